@@ -1,0 +1,211 @@
+//! A change: one row inserted, updated, deleted or read, with the names and values it had in that very transaction.
+//!
+//! In: what the source decoded. Out: the plain data that rules match, templates read, bodies are written from and
+//! dead letters keep. Also the identity of a delivery (promise 3), which is a pure function of the change and the
+//! rule's name. No I/O, no clock.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::position::Gtid;
+
+/// What happened to the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    Insert,
+    Update,
+    Delete,
+    /// The row stood in the table when a backfill read it.
+    Read,
+}
+
+impl Op {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Insert => "insert",
+            Op::Update => "update",
+            Op::Delete => "delete",
+            Op::Read => "read",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Op> {
+        [Op::Insert, Op::Update, Op::Delete, Op::Read].into_iter().find(|op| op.as_str() == text)
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A table as it was when the change was logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub schema: Box<str>,
+    pub name: Box<str>,
+    /// Column names in the order of the row image.
+    pub columns: Vec<Box<str>>,
+    /// Indexes into `columns`, in the key's own order; empty when the table has no primary key.
+    pub primary_key: Vec<usize>,
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| &**column == name)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// One column of a row image. With `binlog_row_image=MINIMAL` a column may not be in the image at all, which is not
+/// the same as NULL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    Absent,
+    Value(Value),
+}
+
+/// A column's value in the form that DESIGN's data format (docs/data-format.md) gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Null,
+    /// Signed integers, and YEAR.
+    Int(i64),
+    /// Unsigned integers, and BIT.
+    Uint(u64),
+    Float(f32),
+    Double(f64),
+    /// Exact text with the column's scale, for example `12.30`.
+    Decimal(Box<str>),
+    /// Character data, ENUM labels, and dates and times as docs/data-format.md prints them.
+    Text(Box<str>),
+    /// BINARY, VARBINARY, BLOB.
+    Bytes(Box<[u8]>),
+    /// The labels of a SET, in the column's order.
+    Labels(Box<[Box<str>]>),
+    /// A JSON document as JSON text.
+    Json(Box<str>),
+}
+
+/// A row image: one cell per column of [`Table::columns`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(pub Box<[Cell]>);
+
+impl Row {
+    pub fn cell(&self, column: usize) -> &Cell {
+        self.0.get(column).unwrap_or(&Cell::Absent)
+    }
+}
+
+/// The transaction a change belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// `@@server_uuid` of the server it was read from.
+    pub server_uuid: Uuid,
+    pub gtid: Option<Gtid>,
+    /// Binlog file and offset at which the transaction begins (its GTID event).
+    pub file: Arc<str>,
+    pub offset: u64,
+    /// Commit time on the server where it was first committed, in microseconds since the Unix epoch.
+    pub committed_at_us: u64,
+}
+
+impl Transaction {
+    /// The name that all servers of a replica set agree on when GTIDs are on, and else the place in this server's
+    /// binlog. First component of every delivery id.
+    pub fn identity(&self) -> String {
+        match &self.gtid {
+            Some(gtid) => gtid.to_string(),
+            None => format!("{}:{}:{}", self.server_uuid, self.file, self.offset),
+        }
+    }
+}
+
+/// One row changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub op: Op,
+    pub table: Arc<Table>,
+    pub before: Option<Row>,
+    pub after: Option<Row>,
+    pub transaction: Arc<Transaction>,
+    /// This is the n-th row of this table in its transaction, counted from 1.
+    pub ordinal: u64,
+}
+
+impl Change {
+    /// The image that `row` means in rules: the row as it is now, or as it was before its deletion.
+    pub fn row(&self) -> Option<&Row> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+
+    /// The image that `old` means in rules; none for inserts and reads.
+    pub fn old(&self) -> Option<&Row> {
+        self.before.as_ref()
+    }
+
+    /// The value of a column after the change, or before it where the after image lacks it.
+    pub fn latest(&self, column: usize) -> Option<&Value> {
+        [self.after.as_ref(), self.before.as_ref()].into_iter().flatten().find_map(|row| match row.cell(column) {
+            Cell::Value(value) => Some(value),
+            Cell::Absent => None,
+        })
+    }
+
+    /// Whether an update gave the column another value. A column that one image lacks was not changed: the server
+    /// leaves unchanged columns out of partial images, never changed ones.
+    pub fn column_differs(&self, column: usize) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => match (before.cell(column), after.cell(column)) {
+                (Cell::Value(old), Cell::Value(new)) => old != new,
+                (Cell::Absent, Cell::Value(_)) => true,
+                (_, Cell::Absent) => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Identity of the delivery that the rule of this name makes of this change: a version 5 UUID (RFC 9562,
+    /// section 5.5) over transaction, table, ordinal and rule, so that anybody can compute it again.
+    pub fn delivery_id(&self, rule: &str) -> DeliveryId {
+        let name = format!("{}/{}/{}/{}", self.transaction.identity(), self.table, self.ordinal, rule);
+        DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
+    }
+
+    /// Memory that the change holds, near enough for a window's budget.
+    pub fn weight_bytes(&self) -> usize {
+        let image = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.0.iter().map(cell_weight_bytes).sum());
+        std::mem::size_of::<Change>() + image(&self.before) + image(&self.after)
+    }
+}
+
+fn cell_weight_bytes(cell: &Cell) -> usize {
+    let heap = match cell {
+        Cell::Value(Value::Decimal(text) | Value::Text(text) | Value::Json(text)) => text.len(),
+        Cell::Value(Value::Bytes(bytes)) => bytes.len(),
+        Cell::Value(Value::Labels(labels)) => labels.iter().map(|label| label.len() + 16).sum(),
+        _ => 0,
+    };
+    heap + std::mem::size_of::<Cell>()
+}
+
+/// The name space of delivery ids; drawn once, never to change.
+const DELIVERY_NAMESPACE: Uuid = Uuid::from_u128(0x5b1f_3c0e_7a54_4c1b_9d0e_2f6a_8c43_71d9);
+
+/// Identity of one delivery, sent as `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryId(pub Uuid);
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}

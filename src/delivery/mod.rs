@@ -1,0 +1,84 @@
+//! Deliveries: one rule applied to one change, carried to its outcome.
+//!
+//! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took. Keeps promise 2 (order per key) and the
+//! limits on attempts in flight; writes nothing down, that is the outcome stage's work.
+
+use std::sync::Arc;
+
+use crate::change::{Change, DeliveryId};
+use crate::rules::Rule;
+
+/// One rule applied to one change.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub rule: Arc<Rule>,
+    pub change: Arc<Change>,
+    pub origin: Origin,
+    /// Set when the rule's `when` could not be decided on this row: the delivery is dead before any attempt.
+    pub undecided: Option<String>,
+}
+
+/// Who asked for the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The main stream; the number is the tracker's, ascending in commit order.
+    Stream { sequence: u64 },
+    /// An operator replays the dead letter of this number.
+    Replay { dead_letter: u64 },
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Delivered { status: u16 },
+    Dead(Failure),
+}
+
+/// Why a delivery was given up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub reason: Reason,
+    /// One line for people, without row values.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The API answered with a status for which retrying can't help.
+    Refused,
+    /// Every attempt failed in a way that a retry might have mended.
+    Exhausted,
+    /// The request could not be made from the row.
+    Unrenderable,
+    /// The rule's `when` could not be decided on the row.
+    Undecided,
+}
+
+/// One HTTP request and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Microseconds since the Unix epoch.
+    pub started_at_us: u64,
+    pub duration_us: u64,
+    pub answer: Answer,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Status {
+        status: u16,
+        /// The beginning of the body, cleaned of control characters.
+        excerpt: String,
+    },
+    /// No answer came: refused, reset, timed out, broken TLS.
+    Failed { error: String },
+}
+
+/// A delivery with its outcome.
+#[derive(Debug)]
+pub struct Completed {
+    pub delivery: Delivery,
+    pub outcome: Outcome,
+    pub attempts: Vec<Attempt>,
+}

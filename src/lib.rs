@@ -1,0 +1,15 @@
+//! rowhook follows a MySQL primary through its binlog and calls HTTP APIs for the rows that match its rules.
+//!
+//! The modules stand in the order in which a row meets them; docs/architecture.md draws the picture.
+
+// Vocabulary: plain data and pure functions that all stages share.
+pub mod change;
+pub mod pattern;
+pub mod position;
+pub mod retry;
+pub mod telemetry;
+pub mod template;
+
+// Stages, in the order in which a row meets them.
+pub mod delivery;
+pub mod rules;

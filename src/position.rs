@@ -1,0 +1,80 @@
+//! Positions in a source's binlog: GTIDs, sets of GTIDs, file and offset, and the two together.
+//!
+//! In: texts from MySQL, the command line and the store. Out: values with exact set algebra. A position only ever moves
+//! forward by whole transactions. No I/O, no MySQL crates.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+mod gtid;
+
+pub use gtid::{Gtid, GtidSet, ParseError, Tag};
+
+/// A place between two events of one server's binlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOffset {
+    pub file: Arc<str>,
+    /// Bytes from the start of the file.
+    pub offset: u64,
+}
+
+/// Everything that was committed up to some moment, as one value: what a checkpoint stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// `@@server_uuid` of the server that `file` belongs to.
+    pub server_uuid: Uuid,
+    /// Set where `gtid_mode=ON`: it is then what a resume uses, and `file` is for people.
+    pub gtids: Option<GtidSet>,
+    pub file: FileOffset,
+}
+
+/// The end of one transaction: how a position moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub server_uuid: Uuid,
+    pub gtid: Option<Gtid>,
+    /// Where the next transaction begins.
+    pub end: FileOffset,
+    pub committed_at_us: u64,
+}
+
+impl Position {
+    /// Moves past a transaction. Transactions must be given in the order of the binlog.
+    pub fn advance(&mut self, committed: &Committed) {
+        self.server_uuid = committed.server_uuid;
+        self.file = committed.end.clone();
+        if let (Some(set), Some(gtid)) = (&mut self.gtids, &committed.gtid) {
+            set.insert(gtid);
+        }
+    }
+}
+
+/// Where reading goes on: a position, and how much of the transaction after it was already dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    pub position: Position,
+    /// Of each table named here, the first `rows` rows of the next transaction are not to be sent again. By table and
+    /// ordinal, because that is what stays the same on another server of the replica set.
+    pub within: Vec<Within>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// `schema.table`.
+    pub table: Box<str>,
+    pub rows: u64,
+}
+
+/// Where a first start without a checkpoint begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// After the newest transaction of the moment.
+    Latest,
+    /// With the oldest transaction that the server still has.
+    Earliest,
+    /// After these transactions.
+    After(GtidSet),
+    /// At this place, which must be the beginning of a transaction.
+    At(FileOffset),
+}

@@ -1,0 +1,69 @@
+//! What rowhook counts about itself, in Prometheus' terms.
+//!
+//! Any stage may count here; only `admin` writes the text out. Labels are rule names, outcomes and status classes, never
+//! row values (promise 8). Names and meanings are listed in docs/operations.md.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RuleLabel {
+    pub rule: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub rule: String,
+    /// `delivered` or `dead`.
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttemptLabels {
+    pub rule: String,
+    /// `2xx` to `5xx`, or `error` when no answer came.
+    pub status: &'static str,
+}
+
+/// All counters and gauges; cheap to share behind an `Arc`.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub changes_read: Counter,
+    pub changes_matched: Family<RuleLabel, Counter>,
+    pub deliveries: Family<OutcomeLabels, Counter>,
+    pub attempts: Family<AttemptLabels, Counter>,
+    pub reconnects: Counter,
+    /// 1 while events or heartbeats arrive from the source, else 0.
+    pub source_connected: Gauge,
+    /// Seconds between the commit of the newest transaction that was read and its being read.
+    pub lag_seconds: Gauge<f64, AtomicU64>,
+    pub window_deliveries: Gauge<i64, AtomicI64>,
+    pub window_bytes: Gauge<i64, AtomicI64>,
+    pub dead_letters: Gauge<i64, AtomicI64>,
+    pub checkpoints: Counter,
+}
+
+impl Metrics {
+    /// A registry that names every metric; counters get Prometheus' `_total` when they are written out.
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("rowhook");
+        let r = &mut registry;
+        r.register("changes_read", "Row changes read of tables that a rule names", self.changes_read.clone());
+        r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
+        r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());
+        r.register("attempts", "HTTP requests sent, by rule and class of the answer", self.attempts.clone());
+        r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
+        r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
+        r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
+        r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
+        r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
+        r.register("dead_letters", "Dead letters in the store", self.dead_letters.clone());
+        r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
+        registry
+    }
+}

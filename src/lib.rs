@@ -12,4 +12,5 @@ pub mod template;
 
 // Stages, in the order in which a row meets them.
 pub mod delivery;
+pub mod outcome;
 pub mod rules;

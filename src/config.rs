@@ -1,0 +1,315 @@
+//! Settings: a flag over the environment over `rowhook.yaml` over the default.
+//!
+//! In: what was typed, set and written. Out: for each part of the program the settings it needs, checked. Each group of
+//! flags stands in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
+//! `cli` no one takes a whole group.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::position::{FileOffset, GtidSet, Start};
+
+/// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    mysql: Option<String>,
+    mysql_password_file: Option<PathBuf>,
+    tls: Option<String>,
+    tls_ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    server_id: Option<u32>,
+    start: Option<String>,
+    rules: Option<PathBuf>,
+    data: Option<PathBuf>,
+    admin: Option<String>,
+    admin_token_file: Option<PathBuf>,
+    window: Option<usize>,
+    window_mib: Option<usize>,
+    shutdown_timeout: Option<String>,
+}
+
+/// Where the settings file is.
+#[derive(Debug, Clone, Args)]
+pub struct FileArgs {
+    /// Settings file; `rowhook.yaml` in the current directory is read when it is there
+    #[arg(long, env = "ROWHOOK_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// How the source is reached.
+#[derive(Debug, Clone, Args)]
+pub struct SourceArgs {
+    /// MySQL to follow: mysql://user:password@host:3306
+    #[arg(long, env = "ROWHOOK_MYSQL", value_name = "URL", hide_env_values = true)]
+    mysql: Option<String>,
+    /// File that holds the password, instead of the URL
+    #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_FILE", value_name = "FILE")]
+    mysql_password_file: Option<PathBuf>,
+    /// Encryption of the connection to MySQL [default: preferred]
+    #[arg(long, env = "ROWHOOK_TLS", value_enum, value_name = "MODE")]
+    tls: Option<TlsMode>,
+    /// Certificates of the authorities to trust, PEM (for verify-ca and verify-identity)
+    #[arg(long, env = "ROWHOOK_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Client certificate to show MySQL, PEM
+    #[arg(long, env = "ROWHOOK_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM
+    #[arg(long, env = "ROWHOOK_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Replica id to use, unique among the source's replicas [default: drawn once per data directory]
+    #[arg(long, env = "ROWHOOK_SERVER_ID", value_name = "NUMBER")]
+    server_id: Option<u32>,
+}
+
+/// Where the rule files are.
+#[derive(Debug, Clone, Args)]
+pub struct RulesArgs {
+    /// Directory of rule files [default: rules]
+    #[arg(long, env = "ROWHOOK_RULES", value_name = "DIR")]
+    rules: Option<PathBuf>,
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Directory of the checkpoint and the dead letters [default: data]
+    #[arg(long, env = "ROWHOOK_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// How `run` behaves.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Where the first start begins: latest, earliest, a GTID set, or file:offset [default: latest]
+    #[arg(long, env = "ROWHOOK_START", value_name = "WHERE")]
+    start: Option<String>,
+    /// Address of health checks and metrics, or `off` [default: 127.0.0.1:8055]
+    #[arg(long, env = "ROWHOOK_ADMIN", value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// File that holds the token without which /metrics is not served; needed for addresses that are not loopback
+    #[arg(long, env = "ROWHOOK_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Deliveries that may be unresolved before reading waits [default: 8192]
+    #[arg(long, env = "ROWHOOK_WINDOW", value_name = "NUMBER")]
+    window: Option<usize>,
+    /// Memory in MiB that unresolved deliveries may hold before reading waits [default: 64]
+    #[arg(long, env = "ROWHOOK_WINDOW_MIB", value_name = "MIB")]
+    window_mib: Option<usize>,
+    /// How long attempts under way may take to finish at shutdown [default: 30s]
+    #[arg(long, env = "ROWHOOK_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
+    shutdown_timeout: Option<String>,
+}
+
+/// Modes as MySQL's own clients name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsMode {
+    /// Never encrypted
+    Disabled,
+    /// Encrypted where the server can
+    Preferred,
+    /// Encrypted or not at all; the server's certificate is not looked at
+    Required,
+    /// As required, and the certificate comes from a trusted authority
+    VerifyCa,
+    /// As verify-ca, and the certificate names the host
+    VerifyIdentity,
+}
+
+/// The source's settings, checked.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    pub mysql: String,
+    pub mysql_password_file: Option<PathBuf>,
+    pub tls: TlsMode,
+    pub tls_ca: Option<PathBuf>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub server_id: Option<u32>,
+}
+
+/// `run`'s settings, checked.
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    pub start: Start,
+    /// None: no admin address at all.
+    pub admin: Option<SocketAddr>,
+    pub admin_token_file: Option<PathBuf>,
+    pub window_deliveries: usize,
+    pub window_bytes: usize,
+    pub shutdown_timeout: Duration,
+}
+
+/// What is wrong with a setting, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read settings file {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", path.display())]
+    Malformed { path: PathBuf, message: String },
+    #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
+    NoSource,
+    #[error("--{name} {value}: {expected}")]
+    Invalid { name: &'static str, value: String, expected: String },
+}
+
+impl File {
+    /// Reads the file that was named, or `rowhook.yaml` where there is one.
+    pub fn load(args: &FileArgs) -> Result<File, Error> {
+        let default = Path::new("rowhook.yaml");
+        let path = match &args.config {
+            Some(path) => path.as_path(),
+            None if default.exists() => default,
+            None => return Ok(File::default()),
+        };
+        let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let malformed = |e: serde_saphyr::Error| Error::Malformed { path: path.to_path_buf(), message: e.to_string() };
+        serde_saphyr::from_str(&text).map_err(malformed)
+    }
+}
+
+impl SourceArgs {
+    pub fn resolve(self, file: &File) -> Result<SourceSettings, Error> {
+        let tls = match (self.tls, &file.tls) {
+            (Some(mode), _) => mode,
+            (None, Some(text)) => TlsMode::from_str(text, false).map_err(|_| {
+                invalid("tls", text, "expected disabled, preferred, required, verify-ca or verify-identity")
+            })?,
+            (None, None) => TlsMode::Preferred,
+        };
+        Ok(SourceSettings {
+            mysql: self.mysql.or_else(|| file.mysql.clone()).ok_or(Error::NoSource)?,
+            mysql_password_file: self.mysql_password_file.or_else(|| file.mysql_password_file.clone()),
+            tls,
+            tls_ca: self.tls_ca.or_else(|| file.tls_ca.clone()),
+            tls_cert: self.tls_cert.or_else(|| file.tls_cert.clone()),
+            tls_key: self.tls_key.or_else(|| file.tls_key.clone()),
+            server_id: self.server_id.or(file.server_id),
+        })
+    }
+}
+
+impl RulesArgs {
+    pub fn resolve(self, file: &File) -> PathBuf {
+        self.rules.or_else(|| file.rules.clone()).unwrap_or_else(|| PathBuf::from("rules"))
+    }
+}
+
+impl DataArgs {
+    pub fn resolve(self, file: &File) -> PathBuf {
+        self.data.or_else(|| file.data.clone()).unwrap_or_else(|| PathBuf::from("data"))
+    }
+}
+
+impl RunArgs {
+    pub fn resolve(self, file: &File) -> Result<RunSettings, Error> {
+        let start = self.start.or_else(|| file.start.clone());
+        let admin = self.admin.or_else(|| file.admin.clone());
+        let timeout = self.shutdown_timeout.or_else(|| file.shutdown_timeout.clone());
+        let token_file = self.admin_token_file.or_else(|| file.admin_token_file.clone());
+        Ok(RunSettings {
+            start: parse_start(start.as_deref().unwrap_or("latest"))?,
+            admin: parse_admin(admin.as_deref().unwrap_or("127.0.0.1:8055"), token_file.is_some())?,
+            admin_token_file: token_file,
+            window_deliveries: at_least_one("window", self.window.or(file.window).unwrap_or(8192))?,
+            window_bytes: at_least_one("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))? << 20,
+            shutdown_timeout: parse_duration("shutdown-timeout", timeout.as_deref().unwrap_or("30s"))?,
+        })
+    }
+}
+
+fn invalid(name: &'static str, value: &str, expected: &str) -> Error {
+    Error::Invalid { name, value: value.to_string(), expected: expected.to_string() }
+}
+
+fn at_least_one(name: &'static str, value: usize) -> Result<usize, Error> {
+    if (1..=1 << 20).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(name, &value.to_string(), "expected a number from 1 to 1048576"))
+    }
+}
+
+fn parse_duration(name: &'static str, text: &str) -> Result<Duration, Error> {
+    humantime::parse_duration(text).map_err(|_| invalid(name, text, "expected a duration such as 500ms, 30s or 2m"))
+}
+
+fn parse_start(text: &str) -> Result<Start, Error> {
+    match text {
+        "latest" => return Ok(Start::Latest),
+        "earliest" => return Ok(Start::Earliest),
+        _ => {}
+    }
+    // A GTID set has colons too, but begins with a UUID; a binlog file's name ends in a number after a dot.
+    if let Some((file, offset)) = text.rsplit_once(':')
+        && file.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u64>().is_ok())
+        && !file.contains(':')
+    {
+        return match offset.parse() {
+            Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
+            _ => Err(invalid("start", text, "the offset must be a number of bytes, 4 or more")),
+        };
+    }
+    match text.parse::<GtidSet>() {
+        Ok(set) if !set.is_empty() => Ok(Start::After(set)),
+        _ => Err(invalid("start", text, "expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4")),
+    }
+}
+
+fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr =
+        text.parse().map_err(|_| invalid("admin", text, "expected an address such as 127.0.0.1:8055, or off"))?;
+    if !address.ip().is_loopback() && !has_token {
+        return Err(invalid("admin", text, "an address that others can reach needs --admin-token-file FILE"));
+    }
+    Ok(Some(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_one_of_four_things() {
+        assert_eq!(parse_start("latest").expect("latest"), Start::Latest);
+        assert_eq!(parse_start("earliest").expect("earliest"), Start::Earliest);
+        let place = FileOffset { file: "mysql-bin.000123".into(), offset: 4096 };
+        assert_eq!(parse_start("mysql-bin.000123:4096").expect("a place"), Start::At(place));
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77:tag:1-2";
+        assert_eq!(parse_start(set).expect("a set"), Start::After(set.parse().expect("a set")));
+        for wrong in ["", "now", "binlog.000001", "binlog.000001:3", "binlog.000001:x", "3e11fa47:1-5"] {
+            let error = parse_start(wrong).expect_err(wrong).to_string();
+            assert!(error.starts_with("--start"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_admin_address_stays_on_this_machine_unless_a_token_guards_it() {
+        assert_eq!(parse_admin("off", false).expect("off"), None);
+        assert!(parse_admin("127.0.0.1:0", false).expect("loopback").is_some());
+        assert!(parse_admin("[::1]:8055", false).expect("loopback").is_some());
+        for wrong in ["0.0.0.0:8055", "8055", "localhost:8055", ""] {
+            parse_admin(wrong, false).expect_err(wrong);
+        }
+        assert!(parse_admin("0.0.0.0:8055", true).expect("guarded by a token").is_some());
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file: File = serde_saphyr::from_str("rules: from-file\nwindow: 5\n").expect("a settings file");
+        assert_eq!(RulesArgs { rules: Some("typed".into()) }.resolve(&file), PathBuf::from("typed"));
+        assert_eq!(RulesArgs { rules: None }.resolve(&file), PathBuf::from("from-file"));
+        assert_eq!(DataArgs { data: None }.resolve(&file), PathBuf::from("data"));
+        serde_saphyr::from_str::<File>("ruels: x\n").expect_err("an unknown key");
+    }
+}

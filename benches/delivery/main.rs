@@ -1,0 +1,259 @@
+//! How fast is the whole program, next to the limit of its own HTTP client on this machine, in this run?
+//!
+//! Real MySQL, the real release binary, a receiver in this process. Each figure stands next to what bounds it:
+//!
+//! - deliveries/s of 210,000 rows of 11 columns, default body, 64 in flight; beside it a bare loop of the same `reqwest`
+//!   with bodies of the same size against the same receiver, in its own process as rowhook is (the two in turn, each
+//!   `ROUNDS` times, medians and their ratio);
+//! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
+//! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
+//! - resident memory idle, and its peak under the load above.
+//!
+//! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `slow`,
+//! `latency`, `start`). Absolute figures are of a shared machine: quote the ratios.
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+mod bare_loop;
+mod counter;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use counter::Counter;
+use mysql_async::prelude::Queryable;
+use support::mysql::MysqlServer;
+
+const ROWS: u64 = 210_000;
+const ROUNDS: usize = 3;
+const DEADLINE: Duration = Duration::from_secs(180);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [role, url, connections, requests, body_bytes] = &arguments[..]
+        && role == "bare-loop"
+    {
+        let number = |text: &String| text.parse().expect("a number");
+        return bare_loop::run(url, number(connections), number(requests), number(body_bytes));
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| name.contains(argument.as_str()));
+    let bench = Bench::start();
+    println!("MySQL {}, {} cores\n", bench.version, std::thread::available_parallelism().map_or(0, usize::from));
+    if wanted("throughput") {
+        bench.throughput();
+    }
+    if wanted("slow") {
+        bench.slow_receiver(64, 20_000);
+        bench.slow_receiver(256, 80_000);
+    }
+    if wanted("latency") {
+        bench.latency();
+    }
+    if wanted("start") {
+        bench.start_up();
+    }
+}
+
+struct Bench {
+    server: MysqlServer,
+    runtime: tokio::runtime::Runtime,
+    version: String,
+}
+
+impl Bench {
+    fn start() -> Bench {
+        let server = MysqlServer::start(&["--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0"]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let version = runtime.block_on(async {
+            let mut conn = server.conn().await;
+            conn.query_drop("CREATE DATABASE bench").await.expect("create the schema");
+            conn.query_drop(TABLE).await.expect("create the table");
+            conn.query_first::<String, _>("SELECT version()").await.expect("ask").expect("a version")
+        });
+        Bench { server, runtime, version }
+    }
+
+    /// Inserts rows and returns the GTID set of the moment before.
+    fn insert(&self, rows: u64) -> String {
+        self.runtime.block_on(async {
+            let mut conn = self.server.conn().await;
+            let before = gtid_executed(&mut conn).await;
+            let mut written = 0;
+            while written < rows {
+                let batch = (rows - written).min(1000);
+                let values: Vec<String> = (written..written + batch).map(row).collect();
+                conn.query_drop(format!("INSERT INTO bench.rows_11 ({COLUMNS}) VALUES {}", values.join(",")))
+                    .await
+                    .expect("insert");
+                written += batch;
+            }
+            before
+        })
+    }
+
+    fn throughput(&self) {
+        let before = self.insert(ROWS);
+        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Vec::new(), Vec::new(), 0, 0);
+        for _ in 0..ROUNDS {
+            let counter = Counter::start(Duration::ZERO);
+            let program = Program::start(&self.server, &counter.url(), 64, &before);
+            counter.wait_for(ROWS, DEADLINE);
+            peak_kib = peak_kib.max(program.memory_kib("VmHWM"));
+            ours.push(counter.per_second());
+            body_bytes = counter.body_bytes() / ROWS;
+            drop(program);
+
+            let counter = Counter::start(Duration::ZERO);
+            let mut child = Command::new(std::env::current_exe().expect("own path"))
+                .args(["bare-loop", &counter.url(), "64", &ROWS.to_string(), &body_bytes.to_string()])
+                .spawn()
+                .expect("start the bare loop");
+            counter.wait_for(ROWS, DEADLINE);
+            child.wait().expect("the bare loop ends");
+            bare.push(counter.per_second());
+        }
+        let (ours, bare) = (median(&mut ours), median(&mut bare));
+        println!("throughput: {ROWS} rows of 11 columns, bodies of {body_bytes} bytes, 64 in flight");
+        println!("  rowhook         {ours:>9.0} deliveries/s");
+        println!("  bare reqwest    {bare:>9.0} requests/s");
+        println!("  ratio           {:>9.2}   (aim 0.80)", ours / bare);
+        println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
+    }
+
+    fn slow_receiver(&self, in_flight: usize, rows: u64) {
+        let before = self.insert(rows);
+        let counter = Counter::start(Duration::from_millis(20));
+        let program = Program::start(&self.server, &counter.url(), in_flight, &before);
+        counter.wait_for(rows, DEADLINE);
+        let limit = in_flight as f64 / 0.020;
+        let reached = counter.per_second();
+        println!("slow receiver: 20 ms an answer, {in_flight} in flight, {rows} rows");
+        println!("  rowhook         {reached:>9.0} deliveries/s");
+        println!("  arithmetic      {limit:>9.0} deliveries/s");
+        println!("  ratio           {:>9.2}   (aim 0.95)", reached / limit);
+        println!("  peak memory     {:>9.1} MiB\n", program.memory_kib("VmHWM") as f64 / 1024.0);
+    }
+
+    fn latency(&self) {
+        let before = self.runtime.block_on(async { gtid_executed(&mut self.server.conn().await).await });
+        let counter = Counter::start(Duration::ZERO);
+        let program = Program::start(&self.server, &counter.url(), 64, &before);
+        let (mut from_sent, mut from_returned) = (Vec::new(), Vec::new());
+        self.runtime.block_on(async {
+            let mut conn = self.server.conn().await;
+            for n in 0..300 {
+                conn.query_drop("BEGIN").await.expect("begin");
+                conn.query_drop(format!("INSERT INTO bench.rows_11 ({COLUMNS}) VALUES {}", row(n))).await.expect("insert");
+                let sent = Instant::now();
+                conn.query_drop("COMMIT").await.expect("commit");
+                let returned = Instant::now();
+                let arrived = counter.wait_for(n + 1, DEADLINE);
+                // The first rows meet connections that are not open yet.
+                if n >= 20 {
+                    from_sent.push((arrived - sent).as_secs_f64() * 1e3);
+                    from_returned.push(arrived.saturating_duration_since(returned).as_secs_f64() * 1e3);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        println!("latency: 280 single rows at 10/s, arrival at the API");
+        for (name, samples) in [("COMMIT sent", &mut from_sent), ("COMMIT returned", &mut from_returned)] {
+            let (p50, p99) = (percentile(samples, 0.50), percentile(samples, 0.99));
+            println!("  after {name:<16} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   (aim 1.5 and 5)");
+        }
+        println!("  memory at rest  {:>9.1} MiB   (aim 25)\n", program.memory_kib("VmRSS") as f64 / 1024.0);
+    }
+
+    fn start_up(&self) {
+        let before = self.insert(1);
+        let mut samples: Vec<f64> = (0..9)
+            .map(|_| {
+                let counter = Counter::start(Duration::ZERO);
+                let started = Instant::now();
+                let _program = Program::start(&self.server, &counter.url(), 64, &before);
+                (counter.wait_for(1, DEADLINE) - started).as_secs_f64() * 1e3
+            })
+            .collect();
+        println!("start: from process start to the first delivery, 9 runs with a fresh data directory");
+        println!("  median          {:>9.0} ms   (aim 150)\n", median(&mut samples));
+    }
+}
+
+/// The real binary with a fresh data directory; ended when dropped.
+struct Program {
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Program {
+    fn start(server: &MysqlServer, url: &str, in_flight: usize, after: &str) -> Program {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rules = directory.path().join("rules");
+        std::fs::create_dir(&rules).expect("a rules directory");
+        let rule = format!(
+            "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: {in_flight}\n    call:\n      url: {url}\n"
+        );
+        std::fs::write(rules.join("bench.yaml"), rule).expect("a rule file");
+        let child = Command::new(env!("CARGO_BIN_EXE_rowhook"))
+            .args(["run", "--mysql", &server.root_url(), "--admin", "off", "--start", after])
+            .arg("--rules")
+            .arg(rules)
+            .arg("--data")
+            .arg(directory.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(directory.path().join("log")).expect("a log file"))
+            .spawn()
+            .expect("start rowhook");
+        Program { child, _directory: directory }
+    }
+
+    fn memory_kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("a memory line");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn gtid_executed(conn: &mut mysql_async::Conn) -> String {
+    let set: String = conn.query_first("SELECT @@global.gtid_executed").await.expect("ask").expect("a set");
+    set.replace('\n', "")
+}
+
+const TABLE: &str = "CREATE TABLE bench.rows_11 (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, quantity INT, state ENUM('new', 'paid', 'sent'),
+    total DECIMAL(12,2), note VARCHAR(200), at DATETIME(6), extra JSON, flags SET('a', 'b', 'c'),
+    small SMALLINT, ratio DOUBLE, token VARBINARY(20))";
+
+const COLUMNS: &str = "quantity, state, total, note, at, extra, flags, small, ratio, token";
+
+fn row(n: u64) -> String {
+    let state = ["new", "paid", "sent"][(n % 3) as usize];
+    let flags = ["a", "a,b", "b,c", ""][(n % 4) as usize];
+    format!(
+        "({n}, '{state}', {}.{:02}, 'order number {n} of a customer who writes a note', \
+         '2026-11-20 23:04:05.{:06}', '{{\"source\": \"web\", \"n\": {n}}}', '{flags}', {}, {n}.5, 0x{:040x})",
+        n % 100_000,
+        n % 100,
+        n % 1_000_000,
+        n % 30_000,
+        n,
+    )
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    percentile(samples, 0.5)
+}
+
+fn percentile(samples: &mut [f64], part: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[((samples.len() - 1) as f64 * part).round() as usize]
+}

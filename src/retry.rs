@@ -1,7 +1,7 @@
 //! How long to wait before the next try; the only place with the `backoff` crate.
 //!
 //! In: a policy from a rule (or the one that paces reconnects). Out: waits, one after another, each drawn anew. Keeps
-//! the bound `max_delay`; deliberately knows nothing of what is being tried.
+//! the bound `max_delay` (promise 6); deliberately counts nothing and knows nothing of what is being tried.
 
 use std::time::Duration;
 
@@ -41,18 +41,18 @@ pub struct Waits {
 }
 
 impl RetryPolicy {
+    /// A fresh sequence of waits. A `multiplier` below 1 counts as 1: waits never shrink.
     pub fn waits(&self) -> Waits {
-        let mut waits = ExponentialBackoff {
-            initial_interval: self.initial,
-            current_interval: self.initial,
+        let mut policy = ExponentialBackoff {
+            initial_interval: self.initial.min(self.max_delay),
             randomization_factor: self.jitter.clamp(0.0, 1.0),
-            multiplier: self.multiplier,
+            multiplier: self.multiplier.max(1.0),
             max_interval: self.max_delay,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
-        waits.reset();
-        Waits { policy: waits, max_delay: self.max_delay }
+        policy.reset();
+        Waits { policy, max_delay: self.max_delay }
     }
 }
 
@@ -66,5 +66,76 @@ impl Waits {
     /// Begins again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.policy.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn waits_of(policy: &RetryPolicy, count: usize) -> Vec<Duration> {
+        let mut waits = policy.waits();
+        (0..count).map(|_| waits.next_wait()).collect()
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn without_jitter_the_waits_grow_up_to_the_limit() {
+        let policy = RetryPolicy { jitter: 0.0, max_delay: ms(3000), ..RetryPolicy::default() };
+        assert_eq!(waits_of(&policy, 5), [ms(500), ms(1000), ms(2000), ms(3000), ms(3000)]);
+    }
+
+    #[test]
+    fn a_first_wait_above_the_limit_is_the_limit() {
+        let policy = RetryPolicy { initial: ms(9000), max_delay: ms(10), jitter: 0.0, ..RetryPolicy::default() };
+        assert_eq!(waits_of(&policy, 2), [ms(10), ms(10)]);
+    }
+
+    #[test]
+    fn waits_never_shrink() {
+        let policy = RetryPolicy { multiplier: 0.1, jitter: 0.0, ..RetryPolicy::default() };
+        assert_eq!(waits_of(&policy, 3), [ms(500); 3]);
+    }
+
+    #[test]
+    fn a_reset_begins_again_with_the_first_wait() {
+        let mut waits = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() }.waits();
+        assert_eq!([waits.next_wait(), waits.next_wait()], [ms(500), ms(1000)]);
+        waits.reset();
+        assert_eq!(waits.next_wait(), ms(500));
+    }
+
+    #[test]
+    fn jitter_spreads_the_waits() {
+        let policy = RetryPolicy { multiplier: 1.0, ..RetryPolicy::default() };
+        let waits = waits_of(&policy, 200);
+        assert!(waits.iter().any(|wait| *wait < ms(400)) && waits.iter().any(|wait| *wait > ms(600)), "{waits:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_wait_keeps_its_bounds(
+            initial_us in 0..10_000_000u64,
+            max_us in 0..60_000_000u64,
+            multiplier in 0.0..10.0f64,
+            jitter in 0.0..=1.0f64,
+        ) {
+            let (initial, max_delay) = (Duration::from_micros(initial_us), Duration::from_micros(max_us));
+            let policy = RetryPolicy { retries: 3, initial, multiplier, max_delay, jitter };
+            let mut centre_us = initial_us.min(max_us) as f64;
+            for wait in waits_of(&policy, 12) {
+                prop_assert!(wait <= max_delay, "{wait:?}");
+                let wait_us = wait.as_nanos() as f64 / 1000.0;
+                // A microsecond for rounding.
+                prop_assert!(wait_us >= centre_us * (1.0 - jitter) - 1.0, "{wait:?} below {centre_us}");
+                prop_assert!(wait_us <= centre_us * (1.0 + jitter) + 1.0, "{wait:?} above {centre_us}");
+                centre_us = (centre_us * multiplier.max(1.0)).min(max_us as f64);
+            }
+        }
     }
 }

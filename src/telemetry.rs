@@ -26,7 +26,7 @@ pub struct OutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AttemptLabels {
     pub rule: String,
-    /// `2xx` to `5xx`, or `error` when no answer came.
+    /// `2xx` to `5xx`, `other` for the rest, or `error` when no answer came.
     pub status: &'static str,
 }
 

@@ -3,7 +3,21 @@
 //! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took. Keeps promise 2 (order per key) and the
 //! limits on attempts in flight; writes nothing down, that is the outcome stage's work.
 
+mod answer;
+mod attempt;
+mod client;
+mod counters;
+mod dispatcher;
+mod egress;
+mod lane;
+mod request;
+#[cfg(test)]
+mod testing;
+
 use std::sync::Arc;
+
+pub use client::Client;
+pub use dispatcher::Dispatcher;
 
 use crate::change::{Change, DeliveryId};
 use crate::rules::Rule;
@@ -80,5 +94,19 @@ pub enum Answer {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
+    /// In the order they were made; empty when no request could be made.
     pub attempts: Vec<Attempt>,
+    /// To be given back when the outcome is durable.
+    pub ticket: Ticket,
+}
+
+/// A completed delivery's place in its lanes; whoever holds it holds back the next deliveries of its keys.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a ticket that is not given back stops its lane for ever"]
+pub struct Ticket(pub(crate) u32);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("http client: {message}")]
+    Client { message: String },
 }

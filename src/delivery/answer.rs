@@ -1,0 +1,143 @@
+//! Answers: what an attempt's result means. Pure functions, no clock and no I/O.
+//!
+//! In: a status or an error, a `Retry-After` header, the beginning of a body. Out: whether the delivery is done, worth
+//! another attempt or dead; how long the server asks us to wait; text that is fit to be shown.
+
+use std::time::{Duration, SystemTime};
+
+use crate::delivery::Answer;
+use crate::rules::SuccessStatuses;
+
+/// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the
+/// key stands still and the checkpoint with it.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// What is kept of an answer that is no success: enough for an API's error message.
+pub const EXCERPT_BYTES_MAX: usize = 1024;
+
+/// What an answer means for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Done {
+        status: u16,
+    },
+    /// Another attempt may help: no answer, 408, 425, 429 and 5xx.
+    Retry,
+    /// Another attempt can't help, a redirect included.
+    GiveUp,
+}
+
+/// The rule's own success statuses win over everything else.
+pub fn classify(success: &SuccessStatuses, answer: &Answer) -> Verdict {
+    match answer {
+        Answer::Failed { .. } => Verdict::Retry,
+        Answer::Status { status, .. } if success.contains(*status) => Verdict::Done { status: *status },
+        Answer::Status { status: 408 | 425 | 429 | 500..=599, .. } => Verdict::Retry,
+        Answer::Status { .. } => Verdict::GiveUp,
+    }
+}
+
+/// The wait that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds or a date), at most
+/// [`RETRY_AFTER_MAX`]; none when it is neither.
+pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number too large to read is longer than any limit.
+        value.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// The beginning of a body as text: bytes that are no UTF-8 replaced; control characters, and those that change the
+/// direction of writing, turned into spaces, so that a terminal can show it.
+pub fn excerpt(body: &[u8]) -> String {
+    let body = &body[..body.len().min(EXCERPT_BYTES_MAX)];
+    let cut_short = body.len() == EXCERPT_BYTES_MAX;
+    // A character cut in two at the end is left out.
+    let whole = match std::str::from_utf8(body) {
+        Err(error) if cut_short && error.error_len().is_none() => &body[..error.valid_up_to()],
+        _ => body,
+    };
+    let printable = |c: char| {
+        !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let text: String = String::from_utf8_lossy(whole).chars().map(|c| if printable(c) { c } else { ' ' }).collect();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16) -> Answer {
+        Answer::Status { status, excerpt: String::new() }
+    }
+
+    #[test]
+    fn every_status_is_done_worth_a_retry_or_given_up() {
+        let success = SuccessStatuses(vec![(200, 299)]);
+        for code in 100..=999 {
+            let expected = match code {
+                200..=299 => Verdict::Done { status: code },
+                408 | 425 | 429 => Verdict::Retry,
+                500..=599 => Verdict::Retry,
+                _ => Verdict::GiveUp,
+            };
+            assert_eq!(classify(&success, &status(code)), expected, "{code}");
+        }
+        let failed = Answer::Failed { error: "connection refused".to_owned() };
+        assert_eq!(classify(&success, &failed), Verdict::Retry);
+    }
+
+    #[test]
+    fn a_status_listed_as_success_wins_over_all() {
+        let success = SuccessStatuses(vec![(204, 204), (302, 302), (409, 409), (429, 429), (500, 500)]);
+        for code in [204, 302, 409, 429, 500] {
+            assert_eq!(classify(&success, &status(code)), Verdict::Done { status: code }, "{code}");
+        }
+        assert_eq!(classify(&success, &status(200)), Verdict::GiveUp, "200 is not listed");
+        assert_eq!(classify(&success, &status(503)), Verdict::Retry);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_has_a_limit() {
+        let now = httpdate::parse_http_date("Fri, 20 Nov 2026 23:00:00 GMT").unwrap();
+        for (value, expected) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            (" 7 ", Some(7)),
+            ("300", Some(300)),
+            ("301", Some(300)),
+            ("99999999999999999999999", Some(300)),
+            ("Fri, 20 Nov 2026 23:00:09 GMT", Some(9)),
+            ("Friday, 20-Nov-26 23:00:09 GMT", Some(9)),
+            ("Fri, 20 Nov 2026 22:59:00 GMT", Some(0)),
+            ("Sat, 21 Nov 2026 23:00:00 GMT", Some(300)),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_clean_text() {
+        assert_eq!(excerpt(b""), "");
+        assert_eq!(excerpt(b" {\"error\":\n\t\"no\"}\r\n"), "{\"error\":  \"no\"}");
+        assert_eq!(excerpt(b"a\x1b[31mred\x07\x00b\x7f!"), "a [31mred  b !");
+        assert_eq!(excerpt("\u{9b}x\u{202e}y\u{2066}z".as_bytes()), "x y z");
+        assert_eq!(excerpt(b"caf\xe9"), "caf\u{fffd}");
+    }
+
+    #[test]
+    fn an_excerpt_ends_with_a_whole_character() {
+        let long = "ä".repeat(EXCERPT_BYTES_MAX);
+        let shifted = format!("x{long}");
+        assert_eq!(excerpt(long.as_bytes()), "ä".repeat(EXCERPT_BYTES_MAX / 2));
+        assert_eq!(excerpt(shifted.as_bytes()), format!("x{}", "ä".repeat(EXCERPT_BYTES_MAX / 2 - 1)));
+    }
+}

@@ -1,0 +1,233 @@
+//! The HTTP client: one attempt, from the request to what came of it. The only place with `reqwest`.
+//!
+//! In: a prepared request and the time it may take. Out: the answer, or one plain line that says why there is none.
+//! Owns the pool of connections. Keeps promise 8: neither URL nor row values are in an error. One attempt is at most one
+//! request that a server could have acted on: redirects are not followed, nothing is sent again on its own, but for a
+//! request of which no byte was written because the idle connection had been closed. Proxies from the environment are
+//! not used. Deliberately does not judge the answer.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Request, Response};
+
+use crate::delivery::request::Prepared;
+use crate::delivery::{Answer, Error, answer, egress};
+use crate::rules::{Method, SuccessStatuses};
+
+/// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
+/// change it, and the attempt's slot is wanted by others.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Just below the 5 s after which the most common servers (Node.js, Apache) close an idle connection: so a request
+/// seldom meets a connection that is being closed, which would cost an attempt.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Above any sensible `in_flight`, so that connections are reused also when that many attempts are under way.
+const POOL_IDLE_PER_HOST_MAX: usize = 4096;
+
+/// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Sends requests; clones share the pool.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+}
+
+/// What came of one attempt.
+#[derive(Debug, PartialEq)]
+pub struct Received {
+    pub answer: Answer,
+    /// How long the server asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Client {
+    /// A client that trusts the certificate authorities of the system. Without any, calls over plain HTTP still work.
+    ///
+    /// # Errors
+    /// [`Error::Client`] when TLS cannot be set up.
+    pub fn new() -> Result<Client, Error> {
+        // Another stage may have chosen the same provider before; the first choice stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = builder().build().or_else(|error| {
+            let http = builder().tls_certs_only([]).build()?;
+            tracing::warn!(
+                error = cause_text(&error),
+                "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
+            );
+            Ok(http)
+        });
+        Ok(Client { http: http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })? })
+    }
+
+    /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
+    /// one of `success`. Dropping the future closes the connection.
+    pub(super) async fn send(&self, request: Request, timeout: Duration, success: &SuccessStatuses) -> Received {
+        let mut answering = false;
+        let exchange = async {
+            let response = self.http.execute(request).await?;
+            answering = true;
+            receive(response, success).await
+        };
+        let error = match tokio::time::timeout(timeout, exchange).await {
+            Ok(Ok(received)) => return received,
+            Ok(Err(error)) => plain_text(&error, answering),
+            Err(_) if answering => format!("answer not complete within {}", humantime::format_duration(timeout)),
+            Err(_) => format!("no answer within {}", humantime::format_duration(timeout)),
+        };
+        Received { answer: Answer::Failed { error }, retry_after: None }
+    }
+}
+
+/// The request as the client sends it.
+///
+/// # Errors
+/// A line for people when it cannot be sent at all: an address that is never called, a header with bytes that headers
+/// cannot carry.
+pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
+    egress::check(&prepared.url).map_err(|refused| refused.to_string())?;
+    let method = match prepared.method {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
+    };
+    let mut request = Request::new(method, prepared.url.clone());
+    *request.headers_mut() = headers(&prepared.headers)?;
+    if !prepared.body.is_empty() {
+        *request.body_mut() = Some(prepared.body.clone().into());
+    } else if matches!(prepared.method, Method::Post | Method::Put | Method::Patch) {
+        // Servers may refuse these methods with 411 when the length is not given.
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Ok(request)
+}
+
+fn headers(prepared: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(prepared.len() + 2);
+    for (name, value) in prepared {
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("header {name}: the value has bytes that a header cannot carry"))?;
+        headers.append(header, value);
+    }
+    Ok(headers)
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        // `never` alone still copies every request; no retries are what it is for.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .dns_resolver(AllowedAddresses)
+}
+
+async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::Result<Received> {
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let excerpt_max = if success.contains(status) { 0 } else { answer::EXCERPT_BYTES_MAX };
+    let mut excerpt = Vec::new();
+    let mut read = 0;
+    while let Some(chunk) = response.chunk().await? {
+        let kept = chunk.len().min(excerpt_max - excerpt.len());
+        excerpt.extend_from_slice(&chunk[..kept]);
+        read += chunk.len();
+        if read > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, retry_after })
+}
+
+/// The system's resolver without the addresses that are never called.
+#[derive(Debug)]
+struct AllowedAddresses;
+
+impl Resolve for AllowedAddresses {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = egress::resolve(name.as_str()).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// What went wrong, in words that hold neither URL nor values.
+fn plain_text(error: &reqwest::Error, answering: bool) -> String {
+    for cause in causes(error) {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            if let Some(text) = io_text(error, answering) {
+                return text;
+            }
+        } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            if error.is_incomplete_message() {
+                return closed_text(answering);
+            } else if error.is_parse() {
+                return "the answer is not valid HTTP".to_owned();
+            }
+        }
+    }
+    if error.is_timeout() && error.is_connect() {
+        return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
+    }
+    if error.is_dns() {
+        return format!("the host name cannot be resolved: {}", cause_text(error));
+    }
+    cause_text(error)
+}
+
+fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
+    use std::io::ErrorKind;
+    // What an I/O error wraps is not among its sources, and the TLS layers wrap one in another.
+    if let Some(inner) = error.get_ref() {
+        if let Some(refused) = inner.downcast_ref::<egress::Refused>() {
+            return Some(refused.to_string());
+        } else if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+            return Some(format!("TLS: {error}"));
+        } else if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+            return io_text(error, answering);
+        }
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some("connection refused".to_owned()),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some(closed_text(answering)),
+        ErrorKind::HostUnreachable => Some("host unreachable".to_owned()),
+        ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
+        _ => None,
+    }
+}
+
+fn closed_text(answering: bool) -> String {
+    let when = if answering { "in the middle of the answer" } else { "before the answer" };
+    format!("connection closed {when}")
+}
+
+/// The innermost cause: it says most, and only the outermost names the URL.
+fn cause_text(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the request could not be sent".to_owned(), ToString::to_string)
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Tests of the client against a scripted API.
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
+
+fn prepared(method: Method, url: &str) -> Prepared {
+    let headers = vec![("Idempotency-Key".to_owned(), "00000000-0000-0000-0000-000000000001".to_owned())];
+    Prepared { method, url: url.parse().unwrap(), headers, body: Bytes::from_static(b"{\"id\":7}") }
+}
+
+async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
+    let request = request(&prepared(Method::Post, url)).unwrap();
+    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)])).await
+}
+
+async fn error_of(url: &str, timeout: Duration) -> String {
+    match post(&Client::new().unwrap(), url, timeout).await.answer {
+        Answer::Failed { error } => error,
+        answered => panic!("expected no answer, not {answered:?}"),
+    }
+}
+
+fn status(status: u16, excerpt: &str) -> Received {
+    Received { answer: Answer::Status { status, excerpt: excerpt.to_owned() }, retry_after: None }
+}
+
+#[tokio::test]
+async fn the_request_goes_out_as_it_was_prepared() {
+    let api = Api::start(|_| Reply::Status(204)).await;
+    let received = post(&Client::new().unwrap(), &format!("{}orders/a%20b?c=d", api.url()), PATIENCE).await;
+    assert_eq!(received, status(204, ""));
+    let seen = api.seen();
+    assert!(seen[0].head.starts_with("POST /orders/a%20b?c=d HTTP/1.1\r\n"), "{}", seen[0].head);
+    assert!(!seen[0].head.to_lowercase().contains("accept-encoding"), "no answer is to be decompressed");
+    assert_eq!((seen[0].number, &seen[0].body[..]), (1, &b"{\"id\":7}"[..]));
+}
+
+#[tokio::test]
+async fn a_post_without_a_body_says_that_its_length_is_zero() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let client = Client::new().unwrap();
+    for method in [Method::Post, Method::Delete, Method::Get] {
+        let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
+        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)])).await;
+    }
+    let lengths: Vec<usize> =
+        api.seen().iter().map(|seen| seen.head.to_lowercase().matches("content-length: 0\r\n").count()).collect();
+    assert_eq!(lengths[0], 1);
+    assert_eq!(lengths[2], 0);
+}
+
+#[tokio::test]
+async fn the_text_of_an_answer_is_kept_only_when_it_is_no_success() {
+    let api = Api::start(|seen| answer(if seen.attempt == 1 { 200 } else { 422 }, &[], "no such\nproduct")).await;
+    let client = Client::new().unwrap();
+    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
+    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(422, "no such product"));
+    assert_eq!(api.connections(), 1, "the answers were read to their ends, so the connection is used again");
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_the_limit_is_cut_off() {
+    let endless = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    let api = Api::start(move |_| Reply::Raw([endless.as_slice(), &chunk, &chunk].concat())).await;
+    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    assert_eq!(received, status(500, &"x".repeat(answer::EXCERPT_BYTES_MAX)));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let api = Api::start(|_| answer(307, &[("Location", "/elsewhere")], "")).await;
+    assert_eq!(post(&Client::new().unwrap(), &api.url(), PATIENCE).await, status(307, ""));
+    assert_eq!(api.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_wait_a_server_asks_for_is_read() {
+    let api = Api::start(|_| answer(429, &[("Retry-After", "17")], "")).await;
+    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    assert_eq!(received.retry_after, Some(Duration::from_secs(17)));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_or_drips_is_left_when_the_time_is_over() {
+    let hanging = Api::start(|_| Reply::Hang).await;
+    assert_eq!(error_of(&hanging.url(), Duration::from_millis(50)).await, "no answer within 50ms");
+    let dripping = Api::start(|_| Reply::Drip).await;
+    assert_eq!(error_of(&dripping.url(), Duration::from_millis(500)).await, "answer not complete within 500ms");
+}
+
+/// A URL for TLS at a server that speaks in plain text.
+async fn plain_text_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 mail.example.com ESMTP\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    url
+}
+
+#[tokio::test]
+async fn failures_are_told_in_plain_words() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let losing = Api::start(|_| Reply::LoseAnswer).await;
+    let babbling = Api::start(|_| Reply::Raw(b"SSH-2.0-OpenSSH_9.7\r\n\r\n".to_vec())).await;
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_vec();
+    let breaking = Api::start(move |_| Reply::RawThenClose(cut.clone())).await;
+    for (url, expected) in [
+        (format!("http://user:secret@{free}/orders/4711?token=s3cret"), "connection refused"),
+        (losing.url(), "connection closed before the answer"),
+        (losing.url().replace("http:", "https:"), "connection closed before the answer"),
+        (babbling.url(), "the answer is not valid HTTP"),
+        (breaking.url(), "connection closed in the middle of the answer"),
+        (plain_text_server().await, "TLS: received corrupt message of type InvalidContentType"),
+    ] {
+        assert_eq!(error_of(&url, PATIENCE).await, expected, "{url}");
+    }
+    let unknown = error_of("http://no-such-host.invalid/4711", PATIENCE).await;
+    assert!(unknown.starts_with("the host name cannot be resolved: "), "{unknown}");
+    assert!(!unknown.contains("4711"), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_request_is_not_sent_again_when_its_answer_is_lost() {
+    let api = Api::start(|seen| if seen.attempt == 1 { Reply::Status(200) } else { Reply::LoseAnswer }).await;
+    let client = Client::new().unwrap();
+    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
+    let lost = post(&client, &api.url(), PATIENCE).await.answer;
+    assert_eq!(lost, Answer::Failed { error: "connection closed before the answer".to_owned() });
+    let connections: Vec<usize> = api.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [1, 1], "the second request met the kept connection and was sent once");
+}
+
+#[tokio::test]
+async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
+    let done = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let api = Api::start(move |_| Reply::RawThenClose(done.clone())).await;
+    let client = Client::new().unwrap();
+    let mut answered = Vec::new();
+    for number in 1..=50u128 {
+        let mut prepared = prepared(Method::Post, &api.url());
+        prepared.headers[0].1 = uuid::Uuid::from_u128(number).to_string();
+        let request = request(&prepared).unwrap();
+        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
+        if received == status(200, "") {
+            answered.push(number);
+        }
+    }
+    assert_eq!(api.order(), answered, "each request that was answered came once, no other came");
+}
+
+#[tokio::test]
+async fn plain_http_works_where_no_certificate_authorities_are_installed() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client { http: builder().tls_certs_only([]).build().unwrap() };
+    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_before_any_connection() {
+    let refusal = |edit: fn(&mut Prepared)| {
+        let mut prepared = prepared(Method::Post, "http://127.0.0.1/");
+        edit(&mut prepared);
+        request(&prepared).unwrap_err()
+    };
+    assert_eq!(
+        refusal(|prepared| prepared.url = "http://169.254.169.254/latest".parse().unwrap()),
+        "the host is a link-local or cloud metadata address, which rowhook never calls"
+    );
+    assert_eq!(
+        refusal(|prepared| prepared.headers.push(("X-Name".to_owned(), "a\r\nX-Evil: b".to_owned()))),
+        "header X-Name: the value has bytes that a header cannot carry"
+    );
+    assert_eq!(
+        refusal(|prepared| prepared.headers.push(("X Name".to_owned(), "a".to_owned()))),
+        "header \"X Name\": not a name"
+    );
+}

@@ -1,0 +1,428 @@
+//! Tests of the dispatcher with real connections to a scripted API.
+
+use std::collections::HashMap;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::delivery::testing::{Api, PATIENCE, Reply, answer, delivery, moving_delivery, rule};
+use crate::telemetry::AttemptLabels;
+
+fn dispatcher() -> Dispatcher {
+    Dispatcher::new(Client::new().unwrap(), Arc::new(Metrics::default()))
+}
+
+async fn next(dispatcher: &mut Dispatcher) -> Completed {
+    tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes")
+}
+
+/// Takes the next completed delivery and lets its lanes move on; says which it was.
+async fn resolve(dispatcher: &mut Dispatcher) -> (u128, Outcome) {
+    let Completed { delivery, outcome, ticket, .. } = next(dispatcher).await;
+    dispatcher.release(ticket);
+    (delivery.id.0.as_u128(), outcome)
+}
+
+/// Drives the dispatcher until the API has seen this many requests; nothing may complete meanwhile.
+async fn drive_until_seen(dispatcher: &mut Dispatcher, api: &Api, requests: usize) {
+    tokio::select! {
+        completed = dispatcher.next() => panic!("nothing was to complete, but {completed:?}"),
+        _ = api.wait_for(requests) => {}
+    }
+}
+
+fn statuses(completed: &Completed) -> Vec<u16> {
+    let status = |attempt: &Attempt| match attempt.answer {
+        Answer::Status { status, .. } => status,
+        Answer::Failed { .. } => 0,
+    };
+    completed.attempts.iter().map(status).collect()
+}
+
+fn dead(reason: Reason, message: &str) -> Outcome {
+    Outcome::Dead(Failure { reason, message: message.to_owned() })
+}
+
+#[tokio::test]
+async fn a_key_in_retry_holds_back_later_changes_of_that_key_only() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 3 { 503 } else { 200 })).await;
+    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let mut dispatcher = dispatcher();
+    for (number, key) in [(1, 7), (2, 7), (3, 8)] {
+        dispatcher.submit(delivery(&rule, number, key));
+    }
+    let mut resolved = Vec::new();
+    for _ in 0..3 {
+        resolved.push(resolve(&mut dispatcher).await.0);
+    }
+    assert_eq!(resolved, [3, 1, 2]);
+    assert_eq!(api.order().iter().filter(|number| **number != 3).copied().collect::<Vec<_>>(), [1, 1, 1, 2]);
+    assert_eq!(dispatcher.unresolved(), 0);
+}
+
+#[tokio::test]
+async fn deliveries_of_a_key_are_attempted_in_order_whatever_happens_to_them() {
+    let api = Api::start(|seen| match (seen.number * 7 + seen.attempt as u128) % 5 {
+        0 => Reply::Status(500),
+        1 => Reply::LoseAnswer,
+        2 => Reply::Status(400),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let rule = rule(&api.url(), |rule| rule.in_flight = 4);
+    let mut dispatcher = dispatcher();
+    let key = |number: u128| (number % 6) as i64;
+    for number in 0..120 {
+        dispatcher.submit(delivery(&rule, number, key(number)));
+    }
+    for _ in 0..120 {
+        resolve(&mut dispatcher).await;
+    }
+    let mut newest: HashMap<i64, u128> = HashMap::new();
+    for number in api.order() {
+        let before = newest.insert(key(number), number);
+        assert!(before.is_none_or(|before| before <= number), "{number} came after {before:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by_both() {
+    let (one, two, three) = (gate(), gate(), gate());
+    let gates = [one.clone(), two.clone(), three.clone()];
+    let api = Api::start(move |seen| match seen.number {
+        number @ 1..=3 => Reply::When(gates[number as usize - 1].clone()),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 10));
+    dispatcher.submit(delivery(&rule, 2, 20));
+    dispatcher.submit(moving_delivery(&rule, 3, 10, 20));
+    dispatcher.submit(delivery(&rule, 4, 10));
+    dispatcher.submit(delivery(&rule, 5, 20));
+    drive_until_seen(&mut dispatcher, &api, 2).await;
+    two.add_permits(1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 2);
+    assert_eq!(dispatcher.in_flight(), 1, "the moving one still waits for the first");
+    one.add_permits(1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 1);
+    drive_until_seen(&mut dispatcher, &api, 3).await;
+    assert_eq!(dispatcher.in_flight(), 1, "nobody overtakes the moving one");
+    three.add_permits(1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 3);
+    let mut last = [resolve(&mut dispatcher).await.0, resolve(&mut dispatcher).await.0];
+    last.sort();
+    assert_eq!(last, [4, 5]);
+}
+
+fn gate() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(0))
+}
+
+#[tokio::test]
+async fn no_more_attempts_are_under_way_than_the_rule_allows() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let (slow, other) =
+        (rule(&api.url(), |rule| rule.in_flight = 3), rule(&api.url(), |rule| rule.name = "other".to_owned()));
+    let mut dispatcher = dispatcher();
+    for number in 0..10 {
+        dispatcher.submit(delivery(&slow, number, number as i64));
+    }
+    assert_eq!(dispatcher.in_flight(), 3);
+    dispatcher.submit(delivery(&other, 10, 0));
+    assert_eq!(dispatcher.in_flight(), 4, "a full rule holds back no other rule");
+    drive_until_seen(&mut dispatcher, &api, 4).await;
+    open.add_permits(1);
+    let first = next(&mut dispatcher).await;
+    assert!(dispatcher.in_flight() <= 4);
+    drive_until_seen(&mut dispatcher, &api, 5 - usize::from(first.delivery.rule.name == "other")).await;
+    open.add_permits(10);
+    for _ in 0..10 {
+        let _ = next(&mut dispatcher).await;
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (0, 11));
+}
+
+#[tokio::test]
+async fn a_delivery_is_attempted_once_and_retried_three_times() {
+    let api = Api::start(|_| answer(503, &[], "come\nback later")).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let completed = next(&mut dispatcher).await;
+    assert_eq!(completed.outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: answered 503"));
+    assert_eq!(statuses(&completed), [503; 4]);
+    assert_eq!(completed.attempts[0].answer, Answer::Status { status: 503, excerpt: "come back later".to_owned() });
+    assert!(completed.attempts.windows(2).all(|two| two[0].started_at_us <= two[1].started_at_us));
+    let seen = api.seen();
+    assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|one| one.head == seen[0].head), "every attempt sends the same request");
+}
+
+#[tokio::test]
+async fn a_rule_without_retries_gets_one_attempt() {
+    let api = Api::start(|_| Reply::Status(500)).await;
+    let rule = rule(&api.url(), |rule| rule.retry.retries = 0);
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let (_, outcome) = resolve(&mut dispatcher).await;
+    assert_eq!(outcome, dead(Reason::Exhausted, "the only attempt failed: answered 500"));
+    assert_eq!(api.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_wait_that_a_server_asks_for_is_kept() {
+    let date = |in_seconds| httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(in_seconds));
+    let api = Api::start(move |seen| match (seen.number, seen.attempt) {
+        (1, 1) => answer(429, &[("Retry-After", "1")], ""),
+        // A date has whole seconds, so that two seconds from now is more than one.
+        (2, 1) => answer(503, &[("Retry-After", &date(2))], ""),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 1));
+    dispatcher.submit(delivery(&rule, 2, 2));
+    for _ in 0..2 {
+        let completed = next(&mut dispatcher).await;
+        assert_eq!(completed.outcome, Outcome::Delivered { status: 200 });
+        let [first, second] = &completed.attempts[..] else { panic!("two attempts: {completed:?}") };
+        let waited_us = second.started_at_us - first.started_at_us;
+        // A timer may be a millisecond early for the other clock.
+        assert!((995_000..10_000_000).contains(&waited_us), "{waited_us}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_dead_at_once() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 302 })).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 400, which a retry can't help"));
+    dispatcher.submit(delivery(&rule, 2, 7));
+    assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 302, which a retry can't help"));
+    assert_eq!(api.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn an_api_that_hangs_is_tried_again_and_then_given_up() {
+    let api = Api::start(|_| Reply::Hang).await;
+    let rule = rule(&api.url(), |rule| rule.call.timeout = Duration::from_millis(40));
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let completed = next(&mut dispatcher).await;
+    assert_eq!(completed.outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: no answer within 40ms"));
+    assert!(completed.attempts.iter().all(|attempt| attempt.duration_us >= 39_000), "{:?}", completed.attempts);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_tried_again_with_the_same_identity() {
+    let api = Api::start(|seen| if seen.attempt == 1 { Reply::LoseAnswer } else { Reply::Status(200) }).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 5, 7));
+    let completed = next(&mut dispatcher).await;
+    assert_eq!(completed.outcome, Outcome::Delivered { status: 200 });
+    assert_eq!(statuses(&completed), [0, 200]);
+    assert_eq!(api.order(), [5, 5]);
+}
+
+#[tokio::test]
+async fn an_api_that_is_down_is_tried_again() {
+    let down = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let rule = rule(&format!("http://{down}/"), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let (_, outcome) = resolve(&mut dispatcher).await;
+    assert_eq!(outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: connection refused"));
+}
+
+#[tokio::test]
+async fn the_next_delivery_of_a_key_waits_until_the_outcome_is_durable() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    dispatcher.submit(delivery(&rule, 2, 7));
+    let first = next(&mut dispatcher).await;
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (0, 2));
+    assert!(dispatcher.try_next().is_none());
+    dispatcher.release(first.ticket);
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (1, 1));
+    assert_eq!(resolve(&mut dispatcher).await.0, 2);
+}
+
+#[tokio::test]
+async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let undecided =
+        |number, key| Delivery { undecided: Some("no such column".to_owned()), ..delivery(&rule, number, key) };
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    dispatcher.submit(undecided(2, 7));
+    dispatcher.submit(undecided(3, 8));
+    let expected = dead(Reason::Undecided, "no such column");
+    assert_eq!(resolve(&mut dispatcher).await, (3, expected.clone()), "no slot is needed");
+    drive_until_seen(&mut dispatcher, &api, 1).await;
+    open.add_permits(1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 1);
+    assert_eq!(resolve(&mut dispatcher).await, (2, expected));
+    assert_eq!(api.order(), [1]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_rendered_is_dead_and_makes_room() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let metadata = rule("http://169.254.169.254/latest", |rule| rule.in_flight = 1);
+    let sound = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&metadata, 1, 7));
+    let Completed { outcome, attempts, ticket, .. } = next(&mut dispatcher).await;
+    assert!(matches!(outcome, Outcome::Dead(Failure { reason: Reason::Unrenderable, .. })), "{outcome:?}");
+    assert_eq!(attempts, []);
+    dispatcher.release(ticket);
+    dispatcher.submit(delivery(&sound, 2, 7));
+    assert_eq!(resolve(&mut dispatcher).await, (2, Outcome::Delivered { status: 200 }));
+}
+
+#[tokio::test]
+async fn replays_queue_in_the_same_lanes() {
+    let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 503 } else { 200 })).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let origin = crate::delivery::Origin::Replay { dead_letter: 9 };
+    dispatcher.submit(Delivery { origin, ..delivery(&rule, 2, 7) });
+    dispatcher.submit(delivery(&rule, 3, 7));
+    for expected in 1..=3 {
+        assert_eq!(resolve(&mut dispatcher).await.0, expected);
+    }
+    assert_eq!(api.order(), [1, 1, 2, 2, 3, 3]);
+}
+
+#[tokio::test]
+async fn a_reloaded_rule_goes_on_with_its_lanes_and_has_its_new_limit() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let (old, new) = (rule(&api.url(), |rule| rule.in_flight = 1), rule(&api.url(), |rule| rule.in_flight = 2));
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&old, 1, 7));
+    dispatcher.submit(delivery(&old, 2, 8));
+    assert_eq!(dispatcher.in_flight(), 1);
+    dispatcher.submit(delivery(&new, 3, 7));
+    assert_eq!(dispatcher.in_flight(), 2, "the second may start now, the third waits for the first");
+    open.add_permits(3);
+    for _ in 0..3 {
+        resolve(&mut dispatcher).await;
+    }
+    assert_eq!(api.order().last(), Some(&3));
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
+    let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 503 } else { 200 })).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    for number in 0..50 {
+        dispatcher.submit(delivery(&rule, number, number as i64 % 10));
+    }
+    let mut resolved = Vec::new();
+    let all = async {
+        while resolved.len() < 50 {
+            tokio::select! {
+                biased;
+                completed = dispatcher.next() => {
+                    resolved.push(completed.delivery.id.0.as_u128());
+                    dispatcher.release(completed.ticket);
+                }
+                // Polled once and dropped, whatever it was waiting for.
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("every delivery completes");
+    resolved.sort();
+    assert_eq!(resolved, (0..50).collect::<Vec<u128>>());
+    assert_eq!(api.seen().len(), 100);
+}
+
+#[tokio::test]
+async fn an_empty_dispatcher_waits_for_ever() {
+    let mut dispatcher = dispatcher();
+    let nothing = tokio::time::timeout(Duration::from_millis(20), dispatcher.next()).await;
+    assert!(nothing.is_err());
+}
+
+#[tokio::test]
+async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |seen| match seen.number {
+        1 => Reply::When(gated.clone()),
+        _ => Reply::Status(503),
+    })
+    .await;
+    let rule = rule(&api.url(), |rule| {
+        rule.in_flight = 2;
+        (rule.retry.initial, rule.retry.max_delay) = (PATIENCE, PATIENCE);
+    });
+    let mut dispatcher = dispatcher();
+    for (number, key) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 5)] {
+        dispatcher.submit(delivery(&rule, number, key));
+    }
+    // One of the two slots stays with the first; the other goes to each of the next in turn.
+    drive_until_seen(&mut dispatcher, &api, 2).await;
+    let begun = Instant::now();
+    open.add_permits(1);
+    let finished = dispatcher.finish_in_flight(begun + PATIENCE).await;
+    assert!(begun.elapsed() < PATIENCE / 2, "the deadline is not waited for when nothing is under way");
+    let numbers: Vec<u128> = finished.iter().map(|completed| completed.delivery.id.0.as_u128()).collect();
+    assert_eq!(numbers, [1], "those that would be retried are interrupted, the queued one never started");
+    for completed in finished {
+        dispatcher.release(completed.ticket);
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (0, 4));
+    assert!(!api.order().contains(&4), "nothing is started after the end has begun");
+}
+
+#[tokio::test]
+async fn at_the_end_an_attempt_that_takes_too_long_is_not_waited_for() {
+    let api = Api::start(|seen| if seen.number == 1 { Reply::Hang } else { Reply::Status(200) }).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 1));
+    drive_until_seen(&mut dispatcher, &api, 1).await;
+    dispatcher.submit(delivery(&rule, 2, 2));
+    let finished = dispatcher.finish_in_flight(Instant::now() + Duration::from_millis(300)).await;
+    assert!(finished.iter().all(|completed| completed.delivery.id.0.as_u128() == 2), "{finished:?}");
+    assert!(dispatcher.in_flight() >= 1);
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_rule_and_class() {
+    let api = Api::start(|seen| match seen.attempt {
+        1 => Reply::Status(503),
+        2 => Reply::LoseAnswer,
+        _ => Reply::Status(201),
+    })
+    .await;
+    let metrics = Arc::new(Metrics::default());
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = Dispatcher::new(Client::new().unwrap(), metrics.clone());
+    dispatcher.submit(delivery(&rule, 1, 7));
+    resolve(&mut dispatcher).await;
+    for (status, expected) in [("2xx", 1), ("4xx", 0), ("5xx", 1), ("error", 1)] {
+        let labels = AttemptLabels { rule: "orders".to_owned(), status };
+        assert_eq!(metrics.attempts.get_or_create(&labels).get(), expected, "{status}");
+    }
+}

@@ -1,0 +1,298 @@
+//! Tests of the lanes: the cases by hand, and any interleaving against a model.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const A: LaneKey = LaneKey(1);
+const B: LaneKey = LaneKey(2);
+
+fn started(lanes: &mut Lanes) -> Vec<Place> {
+    std::iter::from_fn(|| lanes.pop_start()).collect()
+}
+
+#[test]
+fn a_second_delivery_of_a_key_starts_only_after_the_release_of_the_first() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(10);
+    let first = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    let second = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    assert_eq!(started(&mut lanes), [first]);
+    lanes.end(first);
+    assert_eq!(started(&mut lanes), []);
+    lanes.release(first);
+    assert_eq!(started(&mut lanes), [second]);
+}
+
+#[test]
+fn a_delivery_without_keys_waits_for_nobody() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(10);
+    let all: Vec<Place> = (0..5).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
+    assert_eq!(started(&mut lanes), all);
+}
+
+#[test]
+fn a_delivery_with_two_keys_starts_when_it_heads_both_lanes() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(10);
+    let a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    let b = lanes.enter(rule, LaneKeys::one(B), Turn::Call);
+    let both = lanes.enter(rule, LaneKeys::two(A, B), Turn::Call);
+    let after = lanes.enter(rule, LaneKeys::one(B), Turn::Call);
+    assert_eq!(started(&mut lanes), [a, b]);
+    lanes.end(b);
+    lanes.release(b);
+    assert_eq!(started(&mut lanes), []);
+    lanes.end(a);
+    lanes.release(a);
+    assert_eq!(started(&mut lanes), [both]);
+    lanes.end(both);
+    lanes.release(both);
+    assert_eq!(started(&mut lanes), [after]);
+}
+
+#[test]
+fn two_equal_keys_are_one() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(10);
+    let first = lanes.enter(rule, LaneKeys::two(A, A), Turn::Call);
+    let second = lanes.enter(rule, LaneKeys::two(A, A), Turn::Call);
+    assert_eq!(started(&mut lanes), [first]);
+    lanes.end(first);
+    lanes.release(first);
+    assert_eq!(started(&mut lanes), [second]);
+}
+
+#[test]
+fn equal_keys_of_different_rules_do_not_wait_for_each_other() {
+    let mut lanes = Lanes::default();
+    let (one, two) = (lanes.add_rule(10), lanes.add_rule(10));
+    let first = lanes.enter(one, LaneKeys::one(A), Turn::Call);
+    let second = lanes.enter(two, LaneKeys::one(A), Turn::Call);
+    assert_eq!(started(&mut lanes), [first, second]);
+}
+
+#[test]
+fn a_delivery_that_waits_for_its_retry_gives_up_its_slot_and_keeps_its_lane() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    let later_a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    let b = lanes.enter(rule, LaneKeys::one(B), Turn::Call);
+    assert_eq!(started(&mut lanes), [a]);
+    lanes.rest(a);
+    assert_eq!(started(&mut lanes), [b]);
+    lanes.resume(a);
+    assert_eq!(started(&mut lanes), [], "the only slot is taken");
+    lanes.end(b);
+    assert_eq!(started(&mut lanes), [a]);
+    lanes.end(a);
+    lanes.release(a);
+    assert_eq!(started(&mut lanes), [later_a]);
+}
+
+#[test]
+fn a_turn_that_passes_needs_no_slot() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let call = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    let pass = lanes.enter(rule, LaneKeys::one(B), Turn::Pass);
+    let behind = lanes.enter(rule, LaneKeys::one(A), Turn::Pass);
+    assert_eq!(started(&mut lanes), [call, pass]);
+    lanes.end(call);
+    lanes.release(call);
+    assert_eq!(started(&mut lanes), [behind]);
+}
+
+#[test]
+fn a_raised_limit_starts_what_was_ready() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let all: Vec<Place> = (0..3).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
+    assert_eq!(started(&mut lanes), all[..1]);
+    lanes.set_in_flight_max(rule, 3);
+    assert_eq!(started(&mut lanes), all[1..]);
+}
+
+#[test]
+fn once_closed_nobody_starts() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let running = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
+    lanes.enter(rule, LaneKeys::one(B), Turn::Call);
+    lanes.enter(rule, LaneKeys::one(A), Turn::Pass);
+    assert_eq!(started(&mut lanes), [running]);
+    lanes.close();
+    lanes.end(running);
+    lanes.release(running);
+    assert_eq!(started(&mut lanes), []);
+    assert_eq!((lanes.running(), lanes.len()), (0, 2));
+}
+
+#[test]
+fn a_lane_that_is_empty_holds_no_memory() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    for key in 0..100 {
+        let place = lanes.enter(rule, LaneKeys::two(LaneKey(key), LaneKey(key + 1)), Turn::Call);
+        assert_eq!(started(&mut lanes), [place]);
+        lanes.end(place);
+        lanes.release(place);
+    }
+    assert!(lanes.rules[0].last_of_lane.is_empty());
+    assert_eq!((lanes.len(), lanes.slots.len()), (0, 1));
+}
+
+/// One thing that happens to the lanes; the number picks among the deliveries it can happen to.
+#[derive(Debug, Clone)]
+enum Step {
+    Enter { rule: usize, keys: Vec<u128>, turn: Turn },
+    Rest(usize),
+    Resume(usize),
+    End(usize),
+    Release(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let turn = prop_oneof![5 => Just(Turn::Call), 1 => Just(Turn::Pass)];
+    prop_oneof![
+        3 => (0..2usize, prop::collection::vec(0..5u128, 0..3), turn)
+            .prop_map(|(rule, keys, turn)| Step::Enter { rule, keys, turn }),
+        1 => any::<usize>().prop_map(Step::Rest),
+        1 => any::<usize>().prop_map(Step::Resume),
+        2 => any::<usize>().prop_map(Step::End),
+        2 => any::<usize>().prop_map(Step::Release),
+    ]
+}
+
+/// What must be true, kept in the plainest way: every delivery in the order of entering, with all that is known of it.
+#[derive(Default)]
+struct Model {
+    lanes: Lanes,
+    all: Vec<Entered>,
+}
+
+struct Entered {
+    place: Place,
+    rule: usize,
+    keys: Vec<u128>,
+    turn: Turn,
+    stage: Expected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Queued,
+    Running,
+    Resting,
+    Ended,
+    Released,
+}
+
+const IN_FLIGHT_MAX: [usize; 2] = [1, 3];
+
+impl Model {
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Enter { rule, keys, turn } => {
+                let lane_keys = match keys[..] {
+                    [] => LaneKeys::none(),
+                    [key] => LaneKeys::one(LaneKey(key)),
+                    _ => LaneKeys::two(LaneKey(keys[0]), LaneKey(keys[1])),
+                };
+                let place = self.lanes.enter(*rule as RuleNumber, lane_keys, *turn);
+                let stage = Expected::Queued;
+                self.all.push(Entered { place, rule: *rule, keys: keys.clone(), turn: *turn, stage });
+            }
+            Step::Rest(pick) => self.change(*pick, Expected::Running, Expected::Resting, Some(Turn::Call), Lanes::rest),
+            Step::Resume(pick) => self.change(*pick, Expected::Resting, Expected::Queued, None, Lanes::resume),
+            Step::End(pick) => self.change(*pick, Expected::Running, Expected::Ended, None, Lanes::end),
+            Step::Release(pick) => self.change(*pick, Expected::Ended, Expected::Released, None, Lanes::release),
+        }
+        self.start_all();
+        self.check();
+    }
+
+    fn change(
+        &mut self,
+        pick: usize,
+        from: Expected,
+        to: Expected,
+        turn: Option<Turn>,
+        change: impl Fn(&mut Lanes, Place),
+    ) {
+        let mut fitting: Vec<&mut Entered> = self
+            .all
+            .iter_mut()
+            .filter(|entered| entered.stage == from && turn.is_none_or(|turn| turn == entered.turn))
+            .collect();
+        if !fitting.is_empty() {
+            let chosen = pick % fitting.len();
+            fitting[chosen].stage = to;
+            let place = fitting[chosen].place;
+            change(&mut self.lanes, place);
+        }
+    }
+
+    fn start_all(&mut self) {
+        while let Some(place) = self.lanes.pop_start() {
+            let started = self
+                .all
+                .iter()
+                .rposition(|entered| entered.place == place && entered.stage != Expected::Released)
+                .expect("only what entered is started");
+            assert_eq!(self.all[started].stage, Expected::Queued, "started once per turn");
+            assert!(self.heads_its_lanes(started), "an earlier delivery of the key is not released");
+            self.all[started].stage = Expected::Running;
+        }
+    }
+
+    fn heads_its_lanes(&self, index: usize) -> bool {
+        let entered = &self.all[index];
+        self.all[..index].iter().all(|earlier| {
+            earlier.stage == Expected::Released
+                || earlier.rule != entered.rule
+                || !earlier.keys.iter().any(|key| entered.keys.contains(key))
+        })
+    }
+
+    fn running(&self, rule: usize) -> usize {
+        let counts = |e: &&Entered| e.rule == rule && e.turn == Turn::Call && e.stage == Expected::Running;
+        self.all.iter().filter(counts).count()
+    }
+
+    fn check(&self) {
+        for (rule, max) in IN_FLIGHT_MAX.into_iter().enumerate() {
+            assert!(self.running(rule) <= max, "more attempts under way than the rule allows");
+        }
+        assert_eq!(self.lanes.running(), self.running(0) + self.running(1));
+        for (index, entered) in self.all.iter().enumerate() {
+            let could_start = entered.stage == Expected::Queued && self.heads_its_lanes(index);
+            let has_slot = entered.turn == Turn::Pass || self.running(entered.rule) < IN_FLIGHT_MAX[entered.rule];
+            assert!(!(could_start && has_slot), "a delivery that could start was not started");
+        }
+        assert_eq!(self.lanes.len(), self.all.iter().filter(|e| e.stage != Expected::Released).count());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_interleaving_keeps_order_and_limits_and_loses_nothing(steps in prop::collection::vec(step(), 0..120)) {
+        let mut model = Model::default();
+        for max in IN_FLIGHT_MAX {
+            model.lanes.add_rule(max);
+        }
+        for step in &steps {
+            model.apply(step);
+        }
+        // Whatever is left ends when everything that can happen goes on happening.
+        for _ in 0..4 * model.all.len() {
+            for step in [Step::Resume(0), Step::End(0), Step::Release(0)] {
+                model.apply(&step);
+            }
+        }
+        prop_assert!(model.all.iter().all(|entered| entered.stage == Expected::Released));
+        prop_assert!(model.lanes.rules.iter().all(|rule| rule.last_of_lane.is_empty()));
+    }
+}

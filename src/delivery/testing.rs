@@ -1,0 +1,235 @@
+//! A scripted API on the loopback interface, and rules, changes and deliveries to call it with. For tests only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+use super::{Delivery, Origin};
+use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
+use crate::pattern::TablePattern;
+use crate::retry::RetryPolicy;
+use crate::rules::{Body, Call, Method, OrderBy, Rule, SuccessStatuses};
+use crate::template::UrlTemplate;
+
+/// Long enough for any machine; reached only when a test fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the API does with a request.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    Status(u16),
+    /// A whole answer, as it goes over the wire.
+    Raw(Vec<u8>),
+    /// The same, and then closes the connection without having said so.
+    RawThenClose(Vec<u8>),
+    /// 200, but only when the semaphore gives a permit.
+    When(Arc<Semaphore>),
+    /// Reads the request and never answers.
+    Hang,
+    /// Reads the request, then closes: it was processed, and nobody knows.
+    LoseAnswer,
+    /// A head, and then one byte of the body every few milliseconds, for ever.
+    Drip,
+}
+
+/// A request as the API saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// The delivery's number, from its `Idempotency-Key`.
+    pub number: u128,
+    /// The n-th request of this delivery, from 1.
+    pub attempt: usize,
+    /// The n-th connection, from 1.
+    pub connection: usize,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A running API; it ends with the test's runtime.
+pub(super) struct Api {
+    pub address: SocketAddr,
+    seen: watch::Receiver<Vec<Seen>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Api {
+    pub async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Api {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (publish, seen) = watch::channel(Vec::new());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (script, publish, count) = (Arc::new(script), Arc::new(publish), connections.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let (script, publish) = (script.clone(), publish.clone());
+                tokio::spawn(async move { serve(stream, connection, &*script, &publish).await });
+            }
+        });
+        Api { address, seen, connections }
+    }
+
+    /// The numbers of the deliveries, in the order in which their requests came.
+    pub fn order(&self) -> Vec<u128> {
+        self.seen.borrow().iter().map(|seen| seen.number).collect()
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this many requests have come.
+    pub async fn wait_for(&self, requests: usize) -> Vec<Seen> {
+        let mut seen = self.seen.clone();
+        let reached = seen.wait_for(|seen| seen.len() >= requests);
+        tokio::time::timeout(PATIENCE, reached).await.expect("the requests come").unwrap().clone()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+/// The whole of an answer with a body.
+pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    Reply::Raw(format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes())
+}
+
+async fn serve(
+    stream: TcpStream,
+    connection: usize,
+    script: &(impl Fn(&Seen) -> Reply + Send + Sync),
+    publish: &watch::Sender<Vec<Seen>>,
+) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut seen = read_request(&mut stream, connection).await?;
+        let mut reply = Reply::Hang;
+        publish.send_modify(|all| {
+            seen.attempt = all.iter().filter(|earlier| earlier.number == seen.number).count() + 1;
+            reply = script(&seen);
+            all.push(seen.clone());
+        });
+        let bytes = match reply {
+            Reply::Status(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into_bytes(),
+            Reply::Raw(bytes) => bytes,
+            Reply::RawThenClose(bytes) => {
+                stream.write_all(&bytes).await.ok()?;
+                return None;
+            }
+            Reply::When(semaphore) => {
+                semaphore.acquire().await.ok()?.forget();
+                b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()
+            }
+            Reply::Hang => std::future::pending().await,
+            Reply::LoseAnswer => return None,
+            Reply::Drip => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n").await.ok()?;
+                loop {
+                    stream.write_all(b"x").await.ok()?;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        stream.write_all(&bytes).await.ok()?;
+    }
+}
+
+async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> Option<Seen> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let headers: HashMap<String, &str> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .collect();
+    let mut body = vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await.ok()?;
+    let number = headers.get("idempotency-key").map_or(0, |id| id.parse::<Uuid>().unwrap().as_u128());
+    Some(Seen { number, attempt: 0, connection, head, body })
+}
+
+/// A rule that calls this URL, retries three times after a millisecond or so, and is otherwise as the test edits it.
+pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    let waits = Duration::from_millis(1);
+    let mut rule = Rule {
+        name: "orders".to_owned(),
+        path: PathBuf::from(url),
+        table: TablePattern::parse("shop.orders").unwrap(),
+        on: vec![Op::Insert, Op::Update, Op::Delete],
+        changed: vec![],
+        when: None,
+        order_by: OrderBy::PrimaryKey,
+        call: Call {
+            method: Method::Post,
+            url: UrlTemplate,
+            headers: vec![],
+            body: Body::Change,
+            timeout: PATIENCE,
+            success: SuccessStatuses(vec![(200, 299)]),
+        },
+        retry: RetryPolicy { retries: 3, initial: waits, multiplier: 2.0, max_delay: waits * 10, jitter: 0.5 },
+        in_flight: 32,
+    };
+    edit(&mut rule);
+    Arc::new(rule)
+}
+
+/// An insert of the row with this key.
+pub(super) fn delivery(rule: &Arc<Rule>, number: u128, key: i64) -> Delivery {
+    made_of(rule, number, change(Op::Insert, None, Some(key)))
+}
+
+/// An update that changes the row's key.
+pub(super) fn moving_delivery(rule: &Arc<Rule>, number: u128, from: i64, to: i64) -> Delivery {
+    made_of(rule, number, change(Op::Update, Some(from), Some(to)))
+}
+
+fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {
+    Delivery {
+        id: DeliveryId(Uuid::from_u128(number)),
+        rule: rule.clone(),
+        change: Arc::new(change),
+        origin: Origin::Stream { sequence: number as u64 },
+        undecided: None,
+    }
+}
+
+fn change(op: Op, before: Option<i64>, after: Option<i64>) -> Change {
+    let row = |key: i64| Row(Box::new([Cell::Value(Value::Int(key))]));
+    let table =
+        Table { schema: "shop".into(), name: "orders".into(), columns: vec!["id".into()], primary_key: vec![0] };
+    let transaction = Transaction {
+        server_uuid: Uuid::nil(),
+        gtid: None,
+        file: "binlog.000001".into(),
+        offset: 4,
+        committed_at_us: 0,
+    };
+    Change {
+        op,
+        table: Arc::new(table),
+        before: before.map(row),
+        after: after.map(row),
+        transaction: Arc::new(transaction),
+        ordinal: 1,
+    }
+}

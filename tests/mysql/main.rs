@@ -1,0 +1,6 @@
+//! Tests against a real MySQL server, which `tests/support/get-mysql.sh` finds or fetches; see there.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod support_mysql;

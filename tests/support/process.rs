@@ -1,0 +1,136 @@
+//! A child process that never outlives us, and free ports.
+//!
+//! In: a command. Out: the running child, ended by its own process id at `Drop`. Statics are not dropped and nobody is
+//! asked before `kill -9`, so each child gets a watchdog beside it: a shell that holds the reading end of a pipe. When we
+//! end, in whatever way, the pipe closes and the watchdog kills the child and removes its folder. Both run in process
+//! groups of their own, so that Ctrl-C in a terminal reaches us alone and we decide what ends when.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a condition that no event announces is looked at again.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// `$1`: the child's process id, `$2`: a folder or nothing. A line on stdin means that the child is no more our concern.
+/// The second removal is for a file that the dying child made while the first was under way.
+const WATCHDOG: &str = r#"trap '' HUP INT QUIT TERM
+read -r released && exit
+kill -9 "$1" 2>/dev/null
+[ -z "$2" ] || rm -rf -- "$2" 2>/dev/null || { sleep 1; rm -rf -- "$2"; }"#;
+
+/// A child process and its watchdog.
+pub struct Process {
+    child: Child,
+    watchdog: Option<Child>,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts `command`. If we end before the child does, the child is killed and `folder` removed.
+    pub fn start(command: &mut Command, folder: Option<&Path>) -> io::Result<Process> {
+        let mut child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog", &child.id().to_string()])
+            .arg(folder.unwrap_or(Path::new("")))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        match watchdog {
+            Ok(watchdog) => Ok(Process { child, watchdog: Some(watchdog), ended: None }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the child printed, when it was started with `Stdio::piped()`; can be taken once.
+    pub fn take_output(&mut self) -> (Option<std::process::ChildStdout>, Option<std::process::ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// Sends a signal, unless the child is known to have ended.
+    pub fn signal(&self, signal: Signal) {
+        if self.ended.is_none() {
+            let pid = Pid::from_raw(self.child.id() as i32).expect("a process id is not zero");
+            // A child that has ended and was not waited for still takes signals, so an error is a defect of ours.
+            kill_process(pid, signal).expect("signalling a child of our own");
+        }
+    }
+
+    /// SIGKILL, and waits until the child is gone.
+    pub fn kill_9(&mut self) {
+        if self.ended.is_none() {
+            self.signal(Signal::KILL);
+            let status = self.child.wait().expect("waiting for a child of our own");
+            self.release(status);
+        }
+    }
+
+    /// How the child ended, or `None` while it runs.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none()
+            && let Some(status) = self.child.try_wait().expect("waiting for a child of our own")
+        {
+            self.release(status);
+        }
+        self.ended
+    }
+
+    /// Waits until the child ends, at most `deadline`; `None`: it still runs.
+    pub fn wait(&mut self, deadline: Duration) -> Option<ExitStatus> {
+        let give_up_at = Instant::now() + deadline;
+        loop {
+            let status = self.try_wait();
+            if status.is_some() || Instant::now() >= give_up_at {
+                return status;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// The process id may now belong to somebody else: the watchdog must not use it any more.
+    fn release(&mut self, status: ExitStatus) {
+        self.ended = Some(status);
+        if let Some(mut watchdog) = self.watchdog.take() {
+            let mut pipe = watchdog.stdin.take().expect("the watchdog was started with a pipe");
+            if pipe.write_all(b"released\n").is_err() {
+                watchdog.kill().ok();
+            }
+            drop(pipe);
+            watchdog.wait().expect("waiting for a child of our own");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}
+
+/// The exit code as a shell says it: 128 and the signal's number for a process that a signal ended.
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).expect("a process ends by exit or by signal")
+}
+
+/// A port on 127.0.0.1 on which nobody listens. Somebody else may take it before it is used: be ready to try another.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the system has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}

@@ -7,6 +7,7 @@ pub mod change;
 pub mod pattern;
 pub mod position;
 pub mod retry;
+pub mod suggest;
 pub mod telemetry;
 pub mod template;
 

@@ -1,0 +1,500 @@
+//! Checks the syntax tree of a template and writes it out again with safe operators.
+//!
+//! In: an expression or a template, parsed. Out: its text in which operators are calls of `operators` and `old.x` goes
+//! to an object that explains itself when there is no old row; the columns and environment variables it reads; and
+//! every flaw with its place: unknown names, filters, tests and functions, and what of Jinja rules do not offer.
+
+use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::{Span, ast};
+use minijinja::value::ValueKind;
+
+use super::error::{ColumnUse, Flaw};
+use crate::suggest::did_you_mean;
+
+const NAMES: [&str; 9] = ["row", "old", "op", "schema", "table", "key", "changed", "event", "env"];
+const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
+/// Filters whose result can't surprise: none that runs other filters or tests by name, none that grows its input much.
+const FILTERS: [&str; 33] = [
+    "abs",
+    "bool",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "max",
+    "min",
+    "replace",
+    "reverse",
+    "round",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "upper",
+    "attr",
+    "slice",
+    "batch",
+];
+const TESTS: [&str; 14] = [
+    "defined",
+    "undefined",
+    "none",
+    "boolean",
+    "number",
+    "integer",
+    "float",
+    "string",
+    "sequence",
+    "mapping",
+    "iterable",
+    "startingwith",
+    "endingwith",
+    "containing",
+];
+/// Decimal digits that every double keeps.
+const DOUBLE_DIGITS: usize = 15;
+const FUNCTIONS: [&str; 1] = ["range"];
+
+/// What a template reads, and its text with safe operators.
+#[derive(Debug, Default)]
+pub(super) struct Rewritten {
+    pub text: String,
+    pub columns: Vec<ColumnUse>,
+    /// Environment variables, each with its place.
+    pub env: Vec<ColumnUse>,
+    pub flaws: Vec<Flaw>,
+    /// Names set in the template itself.
+    locals: Vec<String>,
+    /// The text that spans point into.
+    source: String,
+}
+
+/// Rewrites one expression.
+pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+    rewritten.expr(expr);
+    rewritten
+}
+
+/// Rewrites a whole template with its statements.
+pub(super) fn statements(children: &[Stmt], source: &str) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+    rewritten.collect_locals(children);
+    rewritten.body(children);
+    rewritten
+}
+
+impl Rewritten {
+    fn flaw(&mut self, span: Span, message: impl Into<String>) {
+        let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
+        self.flaws.push(Flaw { line, column, message: message.into() });
+    }
+
+    fn collect_locals(&mut self, children: &[Stmt]) {
+        for child in children {
+            match child {
+                Stmt::ForLoop(node) => {
+                    self.locals.push("loop".to_string());
+                    self.assign(&node.target);
+                    self.collect_locals(&node.body);
+                    self.collect_locals(&node.else_body);
+                }
+                Stmt::IfCond(node) => {
+                    self.collect_locals(&node.true_body);
+                    self.collect_locals(&node.false_body);
+                }
+                Stmt::Set(node) => self.assign(&node.target),
+                _ => {}
+            }
+        }
+    }
+
+    fn assign(&mut self, target: &Expr) {
+        match target {
+            Expr::Var(var) if NAMES.contains(&var.id) || var.id.starts_with('_') => {
+                self.flaw(var.span(), format!("`{}` is taken; choose another name", var.id));
+            }
+            Expr::Var(var) => self.locals.push(var.id.to_string()),
+            Expr::List(list) => list.items.iter().for_each(|item| self.assign(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.assign(item)),
+            other => self.flaw(other.span(), "only plain names can be set"),
+        }
+    }
+
+    fn body(&mut self, children: &[Stmt]) {
+        for child in children {
+            self.stmt(child);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &Stmt) {
+        match stmt {
+            // As an expression, so that nothing in it is read as syntax again.
+            Stmt::EmitRaw(node) => {
+                self.push("{{ ");
+                self.string(node.raw);
+                self.push(" }}");
+            }
+            Stmt::EmitExpr(node) => {
+                self.push("{{ ");
+                self.expr(&node.expr);
+                self.push(" }}");
+            }
+            Stmt::IfCond(node) => {
+                self.tag("if ", &node.expr);
+                self.push(" %}");
+                self.body(&node.true_body);
+                self.push("{% else %}");
+                self.body(&node.false_body);
+                self.push("{% endif %}");
+            }
+            Stmt::ForLoop(node) => self.for_loop(node),
+            Stmt::Set(node) => {
+                self.tag("set ", &node.target);
+                self.push(" = ");
+                self.expr(&node.expr);
+                self.push(" %}");
+            }
+            other => match span_of(other) {
+                Some(span) => self.flaw(span, "only `if`, `for` and `set` are available in rules"),
+                None => self.flaw(Span::default(), "only `if`, `for` and `set` are available in rules"),
+            },
+        }
+    }
+
+    fn for_loop(&mut self, node: &ast::ForLoop) {
+        self.tag("for ", &node.target);
+        self.push(" in ");
+        self.expr(&node.iter);
+        if let Some(filter) = &node.filter_expr {
+            self.push(" if ");
+            self.expr(filter);
+        }
+        self.push(" %}");
+        self.body(&node.body);
+        self.push("{% else %}");
+        self.body(&node.else_body);
+        self.push("{% endfor %}");
+    }
+
+    fn tag(&mut self, word: &str, expr: &Expr) {
+        self.push("{% ");
+        self.push(word);
+        self.expr(expr);
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Var(var) => self.var(var.id, var.span()),
+            Expr::Const(constant) => self.constant(&constant.value, constant.span()),
+            Expr::GetAttr(node) => self.attribute(node),
+            Expr::GetItem(node) => self.item(node),
+            Expr::Slice(node) => {
+                self.push("(");
+                self.expr(&node.expr);
+                self.push(")[");
+                for (i, bound) in [&node.start, &node.stop, &node.step].into_iter().enumerate() {
+                    self.push(if i == 0 { "" } else { ":" });
+                    bound.iter().for_each(|bound| self.expr(bound));
+                }
+                self.push("]");
+            }
+            Expr::UnaryOp(node) => match (&node.op, &node.expr) {
+                (UnaryOpKind::Not, inner) => self.wrap("(not ", inner, ")"),
+                (UnaryOpKind::Neg, inner) => self.wrap("_neg(", inner, ")"),
+            },
+            Expr::BinOp(node) => self.binary(node),
+            Expr::Compare(node) => self.compare(node),
+            Expr::IfExpr(node) => {
+                self.wrap("(", &node.true_expr, " if ");
+                self.expr(&node.test_expr);
+                if let Some(other) = &node.false_expr {
+                    self.push(" else ");
+                    self.expr(other);
+                }
+                self.push(")");
+            }
+            Expr::Filter(node) => self.filter(node),
+            Expr::Test(node) => self.test(node),
+            Expr::Call(node) => self.call(node),
+            Expr::List(node) => self.sequence("[", node.items.iter(), "]"),
+            Expr::Tuple(node) => self.sequence("[", node.items.iter(), "]"),
+            Expr::Map(node) => {
+                self.push("{");
+                for (key, value) in node.keys.iter().zip(&node.values) {
+                    self.expr(key);
+                    self.push(": ");
+                    self.expr(value);
+                    self.push(", ");
+                }
+                self.push("}");
+            }
+        }
+    }
+
+    fn var(&mut self, name: &str, span: Span) {
+        if name == "env" {
+            self.flaw(span, "name the variable after `env`, for example `env.TOKEN`");
+        } else if name == "steps" {
+            self.flaw(span, "`steps` is not supported by this version");
+        } else if !NAMES.contains(&name) && !self.locals.iter().any(|local| local == name) {
+            let hint = did_you_mean(name, NAMES);
+            self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
+        }
+        self.push(name);
+    }
+
+    fn constant(&mut self, value: &minijinja::Value, span: Span) {
+        // The tree has a literal as a double already; one with more digits than a double holds is taken as written.
+        let written = self.source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default();
+        let digits = written.bytes().filter(u8::is_ascii_digit).count();
+        if value.is_number() && digits > DOUBLE_DIGITS && written.contains('.') {
+            let exact = format!("_decimal(\"{}\")", written.replace('_', ""));
+            return self.push(&exact);
+        }
+        match (value.kind(), value.as_str()) {
+            (_, Some(text)) => self.string(text),
+            (ValueKind::None, _) => self.push("none"),
+            (ValueKind::Bool, _) => self.push(if value.is_true() { "true" } else { "false" }),
+            // Integers and floats print as the literals they were.
+            _ => self.push(&value.to_string()),
+        }
+    }
+
+    /// A string literal; Jinja's escapes are a superset of JSON's.
+    fn string(&mut self, text: &str) {
+        let literal = serde_json::to_string(text).expect("a string is always JSON");
+        self.push(&literal);
+    }
+
+    fn attribute(&mut self, node: &ast::Spanned<ast::GetAttr>) {
+        match &node.expr {
+            Expr::Var(var) if !self.is_local(var.id) => self.member(var.id, node.name, node.span()),
+            inner => {
+                self.wrap("(", inner, ").");
+                self.push(node.name);
+            }
+        }
+    }
+
+    fn item(&mut self, node: &ast::Spanned<ast::GetItem>) {
+        match (&node.expr, &node.subscript_expr) {
+            (Expr::Var(var), Expr::Const(name))
+                if ["row", "old"].contains(&var.id) && name.value.as_str().is_some() =>
+            {
+                let name = name.value.as_str().unwrap_or_default().to_string();
+                self.column(&name, node.span());
+                self.push(if var.id == "old" { "_old[" } else { "row[" });
+                self.string(&name);
+                self.push("]");
+            }
+            (Expr::Var(var), subscript) if var.id == "old" => self.wrap("_old[", subscript, "]"),
+            (inner, subscript) => {
+                self.wrap("(", inner, ")[");
+                self.expr(subscript);
+                self.push("]");
+            }
+        }
+    }
+
+    /// `name.member` for one of the names that rules offer.
+    fn member(&mut self, name: &str, member: &str, span: Span) {
+        match name {
+            "row" | "old" => self.column(member, span),
+            "env" => {
+                self.env.push(self.place(member, span));
+            }
+            "event" if !EVENT_NAMES.contains(&member) => {
+                let hint = did_you_mean(member, EVENT_NAMES);
+                self.flaw(span, format!("`event` has no `{member}`{hint}; known are {}", EVENT_NAMES.join(", ")));
+            }
+            "event" => {}
+            known if NAMES.contains(&known) => self.flaw(span, format!("`{known}` has no members")),
+            unknown => return self.var(unknown, span),
+        }
+        self.push(if name == "old" { "_old" } else { name });
+        self.push(".");
+        self.push(member);
+    }
+
+    fn column(&mut self, name: &str, span: Span) {
+        let place = self.place(name, span);
+        self.columns.push(place);
+    }
+
+    fn place(&self, name: &str, span: Span) -> ColumnUse {
+        ColumnUse {
+            name: name.to_string(),
+            line: usize::from(span.start_line),
+            column: usize::from(span.start_col) + 1,
+        }
+    }
+
+    fn binary(&mut self, node: &ast::BinOp) {
+        let (open, between, close) = match node.op {
+            BinOpKind::ScAnd => ("(", " and ", ")"),
+            BinOpKind::ScOr => ("(", " or ", ")"),
+            BinOpKind::Eq => ("_eq(", ", ", ")"),
+            BinOpKind::Ne => ("_ne(", ", ", ")"),
+            BinOpKind::Lt => ("_lt(", ", ", ")"),
+            BinOpKind::Lte => ("_le(", ", ", ")"),
+            BinOpKind::Gt => ("_gt(", ", ", ")"),
+            BinOpKind::Gte => ("_ge(", ", ", ")"),
+            BinOpKind::In => ("_in(", ", ", ")"),
+            BinOpKind::Add => ("_add(", ", ", ")"),
+            BinOpKind::Sub => ("_sub(", ", ", ")"),
+            BinOpKind::Mul => ("_mul(", ", ", ")"),
+            BinOpKind::Concat => ("_concat(", ", ", ")"),
+            BinOpKind::Div => ("(_float(", ") / _float(", "))"),
+            BinOpKind::FloorDiv => ("(_whole(", ") // _whole(", "))"),
+            BinOpKind::Rem => ("(_whole(", ") % _whole(", "))"),
+            BinOpKind::Pow => ("(_whole(", ") ** _whole(", "))"),
+        };
+        self.wrap(open, &node.left, between);
+        self.expr(&node.right);
+        self.push(close);
+    }
+
+    /// `a < b < c` means `a < b and b < c`; expressions have no effects, so that `b` may be evaluated twice.
+    fn compare(&mut self, node: &ast::Compare) {
+        self.push("(");
+        let mut left = &node.expr;
+        for (i, op) in node.ops.iter().enumerate() {
+            self.push(if i == 0 { "" } else { " and " });
+            self.push(match op.op {
+                CompareOpKind::Eq => "_eq(",
+                CompareOpKind::Ne => "_ne(",
+                CompareOpKind::Lt => "_lt(",
+                CompareOpKind::Lte => "_le(",
+                CompareOpKind::Gt => "_gt(",
+                CompareOpKind::Gte => "_ge(",
+                CompareOpKind::In => "_in(",
+                CompareOpKind::NotIn => "not _in(",
+            });
+            self.wrap("", left, ", ");
+            self.wrap("", &op.expr, ")");
+            left = &op.expr;
+        }
+        self.push(")");
+    }
+
+    fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
+        if !FILTERS.contains(&node.name) {
+            self.flaw(node.span(), format!("unknown filter `{}`{}", node.name, did_you_mean(node.name, FILTERS)));
+        }
+        self.push("(");
+        node.expr.iter().for_each(|expr| self.expr(expr));
+        self.push("|");
+        self.push(node.name);
+        self.arguments(&node.args, node.span());
+        self.push(")");
+    }
+
+    fn test(&mut self, node: &ast::Spanned<ast::Test>) {
+        let operator = match node.name {
+            "eq" | "equalto" | "==" => Some("_eq("),
+            "ne" | "!=" => Some("_ne("),
+            "lt" | "lessthan" | "<" => Some("_lt("),
+            "le" | "<=" => Some("_le("),
+            "gt" | "greaterthan" | ">" => Some("_gt("),
+            "ge" | ">=" => Some("_ge("),
+            "in" => Some("_in("),
+            _ => None,
+        };
+        if let (Some(operator), [CallArg::Pos(right)]) = (operator, &node.args[..]) {
+            self.wrap(operator, &node.expr, ", ");
+            return self.wrap("", right, ")");
+        }
+        if !TESTS.contains(&node.name) {
+            self.flaw(node.span(), format!("unknown test `{}`{}", node.name, did_you_mean(node.name, TESTS)));
+        }
+        self.wrap("(", &node.expr, " is ");
+        self.push(node.name);
+        self.arguments(&node.args, node.span());
+        self.push(")");
+    }
+
+    fn call(&mut self, node: &ast::Spanned<ast::Call>) {
+        match &node.expr {
+            Expr::Var(var) if FUNCTIONS.contains(&var.id) => self.push(var.id),
+            Expr::Var(var) => {
+                let hint = did_you_mean(var.id, FUNCTIONS);
+                self.flaw(var.span(), format!("unknown function `{}`{hint}", var.id));
+            }
+            other => self.flaw(other.span(), "values have no methods here; use a filter, as in `row.name | upper`"),
+        }
+        self.arguments(&node.args, node.span());
+    }
+
+    fn arguments(&mut self, args: &[CallArg], span: Span) {
+        self.push("(");
+        for arg in args {
+            match arg {
+                CallArg::Pos(expr) => self.expr(expr),
+                CallArg::Kwarg(name, expr) => {
+                    self.push(name);
+                    self.push("=");
+                    self.expr(expr);
+                }
+                CallArg::PosSplat(_) | CallArg::KwargSplat(_) => self.flaw(span, "`*` arguments are not available"),
+            }
+            self.push(", ");
+        }
+        self.push(")");
+    }
+
+    fn sequence<'e, 's: 'e>(&mut self, open: &str, items: impl Iterator<Item = &'e Expr<'s>>, close: &str) {
+        self.push(open);
+        for item in items {
+            self.expr(item);
+            self.push(", ");
+        }
+        self.push(close);
+    }
+
+    fn wrap(&mut self, open: &str, inner: &Expr, close: &str) {
+        self.push(open);
+        self.expr(inner);
+        self.push(close);
+    }
+
+    fn is_local(&self, name: &str) -> bool {
+        self.locals.iter().any(|local| local == name)
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+}
+
+fn span_of(stmt: &Stmt) -> Option<Span> {
+    Some(match stmt {
+        Stmt::WithBlock(node) => node.span(),
+        Stmt::SetBlock(node) => node.span(),
+        Stmt::AutoEscape(node) => node.span(),
+        Stmt::FilterBlock(node) => node.span(),
+        Stmt::Block(node) => node.span(),
+        Stmt::Import(node) => node.span(),
+        Stmt::FromImport(node) => node.span(),
+        Stmt::Extends(node) => node.span(),
+        Stmt::Include(node) => node.span(),
+        Stmt::Macro(node) => node.span(),
+        Stmt::CallBlock(node) => node.span(),
+        Stmt::Do(node) => node.span(),
+        _ => return None,
+    })
+}

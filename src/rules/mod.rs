@@ -3,13 +3,26 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
+mod compile;
+mod diagnostic;
+mod lane;
+mod load;
+mod matching;
+mod spec;
+mod yaml;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
-use crate::template::{BodyTemplate, Condition, TextTemplate, UrlTemplate};
+use crate::suggest::did_you_mean;
+use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
+
+pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use lane::{LaneKey, LaneKeys};
+pub use matching::{Match, RuleSet};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -28,6 +41,23 @@ pub struct Rule {
     pub retry: RetryPolicy,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
+    /// Every column that the rule names, with its place in the file.
+    pub columns: Vec<ColumnUse>,
+}
+
+impl Rule {
+    /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
+    /// For `check`, where the schema is known; at run time such a row is a dead letter.
+    pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
+        let unknown = self.columns.iter().filter(|used| !columns.iter().any(|column| **column == *used.name));
+        unknown
+            .map(|used| {
+                let hint = did_you_mean(&used.name, columns.iter().map(|column| &**column));
+                let message = format!("table {table} has no column `{}`{hint}", used.name);
+                Flaw { line: used.line, column: used.column, message }
+            })
+            .collect()
+    }
 }
 
 /// What makes two changes of a rule wait for one another.
@@ -65,6 +95,18 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Body {
     /// The change event of docs/data-format.md.
@@ -83,3 +125,6 @@ impl SuccessStatuses {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took. Keeps promise 2 (order per key) and the
 //! limits on attempts in flight; writes nothing down, that is the outcome stage's work.
 
+pub mod request;
+
 use std::sync::Arc;
 
 use crate::change::{Change, DeliveryId};

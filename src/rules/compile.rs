@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place};
-use super::spec::{CallSpec, Reader, RuleSpec};
+use super::reader::Reader;
+use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
 use super::{Body, Call, Method, Rule, yaml};
 use crate::pattern::TablePattern;

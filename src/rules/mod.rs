@@ -8,6 +8,7 @@ mod diagnostic;
 mod lane;
 mod load;
 mod matching;
+mod reader;
 mod spec;
 mod yaml;
 

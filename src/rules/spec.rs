@@ -3,10 +3,10 @@
 //! In: a positioned tree. Out: one `RuleSpec` per rule with values in their own types; templates stay nodes. Every
 //! unknown, missing or unusable key is a problem with its place; reading goes on behind it, so that all show at once.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::Place;
+use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
 use super::{Method, OrderBy, SuccessStatuses};
 use crate::change::Op;
@@ -19,20 +19,6 @@ const RULE_KEYS: [&str; 9] =
     ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
 const CALL_KEYS: [&str; 6] = ["method", "url", "headers", "body", "timeout", "success"];
 const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", "jitter"];
-/// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 10] = [
-    "steps",
-    "rate",
-    "batch",
-    "undo",
-    "on_success",
-    "on_failure",
-    "allow_hosts",
-    "hold_binlog",
-    "redact",
-    "insecure_tls",
-];
-
 const NAME_CHARACTERS_MAX: usize = 64;
 /// One try and three retries are what rowhook promises of a delivery.
 const RETRIES_MAX: u32 = 3;
@@ -40,7 +26,6 @@ const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
 const IN_FLIGHT_MAX: u64 = 1024;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-const MILLISECOND: Duration = Duration::from_millis(1);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 const DELAY_MAX: Duration = Duration::from_secs(60 * 60);
@@ -69,20 +54,7 @@ pub(super) struct CallSpec<'n> {
     pub success: SuccessStatuses,
 }
 
-/// Reads nodes of one file and collects its problems.
-pub(super) struct Reader<'a> {
-    pub path: &'a Path,
-    pub text: &'a str,
-    pub problems: &'a mut Vec<Diagnostic>,
-}
-
-type Members<'n> = &'n [(super::yaml::Key, Node)];
-
 impl<'n> Reader<'_> {
-    pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
-    }
-
     /// Reads a whole file; rules with problems are left out.
     pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, Vec<RuleSpec<'n>>)> {
         let members = self.members(root, "a rule file", &FILE_KEYS)?;
@@ -301,84 +273,6 @@ impl<'n> Reader<'_> {
         }
         SuccessStatuses(ranges)
     }
-
-    /// The members of a map whose keys must all be known.
-    fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
-        let Kind::Map(members) = &node.kind else {
-            self.problem(node.at, format!("{what} must be a map of {}, not {}", known.join(", "), node.describe()));
-            return None;
-        };
-        for (key, _) in members {
-            if LATER_KEYS.contains(&key.text.as_str()) {
-                self.problem(key.at, format!("`{}` is not supported by this version", key.text));
-            } else if !known.contains(&key.text.as_str()) {
-                let hint = did_you_mean(&key.text, known.iter().copied());
-                self.problem(
-                    key.at,
-                    format!("unknown key `{}` in {what}{hint}; known are {}", key.text, known.join(", ")),
-                );
-            }
-        }
-        Some(members)
-    }
-
-    pub(super) fn string(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
-        match &node.kind {
-            Kind::Scalar { text, .. } if !node.is_null() => Some(text),
-            _ => {
-                self.problem(node.at, format!("`{what}` must be a single value, not {}", node.describe()));
-                None
-            }
-        }
-    }
-
-    /// A list of words, or one word for a list of one. None may be empty.
-    fn words(&mut self, node: &Node, what: &str) -> Vec<(String, Place)> {
-        let items = match &node.kind {
-            Kind::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        if items.is_empty() {
-            self.problem(node.at, format!("`{what}` is an empty list; leave it out or fill it"));
-        }
-        items.iter().filter_map(|item| Some((self.string(item, what)?.to_string(), item.at))).collect()
-    }
-
-    fn integer(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
-        let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
-        if number.is_none() {
-            self.problem(node.at, format!("`{what}` must be a whole number from {min} to {max}"));
-        }
-        number
-    }
-
-    fn fraction(&mut self, node: &Node, what: &str, min: f64, max: f64) -> Option<f64> {
-        let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
-        if number.is_none() {
-            self.problem(node.at, format!("`{what}` must be a number from {min} to {max}"));
-        }
-        number
-    }
-
-    fn duration(&mut self, node: &Node, what: &str, max: Duration) -> Option<Duration> {
-        let text = self.string(node, what)?;
-        match humantime::parse_duration(text) {
-            Ok(duration) if (MILLISECOND..=max).contains(&duration) => Some(duration),
-            Ok(_) => {
-                let limit = humantime::format_duration(max);
-                self.problem(node.at, format!("`{what}` must be between 1ms and {limit}"));
-                None
-            }
-            Err(_) => {
-                self.problem(node.at, format!("`{text}` is no duration; write one as `500ms`, `10s` or `1m 30s`"));
-                None
-            }
-        }
-    }
-}
-
-fn member<'n>(members: Members<'n>, name: &str) -> Option<&'n Node> {
-    members.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
 }
 
 /// Why a rule can't set this header.

@@ -370,3 +370,9 @@ fn the_example_rules_load() {
     files.dedup();
     assert_eq!(files, ["shop.orders.yaml", "shop.outbox.yaml", "shop.stock.yaml", "shop.users.yaml"]);
 }
+
+#[test]
+fn rules_are_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&rule_set("when: row.id == 1"));
+}

@@ -4,8 +4,9 @@
 //! its place. Keys are literal.
 
 use super::error::{ColumnUse, Error};
+use super::output::within_limit;
 use super::scope::Scope;
-use super::text::{TextTemplate, within_limit};
+use super::text::TextTemplate;
 use crate::change::json;
 
 /// A JSON body whose strings are templates.

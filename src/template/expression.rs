@@ -13,7 +13,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use super::error::{ColumnUse, Error, Flaw};
 use super::rewrite::{self, Rewritten};
 use super::scope::{Env, Root, Scope, Secret};
-use super::{EnvLookup, operators, text};
+use super::{EnvLookup, filters, limits, operators, output};
 use crate::change::Change;
 
 /// Instructions that one rendering may take: about 10 ms of loops, far beyond what a rule needs.
@@ -27,10 +27,11 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.set_debug(false);
     env.set_formatter(|out, _, value| {
         let mut rendered = String::new();
-        text::write_text(value, &mut rendered).map_err(Error::into_engine)?;
+        output::write_text(value, &mut rendered).map_err(Error::into_engine)?;
         out.write_str(&rendered).map_err(minijinja::Error::from)
     });
     operators::install(&mut env);
+    filters::install(&mut env);
     env
 });
 
@@ -49,6 +50,7 @@ impl Condition {
             let message = "`when` is an expression by itself; write it without `{{ }}`".to_string();
             return Err(vec![Flaw { line: 1, column: 1, message }]);
         }
+        limits::check_expression(source)?;
         let tree = parse_expr(source).map_err(|error| vec![flaw_of(&error, source)])?;
         let mut flaws = Vec::new();
         let mut rewritten = rewrite::expression(&tree, source);

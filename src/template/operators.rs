@@ -1,4 +1,4 @@
-//! Operators and filters that must not be silently wrong: comparison, arithmetic, joining of text.
+//! Operators that must not be silently wrong: comparison, arithmetic, joining of text.
 //!
 //! In: operands from an expression. Out: what the engine's own operators would give, with three differences: DECIMAL
 //! counts as an exact number, ordering values of different kinds is an error (the engine would order them by kind, so
@@ -6,14 +6,15 @@
 
 use std::cmp::Ordering;
 
-use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, State};
+use minijinja::Environment;
+use minijinja::value::{Value, ValueKind};
 
 use super::decimal::Decimal;
 use super::error::Error;
-use super::{TEXT_BYTES_MAX, text};
+use super::{TEXT_BYTES_MAX, output};
 
-type Outcome<T> = Result<T, minijinja::Error>;
+/// What the engine expects of a function.
+pub(super) type Outcome<T> = Result<T, minijinja::Error>;
 
 /// Puts everything here into an environment under the names that `rewrite` writes.
 pub(super) fn install(env: &mut Environment<'static>) {
@@ -32,24 +33,6 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_function("_whole", |a: &Value| whole(a).map_err(Error::into_engine));
     env.add_function("_concat", |a: &Value, b: &Value| concat(a, b).map_err(Error::into_engine));
     env.add_function("_decimal", |a: &str| Decimal::parse(a).map(Value::from_object).unwrap_or_default());
-    env.add_filter("int", int);
-    env.add_filter("float", float);
-    env.add_filter("round", round);
-    env.add_filter("abs", abs);
-    env.add_filter("min", |list: &Value| extreme(list, Ordering::Less));
-    env.add_filter("max", |list: &Value| extreme(list, Ordering::Greater));
-    env.add_filter("sort", sort);
-    env.add_filter("sum", sum);
-    env.add_filter("tojson", |value: &Value| {
-        let mut out = Vec::new();
-        text::write_json(value, &mut out).map_err(Error::into_engine)?;
-        Ok::<_, minijinja::Error>(String::from_utf8_lossy(&out).into_owned())
-    });
-    env.add_filter("string", |value: &Value| {
-        let mut out = String::new();
-        text::write_text(value, &mut out).map_err(Error::into_engine)?;
-        Ok::<_, minijinja::Error>(out)
-    });
     env.add_test("number", |value: &Value| value.is_number() || as_decimal(value).is_some());
 }
 
@@ -115,7 +98,7 @@ fn equal(a: &Value, b: &Value) -> Result<bool, Error> {
     Ok(a == b)
 }
 
-fn order(operator: &'static str, a: &Value, b: &Value) -> Result<Ordering, Error> {
+pub(super) fn order(operator: &'static str, a: &Value, b: &Value) -> Result<Ordering, Error> {
     defined(a, b)?;
     if as_decimal(a).is_some() || as_decimal(b).is_some() {
         if let (Some(a), Some(b)) = (number(a), number(b)) {
@@ -148,7 +131,7 @@ fn contains(needle: &Value, container: &Value) -> Result<bool, Error> {
     }
 }
 
-fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+pub(super) fn add(a: &Value, b: &Value) -> Result<Value, Error> {
     defined(a, b)?;
     if let (Some(left), Some(right)) = (a.as_str(), b.as_str()) {
         return joined([left, right]);
@@ -192,7 +175,7 @@ fn calculate(
     Err(mismatch(operator, a, b, "both sides must be numbers; join texts with `~`"))
 }
 
-fn integer(number: i128) -> Value {
+pub(super) fn integer(number: i128) -> Value {
     i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
 }
 
@@ -207,8 +190,8 @@ fn whole(value: &Value) -> Result<Value, Error> {
 fn concat(a: &Value, b: &Value) -> Result<Value, Error> {
     defined(a, b)?;
     let (mut left, mut right) = (String::new(), String::new());
-    text::write_text(a, &mut left)?;
-    text::write_text(b, &mut right)?;
+    output::write_text(a, &mut left)?;
+    output::write_text(b, &mut right)?;
     joined([&left, &right])
 }
 
@@ -218,70 +201,4 @@ fn joined(parts: [&str; 2]) -> Result<Value, Error> {
         return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
     }
     Ok(Value::from(parts.concat()))
-}
-
-fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
-    match as_decimal(value) {
-        Some(decimal) => {
-            decimal.truncate().map(integer).ok_or_else(|| Error::Inexact { operator: "| int" }.into_engine())
-        }
-        None => minijinja::filters::int(state, value, default, None, kwargs),
-    }
-}
-
-fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
-    match as_decimal(value) {
-        Some(decimal) => Ok(Value::from(decimal.to_f64())),
-        None => minijinja::filters::float(state, value, default, kwargs),
-    }
-}
-
-fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> Outcome<Value> {
-    let Some(decimal) = as_decimal(&value) else {
-        return minijinja::filters::round(value, precision, None, kwargs);
-    };
-    u32::try_from(precision.unwrap_or(0))
-        .ok()
-        .and_then(|digits| decimal.round(digits))
-        .map(Value::from_object)
-        .ok_or_else(|| Error::Inexact { operator: "| round" }.into_engine())
-}
-
-fn abs(value: Value) -> Outcome<Value> {
-    match as_decimal(&value) {
-        Some(decimal) => Ok(Value::from_object(
-            Decimal::parse(decimal.as_str().trim_start_matches('-')).expect("a DECIMAL without its sign is one"),
-        )),
-        None => minijinja::filters::abs(value),
-    }
-}
-
-fn extreme(list: &Value, wanted: Ordering) -> Outcome<Value> {
-    let mut best: Option<Value> = None;
-    for item in list.try_iter()? {
-        let better = match &best {
-            None => true,
-            Some(best) => order("min and max", &item, best).map_err(Error::into_engine)? == wanted,
-        };
-        if better {
-            best = Some(item);
-        }
-    }
-    Ok(best.unwrap_or_default())
-}
-
-fn sort(list: &Value) -> Outcome<Value> {
-    let mut items: Vec<Value> = list.try_iter()?.collect();
-    // Compared against the first before sorting: an order that fails midway is no order.
-    if let Some((first, rest)) = items.split_first() {
-        for item in rest {
-            order("sort", first, item).map_err(Error::into_engine)?;
-        }
-    }
-    items.sort_by(|a, b| order("sort", a, b).unwrap_or(Ordering::Equal));
-    Ok(Value::from(items))
-}
-
-fn sum(list: &Value) -> Outcome<Value> {
-    list.try_iter()?.try_fold(Value::from(0), |total, item| add(&total, &item).map_err(Error::into_engine))
 }

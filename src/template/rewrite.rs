@@ -4,17 +4,21 @@
 //! to an object that explains itself when there is no old row; the columns and environment variables it reads; and
 //! every flaw with its place: unknown names, filters, tests and functions, and what of Jinja rules do not offer.
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
 use super::error::{ColumnUse, Flaw};
 use crate::suggest::did_you_mean;
 
+mod statements;
+
+pub(super) use statements::template;
+
 const NAMES: [&str; 9] = ["row", "old", "op", "schema", "table", "key", "changed", "event", "env"];
 const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 /// Filters whose result can't surprise: none that runs other filters or tests by name, none that grows its input much.
-const FILTERS: [&str; 33] = [
+const FILTERS: [&str; 31] = [
     "abs",
     "bool",
     "capitalize",
@@ -46,8 +50,6 @@ const FILTERS: [&str; 33] = [
     "trim",
     "upper",
     "attr",
-    "slice",
-    "batch",
 ];
 const TESTS: [&str; 14] = [
     "defined",
@@ -90,111 +92,10 @@ pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
     rewritten
 }
 
-/// Rewrites a whole template with its statements.
-pub(super) fn statements(children: &[Stmt], source: &str) -> Rewritten {
-    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
-    rewritten.collect_locals(children);
-    rewritten.body(children);
-    rewritten
-}
-
 impl Rewritten {
     fn flaw(&mut self, span: Span, message: impl Into<String>) {
         let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
         self.flaws.push(Flaw { line, column, message: message.into() });
-    }
-
-    fn collect_locals(&mut self, children: &[Stmt]) {
-        for child in children {
-            match child {
-                Stmt::ForLoop(node) => {
-                    self.locals.push("loop".to_string());
-                    self.assign(&node.target);
-                    self.collect_locals(&node.body);
-                    self.collect_locals(&node.else_body);
-                }
-                Stmt::IfCond(node) => {
-                    self.collect_locals(&node.true_body);
-                    self.collect_locals(&node.false_body);
-                }
-                Stmt::Set(node) => self.assign(&node.target),
-                _ => {}
-            }
-        }
-    }
-
-    fn assign(&mut self, target: &Expr) {
-        match target {
-            Expr::Var(var) if NAMES.contains(&var.id) || var.id.starts_with('_') => {
-                self.flaw(var.span(), format!("`{}` is taken; choose another name", var.id));
-            }
-            Expr::Var(var) => self.locals.push(var.id.to_string()),
-            Expr::List(list) => list.items.iter().for_each(|item| self.assign(item)),
-            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.assign(item)),
-            other => self.flaw(other.span(), "only plain names can be set"),
-        }
-    }
-
-    fn body(&mut self, children: &[Stmt]) {
-        for child in children {
-            self.stmt(child);
-        }
-    }
-
-    fn stmt(&mut self, stmt: &Stmt) {
-        match stmt {
-            // As an expression, so that nothing in it is read as syntax again.
-            Stmt::EmitRaw(node) => {
-                self.push("{{ ");
-                self.string(node.raw);
-                self.push(" }}");
-            }
-            Stmt::EmitExpr(node) => {
-                self.push("{{ ");
-                self.expr(&node.expr);
-                self.push(" }}");
-            }
-            Stmt::IfCond(node) => {
-                self.tag("if ", &node.expr);
-                self.push(" %}");
-                self.body(&node.true_body);
-                self.push("{% else %}");
-                self.body(&node.false_body);
-                self.push("{% endif %}");
-            }
-            Stmt::ForLoop(node) => self.for_loop(node),
-            Stmt::Set(node) => {
-                self.tag("set ", &node.target);
-                self.push(" = ");
-                self.expr(&node.expr);
-                self.push(" %}");
-            }
-            other => match span_of(other) {
-                Some(span) => self.flaw(span, "only `if`, `for` and `set` are available in rules"),
-                None => self.flaw(Span::default(), "only `if`, `for` and `set` are available in rules"),
-            },
-        }
-    }
-
-    fn for_loop(&mut self, node: &ast::ForLoop) {
-        self.tag("for ", &node.target);
-        self.push(" in ");
-        self.expr(&node.iter);
-        if let Some(filter) = &node.filter_expr {
-            self.push(" if ");
-            self.expr(filter);
-        }
-        self.push(" %}");
-        self.body(&node.body);
-        self.push("{% else %}");
-        self.body(&node.else_body);
-        self.push("{% endfor %}");
-    }
-
-    fn tag(&mut self, word: &str, expr: &Expr) {
-        self.push("{% ");
-        self.push(word);
-        self.expr(expr);
     }
 
     fn expr(&mut self, expr: &Expr) {
@@ -369,8 +270,16 @@ impl Rewritten {
         self.push(close);
     }
 
-    /// `a < b < c` means `a < b and b < c`; expressions have no effects, so that `b` may be evaluated twice.
+    /// `a < b < c` means `a < b and b < c`. Expressions have no effects, so that `b` may be evaluated twice; but it must
+    /// be plain, for nested chains would double with each level.
     fn compare(&mut self, node: &ast::Compare) {
+        let between = node.ops.iter().rev().skip(1).map(|op| &op.expr);
+        for expr in between {
+            if !matches!(expr, Expr::Var(_) | Expr::Const(_) | Expr::GetAttr(_)) {
+                self.flaw(expr.span(), "write `a < b < c` as `a < b and b < c`");
+                return;
+            }
+        }
         self.push("(");
         let mut left = &node.expr;
         for (i, op) in node.ops.iter().enumerate() {
@@ -479,22 +388,4 @@ impl Rewritten {
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
-}
-
-fn span_of(stmt: &Stmt) -> Option<Span> {
-    Some(match stmt {
-        Stmt::WithBlock(node) => node.span(),
-        Stmt::SetBlock(node) => node.span(),
-        Stmt::AutoEscape(node) => node.span(),
-        Stmt::FilterBlock(node) => node.span(),
-        Stmt::Block(node) => node.span(),
-        Stmt::Import(node) => node.span(),
-        Stmt::FromImport(node) => node.span(),
-        Stmt::Extends(node) => node.span(),
-        Stmt::Include(node) => node.span(),
-        Stmt::Macro(node) => node.span(),
-        Stmt::CallBlock(node) => node.span(),
-        Stmt::Do(node) => node.span(),
-        _ => return None,
-    })
 }

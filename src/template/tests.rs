@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
@@ -235,6 +236,8 @@ fn text_prints_values_exactly_and_refuses_null() {
         ("{{ row.note or '-' }}", "-"),
         ("{{ row.doc.a | tojson }}", "[1,18446744073709551615]"),
         ("{{ row.status | upper }}", "PAID"),
+        ("{{ row.status | replace('ai', 'AI') }}", "pAId"),
+        ("{{ [row.total, 1, 'a'] | join(';') }}", "12.30;1;a"),
         ("a{# comment #}b", "ab"),
         ("{% raw %}{{ row.id }}{% endraw %}", "{{ row.id }}"),
         ("{{ op == 'update' }}", "true"),
@@ -400,11 +403,92 @@ fn a_template_that_runs_or_grows_without_end_is_stopped() {
     fails_with(text(nested, &update()), "fuel");
     let long = change(Op::Insert, None, Some(cells(&"x".repeat(600_000), "1")));
     for source in [
+        "{{ row.status | replace('x', row.status) }}",
+        "{{ row.status | replace('', row.status) }}",
+        "{{ row.status | list | join(row.status) }}",
         "{{ row.status }}{{ row.status }}",
         "{{ row.status ~ row.status }}",
         "{{ row.status + row.status }}",
         "{% for i in range(3) %}{{ row.status }}{% endfor %}",
     ] {
         fails_with(text(source, &long), "larger than 1048576 bytes");
+    }
+}
+
+#[test]
+fn a_template_too_deep_for_the_stack_is_refused_before_it_is_parsed() {
+    let many = 20_000;
+    let chains = ["-", "1 + ", "not ", "(", "[", "1 if ", "2 ** ", "1 and ", "1 ~ ", "row.a|"];
+    for source in chains.map(|piece| piece.repeat(many) + "1") {
+        let flaws = Condition::compile(&source, "r", &no_env).expect_err(&source[..8]);
+        assert!(flaws[0].message.contains("longer than 400 words"), "{flaws:?}");
+        let flaws = TextTemplate::compile(&format!("{{{{ {source} }}}}"), &no_env).expect_err(&source[..8]);
+        assert!(flaws[0].message.contains("longer than 400 words"), "{flaws:?}");
+    }
+    for source in ["{% if 1 %}", "{% for a in row.tags %}", "{% if 1 %}{% else %}"].map(|piece| piece.repeat(many)) {
+        let flaws = TextTemplate::compile(&source, &no_env).expect_err(&source[..8]);
+        assert!(flaws[0].message.contains("more than 200 statements"), "{flaws:?}");
+    }
+    let nested = "1 < (".repeat(60) + "1" + &") < 1".repeat(60);
+    let flaws = Condition::compile(&nested, "r", &no_env).expect_err("doubles with each level");
+    assert!(flaws[0].message.contains("`a < b and b < c`"), "{flaws:?}");
+    let list = format!("row.status in [{}]", "'paid', ".repeat(390));
+    assert_eq!(condition(&list, &update()), Ok(true));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_compilers_panic(source in "(row|old|\\.|id|[-+*/~<>=!|()\\[\\]{}%,:'\"#? \\n]|is|not|in|if|for|set|é|1|\\PC){0,40}") {
+        let _ = Condition::compile(&source, "r", &no_env).map(|condition| condition.holds(&update()));
+        let _ = TextTemplate::compile(&source, &no_env).map(|template| template.render(&scope(&update())));
+        let _ = UrlTemplate::compile(&format!("http://a.test/{source}"), &no_env).map(|url| url.render(&scope(&update())));
+    }
+
+    #[test]
+    fn a_rendered_url_keeps_its_origin_and_the_number_of_its_segments(status in any::<String>()) {
+        let template = UrlTemplate::compile("http://a.test:81/o/{{ row.status }}/i?q={{ row.status }}", &no_env).expect("compiles");
+        if let Ok(url) = template.render(&scope(&insert(&status))) {
+            prop_assert_eq!(url.origin(), template.origin());
+            prop_assert_eq!(url.path_segments().map(Iterator::count), Some(3));
+            let query: Vec<_> = url.query_pairs().collect();
+            prop_assert_eq!((query.len(), &*query[0].1), (1, &*status));
+        } else {
+            prop_assert!(["", ".", ".."].contains(&&*status));
+        }
+    }
+
+    #[test]
+    fn a_rendered_body_is_valid_json_and_keeps_texts(status in any::<String>()) {
+        let change = insert(&status);
+        let object = vec![
+            ("typed".into(), "{{ row.status }}"), (status.as_str().into(), "x{{ row.status }}y"),
+            ("map".into(), "{{ {'a': row.status, 'b': [row.status, row.total]} }}"),
+            ("statement".into(), "{% if true %}{{ row.status }}{% endif %}"),
+        ];
+        let compile = |source| BodyTemplate::Text(TextTemplate::compile(source, &no_env).expect("compiles"));
+        let body = BodyTemplate::Object(object.into_iter().map(|(name, source)| (name, compile(source))).collect());
+        let mut out = Vec::new();
+        body.render(&scope(&change), &mut out).expect("renders");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+        if !["typed", "map", "statement"].contains(&&*status) {
+            prop_assert_eq!(json["typed"].as_str(), Some(&*status));
+            prop_assert_eq!(json["map"]["b"][0].as_str(), Some(&*status));
+            prop_assert_eq!(json["statement"].as_str(), Some(&*status));
+            prop_assert_eq!(json[&*status].as_str(), Some(&*format!("x{status}y")));
+        }
+    }
+
+    #[test]
+    fn rewritten_operators_agree_with_the_engine_on_integers(
+        a in -9i64..9, b in -9i64..9, c in 1i64..9,
+        first in "(\\+|-|\\*|//|%|<|<=|==|!=|>|>=)", second in "(\\+|-|\\*)",
+    ) {
+        let source = format!("{a} {first} {b} {second} {c} {first} {c}");
+        let ours = text(&format!("{{{{ {source} }}}}"), &update());
+        let engine = minijinja::Environment::new().compile_expression(&source).expect("compiles").eval(());
+        match engine {
+            Ok(value) if ours.is_ok() => prop_assert_eq!(ours.map(|o| o.to_lowercase()), Ok(value.to_string().to_lowercase())),
+            engine => prop_assert!(engine.is_err() || ours.expect_err("refused").contains("and b <"), "{}", source),
+        }
     }
 }

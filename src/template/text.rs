@@ -1,4 +1,4 @@
-//! Strings with `{{ expression }}` in them, and how values turn into text and JSON.
+//! Strings with `{{ expression }}` in them.
 //!
 //! In: a string of a rule file. Out: text, or, where the string is one expression, a JSON value that keeps its type.
 //! A string that only names columns never enters the engine: cells are written directly.
@@ -10,14 +10,16 @@ use minijinja::Environment;
 use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::Value;
 
+use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw};
 use super::expression::{ENGINE, Expression, flaw_of, plain_column, resolve};
+use super::limits;
+use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, Rewritten};
-use super::scope::{Env, Image, Root, RowObject, Scope, cell};
-use super::{EnvLookup, TEXT_BYTES_MAX, operators};
-use crate::change::{Value as CellValue, json};
+use super::scope::{Env, Image, Root, Scope, cell};
+use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ impl TextTemplate {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             return Ok(TextTemplate { pieces: vec![Piece::Literal(source.into())], columns: Vec::new() });
         }
+        limits::check_template(source)?;
         let tree = parse(source, TEMPLATE, SyntaxConfig::default()).map_err(|error| vec![flaw_of(&error, source)])?;
         let Stmt::Template(template) = &tree else { return Ok(TextTemplate { pieces: vec![], columns: vec![] }) };
         let (mut flaws, mut columns) = (Vec::new(), Vec::new());
@@ -51,7 +54,7 @@ impl TextTemplate {
             let children = template.children.iter();
             children.filter_map(|child| piece(child, source, env, &mut columns, &mut flaws)).collect()
         } else {
-            let mut rewritten = rewrite::statements(&template.children, source);
+            let mut rewritten = rewrite::template(&template.children, source);
             columns.append(&mut rewritten.columns);
             Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
         };
@@ -159,23 +162,6 @@ impl fmt::Debug for Program {
     }
 }
 
-/// A buffer that refuses to grow beyond `TEXT_BYTES_MAX`.
-struct Bounded(Vec<u8>);
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len() + bytes.len() > TEXT_BYTES_MAX {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn piece(
     child: &Stmt,
     source: &str,
@@ -209,104 +195,5 @@ fn emitted(
             let own = source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or(source);
             Expression::new(rewritten, own, env, flaws).map(Piece::Expression)
         }
-    }
-}
-
-pub(super) fn within_limit(bytes: usize) -> Result<(), Error> {
-    if bytes > TEXT_BYTES_MAX { Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }) } else { Ok(()) }
-}
-
-/// A cell as part of a text: a JSON document as its text, a SET as a JSON array.
-fn write_cell(value: &CellValue, out: &mut String) -> Result<(), Error> {
-    match value {
-        CellValue::Null => return Err(Error::Null),
-        CellValue::Text(text) | CellValue::Decimal(text) => out.push_str(text),
-        other => {
-            let mut json = Vec::new();
-            json::write_value(other, &mut json);
-            let text = String::from_utf8_lossy(&json);
-            out.push_str(if matches!(other, CellValue::Bytes(_)) { text.trim_matches('"') } else { &text });
-        }
-    }
-    Ok(())
-}
-
-/// A value as part of a text; lists and maps as JSON.
-pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
-    if let Some(decimal) = operators::as_decimal(value) {
-        out.push_str(decimal.as_str());
-        return Ok(());
-    }
-    match (value.kind(), value.as_str()) {
-        (_, Some(text)) => out.push_str(text),
-        (ValueKind::Undefined, _) => return Err(Error::Undefined),
-        (ValueKind::None, _) => return Err(Error::Null),
-        _ => {
-            let mut json = Vec::new();
-            write_json(value, &mut json)?;
-            out.push_str(&String::from_utf8_lossy(&json));
-        }
-    }
-    within_limit(out.len())
-}
-
-/// A value as JSON; a DECIMAL as a string, as everywhere in the data format.
-pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
-    if let Some(decimal) = operators::as_decimal(value) {
-        json::write_str(decimal.as_str(), out);
-        return Ok(());
-    }
-    if let Some(row) = value.downcast_object_ref::<RowObject>() {
-        row.write_json(out);
-        return Ok(());
-    }
-    match (value.kind(), value.as_str()) {
-        (_, Some(text)) => json::write_str(text, out),
-        (ValueKind::Undefined, _) => return Err(Error::Undefined),
-        (ValueKind::None, _) => out.extend_from_slice(b"null"),
-        (ValueKind::Bool, _) => out.extend_from_slice(if value.is_true() { b"true" } else { b"false" }),
-        (ValueKind::Number, _) => write_number(value, out),
-        (ValueKind::Map, _) => {
-            out.push(b'{');
-            for (i, key) in iterate(value)?.enumerate() {
-                separate(i, out);
-                json::write_str(&key.to_string(), out);
-                out.push(b':');
-                write_json(&value.get_item(&key).unwrap_or_default(), out)?;
-                within_limit(out.len())?;
-            }
-            out.push(b'}');
-        }
-        _ => {
-            out.push(b'[');
-            for (i, item) in iterate(value)?.enumerate() {
-                separate(i, out);
-                write_json(&item, out)?;
-                within_limit(out.len())?;
-            }
-            out.push(b']');
-        }
-    }
-    Ok(())
-}
-
-fn iterate(value: &Value) -> Result<minijinja::value::ValueIter, Error> {
-    value.try_iter().map_err(|error| Error::from_engine(&error, "value"))
-}
-
-fn write_number(value: &Value, out: &mut Vec<u8>) {
-    if value.is_integer() {
-        return out.extend_from_slice(value.to_string().as_bytes());
-    }
-    // A calculation may give an infinity, for which JSON has no number.
-    match f64::try_from(value.clone()) {
-        Ok(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
-        _ => out.extend_from_slice(b"null"),
-    }
-}
-
-fn separate(index: usize, out: &mut Vec<u8>) {
-    if index > 0 {
-        out.push(b',');
     }
 }

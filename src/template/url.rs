@@ -8,8 +8,9 @@ use url::Url;
 
 use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw};
+use super::output::within_limit;
 use super::scope::Scope;
-use super::text::{Piece, TextTemplate, within_limit};
+use super::text::{Piece, TextTemplate};
 
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

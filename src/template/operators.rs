@@ -55,7 +55,9 @@ fn number(value: &Value) -> Option<Decimal> {
 }
 
 fn defined(a: &Value, b: &Value) -> Result<(), Error> {
-    if a.is_undefined() || b.is_undefined() { Err(Error::Undefined) } else { Ok(()) }
+    // An invalid value is a lookup that failed inside a list.
+    let has_none = |value: &Value| matches!(value.kind(), ValueKind::Undefined | ValueKind::Invalid);
+    if has_none(a) || has_none(b) { Err(Error::Undefined) } else { Ok(()) }
 }
 
 fn mismatch(operator: &'static str, a: &Value, b: &Value, mend: &'static str) -> Error {

@@ -12,64 +12,13 @@ use super::error::{ColumnUse, Flaw};
 use crate::suggest::did_you_mean;
 
 mod statements;
+mod words;
 
 pub(super) use statements::template;
+use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, TESTS, Word, names};
 
-const NAMES: [&str; 9] = ["row", "old", "op", "schema", "table", "key", "changed", "event", "env"];
-const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
-/// Filters whose result can't surprise: none that runs other filters or tests by name, none that grows its input much.
-const FILTERS: [&str; 31] = [
-    "abs",
-    "bool",
-    "capitalize",
-    "count",
-    "d",
-    "default",
-    "dictsort",
-    "first",
-    "float",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "lines",
-    "list",
-    "lower",
-    "max",
-    "min",
-    "replace",
-    "reverse",
-    "round",
-    "sort",
-    "split",
-    "string",
-    "sum",
-    "title",
-    "tojson",
-    "trim",
-    "upper",
-    "attr",
-];
-const TESTS: [&str; 14] = [
-    "defined",
-    "undefined",
-    "none",
-    "boolean",
-    "number",
-    "integer",
-    "float",
-    "string",
-    "sequence",
-    "mapping",
-    "iterable",
-    "startingwith",
-    "endingwith",
-    "containing",
-];
 /// Decimal digits that every double keeps.
 const DOUBLE_DIGITS: usize = 15;
-const FUNCTIONS: [&str; 1] = ["range"];
 
 /// What a template reads, and its text with safe operators.
 #[derive(Debug, Default)]
@@ -302,9 +251,7 @@ impl Rewritten {
     }
 
     fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
-        if !FILTERS.contains(&node.name) {
-            self.flaw(node.span(), format!("unknown filter `{}`{}", node.name, did_you_mean(node.name, FILTERS)));
-        }
+        self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
         self.push("(");
         node.expr.iter().for_each(|expr| self.expr(expr));
         self.push("|");
@@ -328,9 +275,7 @@ impl Rewritten {
             self.wrap(operator, &node.expr, ", ");
             return self.wrap("", right, ")");
         }
-        if !TESTS.contains(&node.name) {
-            self.flaw(node.span(), format!("unknown test `{}`{}", node.name, did_you_mean(node.name, TESTS)));
-        }
+        self.check_word("test", node.name, &TESTS, &node.args, node.span());
         self.wrap("(", &node.expr, " is ");
         self.push(node.name);
         self.arguments(&node.args, node.span());
@@ -339,14 +284,30 @@ impl Rewritten {
 
     fn call(&mut self, node: &ast::Spanned<ast::Call>) {
         match &node.expr {
-            Expr::Var(var) if FUNCTIONS.contains(&var.id) => self.push(var.id),
             Expr::Var(var) => {
-                let hint = did_you_mean(var.id, FUNCTIONS);
-                self.flaw(var.span(), format!("unknown function `{}`{hint}", var.id));
+                self.check_word("function", var.id, &FUNCTIONS, &node.args, var.span());
+                self.push(var.id);
             }
             other => self.flaw(other.span(), "values have no methods here; use a filter, as in `row.name | upper`"),
         }
         self.arguments(&node.args, node.span());
+    }
+
+    /// What is wrong with a name or its number of arguments would else only show on a row.
+    fn check_word(&mut self, kind: &str, name: &str, known: &[Word], args: &[CallArg], span: Span) {
+        match known.iter().find(|word| word.name == name) {
+            None => self.flaw(span, format!("unknown {kind} `{name}`{}", did_you_mean(name, names(known)))),
+            Some(word) if !(word.args_min..=word.args_max).contains(&args.len()) => {
+                let takes = match (word.args_min, word.args_max) {
+                    (0, 0) => "no arguments".to_string(),
+                    (1, 1) => "1 argument".to_string(),
+                    (min, max) if min == max => format!("{min} arguments"),
+                    (min, max) => format!("{min} to {max} arguments"),
+                };
+                self.flaw(span, format!("{kind} `{name}` takes {takes}, not {}", args.len()));
+            }
+            Some(_) => {}
+        }
     }
 
     fn arguments(&mut self, args: &[CallArg], span: Span) {
@@ -354,12 +315,7 @@ impl Rewritten {
         for arg in args {
             match arg {
                 CallArg::Pos(expr) => self.expr(expr),
-                CallArg::Kwarg(name, expr) => {
-                    self.push(name);
-                    self.push("=");
-                    self.expr(expr);
-                }
-                CallArg::PosSplat(_) | CallArg::KwargSplat(_) => self.flaw(span, "`*` arguments are not available"),
+                _ => self.flaw(span, "arguments are given by place here, not by name or with `*`"),
             }
             self.push(", ");
         }

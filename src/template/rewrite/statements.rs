@@ -6,7 +6,8 @@
 use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::machinery::{Span, ast};
 
-use super::{NAMES, Rewritten};
+use super::Rewritten;
+use super::words::NAMES;
 
 /// Rewrites a whole template with its statements.
 pub(in crate::template) fn template(children: &[Stmt], source: &str) -> Rewritten {

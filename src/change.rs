@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use crate::position::Gtid;
 
+pub mod json;
+
 /// What happened to the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -171,6 +173,12 @@ impl Change {
             },
             _ => false,
         }
+    }
+
+    /// Names of the columns to which an update gave another value; none for other operations.
+    pub fn changed_columns(&self) -> impl Iterator<Item = &str> {
+        let columns = self.table.columns.iter().enumerate();
+        columns.filter(|(index, _)| self.column_differs(*index)).map(|(_, name)| &**name)
     }
 
     /// Identity of the delivery that the rule of this name makes of this change: a version 5 UUID (RFC 9562,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod pattern;
 pub mod position;
 pub mod retry;
+pub mod suggest;
 pub mod telemetry;
 pub mod template;
 

@@ -1,20 +1,35 @@
 //! Templates and conditions: the one expression language of rules.
 //!
 //! In: text from a rule file, compiled once. Out: for a change, a decision, a URL, a header value or a JSON body. The only
-//! place with `minijinja`. An undefined name is always an error, never an empty string.
+//! place with `minijinja`. An undefined name is always an error, never an empty string; a DECIMAL is an exact number;
+//! `{{ }}` inside a row is data. Bounded by fuel and `TEXT_BYTES_MAX`; no file access, no I/O, no clock.
 
-/// The `when:` of a rule.
-#[derive(Debug)]
-pub struct Condition;
+mod body;
+mod decimal;
+mod error;
+mod expression;
+mod filters;
+mod limits;
+mod operators;
+mod output;
+mod rewrite;
+mod scope;
+mod text;
+mod url;
 
-/// A string with `{{ expression }}` in it.
-#[derive(Debug)]
-pub struct TextTemplate;
+pub use body::BodyTemplate;
+pub use error::{ColumnUse, Error, Flaw};
+pub use expression::Condition;
+pub use scope::{Scope, Secret};
+pub use text::TextTemplate;
+pub use url::UrlTemplate;
 
-/// A URL whose scheme, host and port are literal.
-#[derive(Debug)]
-pub struct UrlTemplate;
+/// Longest text that a template may render: generous for a webhook, small enough that a full window of them fits in
+/// memory.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// A JSON body whose strings are templates.
-#[derive(Debug)]
-pub struct BodyTemplate;
+/// Where `env.NAME` comes from when a rule is loaded.
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+#[cfg(test)]
+mod tests;

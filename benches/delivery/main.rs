@@ -144,7 +144,9 @@ impl Bench {
             let mut conn = self.server.conn().await;
             for n in 0..300 {
                 conn.query_drop("BEGIN").await.expect("begin");
-                conn.query_drop(format!("INSERT INTO bench.rows_11 ({COLUMNS}) VALUES {}", row(n))).await.expect("insert");
+                conn.query_drop(format!("INSERT INTO bench.rows_11 ({COLUMNS}) VALUES {}", row(n)))
+                    .await
+                    .expect("insert");
                 let sent = Instant::now();
                 conn.query_drop("COMMIT").await.expect("commit");
                 let returned = Instant::now();

@@ -13,7 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
-use crate::delivery::request::Prepared;
+use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Answer, Error, answer, egress};
 use crate::rules::{Method, SuccessStatuses};
 
@@ -108,11 +108,11 @@ pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
     Ok(request)
 }
 
-fn headers(prepared: &[(String, String)]) -> Result<HeaderMap, String> {
+fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(prepared.len() + 2);
-    for (name, value) in prepared {
+    for Header { name, value, .. } in prepared {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
-        let value = HeaderValue::from_str(value)
+        let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("header {name}: the value has bytes that a header cannot carry"))?;
         headers.append(header, value);
     }

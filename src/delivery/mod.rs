@@ -10,7 +10,7 @@ mod counters;
 mod dispatcher;
 mod egress;
 mod lane;
-mod request;
+pub mod request;
 #[cfg(test)]
 mod testing;
 

@@ -1,27 +1,265 @@
-//! Placeholder of the request stage, so that deliveries can be sent.
+//! Renders a delivery into the request it stands for.
+//!
+//! In: a `Delivery`. Out: method, URL, headers and body as plain data, for the client and for dry runs; or why it can't
+//! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). Sends nothing.
 
-use crate::delivery::Delivery;
-use crate::rules::Method;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
-/// One request, rendered.
-#[derive(Debug, Clone)]
+use bytes::Bytes;
+use url::Url;
+
+use super::Delivery;
+use crate::change::json;
+use crate::rules::{Body, Call, Method};
+use crate::template::{Error, Scope, TEXT_BYTES_MAX};
+
+const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+
+/// A request ready to be sent.
+#[derive(Clone)]
 pub struct Prepared {
     pub method: Method,
-    pub url: url::Url,
-    pub headers: Vec<(String, String)>,
-    pub body: bytes::Bytes,
+    pub url: Url,
+    /// Names as the rule spells them, each at most once.
+    pub headers: Vec<Header>,
+    /// Empty for a call without a body.
+    pub body: Bytes,
+    pub(super) hides_url: bool,
+    pub(super) hides_body: bool,
 }
 
-/// The placeholder takes the URL from the rule's path; a rule whose path is no URL cannot be rendered.
+impl fmt::Debug for Prepared {
+    /// Without path, query and body: row values stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.url.origin().ascii_serialization();
+        write!(f, "{} {origin} {:?} and {} bytes", self.method.as_str(), self.headers, self.body.len())
+    }
+}
+
+#[derive(Clone)]
+pub struct Header {
+    pub name: Cow<'static, str>,
+    /// Free of control characters; UTF-8, so that it may hold bytes above 127.
+    pub value: String,
+    /// Holds a secret, so that nothing may show it.
+    pub is_secret: bool,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, if self.is_secret { "***" } else { &self.value })
+    }
+}
+
+/// Renders the request of a delivery. An error is for people and holds no row values; it is final, for the row will
+/// not change.
 pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
-    let url = delivery.rule.path.to_str().unwrap_or_default();
-    Ok(Prepared {
-        method: delivery.rule.call.method,
-        url: url::Url::parse(url).map_err(|error| format!("url: {error}"))?,
-        headers: vec![
-            ("Idempotency-Key".to_owned(), delivery.id.to_string()),
-            ("Content-Type".to_owned(), "application/json".to_owned()),
-        ],
-        body: bytes::Bytes::from_static(b"{}"),
-    })
+    let call = &delivery.rule.call;
+    let scope = Scope::new(&delivery.change, delivery.id);
+    let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
+    let body = render_body(delivery, &scope).map_err(|error| format!("`body`: {error}"))?;
+    let headers = render_headers(delivery, &scope, !matches!(call.body, Body::Empty))?;
+    let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
+    Ok(Prepared { method: call.method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
+}
+
+impl Prepared {
+    /// The same request as a `curl` command for a shell, with secrets masked.
+    pub fn to_curl(&self) -> String {
+        let url = match self.hides_url {
+            true => format!("{}/***", self.url.origin().ascii_serialization()),
+            false => self.url.to_string(),
+        };
+        let mut out = format!("curl -X {} {}", self.method.as_str(), quote(&url));
+        for header in &self.headers {
+            let value = if header.is_secret { "***" } else { &header.value };
+            // Writing to a String can't fail.
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
+        }
+        if !self.body.is_empty() {
+            let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
+            let _ = write!(out, " \\\n  --data-raw {}", quote(&body));
+        }
+        out
+    }
+}
+
+fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, Error> {
+    // Room for a usual event: growing a buffer for every delivery would cost more than the space.
+    const USUAL_BYTES: usize = 1024;
+    let mut out = Vec::with_capacity(USUAL_BYTES);
+    match &delivery.rule.call.body {
+        Body::Empty => return Ok(Bytes::new()),
+        Body::Change => json::write_event(&delivery.change, &delivery.rule.name, delivery.id, &mut out),
+        Body::Template(template) => template.render(scope, &mut out)?,
+    }
+    if out.len() > TEXT_BYTES_MAX {
+        return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
+    }
+    Ok(out.into())
+}
+
+fn render_headers(delivery: &Delivery, scope: &Scope, has_body: bool) -> Result<Vec<Header>, String> {
+    let call = &delivery.rule.call;
+    let mut headers = Vec::with_capacity(call.headers.len() + 3);
+    headers.push(own("Idempotency-Key", delivery.id.to_string()));
+    if !sets(call, "User-Agent") {
+        headers.push(own("User-Agent", USER_AGENT.to_string()));
+    }
+    if has_body && !sets(call, "Content-Type") {
+        headers.push(own("Content-Type", "application/json".to_string()));
+    }
+    for (name, template) in &call.headers {
+        let value = template.render(scope).map_err(|error| format!("header `{name}`: {error}"))?;
+        // C1 controls are two bytes in UTF-8 and harmless on the wire, but no value of a header either.
+        if value.chars().any(char::is_control) {
+            return Err(Error::HeaderBytes { header: name.clone() }.to_string());
+        }
+        let is_secret = template.uses_env() || is_secret_by_name(name);
+        headers.push(Header { name: name.clone().into(), value, is_secret });
+    }
+    Ok(headers)
+}
+
+fn own(name: &'static str, value: String) -> Header {
+    Header { name: name.into(), value, is_secret: false }
+}
+
+fn sets(call: &Call, name: &str) -> bool {
+    call.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+}
+
+/// Headers that carry credentials even where they are written into the rule itself.
+fn is_secret_by_name(name: &str) -> bool {
+    ["authorization", "proxy-authorization", "cookie", "x-api-key"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// One word for a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+    use crate::delivery::Origin;
+    use crate::rules::RuleSet;
+
+    fn delivery(call: &str, status: &str) -> Delivery {
+        let text = format!("table: shop.orders\nrules:\n  - name: r\n    call: {call}\n");
+        let env = |name: &str| (name == "TOKEN").then(|| "s3cret".to_string());
+        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &env).expect("the rule loads");
+        let cells = [Cell::Value(Value::Uint(7)), Cell::Value(Value::Text(status.into()))];
+        let change = Arc::new(Change {
+            op: Op::Insert,
+            table: Arc::new(Table {
+                schema: "shop".into(),
+                name: "orders".into(),
+                columns: vec!["id".into(), "status".into()],
+                primary_key: vec![0],
+            }),
+            before: None,
+            after: Some(Row(cells.into())),
+            transaction: Arc::new(Transaction {
+                server_uuid: Uuid::nil(),
+                gtid: None,
+                file: "binlog.000001".into(),
+                offset: 4,
+                committed_at_us: 0,
+            }),
+            ordinal: 1,
+        });
+        let id = change.delivery_id("r");
+        let rule = Arc::clone(&rules.rules()[0]);
+        Delivery { id, rule, change, origin: Origin::Stream { sequence: 1 }, undecided: None }
+    }
+
+    fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {
+        prepared.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+    }
+
+    #[test]
+    fn the_default_request_posts_the_change_with_its_idempotency_key() {
+        let delivery = delivery("{url: 'http://127.0.0.1:8088/o/{{ row.id }}'}", "paid");
+        let prepared = prepare(&delivery).expect("renders");
+        assert_eq!((prepared.method, prepared.url.as_str()), (Method::Post, "http://127.0.0.1:8088/o/7"));
+        assert_eq!(header(&prepared, "idempotency-key"), Some(&*delivery.id.to_string()));
+        assert_eq!(header(&prepared, "user-agent"), Some(USER_AGENT));
+        assert_eq!(header(&prepared, "content-type"), Some("application/json"));
+        let body: serde_json::Value = serde_json::from_slice(&prepared.body).expect("JSON");
+        assert_eq!((&body["rule"], &body["after"]["status"]), (&"r".into(), &"paid".into()));
+    }
+
+    #[test]
+    fn a_template_body_keeps_types_and_names_in_order() {
+        let call =
+            "{url: 'http://a.test/', body: {z: '{{ row.id }}', a: ['{{ row.status }}', 1.50, null, 'x {{ row.id }}']}}";
+        let prepared = prepare(&delivery(call, "p\"\n")).expect("renders");
+        assert_eq!(prepared.body, r#"{"z":7,"a":["p\"\n",1.50,null,"x 7"]}"#);
+    }
+
+    #[test]
+    fn a_rule_may_set_user_agent_and_content_type() {
+        let call = "{url: 'http://a.test/', headers: {user-agent: mine, Content-Type: application/cloudevents+json}}";
+        let prepared = prepare(&delivery(call, "paid")).expect("renders");
+        assert_eq!(header(&prepared, "User-Agent"), Some("mine"));
+        assert_eq!(header(&prepared, "Content-Type"), Some("application/cloudevents+json"));
+        assert_eq!(prepared.headers.len(), 3);
+    }
+
+    #[test]
+    fn delete_and_get_have_no_body_unless_the_rule_gives_one() {
+        let prepared = prepare(&delivery("{url: 'http://a.test/', method: DELETE}", "paid")).expect("renders");
+        assert!(prepared.body.is_empty());
+        assert_eq!(header(&prepared, "content-type"), None);
+        let prepared =
+            prepare(&delivery("{url: 'http://a.test/', method: DELETE, body: {a: 1}}", "x")).expect("renders");
+        assert_eq!(prepared.body, r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn control_characters_in_a_header_are_an_error_without_the_value() {
+        for status in ["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\tb", "\u{7f}", "\u{85}"] {
+            let call = "{url: 'http://a.test/', headers: {X-Status: '{{ row.status }}'}}";
+            let message = prepare(&delivery(call, status)).expect_err(status);
+            assert_eq!(message, "the value for header `X-Status` holds a control character, which no header may");
+        }
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_an_error() {
+        let large = "x".repeat(TEXT_BYTES_MAX);
+        for call in ["{url: 'http://a.test/'}", "{url: 'http://a.test/', body: {a: '{{ row.status }}'}}"] {
+            let message = prepare(&delivery(call, &large)).expect_err("too large");
+            assert!(message.starts_with("`body`: the rendered text is larger than"), "{message}");
+        }
+    }
+
+    #[test]
+    fn curl_masks_secrets_and_quotes_for_the_shell() {
+        let call = "{url: 'http://a.test/{{ row.id }}', headers: {X-Key: '{{ env.TOKEN }}', authorization: Basic abc, X-S: \"it's\"}, body: '{{ row.status }}'}";
+        let prepared = prepare(&delivery(call, "it's")).expect("renders");
+        assert_eq!(header(&prepared, "X-Key"), Some("s3cret"));
+        let curl = prepared.to_curl();
+        assert!(curl.starts_with("curl -X POST 'http://a.test/7' \\\n  -H 'Idempotency-Key: "), "{curl}");
+        assert!(curl.contains("-H 'X-Key: ***'") && curl.contains("-H 'authorization: ***'"), "{curl}");
+        assert!(curl.ends_with(r#"--data-raw '"it'\''s"'"#), "{curl}");
+        for shown in [curl, format!("{prepared:?}")] {
+            assert!(!shown.contains("s3cret") && !shown.contains("abc"), "{shown}");
+        }
+        let call = "{url: 'http://a.test/hook/{{ env.TOKEN }}', body: {key: '{{ env.TOKEN }}'}}";
+        let prepared = prepare(&delivery(call, "x")).expect("renders");
+        assert_eq!(prepared.url.as_str(), "http://a.test/hook/s3cret");
+        assert!(!prepared.to_curl().contains("s3cret"), "{}", prepared.to_curl());
+        assert!(!format!("{prepared:?}").contains("s3cret"), "{prepared:?}");
+    }
 }

@@ -172,7 +172,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let waits = Duration::from_millis(1);
     let mut rule = Rule {
         name: "orders".to_owned(),
-        path: PathBuf::from(url),
+        path: PathBuf::from("orders.yaml"),
         table: TablePattern::parse("shop.orders").unwrap(),
         on: vec![Op::Insert, Op::Update, Op::Delete],
         changed: vec![],
@@ -180,7 +180,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         order_by: OrderBy::PrimaryKey,
         call: Call {
             method: Method::Post,
-            url: UrlTemplate,
+            url: UrlTemplate::compile(url, &|_| None).unwrap(),
             headers: vec![],
             body: Body::Change,
             timeout: PATIENCE,
@@ -188,6 +188,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         },
         retry: RetryPolicy { retries: 3, initial: waits, multiplier: 2.0, max_delay: waits * 10, jitter: 0.5 },
         in_flight: 32,
+        columns: vec![],
     };
     edit(&mut rule);
     Arc::new(rule)

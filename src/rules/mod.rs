@@ -3,14 +3,27 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod compile;
+mod diagnostic;
+mod lane;
+mod load;
+mod matching;
+mod reader;
+mod spec;
+mod yaml;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::change::{Change, Op, Row};
+use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
-use crate::template::{BodyTemplate, Condition, TextTemplate, UrlTemplate};
+use crate::suggest::did_you_mean;
+use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
+
+pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use lane::{LaneKey, LaneKeys};
+pub use matching::{Match, RuleSet};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -29,6 +42,23 @@ pub struct Rule {
     pub retry: RetryPolicy,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
+    /// Every column that the rule names, with its place in the file.
+    pub columns: Vec<ColumnUse>,
+}
+
+impl Rule {
+    /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
+    /// For `check`, where the schema is known; at run time such a row is a dead letter.
+    pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
+        let unknown = self.columns.iter().filter(|used| !columns.iter().any(|column| **column == *used.name));
+        unknown
+            .map(|used| {
+                let hint = did_you_mean(&used.name, columns.iter().map(|column| &**column));
+                let message = format!("table {table} has no column `{}`{hint}", used.name);
+                Flaw { line: used.line, column: used.column, message }
+            })
+            .collect()
+    }
 }
 
 /// What makes two changes of a rule wait for one another.
@@ -66,6 +96,18 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Body {
     /// The change event of docs/data-format.md.
@@ -85,53 +127,5 @@ impl SuccessStatuses {
     }
 }
 
-/// A hash of an ordering key's values. Two keys with one hash share a lane, which costs speed and never order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LaneKey(pub u128);
-
-/// The ordering keys of one change under one rule: none (no order), one, or two different ones when an update gives the
-/// row another key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaneKeys([Option<LaneKey>; 2]);
-
-impl LaneKeys {
-    pub fn none() -> LaneKeys {
-        LaneKeys([None, None])
-    }
-
-    pub fn one(key: LaneKey) -> LaneKeys {
-        LaneKeys([Some(key), None])
-    }
-
-    /// Both keys; equal ones are one.
-    pub fn two(old: LaneKey, new: LaneKey) -> LaneKeys {
-        LaneKeys([Some(old), (old != new).then_some(new)])
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = LaneKey> {
-        self.0.into_iter().flatten()
-    }
-
-    /// Which of the two a key is.
-    pub fn position(self, key: LaneKey) -> Option<usize> {
-        self.0.iter().position(|own| *own == Some(key))
-    }
-}
-
-impl Rule {
-    /// Placeholder: keys are the hashes of the images' primary keys.
-    pub fn ordering_keys(&self, change: &Change) -> LaneKeys {
-        let key = |row: &Row| {
-            let mut hasher = DefaultHasher::new();
-            for column in &change.table.primary_key {
-                format!("{:?}", row.cell(*column)).hash(&mut hasher);
-            }
-            LaneKey(u128::from(hasher.finish()))
-        };
-        match (&self.order_by, change.old(), change.row()) {
-            (OrderBy::None, ..) | (_, None, None) => LaneKeys::none(),
-            (_, None, Some(row)) | (_, Some(row), None) => LaneKeys::one(key(row)),
-            (_, Some(old), Some(row)) => LaneKeys::two(key(old), key(row)),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

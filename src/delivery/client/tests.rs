@@ -8,8 +8,18 @@ use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
 
 fn prepared(method: Method, url: &str) -> Prepared {
-    let headers = vec![("Idempotency-Key".to_owned(), "00000000-0000-0000-0000-000000000001".to_owned())];
-    Prepared { method, url: url.parse().unwrap(), headers, body: Bytes::from_static(b"{\"id\":7}") }
+    Prepared {
+        method,
+        url: url.parse().unwrap(),
+        headers: vec![header("Idempotency-Key", "00000000-0000-0000-0000-000000000001")],
+        body: Bytes::from_static(b"{\"id\":7}"),
+        hides_url: false,
+        hides_body: false,
+    }
+}
+
+fn header(name: &'static str, value: &str) -> Header {
+    Header { name: name.into(), value: value.to_owned(), is_secret: false }
 }
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
@@ -146,7 +156,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
     let mut answered = Vec::new();
     for number in 1..=50u128 {
         let mut prepared = prepared(Method::Post, &api.url());
-        prepared.headers[0].1 = uuid::Uuid::from_u128(number).to_string();
+        prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
         let request = request(&prepared).unwrap();
         let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
         if received == status(200, "") {
@@ -176,11 +186,8 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
         "the host is a link-local or cloud metadata address, which rowhook never calls"
     );
     assert_eq!(
-        refusal(|prepared| prepared.headers.push(("X-Name".to_owned(), "a\r\nX-Evil: b".to_owned()))),
+        refusal(|prepared| prepared.headers.push(header("X-Name", "a\r\nX-Evil: b"))),
         "header X-Name: the value has bytes that a header cannot carry"
     );
-    assert_eq!(
-        refusal(|prepared| prepared.headers.push(("X Name".to_owned(), "a".to_owned()))),
-        "header \"X Name\": not a name"
-    );
+    assert_eq!(refusal(|prepared| prepared.headers.push(header("X Name", "a"))), "header \"X Name\": not a name");
 }

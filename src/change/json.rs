@@ -1,0 +1,246 @@
+//! Changes as JSON: the default body of every call, and the form of each value.
+//!
+//! In: a change, the rule's name and the delivery's id. Out: bytes appended to a buffer, without a tree in between.
+//! docs/data-format.md is the contract; values stand there as `SELECT` would show them. Columns that are not in a row
+//! image are left out, which is not the same as null.
+
+use std::io::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+
+use super::{Cell, Change, DeliveryId, Row, Table, Transaction, Value};
+
+/// Writes `{id, rule, op, schema, table, key, before, after, changed, committed_at, source}`.
+///
+/// `key` is an object from primary key column to value, as in Debezium, and null for a table without a primary key.
+/// `before` and `after` are null where the operation has none. `changed` lists the columns that an update gave another
+/// value and is empty otherwise.
+pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":\"");
+    append(out, format_args!("{id}"));
+    out.extend_from_slice(b"\",\"rule\":");
+    write_str(rule, out);
+    out.extend_from_slice(b",\"op\":\"");
+    out.extend_from_slice(change.op.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"schema\":");
+    write_str(&change.table.schema, out);
+    out.extend_from_slice(b",\"table\":");
+    write_str(&change.table.name, out);
+    out.extend_from_slice(b",\"key\":");
+    write_key(change, out);
+    for (name, image) in [(",\"before\":", &change.before), (",\"after\":", &change.after)] {
+        out.extend_from_slice(name.as_bytes());
+        match image {
+            Some(row) => write_row(&change.table, row, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.extend_from_slice(b",\"changed\":[");
+    for (i, column) in change.changed_columns().enumerate() {
+        separate(i, out);
+        write_str(column, out);
+    }
+    out.extend_from_slice(b"],\"committed_at\":\"");
+    out.extend_from_slice(rfc3339(change.transaction.committed_at_us).as_bytes());
+    out.extend_from_slice(b"\",\"source\":");
+    write_source(&change.transaction, out);
+    out.push(b'}');
+}
+
+/// Writes a row image as an object from column to value.
+pub fn write_row(table: &Table, row: &Row, out: &mut Vec<u8>) {
+    let cells = table.columns.iter().enumerate().filter_map(|(index, name)| match row.cell(index) {
+        Cell::Value(value) => Some((&**name, value)),
+        Cell::Absent => None,
+    });
+    write_members(cells, out);
+}
+
+/// Writes one value in the form that its column type has in JSON.
+pub fn write_value(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Int(number) => append(out, format_args!("{number}")),
+        Value::Uint(number) => append(out, format_args!("{number}")),
+        // MySQL's FLOAT and DOUBLE hold neither infinities nor NaN; `{:?}` is the shortest form that reads back the same.
+        Value::Float(number) if number.is_finite() => append(out, format_args!("{number:?}")),
+        Value::Double(number) if number.is_finite() => append(out, format_args!("{number:?}")),
+        Value::Float(_) | Value::Double(_) => out.extend_from_slice(b"null"),
+        Value::Decimal(text) | Value::Text(text) => write_str(text, out),
+        Value::Bytes(bytes) => {
+            out.push(b'"');
+            out.extend_from_slice(base64::engine::general_purpose::STANDARD.encode(bytes).as_bytes());
+            out.push(b'"');
+        }
+        Value::Labels(labels) => {
+            out.push(b'[');
+            for (i, label) in labels.iter().enumerate() {
+                separate(i, out);
+                write_str(label, out);
+            }
+            out.push(b']');
+        }
+        Value::Json(text) => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+/// Writes a JSON string.
+pub fn write_str(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("writing a string to memory can't fail");
+}
+
+/// RFC 3339 in UTC with microseconds, for example `2026-11-20T23:04:05.123456Z`.
+pub fn rfc3339(us: u64) -> String {
+    // 9999-12-31, the last date of the format and of MySQL; a rogue event's time beyond it must not panic.
+    let us = us.min(253_402_300_799_999_999);
+    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(us)).to_string()
+}
+
+fn write_key(change: &Change, out: &mut Vec<u8>) {
+    if change.table.primary_key.is_empty() {
+        return out.extend_from_slice(b"null");
+    }
+    let cells = change.table.primary_key.iter().filter_map(|index| {
+        let name = change.table.columns.get(*index)?;
+        Some((&**name, change.latest(*index)?))
+    });
+    write_members(cells, out);
+}
+
+fn write_members<'a>(members: impl Iterator<Item = (&'a str, &'a Value)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, value)) in members.enumerate() {
+        separate(i, out);
+        write_str(name, out);
+        out.push(b':');
+        write_value(value, out);
+    }
+    out.push(b'}');
+}
+
+fn write_source(transaction: &Transaction, out: &mut Vec<u8>) {
+    append(out, format_args!("{{\"server_uuid\":\"{}\",\"gtid\":", transaction.server_uuid));
+    match &transaction.gtid {
+        Some(gtid) => append(out, format_args!("\"{gtid}\"")),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"file\":");
+    write_str(&transaction.file, out);
+    append(out, format_args!(",\"offset\":{}}}", transaction.offset));
+}
+
+fn separate(index: usize, out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to memory can't fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::change::Op;
+
+    fn change(columns: &[&str], before: Option<Vec<Cell>>, after: Option<Vec<Cell>>, op: Op) -> Change {
+        Change {
+            op,
+            table: Arc::new(Table {
+                schema: "shop".into(),
+                name: "orders".into(),
+                columns: columns.iter().map(|name| (*name).into()).collect(),
+                primary_key: vec![0],
+            }),
+            before: before.map(|cells| Row(cells.into())),
+            after: after.map(|cells| Row(cells.into())),
+            transaction: Arc::new(Transaction {
+                server_uuid: Uuid::nil(),
+                gtid: None,
+                file: "binlog.000001".into(),
+                offset: 4,
+                committed_at_us: 1_795_215_845_123_456,
+            }),
+            ordinal: 1,
+        }
+    }
+
+    fn event(change: &Change) -> serde_json::Value {
+        let mut out = Vec::new();
+        write_event(change, "order-paid", change.delivery_id("order-paid"), &mut out);
+        serde_json::from_slice(&out).expect("valid JSON")
+    }
+
+    #[test]
+    fn an_update_has_its_key_both_images_and_the_changed_columns() {
+        let value = |v| Cell::Value(v);
+        let before = vec![value(Value::Uint(u64::MAX)), value(Value::Text("new".into())), Cell::Absent];
+        let after = vec![
+            value(Value::Uint(u64::MAX)),
+            value(Value::Text("paid".into())),
+            value(Value::Decimal("12.30".into())),
+        ];
+        let change = change(&["id", "status", "total"], Some(before), Some(after), Op::Update);
+        let expected = serde_json::json!({
+            "id": change.delivery_id("order-paid").to_string(),
+            "rule": "order-paid", "op": "update", "schema": "shop", "table": "orders",
+            "key": {"id": u64::MAX},
+            "before": {"id": u64::MAX, "status": "new"},
+            "after": {"id": u64::MAX, "status": "paid", "total": "12.30"},
+            "changed": ["status", "total"],
+            "committed_at": "2026-11-20T23:04:05.123456Z",
+            "source": {"server_uuid": Uuid::nil().to_string(), "gtid": null, "file": "binlog.000001", "offset": 4},
+        });
+        assert_eq!(event(&change), expected);
+    }
+
+    #[test]
+    fn each_kind_of_value_has_its_form() {
+        for (value, expected) in [
+            (Value::Null, "null"),
+            (Value::Int(i64::MIN), "-9223372036854775808"),
+            (Value::Uint(u64::MAX), "18446744073709551615"),
+            (Value::Float(0.1), "0.1"),
+            (Value::Double(1e300), "1e300"),
+            (Value::Double(-2.0), "-2.0"),
+            (Value::Decimal("12.30".into()), "\"12.30\""),
+            (Value::Text("a\"\u{1}\n".into()), "\"a\\\"\\u0001\\n\""),
+            (Value::Bytes([0, 255].into()), "\"AP8=\""),
+            (Value::Labels(["a".into(), "b".into()].into()), "[\"a\",\"b\"]"),
+            (Value::Json("{\"n\":18446744073709551615}".into()), "{\"n\":18446744073709551615}"),
+        ] {
+            let mut out = Vec::new();
+            write_value(&value, &mut out);
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_event_is_valid_json_and_texts_and_numbers_read_back_the_same(
+            text in any::<String>(), column in any::<String>(), bytes in any::<Vec<u8>>(),
+            float in any::<f32>(), double in any::<f64>(),
+        ) {
+            let cells = vec![
+                Cell::Value(Value::Text(text.clone().into())), Cell::Value(Value::Bytes(bytes.into())),
+                Cell::Value(Value::Float(float)), Cell::Value(Value::Double(double)),
+            ];
+            let change = change(&[&format!("k{column}"), "bytes", "float", "double"], None, Some(cells), Op::Insert);
+            let event = event(&change);
+            prop_assert_eq!(event["after"][format!("k{column}")].as_str(), Some(&*text));
+            if double.is_finite() {
+                prop_assert_eq!(event["after"]["double"].as_f64(), Some(double));
+            }
+            if float.is_finite() {
+                prop_assert_eq!(event["after"]["float"].to_string().parse::<f32>().ok(), Some(float));
+            }
+        }
+    }
+}

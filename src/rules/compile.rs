@@ -1,0 +1,183 @@
+//! From what a file says to rules that can run.
+//!
+//! In: specs with their templates as nodes. Out: `Rule`s; or the flaws of their templates, each at its place in the
+//! file. What compiles can only fail on data.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Place};
+use super::reader::Reader;
+use super::spec::{CallSpec, RuleSpec};
+use super::yaml::{Kind, Node};
+use super::{Body, Call, Method, Rule, yaml};
+use crate::pattern::TablePattern;
+use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
+
+/// A rule and where it begins.
+pub(super) type Placed = (Arc<Rule>, Place);
+
+/// Reads and compiles one file. Rules with problems are left out; the problems are added to `problems`.
+pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Vec<Placed> {
+    let Some(root) = yaml::read(path, text, problems) else { return Vec::new() };
+    let mut reader = Reader { path, text, problems };
+    let Some((table, specs)) = reader.file(&root) else { return Vec::new() };
+    let mut compiler = Compiler { reader, env, columns: Vec::new() };
+    specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect()
+}
+
+struct Compiler<'a> {
+    reader: Reader<'a>,
+    env: EnvLookup<'a>,
+    /// The columns that the rule at hand names, with places in the file.
+    columns: Vec<ColumnUse>,
+}
+
+impl Compiler<'_> {
+    fn rule(&mut self, spec: RuleSpec, table: &TablePattern) -> Option<Placed> {
+        self.columns.clear();
+        self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
+        if let super::OrderBy::Columns(names) = &spec.order_by {
+            self.columns.extend(names.iter().zip(&spec.order_by_places).map(|(name, at)| used(name, *at)));
+        }
+        let when = match spec.when {
+            Some(node) => self.condition(node, &spec.name).map(Some),
+            None => Some(None),
+        };
+        let call = self.call(&spec.call);
+        let rule = Rule {
+            name: spec.name,
+            path: self.reader.path.to_path_buf(),
+            table: table.clone(),
+            on: spec.on,
+            changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
+            when: when?,
+            order_by: spec.order_by,
+            call: call?,
+            retry: spec.retry,
+            in_flight: spec.in_flight,
+            columns: std::mem::take(&mut self.columns),
+        };
+        Some((Arc::new(rule), spec.at))
+    }
+
+    fn condition(&mut self, node: &Node, rule: &str) -> Option<Condition> {
+        let source = self.reader.string(node, "when")?;
+        let condition = Condition::compile(source, rule, self.env);
+        let condition = self.flaws(node, condition)?;
+        self.uses(node, condition.columns());
+        Some(condition)
+    }
+
+    fn call(&mut self, spec: &CallSpec) -> Option<Call> {
+        let url = self.url(spec.url);
+        let mut headers = Vec::new();
+        let mut complete = true;
+        for (name, at, node) in &spec.headers {
+            match self.header(node, *at) {
+                Some(template) => headers.push((name.clone(), template)),
+                None => complete = false,
+            }
+        }
+        let body = match spec.body {
+            Some(node) => self.body(node).map(Body::Template),
+            None if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            None => Some(Body::Change),
+        };
+        let (method, timeout, success) = (spec.method, spec.timeout, spec.success.clone());
+        let call = Call { method, url: url?, headers, body: body?, timeout, success };
+        complete.then_some(call)
+    }
+
+    fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
+        let source = self.reader.string(node, "url")?;
+        let url = UrlTemplate::compile(source, self.env);
+        let url = self.flaws(node, url)?;
+        self.uses(node, url.columns());
+        Some(url)
+    }
+
+    fn header(&mut self, node: &Node, at: Place) -> Option<TextTemplate> {
+        let template = self.text(node)?;
+        if template.literal().is_some_and(|text| text.chars().any(char::is_control)) {
+            self.reader.problem(at, "a header's value can't hold line breaks or control characters");
+            return None;
+        }
+        Some(template)
+    }
+
+    fn text(&mut self, node: &Node) -> Option<TextTemplate> {
+        let Kind::Scalar { text, .. } = &node.kind else { return None };
+        let template = TextTemplate::compile(text, self.env);
+        let template = self.flaws(node, template)?;
+        self.uses(node, template.columns());
+        Some(template)
+    }
+
+    fn body(&mut self, node: &Node) -> Option<BodyTemplate> {
+        match &node.kind {
+            Kind::Scalar { text, .. } => match json_literal(node, text) {
+                Some(literal) => Some(BodyTemplate::Literal(literal.into())),
+                None => self.text(node).map(BodyTemplate::Text),
+            },
+            Kind::List(items) => {
+                // All of them first: each may have flaws to report.
+                let items: Vec<Option<BodyTemplate>> = items.iter().map(|item| self.body(item)).collect();
+                items.into_iter().collect::<Option<_>>().map(BodyTemplate::List)
+            }
+            Kind::Map(members) => {
+                let members: Vec<Option<(Box<str>, BodyTemplate)>> = members
+                    .iter()
+                    .map(|(key, member)| {
+                        if key.text.contains("{{") || key.text.contains("{%") {
+                            self.reader.problem(key.at, "a key of a body is literal; a template can only be a value");
+                        }
+                        Some((key.text.as_str().into(), self.body(member)?))
+                    })
+                    .collect();
+                members.into_iter().collect::<Option<_>>().map(BodyTemplate::Object)
+            }
+        }
+    }
+
+    /// Reports a template's flaws at their places in the file.
+    fn flaws<T>(&mut self, node: &Node, compiled: Result<T, Vec<Flaw>>) -> Option<T> {
+        match compiled {
+            Ok(template) => Some(template),
+            Err(flaws) => {
+                for flaw in flaws {
+                    let at = node.place_within(self.reader.text, flaw.line, flaw.column);
+                    self.reader.problem(at, flaw.message);
+                }
+                None
+            }
+        }
+    }
+
+    fn uses(&mut self, node: &Node, columns: &[ColumnUse]) {
+        let text = self.reader.text;
+        let placed =
+            columns.iter().map(|column| used(&column.name, node.place_within(text, column.line, column.column)));
+        self.columns.extend(placed);
+    }
+}
+
+fn used(name: &str, at: Place) -> ColumnUse {
+    ColumnUse { name: name.to_string(), line: at.line, column: at.column }
+}
+
+/// An unquoted scalar that is a JSON number, boolean or null stands for itself; everything else is a string.
+fn json_literal<'n>(node: &Node, text: &'n str) -> Option<&'n str> {
+    use serde_saphyr::granit_parser::ScalarStyle;
+    if !matches!(node.kind, Kind::Scalar { style: ScalarStyle::Plain, .. }) {
+        return None;
+    }
+    if node.is_null() {
+        return Some("null");
+    }
+    match text {
+        "true" | "True" | "TRUE" => Some("true"),
+        "false" | "False" | "FALSE" => Some("false"),
+        _ => serde_json::from_str::<serde_json::Number>(text).is_ok().then_some(text),
+    }
+}

@@ -1,0 +1,93 @@
+//! Reads a directory of rule files.
+//!
+//! In: a directory. Out: a `RuleSet`, or every problem of every file at once, in name order; nothing in between. Only
+//! `*.yaml` and `*.yml` directly in the directory are rule files; the size of each is bounded before it is parsed.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::compile::{self, Placed};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::matching::RuleSet;
+use crate::template::EnvLookup;
+
+/// A hundred times a large rule file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+impl RuleSet {
+    /// Loads all rule files of a directory, all or nothing. `env` resolves the environment variables that rules name.
+    pub fn load(dir: &Path, env: EnvLookup) -> Result<RuleSet, Diagnostics> {
+        let paths = rule_files(dir).map_err(|problem| Diagnostics(vec![problem]))?;
+        let mut problems = Vec::new();
+        let mut files = Vec::new();
+        for path in paths {
+            match read(&path) {
+                Ok(text) => files.push((path, text)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        RuleSet::compile(&files, env, problems)
+    }
+
+    /// Compiles rule files from their paths and texts, as `load` does.
+    pub fn from_texts(files: &[(PathBuf, String)], env: EnvLookup) -> Result<RuleSet, Diagnostics> {
+        RuleSet::compile(files, env, Vec::new())
+    }
+
+    fn compile(
+        files: &[(PathBuf, String)],
+        env: EnvLookup,
+        mut problems: Vec<Diagnostic>,
+    ) -> Result<RuleSet, Diagnostics> {
+        let mut rules: Vec<Placed> = Vec::new();
+        for (path, text) in files {
+            for (rule, place) in compile::file(path, text, env, &mut problems) {
+                match rules.iter().find(|(known, _)| known.name == rule.name) {
+                    Some((known, first)) => {
+                        let first = format!("{}:{}:{}", known.path.display(), first.line, first.column);
+                        let message = format!("rule `{}` exists already, at {first}; names are unique", rule.name);
+                        problems.push(Diagnostic::at(path, text, place, message));
+                    }
+                    None => rules.push((rule, place)),
+                }
+            }
+        }
+        if !problems.is_empty() {
+            problems.sort_by(|a, b| (&a.path, a.place).cmp(&(&b.path, b.place)));
+            return Err(Diagnostics(problems));
+        }
+        Ok(RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect()))
+    }
+}
+
+/// The rule files of a directory in name order; none at all is a problem.
+fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    let unreadable = |error: std::io::Error| Diagnostic::of_file(dir, format!("the rules can't be read: {error}"));
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !hidden && path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(Diagnostic::of_file(dir, "there is no rule file (`*.yaml`) in this directory"));
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String, Diagnostic> {
+    let unreadable = |error: std::io::Error| Diagnostic::of_file(path, format!("the file can't be read: {error}"));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Diagnostic::of_file(path, format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        Diagnostic::of_file(path, format!("line {} is not UTF-8", line + 1))
+    })
+}

@@ -1,0 +1,122 @@
+//! Reads single values out of a positioned tree.
+//!
+//! In: nodes and what they must be. Out: words, numbers and durations within their limits; every problem goes into one
+//! list with its place, and reading goes on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::diagnostic::{Diagnostic, Place};
+use super::yaml::{Key, Kind, Node};
+use crate::suggest::did_you_mean;
+
+/// Words of later versions: told apart from slips of the pen.
+const LATER_KEYS: [&str; 10] = [
+    "steps",
+    "rate",
+    "batch",
+    "undo",
+    "on_success",
+    "on_failure",
+    "allow_hosts",
+    "hold_binlog",
+    "redact",
+    "insecure_tls",
+];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Reads nodes of one file and collects its problems.
+pub(super) struct Reader<'a> {
+    pub path: &'a Path,
+    pub text: &'a str,
+    pub problems: &'a mut Vec<Diagnostic>,
+}
+
+/// The members of a map, in the order of the file.
+type Members<'n> = &'n [(Key, Node)];
+
+impl<'n> Reader<'_> {
+    pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
+        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+    }
+
+    /// The members of a map whose keys must all be known.
+    pub(super) fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
+        let Kind::Map(members) = &node.kind else {
+            self.problem(node.at, format!("{what} must be a map of {}, not {}", known.join(", "), node.describe()));
+            return None;
+        };
+        for (key, _) in members {
+            if LATER_KEYS.contains(&key.text.as_str()) {
+                self.problem(key.at, format!("`{}` is not supported by this version", key.text));
+            } else if !known.contains(&key.text.as_str()) {
+                let hint = did_you_mean(&key.text, known.iter().copied());
+                self.problem(
+                    key.at,
+                    format!("unknown key `{}` in {what}{hint}; known are {}", key.text, known.join(", ")),
+                );
+            }
+        }
+        Some(members)
+    }
+
+    pub(super) fn string(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        match &node.kind {
+            Kind::Scalar { text, .. } if !node.is_null() => Some(text),
+            _ => {
+                self.problem(node.at, format!("`{what}` must be a single value, not {}", node.describe()));
+                None
+            }
+        }
+    }
+
+    /// A list of words, or one word for a list of one. None may be empty.
+    pub(super) fn words(&mut self, node: &Node, what: &str) -> Vec<(String, Place)> {
+        let items = match &node.kind {
+            Kind::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        if items.is_empty() {
+            self.problem(node.at, format!("`{what}` is an empty list; leave it out or fill it"));
+        }
+        items.iter().filter_map(|item| Some((self.string(item, what)?.to_string(), item.at))).collect()
+    }
+
+    pub(super) fn integer(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
+        let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.problem(node.at, format!("`{what}` must be a whole number from {min} to {max}"));
+        }
+        number
+    }
+
+    pub(super) fn fraction(&mut self, node: &Node, what: &str, min: f64, max: f64) -> Option<f64> {
+        let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.problem(node.at, format!("`{what}` must be a number from {min} to {max}"));
+        }
+        number
+    }
+
+    pub(super) fn duration(&mut self, node: &Node, what: &str, max: Duration) -> Option<Duration> {
+        let text = self.string(node, what)?;
+        match humantime::parse_duration(text) {
+            Ok(duration) if (MILLISECOND..=max).contains(&duration) => Some(duration),
+            Ok(_) => {
+                let limit = humantime::format_duration(max);
+                self.problem(node.at, format!("`{what}` must be between 1ms and {limit}"));
+                None
+            }
+            Err(_) => {
+                self.problem(node.at, format!("`{text}` is no duration; write one as `500ms`, `10s` or `1m 30s`"));
+                None
+            }
+        }
+    }
+}
+
+/// The value of a key.
+pub(super) fn member<'n>(members: Members<'n>, name: &str) -> Option<&'n Node> {
+    members.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
+}

@@ -1,0 +1,212 @@
+//! YAML as a tree that knows where everything stands.
+//!
+//! In: the text of a rule file. Out: scalars, lists and maps with their places, or every reason why the file is not
+//! taken: duplicate keys, anchors, aliases, tags, more than one document, too deep. Scalars keep their text; what
+//! they mean is for the reader to say.
+
+use std::path::Path;
+
+use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
+
+use super::diagnostic::{Diagnostic, Place};
+
+/// Deep enough for any body, shallow enough for the stack.
+const DEPTH_MAX: usize = 32;
+
+/// A node with its place.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub at: Place,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Scalar { text: String, style: ScalarStyle },
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub text: String,
+    pub at: Place,
+}
+
+impl Node {
+    /// The words for a node in messages.
+    pub(super) fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::Scalar { .. } if self.is_null() => "nothing",
+            Kind::Scalar { .. } => "a single value",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a map",
+        }
+    }
+
+    /// An unquoted `null`, `~` or nothing at all.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, style: ScalarStyle::Plain }
+            if ["", "~", "null", "Null", "NULL"].contains(&text.as_str()))
+    }
+
+    /// The file's place of a place within this scalar's text. Exact where the text stands in the file as it is; the
+    /// beginning of the scalar where line folding or escapes come between.
+    pub(super) fn place_within(&self, file: &str, line: usize, column: usize) -> Place {
+        let Kind::Scalar { text, style } = &self.kind else { return self.at };
+        let lines_from = |first: usize| file.lines().skip(first - 1);
+        match style {
+            ScalarStyle::Literal => {
+                let opener = lines_from(self.at.line).next().unwrap_or_default();
+                let header = opener.chars().skip(self.at.column - 1).collect::<String>().starts_with('|');
+                let first = if header { self.at.line + 1 } else { self.at.line };
+                let filled = lines_from(first).find(|line| !line.trim().is_empty()).unwrap_or_default();
+                let indent = filled.len() - filled.trim_start().len();
+                Place { line: first + line - 1, column: indent + column }
+            }
+            ScalarStyle::Folded => self.at,
+            _ => {
+                let quote = usize::from(*style != ScalarStyle::Plain);
+                let raw: String = lines_from(self.at.line).next().unwrap_or_default().chars().collect();
+                let raw: String = raw.chars().skip(self.at.column - 1 + quote).collect();
+                let before: String = text.chars().take(column - 1).collect();
+                let exact = line == 1 && raw.starts_with(&before);
+                if exact { Place { line: self.at.line, column: self.at.column + quote + column - 1 } } else { self.at }
+            }
+        }
+    }
+}
+
+/// Reads one document. None when the text is no usable YAML; problems are added to `problems` either way.
+pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+    let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
+    let events = Parser::new_from_str_with_options(text, options);
+    let mut builder = Builder { path, text, events, problems, failed: false };
+    let node = builder.document();
+    let failed = builder.failed;
+    if node.is_none() && !failed {
+        problems.push(Diagnostic::of_file(path, "the file is empty; it needs `table` and `rules`"));
+    }
+    node.filter(|_| !failed)
+}
+
+struct Builder<'a, 'p> {
+    path: &'a Path,
+    text: &'a str,
+    events: Parser<'a, granit_parser::StrInput<'a>>,
+    problems: &'p mut Vec<Diagnostic>,
+    /// The text has no tree, or not the one that was meant.
+    failed: bool,
+}
+
+impl<'a> Builder<'a, '_> {
+    fn document(&mut self) -> Option<Node> {
+        let mut root = None;
+        let mut documents = 0;
+        while let Some((event, span)) = self.next() {
+            match event {
+                Event::DocumentStart(..) => {
+                    documents += 1;
+                    if documents == 2 {
+                        self.problem(
+                            place(&span),
+                            "a rule file holds one document; put the other into a file of its own",
+                        );
+                        return root;
+                    }
+                }
+                Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+                event => root = self.node(event, &span, 1),
+            }
+        }
+        root
+    }
+
+    fn next(&mut self) -> Option<(Event<'a>, Span)> {
+        match self.events.next()? {
+            Ok(event) => Some(event),
+            Err(error) => {
+                let marker = error.marker();
+                let at = Place { line: marker.line().max(1), column: marker.col() + 1 };
+                self.problem(at, format!("not YAML: {}", error.info()));
+                self.failed = true;
+                None
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Option<Node> {
+        let at = place(span);
+        if depth > DEPTH_MAX {
+            self.problem(at, format!("nested more than {DEPTH_MAX} levels deep"));
+            self.failed = true;
+            return None;
+        }
+        let (anchor, tagged) = match &event {
+            Event::Scalar(_, _, anchor, tag) => (*anchor, tag.is_some()),
+            Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => (*anchor, tag.is_some()),
+            _ => (0, false),
+        };
+        if anchor != 0 {
+            self.problem(at, "anchors (`&name`) are not available in rule files; write the value out");
+        }
+        if tagged {
+            self.problem(at, "tags (`!name`) are not available in rule files");
+        }
+        let kind = match event {
+            Event::Scalar(text, style, ..) => Kind::Scalar { text: text.into_owned(), style },
+            Event::SequenceStart(..) => self.list(depth)?,
+            Event::MappingStart(..) => self.map(depth)?,
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                self.problem(at, "aliases (`*name`) are not available in rule files; write the value out");
+                // Reading goes on, but what stands here is not known.
+                self.failed = true;
+                Kind::Scalar { text: String::new(), style: ScalarStyle::DoubleQuoted }
+            }
+            _ => return None,
+        };
+        Some(Node { at, kind })
+    }
+
+    fn list(&mut self, depth: usize) -> Option<Kind> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd) {
+                return Some(Kind::List(items));
+            }
+            items.push(self.node(event, &span, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Option<Kind> {
+        let mut members: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                return Some(Kind::Map(members));
+            }
+            let key = self.node(event, &span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, &span, depth + 1)?;
+            let Kind::Scalar { text, .. } = key.kind else {
+                self.problem(key.at, "a key is a single word, not a list or map; quote a string that begins with `{`");
+                continue;
+            };
+            if let Some((first, _)) = members.iter().find(|(known, _)| known.text == text) {
+                let message = format!("key `{text}` is given twice; the first is in line {}", first.at.line);
+                self.problem(key.at, message);
+                continue;
+            }
+            members.push((Key { text, at: key.at }, value));
+        }
+    }
+
+    fn problem(&mut self, at: Place, message: impl Into<String>) {
+        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+    }
+}
+
+fn place(span: &Span) -> Place {
+    Place { line: span.start.line().max(1), column: span.start.col() + 1 }
+}

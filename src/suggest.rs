@@ -1,0 +1,50 @@
+//! "Did you mean": the known word nearest to a mistyped one, for messages about rule files and settings.
+
+/// `; did you mean …?` when a known word is near enough to be meant, and else nothing.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    // One slip in three letters: more would suggest words that only have their length in common.
+    let slips_max = word.chars().count().div_ceil(3);
+    known
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map_or(String::new(), |(_, candidate)| format!("; did you mean `{candidate}`?"))
+}
+
+/// Slips between two words: letters put in, left out, mistaken, or two neighbours swapped (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let mistaken = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut slips = mistaken.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                slips = slips.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(slips);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_suggested_and_a_distant_one_is_not() {
+        for (word, expected) in [
+            ("retires", "; did you mean `retries`?"),
+            ("rwo", "; did you mean `row`?"),
+            ("Row", "; did you mean `row`?"),
+            ("weather", ""),
+            ("x", ""),
+        ] {
+            assert_eq!(did_you_mean(word, ["row", "old", "retries"]), expected, "{word}");
+        }
+    }
+}

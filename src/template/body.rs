@@ -1,0 +1,75 @@
+//! Bodies: the YAML below `body:` as a JSON document whose strings are templates.
+//!
+//! In: the tree that the rules stage read. Out: JSON, written by a serializer, so that no row value can break out of
+//! its place. Keys are literal.
+
+use super::error::{ColumnUse, Error};
+use super::output::within_limit;
+use super::scope::Scope;
+use super::text::TextTemplate;
+use crate::change::json;
+
+/// A JSON body whose strings are templates.
+#[derive(Debug)]
+pub enum BodyTemplate {
+    /// A JSON text that is the same for every row: a number, a boolean, null.
+    Literal(Box<str>),
+    /// A string; keeps its type where it is one expression.
+    Text(TextTemplate),
+    List(Vec<BodyTemplate>),
+    /// Members in the order of the file.
+    Object(Vec<(Box<str>, BodyTemplate)>),
+}
+
+impl BodyTemplate {
+    /// Appends the body as JSON. An error leaves a part of it in `out`.
+    pub fn render(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            BodyTemplate::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            BodyTemplate::Text(text) => text.render_json(scope, out)?,
+            BodyTemplate::List(items) => {
+                out.push(b'[');
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        out.push(b',');
+                    }
+                    item.render(scope, out)?;
+                }
+                out.push(b']');
+            }
+            BodyTemplate::Object(members) => {
+                out.push(b'{');
+                for (i, (name, member)) in members.iter().enumerate() {
+                    if i > 0 {
+                        out.push(b',');
+                    }
+                    json::write_str(name, out);
+                    out.push(b':');
+                    member.render(scope, out)?;
+                }
+                out.push(b'}');
+            }
+        }
+        within_limit(out.len())
+    }
+
+    /// Whether a secret from the environment is part of it.
+    pub fn uses_env(&self) -> bool {
+        match self {
+            BodyTemplate::Literal(_) => false,
+            BodyTemplate::Text(text) => text.uses_env(),
+            BodyTemplate::List(items) => items.iter().any(BodyTemplate::uses_env),
+            BodyTemplate::Object(members) => members.iter().any(|(_, member)| member.uses_env()),
+        }
+    }
+
+    /// The columns it reads, in the order of the file, with places within each string.
+    pub fn columns(&self) -> Vec<&ColumnUse> {
+        match self {
+            BodyTemplate::Literal(_) => Vec::new(),
+            BodyTemplate::Text(text) => text.columns().iter().collect(),
+            BodyTemplate::List(items) => items.iter().flat_map(BodyTemplate::columns).collect(),
+            BodyTemplate::Object(members) => members.iter().flat_map(|(_, member)| member.columns()).collect(),
+        }
+    }
+}

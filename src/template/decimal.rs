@@ -1,0 +1,226 @@
+//! DECIMAL in expressions: exact text that behaves as a number.
+//!
+//! In: the text of a DECIMAL column, or a number it is compared or calculated with. Out: exact comparison at any
+//! length, exact `+ - *` up to 38 digits, and the text as it stood in the column (`12.30`). Never goes through floating
+//! point; division, which has no exact result, is left to `operators`.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{DynObject, Object, ObjectRepr};
+
+/// Digits with an optional sign and fraction, for example `-12.30`.
+#[derive(Clone)]
+pub(super) struct Decimal(Box<str>);
+
+impl Decimal {
+    /// Reads `[-]digits[.digits]`; nothing else is a DECIMAL.
+    pub(super) fn parse(text: &str) -> Option<Decimal> {
+        let (whole, fraction) = split(text);
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = digits(whole) && (digits(fraction) || !text.contains('.'));
+        fits.then(|| Decimal(text.into()))
+    }
+
+    /// The exact value of the shortest text that reads back as this double; none for infinities.
+    pub(super) fn from_f64(number: f64) -> Option<Decimal> {
+        number.is_finite().then(|| Decimal(number.to_string().into()))
+    }
+
+    pub(super) fn from_i128(number: i128) -> Decimal {
+        Decimal(number.to_string().into())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        !self.0.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+    }
+
+    /// The nearest double, for calculations that have no exact result.
+    pub(super) fn to_f64(&self) -> f64 {
+        self.0.parse().expect("digits with an optional sign and fraction are a number in Rust's grammar too")
+    }
+
+    /// The part before the point; none beyond 38 digits.
+    pub(super) fn truncate(&self) -> Option<i128> {
+        self.0.split('.').next().and_then(|whole| whole.parse().ok())
+    }
+
+    /// None when the exact sum needs more than 38 digits.
+    pub(super) fn checked_add(&self, other: &Decimal) -> Option<Decimal> {
+        let ((a, a_scale), (b, b_scale)) = (self.coefficient()?, other.coefficient()?);
+        let scale = a_scale.max(b_scale);
+        let sum = widen(a, scale - a_scale)?.checked_add(widen(b, scale - b_scale)?)?;
+        Some(Decimal::from_coefficient(sum, scale))
+    }
+
+    pub(super) fn checked_neg(&self) -> Option<Decimal> {
+        let (coefficient, scale) = self.coefficient()?;
+        Some(Decimal::from_coefficient(coefficient.checked_neg()?, scale))
+    }
+
+    /// None when the exact product needs more than 38 digits.
+    pub(super) fn checked_mul(&self, other: &Decimal) -> Option<Decimal> {
+        let ((a, a_scale), (b, b_scale)) = (self.coefficient()?, other.coefficient()?);
+        Some(Decimal::from_coefficient(a.checked_mul(b)?, a_scale + b_scale))
+    }
+
+    /// Rounded half away from zero, as MySQL's ROUND() does with exact numbers.
+    pub(super) fn round(&self, digits: u32) -> Option<Decimal> {
+        let (coefficient, scale) = self.coefficient()?;
+        if scale <= digits {
+            return Some(self.clone());
+        }
+        let unit = 10i128.checked_pow(scale - digits)?;
+        let (quotient, remainder) = (coefficient / unit, coefficient % unit);
+        let up = remainder.abs() >= unit - remainder.abs();
+        Some(Decimal::from_coefficient(if up { quotient + coefficient.signum() } else { quotient }, digits))
+    }
+
+    /// The value as coefficient and number of fraction digits.
+    fn coefficient(&self) -> Option<(i128, u32)> {
+        let (whole, fraction) = split(&self.0);
+        let number: i128 = format!("{whole}{fraction}").parse().ok()?;
+        let scale = u32::try_from(fraction.len()).ok()?;
+        Some((if self.0.starts_with('-') { -number } else { number }, scale))
+    }
+
+    fn from_coefficient(coefficient: i128, scale: u32) -> Decimal {
+        let width = scale as usize + 1;
+        let digits = format!("{:0width$}", coefficient.unsigned_abs());
+        let sign = if coefficient < 0 { "-" } else { "" };
+        let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
+        let point = if scale == 0 { "" } else { "." };
+        Decimal(format!("{sign}{whole}{point}{fraction}").into())
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Decimal) -> Ordering {
+        let negative = |number: &Decimal| number.0.starts_with('-') && !number.is_zero();
+        match (negative(self), negative(other)) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => magnitude(&self.0).cmp(&magnitude(&other.0)),
+            (true, true) => magnitude(&other.0).cmp(&magnitude(&self.0)),
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Decimal) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Decimal {
+    fn eq(&self, other: &Decimal) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Decimal {}
+
+impl fmt::Debug for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Object for Decimal {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        !self.is_zero()
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        Some((**self).cmp(other.downcast_ref::<Decimal>()?))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The digits before and after the point, without the sign.
+fn split(text: &str) -> (&str, &str) {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    unsigned.split_once('.').unwrap_or((unsigned, ""))
+}
+
+/// A key that orders numbers without their sign: length of the whole part, its digits, the fraction's digits.
+fn magnitude(text: &str) -> (usize, &str, &str) {
+    let (whole, fraction) = split(text);
+    let whole = whole.trim_start_matches('0');
+    (whole.len(), whole, fraction.trim_end_matches('0'))
+}
+
+fn widen(coefficient: i128, digits: u32) -> Option<i128> {
+    coefficient.checked_mul(10i128.checked_pow(digits)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::parse(text).expect(text)
+    }
+
+    #[test]
+    fn decimals_compare_as_numbers_of_any_length() {
+        for (a, b, expected) in [
+            ("12.30", "12.3", Ordering::Equal),
+            ("-0.00", "0", Ordering::Equal),
+            ("9.99", "10", Ordering::Less),
+            ("-9.99", "-10", Ordering::Greater),
+            ("-1", "1", Ordering::Less),
+            ("0.1", "0.09", Ordering::Greater),
+            ("007", "7.000", Ordering::Equal),
+            (
+                "12345678901234567890123456789012345678901234567890.1",
+                "12345678901234567890123456789012345678901234567890.2",
+                Ordering::Less,
+            ),
+        ] {
+            assert_eq!(decimal(a).cmp(&decimal(b)), expected, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_is_exact_or_refused() {
+        assert_eq!(decimal("19.99").checked_mul(&decimal("100")).map(|d| d.0), Some("1999.00".into()));
+        assert_eq!(decimal("0.1").checked_add(&decimal("0.2")).map(|d| d.0), Some("0.3".into()));
+        assert_eq!(decimal("-0.05").checked_add(&decimal("0.5")).map(|d| d.0), Some("0.45".into()));
+        assert_eq!(decimal("2.675").round(2).map(|d| d.0), Some("2.68".into()));
+        assert_eq!(decimal("-2.675").round(2).map(|d| d.0), Some("-2.68".into()));
+        let long = decimal("99999999999999999999999999999999999999");
+        assert_eq!(long.checked_mul(&long), None);
+        assert_eq!(decimal("-12.99").truncate(), Some(-12));
+    }
+
+    #[test]
+    fn only_plain_digits_are_a_decimal() {
+        for text in ["", "-", ".5", "5.", "1e3", "+1", "1.2.3", "NaN", "0x1", "1,5"] {
+            assert!(Decimal::parse(text).is_none(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_sums_agree_with_integers(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000) {
+            let hundredths = |n: i64| Decimal::from_coefficient(i128::from(n), 2);
+            prop_assert_eq!(hundredths(a).cmp(&hundredths(b)), a.cmp(&b));
+            prop_assert_eq!(hundredths(a).checked_add(&hundredths(b)), Some(hundredths(a + b)));
+        }
+    }
+}

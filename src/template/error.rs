@@ -1,0 +1,90 @@
+//! What can go wrong with a template: at load a `Flaw` with its place, on a row an `Error`.
+//!
+//! Messages name columns, tables, rule text and kinds of values; they never hold a row value or a secret (promise 8).
+
+/// A mistake in the text of a template, found when the rule is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Within the template's text, from 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub message: String,
+}
+
+/// A column that a template reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnUse {
+    pub name: String,
+    /// Within the template's text, from 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+/// Why a template can't be rendered, or a condition not decided, on one row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("table {table} has no column `{column}`; mend the rule")]
+    UnknownColumn { table: String, column: String },
+    #[error(
+        "column `{column}` of table {table} is not in the row image; \
+         set binlog_row_image=FULL on the server or leave the column out of the rule"
+    )]
+    AbsentColumn { table: String, column: String },
+    #[error("there is no old row for an {op}, so `old.{column}` has no value; guard it with `old is none or …`")]
+    NoOldRow { op: &'static str, column: String },
+    #[error("the JSON document in column `{column}` of table {table} can't be read: {problem}")]
+    BadJson { table: String, column: String, problem: String },
+    #[error("`{operator}` can't be used with {left} and {right}; {mend}")]
+    Operator { operator: &'static str, left: String, right: String, mend: &'static str },
+    #[error("the exact result of `{operator}` needs more than 38 digits; convert with `| float` first")]
+    Inexact { operator: &'static str },
+    #[error("a name has no value here; give one with `| default(…)`")]
+    Undefined,
+    #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]
+    Null,
+    #[error("{kind} can't be part of a URL; use a single value")]
+    NotScalar { kind: &'static str },
+    #[error("a value in the URL's path is empty, `.` or `..`, which would name another resource")]
+    PathSegment,
+    #[error("the rendered URL does not lead to {origin} or can't be read; values can't change the host")]
+    ForeignUrl { origin: String },
+    #[error("the rendered text is larger than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: usize },
+    #[error("the value for header `{header}` holds a control character, which no header may")]
+    HeaderBytes { header: String },
+    #[error("`{source_text}` can't be evaluated: {problem}")]
+    Engine { source_text: String, problem: String },
+}
+
+impl Error {
+    /// As the engine carries it from a function or an object to the caller.
+    pub(super) fn into_engine(self) -> minijinja::Error {
+        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "").with_source(self)
+    }
+
+    /// What the engine said, without the values that its own messages may hold.
+    pub(super) fn from_engine(error: &minijinja::Error, source_text: &str) -> Error {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(link) = cause {
+            if let Some(ours) = link.downcast_ref::<Error>() {
+                return ours.clone();
+            }
+            cause = link.source();
+        }
+        match error.kind() {
+            minijinja::ErrorKind::UndefinedError => Error::Undefined,
+            minijinja::ErrorKind::WriteFailure => Error::TooLarge { limit_bytes: super::TEXT_BYTES_MAX },
+            kind => Error::Engine { source_text: shorten(source_text), problem: kind.to_string() },
+        }
+    }
+}
+
+fn shorten(source_text: &str) -> String {
+    let line = source_text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_string(),
+    }
+}

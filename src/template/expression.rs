@@ -1,0 +1,160 @@
+//! Expressions: compiled once, evaluated per row; and `Condition`, the `when:` of a rule.
+//!
+//! In: the text between `{{` and `}}`, or after `when:`. Out: a value of the expression language. Owns the engine's one
+//! environment, which has strict names, fuel, and the operators of `operators`.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::machinery::{ast::Expr, parse_expr};
+use minijinja::value::Value;
+use minijinja::{Environment, UndefinedBehavior};
+
+use super::error::{ColumnUse, Error, Flaw};
+use super::rewrite::{self, Rewritten};
+use super::scope::{Env, Root, Scope, Secret};
+use super::{EnvLookup, filters, limits, operators, output};
+use crate::change::Change;
+
+/// Instructions that one rendering may take: about 10 ms of loops, far beyond what a rule needs.
+const FUEL: u64 = 100_000;
+
+pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    // Its extended messages quote values.
+    env.set_debug(false);
+    env.set_formatter(|out, _, value| {
+        let mut rendered = String::new();
+        output::write_text(value, &mut rendered).map_err(Error::into_engine)?;
+        out.write_str(&rendered).map_err(minijinja::Error::from)
+    });
+    operators::install(&mut env);
+    filters::install(&mut env);
+    env
+});
+
+/// The `when:` of a rule.
+#[derive(Debug)]
+pub struct Condition {
+    expression: Expression,
+    rule: Arc<str>,
+    columns: Vec<ColumnUse>,
+}
+
+impl Condition {
+    /// Compiles an expression for the rule of this name. All flaws are reported, with their places.
+    pub fn compile(source: &str, rule: &str, env: EnvLookup) -> Result<Condition, Vec<Flaw>> {
+        if source.trim_start().starts_with("{{") {
+            let message = "`when` is an expression by itself; write it without `{{ }}`".to_string();
+            return Err(vec![Flaw { line: 1, column: 1, message }]);
+        }
+        limits::check_expression(source)?;
+        let tree = parse_expr(source).map_err(|error| vec![flaw_of(&error, source)])?;
+        let mut flaws = Vec::new();
+        let mut rewritten = rewrite::expression(&tree, source);
+        let columns = std::mem::take(&mut rewritten.columns);
+        match Expression::new(rewritten, source, env, &mut flaws) {
+            Some(expression) => Ok(Condition { expression, rule: rule.into(), columns }),
+            None => Err(flaws),
+        }
+    }
+
+    /// Whether the change meets the condition; an error when it can't be decided on this row.
+    pub fn holds(&self, change: &Arc<Change>) -> Result<bool, Error> {
+        let value = self.expression.evaluate(&Scope::before_delivery(change, &self.rule))?;
+        if value.is_undefined() { Err(Error::Undefined) } else { Ok(value.is_true()) }
+    }
+
+    /// The columns it reads, in the order of the text.
+    pub fn columns(&self) -> &[ColumnUse] {
+        &self.columns
+    }
+}
+
+/// One compiled expression with the secrets it names.
+pub(super) struct Expression {
+    compiled: minijinja::Expression<'static, 'static>,
+    source: Box<str>,
+    env: Arc<Env>,
+}
+
+impl Expression {
+    /// None when there are flaws, which are added to `flaws`.
+    pub(super) fn new(rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Expression> {
+        let resolved = resolve(&rewritten, env, flaws);
+        if !rewritten.flaws.is_empty() || resolved.is_none() {
+            flaws.extend(rewritten.flaws);
+            return None;
+        }
+        match ENGINE.compile_expression_owned(rewritten.text) {
+            Ok(compiled) => Some(Expression { compiled, source: source.into(), env: resolved? }),
+            Err(error) => {
+                flaws.push(flaw_of(&error, source));
+                None
+            }
+        }
+    }
+
+    pub(super) fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
+        let root = Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) });
+        self.compiled.eval(root).map_err(|error| Error::from_engine(&error, &self.source))
+    }
+
+    pub(super) fn uses_env(&self) -> bool {
+        !self.env.is_empty()
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+/// Looks up every environment variable that is named; a missing one is a flaw.
+pub(super) fn resolve(rewritten: &Rewritten, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Arc<Env>> {
+    let mut resolved = Env::new();
+    let mut complete = true;
+    for used in &rewritten.env {
+        match env(&used.name) {
+            Some(text) => {
+                resolved.insert(used.name.as_str().into(), Secret::new(&text));
+            }
+            None => {
+                complete = false;
+                let message = format!("environment variable `{}` is not set", used.name);
+                flaws.push(Flaw { line: used.line, column: used.column, message });
+            }
+        }
+    }
+    complete.then(|| Arc::new(resolved))
+}
+
+/// A syntax error with its place; the engine's detail quotes rule text only.
+pub(super) fn flaw_of(error: &minijinja::Error, source: &str) -> Flaw {
+    let line = error.line().unwrap_or(1);
+    let start = error.range().map_or(0, |range| range.start.min(source.len()));
+    let line_start = source.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let column = source.get(line_start..start).map_or(0, |before| before.chars().count()) + 1;
+    let detail = error.detail().unwrap_or("not an expression");
+    Flaw { line, column, message: format!("template: {detail}") }
+}
+
+/// The column name when the expression is nothing but `row.column` or `old.column`.
+pub(super) fn plain_column<'e>(expr: &'e Expr) -> Option<(&'e str, &'e str)> {
+    match expr {
+        Expr::GetAttr(node) => match &node.expr {
+            Expr::Var(var) if ["row", "old"].contains(&var.id) => Some((var.id, node.name)),
+            _ => None,
+        },
+        Expr::GetItem(node) => match (&node.expr, &node.subscript_expr) {
+            (Expr::Var(var), Expr::Const(name)) if ["row", "old"].contains(&var.id) => {
+                Some((var.id, name.value.as_str()?))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}

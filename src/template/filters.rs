@@ -1,0 +1,120 @@
+//! Filters in the engine's place where its own would be wrong about a DECIMAL or could grow a row's text without bound.
+//!
+//! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be,
+//! and no text becomes longer than `TEXT_BYTES_MAX`.
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, State};
+
+use super::decimal::Decimal;
+use super::error::Error;
+use super::operators::{Outcome, add, as_decimal, integer, order};
+use super::output::{self, within_limit};
+
+/// Puts the filters into an environment.
+pub(super) fn install(env: &mut Environment<'static>) {
+    env.add_filter("int", int);
+    env.add_filter("float", float);
+    env.add_filter("round", round);
+    env.add_filter("abs", abs);
+    env.add_filter("min", |list: &Value| extreme(list, Ordering::Less));
+    env.add_filter("max", |list: &Value| extreme(list, Ordering::Greater));
+    env.add_filter("sort", sort);
+    env.add_filter("sum", sum);
+    env.add_filter("join", join);
+    env.add_filter("replace", replace);
+    env.add_filter("tojson", |value: &Value| {
+        let mut out = Vec::new();
+        output::write_json(value, &mut out).map_err(Error::into_engine)?;
+        Outcome::Ok(String::from_utf8_lossy(&out).into_owned())
+    });
+    env.add_filter("string", |value: &Value| {
+        let mut out = String::new();
+        output::write_text(value, &mut out).map_err(Error::into_engine)?;
+        Outcome::Ok(out)
+    });
+}
+
+fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
+    match as_decimal(value) {
+        Some(decimal) => {
+            decimal.truncate().map(integer).ok_or_else(|| Error::Inexact { operator: "| int" }.into_engine())
+        }
+        None => minijinja::filters::int(state, value, default, None, kwargs),
+    }
+}
+
+fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
+    match as_decimal(value) {
+        Some(decimal) => Ok(Value::from(decimal.to_f64())),
+        None => minijinja::filters::float(state, value, default, kwargs),
+    }
+}
+
+fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> Outcome<Value> {
+    let Some(decimal) = as_decimal(&value) else {
+        return minijinja::filters::round(value, precision, None, kwargs);
+    };
+    u32::try_from(precision.unwrap_or(0))
+        .ok()
+        .and_then(|digits| decimal.round(digits))
+        .map(Value::from_object)
+        .ok_or_else(|| Error::Inexact { operator: "| round" }.into_engine())
+}
+
+fn abs(value: Value) -> Outcome<Value> {
+    match as_decimal(&value) {
+        Some(decimal) => Ok(Value::from_object(
+            Decimal::parse(decimal.as_str().trim_start_matches('-')).expect("a DECIMAL without its sign is one"),
+        )),
+        None => minijinja::filters::abs(value),
+    }
+}
+
+fn extreme(list: &Value, wanted: Ordering) -> Outcome<Value> {
+    let mut best: Option<Value> = None;
+    for item in list.try_iter()? {
+        let better = match &best {
+            None => true,
+            Some(best) => order("min and max", &item, best).map_err(Error::into_engine)? == wanted,
+        };
+        if better {
+            best = Some(item);
+        }
+    }
+    Ok(best.unwrap_or_default())
+}
+
+fn sort(list: &Value) -> Outcome<Value> {
+    let mut items: Vec<Value> = list.try_iter()?.collect();
+    // Compared against the first before sorting: an order that fails midway is no order.
+    if let Some((first, rest)) = items.split_first() {
+        for item in rest {
+            order("sort", first, item).map_err(Error::into_engine)?;
+        }
+    }
+    items.sort_by(|a, b| order("sort", a, b).unwrap_or(Ordering::Equal));
+    Ok(Value::from(items))
+}
+
+fn sum(list: &Value) -> Outcome<Value> {
+    list.try_iter()?.try_fold(Value::from(0), |total, item| add(&total, &item).map_err(Error::into_engine))
+}
+
+/// The elements as one text, with `between` in between.
+fn join(list: &Value, between: Option<&str>) -> Outcome<String> {
+    let mut out = String::new();
+    for (i, item) in list.try_iter()?.enumerate() {
+        out.push_str(if i > 0 { between.unwrap_or_default() } else { "" });
+        output::write_text(&item, &mut out).map_err(Error::into_engine)?;
+    }
+    Ok(out)
+}
+
+fn replace(text: &str, from: &str, to: &str) -> Outcome<String> {
+    let grown = text.matches(from).count().saturating_mul(to.len().saturating_sub(from.len()));
+    within_limit(text.len().saturating_add(grown)).map_err(Error::into_engine)?;
+    Ok(text.replace(from, to))
+}

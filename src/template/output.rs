@@ -1,0 +1,127 @@
+//! How values turn into text and JSON.
+//!
+//! In: cells of a row and values of the expression language. Out: text, in which NULL has no place, or JSON in the forms
+//! of docs/data-format.md. Everything is bounded by `TEXT_BYTES_MAX`.
+
+use minijinja::value::{Value, ValueKind};
+
+use super::error::Error;
+use super::scope::RowObject;
+use super::{TEXT_BYTES_MAX, operators};
+use crate::change::{Value as CellValue, json};
+
+pub(super) fn within_limit(bytes: usize) -> Result<(), Error> {
+    if bytes > TEXT_BYTES_MAX { Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }) } else { Ok(()) }
+}
+
+/// A cell as part of a text: a JSON document as its text, a SET as a JSON array.
+pub(super) fn write_cell(value: &CellValue, out: &mut String) -> Result<(), Error> {
+    match value {
+        CellValue::Null => return Err(Error::Null),
+        CellValue::Text(text) | CellValue::Decimal(text) => out.push_str(text),
+        other => {
+            let mut json = Vec::new();
+            json::write_value(other, &mut json);
+            let text = String::from_utf8_lossy(&json);
+            out.push_str(if matches!(other, CellValue::Bytes(_)) { text.trim_matches('"') } else { &text });
+        }
+    }
+    Ok(())
+}
+
+/// A value as part of a text; lists and maps as JSON.
+pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
+    if let Some(decimal) = operators::as_decimal(value) {
+        out.push_str(decimal.as_str());
+        return Ok(());
+    }
+    match (value.kind(), value.as_str()) {
+        (_, Some(text)) => out.push_str(text),
+        (ValueKind::Undefined, _) => return Err(Error::Undefined),
+        (ValueKind::None, _) => return Err(Error::Null),
+        _ => {
+            let mut json = Vec::new();
+            write_json(value, &mut json)?;
+            out.push_str(&String::from_utf8_lossy(&json));
+        }
+    }
+    within_limit(out.len())
+}
+
+/// A value as JSON; a DECIMAL as a string, as everywhere in the data format.
+pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
+    if let Some(decimal) = operators::as_decimal(value) {
+        json::write_str(decimal.as_str(), out);
+        return Ok(());
+    }
+    if let Some(row) = value.downcast_object_ref::<RowObject>() {
+        row.write_json(out);
+        return Ok(());
+    }
+    match (value.kind(), value.as_str()) {
+        (_, Some(text)) => json::write_str(text, out),
+        (ValueKind::Undefined, _) => return Err(Error::Undefined),
+        (ValueKind::None, _) => out.extend_from_slice(b"null"),
+        (ValueKind::Bool, _) => out.extend_from_slice(if value.is_true() { b"true" } else { b"false" }),
+        (ValueKind::Number, _) => write_number(value, out),
+        (ValueKind::Map, _) => {
+            out.push(b'{');
+            for (i, key) in iterate(value)?.enumerate() {
+                separate(i, out);
+                json::write_str(&key.to_string(), out);
+                out.push(b':');
+                write_json(&value.get_item(&key).unwrap_or_default(), out)?;
+                within_limit(out.len())?;
+            }
+            out.push(b'}');
+        }
+        _ => {
+            out.push(b'[');
+            for (i, item) in iterate(value)?.enumerate() {
+                separate(i, out);
+                write_json(&item, out)?;
+                within_limit(out.len())?;
+            }
+            out.push(b']');
+        }
+    }
+    Ok(())
+}
+
+fn iterate(value: &Value) -> Result<minijinja::value::ValueIter, Error> {
+    value.try_iter().map_err(|error| Error::from_engine(&error, "value"))
+}
+
+fn write_number(value: &Value, out: &mut Vec<u8>) {
+    if value.is_integer() {
+        return out.extend_from_slice(value.to_string().as_bytes());
+    }
+    // A calculation may give an infinity, for which JSON has no number.
+    match f64::try_from(value.clone()) {
+        Ok(number) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn separate(index: usize, out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+/// A buffer that refuses to grow beyond `TEXT_BYTES_MAX`.
+pub(super) struct Bounded(pub Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > TEXT_BYTES_MAX {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,347 @@
+//! Checks the syntax tree of a template and writes it out again with safe operators.
+//!
+//! In: an expression or a template, parsed. Out: its text in which operators are calls of `operators` and `old.x` goes
+//! to an object that explains itself when there is no old row; the columns and environment variables it reads; and
+//! every flaw with its place: unknown names, filters, tests and functions, and what of Jinja rules do not offer.
+
+use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::machinery::{Span, ast};
+use minijinja::value::ValueKind;
+
+use super::error::{ColumnUse, Flaw};
+use crate::suggest::did_you_mean;
+
+mod statements;
+mod words;
+
+pub(super) use statements::template;
+use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, TESTS, Word, names};
+
+/// Decimal digits that every double keeps.
+const DOUBLE_DIGITS: usize = 15;
+
+/// What a template reads, and its text with safe operators.
+#[derive(Debug, Default)]
+pub(super) struct Rewritten {
+    pub text: String,
+    pub columns: Vec<ColumnUse>,
+    /// Environment variables, each with its place.
+    pub env: Vec<ColumnUse>,
+    pub flaws: Vec<Flaw>,
+    /// Names set in the template itself.
+    locals: Vec<String>,
+    /// The text that spans point into.
+    source: String,
+}
+
+/// Rewrites one expression.
+pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+    rewritten.expr(expr);
+    rewritten
+}
+
+impl Rewritten {
+    fn flaw(&mut self, span: Span, message: impl Into<String>) {
+        let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
+        self.flaws.push(Flaw { line, column, message: message.into() });
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Var(var) => self.var(var.id, var.span()),
+            Expr::Const(constant) => self.constant(&constant.value, constant.span()),
+            Expr::GetAttr(node) => self.attribute(node),
+            Expr::GetItem(node) => self.item(node),
+            Expr::Slice(node) => {
+                self.push("(");
+                self.expr(&node.expr);
+                self.push(")[");
+                for (i, bound) in [&node.start, &node.stop, &node.step].into_iter().enumerate() {
+                    self.push(if i == 0 { "" } else { ":" });
+                    bound.iter().for_each(|bound| self.expr(bound));
+                }
+                self.push("]");
+            }
+            Expr::UnaryOp(node) => match (&node.op, &node.expr) {
+                (UnaryOpKind::Not, inner) => self.wrap("(not ", inner, ")"),
+                (UnaryOpKind::Neg, inner) => self.wrap("_neg(", inner, ")"),
+            },
+            Expr::BinOp(node) => self.binary(node),
+            Expr::Compare(node) => self.compare(node),
+            Expr::IfExpr(node) => {
+                self.wrap("(", &node.true_expr, " if ");
+                self.expr(&node.test_expr);
+                if let Some(other) = &node.false_expr {
+                    self.push(" else ");
+                    self.expr(other);
+                }
+                self.push(")");
+            }
+            Expr::Filter(node) => self.filter(node),
+            Expr::Test(node) => self.test(node),
+            Expr::Call(node) => self.call(node),
+            Expr::List(node) => self.sequence("[", node.items.iter(), "]"),
+            Expr::Tuple(node) => self.sequence("[", node.items.iter(), "]"),
+            Expr::Map(node) => {
+                self.push("{");
+                for (key, value) in node.keys.iter().zip(&node.values) {
+                    self.expr(key);
+                    self.push(": ");
+                    self.expr(value);
+                    self.push(", ");
+                }
+                self.push("}");
+            }
+        }
+    }
+
+    fn var(&mut self, name: &str, span: Span) {
+        if name == "env" {
+            self.flaw(span, "name the variable after `env`, for example `env.TOKEN`");
+        } else if name == "steps" {
+            self.flaw(span, "`steps` is not supported by this version");
+        } else if !NAMES.contains(&name) && !self.locals.iter().any(|local| local == name) {
+            let hint = did_you_mean(name, NAMES);
+            self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
+        }
+        self.push(name);
+    }
+
+    fn constant(&mut self, value: &minijinja::Value, span: Span) {
+        // The tree has a literal as a double already; one with more digits than a double holds is taken as written.
+        let written = self.source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default();
+        let digits = written.bytes().filter(u8::is_ascii_digit).count();
+        if value.is_number() && digits > DOUBLE_DIGITS && written.contains('.') {
+            let exact = format!("_decimal(\"{}\")", written.replace('_', ""));
+            return self.push(&exact);
+        }
+        match (value.kind(), value.as_str()) {
+            (_, Some(text)) => self.string(text),
+            (ValueKind::None, _) => self.push("none"),
+            (ValueKind::Bool, _) => self.push(if value.is_true() { "true" } else { "false" }),
+            // Integers and floats print as the literals they were.
+            _ => self.push(&value.to_string()),
+        }
+    }
+
+    /// A string literal; Jinja's escapes are a superset of JSON's.
+    fn string(&mut self, text: &str) {
+        let literal = serde_json::to_string(text).expect("a string is always JSON");
+        self.push(&literal);
+    }
+
+    fn attribute(&mut self, node: &ast::Spanned<ast::GetAttr>) {
+        match &node.expr {
+            Expr::Var(var) if !self.is_local(var.id) => self.member(var.id, node.name, node.span()),
+            inner => {
+                self.wrap("(", inner, ").");
+                self.push(node.name);
+            }
+        }
+    }
+
+    fn item(&mut self, node: &ast::Spanned<ast::GetItem>) {
+        match (&node.expr, &node.subscript_expr) {
+            (Expr::Var(var), Expr::Const(name))
+                if ["row", "old"].contains(&var.id) && name.value.as_str().is_some() =>
+            {
+                let name = name.value.as_str().unwrap_or_default().to_string();
+                self.column(&name, node.span());
+                self.push(if var.id == "old" { "_old[" } else { "row[" });
+                self.string(&name);
+                self.push("]");
+            }
+            (Expr::Var(var), subscript) if var.id == "old" => self.wrap("_old[", subscript, "]"),
+            (inner, subscript) => {
+                self.wrap("(", inner, ")[");
+                self.expr(subscript);
+                self.push("]");
+            }
+        }
+    }
+
+    /// `name.member` for one of the names that rules offer.
+    fn member(&mut self, name: &str, member: &str, span: Span) {
+        match name {
+            "row" | "old" => self.column(member, span),
+            "env" => {
+                self.env.push(self.place(member, span));
+            }
+            "event" if !EVENT_NAMES.contains(&member) => {
+                let hint = did_you_mean(member, EVENT_NAMES);
+                self.flaw(span, format!("`event` has no `{member}`{hint}; known are {}", EVENT_NAMES.join(", ")));
+            }
+            "event" => {}
+            known if NAMES.contains(&known) => self.flaw(span, format!("`{known}` has no members")),
+            unknown => return self.var(unknown, span),
+        }
+        self.push(if name == "old" { "_old" } else { name });
+        self.push(".");
+        self.push(member);
+    }
+
+    fn column(&mut self, name: &str, span: Span) {
+        let place = self.place(name, span);
+        self.columns.push(place);
+    }
+
+    fn place(&self, name: &str, span: Span) -> ColumnUse {
+        ColumnUse {
+            name: name.to_string(),
+            line: usize::from(span.start_line),
+            column: usize::from(span.start_col) + 1,
+        }
+    }
+
+    fn binary(&mut self, node: &ast::BinOp) {
+        let (open, between, close) = match node.op {
+            BinOpKind::ScAnd => ("(", " and ", ")"),
+            BinOpKind::ScOr => ("(", " or ", ")"),
+            BinOpKind::Eq => ("_eq(", ", ", ")"),
+            BinOpKind::Ne => ("_ne(", ", ", ")"),
+            BinOpKind::Lt => ("_lt(", ", ", ")"),
+            BinOpKind::Lte => ("_le(", ", ", ")"),
+            BinOpKind::Gt => ("_gt(", ", ", ")"),
+            BinOpKind::Gte => ("_ge(", ", ", ")"),
+            BinOpKind::In => ("_in(", ", ", ")"),
+            BinOpKind::Add => ("_add(", ", ", ")"),
+            BinOpKind::Sub => ("_sub(", ", ", ")"),
+            BinOpKind::Mul => ("_mul(", ", ", ")"),
+            BinOpKind::Concat => ("_concat(", ", ", ")"),
+            BinOpKind::Div => ("(_float(", ") / _float(", "))"),
+            BinOpKind::FloorDiv => ("(_whole(", ") // _whole(", "))"),
+            BinOpKind::Rem => ("(_whole(", ") % _whole(", "))"),
+            BinOpKind::Pow => ("(_whole(", ") ** _whole(", "))"),
+        };
+        self.wrap(open, &node.left, between);
+        self.expr(&node.right);
+        self.push(close);
+    }
+
+    /// `a < b < c` means `a < b and b < c`. Expressions have no effects, so that `b` may be evaluated twice; but it must
+    /// be plain, for nested chains would double with each level.
+    fn compare(&mut self, node: &ast::Compare) {
+        let between = node.ops.iter().rev().skip(1).map(|op| &op.expr);
+        for expr in between {
+            if !matches!(expr, Expr::Var(_) | Expr::Const(_) | Expr::GetAttr(_)) {
+                self.flaw(expr.span(), "write `a < b < c` as `a < b and b < c`");
+                return;
+            }
+        }
+        self.push("(");
+        let mut left = &node.expr;
+        for (i, op) in node.ops.iter().enumerate() {
+            self.push(if i == 0 { "" } else { " and " });
+            self.push(match op.op {
+                CompareOpKind::Eq => "_eq(",
+                CompareOpKind::Ne => "_ne(",
+                CompareOpKind::Lt => "_lt(",
+                CompareOpKind::Lte => "_le(",
+                CompareOpKind::Gt => "_gt(",
+                CompareOpKind::Gte => "_ge(",
+                CompareOpKind::In => "_in(",
+                CompareOpKind::NotIn => "not _in(",
+            });
+            self.wrap("", left, ", ");
+            self.wrap("", &op.expr, ")");
+            left = &op.expr;
+        }
+        self.push(")");
+    }
+
+    fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
+        self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
+        self.push("(");
+        node.expr.iter().for_each(|expr| self.expr(expr));
+        self.push("|");
+        self.push(node.name);
+        self.arguments(&node.args, node.span());
+        self.push(")");
+    }
+
+    fn test(&mut self, node: &ast::Spanned<ast::Test>) {
+        let operator = match node.name {
+            "eq" | "equalto" | "==" => Some("_eq("),
+            "ne" | "!=" => Some("_ne("),
+            "lt" | "lessthan" | "<" => Some("_lt("),
+            "le" | "<=" => Some("_le("),
+            "gt" | "greaterthan" | ">" => Some("_gt("),
+            "ge" | ">=" => Some("_ge("),
+            "in" => Some("_in("),
+            _ => None,
+        };
+        if let (Some(operator), [CallArg::Pos(right)]) = (operator, &node.args[..]) {
+            self.wrap(operator, &node.expr, ", ");
+            return self.wrap("", right, ")");
+        }
+        self.check_word("test", node.name, &TESTS, &node.args, node.span());
+        self.wrap("(", &node.expr, " is ");
+        self.push(node.name);
+        self.arguments(&node.args, node.span());
+        self.push(")");
+    }
+
+    fn call(&mut self, node: &ast::Spanned<ast::Call>) {
+        match &node.expr {
+            Expr::Var(var) => {
+                self.check_word("function", var.id, &FUNCTIONS, &node.args, var.span());
+                self.push(var.id);
+            }
+            other => self.flaw(other.span(), "values have no methods here; use a filter, as in `row.name | upper`"),
+        }
+        self.arguments(&node.args, node.span());
+    }
+
+    /// What is wrong with a name or its number of arguments would else only show on a row.
+    fn check_word(&mut self, kind: &str, name: &str, known: &[Word], args: &[CallArg], span: Span) {
+        match known.iter().find(|word| word.name == name) {
+            None => self.flaw(span, format!("unknown {kind} `{name}`{}", did_you_mean(name, names(known)))),
+            Some(word) if !(word.args_min..=word.args_max).contains(&args.len()) => {
+                let takes = match (word.args_min, word.args_max) {
+                    (0, 0) => "no arguments".to_string(),
+                    (1, 1) => "1 argument".to_string(),
+                    (min, max) if min == max => format!("{min} arguments"),
+                    (min, max) => format!("{min} to {max} arguments"),
+                };
+                self.flaw(span, format!("{kind} `{name}` takes {takes}, not {}", args.len()));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn arguments(&mut self, args: &[CallArg], span: Span) {
+        self.push("(");
+        for arg in args {
+            match arg {
+                CallArg::Pos(expr) => self.expr(expr),
+                _ => self.flaw(span, "arguments are given by place here, not by name or with `*`"),
+            }
+            self.push(", ");
+        }
+        self.push(")");
+    }
+
+    fn sequence<'e, 's: 'e>(&mut self, open: &str, items: impl Iterator<Item = &'e Expr<'s>>, close: &str) {
+        self.push(open);
+        for item in items {
+            self.expr(item);
+            self.push(", ");
+        }
+        self.push(close);
+    }
+
+    fn wrap(&mut self, open: &str, inner: &Expr, close: &str) {
+        self.push(open);
+        self.expr(inner);
+        self.push(close);
+    }
+
+    fn is_local(&self, name: &str) -> bool {
+        self.locals.iter().any(|local| local == name)
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+}

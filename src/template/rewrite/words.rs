@@ -1,0 +1,78 @@
+//! The words of the expression language that rules offer: names, filters, tests and functions.
+//!
+//! A choice, not all that the engine has: nothing here runs another word by its name, gives a value for a member that
+//! may be missing, or makes a text or list much longer than it was.
+
+/// A filter, test or function with the number of its arguments, besides the value it is applied to.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub name: &'static str,
+    pub args_min: usize,
+    pub args_max: usize,
+}
+
+pub(super) fn names(words: &[Word]) -> impl Iterator<Item = &'static str> {
+    words.iter().map(|word| word.name)
+}
+
+pub(super) const NAMES: [&str; 9] = ["row", "old", "op", "schema", "table", "key", "changed", "event", "env"];
+
+/// The members of `event`.
+pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
+
+pub(super) const FILTERS: [Word; 30] = [
+    word("abs", 0, 0),
+    word("bool", 0, 0),
+    word("capitalize", 0, 0),
+    word("count", 0, 0),
+    word("d", 0, 2),
+    word("default", 0, 2),
+    word("dictsort", 0, 0),
+    word("first", 0, 0),
+    word("float", 0, 1),
+    word("int", 0, 1),
+    word("items", 0, 0),
+    word("join", 0, 1),
+    word("last", 0, 0),
+    word("length", 0, 0),
+    word("lines", 0, 0),
+    word("list", 0, 0),
+    word("lower", 0, 0),
+    word("max", 0, 0),
+    word("min", 0, 0),
+    word("replace", 2, 2),
+    word("reverse", 0, 0),
+    word("round", 0, 1),
+    word("sort", 0, 0),
+    word("split", 0, 2),
+    word("string", 0, 0),
+    word("sum", 0, 0),
+    word("title", 0, 0),
+    word("tojson", 0, 0),
+    word("trim", 0, 1),
+    word("upper", 0, 0),
+];
+
+/// Comparisons by name, such as `is gt(5)`, are not tests here: `rewrite` turns them into operators.
+pub(super) const TESTS: [Word; 14] = [
+    word("defined", 0, 0),
+    word("undefined", 0, 0),
+    word("none", 0, 0),
+    word("boolean", 0, 0),
+    word("number", 0, 0),
+    word("integer", 0, 0),
+    word("float", 0, 0),
+    word("string", 0, 0),
+    word("sequence", 0, 0),
+    word("mapping", 0, 0),
+    word("iterable", 0, 0),
+    word("startingwith", 1, 1),
+    word("endingwith", 1, 1),
+    word("containing", 1, 1),
+];
+
+pub(super) const FUNCTIONS: [Word; 1] = [word("range", 1, 3)];
+
+const fn word(name: &'static str, args_min: usize, args_max: usize) -> Word {
+    Word { name, args_min, args_max }
+}

@@ -1,0 +1,270 @@
+//! What the names in an expression stand for: `row`, `old`, `op`, `schema`, `table`, `key`, `changed`, `event`, `env`.
+//!
+//! In: a change and the delivery's identity. Out: objects that look a column up when it is asked for; nothing is
+//! converted beforehand. An unknown or absent column is an error at once, also under `is defined` and `default`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use minijinja::value::{DynObject, Enumerator, Object, Value};
+
+use super::decimal::Decimal;
+use super::error::Error;
+use crate::change::{Change, DeliveryId, Value as CellValue, json};
+
+/// A change as templates see it.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    change: Arc<Change>,
+    id: Id,
+}
+
+#[derive(Debug, Clone)]
+enum Id {
+    Known(DeliveryId),
+    /// Computed when `event.id` is read, which conditions hardly ever do.
+    OfRule(Arc<str>),
+}
+
+impl Scope {
+    pub fn new(change: &Arc<Change>, id: DeliveryId) -> Scope {
+        Scope { change: Arc::clone(change), id: Id::Known(id) }
+    }
+
+    /// For a condition: the delivery does not exist yet, its id follows from the rule's name.
+    pub fn before_delivery(change: &Arc<Change>, rule: &Arc<str>) -> Scope {
+        Scope { change: Arc::clone(change), id: Id::OfRule(Arc::clone(rule)) }
+    }
+
+    pub(super) fn change(&self) -> &Arc<Change> {
+        &self.change
+    }
+
+    fn delivery_id(&self) -> DeliveryId {
+        match &self.id {
+            Id::Known(id) => *id,
+            Id::OfRule(rule) => self.change.delivery_id(rule),
+        }
+    }
+}
+
+/// Which row a template reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Image {
+    Row,
+    Old,
+}
+
+/// The value of one column; `row` falls back to the before image, because a partial after image leaves out what
+/// did not change.
+pub(super) fn cell<'c>(change: &'c Change, image: Image, column: &str) -> Result<&'c CellValue, Error> {
+    let Some(index) = change.table.column(column) else {
+        return Err(Error::UnknownColumn { table: change.table.to_string(), column: column.to_string() });
+    };
+    let value = match (image, change.old()) {
+        (Image::Row, _) => change.latest(index),
+        (Image::Old, Some(old)) => match old.cell(index) {
+            crate::change::Cell::Value(value) => Some(value),
+            crate::change::Cell::Absent => None,
+        },
+        (Image::Old, None) => return Err(Error::NoOldRow { op: change.op.as_str(), column: column.to_string() }),
+    };
+    value.ok_or_else(|| Error::AbsentColumn { table: change.table.to_string(), column: column.to_string() })
+}
+
+/// A text from the environment that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    pub fn new(text: &str) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself; the caller keeps it out of logs, errors and the store.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The environment variables that one template names.
+pub(super) type Env = BTreeMap<Box<str>, Secret>;
+
+/// The root of all names.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub scope: Scope,
+    pub env: Arc<Env>,
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let change = self.scope.change();
+        let row = |image| Value::from_object(RowObject { change: Arc::clone(change), image });
+        Some(match key {
+            "row" => row(Image::Row),
+            // `_old` is what `old.column` is rewritten to: it explains itself where `old` is none.
+            "_old" => row(Image::Old),
+            "old" => match change.old() {
+                Some(_) => row(Image::Old),
+                None => Value::from(()),
+            },
+            "op" => Value::from(change.op.as_str()),
+            "schema" => Value::from(&*change.table.schema),
+            "table" => Value::from(&*change.table.name),
+            "key" => key_values(change),
+            "changed" => change.changed_columns().map(Value::from).collect(),
+            "event" => Value::from_object(EventObject(self.scope.clone())),
+            "env" => Value::from_object(EnvObject(Arc::clone(&self.env))),
+            _ => return None,
+        })
+    }
+}
+
+fn key_values(change: &Arc<Change>) -> Value {
+    let columns = change.table.primary_key.iter().filter_map(|index| change.table.columns.get(*index));
+    columns.map(|column| cell_value(change, Image::Row, column)).collect()
+}
+
+#[derive(Debug)]
+pub(super) struct RowObject {
+    change: Arc<Change>,
+    image: Image,
+}
+
+impl RowObject {
+    /// The row as a JSON object, without the columns that are not in its image.
+    pub(super) fn write_json(&self, out: &mut Vec<u8>) {
+        let row = match self.image {
+            Image::Row => self.change.row(),
+            Image::Old => self.change.old(),
+        };
+        match row {
+            Some(row) => json::write_row(&self.change.table, row, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+impl Object for RowObject {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        Some(cell_value(&self.change, self.image, key))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let names: Vec<Value> = self.change.table.columns.iter().map(|name| Value::from(&**name)).collect();
+        Enumerator::Values(names)
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
+        let (other, row) = (other.downcast_ref::<RowObject>()?, |it: &RowObject| match it.image {
+            Image::Row => it.change.row().cloned(),
+            Image::Old => it.change.old().cloned(),
+        });
+        // Rows have no order; only `row == old` has a meaning.
+        Some(if row(self) == row(other) { std::cmp::Ordering::Equal } else { std::cmp::Ordering::Less })
+    }
+}
+
+#[derive(Debug)]
+struct EventObject(Scope);
+
+impl Object for EventObject {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let transaction = &self.0.change.transaction;
+        Some(match key.as_str()? {
+            "id" => Value::from(self.0.delivery_id().to_string()),
+            "committed_at" => Value::from(json::rfc3339(transaction.committed_at_us)),
+            "gtid" => transaction.gtid.as_ref().map_or(Value::from(()), |gtid| Value::from(gtid.to_string())),
+            "file" => Value::from(&*transaction.file),
+            "offset" => Value::from(transaction.offset),
+            _ => return None,
+        })
+    }
+}
+
+/// Only names that were resolved at load can be read.
+#[derive(Debug)]
+struct EnvObject(Arc<Env>);
+
+impl Object for EnvObject {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_str()?).map(|secret| Value::from(secret.reveal()))
+    }
+}
+
+/// A cell as a value of the expression language; a lookup that fails is an invalid value, which ends the evaluation.
+fn cell_value(change: &Change, image: Image, column: &str) -> Value {
+    let value = match cell(change, image, column) {
+        Ok(value) => value,
+        Err(error) => return Value::from(error.into_engine()),
+    };
+    match value {
+        CellValue::Null => Value::from(()),
+        CellValue::Int(number) => Value::from(*number),
+        CellValue::Uint(number) => Value::from(*number),
+        // By way of its shortest text, so that a FLOAT of 0.1 equals the literal 0.1.
+        CellValue::Float(number) => Value::from(number.to_string().parse::<f64>().unwrap_or(f64::from(*number))),
+        CellValue::Double(number) => Value::from(*number),
+        CellValue::Decimal(text) => Decimal::parse(text).map_or_else(|| Value::from(&**text), Value::from_object),
+        CellValue::Text(text) => Value::from(&**text),
+        CellValue::Bytes(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        CellValue::Labels(labels) => labels.iter().map(|label| Value::from(&**label)).collect(),
+        CellValue::Json(text) => parse_json(text).unwrap_or_else(|problem| {
+            let (table, column) = (change.table.to_string(), column.to_string());
+            Value::from(Error::BadJson { table, column, problem }.into_engine())
+        }),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Value, String> {
+    let parsed: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column()))?;
+    json_value(&parsed)
+}
+
+fn json_value(json: &serde_json::Value) -> Result<Value, String> {
+    Ok(match json {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(truth) => Value::from(*truth),
+        serde_json::Value::Number(number) => json_number(number.as_str())?,
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(items) => Value::from(items.iter().map(json_value).collect::<Result<Vec<_>, _>>()?),
+        serde_json::Value::Object(members) => {
+            let pairs = members.iter().map(|(name, member)| Ok((name.clone(), json_value(member)?)));
+            pairs.collect::<Result<BTreeMap<String, Value>, String>>()?.into()
+        }
+    })
+}
+
+fn json_number(text: &str) -> Result<Value, String> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Ok(Value::from(number));
+    }
+    if let Ok(number) = text.parse::<i128>() {
+        return Ok(Value::from(number));
+    }
+    let double: f64 = text.parse().map_err(|_| "a number is not in JSON's form".to_string())?;
+    // MySQL's JSON holds doubles, 64-bit integers and DECIMALs; a DECIMAL with more digits than a double keeps stays exact.
+    match Decimal::parse(text) {
+        Some(exact) if Decimal::from_f64(double).as_ref() != Some(&exact) => Ok(Value::from_object(exact)),
+        _ if double.is_finite() => Ok(Value::from(double)),
+        _ => Err("a number is larger than any double".to_string()),
+    }
+}

@@ -1,0 +1,199 @@
+//! Strings with `{{ expression }}` in them.
+//!
+//! In: a string of a rule file. Out: text, or, where the string is one expression, a JSON value that keeps its type.
+//! A string that only names columns never enters the engine: cells are written directly.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Environment;
+use minijinja::machinery::ast::{Expr, Stmt};
+use minijinja::machinery::parse;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+
+use super::EnvLookup;
+use super::error::{ColumnUse, Error, Flaw};
+use super::expression::{ENGINE, Expression, flaw_of, plain_column, resolve};
+use super::limits;
+use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
+use super::rewrite::{self, Rewritten};
+use super::scope::{Env, Image, Root, Scope, cell};
+use crate::change::json;
+
+/// A string with `{{ expression }}` in it.
+#[derive(Debug)]
+pub struct TextTemplate {
+    pub(super) pieces: Vec<Piece>,
+    columns: Vec<ColumnUse>,
+}
+
+/// A stretch of a template.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Literal(Box<str>),
+    /// `row.column` or `old.column` and nothing else.
+    Column(Image, Box<str>),
+    Expression(Expression),
+    /// A whole template, because it has statements (`{% if %}`).
+    Program(Program),
+}
+
+impl TextTemplate {
+    /// Compiles a string. All flaws are reported, with their places.
+    pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
+            return Ok(TextTemplate { pieces: vec![Piece::Literal(source.into())], columns: Vec::new() });
+        }
+        limits::check_template(source)?;
+        let tree = parse(source, TEMPLATE, SyntaxConfig::default()).map_err(|error| vec![flaw_of(&error, source)])?;
+        let Stmt::Template(template) = &tree else { return Ok(TextTemplate { pieces: vec![], columns: vec![] }) };
+        let (mut flaws, mut columns) = (Vec::new(), Vec::new());
+        let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
+        let pieces: Vec<Piece> = if simple {
+            let children = template.children.iter();
+            children.filter_map(|child| piece(child, source, env, &mut columns, &mut flaws)).collect()
+        } else {
+            let mut rewritten = rewrite::template(&template.children, source);
+            columns.append(&mut rewritten.columns);
+            Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
+        };
+        if flaws.is_empty() { Ok(TextTemplate { pieces, columns }) } else { Err(flaws) }
+    }
+
+    /// Renders as text. NULL, a missing column and an undefined name are errors; so is more than `TEXT_BYTES_MAX`.
+    pub fn render(&self, scope: &Scope) -> Result<String, Error> {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            piece.render(scope, &mut out)?;
+            within_limit(out.len())?;
+        }
+        Ok(out)
+    }
+
+    /// Renders as JSON: a string that is one expression keeps the expression's type, any other is a JSON string.
+    pub fn render_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        match &self.pieces[..] {
+            [Piece::Column(image, column)] => json::write_value(cell(scope.change(), *image, column)?, out),
+            [Piece::Expression(expression)] => write_json(&expression.evaluate(scope)?, out)?,
+            [Piece::Literal(text)] => json::write_str(text, out),
+            _ => json::write_str(&self.render(scope)?, out),
+        }
+        within_limit(out.len())
+    }
+
+    /// The text, where nothing in it depends on the row.
+    pub fn literal(&self) -> Option<&str> {
+        match &self.pieces[..] {
+            [] => Some(""),
+            [Piece::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether a secret from the environment is part of what it renders.
+    pub fn uses_env(&self) -> bool {
+        self.pieces.iter().any(|piece| match piece {
+            Piece::Expression(expression) => expression.uses_env(),
+            Piece::Program(program) => !program.env.is_empty(),
+            Piece::Literal(_) | Piece::Column(..) => false,
+        })
+    }
+
+    /// The columns it reads, in the order of the text.
+    pub fn columns(&self) -> &[ColumnUse] {
+        &self.columns
+    }
+}
+
+impl Piece {
+    pub(super) fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+        match self {
+            Piece::Literal(text) => out.push_str(text),
+            Piece::Column(image, column) => write_cell(cell(scope.change(), *image, column)?, out)?,
+            Piece::Expression(expression) => write_text(&expression.evaluate(scope)?, out)?,
+            Piece::Program(program) => program.render(scope, out)?,
+        }
+        Ok(())
+    }
+}
+
+/// The name under which a `Program` holds its template; it shows nowhere.
+const TEMPLATE: &str = "template";
+
+/// A template with statements, in an environment of its own because the engine keeps templates there.
+pub(super) struct Program {
+    engine: Environment<'static>,
+    source: Box<str>,
+    env: Arc<Env>,
+}
+
+impl Program {
+    fn new(rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Program> {
+        let resolved = resolve(&rewritten, env, flaws);
+        flaws.extend(rewritten.flaws);
+        let env = resolved.filter(|_| flaws.is_empty())?;
+        let mut engine = ENGINE.clone();
+        match engine.add_template_owned(TEMPLATE, rewritten.text) {
+            Ok(()) => Some(Program { engine, source: source.into(), env }),
+            Err(error) => {
+                flaws.push(flaw_of(&error, source));
+                None
+            }
+        }
+    }
+
+    fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+        let root = Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) });
+        let mut bounded = Bounded(Vec::new());
+        self.engine
+            .get_template(TEMPLATE)
+            .and_then(|template| template.render_captured_to(root, &mut bounded).map(drop))
+            .map_err(|error| Error::from_engine(&error, &self.source))?;
+        // The engine writes whole strings.
+        out.push_str(&String::from_utf8_lossy(&bounded.0));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Program").field(&self.source).finish()
+    }
+}
+
+fn piece(
+    child: &Stmt,
+    source: &str,
+    env: EnvLookup,
+    columns: &mut Vec<ColumnUse>,
+    flaws: &mut Vec<Flaw>,
+) -> Option<Piece> {
+    match child {
+        Stmt::EmitRaw(raw) => Some(Piece::Literal(raw.raw.into())),
+        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, columns, flaws),
+        _ => None,
+    }
+}
+
+fn emitted(
+    expr: &Expr,
+    source: &str,
+    env: EnvLookup,
+    columns: &mut Vec<ColumnUse>,
+    flaws: &mut Vec<Flaw>,
+) -> Option<Piece> {
+    let mut rewritten = rewrite::expression(expr, source);
+    columns.append(&mut rewritten.columns);
+    match plain_column(expr) {
+        Some((name, column)) => {
+            let image = if name == "old" { Image::Old } else { Image::Row };
+            Some(Piece::Column(image, column.into()))
+        }
+        None => {
+            let span = expr.span();
+            let own = source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or(source);
+            Expression::new(rewritten, own, env, flaws).map(Piece::Expression)
+        }
+    }
+}

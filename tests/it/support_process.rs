@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::process::{POLL_INTERVAL, Process, exit_code};
+use crate::support::process::{Folder, POLL_INTERVAL, Process, exit_code};
 use crate::support::program::Home;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -32,41 +32,40 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_child_ends_when_it_is_dropped() {
-    let child = Process::start(&mut sleeper(), None).unwrap();
+fn a_child_ends_and_a_folder_goes_when_they_are_dropped() {
+    let folder = Folder::new("rowhook-test-");
+    let path = folder.path().to_owned();
+    let child = Process::start(&mut sleeper()).unwrap();
     let id = child.id().to_string();
-    assert!(lives(&id));
-    drop(child);
-    assert!(!lives(&id));
+    assert!(lives(&id) && path.exists());
+    drop((child, folder));
+    assert!(!lives(&id) && !path.exists());
 }
 
 #[test]
-fn a_child_that_ended_is_left_alone_and_its_folder_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = Process::start(Command::new("sh").args(["-c", "exit 7"]), Some(folder.path())).unwrap();
+fn a_child_that_ended_by_itself_says_how() {
+    let mut child = Process::start(Command::new("sh").args(["-c", "exit 7"])).unwrap();
     assert_eq!(child.wait(DEADLINE).map(exit_code), Some(7));
-    drop(child);
-    assert!(folder.path().exists());
 }
 
 /// Plays both parts: this test binary is started once more, to be killed.
 #[test]
 #[allow(clippy::print_stdout, reason = "how the part that is killed says what it started")]
-fn a_child_and_its_folder_go_when_we_are_killed() {
-    if let Ok(folder) = std::env::var("SUPPORT_TEST_FOLDER") {
-        let child = Process::start(&mut sleeper(), Some(Path::new(&folder))).unwrap();
-        println!("\nchild:{}", child.id());
+fn children_and_folders_go_when_we_are_killed() {
+    if std::env::var_os("SUPPORT_TEST_IS_KILLED").is_some() {
+        let child = Process::start(&mut sleeper()).unwrap();
+        let folder = Folder::new("rowhook-test-");
+        fs::write(folder.path().join("file"), "text").unwrap();
+        println!("\nstarted {} {}", child.id(), folder.path().display());
         thread::sleep(Duration::from_secs(600));
     }
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("file"), "text").unwrap();
     let mut killed = Home::new(std::env::current_exe().unwrap().to_str().unwrap())
-        .with_env("SUPPORT_TEST_FOLDER", folder.path().to_str().unwrap())
-        .start(&["--exact", "support_process::a_child_and_its_folder_go_when_we_are_killed", "--nocapture"]);
-    let line = killed.wait_for_line("child:", DEADLINE);
-    let id = line.split_once(':').unwrap().1;
-    assert!(lives(id));
+        .with_env("SUPPORT_TEST_IS_KILLED", "yes")
+        .start(&["--exact", "support_process::children_and_folders_go_when_we_are_killed", "--nocapture"]);
+    let line = killed.wait_for_line("started", DEADLINE);
+    let [_, id, folder] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three words: {line}") };
+    assert!(lives(id) && Path::new(folder).exists());
     killed.kill_9();
     wait_until("the child is gone", || !lives(id));
-    wait_until("the folder is gone", || !folder.path().exists());
+    wait_until("the folder is gone", || !Path::new(folder).exists());
 }

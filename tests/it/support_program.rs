@@ -35,9 +35,10 @@ fn signals_reach_the_program_and_a_signal_is_an_exit_code() {
     let trap = "trap 'echo term; exit 4' TERM; echo ready; while :; do sleep 0.02; done";
     let mut program = Home::new("/bin/sh").start(&["-c", trap]);
     program.wait_for_line("ready", DEADLINE);
-    assert!(program.rss_kib() > 100);
+    assert!(program.rss_kib() > 100 && !program.has_ended());
     program.terminate();
     assert_eq!(program.wait(DEADLINE), 4);
+    assert!(program.has_ended());
     assert_eq!(program.lines(), ["ready", "term"]);
 
     program.restart();

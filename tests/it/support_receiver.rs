@@ -47,6 +47,7 @@ fn a_script_sees_the_request_and_its_attempt_and_says_the_answer() {
         ]
     );
     assert_eq!(receiver.received()[1].header("Host"), Some("api"));
+    assert_eq!(receiver.received().iter().map(|r| r.status()).collect::<Vec<_>>(), [Some(503), Some(201), Some(503)]);
     assert_eq!(receiver.effects().into_iter().collect::<Vec<_>>(), [("key-a".to_owned(), 1)]);
 
     receiver.set_script(|_| Answer::ok());
@@ -68,6 +69,7 @@ fn a_lost_answer_is_an_effect_and_a_reset_is_none() {
     assert_eq!(post(&receiver, "/reset", "reset", "{}").unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(receiver.effects().into_keys().collect::<Vec<_>>(), ["cut", "lost"]);
     assert_eq!(receiver.received().iter().map(|r| r.took_effect()).collect::<Vec<_>>(), [true, true, false]);
+    assert!(receiver.received().iter().all(|request| request.status().is_none()));
 }
 
 #[tokio::test]

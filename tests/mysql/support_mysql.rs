@@ -55,6 +55,20 @@ async fn each_test_gets_a_database_of_its_own() {
     server.query(&format!("CREATE TABLE {one}.t (id INT); CREATE TABLE {other}.t (id INT)")).await;
 }
 
+#[tokio::test]
+async fn statements_of_one_query_share_a_session() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    server.query(&format!("USE {database}; CREATE TABLE t (id INT); INSERT INTO t VALUES (5)")).await;
+    assert_eq!(server.rows::<u32>(&format!("SELECT id FROM {database}.t")).await, [5]);
+}
+
+#[tokio::test]
+#[should_panic(expected = "Table 'mysql.no_such_table' doesn't exist")]
+async fn a_statement_that_fails_behind_another_is_told() {
+    MysqlServer::shared().query("USE mysql; INSERT INTO no_such_table VALUES (1)").await;
+}
+
 #[test]
 #[should_panic(expected = "unknown variable 'no-such-option=1'")]
 fn a_server_that_does_not_start_says_why() {

@@ -19,11 +19,10 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use super::process::{POLL_INTERVAL, Process, free_port};
+use super::process::{Folder, POLL_INTERVAL, Process, free_port};
 
-/// A server is ready in half a second; ten engineers' tests on two cores take longer.
+/// A server is ready in half a second; many at once on a small machine take longer.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(60);
 /// A free port may be taken by somebody else before the server binds it; three times in a row it is something else.
@@ -53,7 +52,7 @@ pub struct MysqlServer {
     process: Option<Process>,
     port: u16,
     databases: AtomicU32,
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl MysqlServer {
@@ -61,7 +60,7 @@ impl MysqlServer {
     ///
     /// Blocks. Panics with the end of the server's log when it does not come up.
     pub fn start(options: &[&str]) -> MysqlServer {
-        let folder = tempfile::Builder::new().prefix("rowhook-mysql-").tempdir().expect("making a temporary folder");
+        let folder = Folder::new("rowhook-mysql-");
         let status = Command::new("cp")
             .args(["-a", "--sparse=always", "--"]) // the template is mostly holes
             .args([installation().join("data-template"), folder.path().join("data")])
@@ -202,7 +201,6 @@ impl MysqlServer {
                 .args(options)
                 .stdout(log.try_clone().expect("duplicating a file descriptor"))
                 .stderr(log),
-            Some(self.folder.path()),
         )
         .expect("starting mysqld");
 

@@ -1,10 +1,12 @@
-//! A child process that never outlives us, and free ports.
+//! Child processes and folders that never outlive us, and free ports.
 //!
-//! In: a command. Out: the running child, ended by its own process id at `Drop`. Statics are not dropped and nobody is
-//! asked before `kill -9`, so each child gets a watchdog beside it: a shell that holds the reading end of a pipe. When we
-//! end, in whatever way, the pipe closes and the watchdog kills the child and removes its folder. Both run in process
-//! groups of their own, so that Ctrl-C in a terminal reaches us alone and we decide what ends when.
+//! In: a command. Out: the running child, ended by its own process id at `Drop`; and temporary folders, removed at `Drop`.
+//! Statics are not dropped and nobody is asked before `kill -9`, so each gets a watchdog beside it: a shell that holds the
+//! reading end of a pipe. When we end, in whatever way, the pipe closes and the watchdog kills the child or removes the
+//! folder. All run in process groups of their own, so that Ctrl-C in a terminal reaches us alone and we decide what ends
+//! when.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,45 +16,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// How often a condition that no event announces is looked at again.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// `$1`: the child's process id, `$2`: a folder or nothing. A line on stdin means that the child is no more our concern.
-/// The second removal is for a file that the dying child made while the first was under way.
-const WATCHDOG: &str = r#"trap '' HUP INT QUIT TERM
-read -r released && exit
-kill -9 "$1" 2>/dev/null
-[ -z "$2" ] || rm -rf -- "$2" 2>/dev/null || { sleep 1; rm -rf -- "$2"; }"#;
+/// A line on stdin means that all was done in good order.
+const WATCH: &str = "trap '' HUP INT QUIT TERM; read -r released && exit; ";
+const KILL: &str = r#"kill -9 "$1""#;
+/// Twice, because a process that is being killed may have made a file meanwhile.
+const REMOVE: &str = r#"rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }"#;
 
 /// A child process and its watchdog.
 pub struct Process {
     child: Child,
-    watchdog: Option<Child>,
+    watchdog: Option<Watchdog>,
     ended: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts `command`. If we end before the child does, the child is killed and `folder` removed.
-    pub fn start(command: &mut Command, folder: Option<&Path>) -> io::Result<Process> {
-        let mut child = command.stdin(Stdio::null()).process_group(0).spawn()?;
-        let watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG, "watchdog", &child.id().to_string()])
-            .arg(folder.unwrap_or(Path::new("")))
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn();
-        match watchdog {
-            Ok(watchdog) => Ok(Process { child, watchdog: Some(watchdog), ended: None }),
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                Err(error)
-            }
-        }
+    /// Starts `command`. If we end before the child does, it is killed.
+    pub fn start(command: &mut Command) -> io::Result<Process> {
+        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        let watchdog = Watchdog::start(KILL, child.id().to_string().as_ref());
+        Ok(Process { child, watchdog: Some(watchdog), ended: None })
     }
 
     pub fn id(&self) -> u32 {
@@ -107,13 +94,8 @@ impl Process {
     /// The process id may now belong to somebody else: the watchdog must not use it any more.
     fn release(&mut self, status: ExitStatus) {
         self.ended = Some(status);
-        if let Some(mut watchdog) = self.watchdog.take() {
-            let mut pipe = watchdog.stdin.take().expect("the watchdog was started with a pipe");
-            if pipe.write_all(b"released\n").is_err() {
-                watchdog.kill().ok();
-            }
-            drop(pipe);
-            watchdog.wait().expect("waiting for a child of our own");
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.release();
         }
     }
 }
@@ -121,6 +103,60 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill_9();
+    }
+}
+
+/// A temporary folder with a short path.
+pub struct Folder {
+    folder: Option<TempDir>,
+    watchdog: Option<Watchdog>,
+}
+
+impl Folder {
+    pub fn new(prefix: &str) -> Folder {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir().expect("making a temporary folder");
+        let watchdog = Watchdog::start(REMOVE, folder.path().as_ref());
+        Folder { folder: Some(folder), watchdog: Some(watchdog) }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.as_ref().expect("there until drop").path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // In this order, so that somebody is in charge of it at any time.
+        let removed = self.folder.take().expect("there until drop").close();
+        if removed.is_ok() {
+            self.watchdog.take().expect("there until drop").release();
+        }
+    }
+}
+
+/// A shell that acts when its pipe closes.
+struct Watchdog(Child);
+
+impl Watchdog {
+    fn start(act: &str, on: &OsStr) -> Watchdog {
+        let shell = Command::new("sh")
+            .args(["-c", &format!("{WATCH}{act}"), "watchdog"])
+            .arg(on)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        Watchdog(shell.expect("a shell can be started"))
+    }
+
+    fn release(mut self) {
+        let mut pipe = self.0.stdin.take().expect("started with a pipe");
+        // When it is gone already there is nobody to tell.
+        pipe.write_all(b"released\n").ok();
+        drop(pipe);
+        self.0.wait().expect("waiting for a child of our own");
     }
 }
 

@@ -14,9 +14,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use super::process::{Process, exit_code};
+use super::process::{Folder, Process, exit_code};
 
 /// A command that is neither `run` nor follows something is done in a moment; a busy machine makes it some seconds.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -25,14 +24,14 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Home {
     binary: PathBuf,
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
     environment: Vec<(String, String)>,
 }
 
 impl Home {
     /// A fresh folder with an empty `rules` in it.
     pub fn new(binary: &str) -> Home {
-        let folder = tempfile::Builder::new().prefix("rowhook-home-").tempdir().expect("making a temporary folder");
+        let folder = Folder::new("rowhook-home-");
         fs::create_dir(folder.path().join("rules")).expect("making a folder");
         Home { binary: PathBuf::from(binary), folder: Arc::new(folder), environment: Vec::new() }
     }
@@ -186,6 +185,11 @@ impl Program {
         exit_code(status)
     }
 
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.try_wait().is_some())
+    }
+
     /// Starts it again in the same folder with the same arguments; kills it before if it still runs.
     pub fn restart(&mut self) {
         if self.process.is_some() {
@@ -216,7 +220,7 @@ impl Program {
             .current_dir(self.home.folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let started = Process::start(&mut command, Some(self.home.folder.path()));
+        let started = Process::start(&mut command);
         let mut process = started.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.home.binary.display()));
         let (stdout, stderr) = process.take_output();
         {

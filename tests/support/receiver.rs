@@ -221,9 +221,7 @@ impl Records {
         let request = Arc::new(Request::new(number, attempt, key, method, path, headers, body));
         let script = self.script.lock().expect("no script was set by a panicking thread").clone();
         let answer = script(&request);
-        if answer.takes_effect() {
-            request.mark_effect();
-        }
+        request.mark_answer(&answer);
         if keeps {
             let mut arrivals = self.arrivals();
             if let Some(key) = request.key.as_ref().filter(|_| request.took_effect()) {

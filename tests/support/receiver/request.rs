@@ -11,6 +11,8 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use serde_json::Value;
 
+use super::answer::{Answer, Ending};
+
 /// One request that arrived.
 pub struct Request {
     /// Place in the order of arrival, from 1.
@@ -27,6 +29,7 @@ pub struct Request {
     pub arrived_at: Instant,
     json: OnceLock<Value>,
     took_effect: AtomicBool,
+    status: OnceLock<u16>,
     ended_at: OnceLock<Instant>,
 }
 
@@ -52,12 +55,17 @@ impl Request {
             arrived_at: Instant::now(),
             json: OnceLock::new(),
             took_effect: AtomicBool::new(false),
+            status: OnceLock::new(),
             ended_at: OnceLock::new(),
         }
     }
 
-    pub(super) fn mark_effect(&self) {
-        self.took_effect.store(true, Ordering::Relaxed);
+    /// What the script decided to do with it.
+    pub(super) fn mark_answer(&self, answer: &Answer) {
+        self.took_effect.store(answer.takes_effect(), Ordering::Relaxed);
+        if answer.ending == Ending::Answer {
+            self.status.get_or_init(|| answer.status);
+        }
     }
 
     pub(super) fn mark_end(&self) {
@@ -80,6 +88,11 @@ impl Request {
     /// Whether the receiver carried it out, be it known to the caller or not.
     pub fn took_effect(&self) -> bool {
         self.took_effect.load(Ordering::Relaxed)
+    }
+
+    /// The status that it is answered with; `None` when it gets no whole answer.
+    pub fn status(&self) -> Option<u16> {
+        self.status.get().copied()
     }
 
     /// When it was answered or its connection given up; `None` while it is being worked on.

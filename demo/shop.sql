@@ -1,0 +1,40 @@
+-- The database of the quickstart: a small shop. Its application writes these tables and knows nothing of rowhook.
+CREATE DATABASE shop;
+
+CREATE TABLE shop.users (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  email      VARCHAR(255)    NOT NULL,
+  name       VARCHAR(100)    NOT NULL,
+  plan       ENUM('free', 'pro') NOT NULL DEFAULT 'free',
+  created_at TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
+CREATE TABLE shop.orders (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  user_id    BIGINT UNSIGNED NOT NULL,
+  status     ENUM('new', 'paid', 'shipped', 'cancelled') NOT NULL DEFAULT 'new',
+  total      DECIMAL(10, 2)  NOT NULL,
+  created_at TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
+CREATE TABLE shop.stock (
+  sku        VARCHAR(32)     NOT NULL PRIMARY KEY,
+  name       VARCHAR(100)    NOT NULL,
+  quantity   INT             NOT NULL,
+  reorder_at INT             NOT NULL
+);
+
+CREATE TABLE shop.outbox (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  topic      VARCHAR(64)     NOT NULL,
+  payload    JSON            NOT NULL,
+  created_at TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Customers from before rowhook was there: no calls for them.
+INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
+
+-- All that rowhook needs: to read the binlog, and the columns of the tables that rules name.
+CREATE USER rowhook IDENTIFIED BY 'rowhook';
+GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO rowhook;
+GRANT SELECT ON shop.* TO rowhook;

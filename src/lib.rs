@@ -13,3 +13,4 @@ pub mod template;
 // Stages, in the order in which a row meets them.
 pub mod delivery;
 pub mod rules;
+pub mod source;

@@ -105,7 +105,7 @@ impl Error {
         let server = server.to_string();
         match error {
             mysql_async::Error::Server(answer) => Error::of_answer(&answer, server),
-            mysql_async::Error::Io(IoError::Tls(problem)) => Error::Tls {
+            mysql_async::Error::Io(problem) if is_of_tls(&problem) => Error::Tls {
                 server,
                 problem: format!("{problem}; mend: name the server's CA in tls ca, or choose another tls mode"),
             },
@@ -130,19 +130,26 @@ impl Error {
         let problem = format!("{} (error {})", answer.message, answer.code);
         match answer.code {
             // Access denied by password, database, plugin or host; locked, expired.
-            1045 if answer.message.contains("REPLICATION") => replication_privilege(problem),
             1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 => Error::Login { server, problem },
-            1227 | 1142 | 1143 => replication_privilege(problem),
+            1227 | 1142 | 1143 => Error::replication_privilege(problem),
             1236 => classify_1236(&answer.message),
             3159 => Error::Tls { server, problem: format!("{problem}; mend: tls mode required or stricter") },
             _ => Error::Connect { server, problem },
         }
     }
+
+    pub(super) fn replication_privilege(problem: String) -> Error {
+        let mend = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account".to_string();
+        Error::Privilege { problem, mend }
+    }
 }
 
-fn replication_privilege(problem: String) -> Error {
-    let mend = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account".to_string();
-    Error::Privilege { problem, mend }
+/// The handshake's own errors arrive wrapped as input and output errors.
+fn is_of_tls(problem: &IoError) -> bool {
+    match problem {
+        IoError::Tls(_) => true,
+        IoError::Io(problem) => problem.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+    }
 }
 
 /// Error 1236 (ER_MASTER_FATAL_ERROR_READING_BINLOG) stands for a dozen causes that only its text tells apart; the

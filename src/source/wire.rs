@@ -135,6 +135,8 @@ fn of_stream(error: mysql_async::Error, begin: &Begin, settings: &Settings) -> E
         }
         other => match (Error::of_client(other, &settings.address()), begin) {
             (Error::Connect { problem, .. }, _) => Error::Lost(problem),
+            // The login is long done: what is denied here is the dump, whatever the text says.
+            (Error::Login { problem, .. }, _) => Error::replication_privilege(problem),
             (Error::BadPosition { problem, .. }, Begin::At(place)) => {
                 Error::BadPosition { file: place.file.to_string(), offset: place.offset, problem }
             }

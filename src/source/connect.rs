@@ -65,6 +65,12 @@ fn tls(settings: &Settings, mode: TlsMode) -> Result<Option<SslOpts>, Error> {
         return Ok(None);
     }
     let files = &settings.tls;
+    for (setting, path) in [("tls ca", &files.ca), ("tls cert", &files.cert), ("tls key", &files.key)] {
+        let problem = path.as_ref().and_then(|path| Some((path, std::fs::File::open(path).err()?)));
+        if let Some((path, problem)) = problem {
+            return Err(Error::Setting { setting, problem: format!("{}: {problem}", path.display()) });
+        }
+    }
     let mut tls = SslOpts::default()
         .with_danger_accept_invalid_certs(matches!(mode, TlsMode::Preferred | TlsMode::Required))
         .with_danger_skip_domain_validation(mode != TlsMode::VerifyIdentity);

@@ -8,20 +8,10 @@ use crate::change::{Cell, Op, Row, Value};
 
 use super::bytes::{Bytes, Truncated};
 use super::charset::Charset;
+use super::event_type as event;
 use super::json;
 use super::table_map::{Fault, Kind, TableMap, unreadable};
 use super::temporal;
-
-/// The event types that carry rows (`enum Log_event_type`).
-pub(super) mod event {
-    pub const WRITE_V1: u8 = 23;
-    pub const UPDATE_V1: u8 = 24;
-    pub const DELETE_V1: u8 = 25;
-    pub const WRITE: u8 = 30;
-    pub const UPDATE: u8 = 31;
-    pub const DELETE: u8 = 32;
-    pub const PARTIAL_UPDATE: u8 = 39;
-}
 
 /// The fixed part of a row event; the rows themselves are still bytes.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +34,12 @@ impl<'a> Rows<'a> {
         let table_id = bytes.le(6)?;
         bytes.take(2)?;
         let (op, has_extra) = match event_type {
-            event::WRITE => (Op::Insert, true),
-            event::UPDATE | event::PARTIAL_UPDATE => (Op::Update, true),
-            event::DELETE => (Op::Delete, true),
-            event::WRITE_V1 => (Op::Insert, false),
-            event::UPDATE_V1 => (Op::Update, false),
-            event::DELETE_V1 => (Op::Delete, false),
+            event::WRITE_ROWS => (Op::Insert, true),
+            event::UPDATE_ROWS | event::PARTIAL_UPDATE_ROWS => (Op::Update, true),
+            event::DELETE_ROWS => (Op::Delete, true),
+            event::WRITE_ROWS_V1 => (Op::Insert, false),
+            event::UPDATE_ROWS_V1 => (Op::Update, false),
+            event::DELETE_ROWS_V1 => (Op::Delete, false),
             other => return Err(Fault::new(format!("row event type {other}"), "")),
         };
         if has_extra {
@@ -241,6 +231,7 @@ pub(super) fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::charset::Charsets;
     use super::*;
 
     fn decoded(kind: &Kind, bytes: &[u8]) -> Value {
@@ -291,6 +282,50 @@ mod tests {
         let kinds = vec![Kind::Int { bytes: 1, unsigned: false }; 3];
         let row = row(&mut Bytes(&[0b01, 9]), &[0b101], &kinds).expect("a row");
         assert_eq!(*row.0, [Cell::Value(Value::Null), Cell::Absent, Cell::Value(Value::Int(9))]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_whatever_make_the_decoder_panic(
+            definition in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+            types in proptest::collection::vec(proptest::sample::select(&KNOWN_TYPES[..]), 1..6),
+            body in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        ) {
+            let _ = TableMap::parse(&definition, &Charsets::default());
+            let mut well_begun = vec![types.len() as u8];
+            well_begun.extend(&types);
+            well_begun.push(definition.len().min(250) as u8);
+            well_begun.extend(&definition);
+            let _ = TableMap::parse(&well_begun, &Charsets::default());
+            let kinds = types.iter().map(|code| kind_of(*code)).collect::<Vec<_>>();
+            let present = [0xff];
+            let mut bytes = Bytes(&body);
+            while row(&mut bytes, &present, &kinds).is_ok() && !bytes.is_empty() {}
+            let table = TableMap { kinds, names: None, primary_key: vec![] };
+            if let Ok(mut rows) = Rows::parse(event::UPDATE_ROWS, &body) {
+                while rows.next(&table).is_some_and(|images| images.is_ok()) {}
+            }
+            let _ = json::text(&body);
+        }
+    }
+
+    const KNOWN_TYPES: [u8; 12] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252];
+
+    fn kind_of(code: u8) -> Kind {
+        match code {
+            1 => Kind::Int { bytes: 3, unsigned: false },
+            4 => Kind::Float,
+            13 => Kind::Year,
+            15 => Kind::Text { length_bytes: 2, charset: Charset::Utf8, pad: None, octets_max: Some(300) },
+            16 => Kind::Bit { bits: 64 },
+            17 => Kind::Timestamp { digits: 5 },
+            18 => Kind::DateTime { digits: 3 },
+            19 => Kind::Time { digits: 2 },
+            245 => Kind::Json { length_bytes: 1 },
+            246 => Kind::Decimal { precision: 65, scale: 30 },
+            254 => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
+            _ => Kind::Vector { length_bytes: 1 },
+        }
     }
 
     #[test]

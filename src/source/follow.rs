@@ -24,7 +24,8 @@ use super::error::{Error, Next};
 use super::schema::Definitions;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
-use super::transaction::{Origin, Seen, Skip, Transactions};
+use super::tables::Tables;
+use super::transaction::{Seen, Skip, Transactions};
 use super::wire::{Begin, Wire, gtids_before};
 use super::{From, SourceEvent, Status};
 
@@ -278,14 +279,10 @@ impl Reader {
             None => Begin::At(position.file.clone()),
         };
         let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
-        let origin = Origin {
-            server_uuid: server.uuid,
-            charsets: Arc::clone(&server.charsets),
-            place: FileOffset { ..position.file.clone() },
-            skip: progress.skip(&server),
-        };
         let definitions = Definitions::new(self.settings.clone());
-        let mut transactions = Transactions::new(origin, self.tables.clone(), definitions);
+        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
+        let skip = progress.skip(&server);
+        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
     }

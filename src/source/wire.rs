@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::position::{FileOffset, Gtid, GtidSet, Tag};
 
 use super::error::Error;
+use super::event_type;
 use super::server::FILE_START;
 use super::settings::Settings;
 
@@ -161,8 +162,8 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
         let event = wire.next(settings).await?;
         let header = event.header();
         let kind = header.event_type_raw();
-        let is_artificial = header.flags_raw() & 0x20 != 0;
-        if kind == HEARTBEAT || (is_artificial && set.is_some()) {
+        let is_artificial = header.flags_raw() & event_type::FLAG_ARTIFICIAL != 0;
+        if kind == event_type::HEARTBEAT || (is_artificial && set.is_some()) {
             // The end of the file, or of what is written so far.
             return if end == place.offset {
                 set.ok_or_else(|| wrong("nothing stands there"))
@@ -176,12 +177,19 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
         let begins_at = u64::from(header.log_pos()).saturating_sub(u64::from(header.event_size()));
         end = u64::from(header.log_pos());
         if let Some(set) = set.take_if(|_| begins_at >= place.offset) {
-            let is_boundary =
-                begins_at == place.offset && matches!(kind, ROTATE | STOP | GTID | ANONYMOUS_GTID | TAGGED_GTID);
+            let is_boundary = begins_at == place.offset
+                && matches!(
+                    kind,
+                    event_type::ROTATE
+                        | event_type::STOP
+                        | event_type::GTID
+                        | event_type::ANONYMOUS_GTID
+                        | event_type::GTID_TAGGED
+                );
             return if is_boundary { Ok(set) } else { Err(wrong("it is not the beginning of a transaction")) };
         }
         match (kind, &mut set) {
-            (PREVIOUS_GTIDS, _) => {
+            (event_type::PREVIOUS_GTIDS, _) => {
                 let previous = previous_gtids(&event)?;
                 if place.offset <= end {
                     return Ok(previous);
@@ -189,19 +197,11 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
                 set = Some(previous);
             }
             // Folded at its beginning: if the place lies inside this transaction, nothing is returned.
-            (GTID | TAGGED_GTID, Some(set)) => set.insert(&gtid(&event)?),
+            (event_type::GTID | event_type::GTID_TAGGED, Some(set)) => set.insert(&gtid(&event)?),
             _ => {}
         }
     }
 }
-
-const STOP: u8 = 3;
-const ROTATE: u8 = 4;
-const HEARTBEAT: u8 = 27;
-const GTID: u8 = 33;
-const ANONYMOUS_GTID: u8 = 34;
-const PREVIOUS_GTIDS: u8 = 35;
-const TAGGED_GTID: u8 = 42;
 
 fn unreadable(error: impl std::fmt::Display) -> Error {
     Error::Damaged { place: "a GTID event".to_string(), problem: error.to_string() }

@@ -16,3 +16,4 @@ pub mod template;
 pub mod delivery;
 pub mod outcome;
 pub mod rules;
+pub mod source;

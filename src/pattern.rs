@@ -53,6 +53,11 @@ impl TablePatterns {
     pub fn match_any(&self, schema: &str, table: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(schema, table))
     }
+
+    /// Whether any pattern may match a table of this schema.
+    pub fn match_schema(&self, schema: &str) -> bool {
+        self.0.iter().any(|pattern| matches_part(&pattern.schema, schema))
+    }
 }
 
 fn is_system_schema(schema: &str) -> bool {

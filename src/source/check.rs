@@ -1,0 +1,209 @@
+//! Findings about the source for `rowhook check`, and the columns of watched tables for the check of rules.
+//!
+//! In: [`Settings`]. Out: one [`Finding`] for each prerequisite, the bad ones with the exact SQL that mends them. Opens
+//! connections of its own and changes nothing on the server.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::change::Table;
+use crate::pattern::TablePatterns;
+
+use super::connect::connect;
+use super::error::Error;
+use super::server::Server;
+use super::settings::{Settings, TlsMode};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Good,
+    /// Works, but may not on a bad day.
+    Warning,
+    /// rowhook will not start, or will stop.
+    Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    /// What was looked at and what it is.
+    pub what: String,
+    /// The SQL or setting that mends it.
+    pub mend: Option<String>,
+}
+
+/// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
+const RETENTION_SECONDS_MIN: u64 = 3 * 24 * 3600;
+
+/// Looks at everything that must hold before reading.
+pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match inspect(settings, tables, &mut findings).await {
+        Ok(()) => {}
+        Err(error) => findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None }),
+    }
+    findings
+}
+
+async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let mut connection = connect(settings).await?;
+    let server = Server::inspect(&mut connection, &settings.address()).await?;
+    findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
+    findings.extend(variables(&server));
+    findings.push(transport(settings));
+    findings.push(privileges(&mut connection, settings, &server).await?);
+    for pattern in &tables.0 {
+        let single = TablePatterns(vec![pattern.clone()]);
+        let found = columns_over(&mut connection, settings, &single).await?;
+        if found.is_empty() {
+            findings.push(Finding {
+                level: Level::Warning,
+                what: format!("no table fits {pattern}, or the account may not see it"),
+                mend: Some(format!("GRANT SELECT ON {} TO {}", grant_target(&pattern.to_string()), settings.user)),
+            });
+        }
+        findings.extend(found.iter().filter(|table| table.primary_key.is_empty()).map(|table| Finding {
+            level: Level::Warning,
+            what: format!("table {table} has no primary key: its changes are ordered as a whole"),
+            mend: None,
+        }));
+    }
+    Ok(())
+}
+
+fn good(what: String) -> Finding {
+    Finding { level: Level::Good, what, mend: None }
+}
+
+fn variables(server: &Server) -> Vec<Finding> {
+    let value = |name: &str| server.variables.get(name).map(String::as_str);
+    let judge = |name: &str, wanted: &str, level: Level, mend: &str| {
+        let found = value(name)?;
+        let is_wanted = found == wanted;
+        let level = if is_wanted { Level::Good } else { level };
+        let mend = (!is_wanted).then(|| mend.to_string());
+        Some(Finding { level, what: format!("{name} = {}", if found.is_empty() { "''" } else { found }), mend })
+    };
+    let mut findings: Vec<Finding> = [
+        judge("log_bin", "ON", Level::Problem, "start the server with --log-bin"),
+        judge("binlog_format", "ROW", Level::Problem, "SET PERSIST binlog_format = 'ROW'"),
+        judge("binlog_row_image", "FULL", Level::Warning, "SET PERSIST binlog_row_image = 'FULL'"),
+        judge("binlog_row_metadata", "FULL", Level::Warning, "SET PERSIST binlog_row_metadata = 'FULL'"),
+        judge("binlog_row_value_options", "", Level::Problem, "SET PERSIST binlog_row_value_options = ''"),
+        judge(
+            "gtid_mode",
+            "ON",
+            Level::Warning,
+            "SET PERSIST gtid_mode = ON, step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    findings.extend(retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge")));
+    findings
+}
+
+fn retention(seconds: Option<&str>, auto_purge: Option<&str>) -> Option<Finding> {
+    let seconds: u64 = seconds?.parse().ok()?;
+    if seconds == 0 || auto_purge == Some("OFF") {
+        return Some(good("binlogs are kept until somebody purges them".to_string()));
+    }
+    let what = format!("binlogs are kept for {:.1} days", seconds as f64 / 86_400.0);
+    if seconds >= RETENTION_SECONDS_MIN {
+        return Some(good(what));
+    }
+    let mend = "SET PERSIST binlog_expire_logs_seconds = 604800; on RDS: \
+                CALL mysql.rds_set_configuration('binlog retention hours', 168)";
+    Some(Finding { level: Level::Warning, what, mend: Some(mend.to_string()) })
+}
+
+fn transport(settings: &Settings) -> Finding {
+    let mode = settings.tls.mode;
+    if settings.is_local() || matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity) {
+        return good(format!("tls mode {mode:?} to {}", settings.host));
+    }
+    Finding {
+        level: Level::Warning,
+        what: format!("tls mode {mode:?} to the remote host {}: its identity is not verified", settings.host),
+        mend: Some("set tls mode verify-identity and name the server's CA".to_string()),
+    }
+}
+
+/// Asks for what reading needs instead of reading grants, whose text knows roles, wildcards and partial revokes.
+async fn privileges(connection: &mut Conn, settings: &Settings, server: &Server) -> Result<Finding, Error> {
+    let grants: Vec<String> = connection
+        .query("SHOW GRANTS FOR CURRENT_USER()")
+        .await
+        .map_err(|error| Error::of_client(error, &settings.address()))?;
+    let text = grants.join("\n").to_ascii_uppercase();
+    let has = |privilege: &str| text.contains(privilege) || text.contains("ALL PRIVILEGES ON *.*");
+    let client = if server.begin(connection, &crate::position::Start::Latest).await.is_err() {
+        "REPLICATION CLIENT"
+    } else {
+        ""
+    };
+    // Roles hide what they grant from this list, so only a list without roles proves a lack.
+    let slave = if has("REPLICATION SLAVE") || !text.contains(" ON ") { "" } else { "REPLICATION SLAVE" };
+    let missing: Vec<&str> = [slave, client].into_iter().filter(|name| !name.is_empty()).collect();
+    if missing.is_empty() {
+        return Ok(good("the account may read the binlog".to_string()));
+    }
+    let missing = missing.join(", ");
+    Ok(Finding {
+        level: Level::Problem,
+        what: format!("the account lacks {missing}"),
+        mend: Some(format!("GRANT {missing} ON *.* TO '{}'", settings.user)),
+    })
+}
+
+fn grant_target(pattern: &str) -> String {
+    match pattern.split_once('.') {
+        Some((schema, table)) if !schema.contains('*') && !table.contains('*') => format!("`{schema}`.`{table}`"),
+        Some((schema, _)) if !schema.contains('*') => format!("`{schema}`.*"),
+        _ => "*.*".to_string(),
+    }
+}
+
+/// The tables that fit the patterns, with their columns in order, as they are now.
+pub async fn columns(settings: &Settings, tables: &TablePatterns) -> Result<Vec<Table>, Error> {
+    let mut connection = connect(settings).await?;
+    columns_over(&mut connection, settings, tables).await
+}
+
+type ColumnRow = (String, String, String, Option<u64>);
+
+async fn columns_over(connection: &mut Conn, settings: &Settings, tables: &TablePatterns) -> Result<Vec<Table>, Error> {
+    let rows: Vec<ColumnRow> = connection
+        .query(
+            "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, s.SEQ_IN_INDEX FROM information_schema.COLUMNS c \
+             JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+             LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA \
+             AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME AND s.INDEX_NAME = 'PRIMARY' \
+             WHERE t.TABLE_TYPE = 'BASE TABLE' ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION",
+        )
+        .await
+        .map_err(|error| Error::of_client(error, &settings.address()))?;
+    let mut found: BTreeMap<(String, String), Vec<(String, Option<u64>)>> = BTreeMap::new();
+    for (schema, table, column, key_place) in rows {
+        if tables.match_any(&schema, &table) {
+            found.entry((schema, table)).or_default().push((column, key_place));
+        }
+    }
+    Ok(found.into_iter().map(|((schema, name), columns)| table(schema, name, columns)).collect())
+}
+
+fn table(schema: String, name: String, columns: Vec<(String, Option<u64>)>) -> Table {
+    let mut key: Vec<(u64, usize)> =
+        columns.iter().enumerate().filter_map(|(index, (_, place))| Some(((*place)?, index))).collect();
+    key.sort_unstable();
+    Table {
+        schema: schema.into(),
+        name: name.into(),
+        columns: columns.into_iter().map(|(column, _)| column.into()).collect(),
+        primary_key: key.into_iter().map(|(_, index)| index).collect(),
+    }
+}

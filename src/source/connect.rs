@@ -1,0 +1,94 @@
+//! Connections to the source.
+//!
+//! In: [`Settings`]. Out: an open connection, over TLS as the mode says, never through a Unix socket and never with
+//! LOCAL INFILE. Turns the client library's errors into ours. Knows nothing of binlogs.
+
+use std::time::Duration;
+
+use mysql_async::{ClientIdentity, Conn, DriverError, Opts, OptsBuilder, SslOpts};
+
+use super::error::Error;
+use super::settings::{Settings, TlsMode};
+
+/// The largest packet of the protocol: an event may be larger than the server's own `max_allowed_packet`, because an
+/// update holds a row twice.
+const PACKET_BYTES_MAX: usize = 1 << 30;
+
+/// Notices a dead peer while nothing is being read, for example during back-pressure.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The client library lets a certificate with another name pass where the text of the error holds the word
+/// `NotValidForName`; rustls no longer writes that word, but it writes the name that was expected. Checked after the chain
+/// of trust, so an unknown CA still fails; MySQL does not look at the name in the handshake.
+const ANY_NAME: &str = "NotValidForName.invalid";
+
+/// Opens a connection, waiting at most `connect_timeout`.
+pub(super) async fn connect(settings: &Settings) -> Result<Conn, Error> {
+    let attempt = async {
+        let first = Conn::new(options(settings, settings.tls.mode)?).await;
+        match first {
+            // The client library knows no "preferred": it is "required", and plain where the server has no TLS.
+            Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
+                if settings.tls.mode == TlsMode::Preferred =>
+            {
+                Ok(Conn::new(options(settings, TlsMode::Disabled)?).await)
+            }
+            other => Ok(other),
+        }
+    };
+    match tokio::time::timeout(settings.connect_timeout, attempt).await {
+        Ok(outcome) => outcome?.map_err(|error| Error::of_client(error, &settings.address())),
+        Err(_) => Err(Error::Connect {
+            server: settings.address(),
+            problem: format!("no answer within {} s", settings.connect_timeout.as_secs()),
+        }),
+    }
+}
+
+fn options(settings: &Settings, mode: TlsMode) -> Result<Opts, Error> {
+    let builder = OptsBuilder::default()
+        .ip_or_hostname(settings.host.clone())
+        .tcp_port(settings.port)
+        .user(Some(settings.user.clone()))
+        .pass(Some(settings.password.0.clone()))
+        .prefer_socket(false)
+        .max_allowed_packet(Some(PACKET_BYTES_MAX))
+        .tcp_keepalive(Some(TCP_KEEPALIVE))
+        .tcp_nodelay(true)
+        .stmt_cache_size(0)
+        .ssl_opts(tls(settings, mode)?);
+    Ok(builder.into())
+}
+
+fn tls(settings: &Settings, mode: TlsMode) -> Result<Option<SslOpts>, Error> {
+    if mode == TlsMode::Disabled {
+        return Ok(None);
+    }
+    let files = &settings.tls;
+    for (setting, path) in [("tls ca", &files.ca), ("tls cert", &files.cert), ("tls key", &files.key)] {
+        let problem = path.as_ref().and_then(|path| Some((path, std::fs::File::open(path).err()?)));
+        if let Some((path, problem)) = problem {
+            return Err(Error::Setting { setting, problem: format!("{}: {problem}", path.display()) });
+        }
+    }
+    let mut tls = SslOpts::default()
+        .with_danger_accept_invalid_certs(matches!(mode, TlsMode::Preferred | TlsMode::Required))
+        .with_danger_skip_domain_validation(mode != TlsMode::VerifyIdentity);
+    if mode == TlsMode::VerifyCa {
+        tls = tls.with_danger_tls_hostname_override(Some(ANY_NAME));
+    }
+    if let Some(ca) = &files.ca {
+        tls = tls.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
+    }
+    match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => {
+            tls = tls.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
+        }
+        (None, None) => {}
+        _ => {
+            let problem = "a client certificate needs both `cert` and `key`".to_string();
+            return Err(Error::Setting { setting: "tls cert", problem });
+        }
+    }
+    Ok(Some(tls))
+}

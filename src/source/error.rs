@@ -1,0 +1,213 @@
+//! What can go wrong between MySQL and a change, and what to do about it.
+//!
+//! In: answers of the server, broken connections, events that cannot be read. Out: one enum whose texts say what, where
+//! and how to mend it, and [`Error::next`], which sorts every case into "try again" or "a person must act" (promise 7).
+//! Texts name tables, columns and positions, never values or passwords (promise 8).
+
+use mysql_async::{DriverError, IoError};
+
+/// What the reader does after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Heals by itself: connect again after a wait.
+    Reconnect,
+    /// Wrong credentials or settings: a person must act at the first start; later the server may mend itself.
+    Login,
+    /// Reading on would lose or bend changes: stop and say so.
+    Operator,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("mysql setting `{setting}`: {problem}")]
+    Setting { setting: &'static str, problem: String },
+    #[error("cannot connect to mysql at {server}: {problem}")]
+    Connect { server: String, problem: String },
+    #[error("mysql at {server} refuses the login: {problem}; mend: check user, password and host of the account")]
+    Login { server: String, problem: String },
+    #[error("tls to mysql at {server}: {problem}")]
+    Tls { server: String, problem: String },
+    #[error("the account lacks a privilege: {problem}; mend: {mend}")]
+    Privilege { problem: String, mend: String },
+    #[error("{version} is not a server rowhook can follow; it needs MySQL 8.0 or later")]
+    Version { version: String },
+    #[error("server setting {setting}; mend: {mend}")]
+    Prerequisite { setting: String, mend: String },
+    #[error("connection to mysql lost: {0}")]
+    Lost(String),
+    #[error("mysql has been silent for {seconds} s, no heartbeat came")]
+    Silent { seconds: u64 },
+    #[error(
+        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or start anew with --start \
+         and accept the gap, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
+    )]
+    Purged { missing: String },
+    #[error(
+        "this server lacks transactions that were already processed ({ahead}): it is another server, was reset or lost \
+         its newest transactions; mend: connect to the right server, or start anew with --start"
+    )]
+    Ahead { ahead: String },
+    #[error(
+        "this is server {found}, the checkpoint belongs to server {expected}, and without GTIDs in common a position does \
+         not carry over; mend: connect to the right server, or start anew with --start"
+    )]
+    OtherServer { expected: String, found: String },
+    #[error(
+        "the checkpoint is a GTID set but the server has gtid_mode={mode}; mend: SET GLOBAL gtid_mode = ON (by its \
+         steps), or start anew with --start file:offset"
+    )]
+    GtidsOff { mode: String },
+    #[error(
+        "position {file}:{offset} cannot be read from: {problem}; mend: give the beginning of a transaction \
+         (SHOW BINLOG EVENTS IN '{file}'), or start anew with --start latest"
+    )]
+    BadPosition { file: String, offset: u64, problem: String },
+    #[error(
+        "another replica with the same server id or uuid has connected ({0}); mend: give each rowhook its own data \
+         directory and server_id"
+    )]
+    Duplicate(String),
+    #[error("a binlog event is larger than the limit of 1 GiB or the server's max_allowed_packet: {0}")]
+    TooLarge(String),
+    #[error("binlog damaged at {place}: {problem}")]
+    Damaged { place: String, problem: String },
+    #[error(
+        "gave up at {place} after {tries} tries: {problem}; mend: look at the server's binlog there with mysqlbinlog"
+    )]
+    GaveUp { place: String, tries: u32, problem: String },
+    #[error("cannot interpret {what} at {place}; mend: {mend}")]
+    Uninterpretable { what: String, place: String, mend: String },
+}
+
+impl Error {
+    pub fn next(&self) -> Next {
+        match self {
+            Error::Connect { .. } | Error::Lost(_) | Error::Silent { .. } | Error::Damaged { .. } => Next::Reconnect,
+            Error::Login { .. } | Error::Tls { .. } | Error::Privilege { .. } | Error::Prerequisite { .. } => {
+                Next::Login
+            }
+            Error::Setting { .. }
+            | Error::Version { .. }
+            | Error::Purged { .. }
+            | Error::Ahead { .. }
+            | Error::OtherServer { .. }
+            | Error::GtidsOff { .. }
+            | Error::BadPosition { .. }
+            | Error::Duplicate(_)
+            | Error::TooLarge(_)
+            | Error::GaveUp { .. }
+            | Error::Uninterpretable { .. } => Next::Operator,
+        }
+    }
+
+    /// Sorts what the client library reports while a connection is being opened or asked something.
+    pub(super) fn of_client(error: mysql_async::Error, server: &str) -> Error {
+        let server = server.to_string();
+        match error {
+            mysql_async::Error::Server(answer) => Error::of_answer(&answer, server),
+            mysql_async::Error::Io(problem) if is_of_tls(&problem) => Error::Tls {
+                server,
+                problem: format!("{problem}; mend: name the server's CA in tls ca, or choose another tls mode"),
+            },
+            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::Tls {
+                server,
+                problem: "the server offers no TLS; mend: enable TLS there, or tls mode preferred or disabled"
+                    .to_string(),
+            },
+            mysql_async::Error::Driver(DriverError::NoKeyFound) => {
+                Error::Setting { setting: "tls key", problem: "the file holds no private key in PEM form".to_string() }
+            }
+            mysql_async::Error::Driver(DriverError::PacketTooLarge) => Error::TooLarge("packet too large".to_string()),
+            // The payload of an unexpected packet may hold row data: it stays out of the text.
+            mysql_async::Error::Driver(DriverError::UnexpectedPacket { .. }) => {
+                Error::Lost("unexpected packet".to_string())
+            }
+            other => Error::Connect { server, problem: other.to_string() },
+        }
+    }
+
+    fn of_answer(answer: &mysql_async::ServerError, server: String) -> Error {
+        let problem = format!("{} (error {})", answer.message, answer.code);
+        match answer.code {
+            // Access denied by password, database, plugin or host; locked, expired.
+            1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 => Error::Login { server, problem },
+            1227 | 1142 | 1143 => Error::replication_privilege(problem),
+            1236 => classify_1236(&answer.message),
+            3159 => Error::Tls { server, problem: format!("{problem}; mend: tls mode required or stricter") },
+            _ => Error::Connect { server, problem },
+        }
+    }
+
+    pub(super) fn replication_privilege(problem: String) -> Error {
+        let mend = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account".to_string();
+        Error::Privilege { problem, mend }
+    }
+}
+
+/// The handshake's own errors arrive wrapped as input and output errors.
+fn is_of_tls(problem: &IoError) -> bool {
+    match problem {
+        IoError::Tls(_) => true,
+        IoError::Io(problem) => problem.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+    }
+}
+
+/// Error 1236 (ER_MASTER_FATAL_ERROR_READING_BINLOG) stands for a dozen causes that only its text tells apart; the
+/// texts are those of `sql/rpl_binlog_sender.cc`.
+pub(super) fn classify_1236(message: &str) -> Error {
+    let text = message.to_ascii_lowercase();
+    let has = |part: &str| text.contains(part);
+    let bad_position = || Error::BadPosition { file: "?".to_string(), offset: 0, problem: message.to_string() };
+    if has("purged required binary logs") || has("could not find first log file name") {
+        Error::Purged { missing: message.to_string() }
+    } else if has("has more gtids than") {
+        Error::Ahead { ahead: message.to_string() }
+    } else if has("same server_uuid/server_id") {
+        Error::Duplicate(message.to_string())
+    } else if has("position > file size") || has("impossible position") || has("exceeded max_allowed_packet") {
+        bad_position()
+    } else if has("truncated in the middle of event") || has("bogus data in log event") || has("event read failed") {
+        // A bad position and a write under way at a crash read alike: tried again, then given up.
+        Error::Damaged { place: "the requested position".to_string(), problem: message.to_string() }
+    } else if has("could not find next log") || has("binary log is not open") {
+        // The server is shutting down, or its binlogs were reset: the checks at the next connect tell which.
+        Error::Lost(message.to_string())
+    } else {
+        Error::Lost(format!("error 1236: {message}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_error_1236_is_either_retried_or_brought_to_a_person() {
+        for (message, next) in [
+            (
+                "Cannot replicate because the source purged required binary logs. Replicate the missing transactions",
+                Next::Operator,
+            ),
+            ("Could not find first log file name in binary log index file", Next::Operator),
+            ("Replica has more GTIDs than the source has, using the source's SERVER_UUID", Next::Operator),
+            (
+                "A replica with the same server_uuid/server_id as this replica has connected to the source",
+                Next::Operator,
+            ),
+            ("Client requested source to start replication from position > file size", Next::Operator),
+            ("log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source", Next::Operator),
+            ("binlog truncated in the middle of event; consider out of disk space on source", Next::Reconnect),
+            ("could not find next log; the first event '' at 4", Next::Reconnect),
+            ("something new", Next::Reconnect),
+        ] {
+            assert_eq!(classify_1236(message).next(), next, "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unexpected_packet_keeps_its_bytes_out_of_the_text() {
+        let error = mysql_async::Error::Driver(DriverError::UnexpectedPacket { payload: b"secret row".to_vec() });
+        let text = Error::of_client(error, "db:3306").to_string();
+        assert!(!text.contains("115") && !text.contains("secret"), "{text}");
+    }
+}

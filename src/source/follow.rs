@@ -1,0 +1,437 @@
+//! Reading for ever: connect, stream, and after a failure connect again where reading had got to.
+//!
+//! In: settings and a first position. Out: the channel of [`Following`]. Owns the progress: what was handed on, by
+//! transaction and by row, so that a new connection repeats nothing and leaves nothing out (promises 1 and 4). A panic
+//! of the client library on a damaged event counts as a broken connection. Errors that waiting cannot mend end the task.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use mysql_async::Conn;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::change::{Change, Table};
+use crate::pattern::TablePatterns;
+use crate::position::{FileOffset, Position, Start, Within};
+use crate::telemetry::Metrics;
+
+use super::connect::connect;
+use super::error::{Error, Next};
+use super::schema::Definitions;
+use super::server::Server;
+use super::settings::{FirstConnect, Settings};
+use super::tables::Tables;
+use super::transaction::{Seen, Skip, Transactions};
+use super::wire::{Begin, Wire, gtids_before};
+use super::{From, SourceEvent, Status};
+
+/// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
+const CHANNEL_ITEMS: usize = 32;
+
+/// Heartbeats without a sign of life before a connection counts as dead.
+const HEARTBEATS_MISSED_MAX: u32 = 3;
+
+/// A packet that takes longer than the patience (an event of hundreds of MiB on a slow line) gets twice the time at the
+/// next try, up to this many doublings.
+const PATIENCE_DOUBLINGS_MAX: u32 = 6;
+
+/// Tries at one place before damage there is taken for lasting.
+const TRIES_AT_ONE_PLACE_MAX: u32 = 3;
+
+/// How often a busy stream refreshes its status.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A running reader. Dropping it ends the reader and its connection.
+#[derive(Debug)]
+pub struct Following {
+    /// An error is the last item: a person must act.
+    pub events: mpsc::Receiver<Result<SourceEvent, Error>>,
+    pub status: watch::Receiver<Status>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a task that reads from `from` on, for ever. Must be called within a Tokio runtime.
+pub fn follow(settings: Settings, from: From, tables: TablePatterns, metrics: Arc<Metrics>) -> Following {
+    let (events, receiver) = mpsc::channel(CHANNEL_ITEMS);
+    let (status, status_receiver) = watch::channel(Status::Connecting { attempt: 1, last_error: None });
+    let reader = Reader { settings, tables, metrics, events, status };
+    Following { events: receiver, status: status_receiver, task: tokio::spawn(reader.run(Progress::new(from))) }
+}
+
+struct Reader {
+    settings: Settings,
+    tables: TablePatterns,
+    metrics: Arc<Metrics>,
+    events: mpsc::Sender<Result<SourceEvent, Error>>,
+    status: watch::Sender<Status>,
+}
+
+/// What was handed on so far.
+struct Progress {
+    from: Option<Start>,
+    position: Option<Position>,
+    /// Rows handed on of the transaction after `position`.
+    partial: Partial,
+    has_announced: bool,
+    has_streamed: bool,
+    /// Grows with everything handed on; tells whether a new connection got any further.
+    steps: u64,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    /// From an earlier process; by table, the transaction unnamed.
+    resumed: Vec<Within>,
+    identity: Option<String>,
+    tables: Vec<(Arc<Table>, u64)>,
+}
+
+/// Why a connection ended.
+enum End {
+    ReceiverGone,
+    /// No room in the channel for the stall timeout.
+    Stalled,
+    Failed(Error),
+}
+
+impl std::convert::From<Error> for End {
+    fn from(error: Error) -> End {
+        End::Failed(error)
+    }
+}
+
+impl Progress {
+    fn new(from: From) -> Progress {
+        let (from, position, resumed) = match from {
+            From::Start(start) => (Some(start), None, Vec::new()),
+            From::Resume(resume) => (None, Some(resume.position), resume.within),
+        };
+        Progress {
+            from,
+            position,
+            partial: Partial { resumed, ..Partial::default() },
+            has_announced: false,
+            has_streamed: false,
+            steps: 0,
+        }
+    }
+
+    fn skip(&self, server: &Server) -> Option<Skip> {
+        let Partial { resumed, identity, tables } = &self.partial;
+        let position = self.position.as_ref()?;
+        if identity.is_none() && position.server_uuid != server.uuid {
+            if !resumed.is_empty() {
+                tracing::warn!(
+                    "the server changed within a transaction: rows of it that were handled before come again"
+                );
+            }
+            return None;
+        }
+        let mut within = resumed.clone();
+        for (table, rows) in tables {
+            match within.iter_mut().find(|known| *known.table == *table.to_string()) {
+                Some(known) => known.rows = known.rows.max(*rows),
+                None => within.push(Within { table: table.to_string().into(), rows: *rows }),
+            }
+        }
+        (!within.is_empty()).then(|| Skip { identity: identity.clone(), within })
+    }
+
+    fn note_rows(&mut self, changes: &[Change]) {
+        let Some(first) = changes.first() else { return };
+        if self.partial.identity.is_none() {
+            self.partial.identity = Some(first.transaction.identity());
+        }
+        for change in changes {
+            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, &change.table)) {
+                Some((_, rows)) => *rows = change.ordinal,
+                None => self.partial.tables.push((Arc::clone(&change.table), change.ordinal)),
+            }
+        }
+    }
+}
+
+/// Failures since reading last got further.
+#[derive(Debug, Default)]
+struct Failures {
+    attempts: u32,
+    silences: u32,
+    damages: u32,
+    last: Option<String>,
+}
+
+impl Reader {
+    async fn run(self, mut progress: Progress) {
+        let mut waits = self.settings.reconnect.waits();
+        let mut failures = Failures::default();
+        loop {
+            self.status
+                .send_replace(Status::Connecting { attempt: failures.attempts + 1, last_error: failures.last.clone() });
+            let steps_before = progress.steps;
+            let session = self.connection(&mut progress, failures.silences);
+            let end = AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| {
+                let place = "an event the client library could not take apart".to_string();
+                End::Failed(Error::Damaged { place, problem: "it panicked".to_string() })
+            });
+            self.metrics.source_connected.set(0);
+            if progress.steps > steps_before {
+                failures = Failures::default();
+                waits.reset();
+            }
+            match end {
+                End::ReceiverGone => break,
+                End::Stalled => {
+                    if self.wait_for_room().await.is_err() {
+                        break;
+                    }
+                }
+                End::Failed(error) => match self.judge(error, &mut failures, &progress) {
+                    Ok(()) => {
+                        tokio::time::sleep(waits.next_wait()).await;
+                        self.metrics.reconnects.inc();
+                    }
+                    Err(error) => return self.stop(error).await,
+                },
+            }
+        }
+        self.status.send_replace(Status::Stopped { error: None });
+    }
+
+    /// Whether to try again; an error is for a person.
+    fn judge(&self, error: Error, failures: &mut Failures, progress: &Progress) -> Result<(), Error> {
+        match error.next() {
+            Next::Operator => return Err(error),
+            Next::Login if !progress.has_streamed => return Err(error),
+            Next::Reconnect if !progress.has_streamed && self.settings.first_connect == FirstConnect::FailFast => {
+                return Err(error);
+            }
+            Next::Reconnect | Next::Login => {}
+        }
+        failures.attempts += 1;
+        match &error {
+            Error::Silent { .. } => failures.silences += 1,
+            Error::Damaged { place, problem } => {
+                failures.damages += 1;
+                if failures.damages >= TRIES_AT_ONE_PLACE_MAX {
+                    let position = progress.position.as_ref().map(describe).unwrap_or_default();
+                    return Err(Error::GaveUp {
+                        place: format!("{place}, reading on after {position}"),
+                        tries: failures.damages,
+                        problem: problem.clone(),
+                    });
+                }
+            }
+            _ => {}
+        }
+        if error.next() == Next::Login {
+            tracing::error!(%error, attempt = failures.attempts, "mysql refuses the connection; trying again");
+        } else {
+            tracing::warn!(%error, attempt = failures.attempts, "connection to mysql failed; trying again");
+        }
+        failures.last = Some(error.to_string());
+        Ok(())
+    }
+
+    async fn stop(&self, error: Error) {
+        self.status.send_replace(Status::Stopped { error: Some(error.to_string()) });
+        // When nobody listens any more, nobody needs to hear of it.
+        let _ = self.events.send(Err(error)).await;
+    }
+
+    async fn wait_for_room(&self) -> Result<(), ()> {
+        tracing::debug!("nobody takes changes: the connection to mysql is given back until somebody does");
+        self.status.send_replace(Status::Stalled { since: Instant::now() });
+        // Half of the channel, so that a slow consumer does not make for a connection per item.
+        self.events.reserve_many(CHANNEL_ITEMS / 2).await.map(drop).map_err(drop)
+    }
+
+    /// One connection from its opening to its end.
+    async fn connection(&self, progress: &mut Progress, silences: u32) -> End {
+        match self.stream(progress, silences).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn stream(&self, progress: &mut Progress, silences: u32) -> Result<std::convert::Infallible, End> {
+        let mut connection = connect(&self.settings).await?;
+        let server = Server::inspect(&mut connection, &self.settings.address()).await?;
+        server.require()?;
+        let position = self.position(progress, &server, &mut connection).await?;
+        if !progress.has_announced {
+            self.hand_on(SourceEvent::Started(position.clone())).await?;
+            progress.has_announced = true;
+        }
+        let patience =
+            self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(PATIENCE_DOUBLINGS_MAX));
+        let begin = match &position.gtids {
+            Some(set) => Begin::After(set.clone()),
+            None => Begin::At(position.file.clone()),
+        };
+        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
+        let definitions = Definitions::new(self.settings.clone());
+        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
+        let skip = progress.skip(&server);
+        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
+        tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
+        self.events_of(&mut wire, &mut transactions, progress).await
+    }
+
+    async fn events_of(
+        &self,
+        wire: &mut Wire,
+        transactions: &mut Transactions,
+        progress: &mut Progress,
+    ) -> Result<std::convert::Infallible, End> {
+        let mut out = Vec::new();
+        let mut last_event_at = Instant::now();
+        let mut status = StatusClock::new();
+        loop {
+            let event = wire.next(&self.settings).await?;
+            let now = Instant::now();
+            if !progress.has_streamed {
+                progress.has_streamed = true;
+            }
+            match transactions.take(&event, &mut out).await? {
+                // The server also sends heartbeats in place of transactions that it skips; those come at once.
+                Seen::Heartbeat if now.duration_since(last_event_at) >= self.settings.heartbeat / 2 => {
+                    self.publish(now, Duration::ZERO);
+                    if transactions.is_between_transactions() {
+                        self.idle()?;
+                    }
+                }
+                Seen::Heartbeat => {}
+                Seen::Other => {
+                    if status.is_due(now) {
+                        self.publish(now, age(transactions.newest_commit_us));
+                    }
+                }
+            }
+            last_event_at = now;
+            for event in out.drain(..) {
+                self.give(event, progress).await?;
+            }
+        }
+    }
+
+    async fn position(
+        &self,
+        progress: &mut Progress,
+        server: &Server,
+        connection: &mut Conn,
+    ) -> Result<Position, Error> {
+        let position = match (&progress.position, &progress.from) {
+            (Some(position), _) => position.clone(),
+            (None, Some(start)) => {
+                let mut position = server.begin(connection, start).await?;
+                if let (Start::At(place), true) = (start, server.has_gtids) {
+                    let second = connect(&self.settings).await?;
+                    position.gtids = Some(gtids_before(second, &self.settings, place).await?);
+                }
+                position
+            }
+            (None, None) => unreachable!("a reader begins at a start or a position"),
+        };
+        server.permit(connection, &position).await?;
+        progress.position = Some(position.clone());
+        Ok(position)
+    }
+
+    /// Hands an event on and notes that it was.
+    async fn give(&self, event: SourceEvent, progress: &mut Progress) -> Result<(), End> {
+        match &event {
+            SourceEvent::Rows(changes) => {
+                let permit = self.room().await?;
+                self.metrics.changes_read.inc_by(changes.len() as u64);
+                progress.note_rows(changes);
+                permit.send(Ok(event));
+            }
+            SourceEvent::Committed(committed) => {
+                let permit = self.room().await?;
+                if let Some(position) = &mut progress.position {
+                    position.advance(committed);
+                }
+                progress.partial = Partial::default();
+                permit.send(Ok(event));
+            }
+            SourceEvent::Started(_) | SourceEvent::Idle => self.hand_on(event).await?,
+        }
+        progress.steps += 1;
+        Ok(())
+    }
+
+    async fn hand_on(&self, event: SourceEvent) -> Result<(), End> {
+        self.room().await?.send(Ok(event));
+        Ok(())
+    }
+
+    /// Room for one item, or the end when nobody makes any.
+    async fn room(&self) -> Result<mpsc::Permit<'_, Result<SourceEvent, Error>>, End> {
+        match self.events.try_reserve() {
+            Ok(permit) => return Ok(permit),
+            Err(TrySendError::Closed(())) => return Err(End::ReceiverGone),
+            Err(TrySendError::Full(())) => {}
+        }
+        match tokio::time::timeout(self.settings.stall_timeout, self.events.reserve()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(End::ReceiverGone),
+            Err(_) => Err(End::Stalled),
+        }
+    }
+
+    /// Says that nothing is newer, unless the consumer is behind anyway.
+    fn idle(&self) -> Result<(), End> {
+        match self.events.try_send(Ok(SourceEvent::Idle)) {
+            Err(TrySendError::Closed(_)) => Err(End::ReceiverGone),
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+        }
+    }
+
+    fn publish(&self, last_packet_at: Instant, lag: Duration) {
+        self.metrics.source_connected.set(1);
+        self.metrics.lag_seconds.set(lag.as_secs_f64());
+        self.status.send_replace(Status::Streaming { last_packet_at, lag });
+    }
+}
+
+struct StatusClock {
+    next: Instant,
+}
+
+impl StatusClock {
+    fn new() -> StatusClock {
+        StatusClock { next: Instant::now() }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + STATUS_INTERVAL;
+        }
+        is_due
+    }
+}
+
+/// Time since a commit; zero when there was none yet or the clocks disagree.
+fn age(commit_us: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if commit_us == 0 { Duration::ZERO } else { now.saturating_sub(Duration::from_micros(commit_us)) }
+}
+
+fn describe(position: &Position) -> String {
+    let FileOffset { file, offset } = &position.file;
+    match &position.gtids {
+        Some(set) => format!("gtid set {set} ({file}:{offset})"),
+        None => format!("{file}:{offset}"),
+    }
+}

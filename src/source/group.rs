@@ -1,0 +1,144 @@
+//! One transaction while it is being read: its rows, its ordinals, and whether it is complete.
+//!
+//! In: what its events say. Out: its rows, when `transaction` asks for them. Owns what is held until the commit and the
+//! count of rows by table, on which the identity of deliveries rests (promise 3). Checks the sizes that the log itself
+//! promises: a corrupt compressed transaction vanishes in the client library without a word.
+
+use std::sync::Arc;
+
+use crate::change::{Change, Transaction};
+use crate::position::Within;
+
+use super::SourceEvent;
+use super::decode::Rows;
+use super::table_map::Fault;
+use super::tables::Watched;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its GTID event was read, nothing else.
+    Announced,
+    Open,
+    OpenXa,
+}
+
+/// A transaction from its GTID event to its end.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub transaction: Arc<Transaction>,
+    pub stage: Stage,
+    /// Bytes of watched row events that wait.
+    pub held_bytes: usize,
+    /// Part of it was given out before its end.
+    pub is_streaming: bool,
+    held: Vec<Change>,
+    counts: Vec<(Arc<str>, u64)>,
+    /// Rows that were given out over an earlier connection.
+    skip: Vec<Within>,
+    wire: Sum,
+    payload: Option<Sum>,
+}
+
+/// Bytes promised (0: nothing is) and seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    promised: u64,
+    seen: u64,
+}
+
+impl Group {
+    /// Begins with the GTID event of `event_bytes`, which promises the bytes of the whole transaction.
+    pub fn new(transaction: Arc<Transaction>, event_bytes: u64, promised: u64, skip: Vec<Within>) -> Group {
+        Group {
+            transaction,
+            stage: Stage::Announced,
+            held_bytes: 0,
+            is_streaming: false,
+            held: Vec::new(),
+            counts: Vec::new(),
+            skip,
+            wire: Sum { promised, seen: event_bytes },
+            payload: None,
+        }
+    }
+
+    /// A compressed transaction begins; an error when it may not.
+    pub fn open_payload(&mut self, promised: u64) -> Result<(), String> {
+        if self.stage != Stage::Announced || self.payload.is_some() {
+            return Err("a compressed transaction in a place where none may be".to_string());
+        }
+        self.payload = Some(Sum { promised, seen: 0 });
+        Ok(())
+    }
+
+    /// Counts an event from inside a compressed transaction.
+    pub fn count_inner(&mut self, bytes: u64) -> Result<(), String> {
+        let payload = self.payload.as_mut();
+        payload.ok_or("an event from a compressed transaction that did not begin")?.seen += bytes;
+        Ok(())
+    }
+
+    /// Counts an event of the stream itself; a compressed transaction must have given all it holds by then.
+    pub fn count_outer(&mut self, bytes: u64) -> Result<(), String> {
+        self.wire.seen += bytes;
+        self.payload_is_whole()
+    }
+
+    fn payload_is_whole(&self) -> Result<(), String> {
+        match self.payload {
+            Some(Sum { promised, seen }) if promised != seen => {
+                Err(format!("a compressed transaction gave {seen} of {promised} bytes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether everything that was promised came.
+    pub fn is_whole(&self) -> Result<(), String> {
+        self.payload_is_whole()?;
+        let Sum { promised, seen } = self.wire;
+        if promised == 0 || promised == seen {
+            Ok(())
+        } else {
+            Err(format!("a transaction of {promised} bytes came with {seen}"))
+        }
+    }
+
+    /// Decodes the rows of an event; those that were given out before are counted only.
+    pub fn collect(&mut self, rows: &mut Rows<'_>, watched: &Watched) -> Result<(), Fault> {
+        let at = self.counts.iter().position(|(table, _)| *table == watched.qualified).unwrap_or_else(|| {
+            self.counts.push((Arc::clone(&watched.qualified), 0));
+            self.counts.len() - 1
+        });
+        let known = self.skip.iter().find(|within| *within.table == *watched.qualified);
+        let skipped = known.map_or(0, |within| within.rows);
+        let op = rows.op;
+        while let Some(images) = rows.next(&watched.map) {
+            let (before, after) = images?;
+            self.counts[at].1 += 1;
+            let ordinal = self.counts[at].1;
+            if ordinal > skipped {
+                let (table, transaction) = (Arc::clone(&watched.table), Arc::clone(&self.transaction));
+                self.held.push(Change { op, table, before, after, transaction, ordinal });
+            }
+        }
+        Ok(())
+    }
+
+    /// The watched tables it changed so far.
+    pub fn tables(&self) -> Vec<&str> {
+        self.counts.iter().map(|(table, _)| &**table).collect()
+    }
+
+    pub fn discard(&mut self) {
+        self.held_bytes = 0;
+        self.held.clear();
+    }
+
+    pub fn give_out(&mut self, out: &mut Vec<SourceEvent>) {
+        self.held_bytes = 0;
+        if !self.held.is_empty() {
+            out.push(SourceEvent::Rows(std::mem::take(&mut self.held)));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The source: MySQL's binlog as a stream of changes; the only place with MySQL crates.
+//!
+//! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
+//! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
+//! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
+//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode` (with
+//! `temporal`, `json`, `charset`), `follow`. Knows nothing of rules and stores no position.
+
+mod bytes;
+mod charset;
+pub mod check;
+mod connect;
+mod decode;
+mod error;
+mod event_type;
+mod follow;
+mod group;
+mod json;
+mod schema;
+mod server;
+mod settings;
+mod statement;
+mod table_map;
+mod tables;
+mod temporal;
+mod transaction;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use crate::change::Change;
+use crate::position::{Committed, Position, Resume, Start};
+
+pub use check::{Finding, Level, check, columns};
+pub use error::{Error, Next};
+pub use follow::{Following, follow};
+pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
+
+/// Where to begin.
+#[derive(Debug, Clone)]
+pub enum From {
+    Start(Start),
+    Resume(Resume),
+}
+
+/// What the reader hands on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceEvent {
+    /// Once, before all else: where reading begins. A checkpoint may be made of it.
+    Started(Position),
+    /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
+    Rows(Vec<Change>),
+    /// A transaction ended; also one without rows of watched tables.
+    Committed(Committed),
+    /// The server had nothing newer for a while.
+    Idle,
+}
+
+/// How reading goes.
+#[derive(Debug, Clone)]
+pub enum Status {
+    Connecting {
+        /// From 1, counted since reading last went well.
+        attempt: u32,
+        last_error: Option<String>,
+    },
+    Streaming {
+        last_packet_at: Instant,
+        /// Between the commit of the newest transaction read and its being read; zero when idle.
+        lag: Duration,
+    },
+    /// Nobody takes events; the connection was given back until somebody does.
+    Stalled { since: Instant },
+    /// The reader gave up or was dropped; the error, if any, was the last item of the channel.
+    Stopped { error: Option<String> },
+}

@@ -1,0 +1,201 @@
+//! What a server says about itself before reading begins, and where reading may begin.
+//!
+//! In: a fresh connection and what the caller wants: a first start or a resume. Out: the server's facts and a
+//! [`Position`] that is safe to read from, or the reason why none is: a position is never moved by itself (promise 1).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use uuid::Uuid;
+
+use crate::position::{FileOffset, GtidSet, Position, Start};
+
+use super::charset::Charsets;
+use super::error::Error;
+
+/// The first event of every binlog file stands behind a magic number of four bytes.
+pub(super) const FILE_START: u64 = 4;
+
+/// A server sends a transaction to its replicas a moment before it counts it as executed.
+const EXECUTED_GRACE: Duration = Duration::from_secs(2);
+
+/// The facts that do not change while a connection lives.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub address: String,
+    pub uuid: Uuid,
+    pub version: String,
+    pub charsets: Arc<Charsets>,
+    /// `gtid_mode=ON`.
+    pub has_gtids: bool,
+    pub variables: HashMap<String, String>,
+}
+
+const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'version', 'version_comment', \
+     'gtid_mode', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_row_value_options', \
+     'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'server_id', 'max_allowed_packet')";
+
+impl Server {
+    /// Asks the server about itself; refuses MariaDB and versions before 8.0.
+    pub async fn inspect(connection: &mut Conn, address: &str) -> Result<Server, Error> {
+        let failed = |error| Error::of_client(error, address);
+        let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
+        let version = version.unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if version.to_ascii_lowercase().contains("mariadb") || major.is_none_or(|major| major < 8) {
+            return Err(Error::Version { version });
+        }
+        let variables: HashMap<String, String> =
+            connection.query::<(String, String), _>(VARIABLES_SQL).await.map_err(failed)?.into_iter().collect();
+        let uuid = variables.get("server_uuid").and_then(|text| Uuid::try_parse(text).ok());
+        let uuid = uuid.ok_or_else(|| Error::Lost("the server told no server_uuid".to_string()))?;
+        let collations: Vec<(u16, String)> = connection
+            .query("SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL")
+            .await
+            .map_err(failed)?;
+        Ok(Server {
+            address: address.to_string(),
+            uuid,
+            version,
+            charsets: Arc::new(Charsets::new(collations)),
+            has_gtids: variables.get("gtid_mode").is_some_and(|mode| mode == "ON"),
+            variables,
+        })
+    }
+
+    /// What must hold before reading: each with the statement that mends it.
+    pub fn require(&self) -> Result<(), Error> {
+        let prerequisite = |setting: &str, mend: &str| {
+            Err(Error::Prerequisite { setting: setting.to_string(), mend: mend.to_string() })
+        };
+        if self.variables.get("log_bin").is_some_and(|value| value == "OFF") {
+            return prerequisite("log_bin is OFF: there is no binlog to read", "start the server with --log-bin");
+        }
+        match self.variables.get("binlog_format") {
+            Some(format) if format != "ROW" => {
+                prerequisite(&format!("binlog_format is {format}, not ROW"), "SET PERSIST binlog_format = 'ROW'")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: mysql_async::Error) -> Error {
+        Error::of_client(error, &self.address)
+    }
+
+    /// Where a first start begins, except for `Start::At` with GTIDs, whose set must be read from the binlog itself.
+    pub async fn begin(&self, connection: &mut Conn, start: &Start) -> Result<Position, Error> {
+        let (newest, executed) = self.newest(connection).await?;
+        let (gtids, file) = match start {
+            Start::Latest => (self.has_gtids.then_some(executed), newest),
+            Start::Earliest => {
+                let floor = if self.has_gtids { Some(self.purged(connection).await?) } else { None };
+                (floor, self.oldest(connection).await?)
+            }
+            Start::After(set) if self.has_gtids => (Some(set.clone()), self.oldest(connection).await?),
+            Start::After(_) => return Err(Error::GtidsOff { mode: self.gtid_mode() }),
+            Start::At(place) => (None, place.clone()),
+        };
+        Ok(Position { server_uuid: self.uuid, gtids, file })
+    }
+
+    pub fn gtid_mode(&self) -> String {
+        self.variables.get("gtid_mode").cloned().unwrap_or_else(|| "?".to_string())
+    }
+
+    /// Whether reading may go on from here on this server.
+    pub async fn permit(&self, connection: &mut Conn, position: &Position) -> Result<(), Error> {
+        match &position.gtids {
+            Some(_) if !self.has_gtids => Err(Error::GtidsOff { mode: self.gtid_mode() }),
+            Some(processed) => self.permit_gtids(connection, position, processed).await,
+            None => self.permit_file(position),
+        }
+    }
+
+    async fn permit_gtids(&self, connection: &mut Conn, position: &Position, processed: &GtidSet) -> Result<(), Error> {
+        if processed.is_empty() && position.server_uuid != self.uuid {
+            return Err(self.other_server(position));
+        }
+        let mut ahead = processed.missing_from(&self.executed(connection).await?);
+        if !ahead.is_empty() {
+            tokio::time::sleep(EXECUTED_GRACE).await;
+            ahead = processed.missing_from(&self.executed(connection).await?);
+        }
+        if !ahead.is_empty() {
+            return Err(Error::Ahead { ahead: ahead.to_string() });
+        }
+        let missing = self.purged(connection).await?.missing_from(processed);
+        if missing.is_empty() { Ok(()) } else { Err(Error::Purged { missing: missing.to_string() }) }
+    }
+
+    fn permit_file(&self, position: &Position) -> Result<(), Error> {
+        if position.server_uuid != self.uuid {
+            return Err(self.other_server(position));
+        }
+        if position.file.offset > u64::from(u32::MAX) {
+            return Err(Error::BadPosition {
+                file: position.file.file.to_string(),
+                offset: position.file.offset,
+                problem: "it lies beyond 4 GiB, which the protocol cannot name without GTIDs".to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn other_server(&self, position: &Position) -> Error {
+        Error::OtherServer { expected: position.server_uuid.to_string(), found: self.uuid.to_string() }
+    }
+
+    /// End of the newest binlog file, and what was executed by then.
+    async fn newest(&self, connection: &mut Conn) -> Result<(FileOffset, GtidSet), Error> {
+        let row: Option<Row> = match connection.query_first("SHOW BINARY LOG STATUS").await {
+            // Before 8.2 the statement had another name.
+            Err(mysql_async::Error::Server(answer)) if answer.code == 1064 => {
+                connection.query_first("SHOW MASTER STATUS").await.map_err(|error| self.failed(error))?
+            }
+            outcome => outcome.map_err(|error| self.failed(error))?,
+        };
+        let row = row.ok_or_else(|| Error::Prerequisite {
+            setting: "log_bin is OFF: there is no binlog to read".to_string(),
+            mend: "start the server with --log-bin".to_string(),
+        })?;
+        let place = file_offset(&row)?;
+        let executed: String = row.get_opt(4).and_then(Result::ok).unwrap_or_default();
+        Ok((place, parse_gtids(&executed)?))
+    }
+
+    async fn oldest(&self, connection: &mut Conn) -> Result<FileOffset, Error> {
+        let row: Option<Row> = connection.query_first("SHOW BINARY LOGS").await.map_err(|error| self.failed(error))?;
+        let row = row.ok_or_else(|| Error::Lost("the server lists no binlog".to_string()))?;
+        Ok(FileOffset { offset: FILE_START, ..file_offset(&row)? })
+    }
+
+    pub async fn executed(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
+        self.gtids(connection, "SELECT @@GLOBAL.gtid_executed").await
+    }
+
+    pub async fn purged(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
+        self.gtids(connection, "SELECT @@GLOBAL.gtid_purged").await
+    }
+
+    async fn gtids(&self, connection: &mut Conn, question: &str) -> Result<GtidSet, Error> {
+        let text: Option<String> = connection.query_first(question).await.map_err(|error| self.failed(error))?;
+        parse_gtids(&text.unwrap_or_default())
+    }
+}
+
+fn parse_gtids(text: &str) -> Result<GtidSet, Error> {
+    text.parse().map_err(|error| Error::Lost(format!("the server's GTID set cannot be read: {error}")))
+}
+
+fn file_offset(row: &Row) -> Result<FileOffset, Error> {
+    let file: Option<String> = row.get_opt(0).and_then(Result::ok);
+    let offset: Option<u64> = row.get_opt(1).and_then(Result::ok);
+    match (file, offset) {
+        (Some(file), Some(offset)) => Ok(FileOffset { file: file.into(), offset }),
+        _ => Err(Error::Lost("the server's binlog status cannot be read".to_string())),
+    }
+}

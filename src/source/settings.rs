@@ -1,0 +1,186 @@
+//! How to reach the source: address, account, TLS, and how patient to be.
+//!
+//! In: a `mysql://` URL and the settings around it. Out: [`Settings`], checked. The password prints as `***` and appears
+//! in no error (promise 8). Opens no connection.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+use uuid::Uuid;
+
+use crate::retry::RetryPolicy;
+
+use super::error::Error;
+
+/// A password; its text never reaches a log line.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Named as MySQL's own clients name them (`--ssl-mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsMode {
+    Disabled,
+    /// TLS where the server offers it; its certificate is not verified.
+    #[default]
+    Preferred,
+    /// TLS or nothing; the certificate is not verified.
+    Required,
+    /// The certificate must come from the given CA.
+    VerifyCa,
+    /// And must be made out to this host.
+    VerifyIdentity,
+}
+
+impl TlsMode {
+    /// Reads the name, with `-` or `_`.
+    pub fn parse(text: &str) -> Result<TlsMode, Error> {
+        match text.to_ascii_lowercase().replace('_', "-").as_str() {
+            "disabled" => Ok(TlsMode::Disabled),
+            "preferred" => Ok(TlsMode::Preferred),
+            "required" => Ok(TlsMode::Required),
+            "verify-ca" => Ok(TlsMode::VerifyCa),
+            "verify-identity" => Ok(TlsMode::VerifyIdentity),
+            _ => Err(setting(
+                "tls mode",
+                format!("`{text}` is none of disabled, preferred, required, verify-ca, verify-identity"),
+            )),
+        }
+    }
+}
+
+/// TLS mode and PEM files.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    pub mode: TlsMode,
+    /// Without it the CAs of the web are trusted.
+    pub ca: Option<PathBuf>,
+    /// Client certificate; needs `key`.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// What to do when the very first connection fails for a reason that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirstConnect {
+    #[default]
+    Wait,
+    FailFast,
+}
+
+/// Everything the reader needs to know; build it with [`Settings::from_url`] and change fields at will.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Password,
+    pub tls: Tls,
+    /// The replica's server id; none: drawn from `instance`, from the upper half of the range, where people's own
+    /// servers rarely are.
+    pub server_id: Option<u32>,
+    /// Identity towards the server, stable for a data directory. Two readers of one server at the same time need two:
+    /// the server ends the older one of a pair with the same uuid.
+    pub instance: Uuid,
+    /// How often an idle server says so. After three periods of silence the connection is opened anew.
+    pub heartbeat: Duration,
+    pub connect_timeout: Duration,
+    pub first_connect: FirstConnect,
+    /// Paces reconnects; they go on for ever, so `retries` does not count here.
+    pub reconnect: RetryPolicy,
+    /// How long the reader waits for room in the event channel before it gives its connection back to the server.
+    pub stall_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads `mysql://user:password@host:port`; user and password may be percent-encoded, the port defaults to 3306.
+    pub fn from_url(text: &str, instance: Uuid) -> Result<Settings, Error> {
+        let wrong = |problem: &str| setting("url", format!("{problem}; expected mysql://user:password@host:3306"));
+        // The parser's own error may quote the text, password and all, so it is not passed on.
+        let url = Url::parse(text).map_err(|_| wrong("it is not a URL"))?;
+        if url.scheme() != "mysql" {
+            return Err(wrong("the scheme is not mysql"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
+        if url.username().is_empty() {
+            return Err(wrong("it names no user"));
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("it goes on after the port; databases and options do not belong there"));
+        }
+        let decoded = |part: &str, name: &'static str| {
+            let bytes = percent_encoding::percent_decode_str(part);
+            bytes.decode_utf8().map(|text| text.into_owned()).map_err(|_| setting(name, "it is not UTF-8".to_string()))
+        };
+        Ok(Settings {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
+            port: url.port().unwrap_or(3306),
+            user: decoded(url.username(), "user")?,
+            password: Password(decoded(url.password().unwrap_or_default(), "password")?),
+            tls: Tls::default(),
+            server_id: None,
+            instance,
+            heartbeat: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(10),
+            first_connect: FirstConnect::default(),
+            reconnect: RetryPolicy::default(),
+            stall_timeout: Duration::from_secs(30),
+        })
+    }
+
+    /// `host:port`, for messages.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    pub fn is_local(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    pub(super) fn effective_server_id(&self) -> u32 {
+        let drawn = (self.instance.as_u128() as u32) | 0x8000_0000;
+        self.server_id.unwrap_or(drawn)
+    }
+}
+
+fn setting(setting: &'static str, problem: String) -> Error {
+    Error::Setting { setting, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_with_its_percent_signs_decoded() {
+        let settings = Settings::from_url("mysql://ho%40ok:p%2Fw%3A1@db.example:3307", Uuid::nil()).expect("a URL");
+        assert_eq!((settings.user.as_str(), settings.password.0.as_str()), ("ho@ok", "p/w:1"));
+        assert_eq!(settings.address(), "db.example:3307");
+        assert_eq!(Settings::from_url("mysql://u@[::1]", Uuid::nil()).expect("a URL").address(), "::1:3306");
+    }
+
+    #[test]
+    fn a_wrong_url_is_refused_without_showing_the_password() {
+        for text in [
+            "mysql://user:s3cret@",
+            "mysql://:s3cret@host",
+            "http://u:s3cret@h",
+            "mysql://u:s3cret@h:99999",
+            "mysql://u:s3cret@h/db",
+            "s3cret",
+        ] {
+            let error = Settings::from_url(text, Uuid::nil()).expect_err(text).to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let settings = Settings::from_url("mysql://u:s3cret@h", Uuid::nil()).expect("a URL");
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+}

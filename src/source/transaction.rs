@@ -1,0 +1,384 @@
+//! Binlog events to transactions.
+//!
+//! In: checked events, one after another. Out: [`SourceEvent`]s: the rows of watched tables, then one `Committed` for every
+//! transaction, also an empty or filtered one, so that a checkpoint moves on a quiet table too. Owns the open
+//! transaction and the tables known on this connection. A small transaction is held until its commit is seen, a larger one
+//! streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7). No sockets,
+//! but for the names that `schema` looks up.
+
+use std::sync::Arc;
+
+use mysql_async::binlog::StatusVarKey;
+use mysql_async::binlog::events::{
+    AnonymousGtidEvent, Event, GtidEvent, QueryEvent, StatusVarVal, TransactionPayloadEvent,
+};
+use uuid::Uuid;
+
+use crate::change::Transaction;
+use crate::position::{Committed, FileOffset, Gtid, Tag, Within};
+
+use super::SourceEvent;
+use super::decode::Rows;
+use super::error::Error;
+use super::event_type as event;
+use super::group::{Group, Stage};
+use super::statement::{Statement, classify};
+use super::table_map::Fault;
+use super::tables::{Refusal, Tables};
+
+/// Bytes of watched rows that wait for the commit before they are sent on.
+const HELD_BYTES_MAX: usize = 4 << 20;
+
+/// The same for XA, whose rows must wait: only its end says whether they count.
+const XA_HELD_BYTES_MAX: usize = 64 << 20;
+
+/// Rows of a large transaction travel in portions of about this size.
+const PORTION_BYTES: usize = 64 << 10;
+
+/// Uncompressed size above which a compressed transaction is refused: the client library unpacks it as a whole.
+const PAYLOAD_BYTES_MAX: u64 = 2 << 30;
+
+/// The table id of the dummy row event that only ends a statement.
+const DUMMY_TABLE_ID: u64 = 0x00ff_ffff;
+
+/// Rows that were sent before the connection broke, to be left out of the first transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Skip {
+    /// The transaction meant; none: the first one, whichever it is.
+    pub identity: Option<String>,
+    pub within: Vec<Within>,
+}
+
+/// What an event was, beyond what it gave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    Heartbeat,
+    Other,
+}
+
+pub(super) struct Transactions {
+    server_uuid: Uuid,
+    /// Where the next event begins.
+    place: FileOffset,
+    tables: Tables,
+    group: Option<Group>,
+    skip: Option<Skip>,
+    /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
+    pub newest_commit_us: u64,
+}
+
+impl Transactions {
+    pub fn new(server_uuid: Uuid, place: FileOffset, skip: Option<Skip>, tables: Tables) -> Transactions {
+        Transactions { server_uuid, place, tables, group: None, skip, newest_commit_us: 0 }
+    }
+
+    pub fn is_between_transactions(&self) -> bool {
+        self.group.is_none()
+    }
+
+    /// Where reading stands, for messages.
+    pub fn place(&self) -> String {
+        match &self.group {
+            Some(Group { transaction, .. }) => {
+                let gtid = transaction.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
+                format!("{}:{}{gtid}", transaction.file, transaction.offset)
+            }
+            None => format!("{}:{}", self.place.file, self.place.offset),
+        }
+    }
+
+    /// Takes the next event; what it completes is appended to `out`.
+    pub async fn take(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<Seen, Error> {
+        let header = event.header();
+        let (kind, flags) = (header.event_type_raw(), header.flags_raw());
+        if kind == event::HEARTBEAT {
+            return Ok(Seen::Heartbeat);
+        }
+        // Only events from a compressed transaction come without the means to check them.
+        let is_inner = !event.footer().get_checksum_enabled();
+        let is_artificial = flags & event::FLAG_ARTIFICIAL != 0;
+        self.count_bytes(is_inner, is_artificial, u64::from(header.event_size()))?;
+        if !is_inner && !is_artificial && header.log_pos() != 0 && kind != event::ROTATE {
+            self.move_to(header.log_pos());
+        }
+        match kind {
+            event::ROTATE => self.rotate(event.data())?,
+            event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
+            event::QUERY => self.query(event, out)?,
+            event::XID => self.end(out)?,
+            event::TABLE_MAP => self.table_map(event.data()).await?,
+            event::TRANSACTION_PAYLOAD => self.payload(event)?,
+            event::XA_PREPARE => self.xa_prepare(event.data(), out)?,
+            event::EXECUTE_LOAD_QUERY => return Err(self.statement_change("LOAD DATA")),
+            event::INCIDENT => {
+                let mend = "the server lost events: check the rows by hand, then start anew after this place";
+                return Err(self.stop("an INCIDENT event", mend));
+            }
+            event::WRITE_ROWS | event::UPDATE_ROWS | event::DELETE_ROWS | event::PARTIAL_UPDATE_ROWS => {
+                self.rows(kind, event.data(), out)?;
+            }
+            event::WRITE_ROWS_V1 | event::UPDATE_ROWS_V1 | event::DELETE_ROWS_V1 => {
+                self.rows(kind, event.data(), out)?;
+            }
+            // They say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
+            event::INTVAR | event::RAND | event::USER_VAR => {}
+            event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
+            event::STOP | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS => {}
+            event::IGNORABLE | event::ROWS_QUERY | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
+            _ if flags & event::FLAG_IGNORABLE != 0 => {}
+            other => return Err(self.stop(&format!("binlog event type {other}"), "upgrade rowhook")),
+        }
+        Ok(Seen::Other)
+    }
+
+    fn count_bytes(&mut self, is_inner: bool, is_artificial: bool, bytes: u64) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        let counted = match (is_inner, is_artificial) {
+            (true, _) => group.count_inner(bytes),
+            (false, false) => group.count_outer(bytes),
+            (false, true) => group.count_outer(0),
+        };
+        counted.map_err(|problem| self.damaged(&problem))
+    }
+
+    fn rotate(&mut self, data: &[u8]) -> Result<(), Error> {
+        let wrong = |this: &Self| this.damaged("a ROTATE event without a file name");
+        let (position, name) = data.split_first_chunk::<8>().ok_or_else(|| wrong(self))?;
+        if self.group.is_some() {
+            return Err(self.damaged("the file ends inside a transaction"));
+        }
+        let name = std::str::from_utf8(name).ok().filter(|name| is_file_name(name)).ok_or_else(|| wrong(self))?;
+        self.place = FileOffset { file: name.into(), offset: u64::from_le_bytes(*position) };
+        Ok(())
+    }
+
+    /// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps.
+    fn move_to(&mut self, log_pos: u32) {
+        let low = u64::from(log_pos);
+        let same_lap = self.place.offset & !0xffff_ffff | low;
+        self.place.offset = if same_lap < self.place.offset { same_lap + (1 << 32) } else { same_lap };
+    }
+
+    fn begin(&mut self, event: &Event) -> Result<(), Error> {
+        if self.group.is_some() {
+            return Err(self.damaged("a transaction begins inside another"));
+        }
+        let is_anonymous = event.header().event_type_raw() == event::ANONYMOUS_GTID;
+        let read = if is_anonymous {
+            event.read_event::<AnonymousGtidEvent>().map(|anonymous| anonymous.0)
+        } else {
+            event.read_event::<GtidEvent>()
+        };
+        let read = read.map_err(|error| self.damaged(&format!("a GTID event: {error}")))?;
+        let gtid = if is_anonymous { None } else { Some(self.gtid(&read)?) };
+        let event_bytes = u64::from(event.header().event_size());
+        let header_us = u64::from(event.header().timestamp()) * 1_000_000;
+        let immediate_us = Some(read.immediate_commit_timestamp()).filter(|time| *time != 0).unwrap_or(header_us);
+        let transaction = Arc::new(Transaction {
+            server_uuid: self.server_uuid,
+            gtid,
+            file: Arc::clone(&self.place.file),
+            offset: self.place.offset.saturating_sub(event_bytes),
+            committed_at_us: Some(read.original_commit_timestamp()).filter(|time| *time != 0).unwrap_or(immediate_us),
+        });
+        let skip = self
+            .skip
+            .take()
+            .filter(|skip| skip.identity.as_ref().is_none_or(|identity| *identity == transaction.identity()));
+        self.tables.trim();
+        self.newest_commit_us = immediate_us;
+        let skip = skip.map(|skip| skip.within).unwrap_or_default();
+        self.group = Some(Group::new(transaction, event_bytes, read.tx_length(), skip));
+        Ok(())
+    }
+
+    fn gtid(&self, read: &GtidEvent) -> Result<Gtid, Error> {
+        let tag = match read.tag() {
+            Some(tag) => Tag::parse(tag.as_str()).map_err(|error| self.damaged(&error.to_string()))?,
+            None => Tag::default(),
+        };
+        Ok(Gtid { uuid: Uuid::from_bytes(read.sid()), tag, number: read.gno() })
+    }
+
+    fn payload(&mut self, event: &Event) -> Result<(), Error> {
+        let read = event.read_event::<TransactionPayloadEvent<'_>>();
+        let read = read.map_err(|error| self.damaged(&format!("a compressed transaction: {error}")))?;
+        let size = read.uncompressed_size();
+        let size = if size == 0 { read.payload_size() } else { size };
+        if size > PAYLOAD_BYTES_MAX {
+            let mend = "SET PERSIST binlog_transaction_compression = OFF for jobs that write this much at once";
+            return Err(self.stop(&format!("a compressed transaction of {size} bytes"), mend));
+        }
+        let opened = self.group.as_mut().ok_or_else(|| "a compressed transaction without a GTID event".to_string());
+        opened.and_then(|group| group.open_payload(size)).map_err(|problem| self.damaged(&problem))
+    }
+
+    fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let query = event.read_event::<QueryEvent<'_>>();
+        let query = query.map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
+        let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
+        let statement = classify(query.query_raw());
+        match (stage, statement) {
+            (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
+            (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
+            (Stage::Announced, Statement::XaOutcome | Statement::Commit | Statement::Rollback) => self.end(out)?,
+            (Stage::Announced, Statement::Definition) => {
+                self.tables.forget();
+                self.end(out)?;
+            }
+            (Stage::Open | Stage::OpenXa, Statement::Definition) => self.tables.forget(),
+            (Stage::Open, Statement::Commit) => self.end(out)?,
+            (Stage::Open, Statement::Rollback) => self.roll_back(out)?,
+            (Stage::Open | Stage::OpenXa, Statement::Savepoint) | (Stage::OpenXa, Statement::XaEnd) => {}
+            (_, Statement::RowChange) => {
+                if !self.concerns_only_others(&query) {
+                    return Err(self.statement_change("a statement that changes rows"));
+                }
+                if stage == Stage::Announced {
+                    self.end(out)?;
+                }
+            }
+            (stage, statement) => return Err(self.damaged(&format!("{statement:?} in stage {stage:?}"))),
+        }
+        Ok(())
+    }
+
+    /// Whether the event names the schemas it writes to (`Q_UPDATED_DB_NAMES`) and no rule watches any of them.
+    fn concerns_only_others(&self, query: &QueryEvent<'_>) -> bool {
+        let Some(variable) = query.status_vars().get_status_var(StatusVarKey::UpdatedDbNames) else { return false };
+        let Ok(StatusVarVal::UpdatedDbNames(names)) = variable.get_value() else { return false };
+        !names.is_empty()
+            && names.iter().all(|name| {
+                std::str::from_utf8(name.as_bytes())
+                    .is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
+            })
+    }
+
+    fn set_stage(&mut self, stage: Stage) {
+        if let Some(group) = &mut self.group {
+            group.stage = stage;
+        }
+    }
+
+    async fn table_map(&mut self, body: &[u8]) -> Result<(), Error> {
+        if self.group.is_none() {
+            return Err(self.outside());
+        }
+        match self.tables.learn(body).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Event(fault)) => Err(self.fault(fault)),
+            Err(Refusal::Server(error)) => Err(error),
+        }
+    }
+
+    fn rows(&mut self, kind: u8, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let mut rows = Rows::parse(kind, body).map_err(|fault| self.fault(fault))?;
+        let Some(group) = self.group.as_mut().filter(|group| group.stage != Stage::Announced) else {
+            return Err(self.outside());
+        };
+        let watched = match self.tables.find(rows.table_id) {
+            Some(Some(watched)) => watched,
+            Some(None) => return Ok(()),
+            None if rows.table_id == DUMMY_TABLE_ID => return Ok(()),
+            None => return Err(self.damaged("rows of a table without its table map")),
+        };
+        if kind == event::PARTIAL_UPDATE_ROWS {
+            let mend = "SET PERSIST binlog_row_value_options = '', and start anew after this place";
+            return Err(self.stop(&format!("a partial JSON update of table {}", watched.qualified), mend));
+        }
+        if let Err(Fault { what, mend }) = group.collect(&mut rows, watched) {
+            let what = format!("table {}: {what}", watched.qualified);
+            return Err(self.fault(Fault { what, mend }));
+        }
+        group.held_bytes += body.len();
+        self.release(out)
+    }
+
+    /// Gives out what is held when it has grown too large to hold.
+    fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        if group.stage == Stage::OpenXa {
+            if group.held_bytes > XA_HELD_BYTES_MAX {
+                let mend = "commit such large transactions without XA, or leave the table out of the rules";
+                return Err(self.stop("an XA transaction with more than 64 MiB of watched rows", mend));
+            }
+            return Ok(());
+        }
+        let limit = if group.is_streaming { PORTION_BYTES } else { HELD_BYTES_MAX };
+        if group.held_bytes > limit {
+            group.is_streaming = true;
+            group.give_out(out);
+        }
+        Ok(())
+    }
+
+    fn xa_prepare(&mut self, data: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some(group) = &self.group else { return Err(self.outside()) };
+        let is_one_phase = data.first() == Some(&1);
+        let tables = group.tables().join(", ");
+        if !is_one_phase && !tables.is_empty() {
+            let mend = "commit transactions on this table in one phase (no XA PREPARE), or leave it out of the rules, and \
+                        start anew after this place";
+            return Err(self.stop(&format!("a prepared XA transaction with rows of {tables}"), mend));
+        }
+        self.end(out)
+    }
+
+    fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        if group.is_streaming {
+            let mend = "part of its rows was delivered: check them by hand, then start anew after this place";
+            return Err(self.stop("a large transaction that ends with ROLLBACK", mend));
+        }
+        group.discard();
+        self.end(out)
+    }
+
+    /// The transaction is complete: checks it and gives it out.
+    fn end(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        if let Some(Err(problem)) = self.group.as_ref().map(Group::is_whole) {
+            return Err(self.damaged(&problem));
+        }
+        let Some(mut group) = self.group.take() else { return Err(self.outside()) };
+        group.give_out(out);
+        out.push(SourceEvent::Committed(Committed {
+            server_uuid: self.server_uuid,
+            gtid: group.transaction.gtid.clone(),
+            end: self.place.clone(),
+            committed_at_us: group.transaction.committed_at_us,
+        }));
+        Ok(())
+    }
+
+    fn outside(&self) -> Error {
+        Error::BadPosition {
+            file: self.place.file.to_string(),
+            offset: self.place.offset,
+            problem: "it lies inside a transaction".to_string(),
+        }
+    }
+
+    fn statement_change(&self, what: &str) -> Error {
+        let mend = "SET PERSIST binlog_format = 'ROW' and let sessions that set it themselves reconnect; the rows of this \
+                    transaction are not in the binlog: check them by hand, then start anew after this place";
+        self.stop(&format!("{what} in the binlog, logged as text and not as rows"), mend)
+    }
+
+    fn stop(&self, what: &str, mend: &str) -> Error {
+        Error::Uninterpretable { what: what.to_string(), place: self.place(), mend: mend.to_string() }
+    }
+
+    fn damaged(&self, problem: &str) -> Error {
+        Error::Damaged { place: self.place(), problem: problem.to_string() }
+    }
+
+    fn fault(&self, Fault { what, mend }: Fault) -> Error {
+        if mend.is_empty() { self.damaged(&what) } else { self.stop(&what, &mend) }
+    }
+}
+
+/// Binlog files end with a number. Garbage behind it is a checksum that the client library took for text.
+fn is_file_name(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}

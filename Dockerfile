@@ -1,0 +1,28 @@
+# rowhook in a small image: the binary, the certificate authorities of the system, an unprivileged user.
+#
+#   docker build -t rowhook .
+#   docker run --rm -v "$PWD/rules:/rules:ro" -v rowhook-data:/data -e ROWHOOK_MYSQL=mysql://user:password@host:3306 rowhook
+#
+# Health and metrics listen on the container's own loopback address; see docs/operations.md for reaching them from outside.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin rowhook \
+ && install -D target/release/rowhook /out/rowhook \
+ && strip --strip-debug /out/rowhook
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -o 10001 -g 10001 -m 0700 /data
+COPY --from=build /out/rowhook /usr/local/bin/rowhook
+ENV ROWHOOK_RULES=/rules ROWHOOK_DATA=/data
+USER 10001:10001
+VOLUME /data
+# SIGTERM lets requests under way finish, for up to 30 s by default: give `docker stop` more than its own 10 s.
+ENTRYPOINT ["rowhook"]
+CMD ["run"]

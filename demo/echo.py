@@ -1,0 +1,32 @@
+"""The API of docker-compose.yml: prints every call, answers 200. Standard library only.
+
+`docker compose logs -f echo` shows what rowhook sends. An order of 13 is answered with 503 and one of 404 with 404, to see
+retries and a dead letter.
+"""
+
+import http.server
+import sys
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        last = self.path.split("?")[0].rsplit("/", 1)[-1]
+        status = {"13": 503, "404": 404}.get(last, 200)
+        print(f"{status}  {self.command} {self.path}  {self.headers.get('Idempotency-Key', '-')}  {body}", flush=True)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+    def log_message(self, *_):
+        pass
+
+
+if __name__ == "__main__":
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8088
+    # Loopback only: rowhook shares this container's network.
+    http.server.ThreadingHTTPServer(("127.0.0.1", port), Echo).serve_forever()

@@ -25,10 +25,11 @@ CREATE TABLE shop.stock (
 );
 
 CREATE TABLE shop.outbox (
-  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  topic      VARCHAR(64)     NOT NULL,
-  payload    JSON            NOT NULL,
-  created_at TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
+  id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  aggregate_id BIGINT UNSIGNED NOT NULL,
+  type         VARCHAR(64)     NOT NULL,
+  payload      JSON            NOT NULL,
+  created_at   TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 
 -- Customers from before rowhook was there: no calls for them.

@@ -32,18 +32,50 @@ pub struct File {
     window: Option<usize>,
     window_mib: Option<usize>,
     shutdown_timeout: Option<String>,
+    log: Option<String>,
+    log_format: Option<String>,
 }
 
 /// Where the settings file is.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings and log")]
 pub struct FileArgs {
     /// Settings file; `rowhook.yaml` in the current directory is read when it is there
     #[arg(long, env = "ROWHOOK_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 
+/// What is logged, and how.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings and log")]
+pub struct LogArgs {
+    /// Log level (error, warn, info, debug, trace), or filters such as `info,rowhook::source=debug`
+    #[arg(long, env = "ROWHOOK_LOG", value_name = "LEVEL", global = true)]
+    log: Option<String>,
+    /// Form of the log on stderr [default: text]
+    #[arg(long, env = "ROWHOOK_LOG_FORMAT", value_enum, value_name = "FORM", global = true)]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object on each line
+    Json,
+}
+
+/// The log's settings, checked.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// None: what the command thinks right.
+    pub filter: Option<String>,
+    pub format: LogFormat,
+}
+
 /// How the source is reached.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "MySQL")]
 pub struct SourceArgs {
     /// MySQL to follow: mysql://user:password@host:3306
     #[arg(long, env = "ROWHOOK_MYSQL", value_name = "URL", hide_env_values = true)]
@@ -70,6 +102,7 @@ pub struct SourceArgs {
 
 /// Where the rule files are.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Files")]
 pub struct RulesArgs {
     /// Directory of rule files [default: rules]
     #[arg(long, env = "ROWHOOK_RULES", value_name = "DIR")]
@@ -78,6 +111,7 @@ pub struct RulesArgs {
 
 /// Where the store is.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Files")]
 pub struct DataArgs {
     /// Directory of the checkpoint and the dead letters [default: data]
     #[arg(long, env = "ROWHOOK_DATA", value_name = "DIR")]
@@ -86,6 +120,7 @@ pub struct DataArgs {
 
 /// How `run` behaves.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Running")]
 pub struct RunArgs {
     /// Where the first start begins: latest, earliest, a GTID set, or file:offset [default: latest]
     #[arg(long, env = "ROWHOOK_START", value_name = "WHERE")]
@@ -172,6 +207,19 @@ impl File {
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let malformed = |e: serde_saphyr::Error| Error::Malformed { path: path.to_path_buf(), message: e.to_string() };
         serde_saphyr::from_str(&text).map_err(malformed)
+    }
+}
+
+impl LogArgs {
+    pub fn resolve(self, file: &File) -> Result<LogSettings, Error> {
+        let format = match (self.log_format, &file.log_format) {
+            (Some(format), _) => format,
+            (None, Some(text)) => {
+                LogFormat::from_str(text, false).map_err(|_| invalid("log-format", text, "expected text or json"))?
+            }
+            (None, None) => LogFormat::Text,
+        };
+        Ok(LogSettings { filter: self.log.or_else(|| file.log.clone()), format })
     }
 }
 

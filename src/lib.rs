@@ -12,8 +12,19 @@ pub mod suggest;
 pub mod telemetry;
 pub mod template;
 
-// Stages, in the order in which a row meets them.
-pub mod delivery;
-pub mod outcome;
-pub mod rules;
+// Stages, each a module of its own paragraph so that the formatter keeps the order in which a row meets them.
 pub mod source;
+
+pub mod rules;
+
+pub mod delivery;
+
+pub mod outcome;
+
+pub mod pipeline;
+
+pub mod store;
+
+pub mod admin;
+
+pub mod cli;

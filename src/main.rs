@@ -1,3 +1,19 @@
-//! The `rowhook` command.
+//! The `rowhook` command: parse, run, exit code.
+//!
+//! 0: done. 1: failed, or problems were found. 2: wrong usage or settings. The work is in `cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rowhook::cli::{self, Cli, Verdict};
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::Problems) => ExitCode::from(1),
+        Err(error) => {
+            cli::report(&error);
+            ExitCode::from(if cli::is_wrong_usage(&error) { 2 } else { 1 })
+        }
+    }
+}

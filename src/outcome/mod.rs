@@ -1,2 +1,84 @@
-//! Outcomes.
+//! Outcomes: what a completed delivery means for the store and for the log.
+//!
+//! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
+//! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
+//! without row values). Owns no state; the tracker beside it does.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::{error, info};
+
+use crate::delivery::{Answer, Attempt, Completed, Failure, Origin, Outcome, Reason};
+use crate::store;
+
 pub mod tracker;
+
+/// What must happen before a completed delivery is resolved.
+#[derive(Debug)]
+pub enum Settlement {
+    /// Nothing: the next checkpoint says it.
+    Resolved,
+    /// This write must be durable first.
+    Write(store::Write),
+}
+
+/// Decides what a completed delivery means, and logs it.
+pub fn settle(completed: &Completed) -> Settlement {
+    log(completed);
+    let delivery = &completed.delivery;
+    let write = match (&completed.outcome, delivery.origin) {
+        (Outcome::Delivered { .. }, Origin::Stream { .. }) => return Settlement::Resolved,
+        (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
+            store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
+        }
+        (Outcome::Dead(failure), Origin::Stream { .. }) => {
+            let letter = store::NewDeadLetter {
+                delivery_id: delivery.id,
+                rule: delivery.rule.name.as_str().into(),
+                change: delivery.change.clone(),
+                failure: record(failure, &completed.attempts),
+                created_at_us: now_us(),
+            };
+            // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
+            store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+        }
+        (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
+            let failure = record(failure, &completed.attempts);
+            let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
+            store::Write { letters_replayed: vec![again], ..store::Write::default() }
+        }
+    };
+    Settlement::Write(write)
+}
+
+fn log(completed: &Completed) {
+    let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
+    let attempts = completed.attempts.len();
+    match &completed.outcome {
+        Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
+        Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
+    }
+}
+
+fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
+    let reason = match failure.reason {
+        Reason::Refused => store::Reason::Refused,
+        Reason::Exhausted => store::Reason::Exhausted,
+        Reason::Unrenderable => store::Reason::Unrenderable,
+        Reason::Undecided => store::Reason::Undecided,
+    };
+    let attempts = attempts.iter().map(attempt_record).collect();
+    store::Failure { reason, message: failure.message.clone(), attempts }
+}
+
+fn attempt_record(attempt: &Attempt) -> store::Attempt {
+    let answer = match &attempt.answer {
+        Answer::Status { status, excerpt } => store::Answer::Status { status: *status, excerpt: excerpt.clone() },
+        Answer::Failed { error } => store::Answer::Failed { error: error.clone() },
+    };
+    store::Attempt { started_at_us: attempt.started_at_us, duration_us: attempt.duration_us, answer }
+}
+
+fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -29,7 +29,7 @@ async fn kill_9_at_random_moments_loses_nothing_keeps_order_and_repeats_only_wha
     let database = items(server).await;
     let receiver = Receiver::start(|_| Answer::ok().after(Duration::from_millis(20)));
     let mut program = start(server, &database, &receiver);
-    program.wait_for_line("following", DEADLINE);
+    program.wait_for_line("reading after", DEADLINE);
     let shared: Vec<String> = (OWN_KEYS..OWN_KEYS + SHARED_KEYS).map(|key| format!("({key}, 1, 0, '')")).collect();
     server.query(&format!("INSERT INTO {database}.items VALUES {}", shared.join(","))).await;
     let mut random = Random::new();
@@ -67,7 +67,7 @@ async fn kill_9_inside_one_big_transaction_goes_on_inside_it() {
     let database = items(server).await;
     let receiver = Receiver::start(|_| Answer::ok().after(Duration::from_millis(5)));
     let mut program = start(server, &database, &receiver);
-    program.wait_for_line("following", DEADLINE);
+    program.wait_for_line("reading after", DEADLINE);
     let rows = 12_000;
     let mut conn = server.conn().await;
     conn.query_drop("BEGIN").await.expect("begin");
@@ -98,8 +98,8 @@ async fn items(server: &MysqlServer) -> String {
 }
 
 fn start(server: &MysqlServer, database: &str, receiver: &Receiver) -> Program {
-    let rule = format!("table: {database}.items\nrules:\n  - name: items\n    call:\n      url: {}/items\n", receiver.url());
-    let log = "warn,rowhook::cli=info,rowhook::outcome=info,rowhook::pipeline=debug";
+    let rule = format!("table: {database}.items\nrules:\n  - name: items\n    call:\n      url: {}\n", receiver.url("/items"));
+    let log = "warn,rowhook::source=info,rowhook::outcome=info,rowhook::pipeline=debug";
     Home::new(env!("CARGO_BIN_EXE_rowhook"))
         .with_rule("items.yaml", &rule)
         .with_env("ROWHOOK_LOG", log)

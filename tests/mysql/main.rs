@@ -3,4 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crash;
+mod outcomes;
 mod support_mysql;

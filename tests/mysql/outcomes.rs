@@ -54,14 +54,14 @@ impl Scene {
         server.query(&format!("CREATE TABLE {database}.jobs (id INT PRIMARY KEY, kind VARCHAR(40))")).await;
         let receiver = Receiver::start(api);
         let rule = format!(
-            "table: {database}.jobs\nrules:\n  - name: jobs\n    call:\n      url: {}/jobs\n      timeout: 300ms\n    \
+            "table: {database}.jobs\nrules:\n  - name: jobs\n    call:\n      url: {}\n      timeout: 300ms\n    \
              retry: {{initial: 40ms, multiplier: 2, max_delay: 1s, jitter: 0}}\n",
-            receiver.url()
+            receiver.url("/jobs")
         );
         let program = Home::new(env!("CARGO_BIN_EXE_rowhook"))
             .with_rule("jobs.yaml", &rule)
             .start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
-        program.wait_for_line("following", DEADLINE);
+        program.wait_for_line("reading after", DEADLINE);
         Scene { database, receiver, program }
     }
 

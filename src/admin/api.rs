@@ -1,0 +1,166 @@
+//! The control socket: the operations on dead letters as JSON over HTTP on a Unix socket in the data directory.
+//!
+//! In: requests of the command line (`client.rs` is the other end). Out: JSON, or JSON lines for what takes its time. Who
+//! may use it is decided by the file system: mode 0600 from the first moment. Bound only by the process that holds the
+//! store's lock, so a socket file found there is a dead process's, and is replaced.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use serde::Serialize;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+
+use super::operations::{self, DeadLetters};
+use super::replay::Replays;
+use super::serve::serve;
+use super::view::{Discarded, LetterView, ListRequest, Listing, Selection};
+use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+
+/// A selection of a hundred thousand numbers fits.
+const REQUEST_BYTES_MAX: usize = 2 << 20;
+
+/// Reports that wait for a slow reader before the replay waits for it.
+const REPORTS_AHEAD: usize = 64;
+
+/// Why the control socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("control socket {}: {source}", path.display())]
+    Bind { path: PathBuf, source: io::Error },
+    #[error("control socket {}: its path has {bytes} bytes, the system's limit is {SOCKET_PATH_BYTES_MAX}; give --data a shorter path", path.display())]
+    PathTooLong { path: PathBuf, bytes: usize },
+}
+
+/// The control socket, bound and not yet serving. Its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A file that is left is replaced at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl ControlSocket {
+    /// Binds the data directory's socket. To be called while holding the store: that is what makes a file found there a
+    /// dead one.
+    pub fn bind(data: &Path) -> Result<ControlSocket, Error> {
+        let path = data.join(SOCKET_NAME);
+        // Made under another name, closed to others, then put in its place: nobody can knock at a half-made one.
+        let unfinished = data.join(".control");
+        let bytes = path.as_os_str().as_bytes().len();
+        if bytes > SOCKET_PATH_BYTES_MAX {
+            return Err(Error::PathTooLong { path, bytes });
+        }
+        let bound = || {
+            match std::fs::remove_file(&unfinished) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(&unfinished)?;
+            std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o600))?;
+            std::fs::rename(&unfinished, &path)?;
+            Ok(listener)
+        };
+        match bound() {
+            Ok(listener) => Ok(ControlSocket { listener, file: SocketFile(path) }),
+            Err(source) => Err(Error::Bind { path, source }),
+        }
+    }
+
+    /// Serves until `stop` turns true.
+    pub async fn serve(self, letters: DeadLetters, replays: Replays, stop: watch::Receiver<bool>) {
+        let ControlSocket { listener, file } = self;
+        serve(listener, router(letters, replays), stop).await;
+        drop(file);
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    letters: DeadLetters,
+    replays: Replays,
+}
+
+fn router(letters: DeadLetters, replays: Replays) -> Router {
+    Router::new()
+        .route("/dead-letters/list", post(list))
+        .route("/dead-letters/{number}", get(show))
+        .route("/dead-letters/discard", post(discard))
+        .route("/dead-letters/replay", post(replay))
+        .route("/dead-letters/preview", post(preview))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(Shared { letters, replays })
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    Json(request): Json<ListRequest>,
+) -> Result<Json<Listing>, operations::Error> {
+    shared.letters.list(&request).await.map(Json)
+}
+
+async fn show(
+    State(shared): State<Shared>,
+    UrlPath(number): UrlPath<u64>,
+) -> Result<Json<Option<LetterView>>, operations::Error> {
+    shared.letters.show(number).await.map(Json)
+}
+
+async fn discard(
+    State(shared): State<Shared>,
+    Json(selection): Json<Selection>,
+) -> Result<Json<Discarded>, operations::Error> {
+    shared.letters.discard(&selection).await.map(Json)
+}
+
+async fn replay(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+    let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
+    // Ends by itself once the connection is gone and with it the receiver.
+    tokio::spawn(async move { shared.replays.replay(&selection, &sender).await });
+    json_lines(reports)
+}
+
+async fn preview(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+    let (sender, previews) = mpsc::channel(REPORTS_AHEAD);
+    tokio::spawn(async move { shared.replays.preview(&selection, &sender).await });
+    json_lines(previews)
+}
+
+impl IntoResponse for operations::Error {
+    fn into_response(self) -> Response {
+        let status = match self {
+            operations::Error::NothingSelected | operations::Error::UnknownReason(_) => StatusCode::BAD_REQUEST,
+            operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, self.to_string()).into_response()
+    }
+}
+
+fn json_lines<T: Serialize + Send + 'static>(items: mpsc::Receiver<T>) -> Response {
+    let lines = stream::unfold(items, |mut items| async move {
+        let item = items.recv().await?;
+        let mut line = serde_json::to_vec(&item).expect("reports are plain data");
+        line.push(b'\n');
+        Some((Ok::<_, Infallible>(line), items))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}

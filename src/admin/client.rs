@@ -1,0 +1,166 @@
+//! The control socket's other end: how a command reaches the daemon that runs on its data directory.
+//!
+//! In: requests of the command line. Out: what the daemon says, streams line by line. Opens a connection for each request
+//! and keeps none. Whether a daemon runs is asked of the socket itself; a file that nobody listens on means no.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf as _, Bytes};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
+use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+
+/// An answer that is read as a whole: one letter with its row, or a list. Rows may be 64 MiB and more.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// A line of a stream. A dry run's line holds a whole request.
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Lines read ahead of the one who prints them.
+const LINES_AHEAD: usize = 64;
+
+/// Why the daemon did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("control socket {}: {source}", path.display())]
+    Connect { path: PathBuf, source: io::Error },
+    /// The daemon's own words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the running rowhook broke off: {0}")]
+    BrokenOff(String),
+    #[error("the running rowhook answered in other words than this version knows ({0}); use the same version for both")]
+    Unintelligible(String),
+}
+
+/// A daemon that runs on the data directory.
+#[derive(Debug, Clone)]
+pub struct Daemon {
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// Knocks at the data directory's socket. None: no daemon runs there.
+    pub async fn connect(data: &Path) -> Result<Option<Daemon>, Error> {
+        let socket = data.join(SOCKET_NAME);
+        // Where no socket can be, no daemon can have made one.
+        if socket.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
+            return Ok(None);
+        }
+        match UnixStream::connect(&socket).await {
+            Ok(_) => Ok(Some(Daemon { socket })),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(source) => Err(Error::Connect { path: socket, source }),
+        }
+    }
+
+    pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
+        whole(self.send(Method::POST, "/dead-letters/list", request).await?).await
+    }
+
+    /// None: there is no such letter.
+    pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
+        whole(self.send(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
+    }
+
+    pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
+        whole(self.send(Method::POST, "/dead-letters/discard", selection).await?).await
+    }
+
+    pub async fn replay(&self, selection: &Selection) -> Result<mpsc::Receiver<Report>, Error> {
+        let answer = self.send(Method::POST, "/dead-letters/replay", selection).await?;
+        Ok(lines(answer, |error| Report::Failed { message: error.to_string() }))
+    }
+
+    pub async fn preview(&self, selection: &Selection) -> Result<mpsc::Receiver<Preview>, Error> {
+        let answer = self.send(Method::POST, "/dead-letters/preview", selection).await?;
+        Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {
+        let failed = |source| Error::Connect { path: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).await.map_err(failed)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_off)?;
+        // Ends with the answer, or with its receiver.
+        tokio::spawn(connection);
+        let body = serde_json::to_vec(body).map_err(|error| Error::Unintelligible(error.to_string()))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .expect("method, path and headers are literal");
+        let answer = sender.send_request(request).await.map_err(broken_off)?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let text = String::from_utf8_lossy(&collect(answer).await?).trim().to_string();
+        Err(if text.is_empty() { Error::Unintelligible(status.to_string()) } else { Error::Refused(text) })
+    }
+}
+
+fn broken_off(error: hyper::Error) -> Error {
+    Error::BrokenOff(error.to_string())
+}
+
+async fn collect(answer: Response<Incoming>) -> Result<Bytes, Error> {
+    let limited = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+    Ok(limited.collect().await.map_err(|error| Error::BrokenOff(error.to_string()))?.to_bytes())
+}
+
+async fn whole<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Error> {
+    let bytes = collect(answer).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Unintelligible(error.to_string()))
+}
+
+/// The lines of a stream as they come; what goes wrong is the last of them. Dropping the receiver ends the connection.
+fn lines<T: DeserializeOwned + Send + 'static>(
+    answer: Response<Incoming>,
+    failed: fn(Error) -> T,
+) -> mpsc::Receiver<T> {
+    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
+    tokio::spawn(async move {
+        if let Err(error) = read_lines(answer.into_body(), &sender).await {
+            // Who no longer listens does not need the reason.
+            let _ = sender.send(failed(error)).await;
+        }
+    });
+    receiver
+}
+
+async fn read_lines<T: DeserializeOwned>(mut body: Incoming, sender: &mpsc::Sender<T>) -> Result<(), Error> {
+    let mut line = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(mut bytes) = frame.map_err(broken_off)?.into_data() else { continue };
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            line.extend_from_slice(&bytes[..end]);
+            bytes.advance(end + 1);
+            let item = serde_json::from_slice(&line).map_err(|error| Error::Unintelligible(error.to_string()))?;
+            line.clear();
+            if sender.send(item).await.is_err() {
+                return Ok(());
+            }
+        }
+        line.extend_from_slice(&bytes);
+        if line.len() > LINE_BYTES_MAX {
+            return Err(Error::Unintelligible(format!("a line of more than {LINE_BYTES_MAX} bytes")));
+        }
+    }
+    if line.is_empty() { Ok(()) } else { Err(Error::BrokenOff("its last line is incomplete".to_string())) }
+}

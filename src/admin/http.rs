@@ -1,0 +1,169 @@
+//! The admin port: health checks and metrics over TCP, read only.
+//!
+//! In: GET requests from probes and Prometheus. Out: one line of text, or the metrics. Guards itself: on a loopback address
+//! it answers only to requests that name an address or `localhost` (a page on the web could otherwise reach it through a
+//! name of its own), on any other address metrics need the token. Reasons name no secrets (promise 8).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::health::Health;
+use super::serve::serve;
+use crate::telemetry::Metrics;
+
+/// Prometheus' text format as prometheus-client writes it.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why the admin port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("admin address {address}: {source}; give --admin another address, or off")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error("admin token file {}: {source}", path.display())]
+    TokenUnreadable { path: PathBuf, source: io::Error },
+    #[error("admin token file {} holds {bytes} bytes; a token needs {TOKEN_BYTES_MIN} or more", path.display())]
+    TokenShort { path: PathBuf, bytes: usize },
+    #[error("admin address {address} can be reached from other machines; give --admin-token-file FILE")]
+    Unguarded { address: SocketAddr },
+}
+
+/// Shorter tokens can be guessed over the network.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// The token of the admin port. It has neither Debug nor Serialize, so that it can't be printed by accident.
+pub struct Token(String);
+
+impl Token {
+    /// Reads the token from its file; white space around it does not count.
+    pub fn load(path: &Path) -> Result<Token, Error> {
+        let unreadable = |source| Error::TokenUnreadable { path: path.to_path_buf(), source };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let token = text.trim();
+        if token.len() < TOKEN_BYTES_MIN {
+            return Err(Error::TokenShort { path: path.to_path_buf(), bytes: token.len() });
+        }
+        Ok(Token(token.to_string()))
+    }
+
+    /// Takes the same time wherever the first difference is.
+    fn admits(&self, offered: &str) -> bool {
+        let (own, offered) = (self.0.as_bytes(), offered.as_bytes());
+        let differences = own.iter().zip(offered).fold(0, |found, (a, b)| std::hint::black_box(found | (a ^ b)));
+        own.len() == offered.len() && differences == 0
+    }
+}
+
+/// The admin port, bound and not yet serving.
+pub struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Option<Token>,
+}
+
+impl Port {
+    /// Binds the address; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, token: Option<Token>) -> Result<Port, Error> {
+        if token.is_none() && !address.ip().is_loopback() {
+            return Err(Error::Unguarded { address });
+        }
+        let failed = |source| Error::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Port { listener, address, token })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` turns true.
+    pub async fn serve(self, health: Health, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+        let router = router(self.address, self.token, health, &metrics);
+        serve(self.listener, router, stop).await;
+    }
+}
+
+struct Shared {
+    health: Health,
+    registry: Registry,
+    token: Option<Token>,
+    checks_host: bool,
+}
+
+fn router(address: SocketAddr, token: Option<Token>, health: Health, metrics: &Metrics) -> Router {
+    let checks_host = address.ip().is_loopback();
+    let shared = Arc::new(Shared { health, registry: metrics.registry(), token, checks_host });
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics_text))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
+        .with_state(shared)
+}
+
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+    if shared.checks_host && host.is_some_and(|host| !names_this_machine(host)) {
+        return (StatusCode::FORBIDDEN, "this address answers to IP addresses and localhost only\n").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Whether a Host header is an IP address or `localhost`: what no one else's DNS can point here.
+fn names_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+async fn alive(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    answer(shared.health.alive(), "alive")
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    answer(shared.health.ready(), "ready")
+}
+
+fn answer(state: Result<(), String>, good: &str) -> (StatusCode, String) {
+    match state {
+        Ok(()) => (StatusCode::OK, format!("{good}\n")),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn metrics_text(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    if let Some(token) = &shared.token
+        && !bearer(&headers).is_some_and(|offered| token.admits(offered))
+    {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, challenge, "metrics need the bearer token\n").into_response();
+    }
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,188 @@
+//! Operations on dead letters that need no rules: list, show, discard.
+//!
+//! In: a selection. Out: views of the letters that fit, or their removal, made durable. Reads page by page off the async
+//! threads (promise 6: memory does not grow with the number of letters), and acts only on letters that were there when it
+//! began. Owns no state but the store.
+
+use std::collections::BTreeSet;
+
+use super::view::{AttemptView, Discarded, LetterView, ListRequest, Listing, Selection, TransactionView, rfc3339};
+use crate::change::{self, Change};
+use crate::store::{self, Answer, DeadLetterHead, Filter, Reason, Store};
+
+/// Letters read in one go.
+const PAGE_LETTERS: usize = 100;
+
+/// Letters that one list may hold; beyond, a narrower selection is of more use.
+const LIST_LETTERS_MAX: usize = 10_000;
+
+/// Why an operation was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no dead letters were selected; name numbers or conditions, or say all")]
+    NothingSelected,
+    #[error("reason {0}: expected refused, exhausted, unrenderable or undecided")]
+    UnknownReason(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("a read of the store was aborted")]
+    Aborted,
+}
+
+/// The dead letters of one store; clones are the same.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    store: Store,
+}
+
+impl DeadLetters {
+    pub fn new(store: Store) -> DeadLetters {
+        DeadLetters { store }
+    }
+
+    /// The oldest letters that fit, and how many more there are. An empty selection means all of them here.
+    pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
+        let filter = filter(&request.selection)?;
+        let limit = request.limit.min(LIST_LETTERS_MAX);
+        let mut pages = Pages::new(self, filter, u64::MAX);
+        let mut listing = Listing { dead_letters: Vec::new(), more: 0 };
+        while let Some(page) = pages.next().await? {
+            let room = limit - listing.dead_letters.len();
+            listing.more += page.len().saturating_sub(room) as u64;
+            listing.dead_letters.extend(page.iter().take(room).map(head_view));
+        }
+        Ok(listing)
+    }
+
+    /// One letter with its change. None: there is no letter of this number.
+    pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
+        let letter = self.read(move |store| store.dead_letter(number)).await?;
+        Ok(letter.map(|letter| LetterView {
+            transaction: Some(transaction_view(&letter.change)),
+            change: Some(event(&letter.change, &letter.head)),
+            ..head_view(&letter.head)
+        }))
+    }
+
+    /// Removes the letters that fit. Durable when it returns.
+    pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
+        let (_, last) = self.survey(selection).await?;
+        let mut pages = Pages::new(self, filter(selection)?, last);
+        let mut discarded = 0;
+        while let Some(page) = pages.next().await? {
+            let letters_remove = page.iter().map(|head| head.number).collect();
+            let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
+            discarded += written.removed;
+        }
+        tracing::info!(discarded, "dead letters discarded");
+        Ok(Discarded { discarded })
+    }
+
+    /// How many letters a selection means now, and the highest number among them.
+    pub(super) async fn survey(&self, selection: &Selection) -> Result<(u64, u64), Error> {
+        if selection.is_empty() {
+            return Err(Error::NothingSelected);
+        }
+        let mut pages = Pages::new(self, filter(selection)?, u64::MAX);
+        let (mut letters, mut last) = (0, 0);
+        while let Some(page) = pages.next().await? {
+            letters += page.len() as u64;
+            last = page.last().map_or(last, |head| head.number);
+        }
+        Ok((letters, last))
+    }
+
+    /// Reads the store on a thread that may block.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || read(&store)).await;
+        Ok(read.map_err(|_| Error::Aborted)??)
+    }
+}
+
+/// The heads of the letters that fit, page by page, in ascending number.
+pub(super) struct Pages<'a> {
+    letters: &'a DeadLetters,
+    filter: Filter,
+    after: Option<u64>,
+    /// Letters with higher numbers came later and are not meant.
+    last: u64,
+    at_end: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(letters: &'a DeadLetters, filter: Filter, last: u64) -> Pages<'a> {
+        Pages { letters, filter, after: None, last, at_end: false }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<DeadLetterHead>>, Error> {
+        if self.at_end {
+            return Ok(None);
+        }
+        let (filter, after) = (self.filter.clone(), self.after);
+        let mut page = self.letters.read(move |store| store.dead_letters(&filter, after, PAGE_LETTERS)).await?;
+        self.at_end = page.len() < PAGE_LETTERS;
+        self.after = page.last().map(|head| head.number);
+        page.retain(|head| head.number <= self.last);
+        Ok((!page.is_empty()).then_some(page))
+    }
+}
+
+/// The store's filter of a selection.
+pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
+    let reason = |text: &String| Reason::parse(text).ok_or_else(|| Error::UnknownReason(text.clone()));
+    let numbers: BTreeSet<u64> = selection.numbers.iter().copied().collect();
+    Ok(Filter {
+        rule: selection.rule.clone(),
+        table: selection.table.clone(),
+        reason: selection.reason.as_ref().map(reason).transpose()?,
+        created_from_us: selection.created_from_us,
+        created_before_us: selection.created_before_us,
+        numbers: (!numbers.is_empty()).then_some(numbers),
+    })
+}
+
+fn head_view(head: &DeadLetterHead) -> LetterView {
+    LetterView {
+        number: head.number,
+        id: head.delivery_id.to_string(),
+        rule: head.rule.to_string(),
+        op: head.op.to_string(),
+        table: head.table.to_string(),
+        reason: head.failure.reason.as_str().to_string(),
+        message: head.failure.message.clone(),
+        attempts: head.failure.attempts.iter().map(attempt_view).collect(),
+        created_at: rfc3339(head.created_at_us),
+        replays: head.replays,
+        last_replayed_at: head.replayed_at_us.map(rfc3339),
+        transaction: None,
+        change: None,
+    }
+}
+
+fn attempt_view(attempt: &store::Attempt) -> AttemptView {
+    let (status, error, excerpt) = match &attempt.answer {
+        Answer::Status { status, excerpt } => (Some(*status), None, Some(excerpt.clone())),
+        Answer::Failed { error } => (None, Some(error.clone()), None),
+    };
+    let duration_ms = attempt.duration_us.div_ceil(1000);
+    AttemptView { at: rfc3339(attempt.started_at_us), duration_ms, status, error, excerpt }
+}
+
+fn transaction_view(change: &Change) -> TransactionView {
+    let transaction = &change.transaction;
+    TransactionView {
+        gtid: transaction.gtid.as_ref().map(ToString::to_string),
+        file: transaction.file.to_string(),
+        offset: transaction.offset,
+    }
+}
+
+fn event(change: &Change, head: &DeadLetterHead) -> serde_json::Value {
+    let mut text = Vec::new();
+    change::json::write_event(change, &head.rule, head.delivery_id, &mut text);
+    serde_json::from_slice(&text).expect("a change event is JSON")
+}

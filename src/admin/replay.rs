@@ -1,0 +1,217 @@
+//! Replays: dead letters sent again, or shown as the requests they would be.
+//!
+//! In: a selection. Out: a report as each letter ends. Letters go to the pipeline in ascending number, so that a key's
+//! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. What is
+//! under way is bounded in number and bytes (promise 6). The pipeline writes the outcome down before it says so.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+
+use super::operations::{DeadLetters, Error, Pages, filter};
+use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
+use crate::change::Change;
+use crate::delivery::{Delivery, Origin, Outcome, request};
+use crate::pipeline::Command;
+use crate::rules::{Rule, RuleSet};
+use crate::store::{self, DeadLetter, DeadLetterHead, Reason, Store};
+
+/// Letters under way at a time, far above what rules allow in flight.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Memory of the changes under way; a single one may be larger.
+const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
+
+/// Replays with the rules of now; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Replays {
+    letters: DeadLetters,
+    rules: Arc<RuleSet>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// Why a replay ends early.
+enum End {
+    Failed(Error),
+    /// Nobody listens to the reports any more.
+    Unheard,
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> End {
+        End::Failed(error)
+    }
+}
+
+impl Replays {
+    pub fn new(store: Store, rules: Arc<RuleSet>, commands: mpsc::Sender<Command>) -> Replays {
+        Replays { letters: DeadLetters::new(store), rules, commands }
+    }
+
+    /// Sends the letters that fit and reports each. When nobody listens any more, no further letter is sent; those
+    /// under way come to their end in the pipeline.
+    pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<Report>) {
+        let last = match self.replay_each(selection, reports).await {
+            Ok(totals) => {
+                let Totals { delivered, still_dead, not_replayed } = totals;
+                tracing::info!(delivered, still_dead, not_replayed, "replay ended");
+                Report::Ended(totals)
+            }
+            Err(End::Failed(error)) => Report::Failed { message: error.to_string() },
+            Err(End::Unheard) => return tracing::info!("replay ended early: the operator has gone"),
+        };
+        // Who no longer listens does not need the last word.
+        let _ = reports.send(last).await;
+    }
+
+    /// Shows the requests that a replay would send, with secrets masked. Sends none.
+    pub async fn preview(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) {
+        if let Err(End::Failed(error)) = self.preview_each(selection, previews).await {
+            // Who no longer listens does not need the last word.
+            let _ = previews.send(Preview::Failed { message: error.to_string() }).await;
+        }
+    }
+
+    async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<Report>) -> Result<Totals, End> {
+        let (letters, last) = self.letters.survey(selection).await?;
+        heard(reports.send(Report::Started { letters }).await)?;
+        let mut pages = Pages::new(&self.letters, filter(selection)?, last);
+        let mut tally = Tally { reports, totals: Totals::default(), bytes: 0 };
+        let mut under_way = FuturesUnordered::new();
+        while let Some(page) = pages.next().await? {
+            for head in page {
+                while under_way.len() >= UNDER_WAY_MAX || tally.bytes >= UNDER_WAY_BYTES_MAX {
+                    let Some(ended) = under_way.next().await else { break };
+                    tally.end(ended).await?;
+                }
+                match self.submit(&head).await? {
+                    Ok((answer, bytes)) => {
+                        tally.bytes += bytes;
+                        under_way.push(self.ended(head, bytes, answer));
+                    }
+                    Err(why) => tally.end(Ended { head, bytes: 0, result: Replayed::NotReplayed { why } }).await?,
+                }
+                while let Some(Some(ended)) = under_way.next().now_or_never() {
+                    tally.end(ended).await?;
+                }
+            }
+        }
+        while let Some(ended) = under_way.next().await {
+            tally.end(ended).await?;
+        }
+        Ok(tally.totals)
+    }
+
+    /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
+    async fn submit(
+        &self,
+        head: &DeadLetterHead,
+    ) -> Result<Result<(oneshot::Receiver<Outcome>, usize), String>, Error> {
+        let delivery = match self.delivery(head).await? {
+            Ok(delivery) => delivery,
+            Err(why) => return Ok(Err(why)),
+        };
+        let bytes = delivery.change.weight_bytes();
+        let (answer, answered) = oneshot::channel();
+        let sent = self.commands.send(Command::Replay { delivery, answer }).await;
+        Ok(sent.map(|()| (answered, bytes)).map_err(|_| "rowhook is stopping".to_string()))
+    }
+
+    async fn ended(&self, head: DeadLetterHead, bytes: usize, answer: oneshot::Receiver<Outcome>) -> Ended {
+        let result = match answer.await {
+            Ok(Outcome::Delivered { status }) => Replayed::Delivered { status },
+            Ok(Outcome::Dead(failure)) => Replayed::StillDead { message: failure.message },
+            Err(_) if self.commands.is_closed() => {
+                Replayed::NotReplayed { why: "rowhook stopped before it had an outcome".to_string() }
+            }
+            Err(_) => Replayed::NotReplayed { why: "it is being replayed already".to_string() },
+        };
+        Ended { head, bytes, result }
+    }
+
+    async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
+        let (_, last) = self.letters.survey(selection).await?;
+        let mut pages = Pages::new(&self.letters, filter(selection)?, last);
+        while let Some(page) = pages.next().await? {
+            for head in page {
+                let request = self.delivery(&head).await?.and_then(|delivery| request::prepare(&delivery));
+                let (number, rule) = (head.number, head.rule.to_string());
+                heard(
+                    previews
+                        .send(match request {
+                            Ok(prepared) => Preview::Request { number, rule, curl: prepared.to_curl() },
+                            Err(why) => Preview::NotReplayed { number, rule, why },
+                        })
+                        .await,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The letter's delivery under the rule of its name, or why there is none.
+    async fn delivery(&self, head: &DeadLetterHead) -> Result<Result<Delivery, String>, Error> {
+        let number = head.number;
+        let letter = match self.letters.read(move |store| store.dead_letter(number)).await {
+            Ok(Some(letter)) => letter,
+            Ok(None) => return Ok(Err("it has gone meanwhile".to_string())),
+            // The others can still be sent.
+            Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let DeadLetter { head, change } = letter;
+        let change = Arc::new(change);
+        Ok(self.rule(&head, &change).map(|rule| Delivery {
+            id: head.delivery_id,
+            rule,
+            change,
+            origin: Origin::Replay { dead_letter: number },
+            undecided: None,
+        }))
+    }
+
+    fn rule(&self, head: &DeadLetterHead, change: &Arc<Change>) -> Result<Arc<Rule>, String> {
+        let Some(rule) = self.rules.rule(&head.rule) else {
+            return Err(format!("no rule is named {}; bring the rule back, or discard the letter", head.rule));
+        };
+        if !rule.table.matches(&change.table.schema, &change.table.name) {
+            return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
+        }
+        // Nobody ever knew whether the rule means this change: its conditions are asked again.
+        if head.failure.reason == Reason::Undecided && !rule.decide(change)? {
+            return Err(format!("rule {} does not mean this change; discard the letter", head.rule));
+        }
+        Ok(rule.clone())
+    }
+}
+
+/// A letter whose replay is over.
+struct Ended {
+    head: DeadLetterHead,
+    bytes: usize,
+    result: Replayed,
+}
+
+/// What is reported and what is still held.
+struct Tally<'a> {
+    reports: &'a mpsc::Sender<Report>,
+    totals: Totals,
+    bytes: usize,
+}
+
+impl Tally<'_> {
+    async fn end(&mut self, ended: Ended) -> Result<(), End> {
+        let Ended { head, bytes, result } = ended;
+        self.bytes -= bytes;
+        self.totals.count(&result);
+        let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
+        heard(self.reports.send(Report::Progress(Progress { number: head.number, id, rule, result })).await)
+    }
+}
+
+fn heard<T>(sent: Result<(), mpsc::error::SendError<T>>) -> Result<(), End> {
+    sent.map_err(|_| End::Unheard)
+}

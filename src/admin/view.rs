@@ -1,0 +1,228 @@
+//! What the control socket and `--json` say: the documented JSON of dead letters, selections and replays.
+//!
+//! In: letters from the store, outcomes of replays. Out: plain records of their own, so that the store's format and the
+//! contract with scripts can change apart. Times are RFC 3339 in UTC, durations say their unit. Enums are written with
+//! their name as the only key: serde's other forms do not read numbers back when they must be exact.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Which dead letters are meant: those that fit every condition that is set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Selection {
+    /// One of these; empty: any.
+    pub numbers: Vec<u64>,
+    pub rule: Option<String>,
+    /// `schema.table`.
+    pub table: Option<String>,
+    pub reason: Option<String>,
+    /// Became a dead letter at this moment or later, in microseconds since the Unix epoch.
+    pub created_from_us: Option<u64>,
+    /// Became a dead letter before this moment, in microseconds since the Unix epoch.
+    pub created_before_us: Option<u64>,
+    /// Every letter. Must be said where nothing else is, so that an empty selection never means all.
+    pub all: bool,
+}
+
+impl Selection {
+    /// Whether nothing at all was said.
+    pub fn is_empty(&self) -> bool {
+        *self == Selection::default()
+    }
+}
+
+/// What `list` is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRequest {
+    pub selection: Selection,
+    /// At most so many letters, the oldest first.
+    pub limit: usize,
+}
+
+/// What `list` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// In ascending number, which is the order in which they became dead letters.
+    pub dead_letters: Vec<LetterView>,
+    /// Letters that fit as well and are beyond the limit.
+    pub more: u64,
+}
+
+/// One dead letter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LetterView {
+    pub number: u64,
+    /// The delivery id, sent as `Idempotency-Key`.
+    pub id: String,
+    pub rule: String,
+    pub op: String,
+    /// `schema.table`.
+    pub table: String,
+    /// `refused`, `exhausted`, `unrenderable` or `undecided`.
+    pub reason: String,
+    pub message: String,
+    /// Those of the first delivery, or of the newest replay.
+    pub attempts: Vec<AttemptView>,
+    pub created_at: String,
+    /// Replays that failed.
+    pub replays: u32,
+    pub last_replayed_at: Option<String>,
+    /// Only in `show`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transaction: Option<TransactionView>,
+    /// The change event, as a rule without a body of its own sends it. Only in `show`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub change: Option<Value>,
+}
+
+/// One HTTP request and what came of it: either a status or an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    pub at: String,
+    pub duration_ms: u64,
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    /// The beginning of the answer's body.
+    pub excerpt: Option<String>,
+}
+
+/// The transaction that made the change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransactionView {
+    pub gtid: Option<String>,
+    pub file: String,
+    pub offset: u64,
+}
+
+/// What `discard` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    pub discarded: u64,
+}
+
+/// What a replay says while it goes on; `Ended` or `Failed` comes last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// So many letters fit the selection.
+    Started {
+        letters: u64,
+    },
+    Progress(Progress),
+    Ended(Totals),
+    /// The replay could not go on.
+    Failed {
+        message: String,
+    },
+}
+
+/// How the replay of one letter ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub number: u64,
+    pub id: String,
+    pub rule: String,
+    pub result: Replayed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replayed {
+    /// The letter is gone.
+    Delivered { status: u16 },
+    /// It was sent and failed again; the letter stays, with the new attempts.
+    StillDead { message: String },
+    /// It was not sent; the letter stays as it was.
+    NotReplayed { why: String },
+}
+
+/// Sums over a replay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub delivered: u64,
+    pub still_dead: u64,
+    pub not_replayed: u64,
+}
+
+impl Totals {
+    pub fn count(&mut self, result: &Replayed) {
+        match result {
+            Replayed::Delivered { .. } => self.delivered += 1,
+            Replayed::StillDead { .. } => self.still_dead += 1,
+            Replayed::NotReplayed { .. } => self.not_replayed += 1,
+        }
+    }
+
+    /// Whether every letter was delivered.
+    pub fn all_delivered(&self) -> bool {
+        self.still_dead == 0 && self.not_replayed == 0
+    }
+}
+
+/// What a dry run says; `Failed` or the end of the stream comes last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preview {
+    /// The request that a replay would send, as a curl command with secrets masked.
+    Request {
+        number: u64,
+        rule: String,
+        curl: String,
+    },
+    /// A replay would not send this letter.
+    NotReplayed {
+        number: u64,
+        rule: String,
+        why: String,
+    },
+    Failed {
+        message: String,
+    },
+}
+
+/// A moment as RFC 3339 in UTC, to the microsecond.
+pub fn rfc3339(at_us: u64) -> String {
+    // humantime ends with the year 9999; no clock is set that far.
+    let at = UNIX_EPOCH + Duration::from_micros(at_us.min(253_402_300_799_000_000));
+    humantime::format_rfc3339_micros(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_in_utc_to_the_microsecond() {
+        assert_eq!(rfc3339(1_763_680_000_123_456), "2025-11-20T23:06:40.123456Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.000000Z");
+    }
+
+    #[test]
+    fn reports_read_back_the_same() {
+        let progress = |result| Report::Progress(Progress { number: 7, id: "i".into(), rule: "r".into(), result });
+        for report in [
+            Report::Started { letters: 3 },
+            progress(Replayed::Delivered { status: 204 }),
+            progress(Replayed::StillDead { message: "answered 500".into() }),
+            progress(Replayed::NotReplayed { why: "no such rule".into() }),
+            Report::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2 }),
+            Report::Failed { message: "m".into() },
+        ] {
+            let text = serde_json::to_string(&report).expect("plain data");
+            assert_eq!(serde_json::from_str::<Report>(&text).expect(&text), report);
+        }
+    }
+
+    #[test]
+    fn an_empty_selection_does_not_mean_all() {
+        let empty: Selection = serde_json::from_str("{}").expect("an object");
+        assert!(empty.is_empty() && !empty.all);
+        assert!(!Selection { all: true, ..Selection::default() }.is_empty());
+        serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
+    }
+}

@@ -1,0 +1,161 @@
+//! `rowhook check`: whether the rules are sound and MySQL can be followed, before `run` finds out.
+//!
+//! In: rule files, and unless offline the server. Out: a finding per line, what is wrong with what mends it. Changes nothing
+//! anywhere. The verdict is "problems" if there is one; warnings alone are none.
+
+use std::path::Path;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Verdict, instance, output, rule_files, source_settings};
+use crate::config::{DataArgs, File, RulesArgs, SourceArgs};
+use crate::rules::{Diagnostics, RuleSet};
+use crate::source::{self, Level};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
+  rowhook check --offline")]
+pub(super) struct Args {
+    /// Check the rule files alone, without MySQL
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether there is no problem; warnings do not count.
+    ok: bool,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `ok`, `warning` or `problem`.
+    level: &'static str,
+    what: String,
+    /// The SQL or setting that mends it.
+    mend: Option<String>,
+}
+
+pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+    let directory = args.rules.resolve(file);
+    // Settings first: what was typed wrong is no finding about rules or server.
+    let settings = if args.offline { None } else { Some(source_settings::of(args.source.resolve(file)?)?) };
+    let loaded = rule_files::read(&directory);
+    let mut findings = rule_findings(&directory, &loaded);
+    if let (Some(mut settings), Ok(rules)) = (settings, &loaded) {
+        settings.instance = instance::find(&args.data.resolve(file))?.unwrap_or_else(Uuid::new_v4);
+        findings.extend(source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from));
+        if findings.iter().all(|finding| finding.level != PROBLEM) {
+            findings.extend(column_findings(&settings, rules).await?);
+        }
+    }
+    let ok = findings.iter().all(|finding| finding.level != PROBLEM);
+    if args.json {
+        output::print_json(&Report { ok, findings })?;
+    } else {
+        output::print(&text(&findings))?;
+    }
+    Ok(if ok { Verdict::Done } else { Verdict::Problems })
+}
+
+const OK: &str = "ok";
+const WARNING: &str = "warning";
+const PROBLEM: &str = "problem";
+
+fn problems(diagnostics: &Diagnostics) -> Vec<Finding> {
+    let problem = |what: String| Finding { level: PROBLEM, what, mend: None };
+    diagnostics.0.iter().map(|diagnostic| problem(diagnostic.to_string())).collect()
+}
+
+fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec<Finding> {
+    match loaded {
+        Ok(rules) => {
+            let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
+            vec![Finding { level: OK, what, mend: None }]
+        }
+        Err(diagnostics) => problems(diagnostics),
+    }
+}
+
+/// Column names in rules, held against the tables as they are now.
+async fn column_findings(settings: &source::Settings, rules: &RuleSet) -> anyhow::Result<Vec<Finding>> {
+    let tables = source::columns(settings, &rules.patterns()).await?;
+    let mut findings = Vec::new();
+    for table in &tables {
+        for rule in rules.rules().iter().filter(|rule| rule.table.matches(&table.schema, &table.name)) {
+            findings.extend(rule.unknown_columns(&table.to_string(), &table.columns).into_iter().map(|flaw| {
+                let what = format!("{}:{}:{}: {}", rule.path.display(), flaw.line, flaw.column, flaw.message);
+                Finding { level: PROBLEM, what, mend: None }
+            }));
+        }
+    }
+    if findings.is_empty() && !tables.is_empty() {
+        findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), mend: None });
+    }
+    Ok(findings)
+}
+
+impl From<source::Finding> for Finding {
+    fn from(finding: source::Finding) -> Finding {
+        let level = match finding.level {
+            Level::Good => OK,
+            Level::Warning => WARNING,
+            Level::Problem => PROBLEM,
+        };
+        Finding { level, what: finding.what, mend: finding.mend }
+    }
+}
+
+/// A finding per line; what belongs to it is indented below.
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { level, what, mend } in findings {
+        let mut lines = what.lines();
+        text += &format!("{level:<8} {}\n", lines.next().unwrap_or_default());
+        lines.for_each(|line| text += &format!("         {line}\n"));
+        if let Some(mend) = mend {
+            text += &format!("         mend: {mend}\n");
+        }
+    }
+    let number = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
+    let (problems, warnings) = (number(PROBLEM), number(WARNING));
+    text + &match (problems, warnings) {
+        (0, 0) => "all is well\n".to_string(),
+        _ => format!("{}, {}\n", output::count(problems, "problem"), output::count(warnings, "warning")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_aligned_with_their_mends_below() {
+        let finding = |level, what: &str, mend: Option<&str>| Finding {
+            level,
+            what: what.to_string(),
+            mend: mend.map(ToString::to_string),
+        };
+        let findings =
+            [finding(OK, "2 rules in rules", None), finding(PROBLEM, "log_bin = OFF", Some("start with --log-bin"))];
+        assert_eq!(
+            text(&findings),
+            "ok       2 rules in rules\nproblem  log_bin = OFF\n         mend: start with --log-bin\n1 problem, 0 warnings\n"
+        );
+        assert!(text(&findings[..1]).ends_with("all is well\n"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The log on stderr.
+//!
+//! In: a level or filters, a form. Out: lines with time, level, message and fields, coloured only on a terminal. Libraries
+//! stay quiet below warnings unless they are named: their words are not the operator's.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{LogFormat, LogSettings};
+
+/// Starts logging for the whole process. A bare level is rowhook's own; filters are taken as they are.
+pub(super) fn start(settings: &LogSettings, default_level: &str) -> anyhow::Result<()> {
+    let text = settings.filter.as_deref().unwrap_or(default_level);
+    let filter = filter(text).map_err(|problem| anyhow::anyhow!("--log {text}: {problem}"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    match settings.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    let filters = match text.parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::WARN => format!("warn,rowhook={level}"),
+        Ok(level) => level.to_string(),
+        Err(_) => text.to_string(),
+    };
+    EnvFilter::try_new(filters).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_rowhooks_own_and_filters_stay_as_they_are() {
+        for (text, expected) in [
+            ("info", "rowhook=info,warn"),
+            ("DEBUG", "rowhook=debug,warn"),
+            ("error", "error"),
+            ("off", "off"),
+            ("info,rowhook::source=trace", "rowhook::source=trace,info"),
+        ] {
+            assert_eq!(filter(text).expect(text).to_string(), expected);
+        }
+        filter("info,=x=y").expect_err("not a filter");
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line: what was typed becomes a command, and the command runs.
+//!
+//! In: arguments, environment, `rowhook.yaml`. Out: the commands' output on stdout, the log and errors on stderr, a verdict
+//! for the exit code. The composition root: it alone knows all stages, and it alone prints. Each command is a file with
+//! its arguments, its work and its output.
+
+mod check;
+mod completions;
+mod dead_letters;
+mod instance;
+mod logging;
+mod output;
+mod page;
+mod reach;
+mod replay;
+mod rule_files;
+mod run;
+mod signals;
+mod source_settings;
+
+use anyhow::anyhow;
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, File, FileArgs, LogArgs};
+use crate::source;
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rowhook",
+    version,
+    about = "Follows a MySQL primary through its binlog and calls HTTP APIs for the rows that match its rules",
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
+pub struct Cli {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
+  rowhook run --mysql mysql://rowhook:secret@db:3306 --rules rules --data data
+  rowhook dead-letters list
+  rowhook dead-letters replay --rule order-paid
+
+Settings come from flags, then from ROWHOOK_* variables, then from rowhook.yaml, then from defaults.
+Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow MySQL and deliver, until stopped
+    Run(run::Args),
+    /// Check rule files, and whether MySQL can be followed
+    Check(check::Args),
+    /// List, inspect, replay and discard deliveries that were given up
+    #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    DeadLetters(dead_letters::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// How a command ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    /// Problems were found, and have been shown.
+    Problems,
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// When the command could not do its work, or [`is_wrong_usage`].
+pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
+    let file = File::load(&cli.file)?;
+    let log = cli.log.resolve(&file)?;
+    let default_level = if matches!(cli.command, Command::Run(_)) { "info" } else { "error" };
+    logging::start(&log, default_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| anyhow!("cannot start threads: {error}"))?;
+    let verdict = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args, &file).await,
+            Command::Check(args) => check::run(args, &file).await,
+            Command::DeadLetters(command) => dead_letters::run(command, &file).await,
+            Command::Completions(args) => completions::run(&args),
+        }
+    });
+    // What still blocks a thread (a read of the store, a name look-up) is not worth waiting for.
+    runtime.shutdown_background();
+    verdict
+}
+
+/// Shows an error as one line on stderr.
+pub fn report(error: &anyhow::Error) {
+    output::report(error);
+}
+
+/// Whether the error is about what was typed or set, not about the work.
+pub fn is_wrong_usage(error: &anyhow::Error) -> bool {
+    error.is::<config::Error>() || matches!(error.downcast_ref(), Some(source::Error::Setting { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_that_pick_letters_want_to_know_which() {
+        for (line, expected) in [
+            ("rowhook dlq list", true),
+            ("rowhook dead-letters list --rule a --older-than 2h --limit 3 --json", true),
+            ("rowhook dead-letters replay 1 2 3", true),
+            ("rowhook dead-letters replay --table shop.orders --dry-run", true),
+            ("rowhook dead-letters replay", false),
+            ("rowhook dead-letters discard --yes", false),
+            ("rowhook dead-letters discard --all --yes", true),
+            ("rowhook dead-letters discard --all --rule a --yes", false),
+            ("rowhook dead-letters replay --reason wrong", false),
+            ("rowhook dead-letters replay --older-than soon", false),
+            ("rowhook", false),
+        ] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).is_ok(), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Printing: tables, JSON and errors.
+//!
+//! In: what a command has to say. Out: text on stdout, errors on stderr. Texts from outside (names of tables, answers of
+//! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the terminal's width, and
+//! only there: what goes into a pipe is whole.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::time::{Duration, SystemTime};
+
+use comfy_table::{ContentArrangement, Row, Table, presets};
+use serde::Serialize;
+
+/// Prints to stdout. A reader that has gone (`| head`) is no failure.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// One JSON document, indented.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
+}
+
+/// One JSON document on one line.
+pub(super) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(print(&format!("{}\n", serde_json::to_string(value)?))?)
+}
+
+/// One line on stderr. The texts of our errors hold those of their causes, so no chain is printed.
+pub(super) fn report(error: &anyhow::Error) {
+    complain(&format!("error: {error}"));
+}
+
+/// A line on stderr under the program's name.
+pub(super) fn complain(text: &str) {
+    // With stderr gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "rowhook: {text}");
+}
+
+/// A table without lines, its head and rows cleaned.
+pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head.to_vec());
+    let cut = io::stdout().is_terminal();
+    table.set_content_arrangement(if cut { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+    for cells in rows {
+        let mut row = Row::from(cells.iter().map(|cell| clean(cell)).collect::<Vec<_>>());
+        if cut {
+            row.max_height(1);
+        }
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The text without control characters.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// How long ago a moment was, in its largest unit: `12s`, `5m`, `3h`, `9d`.
+pub(super) fn age(at: &str, now: SystemTime) -> String {
+    let Ok(at) = humantime::parse_rfc3339(at) else { return "?".to_string() };
+    short(now.duration_since(at).unwrap_or_default())
+}
+
+fn short(span: Duration) -> String {
+    match span.as_secs() {
+        s @ 0..60 => format!("{s}s"),
+        s @ 60..3_600 => format!("{}m", s / 60),
+        s @ 3_600..172_800 => format!("{}h", s / 3_600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
+/// `1 dead letter`, `2 dead letters`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (secs, expected) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
+        {
+            assert_eq!(short(Duration::from_secs(secs)), expected);
+        }
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_holds_no_control_characters() {
+        let rows = [vec!["1".to_string(), "a\u{1b}[31mb".to_string()], vec!["10".to_string(), "c".to_string()]];
+        let lines = table(&["number", "rule"], rows);
+        assert_eq!(lines, "number  rule\n1       a\u{fffd}[31mb\n10      c\n");
+    }
+}

@@ -1,0 +1,161 @@
+//! `rowhook dead-letters replay`: what an operator sees while letters are sent again.
+//!
+//! In: reports, from the daemon or from a pipeline in this process. Out: a progress bar when stderr is a terminal, else a
+//! line per letter; with `--json` a document per report; the sums at the end. The verdict is "problems" if a letter stays.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::{self, clean, count};
+use super::reach::{CHECKPOINT_INTERVAL, Reach, Running};
+use super::{Verdict, rule_files, signals};
+use crate::admin::view::{Preview, Progress, Replayed, Report, Selection, Totals};
+use crate::pipeline::Limits;
+
+/// How long attempts under way may take when a replay in this process is interrupted.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Letters that stay are named on a terminal up to this number; `list` has them all.
+const NAMED_MAX: u64 = 20;
+
+/// How it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    pub dry_run: bool,
+    pub json: bool,
+}
+
+pub(super) async fn run(reach: &Reach, selection: Selection, how: How, rules: PathBuf) -> anyhow::Result<Verdict> {
+    let load = || rule_files::load(&rules);
+    if how.dry_run {
+        return preview(reach.preview(selection, load).await?, how.json).await;
+    }
+    // No source, so the window's limits never come into play.
+    let limits = Limits {
+        window_deliveries: 1,
+        window_bytes: 1,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+    };
+    let mut running = reach.replay(selection, load, limits).await?;
+    let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
+    let mut display = Display::new(how.json);
+    let mut totals = Err("the running rowhook broke off".to_string());
+    loop {
+        let report = tokio::select! {
+            report = running.items.recv() => report,
+            // Of a daemon nothing more is asked then; a pipeline of our own lets attempts under way finish.
+            _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
+                running.stop();
+                continue;
+            }
+        };
+        match report {
+            Some(Report::Ended(ended)) => totals = Ok(ended),
+            Some(Report::Failed { message }) => totals = Err(message),
+            Some(report) => display.show(&report)?,
+            None => break,
+        }
+    }
+    display.end();
+    let finished = running.finish().await;
+    let totals = totals.map_err(|message| anyhow::anyhow!("{message}"));
+    finished?;
+    sum_up(totals?, how.json)
+}
+
+fn sum_up(totals: Totals, json: bool) -> anyhow::Result<Verdict> {
+    if json {
+        output::print_json_line(&Report::Ended(totals))?;
+    } else {
+        let Totals { delivered, still_dead, not_replayed } = totals;
+        let mut line = format!("{delivered} delivered, {still_dead} still dead");
+        if not_replayed > 0 {
+            line += &format!(", {not_replayed} not replayed");
+        }
+        output::print(&format!("{line}\n"))?;
+    }
+    Ok(if totals.all_delivered() { Verdict::Done } else { Verdict::Problems })
+}
+
+async fn preview(mut running: Running<Preview>, json: bool) -> anyhow::Result<Verdict> {
+    let mut verdict = Verdict::Done;
+    while let Some(preview) = running.items.recv().await {
+        match &preview {
+            Preview::Failed { message } => anyhow::bail!("{message}"),
+            Preview::NotReplayed { .. } => verdict = Verdict::Problems,
+            Preview::Request { .. } => {}
+        }
+        match &preview {
+            preview if json => output::print_json_line(preview)?,
+            Preview::Request { number, rule, curl } => output::print(&format!("# {number} {rule}\n{curl}\n"))?,
+            Preview::NotReplayed { number, rule, why } => {
+                output::print(&format!("# {number} {rule} would not be sent: {}\n", clean(why)))?;
+            }
+            Preview::Failed { .. } => {}
+        }
+    }
+    running.finish().await?;
+    Ok(verdict)
+}
+
+/// What is shown while it goes on.
+enum Display {
+    Bar { bar: ProgressBar, named: u64 },
+    Lines,
+    Json,
+}
+
+impl Display {
+    fn new(json: bool) -> Display {
+        if json {
+            return Display::Json;
+        }
+        if !io::stderr().is_terminal() {
+            return Display::Lines;
+        }
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone, about {eta} left");
+        let bar = ProgressBar::new(0).with_style(style.expect("the template is literal").progress_chars("━━─"));
+        Display::Bar { bar, named: 0 }
+    }
+
+    fn show(&mut self, report: &Report) -> anyhow::Result<()> {
+        match (self, report) {
+            (Display::Json, report) => output::print_json_line(report)?,
+            (Display::Bar { bar, .. }, Report::Started { letters }) => bar.set_length(*letters),
+            (Display::Bar { bar, named }, Report::Progress(progress)) => {
+                if !matches!(progress.result, Replayed::Delivered { .. }) {
+                    *named += 1;
+                    if *named <= NAMED_MAX {
+                        bar.println(line(progress));
+                    }
+                }
+                bar.inc(1);
+            }
+            (Display::Lines, Report::Progress(progress)) => output::print(&format!("{}\n", line(progress)))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(self) {
+        if let Display::Bar { bar, named } = self {
+            bar.finish_and_clear();
+            if named > NAMED_MAX {
+                output::complain(&format!("… and {} stay as well", count(named - NAMED_MAX, "more letter")));
+            }
+        }
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    let Progress { number, rule, result, .. } = progress;
+    match result {
+        Replayed::Delivered { status } => format!("{number}  {rule}  delivered  {status}"),
+        Replayed::StillDead { message } => format!("{number}  {rule}  still dead  {}", clean(message)),
+        Replayed::NotReplayed { why } => format!("{number}  {rule}  not replayed  {}", clean(why)),
+    }
+}

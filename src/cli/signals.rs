@@ -1,0 +1,30 @@
+//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends the process at once.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Turns true with the first signal. A second one exits with 1, without waiting for anything: what is unresolved is
+/// sent again at the next start.
+pub(super) fn stop_on_signal(shutdown_timeout: Duration) -> std::io::Result<watch::Receiver<bool>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let name = next(&mut terminate, &mut interrupt).await;
+        let timeout = humantime::format_duration(shutdown_timeout);
+        tracing::info!("{name}: stopping, attempts under way have {timeout} to finish; a second signal exits at once");
+        stop.send_replace(true);
+        let name = next(&mut terminate, &mut interrupt).await;
+        tracing::warn!("{name} again: exiting at once; what is unresolved is sent again at the next start");
+        std::process::exit(1);
+    });
+    Ok(stopped)
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

@@ -1,0 +1,140 @@
+//! Dead letters: deliveries that were given up, kept until an operator replays or discards them.
+//!
+//! In: what the outcome stage settles and what replays come to. Out: the letters themselves, page by page or one by one,
+//! with everything that is needed to show them and to send them again. A letter lies in two trees: a small head that
+//! lists and filters read, and the change, which may be large. Reads only; the writer alone writes. Retention is not
+//! decided here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::change::{Change, DeliveryId, Op};
+
+/// Everything about a dead letter but the row itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetterHead {
+    /// Counts up from 1 in the order in which letters were written; never used twice.
+    pub number: u64,
+    pub delivery_id: DeliveryId,
+    pub rule: Box<str>,
+    pub op: Op,
+    /// `schema.table`.
+    pub table: Box<str>,
+    pub failure: Failure,
+    /// When it became a dead letter, in microseconds since the Unix epoch.
+    pub created_at_us: u64,
+    /// Replays that failed.
+    pub replays: u32,
+    /// When the newest of them ended, in microseconds since the Unix epoch.
+    pub replayed_at_us: Option<u64>,
+}
+
+/// A whole dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    pub head: DeadLetterHead,
+    pub change: Change,
+}
+
+/// A delivery that is given up.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    pub delivery_id: DeliveryId,
+    pub rule: Box<str>,
+    pub change: Arc<Change>,
+    pub failure: Failure,
+    /// In microseconds since the Unix epoch.
+    pub created_at_us: u64,
+}
+
+/// A replay of a dead letter that failed as well: its failure takes the place of the one before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedReplay {
+    pub number: u64,
+    pub failure: Failure,
+    /// In microseconds since the Unix epoch.
+    pub replayed_at_us: u64,
+}
+
+/// Why a delivery was given up, and the attempts that led there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub reason: Reason,
+    /// One line for people.
+    pub message: String,
+    /// The attempts of the first delivery, or of the newest replay; empty if none could be made.
+    pub attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The API answered with a status for which retrying can't help.
+    Refused,
+    /// Every attempt failed in a way that a retry might have mended.
+    Exhausted,
+    /// The request could not be made from the row.
+    Unrenderable,
+    /// The rule's `when` could not be decided on the row.
+    Undecided,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 4] = [Reason::Refused, Reason::Exhausted, Reason::Unrenderable, Reason::Undecided];
+
+    /// The word on disk and in the command line's output; never to change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Refused => "refused",
+            Reason::Exhausted => "exhausted",
+            Reason::Unrenderable => "unrenderable",
+            Reason::Undecided => "undecided",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// One HTTP request and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Microseconds since the Unix epoch.
+    pub started_at_us: u64,
+    pub duration_us: u64,
+    pub answer: Answer,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The API's answer: its status and the beginning of its body.
+    Status { status: u16, excerpt: String },
+    /// No answer came.
+    Failed { error: String },
+}
+
+/// Which dead letters are meant: those that fit every condition that is set.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub rule: Option<String>,
+    /// `schema.table`.
+    pub table: Option<String>,
+    pub reason: Option<Reason>,
+    /// Became a dead letter at this moment or later, in microseconds since the Unix epoch.
+    pub created_from_us: Option<u64>,
+    /// Became a dead letter before this moment, in microseconds since the Unix epoch.
+    pub created_before_us: Option<u64>,
+    /// One of these; they are looked up one by one, without a scan.
+    pub numbers: Option<BTreeSet<u64>>,
+}
+
+impl Filter {
+    pub fn matches(&self, head: &DeadLetterHead) -> bool {
+        self.rule.as_deref().is_none_or(|rule| rule == &*head.rule)
+            && self.table.as_deref().is_none_or(|table| table == &*head.table)
+            && self.reason.is_none_or(|reason| reason == head.failure.reason)
+            && self.created_from_us.is_none_or(|from| head.created_at_us >= from)
+            && self.created_before_us.is_none_or(|before| head.created_at_us < before)
+            && self.numbers.as_ref().is_none_or(|numbers| numbers.contains(&head.number))
+    }
+}

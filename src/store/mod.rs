@@ -1,0 +1,163 @@
+//! The store: checkpoint, ledger and dead letters, in sled; the only place that knows sled.
+//!
+//! In: writes, from any task, without waiting; answered when they are durable (promise 1: synced to the disk). Out: what
+//! a restart needs, and dead letters page by page (promise 6: memory does not grow with their number). One process owns
+//! a store, one thread writes to it, all writes are in one order. Knows changes and positions; not rules, not
+//! deliveries, and not when a checkpoint may move.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use crate::change::DeliveryId;
+use crate::position::Resume;
+
+mod checkpoint;
+mod chunks;
+mod dead_letters;
+mod error;
+mod letter_records;
+mod lock;
+mod open;
+mod queue;
+mod sweep;
+mod transaction;
+mod trees;
+mod watchdog;
+mod write;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use dead_letters::{
+    Answer, Attempt, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Reason,
+};
+pub use error::Error;
+pub use queue::TRANSACTION_BYTES_MAX;
+pub use write::{Write, Written};
+
+use open::Opened;
+use queue::Queue;
+use trees::Trees;
+use watchdog::{Progress, Watchdog};
+use writer::Writer;
+
+/// An open store; clones are the same store. Dropping the last one waits until what was asked for is written.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// Where to go on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub resume: Resume,
+    /// Deliveries after that place that are resolved already.
+    pub ledger: HashSet<DeliveryId>,
+}
+
+// Fields are dropped in this order: sled's files are closed before the lock is given back.
+#[derive(Debug)]
+struct Inner {
+    trees: Trees,
+    letter_count: Arc<AtomicU64>,
+    queue: Arc<Queue>,
+    failed: watch::Receiver<Option<Error>>,
+    writer: Option<JoinHandle<()>>,
+    _watchdog: Watchdog,
+    _lock: lock::Lock,
+}
+
+impl Store {
+    /// Opens the store in this directory, or makes one there. Blocks: 0.1 to 4 s for a million dead letters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] if another process has it, [`Error::NewerFormat`] and [`Error::Foreign`] before anything is
+    /// written, [`Error::Corrupt`] with the steps to take.
+    pub fn open(directory: &Path) -> Result<Store, Error> {
+        let Opened { db, trees, counters, log, lock } = open::open(directory)?;
+        let letter_count = Arc::new(AtomicU64::new(counters.letter_count));
+        let queue = Arc::new(Queue::default());
+        let (failed_sender, failed) = watch::channel(None);
+        let progress = Progress::default();
+        let no_thread = || Error::directory(directory, "start a thread for it");
+        let watchdog = Watchdog::start(progress.clone(), watchdog::STALL).map_err(no_thread())?;
+        let writer = Writer {
+            db,
+            trees: trees.clone(),
+            log,
+            counters,
+            letter_count: letter_count.clone(),
+            queue: queue.clone(),
+            failed: failed_sender,
+            progress,
+        };
+        let thread = std::thread::Builder::new().name("store writer".to_string());
+        let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
+        let inner = Inner { trees, letter_count, queue, failed, writer, _watchdog: watchdog, _lock: lock };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Checkpoint and ledger; `None` if no checkpoint was ever written. Blocks; to be read before the first write.
+    pub fn saved(&self) -> Result<Option<Saved>, Error> {
+        self.inner.trees.saved()
+    }
+
+    /// Queues the write at once, in the order of the calls, and answers when it is durable. Dropping the future does not
+    /// take the write back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overloaded`]: nothing was queued. [`Error::Record`]: one dead letter of `letters_replayed` can't be read;
+    /// all else was written. Any other: the write may or may not be durable, and no later one will be.
+    pub fn write(&self, write: Write) -> impl Future<Output = Result<Written, Error>> + Send + use<> {
+        let queued = self.inner.queue.push(write);
+        async move { queued?.await.unwrap_or(Err(Error::Closed)) }
+    }
+
+    /// Resolves once a write failed: nothing can be written any more, the process must stop.
+    pub fn failed(&self) -> impl Future<Output = Error> + Send + use<> {
+        let mut failed = self.inner.failed.clone();
+        async move {
+            let error = failed.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
+            error.unwrap_or(Error::Closed)
+        }
+    }
+
+    /// The first `limit` dead letters that fit, by number, of those after number `after`. Fewer than `limit`: there are
+    /// no more. Blocks: microseconds a letter looked at, so a filter that few fit scans a million in seconds.
+    pub fn dead_letters(
+        &self,
+        filter: &Filter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterHead>, Error> {
+        self.inner.trees.letters(filter, after, limit)
+    }
+
+    /// A whole dead letter. Blocks for one read from the disk.
+    pub fn dead_letter(&self, number: u64) -> Result<Option<DeadLetter>, Error> {
+        self.inner.trees.letter(number)
+    }
+
+    /// How many dead letters there are; a counter, not a scan.
+    pub fn dead_letter_count(&self) -> u64 {
+        self.inner.letter_count.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so already.
+            let _ = writer.join();
+        }
+    }
+}

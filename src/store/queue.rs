@@ -1,0 +1,161 @@
+//! The writes that wait for the writer, in the order in which they were asked for.
+//!
+//! In: writes, from any thread, without waiting. Out: groups for the writer. Bounded (promise 6) in number and bytes;
+//! once closed or failed, every write is refused, the failed store's with the error that failed it.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::write::{Write, Written};
+
+/// The pipeline's window is far below; who gets there has lost control of what it sends.
+const JOBS_MAX: usize = 100_000;
+const QUEUED_BYTES_MAX: usize = 256 << 20;
+
+/// One transaction takes at most this many writes. Larger groups gain nothing: the flush is already shared by many.
+const GROUP_JOBS_MAX: usize = 64;
+/// Bytes of one transaction, roughly; what sled was measured with.
+pub const TRANSACTION_BYTES_MAX: usize = 256 << 10;
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub write: Write,
+    pub answer: oneshot::Sender<Result<Written, Error>>,
+    weight_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    /// Why no more writes are taken.
+    refusal: Option<Error>,
+}
+
+impl Queue {
+    /// Appends a write; the receiver gets the answer once it is durable.
+    pub(super) fn push(&self, write: Write) -> Result<oneshot::Receiver<Result<Written, Error>>, Error> {
+        let (answer, answered) = oneshot::channel();
+        let weight_bytes = write.weight_bytes();
+        let mut state = self.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        // A single write may be as large as it likes: a row is what it is.
+        if !state.jobs.is_empty() && (state.jobs.len() >= JOBS_MAX || state.bytes + weight_bytes > QUEUED_BYTES_MAX) {
+            return Err(Error::Overloaded { jobs: state.jobs.len(), bytes: state.bytes });
+        }
+        state.bytes += weight_bytes;
+        state.jobs.push_back(Job { write, answer, weight_bytes });
+        drop(state);
+        self.changed.notify_one();
+        Ok(answered)
+    }
+
+    /// Waits for writes and takes those of the next transaction: whatever waits, up to the limits. A lone write goes
+    /// at once; while it is being flushed, the next group gathers by itself. `None` once closed and empty.
+    pub(super) fn take(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        while state.jobs.is_empty() {
+            if state.refusal.is_some() {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut group = Vec::new();
+        let mut group_bytes = 0;
+        while group.len() < GROUP_JOBS_MAX {
+            match state.jobs.front() {
+                Some(job) if group.is_empty() || group_bytes + job.weight_bytes <= TRANSACTION_BYTES_MAX => {}
+                _ => break,
+            }
+            let Some(job) = state.jobs.pop_front() else { break };
+            group_bytes += job.weight_bytes;
+            state.bytes -= job.weight_bytes;
+            group.push(job);
+        }
+        Some(group)
+    }
+
+    /// Takes no more writes; those that wait are still written.
+    pub(super) fn close(&self) {
+        self.lock().refusal.get_or_insert(Error::Closed);
+        self.changed.notify_one();
+    }
+
+    /// Takes no more writes and answers those that wait with the error.
+    pub(super) fn fail(&self, error: &Error) {
+        let mut state = self.lock();
+        state.refusal = Some(error.clone());
+        state.bytes = 0;
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        for job in jobs {
+            // Who no longer waits does not need the answer.
+            let _ = job.answer.send(Err(error.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code under this lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger_write(ids: usize) -> Write {
+        Write { ledger_add: vec![crate::change::DeliveryId(uuid::Uuid::nil()); ids], ..Write::default() }
+    }
+
+    #[test]
+    fn a_group_is_what_waits_up_to_its_limits_in_order() {
+        let queue = Queue::default();
+        let _waiting: Vec<_> = (0..GROUP_JOBS_MAX + 1).map(|ids| queue.push(ledger_write(ids))).collect();
+        let group = queue.take().expect("writes");
+        let order: Vec<usize> = group.iter().map(|job| job.write.ledger_add.len()).collect();
+        assert_eq!(order, (0..GROUP_JOBS_MAX).collect::<Vec<_>>());
+        assert_eq!(queue.take().expect("the last one").len(), 1);
+
+        let _large: Vec<_> = (0..3).map(|_| queue.push(ledger_write(TRANSACTION_BYTES_MAX / 40))).collect();
+        assert_eq!(queue.take().expect("writes").len(), 1);
+    }
+
+    #[test]
+    fn a_queue_out_of_bounds_refuses_and_goes_on() {
+        let queue = Queue::default();
+        let _waiting: Vec<_> = (0..JOBS_MAX).map(|_| queue.push(ledger_write(0))).collect();
+        assert!(matches!(queue.push(ledger_write(0)), Err(Error::Overloaded { jobs: JOBS_MAX, .. })));
+        queue.take().expect("writes");
+        queue.push(ledger_write(0)).expect("room again");
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_first_and_a_failed_one_answers_all() {
+        let queue = Queue::default();
+        let _first = queue.push(ledger_write(1)).expect("open");
+        queue.close();
+        assert!(matches!(queue.push(ledger_write(1)), Err(Error::Closed)));
+        assert_eq!(queue.take().expect("the one that waits").len(), 1);
+        assert!(queue.take().is_none());
+
+        let queue = Queue::default();
+        let mut waits = queue.push(ledger_write(1)).expect("open");
+        let error = Error::Full { directory: "/data".into(), detail: "test".to_string() };
+        queue.fail(&error);
+        assert!(matches!(waits.try_recv(), Ok(Err(Error::Full { .. }))));
+        assert!(matches!(queue.push(ledger_write(1)), Err(Error::Full { .. })));
+        assert!(queue.take().is_none());
+    }
+}

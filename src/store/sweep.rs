@@ -1,0 +1,49 @@
+//! Clearing away changes that no letter belongs to.
+//!
+//! A change may be too large to be written or removed in one transaction. Then a mark in `meta` says from the first of
+//! its transactions to the last that chunks without a head may lie there. In: the marks. Out: chunks and marks gone,
+//! whether a removal goes on here or a crash cut it, or a letter's making, short. Until then nobody sees the chunks.
+
+use sled::Transactional as _;
+use sled::transaction::{ConflictableTransactionError, TransactionError};
+
+use super::Error;
+use super::trees::{self, Trees};
+use super::watchdog::Progress;
+
+/// Chunks (4 KiB each) removed in one transaction: some tens of milliseconds.
+pub(super) const CHUNKS_MAX: u32 = 1024;
+
+const MARK_PREFIX: &[u8] = b"sweep/";
+
+/// The key in `meta` that marks the change of this letter.
+pub(super) fn mark(number: u64) -> Vec<u8> {
+    [MARK_PREFIX, &number.to_be_bytes()].concat()
+}
+
+/// Sweeps all that is marked. Must not run between the transactions that write one large letter. Needs no sync: what a
+/// power cut takes back is swept when the store is opened again.
+pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &Progress) -> Result<(), Error> {
+    loop {
+        let next = trees.meta.scan_prefix(MARK_PREFIX).keys().next();
+        let Some(mark) = next.transpose().map_err(Error::read(&trees.directory))? else { return Ok(()) };
+        let number = trees::number_of(&mark[MARK_PREFIX.len()..])?;
+        let keys = trees.changes.scan_prefix(number.to_be_bytes()).keys().take(CHUNKS_MAX as usize);
+        let keys = keys.collect::<Result<Vec<_>, _>>().map_err(Error::read(&trees.directory))?;
+        let removed = (&trees.meta, &trees.changes).transaction(|(meta, changes)| {
+            for key in &keys {
+                changes.remove(key)?;
+            }
+            if keys.len() < CHUNKS_MAX as usize {
+                meta.remove(&mark)?;
+            }
+            Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
+        });
+        let removed = removed.map_err(|error| match error {
+            TransactionError::Storage(error) => error,
+            TransactionError::Abort(never) => match never {},
+        });
+        removed.and_then(|()| db.flush()).map_err(|error| Error::write(&trees.directory, &error))?;
+        progress.step();
+    }
+}

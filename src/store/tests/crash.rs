@@ -1,0 +1,164 @@
+//! Crashes and full disks: this very test program runs again as a child process that is killed or limited.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Set in the child: the data directory.
+const CHILD_DIRECTORY: &str = "ROWHOOK_TEST_STORE";
+
+fn child_directory() -> Option<PathBuf> {
+    std::env::var_os(CHILD_DIRECTORY).map(PathBuf::from)
+}
+
+/// Runs the test of this name again, in a process of its own.
+fn child(test: &str, directory: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "--nocapture", &format!("store::tests::crash::{test}")])
+        .env(CHILD_DIRECTORY, directory)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a child")
+}
+
+/// The child's log of what was answered: one number per write. It outlives the child, being with the kernel.
+fn acknowledged_path(directory: &Path) -> PathBuf {
+    directory.with_extension("acknowledged")
+}
+
+fn acknowledged(directory: &Path) -> u64 {
+    let text = fs::read_to_string(acknowledged_path(directory)).unwrap_or_default();
+    let whole_lines = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole_lines.lines().last().map_or(0, |line| line.parse().expect("a number"))
+}
+
+/// Write n adds letter n and ledger entry n, removes entry n - 1, and moves the checkpoint to n; every fourth letter
+/// takes several transactions, every third one is removed by the write after it. So at any moment, for the checkpoint
+/// at n: letters up to n, ledger exactly {n}.
+fn numbered_write(n: u64) -> Write {
+    let size = if n % 4 == 0 { 1_500_000 } else { 100 };
+    Write {
+        checkpoint: Some(resume(n)),
+        ledger_add: vec![id(n)],
+        ledger_remove: vec![id(n - 1)],
+        letters_add: vec![sized_letter(n, size)],
+        letters_remove: if (n - 1) % 3 == 0 { vec![n - 1] } else { vec![] },
+        ..Write::default()
+    }
+}
+
+async fn write_until_killed(directory: PathBuf) {
+    let store = open(&directory);
+    let last = store.saved().expect("readable").map_or(0, |saved| saved.resume.position.file.offset);
+    // What was written but not answered when the last child was killed may have left a letter above the checkpoint.
+    let above = numbers(&store).into_iter().filter(|number| *number > last);
+    assert_eq!(above.count(), 0, "a letter stands above its checkpoint");
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
+    let mut waiting = std::collections::VecDeque::new();
+    for n in last + 1.. {
+        waiting.push_back((n, store.write(numbered_write(n))));
+        if waiting.len() == 8 {
+            let (n, answer) = waiting.pop_front().expect("eight");
+            answer.await.expect("written");
+            log.write_all(format!("{n}\n").as_bytes()).expect("logged");
+        }
+    }
+}
+
+fn check_after_kill(directory: &Path) -> u64 {
+    let store = open(directory);
+    let acknowledged = acknowledged(directory);
+    let Some(saved) = store.saved().expect("readable") else {
+        assert_eq!(acknowledged, 0);
+        return 0;
+    };
+    let n = saved.resume.position.file.offset;
+    assert!(n >= acknowledged, "checkpoint {n} is behind {acknowledged}, which was answered");
+    assert_eq!(saved.ledger, HashSet::from([id(n)]));
+    let removed = |number: u64| number % 3 == 0 && number < n;
+    let expected: Vec<u64> = (1..=n).filter(|number| !removed(*number)).collect();
+    assert_eq!(numbers(&store), expected, "checkpoint {n}");
+    assert_eq!(store.dead_letter_count(), expected.len() as u64);
+    let changes =
+        store.inner.trees.changes.iter().keys().map(|key| trees::number_of(&key.expect("a key")).expect("a number"));
+    assert_eq!(changes.collect::<BTreeSet<u64>>(), expected.iter().copied().collect(), "a change without its letter");
+    for &number in expected.iter().rev().take(30) {
+        let letter = store.dead_letter(number).expect("readable").expect("there");
+        let written = numbered_write(number).letters_add.remove(0);
+        assert!(letter.change == *written.change && letter.head.delivery_id == written.delivery_id, "{number}");
+    }
+    n
+}
+
+#[test]
+fn every_answered_write_survives_kill_9_and_no_checkpoint_passes_a_letter() {
+    if let Some(directory) = child_directory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(write_until_killed(directory));
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    for round in 0..20_u64 {
+        let before = acknowledged(&data);
+        let mut child = child("every_answered_write_survives_kill_9_and_no_checkpoint_passes_a_letter", &data);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while acknowledged(&data) <= before + round {
+            assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
+            std::thread::yield_now();
+        }
+        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        std::thread::sleep(Duration::from_millis(round * 7 % 20));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert!(check_after_kill(&data) > before);
+    }
+}
+
+/// A file may grow no further than this in the child: as if the disk were full.
+const FILE_BYTES_MAX: u64 = 3 << 20;
+
+#[test]
+fn a_full_disk_fails_all_later_writes_and_loses_nothing_answered() {
+    if let Some(directory) = child_directory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(write_until_full(directory));
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    let status = child("a_full_disk_fails_all_later_writes_and_loses_nothing_answered", &data).wait().expect("a child");
+    assert!(status.success(), "{status}");
+    let store = open(&data);
+    let expected: Vec<u64> = (1..=acknowledged(&data)).collect();
+    assert!(!expected.is_empty());
+    assert!(numbers(&store).starts_with(&expected));
+}
+
+async fn write_until_full(directory: PathBuf) {
+    // The kernel sends SIGXFSZ before it answers EFBIG, and without a handler that ends the process.
+    let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
+    let _handled = tokio::signal::unix::signal(size_signal).expect("a handler");
+    let limit = rustix::process::Rlimit { current: Some(FILE_BYTES_MAX), maximum: Some(FILE_BYTES_MAX) };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+    let store = open(&directory);
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
+    let mut n = 0;
+    let error = loop {
+        n += 1;
+        match store.write(add([sized_letter(n, 20_000)])).await {
+            Ok(_) => log.write_all(format!("{n}\n").as_bytes()).expect("logged"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Full { .. }), "{error}");
+    assert!(error.to_string().contains("free some"), "{error}");
+    assert_eq!(store.failed().await.to_string(), error.to_string());
+    for write in [add([letter(1)]), Write { checkpoint: Some(resume(9)), ..Write::default() }] {
+        assert_eq!(store.write(write).await.expect_err("poisoned").to_string(), error.to_string());
+    }
+    assert!(store.dead_letter(1).expect("reading goes on").is_some());
+}

@@ -1,0 +1,188 @@
+//! Opening what is there: nothing, another process's, a newer one's, a damaged one.
+
+use super::*;
+
+/// Every file with its bytes.
+fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => files.extend(contents(&path)),
+            false => files.push((path.clone(), fs::read(&path).expect("a file"))),
+        }
+    }
+    files.sort();
+    files
+}
+
+async fn store_with_a_letter() -> TempDir {
+    let directory = directory();
+    let store = open(directory.path());
+    store.write(Write { checkpoint: Some(resume(1)), ..add([letter(1)]) }).await.expect("written");
+    directory
+}
+
+fn snapshots(directory: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    names.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snap."))).collect()
+}
+
+/// Opens it again twice: sled writes its first snapshot when it opens a log that has something in it.
+fn with_a_snapshot(directory: &Path) -> PathBuf {
+    drop(open(directory));
+    snapshots(directory).pop().expect("a snapshot")
+}
+
+fn assert_whole(store: &Store) {
+    assert_eq!(store.saved().expect("readable").expect("there").resume, resume(1));
+    assert_eq!(numbers(store), [1]);
+    assert_eq!(store.dead_letter_count(), 1);
+}
+
+#[tokio::test]
+async fn directory_and_files_are_closed_to_other_users() {
+    let parent = directory();
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let made_by_others = parent.path().join("volume");
+    fs::create_dir(&made_by_others).expect("a directory");
+    fs::set_permissions(&made_by_others, fs::Permissions::from_mode(0o755)).expect("a mode");
+    for path in [parent.path().join("new/deep"), made_by_others] {
+        drop(open(&path));
+        let store = open(&path);
+        store.write(add([letter(1)])).await.expect("written");
+        assert_eq!(mode(&path), 0o700);
+        for (file, _) in contents(&path) {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_directory_with_other_files_keeps_its_mode() {
+    let directory = directory();
+    fs::write(directory.path().join("theirs"), "x").expect("a file");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    drop(open(directory.path()));
+    assert_eq!(fs::metadata(directory.path()).expect("there").permissions().mode() & 0o777, 0o755);
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_refused_with_the_process_and_free_at_once_when_dropped() {
+    let directory = store_with_a_letter().await;
+    for _ in 0..5 {
+        let store = open(directory.path());
+        match Store::open(directory.path()) {
+            Err(Error::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        assert_whole(&store);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_nothing_is_written() {
+    let directory = store_with_a_letter().await;
+    fs::write(directory.path().join("format"), "rowhook store format 2\n").expect("written");
+    let before = contents(directory.path());
+    let error = Store::open(directory.path()).expect_err("newer");
+    assert!(matches!(error, Error::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(contents(directory.path()), before);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_nothing_is_written() {
+    let directory = store_with_a_letter().await;
+    for format in [Some("something else"), None] {
+        let path = directory.path().join("format");
+        match format {
+            Some(text) => fs::write(&path, text).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        let before = contents(directory.path());
+        let error = Store::open(directory.path()).expect_err("not ours");
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert_eq!(contents(directory.path()), before);
+    }
+}
+
+#[tokio::test]
+async fn a_half_written_snapshot_is_cleared_away() {
+    let directory = store_with_a_letter().await;
+    let snapshot = with_a_snapshot(directory.path());
+    let half = directory.path().join("snap.FFFFFFFFFFFFFFF0.generating");
+    fs::write(&half, &fs::read(&snapshot).expect("a snapshot")[..5]).expect("written");
+    assert_whole(&open(directory.path()));
+    assert!(!half.exists());
+    assert!(!directory.path().join("set-aside").exists(), "the good snapshot was of use");
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_set_aside_and_made_anew() {
+    let directory = store_with_a_letter().await;
+    let snapshot = with_a_snapshot(directory.path());
+    let mut bytes = fs::read(&snapshot).expect("a snapshot");
+    bytes[3] ^= 0xff;
+    fs::write(&snapshot, &bytes).expect("written");
+    assert_whole(&open(directory.path()));
+    let aside = directory.path().join("set-aside").join(snapshot.file_name().expect("a name"));
+    assert_eq!(fs::read(aside).expect("kept"), bytes);
+    assert_whole(&open(directory.path()));
+}
+
+#[tokio::test]
+async fn a_store_that_stays_corrupt_is_left_as_it_is_with_the_steps_to_take() {
+    let directory = store_with_a_letter().await;
+    with_a_snapshot(directory.path());
+    let conf = directory.path().join("conf");
+    fs::write(&conf, "this is not sled's configuration: it is too long to be empty").expect("written");
+    let log = fs::read(directory.path().join("db")).expect("the log");
+    let error = Store::open(directory.path()).expect_err("corrupt");
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("cp -a"), "{error}");
+    assert_eq!(fs::read(directory.path().join("db")).expect("the log"), log);
+}
+
+#[tokio::test]
+async fn numbers_that_contradict_the_letters_are_corruption() {
+    let directory = store_with_a_letter().await;
+    let store = open(directory.path());
+    store.inner.trees.meta.insert(trees::NEXT_NUMBER, &1_u64.to_be_bytes()).expect("written");
+    drop(store);
+    let error = Store::open(directory.path()).expect_err("corrupt");
+    assert!(error.to_string().contains("dead letter 1 is there"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_a_large_letter_is_swept() {
+    let directory = store_with_a_letter().await;
+    let store = open(directory.path());
+    let trees = &store.inner.trees;
+    for chunk in 0..sweep::CHUNKS_MAX * 2 {
+        trees.changes.insert(chunks::key(&2_u64.to_be_bytes(), chunk), &b"part"[..]).expect("written");
+    }
+    trees.meta.insert(sweep::mark(2), &[][..]).expect("written");
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.inner.trees.changes.len(), 1);
+    assert_whole(&store);
+    assert_eq!(store.write(add([letter(2)])).await.expect("written").added, [2]);
+}
+
+#[tokio::test]
+async fn a_damaged_letter_is_named_and_the_others_stay_readable() {
+    let directory = store_with_a_letter().await;
+    let store = open(directory.path());
+    store.write(add([letter(2), letter(3)])).await.expect("written");
+    let key = chunks::key(&2_u64.to_be_bytes(), 0);
+    store.inner.trees.heads.insert(&key, &b"\x01damaged beyond its frame"[..]).expect("written");
+    let error = store.dead_letter(2).expect_err("damaged");
+    assert!(error.to_string().contains("dead letter 2"), "{error}");
+    let replay = FailedReplay { number: 2, failure: failure(Reason::Refused), replayed_at_us: 1 };
+    let write = Write { letters_replayed: vec![replay], checkpoint: Some(resume(2)), ..Write::default() };
+    assert!(matches!(store.write(write).await, Err(Error::Record { .. })));
+    assert_eq!(store.saved().expect("readable").expect("there").resume, resume(2), "the rest was written");
+    assert!(store.dead_letter(3).expect("readable").is_some());
+    assert_eq!(store.write(remove([2])).await.expect("written").removed, 1, "it can be discarded");
+    assert_eq!(numbers(&store), [1, 3]);
+}

@@ -1,0 +1,170 @@
+//! The trees of the store, and reads from them.
+//!
+//! In: an opened database. Out: checkpoint, ledger, dead letters as they are at this moment. A read may run beside the
+//! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::chunks::{self, Damage};
+use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
+use super::{Error, Saved, checkpoint, letter_records};
+use crate::change::DeliveryId;
+
+pub(super) const NEXT_NUMBER: &[u8] = b"dead_letters_next";
+pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
+
+/// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
+/// within microseconds and the same one once per replay, so the second time is enough in practice.
+const READS_MAX: usize = 5;
+
+#[derive(Debug, Clone)]
+pub(super) struct Trees {
+    pub directory: PathBuf,
+    /// Counters.
+    pub meta: sled::Tree,
+    /// Records of `checkpoint.rs` by name.
+    pub checkpoints: sled::Tree,
+    /// Delivery ids (16 bytes), without values.
+    pub ledger: sled::Tree,
+    /// Heads of dead letters by number.
+    pub heads: sled::Tree,
+    /// Changes of dead letters by number.
+    pub changes: sled::Tree,
+}
+
+impl Trees {
+    pub(super) fn open(db: &sled::Db, directory: &Path) -> Result<Trees, sled::Error> {
+        Ok(Trees {
+            directory: directory.to_path_buf(),
+            meta: db.open_tree("meta")?,
+            checkpoints: db.open_tree("checkpoints")?,
+            ledger: db.open_tree("ledger")?,
+            heads: db.open_tree("dead_letter_heads")?,
+            changes: db.open_tree("dead_letter_changes")?,
+        })
+    }
+
+    pub(super) fn saved(&self) -> Result<Option<Saved>, Error> {
+        let Some(content) = self.record(&self.checkpoints, checkpoint::MAIN, || "the checkpoint".to_string())? else {
+            return Ok(None);
+        };
+        let resume = checkpoint::decode(&content).map_err(|damage| Error::record("the checkpoint", damage))?;
+        let mut ledger = HashSet::new();
+        for key in self.ledger.iter().keys() {
+            let key = key.map_err(Error::read(&self.directory))?;
+            let id = Uuid::from_slice(&key).map_err(|error| Error::record("a ledger entry", error))?;
+            ledger.insert(DeliveryId(id));
+        }
+        Ok(Some(Saved { resume, ledger }))
+    }
+
+    pub(super) fn letters(
+        &self,
+        filter: &Filter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterHead>, Error> {
+        let Some(first) = after.map_or(Some(0), |after| after.checked_add(1)) else { return Ok(Vec::new()) };
+        let mut page = Vec::new();
+        if let Some(numbers) = &filter.numbers {
+            for &number in numbers.range(first..) {
+                if page.len() == limit {
+                    break;
+                }
+                page.extend(self.head(number)?.filter(|head| filter.matches(head)));
+            }
+            return Ok(page);
+        }
+        for entry in self.heads.range(chunks::key(&first.to_be_bytes(), 0)..) {
+            if page.len() == limit {
+                break;
+            }
+            let (key, chunk) = entry.map_err(Error::read(&self.directory))?;
+            if key.ends_with(&0_u32.to_be_bytes()) {
+                page.extend(self.head_from(number_of(&key)?, &chunk)?.filter(|head| filter.matches(head)));
+            }
+        }
+        Ok(page)
+    }
+
+    /// The head whose first chunk a scan just met: most have no other chunk to look up.
+    fn head_from(&self, number: u64, first: &sled::IVec) -> Result<Option<DeadLetterHead>, Error> {
+        let whole = chunks::read(|chunk| match chunk {
+            0 => Ok(Some(first.clone())),
+            other => Err(Damage::Missing(other)),
+        });
+        match whole.map(|content| content.map(|content| letter_records::decode_head(number, &content))) {
+            Ok(Some(Ok(head))) => Ok(Some(head)),
+            _ => self.head(number),
+        }
+    }
+
+    pub(super) fn letter(&self, number: u64) -> Result<Option<DeadLetter>, Error> {
+        let Some(head) = self.head(number)? else { return Ok(None) };
+        let name = number.to_be_bytes();
+        let Some(content) = self.record(&self.changes, &name, || format!("dead letter {number}'s change"))? else {
+            // Removed between the two reads; a head without a change is damage.
+            return match self.head(number)? {
+                None => Ok(None),
+                Some(_) => Err(Error::record(format!("dead letter {number}"), "its change is missing")),
+            };
+        };
+        let change = letter_records::decode_change(&content)
+            .map_err(|damage| Error::record(format!("dead letter {number}"), damage))?;
+        Ok(Some(DeadLetter { head, change }))
+    }
+
+    pub(super) fn head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {
+        let name = || format!("dead letter {number}");
+        let Some(content) = self.record(&self.heads, &number.to_be_bytes(), name)? else { return Ok(None) };
+        letter_records::decode_head(number, &content).map(Some).map_err(|damage| Error::record(name(), damage))
+    }
+
+    pub(super) fn counter(&self, key: &[u8]) -> Result<Option<u64>, Error> {
+        let Some(value) = self.meta.get(key).map_err(Error::read(&self.directory))? else { return Ok(None) };
+        let bytes = <[u8; 8]>::try_from(&*value)
+            .map_err(|_| Error::record(String::from_utf8_lossy(key), format!("it has {} bytes", value.len())))?;
+        Ok(Some(u64::from_be_bytes(bytes)))
+    }
+
+    fn record(&self, tree: &sled::Tree, name: &[u8], called: impl Fn() -> String) -> Result<Option<Vec<u8>>, Error> {
+        let mut reads = 0;
+        loop {
+            reads += 1;
+            match chunks::read(|chunk| Ok::<_, ReadError>(tree.get(chunks::key(name, chunk))?)) {
+                Ok(content) => return Ok(content),
+                Err(ReadError::Damage(_)) if reads < READS_MAX => {}
+                Err(ReadError::Damage(damage)) => return Err(Error::record(called(), damage)),
+                Err(ReadError::Sled(source)) => return Err(Error::read(&self.directory)(source)),
+            }
+        }
+    }
+}
+
+/// The number in a chunk's key.
+pub(super) fn number_of(key: &[u8]) -> Result<u64, Error> {
+    match key.split_first_chunk::<8>() {
+        Some((number, _)) => Ok(u64::from_be_bytes(*number)),
+        None => Err(Error::record("a dead letter", format!("its key has {} bytes", key.len()))),
+    }
+}
+
+enum ReadError {
+    Damage(Damage),
+    Sled(sled::Error),
+}
+
+impl From<Damage> for ReadError {
+    fn from(damage: Damage) -> ReadError {
+        ReadError::Damage(damage)
+    }
+}
+
+impl From<sled::Error> for ReadError {
+    fn from(error: sled::Error) -> ReadError {
+        ReadError::Sled(error)
+    }
+}

@@ -1,0 +1,162 @@
+//! What can be asked of the writer in one go.
+//!
+//! In: what the outcome stage and replays decided. Out: the steps that carry it out, in the one order that is safe if
+//! the process dies between two of them: letters before the checkpoint that passes them. Plain data, no I/O.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chunks::{CHUNK_BYTES_MAX, Framed};
+use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
+use super::{checkpoint, letter_records};
+use crate::change::DeliveryId;
+use crate::position::Resume;
+
+/// One write. All of it becomes durable in one transaction, unless its dead letters exceed
+/// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Write {
+    pub checkpoint: Option<Resume>,
+    pub ledger_add: Vec<DeliveryId>,
+    /// Applied after `ledger_add`.
+    pub ledger_remove: Vec<DeliveryId>,
+    pub letters_add: Vec<NewDeadLetter>,
+    /// Replays that failed; one whose letter is gone meanwhile changes nothing.
+    pub letters_replayed: Vec<FailedReplay>,
+    /// Replayed with success, or discarded; a number that is not there changes nothing.
+    pub letters_remove: Vec<u64>,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The numbers of `letters_add`, in its order.
+    pub added: Vec<u64>,
+    /// How many of `letters_replayed` were there.
+    pub replayed: u64,
+    /// How many of `letters_remove` were there.
+    pub removed: u64,
+}
+
+impl Write {
+    /// Memory that the write holds, near enough for the queue's limits.
+    pub(super) fn weight_bytes(&self) -> usize {
+        let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
+        let others = self.letters_replayed.len() + self.letters_remove.len() + usize::from(self.checkpoint.is_some());
+        letters + others * LETTER_BYTES + (self.ledger_add.len() + self.ledger_remove.len()) * LEDGER_BYTES
+    }
+}
+
+/// What a letter weighs besides its change, roughly: head, names, attempts.
+const LETTER_BYTES: usize = 500;
+/// What a ledger entry weighs, with its key in sled's pages.
+const LEDGER_BYTES: usize = 40;
+
+/// A part of a write that is never divided.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Some chunks of a change that is too large for one transaction. Nobody sees them before its letter's head: what a
+    /// crash leaves of them is swept when the store is opened.
+    ChangePart {
+        number: u64,
+        change: Arc<Framed>,
+        chunks: Range<u32>,
+    },
+    /// A letter; no change if that was written in parts.
+    Letter {
+        number: u64,
+        head: Framed,
+        change: Option<Framed>,
+    },
+    Replayed(FailedReplay),
+    Remove {
+        number: u64,
+    },
+    /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
+    Progress {
+        checkpoint: Option<Framed>,
+        ledger_add: Vec<DeliveryId>,
+        ledger_remove: Vec<DeliveryId>,
+    },
+}
+
+impl Step {
+    pub(super) fn weight_bytes(&self) -> usize {
+        match self {
+            Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
+            Step::Letter { head, change, .. } => head.len() + change.as_ref().map_or(0, Framed::len),
+            Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
+            Step::Progress { checkpoint, ledger_add, ledger_remove } => {
+                checkpoint.as_ref().map_or(0, Framed::len) + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
+            }
+        }
+    }
+}
+
+/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on.
+pub(super) fn steps(write: Write, next_number: u64, step_bytes_max: usize) -> impl Iterator<Item = Step> {
+    let letters = (next_number..)
+        .zip(write.letters_add)
+        .flat_map(move |(number, letter)| letter_steps(number, letter, step_bytes_max));
+    let progress = Step::Progress {
+        checkpoint: write.checkpoint.as_ref().map(checkpoint::encode),
+        ledger_add: write.ledger_add,
+        ledger_remove: write.ledger_remove,
+    };
+    letters
+        .chain(write.letters_replayed.into_iter().map(Step::Replayed))
+        .chain(write.letters_remove.into_iter().map(|number| Step::Remove { number }))
+        .chain(std::iter::once(progress))
+}
+
+fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Vec<Step> {
+    let change = letter_records::encode_change(&letter.change);
+    let head = letter_records::encode_head(&DeadLetterHead {
+        number,
+        delivery_id: letter.delivery_id,
+        rule: letter.rule,
+        op: letter.change.op,
+        table: letter.change.table.to_string().into(),
+        failure: letter.failure,
+        created_at_us: letter.created_at_us,
+        replays: 0,
+        replayed_at_us: None,
+    });
+    if change.len() <= step_bytes_max {
+        return vec![Step::Letter { number, head, change: Some(change) }];
+    }
+    let change = Arc::new(change);
+    let (count, part) = (change.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
+    let parts = (0..count).step_by(part).map(|first| first..count.min(first + part as u32));
+    parts
+        .map(|chunks| Step::ChangePart { number, change: change.clone(), chunks })
+        .chain(std::iter::once(Step::Letter { number, head, change: None }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{resume, sized_letter};
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_comes_after_every_letter_it_passes_and_a_head_after_its_change() {
+        let write = Write {
+            checkpoint: Some(resume(1)),
+            letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
+            letters_remove: vec![1],
+            ..Write::default()
+        };
+        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX)
+            .map(|step| match step {
+                Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
+                Step::Letter { number, change, .. } => format!("letter {number} {}", change.is_some()),
+                Step::Replayed(_) => "replayed".to_string(),
+                Step::Remove { number } => format!("remove {number}"),
+                Step::Progress { checkpoint, .. } => format!("progress {}", checkpoint.is_some()),
+            })
+            .collect();
+        let expected = ["letter 7 true", "part 8 0..2", "part 8 2..4", "letter 8 false", "remove 1", "progress true"];
+        assert_eq!(shown, expected);
+    }
+}

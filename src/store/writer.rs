@@ -1,0 +1,146 @@
+//! The one thread that writes to sled.
+//!
+//! In: groups of writes from the queue. Out: for each an answer once it is durable (promise 1): one transaction over all
+//! trees, `flush`, `fdatasync`, then the answers, then the next group. Exactly one transaction is un-flushed at any
+//! time, because sled 0.34 locks itself up under several. The first write that fails is the last one: sled's handle is
+//! of no use after it, so everything that waits or comes later gets the same error.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX};
+use super::sweep;
+use super::transaction::{self, Counters};
+use super::trees::Trees;
+use super::watchdog::Progress;
+use super::write::{self, Step, Write, Written};
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub db: sled::Db,
+    pub trees: Trees,
+    /// Our own handle of sled's log: `flush` hands the bytes to the kernel, `fdatasync` brings them to the disk.
+    pub log: File,
+    pub counters: Counters,
+    /// What others see of `counters`; never ahead of what is durable.
+    pub letter_count: Arc<AtomicU64>,
+    pub queue: Arc<Queue>,
+    pub failed: watch::Sender<Option<Error>>,
+    pub progress: Progress,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty, or a write fails.
+    pub(super) fn run(mut self) {
+        while let Some(jobs) = self.queue.take() {
+            self.progress.begin();
+            let outcome = self.commit_group(jobs).and_then(|()| sweep::sweep(&self.db, &self.trees, &self.progress));
+            self.progress.end();
+            if let Err(error) = outcome {
+                return self.fail(error);
+            }
+        }
+    }
+
+    fn commit_group(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
+        let (writes, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.answer)).unzip();
+        // Nobody needs the answer who no longer waits for it: the result of `send` does not matter.
+        match self.commit_writes(writes) {
+            Ok(written) => {
+                for (answer, written) in answers.into_iter().zip(written) {
+                    let _ = answer.send(written);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the writes durable, in one transaction if their size allows it, else in several in their order.
+    fn commit_writes(&mut self, writes: Vec<Write>) -> Result<Vec<Result<Written, Error>>, Error> {
+        let mut written = Vec::with_capacity(writes.len());
+        let mut pending = Pending::default();
+        let mut next_number = self.counters.next_number;
+        for (job, write) in writes.into_iter().enumerate() {
+            let first_number = next_number;
+            next_number += write.letters_add.len() as u64;
+            written.push(Ok(Written { added: (first_number..next_number).collect(), ..Written::default() }));
+            for step in write::steps(write, first_number, TRANSACTION_BYTES_MAX) {
+                if !pending.has_room_for(&step) {
+                    self.commit(std::mem::take(&mut pending), &mut written)?;
+                }
+                pending.push(job, step);
+            }
+        }
+        self.commit(pending, &mut written)?;
+        Ok(written)
+    }
+
+    fn commit(&mut self, pending: Pending, written: &mut [Result<Written, Error>]) -> Result<(), Error> {
+        let directory = &self.trees.directory;
+        let (met, counters) = transaction::apply(&self.trees, &pending.steps, self.counters)
+            .map_err(|error| Error::write(directory, &error))?;
+        self.db.flush().map_err(|error| Error::write(directory, &error))?;
+        self.log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
+        self.counters = counters;
+        self.letter_count.store(counters.letter_count, Ordering::Release);
+        self.progress.step();
+        for ((job, step), met) in pending.jobs.into_iter().zip(&pending.steps).zip(met) {
+            match (&mut written[job], met) {
+                (Ok(written), Ok(was_there)) => match step {
+                    Step::Replayed(_) => written.replayed += u64::from(was_there),
+                    Step::Remove { .. } => written.removed += u64::from(was_there),
+                    Step::ChangePart { .. } | Step::Letter { .. } | Step::Progress { .. } => {}
+                },
+                (whole, Err(error)) => *whole = Err(error),
+                (Err(_), Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: Error) {
+        tracing::error!(%error, "the store can't be written any more");
+        self.queue.fail(&error);
+        self.failed.send_replace(Some(error));
+    }
+}
+
+impl Drop for Writer {
+    /// sled asserts a good deal: if one of its assertions fails, those who wait get an answer all the same.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let detail = "the writer panicked".to_string();
+            self.fail(Error::Write { directory: self.trees.directory.clone(), detail });
+        }
+    }
+}
+
+/// The steps of the next transaction, each with the number of its write in the group.
+#[derive(Debug, Default)]
+struct Pending {
+    jobs: Vec<usize>,
+    steps: Vec<Step>,
+    bytes: usize,
+}
+
+impl Pending {
+    fn has_room_for(&self, step: &Step) -> bool {
+        self.steps.is_empty() || self.bytes + step.weight_bytes() <= TRANSACTION_BYTES_MAX
+    }
+
+    fn push(&mut self, job: usize, step: Step) {
+        self.bytes += step.weight_bytes();
+        self.jobs.push(job);
+        self.steps.push(step);
+    }
+}

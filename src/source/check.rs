@@ -176,6 +176,9 @@ pub async fn columns(settings: &Settings, tables: &TablePatterns) -> Result<Vec<
 
 type ColumnRow = (String, String, String, Option<u64>);
 
+/// Column name, and its place in the primary key.
+type NamedColumn = (String, Option<u64>);
+
 async fn columns_over(connection: &mut Conn, settings: &Settings, tables: &TablePatterns) -> Result<Vec<Table>, Error> {
     let rows: Vec<ColumnRow> = connection
         .query(
@@ -187,7 +190,7 @@ async fn columns_over(connection: &mut Conn, settings: &Settings, tables: &Table
         )
         .await
         .map_err(|error| Error::of_client(error, &settings.address()))?;
-    let mut found: BTreeMap<(String, String), Vec<(String, Option<u64>)>> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), Vec<NamedColumn>> = BTreeMap::new();
     for (schema, table, column, key_place) in rows {
         if tables.match_any(&schema, &table) {
             found.entry((schema, table)).or_default().push((column, key_place));
@@ -196,7 +199,7 @@ async fn columns_over(connection: &mut Conn, settings: &Settings, tables: &Table
     Ok(found.into_iter().map(|((schema, name), columns)| table(schema, name, columns)).collect())
 }
 
-fn table(schema: String, name: String, columns: Vec<(String, Option<u64>)>) -> Table {
+fn table(schema: String, name: String, columns: Vec<NamedColumn>) -> Table {
     let mut key: Vec<(u64, usize)> =
         columns.iter().enumerate().filter_map(|(index, (_, place))| Some(((*place)?, index))).collect();
     key.sort_unstable();

@@ -203,7 +203,7 @@ pub(super) fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> 
         let number = groups.be(DIGIT_BYTES[digits])?;
         std::fmt::Write::write_fmt(text, format_args!("{number:0digits$}")).map_err(|_| Truncated)
     };
-    if whole % 9 > 0 {
+    if !whole.is_multiple_of(9) {
         group(whole % 9, &mut text)?;
     }
     for _ in 0..whole / 9 {
@@ -219,7 +219,7 @@ pub(super) fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> 
         for _ in 0..scale / 9 {
             group(9, &mut text)?;
         }
-        if scale % 9 > 0 {
+        if !scale.is_multiple_of(9) {
             group(scale % 9, &mut text)?;
         }
     }

@@ -101,8 +101,8 @@ async fn each_failure_gets_its_attempts_its_waits_and_its_end() {
     let reasons: BTreeMap<String, &str> = letters
         .iter()
         .map(|letter| {
-            let kind = letter["change"]["after"]["kind"].as_str().expect("the row").to_string();
-            (kind, letter["reason"].as_str().expect("a reason"))
+            let id = letter["key"]["id"].as_u64().expect("the row's key") as usize;
+            (KINDS[id].0.to_string(), letter["reason"].as_str().expect("a reason"))
         })
         .collect();
     for (kind, attempts, outcome) in KINDS {

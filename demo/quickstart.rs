@@ -120,7 +120,8 @@ impl Demo {
         self.write("INSERT INTO stock VALUES ('TEA-1', 'Green tea', 12, 5)").await;
         self.write("UPDATE stock SET quantity = 3 WHERE sku = 'TEA-1'").await;
         self.next_call().await;
-        self.write(r#"INSERT INTO outbox (aggregate_id, type, payload) VALUES (10, 'newsletter', '{"user": 10}')"#).await;
+        self.write(r#"INSERT INTO outbox (aggregate_id, type, payload) VALUES (10, 'newsletter', '{"user": 10}')"#)
+            .await;
         self.next_call().await;
 
         self.story.step("The API refuses an order: a dead letter, and the others go on");

@@ -28,7 +28,7 @@ fn id(number: u64) -> DeliveryId {
     DeliveryId(Uuid::from_u128(u128::from(number)))
 }
 
-fn resume(offset: u64) -> Resume {
+pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { table: "shop.orders".into(), rows: offset }];
     Resume { position: Position { server_uuid: Uuid::from_u128(1), gtids: None, file }, within }
@@ -59,7 +59,7 @@ fn letter(number: u64) -> NewDeadLetter {
     sized_letter(number, 10)
 }
 
-fn sized_letter(number: u64, value_bytes: usize) -> NewDeadLetter {
+pub(super) fn sized_letter(number: u64, value_bytes: usize) -> NewDeadLetter {
     NewDeadLetter {
         delivery_id: id(number),
         rule: format!("rule-{}", number % 3).into(),
@@ -161,7 +161,8 @@ async fn ten_thousand_letters_are_paged_and_filtered_in_the_order_of_their_numbe
     }
     store.write(remove((1..=10_000).filter(|number| number % 10 == 0))).await.expect("written");
     let any = Filter::default();
-    let fits: [(Filter, fn(u64) -> bool); 6] = [
+    type Fits = fn(u64) -> bool;
+    let fits: [(Filter, Fits); 6] = [
         (any.clone(), |_| true),
         (Filter { rule: Some("rule-1".to_string()), ..any.clone() }, |n| n % 3 == 1),
         (Filter { table: Some("shop.t1".to_string()), ..any.clone() }, |n| n % 2 == 1),

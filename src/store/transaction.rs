@@ -106,7 +106,7 @@ impl View<'_> {
         if !chunks::remove(self.heads, &name, 0..u32::MAX)? {
             return Ok(false);
         }
-        counters.letter_count -= 1;
+        counters.letter_count = counters.letter_count.saturating_sub(1);
         chunks::remove(self.changes, &name, 0..sweep::CHUNKS_MAX)?;
         if self.changes.get(chunks::key(&name, sweep::CHUNKS_MAX))?.is_some() {
             self.meta.insert(sweep::mark(number), &[][..])?;

@@ -72,7 +72,8 @@ async fn kill_9_inside_one_big_transaction_goes_on_inside_it() {
     let mut conn = server.conn().await;
     conn.query_drop("BEGIN").await.expect("begin");
     for from in (0..rows).step_by(1000) {
-        let values: Vec<String> = (from..from + 1000).map(|id| format!("({id}, 1, 0, '{}')", "x".repeat(500))).collect();
+        let values: Vec<String> =
+            (from..from + 1000).map(|id| format!("({id}, 1, 0, '{}')", "x".repeat(500))).collect();
         let insert = format!("INSERT INTO {database}.items VALUES {}", values.join(","));
         conn.query_drop(insert).await.expect("insert");
     }
@@ -98,12 +99,16 @@ async fn items(server: &MysqlServer) -> String {
 }
 
 fn start(server: &MysqlServer, database: &str, receiver: &Receiver) -> Program {
-    let rule = format!("table: {database}.items\nrules:\n  - name: items\n    call:\n      url: {}\n", receiver.url("/items"));
+    let rule =
+        format!("table: {database}.items\nrules:\n  - name: items\n    call:\n      url: {}\n", receiver.url("/items"));
     let log = "warn,rowhook::source=info,rowhook::outcome=info,rowhook::pipeline=debug";
-    Home::new(env!("CARGO_BIN_EXE_rowhook"))
-        .with_rule("items.yaml", &rule)
-        .with_env("ROWHOOK_LOG", log)
-        .start(&["run", "--mysql", &server.root_url(), "--admin", "off"])
+    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("items.yaml", &rule).with_env("ROWHOOK_LOG", log).start(&[
+        "run",
+        "--mysql",
+        &server.root_url(),
+        "--admin",
+        "off",
+    ])
 }
 
 /// Writes its part of the changes, several in one transaction and sometimes of one key twice. Returns the steps of its
@@ -264,7 +269,8 @@ async fn the_last_of_each_key_is_what_the_table_holds(server: &MysqlServer, db: 
     let delivered: BTreeMap<u32, (u32, String)> =
         last.into_iter().filter_map(|(key, (_, _, row))| Some((key, row?))).collect();
     let rows: Vec<(u32, u32, String)> = server.rows(&format!("SELECT id, version, note FROM {db}.items")).await;
-    let table: BTreeMap<u32, (u32, String)> = rows.into_iter().map(|(id, version, note)| (id, (version, note))).collect();
+    let table: BTreeMap<u32, (u32, String)> =
+        rows.into_iter().map(|(id, version, note)| (id, (version, note))).collect();
     assert_eq!(delivered, table);
 }
 

@@ -39,13 +39,13 @@ fn acknowledged(directory: &Path) -> u64 {
 /// takes several transactions, every third one is removed by the write after it. So at any moment, for the checkpoint
 /// at n: letters up to n, ledger exactly {n}.
 fn numbered_write(n: u64) -> Write {
-    let size = if n % 4 == 0 { 1_500_000 } else { 100 };
+    let size = if n.is_multiple_of(4) { 1_500_000 } else { 100 };
     Write {
         checkpoint: Some(resume(n)),
         ledger_add: vec![id(n)],
         ledger_remove: vec![id(n - 1)],
         letters_add: vec![sized_letter(n, size)],
-        letters_remove: if (n - 1) % 3 == 0 { vec![n - 1] } else { vec![] },
+        letters_remove: if (n - 1).is_multiple_of(3) { vec![n - 1] } else { vec![] },
         ..Write::default()
     }
 }
@@ -78,7 +78,7 @@ fn check_after_kill(directory: &Path) -> u64 {
     let n = saved.resume.position.file.offset;
     assert!(n >= acknowledged, "checkpoint {n} is behind {acknowledged}, which was answered");
     assert_eq!(saved.ledger, HashSet::from([id(n)]));
-    let removed = |number: u64| number % 3 == 0 && number < n;
+    let removed = |number: u64| number.is_multiple_of(3) && number < n;
     let expected: Vec<u64> = (1..=n).filter(|number| !removed(*number)).collect();
     assert_eq!(numbers(&store), expected, "checkpoint {n}");
     assert_eq!(store.dead_letter_count(), expected.len() as u64);

@@ -205,7 +205,11 @@ impl File {
         };
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let malformed = |e: serde_saphyr::Error| Error::Malformed { path: path.to_path_buf(), message: e.to_string() };
+        // Without the lines around the mistake: one of them may hold the password.
+        let malformed = |error: serde_saphyr::Error| Error::Malformed {
+            path: path.to_path_buf(),
+            message: error.without_snippet().to_string().lines().next().unwrap_or_default().to_string(),
+        };
         serde_saphyr::from_str(&text).map_err(malformed)
     }
 }

@@ -149,6 +149,7 @@ impl IntoResponse for operations::Error {
     fn into_response(self) -> Response {
         let status = match self {
             operations::Error::NothingSelected | operations::Error::UnknownReason(_) => StatusCode::BAD_REQUEST,
+            operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, self.to_string()).into_response()

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::value::RawValue;
+
 use super::view::{AttemptView, Discarded, LetterView, ListRequest, Listing, Selection, TransactionView, rfc3339};
 use crate::change::{self, Change};
 use crate::store::{self, Answer, DeadLetterHead, Filter, Reason, Store};
@@ -25,6 +27,8 @@ pub enum Error {
     UnknownReason(String),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("rowhook is stopping; letters that were not reported stay as they were")]
+    Stopping,
     #[error("a read of the store was aborted")]
     Aborted,
 }
@@ -181,7 +185,7 @@ fn transaction_view(change: &Change) -> TransactionView {
     }
 }
 
-fn event(change: &Change, head: &DeadLetterHead) -> serde_json::Value {
+fn event(change: &Change, head: &DeadLetterHead) -> Box<RawValue> {
     let mut text = Vec::new();
     change::json::write_event(change, &head.rule, head.delivery_id, &mut text);
     serde_json::from_slice(&text).expect("a change event is JSON")

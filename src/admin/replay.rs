@@ -81,8 +81,11 @@ impl Replays {
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         let mut tally = Tally { reports, totals: Totals::default(), bytes: 0 };
         let mut under_way = FuturesUnordered::new();
-        while let Some(page) = pages.next().await? {
+        'pages: while let Some(page) = pages.next().await? {
             for head in page {
+                if self.commands.is_closed() {
+                    break 'pages;
+                }
                 while under_way.len() >= UNDER_WAY_MAX || tally.bytes >= UNDER_WAY_BYTES_MAX {
                     let Some(ended) = under_way.next().await else { break };
                     tally.end(ended).await?;
@@ -101,6 +104,9 @@ impl Replays {
         }
         while let Some(ended) = under_way.next().await {
             tally.end(ended).await?;
+        }
+        if tally.totals.sum() < letters && self.commands.is_closed() {
+            return Err(End::Failed(Error::Stopping));
         }
         Ok(tally.totals)
     }

@@ -7,7 +7,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Which dead letters are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct ListRequest {
 }
 
 /// What `list` says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing {
     /// In ascending number, which is the order in which they became dead letters.
     pub dead_letters: Vec<LetterView>,
@@ -53,7 +53,7 @@ pub struct Listing {
 }
 
 /// One dead letter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LetterView {
     pub number: u64,
     /// The delivery id, sent as `Idempotency-Key`.
@@ -74,9 +74,10 @@ pub struct LetterView {
     /// Only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction: Option<TransactionView>,
-    /// The change event, as a rule without a body of its own sends it. Only in `show`.
+    /// The change event, as a rule without a body of its own sends it. Only in `show`. As text, so that columns stay in
+    /// their order and numbers exact.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub change: Option<Value>,
+    pub change: Option<Box<RawValue>>,
 }
 
 /// One HTTP request and what came of it: either a status or an error.
@@ -155,6 +156,10 @@ impl Totals {
             Replayed::StillDead { .. } => self.still_dead += 1,
             Replayed::NotReplayed { .. } => self.not_replayed += 1,
         }
+    }
+
+    pub fn sum(&self) -> u64 {
+        self.delivered + self.still_dead + self.not_replayed
     }
 
     /// Whether every letter was delivered.

@@ -8,12 +8,18 @@ use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{Error, LogFormat, LogSettings};
 
 /// Starts logging for the whole process. A bare level is rowhook's own; filters are taken as they are.
-pub(super) fn start(settings: &LogSettings, default_level: &str) -> anyhow::Result<()> {
-    let text = settings.filter.as_deref().unwrap_or(default_level);
-    let filter = filter(text).map_err(|problem| anyhow::anyhow!("--log {text}: {problem}"))?;
+pub(super) fn start(settings: &LogSettings, default: &str) -> Result<(), Error> {
+    let text = settings.filter.as_deref().unwrap_or(default);
+    let expected =
+        |problem| format!("{problem}; expected a level such as debug, or filters such as rowhook::source=debug");
+    let filter = filter(text).map_err(|problem| Error::Invalid {
+        name: "log",
+        value: text.to_string(),
+        expected: expected(problem),
+    })?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -68,6 +68,9 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// Commands say themselves what came of a replay; the log would say it again.
+const QUIET: &str = "error,rowhook::outcome=off";
+
 /// How a command ended that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -84,8 +87,8 @@ pub enum Verdict {
 pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     let file = File::load(&cli.file)?;
     let log = cli.log.resolve(&file)?;
-    let default_level = if matches!(cli.command, Command::Run(_)) { "info" } else { "error" };
-    logging::start(&log, default_level)?;
+    let filter = if matches!(cli.command, Command::Run(_)) { "info" } else { QUIET };
+    logging::start(&log, filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| anyhow!("cannot start threads: {error}"))?;
     let verdict = runtime.block_on(async {

@@ -2,9 +2,11 @@
 //!
 //! In: a letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
 
+use std::fmt;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::output::{age, clean, table};
 use crate::admin::view::{AttemptView, LetterView};
@@ -13,8 +15,10 @@ use crate::admin::view::{AttemptView, LetterView};
 const VALUE_CHARS_MAX: usize = 60;
 
 pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
+    // An event of a newer rowhook that does not read is left out; the rest of the page is still of use.
+    let event: Option<Event> = letter.change.as_ref().and_then(|change| serde_json::from_str(change.get()).ok());
     let mut page = format!("dead letter {}\n", letter.number);
-    for (name, value) in facts(letter, now) {
+    for (name, value) in facts(letter, event.as_ref(), now) {
         page += &format!("  {name:<12}{}\n", clean(&value));
     }
     if !letter.attempts.is_empty() {
@@ -22,14 +26,14 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
         let rows = letter.attempts.iter().enumerate().map(attempt);
         page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
     }
-    if let Some(change) = &letter.change {
+    if let Some(event) = &event {
         page += "\nrow\n";
-        page += &indent(&row(change));
+        page += &indent(&row(event));
     }
     page
 }
 
-fn facts(letter: &LetterView, now: SystemTime) -> Vec<(&'static str, String)> {
+fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("rule", letter.rule.clone()),
         ("change", format!("{} of {}", letter.op, letter.table)),
@@ -41,8 +45,8 @@ fn facts(letter: &LetterView, now: SystemTime) -> Vec<(&'static str, String)> {
     if let Some(at) = &letter.last_replayed_at {
         facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, age(at, now))));
     }
-    if let Some(committed_at) = letter.change.as_ref().and_then(|change| change["committed_at"].as_str()) {
-        facts.push(("committed", committed_at.to_string()));
+    if let Some(event) = event {
+        facts.push(("committed", event.committed_at.clone()));
     }
     if let Some(transaction) = &letter.transaction {
         if let Some(gtid) = &transaction.gtid {
@@ -60,21 +64,58 @@ fn attempt((index, attempt): (usize, &AttemptView)) -> Vec<String> {
     vec![number, attempt.at.clone(), format!("{} ms", attempt.duration_ms), answer, text]
 }
 
+/// What the page shows of a change event.
+#[derive(Debug, serde::Deserialize)]
+struct Event {
+    committed_at: String,
+    before: Option<Image>,
+    after: Option<Image>,
+    changed: Vec<String>,
+}
+
+/// A row image with its columns in the table's order, which a map would lose.
+#[derive(Debug)]
+struct Image(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Image {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Image, D::Error> {
+        struct Columns;
+        impl<'de> Visitor<'de> for Columns {
+            type Value = Image;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object from column to value")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Image, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = map.next_entry()? {
+                    columns.push(column);
+                }
+                Ok(Image(columns))
+            }
+        }
+        deserializer.deserialize_map(Columns)
+    }
+}
+
+impl Image {
+    fn value(&self, column: &str) -> Option<&Value> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value)
+    }
+}
+
 /// The columns with their values; of an update both, the changed ones marked.
-fn row(change: &Value) -> String {
-    let image = |name: &str| change[name].as_object().filter(|image| !image.is_empty());
-    let rows = |image: &Map<String, Value>| -> Vec<Vec<String>> {
-        image.iter().map(|(column, value)| vec![column.clone(), shortened(Some(value))]).collect()
+fn row(event: &Event) -> String {
+    let rows = |image: &Image| -> Vec<Vec<String>> {
+        image.0.iter().map(|(column, value)| vec![column.clone(), shortened(Some(value))]).collect()
     };
-    match (image("before"), image("after")) {
+    match (&event.before, &event.after) {
         (Some(before), Some(after)) => {
-            let changed: Vec<&str> =
-                change["changed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let mut columns: Vec<&String> = after.keys().collect();
-            columns.extend(before.keys().filter(|column| !after.contains_key(*column)));
-            let rows = columns.into_iter().map(|column| {
-                let mark = if changed.contains(&column.as_str()) { "*" } else { "" };
-                let (old, new) = (shortened(before.get(column)), shortened(after.get(column)));
+            let only_before = before.0.iter().filter(|(column, _)| after.value(column).is_none());
+            let rows = after.0.iter().chain(only_before).map(|(column, _)| {
+                let mark = if event.changed.contains(column) { "*" } else { "" };
+                let (old, new) = (shortened(before.value(column)), shortened(after.value(column)));
                 vec![mark.to_string(), column.clone(), old, new]
             });
             table(&["", "column", "before", "after"], rows)
@@ -96,4 +137,26 @@ fn shortened(value: Option<&Value>) -> String {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_shown_in_the_order_of_its_columns_with_the_changed_ones_marked() {
+        let text = r#"{"committed_at": "-", "before": {"z": 1, "a": "x", "gone": null}, "after": {"z": 12.50, "a": "x"},
+            "changed": ["z"]}"#;
+        let event: Event = serde_json::from_str(text).expect("an event");
+        let expected =
+            "   column  before  after\n*  z       1       12.50\n   a       \"x\"     \"x\"\n   gone    null\n";
+        assert_eq!(row(&event), expected);
+    }
+
+    #[test]
+    fn a_long_value_is_shortened_between_characters() {
+        let long = Value::String("ü".repeat(VALUE_CHARS_MAX));
+        assert_eq!(shortened(Some(&long)).chars().count(), VALUE_CHARS_MAX + 1);
+        assert_eq!(shortened(None), "");
+    }
 }

@@ -60,8 +60,11 @@ impl<T> Running<T> {
 
 impl Reach {
     pub(super) async fn open(data: &Path) -> anyhow::Result<Reach> {
-        if !data.is_dir() {
-            bail!("data directory {}: there is none; give --data DIR, as for rowhook run", data.display());
+        // Opening would make a store: looking must not.
+        let entries = std::fs::read_dir(data).map(Iterator::count);
+        if matches!(entries, Err(_) | Ok(0)) {
+            let problem = entries.map_or_else(|error| error.to_string(), |_| "it is empty".to_string());
+            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
         }
         if let Some(daemon) = Daemon::connect(data).await? {
             return Ok(Reach::Daemon(daemon));

@@ -40,8 +40,9 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, rules: Pa
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
-    let mut running = reach.replay(selection, load, limits).await?;
+    // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
+    let mut running = reach.replay(selection, load, limits).await?;
     let mut display = Display::new(how.json);
     let mut totals = Err("the running rowhook broke off".to_string());
     loop {
@@ -49,6 +50,8 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, rules: Pa
             report = running.items.recv() => report,
             // Of a daemon nothing more is asked then; a pipeline of our own lets attempts under way finish.
             _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
+                output::complain("stopping: attempts under way finish, the other letters stay as they are");
+                totals = Err("interrupted".to_string());
                 running.stop();
                 continue;
             }

@@ -3,6 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command_line;
+mod daemon;
+mod dead_letters;
+mod letters;
 mod support_process;
 mod support_program;
 mod support_receiver;

@@ -1,0 +1,158 @@
+//! What the program says when it cannot do what was asked: one line, with the remedy, and the right exit code.
+
+use std::net::TcpListener;
+
+use rowhook::store::Store;
+
+use crate::letters::{Letter, fill};
+use crate::support::program::{Finished, Home};
+
+/// Nobody listens on port 1; no test gets as far as connecting.
+const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
+
+const RULE: &str = "table: shop.orders\nrules:\n  - name: order-paid\n    call: {url: \"http://127.0.0.1:1/orders\"}\n";
+
+fn home() -> Home {
+    Home::new(env!("CARGO_BIN_EXE_rowhook"))
+}
+
+/// The exit code, and a single line on stderr that holds all of `parts`.
+#[track_caller]
+fn complained(finished: &Finished, code: i32, parts: &[&str]) {
+    assert_eq!(finished.code, code, "{finished:?}");
+    assert!(finished.stderr.starts_with("rowhook: error: "), "{}", finished.stderr);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("s3cret"), "{}", finished.stderr);
+    for part in parts {
+        assert!(finished.stderr.contains(part), "{part:?} is missing in {}", finished.stderr);
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let home = home().with_rule("a.yaml", RULE);
+    for args in [
+        vec!["dead-letters", "replay"],
+        vec!["dead-letters", "replay", "1", "--all"],
+        vec!["dead-letters", "list", "--reason", "bad-luck"],
+        vec!["dead-letters", "list", "--limit", "0"],
+        vec!["run", "--nonsense"],
+        vec!["retry"],
+        vec![],
+    ] {
+        let finished = home.run(&args);
+        assert_eq!((finished.code, finished.stdout.as_str()), (2, ""), "{args:?}: {finished:?}");
+    }
+    complained(&home.run(&["run"]), 2, &["--mysql", "ROWHOOK_MYSQL"]);
+    complained(&home.run(&["run", "--mysql", MYSQL, "--start", "noon"]), 2, &["--start noon", "earliest"]);
+    complained(&home.run(&["run", "--mysql", MYSQL, "--admin", "0.0.0.0:8055"]), 2, &["--admin-token-file"]);
+    complained(&home.run(&["run", "--mysql", "postgres://u:s3cret@h"]), 2, &["mysql://user:password@host:3306"]);
+    complained(&home.run(&["check", "--offline", "--log", "=/="]), 2, &["--log"]);
+    assert!(!home.path("data").exists(), "nothing was begun");
+}
+
+#[test]
+fn settings_come_from_the_file_too_and_misspelt_ones_are_refused() {
+    let home = home().with_rule("a.yaml", RULE);
+    home.write("rowhook.yaml", "rulez: elsewhere\n");
+    complained(&home.run(&["check", "--offline"]), 2, &["rowhook.yaml", "rulez"]);
+    home.write("rowhook.yaml", "mysql: mysql://u:s3cret@h\nrules: [1\n");
+    complained(&home.run(&["check", "--offline"]), 2, &["rowhook.yaml"]);
+    home.write("rowhook.yaml", "rules: elsewhere\n");
+    assert_eq!(home.run(&["check", "--offline"]).code, 1);
+    assert_eq!(home.run(&["check", "--offline", "--rules", "rules"]).code, 0);
+}
+
+#[test]
+fn check_offline_tells_all_problems_of_all_rule_files_with_their_places() {
+    let home = home().with_rule("a.yaml", RULE).with_rule("b.yaml", &RULE.replace("name: order-paid", "nam: x"));
+    let home = home.with_rule("c.yaml", &RULE.replace("shop.orders", "orders"));
+    let finished = home.run(&["check", "--offline"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    for part in ["problem  rules/b.yaml:3:", "problem  rules/c.yaml:1:", "problems, 0 warnings\n"] {
+        assert!(finished.stdout.contains(part), "{part:?} is missing in\n{}", finished.stdout);
+    }
+    let finished = home.run(&["check", "--offline", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert!(report["findings"].as_array().unwrap().iter().all(|finding| finding["level"] == "problem"));
+
+    let finished = home.run(&["run", "--mysql", MYSQL]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("rules/b.yaml:3:"), "{}", finished.stderr);
+    assert!(!home.path("data").exists(), "nothing was begun");
+}
+
+#[test]
+fn check_offline_of_sound_rules_is_content() {
+    let finished = home().with_rule("a.yaml", RULE).run(&["check", "--offline"]);
+    assert_eq!(
+        (finished.code, finished.stdout.as_str()),
+        (0, "ok       1 rule in rules\nall is well\n"),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn check_says_that_mysql_cannot_be_reached() {
+    let finished = home().with_rule("a.yaml", RULE).run(&["check", "--mysql", MYSQL]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stdout.contains("problem  cannot connect to mysql at 127.0.0.1:1"), "{}", finished.stdout);
+    assert!(!finished.stdout.contains("s3cret"), "{}", finished.stdout);
+}
+
+#[test]
+fn a_data_directory_that_is_not_there_is_not_made_by_looking() {
+    let home = home();
+    complained(&home.run(&["dead-letters", "list"]), 1, &["data directory data", "--data"]);
+    assert!(!home.path("data").exists());
+    std::fs::create_dir(home.path("other")).unwrap();
+    complained(&home.run(&["dead-letters", "list", "--data", "other"]), 1, &["other", "--data"]);
+    assert_eq!(std::fs::read_dir(home.path("other")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_left_alone() {
+    let home = home().with_rule("a.yaml", RULE);
+    fill(&home, &[]);
+    home.write("data/format", "rowhook store format 99\n");
+    complained(&home.run(&["dead-letters", "list"]), 1, &["format 99", "newer rowhook"]);
+    complained(&home.run(&["run", "--mysql", MYSQL]), 1, &["format 99"]);
+}
+
+#[test]
+fn a_second_process_on_the_data_directory_is_told_who_has_it() {
+    let home = home().with_rule("a.yaml", RULE);
+    let held = Store::open(&home.path("data")).unwrap();
+    let pid = format!("process {}", std::process::id());
+    complained(&home.run(&["run", "--mysql", MYSQL, "--admin", "off"]), 1, &["in use", &pid]);
+    complained(&home.run(&["dead-letters", "list"]), 1, &["in use", &pid]);
+    drop(held);
+    assert_eq!(home.run(&["dead-letters", "list"]).code, 0);
+}
+
+#[test]
+fn a_taken_admin_port_is_named_and_nothing_is_left_half_started() {
+    let home = home().with_rule("a.yaml", RULE);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    complained(&home.run(&["run", "--mysql", MYSQL, "--admin", &address]), 1, &[&address, "--admin"]);
+    assert!(!home.path("data/control.sock").exists());
+    fill(&home, &[Letter::of("order-paid", 1)]);
+    assert_eq!(home.run(&["dead-letters", "show", "1"]).code, 0);
+}
+
+#[test]
+fn an_admin_token_that_can_be_guessed_is_refused() {
+    let home = home().with_rule("a.yaml", RULE);
+    home.write("token", "short\n");
+    let finished = home.run(&["run", "--mysql", MYSQL, "--admin", "0.0.0.0:0", "--admin-token-file", "token"]);
+    complained(&finished, 1, &["admin token file token", "16"]);
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let finished = home().run(&["completions", "bash"]);
+    assert_eq!(finished.code, 0);
+    assert!(finished.stdout.contains("dead-letters"), "{}", finished.stdout);
+}

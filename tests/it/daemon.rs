@@ -1,0 +1,167 @@
+//! A running daemon as probes and operators meet it. No MySQL: it keeps trying to connect, and all else works meanwhile.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::letters::{Letter, fill};
+use crate::support::program::{Home, Program};
+use crate::support::receiver::{Answer, Gate, Receiver};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Nobody listens on port 1.
+const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
+
+fn home(receiver: &Receiver) -> Home {
+    let rule = format!(
+        "table: shop.orders\nrules:\n  - name: order-paid\n    call: {{url: \"{}\"}}\n    retry: {{retries: 0}}\n",
+        receiver.url("/orders/{{ row.id }}")
+    );
+    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("shop.orders.yaml", &rule)
+}
+
+fn start(home: &Home, args: &[&str]) -> (Program, String) {
+    let program = home.start(&[&["run", "--mysql", MYSQL, "--admin", "127.0.0.1:0"], args].concat());
+    let line = program.wait_for_line("starts", DEADLINE);
+    let address = line.split("admin=\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&line).to_owned();
+    (program, address)
+}
+
+/// Sends one request and returns the whole answer.
+fn request(address: &str, method: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn get(address: &str, path: &str) -> String {
+    request(address, "GET", path, "host: 127.0.0.1\r\n")
+}
+
+#[test]
+fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let (mut daemon, address) = start(&home(&receiver), &[]);
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+    assert!(get(&address, "/healthz").ends_with("alive\n"));
+    let ready = get(&address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("source: connecting to MySQL"), "{ready}");
+    assert!(!ready.contains("s3cret"), "{ready}");
+    let metrics = get(&address, "/metrics");
+    assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+    assert!(metrics.contains("rowhook_dead_letters 0\n") && metrics.trim_end().ends_with("# EOF"), "{metrics}");
+
+    assert!(request(&address, "GET", "/healthz", "host: evil.example\r\n").starts_with("HTTP/1.1 403 "));
+    assert!(request(&address, "GET", "/healthz", "host: localhost:8055\r\n").starts_with("HTTP/1.1 200 "));
+    assert!(request(&address, "HEAD", "/healthz", "host: [::1]:8055\r\n").starts_with("HTTP/1.1 200 "));
+    assert!(request(&address, "POST", "/metrics", "host: 127.0.0.1\r\n").starts_with("HTTP/1.1 405 "));
+    assert!(get(&address, "/dead-letters/1").starts_with("HTTP/1.1 404 "));
+
+    daemon.terminate();
+    assert_eq!(daemon.wait(DEADLINE), 0);
+    assert!(!daemon.home().path("data/control.sock").exists());
+    let printed = daemon.lines().join("\n");
+    assert!(!printed.contains("s3cret"), "{printed}");
+}
+
+#[test]
+fn metrics_behind_a_token_are_for_those_who_have_it() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    home.write("token", "0123456789abcdef\n");
+    let (_daemon, address) = start(&home, &["--admin-token-file", "token"]);
+    let with = |token: &str| request(&address, "GET", "/metrics", &format!("host: localhost\r\n{token}"));
+    assert!(with("").starts_with("HTTP/1.1 401 "));
+    assert!(with("authorization: Bearer 0123456789abcdeg\r\n").starts_with("HTTP/1.1 401 "));
+    assert!(with("authorization: Bearer 0123456789abcde\r\n").starts_with("HTTP/1.1 401 "));
+    assert!(with("authorization: Bearer 0123456789abcdef\r\n").starts_with("HTTP/1.1 200 "));
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn commands_reach_the_running_daemon_over_its_private_socket() {
+    let receiver = Receiver::start(|request| match request.path.as_str() {
+        "/orders/2" => Answer::status(400),
+        _ => Answer::ok(),
+    });
+    let home = home(&receiver);
+    fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2), Letter::of("order-paid", 3)]);
+    let (mut daemon, _) = start(&home, &[]);
+    let mode = std::fs::metadata(home.path("data/control.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // The daemon's rules count, not those of the command.
+    let finished = home.run(&["dead-letters", "replay", "1", "2", "--rules", "nowhere"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stdout.ends_with("1 delivered, 1 still dead\n"), "{}", finished.stdout);
+    assert_eq!(receiver.count(), 2);
+
+    let finished = home.run(&["dead-letters", "list", "--json"]);
+    let listing: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let numbers: Vec<&Value> = listing["dead_letters"].as_array().unwrap().iter().map(|l| &l["number"]).collect();
+    assert_eq!(numbers, [&json!(2), &json!(3)]);
+    let finished = home.run(&["dead-letters", "show", "2"]);
+    assert!(finished.stdout.contains("replays     1 failed"), "{}", finished.stdout);
+    assert_eq!(home.run(&["dead-letters", "show", "1"]).code, 1);
+    let finished = home.run(&["dead-letters", "replay", "3", "--dry-run"]);
+    assert!(finished.code == 0 && finished.stdout.contains("/orders/3"), "{finished:?}");
+    let finished = home.run(&["dead-letters", "discard", "--all", "--yes"]);
+    assert_eq!(finished.stdout, "2 dead letters discarded\n", "{finished:?}");
+
+    daemon.terminate();
+    assert_eq!(daemon.wait(DEADLINE), 0);
+    assert_eq!(home.run(&["dead-letters", "list"]).stdout, "no dead letters\n");
+}
+
+#[test]
+fn a_socket_left_by_a_killed_daemon_is_in_nobodys_way() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    fill(&home, &[Letter::of("order-paid", 1)]);
+    let (mut daemon, _) = start(&home, &[]);
+    daemon.kill_9();
+    assert!(home.path("data/control.sock").exists());
+    assert_eq!(home.run(&["dead-letters", "show", "1"]).code, 0);
+    let (_daemon, _) = start(&home, &[]);
+    assert_eq!(home.run(&["dead-letters", "replay", "1"]).code, 0);
+    assert_eq!(receiver.count(), 1);
+}
+
+#[test]
+fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let receiver = Receiver::start(move |_| Answer::ok().held_by(&held));
+    let home = home(&receiver);
+    fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let (mut daemon, _) = start(&home, &[]);
+    let mut replay = home.start(&["dead-letters", "replay", "1"]);
+    runtime.block_on(receiver.wait_for_count(1, DEADLINE));
+    daemon.terminate();
+    daemon.wait_for_line("SIGTERM: stopping", DEADLINE);
+    gate.open();
+    assert_eq!(daemon.wait(DEADLINE), 0);
+    assert_eq!(replay.wait(DEADLINE), 0, "{:?}", replay.lines());
+
+    gate.close();
+    let (mut daemon, _) = start(&home, &[]);
+    let mut replay = home.start(&["dead-letters", "replay", "2"]);
+    runtime.block_on(receiver.wait_for_count(2, DEADLINE));
+    daemon.interrupt();
+    daemon.wait_for_line("SIGINT: stopping", DEADLINE);
+    daemon.interrupt();
+    assert_eq!(daemon.wait(DEADLINE), 1);
+    assert_eq!(replay.wait(DEADLINE), 1, "{:?}", replay.lines());
+    gate.open();
+    let finished = home.run(&["dead-letters", "list"]);
+    assert!(finished.stdout.contains("\n2 "), "the letter is still there:\n{}", finished.stdout);
+}

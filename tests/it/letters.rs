@@ -1,0 +1,75 @@
+//! Stores filled by tests: dead letters as the program would have left them.
+//!
+//! In: a home, rule names, rows. Out: a store in the home's `data`, closed again, with letters numbered from 1. The only
+//! place of these tests that uses the library.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+use rowhook::store::{Answer, Attempt, Failure, NewDeadLetter, Reason, Store, Write};
+use uuid::Uuid;
+
+use crate::support::program::Home;
+
+/// One dead letter of `shop.orders`: a row inserted, given up after one attempt that was answered 503.
+pub struct Letter {
+    pub rule: &'static str,
+    pub id: i64,
+    pub note: &'static str,
+    pub reason: Reason,
+    pub age: Duration,
+}
+
+impl Letter {
+    pub fn of(rule: &'static str, id: i64) -> Letter {
+        Letter { rule, id, note: "a note", reason: Reason::Exhausted, age: Duration::from_secs(90) }
+    }
+}
+
+/// Makes the store in `home`'s `data` if there is none, and puts the letters into it.
+pub fn fill(home: &Home, letters: &[Letter]) {
+    let store = Store::open(&home.path("data")).unwrap();
+    let write = Write { letters_add: letters.iter().map(new_letter).collect(), ..Write::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(store.write(write)).unwrap();
+}
+
+fn new_letter(letter: &Letter) -> NewDeadLetter {
+    let change = Arc::new(change(letter));
+    let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - letter.age;
+    let created_at_us = created_at.as_micros() as u64;
+    let answer = Answer::Status { status: 503, excerpt: "try later".to_owned() };
+    let attempt = Attempt { started_at_us: created_at_us - 12_000, duration_us: 11_500, answer };
+    NewDeadLetter {
+        delivery_id: change.delivery_id(letter.rule),
+        rule: letter.rule.into(),
+        change,
+        failure: Failure { reason: letter.reason, message: "answered 503".to_owned(), attempts: vec![attempt] },
+        created_at_us,
+    }
+}
+
+fn change(letter: &Letter) -> Change {
+    let cell = |value| Cell::Value(value);
+    let row = Row(Box::new([cell(Value::Int(letter.id)), cell(Value::Text(letter.note.into()))]));
+    Change {
+        op: Op::Insert,
+        table: Arc::new(Table {
+            schema: "shop".into(),
+            name: "orders".into(),
+            columns: vec!["id".into(), "note".into()],
+            primary_key: vec![0],
+        }),
+        before: None,
+        after: Some(row),
+        transaction: Arc::new(Transaction {
+            server_uuid: Uuid::from_u128(7),
+            gtid: None,
+            file: "binlog.000003".into(),
+            offset: 1000 + letter.id as u64,
+            committed_at_us: 1_763_680_000_123_456,
+        }),
+        ordinal: 1,
+    }
+}

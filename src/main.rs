@@ -7,11 +7,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use rowhook::cli::{self, Cli, Verdict};
 
-/// A delivery is some forty small allocations on one thread and as many frees on another: measured, the system's
-/// allocator takes a seventh of all time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

@@ -20,8 +20,8 @@ use tracing::debug;
 
 use crate::change::Change;
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
+use crate::outcome;
 use crate::outcome::tracker::{Checkpoint, Opening, Tracker};
-use crate::outcome::{self, Settlement};
 use crate::position::Resume;
 use crate::rules::{Match, RuleSet};
 use crate::source::{self, Following, SourceEvent};
@@ -86,13 +86,16 @@ pub struct Pipeline {
     /// Changes read and not yet taken, because the window filled up; no event is read past them.
     rows: std::vec::IntoIter<Change>,
     matches: Vec<Match>,
-    writes: FuturesUnordered<Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>>,
+    writes: FuturesUnordered<PendingWrite>,
     checkpoint_is_under_way: bool,
     /// By dead letter, who waits for its outcome.
     replays: HashMap<u64, oneshot::Sender<Outcome>>,
     /// Deliveries seen since the start.
     opened: u64,
 }
+
+/// A write on its way to disk.
+type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
 
 /// A write that became durable, and what waited for it.
 enum Written {
@@ -277,13 +280,13 @@ impl Pipeline {
             Outcome::Dead(_) => counts.dead.inc(),
         };
         match outcome::settle(&completed) {
-            Settlement::Resolved => {
+            None => {
                 if let (Some(tracker), Origin::Stream { sequence }) = (&mut self.tracker, completed.delivery.origin) {
                     tracker.resolve(sequence);
                 }
                 self.dispatcher.release(completed.ticket);
             }
-            Settlement::Write(write) => {
+            Some(write) => {
                 let written = self.store.write(write);
                 self.writes.push(Box::pin(async move { written.await.map(|_| Written::Settled(Box::new(completed))) }));
             }

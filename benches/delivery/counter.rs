@@ -18,6 +18,8 @@ struct Seen {
     body_bytes: u64,
     first: Option<Instant>,
     newest: Option<Instant>,
+    /// Who waits is woken once, when so many came: waking it for each would take time from the sender.
+    awaited: u64,
     answer_time: Duration,
 }
 
@@ -57,7 +59,8 @@ impl Counter {
     /// Waits until so many requests came, and says when the newest one did.
     pub fn wait_for(&self, requests: u64, deadline: Duration) -> Instant {
         let (seen, arrived) = &*self.seen;
-        let guard = seen.lock().expect("not poisoned");
+        let mut guard = seen.lock().expect("not poisoned");
+        guard.awaited = requests;
         let (guard, timeout) =
             arrived.wait_timeout_while(guard, deadline, |seen| seen.requests < requests).expect("not poisoned");
         assert!(!timeout.timed_out(), "{} of {requests} requests came within {deadline:?}", guard.requests);
@@ -124,7 +127,9 @@ fn note(seen: &Shared, body_bytes: u64) -> Instant {
     guard.body_bytes += body_bytes;
     guard.first.get_or_insert(now);
     guard.newest = Some(now);
-    seen.1.notify_all();
+    if guard.requests == guard.awaited {
+        seen.1.notify_all();
+    }
     now
 }
 

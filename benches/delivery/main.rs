@@ -25,10 +25,6 @@ use counter::Counter;
 use mysql_async::prelude::Queryable;
 use support::mysql::MysqlServer;
 
-/// The bare loop gets the allocator that rowhook has.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const ROWS: u64 = 210_000;
 const ROUNDS: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -137,7 +133,11 @@ impl Bench {
         println!("  rowhook         {reached:>9.0} deliveries/s");
         println!("  arithmetic      {limit:>9.0} deliveries/s");
         println!("  ratio           {:>9.2}   (aim 0.95)", reached / limit);
-        println!("  ratio           {:>9.2}   to what its timer left: {:.1} ms an answer", reached / real_limit, needed_s * 1e3);
+        println!(
+            "  ratio           {:>9.2}   to what its timer left: {:.1} ms an answer",
+            reached / real_limit,
+            needed_s * 1e3
+        );
         println!("  peak memory     {:>9.1} MiB\n", program.memory_kib("VmHWM") as f64 / 1024.0);
     }
 

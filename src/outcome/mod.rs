@@ -13,21 +13,13 @@ use crate::store;
 
 pub mod tracker;
 
-/// What must happen before a completed delivery is resolved.
-#[derive(Debug)]
-pub enum Settlement {
-    /// Nothing: the next checkpoint says it.
-    Resolved,
-    /// This write must be durable first.
-    Write(store::Write),
-}
-
-/// Decides what a completed delivery means, and logs it.
-pub fn settle(completed: &Completed) -> Settlement {
+/// Logs a completed delivery and says what must be durable before it is resolved and its lane moves on; None: nothing,
+/// the next checkpoint says it.
+pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
     let write = match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Stream { .. }) => return Settlement::Resolved,
+        (Outcome::Delivered { .. }, Origin::Stream { .. }) => return None,
         (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
@@ -48,7 +40,7 @@ pub fn settle(completed: &Completed) -> Settlement {
             store::Write { letters_replayed: vec![again], ..store::Write::default() }
         }
     };
-    Settlement::Write(write)
+    Some(write)
 }
 
 fn log(completed: &Completed) {

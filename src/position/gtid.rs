@@ -240,7 +240,7 @@ mod tests {
     fn what_is_no_gtid_set_is_refused_with_the_part_at_fault() {
         for (text, part) in [
             ("binlog.000003:4".to_string(), "binlog.000003"),
-            (format!("{A}"), A),
+            (A.to_string(), A),
             (format!("{A}:0-5"), "0-5"),
             (format!("{A}:9-5"), "9-5"),
             (format!("{A}:1-99999999999999999999"), "1-99999999999999999999"),

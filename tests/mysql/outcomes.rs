@@ -94,7 +94,7 @@ async fn each_failure_gets_its_attempts_its_waits_and_its_end() {
     let expected: usize = KINDS.iter().map(|(_, attempts, _)| attempts).sum();
     scene.receiver.wait_for_count(expected, DEADLINE).await;
     let dead = KINDS.iter().filter(|(_, _, outcome)| *outcome != "delivered").count();
-    let letters = scene.settled_letters(dead).await;
+    let letters = scene.settled_letters(dead);
     let requests = scene.receiver.received();
     assert_eq!(requests.len(), expected, "one attempt and at most three retries");
 
@@ -143,7 +143,7 @@ async fn a_dead_letter_is_listed_shown_replayed_and_gone() {
     })
     .await;
     scene.insert(7, "later").await;
-    let letters = scene.settled_letters(1).await;
+    let letters = scene.settled_letters(1);
     let number = letters[0]["number"].to_string();
     let home = scene.program.home();
     let shown = home.run(&["dead-letters", "show", &number]);
@@ -171,7 +171,7 @@ async fn a_stopped_program_s_dead_letters_are_replayed_by_the_command_alone() {
     for id in 0..20 {
         scene.insert(id, "later").await;
     }
-    scene.settled_letters(20).await;
+    scene.settled_letters(20);
     scene.program.terminate();
     assert_eq!(scene.program.wait(DEADLINE), 0);
     let home = scene.program.home();
@@ -185,7 +185,7 @@ async fn a_stopped_program_s_dead_letters_are_replayed_by_the_command_alone() {
 
 impl Scene {
     /// Asks until so many dead letters are in the store.
-    async fn settled_letters(&self, count: usize) -> Vec<Value> {
+    fn settled_letters(&self, count: usize) -> Vec<Value> {
         let give_up_at = std::time::Instant::now() + DEADLINE;
         loop {
             let letters = self.dead_letters();

@@ -12,6 +12,8 @@
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `slow`,
 //! `latency`, `start`). Absolute figures are of a shared machine: quote the ratios.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -5,4 +5,5 @@ mod support;
 
 mod crash;
 mod outcomes;
+mod source;
 mod support_mysql;

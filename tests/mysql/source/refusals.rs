@@ -1,0 +1,153 @@
+//! What is uncertain, unsafe or forbidden stops the reader with a message that says the mend.
+
+use mysql_async::prelude::Queryable;
+use rowhook::position::{Position, Start};
+use rowhook::source::{Error, FirstConnect, Status};
+use uuid::Uuid;
+
+use super::*;
+use crate::support::process::free_port;
+
+#[tokio::test]
+async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY, j JSON)").await;
+    sql(&mut root, "CREATE TABLE test.g (n INT PRIMARY KEY, g VARCHAR(20) CHARACTER SET gbk)").await;
+    sql(&mut root, "CREATE TABLE test.p (n INT PRIMARY KEY, p POINT)").await;
+    sql(&mut root, "INSERT INTO test.a VALUES (1, '{}')").await;
+    for (statements, part) in [
+        (
+            &[
+                "SET SESSION binlog_format = STATEMENT",
+                "INSERT INTO test.a VALUES (2, '{}')",
+                "SET SESSION binlog_format = ROW",
+            ][..],
+            "binlog_format = 'ROW'",
+        ),
+        (
+            &[
+                "SET SESSION binlog_row_value_options = PARTIAL_JSON",
+                "UPDATE test.a SET j = JSON_OBJECT('a', REPEAT('x', 200)) WHERE n = 1",
+                "UPDATE test.a SET j = JSON_SET(j, '$.a', 'y') WHERE n = 1",
+                "SET SESSION binlog_row_value_options = ''",
+            ],
+            "binlog_row_value_options",
+        ),
+        (
+            &["XA START 'x'", "INSERT INTO test.a VALUES (3, '{}')", "XA END 'x'", "XA PREPARE 'x'", "XA COMMIT 'x'"],
+            "XA",
+        ),
+        (&["INSERT INTO test.g VALUES (1, 'x')"], "gbk"),
+        (&["INSERT INTO test.p VALUES (1, POINT(1, 2))"], "GEOMETRY"),
+        (
+            &[
+                "SET SESSION binlog_format = STATEMENT",
+                "LOAD DATA INFILE '/etc/hostname' INTO TABLE test.g LINES STARTING BY 'never'",
+                "SET SESSION binlog_format = ROW",
+            ],
+            "LOAD DATA",
+        ),
+    ] {
+        let mut reader = server.follow(latest());
+        reader.started().await;
+        for statement in statements {
+            sql(&mut root, statement).await;
+        }
+        let error = reader.error().await;
+        assert!(matches!(error, Error::Uninterpretable { .. }), "{part}: {error}");
+        let text = error.to_string();
+        assert!(text.contains(part) && text.contains("binlog.0"), "{text}");
+        assert!(matches!(&*reader.following.status.borrow(), Status::Stopped { error: Some(_) }));
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_is_no_longer_safe_is_refused() {
+    let server = Mysql::start(&[]).await;
+    let other = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    let position = server.follow(latest()).started().await;
+    let error = other.follow(resume(&position)).error().await;
+    assert!(matches!(error, Error::Ahead { .. }), "{error}");
+    sql(&mut root, "INSERT INTO test.a VALUES (1)").await;
+    sql(&mut root, "FLUSH BINARY LOGS").await;
+    let file: mysql_async::Row = root.query_first("SHOW BINARY LOG STATUS").await.expect("status").expect("a row");
+    sql(&mut root, &format!("PURGE BINARY LOGS TO '{}'", file.get::<String, _>(0).expect("a file"))).await;
+    let error = server.follow(resume(&position)).error().await;
+    assert!(matches!(error, Error::Purged { .. }), "{error}");
+    // Earliest begins after what was purged.
+    let mut reader = server.follow(source::From::Start(Start::Earliest));
+    done(&mut root, 1).await;
+    assert_eq!(reader.until_done(1).await, []);
+    // The server forgot everything: what we have is ahead of it.
+    let position = reader.position.clone().expect("a position");
+    sql(&mut root, "RESET BINARY LOGS AND GTIDS").await;
+    let error = server.follow(resume(&position)).error().await;
+    assert!(matches!(error, Error::Ahead { .. }), "{error}");
+    let mut by_file = Position { gtids: None, ..position };
+    by_file.server_uuid = Uuid::new_v4();
+    let error = server.follow(resume(&by_file)).error().await;
+    assert!(matches!(error, Error::OtherServer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
+    let mut server = Mysql::start(&[]).await;
+    let mut settings = server.settings();
+    settings.password = rowhook::source::Password("wrong".to_string());
+    let error = Reader::new(settings, latest()).error().await;
+    assert!(matches!(error, Error::Login { .. }), "{error}");
+    assert!(!error.to_string().contains("wrong"), "{error}");
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE USER bare@'%' IDENTIFIED BY ''").await;
+    sql(&mut root, "GRANT REPLICATION CLIENT ON *.* TO bare@'%'").await;
+    let mut settings = server.settings();
+    settings.user = "bare".to_string();
+    settings.password = rowhook::source::Password(String::new());
+    let error = Reader::new(settings.clone(), latest()).error().await;
+    assert!(matches!(error, Error::Privilege { .. }), "{error}");
+    let findings = source::check(&settings, &watched()).await;
+    assert!(findings.iter().any(|finding| finding.what.contains("REPLICATION SLAVE")), "{findings:?}");
+    let findings = source::check(&server.settings(), &watched()).await;
+    assert!(findings.iter().all(|finding| finding.level != source::Level::Problem), "{findings:?}");
+    let mut settings = server.settings();
+    settings.port = free_port();
+    settings.first_connect = FirstConnect::FailFast;
+    let error = Reader::new(settings, latest()).error().await;
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    drop(root);
+    let mut reader = server.follow(latest());
+    reader.started().await;
+    wait_idle(&mut reader).await;
+    server.restart(false);
+    let mut root = server.root().await;
+    done(&mut root, 1).await;
+    reader.until_done(1).await;
+}
+
+#[tokio::test]
+async fn of_two_readers_with_one_uuid_the_older_is_told_and_two_uuids_live_together() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    let settings = server.settings();
+    let mut first = Reader::new(settings.clone(), latest());
+    first.started().await;
+    wait_idle(&mut first).await;
+    let mut same_id = settings.clone();
+    same_id.server_id = Some(settings.instance.as_u128() as u32 | 0x8000_0000);
+    same_id.instance = Uuid::new_v4();
+    let mut second = Reader::new(same_id, latest());
+    second.started().await;
+    done(&mut root, 1).await;
+    first.until_done(1).await;
+    second.until_done(1).await;
+    let mut third = Reader::new(settings, latest());
+    third.started().await;
+    wait_idle(&mut third).await;
+    let error = first.error().await;
+    assert!(matches!(error, Error::Duplicate(_)), "{error}");
+    done(&mut root, 2).await;
+    third.until_done(2).await;
+}

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod crash;
+mod daemon;
 mod outcomes;
 mod source;
 mod support_mysql;

@@ -142,12 +142,16 @@ pub struct RunArgs {
     shutdown_timeout: Option<String>,
 }
 
+/// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
+const WINDOW_MAX: usize = 1 << 16;
+
 /// Modes as MySQL's own clients name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum TlsMode {
     /// Never encrypted
     Disabled,
     /// Encrypted where the server can
+    #[default]
     Preferred,
     /// Encrypted or not at all; the server's certificate is not looked at
     Required,
@@ -282,10 +286,10 @@ fn invalid(name: &'static str, value: &str, expected: &str) -> Error {
 }
 
 fn at_least_one(name: &'static str, value: usize) -> Result<usize, Error> {
-    if (1..=1 << 20).contains(&value) {
+    if (1..=WINDOW_MAX).contains(&value) {
         Ok(value)
     } else {
-        Err(invalid(name, &value.to_string(), "expected a number from 1 to 1048576"))
+        Err(invalid(name, &value.to_string(), "expected a number from 1 to 65536"))
     }
 }
 

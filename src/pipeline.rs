@@ -88,6 +88,8 @@ pub struct Pipeline {
     matches: Vec<Match>,
     writes: FuturesUnordered<PendingWrite>,
     checkpoint_is_under_way: bool,
+    /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
+    has_begun: bool,
     /// By dead letter, who waits for its outcome.
     replays: HashMap<u64, oneshot::Sender<Outcome>>,
     /// Deliveries seen since the start.
@@ -123,6 +125,7 @@ impl Pipeline {
             matches: Vec::new(),
             writes: FuturesUnordered::new(),
             checkpoint_is_under_way: false,
+            has_begun: false,
             replays: HashMap::new(),
             opened: 0,
         }
@@ -131,6 +134,7 @@ impl Pipeline {
     /// Goes on where the store's checkpoint stands. Without this the source's first word says where it begins.
     pub fn resume(&mut self, saved: store::Saved) {
         self.tracker = Some(Tracker::new(saved.resume, saved.ledger));
+        self.has_begun = true;
     }
 
     /// Runs until `stop` turns true, then lets attempts under way finish and writes a last checkpoint. Without a source it
@@ -200,7 +204,8 @@ impl Pipeline {
 
     fn has_room(&self) -> bool {
         let Some(tracker) = &self.tracker else { return true };
-        tracker.unresolved() < self.limits.window_deliveries
+        self.has_begun
+            && tracker.unresolved() < self.limits.window_deliveries
             && tracker.unresolved_bytes() < self.limits.window_bytes
             && tracker.above_mark() < ABOVE_MARK_MAX
     }
@@ -211,7 +216,6 @@ impl Pipeline {
                 if self.tracker.is_none() {
                     let resume = Resume { position, within: Vec::new() };
                     self.tracker = Some(Tracker::new(resume.clone(), HashSet::new()));
-                    // Durable before the first delivery is: a restart must not begin at a newer `latest`.
                     self.write_checkpoint(store::Write { checkpoint: Some(resume), ..store::Write::default() });
                 }
             }
@@ -298,6 +302,7 @@ impl Pipeline {
             Written::Checkpoint => {
                 debug!("checkpoint durable");
                 self.checkpoint_is_under_way = false;
+                self.has_begun = true;
                 self.metrics.checkpoints.inc();
             }
             Written::Settled(completed) => {

@@ -159,6 +159,9 @@ fn announce(
     port: Option<&Port>,
     data: &Path,
 ) {
+    if saved.is_some() && settings.start != Start::Latest {
+        tracing::warn!("--start is for a first start; this data directory has a checkpoint and goes on from there");
+    }
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
     let position = match (saved, &settings.start) {
         (Some(saved), _) => {

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
 
-use crate::config::{self, SourceSettings};
-use crate::source::{Password, Settings, Tls, TlsMode};
+use crate::config::SourceSettings;
+use crate::source::{Password, Settings, Tls};
 
 pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
     let mut settings = Settings::from_url(&given.mysql, Uuid::nil())?;
@@ -19,14 +19,7 @@ pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
         }
         settings.password = read_password(path)?;
     }
-    let mode = match given.tls {
-        config::TlsMode::Disabled => TlsMode::Disabled,
-        config::TlsMode::Preferred => TlsMode::Preferred,
-        config::TlsMode::Required => TlsMode::Required,
-        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
-        config::TlsMode::VerifyIdentity => TlsMode::VerifyIdentity,
-    };
-    settings.tls = Tls { mode, ca: given.tls_ca, cert: given.tls_cert, key: given.tls_key };
+    settings.tls = Tls { mode: given.tls, ca: given.tls_ca, cert: given.tls_cert, key: given.tls_key };
     settings.server_id = given.server_id;
     Ok(settings)
 }

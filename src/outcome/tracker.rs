@@ -24,7 +24,9 @@ pub struct Checkpoint {
 #[derive(Debug)]
 pub struct Tracker {
     position: Position,
-    /// Rows of the transaction after `position` that are resolved, by table.
+    /// Rows of the transaction after `position` that were resolved before a restart, and will not come again.
+    within_before: Vec<Within>,
+    /// Rows of that transaction that are resolved, by table, where any came since.
     within: Vec<(Arc<Table>, u64)>,
     entries: VecDeque<Entry>,
     /// Sequence number of `entries[0]`.
@@ -78,15 +80,10 @@ pub struct Opening {
 impl Tracker {
     /// Begins at `resume`, with the ledger that was stored beside it.
     pub fn new(resume: Resume, ledger: HashSet<DeliveryId>) -> Tracker {
-        let within = resume.within.iter().filter_map(|within| {
-            let (schema, name) = within.table.split_once('.')?;
-            let table =
-                Table { schema: schema.into(), name: name.into(), columns: Vec::new(), primary_key: Vec::new() };
-            Some((Arc::new(table), within.rows))
-        });
         Tracker {
-            within: within.collect(),
             position: resume.position,
+            within_before: resume.within,
+            within: Vec::new(),
             entries: VecDeque::new(),
             first_sequence: 0,
             fresh: Vec::new(),
@@ -121,7 +118,7 @@ impl Tracker {
     pub fn commit(&mut self, committed: Committed) {
         if self.entries.is_empty() {
             self.position.advance(&committed);
-            self.within.clear();
+            self.begin_transaction();
             self.mark_moved = true;
             return;
         }
@@ -168,8 +165,14 @@ impl Tracker {
 
     /// The low-water mark.
     pub fn mark(&self) -> Resume {
-        let within = self.within.iter().map(|(table, rows)| Within { table: table.to_string().into(), rows: *rows });
-        Resume { position: self.position.clone(), within: within.collect() }
+        let now = self.within.iter().map(|(table, rows)| Within { table: table.to_string().into(), rows: *rows });
+        let mut within: Vec<Within> = now.collect();
+        for before in &self.within_before {
+            if within.iter().all(|now| now.table != before.table) {
+                within.push(before.clone());
+            }
+        }
+        Resume { position: self.position.clone(), within }
     }
 
     /// Forgets what a ledger from before a restart names but the stream no longer brings, because rules have changed.
@@ -252,6 +255,11 @@ impl Tracker {
         if let Some(set) = &mut self.position.gtids {
             set.union_with(gtids);
         }
+        self.begin_transaction();
+    }
+
+    fn begin_transaction(&mut self) {
+        self.within_before.clear();
         self.within.clear();
     }
 
@@ -351,6 +359,19 @@ mod tests {
         assert!(tracker.expects_repeats());
         tracker.forget_what_never_came();
         assert_eq!(tracker.checkpoint().expect("forgot one").ledger_remove, [DeliveryId(Uuid::from_u128(9))]);
+    }
+
+    #[test]
+    fn rows_passed_before_a_restart_stay_passed_until_their_table_goes_on_or_the_transaction_ends() {
+        let within = |table: &str, rows| Within { table: table.into(), rows };
+        let resume = Resume { within: vec![within("shop.orders", 2), within("a.b.c", 7)], ..start() };
+        let mut tracker = Tracker::new(resume.clone(), HashSet::new());
+        assert_eq!(tracker.mark(), resume);
+        let third = tracker.open(opening(1, 3, false)).expect("new");
+        tracker.resolve(third);
+        assert_eq!(tracker.mark().within, [within("shop.orders", 3), within("a.b.c", 7)]);
+        tracker.commit(commit(1));
+        assert_eq!(tracker.mark().within, []);
     }
 
     #[derive(Debug, Clone)]

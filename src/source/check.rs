@@ -62,7 +62,7 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
             findings.push(Finding {
                 level: Level::Warning,
                 what: format!("no table fits {pattern}, or the account may not see it"),
-                mend: Some(format!("GRANT SELECT ON {} TO {}", grant_target(&pattern.to_string()), settings.user)),
+                mend: Some(format!("GRANT SELECT ON {} TO '{}'", grant_target(&pattern.to_string()), settings.user)),
             });
         }
         findings.extend(found.iter().filter(|table| table.primary_key.is_empty()).map(|table| Finding {

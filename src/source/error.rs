@@ -38,28 +38,28 @@ pub enum Error {
     #[error("mysql has been silent for {seconds} s, no heartbeat came")]
     Silent { seconds: u64 },
     #[error(
-        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or start anew with --start \
+        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or start anew with a new data directory and --start \
          and accept the gap, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
     )]
     Purged { missing: String },
     #[error(
         "this server lacks transactions that were already processed ({ahead}): it is another server, was reset or lost \
-         its newest transactions; mend: connect to the right server, or start anew with --start"
+         its newest transactions; mend: connect to the right server, or start anew with a new data directory and --start"
     )]
     Ahead { ahead: String },
     #[error(
         "this is server {found}, the checkpoint belongs to server {expected}, and without GTIDs in common a position does \
-         not carry over; mend: connect to the right server, or start anew with --start"
+         not carry over; mend: connect to the right server, or start anew with a new data directory and --start"
     )]
     OtherServer { expected: String, found: String },
     #[error(
         "the checkpoint is a GTID set but the server has gtid_mode={mode}; mend: SET GLOBAL gtid_mode = ON (by its \
-         steps), or start anew with --start file:offset"
+         steps), or start anew with a new data directory and --start file:offset"
     )]
     GtidsOff { mode: String },
     #[error(
         "position {file}:{offset} cannot be read from: {problem}; mend: give the beginning of a transaction \
-         (SHOW BINLOG EVENTS IN '{file}'), or start anew with --start latest"
+         (SHOW BINLOG EVENTS IN '{file}'), or start anew with a new data directory and --start latest"
     )]
     BadPosition { file: String, offset: u64, problem: String },
     #[error(

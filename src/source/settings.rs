@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::retry::RetryPolicy;
 
 use super::error::Error;
+pub use crate::config::TlsMode;
 
 /// A password; its text never reaches a log line.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -21,38 +22,6 @@ pub struct Password(pub String);
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// Named as MySQL's own clients name them (`--ssl-mode`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    Disabled,
-    /// TLS where the server offers it; its certificate is not verified.
-    #[default]
-    Preferred,
-    /// TLS or nothing; the certificate is not verified.
-    Required,
-    /// The certificate must come from the given CA.
-    VerifyCa,
-    /// And must be made out to this host.
-    VerifyIdentity,
-}
-
-impl TlsMode {
-    /// Reads the name, with `-` or `_`.
-    pub fn parse(text: &str) -> Result<TlsMode, Error> {
-        match text.to_ascii_lowercase().replace('_', "-").as_str() {
-            "disabled" => Ok(TlsMode::Disabled),
-            "preferred" => Ok(TlsMode::Preferred),
-            "required" => Ok(TlsMode::Required),
-            "verify-ca" => Ok(TlsMode::VerifyCa),
-            "verify-identity" => Ok(TlsMode::VerifyIdentity),
-            _ => Err(setting(
-                "tls mode",
-                format!("`{text}` is none of disabled, preferred, required, verify-ca, verify-identity"),
-            )),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 // Vocabulary: plain data and pure functions that all stages share.
 pub mod change;
 pub mod config;
+pub mod failure;
 pub mod pattern;
 pub mod position;
 pub mod retry;

@@ -12,7 +12,7 @@ use std::path::Path;
 use tokens::{Source, Token};
 
 const VOCABULARY: &[&str] =
-    &["change", "position", "pattern", "retry", "template", "telemetry", "config", "shutdown", "suggest"];
+    &["change", "position", "pattern", "retry", "template", "telemetry", "config", "failure", "shutdown", "suggest"];
 
 /// Each stage, and the stages besides itself and the vocabulary that it may import.
 const STAGES: &[(&str, &[&str])] = &[

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::view::{AttemptView, Discarded, LetterView, ListRequest, Listing, Selection, TransactionView, rfc3339};
 use crate::change::{self, Change};
-use crate::store::{self, Answer, DeadLetterHead, Filter, Reason, Store};
+use crate::failure::{Answer, Attempt, Reason};
+use crate::store::{self, DeadLetterHead, Filter, Store};
 
 /// Letters read in one go.
 const PAGE_LETTERS: usize = 100;
@@ -167,7 +168,7 @@ fn head_view(head: &DeadLetterHead) -> LetterView {
     }
 }
 
-fn attempt_view(attempt: &store::Attempt) -> AttemptView {
+fn attempt_view(attempt: &Attempt) -> AttemptView {
     let (status, error, excerpt) = match &attempt.answer {
         Answer::Status { status, excerpt } => (Some(*status), None, Some(excerpt.clone())),
         Answer::Failed { error } => (None, Some(error.clone()), None),

@@ -15,9 +15,10 @@ use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
 use crate::change::Change;
 use crate::delivery::{Delivery, Origin, Outcome, request};
+use crate::failure::Reason;
 use crate::pipeline::Command;
 use crate::rules::{Rule, RuleSet};
-use crate::store::{self, DeadLetter, DeadLetterHead, Reason, Store};
+use crate::store::{self, DeadLetter, DeadLetterHead, Store};
 
 /// Letters under way at a time, far above what rules allow in flight.
 const UNDER_WAY_MAX: usize = 256;

@@ -12,7 +12,7 @@ use super::reach::Reach;
 use super::{Verdict, output, page, replay};
 use crate::admin::view::{LetterView, ListRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs};
-use crate::store::Reason;
+use crate::failure::Reason;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::delivery::Answer;
+use crate::failure::Answer;
 use crate::rules::SuccessStatuses;
 
 /// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Verdict};
 use crate::delivery::client::{self, Client, Received};
 use crate::delivery::lane::Place;
 use crate::delivery::request::{self, Prepared};
-use crate::delivery::{Attempt, Delivery};
+use crate::failure::Attempt;
 
 /// What a task reports.
 #[derive(Debug)]

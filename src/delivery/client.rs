@@ -14,7 +14,8 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_
 use reqwest::{Request, Response};
 
 use crate::delivery::request::{Header, Prepared};
-use crate::delivery::{Answer, Error, answer, egress};
+use crate::delivery::{Error, answer, egress};
+use crate::failure::Answer;
 use crate::rules::{Method, SuccessStatuses};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not

@@ -2,7 +2,7 @@
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::delivery::Answer;
+use crate::failure::Answer;
 use crate::telemetry::{AttemptLabels, Metrics};
 
 const CLASSES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "error"];

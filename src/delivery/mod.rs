@@ -20,6 +20,7 @@ pub use client::Client;
 pub use dispatcher::Dispatcher;
 
 use crate::change::{Change, DeliveryId};
+use crate::failure::{Attempt, Reason};
 use crate::rules::Rule;
 
 /// One rule applied to one change.
@@ -55,38 +56,6 @@ pub struct Failure {
     pub reason: Reason,
     /// One line for people, without row values.
     pub message: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The API answered with a status for which retrying can't help.
-    Refused,
-    /// Every attempt failed in a way that a retry might have mended.
-    Exhausted,
-    /// The request could not be made from the row.
-    Unrenderable,
-    /// The rule's `when` could not be decided on the row.
-    Undecided,
-}
-
-/// One HTTP request and what came of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
-    /// Microseconds since the Unix epoch.
-    pub started_at_us: u64,
-    pub duration_us: u64,
-    pub answer: Answer,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    Status {
-        status: u16,
-        /// The beginning of the body, cleaned of control characters.
-        excerpt: String,
-    },
-    /// No answer came: refused, reset, timed out, broken TLS.
-    Failed { error: String },
 }
 
 /// A delivery with its outcome.

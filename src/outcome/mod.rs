@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{error, info};
 
-use crate::delivery::{Answer, Attempt, Completed, Failure, Origin, Outcome, Reason};
+use crate::delivery::{Completed, Failure, Origin, Outcome};
+use crate::failure::Attempt;
 use crate::store;
 
 pub mod tracker;
@@ -53,22 +54,7 @@ fn log(completed: &Completed) {
 }
 
 fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
-    let reason = match failure.reason {
-        Reason::Refused => store::Reason::Refused,
-        Reason::Exhausted => store::Reason::Exhausted,
-        Reason::Unrenderable => store::Reason::Unrenderable,
-        Reason::Undecided => store::Reason::Undecided,
-    };
-    let attempts = attempts.iter().map(attempt_record).collect();
-    store::Failure { reason, message: failure.message.clone(), attempts }
-}
-
-fn attempt_record(attempt: &Attempt) -> store::Attempt {
-    let answer = match &attempt.answer {
-        Answer::Status { status, excerpt } => store::Answer::Status { status: *status, excerpt: excerpt.clone() },
-        Answer::Failed { error } => store::Answer::Failed { error: error.clone() },
-    };
-    store::Attempt { started_at_us: attempt.started_at_us, duration_us: attempt.duration_us, answer }
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.to_vec() }
 }
 
 fn now_us() -> u64 {

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
-use super::dead_letters::{Answer, Attempt, DeadLetterHead, Failure, Reason};
+use super::dead_letters::{DeadLetterHead, Failure};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
+use crate::failure::{Answer, Attempt, Reason};
 use crate::position::{Gtid, Tag};
 
 #[derive(Serialize, Deserialize)]

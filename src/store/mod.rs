@@ -34,9 +34,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use dead_letters::{
-    Answer, Attempt, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Reason,
-};
+pub use dead_letters::{DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter};
 pub use error::Error;
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use write::{Write, Written};

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+use crate::failure::{Answer, Attempt, Reason};
 use crate::position::{FileOffset, Position, Within};
 
 mod crash;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rowhook::store::Reason;
+use rowhook::failure::Reason;
 use serde_json::{Value, json};
 
 use crate::letters::{Letter, fill};

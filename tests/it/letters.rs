@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
-use rowhook::store::{Answer, Attempt, Failure, NewDeadLetter, Reason, Store, Write};
+use rowhook::failure::{Answer, Attempt, Reason};
+use rowhook::store::{Failure, NewDeadLetter, Store, Write};
 use uuid::Uuid;
 
 use crate::support::program::Home;

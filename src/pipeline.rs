@@ -248,6 +248,7 @@ impl Pipeline {
             let id = change.delivery_id(&rule.name);
             let opening = Opening {
                 id,
+                transaction: change.transaction.clone(),
                 table: change.table.clone(),
                 ordinal: change.ordinal,
                 weight_bytes,

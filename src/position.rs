@@ -54,13 +54,16 @@ impl Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     pub position: Position,
-    /// Of each table named here, the first `rows` rows of the next transaction are not to be sent again. By table and
-    /// ordinal, because that is what stays the same on another server of the replica set.
+    /// Of the transaction and table named here, the first `rows` rows are not to be sent again. By identity, table and
+    /// ordinal, because those stay the same on another server of the replica set, and because rows of another
+    /// transaction must never be taken for these.
     pub within: Vec<Within>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Within {
+    /// [`crate::change::Transaction::identity`].
+    pub transaction: Box<str>,
     /// `schema.table`.
     pub table: Box<str>,
     pub rows: u64,

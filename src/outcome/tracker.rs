@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::change::{DeliveryId, Table};
+use crate::change::{DeliveryId, Table, Transaction};
 use crate::position::{Committed, GtidSet, Position, Resume, Within};
 
 /// What the store must write so that a restart goes on from here.
@@ -28,6 +28,8 @@ pub struct Tracker {
     within_before: Vec<Within>,
     /// Rows of that transaction that are resolved, by table, where any came since.
     within: Vec<(Arc<Table>, u64)>,
+    /// The one that `within` counts in.
+    transaction: Option<Arc<Transaction>>,
     entries: VecDeque<Entry>,
     /// Sequence number of `entries[0]`.
     first_sequence: u64,
@@ -50,6 +52,7 @@ enum Entry {
 #[derive(Debug)]
 struct Tracked {
     id: DeliveryId,
+    transaction: Arc<Transaction>,
     table: Arc<Table>,
     ordinal: u64,
     /// Memory that the delivery holds until it is resolved.
@@ -70,6 +73,7 @@ enum State {
 #[derive(Debug, Clone)]
 pub struct Opening {
     pub id: DeliveryId,
+    pub transaction: Arc<Transaction>,
     pub table: Arc<Table>,
     pub ordinal: u64,
     pub weight_bytes: usize,
@@ -84,6 +88,7 @@ impl Tracker {
             position: resume.position,
             within_before: resume.within,
             within: Vec::new(),
+            transaction: None,
             entries: VecDeque::new(),
             first_sequence: 0,
             fresh: Vec::new(),
@@ -98,14 +103,14 @@ impl Tracker {
     /// Takes note of a delivery. Some(sequence): deliver it and call [`Tracker::resolve`]. None: it was resolved before a
     /// restart, the ledger says so.
     pub fn open(&mut self, opening: Opening) -> Option<u64> {
-        let Opening { id, table, ordinal, weight_bytes, change_continues } = opening;
+        let Opening { id, transaction, table, ordinal, weight_bytes, change_continues } = opening;
         let state = if self.from_before.remove(&id) { State::InLedger } else { State::Open };
         let sequence = self.next_sequence();
         if state == State::Open {
             self.unresolved += 1;
             self.unresolved_bytes += weight_bytes;
         }
-        let tracked = Tracked { id, table, ordinal, weight_bytes, change_continues, state };
+        let tracked = Tracked { id, transaction, table, ordinal, weight_bytes, change_continues, state };
         self.entries.push_back(Entry::Delivery(tracked));
         if state == State::Open {
             return Some(sequence);
@@ -165,7 +170,12 @@ impl Tracker {
 
     /// The low-water mark.
     pub fn mark(&self) -> Resume {
-        let now = self.within.iter().map(|(table, rows)| Within { table: table.to_string().into(), rows: *rows });
+        let identity = self.transaction.as_ref().map(|transaction| transaction.identity()).unwrap_or_default();
+        let now = self.within.iter().map(|(table, rows)| Within {
+            transaction: identity.as_str().into(),
+            table: table.to_string().into(),
+            rows: *rows,
+        });
         let mut within: Vec<Within> = now.collect();
         for before in &self.within_before {
             if within.iter().all(|now| now.table != before.table) {
@@ -229,7 +239,7 @@ impl Tracker {
                         if tracked.change_continues {
                             continue;
                         }
-                        self.pass_row(tracked.table, tracked.ordinal);
+                        self.pass_row(tracked.transaction, tracked.table, tracked.ordinal);
                     }
                 }
                 break;
@@ -261,9 +271,21 @@ impl Tracker {
     fn begin_transaction(&mut self) {
         self.within_before.clear();
         self.within.clear();
+        self.transaction = None;
     }
 
-    fn pass_row(&mut self, table: Arc<Table>, ordinal: u64) {
+    fn pass_row(&mut self, transaction: Arc<Transaction>, table: Arc<Table>, ordinal: u64) {
+        let is_same = self.transaction.as_ref().is_some_and(|known| Arc::ptr_eq(known, &transaction));
+        if !is_same {
+            // After a break the same transaction comes again, or, from another server, another one in its place: what
+            // was counted in that one says nothing about this.
+            let identity = transaction.identity();
+            if self.transaction.as_ref().is_some_and(|known| known.identity() != identity) {
+                self.within.clear();
+            }
+            self.within_before.retain(|before| *before.transaction == *identity);
+            self.transaction = Some(transaction);
+        }
         let same = |known: &Arc<Table>| {
             Arc::ptr_eq(known, &table) || (known.schema == table.schema && known.name == table.name)
         };
@@ -293,8 +315,18 @@ mod tests {
         Arc::new(Table { schema: "shop".into(), name: "orders".into(), columns: Vec::new(), primary_key: Vec::new() })
     }
 
+    fn transaction() -> Arc<Transaction> {
+        let file = "binlog.000001".into();
+        Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0 })
+    }
+
+    fn within(table: &str, rows: u64) -> Within {
+        Within { transaction: transaction().identity().into(), table: table.into(), rows }
+    }
+
     fn opening(id: u128, ordinal: u64, change_continues: bool) -> Opening {
-        Opening { id: DeliveryId(Uuid::from_u128(id)), table: table(), ordinal, weight_bytes: 1, change_continues }
+        let id = DeliveryId(Uuid::from_u128(id));
+        Opening { id, transaction: transaction(), table: table(), ordinal, weight_bytes: 1, change_continues }
     }
 
     fn commit(number: u64) -> Committed {
@@ -332,7 +364,7 @@ mod tests {
         tracker.resolve(sequences[0]);
         tracker.resolve(sequences[1]);
         let resume = tracker.checkpoint().expect("moved").resume;
-        assert_eq!(resume.within, [Within { table: "shop.orders".into(), rows: 2 }]);
+        assert_eq!(resume.within, [within("shop.orders", 2)]);
         assert_eq!(resume.position, start().position);
     }
 
@@ -363,7 +395,6 @@ mod tests {
 
     #[test]
     fn rows_passed_before_a_restart_stay_passed_until_their_table_goes_on_or_the_transaction_ends() {
-        let within = |table: &str, rows| Within { table: table.into(), rows };
         let resume = Resume { within: vec![within("shop.orders", 2), within("a.b.c", 7)], ..start() };
         let mut tracker = Tracker::new(resume.clone(), HashSet::new());
         assert_eq!(tracker.mark(), resume);
@@ -372,6 +403,20 @@ mod tests {
         assert_eq!(tracker.mark().within, [within("shop.orders", 3), within("a.b.c", 7)]);
         tracker.commit(commit(1));
         assert_eq!(tracker.mark().within, []);
+    }
+
+    #[test]
+    fn rows_counted_in_one_transaction_say_nothing_about_another() {
+        let resume = Resume { within: vec![within("shop.orders", 7)], ..start() };
+        let mut tracker = Tracker::new(resume, HashSet::new());
+        let other = Arc::new(Transaction { offset: 999, ..(*transaction()).clone() });
+        let first = tracker.open(Opening { transaction: other.clone(), ..opening(1, 1, false) }).expect("new");
+        tracker.resolve(first);
+        let counted = Within { transaction: other.identity().into(), ..within("shop.orders", 1) };
+        assert_eq!(tracker.mark().within, [counted]);
+        let back = tracker.open(opening(2, 8, false)).expect("new");
+        tracker.resolve(back);
+        assert_eq!(tracker.mark().within, [within("shop.orders", 8)]);
     }
 
     #[derive(Debug, Clone)]

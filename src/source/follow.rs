@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Change, Table};
+use crate::change::{Change, Table, Transaction};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start, Within};
 use crate::telemetry::Metrics;
@@ -25,7 +25,7 @@ use super::schema::Definitions;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
-use super::transaction::{Seen, Skip, Transactions};
+use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire, gtids_before};
 use super::{From, SourceEvent, Status};
 
@@ -90,9 +90,9 @@ struct Progress {
 
 #[derive(Debug, Default)]
 struct Partial {
-    /// From an earlier process; by table, the transaction unnamed.
+    /// From an earlier process.
     resumed: Vec<Within>,
-    identity: Option<String>,
+    transaction: Option<Arc<Transaction>>,
     tables: Vec<(Arc<Table>, u64)>,
 }
 
@@ -126,31 +126,33 @@ impl Progress {
         }
     }
 
-    fn skip(&self, server: &Server) -> Option<Skip> {
-        let Partial { resumed, identity, tables } = &self.partial;
-        let position = self.position.as_ref()?;
-        if identity.is_none() && position.server_uuid != server.uuid {
-            if !resumed.is_empty() {
-                tracing::warn!(
-                    "the server changed within a transaction: rows of it that were handled before come again"
-                );
-            }
-            return None;
-        }
+    /// What was handed on of the transaction that the connection broke in.
+    fn skip(&self) -> Vec<Within> {
+        let Partial { resumed, transaction, tables } = &self.partial;
         let mut within = resumed.clone();
+        let Some(transaction) = transaction else { return within };
+        let identity = transaction.identity();
         for (table, rows) in tables {
-            match within.iter_mut().find(|known| *known.table == *table.to_string()) {
+            let table = table.to_string();
+            match within.iter_mut().find(|known| *known.transaction == *identity && *known.table == *table) {
                 Some(known) => known.rows = known.rows.max(*rows),
-                None => within.push(Within { table: table.to_string().into(), rows: *rows }),
+                None => {
+                    let transaction = identity.as_str().into();
+                    within.push(Within { transaction, table: table.into(), rows: *rows });
+                }
             }
         }
-        (!within.is_empty()).then(|| Skip { identity: identity.clone(), within })
+        within
     }
 
     fn note_rows(&mut self, changes: &[Change]) {
         let Some(first) = changes.first() else { return };
-        if self.partial.identity.is_none() {
-            self.partial.identity = Some(first.transaction.identity());
+        let same = |known: &Arc<Transaction>| {
+            Arc::ptr_eq(known, &first.transaction) || known.identity() == first.transaction.identity()
+        };
+        if !self.partial.transaction.as_ref().is_some_and(same) {
+            self.partial.transaction = Some(Arc::clone(&first.transaction));
+            self.partial.tables.clear();
         }
         for change in changes {
             match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, &change.table)) {
@@ -281,7 +283,7 @@ impl Reader {
         let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
         let definitions = Definitions::new(self.settings.clone());
         let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
-        let skip = progress.skip(&server);
+        let skip = progress.skip();
         let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await

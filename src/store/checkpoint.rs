@@ -24,6 +24,7 @@ struct Record {
 
 #[derive(Serialize, Deserialize)]
 struct WithinRecord {
+    transaction: Box<str>,
     table: Box<str>,
     rows: u64,
 }
@@ -38,7 +39,11 @@ pub(super) fn encode(resume: &Resume) -> Framed {
         within: resume
             .within
             .iter()
-            .map(|within| WithinRecord { table: within.table.clone(), rows: within.rows })
+            .map(|Within { transaction, table, rows }| WithinRecord {
+                transaction: transaction.clone(),
+                table: table.clone(),
+                rows: *rows,
+            })
             .collect(),
     })
 }
@@ -52,7 +57,11 @@ pub(super) fn decode(content: &[u8]) -> Result<Resume, Damage> {
             gtids: record.gtids.map(|text| text.parse()).transpose().map_err(|error| content(&error))?,
             file: FileOffset { file: record.file.into(), offset: record.offset },
         },
-        within: record.within.into_iter().map(|within| Within { table: within.table, rows: within.rows }).collect(),
+        within: record
+            .within
+            .into_iter()
+            .map(|WithinRecord { transaction, table, rows }| Within { transaction, table, rows })
+            .collect(),
     })
 }
 
@@ -63,7 +72,7 @@ mod tests {
     #[test]
     fn a_checkpoint_reads_back_the_same() {
         let uuid = Uuid::from_u128(7);
-        let within = vec![Within { table: "shop.orders".into(), rows: u64::MAX }];
+        let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: u64::MAX }];
         for (gtids, within) in [
             (None, vec![]),
             (Some(GtidSet::new()), within.clone()),

@@ -48,13 +48,21 @@ async fn a_resumed_reader_goes_on_where_it_stopped(arguments: &[&str]) {
     // Within a transaction: the first row was dealt with.
     let mut reader = server.follow(source::From::Start(Start::Earliest));
     let mut start = reader.started().await;
+    let transaction;
     let whole = loop {
         match reader.next().await.expect("no error") {
-            SourceEvent::Rows(rows) if &*rows[0].table.name == "a" => break named(&rows),
+            SourceEvent::Rows(rows) if &*rows[0].table.name == "a" => {
+                transaction = rows[0].transaction.identity();
+                break named(&rows);
+            }
             _ => start = reader.position.clone().expect("a position"),
         }
     };
-    let within = vec![Within { table: "test.a".into(), rows: 1 }];
+    let elsewhere = Within { transaction: "another".into(), table: "test.a".into(), rows: 1 };
+    let resume = Resume { position: start.clone(), within: vec![elsewhere] };
+    let other = server.follow(source::From::Resume(resume)).until_done(1).await;
+    assert_eq!(other[0].ordinal, 1, "rows of another transaction are not left out");
+    let within = vec![Within { transaction: transaction.into(), table: "test.a".into(), rows: 1 }];
     let mut reader = server.follow(source::From::Resume(Resume { position: start, within }));
     let mut part = reader.until_done(1).await;
     assert_eq!(part[0].ordinal, 2);

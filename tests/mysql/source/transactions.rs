@@ -154,6 +154,7 @@ async fn a_large_transaction_streams(compression: &str) {
         match reader.next().await.expect("no error") {
             SourceEvent::Rows(rows) if &*rows[0].table.name == "a" => {
                 portions += 1;
+                let transaction = rows[0].transaction.identity();
                 ordinals.extend(rows.iter().map(|change| change.ordinal));
                 assert!(rows.iter().all(|change| change.latest(0) == Some(&Value::Int(change.ordinal as i64))));
                 if portions % 20 == 5 && killed < 3 {
@@ -165,7 +166,11 @@ async fn a_large_transaction_streams(compression: &str) {
                 // And a process that ends in the middle and resumes: the small compressed form may be over before a KILL.
                 if portions == 50 {
                     let position = reader.position.clone().expect("a position");
-                    let within = vec![Within { table: "test.a".into(), rows: ordinals.len() as u64 }];
+                    let within = vec![Within {
+                        transaction: transaction.into(),
+                        table: "test.a".into(),
+                        rows: ordinals.len() as u64,
+                    }];
                     reader = server.follow(source::From::Resume(Resume { position, within }));
                 }
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
@@ -32,6 +32,8 @@ pub struct Replays {
     letters: DeadLetters,
     rules: Arc<RuleSet>,
     commands: mpsc::Sender<Command>,
+    /// One replay at a time: two would read a letter before either has sent it.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why a replay ends early.
@@ -49,12 +51,13 @@ impl From<Error> for End {
 
 impl Replays {
     pub fn new(store: Store, rules: Arc<RuleSet>, commands: mpsc::Sender<Command>) -> Replays {
-        Replays { letters: DeadLetters::new(store), rules, commands }
+        Replays { letters: DeadLetters::new(store), rules, commands, turn: Arc::default() }
     }
 
-    /// Sends the letters that fit and reports each. When nobody listens any more, no further letter is sent; those
+    /// Sends the letters that fit and reports each, after any other replay has ended. When nobody listens any more, no further letter is sent; those
     /// under way come to their end in the pipeline.
     pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<Report>) {
+        let _turn = self.turn.lock().await;
         let last = match self.replay_each(selection, reports).await {
             Ok(totals) => {
                 let Totals { delivered, still_dead, not_replayed } = totals;

@@ -285,6 +285,12 @@ impl Reader {
         let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
         let skip = progress.skip();
         let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
+        if !progress.has_streamed && !server.has_full_metadata() {
+            tracing::warn!(
+                "column names and labels are taken from the tables as they are now, because the server has \
+                 binlog_row_metadata=MINIMAL; mend: SET PERSIST binlog_row_metadata = 'FULL'"
+            );
+        }
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
     }

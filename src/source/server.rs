@@ -82,6 +82,11 @@ impl Server {
         }
     }
 
+    /// Whether the binlog itself names columns and labels.
+    pub fn has_full_metadata(&self) -> bool {
+        self.variables.get("binlog_row_metadata").is_some_and(|value| value == "FULL")
+    }
+
     fn failed(&self, error: mysql_async::Error) -> Error {
         Error::of_client(error, &self.address)
     }

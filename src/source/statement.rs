@@ -18,6 +18,9 @@ pub(super) enum Statement {
     XaOutcome,
     /// Defines, grants or administers; may change what tables look like.
     Definition,
+    /// CREATE TABLE with a query: its rows follow as events where it stands inside a transaction, and are nowhere where it
+    /// stands alone.
+    DefinitionWithRows,
     /// Changes rows, or may: INSERT and its kin, and whatever is not known.
     RowChange,
 }
@@ -64,9 +67,42 @@ pub(super) fn classify(text: &[u8]) -> Statement {
         ("XA", "START" | "BEGIN") => Statement::XaStart,
         ("XA", "END" | "PREPARE") => Statement::XaEnd,
         ("XA", "COMMIT" | "ROLLBACK") => Statement::XaOutcome,
+        ("CREATE", "TABLE") if holds_query(rest) => Statement::DefinitionWithRows,
         (word, _) if DEFINITIONS.contains(&word) => Statement::Definition,
         _ => Statement::RowChange,
     }
+}
+
+/// Whether the rest of a CREATE TABLE holds `SELECT`, `TABLE other` or `VALUES ROW(...)`. All three words are reserved, so
+/// that outside quotes and comments they can't be names.
+fn holds_query(mut rest: &[u8]) -> bool {
+    let mut previous = String::new();
+    loop {
+        let word = next_word(&mut rest);
+        match (previous.as_str(), word.as_str()) {
+            (_, "SELECT" | "TABLE") | ("VALUES", "ROW") => return true,
+            (_, "") => match rest.first() {
+                None => return false,
+                Some(quote @ (b'\'' | b'"' | b'`')) => rest = after_quoted(&rest[1..], *quote),
+                Some(_) => rest = &rest[1..],
+            },
+            _ => {}
+        }
+        previous = word;
+    }
+}
+
+/// What follows the closing quote; a doubled quote reads as two texts side by side, which comes to the same.
+fn after_quoted(mut rest: &[u8], quote: u8) -> &[u8] {
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        match *byte {
+            byte if byte == quote => break,
+            b'\\' if quote != b'`' => rest = rest.get(1..).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    rest
 }
 
 /// The next word in capitals, past white space and comments; of `/*!80000 ... */` the inside counts, as the server
@@ -115,7 +151,15 @@ mod tests {
             ("XA END X'61',X'',1", Statement::XaEnd),
             ("XA COMMIT X'61',X'',1", Statement::XaOutcome),
             ("XA ROLLBACK X'61',X'',1", Statement::XaOutcome),
-            ("create table t as select 1", Statement::Definition),
+            ("create table t as select 1", Statement::DefinitionWithRows),
+            ("CREATE TABLE t (a INT) /* x */ WITH c AS (SELECT 1) SELECT * FROM c", Statement::DefinitionWithRows),
+            ("CREATE TABLE IF NOT EXISTS s.`t` TABLE other", Statement::DefinitionWithRows),
+            ("CREATE TABLE t VALUES ROW(1)", Statement::DefinitionWithRows),
+            ("CREATE TABLE t (`select` INT COMMENT 'it''s \\' select') -- select", Statement::Definition),
+            ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))", Statement::Definition),
+            ("CREATE TABLE t LIKE other", Statement::Definition),
+            ("CREATE VIEW v AS SELECT 1", Statement::Definition),
+            ("CREATE TEMPORARY TABLE t SELECT 1", Statement::Definition),
             ("/* insert */ ALTER TABLE t ADD c int", Statement::Definition),
             ("/*!80000 ALTER */ TABLE t", Statement::Definition),
             ("-- delete\nDROP TABLE t", Statement::Definition),

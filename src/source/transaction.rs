@@ -41,14 +41,6 @@ const PAYLOAD_BYTES_MAX: u64 = 2 << 30;
 /// The table id of the dummy row event that only ends a statement.
 const DUMMY_TABLE_ID: u64 = 0x00ff_ffff;
 
-/// Rows that were sent before the connection broke, to be left out of the first transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Skip {
-    /// The transaction meant; none: the first one, whichever it is.
-    pub identity: Option<String>,
-    pub within: Vec<Within>,
-}
-
 /// What an event was, beyond what it gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -62,13 +54,13 @@ pub(super) struct Transactions {
     place: FileOffset,
     tables: Tables,
     group: Option<Group>,
-    skip: Option<Skip>,
+    skip: Vec<Within>,
     /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
     pub newest_commit_us: u64,
 }
 
 impl Transactions {
-    pub fn new(server_uuid: Uuid, place: FileOffset, skip: Option<Skip>, tables: Tables) -> Transactions {
+    pub fn new(server_uuid: Uuid, place: FileOffset, skip: Vec<Within>, tables: Tables) -> Transactions {
         Transactions { server_uuid, place, tables, group: None, skip, newest_commit_us: 0 }
     }
 
@@ -181,13 +173,12 @@ impl Transactions {
             offset: self.place.offset.saturating_sub(event_bytes),
             committed_at_us: Some(read.original_commit_timestamp()).filter(|time| *time != 0).unwrap_or(immediate_us),
         });
-        let skip = self
-            .skip
-            .take()
-            .filter(|skip| skip.identity.as_ref().is_none_or(|identity| *identity == transaction.identity()));
         self.tables.trim();
         self.newest_commit_us = immediate_us;
-        let skip = skip.map(|skip| skip.within).unwrap_or_default();
+        // Only the transaction that they were sent of: another server may go on with another one.
+        let identity = transaction.identity();
+        let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|w| *w.transaction == *identity);
+        self.skip = others;
         self.group = Some(Group::new(transaction, event_bytes, read.tx_length(), skip));
         Ok(())
     }
@@ -226,15 +217,18 @@ impl Transactions {
                 self.tables.forget();
                 self.end(out)?;
             }
-            (Stage::Open | Stage::OpenXa, Statement::Definition) => self.tables.forget(),
+            (Stage::Open | Stage::OpenXa, Statement::Definition | Statement::DefinitionWithRows) => {
+                self.tables.forget()
+            }
             (Stage::Open, Statement::Commit) => self.end(out)?,
             (Stage::Open, Statement::Rollback) => self.roll_back(out)?,
             (Stage::Open | Stage::OpenXa, Statement::Savepoint) | (Stage::OpenXa, Statement::XaEnd) => {}
-            (_, Statement::RowChange) => {
+            (_, Statement::RowChange | Statement::DefinitionWithRows) => {
                 if !self.concerns_only_others(&query) {
                     return Err(self.statement_change("a statement that changes rows"));
                 }
                 if stage == Stage::Announced {
+                    self.tables.forget();
                     self.end(out)?;
                 }
             }

@@ -48,6 +48,14 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
             ],
             "LOAD DATA",
         ),
+        (
+            &[
+                "SET SESSION binlog_format = STATEMENT",
+                "CREATE TABLE test.copied AS SELECT n FROM test.a",
+                "SET SESSION binlog_format = ROW",
+            ],
+            "binlog_format = 'ROW'",
+        ),
     ] {
         let mut reader = server.follow(latest());
         reader.started().await;

@@ -11,8 +11,19 @@ use std::path::Path;
 
 use tokens::{Source, Token};
 
-const VOCABULARY: &[&str] =
-    &["change", "position", "pattern", "retry", "template", "telemetry", "config", "failure", "shutdown", "suggest"];
+const VOCABULARY: &[&str] = &[
+    "change",
+    "column",
+    "position",
+    "pattern",
+    "retry",
+    "template",
+    "telemetry",
+    "config",
+    "failure",
+    "shutdown",
+    "suggest",
+];
 
 /// Each stage, and the stages besides itself and the vocabulary that it may import.
 const STAGES: &[(&str, &[&str])] = &[

@@ -5,13 +5,11 @@
 //! YEAR and padded binaries and looks columns up quadratically. Keeps no state; never guesses (promise 7).
 
 use crate::change::{Cell, Op, Row, Value};
+use crate::column::bytes::{Bytes, Truncated};
+use crate::column::{Fault, Kind, value};
 
-use super::bytes::{Bytes, Truncated};
-use super::charset::Charset;
 use super::event_type as event;
-use super::json;
-use super::table_map::{Fault, Kind, TableMap, unreadable};
-use super::temporal;
+use super::table_map::TableMap;
 
 /// The fixed part of a row event; the rows themselves are still bytes.
 #[derive(Debug, Clone, Copy)]
@@ -103,179 +101,12 @@ fn at(fault: Fault, index: usize) -> Fault {
     Fault { what: format!("column {}: {}", index + 1, fault.what), mend: fault.mend }
 }
 
-fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
-    Ok(match kind {
-        Kind::Int { bytes: width, unsigned: true } => Value::Uint(bytes.le(*width)?),
-        Kind::Int { bytes: width, unsigned: false } => {
-            let unused_bits = 64 - 8 * width;
-            Value::Int((bytes.le(*width)? << unused_bits) as i64 >> unused_bits)
-        }
-        Kind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
-        Kind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
-        Kind::Decimal { precision, scale } => Value::Decimal(decimal(bytes, *precision, *scale)?.into()),
-        Kind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
-        Kind::Year => Value::Int(match bytes.u8()? {
-            0 => 0,
-            years => 1900 + i64::from(years),
-        }),
-        Kind::Date => Value::Text(temporal::date(bytes)?.into()),
-        Kind::Time { digits } => Value::Text(temporal::time(bytes, *digits)?.into()),
-        Kind::DateTime { digits } => Value::Text(temporal::datetime(bytes, *digits)?.into()),
-        Kind::Timestamp { digits } => Value::Text(temporal::timestamp(bytes, *digits)?.into()),
-        Kind::Text { length_bytes, charset, pad, .. } => {
-            let length = bytes.le(*length_bytes)? as usize;
-            text(bytes.take(length)?, charset, *pad)?
-        }
-        Kind::Enum { bytes: width, labels, .. } => Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?),
-        Kind::Set { bytes: width, labels, .. } => Value::Labels(set_labels(bytes.le(*width)?, labels.as_deref())?),
-        Kind::Json { length_bytes } => {
-            let length = bytes.le(*length_bytes)? as usize;
-            Value::Json(json::text(bytes.take(length)?)?.into())
-        }
-        Kind::Vector { length_bytes } => {
-            let length = bytes.le(*length_bytes)? as usize;
-            Value::Json(vector(bytes.take(length)?)?.into())
-        }
-        Kind::Unsupported { type_name, mend } => return Err(Fault::new(*type_name, *mend)),
-    })
-}
-
-fn text(bytes: &[u8], charset: &Charset, pad: Option<usize>) -> Result<Value, Fault> {
-    match (charset, pad) {
-        (Charset::Binary, Some(length)) if bytes.len() < length => {
-            let mut padded = bytes.to_vec();
-            padded.resize(length, 0);
-            Ok(Value::Bytes(padded.into()))
-        }
-        (Charset::Binary, _) => Ok(Value::Bytes(bytes.into())),
-        _ => charset.decode(bytes).map(Value::Text).map_err(|problem| unreadable(&problem)),
-    }
-}
-
-/// Index 0 is MySQL's "invalid value", which SELECT shows as the empty string.
-fn enum_label(index: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
-    match index.checked_sub(1) {
-        None => Ok("".into()),
-        Some(place) => label(place, labels),
-    }
-}
-
-fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> Result<Box<[Box<str>]>, Fault> {
-    (0..64).filter(|place| mask >> place & 1 == 1).map(|place| label(place, labels)).collect()
-}
-
-fn label(place: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
-    let known = labels.and_then(|labels| labels.get(place as usize)).cloned();
-    known.ok_or_else(|| Fault::new(format!("label number {}", place + 1), "SET PERSIST binlog_row_metadata = 'FULL'"))
-}
-
-fn vector(bytes: &[u8]) -> Result<String, Fault> {
-    let (numbers, rest) = bytes.as_chunks::<4>();
-    let numbers: Vec<f32> = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    if !rest.is_empty() || numbers.iter().any(|number| !number.is_finite()) {
-        return Err(Fault::new("a vector with a part that is no number", ""));
-    }
-    Ok(format!("[{}]", numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",")))
-}
-
-/// Bytes that hold 0 to 9 decimal digits (`dig2bytes` of the server's `strings/decimal.cc`).
-const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
-
-/// The packed DECIMAL of `decimal2bin`: groups of nine digits in four bytes, big-endian, the odd groups at both ends;
-/// the first bit is set for positive numbers, negative ones have all bits inverted.
-pub(super) fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> Result<String, Truncated> {
-    let whole = precision.checked_sub(scale).ok_or(Truncated)?;
-    let size = |digits: usize| digits / 9 * 4 + DIGIT_BYTES[digits % 9];
-    let packed = bytes.take(size(whole) + size(scale))?;
-    let negative = packed.first().is_some_and(|first| first & 0x80 == 0);
-    let invert = if negative { 0xff } else { 0 };
-    let mut plain = [0_u8; 32];
-    let plain = plain.get_mut(..packed.len()).ok_or(Truncated)?;
-    for (target, byte) in plain.iter_mut().zip(packed) {
-        *target = byte ^ invert;
-    }
-    if let Some(first) = plain.first_mut() {
-        *first ^= 0x80;
-    }
-    let mut groups = Bytes(plain);
-    let mut text = String::with_capacity(precision + 3);
-    let mut group = |digits: usize, text: &mut String| -> Result<(), Truncated> {
-        let number = groups.be(DIGIT_BYTES[digits])?;
-        std::fmt::Write::write_fmt(text, format_args!("{number:0digits$}")).map_err(|_| Truncated)
-    };
-    if !whole.is_multiple_of(9) {
-        group(whole % 9, &mut text)?;
-    }
-    for _ in 0..whole / 9 {
-        group(9, &mut text)?;
-    }
-    let leading_zeros = text.bytes().take_while(|digit| *digit == b'0').count();
-    text.drain(..leading_zeros);
-    if text.is_empty() {
-        text.push('0');
-    }
-    if scale > 0 {
-        text.push('.');
-        for _ in 0..scale / 9 {
-            group(9, &mut text)?;
-        }
-        if !scale.is_multiple_of(9) {
-            group(scale % 9, &mut text)?;
-        }
-    }
-    if negative {
-        text.insert(0, '-');
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::charset::Charsets;
     use super::*;
-
-    fn decoded(kind: &Kind, bytes: &[u8]) -> Value {
-        let mut cursor = Bytes(bytes);
-        let value = value(kind, &mut cursor).expect("a value");
-        assert!(cursor.is_empty(), "all bytes are used");
-        value
-    }
-
-    #[test]
-    fn integers_keep_their_sign_at_every_width() {
-        for (bytes, expected) in [
-            (&[0x80][..], -128_i64),
-            (&[0xff, 0xff], -1),
-            (&[0x00, 0x00, 0x80], -8_388_608),
-            (&[0xff, 0xff, 0xff], -1),
-            (&[0, 0, 0, 0x80], i64::from(i32::MIN)),
-            (&[0, 0, 0, 0, 0, 0, 0, 0x80], i64::MIN),
-        ] {
-            let kind = Kind::Int { bytes: bytes.len(), unsigned: false };
-            assert_eq!(decoded(&kind, bytes), Value::Int(expected));
-        }
-        let kind = Kind::Int { bytes: 8, unsigned: true };
-        assert_eq!(decoded(&kind, &[0xff; 8]), Value::Uint(u64::MAX));
-    }
-
-    #[test]
-    fn decimals_read_as_select_shows_them() {
-        for (precision, scale, bytes, expected) in [
-            (14, 4, &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2][..], "1234567890.1234"),
-            (14, 4, &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d], "-1234567890.1234"),
-            (5, 5, &[0x80, 0x30, 0x39], "0.12345"),
-            (1, 0, &[0x87], "7"),
-            (4, 2, &[0x80, 0x00], "0.00"),
-        ] {
-            assert_eq!(decimal(&mut Bytes(bytes), precision, scale).expect("a decimal"), expected);
-        }
-    }
-
-    #[test]
-    fn a_binary_column_gets_the_zeros_back_that_the_log_leaves_out() {
-        let kind = Kind::Text { length_bytes: 1, charset: Charset::Binary, pad: Some(4), octets_max: Some(4) };
-        assert_eq!(decoded(&kind, &[1, b'a']), Value::Bytes(Box::new([b'a', 0, 0, 0])));
-    }
+    use crate::change::Value;
+    use crate::column::charset::{Charset, Charsets};
+    use crate::column::json;
 
     #[test]
     fn a_null_bitmap_counts_present_columns_only() {
@@ -325,17 +156,6 @@ mod tests {
             246 => Kind::Decimal { precision: 65, scale: 30 },
             254 => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
             _ => Kind::Vector { length_bytes: 1 },
-        }
-    }
-
-    #[test]
-    fn a_row_that_ends_early_is_a_fault_and_not_a_panic() {
-        let kinds =
-            [Kind::Decimal { precision: 65, scale: 30 }, Kind::Json { length_bytes: 4 }, Kind::DateTime { digits: 6 }];
-        for kind in kinds {
-            for length in 0..4 {
-                assert!(value(&kind, &mut Bytes(&vec![0xff; length])).is_err(), "{kind:?}");
-            }
         }
     }
 }

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use crate::change::{Change, Transaction};
+use crate::column::Fault;
 use crate::position::Within;
 
 use super::SourceEvent;
 use super::decode::Rows;
-use super::table_map::Fault;
 use super::tables::Watched;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

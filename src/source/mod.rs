@@ -3,11 +3,8 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode` (with
-//! `temporal`, `json`, `charset`), `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
-mod bytes;
-mod charset;
 pub mod check;
 mod connect;
 mod decode;
@@ -15,14 +12,12 @@ mod error;
 mod event_type;
 mod follow;
 mod group;
-mod json;
 mod schema;
 mod server;
 mod settings;
 mod statement;
 mod table_map;
 mod tables;
-mod temporal;
 mod transaction;
 mod wire;
 

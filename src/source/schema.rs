@@ -8,11 +8,13 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, params};
 
-use super::charset::Charset;
+use crate::column::Kind;
+use crate::column::charset::Charset;
+
 use super::connect::connect;
 use super::error::Error;
 use super::settings::Settings;
-use super::table_map::{Kind, TableMap};
+use super::table_map::TableMap;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
 pub(super) struct Definitions {

@@ -11,9 +11,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use uuid::Uuid;
 
+use crate::column::charset::Charsets;
 use crate::position::{FileOffset, GtidSet, Position, Start};
 
-use super::charset::Charsets;
 use super::error::Error;
 
 /// The first event of every binlog file stands behind a magic number of four bytes.

@@ -5,86 +5,9 @@
 //! An unknown column type or metadata field is an error (promise 7). Does no I/O: names that the event lacks are filled in
 //! by `schema`.
 
-use super::bytes::{Bytes, Truncated};
-use super::charset::{Charset, Charsets};
-
-/// Why a TABLE_MAP or a row cannot be read: what it holds, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub what: String,
-    /// Empty: nothing but damage explains it, so the event is worth reading again.
-    pub mend: String,
-}
-
-impl Fault {
-    pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Fault {
-        Fault { what: what.into(), mend: mend.into() }
-    }
-}
-
-impl From<Truncated> for Fault {
-    fn from(problem: Truncated) -> Fault {
-        Fault::new(problem.to_string(), "")
-    }
-}
-
-/// How one column's value stands in a row image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    Int {
-        bytes: usize,
-        unsigned: bool,
-    },
-    Float,
-    Double,
-    Decimal {
-        precision: usize,
-        scale: usize,
-    },
-    Bit {
-        bits: usize,
-    },
-    Year,
-    Date,
-    Time {
-        digits: usize,
-    },
-    DateTime {
-        digits: usize,
-    },
-    Timestamp {
-        digits: usize,
-    },
-    /// CHAR, VARCHAR and TEXT, and their binary kin; `pad` is the length of a BINARY(n), whose trailing zeros the log
-    /// leaves out. `octets_max` is the declared length, where the event tells it.
-    Text {
-        length_bytes: usize,
-        charset: Charset,
-        pad: Option<usize>,
-        octets_max: Option<usize>,
-    },
-    Enum {
-        bytes: usize,
-        charset: Charset,
-        labels: Option<Box<[Box<str>]>>,
-    },
-    Set {
-        bytes: usize,
-        charset: Charset,
-        labels: Option<Box<[Box<str>]>>,
-    },
-    Json {
-        length_bytes: usize,
-    },
-    Vector {
-        length_bytes: usize,
-    },
-    /// A type that is understood but not decoded.
-    Unsupported {
-        type_name: &'static str,
-        mend: &'static str,
-    },
-}
+use crate::column::bytes::{Bytes, Truncated};
+use crate::column::charset::{Charset, Charsets};
+use crate::column::{Fault, Kind, unreadable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableMap {
@@ -411,10 +334,6 @@ fn next_labels(bytes: &mut Bytes<'_>, charset: &Charset) -> Result<Box<[Box<str>
         labels.push(charset.decode(label).map_err(|problem| unreadable(&problem))?);
     }
     Ok(labels.into())
-}
-
-pub(super) fn unreadable(problem: &str) -> Fault {
-    Fault::new(problem, "convert the column to utf8mb4, or leave this table out of the rules")
 }
 
 fn strings(list: &[u8], count: usize) -> Result<Vec<Box<str>>, Fault> {

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::Table;
+use crate::column::Fault;
+use crate::column::charset::Charsets;
 use crate::pattern::TablePatterns;
 
-use super::charset::Charsets;
 use super::error::Error;
 use super::schema::Definitions;
-use super::table_map::{self, Fault, TableMap};
+use super::table_map::{self, TableMap};
 
 /// Tables known at most; the ids of dropped and reopened tables never come back.
 const TABLES_MAX: usize = 1024;

@@ -15,6 +15,7 @@ use mysql_async::binlog::events::{
 use uuid::Uuid;
 
 use crate::change::Transaction;
+use crate::column::Fault;
 use crate::position::{Committed, FileOffset, Gtid, Tag, Within};
 
 use super::SourceEvent;
@@ -23,7 +24,6 @@ use super::error::Error;
 use super::event_type as event;
 use super::group::{Group, Stage};
 use super::statement::{Statement, classify};
-use super::table_map::Fault;
 use super::tables::{Refusal, Tables};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.

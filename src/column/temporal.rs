@@ -7,13 +7,13 @@
 use super::bytes::{Bytes, Truncated};
 
 /// `2026-11-20`.
-pub(super) fn date(bytes: &mut Bytes<'_>) -> Result<String, Truncated> {
+pub fn date(bytes: &mut Bytes<'_>) -> Result<String, Truncated> {
     let packed = bytes.le(3)?;
     Ok(ymd(packed >> 9, packed >> 5 & 15, packed & 31))
 }
 
 /// `-12:30:00.5`; the hours have two digits at least.
-pub(super) fn time(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+pub fn time(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
     let width = digits.div_ceil(2);
     // Integer part and fraction are one big-endian number whose zero lies in the middle of its range.
     let whole = bytes.be(3 + width)? as i64 - (0x80_0000_i64 << (8 * width));
@@ -25,7 +25,7 @@ pub(super) fn time(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Trunc
 }
 
 /// `2026-11-20T23:04:05.123456`.
-pub(super) fn datetime(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+pub fn datetime(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
     let packed = bytes.be(5)? & 0x7f_ffff_ffff;
     let fraction = bytes.be(digits.div_ceil(2))?;
     let (days, clock) = (packed >> 17, packed & 0x1_ffff);
@@ -36,7 +36,7 @@ pub(super) fn datetime(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, T
 }
 
 /// `2026-11-20T23:04:05.123456Z`; the zero timestamp as MySQL prints it, in the same form.
-pub(super) fn timestamp(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+pub fn timestamp(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
     let seconds = bytes.be(4)?;
     let fraction = fraction_text(bytes.be(digits.div_ceil(2))?, digits);
     if seconds == 0 {
@@ -48,7 +48,7 @@ pub(super) fn timestamp(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, 
 }
 
 /// The packed form inside JSON documents: (date part and clock) << 24 | microseconds, little-endian.
-pub(super) fn in_json(packed: i64, form: JsonForm) -> String {
+pub fn in_json(packed: i64, form: JsonForm) -> String {
     let magnitude = packed.unsigned_abs();
     let (whole, micros) = (magnitude >> 24, magnitude & 0xff_ffff);
     let (days, clock) = (whole >> 17, whole & 0x1_ffff);
@@ -66,7 +66,7 @@ pub(super) fn in_json(packed: i64, form: JsonForm) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JsonForm {
+pub enum JsonForm {
     Date,
     DateTime,
     Time,

@@ -6,10 +6,10 @@
 /// The bytes ended before the field did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the event ends in the middle of a field")]
-pub(super) struct Truncated;
+pub struct Truncated;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bytes<'a>(pub &'a [u8]);
+pub struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
     pub fn is_empty(&self) -> bool {

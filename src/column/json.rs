@@ -6,16 +6,16 @@
 
 use std::fmt::Write as _;
 
+use super::Fault;
 use super::bytes::{Bytes, Truncated};
-use super::decode::decimal;
-use super::table_map::Fault;
+use super::decimal::decimal;
 use super::temporal::{self, JsonForm};
 
 /// MySQL refuses documents that nest deeper than 100 levels (`JSON_DOCUMENT_MAX_DEPTH`).
 const DEPTH_MAX: usize = 101;
 
 /// The document as text; an empty value is how the server logs a NOT NULL column's missing default.
-pub(super) fn text(document: &[u8]) -> Result<String, Fault> {
+pub fn text(document: &[u8]) -> Result<String, Fault> {
     let mut out = String::with_capacity(document.len());
     match document.split_first() {
         None => out.push_str("null"),

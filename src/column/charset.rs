@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// How the bytes of a character column read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Charset {
+pub enum Charset {
     Binary,
     Utf8,
     Ascii,
@@ -77,7 +77,7 @@ fn latin1(byte: u8) -> char {
 
 /// The collations of one server, by id.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Charsets(HashMap<u16, Charset>);
+pub struct Charsets(HashMap<u16, Charset>);
 
 impl Charsets {
     pub fn new(collations: impl IntoIterator<Item = (u16, String)>) -> Charsets {

@@ -1,0 +1,233 @@
+//! Columns: how the bytes of a value stand in a row image, and what they mean.
+//!
+//! In: a column's [`Kind`], as the binlog's table map or the schema gives it, and bytes of a row event. Out: where a value
+//! ends, and the value in the form of docs/data-format.md. Every length is checked before it is used; bytes that no server
+//! writes are a [`Fault`], never a guess (promise 7). No I/O, no MySQL crates.
+
+pub mod bytes;
+pub mod charset;
+pub mod decimal;
+pub mod json;
+pub mod temporal;
+
+use crate::change::Value;
+
+use bytes::{Bytes, Truncated};
+use charset::Charset;
+use decimal::decimal;
+
+/// Why a TABLE_MAP or a row cannot be read: what it holds, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub what: String,
+    /// Empty: nothing but damage explains it, so the event is worth reading again.
+    pub mend: String,
+}
+
+impl Fault {
+    pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Fault {
+        Fault { what: what.into(), mend: mend.into() }
+    }
+}
+
+impl From<Truncated> for Fault {
+    fn from(problem: Truncated) -> Fault {
+        Fault::new(problem.to_string(), "")
+    }
+}
+
+/// How one column's value stands in a row image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Int {
+        bytes: usize,
+        unsigned: bool,
+    },
+    Float,
+    Double,
+    Decimal {
+        precision: usize,
+        scale: usize,
+    },
+    Bit {
+        bits: usize,
+    },
+    Year,
+    Date,
+    Time {
+        digits: usize,
+    },
+    DateTime {
+        digits: usize,
+    },
+    Timestamp {
+        digits: usize,
+    },
+    /// CHAR, VARCHAR and TEXT, and their binary kin; `pad` is the length of a BINARY(n), whose trailing zeros the log
+    /// leaves out. `octets_max` is the declared length, where the event tells it.
+    Text {
+        length_bytes: usize,
+        charset: Charset,
+        pad: Option<usize>,
+        octets_max: Option<usize>,
+    },
+    Enum {
+        bytes: usize,
+        charset: Charset,
+        labels: Option<Box<[Box<str>]>>,
+    },
+    Set {
+        bytes: usize,
+        charset: Charset,
+        labels: Option<Box<[Box<str>]>>,
+    },
+    Json {
+        length_bytes: usize,
+    },
+    Vector {
+        length_bytes: usize,
+    },
+    /// A type that is understood but not decoded.
+    Unsupported {
+        type_name: &'static str,
+        mend: &'static str,
+    },
+}
+
+pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
+    Ok(match kind {
+        Kind::Int { bytes: width, unsigned: true } => Value::Uint(bytes.le(*width)?),
+        Kind::Int { bytes: width, unsigned: false } => {
+            let unused_bits = 64 - 8 * width;
+            Value::Int((bytes.le(*width)? << unused_bits) as i64 >> unused_bits)
+        }
+        Kind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
+        Kind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
+        Kind::Decimal { precision, scale } => Value::Decimal(decimal(bytes, *precision, *scale)?.into()),
+        Kind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
+        Kind::Year => Value::Int(match bytes.u8()? {
+            0 => 0,
+            years => 1900 + i64::from(years),
+        }),
+        Kind::Date => Value::Text(temporal::date(bytes)?.into()),
+        Kind::Time { digits } => Value::Text(temporal::time(bytes, *digits)?.into()),
+        Kind::DateTime { digits } => Value::Text(temporal::datetime(bytes, *digits)?.into()),
+        Kind::Timestamp { digits } => Value::Text(temporal::timestamp(bytes, *digits)?.into()),
+        Kind::Text { length_bytes, charset, pad, .. } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            text(bytes.take(length)?, charset, *pad)?
+        }
+        Kind::Enum { bytes: width, labels, .. } => Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?),
+        Kind::Set { bytes: width, labels, .. } => Value::Labels(set_labels(bytes.le(*width)?, labels.as_deref())?),
+        Kind::Json { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            Value::Json(json::text(bytes.take(length)?)?.into())
+        }
+        Kind::Vector { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            Value::Json(vector(bytes.take(length)?)?.into())
+        }
+        Kind::Unsupported { type_name, mend } => return Err(Fault::new(*type_name, *mend)),
+    })
+}
+
+fn text(bytes: &[u8], charset: &Charset, pad: Option<usize>) -> Result<Value, Fault> {
+    match (charset, pad) {
+        (Charset::Binary, Some(length)) if bytes.len() < length => {
+            let mut padded = bytes.to_vec();
+            padded.resize(length, 0);
+            Ok(Value::Bytes(padded.into()))
+        }
+        (Charset::Binary, _) => Ok(Value::Bytes(bytes.into())),
+        _ => charset.decode(bytes).map(Value::Text).map_err(|problem| unreadable(&problem)),
+    }
+}
+
+/// Index 0 is MySQL's "invalid value", which SELECT shows as the empty string.
+fn enum_label(index: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
+    match index.checked_sub(1) {
+        None => Ok("".into()),
+        Some(place) => label(place, labels),
+    }
+}
+
+fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> Result<Box<[Box<str>]>, Fault> {
+    (0..64).filter(|place| mask >> place & 1 == 1).map(|place| label(place, labels)).collect()
+}
+
+fn label(place: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
+    let known = labels.and_then(|labels| labels.get(place as usize)).cloned();
+    known.ok_or_else(|| Fault::new(format!("label number {}", place + 1), "SET PERSIST binlog_row_metadata = 'FULL'"))
+}
+
+fn vector(bytes: &[u8]) -> Result<String, Fault> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    let numbers: Vec<f32> = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    if !rest.is_empty() || numbers.iter().any(|number| !number.is_finite()) {
+        return Err(Fault::new("a vector with a part that is no number", ""));
+    }
+    Ok(format!("[{}]", numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",")))
+}
+
+pub fn unreadable(problem: &str) -> Fault {
+    Fault::new(problem, "convert the column to utf8mb4, or leave this table out of the rules")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(kind: &Kind, bytes: &[u8]) -> Value {
+        let mut cursor = Bytes(bytes);
+        let value = value(kind, &mut cursor).expect("a value");
+        assert!(cursor.is_empty(), "all bytes are used");
+        value
+    }
+
+    #[test]
+    fn integers_keep_their_sign_at_every_width() {
+        for (bytes, expected) in [
+            (&[0x80][..], -128_i64),
+            (&[0xff, 0xff], -1),
+            (&[0x00, 0x00, 0x80], -8_388_608),
+            (&[0xff, 0xff, 0xff], -1),
+            (&[0, 0, 0, 0x80], i64::from(i32::MIN)),
+            (&[0, 0, 0, 0, 0, 0, 0, 0x80], i64::MIN),
+        ] {
+            let kind = Kind::Int { bytes: bytes.len(), unsigned: false };
+            assert_eq!(decoded(&kind, bytes), Value::Int(expected));
+        }
+        let kind = Kind::Int { bytes: 8, unsigned: true };
+        assert_eq!(decoded(&kind, &[0xff; 8]), Value::Uint(u64::MAX));
+    }
+
+    #[test]
+    fn decimals_read_as_select_shows_them() {
+        for (precision, scale, bytes, expected) in [
+            (14, 4, &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2][..], "1234567890.1234"),
+            (14, 4, &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d], "-1234567890.1234"),
+            (5, 5, &[0x80, 0x30, 0x39], "0.12345"),
+            (1, 0, &[0x87], "7"),
+            (4, 2, &[0x80, 0x00], "0.00"),
+        ] {
+            assert_eq!(decimal(&mut Bytes(bytes), precision, scale).expect("a decimal"), expected);
+        }
+    }
+
+    #[test]
+    fn a_binary_column_gets_the_zeros_back_that_the_log_leaves_out() {
+        let kind = Kind::Text { length_bytes: 1, charset: Charset::Binary, pad: Some(4), octets_max: Some(4) };
+        assert_eq!(decoded(&kind, &[1, b'a']), Value::Bytes(Box::new([b'a', 0, 0, 0])));
+    }
+
+    #[test]
+    fn a_row_that_ends_early_is_a_fault_and_not_a_panic() {
+        let kinds =
+            [Kind::Decimal { precision: 65, scale: 30 }, Kind::Json { length_bytes: 4 }, Kind::DateTime { digits: 6 }];
+        for kind in kinds {
+            for length in 0..4 {
+                assert!(value(&kind, &mut Bytes(&vec![0xff; length])).is_err(), "{kind:?}");
+            }
+        }
+    }
+}

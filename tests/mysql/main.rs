@@ -4,8 +4,10 @@
 mod support;
 
 mod bad_input;
+mod cases;
 mod crash;
 mod daemon;
 mod outcomes;
 mod source;
+mod stream;
 mod support_mysql;

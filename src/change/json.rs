@@ -21,7 +21,14 @@ pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8
     append(out, format_args!("{id}"));
     out.extend_from_slice(b"\",\"rule\":");
     write_str(rule, out);
-    out.extend_from_slice(b",\"op\":\"");
+    out.push(b',');
+    write_facts(change, out);
+    out.push(b'}');
+}
+
+/// Writes the members of the event that no rule is needed for, `op` to `source`, without braces around them.
+pub fn write_facts(change: &Change, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"op\":\"");
     out.extend_from_slice(change.op.as_str().as_bytes());
     out.extend_from_slice(b"\",\"schema\":");
     write_str(&change.table.schema, out);
@@ -45,7 +52,6 @@ pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8
     out.extend_from_slice(rfc3339(change.transaction.committed_at_us).as_bytes());
     out.extend_from_slice(b"\",\"source\":");
     write_source(&change.transaction, out);
-    out.push(b'}');
 }
 
 /// Writes a row image as an object from column to value.

@@ -11,3 +11,4 @@ mod outcomes;
 mod source;
 mod stream;
 mod support_mysql;
+mod tail;

@@ -8,6 +8,7 @@ mod cases;
 mod crash;
 mod daemon;
 mod outcomes;
+mod random_tables;
 mod source;
 mod stream;
 mod support_mysql;

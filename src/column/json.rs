@@ -6,10 +6,10 @@
 
 use std::fmt::Write as _;
 
-use super::Fault;
 use super::bytes::{Bytes, Truncated};
 use super::decimal::decimal;
 use super::temporal::{self, JsonForm};
+use super::{Fault, ascii};
 
 /// MySQL refuses documents that nest deeper than 100 levels (`JSON_DOCUMENT_MAX_DEPTH`).
 const DEPTH_MAX: usize = 101;
@@ -142,7 +142,8 @@ fn opaque(type_code: u8, data: &[u8], out: &mut String) -> Result<(), Fault> {
     let form = match type_code {
         246 => {
             let (precision, scale) = (usize::from(bytes.u8()?), usize::from(bytes.u8()?));
-            push(out, decimal(&mut bytes, precision, scale)?);
+            let text = ascii(|text| decimal(&mut bytes, precision, scale, text))?;
+            out.push_str(&text);
             return Ok(());
         }
         10 => JsonForm::Date,
@@ -154,7 +155,12 @@ fn opaque(type_code: u8, data: &[u8], out: &mut String) -> Result<(), Fault> {
             return string(format!("base64:type{other}:{encoded}").as_bytes(), out);
         }
     };
-    string(temporal::in_json(bytes.le(8)? as i64, form).as_bytes(), out)
+    let packed = bytes.le(8)? as i64;
+    let text = ascii(|text| {
+        temporal::in_json(packed, form, text);
+        Ok(())
+    })?;
+    string(text.as_bytes(), out)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Change, Table, Transaction};
+use crate::change::{Changes, Table, Transaction};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start, Within};
 use crate::telemetry::Metrics;
@@ -145,19 +145,19 @@ impl Progress {
         within
     }
 
-    fn note_rows(&mut self, changes: &[Change]) {
-        let Some(first) = changes.first() else { return };
+    fn note_rows(&mut self, events: &[Changes]) {
+        let Some(first) = events.first() else { return };
         let same = |known: &Arc<Transaction>| {
-            Arc::ptr_eq(known, &first.transaction) || known.identity() == first.transaction.identity()
+            Arc::ptr_eq(known, first.transaction()) || known.identity() == first.transaction().identity()
         };
         if !self.partial.transaction.as_ref().is_some_and(same) {
-            self.partial.transaction = Some(Arc::clone(&first.transaction));
+            self.partial.transaction = Some(Arc::clone(first.transaction()));
             self.partial.tables.clear();
         }
-        for change in changes {
-            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, &change.table)) {
-                Some((_, rows)) => *rows = change.ordinal,
-                None => self.partial.tables.push((Arc::clone(&change.table), change.ordinal)),
+        for changes in events {
+            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, changes.table())) {
+                Some((_, rows)) => *rows = changes.last_ordinal(),
+                None => self.partial.tables.push((Arc::clone(changes.table()), changes.last_ordinal())),
             }
         }
     }
@@ -360,7 +360,7 @@ impl Reader {
         match &event {
             SourceEvent::Rows(changes) => {
                 let permit = self.room().await?;
-                self.metrics.changes_read.inc_by(changes.len() as u64);
+                self.metrics.changes_read.inc_by(changes.iter().map(Changes::len).sum::<usize>() as u64);
                 progress.note_rows(changes);
                 permit.send(Ok(event));
             }

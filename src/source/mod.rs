@@ -23,7 +23,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
-use crate::change::Change;
+use crate::change::Changes;
 use crate::position::{Committed, Position, Resume, Start};
 
 pub use check::{Finding, Level, check, columns};
@@ -39,12 +39,12 @@ pub enum From {
 }
 
 /// What the reader hands on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum SourceEvent {
     /// Once, before all else: where reading begins. A checkpoint may be made of it.
     Started(Position),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
-    Rows(Vec<Change>),
+    Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
     /// The server had nothing newer for a while.

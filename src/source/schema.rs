@@ -175,7 +175,7 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
         Kind::Json { .. } => is(&["json"]),
         Kind::Vector { .. } => is(&["vector"]),
         // Refused when a value comes; the name does not matter.
-        Kind::Unsupported { .. } => true,
+        Kind::Geometry { .. } | Kind::Unsupported { .. } => true,
     }
 }
 

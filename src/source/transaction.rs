@@ -19,7 +19,7 @@ use crate::column::Fault;
 use crate::position::{Committed, FileOffset, Gtid, Tag, Within};
 
 use super::SourceEvent;
-use super::decode::Rows;
+use super::decode::RowsEvent;
 use super::error::Error;
 use super::event_type as event;
 use super::group::{Group, Stage};
@@ -266,7 +266,7 @@ impl Transactions {
     }
 
     fn rows(&mut self, kind: u8, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let mut rows = Rows::parse(kind, body).map_err(|fault| self.fault(fault))?;
+        let rows = RowsEvent::parse(kind, body).map_err(|fault| self.fault(fault))?;
         let Some(group) = self.group.as_mut().filter(|group| group.stage != Stage::Announced) else {
             return Err(self.outside());
         };
@@ -280,7 +280,7 @@ impl Transactions {
             let mend = "SET PERSIST binlog_row_value_options = '', and start anew after this place";
             return Err(self.stop(&format!("a partial JSON update of table {}", watched.qualified), mend));
         }
-        if let Err(Fault { what, mend }) = group.collect(&mut rows, watched) {
+        if let Err(Fault { what, mend }) = group.collect(&rows, watched) {
             let what = format!("table {}: {what}", watched.qualified);
             return Err(self.fault(Fault { what, mend }));
         }

@@ -51,7 +51,7 @@ fn change(table: &str, value: Value) -> Change {
         offset: 4,
         committed_at_us: 5,
     };
-    let after = Some(Row([Cell::Value(value)].into()));
+    let after = Some(Row::from_iter([Cell::Value(value)]));
     let (table, transaction) = (Arc::new(table), Arc::new(transaction));
     Change { op: Op::Insert, table, before: None, after, transaction, ordinal: 1 }
 }

@@ -59,7 +59,7 @@ pub(super) enum Image {
 
 /// The value of one column; `row` falls back to the before image, because a partial after image leaves out what
 /// did not change.
-pub(super) fn cell<'c>(change: &'c Change, image: Image, column: &str) -> Result<&'c CellValue, Error> {
+pub(super) fn cell(change: &Change, image: Image, column: &str) -> Result<CellValue, Error> {
     let Some(index) = change.table.column(column) else {
         return Err(Error::UnknownColumn { table: change.table.to_string(), column: column.to_string() });
     };
@@ -217,16 +217,16 @@ fn cell_value(change: &Change, image: Image, column: &str) -> Value {
     };
     match value {
         CellValue::Null => Value::from(()),
-        CellValue::Int(number) => Value::from(*number),
-        CellValue::Uint(number) => Value::from(*number),
+        CellValue::Int(number) => Value::from(number),
+        CellValue::Uint(number) => Value::from(number),
         // By way of its shortest text, so that a FLOAT of 0.1 equals the literal 0.1.
-        CellValue::Float(number) => Value::from(number.to_string().parse::<f64>().unwrap_or(f64::from(*number))),
-        CellValue::Double(number) => Value::from(*number),
-        CellValue::Decimal(text) => Decimal::parse(text).map_or_else(|| Value::from(&**text), Value::from_object),
-        CellValue::Text(text) => Value::from(&**text),
-        CellValue::Bytes(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        CellValue::Float(number) => Value::from(number.to_string().parse::<f64>().unwrap_or(f64::from(number))),
+        CellValue::Double(number) => Value::from(number),
+        CellValue::Decimal(text) => Decimal::parse(&text).map_or_else(|| Value::from(&*text), Value::from_object),
+        CellValue::Text(text) => Value::from(&*text),
+        CellValue::Bytes(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(&bytes)),
         CellValue::Labels(labels) => labels.iter().map(|label| Value::from(&**label)).collect(),
-        CellValue::Json(text) => parse_json(text).unwrap_or_else(|problem| {
+        CellValue::Json(text) => parse_json(&text).unwrap_or_else(|problem| {
             let (table, column) = (change.table.to_string(), column.to_string());
             Value::from(Error::BadJson { table, column, problem }.into_engine())
         }),

@@ -196,19 +196,19 @@ async fn every_type_reads_as_select_shows_it(metadata: &str, compression: &str) 
         for (name, kind, _) in TYPES {
             let index = table.column(name).expect(name);
             let Cell::Value(value) = change.row().expect("a row").cell(index) else { panic!("{name} is absent") };
-            assert_eq!(as_selected(value), selected(&mut root, id, name, kind).await, "{name} {kind} of row {id}");
+            assert_eq!(as_selected(&value), selected(&mut root, id, name, kind).await, "{name} {kind} of row {id}");
         }
     }
     let gs = table.column("gs").expect("gs");
-    assert_eq!(changes[1].latest(gs), Some(&Value::Text("x1".into())));
-    assert_eq!(changes[1].latest(gs + 1), Some(&Value::Int(7)));
+    assert_eq!(changes[1].latest(gs), Some(Value::Text("x1".into())));
+    assert_eq!(changes[1].latest(gs + 1), Some(Value::Int(7)));
     let i = table.column("i").expect("i");
     let update = &changes[4];
-    assert_eq!(update.old().expect("before").cell(i), &Cell::Value(Value::Int(-2_147_483_648)));
+    assert_eq!(update.old().expect("before").cell(i), Cell::Value(Value::Int(-2_147_483_648)));
     let differing: Vec<usize> = (0..table.columns.len()).filter(|column| update.column_differs(*column)).collect();
     assert_eq!(differing, [i]);
     let nulls: &Row = changes[5].row().expect("before");
-    assert_eq!(nulls.cell(i), &Cell::Value(Value::Null));
+    assert_eq!(nulls.cell(i), Cell::Value(Value::Null));
 }
 
 #[tokio::test]

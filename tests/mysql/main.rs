@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod charsets;
 mod crash;
 mod daemon;
 mod outcomes;

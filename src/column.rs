@@ -7,6 +7,7 @@
 pub mod bytes;
 pub mod charset;
 pub mod decimal;
+pub mod geometry;
 pub mod json;
 pub mod temporal;
 
@@ -87,6 +88,10 @@ pub enum Kind {
     Vector {
         length_bytes: usize,
     },
+    /// Any spatial type.
+    Geometry {
+        length_bytes: usize,
+    },
     /// A type that is understood but not decoded.
     Unsupported {
         type_name: &'static str,
@@ -126,6 +131,10 @@ pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
         Kind::Vector { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(vector(bytes.take(length)?)?.into())
+        }
+        Kind::Geometry { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            Value::Json(geometry::geojson(bytes.take(length)?)?.into())
         }
         Kind::Unsupported { type_name, mend } => return Err(Fault::new(*type_name, *mend)),
     })

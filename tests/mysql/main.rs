@@ -7,6 +7,7 @@ mod bad_input;
 mod charsets;
 mod crash;
 mod daemon;
+mod geometry;
 mod outcomes;
 mod source;
 mod support_mysql;

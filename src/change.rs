@@ -99,7 +99,7 @@ pub enum Value {
     Bytes(Box<[u8]>),
     /// The labels of a SET, in the column's order.
     Labels(Box<[Box<str>]>),
-    /// A JSON document as JSON text.
+    /// A JSON document as JSON text; also VECTOR, and spatial values as GeoJSON.
     Json(Box<str>),
 }
 

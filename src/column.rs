@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod charset;
 pub mod decimal;
 mod digits;
+pub mod geometry;
 pub mod json;
 pub mod temporal;
 
@@ -88,6 +89,7 @@ pub enum Kind {
     Vector {
         length_bytes: usize,
     },
+    /// Any spatial type.
     Geometry {
         length_bytes: usize,
     },
@@ -155,11 +157,9 @@ pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(vector(bytes.take(length)?)?.into())
         }
-        Kind::Geometry { .. } => {
-            return Err(Fault::new(
-                "GEOMETRY",
-                "leave this table out of the rules; spatial columns are not handled yet",
-            ));
+        Kind::Geometry { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            Value::Json(geometry::geojson(bytes.take(length)?)?.into())
         }
         Kind::Unsupported { type_name, mend, .. } => return Err(Fault::new(*type_name, *mend)),
     })

@@ -153,7 +153,7 @@ mod tests {
         Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0 })
     }
 
-    const KNOWN_TYPES: [u8; 12] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252];
+    const KNOWN_TYPES: [u8; 13] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252, 255];
 
     fn kind_of(code: u8) -> Kind {
         match code {
@@ -167,6 +167,7 @@ mod tests {
             19 => Kind::Time { digits: 2 },
             245 => Kind::Json { length_bytes: 1 },
             246 => Kind::Decimal { precision: 65, scale: 30 },
+            255 => Kind::Geometry { length_bytes: 4 },
             254 => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
             _ => Kind::Vector { length_bytes: 1 },
         }

@@ -4,8 +4,10 @@
 mod support;
 
 mod bad_input;
+mod charsets;
 mod crash;
 mod daemon;
+mod geometry;
 mod outcomes;
 mod source;
 mod support_mysql;

@@ -68,6 +68,24 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
 }
 
 #[tokio::test]
+async fn a_code_without_a_character_stops_whoever_needs_the_row() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.g (n INT PRIMARY KEY, g VARCHAR(20) CHARACTER SET gbk)").await;
+    let mut reader = server.follow(latest());
+    reader.started().await;
+    sql(&mut root, "INSERT INTO test.g VALUES (1, X'A2AB')").await;
+    let rows = loop {
+        if let SourceEvent::Rows(rows) = reader.next().await.expect("no error") {
+            break rows;
+        }
+    };
+    let change = rows.into_iter().flatten().next().expect("a change");
+    let fault = change.detach().expect_err("no character");
+    assert!(fault.what.starts_with("table test.g: column g:") && fault.what.contains("gbk"), "{fault:?}");
+}
+
+#[tokio::test]
 async fn a_position_that_is_no_longer_safe_is_refused() {
     let server = Mysql::start(&[]).await;
     let other = Mysql::start(&[]).await;

@@ -30,6 +30,11 @@ impl Fault {
     pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Fault {
         Fault { what: what.into(), mend: mend.into() }
     }
+
+    /// The same, with what it was found in.
+    pub fn within(self, place: &str) -> Fault {
+        Fault { what: format!("{place}: {}", self.what), mend: self.mend }
+    }
 }
 
 impl From<Truncated> for Fault {

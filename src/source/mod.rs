@@ -9,6 +9,7 @@ pub mod check;
 mod connect;
 mod decode;
 mod error;
+mod event;
 mod event_type;
 mod follow;
 mod group;

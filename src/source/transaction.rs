@@ -8,19 +8,16 @@
 
 use std::sync::Arc;
 
-use mysql_async::binlog::StatusVarKey;
-use mysql_async::binlog::events::{
-    AnonymousGtidEvent, Event, GtidEvent, QueryEvent, StatusVarVal, TransactionPayloadEvent,
-};
 use uuid::Uuid;
 
 use crate::change::Transaction;
 use crate::column::Fault;
-use crate::position::{Committed, FileOffset, Gtid, Tag, Within};
+use crate::position::{Committed, FileOffset, Within};
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
 use super::error::Error;
+use super::event::{Event, GtidEvent, Payload, Query};
 use super::event_type as event;
 use super::group::{Group, Stage};
 use super::statement::{Statement, classify};
@@ -81,51 +78,48 @@ impl Transactions {
 
     /// Takes the next event; what it completes is appended to `out`.
     pub async fn take(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<Seen, Error> {
-        let header = event.header();
-        let (kind, flags) = (header.event_type_raw(), header.flags_raw());
+        let kind = event.kind;
         if kind == event::HEARTBEAT {
             return Ok(Seen::Heartbeat);
         }
-        // Only events from a compressed transaction come without the means to check them.
-        let is_inner = !event.footer().get_checksum_enabled();
-        let is_artificial = flags & event::FLAG_ARTIFICIAL != 0;
-        self.count_bytes(is_inner, is_artificial, u64::from(header.event_size()))?;
-        if !is_inner && !is_artificial && header.log_pos() != 0 && kind != event::ROTATE {
-            self.move_to(header.log_pos());
+        self.count_bytes(event)?;
+        if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
+            self.move_to(event.log_pos);
         }
         match kind {
-            event::ROTATE => self.rotate(event.data())?,
+            event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
             event::QUERY => self.query(event, out)?,
             event::XID => self.end(out)?,
-            event::TABLE_MAP => self.table_map(event.data()).await?,
+            event::TABLE_MAP => self.table_map(&event.body).await?,
             event::TRANSACTION_PAYLOAD => self.payload(event)?,
-            event::XA_PREPARE => self.xa_prepare(event.data(), out)?,
+            event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
             event::EXECUTE_LOAD_QUERY => return Err(self.statement_change("LOAD DATA")),
             event::INCIDENT => {
                 let mend = "the server lost events: check the rows by hand, then start anew after this place";
                 return Err(self.stop("an INCIDENT event", mend));
             }
             event::WRITE_ROWS | event::UPDATE_ROWS | event::DELETE_ROWS | event::PARTIAL_UPDATE_ROWS => {
-                self.rows(kind, event.data(), out)?;
+                self.rows(kind, &event.body, out)?;
             }
             event::WRITE_ROWS_V1 | event::UPDATE_ROWS_V1 | event::DELETE_ROWS_V1 => {
-                self.rows(kind, event.data(), out)?;
+                self.rows(kind, &event.body, out)?;
             }
             // They say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
             event::STOP | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS => {}
             event::IGNORABLE | event::ROWS_QUERY | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
-            _ if flags & event::FLAG_IGNORABLE != 0 => {}
+            _ if event.flags & event::FLAG_IGNORABLE != 0 => {}
             other => return Err(self.stop(&format!("binlog event type {other}"), "upgrade rowhook")),
         }
         Ok(Seen::Other)
     }
 
-    fn count_bytes(&mut self, is_inner: bool, is_artificial: bool, bytes: u64) -> Result<(), Error> {
+    fn count_bytes(&mut self, event: &Event) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        let counted = match (is_inner, is_artificial) {
+        let bytes = u64::from(event.size);
+        let counted = match (event.is_inner, event.is_artificial()) {
             (true, _) => group.count_inner(bytes),
             (false, false) => group.count_outer(bytes),
             (false, true) => group.count_outer(0),
@@ -155,23 +149,17 @@ impl Transactions {
         if self.group.is_some() {
             return Err(self.damaged("a transaction begins inside another"));
         }
-        let is_anonymous = event.header().event_type_raw() == event::ANONYMOUS_GTID;
-        let read = if is_anonymous {
-            event.read_event::<AnonymousGtidEvent>().map(|anonymous| anonymous.0)
-        } else {
-            event.read_event::<GtidEvent>()
-        };
-        let read = read.map_err(|error| self.damaged(&format!("a GTID event: {error}")))?;
-        let gtid = if is_anonymous { None } else { Some(self.gtid(&read)?) };
-        let event_bytes = u64::from(event.header().event_size());
-        let header_us = u64::from(event.header().timestamp()) * 1_000_000;
-        let immediate_us = Some(read.immediate_commit_timestamp()).filter(|time| *time != 0).unwrap_or(header_us);
+        let read =
+            GtidEvent::parse(event.kind, &event.body).map_err(|fault| self.fault(fault.within("a GTID event")))?;
+        let event_bytes = u64::from(event.size);
+        let header_us = u64::from(event.timestamp) * 1_000_000;
+        let immediate_us = Some(read.immediate_commit_us).filter(|time| *time != 0).unwrap_or(header_us);
         let transaction = Arc::new(Transaction {
             server_uuid: self.server_uuid,
-            gtid,
+            gtid: read.gtid,
             file: Arc::clone(&self.place.file),
             offset: self.place.offset.saturating_sub(event_bytes),
-            committed_at_us: Some(read.original_commit_timestamp()).filter(|time| *time != 0).unwrap_or(immediate_us),
+            committed_at_us: Some(read.original_commit_us).filter(|time| *time != 0).unwrap_or(immediate_us),
         });
         self.tables.trim();
         self.newest_commit_us = immediate_us;
@@ -179,23 +167,13 @@ impl Transactions {
         let identity = transaction.identity();
         let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|w| *w.transaction == *identity);
         self.skip = others;
-        self.group = Some(Group::new(transaction, event_bytes, read.tx_length(), skip));
+        self.group = Some(Group::new(transaction, event_bytes, read.transaction_bytes, skip));
         Ok(())
     }
 
-    fn gtid(&self, read: &GtidEvent) -> Result<Gtid, Error> {
-        let tag = match read.tag() {
-            Some(tag) => Tag::parse(tag.as_str()).map_err(|error| self.damaged(&error.to_string()))?,
-            None => Tag::default(),
-        };
-        Ok(Gtid { uuid: Uuid::from_bytes(read.sid()), tag, number: read.gno() })
-    }
-
     fn payload(&mut self, event: &Event) -> Result<(), Error> {
-        let read = event.read_event::<TransactionPayloadEvent<'_>>();
-        let read = read.map_err(|error| self.damaged(&format!("a compressed transaction: {error}")))?;
-        let size = read.uncompressed_size();
-        let size = if size == 0 { read.payload_size() } else { size };
+        let read = Payload::parse(&event.body).map_err(|fault| self.fault(fault.within("a compressed transaction")))?;
+        let size = read.unpacked_bytes;
         if size > PAYLOAD_BYTES_MAX {
             let mend = "SET PERSIST binlog_transaction_compression = OFF for jobs that write this much at once";
             return Err(self.stop(&format!("a compressed transaction of {size} bytes"), mend));
@@ -205,10 +183,9 @@ impl Transactions {
     }
 
     fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let query = event.read_event::<QueryEvent<'_>>();
-        let query = query.map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
+        let query = Query::parse(&event.body).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
         let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
-        let statement = classify(query.query_raw());
+        let statement = classify(query.text);
         match (stage, statement) {
             (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
             (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
@@ -238,13 +215,11 @@ impl Transactions {
     }
 
     /// Whether the event names the schemas it writes to (`Q_UPDATED_DB_NAMES`) and no rule watches any of them.
-    fn concerns_only_others(&self, query: &QueryEvent<'_>) -> bool {
-        let Some(variable) = query.status_vars().get_status_var(StatusVarKey::UpdatedDbNames) else { return false };
-        let Ok(StatusVarVal::UpdatedDbNames(names)) = variable.get_value() else { return false };
+    fn concerns_only_others(&self, query: &Query<'_>) -> bool {
+        let names = query.updated_schemas.as_deref().unwrap_or_default();
         !names.is_empty()
             && names.iter().all(|name| {
-                std::str::from_utf8(name.as_bytes())
-                    .is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
+                std::str::from_utf8(name).is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
             })
     }
 

@@ -27,6 +27,7 @@ use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire, gtids_before};
+use super::xa::Prepared;
 use super::{From, SourceEvent, Status};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
@@ -280,11 +281,15 @@ impl Reader {
             Some(set) => Begin::After(set.clone()),
             None => Begin::At(position.file.clone()),
         };
-        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
-        let definitions = Definitions::new(self.settings.clone());
-        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
         let skip = progress.skip();
-        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
+        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server));
+        // Before the stream is asked for: the server ends the older one of two that come from one replica.
+        for place in position.undecided.iter() {
+            if let Some(prepared) = self.prepared_at(place, &server, patience).await? {
+                transactions.hold(prepared);
+            }
+        }
+        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
         if !progress.has_streamed && !server.has_full_metadata() {
             tracing::warn!(
                 "column names and labels are taken from the tables as they are now, because the server has \
@@ -293,6 +298,29 @@ impl Reader {
         }
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
+    }
+
+    fn tables_of(&self, server: &Server) -> Tables {
+        let definitions = Definitions::new(self.settings.clone());
+        Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions)
+    }
+
+    /// Reads the XA transaction that begins here once more; none when its rows are of no table that is watched now.
+    async fn prepared_at(
+        &self,
+        place: &FileOffset,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Prepared>, Error> {
+        let connection = connect(&self.settings).await?;
+        let mut wire = Wire::open(connection, &self.settings, Begin::At(place.clone()), patience).await?;
+        let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), self.tables_of(server));
+        let mut out = Vec::new();
+        while !out.iter().any(|event| matches!(event, SourceEvent::Committed(_))) {
+            let event = wire.next(&self.settings).await?;
+            transactions.take(&event, &mut out).await?;
+        }
+        Ok(transactions.into_prepared())
     }
 
     async fn events_of(

@@ -124,9 +124,22 @@ impl Group {
         Ok(())
     }
 
-    /// The watched tables it changed so far.
-    pub fn tables(&self) -> Vec<&str> {
-        self.counts.iter().map(|(table, _)| &**table).collect()
+    /// Takes out the rows that wait, with the bytes that they hold.
+    pub fn take_held(&mut self) -> (Vec<Changes>, usize) {
+        (std::mem::take(&mut self.held), std::mem::take(&mut self.held_bytes))
+    }
+
+    /// Rows of an XA transaction that this one commits; they are its own from now on.
+    pub fn adopt(&mut self, rows: Vec<Changes>) {
+        for mut changes in rows {
+            changes.belong_to(&self.transaction);
+            let table = changes.table();
+            let known = self.skip.iter().find(|within| *within.table == *table.to_string());
+            changes.skip_through(known.map_or(0, |within| within.rows));
+            if !changes.is_empty() {
+                self.held.push(changes);
+            }
+        }
     }
 
     pub fn discard(&mut self) {

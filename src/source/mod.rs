@@ -21,6 +21,7 @@ mod table_map;
 mod tables;
 mod transaction;
 mod wire;
+mod xa;
 
 use std::time::{Duration, Instant};
 

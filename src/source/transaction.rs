@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::change::Transaction;
 use crate::column::Fault;
-use crate::position::{Committed, FileOffset, Within};
+use crate::position::{Committed, FileOffset, Gtid, Within};
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
@@ -22,6 +22,7 @@ use super::event_type as event;
 use super::group::{Group, Stage};
 use super::statement::{Statement, classify};
 use super::tables::{Refusal, Tables};
+use super::xa::{self, Decision, Prepare, Prepared, Undecided};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -52,13 +53,22 @@ pub(super) struct Transactions {
     tables: Tables,
     group: Option<Group>,
     skip: Vec<Within>,
+    undecided: Undecided,
     /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
     pub newest_commit_us: u64,
 }
 
 impl Transactions {
     pub fn new(server_uuid: Uuid, place: FileOffset, skip: Vec<Within>, tables: Tables) -> Transactions {
-        Transactions { server_uuid, place, tables, group: None, skip, newest_commit_us: 0 }
+        Transactions {
+            server_uuid,
+            place,
+            tables,
+            group: None,
+            skip,
+            undecided: Undecided::default(),
+            newest_commit_us: 0,
+        }
     }
 
     pub fn is_between_transactions(&self) -> bool {
@@ -189,7 +199,8 @@ impl Transactions {
         match (stage, statement) {
             (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
             (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
-            (Stage::Announced, Statement::XaOutcome | Statement::Commit | Statement::Rollback) => self.end(out)?,
+            (Stage::Announced, Statement::XaOutcome) => self.decide(query.text, out)?,
+            (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
                 self.tables.forget();
                 self.end(out)?;
@@ -267,9 +278,10 @@ impl Transactions {
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == Stage::OpenXa {
-            if group.held_bytes > XA_HELD_BYTES_MAX {
-                let mend = "commit such large transactions without XA, or leave the table out of the rules";
-                return Err(self.stop("an XA transaction with more than 64 MiB of watched rows", mend));
+            if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
+                let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
+                            or leave the table out of the rules";
+                return Err(self.stop("XA transactions with more than 64 MiB of watched rows", mend));
             }
             return Ok(());
         }
@@ -281,16 +293,44 @@ impl Transactions {
         Ok(())
     }
 
-    fn xa_prepare(&mut self, data: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let Some(group) = &self.group else { return Err(self.outside()) };
-        let is_one_phase = data.first() == Some(&1);
-        let tables = group.tables().join(", ");
-        if !is_one_phase && !tables.is_empty() {
-            let mend = "commit transactions on this table in one phase (no XA PREPARE), or leave it out of the rules, and \
-                        start anew after this place";
-            return Err(self.stop(&format!("a prepared XA transaction with rows of {tables}"), mend));
+    /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
+    fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
+        let (rows, held_bytes) = group.take_held();
+        if rows.is_empty() {
+            return self.end(out);
         }
-        self.end(out)
+        let Transaction { gtid, file, offset, .. } = &*group.transaction;
+        let begin = FileOffset { file: Arc::clone(file), offset: *offset };
+        let gtid = gtid.clone();
+        self.undecided.add(Prepared { xid, gtid, begin, rows, held_bytes });
+        self.end_as(None, None, out)
+    }
+
+    /// XA COMMIT and XA ROLLBACK of what was prepared before.
+    fn decide(&mut self, statement: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some((decision, xid)) = xa::decision(statement) else {
+            return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
+        };
+        let Some(prepared) = self.undecided.take(&xid) else { return self.end(out) };
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        if decision == Decision::Commit {
+            group.adopt(prepared.rows);
+        }
+        let gtid = group.transaction.gtid.clone();
+        self.end_as(gtid, prepared.gtid, out)
+    }
+
+    /// The one transaction that was read and is undecided.
+    pub fn into_prepared(self) -> Option<Prepared> {
+        self.undecided.into_last()
+    }
+
+    /// Takes in what was read again because it is prepared and undecided.
+    pub fn hold(&mut self, prepared: Prepared) {
+        self.undecided.add(prepared);
     }
 
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
@@ -303,8 +343,14 @@ impl Transactions {
         self.end(out)
     }
 
-    /// The transaction is complete: checks it and gives it out.
+    /// The transaction is complete.
     fn end(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let gtid = self.group.as_ref().and_then(|group| group.transaction.gtid.clone());
+        self.end_as(gtid, None, out)
+    }
+
+    /// Checks the transaction that is complete and gives it out; positions cover these GTIDs from now on.
+    fn end_as(&mut self, gtid: Option<Gtid>, decided: Option<Gtid>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         if let Some(Err(problem)) = self.group.as_ref().map(Group::is_whole) {
             return Err(self.damaged(&problem));
         }
@@ -312,8 +358,10 @@ impl Transactions {
         group.give_out(out);
         out.push(SourceEvent::Committed(Committed {
             server_uuid: self.server_uuid,
-            gtid: group.transaction.gtid.clone(),
+            gtid,
+            decided,
             end: self.place.clone(),
+            undecided: self.undecided.places(),
             committed_at_us: group.transaction.committed_at_us,
         }));
         Ok(())

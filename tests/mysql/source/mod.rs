@@ -7,6 +7,7 @@ mod resume;
 mod tls;
 mod transactions;
 mod types;
+mod xa;
 
 use std::sync::Arc;
 use std::time::Duration;

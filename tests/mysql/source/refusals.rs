@@ -34,10 +34,6 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
             "binlog_row_value_options",
         ),
         (
-            &["XA START 'x'", "INSERT INTO test.a VALUES (3, '{}')", "XA END 'x'", "XA PREPARE 'x'", "XA COMMIT 'x'"],
-            "XA",
-        ),
-        (
             &[
                 "SET SESSION binlog_format = STATEMENT",
                 "LOAD DATA INFILE '/etc/hostname' INTO TABLE test.g LINES STARTING BY 'never'",

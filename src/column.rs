@@ -9,6 +9,7 @@ pub mod charset;
 pub mod decimal;
 pub mod geometry;
 pub mod json;
+pub mod json_diff;
 pub mod temporal;
 
 use crate::change::Value;

@@ -80,8 +80,13 @@ fn double(number: f64, out: &mut String) -> Result<(), Fault> {
 
 fn string(bytes: &[u8], out: &mut String) -> Result<(), Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("a string that is not UTF-8"))?;
-    out.push_str(&serde_json::Value::from(text).to_string());
+    quote(text, out);
     Ok(())
+}
+
+/// Adds `text` as a JSON string.
+pub fn quote(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
 }
 
 /// Seven bits a byte, the lowest first; the high bit says that more follow.

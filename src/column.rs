@@ -10,6 +10,7 @@ pub mod decimal;
 mod digits;
 pub mod geometry;
 pub mod json;
+pub mod json_diff;
 pub mod temporal;
 
 use crate::change::Value;

@@ -9,5 +9,6 @@ mod crash;
 mod daemon;
 mod geometry;
 mod outcomes;
+mod partial_json;
 mod source;
 mod support_mysql;

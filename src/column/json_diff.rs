@@ -45,18 +45,16 @@ pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[Kind]) -> Result<Vec<bool
     Ok(partial.collect())
 }
 
-/// The value of a partial column that is not NULL, read from where an ordinary one would stand.
+/// The cell of a partial column that is not NULL, read from where an ordinary value would stand; absent where the before
+/// image lacks the column, so that there is nothing to apply the differences to.
 ///
 /// `length_bytes` is that of its [`Kind::Json`], `before` the same column's cell in the before image.
-pub fn value(length_bytes: usize, before: &Cell, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
+pub fn cell(length_bytes: usize, before: &Cell, bytes: &mut Bytes<'_>) -> Result<Cell, Fault> {
     let length = bytes.le(length_bytes)? as usize;
     let diffs = bytes.take(length)?;
     match before {
-        Cell::Value(Value::Json(before)) => Ok(Value::Json(apply(before, diffs)?.into())),
-        Cell::Absent => Err(Fault::new(
-            "a partial JSON update without the document before it",
-            "SET PERSIST binlog_row_value_options = '', or SET PERSIST binlog_row_image = 'FULL'",
-        )),
+        Cell::Value(Value::Json(before)) => Ok(Cell::Value(Value::Json(apply(before, diffs)?.into()))),
+        Cell::Absent => Ok(Cell::Absent),
         Cell::Value(_) => Err(misfit("a value that is no document")),
     }
 }

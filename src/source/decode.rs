@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use crate::change::row::{Image, Span, Unreadable, count_bits, skip_image};
-use crate::change::{Op, Row, Rows, Spans};
+use crate::change::row::{Image, Span, Unreadable, bit, count_bits, skip_image};
+use crate::change::{Cell, Images, Op, Row, Rows, Spans, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, Kind};
+use crate::column::{Fault, Kind, json_diff, value};
 
 use super::event_type as event;
 
@@ -19,6 +19,8 @@ use super::event_type as event;
 pub(super) struct RowsEvent<'a> {
     pub table_id: u64,
     pub op: Op,
+    /// After images may hold differences in place of JSON documents.
+    is_partial: bool,
     body: &'a [u8],
     columns: usize,
     before: Option<&'a [u8]>,
@@ -50,7 +52,8 @@ impl<'a> RowsEvent<'a> {
         let mut bitmap = || bytes.take(columns.div_ceil(8));
         let before = if op == Op::Insert { None } else { Some(bitmap()?) };
         let after = if op == Op::Delete { None } else { Some(bitmap()?) };
-        Ok(RowsEvent { table_id, op, body, columns, before, after, data: bytes })
+        let is_partial = event_type == event::PARTIAL_UPDATE_ROWS;
+        Ok(RowsEvent { table_id, op, is_partial, body, columns, before, after, data: bytes })
     }
 
     /// Finds the rows. The bytes are copied, so that who keeps a row keeps no buffer of the connection.
@@ -59,12 +62,46 @@ impl<'a> RowsEvent<'a> {
             return Err(Fault::new(format!("{} columns in a row of {}", self.columns, kinds.len()), ""));
         }
         let event: Arc<[u8]> = self.body.into();
+        if self.is_partial {
+            return self.partial_updates(&event, kinds).map(Rows::Read);
+        }
         let first = |bits: Option<&[u8]>| {
             let image =
                 bits.map(|bits| Image::new(event.clone(), kinds.clone(), self.partial_at(bits), Span::default()));
             image.map(Row::from)
         };
         Ok(Rows::Images { first: (first(self.before), first(self.after)), spans: self.spans(kinds)? })
+    }
+
+    /// Updates whose after images may hold differences in place of documents: they are read at once.
+    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[Kind]>) -> Result<Vec<Images>, Fault> {
+        let (Some(before_bits), Some(after_bits)) = (self.before, self.after) else { return Err(Truncated.into()) };
+        let present = |bits| self.partial_at(bits).map(|_| bits);
+        let mut rows = Vec::new();
+        let mut data = self.data;
+        while !data.is_empty() {
+            let span = self.span(&mut data, Some(present(before_bits)), kinds)?;
+            let before = Row::from(Image::new(event.clone(), kinds.clone(), self.partial_at(before_bits), span));
+            let partial = json_diff::partial_columns(&mut data, kinds)?;
+            let nulls = data.take(count_bits(after_bits, kinds.len()).div_ceil(8))?;
+            let mut places = 0..;
+            let after = kinds.iter().enumerate().map(|(column, kind)| {
+                if !bit(after_bits, column) {
+                    return Ok(Cell::Absent);
+                }
+                match (places.next().is_some_and(|place| bit(nulls, place)), kind) {
+                    (true, _) => Ok(Cell::Value(Value::Null)),
+                    (false, Kind::Json { length_bytes }) if partial[column] => {
+                        json_diff::cell(*length_bytes, &before.cell(column), &mut data)
+                    }
+                    (false, kind) => value(kind, &mut data).map(Cell::Value),
+                }
+                .map_err(|fault| of_column(column, fault))
+            });
+            let after = after.collect::<Result<Row, Fault>>()?;
+            rows.push((Some(before), Some(after)));
+        }
+        Ok(rows)
     }
 
     fn spans(&self, kinds: &[Kind]) -> Result<Vec<Spans>, Fault> {
@@ -87,10 +124,7 @@ impl<'a> RowsEvent<'a> {
     fn span(&self, data: &mut Bytes<'_>, image: Option<Option<&[u8]>>, kinds: &[Kind]) -> Result<Span, Fault> {
         let Some(present) = image else { return Ok(Span::default()) };
         let start = self.offset(data);
-        skip_image(data, present, kinds).map_err(|Unreadable { column, fault }| Fault {
-            what: format!("column {}: {}", column + 1, fault.what),
-            mend: fault.mend,
-        })?;
+        skip_image(data, present, kinds).map_err(|Unreadable { column, fault }| of_column(column, fault))?;
         Ok(Span { start, end: self.offset(data) })
     }
 
@@ -103,6 +137,10 @@ impl<'a> RowsEvent<'a> {
         let is_partial = count_bits(bits, self.columns) < self.columns;
         is_partial.then(|| (bits.as_ptr() as usize - self.body.as_ptr() as usize) as u32)
     }
+}
+
+fn of_column(column: usize, fault: Fault) -> Fault {
+    Fault { what: format!("column {}: {}", column + 1, fault.what), mend: fault.mend }
 }
 
 #[cfg(test)]
@@ -134,7 +172,9 @@ mod tests {
             whole.extend([2, 0, kinds.len() as u8, 0xff, 0xff]);
             whole.extend(&body);
             for body in [&body, &whole] {
-                if let Ok(rows) = RowsEvent::parse(event::UPDATE_ROWS, body).and_then(|event| event.rows(&kinds)) {
+                let events = [event::UPDATE_ROWS, event::PARTIAL_UPDATE_ROWS, event::WRITE_ROWS];
+                let rows = events.map(|kind| RowsEvent::parse(kind, body).and_then(|event| event.rows(&kinds)));
+                for rows in rows.into_iter().flatten() {
                     for row in Changes::new(Op::Update, table(), transaction(), rows, 1) {
                         let _ = row.detach().map(|row| row.after.map(|after| after.cells()));
                     }

@@ -262,10 +262,6 @@ impl Transactions {
             None if rows.table_id == DUMMY_TABLE_ID => return Ok(()),
             None => return Err(self.damaged("rows of a table without its table map")),
         };
-        if kind == event::PARTIAL_UPDATE_ROWS {
-            let mend = "SET PERSIST binlog_row_value_options = '', and start anew after this place";
-            return Err(self.stop(&format!("a partial JSON update of table {}", watched.qualified), mend));
-        }
         if let Err(Fault { what, mend }) = group.collect(&rows, watched) {
             let what = format!("table {}: {what}", watched.qualified);
             return Err(self.fault(Fault { what, mend }));

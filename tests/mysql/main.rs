@@ -9,6 +9,5 @@ mod crash;
 mod daemon;
 mod geometry;
 mod outcomes;
-mod partial_json;
 mod source;
 mod support_mysql;

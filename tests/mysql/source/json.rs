@@ -110,7 +110,7 @@ async fn odd_documents_read_as_select_shows_them() {
     let shown: Vec<String> = root.query("SELECT CAST(j AS CHAR) FROM test.j ORDER BY id").await.expect("documents");
     for ((change, shown), document) in changes.iter().zip(shown).zip(documents) {
         let Some(Value::Json(text)) = change.latest(1) else { panic!("no document for {document}") };
-        let (found, expected) = (tokens(text), tokens(&shown));
+        let (found, expected) = (tokens(&text), tokens(&shown));
         let differing = found.iter().zip(&expected).find(|(found, expected)| !is_same(found, expected));
         assert_eq!((differing, found.len()), (None, expected.len()), "{document}");
     }

@@ -3,6 +3,7 @@
 
 mod breaks;
 mod json;
+mod partial_json;
 mod refusals;
 mod resume;
 mod tls;

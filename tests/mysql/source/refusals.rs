@@ -26,15 +26,6 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
         ),
         (
             &[
-                "SET SESSION binlog_row_value_options = PARTIAL_JSON",
-                "UPDATE test.a SET j = JSON_OBJECT('a', REPEAT('x', 200)) WHERE n = 1",
-                "UPDATE test.a SET j = JSON_SET(j, '$.a', 'y') WHERE n = 1",
-                "SET SESSION binlog_row_value_options = ''",
-            ],
-            "binlog_row_value_options",
-        ),
-        (
-            &[
                 "SET SESSION binlog_format = STATEMENT",
                 "LOAD DATA INFILE '/etc/hostname' INTO TABLE test.g LINES STARTING BY 'never'",
                 "SET SESSION binlog_format = ROW",

@@ -73,7 +73,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
             event = following.events.recv() => event.ok_or_else(|| anyhow!("reading ended without a reason"))??,
             () = &mut stop => return Ok(Verdict::Done),
         };
-        lines.take(event);
+        lines.take(event)?;
         let bytes = std::mem::take(&mut lines.out);
         // On a thread of its own: a reader that takes its time must not keep a signal from being heard.
         let written = tokio::task::spawn_blocking(move || output::write(&bytes));
@@ -106,7 +106,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn take(&mut self, event: SourceEvent) {
+    fn take(&mut self, event: SourceEvent) -> Result<(), source::Error> {
         match (&mut self.view, &event) {
             (View::Matches { .. }, SourceEvent::Started(position)) => {
                 let file = &position.file;
@@ -121,14 +121,16 @@ impl Lines {
         }
         for change in changes(event) {
             if self.left > 0 {
-                self.change(change);
+                self.change(change)?;
             }
         }
+        Ok(())
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: Arc<Change>) -> Result<(), source::Error> {
         match &mut self.view {
             View::Raw { rows } => {
+                let change = readable(&change)?;
                 *rows += 1;
                 self.left -= 1;
                 self.out.extend_from_slice(format!("{{\"kind\":\"change\",\"ordinal\":{},", change.ordinal).as_bytes());
@@ -137,14 +139,17 @@ impl Lines {
             }
             View::Matches { rules, tables } => {
                 if !tables.0.is_empty() && !tables.match_any(&change.table.schema, &change.table.name) {
-                    return;
+                    return Ok(());
                 }
-                let change = Arc::new(change);
                 let mut matches = Vec::new();
                 rules.matches(&change, &mut matches);
-                matches.iter().for_each(|found| self.matched(&change, found));
+                if !matches.is_empty() {
+                    let change = readable(&change)?;
+                    matches.iter().for_each(|found| self.matched(&change, found));
+                }
             }
         }
+        Ok(())
     }
 
     fn matched(&mut self, change: &Change, Match { rule, undecided }: &Match) {
@@ -166,9 +171,14 @@ impl Lines {
 }
 
 /// The changes that an event carries.
-fn changes(event: SourceEvent) -> impl Iterator<Item = Change> {
-    let changes = if let SourceEvent::Rows(changes) = event { changes } else { Vec::new() };
-    changes.into_iter()
+fn changes(event: SourceEvent) -> impl Iterator<Item = Arc<Change>> {
+    let events = if let SourceEvent::Rows(events) = event { events } else { Vec::new() };
+    events.into_iter().flatten()
+}
+
+/// The change with every value of it known to be readable.
+fn readable(change: &Change) -> Result<Change, source::Error> {
+    change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))
 }
 
 /// Where reading began.

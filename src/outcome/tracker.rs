@@ -128,12 +128,12 @@ impl Tracker {
             return;
         }
         if let Some(Entry::Committed { last, gtids }) = self.entries.back_mut() {
-            committed.gtid.iter().for_each(|gtid| gtids.insert(gtid));
+            committed.gtids().for_each(|gtid| gtids.insert(gtid));
             *last = committed;
             return;
         }
         let mut gtids = GtidSet::new();
-        committed.gtid.iter().for_each(|gtid| gtids.insert(gtid));
+        committed.gtids().for_each(|gtid| gtids.insert(gtid));
         self.entries.push_back(Entry::Committed { last: committed, gtids });
     }
 
@@ -306,7 +306,12 @@ mod tests {
     fn start() -> Resume {
         let file = FileOffset { file: "binlog.000001".into(), offset: 4 };
         Resume {
-            position: Position { server_uuid: Uuid::nil(), gtids: Some(GtidSet::new()), file },
+            position: Position {
+                server_uuid: Uuid::nil(),
+                gtids: Some(GtidSet::new()),
+                file,
+                undecided: Arc::default(),
+            },
             within: Vec::new(),
         }
     }
@@ -335,6 +340,8 @@ mod tests {
             gtid: Some(Gtid { uuid: Uuid::nil(), tag: Tag::default(), number }),
             end: FileOffset { file: "binlog.000001".into(), offset: 100 * number },
             committed_at_us: 0,
+            decided: None,
+            undecided: Arc::default(),
         }
     }
 

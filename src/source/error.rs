@@ -6,6 +6,9 @@
 
 use mysql_async::{DriverError, IoError};
 
+use crate::change::Transaction;
+use crate::column::Fault;
+
 /// What the reader does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -98,6 +101,19 @@ impl Error {
             | Error::GaveUp { .. }
             | Error::Uninterpretable { .. } => Next::Operator,
         }
+    }
+
+    /// A value that somebody needs and that cannot be read with certainty: damage, too, for its checksum was right.
+    pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
+        let gtid = transaction.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
+        let place = format!("{}:{}{gtid}", transaction.file, transaction.offset);
+        let mend = if fault.mend.is_empty() {
+            "look at the row with mysqlbinlog; leave the table out of the rules, or start anew after this place"
+                .to_string()
+        } else {
+            fault.mend
+        };
+        Error::Uninterpretable { what: fault.what, place, mend }
     }
 
     /// Sorts what the client library reports while a connection is being opened or asked something.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Change, Table, Transaction};
+use crate::change::{Changes, Table, Transaction};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start, Within};
 use crate::telemetry::Metrics;
@@ -27,6 +27,7 @@ use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire, gtids_before};
+use super::xa::Prepared;
 use super::{From, SourceEvent, Status};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
@@ -145,19 +146,19 @@ impl Progress {
         within
     }
 
-    fn note_rows(&mut self, changes: &[Change]) {
-        let Some(first) = changes.first() else { return };
+    fn note_rows(&mut self, events: &[Changes]) {
+        let Some(first) = events.first() else { return };
         let same = |known: &Arc<Transaction>| {
-            Arc::ptr_eq(known, &first.transaction) || known.identity() == first.transaction.identity()
+            Arc::ptr_eq(known, first.transaction()) || known.identity() == first.transaction().identity()
         };
         if !self.partial.transaction.as_ref().is_some_and(same) {
-            self.partial.transaction = Some(Arc::clone(&first.transaction));
+            self.partial.transaction = Some(Arc::clone(first.transaction()));
             self.partial.tables.clear();
         }
-        for change in changes {
-            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, &change.table)) {
-                Some((_, rows)) => *rows = change.ordinal,
-                None => self.partial.tables.push((Arc::clone(&change.table), change.ordinal)),
+        for changes in events {
+            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, changes.table())) {
+                Some((_, rows)) => *rows = changes.last_ordinal(),
+                None => self.partial.tables.push((Arc::clone(changes.table()), changes.last_ordinal())),
             }
         }
     }
@@ -280,11 +281,15 @@ impl Reader {
             Some(set) => Begin::After(set.clone()),
             None => Begin::At(position.file.clone()),
         };
-        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
-        let definitions = Definitions::new(self.settings.clone());
-        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
         let skip = progress.skip();
-        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
+        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server));
+        // Before the stream is asked for: the server ends the older one of two that come from one replica.
+        for place in position.undecided.iter() {
+            if let Some(prepared) = self.prepared_at(place, &server, patience).await? {
+                transactions.hold(prepared);
+            }
+        }
+        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
         if !progress.has_streamed && !server.has_full_metadata() {
             tracing::warn!(
                 "column names and labels are taken from the tables as they are now, because the server has \
@@ -293,6 +298,29 @@ impl Reader {
         }
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
+    }
+
+    fn tables_of(&self, server: &Server) -> Tables {
+        let definitions = Definitions::new(self.settings.clone());
+        Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions)
+    }
+
+    /// Reads the XA transaction that begins here once more; none when its rows are of no table that is watched now.
+    async fn prepared_at(
+        &self,
+        place: &FileOffset,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Option<Prepared>, Error> {
+        let connection = connect(&self.settings).await?;
+        let mut wire = Wire::open(connection, &self.settings, Begin::At(place.clone()), patience).await?;
+        let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), self.tables_of(server));
+        let mut out = Vec::new();
+        while !out.iter().any(|event| matches!(event, SourceEvent::Committed(_))) {
+            let event = wire.next(&self.settings).await?;
+            transactions.take(&event, &mut out).await?;
+        }
+        Ok(transactions.into_prepared())
     }
 
     async fn events_of(
@@ -360,7 +388,7 @@ impl Reader {
         match &event {
             SourceEvent::Rows(changes) => {
                 let permit = self.room().await?;
-                self.metrics.changes_read.inc_by(changes.len() as u64);
+                self.metrics.changes_read.inc_by(changes.iter().map(Changes::len).sum::<usize>() as u64);
                 progress.note_rows(changes);
                 permit.send(Ok(event));
             }

@@ -9,6 +9,7 @@ pub mod check;
 mod connect;
 mod decode;
 mod error;
+mod event;
 mod event_type;
 mod follow;
 mod group;
@@ -20,10 +21,11 @@ mod table_map;
 mod tables;
 mod transaction;
 mod wire;
+mod xa;
 
 use std::time::{Duration, Instant};
 
-use crate::change::Change;
+use crate::change::Changes;
 use crate::position::{Committed, Position, Resume, Start};
 
 pub use check::{Finding, Level, check, columns};
@@ -39,12 +41,12 @@ pub enum From {
 }
 
 /// What the reader hands on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum SourceEvent {
     /// Once, before all else: where reading begins. A checkpoint may be made of it.
     Started(Position),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
-    Rows(Vec<Change>),
+    Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
     /// The server had nothing newer for a while.

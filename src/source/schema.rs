@@ -136,6 +136,19 @@ fn fit(map: TableMap, defined: Vec<Defined>) -> Result<TableMap, String> {
     Ok(TableMap { kinds, names: Some(defined.into_iter().map(|column| column.name).collect()), primary_key })
 }
 
+/// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
+const SPATIAL: [&str; 9] = [
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geomcollection",
+    "geometrycollection",
+];
+
 fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
     let is = |names: &[&str]| names.contains(&column.data_type.as_str());
     let same = |logged: usize, now: Option<u64>| now == Some(logged as u64);
@@ -174,6 +187,7 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
         Kind::Set { .. } => is(&["set"]),
         Kind::Json { .. } => is(&["json"]),
         Kind::Vector { .. } => is(&["vector"]),
+        Kind::Geometry { .. } => is(&SPATIAL),
         // Refused when a value comes; the name does not matter.
         Kind::Unsupported { .. } => true,
     }

@@ -8,23 +8,21 @@
 
 use std::sync::Arc;
 
-use mysql_async::binlog::StatusVarKey;
-use mysql_async::binlog::events::{
-    AnonymousGtidEvent, Event, GtidEvent, QueryEvent, StatusVarVal, TransactionPayloadEvent,
-};
 use uuid::Uuid;
 
 use crate::change::Transaction;
 use crate::column::Fault;
-use crate::position::{Committed, FileOffset, Gtid, Tag, Within};
+use crate::position::{Committed, FileOffset, Gtid, Within};
 
 use super::SourceEvent;
-use super::decode::Rows;
+use super::decode::RowsEvent;
 use super::error::Error;
+use super::event::{Event, GtidEvent, Payload, Query};
 use super::event_type as event;
 use super::group::{Group, Stage};
 use super::statement::{Statement, classify};
 use super::tables::{Refusal, Tables};
+use super::xa::{self, Decision, Prepare, Prepared, Undecided};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -55,13 +53,22 @@ pub(super) struct Transactions {
     tables: Tables,
     group: Option<Group>,
     skip: Vec<Within>,
+    undecided: Undecided,
     /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
     pub newest_commit_us: u64,
 }
 
 impl Transactions {
     pub fn new(server_uuid: Uuid, place: FileOffset, skip: Vec<Within>, tables: Tables) -> Transactions {
-        Transactions { server_uuid, place, tables, group: None, skip, newest_commit_us: 0 }
+        Transactions {
+            server_uuid,
+            place,
+            tables,
+            group: None,
+            skip,
+            undecided: Undecided::default(),
+            newest_commit_us: 0,
+        }
     }
 
     pub fn is_between_transactions(&self) -> bool {
@@ -81,51 +88,48 @@ impl Transactions {
 
     /// Takes the next event; what it completes is appended to `out`.
     pub async fn take(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<Seen, Error> {
-        let header = event.header();
-        let (kind, flags) = (header.event_type_raw(), header.flags_raw());
+        let kind = event.kind;
         if kind == event::HEARTBEAT {
             return Ok(Seen::Heartbeat);
         }
-        // Only events from a compressed transaction come without the means to check them.
-        let is_inner = !event.footer().get_checksum_enabled();
-        let is_artificial = flags & event::FLAG_ARTIFICIAL != 0;
-        self.count_bytes(is_inner, is_artificial, u64::from(header.event_size()))?;
-        if !is_inner && !is_artificial && header.log_pos() != 0 && kind != event::ROTATE {
-            self.move_to(header.log_pos());
+        self.count_bytes(event)?;
+        if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
+            self.move_to(event.log_pos);
         }
         match kind {
-            event::ROTATE => self.rotate(event.data())?,
+            event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
             event::QUERY => self.query(event, out)?,
             event::XID => self.end(out)?,
-            event::TABLE_MAP => self.table_map(event.data()).await?,
+            event::TABLE_MAP => self.table_map(&event.body).await?,
             event::TRANSACTION_PAYLOAD => self.payload(event)?,
-            event::XA_PREPARE => self.xa_prepare(event.data(), out)?,
+            event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
             event::EXECUTE_LOAD_QUERY => return Err(self.statement_change("LOAD DATA")),
             event::INCIDENT => {
                 let mend = "the server lost events: check the rows by hand, then start anew after this place";
                 return Err(self.stop("an INCIDENT event", mend));
             }
             event::WRITE_ROWS | event::UPDATE_ROWS | event::DELETE_ROWS | event::PARTIAL_UPDATE_ROWS => {
-                self.rows(kind, event.data(), out)?;
+                self.rows(kind, &event.body, out)?;
             }
             event::WRITE_ROWS_V1 | event::UPDATE_ROWS_V1 | event::DELETE_ROWS_V1 => {
-                self.rows(kind, event.data(), out)?;
+                self.rows(kind, &event.body, out)?;
             }
             // They say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
             event::STOP | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS => {}
             event::IGNORABLE | event::ROWS_QUERY | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
-            _ if flags & event::FLAG_IGNORABLE != 0 => {}
+            _ if event.flags & event::FLAG_IGNORABLE != 0 => {}
             other => return Err(self.stop(&format!("binlog event type {other}"), "upgrade rowhook")),
         }
         Ok(Seen::Other)
     }
 
-    fn count_bytes(&mut self, is_inner: bool, is_artificial: bool, bytes: u64) -> Result<(), Error> {
+    fn count_bytes(&mut self, event: &Event) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        let counted = match (is_inner, is_artificial) {
+        let bytes = u64::from(event.size);
+        let counted = match (event.is_inner, event.is_artificial()) {
             (true, _) => group.count_inner(bytes),
             (false, false) => group.count_outer(bytes),
             (false, true) => group.count_outer(0),
@@ -155,23 +159,17 @@ impl Transactions {
         if self.group.is_some() {
             return Err(self.damaged("a transaction begins inside another"));
         }
-        let is_anonymous = event.header().event_type_raw() == event::ANONYMOUS_GTID;
-        let read = if is_anonymous {
-            event.read_event::<AnonymousGtidEvent>().map(|anonymous| anonymous.0)
-        } else {
-            event.read_event::<GtidEvent>()
-        };
-        let read = read.map_err(|error| self.damaged(&format!("a GTID event: {error}")))?;
-        let gtid = if is_anonymous { None } else { Some(self.gtid(&read)?) };
-        let event_bytes = u64::from(event.header().event_size());
-        let header_us = u64::from(event.header().timestamp()) * 1_000_000;
-        let immediate_us = Some(read.immediate_commit_timestamp()).filter(|time| *time != 0).unwrap_or(header_us);
+        let read =
+            GtidEvent::parse(event.kind, &event.body).map_err(|fault| self.fault(fault.within("a GTID event")))?;
+        let event_bytes = u64::from(event.size);
+        let header_us = u64::from(event.timestamp) * 1_000_000;
+        let immediate_us = Some(read.immediate_commit_us).filter(|time| *time != 0).unwrap_or(header_us);
         let transaction = Arc::new(Transaction {
             server_uuid: self.server_uuid,
-            gtid,
+            gtid: read.gtid,
             file: Arc::clone(&self.place.file),
             offset: self.place.offset.saturating_sub(event_bytes),
-            committed_at_us: Some(read.original_commit_timestamp()).filter(|time| *time != 0).unwrap_or(immediate_us),
+            committed_at_us: Some(read.original_commit_us).filter(|time| *time != 0).unwrap_or(immediate_us),
         });
         self.tables.trim();
         self.newest_commit_us = immediate_us;
@@ -179,23 +177,13 @@ impl Transactions {
         let identity = transaction.identity();
         let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|w| *w.transaction == *identity);
         self.skip = others;
-        self.group = Some(Group::new(transaction, event_bytes, read.tx_length(), skip));
+        self.group = Some(Group::new(transaction, event_bytes, read.transaction_bytes, skip));
         Ok(())
     }
 
-    fn gtid(&self, read: &GtidEvent) -> Result<Gtid, Error> {
-        let tag = match read.tag() {
-            Some(tag) => Tag::parse(tag.as_str()).map_err(|error| self.damaged(&error.to_string()))?,
-            None => Tag::default(),
-        };
-        Ok(Gtid { uuid: Uuid::from_bytes(read.sid()), tag, number: read.gno() })
-    }
-
     fn payload(&mut self, event: &Event) -> Result<(), Error> {
-        let read = event.read_event::<TransactionPayloadEvent<'_>>();
-        let read = read.map_err(|error| self.damaged(&format!("a compressed transaction: {error}")))?;
-        let size = read.uncompressed_size();
-        let size = if size == 0 { read.payload_size() } else { size };
+        let read = Payload::parse(&event.body).map_err(|fault| self.fault(fault.within("a compressed transaction")))?;
+        let size = read.unpacked_bytes;
         if size > PAYLOAD_BYTES_MAX {
             let mend = "SET PERSIST binlog_transaction_compression = OFF for jobs that write this much at once";
             return Err(self.stop(&format!("a compressed transaction of {size} bytes"), mend));
@@ -205,14 +193,14 @@ impl Transactions {
     }
 
     fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let query = event.read_event::<QueryEvent<'_>>();
-        let query = query.map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
+        let query = Query::parse(&event.body).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
         let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
-        let statement = classify(query.query_raw());
+        let statement = classify(query.text);
         match (stage, statement) {
             (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
             (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
-            (Stage::Announced, Statement::XaOutcome | Statement::Commit | Statement::Rollback) => self.end(out)?,
+            (Stage::Announced, Statement::XaOutcome) => self.decide(query.text, out)?,
+            (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
                 self.tables.forget();
                 self.end(out)?;
@@ -238,13 +226,11 @@ impl Transactions {
     }
 
     /// Whether the event names the schemas it writes to (`Q_UPDATED_DB_NAMES`) and no rule watches any of them.
-    fn concerns_only_others(&self, query: &QueryEvent<'_>) -> bool {
-        let Some(variable) = query.status_vars().get_status_var(StatusVarKey::UpdatedDbNames) else { return false };
-        let Ok(StatusVarVal::UpdatedDbNames(names)) = variable.get_value() else { return false };
+    fn concerns_only_others(&self, query: &Query<'_>) -> bool {
+        let names = query.updated_schemas.as_deref().unwrap_or_default();
         !names.is_empty()
             && names.iter().all(|name| {
-                std::str::from_utf8(name.as_bytes())
-                    .is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
+                std::str::from_utf8(name).is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
             })
     }
 
@@ -266,7 +252,7 @@ impl Transactions {
     }
 
     fn rows(&mut self, kind: u8, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let mut rows = Rows::parse(kind, body).map_err(|fault| self.fault(fault))?;
+        let rows = RowsEvent::parse(kind, body).map_err(|fault| self.fault(fault))?;
         let Some(group) = self.group.as_mut().filter(|group| group.stage != Stage::Announced) else {
             return Err(self.outside());
         };
@@ -276,11 +262,7 @@ impl Transactions {
             None if rows.table_id == DUMMY_TABLE_ID => return Ok(()),
             None => return Err(self.damaged("rows of a table without its table map")),
         };
-        if kind == event::PARTIAL_UPDATE_ROWS {
-            let mend = "SET PERSIST binlog_row_value_options = '', and start anew after this place";
-            return Err(self.stop(&format!("a partial JSON update of table {}", watched.qualified), mend));
-        }
-        if let Err(Fault { what, mend }) = group.collect(&mut rows, watched) {
+        if let Err(Fault { what, mend }) = group.collect(&rows, watched) {
             let what = format!("table {}: {what}", watched.qualified);
             return Err(self.fault(Fault { what, mend }));
         }
@@ -292,9 +274,10 @@ impl Transactions {
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == Stage::OpenXa {
-            if group.held_bytes > XA_HELD_BYTES_MAX {
-                let mend = "commit such large transactions without XA, or leave the table out of the rules";
-                return Err(self.stop("an XA transaction with more than 64 MiB of watched rows", mend));
+            if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
+                let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
+                            or leave the table out of the rules";
+                return Err(self.stop("XA transactions with more than 64 MiB of watched rows", mend));
             }
             return Ok(());
         }
@@ -306,16 +289,44 @@ impl Transactions {
         Ok(())
     }
 
-    fn xa_prepare(&mut self, data: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let Some(group) = &self.group else { return Err(self.outside()) };
-        let is_one_phase = data.first() == Some(&1);
-        let tables = group.tables().join(", ");
-        if !is_one_phase && !tables.is_empty() {
-            let mend = "commit transactions on this table in one phase (no XA PREPARE), or leave it out of the rules, and \
-                        start anew after this place";
-            return Err(self.stop(&format!("a prepared XA transaction with rows of {tables}"), mend));
+    /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
+    fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
+        let (rows, held_bytes) = group.take_held();
+        if rows.is_empty() {
+            return self.end(out);
         }
-        self.end(out)
+        let Transaction { gtid, file, offset, .. } = &*group.transaction;
+        let begin = FileOffset { file: Arc::clone(file), offset: *offset };
+        let gtid = gtid.clone();
+        self.undecided.add(Prepared { xid, gtid, begin, rows, held_bytes });
+        self.end_as(None, None, out)
+    }
+
+    /// XA COMMIT and XA ROLLBACK of what was prepared before.
+    fn decide(&mut self, statement: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some((decision, xid)) = xa::decision(statement) else {
+            return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
+        };
+        let Some(prepared) = self.undecided.take(&xid) else { return self.end(out) };
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        if decision == Decision::Commit {
+            group.adopt(prepared.rows);
+        }
+        let gtid = group.transaction.gtid.clone();
+        self.end_as(gtid, prepared.gtid, out)
+    }
+
+    /// The one transaction that was read and is undecided.
+    pub fn into_prepared(self) -> Option<Prepared> {
+        self.undecided.into_last()
+    }
+
+    /// Takes in what was read again because it is prepared and undecided.
+    pub fn hold(&mut self, prepared: Prepared) {
+        self.undecided.add(prepared);
     }
 
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
@@ -328,8 +339,14 @@ impl Transactions {
         self.end(out)
     }
 
-    /// The transaction is complete: checks it and gives it out.
+    /// The transaction is complete.
     fn end(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let gtid = self.group.as_ref().and_then(|group| group.transaction.gtid.clone());
+        self.end_as(gtid, None, out)
+    }
+
+    /// Checks the transaction that is complete and gives it out; positions cover these GTIDs from now on.
+    fn end_as(&mut self, gtid: Option<Gtid>, decided: Option<Gtid>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         if let Some(Err(problem)) = self.group.as_ref().map(Group::is_whole) {
             return Err(self.damaged(&problem));
         }
@@ -337,8 +354,10 @@ impl Transactions {
         group.give_out(out);
         out.push(SourceEvent::Committed(Committed {
             server_uuid: self.server_uuid,
-            gtid: group.transaction.gtid.clone(),
+            gtid,
+            decided,
             end: self.place.clone(),
+            undecided: self.undecided.places(),
             committed_at_us: group.transaction.committed_at_us,
         }));
         Ok(())

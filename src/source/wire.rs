@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use mysql_async::binlog::BinlogChecksumAlg;
-use mysql_async::binlog::events::{Event, GtidEvent, PreviousGtidsEvent};
+use mysql_async::binlog::events::Event as ClientEvent;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, DriverError, IoError, Sid};
-use uuid::Uuid;
 
-use crate::position::{FileOffset, Gtid, GtidSet, Tag};
+use crate::column::Fault;
+use crate::position::{FileOffset, GtidSet};
 
 use super::error::Error;
+use super::event::{Event, GtidEvent, previous_gtids};
 use super::event_type;
 use super::server::FILE_START;
 use super::settings::Settings;
@@ -81,13 +82,27 @@ impl Wire {
             Ok(Some(Err(error))) => Err(of_stream(error, &self.begin, settings)),
             Ok(Some(Ok(event))) => {
                 verify(&event)?;
-                Ok(event)
+                Ok(own(&event))
             }
         }
     }
 }
 
-fn verify(event: &Event) -> Result<(), Error> {
+fn own(event: &ClientEvent) -> Event {
+    let header = event.header();
+    Event {
+        kind: header.event_type_raw(),
+        flags: header.flags_raw(),
+        timestamp: header.timestamp(),
+        size: header.event_size(),
+        log_pos: header.log_pos(),
+        body: bytes::Bytes::copy_from_slice(event.data()),
+        // Only events from a compressed transaction come without the means to check them.
+        is_inner: !event.footer().get_checksum_enabled(),
+    }
+}
+
+fn verify(event: &ClientEvent) -> Result<(), Error> {
     let footer = event.footer();
     let has_crc = matches!(footer.get_checksum_alg(), Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)));
     if !has_crc || !footer.get_checksum_enabled() {
@@ -160,9 +175,7 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
     let mut end = FILE_START;
     loop {
         let event = wire.next(settings).await?;
-        let header = event.header();
-        let kind = header.event_type_raw();
-        let is_artificial = header.flags_raw() & event_type::FLAG_ARTIFICIAL != 0;
+        let (kind, is_artificial) = (event.kind, event.is_artificial());
         if kind == event_type::HEARTBEAT || (is_artificial && set.is_some()) {
             // The end of the file, or of what is written so far.
             return if end == place.offset {
@@ -171,11 +184,11 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
                 Err(wrong("the file ends before it"))
             };
         }
-        if is_artificial || header.log_pos() == 0 {
+        if is_artificial || event.log_pos == 0 {
             continue;
         }
-        let begins_at = u64::from(header.log_pos()).saturating_sub(u64::from(header.event_size()));
-        end = u64::from(header.log_pos());
+        let begins_at = u64::from(event.log_pos).saturating_sub(u64::from(event.size));
+        end = u64::from(event.log_pos);
         if let Some(set) = set.take_if(|_| begins_at >= place.offset) {
             let is_boundary = begins_at == place.offset
                 && matches!(
@@ -190,38 +203,23 @@ pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &
         }
         match (kind, &mut set) {
             (event_type::PREVIOUS_GTIDS, _) => {
-                let previous = previous_gtids(&event)?;
+                let previous = previous_gtids(&event.body).map_err(unreadable)?;
                 if place.offset <= end {
                     return Ok(previous);
                 }
                 set = Some(previous);
             }
             // Folded at its beginning: if the place lies inside this transaction, nothing is returned.
-            (event_type::GTID | event_type::GTID_TAGGED, Some(set)) => set.insert(&gtid(&event)?),
+            (event_type::GTID | event_type::GTID_TAGGED, Some(set)) => {
+                let gtid = GtidEvent::parse(kind, &event.body).map_err(unreadable)?.gtid;
+                gtid.iter().for_each(|gtid| set.insert(gtid));
+            }
             _ => {}
         }
     }
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Error {
-    Error::Damaged { place: "a GTID event".to_string(), problem: error.to_string() }
-}
-
-fn gtid(event: &Event) -> Result<Gtid, Error> {
-    let read = event.read_event::<GtidEvent>().map_err(unreadable)?;
-    let tag = read.tag().map(|tag| Tag::parse(tag.as_str())).transpose().map_err(unreadable)?.unwrap_or_default();
-    Ok(Gtid { uuid: Uuid::from_bytes(read.sid()), tag, number: read.gno() })
-}
-
-fn previous_gtids(event: &Event) -> Result<GtidSet, Error> {
-    let event = event.read_event::<PreviousGtidsEvent<'_>>().map_err(unreadable)?;
-    let mut set = GtidSet::new();
-    for sid in event.sids() {
-        let tag = sid.tag().map(|tag| Tag::parse(tag.as_str())).transpose().map_err(unreadable)?.unwrap_or_default();
-        for interval in sid.intervals() {
-            let last = interval.end().saturating_sub(1);
-            set.insert_interval(Uuid::from_bytes(sid.uuid()), tag.clone(), (interval.start(), last));
-        }
-    }
-    Ok(set)
+fn unreadable(fault: Fault) -> Error {
+    let (place, Fault { what, mend }) = ("a GTID event".to_string(), fault);
+    if mend.is_empty() { Error::Damaged { place, problem: what } } else { Error::Uninterpretable { what, place, mend } }
 }

@@ -20,6 +20,14 @@ struct Record {
     file: String,
     offset: u64,
     within: Vec<WithinRecord>,
+    #[serde(default)]
+    undecided: Vec<PlaceRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlaceRecord {
+    file: String,
+    offset: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +53,11 @@ pub(super) fn encode(resume: &Resume) -> Framed {
                 rows: *rows,
             })
             .collect(),
+        undecided: position
+            .undecided
+            .iter()
+            .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
+            .collect(),
     })
 }
 
@@ -56,6 +69,11 @@ pub(super) fn decode(content: &[u8]) -> Result<Resume, Damage> {
             server_uuid: Uuid::try_parse(&record.server_uuid).map_err(|error| content(&error))?,
             gtids: record.gtids.map(|text| text.parse()).transpose().map_err(|error| content(&error))?,
             file: FileOffset { file: record.file.into(), offset: record.offset },
+            undecided: record
+                .undecided
+                .into_iter()
+                .map(|PlaceRecord { file, offset }| FileOffset { file: file.into(), offset })
+                .collect(),
         },
         within: record
             .within
@@ -79,7 +97,8 @@ mod tests {
             (Some(format!("{uuid}:1-5:9:tag:3").parse().expect("a set")), within),
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
-            let resume = Resume { position: Position { server_uuid: uuid, gtids, file }, within };
+            let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
+            let resume = Resume { position: Position { server_uuid: uuid, gtids, file, undecided }, within };
             let framed = encode(&resume);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
             assert_eq!(decode(&read.expect("whole").expect("there")), Ok(resume));

@@ -32,7 +32,10 @@ fn id(number: u64) -> DeliveryId {
 pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
-    Resume { position: Position { server_uuid: Uuid::from_u128(1), gtids: None, file }, within }
+    Resume {
+        position: Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided: Arc::default() },
+        within,
+    }
 }
 
 fn failure(reason: Reason) -> Failure {
@@ -51,7 +54,7 @@ fn change(table: &str, value: Value) -> Change {
         offset: 4,
         committed_at_us: 5,
     };
-    let after = Some(Row([Cell::Value(value)].into()));
+    let after = Some(Row::from_iter([Cell::Value(value)]));
     let (table, transaction) = (Arc::new(table), Arc::new(transaction));
     Change { op: Op::Insert, table, before: None, after, transaction, ordinal: 1 }
 }

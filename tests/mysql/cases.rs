@@ -174,11 +174,10 @@ impl Run {
 async fn read(mut following: Following, steps: usize, read: watch::Sender<usize>) -> Vec<Outcome> {
     let mut outcomes = vec![Outcome::default()];
     while outcomes.len() <= steps {
-        match following.events.recv().await.expect("the source says why it ends") {
-            Ok(event) => {
-                for change in stream::changes(event) {
-                    take(&change, &mut outcomes);
-                }
+        let event = following.events.recv().await.expect("the source says why it ends");
+        match event.and_then(stream::changes) {
+            Ok(changes) => {
+                changes.iter().for_each(|change| take(change, &mut outcomes));
                 read.send_replace(outcomes.len() - 1);
             }
             Err(error) => {
@@ -196,7 +195,7 @@ fn take(change: &Change, outcomes: &mut Vec<Outcome>) {
         open.lines.push(compare::line_of(change));
         return;
     }
-    assert_eq!(change.latest(0), Some(&Value::Int(outcomes.len() as i64)), "each step is marked once");
+    assert_eq!(change.latest(0), Some(Value::Int(outcomes.len() as i64)), "each step is marked once");
     outcomes.push(Outcome::default());
 }
 

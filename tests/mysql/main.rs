@@ -5,8 +5,10 @@ mod support;
 
 mod bad_input;
 mod cases;
+mod charsets;
 mod crash;
 mod daemon;
+mod geometry;
 mod outcomes;
 mod random_tables;
 mod source;

@@ -220,7 +220,7 @@ async fn read(mut following: Following) -> Replica {
     let mut replica = Replica::default();
     loop {
         let event = following.events.recv().await.expect("the source says why it ends");
-        for change in stream::changes(event.expect("no error")) {
+        for change in event.and_then(stream::changes).expect("no error") {
             if &*change.table.name == "done" {
                 return replica;
             }
@@ -238,9 +238,9 @@ impl Replica {
         let Some(after) = &change.after else { return };
         // With MINIMAL and NOBLOB images an insert leaves NULLs out, an update what did not change.
         let mut values = old.unwrap_or_else(|| vec!["null".to_string(); change.table.columns.len()]);
-        for (value, cell) in values.iter_mut().zip(&after.0) {
+        for (value, cell) in values.iter_mut().zip(after.cells()) {
             if let Cell::Value(present) = cell {
-                *value = json(present);
+                *value = json(&present);
             }
         }
         let replaced = rows.insert(key_of(change, after, change.before.as_ref()), values);
@@ -257,7 +257,7 @@ fn json(value: &rowhook::change::Value) -> String {
 /// The key of a row image; what a MINIMAL image after lacks stands in the one before.
 fn key_of(change: &Change, image: &Row, before: Option<&Row>) -> String {
     let part = |column: &usize| match (image.cell(*column), before.map(|before| before.cell(*column))) {
-        (Cell::Value(value), _) | (Cell::Absent, Some(Cell::Value(value))) => json(value),
+        (Cell::Value(value), _) | (Cell::Absent, Some(Cell::Value(value))) => json(&value),
         _ => panic!("{}: a row without its key", change.table),
     };
     change.table.primary_key.iter().map(part).collect::<Vec<_>>().join(",")

@@ -40,7 +40,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const STEP_TABLE: &str = "rowhook_case_step";
 
 /// Fewer means that files are missing.
-const FILES_MIN: usize = 80;
+const FILES_MIN: usize = 90;
 
 #[tokio::test]
 async fn every_case_reads_as_written_with_full_metadata() {

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::stream;
 use crate::support::mysql::MysqlServer;
-use types::{TYPES, Type};
+use types::{TYPES, Type, Values};
 use values::{Random, json_of, literal};
 
 /// Changes over all four runs.
@@ -91,9 +91,11 @@ const SECOND_KEY: &str = "k";
 async fn one_run(server: &MysqlServer, compression: &str, mut random: Random) -> usize {
     let database = server.fresh_database().await;
     let mut session = server.conn().await;
+    let (partial, images) =
+        *random.pick(&[("PARTIAL_JSON", &["FULL"][..]), ("", &["FULL", "FULL", "MINIMAL", "NOBLOB"])]);
     let setup = format!(
-        "USE {database}; SET sql_mode = '', SESSION binlog_transaction_compression = {compression}; \
-         CREATE TABLE done (n INT PRIMARY KEY)"
+        "USE {database}; SET sql_mode = '', SESSION binlog_transaction_compression = {compression}, \
+         SESSION binlog_row_value_options = '{partial}'; CREATE TABLE done (n INT PRIMARY KEY)"
     );
     session.query_drop(setup).await.expect("a session");
     let mut tables: Vec<RandomTable> = (0..TABLES).map(|place| RandomTable::draw(place, &mut random)).collect();
@@ -107,7 +109,7 @@ async fn one_run(server: &MysqlServer, compression: &str, mut random: Random) ->
     let reader = tokio::spawn(read(following));
     for _ in 0..WRITES {
         let place = random.below(tables.len());
-        write(&mut session, &mut tables[place], &mut random).await;
+        write(&mut session, &mut tables[place], images, &mut random).await;
     }
     session.query_drop("COMMIT; INSERT INTO done VALUES (1)").await.expect("an end");
     let replica = timeout(DEADLINE, reader).await.expect("read in time").expect("the reader ends well");
@@ -160,8 +162,8 @@ impl RandomTable {
 }
 
 /// One statement, sometimes in a larger transaction.
-async fn write(session: &mut Conn, table: &mut RandomTable, random: &mut Random) {
-    let image = *random.pick(&["FULL", "FULL", "FULL", "MINIMAL", "NOBLOB"]);
+async fn write(session: &mut Conn, table: &mut RandomTable, images: &[&str], random: &mut Random) {
+    let image = *random.pick(images);
     let name = table.name.clone();
     let known = table.ids;
     let columns = table.value_columns();
@@ -186,7 +188,10 @@ async fn write(session: &mut Conn, table: &mut RandomTable, random: &mut Random)
         }
         7 | 8 => {
             let (column, kind) = *random.pick(&columns);
-            let value = literal(random, kind.values);
+            let value = match kind.values {
+                Values::Json if random.one_in(2) => json_change(column, random),
+                values => literal(random, values),
+            };
             let key = *random.pick(&["", "", ", k = (k + 1) % 100"]);
             format!("UPDATE IGNORE {name} SET {column} = {value}{key} WHERE id % 5 = {}", random.below(5))
         }
@@ -198,6 +203,17 @@ async fn write(session: &mut Conn, table: &mut RandomTable, random: &mut Random)
         panic!("{error} in: {}", statement.chars().take(2000).collect::<String>());
     });
     session.query_drop(begin).await.expect("a transaction's border");
+}
+
+/// A change that the server may log as a partial one.
+fn json_change(column: &str, random: &mut Random) -> String {
+    let path = *random.pick(&["$[0]", "$[1]", "$.a", "$.b[0]", "$[last]"]);
+    match random.below(4) {
+        0 => format!("JSON_REMOVE({column}, '{path}')").replace("$[last]", "$[0]"),
+        1 => format!("JSON_REPLACE({column}, '{path}', NULL)"),
+        2 => format!("JSON_SET({column}, '{path}', CAST('1.10' AS DECIMAL(5,2)), '$.z', 'é')"),
+        _ => format!("JSON_SET({column}, '{path}', JSON_OBJECT('é', {}))", random.below(100_000)),
+    }
 }
 
 fn follow(server: &MysqlServer, database: &str) -> Following {

@@ -34,6 +34,8 @@ pub enum Values {
     Time(usize),
     Json,
     Vector(usize),
+    /// With this SRID; coordinates of few digits, which MySQL and Rust print alike.
+    Geometry(u32),
 }
 
 /// How the text that the server answered with becomes JSON.
@@ -57,9 +59,13 @@ const LABELS: &str = "IF({} + 0 = 0, '[]', CONCAT('[\"', REPLACE(CONVERT({} USIN
 const DATETIME: &str = "CONCAT('\"', REPLACE(CAST({} AS CHAR), ' ', 'T'), '\"')";
 const TIMESTAMP: &str = "CONCAT('\"', REPLACE(CAST({} AS CHAR), ' ', 'T'), 'Z\"')";
 
+const TEXT_OF_JSON: &str = "CAST({} AS CHAR)";
+const GEOJSON: &str = "CAST(ST_AsGeoJSON({}) AS CHAR)";
+
 /// Letters of one to four bytes in UTF-8, and what JSON escapes.
 const ANY: &str = "aZ 09'\"\\/\u{0}\u{8}\n\r\t\u{c}\u{1f}\u{7f}é€中\u{2028}\u{ffff}😀";
 const PLANE_0: &str = "aZ '\"\\é€中\u{2028}";
+const GB18030: &str = "aZ '\"\\é€中㐀\u{2028}😀";
 const LATIN1: &str = "aZ '\"\\éÿßŒ€\u{81}\u{a0}";
 const ASCII: &str = "aZ 09'\"\\\n\u{0}\u{7f}";
 
@@ -138,7 +144,20 @@ pub const TYPES: &[Type] = &[
     t("SET('a', 'é', '中 文', 'd')", Values::Int(0, 15), LABELS),
     t("SET('é', 'ü', 'c') CHARACTER SET latin1", Values::Int(0, 7), LABELS),
     with("JSON", Values::Json, TEXT_OF_JSON, Answer::SpacedJson),
+    t("VARCHAR(20) CHARACTER SET gbk", Values::Text("aZ'\"\\中文丂狛", 20), TEXT),
+    t("TEXT CHARACTER SET gb18030", Values::Text(GB18030, 60), TEXT),
+    t("CHAR(20) CHARACTER SET gb2312", Values::Text("aZ'\"\\中文啊", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET big5", Values::Text("aZ'\"\\中文許功蓋", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET sjis", Values::Text("aZ'\"日本表ｶﾅ", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET cp932", Values::Text("aZ'\"\\日本表①髙", 20), TEXT),
+    t("CHAR(20) CHARACTER SET ujis", Values::Text("aZ'\"\\日本丂ｶﾅ", 20), TEXT),
+    t("TEXT CHARACTER SET eucjpms", Values::Text("aZ'\"\\日本①ｶﾅ", 60), TEXT),
+    t("VARCHAR(20) CHARACTER SET euckr", Values::Text("aZ'\"\\한국가힝", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET cp1251", Values::Text("aZ'\"\\Привет№€", 20), TEXT),
+    t("CHAR(20) CHARACTER SET koi8r", Values::Text("aZ'\"\\Привет─", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET greek", Values::Text("aZ'\"\\αβγ", 20), TEXT),
+    t("VARCHAR(20) CHARACTER SET tis620", Values::Text("aZ'\"\\กขฃ", 20), TEXT),
+    with("GEOMETRY", Values::Geometry(0), GEOJSON, Answer::SpacedJson),
+    with("GEOMETRY SRID 4326", Values::Geometry(4326), GEOJSON, Answer::SpacedJson),
     with("VECTOR(4)", Values::Vector(4), "HEX({})", Answer::Floats),
 ];
-
-const TEXT_OF_JSON: &str = "CAST({} AS CHAR)";

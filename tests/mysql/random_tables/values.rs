@@ -80,6 +80,38 @@ pub fn literal(random: &mut Random, values: Values) -> String {
             let numbers: Vec<String> = (0..length).map(|_| vector_part(random)).collect();
             format!("STRING_TO_VECTOR('[{}]')", numbers.join(","))
         }
+        Values::Geometry(srid) => format!("ST_GeomFromText('{}', {srid})", geometry(random, 0)),
+    }
+}
+
+/// A shape as text.
+fn geometry(random: &mut Random, depth: usize) -> String {
+    let point = |random: &mut Random| {
+        let mut coordinate = |most: i128| int(random, -most * 8, most * 8) as f64 / 8.0;
+        format!("{} {}", coordinate(90), coordinate(180))
+    };
+    let points = |random: &mut Random| {
+        let points: Vec<String> = (0..2 + random.below(4)).map(|_| point(random)).collect();
+        points.join(", ")
+    };
+    let kinds = if depth < 2 { 7 } else { 6 };
+    match random.below(kinds) {
+        0 | 1 => format!("POINT({})", point(random)),
+        2 => format!("LINESTRING({})", points(random)),
+        3 => format!("MULTIPOINT({})", points(random)),
+        4 => format!("MULTILINESTRING(({}), ({}))", points(random), points(random)),
+        5 => {
+            let (x, y) = (random.below(40), random.below(40));
+            let ring = format!("({x} {y}, {0} {y}, {0} {1}, {x} {1}, {x} {y})", x + 8, y + 8);
+            let hole = format!("({0} {1}, {0} {2}, {3} {2}, {0} {1})", x + 1, y + 1, y + 2, x + 2);
+            random
+                .pick(&[format!("POLYGON({ring}, {hole})"), format!("MULTIPOLYGON(({ring}), ({ring}, {hole}))")])
+                .clone()
+        }
+        _ => {
+            let parts: Vec<String> = (0..1 + random.below(3)).map(|_| geometry(random, depth + 1)).collect();
+            format!("GEOMETRYCOLLECTION({})", parts.join(", "))
+        }
     }
 }
 

@@ -248,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn memory_follows_the_largest_event_and_not_the_transaction() {
+        let inside = event(30, &[7; 100_000]).repeat(1000);
+        let body = payload(&zstd(&inside), 0, inside.len() as u64);
+        let mut unpacker = Unpacker::new().expect("an unpacker");
+        unpacker.open(&body).expect("a head");
+        let (mut events, mut capacity_max) = (0, 0);
+        while let Some(event) = unpacker.next().expect("an event") {
+            assert_eq!(event.body.len(), 100_000);
+            events += 1;
+            capacity_max = capacity_max.max(unpacker.open.as_ref().map_or(0, |open| open.unpacked.capacity()));
+        }
+        assert_eq!(events, 1000);
+        assert!(capacity_max <= 1 << 20, "{capacity_max}");
+    }
+
+    #[test]
     fn after_a_damaged_payload_the_next_one_is_read() {
         let inside = event(30, b"row");
         let mut unpacker = Unpacker::new().expect("an unpacker");

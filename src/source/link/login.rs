@@ -175,3 +175,106 @@ impl Exchange<'_> {
         Error::Connect { server: self.settings.address(), problem: "an answer to the login that is none".to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mysql_common::scramble::scramble_native;
+    use tokio::net::TcpListener;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NONCE: &[u8] = b"nonce-of-twenty-byte";
+
+    /// A server that speaks one greeting and then what `script` says: before each packet it takes one of the client.
+    async fn attempt(capabilities: CapabilityFlags, script: Vec<Vec<u8>>) -> (Result<Packets, Error>, Vec<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let serving = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let mut packets = Packets::new(Socket::Plain(socket), std::time::Duration::from_secs(10));
+            let second = [&NONCE[8..], &[0]].concat();
+            let first = NONCE[..8].try_into().expect("eight bytes");
+            let greeting = HandshakePacket::new(
+                10,
+                b"8.0.40".as_slice(),
+                7,
+                first,
+                Some(second),
+                capabilities
+                    | CapabilityFlags::CLIENT_PROTOCOL_41
+                    | CapabilityFlags::CLIENT_SECURE_CONNECTION
+                    | CapabilityFlags::CLIENT_PLUGIN_AUTH,
+                COLLATION,
+                Default::default(),
+                Some(b"caching_sha2_password".as_slice()),
+            );
+            packets.send(&serialized(&greeting)).await.expect("sent");
+            let mut heard = Vec::new();
+            for packet in script {
+                let Ok(answer) = packets.next().await else { break };
+                heard.push(answer.to_vec());
+                packets.send(&packet).await.expect("sent");
+            }
+            heard
+        });
+        let mut settings =
+            Settings::from_url(&format!("mysql://reader:s3cret@127.0.0.1:{port}"), Uuid::nil()).expect("a URL");
+        settings.tls.mode = TlsMode::Preferred;
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        let outcome = log_in(socket, &settings).await;
+        (outcome, serving.await.expect("a server"))
+    }
+
+    fn switch_to(plugin: &str) -> Vec<u8> {
+        [b"\xfe", plugin.as_bytes(), b"\0another-nonce-of-20by\0"].concat()
+    }
+
+    const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+
+    #[tokio::test]
+    async fn a_switch_to_the_native_plugin_is_answered_with_its_proof() {
+        let script = vec![switch_to("mysql_native_password"), OK.to_vec()];
+        let (outcome, heard) = attempt(CapabilityFlags::empty(), script).await;
+        outcome.expect("logged in");
+        let proof = scramble_native(b"another-nonce-of-20by".get(..20).expect("twenty"), b"s3cret").expect("a proof");
+        assert_eq!(heard[1], proof);
+    }
+
+    #[tokio::test]
+    async fn the_password_goes_to_no_plugin_that_would_see_it() {
+        for plugin in ["mysql_clear_password", "mysql_old_password", "something_new"] {
+            let (outcome, heard) = attempt(CapabilityFlags::empty(), vec![switch_to(plugin), OK.to_vec()]).await;
+            let error = outcome.expect_err("refused").to_string();
+            assert!(error.contains(plugin), "{error}");
+            assert_eq!(heard.len(), 1);
+        }
+        // A second switch could go back to the first question with a nonce of somebody's choice.
+        let script = vec![switch_to("mysql_native_password"), switch_to("mysql_native_password"), OK.to_vec()];
+        attempt(CapabilityFlags::empty(), script).await.0.expect_err("two switches");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_none_is_an_error_and_no_password_follows() {
+        let script =
+            vec![vec![1, 4], b"\x01-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----".to_vec(), OK.to_vec()];
+        let (outcome, heard) = attempt(CapabilityFlags::empty(), script).await;
+        let error = outcome.expect_err("no key").to_string();
+        assert!(error.contains("RSA key"), "{error}");
+        assert_eq!(heard.len(), 2);
+        assert!(heard.iter().all(|packet| !packet.windows(6).any(|part| part == b"s3cret")));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_speaks_before_the_encryption_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut client = Packets::new(
+            Socket::Plain(TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection")),
+            std::time::Duration::from_secs(10),
+        );
+        let (mut server, _) = listener.accept().await.expect("a client");
+        tokio::io::AsyncWriteExt::write_all(&mut server, b"\x01\0\0\0x\x01\0\0").await.expect("written");
+        client.next().await.expect("a packet");
+        assert!(client.into_plain_socket().is_none());
+    }
+}

@@ -2,6 +2,7 @@
 //! cannot read with certainty stops it. Each test has a server of its own, because it restarts or damages it.
 
 mod breaks;
+mod link;
 mod refusals;
 mod resume;
 mod tls;

@@ -69,6 +69,10 @@ impl Wire {
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.try_next()? {
+                if event.is_inner {
+                    // Unpacking reads no socket for a long time, and a task must stop somewhere when it is ended.
+                    tokio::task::coop::consume_budget().await;
+                }
                 return Ok(event);
             }
             self.packets.fill().await.map_err(Error::of_broken)?;

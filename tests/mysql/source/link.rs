@@ -130,3 +130,21 @@ async fn events_of_many_packets_are_read_whole_with_and_without_tls_and_compress
         assert!(changes[1].latest(1) == Some(&Value::Text(expected.into())), "round {n}");
     }
 }
+
+#[tokio::test]
+async fn checksums_that_come_and_go_are_followed() {
+    let server = Mysql::start(&["--binlog-checksum=NONE"]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    let mut reader = server.follow(latest());
+    reader.started().await;
+    for (n, checksum) in [(1, "CRC32"), (2, "NONE"), (3, "CRC32"), (4, "NONE")] {
+        sql(&mut root, &format!("SET GLOBAL binlog_checksum = {checksum}")).await;
+        sql(&mut root, &format!("INSERT INTO test.a VALUES ({n})")).await;
+        done(&mut root, n).await;
+        assert_eq!(ints(&reader.until_done(n).await), [n], "{checksum}");
+        // One that begins under this setting and reads files of both kinds.
+        let mut other = server.follow(source::From::Start(Start::Earliest));
+        assert_eq!(ints(&other.until_done(n).await), (1..=n).collect::<Vec<_>>(), "{checksum}");
+    }
+}

@@ -148,3 +148,21 @@ async fn checksums_that_come_and_go_are_followed() {
         assert_eq!(ints(&other.until_done(n).await), (1..=n).collect::<Vec<_>>(), "{checksum}");
     }
 }
+
+#[tokio::test]
+async fn after_tagged_gtids_only_what_is_missing_is_asked_for() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    for (n, tag) in [(1, ""), (2, ":one"), (3, ":two"), (4, ":one"), (5, "")] {
+        sql(&mut root, &format!("SET gtid_next = 'AUTOMATIC{tag}'")).await;
+        sql(&mut root, &format!("INSERT INTO test.a VALUES ({n})")).await;
+    }
+    let position = server.follow(latest()).started().await;
+    let set = position.gtids.as_ref().expect("a set").to_string();
+    assert!(set.contains(":one:1-2:two:1"), "{set}");
+    sql(&mut root, "SET gtid_next = 'AUTOMATIC:two'").await;
+    sql(&mut root, "INSERT INTO test.a VALUES (6)").await;
+    done(&mut root, 1).await;
+    assert_eq!(ints(&server.follow(resume(&position)).until_done(1).await), [6]);
+}

@@ -4,6 +4,7 @@
 mod breaks;
 mod differential;
 mod json;
+mod link;
 mod partial_json;
 mod refusals;
 mod resume;

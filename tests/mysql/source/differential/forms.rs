@@ -59,11 +59,11 @@ pub fn of_changes(changes: &[Change]) -> Reading {
 }
 
 fn image(row: &Row) -> Image {
-    let cell = |cell: &Cell| match cell {
+    let cell = |cell: Cell| match cell {
         Cell::Absent => panic!("row images are full"),
-        Cell::Value(value) => of_value(value),
+        Cell::Value(value) => of_value(&value),
     };
-    row.0.iter().map(cell).collect()
+    row.cells().into_iter().map(cell).collect()
 }
 
 fn of_value(value: &Value) -> Option<String> {

@@ -2,7 +2,7 @@
 //!
 //! In: settings and a first position. Out: the channel of [`Following`]. Owns the progress: what was handed on, by
 //! transaction and by row, so that a new connection repeats nothing and leaves nothing out (promises 1 and 4). A panic
-//! of the client library on a damaged event counts as a broken connection. Errors that waiting cannot mend end the task.
+//! counts as a broken connection, so that it never ends the process. Errors that waiting cannot mend end the task.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,12 +21,13 @@ use crate::telemetry::Metrics;
 
 use super::connect::connect;
 use super::error::{Error, Next};
+use super::gtids_before::gtids_before;
 use super::schema::Definitions;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
 use super::transaction::{Seen, Transactions};
-use super::wire::{Begin, Wire, gtids_before};
+use super::wire::{Begin, Wire};
 use super::xa::Prepared;
 use super::{From, SourceEvent, Status};
 
@@ -36,8 +37,8 @@ const CHANNEL_ITEMS: usize = 32;
 /// Heartbeats without a sign of life before a connection counts as dead.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
-/// A packet that takes longer than the patience (an event of hundreds of MiB on a slow line) gets twice the time at the
-/// next try, up to this many doublings.
+/// A server that takes longer than the patience to begin sending (an event of hundreds of MiB from a busy disk) gets twice
+/// the time at the next try, up to this many doublings.
 const PATIENCE_DOUBLINGS_MAX: u32 = 6;
 
 /// Tries at one place before damage there is taken for lasting.
@@ -183,8 +184,8 @@ impl Reader {
             let steps_before = progress.steps;
             let session = self.connection(&mut progress, failures.silences);
             let end = AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| {
-                let place = "an event the client library could not take apart".to_string();
-                End::Failed(Error::Damaged { place, problem: "it panicked".to_string() })
+                let place = "an event that could not be taken apart".to_string();
+                End::Failed(Error::Damaged { place, problem: "reading it panicked".to_string() })
             });
             self.metrics.source_connected.set(0);
             if progress.steps > steps_before {
@@ -281,6 +282,8 @@ impl Reader {
             Some(set) => Begin::After(set.clone()),
             None => Begin::At(position.file.clone()),
         };
+        // The stream has a connection of its own; the server need not hold two.
+        drop(connection);
         let skip = progress.skip();
         let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server));
         // Before the stream is asked for: the server ends the older one of two that come from one replica.
@@ -289,7 +292,7 @@ impl Reader {
                 transactions.hold(prepared);
             }
         }
-        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         if !progress.has_streamed && !server.has_full_metadata() {
             tracing::warn!(
                 "column names and labels are taken from the tables as they are now, because the server has \
@@ -312,12 +315,12 @@ impl Reader {
         server: &Server,
         patience: Duration,
     ) -> Result<Option<Prepared>, Error> {
-        let connection = connect(&self.settings).await?;
-        let mut wire = Wire::open(connection, &self.settings, Begin::At(place.clone()), patience).await?;
+        let begin = Begin::At(place.clone());
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), self.tables_of(server));
         let mut out = Vec::new();
         while !out.iter().any(|event| matches!(event, SourceEvent::Committed(_))) {
-            let event = wire.next(&self.settings).await?;
+            let event = wire.next().await?;
             transactions.take(&event, &mut out).await?;
         }
         Ok(transactions.into_prepared())
@@ -333,7 +336,7 @@ impl Reader {
         let mut last_event_at = Instant::now();
         let mut status = StatusClock::new();
         loop {
-            let event = wire.next(&self.settings).await?;
+            let event = wire.next().await?;
             let now = Instant::now();
             if !progress.has_streamed {
                 progress.has_streamed = true;
@@ -371,8 +374,7 @@ impl Reader {
             (None, Some(start)) => {
                 let mut position = server.begin(connection, start).await?;
                 if let (Start::At(place), true) = (start, server.has_gtids) {
-                    let second = connect(&self.settings).await?;
-                    position.gtids = Some(gtids_before(second, &self.settings, place).await?);
+                    position.gtids = Some(gtids_before(&self.settings, server.uuid, place).await?);
                 }
                 position
             }

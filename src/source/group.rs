@@ -2,7 +2,7 @@
 //!
 //! In: what its events say. Out: its rows, when `transaction` asks for them. Owns what is held until the commit and the
 //! count of rows by table, on which the identity of deliveries rests (promise 3). Checks the sizes that the log itself
-//! promises: a corrupt compressed transaction vanishes in the client library without a word.
+//! promises, so that an event that went missing on the way is noticed.
 
 use std::sync::Arc;
 

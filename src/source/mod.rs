@@ -3,9 +3,10 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 pub mod check;
+mod checksum;
 mod connect;
 mod decode;
 mod error;
@@ -13,6 +14,8 @@ mod event;
 mod event_type;
 mod follow;
 mod group;
+mod gtids_before;
+mod link;
 mod schema;
 mod server;
 mod settings;
@@ -20,6 +23,7 @@ mod statement;
 mod table_map;
 mod tables;
 mod transaction;
+mod unpack;
 mod wire;
 mod xa;
 

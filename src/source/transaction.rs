@@ -33,9 +33,6 @@ const XA_HELD_BYTES_MAX: usize = 64 << 20;
 /// Rows of a large transaction travel in portions of about this size.
 const PORTION_BYTES: usize = 64 << 10;
 
-/// Uncompressed size above which a compressed transaction is refused: the client library unpacks it as a whole.
-const PAYLOAD_BYTES_MAX: u64 = 2 << 30;
-
 /// The table id of the dummy row event that only ends a statement.
 const DUMMY_TABLE_ID: u64 = 0x00ff_ffff;
 
@@ -183,13 +180,8 @@ impl Transactions {
 
     fn payload(&mut self, event: &Event) -> Result<(), Error> {
         let read = Payload::parse(&event.body).map_err(|fault| self.fault(fault.within("a compressed transaction")))?;
-        let size = read.unpacked_bytes;
-        if size > PAYLOAD_BYTES_MAX {
-            let mend = "SET PERSIST binlog_transaction_compression = OFF for jobs that write this much at once";
-            return Err(self.stop(&format!("a compressed transaction of {size} bytes"), mend));
-        }
         let opened = self.group.as_mut().ok_or_else(|| "a compressed transaction without a GTID event".to_string());
-        opened.and_then(|group| group.open_payload(size)).map_err(|problem| self.damaged(&problem))
+        opened.and_then(|group| group.open_payload(read.unpacked_bytes)).map_err(|problem| self.damaged(&problem))
     }
 
     fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
@@ -390,7 +382,7 @@ impl Transactions {
     }
 }
 
-/// Binlog files end with a number. Garbage behind it is a checksum that the client library took for text.
+/// Binlog files end with a number. Garbage behind it is a checksum that did not fit, taken for text.
 fn is_file_name(name: &str) -> bool {
     name.rsplit_once('.')
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

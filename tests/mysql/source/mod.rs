@@ -2,7 +2,9 @@
 //! cannot read with certainty stops it. Each test has a server of its own, because it restarts or damages it.
 
 mod breaks;
+mod differential;
 mod json;
+mod link;
 mod partial_json;
 mod refusals;
 mod resume;

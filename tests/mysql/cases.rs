@@ -226,7 +226,11 @@ fn differing(statement: &Statement, outcome: &Outcome) -> String {
     let expected_lines = &statement.expected[same_at_start..statement.expected.len() - same_at_end];
     let expected = &expected[same_at_start..expected.len() - same_at_end];
     let got = &outcome.lines[same_at_start..outcome.lines.len() - same_at_end];
+    let are_pairs = expected.len() == got.len();
     for place in 0..expected.len().max(got.len()) {
+        if are_pairs && expected[place] == got[place] {
+            continue;
+        }
         if let Some((json, Expected { line, .. })) = expected.get(place).zip(expected_lines.get(place)) {
             let _ = writeln!(text, "  - {json}    (line {line})");
         }

@@ -154,7 +154,11 @@ pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
         Kind::Enum { bytes: width, labels, .. } => {
             Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?.into())
         }
-        Kind::Set { bytes: width, labels, .. } => Value::Labels(set_labels(bytes.le(*width)?, labels.as_deref())?),
+        Kind::Set { bytes: width, labels, .. } => Value::Labels(
+            set_labels(bytes.le(*width)?, labels.as_deref())
+                .map(|label| label.map(Into::into))
+                .collect::<Result<_, Fault>>()?,
+        ),
         Kind::Json { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(json::text(bytes.take(length)?)?.into())
@@ -218,8 +222,26 @@ pub fn write_json(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Resu
             let text = std::str::from_utf8(bytes.take(length)?).map_err(|_| unreadable("bytes that are not UTF-8"))?;
             crate::change::json::write_str(text, out);
         }
+        Kind::Text { length_bytes, charset: Charset::Binary, pad: None, .. } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            write_base64(bytes.take(length)?, out);
+        }
         Kind::Enum { bytes: width, labels, .. } => {
             crate::change::json::write_str(enum_label(bytes.le(*width)?, labels.as_deref())?, out);
+        }
+        Kind::Set { bytes: width, labels, .. } => {
+            out.push(b'[');
+            for (index, label) in set_labels(bytes.le(*width)?, labels.as_deref()).enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                crate::change::json::write_str(label?, out);
+            }
+            out.push(b']');
+        }
+        Kind::Json { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            out.extend_from_slice(json::text(bytes.take(length)?)?.as_bytes());
         }
         _ => return Ok(false),
     }
@@ -251,8 +273,19 @@ fn enum_label(index: u64, labels: Option<&[Box<str>]>) -> Result<&str, Fault> {
     }
 }
 
-fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> Result<Box<[Box<str>]>, Fault> {
-    (0..64).filter(|place| mask >> place & 1 == 1).map(|place| Ok(label(place, labels)?.into())).collect()
+fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> impl Iterator<Item = Result<&str, Fault>> {
+    (0..64).filter(move |place| mask >> place & 1 == 1).map(move |place| label(place, labels))
+}
+
+/// Appends a string of base64, which is how binary values stand in JSON.
+pub fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    use base64::Engine as _;
+    out.push(b'"');
+    let begin = out.len();
+    out.resize(begin + bytes.len().div_ceil(3) * 4, 0);
+    let encoded = base64::engine::general_purpose::STANDARD.encode_slice(bytes, &mut out[begin..]);
+    out.truncate(begin + encoded.expect("base64 takes four bytes for three"));
+    out.push(b'"');
 }
 
 fn label(place: u64, labels: Option<&[Box<str>]>) -> Result<&str, Fault> {

@@ -7,10 +7,11 @@
 //!   `ROUNDS` times, medians and their ratio);
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
-//! - resident memory idle, and its peak under the load above.
+//! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `slow`,
-//! `latency`, `start`). Absolute figures are of a shared machine: quote the ratios.
+//! `latency`, `start`,
+//! `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -54,6 +55,9 @@ fn main() {
     }
     if wanted("start") {
         bench.start_up();
+    }
+    if wanted("memory") {
+        bench.large_transaction();
     }
 }
 
@@ -175,6 +179,37 @@ impl Bench {
         println!("  memory at rest  {:>9.1} MiB   (aim 25)\n", program.memory_kib("VmRSS") as f64 / 1024.0);
     }
 
+    /// Ten million rows in one transaction, of which a rule wants every millionth.
+    fn large_transaction(&self) {
+        const MILLIONS: u64 = 10;
+        let before = self.runtime.block_on(async {
+            let mut conn = self.server.conn().await;
+            let digits = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 \
+                          UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
+            let powers: Vec<String> = (0..7).map(|power| format!("p{power}.d * {}", 10_u64.pow(power))).collect();
+            let tables: Vec<String> = (0..7).map(|power| format!("{digits} p{power}")).collect();
+            let insert = format!(
+                "INSERT INTO bench.narrow SELECT {}, 'a row of a large transaction' FROM {}",
+                powers.join(" + "),
+                tables.join(", ")
+            );
+            conn.query_drop("CREATE TABLE bench.narrow (id INT, note VARCHAR(40))").await.expect("create the table");
+            let before = gtid_executed(&mut conn).await;
+            conn.query_drop(insert).await.expect("insert");
+            before
+        });
+        let counter = Counter::start(Duration::ZERO);
+        let rule =
+            "table: bench.narrow\nrules:\n  - name: bench\n    when: row.id % 1000000 == 0\n    order_by: none\n";
+        let started = Instant::now();
+        let program =
+            Program::with_rule(&self.server, &format!("{rule}    call: {{url: {}}}\n", counter.url()), &before);
+        let took = counter.wait_for(MILLIONS, DEADLINE) - started;
+        println!("memory: one transaction of {MILLIONS} million rows, uncompressed, an interpreted `when`");
+        println!("  read in         {:>9.1} s", took.as_secs_f64());
+        println!("  peak memory     {:>9.1} MiB   (aim 100)\n", program.memory_kib("VmHWM") as f64 / 1024.0);
+    }
+
     fn start_up(&self) {
         let before = self.insert(1);
         let mut samples: Vec<f64> = (0..9)
@@ -198,12 +233,16 @@ struct Program {
 
 impl Program {
     fn start(server: &MysqlServer, url: &str, in_flight: usize, after: &str) -> Program {
-        let directory = tempfile::tempdir().expect("a directory");
-        let rules = directory.path().join("rules");
-        std::fs::create_dir(&rules).expect("a rules directory");
         let rule = format!(
             "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: {in_flight}\n    call:\n      url: {url}\n"
         );
+        Program::with_rule(server, &rule, after)
+    }
+
+    fn with_rule(server: &MysqlServer, rule: &str, after: &str) -> Program {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rules = directory.path().join("rules");
+        std::fs::create_dir(&rules).expect("a rules directory");
         std::fs::write(rules.join("bench.yaml"), rule).expect("a rule file");
         let child = Command::new(env!("CARGO_BIN_EXE_rowhook"))
             .args(["run", "--mysql", &server.root_url(), "--admin", "off", "--start", after])

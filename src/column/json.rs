@@ -7,6 +7,8 @@
 
 use std::fmt::Write as _;
 
+use crate::change::json::is_plain;
+
 use super::bytes::{Bytes, Truncated};
 use super::decimal::decimal;
 use super::temporal::{self, JsonForm};
@@ -70,9 +72,8 @@ fn value(kind: u8, body: &[u8], bounds: Bounds, out: &mut String) -> Result<(), 
     Ok(())
 }
 
-fn push(out: &mut String, number: impl std::fmt::Display) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{number}");
+fn push(out: &mut String, number: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 fn literal(code: u8) -> Result<&'static str, Fault> {
@@ -89,7 +90,8 @@ fn double(number: f64, out: &mut String) -> Result<(), Fault> {
     if !number.is_finite() {
         return Err(damaged("a number that is not finite"));
     }
-    push(out, format_args!("{number:?}"));
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{number:?}");
     Ok(())
 }
 
@@ -101,7 +103,11 @@ fn string(bytes: &[u8], out: &mut String) -> Result<(), Fault> {
 
 /// Adds `text` as a JSON string.
 pub fn quote(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    if is_plain(text) {
+        out.extend(["\"", text, "\""]);
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
 }
 
 /// Seven bits a byte, the lowest first; the high bit says that more follow.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::schema::Schema;
+
 mod gtid;
 
 pub use gtid::{Gtid, GtidSet, ParseError, Tag};
@@ -37,6 +39,8 @@ pub struct Committed {
     /// Where the next transaction begins.
     pub end: FileOffset,
     pub committed_at_us: u64,
+    /// The definitions known after it; none where they are those of before.
+    pub schema: Option<Arc<Schema>>,
 }
 
 impl Position {
@@ -58,6 +62,8 @@ pub struct Resume {
     /// ordinal, because those stay the same on another server of the replica set, and because rows of another
     /// transaction must never be taken for these.
     pub within: Vec<Within>,
+    /// The definitions known at `position`, which no later ones may stand in for.
+    pub schema: Arc<Schema>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,15 +16,16 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Change, Table, Transaction};
 use crate::pattern::TablePatterns;
-use crate::position::{FileOffset, Position, Start, Within};
+use crate::position::{FileOffset, Position, Resume, Start, Within};
+use crate::schema::Schema;
 use crate::telemetry::Metrics;
 
 use super::connect::connect;
 use super::error::{Error, Next};
-use super::schema::Definitions;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
+use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire, gtids_before};
 use super::{From, SourceEvent, Status};
@@ -80,6 +81,8 @@ struct Reader {
 struct Progress {
     from: Option<Start>,
     position: Option<Position>,
+    /// The definitions known there.
+    schema: Arc<Schema>,
     /// Rows handed on of the transaction after `position`.
     partial: Partial,
     has_announced: bool,
@@ -112,13 +115,14 @@ impl std::convert::From<Error> for End {
 
 impl Progress {
     fn new(from: From) -> Progress {
-        let (from, position, resumed) = match from {
-            From::Start(start) => (Some(start), None, Vec::new()),
-            From::Resume(resume) => (None, Some(resume.position), resume.within),
+        let (from, position, resumed, schema) = match from {
+            From::Start(start) => (Some(start), None, Vec::new(), Arc::default()),
+            From::Resume(resume) => (None, Some(resume.position), resume.within, resume.schema),
         };
         Progress {
             from,
             position,
+            schema,
             partial: Partial { resumed, ..Partial::default() },
             has_announced: false,
             has_streamed: false,
@@ -270,8 +274,17 @@ impl Reader {
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
         let position = self.position(progress, &server, &mut connection).await?;
+        let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
-            self.hand_on(SourceEvent::Started(position.clone())).await?;
+            if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
+                // Known from the first moment on, so that tables that are altered before their first row comes stay known.
+                tracking.learn_all(&self.tables, &position.file).await?;
+            }
+            if let Some(schema) = tracking.take_change() {
+                progress.schema = schema;
+            }
+            let (within, schema) = (progress.skip(), Arc::clone(&progress.schema));
+            self.hand_on(SourceEvent::Started(Resume { position: position.clone(), within, schema })).await?;
             progress.has_announced = true;
         }
         let patience =
@@ -281,16 +294,9 @@ impl Reader {
             None => Begin::At(position.file.clone()),
         };
         let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
-        let definitions = Definitions::new(self.settings.clone());
-        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions);
+        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), tracking);
         let skip = progress.skip();
         let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
-        if !progress.has_streamed && !server.has_full_metadata() {
-            tracing::warn!(
-                "column names and labels are taken from the tables as they are now, because the server has \
-                 binlog_row_metadata=MINIMAL; mend: SET PERSIST binlog_row_metadata = 'FULL'"
-            );
-        }
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
     }
@@ -368,6 +374,9 @@ impl Reader {
                 let permit = self.room().await?;
                 if let Some(position) = &mut progress.position {
                     position.advance(committed);
+                }
+                if let Some(schema) = &committed.schema {
+                    progress.schema = Arc::clone(schema);
                 }
                 progress.partial = Partial::default();
                 permit.send(Ok(event));

@@ -3,29 +3,33 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 pub mod check;
 mod connect;
+mod ddl;
 mod decode;
 mod error;
 mod event;
 mod event_type;
 mod follow;
 mod group;
+mod place;
+mod scan;
 mod schema;
 mod server;
 mod settings;
 mod statement;
 mod table_map;
 mod tables;
+mod tracking;
 mod transaction;
 mod wire;
 
 use std::time::{Duration, Instant};
 
 use crate::change::Change;
-use crate::position::{Committed, Position, Resume, Start};
+use crate::position::{Committed, Resume, Start};
 
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
@@ -43,7 +47,7 @@ pub enum From {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceEvent {
     /// Once, before all else: where reading begins. A checkpoint may be made of it.
-    Started(Position),
+    Started(Resume),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
     Rows(Vec<Change>),
     /// A transaction ended; also one without rows of watched tables.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::column::charset::Charsets;
+use crate::column::charset::{Charset, Charsets};
 use crate::schema::TableName;
 
 use super::event::Query;
@@ -165,6 +165,8 @@ pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: 
     let charset = query.charset_client.map(|collation| charsets.of(u64::from(collation)));
     let decoded = |bytes: &[u8]| match &charset {
         _ if bytes.is_ascii() => std::str::from_utf8(bytes).ok().map(Into::into),
+        // Bytes that are not UTF-8 may stand in a text; no name holds any, and no sign of the syntax is hidden by them.
+        Some(Charset::Utf8) => Some(String::from_utf8_lossy(bytes).into()),
         Some(charset) => charset.decode(bytes).ok(),
         None => None,
     };

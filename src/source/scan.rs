@@ -13,13 +13,13 @@ use crate::column::charset::Charsets;
 use crate::position::FileOffset;
 use crate::schema::TableName;
 
-use super::connect::connect;
 use super::ddl::{self, Effect};
 use super::error::Error;
 use super::event::Query;
 use super::event_type as event;
 use super::place;
-use super::server::FILE_START;
+use super::schema::connect_to;
+use super::server::{FILE_START, Server};
 use super::settings::Settings;
 use super::statement::{Statement, classify};
 use super::wire::{Begin, Wire};
@@ -32,6 +32,7 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 
 pub(super) struct Scan {
     settings: Settings,
+    server_uuid: Uuid,
     charsets: Arc<Charsets>,
     ignores_case: bool,
     stretch: Option<Stretch>,
@@ -54,9 +55,15 @@ struct Found {
 impl Scan {
     /// `settings` are those of the stream, which goes on meanwhile: the server ends the older one of two connections with
     /// one uuid, so this one has its own.
-    pub fn new(settings: &Settings, charsets: Arc<Charsets>, ignores_case: bool) -> Scan {
+    pub fn new(settings: &Settings, server: &Server) -> Scan {
         let instance = Uuid::new_v5(&settings.instance, b"reading ahead");
-        Scan { settings: Settings { instance, ..settings.clone() }, charsets, ignores_case, stretch: None }
+        Scan {
+            settings: Settings { instance, ..settings.clone() },
+            server_uuid: server.uuid,
+            charsets: Arc::clone(&server.charsets),
+            ignores_case: server.ignores_case(),
+            stretch: None,
+        }
     }
 
     /// The end of the last statement between two places that may have given the table another definition.
@@ -109,7 +116,7 @@ impl Scan {
             at.offset = FILE_START;
         }
         let begin = Begin::At(at.clone());
-        let connection = connect(&self.settings).await?;
+        let connection = connect_to(&self.settings, self.server_uuid).await?;
         let patience = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
         let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
         while place::order(&at, until) == Ordering::Less {

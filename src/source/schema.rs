@@ -135,19 +135,25 @@ impl Definitions {
     }
 
     async fn open(&self) -> Result<Conn, Error> {
-        let mut connection = connect(&self.settings).await?;
-        // Behind one address there may be several servers, and another one's definitions say nothing.
-        let uuid: Option<String> = connection
-            .query_first("SELECT @@GLOBAL.server_uuid")
-            .await
-            .map_err(|error| Error::of_client(error, &self.settings.address()))?;
-        if uuid.and_then(|text| Uuid::try_parse(&text).ok()) != Some(self.server_uuid) {
-            return Err(Error::Lost("a second connection led to another server".to_string()));
-        }
+        let mut connection = connect_to(&self.settings, self.server_uuid).await?;
         // Generated invisible primary keys are in the row image, so they must be listed; unknown before 8.0.30.
         let _ = connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await;
         Ok(connection)
     }
+}
+
+/// Another connection to the server that is being read. Behind one address there may be several, and what another one
+/// says of its tables and its binlog means nothing here.
+pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result<Conn, Error> {
+    let mut connection = connect(settings).await?;
+    let uuid: Option<String> = connection
+        .query_first("SELECT @@GLOBAL.server_uuid")
+        .await
+        .map_err(|error| Error::of_client(error, &settings.address()))?;
+    if uuid.and_then(|text| Uuid::try_parse(&text).ok()) != Some(server_uuid) {
+        return Err(Error::Lost("a second connection led to another server".to_string()));
+    }
+    Ok(connection)
 }
 
 impl Defined {

@@ -44,15 +44,14 @@ pub(super) struct Tracking {
 impl Tracking {
     /// `schema` is what is known where reading begins.
     pub fn new(settings: &Settings, server: &Server, schema: &Schema) -> Tracking {
-        let ignores_case = server.ignores_case();
         Tracking {
             schema: schema.clone(),
             is_changed: false,
             notes_new_tables: !server.has_full_metadata(),
-            ignores_case,
+            ignores_case: server.ignores_case(),
             charsets: Arc::clone(&server.charsets),
             definitions: Definitions::new(settings.clone(), server.uuid),
-            scan: Scan::new(settings, Arc::clone(&server.charsets), ignores_case),
+            scan: Scan::new(settings, server),
         }
     }
 

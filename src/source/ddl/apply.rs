@@ -96,15 +96,19 @@ fn as_column(definition: &ColumnDefinition) -> Column {
 }
 
 impl Definition {
-    fn with_key<N: AsRef<str>>(columns: Vec<Column>, key: &[N]) -> Result<Definition, Unclear> {
-        let primary_key = key.iter().map(|name| find(&columns, name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    fn with_key(columns: Vec<Column>, key: &[String]) -> Result<Definition, Unclear> {
+        let primary_key = key.iter().map(|name| find(names(&columns), name)).collect::<Result<Vec<_>, _>>()?;
         Ok(Definition { columns, primary_key })
     }
 }
 
+fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
+    columns.iter().map(|column| &*column.name)
+}
+
 /// Index of the only column of this name.
-fn find(columns: &[Column], name: &str) -> Result<usize, Unclear> {
-    let mut found = columns.iter().enumerate().filter(|(_, column)| is_same(&column.name, name));
+fn find<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Result<usize, Unclear> {
+    let mut found = names.enumerate().filter(|(_, known)| is_same(known, name));
     match (found.next(), found.next()) {
         (Some((at, _)), None) => Ok(at),
         _ => Err(Unclear),
@@ -114,6 +118,14 @@ fn find(columns: &[Column], name: &str) -> Result<usize, Unclear> {
 /// Column names are compared without regard to case.
 fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || one.to_lowercase() == other.to_lowercase()
+}
+
+/// A column in the list that is being built.
+struct Placed {
+    column: Column,
+    /// What keys of before the statement know it by: a column that is added takes the place of one of its name that is
+    /// dropped.
+    known_as: Box<str>,
 }
 
 /// Follows `mysql_prepare_alter_table`: first the columns that were there, each in its place; then, in the order of the
@@ -127,32 +139,37 @@ fn alter(before: &Definition, alteration: &Alteration) -> Result<Definition, Unc
         return Err(Unclear);
     }
     all_are_there(before, alteration)?;
-    let mut columns = Vec::new();
-    // In the order of before; none for a column that is dropped.
-    let mut names: Vec<Option<Box<str>>> = Vec::new();
-    for column in &before.columns {
-        let after = successor(column, alteration);
-        names.push(after.as_ref().map(|column| column.name.clone()));
-        columns.extend(after);
-    }
+    let mut list: Vec<Placed> = before
+        .columns
+        .iter()
+        .filter_map(|column| Some(Placed { column: successor(column, alteration)?, known_as: column.name.clone() }))
+        .collect();
+    let place_of = |list: &[Placed], name: &str| find(list.iter().map(|placed| &*placed.column.name), name);
     for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != Place::Default) {
+        let column = as_column(&change.column);
         // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
-        if change.old.is_some() {
-            columns.remove(find(&columns, &change.column.name)?);
-        }
-        let at = match &change.place {
-            Place::Default => columns.len(),
-            Place::First => 0,
-            Place::After(other) => find(&columns, other)? + 1,
+        let known_as = match change.old {
+            Some(_) => list.remove(place_of(&list, &column.name)?).known_as,
+            None => column.name.clone(),
         };
-        columns.insert(at, as_column(&change.column));
+        let at = match &change.place {
+            Place::Default => list.len(),
+            Place::First => 0,
+            Place::After(other) => place_of(&list, other)? + 1,
+        };
+        list.insert(at, Placed { column, known_as });
     }
-    let key: Vec<Box<str>> = match &alteration.key {
-        Some(added) => added.iter().map(|name| name.as_str().into()).collect(),
-        None if alteration.drops_key => Vec::new(),
-        None => before.primary_key.iter().filter_map(|at| names.get(*at).cloned().flatten()).collect(),
+    let successor_of = |at: &usize| {
+        let part = &before.columns.get(*at)?.name;
+        let placed = list.iter().find(|placed| is_same(&placed.known_as, part))?;
+        Some(placed.column.name.to_string())
     };
-    Definition::with_key(columns, &key)
+    let key = match &alteration.key {
+        Some(added) => added.clone(),
+        None if alteration.drops_key => Vec::new(),
+        None => before.primary_key.iter().filter_map(successor_of).collect(),
+    };
+    Definition::with_key(list.into_iter().map(|placed| placed.column).collect(), &key)
 }
 
 /// What becomes of a column; none if it is dropped.
@@ -174,7 +191,7 @@ fn all_are_there(before: &Definition, alteration: &Alteration) -> Result<(), Unc
     let changed = alteration.columns.iter().filter_map(|change| change.old.as_ref());
     let renamed = alteration.renames.iter().map(|(from, _)| from);
     for name in alteration.drops.iter().chain(changed).chain(renamed) {
-        find(&before.columns, name)?;
+        find(names(&before.columns), name)?;
     }
     Ok(())
 }

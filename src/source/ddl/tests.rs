@@ -147,6 +147,8 @@ fn the_primary_key_follows_its_columns() {
         ("id i4 |", "ALTER TABLE t ADD UNIQUE KEY (id), ADD CONSTRAINT c CHECK (id > 1)", "id i4 |"),
         ("a i4, b i4, c i4 | c, a", "ALTER TABLE t CHANGE c z INT FIRST", "z i4, a i4, b i4 | z, a"),
         ("a i4, b i4, c i4 | c, a", "ALTER TABLE t DROP c", "a i4, b i4 | a"),
+        ("a i4, b i4 | a", "ALTER TABLE t ADD a TEXT, DROP a", "b i4, a text | a"),
+        ("a i4, b i4 | a", "ALTER TABLE t RENAME COLUMN a TO c, ADD a INT", "c i4, b i4, a i4 | c"),
         ("id i4 |", "ALTER TABLE t MODIFY id INT AUTO_INCREMENT PRIMARY KEY", "id i4 | id"),
     ] {
         check(before, statement, after);

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod crash;
 mod daemon;
+mod definitions;
 mod outcomes;
 mod source;
 mod support_mysql;

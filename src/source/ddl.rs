@@ -3,7 +3,7 @@
 //! In: the text of a statement from the binlog, with what it was logged with. Out: an [`Effect`], which `apply` carries
 //! out on a schema. What is not understood with certainty makes every table unknown that it may mean: all whose names
 //! stand in it (promise 7). Pure: no I/O. A parser of its own, because general ones reject or bend a good part of what
-//! MySQL's ALTER TABLE may say (docs/decisions/0008).
+//! MySQL's ALTER TABLE may say (docs/decisions/0010).
 
 use std::collections::BTreeSet;
 

@@ -278,7 +278,9 @@ impl Reader {
         if !progress.has_announced {
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
                 // Known from the first moment on, so that tables that are altered before their first row comes stay known.
-                tracking.learn_all(&self.tables, &position.file).await?;
+                if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {
+                    tracing::warn!(%error, "tables could not be looked at beforehand; each is when its first row comes");
+                }
             }
             if let Some(schema) = tracking.take_change() {
                 progress.schema = schema;

@@ -13,7 +13,7 @@ use crate::column::charset::Charsets;
 use crate::position::FileOffset;
 use crate::schema::TableName;
 
-use super::ddl::{self, Effect};
+use super::ddl::{self, Effect, Mentions};
 use super::error::Error;
 use super::event::Query;
 use super::event_type as event;
@@ -52,6 +52,47 @@ struct Found {
     effect: Effect,
 }
 
+impl Stretch {
+    /// Nothing is known yet behind this place.
+    fn at(place: &FileOffset) -> Stretch {
+        Stretch { from: place.clone(), to: place.clone(), found: Vec::new(), is_full: false }
+    }
+
+    /// Whether it can say what comes after a place.
+    fn serves(&self, since: &FileOffset) -> bool {
+        let begins_before = place::order(&self.from, since) != Ordering::Greater;
+        // Behind the last one kept there may be others that were not.
+        let is_ahead = |found: &Found| place::order(&found.end, since) == Ordering::Greater;
+        begins_before && (!self.is_full || self.found.last().is_some_and(is_ahead))
+    }
+
+    /// Forgets what lies before a place that the stream has reached: it only moves forward.
+    fn pass(&mut self, since: &FileOffset) {
+        self.found.retain(|found| place::order(&found.end, since) == Ordering::Greater);
+        self.from = since.clone();
+        if place::order(&self.to, since) == Ordering::Less {
+            self.to = since.clone();
+        }
+    }
+
+    fn note(&mut self, end: &FileOffset, mut effect: Effect) {
+        if self.is_full || matches!(effect, Effect::Nothing | Effect::Create { .. }) {
+            return;
+        }
+        if self.found.len() == FOUND_MAX {
+            self.is_full = true;
+        }
+        if self.is_full {
+            effect = Effect::Unclear(Mentions::All);
+        }
+        self.found.push(Found { end: end.clone(), effect });
+    }
+
+    fn last_redefinition(&self, name: &TableName) -> Option<FileOffset> {
+        self.found.iter().rev().find(|found| found.effect.redefines(name)).map(|found| found.end.clone())
+    }
+}
+
 impl Scan {
     /// `settings` are those of the stream, which goes on meanwhile: the server ends the older one of two connections with
     /// one uuid, so this one has its own.
@@ -73,38 +114,14 @@ impl Scan {
         since: &FileOffset,
         until: &FileOffset,
     ) -> Result<Option<FileOffset>, Error> {
-        self.cover(since, until).await?;
-        let found = self.stretch.as_ref().map_or(&[][..], |stretch| &stretch.found);
-        let is_later = |found: &&Found| place::order(&found.end, since) == Ordering::Greater;
-        Ok(found
-            .iter()
-            .rev()
-            .filter(is_later)
-            .find(|found| found.effect.redefines(name))
-            .map(|found| found.end.clone()))
-    }
-
-    async fn cover(&mut self, since: &FileOffset, until: &FileOffset) -> Result<(), Error> {
-        let is_of_use = |stretch: &Stretch| {
-            let has_room = !stretch.is_full || place::order(since, &stretch.to) == Ordering::Less;
-            place::order(&stretch.from, since) != Ordering::Greater && has_room
-        };
-        let mut stretch = self.stretch.take().filter(is_of_use).unwrap_or_else(|| Stretch {
-            from: since.clone(),
-            to: since.clone(),
-            found: Vec::new(),
-            is_full: false,
-        });
-        // The stream has passed them, and only moves forward.
-        stretch.found.retain(|found| place::order(&found.end, since) == Ordering::Greater);
-        if place::order(&stretch.to, since) == Ordering::Less {
-            stretch.to = since.clone();
-        }
+        let mut stretch = self.stretch.take().filter(|known| known.serves(since)).unwrap_or_else(|| Stretch::at(since));
+        stretch.pass(since);
         if place::order(&stretch.to, until) == Ordering::Less {
             self.read(&mut stretch, until).await?;
         }
+        let last = stretch.last_redefinition(name);
         self.stretch = Some(stretch);
-        Ok(())
+        Ok(last)
     }
 
     /// Reads on from the end of the stretch.
@@ -147,18 +164,9 @@ impl Scan {
             classify(query.text),
             Statement::Definition | Statement::DefinitionWithRows | Statement::RowChange
         );
-        if is_other || stretch.is_full {
-            return;
+        if !is_other {
+            stretch.note(end, ddl::read_logged(query, &self.charsets, self.ignores_case));
         }
-        let mut effect = ddl::read_logged(query, &self.charsets, self.ignores_case);
-        if matches!(effect, Effect::Nothing | Effect::Create { .. }) {
-            return;
-        }
-        if stretch.found.len() == FOUND_MAX {
-            stretch.is_full = true;
-            effect = Effect::Unclear(ddl::Mentions::All);
-        }
-        stretch.found.push(Found { end: end.clone(), effect });
     }
 }
 
@@ -168,4 +176,47 @@ fn shown(place: &FileOffset) -> String {
 
 fn damaged(place: &FileOffset, problem: &str) -> Error {
     Error::Damaged { place: shown(place), problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(offset: u64) -> FileOffset {
+        FileOffset { file: "b.000001".into(), offset }
+    }
+
+    fn drop_of(table: &str) -> Effect {
+        Effect::Drop(vec![TableName::new("s", table)])
+    }
+
+    #[test]
+    fn the_last_statement_on_a_table_counts_until_the_stream_has_passed_it() {
+        let (t, u) = (TableName::new("s", "t"), TableName::new("s", "u"));
+        let mut stretch = Stretch::at(&place(4));
+        stretch.to = place(1000);
+        for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, Effect::Nothing)] {
+            stretch.note(&place(end), effect);
+        }
+        assert_eq!(stretch.last_redefinition(&t), Some(place(300)));
+        assert_eq!(stretch.last_redefinition(&u), Some(place(200)));
+        stretch.pass(&place(200));
+        assert_eq!(stretch.last_redefinition(&t), Some(place(300)));
+        assert_eq!(stretch.last_redefinition(&u), None);
+        assert!(!stretch.serves(&place(199)) && stretch.serves(&place(200)) && stretch.serves(&place(2000)));
+    }
+
+    #[test]
+    fn a_stretch_with_too_many_statements_says_that_every_table_was_defined_anew() {
+        let mut stretch = Stretch::at(&place(4));
+        for end in 0..FOUND_MAX as u64 + 10 {
+            stretch.note(&place(100 + end), drop_of("t"));
+        }
+        stretch.to = place(1_000_000);
+        assert_eq!(stretch.found.len(), FOUND_MAX + 1);
+        let last = place(100 + FOUND_MAX as u64);
+        assert_eq!(stretch.last_redefinition(&TableName::new("s", "other")), Some(last.clone()));
+        assert!(stretch.serves(&place(5000)));
+        assert!(!stretch.serves(&last), "what came after the last one kept has to be read again");
+    }
 }

@@ -5,6 +5,7 @@
 //! far the binlog goes. Knows nothing of positions: for which rows a definition holds is for `tracking` to say.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, params};
@@ -14,7 +15,7 @@ use crate::column::Kind;
 use crate::column::charset::Charset;
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
-use crate::schema::{Column, Definition, Family, Labels};
+use crate::schema::{Column, Definition, Family, Labels, TableName};
 
 use super::connect::connect;
 use super::error::Error;
@@ -63,9 +64,15 @@ const TABLES_SQL: &str = "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.
      LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
      AND s.INDEX_NAME = 'PRIMARY' \
-     WHERE t.TABLE_TYPE = 'BASE TABLE' \
+     WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
      AND c.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
-     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION";
+     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?";
+
+/// Columns read at once; some tens of megabytes.
+const COLUMNS_MAX: usize = 200_000;
+
+/// A server with very many tables takes its time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Definitions {
     pub fn new(settings: Settings, server_uuid: Uuid) -> Definitions {
@@ -79,24 +86,35 @@ impl Definitions {
         Ok(rows.into_iter().map(Defined::from_row).collect())
     }
 
-    /// The tables that fit the patterns, as they are now; those with a type that is not known are left out.
-    pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(String, String, Definition)>, Error> {
-        let rows: Vec<TableRow> = self.ask(TABLES_SQL, Params::Empty).await?;
-        let mut tables: BTreeMap<(String, String), Vec<Defined>> = BTreeMap::new();
-        for (schema, table, name, data_type, column_type, key_place) in rows {
-            if patterns.match_any(&schema, &table) {
+    /// The tables that fit the patterns, as they are now; not those with a type that is not known, and not all where a
+    /// pattern means very many.
+    pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(TableName, Definition)>, Error> {
+        let mut tables: BTreeMap<TableName, Definition> = BTreeMap::new();
+        for pattern in &patterns.0 {
+            let rows: Vec<TableRow> = self.ask(TABLES_SQL, Params::Positional(like(&pattern.to_string()))).await?;
+            let is_cut = rows.len() == COLUMNS_MAX;
+            let mut found: BTreeMap<TableName, Vec<Defined>> = BTreeMap::new();
+            for (schema, table, name, data_type, column_type, key_place) in rows {
                 let column = Defined::from_row((name, data_type, column_type, None, None, None, None, key_place));
-                tables.entry((schema, table)).or_default().push(column);
+                found.entry(TableName::new(&schema, &table)).or_default().push(column);
             }
+            if is_cut {
+                // Columns of the last one may be missing.
+                found.pop_last();
+            }
+            let is_meant = |name: &TableName| pattern.matches(&name.schema, &name.table);
+            let defined = found.into_iter().filter(|(name, _)| is_meant(name));
+            tables.extend(defined.filter_map(|(name, columns)| Some((name, definition(&columns).ok()?))));
         }
-        let defined = |((schema, table), columns): (_, Vec<Defined>)| Some((schema, table, definition(&columns).ok()?));
-        Ok(tables.into_iter().filter_map(defined).collect())
+        Ok(tables.into_iter().collect())
     }
 
     /// How far the binlog goes by now. What was read before stands before this place, if it stands in the binlog.
     pub async fn end_of_log(&mut self) -> Result<FileOffset, Error> {
         let mut connection = self.take().await?;
-        let (place, _) = server::newest(&mut connection, &self.settings.address()).await?;
+        let address = self.settings.address();
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, server::newest(&mut connection, &address)).await;
+        let (place, _) = answer.map_err(|_| no_answer())??;
         self.connection = Some(connection);
         Ok(place)
     }
@@ -119,9 +137,9 @@ impl Definitions {
     {
         let mut connection = self.take().await?;
         let question = connection.exec(sql, parameters);
-        let rows = tokio::time::timeout(self.settings.connect_timeout, question)
+        let rows = tokio::time::timeout(ANSWER_TIMEOUT, question)
             .await
-            .map_err(|_| Error::Lost("information_schema did not answer in time".to_string()))?
+            .map_err(|_| no_answer())?
             .map_err(|error| Error::of_client(error, &self.settings.address()))?;
         self.connection = Some(connection);
         Ok(rows)
@@ -140,6 +158,17 @@ impl Definitions {
         let _ = connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await;
         Ok(connection)
     }
+}
+
+fn no_answer() -> Error {
+    Error::Lost(format!("the server did not say within {} s how its tables are defined", ANSWER_TIMEOUT.as_secs()))
+}
+
+/// The parameters of [`TABLES_SQL`]: LIKE ignores case, so it may find more than the pattern means, never less.
+fn like(pattern: &str) -> Vec<mysql_async::Value> {
+    let (schema, table) = pattern.split_once('.').unwrap_or((pattern, "*"));
+    let escaped = |part: &str| part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
+    vec![escaped(schema).into(), escaped(table).into(), (COLUMNS_MAX as u64).into()]
 }
 
 /// Another connection to the server that is being read. Behind one address there may be several, and what another one
@@ -319,6 +348,12 @@ mod tests {
         let read = labels(r"enum('a','it''s','x,y','','b\\s\n')").expect("labels");
         assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", "", "b\\s\n"]);
         labels("int").expect_err("no labels");
+    }
+
+    #[test]
+    fn patterns_become_those_of_like() {
+        let expected: Vec<mysql_async::Value> = vec![r"shop\_%".into(), r"o\%%".into(), (COLUMNS_MAX as u64).into()];
+        assert_eq!(like("shop_*.o%*"), expected);
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl Tracking {
     pub async fn learn_all(&mut self, watched: &TablePatterns, since: &FileOffset) -> Result<(), Error> {
         let defined = self.definitions.all(watched).await?;
         let until = self.definitions.end_of_log().await?;
-        for (schema, table, definition) in defined {
-            let name = self.naming().table(&schema, &table);
+        for (name, definition) in defined {
+            let name = self.naming().table(&name.schema, &name.table);
             if self.scan.last_redefinition(&name, since, &until).await?.is_none() {
                 self.is_changed |= self.schema.insert(name, Arc::new(definition));
             }

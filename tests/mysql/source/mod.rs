@@ -10,7 +10,7 @@ mod transactions;
 mod types;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -147,10 +147,12 @@ impl Reader {
     }
 
     async fn error(&mut self) -> Error {
+        let give_up_at = Instant::now() + DEADLINE;
         loop {
             if let Err(error) = self.next().await {
                 return error;
             }
+            assert!(Instant::now() < give_up_at, "no error came");
         }
     }
 }

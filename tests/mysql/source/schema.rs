@@ -312,3 +312,23 @@ async fn tables_are_known_from_the_start_on_and_generated_keys_among_their_colum
     assert_eq!(changes[0].table.columns, ["my_row_id".into(), "y".into()]);
     assert_eq!(changes[0].table.primary_key, [0]);
 }
+
+#[tokio::test]
+async fn names_are_read_in_the_character_set_of_the_session_that_gave_them() {
+    let (server, mut root) = minimal().await;
+    sql(&mut root, "CREATE TABLE test.a (id INT PRIMARY KEY, x INT)").await;
+    let mut reader = server.follow(latest());
+    reader.started().await;
+    sql(&mut root, "SET NAMES latin1").await;
+    root.query_drop(&b"ALTER TABLE test.a RENAME COLUMN x TO gr\xf6\xdfe, COMMENT 'it''s \xe9'"[..])
+        .await
+        .expect("renamed");
+    sql(&mut root, "INSERT INTO test.a VALUES (1, 2)").await;
+    sql(&mut root, "SET NAMES utf8mb4").await;
+    root.query_drop(&b"ALTER TABLE test.a RENAME COLUMN GR\xc3\x96\xc3\x9fE TO x, ALGORITHM=INSTANT"[..])
+        .await
+        .expect("renamed");
+    sql(&mut root, "INSERT INTO test.a VALUES (2, 3)").await;
+    done(&mut root, 1).await;
+    assert_eq!(all_shown(&reader.until_done(1).await), ["a(*id=1 größe=2)", "a(*id=2 x=3)"]);
+}

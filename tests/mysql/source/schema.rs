@@ -306,6 +306,10 @@ async fn tables_are_known_from_the_start_on_and_generated_keys_among_their_colum
     assert_eq!(known.columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["my_row_id", "x"]);
     assert_eq!(known.primary_key, [0]);
     sql(&mut root, "CREATE TABLE test.b (y INT)").await;
+    done(&mut root, 0).await;
+    reader.until_done(0).await;
+    let tracked = reader.schema.get(&TableName::new("test", "b")).expect("known by its statement").clone();
+    assert_eq!(tracked.columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["my_row_id", "y"]);
     sql(&mut root, "INSERT INTO test.b VALUES (7)").await;
     done(&mut root, 1).await;
     let changes = reader.until_done(1).await;

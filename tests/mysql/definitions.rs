@@ -29,6 +29,7 @@ async fn names_survive_kill_9_between_a_statement_that_changes_them_and_its_rows
         // Nobody has seen a row yet, or the last one was of another definition. A stop writes what it knows, a kill leaves
         // what an earlier checkpoint had.
         if round % 3 == 1 {
+            program.wait_for_line("reading after", DEADLINE);
             program.terminate();
             assert_eq!(program.wait(DEADLINE), 0);
         } else {

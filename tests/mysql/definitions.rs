@@ -51,9 +51,10 @@ async fn names_survive_kill_9_between_a_statement_that_changes_them_and_its_rows
             program.kill_9();
             program.restart();
         }
-        let has_come =
-            |id| move |requests: &[Arc<Request>]| requests.iter().any(|request| after(request)["id"] == json!(id));
-        receiver.wait_until(has_come(id + 1), DEADLINE).await;
+        // Rows of different keys overtake each other.
+        let has_come = |requests: &[Arc<Request>], id| requests.iter().any(|request| after(request)["id"] == json!(id));
+        let both = |requests: &[Arc<Request>]| has_come(requests, id) && has_come(requests, id + 1);
+        receiver.wait_until(both, DEADLINE).await;
     }
     let mut seen = std::collections::BTreeMap::new();
     for request in receiver.received() {

@@ -9,9 +9,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::column::Fault;
 use crate::position::Gtid;
 
+pub use changes::{Changes, Images, Rows, Spans};
+pub use row::Row;
+
+mod changes;
 pub mod json;
+pub mod row;
 
 /// What happened to the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,18 +99,8 @@ pub enum Value {
     Bytes(Box<[u8]>),
     /// The labels of a SET, in the column's order.
     Labels(Box<[Box<str>]>),
-    /// A JSON document as JSON text.
+    /// A JSON document as JSON text; also VECTOR, and spatial values as GeoJSON.
     Json(Box<str>),
-}
-
-/// A row image: one cell per column of [`Table::columns`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row(pub Box<[Cell]>);
-
-impl Row {
-    pub fn cell(&self, column: usize) -> &Cell {
-        self.0.get(column).unwrap_or(&Cell::Absent)
-    }
 }
 
 /// The transaction a change belongs to.
@@ -155,22 +151,18 @@ impl Change {
     }
 
     /// The value of a column after the change, or before it where the after image lacks it.
-    pub fn latest(&self, column: usize) -> Option<&Value> {
+    pub fn latest(&self, column: usize) -> Option<Value> {
         [self.after.as_ref(), self.before.as_ref()].into_iter().flatten().find_map(|row| match row.cell(column) {
             Cell::Value(value) => Some(value),
             Cell::Absent => None,
         })
     }
 
-    /// Whether an update gave the column another value. A column that one image lacks was not changed: the server
+    /// Whether an update gave the column another value. A column that the after image lacks was not changed: the server
     /// leaves unchanged columns out of partial images, never changed ones.
     pub fn column_differs(&self, column: usize) -> bool {
         match (&self.before, &self.after) {
-            (Some(before), Some(after)) => match (before.cell(column), after.cell(column)) {
-                (Cell::Value(old), Cell::Value(new)) => old != new,
-                (Cell::Absent, Cell::Value(_)) => true,
-                (_, Cell::Absent) => false,
-            },
+            (Some(before), Some(after)) => before.differs(after, column),
             _ => false,
         }
     }
@@ -188,21 +180,29 @@ impl Change {
         DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
     }
 
+    /// A copy that may be kept: it holds on to no event, and every value of it can be read. The fault names table and
+    /// column.
+    pub fn detach(&self) -> Result<Change, Fault> {
+        let image = |row: &Option<Row>| row.as_ref().map(Row::detach).transpose();
+        let unreadable = |row::Unreadable { column, fault }: row::Unreadable| {
+            let name = self.table.columns.get(column).map_or("?", |name| &**name);
+            Fault { what: format!("table {}: column {name}: {}", self.table, fault.what), mend: fault.mend }
+        };
+        Ok(Change {
+            op: self.op,
+            table: Arc::clone(&self.table),
+            before: image(&self.before).map_err(unreadable)?,
+            after: image(&self.after).map_err(unreadable)?,
+            transaction: Arc::clone(&self.transaction),
+            ordinal: self.ordinal,
+        })
+    }
+
     /// Memory that the change holds, near enough for a window's budget.
     pub fn weight_bytes(&self) -> usize {
-        let image = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.0.iter().map(cell_weight_bytes).sum());
+        let image = |row: &Option<Row>| row.as_ref().map_or(0, Row::weight_bytes);
         std::mem::size_of::<Change>() + image(&self.before) + image(&self.after)
     }
-}
-
-fn cell_weight_bytes(cell: &Cell) -> usize {
-    let heap = match cell {
-        Cell::Value(Value::Decimal(text) | Value::Text(text) | Value::Json(text)) => text.len(),
-        Cell::Value(Value::Bytes(bytes)) => bytes.len(),
-        Cell::Value(Value::Labels(labels)) => labels.iter().map(|label| label.len() + 16).sum(),
-        _ => 0,
-    };
-    heap + std::mem::size_of::<Cell>()
 }
 
 /// The name space of delivery ids; drawn once, never to change.

@@ -7,7 +7,10 @@
 pub mod bytes;
 pub mod charset;
 pub mod decimal;
+mod digits;
+pub mod geometry;
 pub mod json;
+pub mod json_diff;
 pub mod temporal;
 
 use crate::change::Value;
@@ -92,37 +95,65 @@ pub enum Kind {
     Vector {
         length_bytes: usize,
     },
-    /// A type that is understood but not decoded.
+    /// Any spatial type.
+    Geometry {
+        length_bytes: usize,
+    },
+    /// A type of fixed width that is known but not read.
     Unsupported {
+        bytes: usize,
         type_name: &'static str,
         mend: &'static str,
     },
 }
 
+impl Kind {
+    /// Moves past a value without reading it.
+    pub fn skip(&self, bytes: &mut Bytes<'_>) -> Result<(), Truncated> {
+        let width = match self {
+            Kind::Int { bytes, .. } | Kind::Enum { bytes, .. } | Kind::Set { bytes, .. } => *bytes,
+            Kind::Unsupported { bytes, .. } => *bytes,
+            Kind::Float => 4,
+            Kind::Double => 8,
+            Kind::Decimal { precision, scale } => decimal::width_bytes(*precision, *scale)?,
+            Kind::Bit { bits } => bits.div_ceil(8),
+            Kind::Year => 1,
+            Kind::Date => 3,
+            Kind::Time { digits } => 3 + digits.div_ceil(2),
+            Kind::DateTime { digits } => 5 + digits.div_ceil(2),
+            Kind::Timestamp { digits } => 4 + digits.div_ceil(2),
+            Kind::Text { length_bytes, .. }
+            | Kind::Json { length_bytes }
+            | Kind::Vector { length_bytes }
+            | Kind::Geometry { length_bytes } => bytes.le(*length_bytes)? as usize,
+        };
+        bytes.take(width).map(drop)
+    }
+}
+
+/// Reads the value that the bytes begin with.
 pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
     Ok(match kind {
         Kind::Int { bytes: width, unsigned: true } => Value::Uint(bytes.le(*width)?),
-        Kind::Int { bytes: width, unsigned: false } => {
-            let unused_bits = 64 - 8 * width;
-            Value::Int((bytes.le(*width)? << unused_bits) as i64 >> unused_bits)
-        }
+        Kind::Int { bytes: width, unsigned: false } => Value::Int(sign_extended(bytes.le(*width)?, *width)),
         Kind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
         Kind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
-        Kind::Decimal { precision, scale } => Value::Decimal(decimal(bytes, *precision, *scale)?.into()),
+        Kind::Decimal { precision, scale } => Value::Decimal(ascii(|out| decimal(bytes, *precision, *scale, out))?),
         Kind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
         Kind::Year => Value::Int(match bytes.u8()? {
             0 => 0,
             years => 1900 + i64::from(years),
         }),
-        Kind::Date => Value::Text(temporal::date(bytes)?.into()),
-        Kind::Time { digits } => Value::Text(temporal::time(bytes, *digits)?.into()),
-        Kind::DateTime { digits } => Value::Text(temporal::datetime(bytes, *digits)?.into()),
-        Kind::Timestamp { digits } => Value::Text(temporal::timestamp(bytes, *digits)?.into()),
+        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => {
+            Value::Text(ascii(|out| temporal::write(kind, bytes, out))?)
+        }
         Kind::Text { length_bytes, charset, pad, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             text(bytes.take(length)?, charset, *pad)?
         }
-        Kind::Enum { bytes: width, labels, .. } => Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?),
+        Kind::Enum { bytes: width, labels, .. } => {
+            Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?.into())
+        }
         Kind::Set { bytes: width, labels, .. } => Value::Labels(set_labels(bytes.le(*width)?, labels.as_deref())?),
         Kind::Json { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
@@ -132,8 +163,72 @@ pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(vector(bytes.take(length)?)?.into())
         }
-        Kind::Unsupported { type_name, mend } => return Err(Fault::new(*type_name, *mend)),
+        Kind::Geometry { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            Value::Json(geometry::geojson(bytes.take(length)?)?.into())
+        }
+        Kind::Unsupported { type_name, mend, .. } => return Err(Fault::new(*type_name, *mend)),
     })
+}
+
+/// Text of digits and signs, which are written as bytes because most of them go straight into a body.
+fn ascii(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Truncated>) -> Result<Box<str>, Truncated> {
+    let mut text = Vec::with_capacity(32);
+    write(&mut text)?;
+    String::from_utf8(text).map(String::into_boxed_str).map_err(|_| Truncated)
+}
+
+/// Whether the value that the bytes begin with can be read, at less than the cost of reading it.
+pub fn check(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
+    match kind {
+        Kind::Int { .. } | Kind::Float | Kind::Double | Kind::Bit { .. } | Kind::Year => Ok(kind.skip(bytes)?),
+        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => Ok(kind.skip(bytes)?),
+        Kind::Text { length_bytes, charset: Charset::Utf8, .. } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            match std::str::from_utf8(bytes.take(length)?) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(unreadable("bytes that are not UTF-8")),
+            }
+        }
+        Kind::Text { charset: Charset::Binary, .. } => Ok(kind.skip(bytes)?),
+        other => value(other, bytes).map(drop),
+    }
+}
+
+/// Writes the value that the bytes begin with as JSON, where that can be done without a value in between; false, and
+/// nothing written, where it can't.
+pub fn write_json(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
+    match kind {
+        Kind::Int { bytes: width, unsigned: true } => digits::integer(bytes.le(*width)?, out),
+        Kind::Int { bytes: width, unsigned: false } => {
+            digits::integer(sign_extended(bytes.le(*width)?, *width), out);
+        }
+        Kind::Decimal { precision, scale } => {
+            out.push(b'"');
+            decimal(bytes, *precision, *scale, out)?;
+            out.push(b'"');
+        }
+        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => {
+            out.push(b'"');
+            temporal::write(kind, bytes, out)?;
+            out.push(b'"');
+        }
+        Kind::Text { length_bytes, charset: Charset::Utf8, .. } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            let text = std::str::from_utf8(bytes.take(length)?).map_err(|_| unreadable("bytes that are not UTF-8"))?;
+            crate::change::json::write_str(text, out);
+        }
+        Kind::Enum { bytes: width, labels, .. } => {
+            crate::change::json::write_str(enum_label(bytes.le(*width)?, labels.as_deref())?, out);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn sign_extended(number: u64, width_bytes: usize) -> i64 {
+    let unused_bits = 64 - 8 * width_bytes;
+    (number << unused_bits) as i64 >> unused_bits
 }
 
 fn text(bytes: &[u8], charset: &Charset, pad: Option<usize>) -> Result<Value, Fault> {
@@ -149,19 +244,19 @@ fn text(bytes: &[u8], charset: &Charset, pad: Option<usize>) -> Result<Value, Fa
 }
 
 /// Index 0 is MySQL's "invalid value", which SELECT shows as the empty string.
-fn enum_label(index: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
+fn enum_label(index: u64, labels: Option<&[Box<str>]>) -> Result<&str, Fault> {
     match index.checked_sub(1) {
-        None => Ok("".into()),
+        None => Ok(""),
         Some(place) => label(place, labels),
     }
 }
 
 fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> Result<Box<[Box<str>]>, Fault> {
-    (0..64).filter(|place| mask >> place & 1 == 1).map(|place| label(place, labels)).collect()
+    (0..64).filter(|place| mask >> place & 1 == 1).map(|place| Ok(label(place, labels)?.into())).collect()
 }
 
-fn label(place: u64, labels: Option<&[Box<str>]>) -> Result<Box<str>, Fault> {
-    let known = labels.and_then(|labels| labels.get(place as usize)).cloned();
+fn label(place: u64, labels: Option<&[Box<str>]>) -> Result<&str, Fault> {
+    let known = labels.and_then(|labels| labels.get(place as usize)).map(|label| &**label);
     known.ok_or_else(|| Fault::new(format!("label number {}", place + 1), "SET PERSIST binlog_row_metadata = 'FULL'"))
 }
 
@@ -215,7 +310,7 @@ mod tests {
             (1, 0, &[0x87], "7"),
             (4, 2, &[0x80, 0x00], "0.00"),
         ] {
-            assert_eq!(decimal(&mut Bytes(bytes), precision, scale).expect("a decimal"), expected);
+            assert_eq!(decoded(&Kind::Decimal { precision, scale }, bytes), Value::Decimal(expected.into()));
         }
     }
 

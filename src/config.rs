@@ -271,7 +271,7 @@ impl RunArgs {
         let timeout = self.shutdown_timeout.or_else(|| file.shutdown_timeout.clone());
         let token_file = self.admin_token_file.or_else(|| file.admin_token_file.clone());
         Ok(RunSettings {
-            start: parse_start(start.as_deref().unwrap_or("latest"))?,
+            start: parse_start("start", start.as_deref().unwrap_or("latest"))?,
             admin: parse_admin(admin.as_deref().unwrap_or("127.0.0.1:8055"), token_file.is_some())?,
             admin_token_file: token_file,
             window_deliveries: at_least_one("window", self.window.or(file.window).unwrap_or(8192))?,
@@ -297,7 +297,8 @@ fn parse_duration(name: &'static str, text: &str) -> Result<Duration, Error> {
     humantime::parse_duration(text).map_err(|_| invalid(name, text, "expected a duration such as 500ms, 30s or 2m"))
 }
 
-fn parse_start(text: &str) -> Result<Start, Error> {
+/// Reads where to begin; `name` is the flag that an error names.
+pub fn parse_start(name: &'static str, text: &str) -> Result<Start, Error> {
     match text {
         "latest" => return Ok(Start::Latest),
         "earliest" => return Ok(Start::Earliest),
@@ -310,12 +311,12 @@ fn parse_start(text: &str) -> Result<Start, Error> {
     {
         return match offset.parse() {
             Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
-            _ => Err(invalid("start", text, "the offset must be a number of bytes, 4 or more")),
+            _ => Err(invalid(name, text, "the offset must be a number of bytes, 4 or more")),
         };
     }
     match text.parse::<GtidSet>() {
         Ok(set) if !set.is_empty() => Ok(Start::After(set)),
-        _ => Err(invalid("start", text, "expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4")),
+        _ => Err(invalid(name, text, "expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4")),
     }
 }
 
@@ -337,14 +338,14 @@ mod tests {
 
     #[test]
     fn a_start_is_one_of_four_things() {
-        assert_eq!(parse_start("latest").expect("latest"), Start::Latest);
-        assert_eq!(parse_start("earliest").expect("earliest"), Start::Earliest);
+        assert_eq!(parse_start("start", "latest").expect("latest"), Start::Latest);
+        assert_eq!(parse_start("start", "earliest").expect("earliest"), Start::Earliest);
         let place = FileOffset { file: "mysql-bin.000123".into(), offset: 4096 };
-        assert_eq!(parse_start("mysql-bin.000123:4096").expect("a place"), Start::At(place));
+        assert_eq!(parse_start("start", "mysql-bin.000123:4096").expect("a place"), Start::At(place));
         let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77:tag:1-2";
-        assert_eq!(parse_start(set).expect("a set"), Start::After(set.parse().expect("a set")));
+        assert_eq!(parse_start("start", set).expect("a set"), Start::After(set.parse().expect("a set")));
         for wrong in ["", "now", "binlog.000001", "binlog.000001:3", "binlog.000001:x", "3e11fa47:1-5"] {
-            let error = parse_start(wrong).expect_err(wrong).to_string();
+            let error = parse_start("start", wrong).expect_err(wrong).to_string();
             assert!(error.starts_with("--start"), "{error}");
         }
     }

@@ -18,11 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
-use crate::change::Change;
+use crate::change::{Change, Changes};
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Checkpoint, Opening, Tracker};
-use crate::rules::{Match, RuleSet};
+use crate::rules::{Match, RuleSet, TableRules};
 use crate::source::{self, Following, SourceEvent};
 use crate::store::{self, Store};
 use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
@@ -83,7 +83,7 @@ pub struct Pipeline {
     /// None until the source has said where it begins.
     tracker: Option<Tracker>,
     /// Changes read and not yet taken, because the window filled up; no event is read past them.
-    rows: std::vec::IntoIter<Change>,
+    rows: Unread,
     matches: Vec<Match>,
     writes: FuturesUnordered<PendingWrite>,
     checkpoint_is_under_way: bool,
@@ -93,6 +93,37 @@ pub struct Pipeline {
     replays: HashMap<u64, oneshot::Sender<Outcome>>,
     /// Deliveries seen since the start.
     opened: u64,
+}
+
+/// Row events whose rows were not all taken.
+#[derive(Default)]
+struct Unread {
+    events: std::vec::IntoIter<Changes>,
+    /// The event whose turn it is, and the rules of its table.
+    open: Option<(Changes, Arc<TableRules>)>,
+}
+
+impl Unread {
+    fn is_empty(&self) -> bool {
+        self.open.is_none() && self.events.as_slice().is_empty()
+    }
+
+    /// The next change that some rule may want, with the rules of its table. Events that no rule wants go by as a whole.
+    fn next(&mut self, rules: &RuleSet) -> Option<(Arc<Change>, Arc<TableRules>)> {
+        loop {
+            if let Some((changes, rules)) = &mut self.open {
+                match changes.next() {
+                    Some(change) => return Some((change, Arc::clone(rules))),
+                    None => self.open = None,
+                }
+            }
+            let changes = self.events.next()?;
+            let rules = rules.of_table(changes.table());
+            if rules.concern(changes.op()) {
+                self.open = Some((changes, rules));
+            }
+        }
+    }
 }
 
 /// A write on its way to disk.
@@ -120,7 +151,7 @@ impl Pipeline {
             metrics,
             limits,
             tracker: None,
-            rows: Vec::new().into_iter(),
+            rows: Unread::default(),
             matches: Vec::new(),
             writes: FuturesUnordered::new(),
             checkpoint_is_under_way: false,
@@ -165,7 +196,7 @@ impl Pipeline {
                 self.fill(source)?;
             }
             let has_room = self.has_room();
-            let rows_wait = has_room && !self.rows.as_slice().is_empty();
+            let rows_wait = has_room && !self.rows.is_empty();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 completed = self.dispatcher.next() => {
@@ -189,8 +220,8 @@ impl Pipeline {
             if !self.has_room() {
                 break;
             }
-            match self.rows.next() {
-                Some(change) => self.take(change),
+            match self.rows.next(&self.rules) {
+                Some((change, rules)) => self.take(change, &rules)?,
                 None => match source.events.try_recv() {
                     Ok(event) => self.take_event(event?),
                     Err(mpsc::error::TryRecvError::Empty) => break,
@@ -218,7 +249,7 @@ impl Pipeline {
                 }
             }
             SourceEvent::Rows(rows) => {
-                self.rows = rows.into_iter();
+                self.rows = Unread { events: rows.into_iter(), open: None };
             }
             SourceEvent::Committed(committed) => {
                 if let Some(tracker) = &mut self.tracker {
@@ -230,14 +261,14 @@ impl Pipeline {
     }
 
     /// Matches one change and submits what it calls for.
-    fn take(&mut self, change: Change) {
-        let tracker = self.tracker.as_mut().expect("rows come after the source has said where it begins");
-        let change = Arc::new(change);
+    fn take(&mut self, change: Arc<Change>, rules: &TableRules) -> Result<(), Error> {
         self.matches.clear();
-        self.rules.matches(&change, &mut self.matches);
+        rules.matches(&change, &mut self.matches);
         if self.matches.is_empty() {
-            return;
+            return Ok(());
         }
+        let change = Arc::new(change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?);
+        let tracker = self.tracker.as_mut().expect("rows come after the source has said where it begins");
         let weight_bytes = change.weight_bytes() + DELIVERY_WEIGHT_BYTES;
         let mut left = self.matches.len();
         for Match { rule, undecided } in self.matches.drain(..) {
@@ -259,6 +290,7 @@ impl Pipeline {
             }
             self.opened += 1;
         }
+        Ok(())
     }
 
     fn obey(&mut self, command: Command) {

@@ -29,6 +29,9 @@ pub struct Position {
     /// Set where `gtid_mode=ON`: it is then what a resume uses, and `file` is for people.
     pub gtids: Option<GtidSet>,
     pub file: FileOffset,
+    /// Where XA transactions begin that were prepared before `file` and not decided yet; they are read again. Empty where
+    /// there are GTIDs: theirs are not in `gtids` as long as they are undecided.
+    pub undecided: Arc<[FileOffset]>,
 }
 
 /// The end of one transaction: how a position moves.
@@ -36,11 +39,22 @@ pub struct Position {
 pub struct Committed {
     pub server_uuid: Uuid,
     pub gtid: Option<Gtid>,
+    /// Of the XA PREPARE that this transaction decides.
+    pub decided: Option<Gtid>,
     /// Where the next transaction begins.
     pub end: FileOffset,
+    /// As in [`Position`], from here on.
+    pub undecided: Arc<[FileOffset]>,
     pub committed_at_us: u64,
     /// The definitions known after it; none where they are those of before.
     pub schema: Option<Arc<Schema>>,
+}
+
+impl Committed {
+    /// The transactions that are done with it.
+    pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
+        self.gtid.iter().chain(&self.decided)
+    }
 }
 
 impl Position {
@@ -48,8 +62,9 @@ impl Position {
     pub fn advance(&mut self, committed: &Committed) {
         self.server_uuid = committed.server_uuid;
         self.file = committed.end.clone();
-        if let (Some(set), Some(gtid)) = (&mut self.gtids, &committed.gtid) {
-            set.insert(gtid);
+        self.undecided = Arc::clone(&committed.undecided);
+        if let Some(set) = &mut self.gtids {
+            committed.gtids().for_each(|gtid| set.insert(gtid));
         }
     }
 }

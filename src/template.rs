@@ -5,6 +5,7 @@
 //! `{{ }}` inside a row is data. Bounded by fuel and `TEXT_BYTES_MAX`; no file access, no I/O, no clock.
 
 mod body;
+mod compiled;
 mod decimal;
 mod error;
 mod expression;

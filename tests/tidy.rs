@@ -41,6 +41,7 @@ const STAGES: &[(&str, &[&str])] = &[
 /// Crates that are used in one place only, so that replacing one, or following its changes, stays a local matter.
 const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_async", "mysql_common"], &["src/source"]),
+    (&["tokio_rustls", "webpki_roots", "zstd"], &["src/source"]),
     (&["reqwest"], &["src/delivery"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.
@@ -70,6 +71,25 @@ fn the_sources_are_tidy() {
     }
     assert!(files > 10, "only {files} source files found below {}", root.display());
     assert!(found.is_empty(), "{} breaches of the house rules:\n{}", found.len(), found.join("\n"));
+}
+
+/// tests/support/openssl stands in for the crate `openssl`, which encrypts nothing: it must stay below mysql_cdc, and
+/// mysql_cdc out of the program.
+#[test]
+fn only_mysql_cdc_in_tests_stands_on_the_stand_in_for_openssl() {
+    let read =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a readable file");
+    let lock = read("Cargo.lock");
+    let users = |name: &str| -> Vec<&str> {
+        let line = format!("\n \"{name}\",\n");
+        let packages = lock.split("[[package]]\n").filter(|package| package.contains(&line));
+        packages.map(|package| package.lines().next().expect("a name")).collect()
+    };
+    assert_eq!(users("openssl"), ["name = \"mysql_cdc\""]);
+    assert_eq!(users("mysql_cdc"), ["name = \"rowhook\""]);
+    let manifest = read("Cargo.toml");
+    let tables = manifest.split("\n[").filter(|table| table.contains("\nmysql_cdc ")).map(|table| table.lines().next());
+    assert_eq!(tables.collect::<Vec<_>>(), [Some("dev-dependencies]")]);
 }
 
 /// Paths below `root` with slashes, sorted.

@@ -9,7 +9,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 
-use super::{Cell, Change, DeliveryId, Row, Table, Transaction, Value};
+use super::row::Stored;
+use super::{Change, DeliveryId, Row, Table, Transaction, Value};
+use crate::column;
 
 /// Writes `{id, rule, op, schema, table, key, before, after, changed, committed_at, source}`.
 ///
@@ -21,7 +23,14 @@ pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8
     append(out, format_args!("{id}"));
     out.extend_from_slice(b"\",\"rule\":");
     write_str(rule, out);
-    out.extend_from_slice(b",\"op\":\"");
+    out.push(b',');
+    write_facts(change, out);
+    out.push(b'}');
+}
+
+/// Writes the members of the event that no rule is needed for, `op` to `source`, without braces around them.
+pub fn write_facts(change: &Change, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"op\":\"");
     out.extend_from_slice(change.op.as_str().as_bytes());
     out.extend_from_slice(b"\",\"schema\":");
     write_str(&change.table.schema, out);
@@ -45,16 +54,21 @@ pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8
     out.extend_from_slice(rfc3339(change.transaction.committed_at_us).as_bytes());
     out.extend_from_slice(b"\",\"source\":");
     write_source(&change.transaction, out);
-    out.push(b'}');
 }
 
 /// Writes a row image as an object from column to value.
 pub fn write_row(table: &Table, row: &Row, out: &mut Vec<u8>) {
-    let cells = table.columns.iter().enumerate().filter_map(|(index, name)| match row.cell(index) {
-        Cell::Value(value) => Some((&**name, value)),
-        Cell::Absent => None,
+    out.push(b'{');
+    let mut written = 0;
+    row.each_present(|column, stored| {
+        let Some(name) = table.columns.get(column) else { return };
+        separate(written, out);
+        written += 1;
+        write_str(name, out);
+        out.push(b':');
+        write_stored(stored, out);
     });
-    write_members(cells, out);
+    out.push(b'}');
 }
 
 /// Writes one value in the form that its column type has in JSON.
@@ -85,6 +99,23 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+fn write_stored(stored: Stored<'_>, out: &mut Vec<u8>) {
+    match stored {
+        Stored::Value(value) => write_value(value, out),
+        Stored::Bytes(kind, bytes) => {
+            let begin = out.len();
+            match column::write_json(kind, &mut bytes.clone(), out) {
+                Ok(true) => {}
+                // What cannot be read was refused when the change was detached.
+                Ok(false) | Err(_) => {
+                    out.truncate(begin);
+                    write_value(&column::value(kind, &mut bytes.clone()).unwrap_or(Value::Null), out);
+                }
+            }
+        }
+    }
+}
+
 /// Writes a JSON string.
 pub fn write_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("writing a string to memory can't fail");
@@ -108,13 +139,13 @@ fn write_key(change: &Change, out: &mut Vec<u8>) {
     write_members(cells, out);
 }
 
-fn write_members<'a>(members: impl Iterator<Item = (&'a str, &'a Value)>, out: &mut Vec<u8>) {
+fn write_members<'a>(members: impl Iterator<Item = (&'a str, Value)>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (i, (name, value)) in members.enumerate() {
         separate(i, out);
         write_str(name, out);
         out.push(b':');
-        write_value(value, out);
+        write_value(&value, out);
     }
     out.push(b'}');
 }
@@ -148,7 +179,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::change::Op;
+    use crate::change::{Cell, Op};
 
     fn change(columns: &[&str], before: Option<Vec<Cell>>, after: Option<Vec<Cell>>, op: Op) -> Change {
         Change {
@@ -159,8 +190,8 @@ mod tests {
                 columns: columns.iter().map(|name| (*name).into()).collect(),
                 primary_key: vec![0],
             }),
-            before: before.map(|cells| Row(cells.into())),
-            after: after.map(|cells| Row(cells.into())),
+            before: before.map(Row::from_iter),
+            after: after.map(Row::from_iter),
             transaction: Arc::new(Transaction {
                 server_uuid: Uuid::nil(),
                 gtid: None,

@@ -17,6 +17,7 @@ mod rule_files;
 mod run;
 mod signals;
 mod source_settings;
+mod tail;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
@@ -49,6 +50,7 @@ const EXAMPLES: &str = "\
 Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook run --mysql mysql://rowhook:secret@db:3306 --rules rules --data data
+  rowhook tail --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook dead-letters list
   rowhook dead-letters replay --rule order-paid
 
@@ -64,6 +66,8 @@ enum Command {
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::Command),
+    /// Print changes as JSON lines as they come; nothing is sent
+    Tail(tail::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -87,7 +91,11 @@ pub enum Verdict {
 pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     let file = File::load(&cli.file)?;
     let log = cli.log.resolve(&file)?;
-    let filter = if matches!(cli.command, Command::Run(_)) { "info" } else { QUIET };
+    let filter = match cli.command {
+        Command::Run(_) => "info",
+        Command::Tail(_) => "warn",
+        _ => QUIET,
+    };
     logging::start(&log, filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| anyhow!("cannot start threads: {error}"))?;
@@ -96,6 +104,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
             Command::Run(args) => run::run(args, &file).await,
             Command::Check(args) => check::run(args, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
+            Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),
         }
     });

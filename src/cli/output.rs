@@ -12,10 +12,23 @@ use serde::Serialize;
 
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
+    write(text.as_bytes()).map(drop)
+}
+
+/// Whether anybody reads stdout still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Reads,
+    Gone,
+}
+
+/// Writes bytes to stdout, whole.
+pub(super) fn write(bytes: &[u8]) -> io::Result<Reader> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends the process at once.
+//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends a process that takes its time at once.
 
 use std::time::Duration;
 
@@ -20,6 +20,14 @@ pub(super) fn stop_on_signal(shutdown_timeout: Duration) -> std::io::Result<watc
         std::process::exit(1);
     });
     Ok(stopped)
+}
+
+/// Completes with the first SIGTERM or SIGINT, from now on; for commands that may end at any moment.
+pub(super) fn first() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        next(&mut terminate, &mut interrupt).await;
+    })
 }
 
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

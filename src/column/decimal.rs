@@ -1,21 +1,27 @@
 //! MySQL's packed DECIMAL as exact text.
 //!
 //! In: the bytes of a row image or of a JSON document, with precision and scale. Out: the digits as `SELECT` shows them,
-//! scale kept. Refuses bytes that no server writes.
+//! scale kept. Refuses widths that no server writes.
 
 use super::bytes::{Bytes, Truncated};
+use super::digits;
 
 /// Bytes that hold 0 to 9 decimal digits (`dig2bytes` of the server's `strings/decimal.cc`).
 const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// The packed DECIMAL of `decimal2bin`: groups of nine digits in four bytes, big-endian, the odd groups at both ends;
-/// the first bit is set for positive numbers, negative ones have all bits inverted.
-pub fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> Result<String, Truncated> {
-    let whole = precision.checked_sub(scale).ok_or(Truncated)?;
+/// Bytes that a DECIMAL of this precision and scale takes.
+pub fn width_bytes(precision: usize, scale: usize) -> Result<usize, Truncated> {
     let size = |digits: usize| digits / 9 * 4 + DIGIT_BYTES[digits % 9];
-    let packed = bytes.take(size(whole) + size(scale))?;
-    let negative = packed.first().is_some_and(|first| first & 0x80 == 0);
-    let invert = if negative { 0xff } else { 0 };
+    Ok(size(precision.checked_sub(scale).ok_or(Truncated)?) + size(scale))
+}
+
+/// Appends the packed DECIMAL of `decimal2bin` as text: groups of nine digits in four bytes, big-endian, the odd groups at
+/// both ends; the first bit is set for positive numbers, negative ones have all bits inverted.
+pub fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize, out: &mut Vec<u8>) -> Result<(), Truncated> {
+    let packed = bytes.take(width_bytes(precision, scale)?)?;
+    let whole = precision - scale;
+    let is_negative = packed.first().is_some_and(|first| first & 0x80 == 0);
+    let invert = if is_negative { 0xff } else { 0 };
     let mut plain = [0_u8; 32];
     let plain = plain.get_mut(..packed.len()).ok_or(Truncated)?;
     for (target, byte) in plain.iter_mut().zip(packed) {
@@ -24,34 +30,30 @@ pub fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> Result<
     if let Some(first) = plain.first_mut() {
         *first ^= 0x80;
     }
+    if is_negative {
+        out.push(b'-');
+    }
     let mut groups = Bytes(plain);
-    let mut text = String::with_capacity(precision + 3);
-    let mut group = |digits: usize, text: &mut String| -> Result<(), Truncated> {
-        let number = groups.be(DIGIT_BYTES[digits])?;
-        std::fmt::Write::write_fmt(text, format_args!("{number:0digits$}")).map_err(|_| Truncated)
-    };
-    if !whole.is_multiple_of(9) {
-        group(whole % 9, &mut text)?;
+    let begin = out.len();
+    let odd = std::iter::once(whole % 9).filter(|digits| *digits > 0);
+    for digits in odd.chain(std::iter::repeat_n(9, whole / 9)) {
+        let group = groups.be(DIGIT_BYTES[digits])?;
+        match out.len() == begin {
+            // Zeros in front are not shown.
+            true if group == 0 => {}
+            true => digits::integer(group, out),
+            false => digits::padded(group, digits, out),
+        }
     }
-    for _ in 0..whole / 9 {
-        group(9, &mut text)?;
-    }
-    let leading_zeros = text.bytes().take_while(|digit| *digit == b'0').count();
-    text.drain(..leading_zeros);
-    if text.is_empty() {
-        text.push('0');
+    if out.len() == begin {
+        out.push(b'0');
     }
     if scale > 0 {
-        text.push('.');
-        for _ in 0..scale / 9 {
-            group(9, &mut text)?;
-        }
-        if !scale.is_multiple_of(9) {
-            group(scale % 9, &mut text)?;
+        out.push(b'.');
+        let odd = std::iter::once(scale % 9).filter(|digits| *digits > 0);
+        for digits in std::iter::repeat_n(9, scale / 9).chain(odd) {
+            digits::padded(groups.be(DIGIT_BYTES[digits])?, digits, out);
         }
     }
-    if negative {
-        text.insert(0, '-');
-    }
-    Ok(text)
+    Ok(())
 }

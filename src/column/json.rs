@@ -2,24 +2,38 @@
 //!
 //! In: the bytes of a JSON column (`sql-common/json_binary.h` describes the format). Out: text with members in stored
 //! order, integers exact, DECIMAL as a number, dates and times and opaque values as strings, as MySQL prints them. All
-//! offsets come from outside: they are checked, and nesting is limited to MySQL's own 100 levels.
+//! offsets come from outside: they are checked, nesting is limited to MySQL's own 100 levels, and the text to what a document
+//! of that size can become.
 
 use std::fmt::Write as _;
 
-use super::Fault;
 use super::bytes::{Bytes, Truncated};
 use super::decimal::decimal;
 use super::temporal::{self, JsonForm};
+use super::{Fault, ascii};
 
 /// MySQL refuses documents that nest deeper than 100 levels (`JSON_DOCUMENT_MAX_DEPTH`).
 const DEPTH_MAX: usize = 101;
+
+/// A byte becomes six at most: a control character is \u0001. Entries that share a value would become more.
+const TEXT_BYTES_PER_BYTE_MAX: usize = 8;
+
+/// What a value may still become.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    depth: usize,
+    text_bytes_max: usize,
+}
 
 /// The document as text; an empty value is how the server logs a NOT NULL column's missing default.
 pub fn text(document: &[u8]) -> Result<String, Fault> {
     let mut out = String::with_capacity(document.len());
     match document.split_first() {
         None => out.push_str("null"),
-        Some((kind, body)) => value(*kind, body, DEPTH_MAX, &mut out)?,
+        Some((kind, body)) => {
+            let text_bytes_max = document.len().saturating_mul(TEXT_BYTES_PER_BYTE_MAX);
+            value(*kind, body, Bounds { depth: DEPTH_MAX, text_bytes_max }, &mut out)?;
+        }
     }
     Ok(out)
 }
@@ -28,11 +42,12 @@ fn damaged(what: &str) -> Fault {
     Fault::new(format!("a JSON document with {what}"), "")
 }
 
-fn value(kind: u8, body: &[u8], depth: usize, out: &mut String) -> Result<(), Fault> {
-    let depth = depth.checked_sub(1).ok_or_else(|| damaged("more than 100 levels"))?;
+fn value(kind: u8, body: &[u8], bounds: Bounds, out: &mut String) -> Result<(), Fault> {
+    let depth = bounds.depth.checked_sub(1).ok_or_else(|| damaged("more than 100 levels"))?;
+    let bounds = Bounds { depth, ..bounds };
     let mut bytes = Bytes(body);
     match kind {
-        0x00..=0x03 => container(kind, body, depth, out)?,
+        0x00..=0x03 => container(kind, body, bounds, out)?,
         0x04 => out.push_str(literal(bytes.u8()?)?),
         0x05 => push(out, bytes.le(2)? as u16 as i16),
         0x06 => push(out, bytes.le(2)?),
@@ -80,8 +95,13 @@ fn double(number: f64, out: &mut String) -> Result<(), Fault> {
 
 fn string(bytes: &[u8], out: &mut String) -> Result<(), Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("a string that is not UTF-8"))?;
-    out.push_str(&serde_json::Value::from(text).to_string());
+    quote(text, out);
     Ok(())
+}
+
+/// Adds `text` as a JSON string.
+pub fn quote(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
 }
 
 /// Seven bits a byte, the lowest first; the high bit says that more follow.
@@ -99,7 +119,7 @@ fn variable_length(bytes: &mut Bytes<'_>) -> Result<usize, Truncated> {
 
 /// Objects and arrays: counts, then key entries, then value entries, whose offsets count from the container's start.
 /// The small kind has 2-byte offsets, the large kind 4.
-fn container(kind: u8, body: &[u8], depth: usize, out: &mut String) -> Result<(), Fault> {
+fn container(kind: u8, body: &[u8], bounds: Bounds, out: &mut String) -> Result<(), Fault> {
     let is_object = kind < 0x02;
     let width = if kind & 1 == 0 { 2 } else { 4 };
     let mut head = Bytes(body);
@@ -112,6 +132,9 @@ fn container(kind: u8, body: &[u8], depth: usize, out: &mut String) -> Result<()
         if index > 0 {
             out.push(',');
         }
+        if out.len() > bounds.text_bytes_max {
+            return Err(damaged("values in more than one place"));
+        }
         if is_object {
             let (offset, length) = (keys.le(width)? as usize, keys.le(2)? as usize);
             let end = offset.checked_add(length).ok_or(Truncated)?;
@@ -121,10 +144,10 @@ fn container(kind: u8, body: &[u8], depth: usize, out: &mut String) -> Result<()
         let entry_kind = head.u8()?;
         let entry = head.take(width)?;
         if is_inlined(entry_kind, width) {
-            value(entry_kind, entry, depth, out)?;
+            value(entry_kind, entry, bounds, out)?;
         } else {
             let offset = Bytes(entry).le(width)? as usize;
-            value(entry_kind, body.get(offset..).ok_or(Truncated)?, depth, out)?;
+            value(entry_kind, body.get(offset..).ok_or(Truncated)?, bounds, out)?;
         }
     }
     out.push(if is_object { '}' } else { ']' });
@@ -142,7 +165,8 @@ fn opaque(type_code: u8, data: &[u8], out: &mut String) -> Result<(), Fault> {
     let form = match type_code {
         246 => {
             let (precision, scale) = (usize::from(bytes.u8()?), usize::from(bytes.u8()?));
-            push(out, decimal(&mut bytes, precision, scale)?);
+            let text = ascii(|text| decimal(&mut bytes, precision, scale, text))?;
+            out.push_str(&text);
             return Ok(());
         }
         10 => JsonForm::Date,
@@ -154,7 +178,12 @@ fn opaque(type_code: u8, data: &[u8], out: &mut String) -> Result<(), Fault> {
             return string(format!("base64:type{other}:{encoded}").as_bytes(), out);
         }
     };
-    string(temporal::in_json(bytes.le(8)? as i64, form).as_bytes(), out)
+    let packed = bytes.le(8)? as i64;
+    let text = ascii(|text| {
+        temporal::in_json(packed, form, text);
+        Ok(())
+    })?;
+    string(text.as_bytes(), out)
 }
 
 #[cfg(test)]
@@ -181,5 +210,31 @@ mod tests {
     fn a_container_that_holds_itself_ends_at_the_depth_limit() {
         // An array whose only element is an array at offset 0: itself.
         assert!(text(&[0x02, 1, 0, 7, 0, 0x02, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn a_container_that_holds_itself_many_times_ends_before_its_text_grows() {
+        let itself_twice = [0x02, 2, 0, 10, 0, 0x02, 0, 0, 0x02, 0, 0];
+        text(&itself_twice).expect_err("too deep");
+        // Fifty levels of arrays, each of which holds the next one twice.
+        let mut shared = vec![0x02];
+        for level in (2..=50_u16).rev() {
+            let [low, high] = (10 * level).to_le_bytes();
+            shared.extend([2, 0, low, high, 0x02, 10, 0, 0x02, 10, 0]);
+        }
+        shared.extend([2, 0, 10, 0, 0x04, 0, 0, 0x04, 0, 0]);
+        let fault = text(&shared).expect_err("too much text");
+        assert!(fault.what.contains("more than one place"), "{fault:?}");
+    }
+
+    #[test]
+    fn text_that_grows_most_is_within_the_bound() {
+        for document in
+            [&[0x0c, 4, 1, 1, 1, 1][..], &[0x0f, 252, 0], &[0x0b, 0xe7, 0x51, 0xa7, 0x2e, 0x85, 0x0d, 0x21, 0x80]]
+        {
+            let array = [&[0x02, 1, 0, (7 + document.len() - 1) as u8, 0, document[0], 7, 0], &document[1..]].concat();
+            let text = text(&array).expect("a document");
+            assert!(text.len() <= array.len() * TEXT_BYTES_PER_BYTE_MAX, "{text}");
+        }
     }
 }

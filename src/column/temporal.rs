@@ -5,63 +5,84 @@
 //! are.
 
 use super::bytes::{Bytes, Truncated};
+use super::{Kind, digits};
+
+/// Appends the date or time that the bytes begin with; nothing for other kinds.
+pub fn write(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), Truncated> {
+    match kind {
+        Kind::Date => date(bytes, out),
+        Kind::Time { digits } => time(bytes, *digits, out),
+        Kind::DateTime { digits } => datetime(bytes, *digits, out),
+        Kind::Timestamp { digits } => timestamp(bytes, *digits, out),
+        _ => Ok(()),
+    }
+}
 
 /// `2026-11-20`.
-pub fn date(bytes: &mut Bytes<'_>) -> Result<String, Truncated> {
+fn date(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), Truncated> {
     let packed = bytes.le(3)?;
-    Ok(ymd(packed >> 9, packed >> 5 & 15, packed & 31))
+    ymd(packed >> 9, packed >> 5 & 15, packed & 31, out);
+    Ok(())
 }
 
 /// `-12:30:00.5`; the hours have two digits at least.
-pub fn time(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+fn time(bytes: &mut Bytes<'_>, digits: usize, out: &mut Vec<u8>) -> Result<(), Truncated> {
     let width = digits.div_ceil(2);
     // Integer part and fraction are one big-endian number whose zero lies in the middle of its range.
     let whole = bytes.be(3 + width)? as i64 - (0x80_0000_i64 << (8 * width));
     let magnitude = whole.unsigned_abs();
-    let (clock, fraction) = (magnitude >> (8 * width), magnitude & ((1 << (8 * width)) - 1));
-    let sign = if whole < 0 { "-" } else { "" };
-    let (hours, minutes, seconds) = (clock >> 12 & 1023, clock >> 6 & 63, clock & 63);
-    Ok(format!("{sign}{hours:02}:{minutes:02}:{seconds:02}{}", fraction_text(fraction, digits)))
+    let (clock, micros) = (magnitude >> (8 * width), magnitude & ((1 << (8 * width)) - 1));
+    if whole < 0 {
+        out.push(b'-');
+    }
+    hms(clock >> 12 & 1023, clock >> 6 & 63, clock & 63, out);
+    fraction(micros, digits, out);
+    Ok(())
 }
 
 /// `2026-11-20T23:04:05.123456`.
-pub fn datetime(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+fn datetime(bytes: &mut Bytes<'_>, digits: usize, out: &mut Vec<u8>) -> Result<(), Truncated> {
     let packed = bytes.be(5)? & 0x7f_ffff_ffff;
-    let fraction = bytes.be(digits.div_ceil(2))?;
+    let micros = bytes.be(digits.div_ceil(2))?;
     let (days, clock) = (packed >> 17, packed & 0x1_ffff);
     let (months, day) = (days >> 5, days & 31);
-    let date = ymd(months / 13, months % 13, day);
-    let (hours, minutes, seconds) = (clock >> 12, clock >> 6 & 63, clock & 63);
-    Ok(format!("{date}T{hours:02}:{minutes:02}:{seconds:02}{}", fraction_text(fraction, digits)))
+    ymd(months / 13, months % 13, day, out);
+    out.push(b'T');
+    hms(clock >> 12, clock >> 6 & 63, clock & 63, out);
+    fraction(micros, digits, out);
+    Ok(())
 }
 
 /// `2026-11-20T23:04:05.123456Z`; the zero timestamp as MySQL prints it, in the same form.
-pub fn timestamp(bytes: &mut Bytes<'_>, digits: usize) -> Result<String, Truncated> {
+fn timestamp(bytes: &mut Bytes<'_>, digits: usize, out: &mut Vec<u8>) -> Result<(), Truncated> {
     let seconds = bytes.be(4)?;
-    let fraction = fraction_text(bytes.be(digits.div_ceil(2))?, digits);
-    if seconds == 0 {
-        return Ok(format!("0000-00-00T00:00:00{fraction}Z"));
-    }
-    let (year, month, day) = civil_from_days(seconds / 86_400);
-    let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
-    Ok(format!("{}T{hours:02}:{minutes:02}:{:02}{fraction}Z", ymd(year, month, day), seconds % 60))
+    let micros = bytes.be(digits.div_ceil(2))?;
+    let (year, month, day) = if seconds == 0 { (0, 0, 0) } else { civil_from_days(seconds / 86_400) };
+    ymd(year, month, day, out);
+    out.push(b'T');
+    hms(seconds / 3600 % 24, seconds / 60 % 60, seconds % 60, out);
+    fraction(micros, digits, out);
+    out.push(b'Z');
+    Ok(())
 }
 
-/// The packed form inside JSON documents: (date part and clock) << 24 | microseconds, little-endian.
-pub fn in_json(packed: i64, form: JsonForm) -> String {
+/// Appends the packed form inside JSON documents: (date part and clock) << 24 | microseconds, little-endian.
+pub fn in_json(packed: i64, form: JsonForm, out: &mut Vec<u8>) {
     let magnitude = packed.unsigned_abs();
     let (whole, micros) = (magnitude >> 24, magnitude & 0xff_ffff);
     let (days, clock) = (whole >> 17, whole & 0x1_ffff);
-    let date = ymd((days >> 5) / 13, (days >> 5) % 13, days & 31);
-    match form {
-        JsonForm::Date => date,
-        JsonForm::DateTime => {
-            format!("{date} {:02}:{:02}:{:02}.{micros:06}", clock >> 12, clock >> 6 & 63, clock & 63)
+    if form == JsonForm::Time {
+        if packed < 0 {
+            out.push(b'-');
         }
-        JsonForm::Time => {
-            let sign = if packed < 0 { "-" } else { "" };
-            format!("{sign}{:02}:{:02}:{:02}.{micros:06}", whole >> 12 & 1023, whole >> 6 & 63, whole & 63)
-        }
+        hms(whole >> 12 & 1023, whole >> 6 & 63, whole & 63, out);
+        return fraction(micros, 6, out);
+    }
+    ymd((days >> 5) / 13, (days >> 5) % 13, days & 31, out);
+    if form == JsonForm::DateTime {
+        out.push(b' ');
+        hms(clock >> 12, clock >> 6 & 63, clock & 63, out);
+        fraction(micros, 6, out);
     }
 }
 
@@ -72,19 +93,30 @@ pub enum JsonForm {
     Time,
 }
 
-fn ymd(year: u64, month: u64, day: u64) -> String {
-    format!("{year:04}-{month:02}-{day:02}")
+fn ymd(year: u64, month: u64, day: u64, out: &mut Vec<u8>) {
+    digits::padded(year, 4, out);
+    out.push(b'-');
+    digits::padded(month, 2, out);
+    out.push(b'-');
+    digits::padded(day, 2, out);
+}
+
+fn hms(hours: u64, minutes: u64, seconds: u64, out: &mut Vec<u8>) {
+    digits::padded(hours, 2, out);
+    out.push(b':');
+    digits::padded(minutes, 2, out);
+    out.push(b':');
+    digits::padded(seconds, 2, out);
 }
 
 /// The log keeps an even number of fraction digits: `.5` of a TIME(1) stands there as 50.
-fn fraction_text(fraction: u64, digits: usize) -> String {
-    if digits == 0 {
-        return String::new();
+fn fraction(stored: u64, digits: usize, out: &mut Vec<u8>) {
+    if digits > 0 {
+        out.push(b'.');
+        let end = out.len() + digits;
+        digits::padded(stored, digits.div_ceil(2) * 2, out);
+        out.truncate(end);
     }
-    let stored = digits.div_ceil(2) * 2;
-    let mut text = format!(".{fraction:0stored$}");
-    text.truncate(1 + digits);
-    text
 }
 
 /// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
@@ -103,6 +135,12 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
+    fn written(kind: &Kind, bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        write(kind, &mut Bytes(bytes), &mut out).expect("enough bytes");
+        String::from_utf8(out).expect("digits")
+    }
+
     #[test]
     fn negative_times_keep_their_fraction() {
         for (bytes, digits, expected) in [
@@ -112,7 +150,7 @@ mod tests {
             (&[0x4b, 0x91, 0x05], 0, "-838:59:59"),
             (&[0x80, 0x00, 0x00, 0x00, 0x00, 0x01], 6, "00:00:00.000001"),
         ] {
-            assert_eq!(time(&mut Bytes(bytes), digits).expect("a time"), expected);
+            assert_eq!(written(&Kind::Time { digits }, bytes), expected);
         }
     }
 
@@ -124,13 +162,13 @@ mod tests {
             (951_825_600, "2000-02-29T12:00:00Z"),
             (u32::MAX, "2106-02-07T06:28:15Z"),
         ] {
-            assert_eq!(timestamp(&mut Bytes(&seconds.to_be_bytes()), 0).expect("a timestamp"), expected);
+            assert_eq!(written(&Kind::Timestamp { digits: 0 }, &seconds.to_be_bytes()), expected);
         }
     }
 
     #[test]
     fn zero_and_partial_dates_stay_what_they_are() {
-        assert_eq!(date(&mut Bytes(&[0, 0, 0])).expect("a date"), "0000-00-00");
-        assert_eq!(datetime(&mut Bytes(&[0x80, 0, 0, 0, 0, 0]), 1).expect("a datetime"), "0000-00-00T00:00:00.0");
+        assert_eq!(written(&Kind::Date, &[0, 0, 0]), "0000-00-00");
+        assert_eq!(written(&Kind::DateTime { digits: 1 }, &[0x80, 0, 0, 0, 0, 0]), "0000-00-00T00:00:00.0");
     }
 }

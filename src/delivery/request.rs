@@ -168,7 +168,7 @@ mod tests {
                 primary_key: vec![0],
             }),
             before: None,
-            after: Some(Row(cells.into())),
+            after: Some(Row::from_iter(cells)),
             transaction: Arc::new(Transaction {
                 server_uuid: Uuid::nil(),
                 gtid: None,

@@ -215,7 +215,7 @@ fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {
 }
 
 fn change(op: Op, before: Option<i64>, after: Option<i64>) -> Change {
-    let row = |key: i64| Row(Box::new([Cell::Value(Value::Int(key))]));
+    let row = |key: i64| Row::from_iter([Cell::Value(Value::Int(key))]);
     let table =
         Table { schema: "shop".into(), name: "orders".into(), columns: vec!["id".into()], primary_key: vec![0] };
     let transaction = Transaction {

@@ -132,13 +132,13 @@ impl Tracker {
             return;
         }
         if let Some(Entry::Committed { last, gtids }) = self.entries.back_mut() {
-            committed.gtid.iter().for_each(|gtid| gtids.insert(gtid));
+            committed.gtids().for_each(|gtid| gtids.insert(gtid));
             committed.schema = committed.schema.or_else(|| last.schema.take());
             *last = committed;
             return;
         }
         let mut gtids = GtidSet::new();
-        committed.gtid.iter().for_each(|gtid| gtids.insert(gtid));
+        committed.gtids().for_each(|gtid| gtids.insert(gtid));
         self.entries.push_back(Entry::Committed { last: committed, gtids });
     }
 
@@ -318,7 +318,12 @@ mod tests {
     fn start() -> Resume {
         let file = FileOffset { file: "binlog.000001".into(), offset: 4 };
         Resume {
-            position: Position { server_uuid: Uuid::nil(), gtids: Some(GtidSet::new()), file },
+            position: Position {
+                server_uuid: Uuid::nil(),
+                gtids: Some(GtidSet::new()),
+                file,
+                undecided: Arc::default(),
+            },
             within: Vec::new(),
             schema: Arc::default(),
         }
@@ -349,6 +354,8 @@ mod tests {
             end: FileOffset { file: "binlog.000001".into(), offset: 100 * number },
             committed_at_us: 0,
             schema: None,
+            decided: None,
+            undecided: Arc::default(),
         }
     }
 

@@ -50,9 +50,11 @@ impl Rule {
             None if self.order_by == OrderBy::None => return LaneKeys::none(),
             None => return LaneKeys::one(self.lane(change, |_| {})),
         };
-        let now = self.lane(change, |hasher| columns.iter().for_each(|c| hash_value(change.latest(*c), hasher)));
+        let now =
+            self.lane(change, |hasher| columns.iter().for_each(|c| hash_value(change.latest(*c).as_ref(), hasher)));
         let Some(before) = change.before.as_ref().filter(|_| change.after.is_some()) else { return LaneKeys::one(now) };
-        let old = self.lane(change, |hasher| columns.iter().for_each(|c| hash_value(was(change, before, *c), hasher)));
+        let old = self
+            .lane(change, |hasher| columns.iter().for_each(|c| hash_value(was(change, before, *c).as_ref(), hasher)));
         LaneKeys::two(old, now)
     }
 
@@ -64,7 +66,7 @@ impl Rule {
                 return Some(format!("table {} has no column `{name}`, which `order_by` names", change.table));
             };
             let moved_from_unknown = matches!((&change.before, &change.after), (Some(before), Some(after))
-                if *before.cell(index) == Cell::Absent && *after.cell(index) != Cell::Absent);
+                if before.cell(index) == Cell::Absent && after.cell(index) != Cell::Absent);
             (moved_from_unknown || change.latest(index).is_none()).then(|| {
                 format!(
                     "column `{name}` of table {}, which `order_by` names, is not in the row image; \
@@ -97,7 +99,7 @@ impl Rule {
 }
 
 /// A value before the update; one that a partial image leaves out has not changed.
-fn was<'c>(change: &'c Change, before: &'c Row, column: usize) -> Option<&'c Value> {
+fn was(change: &Change, before: &Row, column: usize) -> Option<Value> {
     match before.cell(column) {
         Cell::Value(value) => Some(value),
         Cell::Absent => change.latest(column),

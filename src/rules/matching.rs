@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rule;
-use crate::change::{Change, Op};
+use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
 
-/// Tables to remember; a server has fewer, or else they come and go and old ones may be forgotten.
-const TABLES_MAX: usize = 65_536;
+/// Tables to remember. The source makes a new one after each definition and each reconnect, so old ones are forgotten.
+const TABLES_MAX: usize = 4096;
 
 /// A rule that applies to a change.
 #[derive(Debug, Clone)]
@@ -29,8 +29,55 @@ pub struct RuleSet {
     by_table: RwLock<ByTable>,
 }
 
-/// Schema, then table: looked up without building a key.
-type ByTable = HashMap<Box<str>, HashMap<Box<str>, Arc<[Arc<Rule>]>>>;
+/// By the table's address, which stays taken as long as the rules of the table hold on to it.
+type ByTable = HashMap<usize, Arc<TableRules>>;
+
+/// The rules of one table, with what they need of it looked up.
+#[derive(Debug)]
+pub struct TableRules {
+    table: Arc<Table>,
+    rules: Vec<TableRule>,
+}
+
+#[derive(Debug)]
+struct TableRule {
+    rule: Arc<Rule>,
+    /// Indexes of the columns that `changed` names; an error says which of them the table lacks.
+    changed: Result<Vec<usize>, String>,
+}
+
+impl TableRules {
+    fn new(table: &Arc<Table>, rules: &[Arc<Rule>]) -> TableRules {
+        let of_table = rules.iter().filter(|rule| rule.table.matches(&table.schema, &table.name));
+        let rules = of_table.map(|rule| TableRule { rule: Arc::clone(rule), changed: changed_columns(rule, table) });
+        TableRules { table: Arc::clone(table), rules: rules.collect() }
+    }
+
+    /// Whether any rule is about this operation; if not, no row needs to be looked at.
+    pub fn concern(&self, op: Op) -> bool {
+        self.rules.iter().any(|of_table| of_table.rule.on.contains(&op))
+    }
+
+    /// Appends the rules that match a change of this table.
+    pub fn matches(&self, change: &Arc<Change>, out: &mut Vec<Match>) {
+        debug_assert!(Arc::ptr_eq(&self.table, &change.table), "the rules were looked up for another table");
+        for TableRule { rule, changed } in &self.rules {
+            match rule.decide_with(change, changed) {
+                Ok(true) => out.push(Match { rule: Arc::clone(rule), undecided: None }),
+                Ok(false) => {}
+                Err(reason) => out.push(Match { rule: Arc::clone(rule), undecided: Some(reason) }),
+            }
+        }
+    }
+}
+
+fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
+    let column = |name: &String| {
+        let missing = || format!("table {table} has no column `{name}`, which `changed` names");
+        table.column(name).ok_or_else(missing)
+    };
+    rule.changed.iter().map(column).collect()
+}
 
 impl RuleSet {
     pub(super) fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
@@ -59,29 +106,23 @@ impl RuleSet {
 
     /// Appends the rules that match the change.
     pub fn matches(&self, change: &Arc<Change>, out: &mut Vec<Match>) {
-        for rule in self.rules_of(&change.table.schema, &change.table.name).iter() {
-            match rule.decide(change) {
-                Ok(true) => out.push(Match { rule: Arc::clone(rule), undecided: None }),
-                Ok(false) => {}
-                Err(reason) => out.push(Match { rule: Arc::clone(rule), undecided: Some(reason) }),
-            }
-        }
+        self.of_table(&change.table).matches(change, out);
     }
 
-    fn rules_of(&self, schema: &str, table: &str) -> Arc<[Arc<Rule>]> {
+    /// The rules of a table; to be asked for once per event, not per row.
+    pub fn of_table(&self, table: &Arc<Table>) -> Arc<TableRules> {
         // A panic elsewhere leaves the map whole: it only ever gains entries or is cleared.
         let known = self.by_table.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rules) = known.get(schema).and_then(|tables| tables.get(table)) {
+        if let Some(rules) = known.get(&Arc::as_ptr(table).addr()) {
             return Arc::clone(rules);
         }
         drop(known);
-        let matching = self.rules.iter().filter(|rule| rule.table.matches(schema, table));
-        let rules: Arc<[Arc<Rule>]> = matching.cloned().collect();
+        let rules = Arc::new(TableRules::new(table, &self.rules));
         let mut known = self.by_table.write().unwrap_or_else(PoisonError::into_inner);
-        if known.values().map(HashMap::len).sum::<usize>() >= TABLES_MAX {
+        if known.len() >= TABLES_MAX {
             known.clear();
         }
-        known.entry(schema.into()).or_default().insert(table.into(), Arc::clone(&rules));
+        known.insert(Arc::as_ptr(table).addr(), Arc::clone(&rules));
         rules
     }
 }
@@ -89,8 +130,19 @@ impl RuleSet {
 impl Rule {
     /// Whether the rule applies to a change of its table; an error says what can't be decided, without row values.
     pub fn decide(&self, change: &Arc<Change>) -> Result<bool, String> {
-        if !self.on.contains(&change.op) || !self.changed_holds(change)? {
+        self.decide_with(change, &changed_columns(self, &change.table))
+    }
+
+    /// `changed` are the columns of that name.
+    fn decide_with(&self, change: &Arc<Change>, changed: &Result<Vec<usize>, String>) -> Result<bool, String> {
+        if !self.on.contains(&change.op) {
             return Ok(false);
+        }
+        if change.op == Op::Update && !self.changed.is_empty() {
+            let columns = changed.as_ref().map_err(String::clone)?;
+            if !columns.iter().any(|column| change.column_differs(*column)) {
+                return Ok(false);
+            }
         }
         if let Some(when) = &self.when
             && !when.holds(change).map_err(|error| format!("`when`: {error}"))?
@@ -98,19 +150,5 @@ impl Rule {
             return Ok(false);
         }
         self.unorderable(change).map_or(Ok(true), Err)
-    }
-
-    fn changed_holds(&self, change: &Change) -> Result<bool, String> {
-        if self.changed.is_empty() || change.op != Op::Update {
-            return Ok(true);
-        }
-        let mut differs = false;
-        for name in &self.changed {
-            let Some(column) = change.table.column(name) else {
-                return Err(format!("table {} has no column `{name}`, which `changed` names", change.table));
-            };
-            differs |= change.column_differs(column);
-        }
-        Ok(differs)
     }
 }

@@ -23,7 +23,7 @@ use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, Ur
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lane::{LaneKey, LaneKeys};
-pub use matching::{Match, RuleSet};
+pub use matching::{Match, RuleSet, TableRules};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]

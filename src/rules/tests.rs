@@ -27,7 +27,7 @@ fn rule_set(keys: &str) -> RuleSet {
 }
 
 fn change(op: Op, before: Option<[Value; 3]>, after: Option<[Value; 3]>) -> Arc<Change> {
-    let row = |values: [Value; 3]| Row(values.into_iter().map(Cell::Value).collect());
+    let row = |values: [Value; 3]| Row::from_iter(values.map(Cell::Value));
     Arc::new(Change {
         op,
         table: Arc::new(Table {

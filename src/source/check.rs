@@ -92,7 +92,6 @@ fn variables(server: &Server) -> Vec<Finding> {
         judge("binlog_format", "ROW", Level::Problem, "SET PERSIST binlog_format = 'ROW'"),
         judge("binlog_row_image", "FULL", Level::Warning, "SET PERSIST binlog_row_image = 'FULL'"),
         judge("binlog_row_metadata", "FULL", Level::Warning, "SET PERSIST binlog_row_metadata = 'FULL'"),
-        judge("binlog_row_value_options", "", Level::Problem, "SET PERSIST binlog_row_value_options = ''"),
         judge(
             "gtid_mode",
             "ON",
@@ -103,8 +102,23 @@ fn variables(server: &Server) -> Vec<Finding> {
     .into_iter()
     .flatten()
     .collect();
+    findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image")));
     findings.extend(retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge")));
     findings
+}
+
+/// Differences of JSON documents can be applied where the document before the update is logged, too.
+fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
+    let options = options.filter(|options| !options.is_empty())?;
+    let what = format!("binlog_row_value_options = {options}");
+    if image == Some("FULL") {
+        return Some(good(what));
+    }
+    Some(Finding {
+        level: Level::Warning,
+        what: format!("{what} without full row images: JSON columns that are updated in parts may be absent"),
+        mend: Some("SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''".to_string()),
+    })
 }
 
 fn retention(seconds: Option<&str>, auto_purge: Option<&str>) -> Option<Finding> {

@@ -1,18 +1,15 @@
-//! Connections to the source.
+//! Connections to the source for questions, through the client library.
 //!
 //! In: [`Settings`]. Out: an open connection, over TLS as the mode says, never through a Unix socket and never with
-//! LOCAL INFILE. Turns the client library's errors into ours. Knows nothing of binlogs.
+//! LOCAL INFILE. Turns the client library's errors into ours. The binlog comes over `link` instead.
 
 use std::time::Duration;
 
 use mysql_async::{ClientIdentity, Conn, DriverError, Opts, OptsBuilder, SslOpts};
 
 use super::error::Error;
+use super::link::PACKET_BYTES_MAX;
 use super::settings::{Settings, TlsMode};
-
-/// The largest packet of the protocol: an event may be larger than the server's own `max_allowed_packet`, because an
-/// update holds a row twice.
-const PACKET_BYTES_MAX: usize = 1 << 30;
 
 /// Notices a dead peer while nothing is being read, for example during back-pressure.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);

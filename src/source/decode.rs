@@ -1,33 +1,36 @@
-//! Row events: row images to changes, value by value.
+//! Row events: where the images of each row lie.
 //!
-//! In: the body of a WRITE, UPDATE or DELETE event and the prepared [`TableMap`] of its table. Out: the rows in the forms
-//! of docs/data-format.md. Decodes by itself instead of using `mysql_common`'s `BinlogRow`, which bends MEDIUMINT, TIME,
-//! YEAR and padded binaries and looks columns up quadratically. Keeps no state; never guesses (promise 7).
+//! In: the body of a WRITE, UPDATE or DELETE event and the kinds of its table's columns. Out: [`Rows`], which point into
+//! the event; values stay bytes until a rule asks for one. One walk checks every length. Decodes by itself instead of
+//! using `mysql_common`'s `BinlogRow`, which bends MEDIUMINT, TIME, YEAR and padded binaries and looks columns up
+//! quadratically. Keeps no state; never guesses (promise 7).
 
-use crate::change::{Cell, Op, Row, Value};
+use std::sync::Arc;
+
+use crate::change::row::{Image, Span, Unreadable, bit, count_bits, skip_image};
+use crate::change::{Cell, Images, Op, Row, Rows, Spans, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, Kind, value};
+use crate::column::{Fault, Kind, json_diff, value};
 
 use super::event_type as event;
-use super::table_map::TableMap;
 
-/// The fixed part of a row event; the rows themselves are still bytes.
+/// A row event whose fixed part was read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct RowsEvent<'a> {
     pub table_id: u64,
     pub op: Op,
+    /// After images may hold differences in place of JSON documents.
+    is_partial: bool,
+    body: &'a [u8],
     columns: usize,
     before: Option<&'a [u8]>,
     after: Option<&'a [u8]>,
     data: Bytes<'a>,
 }
 
-/// What changed in one row: its images before and after.
-pub(super) type Images = (Option<Row>, Option<Row>);
-
-impl<'a> Rows<'a> {
+impl<'a> RowsEvent<'a> {
     /// Reads the fixed part of the event.
-    pub fn parse(event_type: u8, body: &'a [u8]) -> Result<Rows<'a>, Fault> {
+    pub fn parse(event_type: u8, body: &'a [u8]) -> Result<RowsEvent<'a>, Fault> {
         let mut bytes = Bytes(body);
         let table_id = bytes.le(6)?;
         bytes.take(2)?;
@@ -49,71 +52,106 @@ impl<'a> Rows<'a> {
         let mut bitmap = || bytes.take(columns.div_ceil(8));
         let before = if op == Op::Insert { None } else { Some(bitmap()?) };
         let after = if op == Op::Delete { None } else { Some(bitmap()?) };
-        Ok(Rows { table_id, op, columns, before, after, data: bytes })
+        let is_partial = event_type == event::PARTIAL_UPDATE_ROWS;
+        Ok(RowsEvent { table_id, op, is_partial, body, columns, before, after, data: bytes })
     }
 
-    /// Decodes the next row; none after the last.
-    pub fn next(&mut self, table: &TableMap) -> Option<Result<Images, Fault>> {
-        if self.data.is_empty() { None } else { Some(self.images(table)) }
+    /// Finds the rows. The bytes are copied, so that who keeps a row keeps no buffer of the connection.
+    pub fn rows(&self, kinds: &Arc<[Kind]>) -> Result<Rows, Fault> {
+        if self.columns != kinds.len() {
+            return Err(Fault::new(format!("{} columns in a row of {}", self.columns, kinds.len()), ""));
+        }
+        let event: Arc<[u8]> = self.body.into();
+        if self.is_partial {
+            return self.partial_updates(&event, kinds).map(Rows::Read);
+        }
+        let first = |bits: Option<&[u8]>| {
+            let image =
+                bits.map(|bits| Image::new(event.clone(), kinds.clone(), self.partial_at(bits), Span::default()));
+            image.map(Row::from)
+        };
+        Ok(Rows::Images { first: (first(self.before), first(self.after)), spans: self.spans(kinds)? })
     }
 
-    fn images(&mut self, table: &TableMap) -> Result<Images, Fault> {
-        if self.columns != table.kinds.len() {
-            return Err(Fault::new(format!("{} columns in a row of {}", self.columns, table.kinds.len()), ""));
+    /// Updates whose after images may hold differences in place of documents: they are read at once.
+    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[Kind]>) -> Result<Vec<Images>, Fault> {
+        let (Some(before_bits), Some(after_bits)) = (self.before, self.after) else { return Err(Truncated.into()) };
+        let present = |bits| self.partial_at(bits).map(|_| bits);
+        let mut rows = Vec::new();
+        let mut data = self.data;
+        while !data.is_empty() {
+            let span = self.span(&mut data, Some(present(before_bits)), kinds)?;
+            let before = Row::from(Image::new(event.clone(), kinds.clone(), self.partial_at(before_bits), span));
+            let partial = json_diff::partial_columns(&mut data, kinds)?;
+            let nulls = data.take(count_bits(after_bits, kinds.len()).div_ceil(8))?;
+            let mut places = 0..;
+            let after = kinds.iter().enumerate().map(|(column, kind)| {
+                if !bit(after_bits, column) {
+                    return Ok(Cell::Absent);
+                }
+                match (places.next().is_some_and(|place| bit(nulls, place)), kind) {
+                    (true, _) => Ok(Cell::Value(Value::Null)),
+                    (false, Kind::Json { length_bytes }) if partial[column] => {
+                        json_diff::cell(*length_bytes, &before.cell(column), &mut data)
+                    }
+                    (false, kind) => value(kind, &mut data).map(Cell::Value),
+                }
+                .map_err(|fault| of_column(column, fault))
+            });
+            let after = after.collect::<Result<Row, Fault>>()?;
+            rows.push((Some(before), Some(after)));
         }
-        let length_before = self.data.0.len();
-        let mut image = |bitmap: Option<&[u8]>| bitmap.map(|bits| row(&mut self.data, bits, &table.kinds)).transpose();
-        let images = (image(self.before)?, image(self.after)?);
-        if self.data.0.len() == length_before {
-            return Err(Fault::new("a row without bytes", ""));
+        Ok(rows)
+    }
+
+    fn spans(&self, kinds: &[Kind]) -> Result<Vec<Spans>, Fault> {
+        let bits = |bitmap: Option<&'a [u8]>| bitmap.map(|bits| self.partial_at(bits).map(|_| bits));
+        let (before, after) = (bits(self.before), bits(self.after));
+        let mut spans = Vec::new();
+        let mut data = self.data;
+        while !data.is_empty() {
+            let begin = data.0.len();
+            let span =
+                Spans { before: self.span(&mut data, before, kinds)?, after: self.span(&mut data, after, kinds)? };
+            if data.0.len() == begin {
+                return Err(Fault::new("a row without bytes", ""));
+            }
+            spans.push(span);
         }
-        Ok(images)
+        Ok(spans)
+    }
+
+    fn span(&self, data: &mut Bytes<'_>, image: Option<Option<&[u8]>>, kinds: &[Kind]) -> Result<Span, Fault> {
+        let Some(present) = image else { return Ok(Span::default()) };
+        let start = self.offset(data);
+        skip_image(data, present, kinds).map_err(|Unreadable { column, fault }| of_column(column, fault))?;
+        Ok(Span { start, end: self.offset(data) })
+    }
+
+    fn offset(&self, rest: &Bytes<'_>) -> u32 {
+        (self.body.len() - rest.0.len()) as u32
+    }
+
+    /// Offset of a bitmap that leaves columns out; none where all are present.
+    fn partial_at(&self, bits: &[u8]) -> Option<u32> {
+        let is_partial = count_bits(bits, self.columns) < self.columns;
+        is_partial.then(|| (bits.as_ptr() as usize - self.body.as_ptr() as usize) as u32)
     }
 }
 
-fn bit(bits: &[u8], index: usize) -> bool {
-    bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
-}
-
-/// One row image. The NULL bitmap counts only the columns that are present.
-fn row(bytes: &mut Bytes<'_>, present: &[u8], kinds: &[Kind]) -> Result<Row, Fault> {
-    let count = (0..kinds.len()).filter(|index| bit(present, *index)).count();
-    let nulls = bytes.take(count.div_ceil(8))?;
-    let mut cells = Vec::with_capacity(kinds.len());
-    let mut place = 0;
-    for (index, kind) in kinds.iter().enumerate() {
-        if !bit(present, index) {
-            cells.push(Cell::Absent);
-            continue;
-        }
-        let is_null = bit(nulls, place);
-        place += 1;
-        cells.push(Cell::Value(if is_null {
-            Value::Null
-        } else {
-            value(kind, bytes).map_err(|fault| at(fault, index))?
-        }));
-    }
-    Ok(Row(cells.into()))
-}
-
-fn at(fault: Fault, index: usize) -> Fault {
-    Fault { what: format!("column {}: {}", index + 1, fault.what), mend: fault.mend }
+fn of_column(column: usize, fault: Fault) -> Fault {
+    Fault { what: format!("column {}: {}", column + 1, fault.what), mend: fault.mend }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Value;
+    use uuid::Uuid;
+
+    use super::super::table_map::TableMap;
+    use crate::change::{Changes, Table, Transaction};
     use crate::column::charset::{Charset, Charsets};
     use crate::column::json;
-
-    #[test]
-    fn a_null_bitmap_counts_present_columns_only() {
-        let kinds = vec![Kind::Int { bytes: 1, unsigned: false }; 3];
-        let row = row(&mut Bytes(&[0b01, 9]), &[0b101], &kinds).expect("a row");
-        assert_eq!(*row.0, [Cell::Value(Value::Null), Cell::Absent, Cell::Value(Value::Int(9))]);
-    }
 
     proptest::proptest! {
         #[test]
@@ -129,18 +167,33 @@ mod tests {
             well_begun.extend(&definition);
             let _ = TableMap::parse(&well_begun, &Charsets::default());
             let kinds = types.iter().map(|code| kind_of(*code)).collect::<Vec<_>>();
-            let present = [0xff];
-            let mut bytes = Bytes(&body);
-            while row(&mut bytes, &present, &kinds).is_ok() && !bytes.is_empty() {}
-            let table = TableMap { kinds, names: None, primary_key: vec![] };
-            if let Ok(mut rows) = Rows::parse(event::UPDATE_ROWS, &body) {
-                while rows.next(&table).is_some_and(|images| images.is_ok()) {}
+            let kinds: Arc<[Kind]> = kinds.into();
+            let mut whole = vec![0; 8];
+            whole.extend([2, 0, kinds.len() as u8, 0xff, 0xff]);
+            whole.extend(&body);
+            for body in [&body, &whole] {
+                let events = [event::UPDATE_ROWS, event::PARTIAL_UPDATE_ROWS, event::WRITE_ROWS];
+                let rows = events.map(|kind| RowsEvent::parse(kind, body).and_then(|event| event.rows(&kinds)));
+                for rows in rows.into_iter().flatten() {
+                    for row in Changes::new(Op::Update, table(), transaction(), rows, 1) {
+                        let _ = row.detach().map(|row| row.after.map(|after| after.cells()));
+                    }
+                }
             }
             let _ = json::text(&body);
         }
     }
 
-    const KNOWN_TYPES: [u8; 12] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252];
+    fn table() -> Arc<Table> {
+        Arc::new(Table { schema: "s".into(), name: "t".into(), columns: vec![], primary_key: vec![] })
+    }
+
+    fn transaction() -> Arc<Transaction> {
+        let file = "binlog.000001".into();
+        Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0 })
+    }
+
+    const KNOWN_TYPES: [u8; 13] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252, 255];
 
     fn kind_of(code: u8) -> Kind {
         match code {
@@ -154,6 +207,7 @@ mod tests {
             19 => Kind::Time { digits: 2 },
             245 => Kind::Json { length_bytes: 1 },
             246 => Kind::Decimal { precision: 65, scale: 30 },
+            255 => Kind::Geometry { length_bytes: 4 },
             254 => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
             _ => Kind::Vector { length_bytes: 1 },
         }

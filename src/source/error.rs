@@ -4,7 +4,14 @@
 //! and how to mend it, and [`Error::next`], which sorts every case into "try again" or "a person must act" (promise 7).
 //! Texts name tables, columns and positions, never values or passwords (promise 8).
 
+use std::io;
+
 use mysql_async::{DriverError, IoError};
+
+use crate::change::Transaction;
+use crate::column::Fault;
+
+use super::link::{Broken, Refusal};
 
 /// What the reader does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,20 +107,27 @@ impl Error {
         }
     }
 
+    /// A value that somebody needs and that cannot be read with certainty: damage, too, for its checksum was right.
+    pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
+        let gtid = transaction.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
+        let place = format!("{}:{}{gtid}", transaction.file, transaction.offset);
+        let mend = if fault.mend.is_empty() {
+            "look at the row with mysqlbinlog; leave the table out of the rules, or start anew after this place"
+                .to_string()
+        } else {
+            fault.mend
+        };
+        Error::Uninterpretable { what: fault.what, place, mend }
+    }
+
     /// Sorts what the client library reports while a connection is being opened or asked something.
     pub(super) fn of_client(error: mysql_async::Error, server: &str) -> Error {
         let server = server.to_string();
         match error {
-            mysql_async::Error::Server(answer) => Error::of_answer(&answer, server),
-            mysql_async::Error::Io(problem) if is_of_tls(&problem) => Error::Tls {
-                server,
-                problem: format!("{problem}; mend: name the server's CA in tls ca, or choose another tls mode"),
-            },
-            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::Tls {
-                server,
-                problem: "the server offers no TLS; mend: enable TLS there, or tls mode preferred or disabled"
-                    .to_string(),
-            },
+            mysql_async::Error::Server(answer) => Error::of_answer(answer.code, &answer.message, server),
+            mysql_async::Error::Io(IoError::Tls(problem)) => Error::of_tls(&server, &problem.to_string()),
+            mysql_async::Error::Io(IoError::Io(problem)) => Error::of_socket(&problem, &server),
+            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::without_tls(&server),
             mysql_async::Error::Driver(DriverError::NoKeyFound) => {
                 Error::Setting { setting: "tls key", problem: "the file holds no private key in PEM form".to_string() }
             }
@@ -126,29 +140,72 @@ impl Error {
         }
     }
 
-    fn of_answer(answer: &mysql_async::ServerError, server: String) -> Error {
-        let problem = format!("{} (error {})", answer.message, answer.code);
-        match answer.code {
+    /// Sorts an error that the server answers a login or a question with.
+    pub(super) fn of_answer(code: u16, message: &str, server: String) -> Error {
+        let problem = format!("{message} (error {code})");
+        match code {
             // Access denied by password, database, plugin or host; locked, expired.
             1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 => Error::Login { server, problem },
             1227 | 1142 | 1143 => Error::replication_privilege(problem),
-            1236 => classify_1236(&answer.message),
+            1236 => classify_1236(message),
             3159 => Error::Tls { server, problem: format!("{problem}; mend: tls mode required or stricter") },
             _ => Error::Connect { server, problem },
+        }
+    }
+
+    /// A socket's own error; those of the TLS handshake arrive wrapped in it.
+    pub(super) fn of_socket(problem: &io::Error, server: &str) -> Error {
+        if problem.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            Error::of_tls(server, &problem.to_string())
+        } else {
+            Error::Connect { server: server.to_string(), problem: problem.to_string() }
+        }
+    }
+
+    pub(super) fn of_tls(server: &str, problem: &str) -> Error {
+        let problem = format!("{problem}; mend: name the server's CA in tls ca, or choose another tls mode");
+        Error::Tls { server: server.to_string(), problem }
+    }
+
+    pub(super) fn without_tls(server: &str) -> Error {
+        let problem = "the server offers no TLS; mend: enable TLS there, or tls mode preferred or disabled";
+        Error::Tls { server: server.to_string(), problem: problem.to_string() }
+    }
+
+    /// A login that broke off.
+    pub(super) fn of_broken_login(broken: &Broken, server: &str) -> Error {
+        match broken {
+            Broken::Socket(problem) => Error::of_socket(problem, server),
+            other => Error::Connect { server: server.to_string(), problem: other.to_string() },
+        }
+    }
+
+    /// A connection that broke while it was used.
+    pub(super) fn of_broken(broken: Broken) -> Error {
+        match broken {
+            Broken::Silent(patience) => Error::Silent { seconds: patience.as_secs() },
+            Broken::TooLarge => Error::TooLarge(broken.to_string()),
+            Broken::Socket(_) | Broken::Closed | Broken::OutOfOrder => Error::Lost(broken.to_string()),
+        }
+    }
+
+    /// A command of a replica that was not done. The login is long done: what is denied is the command, whatever the
+    /// text says.
+    pub(super) fn of_refusal(refusal: Refusal, server: &str) -> Error {
+        match refusal {
+            Refusal::Broken(broken) => Error::of_broken(broken),
+            Refusal::Unclear => Error::Lost("unexpected packet".to_string()),
+            Refusal::Answer { code, message } => match Error::of_answer(code, &message, server.to_string()) {
+                Error::Connect { problem, .. } => Error::Lost(problem),
+                Error::Login { problem, .. } => Error::replication_privilege(problem),
+                other => other,
+            },
         }
     }
 
     pub(super) fn replication_privilege(problem: String) -> Error {
         let mend = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account".to_string();
         Error::Privilege { problem, mend }
-    }
-}
-
-/// The handshake's own errors arrive wrapped as input and output errors.
-fn is_of_tls(problem: &IoError) -> bool {
-    match problem {
-        IoError::Tls(_) => true,
-        IoError::Io(problem) => problem.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
     }
 }
 

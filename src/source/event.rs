@@ -9,7 +9,7 @@ mod payload;
 mod query;
 
 pub(super) use gtid::{GtidEvent, previous_gtids};
-pub(super) use payload::Payload;
+pub(super) use payload::{Compression, Payload};
 pub(super) use query::Query;
 
 use bytes::Buf;
@@ -40,7 +40,6 @@ pub(super) struct Event {
 
 impl Event {
     /// Takes a header off `bytes`; the rest is the body.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the client library still takes headers off"))]
     pub fn parse(mut bytes: bytes::Bytes, is_inner: bool) -> Result<Event, Truncated> {
         let mut header = Bytes(&bytes);
         let timestamp = header.le(4)? as u32;

@@ -2,7 +2,7 @@
 //!
 //! In: settings and a first position. Out: the channel of [`Following`]. Owns the progress: what was handed on, by
 //! transaction and by row, so that a new connection repeats nothing and leaves nothing out (promises 1 and 4). A panic
-//! of the client library on a damaged event counts as a broken connection. Errors that waiting cannot mend end the task.
+//! counts as a broken connection, so that it never ends the process. Errors that waiting cannot mend end the task.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Change, Table, Transaction};
+use crate::change::{Changes, Table, Transaction};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Resume, Start, Within};
 use crate::schema::Schema;
@@ -22,12 +22,14 @@ use crate::telemetry::Metrics;
 
 use super::connect::connect;
 use super::error::{Error, Next};
+use super::gtids_before::gtids_before;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
 use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
-use super::wire::{Begin, Wire, gtids_before};
+use super::wire::{Begin, Wire};
+use super::xa::Prepared;
 use super::{From, SourceEvent, Status};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
@@ -36,8 +38,8 @@ const CHANNEL_ITEMS: usize = 32;
 /// Heartbeats without a sign of life before a connection counts as dead.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
-/// A packet that takes longer than the patience (an event of hundreds of MiB on a slow line) gets twice the time at the
-/// next try, up to this many doublings.
+/// A server that takes longer than the patience to begin sending (an event of hundreds of MiB from a busy disk) gets twice
+/// the time at the next try, up to this many doublings.
 const PATIENCE_DOUBLINGS_MAX: u32 = 6;
 
 /// Tries at one place before damage there is taken for lasting.
@@ -149,19 +151,19 @@ impl Progress {
         within
     }
 
-    fn note_rows(&mut self, changes: &[Change]) {
-        let Some(first) = changes.first() else { return };
+    fn note_rows(&mut self, events: &[Changes]) {
+        let Some(first) = events.first() else { return };
         let same = |known: &Arc<Transaction>| {
-            Arc::ptr_eq(known, &first.transaction) || known.identity() == first.transaction.identity()
+            Arc::ptr_eq(known, first.transaction()) || known.identity() == first.transaction().identity()
         };
         if !self.partial.transaction.as_ref().is_some_and(same) {
-            self.partial.transaction = Some(Arc::clone(&first.transaction));
+            self.partial.transaction = Some(Arc::clone(first.transaction()));
             self.partial.tables.clear();
         }
-        for change in changes {
-            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, &change.table)) {
-                Some((_, rows)) => *rows = change.ordinal,
-                None => self.partial.tables.push((Arc::clone(&change.table), change.ordinal)),
+        for changes in events {
+            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, changes.table())) {
+                Some((_, rows)) => *rows = changes.last_ordinal(),
+                None => self.partial.tables.push((Arc::clone(changes.table()), changes.last_ordinal())),
             }
         }
     }
@@ -186,8 +188,8 @@ impl Reader {
             let steps_before = progress.steps;
             let session = self.connection(&mut progress, failures.silences);
             let end = AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| {
-                let place = "an event the client library could not take apart".to_string();
-                End::Failed(Error::Damaged { place, problem: "it panicked".to_string() })
+                let place = "an event that could not be taken apart".to_string();
+                End::Failed(Error::Damaged { place, problem: "reading it panicked".to_string() })
             });
             self.metrics.source_connected.set(0);
             if progress.steps > steps_before {
@@ -295,12 +297,45 @@ impl Reader {
             Some(set) => Begin::After(set.clone()),
             None => Begin::At(position.file.clone()),
         };
-        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
-        let tables = Tables::new(self.tables.clone(), Arc::clone(&server.charsets), tracking);
+        // The stream has a connection of its own; the server need not hold two.
+        drop(connection);
         let skip = progress.skip();
-        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, tables);
+        let mut transactions =
+            Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server, tracking));
+        // Before the stream is asked for: the server ends the older one of two that come from one replica.
+        for place in position.undecided.iter() {
+            if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, patience).await? {
+                transactions.hold(prepared);
+            }
+        }
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
+    }
+
+    fn tables_of(&self, server: &Server, tracking: Tracking) -> Tables {
+        Tables::new(self.tables.clone(), Arc::clone(&server.charsets), tracking)
+    }
+
+    /// Reads the XA transaction that begins here once more; none when its rows are of no table that is watched now.
+    async fn prepared_at(
+        &self,
+        place: &FileOffset,
+        server: &Server,
+        schema: &Schema,
+        patience: Duration,
+    ) -> Result<Option<Prepared>, Error> {
+        let begin = Begin::At(place.clone());
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
+        // What is known of its tables now held then: as long as it is undecided, the server lets nobody alter them.
+        let tables = self.tables_of(server, Tracking::new(&self.settings, server, schema));
+        let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), tables);
+        let mut out = Vec::new();
+        while !out.iter().any(|event| matches!(event, SourceEvent::Committed(_))) {
+            let event = wire.next().await?;
+            transactions.take(&event, &mut out).await?;
+        }
+        Ok(transactions.into_prepared())
     }
 
     async fn events_of(
@@ -313,7 +348,7 @@ impl Reader {
         let mut last_event_at = Instant::now();
         let mut status = StatusClock::new();
         loop {
-            let event = wire.next(&self.settings).await?;
+            let event = wire.next().await?;
             let now = Instant::now();
             if !progress.has_streamed {
                 progress.has_streamed = true;
@@ -351,8 +386,7 @@ impl Reader {
             (None, Some(start)) => {
                 let mut position = server.begin(connection, start).await?;
                 if let (Start::At(place), true) = (start, server.has_gtids) {
-                    let second = connect(&self.settings).await?;
-                    position.gtids = Some(gtids_before(second, &self.settings, place).await?);
+                    position.gtids = Some(gtids_before(&self.settings, server.uuid, place).await?);
                 }
                 position
             }
@@ -368,7 +402,7 @@ impl Reader {
         match &event {
             SourceEvent::Rows(changes) => {
                 let permit = self.room().await?;
-                self.metrics.changes_read.inc_by(changes.len() as u64);
+                self.metrics.changes_read.inc_by(changes.iter().map(Changes::len).sum::<usize>() as u64);
                 progress.note_rows(changes);
                 permit.send(Ok(event));
             }

@@ -2,16 +2,16 @@
 //!
 //! In: what its events say. Out: its rows, when `transaction` asks for them. Owns what is held until the commit and the
 //! count of rows by table, on which the identity of deliveries rests (promise 3). Checks the sizes that the log itself
-//! promises: a corrupt compressed transaction vanishes in the client library without a word.
+//! promises, so that an event that went missing on the way is noticed.
 
 use std::sync::Arc;
 
-use crate::change::{Change, Transaction};
+use crate::change::{Changes, Transaction};
 use crate::column::Fault;
 use crate::position::Within;
 
 use super::SourceEvent;
-use super::decode::Rows;
+use super::decode::RowsEvent;
 use super::tables::Watched;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct Group {
     pub held_bytes: usize,
     /// Part of it was given out before its end.
     pub is_streaming: bool,
-    held: Vec<Change>,
+    held: Vec<Changes>,
     counts: Vec<(Arc<str>, u64)>,
     /// Rows that were given out over an earlier connection.
     skip: Vec<Within>,
@@ -104,30 +104,42 @@ impl Group {
         }
     }
 
-    /// Decodes the rows of an event; those that were given out before are counted only.
-    pub fn collect(&mut self, rows: &mut Rows<'_>, watched: &Watched) -> Result<(), Fault> {
+    /// Takes the rows of an event in; those that were given out before are counted only.
+    pub fn collect(&mut self, event: &RowsEvent<'_>, watched: &Watched) -> Result<(), Fault> {
         let at = self.counts.iter().position(|(table, _)| *table == watched.qualified).unwrap_or_else(|| {
             self.counts.push((Arc::clone(&watched.qualified), 0));
             self.counts.len() - 1
         });
         let known = self.skip.iter().find(|within| *within.table == *watched.qualified);
         let skipped = known.map_or(0, |within| within.rows);
-        let op = rows.op;
-        while let Some(images) = rows.next(&watched.map) {
-            let (before, after) = images?;
-            self.counts[at].1 += 1;
-            let ordinal = self.counts[at].1;
-            if ordinal > skipped {
-                let (table, transaction) = (Arc::clone(&watched.table), Arc::clone(&self.transaction));
-                self.held.push(Change { op, table, before, after, transaction, ordinal });
-            }
+        let (table, transaction) = (Arc::clone(&watched.table), Arc::clone(&self.transaction));
+        let rows = event.rows(&watched.kinds)?;
+        let first_ordinal = self.counts[at].1 + 1;
+        let mut changes = Changes::new(event.op, table, transaction, rows, first_ordinal);
+        self.counts[at].1 = changes.last_ordinal();
+        changes.skip_through(skipped);
+        if !changes.is_empty() {
+            self.held.push(changes);
         }
         Ok(())
     }
 
-    /// The watched tables it changed so far.
-    pub fn tables(&self) -> Vec<&str> {
-        self.counts.iter().map(|(table, _)| &**table).collect()
+    /// Takes out the rows that wait, with the bytes that they hold.
+    pub fn take_held(&mut self) -> (Vec<Changes>, usize) {
+        (std::mem::take(&mut self.held), std::mem::take(&mut self.held_bytes))
+    }
+
+    /// Rows of an XA transaction that this one commits; they are its own from now on.
+    pub fn adopt(&mut self, rows: Vec<Changes>) {
+        for mut changes in rows {
+            changes.belong_to(&self.transaction);
+            let table = changes.table();
+            let known = self.skip.iter().find(|within| *within.table == *table.to_string());
+            changes.skip_through(known.map_or(0, |within| within.rows));
+            if !changes.is_empty() {
+                self.held.push(changes);
+            }
+        }
     }
 
     pub fn discard(&mut self) {

@@ -3,9 +3,10 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `wire`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 pub mod check;
+mod checksum;
 mod connect;
 mod ddl;
 mod decode;
@@ -14,6 +15,8 @@ mod event;
 mod event_type;
 mod follow;
 mod group;
+mod gtids_before;
+mod link;
 mod place;
 mod scan;
 mod schema;
@@ -24,11 +27,13 @@ mod table_map;
 mod tables;
 mod tracking;
 mod transaction;
+mod unpack;
 mod wire;
+mod xa;
 
 use std::time::{Duration, Instant};
 
-use crate::change::Change;
+use crate::change::Changes;
 use crate::position::{Committed, Resume, Start};
 
 pub use check::{Finding, Level, check, columns};
@@ -44,12 +49,12 @@ pub enum From {
 }
 
 /// What the reader hands on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum SourceEvent {
     /// Once, before all else: where reading begins. A checkpoint may be made of it.
     Started(Resume),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
-    Rows(Vec<Change>),
+    Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
     /// The server had nothing newer for a while.

@@ -18,7 +18,6 @@ use super::error::Error;
 use super::event::Query;
 use super::event_type as event;
 use super::place;
-use super::schema::connect_to;
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
 use super::statement::{Statement, classify};
@@ -133,11 +132,10 @@ impl Scan {
             at.offset = FILE_START;
         }
         let begin = Begin::At(at.clone());
-        let connection = connect_to(&self.settings, self.server_uuid).await?;
         let patience = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
-        let mut wire = Wire::open(connection, &self.settings, begin, patience).await?;
+        let mut wire = Wire::open(&self.settings, self.server_uuid, begin, patience).await?;
         while place::order(&at, until) == Ordering::Less {
-            let next = wire.next(&self.settings).await?;
+            let next = wire.next().await?;
             match next.kind {
                 // The server has sent all there is.
                 event::HEARTBEAT => break,

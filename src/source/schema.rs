@@ -253,6 +253,19 @@ fn family(column: &Defined) -> Result<Family, String> {
     })
 }
 
+/// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
+const SPATIAL: [&str; 9] = [
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geomcollection",
+    "geometrycollection",
+];
+
 fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
     let is = |names: &[&str]| names.contains(&column.data_type.as_str());
     let same = |logged: usize, now: Option<u64>| now == Some(logged as u64);
@@ -291,6 +304,7 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
         Kind::Set { .. } => is(&["set"]),
         Kind::Json { .. } => is(&["json"]),
         Kind::Vector { .. } => is(&["vector"]),
+        Kind::Geometry { .. } => is(&SPATIAL),
         // Refused when a value comes; the name does not matter.
         Kind::Unsupported { .. } => true,
     }

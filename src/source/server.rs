@@ -110,7 +110,7 @@ impl Server {
             Start::After(_) => return Err(Error::GtidsOff { mode: self.gtid_mode() }),
             Start::At(place) => (None, place.clone()),
         };
-        Ok(Position { server_uuid: self.uuid, gtids, file })
+        Ok(Position { server_uuid: self.uuid, gtids, file, undecided: Arc::default() })
     }
 
     pub fn gtid_mode(&self) -> String {

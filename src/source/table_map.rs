@@ -314,11 +314,13 @@ fn kind(column: Raw, unsigned: bool, charset: Charset, labels: Option<Box<[Box<s
         SET if (1..=8).contains(&second) => Kind::Set { bytes: second, charset, labels },
         JSON => Kind::Json { length_bytes: column.blob_length_bytes()? },
         VECTOR => Kind::Vector { length_bytes: column.blob_length_bytes()? },
-        GEOMETRY => Kind::Unsupported {
-            type_name: "GEOMETRY",
-            mend: "leave this table out of the rules; spatial columns are not handled yet",
-        },
+        GEOMETRY => Kind::Geometry { length_bytes: column.blob_length_bytes()? },
         TIMESTAMP_OLD | TIME_OLD | DATETIME_OLD => Kind::Unsupported {
+            bytes: match column.code {
+                TIME_OLD => 3,
+                TIMESTAMP_OLD => 4,
+                _ => 8,
+            },
             type_name: "date and time in the format of MySQL 5.5",
             mend: "rebuild the table: ALTER TABLE ... FORCE",
         },

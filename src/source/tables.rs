@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::Table;
-use crate::column::Fault;
 use crate::column::charset::Charsets;
+use crate::column::{Fault, Kind};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::Schema;
@@ -41,7 +41,7 @@ pub(super) struct Watched {
     pub table: Arc<Table>,
     /// `schema.table`.
     pub qualified: Arc<str>,
-    pub map: Arc<TableMap>,
+    pub kinds: Arc<[Kind]>,
 }
 
 /// Why a TABLE_MAP could not be taken in.
@@ -121,6 +121,6 @@ impl Tables {
             columns: map.names.clone().unwrap_or_default(),
             primary_key: map.primary_key.clone(),
         };
-        Ok(Watched { table: Arc::new(table), qualified: qualified.into(), map: Arc::new(map) })
+        Ok(Watched { table: Arc::new(table), qualified: qualified.into(), kinds: map.kinds.into() })
     }
 }

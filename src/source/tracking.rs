@@ -182,7 +182,7 @@ fn logged(map: &TableMap) -> Option<Definition> {
             Kind::Set { labels, .. } => Family::Set(labels.clone()?),
             Kind::Json { .. } => Family::Json,
             Kind::Vector { .. } => Family::Vector,
-            Kind::Unsupported { .. } => Family::Geometry,
+            Kind::Geometry { .. } | Kind::Unsupported { .. } => Family::Geometry,
         };
         Some(Column { name: names.get(at)?.clone(), family })
     };
@@ -206,11 +206,11 @@ fn kind_of(kind: &Kind, family: &Family) -> Option<Kind> {
     let fits = match (kind, family) {
         (Kind::Enum { bytes, charset, .. }, Family::Enum(labels)) => {
             let labels = fitting(labels, *bytes, enum_bytes)?;
-            return Some(Kind::Enum { bytes: *bytes, charset: charset.clone(), labels: Some(labels) });
+            return Some(Kind::Enum { bytes: *bytes, charset: *charset, labels: Some(labels) });
         }
         (Kind::Set { bytes, charset, .. }, Family::Set(labels)) => {
             let labels = fitting(labels, *bytes, set_bytes)?;
-            return Some(Kind::Set { bytes: *bytes, charset: charset.clone(), labels: Some(labels) });
+            return Some(Kind::Set { bytes: *bytes, charset: *charset, labels: Some(labels) });
         }
         (Kind::Int { bytes, .. }, Family::Int { bytes: known }) => *bytes == usize::from(*known),
         (Kind::Float | Kind::Double, Family::Float)
@@ -223,7 +223,8 @@ fn kind_of(kind: &Kind, family: &Family) -> Option<Kind> {
         | (Kind::Timestamp { .. }, Family::Timestamp)
         | (Kind::Text { .. }, Family::Text)
         | (Kind::Json { .. }, Family::Json)
-        | (Kind::Vector { .. }, Family::Vector) => true,
+        | (Kind::Vector { .. }, Family::Vector)
+        | (Kind::Geometry { .. }, Family::Geometry) => true,
         // Refused when a value comes; what it is called does not matter.
         (Kind::Unsupported { .. }, _) => true,
         _ => false,

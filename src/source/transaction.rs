@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::change::Transaction;
 use crate::column::Fault;
-use crate::position::{Committed, FileOffset, Within};
+use crate::position::{Committed, FileOffset, Gtid, Within};
 
 use super::SourceEvent;
-use super::decode::Rows;
+use super::decode::RowsEvent;
 use super::error::Error;
 use super::event::{Event, GtidEvent, Payload, Query};
 use super::event_type as event;
@@ -23,6 +23,7 @@ use super::group::{Group, Stage};
 use super::place;
 use super::statement::{Statement, classify};
 use super::tables::{Refusal, Tables};
+use super::xa::{self, Decision, Prepare, Prepared, Undecided};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -32,9 +33,6 @@ const XA_HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Rows of a large transaction travel in portions of about this size.
 const PORTION_BYTES: usize = 64 << 10;
-
-/// Uncompressed size above which a compressed transaction is refused: the client library unpacks it as a whole.
-const PAYLOAD_BYTES_MAX: u64 = 2 << 30;
 
 /// The table id of the dummy row event that only ends a statement.
 const DUMMY_TABLE_ID: u64 = 0x00ff_ffff;
@@ -53,13 +51,22 @@ pub(super) struct Transactions {
     tables: Tables,
     group: Option<Group>,
     skip: Vec<Within>,
+    undecided: Undecided,
     /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
     pub newest_commit_us: u64,
 }
 
 impl Transactions {
     pub fn new(server_uuid: Uuid, place: FileOffset, skip: Vec<Within>, tables: Tables) -> Transactions {
-        Transactions { server_uuid, place, tables, group: None, skip, newest_commit_us: 0 }
+        Transactions {
+            server_uuid,
+            place,
+            tables,
+            group: None,
+            skip,
+            undecided: Undecided::default(),
+            newest_commit_us: 0,
+        }
     }
 
     pub fn is_between_transactions(&self) -> bool {
@@ -165,13 +172,8 @@ impl Transactions {
 
     fn payload(&mut self, event: &Event) -> Result<(), Error> {
         let read = Payload::parse(&event.body).map_err(|fault| self.fault(fault.within("a compressed transaction")))?;
-        let size = read.unpacked_bytes;
-        if size > PAYLOAD_BYTES_MAX {
-            let mend = "SET PERSIST binlog_transaction_compression = OFF for jobs that write this much at once";
-            return Err(self.stop(&format!("a compressed transaction of {size} bytes"), mend));
-        }
         let opened = self.group.as_mut().ok_or_else(|| "a compressed transaction without a GTID event".to_string());
-        opened.and_then(|group| group.open_payload(size)).map_err(|problem| self.damaged(&problem))
+        opened.and_then(|group| group.open_payload(read.unpacked_bytes)).map_err(|problem| self.damaged(&problem))
     }
 
     fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
@@ -181,7 +183,8 @@ impl Transactions {
         match (stage, statement) {
             (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
             (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
-            (Stage::Announced, Statement::XaOutcome | Statement::Commit | Statement::Rollback) => self.end(out)?,
+            (Stage::Announced, Statement::XaOutcome) => self.decide(query.text, out)?,
+            (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
                 self.tables.define(&query);
                 self.end(out)?;
@@ -232,7 +235,7 @@ impl Transactions {
     }
 
     fn rows(&mut self, kind: u8, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let mut rows = Rows::parse(kind, body).map_err(|fault| self.fault(fault))?;
+        let rows = RowsEvent::parse(kind, body).map_err(|fault| self.fault(fault))?;
         let Some(group) = self.group.as_mut().filter(|group| group.stage != Stage::Announced) else {
             return Err(self.outside());
         };
@@ -242,11 +245,7 @@ impl Transactions {
             None if rows.table_id == DUMMY_TABLE_ID => return Ok(()),
             None => return Err(self.damaged("rows of a table without its table map")),
         };
-        if kind == event::PARTIAL_UPDATE_ROWS {
-            let mend = "SET PERSIST binlog_row_value_options = '', and start anew after this place";
-            return Err(self.stop(&format!("a partial JSON update of table {}", watched.qualified), mend));
-        }
-        if let Err(Fault { what, mend }) = group.collect(&mut rows, watched) {
+        if let Err(Fault { what, mend }) = group.collect(&rows, watched) {
             let what = format!("table {}: {what}", watched.qualified);
             return Err(self.fault(Fault { what, mend }));
         }
@@ -258,9 +257,10 @@ impl Transactions {
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == Stage::OpenXa {
-            if group.held_bytes > XA_HELD_BYTES_MAX {
-                let mend = "commit such large transactions without XA, or leave the table out of the rules";
-                return Err(self.stop("an XA transaction with more than 64 MiB of watched rows", mend));
+            if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
+                let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
+                            or leave the table out of the rules";
+                return Err(self.stop("XA transactions with more than 64 MiB of watched rows", mend));
             }
             return Ok(());
         }
@@ -272,16 +272,44 @@ impl Transactions {
         Ok(())
     }
 
-    fn xa_prepare(&mut self, data: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let Some(group) = &self.group else { return Err(self.outside()) };
-        let is_one_phase = data.first() == Some(&1);
-        let tables = group.tables().join(", ");
-        if !is_one_phase && !tables.is_empty() {
-            let mend = "commit transactions on this table in one phase (no XA PREPARE), or leave it out of the rules, and \
-                        start anew after this place";
-            return Err(self.stop(&format!("a prepared XA transaction with rows of {tables}"), mend));
+    /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
+    fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
+        let (rows, held_bytes) = group.take_held();
+        if rows.is_empty() {
+            return self.end(out);
         }
-        self.end(out)
+        let Transaction { gtid, file, offset, .. } = &*group.transaction;
+        let begin = FileOffset { file: Arc::clone(file), offset: *offset };
+        let gtid = gtid.clone();
+        self.undecided.add(Prepared { xid, gtid, begin, rows, held_bytes });
+        self.end_as(None, None, out)
+    }
+
+    /// XA COMMIT and XA ROLLBACK of what was prepared before.
+    fn decide(&mut self, statement: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some((decision, xid)) = xa::decision(statement) else {
+            return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
+        };
+        let Some(prepared) = self.undecided.take(&xid) else { return self.end(out) };
+        let Some(group) = &mut self.group else { return Err(self.outside()) };
+        if decision == Decision::Commit {
+            group.adopt(prepared.rows);
+        }
+        let gtid = group.transaction.gtid.clone();
+        self.end_as(gtid, prepared.gtid, out)
+    }
+
+    /// The one transaction that was read and is undecided.
+    pub fn into_prepared(self) -> Option<Prepared> {
+        self.undecided.into_last()
+    }
+
+    /// Takes in what was read again because it is prepared and undecided.
+    pub fn hold(&mut self, prepared: Prepared) {
+        self.undecided.add(prepared);
     }
 
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
@@ -294,8 +322,14 @@ impl Transactions {
         self.end(out)
     }
 
-    /// The transaction is complete: checks it and gives it out.
+    /// The transaction is complete.
     fn end(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let gtid = self.group.as_ref().and_then(|group| group.transaction.gtid.clone());
+        self.end_as(gtid, None, out)
+    }
+
+    /// Checks the transaction that is complete and gives it out; positions cover these GTIDs from now on.
+    fn end_as(&mut self, gtid: Option<Gtid>, decided: Option<Gtid>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         if let Some(Err(problem)) = self.group.as_ref().map(Group::is_whole) {
             return Err(self.damaged(&problem));
         }
@@ -303,8 +337,10 @@ impl Transactions {
         group.give_out(out);
         out.push(SourceEvent::Committed(Committed {
             server_uuid: self.server_uuid,
-            gtid: group.transaction.gtid.clone(),
+            gtid,
+            decided,
             end: self.place.clone(),
+            undecided: self.undecided.places(),
             committed_at_us: group.transaction.committed_at_us,
             schema: self.tables.take_change(),
         }));

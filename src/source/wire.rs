@@ -1,225 +1,152 @@
-//! The replication stream: packets of one connection, each checked.
+//! The replication stream: packets of one connection as verified events.
 //!
-//! In: an open connection and where to begin. Out: events whose CRC32 was verified, which the client library never does.
-//! Watches the clock on every read: after the given patience without a packet the connection counts as dead. Sets the
-//! session up as a replica would (heartbeat, uuid). Does not look into events, but for the position that a GTID set is
-//! wanted for.
+//! In: where to begin, and which server that position was checked against. Out: events, each verified, those of a compressed
+//! transaction after the event that holds them. Sets the session up as a replica does (heartbeat, uuid, checksums), never
+//! for semi-synchronous replication. Where the next event lies in the buffer already, giving it costs no wait and no
+//! copy. Any error ends the stream. Does not look into events.
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use mysql_async::binlog::BinlogChecksumAlg;
-use mysql_async::binlog::events::Event as ClientEvent;
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, DriverError, IoError, Sid};
+use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::column::Fault;
 use crate::position::{FileOffset, GtidSet};
 
+use super::checksum::Checksums;
 use super::error::Error;
-use super::event::{Event, GtidEvent, previous_gtids};
+use super::event::Event;
 use super::event_type;
-use super::server::FILE_START;
+use super::link::{self, Answer, Link, Packets, Refusal, answer};
 use super::settings::Settings;
+use super::unpack::Unpacker;
 
 /// Longer than any pause we make while rows wait for room: we end connections ourselves. A literal, because plain accounts
 /// may not use expressions here.
 const NET_WRITE_TIMEOUT_SQL: &str = "SET SESSION net_write_timeout = 31536000";
 
+/// What a replica says that knows checksums: without it a server that writes them refuses to send. Both spellings: servers
+/// before 8.0.26 know the old one only, later ones may drop it.
+const CHECKSUM_SQL: &str = "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, \
+     @source_binlog_checksum = @@GLOBAL.binlog_checksum";
+
 /// Where a stream begins.
 #[derive(Debug, Clone)]
 pub(super) enum Begin {
-    /// After these transactions. No file goes with it: the server would skip missing transactions before that file.
+    /// After these transactions.
     After(GtidSet),
     At(FileOffset),
 }
 
 pub(super) struct Wire {
-    stream: BinlogStream,
+    packets: Packets,
+    checksums: Checksums,
+    unpacker: Unpacker,
+    /// For messages: where the event ends that is being unpacked.
+    unpacking_at: u32,
     begin: Begin,
-    patience: Duration,
+    address: String,
 }
 
 impl Wire {
-    /// Asks for the stream. `patience` is the longest silence that is borne.
-    pub async fn open(
-        mut connection: Conn,
-        settings: &Settings,
-        begin: Begin,
-        patience: Duration,
-    ) -> Result<Wire, Error> {
-        let failed = |error| of_stream(error, &begin, settings);
-        let (period, uuid) = (settings.heartbeat.as_nanos(), settings.instance.hyphenated());
-        // Both spellings: servers before 8.0.26 know the old one only, later ones may drop it.
-        connection
-            .query_drop(format!(
-                "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
-                 @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
-            ))
-            .await
-            .map_err(failed)?;
-        connection.query_drop(NET_WRITE_TIMEOUT_SQL).await.map_err(failed)?;
-        let request = BinlogStreamRequest::new(settings.effective_server_id()).with_hostname(b"rowhook");
-        let opening = match &begin {
-            Begin::After(set) => {
-                let sids = sids(set)?;
-                connection.get_binlog_stream(request.with_gtid().with_pos(FILE_START).with_gtid_set(sids)).await
-            }
-            Begin::At(place) => {
-                let request = request.with_filename(place.file.as_bytes()).with_pos(place.offset);
-                connection.get_binlog_stream(request).await
-            }
-        };
-        let stream = opening.map_err(failed)?;
-        Ok(Wire { stream, begin, patience })
+    /// Asks for the stream. `server` is the one that `begin` was checked against: behind one address there may be several,
+    /// and another one would send from its beginning what it does not find there. `patience` is the longest silence that
+    /// is borne.
+    pub async fn open(settings: &Settings, server: Uuid, begin: Begin, patience: Duration) -> Result<Wire, Error> {
+        let address = settings.address();
+        let mut link = link::open(settings, patience).await?;
+        let failed = |refusal: Refusal| of_refusal(refusal, &begin, &address);
+        let answering = link.text("SELECT @@GLOBAL.server_uuid").await.map_err(failed)?;
+        if Uuid::try_parse(&answering).ok() != Some(server) {
+            return Err(Error::Lost(format!("first server {server} answered, now {answering} does")));
+        }
+        let packets = set_up(link, settings, &begin).await.map_err(failed)?;
+        let unpacker = Unpacker::new().map_err(|fault| of_fault(fault, "the start of the stream"))?;
+        Ok(Wire { packets, checksums: Checksums::default(), unpacker, unpacking_at: 0, begin, address })
     }
 
-    /// The next event. Any error ends the stream: what follows one is undefined in the client library.
-    pub async fn next(&mut self, settings: &Settings) -> Result<Event, Error> {
-        match tokio::time::timeout(self.patience, self.stream.next()).await {
-            Err(_) => Err(Error::Silent { seconds: self.patience.as_secs() }),
-            Ok(None) => Err(Error::Lost("the server ended the stream".to_string())),
-            Ok(Some(Err(error))) => Err(of_stream(error, &self.begin, settings)),
-            Ok(Some(Ok(event))) => {
-                verify(&event)?;
-                Ok(own(&event))
-            }
-        }
-    }
-}
-
-fn own(event: &ClientEvent) -> Event {
-    let header = event.header();
-    Event {
-        kind: header.event_type_raw(),
-        flags: header.flags_raw(),
-        timestamp: header.timestamp(),
-        size: header.event_size(),
-        log_pos: header.log_pos(),
-        body: bytes::Bytes::copy_from_slice(event.data()),
-        // Only events from a compressed transaction come without the means to check them.
-        is_inner: !event.footer().get_checksum_enabled(),
-    }
-}
-
-fn verify(event: &ClientEvent) -> Result<(), Error> {
-    let footer = event.footer();
-    let has_crc = matches!(footer.get_checksum_alg(), Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)));
-    if !has_crc || !footer.get_checksum_enabled() {
-        return Ok(());
-    }
-    let expected = event.checksum().map(u32::from_le_bytes);
-    if expected == Some(event.calc_checksum(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)) {
-        return Ok(());
-    }
-    let header = event.header();
-    Err(Error::Damaged {
-        place: format!("the event that ends at offset {}", header.log_pos()),
-        problem: format!("the checksum of an event of type {} is wrong", header.event_type_raw()),
-    })
-}
-
-/// The set in the client library's form: one entry for each server and tag.
-fn sids(set: &GtidSet) -> Result<Vec<Sid<'static>>, Error> {
-    let mut texts: Vec<(String, String)> = Vec::new();
-    for (uuid, tag, (first, last)) in set.intervals() {
-        let head = if tag.as_str().is_empty() { uuid.to_string() } else { format!("{uuid}:{}", tag.as_str()) };
-        match texts.last_mut() {
-            Some((same, intervals)) if *same == head => intervals.push_str(&format!(":{first}-{last}")),
-            _ => texts.push((head, format!(":{first}-{last}"))),
-        }
-    }
-    let parse = |(head, intervals): (String, String)| {
-        let text = format!("{head}{intervals}");
-        text.parse::<Sid<'static>>().map_err(|error| Error::Lost(format!("GTID set {text}: {error}")))
-    };
-    texts.into_iter().map(parse).collect()
-}
-
-/// Errors while streaming: a broken connection and a broken event must not be mixed up.
-fn of_stream(error: mysql_async::Error, begin: &Begin, settings: &Settings) -> Error {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, Other};
-    match error {
-        mysql_async::Error::Io(IoError::Io(problem))
-            if matches!(problem.kind(), InvalidData | InvalidInput | Other) =>
-        {
-            Error::Damaged { place: "an event".to_string(), problem: problem.to_string() }
-        }
-        mysql_async::Error::Io(problem) => Error::Lost(problem.to_string()),
-        mysql_async::Error::Driver(problem @ (DriverError::ConnectionClosed | DriverError::PacketOutOfOrder)) => {
-            Error::Lost(problem.to_string())
-        }
-        other => match (Error::of_client(other, &settings.address()), begin) {
-            (Error::Connect { problem, .. }, _) => Error::Lost(problem),
-            // The login is long done: what is denied here is the dump, whatever the text says.
-            (Error::Login { problem, .. }, _) => Error::replication_privilege(problem),
-            (Error::BadPosition { problem, .. }, Begin::At(place)) => {
-                Error::BadPosition { file: place.file.to_string(), offset: place.offset, problem }
-            }
-            (error, _) => error,
-        },
-    }
-}
-
-/// The transactions before a place in a file: those before the file, which its head lists, and those in it up to there.
-/// Reads the file up to the place once more; its size is the server's `max_binlog_size`.
-pub(super) async fn gtids_before(connection: Conn, settings: &Settings, place: &FileOffset) -> Result<GtidSet, Error> {
-    let wrong = |problem: &str| Error::BadPosition {
-        file: place.file.to_string(),
-        offset: place.offset,
-        problem: problem.to_string(),
-    };
-    let head = FileOffset { file: place.file.clone(), offset: FILE_START };
-    let mut wire = Wire::open(connection, settings, Begin::At(head), settings.heartbeat * 3).await?;
-    let mut set: Option<GtidSet> = None;
-    let mut end = FILE_START;
-    loop {
-        let event = wire.next(settings).await?;
-        let (kind, is_artificial) = (event.kind, event.is_artificial());
-        if kind == event_type::HEARTBEAT || (is_artificial && set.is_some()) {
-            // The end of the file, or of what is written so far.
-            return if end == place.offset {
-                set.ok_or_else(|| wrong("nothing stands there"))
-            } else {
-                Err(wrong("the file ends before it"))
-            };
-        }
-        if is_artificial || event.log_pos == 0 {
-            continue;
-        }
-        let begins_at = u64::from(event.log_pos).saturating_sub(u64::from(event.size));
-        end = u64::from(event.log_pos);
-        if let Some(set) = set.take_if(|_| begins_at >= place.offset) {
-            let is_boundary = begins_at == place.offset
-                && matches!(
-                    kind,
-                    event_type::ROTATE
-                        | event_type::STOP
-                        | event_type::GTID
-                        | event_type::ANONYMOUS_GTID
-                        | event_type::GTID_TAGGED
-                );
-            return if is_boundary { Ok(set) } else { Err(wrong("it is not the beginning of a transaction")) };
-        }
-        match (kind, &mut set) {
-            (event_type::PREVIOUS_GTIDS, _) => {
-                let previous = previous_gtids(&event.body).map_err(unreadable)?;
-                if place.offset <= end {
-                    return Ok(previous);
+    /// The next event.
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                if event.is_inner {
+                    // Unpacking reads no socket for a long time, and a task must stop somewhere when it is ended.
+                    tokio::task::coop::consume_budget().await;
                 }
-                set = Some(previous);
+                return Ok(event);
             }
-            // Folded at its beginning: if the place lies inside this transaction, nothing is returned.
-            (event_type::GTID | event_type::GTID_TAGGED, Some(set)) => {
-                let gtid = GtidEvent::parse(kind, &event.body).map_err(unreadable)?.gtid;
-                gtid.iter().for_each(|gtid| set.insert(gtid));
-            }
-            _ => {}
+            self.packets.fill().await.map_err(Error::of_broken)?;
         }
+    }
+
+    /// The next event, if all its bytes are here.
+    fn try_next(&mut self) -> Result<Option<Event>, Error> {
+        match self.unpacker.next() {
+            Ok(None) => {}
+            Ok(event) => return Ok(event),
+            Err(fault) => return Err(of_fault(fault, &ends_at(self.unpacking_at))),
+        }
+        match self.packets.try_next().map_err(Error::of_broken)? {
+            Some(packet) => self.event(packet).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn event(&mut self, mut packet: Bytes) -> Result<Event, Error> {
+        match answer(&packet) {
+            Answer::Ok => {}
+            Answer::Error { code, message } => {
+                return Err(of_refusal(Refusal::Answer { code, message }, &self.begin, &self.address));
+            }
+            Answer::Other(0xfe) => return Err(Error::Lost("the server ended the stream".to_string())),
+            Answer::Other(_) => return Err(Error::Lost("unexpected packet".to_string())),
+        }
+        let raw = packet.split_off(1);
+        let event = self.checksums.verify(&raw).map_err(|fault| {
+            let log_pos = Event::parse(raw, false).map_or(0, |event| event.log_pos);
+            of_fault(fault, &ends_at(log_pos))
+        })?;
+        if event.kind == event_type::TRANSACTION_PAYLOAD {
+            self.unpacking_at = event.log_pos;
+            self.unpacker.open(&event.body).map_err(|fault| of_fault(fault, &ends_at(event.log_pos)))?;
+        }
+        Ok(event)
     }
 }
 
-fn unreadable(fault: Fault) -> Error {
-    let (place, Fault { what, mend }) = ("a GTID event".to_string(), fault);
+/// Everything that a replica says before the stream begins.
+async fn set_up(mut link: Link, settings: &Settings, begin: &Begin) -> Result<Packets, Refusal> {
+    let (period, uuid) = (settings.heartbeat.as_nanos(), settings.instance.hyphenated());
+    link.execute(&format!(
+        "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
+         @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
+    ))
+    .await?;
+    link.execute(NET_WRITE_TIMEOUT_SQL).await?;
+    link.execute(CHECKSUM_SQL).await?;
+    let server_id = settings.effective_server_id();
+    link.command(&link::register(server_id)).await?;
+    match begin {
+        Begin::After(set) => link.stream(&link::dump_after(server_id, set)).await,
+        Begin::At(place) => link.stream(&link::dump_from(server_id, place)).await,
+    }
+}
+
+fn ends_at(log_pos: u32) -> String {
+    format!("the event that ends at offset {log_pos}")
+}
+
+/// What an event or its absence says about the stream; nothing but damage explains a fault without a mend.
+pub(super) fn of_fault(Fault { what, mend }: Fault, place: &str) -> Error {
+    let place = place.to_string();
     if mend.is_empty() { Error::Damaged { place, problem: what } } else { Error::Uninterpretable { what, place, mend } }
+}
+
+fn of_refusal(refusal: Refusal, begin: &Begin, address: &str) -> Error {
+    match (Error::of_refusal(refusal, address), begin) {
+        (Error::BadPosition { problem, .. }, Begin::At(place)) => {
+            Error::BadPosition { file: place.file.to_string(), offset: place.offset, problem }
+        }
+        (error, _) => error,
+    }
 }

@@ -28,6 +28,14 @@ struct Record {
     /// out.
     #[serde(default)]
     has_definitions: bool,
+    #[serde(default)]
+    undecided: Vec<PlaceRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlaceRecord {
+    file: String,
+    offset: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +62,11 @@ pub(super) fn encode(resume: &Resume) -> Framed {
             })
             .collect(),
         has_definitions: true,
+        undecided: position
+            .undecided
+            .iter()
+            .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
+            .collect(),
     })
 }
 
@@ -66,6 +79,11 @@ pub(super) fn decode(content: &[u8], schema: Arc<Schema>) -> Result<Resume, Dama
             server_uuid: Uuid::try_parse(&record.server_uuid).map_err(|error| content(&error))?,
             gtids: record.gtids.map(|text| text.parse()).transpose().map_err(|error| content(&error))?,
             file: FileOffset { file: record.file.into(), offset: record.offset },
+            undecided: record
+                .undecided
+                .into_iter()
+                .map(|PlaceRecord { file, offset }| FileOffset { file: file.into(), offset })
+                .collect(),
         },
         within: record
             .within
@@ -90,8 +108,12 @@ mod tests {
             (Some(format!("{uuid}:1-5:9:tag:3").parse().expect("a set")), within),
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
-            let resume =
-                Resume { position: Position { server_uuid: uuid, gtids, file }, within, schema: Default::default() };
+            let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
+            let resume = Resume {
+                position: Position { server_uuid: uuid, gtids, file, undecided },
+                within,
+                schema: Default::default(),
+            };
             let framed = encode(&resume);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
             assert_eq!(decode(&read.expect("whole").expect("there"), Arc::default()), Ok(resume));

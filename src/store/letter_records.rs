@@ -206,27 +206,29 @@ fn gtid(record: GtidRecord) -> Result<Gtid, Damage> {
     Ok(Gtid { uuid: parse_uuid(&record.uuid)?, tag, number: record.number })
 }
 
-fn row_record(row: &Row) -> Vec<CellRecord<'_>> {
-    row.0.iter().map(cell_record).collect()
+fn row_record(row: &Row) -> Vec<CellRecord<'static>> {
+    row.cells().into_iter().map(cell_record).collect()
 }
 
 fn row(record: Vec<CellRecord>) -> Result<Row, Damage> {
-    record.into_iter().map(cell).collect::<Result<Box<[Cell]>, Damage>>().map(Row)
+    record.into_iter().map(cell).collect::<Result<Row, Damage>>()
 }
 
-fn cell_record(cell: &Cell) -> CellRecord<'_> {
+fn cell_record(cell: Cell) -> CellRecord<'static> {
     let Cell::Value(value) = cell else { return CellRecord::Absent };
     match value {
         Value::Null => CellRecord::Null,
-        Value::Int(number) => CellRecord::Int(*number),
-        Value::Uint(number) => CellRecord::Uint(*number),
+        Value::Int(number) => CellRecord::Int(number),
+        Value::Uint(number) => CellRecord::Uint(number),
         Value::Float(number) => CellRecord::Float(number.to_string().into()),
         Value::Double(number) => CellRecord::Double(number.to_string().into()),
-        Value::Decimal(text) => CellRecord::Decimal((&**text).into()),
-        Value::Text(text) => CellRecord::Text((&**text).into()),
+        Value::Decimal(text) => CellRecord::Decimal(text.into_string().into()),
+        Value::Text(text) => CellRecord::Text(text.into_string().into()),
         Value::Bytes(bytes) => CellRecord::Bytes(BASE64.encode(bytes).into()),
-        Value::Labels(labels) => CellRecord::Labels(labels.iter().map(|label| (&**label).into()).collect()),
-        Value::Json(text) => CellRecord::Json((&**text).into()),
+        Value::Labels(labels) => {
+            CellRecord::Labels(labels.into_iter().map(|label| label.into_string().into()).collect())
+        }
+        Value::Json(text) => CellRecord::Json(text.into_string().into()),
     }
 }
 
@@ -299,7 +301,7 @@ mod tests {
     }
 
     fn any_row() -> impl Strategy<Value = Option<Row>> {
-        proptest::option::of(vec(any_cell(), 0..8).prop_map(|cells| Row(cells.into())))
+        proptest::option::of(vec(any_cell(), 0..8).prop_map(Row::from_iter))
     }
 
     fn any_gtid() -> impl Strategy<Value = Option<Gtid>> {
@@ -393,9 +395,9 @@ mod tests {
             "transaction":{"server_uuid":"3e11fa47-71ca-11e1-9e33-c80aa9429562","gtid":null,"file":"binlog.000001",
             "offset":4,"committed_at_us":5}}"#;
         let change = decode_change(text.as_bytes()).expect("readable");
-        assert_eq!(change.before, Some(Row([Cell::Value(Value::Int(-1)), Cell::Absent].into())));
+        assert_eq!(change.before, Some(Row::from_iter([Cell::Value(Value::Int(-1)), Cell::Absent])));
         let after = [Cell::Value(Value::Uint(u64::MAX)), Cell::Value(Value::Bytes([0, 255].into()))];
-        assert_eq!(change.after, Some(Row(after.into())));
+        assert_eq!(change.after, Some(Row::from_iter(after)));
         let head = r#"{"delivery_id":"3e11fa47-71ca-11e1-9e33-c80aa9429562","rule":"r","op":"insert","table":"a.b",
             "reason":"exhausted","message":"m","attempts":[{"started_at_us":1,"duration_us":2,"answer":{"status":
             {"status":503,"excerpt":"busy"}}},{"started_at_us":3,"duration_us":4,"answer":{"failed":{"error":"e"}}}],

@@ -34,7 +34,7 @@ fn id(number: u64) -> DeliveryId {
 pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
-    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file };
+    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided: Arc::default() };
     let mut schema = Schema::default();
     for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
         // Some take several chunks.
@@ -61,7 +61,7 @@ fn change(table: &str, value: Value) -> Change {
         offset: 4,
         committed_at_us: 5,
     };
-    let after = Some(Row([Cell::Value(value)].into()));
+    let after = Some(Row::from_iter([Cell::Value(value)]));
     let (table, transaction) = (Arc::new(table), Arc::new(transaction));
     Change { op: Op::Insert, table, before: None, after, transaction, ordinal: 1 }
 }

@@ -17,10 +17,7 @@ pub(super) struct Decimal(Box<str>);
 impl Decimal {
     /// Reads `[-]digits[.digits]`; nothing else is a DECIMAL.
     pub(super) fn parse(text: &str) -> Option<Decimal> {
-        let (whole, fraction) = split(text);
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let fits = digits(whole) && (digits(fraction) || !text.contains('.'));
-        fits.then(|| Decimal(text.into()))
+        is_decimal(text).then(|| Decimal(text.into()))
     }
 
     /// The exact value of the shortest text that reads back as this double; none for infinities.
@@ -37,7 +34,7 @@ impl Decimal {
     }
 
     pub(super) fn is_zero(&self) -> bool {
-        !self.0.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+        is_zero(&self.0)
     }
 
     /// The nearest double, for calculations that have no exact result.
@@ -101,13 +98,7 @@ impl Decimal {
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Decimal) -> Ordering {
-        let negative = |number: &Decimal| number.0.starts_with('-') && !number.is_zero();
-        match (negative(self), negative(other)) {
-            (false, true) => Ordering::Greater,
-            (true, false) => Ordering::Less,
-            (false, false) => magnitude(&self.0).cmp(&magnitude(&other.0)),
-            (true, true) => magnitude(&other.0).cmp(&magnitude(&self.0)),
-        }
+        compare(&self.0, &other.0)
     }
 }
 
@@ -149,10 +140,38 @@ impl Object for Decimal {
     }
 }
 
+/// Whether the text is that of a DECIMAL: `[-]digits[.digits]`.
+pub(super) fn is_decimal(text: &str) -> bool {
+    let (whole, fraction) = split(text);
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    // An empty fraction is one that is not there, unless the text ends with the point.
+    !whole.is_empty() && digits(whole) && digits(fraction) && !text.ends_with('.')
+}
+
+/// Whether the text of a DECIMAL is zero in one of its forms.
+pub(super) fn is_zero(text: &str) -> bool {
+    !text.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
+/// Compares the texts of two DECIMALs as numbers.
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
+    let negative = |text: &str| text.starts_with('-') && !is_zero(text);
+    match (negative(a), negative(b)) {
+        (false, true) => Ordering::Greater,
+        (true, false) => Ordering::Less,
+        (false, false) => magnitude(a).cmp(&magnitude(b)),
+        (true, true) => magnitude(b).cmp(&magnitude(a)),
+    }
+}
+
 /// The digits before and after the point, without the sign.
 fn split(text: &str) -> (&str, &str) {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    unsigned.split_once('.').unwrap_or((unsigned, ""))
+    // Numbers are short: a plain walk over the bytes beats the search for a character.
+    match unsigned.bytes().position(|byte| byte == b'.') {
+        Some(point) => (&unsigned[..point], &unsigned[point + 1..]),
+        None => (unsigned, ""),
+    }
 }
 
 /// A key that orders numbers without their sign: length of the whole part, its digits, the fraction's digits.

@@ -10,6 +10,7 @@ use minijinja::machinery::{ast::Expr, parse_expr};
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
+use super::compiled::Compiled;
 use super::error::{ColumnUse, Error, Flaw};
 use super::rewrite::{self, Rewritten};
 use super::scope::{Env, Root, Scope, Secret};
@@ -39,6 +40,8 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Condition {
     expression: Expression,
+    /// The same without the interpreter, where the expression is plain enough.
+    compiled: Option<Compiled>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
 }
@@ -56,13 +59,22 @@ impl Condition {
         let mut rewritten = rewrite::expression(&tree, source);
         let columns = std::mem::take(&mut rewritten.columns);
         match Expression::new(rewritten, source, env, &mut flaws) {
-            Some(expression) => Ok(Condition { expression, rule: rule.into(), columns }),
+            Some(expression) => {
+                let compiled = Compiled::new(&tree, source);
+                Ok(Condition { expression, compiled, rule: rule.into(), columns })
+            }
             None => Err(flaws),
         }
     }
 
     /// Whether the change meets the condition; an error when it can't be decided on this row.
     pub fn holds(&self, change: &Arc<Change>) -> Result<bool, Error> {
+        let compiled = self.compiled.as_ref().and_then(|compiled| compiled.holds(change));
+        compiled.unwrap_or_else(|| self.interpret(change))
+    }
+
+    /// As `holds`, by the interpreter alone, which defines what every expression means.
+    pub(super) fn interpret(&self, change: &Arc<Change>) -> Result<bool, Error> {
         let value = self.expression.evaluate(&Scope::before_delivery(change, &self.rule))?;
         if value.is_undefined() { Err(Error::Undefined) } else { Ok(value.is_true()) }
     }

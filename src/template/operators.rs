@@ -13,6 +13,10 @@ use super::decimal::Decimal;
 use super::error::Error;
 use super::{TEXT_BYTES_MAX, output};
 
+pub(super) const MEND_EQUAL: &str = "a DECIMAL compares with numbers, written without quotes";
+pub(super) const MEND_ORDER: &str = "guard it, for example with `row.column is not none and …`, or convert one side";
+pub(super) const MEND_IN: &str = "the right side must be a list, or both sides texts";
+
 /// What the engine expects of a function.
 pub(super) type Outcome<T> = Result<T, minijinja::Error>;
 
@@ -82,7 +86,7 @@ fn equal(a: &Value, b: &Value) -> Result<bool, Error> {
         }
         return match (number(a), number(b)) {
             (Some(a), Some(b)) => Ok(a == b),
-            _ => Err(mismatch("==", a, b, "a DECIMAL compares with numbers, written without quotes")),
+            _ => Err(mismatch("==", a, b, MEND_EQUAL)),
         };
     }
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
@@ -109,7 +113,7 @@ pub(super) fn order(operator: &'static str, a: &Value, b: &Value) -> Result<Orde
     } else if a.kind() == b.kind() && matches!(a.kind(), ValueKind::Number | ValueKind::String | ValueKind::Bool) {
         return Ok(a.cmp(b));
     }
-    Err(mismatch(operator, a, b, "guard it, for example with `row.column is not none and …`, or convert one side"))
+    Err(mismatch(operator, a, b, MEND_ORDER))
 }
 
 fn ordered(operator: &'static str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> Outcome<bool> {
@@ -129,7 +133,7 @@ fn contains(needle: &Value, container: &Value) -> Result<bool, Error> {
             }
             Ok(false)
         }
-        _ => Err(mismatch("in", needle, container, "the right side must be a list, or both sides texts")),
+        _ => Err(mismatch("in", needle, container, MEND_IN)),
     }
 }
 
@@ -141,7 +145,7 @@ pub(super) fn add(a: &Value, b: &Value) -> Result<Value, Error> {
     calculate("+", a, b, i128::checked_add, |a, b| a + b, Decimal::checked_add)
 }
 
-fn subtract(a: &Value, b: &Value) -> Result<Value, Error> {
+pub(super) fn subtract(a: &Value, b: &Value) -> Result<Value, Error> {
     defined(a, b)?;
     calculate("-", a, b, i128::checked_sub, |a, b| a - b, |a, b| a.checked_add(&b.checked_neg()?))
 }

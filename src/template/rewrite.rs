@@ -41,6 +41,14 @@ pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
     rewritten
 }
 
+/// The literal as written, where it has more digits than a double holds: the tree has it as a double already.
+pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source: &str) -> Option<String> {
+    let written = source.get(span.start_offset as usize..span.end_offset as usize)?;
+    let digits = written.bytes().filter(u8::is_ascii_digit).count();
+    let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
+    beyond.then(|| written.replace('_', ""))
+}
+
 impl Rewritten {
     fn flaw(&mut self, span: Span, message: impl Into<String>) {
         let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
@@ -109,12 +117,8 @@ impl Rewritten {
     }
 
     fn constant(&mut self, value: &minijinja::Value, span: Span) {
-        // The tree has a literal as a double already; one with more digits than a double holds is taken as written.
-        let written = self.source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default();
-        let digits = written.bytes().filter(u8::is_ascii_digit).count();
-        if value.is_number() && digits > DOUBLE_DIGITS && written.contains('.') {
-            let exact = format!("_decimal(\"{}\")", written.replace('_', ""));
-            return self.push(&exact);
+        if let Some(digits) = digits_beyond_doubles(value, span, &self.source) {
+            return self.push(&format!("_decimal(\"{digits}\")"));
         }
         match (value.kind(), value.as_str()) {
             (_, Some(text)) => self.string(text),

@@ -59,19 +59,39 @@ pub(super) enum Image {
 
 /// The value of one column; `row` falls back to the before image, because a partial after image leaves out what
 /// did not change.
-pub(super) fn cell<'c>(change: &'c Change, image: Image, column: &str) -> Result<&'c CellValue, Error> {
-    let Some(index) = change.table.column(column) else {
-        return Err(Error::UnknownColumn { table: change.table.to_string(), column: column.to_string() });
-    };
+pub(super) fn cell(change: &Change, image: Image, column: &str) -> Result<CellValue, Error> {
+    match change.table.column(column) {
+        Some(index) => cell_at(change, image, index),
+        None => Err(unknown_column(change, column)),
+    }
+}
+
+/// As `cell`, for the column at this place of the table.
+pub(super) fn cell_at(change: &Change, image: Image, index: usize) -> Result<CellValue, Error> {
     let value = match (image, change.old()) {
         (Image::Row, _) => change.latest(index),
         (Image::Old, Some(old)) => match old.cell(index) {
             crate::change::Cell::Value(value) => Some(value),
             crate::change::Cell::Absent => None,
         },
-        (Image::Old, None) => return Err(Error::NoOldRow { op: change.op.as_str(), column: column.to_string() }),
+        (Image::Old, None) => {
+            return Err(Error::NoOldRow { op: change.op.as_str(), column: column_name(change, index) });
+        }
     };
-    value.ok_or_else(|| Error::AbsentColumn { table: change.table.to_string(), column: column.to_string() })
+    value.ok_or_else(|| Error::AbsentColumn { table: change.table.to_string(), column: column_name(change, index) })
+}
+
+fn column_name(change: &Change, index: usize) -> String {
+    change.table.columns.get(index).map(ToString::to_string).unwrap_or_default()
+}
+
+pub(super) fn unknown_column(change: &Change, column: &str) -> Error {
+    Error::UnknownColumn { table: change.table.to_string(), column: column.to_string() }
+}
+
+/// A FLOAT by way of its shortest text, so that one of 0.1 equals the literal 0.1.
+pub(super) fn double_of(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 /// A text from the environment that must not be shown.
@@ -217,16 +237,15 @@ fn cell_value(change: &Change, image: Image, column: &str) -> Value {
     };
     match value {
         CellValue::Null => Value::from(()),
-        CellValue::Int(number) => Value::from(*number),
-        CellValue::Uint(number) => Value::from(*number),
-        // By way of its shortest text, so that a FLOAT of 0.1 equals the literal 0.1.
-        CellValue::Float(number) => Value::from(number.to_string().parse::<f64>().unwrap_or(f64::from(*number))),
-        CellValue::Double(number) => Value::from(*number),
-        CellValue::Decimal(text) => Decimal::parse(text).map_or_else(|| Value::from(&**text), Value::from_object),
-        CellValue::Text(text) => Value::from(&**text),
-        CellValue::Bytes(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        CellValue::Int(number) => Value::from(number),
+        CellValue::Uint(number) => Value::from(number),
+        CellValue::Float(number) => Value::from(double_of(number)),
+        CellValue::Double(number) => Value::from(number),
+        CellValue::Decimal(text) => Decimal::parse(&text).map_or_else(|| Value::from(&*text), Value::from_object),
+        CellValue::Text(text) => Value::from(&*text),
+        CellValue::Bytes(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(&bytes)),
         CellValue::Labels(labels) => labels.iter().map(|label| Value::from(&**label)).collect(),
-        CellValue::Json(text) => parse_json(text).unwrap_or_else(|problem| {
+        CellValue::Json(text) => parse_json(&text).unwrap_or_else(|problem| {
             let (table, column) = (change.table.to_string(), column.to_string());
             Value::from(Error::BadJson { table, column, problem }.into_engine())
         }),

@@ -21,8 +21,8 @@ fn change(op: Op, before: Option<Vec<Cell>>, after: Option<Vec<Cell>>) -> Arc<Ch
     Arc::new(Change {
         op,
         table: table(&["id", "status", "total", "big", "doc", "note", "raw", "tags", "ratio", "price"]),
-        before: before.map(|cells| Row(cells.into())),
-        after: after.map(|cells| Row(cells.into())),
+        before: before.map(Row::from_iter),
+        after: after.map(Row::from_iter),
         transaction: Arc::new(Transaction {
             server_uuid: Uuid::nil(),
             gtid: None,

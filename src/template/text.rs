@@ -74,7 +74,7 @@ impl TextTemplate {
     /// Renders as JSON: a string that is one expression keeps the expression's type, any other is a JSON string.
     pub fn render_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
         match &self.pieces[..] {
-            [Piece::Column(image, column)] => json::write_value(cell(scope.change(), *image, column)?, out),
+            [Piece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
             [Piece::Expression(expression)] => write_json(&expression.evaluate(scope)?, out)?,
             [Piece::Literal(text)] => json::write_str(text, out),
             _ => json::write_str(&self.render(scope)?, out),
@@ -110,7 +110,7 @@ impl Piece {
     pub(super) fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
         match self {
             Piece::Literal(text) => out.push_str(text),
-            Piece::Column(image, column) => write_cell(cell(scope.change(), *image, column)?, out)?,
+            Piece::Column(image, column) => write_cell(&cell(scope.change(), *image, column)?, out)?,
             Piece::Expression(expression) => write_text(&expression.evaluate(scope)?, out)?,
             Piece::Program(program) => program.render(scope, out)?,
         }

@@ -37,6 +37,8 @@ fn wrong_usage_is_exit_code_2() {
         vec!["dead-letters", "list", "--reason", "bad-luck"],
         vec!["dead-letters", "list", "--limit", "0"],
         vec!["run", "--nonsense"],
+        vec!["tail", "--mysql", MYSQL, "--count", "0"],
+        vec!["tail", "--mysql", MYSQL, "--table", "orders"],
         vec!["retry"],
         vec![],
     ] {
@@ -45,6 +47,8 @@ fn wrong_usage_is_exit_code_2() {
     }
     complained(&home.run(&["run"]), 2, &["--mysql", "ROWHOOK_MYSQL"]);
     complained(&home.run(&["run", "--mysql", MYSQL, "--start", "noon"]), 2, &["--start noon", "earliest"]);
+    complained(&home.run(&["tail"]), 2, &["--mysql", "ROWHOOK_MYSQL"]);
+    complained(&home.run(&["tail", "--mysql", MYSQL, "--from", "noon"]), 2, &["--from noon", "earliest"]);
     complained(&home.run(&["run", "--mysql", MYSQL, "--admin", "0.0.0.0:8055"]), 2, &["--admin-token-file"]);
     complained(&home.run(&["run", "--mysql", "postgres://u:s3cret@h"]), 2, &["mysql://user:password@host:3306"]);
     complained(&home.run(&["check", "--offline", "--log", "=/="]), 2, &["--log"]);
@@ -99,6 +103,16 @@ fn check_says_that_mysql_cannot_be_reached() {
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stdout.contains("problem  cannot connect to mysql at 127.0.0.1:1"), "{}", finished.stdout);
     assert!(!finished.stdout.contains("s3cret"), "{}", finished.stdout);
+}
+
+#[test]
+fn tail_says_that_mysql_cannot_be_reached_and_that_rules_are_faulty() {
+    let home = home().with_rule("a.yaml", RULE);
+    complained(&home.run(&["tail", "--mysql", MYSQL]), 1, &["cannot connect to mysql at 127.0.0.1:1"]);
+    let home = home.with_rule("a.yaml", "table: [");
+    assert_eq!(home.run(&["tail", "--mysql", MYSQL]).code, 1);
+    complained(&home.run(&["tail", "--raw", "--table", "a.b", "--mysql", MYSQL]), 1, &["cannot connect"]);
+    assert!(!home.path("data").exists(), "nothing was begun");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
 
 fn change(letter: &Letter) -> Change {
     let cell = |value| Cell::Value(value);
-    let row = Row(Box::new([cell(Value::Int(letter.id)), cell(Value::Text(letter.note.into()))]));
+    let row = Row::from_iter([cell(Value::Int(letter.id)), cell(Value::Text(letter.note.into()))]);
     Change {
         op: Op::Insert,
         table: Arc::new(Table {

@@ -4,9 +4,15 @@
 mod support;
 
 mod bad_input;
+mod cases;
+mod charsets;
 mod crash;
 mod daemon;
 mod definitions;
+mod geometry;
 mod outcomes;
+mod random_tables;
 mod source;
+mod stream;
 mod support_mysql;
+mod tail;

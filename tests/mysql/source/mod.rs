@@ -2,19 +2,24 @@
 //! cannot read with certainty stops it. Each test has a server of its own, because it restarts or damages it.
 
 mod breaks;
+mod differential;
+mod json;
+mod link;
+mod partial_json;
 mod refusals;
 mod resume;
 mod schema;
 mod tls;
 mod transactions;
 mod types;
+mod xa;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use rowhook::change::{Change, Value};
+use rowhook::change::{Change, Changes, Value};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Position, Resume, Start};
 use rowhook::schema::Schema;
@@ -132,9 +137,9 @@ impl Reader {
         loop {
             match self.next().await.expect("no error") {
                 SourceEvent::Rows(rows) => {
-                    for change in rows {
+                    for change in taken(rows) {
                         if &*change.table.name == "done" {
-                            is_done |= change.latest(0) == Some(&Value::Int(n));
+                            is_done |= change.latest(0) == Some(Value::Int(n));
                         } else {
                             changes.push(change);
                         }
@@ -157,13 +162,18 @@ impl Reader {
     }
 }
 
+/// The changes of row events, as who keeps them sees them.
+fn taken(events: Vec<Changes>) -> Vec<Change> {
+    events.into_iter().flatten().map(|change| change.detach().expect("readable values")).collect()
+}
+
 async fn done(connection: &mut Conn, n: i64) {
     sql(connection, &format!("INSERT INTO test.done VALUES ({n})")).await;
 }
 
 fn ints(changes: &[Change]) -> Vec<i64> {
     let number = |change: &Change| match change.latest(0) {
-        Some(Value::Int(number)) => *number,
+        Some(Value::Int(number)) => number,
         other => panic!("{other:?}"),
     };
     changes.iter().map(number).collect()

@@ -36,7 +36,7 @@ async fn a_resumed_reader_goes_on_where_it_stopped(arguments: &[&str]) {
         let mut rows = Vec::new();
         loop {
             match reader.next().await.expect("no error") {
-                SourceEvent::Rows(changes) => rows.extend(changes),
+                SourceEvent::Rows(changes) => rows.extend(taken(changes)),
                 SourceEvent::Committed(_) if !rows.is_empty() => break,
                 _ => {}
             }
@@ -51,9 +51,9 @@ async fn a_resumed_reader_goes_on_where_it_stopped(arguments: &[&str]) {
     let transaction;
     let whole = loop {
         match reader.next().await.expect("no error") {
-            SourceEvent::Rows(rows) if &*rows[0].table.name == "a" => {
-                transaction = rows[0].transaction.identity();
-                break named(&rows);
+            SourceEvent::Rows(rows) if &*rows[0].table().name == "a" => {
+                transaction = rows[0].transaction().identity();
+                break named(&taken(rows));
             }
             _ => start = reader.position.clone().expect("a position"),
         }

@@ -26,7 +26,7 @@ impl Reader {
 
 /// The row as `name=value` pairs, the key's columns marked.
 fn shown(change: &Change) -> String {
-    let cells = &change.row().expect("a row").0;
+    let cells = change.row().expect("a row").cells();
     let columns = change.table.columns.iter().zip(cells.iter()).enumerate().map(|(at, (name, cell))| {
         let mark = if change.table.primary_key.contains(&at) { "*" } else { "" };
         match cell {
@@ -70,7 +70,7 @@ async fn check(prepare: &[&str], statements: &[&str], expected: &[&str]) {
         reader.started().await;
         loop {
             match reader.next().await.expect("no error") {
-                SourceEvent::Rows(rows) => stepwise.extend(all_shown(&rows)),
+                SourceEvent::Rows(rows) => stepwise.extend(all_shown(&taken(rows))),
                 SourceEvent::Committed(_) => break,
                 _ => {}
             }

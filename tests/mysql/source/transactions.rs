@@ -152,11 +152,12 @@ async fn a_large_transaction_streams(compression: &str) {
     let (mut portions, mut ordinals, mut killed) = (0, Vec::new(), 0);
     loop {
         match reader.next().await.expect("no error") {
-            SourceEvent::Rows(rows) if &*rows[0].table.name == "a" => {
+            SourceEvent::Rows(rows) if &*rows[0].table().name == "a" => {
                 portions += 1;
-                let transaction = rows[0].transaction.identity();
+                let transaction = rows[0].transaction().identity();
+                let rows = taken(rows);
                 ordinals.extend(rows.iter().map(|change| change.ordinal));
-                assert!(rows.iter().all(|change| change.latest(0) == Some(&Value::Int(change.ordinal as i64))));
+                assert!(rows.iter().all(|change| change.latest(0) == Some(Value::Int(change.ordinal as i64))));
                 if portions % 20 == 5 && killed < 3 {
                     for id in dump_threads(&mut root).await {
                         let _ = root.query_drop(format!("KILL {id}")).await;
@@ -199,7 +200,7 @@ async fn partial_row_images_and_schema_changes_under_minimal_metadata() {
     done(&mut root, 1).await;
     let changes = reader.until_done(1).await;
     let present = |row: Option<&Row>| -> BTreeMap<usize, Value> {
-        let cells = row.map(|row| row.0.to_vec()).unwrap_or_default().into_iter().enumerate();
+        let cells = row.map(|row| row.cells()).unwrap_or_default().into_iter().enumerate();
         cells.filter_map(|(at, cell)| if let Cell::Value(value) = cell { Some((at, value)) } else { None }).collect()
     };
     let update = &changes[1];

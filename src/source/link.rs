@@ -1,0 +1,170 @@
+//! A connection of our own to the server, for the binlog alone.
+//!
+//! In: [`Settings`]. Out: a logged-in session that takes statements and the commands of a replica, and then gives packets.
+//! The files in the order in which bytes meet them: `packet`, `login`, `tls`, `command`. Owns the socket; dropping it ends
+//! the session. Questions whose answers are tables go through the client library (`connect`).
+
+mod command;
+mod login;
+mod packet;
+mod tls;
+
+pub(super) use command::{dump_after, dump_from, register};
+pub(super) use packet::{Broken, PACKET_BYTES_MAX, Packets};
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+
+use crate::column::bytes::Bytes as Cursor;
+
+use super::error::Error;
+use super::settings::Settings;
+
+/// Notices a dead peer while nothing is being read, for example during back-pressure.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+const COM_QUERY: u8 = 3;
+
+/// What a packet says by its first byte.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Ok,
+    Error { code: u16, message: String },
+    Other(u8),
+}
+
+/// Sorts a packet. An error may come with or, before the login, without an SQL state.
+pub(super) fn answer(packet: &[u8]) -> Answer {
+    match packet {
+        [0, ..] => Answer::Ok,
+        [0xff, low, high, text @ ..] => {
+            let text = if text.first() == Some(&b'#') { text.get(6..).unwrap_or_default() } else { text };
+            let message = String::from_utf8_lossy(text).into_owned();
+            Answer::Error { code: u16::from_le_bytes([*low, *high]), message }
+        }
+        // An empty packet is no answer either.
+        _ => Answer::Other(packet.first().copied().unwrap_or(0xff)),
+    }
+}
+
+/// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`.
+pub(super) async fn open(settings: &Settings, patience: Duration) -> Result<Link, Error> {
+    let refused = |problem: std::io::Error| Error::of_socket(&problem, &settings.address());
+    let attempt = async {
+        let socket = TcpStream::connect((settings.host.as_str(), settings.port)).await.map_err(refused)?;
+        socket.set_nodelay(true).map_err(refused)?;
+        sockopt::set_socket_keepalive(&socket, true).map_err(|problem| refused(problem.into()))?;
+        sockopt::set_tcp_keepidle(&socket, TCP_KEEPALIVE).map_err(|problem| refused(problem.into()))?;
+        login::log_in(socket, settings).await
+    };
+    match tokio::time::timeout(settings.connect_timeout, attempt).await {
+        Ok(packets) => {
+            let mut packets = packets?;
+            packets.set_patience(patience);
+            Ok(Link { packets })
+        }
+        Err(_) => Err(Error::Connect {
+            server: settings.address(),
+            problem: format!("no answer within {} s", settings.connect_timeout.as_secs()),
+        }),
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    packets: Packets,
+}
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Broken(Broken),
+    Answer {
+        code: u16,
+        message: String,
+    },
+    /// An answer that does not fit the question.
+    Unclear,
+}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Refusal {
+        Refusal::Broken(broken)
+    }
+}
+
+impl Link {
+    /// Sends a command that is answered with OK.
+    pub async fn command(&mut self, packet: &[u8]) -> Result<(), Refusal> {
+        self.packets.command(packet).await?;
+        self.expect_ok().await
+    }
+
+    /// Runs a statement that gives no rows.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), Refusal> {
+        self.command(&query(statement)).await
+    }
+
+    /// Runs a statement that gives one row of one column.
+    pub async fn text(&mut self, statement: &str) -> Result<String, Refusal> {
+        self.packets.command(&query(statement)).await?;
+        let mut text = None;
+        // The count of columns, the column, an end, the row, an end.
+        for place in 0..5 {
+            let packet = self.packets.next().await?;
+            if let Answer::Error { code, message } = answer(&packet) {
+                return Err(Refusal::Answer { code, message });
+            }
+            match place {
+                0 if *packet != [1] => return Err(Refusal::Unclear),
+                2 | 4 if packet.first() != Some(&0xfe) => return Err(Refusal::Unclear),
+                3 => {
+                    let bytes = Cursor(&packet).lenenc_bytes().map_err(|_| Refusal::Unclear)?;
+                    text = Some(String::from_utf8_lossy(bytes).into_owned());
+                }
+                _ => {}
+            }
+        }
+        text.ok_or(Refusal::Unclear)
+    }
+
+    /// Sends the command whose answer is the stream; nothing else may be sent after it.
+    pub async fn stream(mut self, packet: &[u8]) -> Result<Packets, Refusal> {
+        self.packets.command(packet).await?;
+        Ok(self.packets)
+    }
+
+    async fn expect_ok(&mut self) -> Result<(), Refusal> {
+        let packet: Bytes = self.packets.next().await?;
+        match answer(&packet) {
+            Answer::Ok => Ok(()),
+            Answer::Error { code, message } => Err(Refusal::Answer { code, message }),
+            Answer::Other(_) => Err(Refusal::Unclear),
+        }
+    }
+}
+
+fn query(statement: &str) -> Vec<u8> {
+    [&[COM_QUERY], statement.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_read_with_and_without_its_sql_state() {
+        let error = |message: &str| Answer::Error { code: 1045, message: message.to_string() };
+        assert_eq!(answer(b"\xff\x15\x04#28000Access denied"), error("Access denied"));
+        assert_eq!(answer(b"\xff\x15\x04Access denied"), error("Access denied"));
+        assert_eq!(answer(b"\xff\x15\x04#28"), error(""));
+        assert_eq!(answer(b"\x00\x00"), Answer::Ok);
+        assert_eq!(
+            (answer(b"\xfe"), answer(b""), answer(b"\xff\x15")),
+            (Answer::Other(0xfe), Answer::Other(0xff), Answer::Other(0xff))
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! XA transactions between PREPARE and their outcome.
+//!
+//! In: the XA_PREPARE event, the rows before it, and the text of XA COMMIT and XA ROLLBACK. Out: the rows, where they are
+//! committed. Owns what is prepared and undecided, within a limit (promise 6). A position does not cover it until it is
+//! decided (promise 1): GTIDs are left out of the set, so that the server sends it again; without GTIDs its place is kept.
+
+use std::sync::Arc;
+
+use crate::change::Changes;
+use crate::column::bytes::{Bytes, Truncated};
+use crate::position::{FileOffset, Gtid};
+
+/// Identity of an XA transaction, as `xid_t` has it in the server's `sql/xa.h`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Xid {
+    format: i64,
+    /// Global part and branch, each of at most 64 bytes.
+    global: Box<[u8]>,
+    branch: Box<[u8]>,
+}
+
+/// What an XA_PREPARE event says (`XA_prepare_event` in `libs/mysql/binlog/event/control_events.h`).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Prepare {
+    /// The transaction is committed by this very event.
+    OnePhase,
+    TwoPhase(Xid),
+}
+
+impl Prepare {
+    pub fn parse(body: &[u8]) -> Result<Prepare, Truncated> {
+        let mut bytes = Bytes(body);
+        if bytes.u8()? != 0 {
+            return Ok(Prepare::OnePhase);
+        }
+        let format = i64::from(bytes.le(4)? as u32 as i32);
+        let (global_bytes, branch_bytes) = (bytes.le(4)? as usize, bytes.le(4)? as usize);
+        let (global, branch) = (bytes.take(global_bytes)?.into(), bytes.take(branch_bytes)?.into());
+        Ok(Prepare::TwoPhase(Xid { format, global, branch }))
+    }
+}
+
+/// How a prepared transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Commit,
+    Rollback,
+}
+
+/// Reads `XA COMMIT X'6162',X'',1`, the one form in which the server logs these statements.
+pub(super) fn decision(statement: &[u8]) -> Option<(Decision, Xid)> {
+    let text = std::str::from_utf8(statement).ok()?.trim();
+    let rest = strip_word(text, "XA")?;
+    let (decision, rest) = match strip_word(rest, "COMMIT") {
+        Some(rest) => (Decision::Commit, rest),
+        None => (Decision::Rollback, strip_word(rest, "ROLLBACK")?),
+    };
+    let mut parts = rest.split(',').map(str::trim);
+    let (global, branch) = (hex(parts.next()?)?, hex(parts.next()?)?);
+    let format = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some((decision, Xid { format, global, branch }))
+}
+
+fn strip_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let (head, rest) = text.split_at_checked(word.len())?;
+    (head.eq_ignore_ascii_case(word) && rest.starts_with(' ')).then(|| rest.trim_start())
+}
+
+fn hex(text: &str) -> Option<Box<[u8]>> {
+    let digits = text.strip_prefix(['X', 'x'])?.strip_prefix('\'')?.strip_suffix('\'')?;
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+/// A prepared transaction with watched rows.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub xid: Xid,
+    /// Of the transaction that ended with the PREPARE.
+    pub gtid: Option<Gtid>,
+    /// Where that transaction begins.
+    pub begin: FileOffset,
+    pub rows: Vec<Changes>,
+    /// Bytes of row events that the rows hold.
+    pub held_bytes: usize,
+}
+
+/// What is prepared and not yet decided.
+#[derive(Debug, Default)]
+pub(super) struct Undecided {
+    prepared: Vec<Prepared>,
+    /// The places of those that only a place leads back to, as positions keep them.
+    places: Arc<[FileOffset]>,
+}
+
+impl Undecided {
+    pub fn held_bytes(&self) -> usize {
+        self.prepared.iter().map(|prepared| prepared.held_bytes).sum()
+    }
+
+    pub fn add(&mut self, prepared: Prepared) {
+        // Read again after a break of the connection, it replaces itself.
+        self.prepared.retain(|known| known.xid != prepared.xid);
+        self.prepared.push(prepared);
+        self.note_places();
+    }
+
+    /// Takes out what is decided now; none for a transaction without watched rows, or one prepared before the first start.
+    pub fn take(&mut self, xid: &Xid) -> Option<Prepared> {
+        let at = self.prepared.iter().position(|prepared| prepared.xid == *xid)?;
+        let prepared = self.prepared.remove(at);
+        self.note_places();
+        Some(prepared)
+    }
+
+    pub fn into_last(mut self) -> Option<Prepared> {
+        self.prepared.pop()
+    }
+
+    /// Where those begin that have no GTID.
+    pub fn places(&self) -> Arc<[FileOffset]> {
+        Arc::clone(&self.places)
+    }
+
+    fn note_places(&mut self) {
+        let without_gtid = self.prepared.iter().filter(|prepared| prepared.gtid.is_none());
+        self.places = without_gtid.map(|prepared| prepared.begin.clone()).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xid(format: i64, global: &[u8], branch: &[u8]) -> Xid {
+        Xid { format, global: global.into(), branch: branch.into() }
+    }
+
+    #[test]
+    fn statement_and_event_name_the_same_transaction() {
+        let body = [&[0, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 1, 0, 0, 0][..], b"ab", b"c"].concat();
+        let expected = xid(-1, b"ab", b"c");
+        assert_eq!(Prepare::parse(&body), Ok(Prepare::TwoPhase(expected.clone())));
+        assert_eq!(decision(b"XA COMMIT X'6162',X'63',-1"), Some((Decision::Commit, expected.clone())));
+        assert_eq!(decision(b"xa rollback X'6162', X'63', -1"), Some((Decision::Rollback, expected)));
+        assert_eq!(Prepare::parse(&[1]), Ok(Prepare::OnePhase));
+    }
+
+    #[test]
+    fn other_texts_and_short_events_are_refused() {
+        for text in [
+            "XA COMMIT",
+            "XA COMMIT X'6',X'',1",
+            "XA COMMIT X'6g',X'',1",
+            "XA COMMIT 'a','',1",
+            "XA COMMIT X'61',X'',1,2",
+            "XA COMMIT X'61',X''",
+            "XA START X'61',X'',1",
+            "XACOMMIT X'61',X'',1",
+            "XA",
+            "é",
+        ] {
+            assert_eq!(decision(text.as_bytes()), None, "{text}");
+        }
+        let body = [0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a'];
+        for length in 0..=body.len() {
+            Prepare::parse(&body[..length]).expect_err("too short");
+        }
+    }
+}

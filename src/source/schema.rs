@@ -51,22 +51,38 @@ type ColumnRow = (String, String, String, Option<u64>, Option<u64>, Option<u64>,
 /// A table's name before the columns of [`ColumnRow`], of which a tuple has no room for more.
 type TableRow = (String, String, String, String, String, Option<u64>);
 
-const COLUMNS_SQL: &str = "SELECT c.COLUMN_NAME, c.DATA_TYPE, CAST(c.COLUMN_TYPE AS CHAR), c.CHARACTER_OCTET_LENGTH, \
+/// The type as SQL. It is kept as `utf8mb3`, which has a question mark for each character beyond the Basic Multilingual
+/// Plane; where that may have happened to a label, the labels are left out.
+macro_rules! column_type {
+    () => {
+        "IF(c.DATA_TYPE IN ('enum', 'set') AND LOCATE('?', c.COLUMN_TYPE) > 0 AND c.CHARACTER_SET_NAME IN \
+         ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030'), CONCAT(c.DATA_TYPE, '(?)'), CAST(c.COLUMN_TYPE AS CHAR))"
+    };
+}
+
+const COLUMNS_SQL: &str = concat!(
+    "SELECT c.COLUMN_NAME, c.DATA_TYPE, ",
+    column_type!(),
+    ", c.CHARACTER_OCTET_LENGTH, \
      c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, s.SEQ_IN_INDEX \
      FROM information_schema.COLUMNS c LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
      AND s.INDEX_NAME = 'PRIMARY' \
-     WHERE c.TABLE_SCHEMA = :schema AND c.TABLE_NAME = :table ORDER BY c.ORDINAL_POSITION";
+     WHERE c.TABLE_SCHEMA = :schema AND c.TABLE_NAME = :table ORDER BY c.ORDINAL_POSITION"
+);
 
-const TABLES_SQL: &str = "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, \
-     CAST(c.COLUMN_TYPE AS CHAR), s.SEQ_IN_INDEX \
+const TABLES_SQL: &str = concat!(
+    "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
+    column_type!(),
+    ", s.SEQ_IN_INDEX \
      FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
      LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
      AND s.INDEX_NAME = 'PRIMARY' \
      WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
      AND c.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
-     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?";
+     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?"
+);
 
 /// Columns read at once; some tens of megabytes.
 const COLUMNS_MAX: usize = 200_000;
@@ -314,6 +330,9 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
 fn labels(column_type: &str) -> Result<Labels, String> {
     let wrong = || format!("the labels of {column_type} cannot be read");
     let list = column_type.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).ok_or_else(wrong)?;
+    if list == "?" {
+        return Err("a label is listed with a question mark, which may stand for another character".to_string());
+    }
     let mut labels = Vec::new();
     let mut rest = list;
     while let Some(quoted) = rest.strip_prefix('\'') {
@@ -362,6 +381,7 @@ mod tests {
         let read = labels(r"enum('a','it''s','x,y','','b\\s\n')").expect("labels");
         assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", "", "b\\s\n"]);
         labels("int").expect_err("no labels");
+        labels("enum(?)").expect_err("labels that were left out");
     }
 
     #[test]

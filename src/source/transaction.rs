@@ -91,13 +91,16 @@ impl Transactions {
         }
         self.count_bytes(event)?;
         if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
-            self.move_to(event.log_pos);
+            self.move_to(event.log_pos)?;
         }
         match kind {
             event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
             event::QUERY => self.query(event, out)?,
-            event::XID => self.end(out)?,
+            event::XID => {
+                self.require(Stage::Open, "XID")?;
+                self.end(out)?;
+            }
             event::TABLE_MAP => self.table_map(&event.body).await?,
             event::TRANSACTION_PAYLOAD => self.payload(event)?,
             event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
@@ -123,6 +126,15 @@ impl Transactions {
         Ok(Seen::Other)
     }
 
+    /// The event that ends a transaction must be of its kind: rows of another kind may have been given out already.
+    fn require(&self, wanted: Stage, event: &str) -> Result<(), Error> {
+        match &self.group {
+            None => Err(self.outside()),
+            Some(group) if group.stage == wanted => Ok(()),
+            Some(group) => Err(self.damaged(&format!("{event} in stage {:?}", group.stage))),
+        }
+    }
+
     fn count_bytes(&mut self, event: &Event) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         let bytes = u64::from(event.size);
@@ -146,10 +158,13 @@ impl Transactions {
     }
 
     /// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps.
-    fn move_to(&mut self, log_pos: u32) {
+    fn move_to(&mut self, log_pos: u32) -> Result<(), Error> {
         let low = u64::from(log_pos);
         let same_lap = self.place.offset & !0xffff_ffff | low;
-        self.place.offset = if same_lap < self.place.offset { same_lap + (1 << 32) } else { same_lap };
+        let laps = if same_lap < self.place.offset { 1 << 32 } else { 0 };
+        let offset = same_lap.checked_add(laps);
+        self.place.offset = offset.ok_or_else(|| self.damaged("an offset that no file can have"))?;
+        Ok(())
     }
 
     fn begin(&mut self, event: &Event) -> Result<(), Error> {
@@ -284,6 +299,7 @@ impl Transactions {
     /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
     fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
+        self.require(Stage::OpenXa, "XA_PREPARE")?;
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
         let (rows, held_bytes) = group.take_held();

@@ -22,6 +22,8 @@ mod settings;
 mod statement;
 mod table_map;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod unpack;
 mod wire;

@@ -17,6 +17,7 @@ pub use row::Row;
 
 mod changes;
 pub mod json;
+pub mod partial;
 pub mod row;
 
 /// What happened to the row.

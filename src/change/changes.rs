@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::partial::Updates;
 use super::row::{Row, Span};
 use super::{Change, Op, Table, Transaction};
 
@@ -23,8 +24,8 @@ pub struct Changes {
 pub enum Rows {
     /// The first row's images, pointing into the event, and where those of all rows lie.
     Images { first: Images, spans: Vec<Spans> },
-    /// Rows that are not bytes of the event as they stand, such as updates of parts of JSON documents.
-    Read(Vec<Images>),
+    /// Updates of parts of JSON documents: the first row's image before, and what makes the images after.
+    Updates { before: Row, updates: Updates, spans: Vec<Spans> },
 }
 
 /// The images before and after.
@@ -40,8 +41,7 @@ pub struct Spans {
 impl Rows {
     pub fn len(&self) -> usize {
         match self {
-            Rows::Images { spans, .. } => spans.len(),
-            Rows::Read(rows) => rows.len(),
+            Rows::Images { spans, .. } | Rows::Updates { spans, .. } => spans.len(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Rows {
     fn first(&self) -> Images {
         match self {
             Rows::Images { first, .. } => first.clone(),
-            Rows::Read(rows) => rows.first().cloned().unwrap_or_default(),
+            Rows::Updates { before, .. } => (Some(before.clone()), None),
         }
     }
 }
@@ -123,7 +123,12 @@ impl Iterator for Changes {
                     }
                 }
             }
-            Rows::Read(rows) => (change.before, change.after) = rows[at].clone(),
+            Rows::Updates { updates, spans, .. } => {
+                if let Some(before) = &mut change.before {
+                    before.move_to(spans[at].before);
+                    change.after = updates.again(before, spans[at].after);
+                }
+            }
         }
         Some(Arc::clone(&self.current))
     }

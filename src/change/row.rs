@@ -144,7 +144,7 @@ impl Row {
     }
 
     /// Points at another image of the same event.
-    pub(super) fn move_to(&mut self, span: Span) {
+    pub fn move_to(&mut self, span: Span) {
         if let Form::Image(image) = &mut self.0 {
             image.span = span;
         }

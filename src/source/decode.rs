@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::change::row::{Image, Span, Unreadable, bit, count_bits, skip_image};
-use crate::change::{Cell, Images, Op, Row, Rows, Spans, Value};
+use crate::change::partial::Updates;
+use crate::change::row::{Image, Span, Unreadable, count_bits, skip_image};
+use crate::change::{Op, Row, Rows, Spans};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, Kind, json_diff, value};
+use crate::column::{Fault, Kind};
 
 use super::event_type as event;
 
@@ -63,7 +64,7 @@ impl<'a> RowsEvent<'a> {
         }
         let event: Arc<[u8]> = self.body.into();
         if self.is_partial {
-            return self.partial_updates(&event, kinds).map(Rows::Read);
+            return self.partial_updates(&event, kinds);
         }
         let first = |bits: Option<&[u8]>| {
             let image =
@@ -73,35 +74,25 @@ impl<'a> RowsEvent<'a> {
         Ok(Rows::Images { first: (first(self.before), first(self.after)), spans: self.spans(kinds)? })
     }
 
-    /// Updates whose after images may hold differences in place of documents: they are read at once.
-    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[Kind]>) -> Result<Vec<Images>, Fault> {
+    /// Updates whose after images may hold differences in place of documents: each is read once here, to be sure of it.
+    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[Kind]>) -> Result<Rows, Fault> {
         let (Some(before_bits), Some(after_bits)) = (self.before, self.after) else { return Err(Truncated.into()) };
-        let present = |bits| self.partial_at(bits).map(|_| bits);
-        let mut rows = Vec::new();
+        let present = self.partial_at(before_bits);
+        let image = Image::new(event.clone(), kinds.clone(), present, Span::default());
+        let after_at = (after_bits.as_ptr() as usize - self.body.as_ptr() as usize) as u32;
+        let after_present = Span { start: after_at, end: after_at + after_bits.len() as u32 };
+        let updates = Updates::new(event.clone(), kinds.clone(), after_present);
+        let mut before = Row::from(image);
+        let mut spans = Vec::new();
         let mut data = self.data;
         while !data.is_empty() {
-            let span = self.span(&mut data, Some(present(before_bits)), kinds)?;
-            let before = Row::from(Image::new(event.clone(), kinds.clone(), self.partial_at(before_bits), span));
-            let partial = json_diff::partial_columns(&mut data, kinds)?;
-            let nulls = data.take(count_bits(after_bits, kinds.len()).div_ceil(8))?;
-            let mut places = 0..;
-            let after = kinds.iter().enumerate().map(|(column, kind)| {
-                if !bit(after_bits, column) {
-                    return Ok(Cell::Absent);
-                }
-                match (places.next().is_some_and(|place| bit(nulls, place)), kind) {
-                    (true, _) => Ok(Cell::Value(Value::Null)),
-                    (false, Kind::Json { length_bytes }) if partial[column] => {
-                        json_diff::cell(*length_bytes, &before.cell(column), &mut data)
-                    }
-                    (false, kind) => value(kind, &mut data).map(Cell::Value),
-                }
-                .map_err(|fault| of_column(column, fault))
-            });
-            let after = after.collect::<Result<Row, Fault>>()?;
-            rows.push((Some(before), Some(after)));
+            let span = self.span(&mut data, Some(present.map(|_| before_bits)), kinds)?;
+            before.move_to(span);
+            let start = self.offset(&data);
+            updates.read(&before, &mut data)?;
+            spans.push(Spans { before: span, after: Span { start, end: self.offset(&data) } });
         }
-        Ok(rows)
+        Ok(Rows::Updates { before, updates, spans })
     }
 
     fn spans(&self, kinds: &[Kind]) -> Result<Vec<Spans>, Fault> {

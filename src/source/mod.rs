@@ -25,6 +25,8 @@ mod settings;
 mod statement;
 mod table_map;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tracking;
 mod transaction;
 mod unpack;

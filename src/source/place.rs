@@ -8,10 +8,13 @@ use std::cmp::Ordering;
 use crate::position::FileOffset;
 
 /// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps.
-pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) {
+/// None, and nothing moved, for an offset that no file can have.
+pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) -> Option<()> {
     let low = u64::from(log_pos);
     let same_lap = place.offset & !0xffff_ffff | low;
-    place.offset = if same_lap < place.offset { same_lap + (1 << 32) } else { same_lap };
+    let lap_bytes = if same_lap < place.offset { 1 << 32 } else { 0 };
+    place.offset = same_lap.checked_add(lap_bytes)?;
+    Some(())
 }
 
 /// The place that a ROTATE event names; none if its body is not one.
@@ -51,9 +54,10 @@ mod tests {
             assert_eq!(order(&other, &one), Ordering::Greater);
         }
         let mut at = place("b.000001", 0xffff_fff0);
-        move_to(&mut at, 0x10);
+        assert_eq!(move_to(&mut at, 0x10), Some(()));
         assert_eq!(at.offset, 0x1_0000_0010);
         assert_eq!(order(&at, &at.clone()), Ordering::Equal);
+        assert_eq!(move_to(&mut place("b.000001", u64::MAX), 0), None);
     }
 
     #[test]

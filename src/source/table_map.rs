@@ -18,6 +18,10 @@ pub(super) struct TableMap {
     pub primary_key: Vec<usize>,
 }
 
+/// `MAX_FIELDS` of the server's `sql/sql_const.h`. What is done for each column of a row must have an end, also where the
+/// row has no bytes for most of them.
+const COLUMNS_MAX: usize = 4096;
+
 /// The names at the head of the event: (table id, schema, table, the rest of the body).
 pub(super) fn heading(body: &[u8]) -> Result<(u64, &str, &str, &[u8]), Fault> {
     let mut bytes = Bytes(body);
@@ -38,6 +42,9 @@ impl TableMap {
     pub fn parse(rest: &[u8], charsets: &Charsets) -> Result<TableMap, Fault> {
         let mut bytes = Bytes(rest);
         let count = usize::try_from(bytes.lenenc()?).map_err(|_| Truncated)?;
+        if count > COLUMNS_MAX {
+            return Err(Fault::new(format!("{count} columns, more than any server gives a table"), ""));
+        }
         let types = bytes.take(count)?;
         let mut metadata = Bytes(bytes.lenenc_bytes()?);
         let mut columns = Vec::with_capacity(count);
@@ -54,6 +61,10 @@ impl TableMap {
         let primary_key = optional.primary_key.unwrap_or_default();
         if primary_key.iter().any(|column| *column >= count) {
             return Err(Fault::new("a primary key over columns that do not exist", ""));
+        }
+        // A body has each key column once more than the row: named often, a long one would make a huge body.
+        if (1..primary_key.len()).any(|place| primary_key[..place].contains(&primary_key[place])) {
+            return Err(Fault::new("a primary key that names a column twice", ""));
         }
         Ok(TableMap { kinds, names, primary_key })
     }

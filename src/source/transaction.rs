@@ -92,13 +92,17 @@ impl Transactions {
         }
         self.count_bytes(event)?;
         if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
-            place::move_to(&mut self.place, event.log_pos);
+            let moved = place::move_to(&mut self.place, event.log_pos);
+            moved.ok_or_else(|| self.damaged("an offset that no file can have"))?;
         }
         match kind {
             event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
             event::QUERY => self.query(event, out)?,
-            event::XID => self.end(out)?,
+            event::XID => {
+                self.require(Stage::Open, "XID")?;
+                self.end(out)?;
+            }
             event::TABLE_MAP => self.table_map(&event.body).await?,
             event::TRANSACTION_PAYLOAD => self.payload(event)?,
             event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
@@ -122,6 +126,15 @@ impl Transactions {
             other => return Err(self.stop(&format!("binlog event type {other}"), "upgrade rowhook")),
         }
         Ok(Seen::Other)
+    }
+
+    /// The event that ends a transaction must be of its kind: rows of another kind may have been given out already.
+    fn require(&self, wanted: Stage, event: &str) -> Result<(), Error> {
+        match &self.group {
+            None => Err(self.outside()),
+            Some(group) if group.stage == wanted => Ok(()),
+            Some(group) => Err(self.damaged(&format!("{event} in stage {:?}", group.stage))),
+        }
     }
 
     fn count_bytes(&mut self, event: &Event) -> Result<(), Error> {
@@ -275,6 +288,7 @@ impl Transactions {
     /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
     fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
+        self.require(Stage::OpenXa, "XA_PREPARE")?;
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
         let (rows, held_bytes) = group.take_held();

@@ -4,6 +4,8 @@
 //! committed and how many bytes it has; or a [`GtidSet`]. Formats: `Gtid_event` in `libs/mysql/binlog/event`, for the
 //! tagged one the server's serialization library, and `Gtid_set::encode`. Does not check that sizes come true.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use crate::column::Fault;
@@ -184,9 +186,14 @@ pub(in crate::source) fn previous_gtids(body: &[u8]) -> Result<GtidSet, Fault> {
         other => return Err(Fault::new(format!("a GTID set of format {other}"), "upgrade rowhook")),
     };
     let mut set = GtidSet::new();
+    let mut listed = HashSet::new();
     for _ in 0..servers {
         let uuid = uuid(bytes.take(16)?)?;
         let tag = if has_tags { tag(&mut bytes)? } else { Tag::default() };
+        // Intervals of one server in one list are in order and quick to take in; over many lists they need not be.
+        if !listed.insert((uuid, tag.clone())) {
+            return Err(Fault::new("a GTID set that lists a server twice", ""));
+        }
         // The log writes intervals without their last number, in ascending order.
         let mut floor = 1;
         for _ in 0..bytes.le(8)? {

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod pattern;
 pub mod position;
 pub mod retry;
+pub mod schema;
 pub mod suggest;
 pub mod telemetry;
 pub mod template;

@@ -22,7 +22,6 @@ use crate::change::{Change, Changes};
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Checkpoint, Opening, Tracker};
-use crate::position::Resume;
 use crate::rules::{Match, RuleSet, TableRules};
 use crate::source::{self, Following, SourceEvent};
 use crate::store::{self, Store};
@@ -243,9 +242,8 @@ impl Pipeline {
 
     fn take_event(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::Started(position) => {
+            SourceEvent::Started(resume) => {
                 if self.tracker.is_none() {
-                    let resume = Resume { position, within: Vec::new() };
                     self.tracker = Some(Tracker::new(resume.clone(), HashSet::new()));
                     self.write_checkpoint(store::Write { checkpoint: Some(resume), ..store::Write::default() });
                 }

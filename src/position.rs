@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::schema::Schema;
+
 mod gtid;
 
 pub use gtid::{Gtid, GtidSet, ParseError, Tag};
@@ -44,6 +46,8 @@ pub struct Committed {
     /// As in [`Position`], from here on.
     pub undecided: Arc<[FileOffset]>,
     pub committed_at_us: u64,
+    /// The definitions known after it; none where they are those of before.
+    pub schema: Option<Arc<Schema>>,
 }
 
 impl Committed {
@@ -73,6 +77,8 @@ pub struct Resume {
     /// ordinal, because those stay the same on another server of the replica set, and because rows of another
     /// transaction must never be taken for these.
     pub within: Vec<Within>,
+    /// The definitions known at `position`, which no later ones may stand in for.
+    pub schema: Arc<Schema>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ const VOCABULARY: &[&str] = &[
     "position",
     "pattern",
     "retry",
+    "schema",
     "template",
     "telemetry",
     "config",

@@ -108,11 +108,11 @@ struct Lines {
 impl Lines {
     fn take(&mut self, event: SourceEvent) -> Result<(), source::Error> {
         match (&mut self.view, &event) {
-            (View::Matches { .. }, SourceEvent::Started(position)) => {
-                let file = &position.file;
+            (View::Matches { .. }, SourceEvent::Started(resume)) => {
+                let file = &resume.position.file;
                 output::complain(&format!("reading after {}:{}", file.file, file.offset));
             }
-            (View::Raw { .. }, SourceEvent::Started(position)) => self.line(&Started::of(position)),
+            (View::Raw { .. }, SourceEvent::Started(resume)) => self.line(&Started::of(&resume.position)),
             (View::Raw { rows }, SourceEvent::Committed(committed)) => {
                 let line = Ended::of(committed, std::mem::take(rows));
                 self.line(&line);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::change::{DeliveryId, Table, Transaction};
 use crate::position::{Committed, GtidSet, Position, Resume, Within};
+use crate::schema::Schema;
 
 /// What the store must write so that a restart goes on from here.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Checkpoint {
 #[derive(Debug)]
 pub struct Tracker {
     position: Position,
+    /// The definitions known there.
+    schema: Arc<Schema>,
     /// Rows of the transaction after `position` that were resolved before a restart, and will not come again.
     within_before: Vec<Within>,
     /// Rows of that transaction that are resolved, by table, where any came since.
@@ -86,6 +89,7 @@ impl Tracker {
     pub fn new(resume: Resume, ledger: HashSet<DeliveryId>) -> Tracker {
         Tracker {
             position: resume.position,
+            schema: resume.schema,
             within_before: resume.within,
             within: Vec::new(),
             transaction: None,
@@ -120,15 +124,16 @@ impl Tracker {
     }
 
     /// Takes note of the end of a transaction.
-    pub fn commit(&mut self, committed: Committed) {
+    pub fn commit(&mut self, mut committed: Committed) {
         if self.entries.is_empty() {
-            self.position.advance(&committed);
+            self.advance(&committed);
             self.begin_transaction();
             self.mark_moved = true;
             return;
         }
         if let Some(Entry::Committed { last, gtids }) = self.entries.back_mut() {
             committed.gtids().for_each(|gtid| gtids.insert(gtid));
+            committed.schema = committed.schema.or_else(|| last.schema.take());
             *last = committed;
             return;
         }
@@ -182,7 +187,7 @@ impl Tracker {
                 within.push(before.clone());
             }
         }
-        Resume { position: self.position.clone(), within }
+        Resume { position: self.position.clone(), within, schema: Arc::clone(&self.schema) }
     }
 
     /// Forgets what a ledger from before a restart names but the stream no longer brings, because rules have changed.
@@ -260,8 +265,15 @@ impl Tracker {
         false
     }
 
+    fn advance(&mut self, committed: &Committed) {
+        self.position.advance(committed);
+        if let Some(schema) = &committed.schema {
+            self.schema = Arc::clone(schema);
+        }
+    }
+
     fn pass_commit(&mut self, last: &Committed, gtids: &GtidSet) {
-        self.position.advance(last);
+        self.advance(last);
         if let Some(set) = &mut self.position.gtids {
             set.union_with(gtids);
         }
@@ -313,6 +325,7 @@ mod tests {
                 undecided: Arc::default(),
             },
             within: Vec::new(),
+            schema: Arc::default(),
         }
     }
 
@@ -340,6 +353,7 @@ mod tests {
             gtid: Some(Gtid { uuid: Uuid::nil(), tag: Tag::default(), number }),
             end: FileOffset { file: "binlog.000001".into(), offset: 100 * number },
             committed_at_us: 0,
+            schema: None,
             decided: None,
             undecided: Arc::default(),
         }
@@ -362,6 +376,29 @@ mod tests {
         assert_eq!(checkpoint.resume.position.file.offset, 100);
         assert_eq!(checkpoint.resume.within, []);
         assert_eq!((checkpoint.ledger_add, checkpoint.ledger_remove), (vec![], vec![DeliveryId(Uuid::from_u128(2))]));
+    }
+
+    #[test]
+    fn definitions_move_with_the_mark_and_are_those_of_its_place() {
+        let mut tracker = Tracker::new(start(), HashSet::new());
+        let first = tracker.open(opening(1, 1, false)).expect("new");
+        let known = |table: &str| {
+            let mut schema = Schema::default();
+            let definition = crate::schema::Definition { columns: Vec::new(), primary_key: Vec::new() };
+            schema.insert(crate::schema::TableName::new("shop", table), definition.into());
+            Some(Arc::new(schema))
+        };
+        tracker.commit(Committed { schema: known("before"), ..commit(1) });
+        tracker.commit(commit(2));
+        let second = tracker.open(opening(2, 1, false)).expect("new");
+        tracker.commit(Committed { schema: known("after"), ..commit(3) });
+        assert!(tracker.mark().schema.is_empty());
+        tracker.resolve(first);
+        assert_eq!(Some(tracker.mark().schema), known("before"));
+        tracker.resolve(second);
+        assert_eq!(Some(tracker.mark().schema), known("after"));
+        tracker.commit(Committed { schema: known("last"), ..commit(4) });
+        assert_eq!(Some(tracker.checkpoint().expect("moved").resume.schema), known("last"));
     }
 
     #[test]

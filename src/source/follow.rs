@@ -16,16 +16,17 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Changes, Table, Transaction};
 use crate::pattern::TablePatterns;
-use crate::position::{FileOffset, Position, Start, Within};
+use crate::position::{FileOffset, Position, Resume, Start, Within};
+use crate::schema::Schema;
 use crate::telemetry::Metrics;
 
 use super::connect::connect;
 use super::error::{Error, Next};
 use super::gtids_before::gtids_before;
-use super::schema::Definitions;
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
+use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire};
 use super::xa::Prepared;
@@ -82,6 +83,8 @@ struct Reader {
 struct Progress {
     from: Option<Start>,
     position: Option<Position>,
+    /// The definitions known there.
+    schema: Arc<Schema>,
     /// Rows handed on of the transaction after `position`.
     partial: Partial,
     has_announced: bool,
@@ -114,13 +117,14 @@ impl std::convert::From<Error> for End {
 
 impl Progress {
     fn new(from: From) -> Progress {
-        let (from, position, resumed) = match from {
-            From::Start(start) => (Some(start), None, Vec::new()),
-            From::Resume(resume) => (None, Some(resume.position), resume.within),
+        let (from, position, resumed, schema) = match from {
+            From::Start(start) => (Some(start), None, Vec::new(), Arc::default()),
+            From::Resume(resume) => (None, Some(resume.position), resume.within, resume.schema),
         };
         Progress {
             from,
             position,
+            schema,
             partial: Partial { resumed, ..Partial::default() },
             has_announced: false,
             has_streamed: false,
@@ -272,8 +276,19 @@ impl Reader {
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
         let position = self.position(progress, &server, &mut connection).await?;
+        let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
-            self.hand_on(SourceEvent::Started(position.clone())).await?;
+            if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
+                // Known from the first moment on, so that tables that are altered before their first row comes stay known.
+                if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {
+                    tracing::warn!(%error, "tables could not be looked at beforehand; each is when its first row comes");
+                }
+            }
+            if let Some(schema) = tracking.take_change() {
+                progress.schema = schema;
+            }
+            let (within, schema) = (progress.skip(), Arc::clone(&progress.schema));
+            self.hand_on(SourceEvent::Started(Resume { position: position.clone(), within, schema })).await?;
             progress.has_announced = true;
         }
         let patience =
@@ -285,27 +300,21 @@ impl Reader {
         // The stream has a connection of its own; the server need not hold two.
         drop(connection);
         let skip = progress.skip();
-        let mut transactions = Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server));
+        let mut transactions =
+            Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server, tracking));
         // Before the stream is asked for: the server ends the older one of two that come from one replica.
         for place in position.undecided.iter() {
-            if let Some(prepared) = self.prepared_at(place, &server, patience).await? {
+            if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, patience).await? {
                 transactions.hold(prepared);
             }
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
-        if !progress.has_streamed && !server.has_full_metadata() {
-            tracing::warn!(
-                "column names and labels are taken from the tables as they are now, because the server has \
-                 binlog_row_metadata=MINIMAL; mend: SET PERSIST binlog_row_metadata = 'FULL'"
-            );
-        }
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
         self.events_of(&mut wire, &mut transactions, progress).await
     }
 
-    fn tables_of(&self, server: &Server) -> Tables {
-        let definitions = Definitions::new(self.settings.clone());
-        Tables::new(self.tables.clone(), Arc::clone(&server.charsets), definitions)
+    fn tables_of(&self, server: &Server, tracking: Tracking) -> Tables {
+        Tables::new(self.tables.clone(), Arc::clone(&server.charsets), tracking)
     }
 
     /// Reads the XA transaction that begins here once more; none when its rows are of no table that is watched now.
@@ -313,11 +322,14 @@ impl Reader {
         &self,
         place: &FileOffset,
         server: &Server,
+        schema: &Schema,
         patience: Duration,
     ) -> Result<Option<Prepared>, Error> {
         let begin = Begin::At(place.clone());
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
-        let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), self.tables_of(server));
+        // What is known of its tables now held then: as long as it is undecided, the server lets nobody alter them.
+        let tables = self.tables_of(server, Tracking::new(&self.settings, server, schema));
+        let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), tables);
         let mut out = Vec::new();
         while !out.iter().any(|event| matches!(event, SourceEvent::Committed(_))) {
             let event = wire.next().await?;
@@ -398,6 +410,9 @@ impl Reader {
                 let permit = self.room().await?;
                 if let Some(position) = &mut progress.position {
                     position.advance(committed);
+                }
+                if let Some(schema) = &committed.schema {
+                    progress.schema = Arc::clone(schema);
                 }
                 progress.partial = Partial::default();
                 permit.send(Ok(event));

@@ -3,11 +3,12 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `schema`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 pub mod check;
 mod checksum;
 mod connect;
+mod ddl;
 mod decode;
 mod error;
 mod event;
@@ -16,6 +17,8 @@ mod follow;
 mod group;
 mod gtids_before;
 mod link;
+mod place;
+mod scan;
 mod schema;
 mod server;
 mod settings;
@@ -24,6 +27,7 @@ mod table_map;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod transaction;
 mod unpack;
 mod wire;
@@ -32,7 +36,7 @@ mod xa;
 use std::time::{Duration, Instant};
 
 use crate::change::Changes;
-use crate::position::{Committed, Position, Resume, Start};
+use crate::position::{Committed, Resume, Start};
 
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
@@ -50,7 +54,7 @@ pub enum From {
 #[derive(Debug, Clone)]
 pub enum SourceEvent {
     /// Once, before all else: where reading begins. A checkpoint may be made of it.
-    Started(Position),
+    Started(Resume),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
     Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.

@@ -1,30 +1,38 @@
-//! Column names where the binlog does not carry them (`binlog_row_metadata=MINIMAL`, the server's default).
+//! `information_schema`: tables as they are defined now.
 //!
-//! In: `information_schema`, over a connection of its own. Out: a [`TableMap`] completed with names, key and labels, or a
-//! refusal when number or types of the columns disagree with what was logged: the table has changed since, and guessing
-//! would put values under wrong names (promise 7). What cannot be seen this way is a reorder of columns of one type;
-//! docs/operations.md says so.
+//! In: names of tables or patterns, over a connection of its own that must lead to the very server whose binlog is read.
+//! Out: columns as the server lists them, turned into a [`Definition`] where they fit the columns that were logged, and how
+//! far the binlog goes. Knows nothing of positions: for which rows a definition holds is for `tracking` to say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, params};
+use mysql_async::{Conn, Params, params};
+use uuid::Uuid;
 
 use crate::column::Kind;
 use crate::column::charset::Charset;
+use crate::pattern::TablePatterns;
+use crate::position::FileOffset;
+use crate::schema::{Column, Definition, Family, Labels, TableName};
 
 use super::connect::connect;
 use super::error::Error;
+use super::server;
 use super::settings::Settings;
-use super::table_map::TableMap;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
 pub(super) struct Definitions {
     settings: Settings,
+    /// The server that the rows come from.
+    server_uuid: Uuid,
     connection: Option<Conn>,
 }
 
 /// One column as `information_schema.COLUMNS` shows it.
 #[derive(Debug, Clone)]
-struct Defined {
+pub(super) struct Defined {
     name: Box<str>,
     /// `int`, `varchar`, ...
     data_type: String,
@@ -34,69 +42,163 @@ struct Defined {
     precision: Option<u64>,
     scale: Option<u64>,
     digits: Option<u64>,
-    /// Bytes of a default are not looked at; the key part is: its place in the primary key, from 1.
+    /// Its place in the primary key, from 1.
     key_place: Option<u64>,
 }
 
 type ColumnRow = (String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<u64>);
 
-const COLUMNS_SQL: &str = "SELECT c.COLUMN_NAME, c.DATA_TYPE, CAST(c.COLUMN_TYPE AS CHAR), c.CHARACTER_OCTET_LENGTH, \
+/// A table's name before the columns of [`ColumnRow`], of which a tuple has no room for more.
+type TableRow = (String, String, String, String, String, Option<u64>);
+
+/// The type as SQL. It is kept as `utf8mb3`, which has a question mark for each character beyond the Basic Multilingual
+/// Plane; where that may have happened to a label, the labels are left out.
+macro_rules! column_type {
+    () => {
+        "IF(c.DATA_TYPE IN ('enum', 'set') AND LOCATE('?', c.COLUMN_TYPE) > 0 AND c.CHARACTER_SET_NAME IN \
+         ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030'), CONCAT(c.DATA_TYPE, '(?)'), CAST(c.COLUMN_TYPE AS CHAR))"
+    };
+}
+
+const COLUMNS_SQL: &str = concat!(
+    "SELECT c.COLUMN_NAME, c.DATA_TYPE, ",
+    column_type!(),
+    ", c.CHARACTER_OCTET_LENGTH, \
      c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, s.SEQ_IN_INDEX \
      FROM information_schema.COLUMNS c LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
      AND s.INDEX_NAME = 'PRIMARY' \
-     WHERE c.TABLE_SCHEMA = :schema AND c.TABLE_NAME = :table ORDER BY c.ORDINAL_POSITION";
+     WHERE c.TABLE_SCHEMA = :schema AND c.TABLE_NAME = :table ORDER BY c.ORDINAL_POSITION"
+);
+
+const TABLES_SQL: &str = concat!(
+    "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
+    column_type!(),
+    ", s.SEQ_IN_INDEX \
+     FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+     LEFT JOIN information_schema.STATISTICS s \
+     ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
+     AND s.INDEX_NAME = 'PRIMARY' \
+     WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
+     AND c.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
+     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?"
+);
+
+/// Columns read at once; some tens of megabytes.
+const COLUMNS_MAX: usize = 200_000;
+
+/// A server with very many tables takes its time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Definitions {
-    pub fn new(settings: Settings) -> Definitions {
-        Definitions { settings, connection: None }
+    pub fn new(settings: Settings, server_uuid: Uuid) -> Definitions {
+        Definitions { settings, server_uuid, connection: None }
     }
 
-    /// Completes the map of a table whose event has no names. The inner error says what does not fit.
-    pub async fn complete(
-        &mut self,
-        schema: &str,
-        table: &str,
-        map: TableMap,
-    ) -> Result<Result<TableMap, String>, Error> {
-        let mut outcome = fit(map.clone(), self.columns(schema, table).await?);
-        if outcome.is_err() {
-            // A definition may be read while it changes; the second look decides.
-            outcome = fit(map, self.columns(schema, table).await?);
+    /// The table's columns as they are now; none where there is no such table, or none that the account may see.
+    pub async fn columns(&mut self, schema: &str, table: &str) -> Result<Vec<Defined>, Error> {
+        let parameters = params! { "schema" => schema, "table" => table };
+        let rows: Vec<ColumnRow> = self.ask(COLUMNS_SQL, parameters).await?;
+        Ok(rows.into_iter().map(Defined::from_row).collect())
+    }
+
+    /// The tables that fit the patterns, as they are now; not those with a type that is not known, and not all where a
+    /// pattern means very many.
+    pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(TableName, Definition)>, Error> {
+        let mut tables: BTreeMap<TableName, Definition> = BTreeMap::new();
+        for pattern in &patterns.0 {
+            let rows: Vec<TableRow> = self.ask(TABLES_SQL, Params::Positional(like(&pattern.to_string()))).await?;
+            let is_cut = rows.len() == COLUMNS_MAX;
+            let mut found: BTreeMap<TableName, Vec<Defined>> = BTreeMap::new();
+            for (schema, table, name, data_type, column_type, key_place) in rows {
+                let column = Defined::from_row((name, data_type, column_type, None, None, None, None, key_place));
+                found.entry(TableName::new(&schema, &table)).or_default().push(column);
+            }
+            if is_cut {
+                // Columns of the last one may be missing.
+                found.pop_last();
+            }
+            let is_meant = |name: &TableName| pattern.matches(&name.schema, &name.table);
+            let defined = found.into_iter().filter(|(name, _)| is_meant(name));
+            tables.extend(defined.filter_map(|(name, columns)| Some((name, definition(&columns).ok()?))));
         }
-        Ok(outcome)
+        Ok(tables.into_iter().collect())
     }
 
-    async fn columns(&mut self, schema: &str, table: &str) -> Result<Vec<Defined>, Error> {
+    /// How far the binlog goes by now. What was read before stands before this place, if it stands in the binlog.
+    pub async fn end_of_log(&mut self) -> Result<FileOffset, Error> {
+        let mut connection = self.take().await?;
+        let address = self.settings.address();
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, server::newest(&mut connection, &address)).await;
+        let (place, _) = answer.map_err(|_| no_answer())??;
+        self.connection = Some(connection);
+        Ok(place)
+    }
+
+    async fn ask<R>(&mut self, sql: &str, parameters: Params) -> Result<Vec<R>, Error>
+    where
+        R: mysql_async::prelude::FromRow + Send + 'static,
+    {
         let is_reused = self.connection.is_some();
-        match self.query(schema, table).await {
+        match self.query(sql, parameters.clone()).await {
             // The server may have closed the connection since the last question.
-            Err(_) if is_reused => self.query(schema, table).await,
+            Err(_) if is_reused => self.query(sql, parameters).await,
             outcome => outcome,
         }
     }
 
-    async fn query(&mut self, schema: &str, table: &str) -> Result<Vec<Defined>, Error> {
-        let mut connection = match self.connection.take() {
-            Some(open) => open,
-            None => self.open().await?,
-        };
-        let parameters = params! { "schema" => schema, "table" => table };
-        let question = connection.exec_map(COLUMNS_SQL, parameters, Defined::from_row);
-        let columns = tokio::time::timeout(self.settings.connect_timeout, question)
+    async fn query<R>(&mut self, sql: &str, parameters: Params) -> Result<Vec<R>, Error>
+    where
+        R: mysql_async::prelude::FromRow + Send + 'static,
+    {
+        let mut connection = self.take().await?;
+        let question = connection.exec(sql, parameters);
+        let rows = tokio::time::timeout(ANSWER_TIMEOUT, question)
             .await
-            .map_err(|_| Error::Lost("information_schema did not answer in time".to_string()))?
+            .map_err(|_| no_answer())?
             .map_err(|error| Error::of_client(error, &self.settings.address()))?;
         self.connection = Some(connection);
-        Ok(columns)
+        Ok(rows)
+    }
+
+    async fn take(&mut self) -> Result<Conn, Error> {
+        match self.connection.take() {
+            Some(open) => Ok(open),
+            None => self.open().await,
+        }
     }
 
     async fn open(&self) -> Result<Conn, Error> {
-        let mut connection = connect(&self.settings).await?;
+        let mut connection = connect_to(&self.settings, self.server_uuid).await?;
         // Generated invisible primary keys are in the row image, so they must be listed; unknown before 8.0.30.
         let _ = connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await;
         Ok(connection)
     }
+}
+
+fn no_answer() -> Error {
+    Error::Lost(format!("the server did not say within {} s how its tables are defined", ANSWER_TIMEOUT.as_secs()))
+}
+
+/// The parameters of [`TABLES_SQL`]: LIKE ignores case, so it may find more than the pattern means, never less.
+fn like(pattern: &str) -> Vec<mysql_async::Value> {
+    let (schema, table) = pattern.split_once('.').unwrap_or((pattern, "*"));
+    let escaped = |part: &str| part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
+    vec![escaped(schema).into(), escaped(table).into(), (COLUMNS_MAX as u64).into()]
+}
+
+/// Another connection to the server that is being read. Behind one address there may be several, and what another one
+/// says of its tables and its binlog means nothing here.
+pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result<Conn, Error> {
+    let mut connection = connect(settings).await?;
+    let uuid: Option<String> = connection
+        .query_first("SELECT @@GLOBAL.server_uuid")
+        .await
+        .map_err(|error| Error::of_client(error, &settings.address()))?;
+    if uuid.and_then(|text| Uuid::try_parse(&text).ok()) != Some(server_uuid) {
+        return Err(Error::Lost("a second connection led to another server".to_string()));
+    }
+    Ok(connection)
 }
 
 impl Defined {
@@ -115,25 +217,56 @@ impl Defined {
     }
 }
 
-fn fit(map: TableMap, defined: Vec<Defined>) -> Result<TableMap, String> {
+/// The definition of columns that must be those of `kinds`; the text says what does not fit.
+pub(super) fn fit(kinds: &[Kind], defined: &[Defined]) -> Result<Definition, String> {
     if defined.is_empty() {
         return Err("the table no longer exists, or the account may not SELECT from it".to_string());
     }
-    if defined.len() != map.kinds.len() {
-        return Err(format!("the log has {} columns, the table now {}", map.kinds.len(), defined.len()));
+    if defined.len() != kinds.len() {
+        return Err(format!("the log has {} columns, the table now {}", kinds.len(), defined.len()));
     }
-    let mut kinds = Vec::with_capacity(map.kinds.len());
-    for (kind, column) in map.kinds.into_iter().zip(&defined) {
-        if !is_of_kind(&kind, column) {
+    for (kind, column) in kinds.iter().zip(defined) {
+        if !is_of_kind(kind, column) {
             return Err(format!("column {} is now {}, the log has another type", column.name, column.column_type));
         }
-        kinds.push(with_labels(kind, &column.column_type)?);
     }
+    definition(defined)
+}
+
+fn definition(defined: &[Defined]) -> Result<Definition, String> {
+    let column = |column: &Defined| Ok(Column { name: column.name.clone(), family: family(column)? });
+    let columns = defined.iter().map(column).collect::<Result<_, String>>()?;
     let mut key: Vec<(u64, usize)> =
         defined.iter().enumerate().filter_map(|(index, column)| Some((column.key_place?, index))).collect();
     key.sort_unstable();
-    let primary_key = key.into_iter().map(|(_, index)| index).collect();
-    Ok(TableMap { kinds, names: Some(defined.into_iter().map(|column| column.name).collect()), primary_key })
+    Ok(Definition { columns, primary_key: key.into_iter().map(|(_, index)| index).collect() })
+}
+
+fn family(column: &Defined) -> Result<Family, String> {
+    Ok(match column.data_type.as_str() {
+        "tinyint" => Family::Int { bytes: 1 },
+        "smallint" => Family::Int { bytes: 2 },
+        "mediumint" => Family::Int { bytes: 3 },
+        "int" => Family::Int { bytes: 4 },
+        "bigint" => Family::Int { bytes: 8 },
+        "float" | "double" => Family::Float,
+        "decimal" => Family::Decimal,
+        "bit" => Family::Bit,
+        "year" => Family::Year,
+        "date" => Family::Date,
+        "time" => Family::Time,
+        "datetime" => Family::DateTime,
+        "timestamp" => Family::Timestamp,
+        "char" | "varchar" | "binary" | "varbinary" | "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob"
+        | "blob" | "mediumblob" | "longblob" => Family::Text,
+        "enum" => Family::Enum(labels(&column.column_type)?),
+        "set" => Family::Set(labels(&column.column_type)?),
+        "json" => Family::Json,
+        "vector" => Family::Vector,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+        | "geomcollection" | "geometrycollection" => Family::Geometry,
+        other => return Err(format!("column {} is of type {other}, which is not known", column.name)),
+    })
 }
 
 /// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
@@ -193,18 +326,13 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
     }
 }
 
-fn with_labels(kind: Kind, column_type: &str) -> Result<Kind, String> {
-    match kind {
-        Kind::Enum { bytes, charset, .. } => Ok(Kind::Enum { bytes, charset, labels: Some(labels(column_type)?) }),
-        Kind::Set { bytes, charset, .. } => Ok(Kind::Set { bytes, charset, labels: Some(labels(column_type)?) }),
-        other => Ok(other),
-    }
-}
-
 /// The labels of `enum('a','it''s')`.
-fn labels(column_type: &str) -> Result<Box<[Box<str>]>, String> {
+fn labels(column_type: &str) -> Result<Labels, String> {
     let wrong = || format!("the labels of {column_type} cannot be read");
     let list = column_type.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).ok_or_else(wrong)?;
+    if list == "?" {
+        return Err("a label is listed with a question mark, which may stand for another character".to_string());
+    }
     let mut labels = Vec::new();
     let mut rest = list;
     while let Some(quoted) = rest.strip_prefix('\'') {
@@ -215,21 +343,28 @@ fn labels(column_type: &str) -> Result<Box<[Box<str>]>, String> {
     if rest.is_empty() { Ok(labels.into()) } else { Err(wrong()) }
 }
 
-/// The text up to the closing quote, doubled quotes made single, and what follows.
+/// The text up to the closing quote, and what follows. The server doubles quotes and puts a backslash before what would
+/// upset its client (`append_unescaped` in `sql/sql_show.cc`).
 fn until_quote(text: &str) -> Option<(String, &str)> {
     let mut label = String::new();
-    let mut rest = text;
-    loop {
-        let (part, tail) = rest.split_once('\'')?;
-        label.push_str(part);
-        match tail.strip_prefix('\'') {
-            Some(more) => {
+    let mut signs = text.char_indices();
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '\'' if text[at + 1..].starts_with('\'') => {
+                signs.next();
                 label.push('\'');
-                rest = more;
             }
-            None => return Some((label, tail)),
+            '\'' => return Some((label, &text[at + 1..])),
+            '\\' => label.push(match signs.next()?.1 {
+                'n' => '\n',
+                'r' => '\r',
+                '0' => '\0',
+                other => other,
+            }),
+            other => label.push(other),
         }
     }
+    None
 }
 
 #[cfg(test)]
@@ -243,28 +378,31 @@ mod tests {
 
     #[test]
     fn labels_are_read_with_their_quotes_and_commas() {
-        let read = labels("enum('a','it''s','x,y','')").expect("labels");
-        assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", ""]);
+        let read = labels(r"enum('a','it''s','x,y','','b\\s\n')").expect("labels");
+        assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", "", "b\\s\n"]);
         labels("int").expect_err("no labels");
+        labels("enum(?)").expect_err("labels that were left out");
+    }
+
+    #[test]
+    fn patterns_become_those_of_like() {
+        let expected: Vec<mysql_async::Value> = vec![r"shop\_%".into(), r"o\%%".into(), (COLUMNS_MAX as u64).into()];
+        assert_eq!(like("shop_*.o%*"), expected);
     }
 
     #[test]
     fn a_table_that_no_longer_fits_the_log_is_refused() {
-        let map = TableMap {
-            kinds: vec![Kind::Int { bytes: 4, unsigned: true }, Kind::Year],
-            names: None,
-            primary_key: vec![],
-        };
-        let fitting = vec![defined("id", "int", "int unsigned"), defined("y", "year", "year")];
-        let names = fit(map.clone(), fitting).expect("a fit").names.expect("names");
-        assert_eq!(names, ["id".into(), "y".into()]);
+        let kinds = [Kind::Int { bytes: 4, unsigned: true }, Kind::Year];
+        let fitting = [defined("id", "int", "int unsigned"), defined("y", "year", "year")];
+        let columns = fit(&kinds, &fitting).expect("a fit").columns;
+        assert_eq!(columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["id", "y"]);
         for other in [
             vec![],
             vec![defined("id", "int", "int unsigned")],
             vec![defined("id", "int", "int"), defined("y", "year", "year")],
             vec![defined("y", "year", "year"), defined("id", "int", "int unsigned")],
         ] {
-            fit(map.clone(), other).expect_err("no fit");
+            fit(&kinds, &other).expect_err("no fit");
         }
     }
 }

@@ -36,7 +36,8 @@ pub(super) struct Server {
 
 const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'version', 'version_comment', \
      'gtid_mode', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_row_value_options', \
-     'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'server_id', 'max_allowed_packet')";
+     'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'server_id', 'max_allowed_packet', \
+     'lower_case_table_names')";
 
 impl Server {
     /// Asks the server about itself; refuses MariaDB and versions before 8.0.
@@ -85,6 +86,11 @@ impl Server {
     /// Whether the binlog itself names columns and labels.
     pub fn has_full_metadata(&self) -> bool {
         self.variables.get("binlog_row_metadata").is_some_and(|value| value == "FULL")
+    }
+
+    /// Whether table names are compared without regard to case.
+    pub fn ignores_case(&self) -> bool {
+        self.variables.get("lower_case_table_names").is_some_and(|value| value != "0")
     }
 
     fn failed(&self, error: mysql_async::Error) -> Error {
@@ -154,22 +160,8 @@ impl Server {
         Error::OtherServer { expected: position.server_uuid.to_string(), found: self.uuid.to_string() }
     }
 
-    /// End of the newest binlog file, and what was executed by then.
     async fn newest(&self, connection: &mut Conn) -> Result<(FileOffset, GtidSet), Error> {
-        let row: Option<Row> = match connection.query_first("SHOW BINARY LOG STATUS").await {
-            // Before 8.2 the statement had another name.
-            Err(mysql_async::Error::Server(answer)) if answer.code == 1064 => {
-                connection.query_first("SHOW MASTER STATUS").await.map_err(|error| self.failed(error))?
-            }
-            outcome => outcome.map_err(|error| self.failed(error))?,
-        };
-        let row = row.ok_or_else(|| Error::Prerequisite {
-            setting: "log_bin is OFF: there is no binlog to read".to_string(),
-            mend: "start the server with --log-bin".to_string(),
-        })?;
-        let place = file_offset(&row)?;
-        let executed: String = row.get_opt(4).and_then(Result::ok).unwrap_or_default();
-        Ok((place, parse_gtids(&executed)?))
+        newest(connection, &self.address).await
     }
 
     async fn oldest(&self, connection: &mut Conn) -> Result<FileOffset, Error> {
@@ -190,6 +182,25 @@ impl Server {
         let text: Option<String> = connection.query_first(question).await.map_err(|error| self.failed(error))?;
         parse_gtids(&text.unwrap_or_default())
     }
+}
+
+/// End of the newest binlog file, and what was executed by then.
+pub(super) async fn newest(connection: &mut Conn, address: &str) -> Result<(FileOffset, GtidSet), Error> {
+    let failed = |error| Error::of_client(error, address);
+    let row: Option<Row> = match connection.query_first("SHOW BINARY LOG STATUS").await {
+        // Before 8.2 the statement had another name.
+        Err(mysql_async::Error::Server(answer)) if answer.code == 1064 => {
+            connection.query_first("SHOW MASTER STATUS").await.map_err(failed)?
+        }
+        outcome => outcome.map_err(failed)?,
+    };
+    let row = row.ok_or_else(|| Error::Prerequisite {
+        setting: "log_bin is OFF: there is no binlog to read".to_string(),
+        mend: "start the server with --log-bin".to_string(),
+    })?;
+    let place = file_offset(&row)?;
+    let executed: String = row.get_opt(4).and_then(Result::ok).unwrap_or_default();
+    Ok((place, parse_gtids(&executed)?))
 }
 
 fn parse_gtids(text: &str) -> Result<GtidSet, Error> {

@@ -11,10 +11,13 @@ use crate::change::Table;
 use crate::column::charset::Charsets;
 use crate::column::{Fault, Kind};
 use crate::pattern::TablePatterns;
+use crate::position::FileOffset;
+use crate::schema::Schema;
 
 use super::error::Error;
-use super::schema::Definitions;
+use super::event::Query;
 use super::table_map::{self, TableMap};
+use super::tracking::Tracking;
 
 /// Tables known at most; the ids of dropped and reopened tables never come back.
 const TABLES_MAX: usize = 1024;
@@ -22,7 +25,7 @@ const TABLES_MAX: usize = 1024;
 pub(super) struct Tables {
     patterns: TablePatterns,
     charsets: Arc<Charsets>,
-    definitions: Definitions,
+    tracking: Tracking,
     known: HashMap<u64, Known>,
 }
 
@@ -55,17 +58,20 @@ impl From<Fault> for Refusal {
     }
 }
 
-const FULL_METADATA_MEND: &str = "SET PERSIST binlog_row_metadata = 'FULL', so that the binlog itself names the columns, \
-     and start anew after this place; if the account lacks it: GRANT SELECT on the table";
-
 impl Tables {
-    pub fn new(patterns: TablePatterns, charsets: Arc<Charsets>, definitions: Definitions) -> Tables {
-        Tables { patterns, charsets, definitions, known: HashMap::new() }
+    pub fn new(patterns: TablePatterns, charsets: Arc<Charsets>, tracking: Tracking) -> Tables {
+        Tables { patterns, charsets, tracking, known: HashMap::new() }
     }
 
-    /// Forgets all: definitions may have changed.
-    pub fn forget(&mut self) {
+    /// A statement that may define: what is known of tables follows it.
+    pub fn define(&mut self, query: &Query<'_>) {
+        self.tracking.define(query, &self.patterns);
         self.known.clear();
+    }
+
+    /// The definitions known, if they have changed since the last call.
+    pub fn take_change(&mut self) -> Option<Arc<Schema>> {
+        self.tracking.take_change()
     }
 
     /// Keeps the cache small; to be called between transactions only, whose rows need their tables.
@@ -84,25 +90,30 @@ impl Tables {
         self.known.get(&id).map(|known| known.watched.as_ref())
     }
 
-    /// Takes a TABLE_MAP event in.
-    pub async fn learn(&mut self, body: &[u8]) -> Result<(), Refusal> {
+    /// Takes a TABLE_MAP event in, of the transaction that begins at `since`.
+    pub async fn learn(&mut self, body: &[u8], since: &FileOffset) -> Result<(), Refusal> {
         let (id, schema, name, rest) = table_map::heading(body)?;
         if self.known.get(&id).is_some_and(|known| *known.body == *body) {
             return Ok(());
         }
-        let watched =
-            if self.patterns.match_any(schema, name) { Some(self.watch(schema, name, rest).await?) } else { None };
+        let watched = if self.patterns.match_any(schema, name) {
+            Some(self.watch(schema, name, rest, since).await?)
+        } else {
+            None
+        };
         self.known.insert(id, Known { body: body.into(), watched });
         Ok(())
     }
 
-    async fn watch(&mut self, schema: &str, name: &str, rest: &[u8]) -> Result<Watched, Refusal> {
+    async fn watch(&mut self, schema: &str, name: &str, rest: &[u8], since: &FileOffset) -> Result<Watched, Refusal> {
         let qualified = format!("{schema}.{name}");
         let of_table = |fault: Fault| Fault { what: format!("table {qualified}: {}", fault.what), mend: fault.mend };
         let mut map = TableMap::parse(rest, &self.charsets).map_err(of_table)?;
         if map.names.is_none() {
-            let completed = self.definitions.complete(schema, name, map).await.map_err(Refusal::Server)?;
-            map = completed.map_err(|problem| of_table(Fault::new(problem, FULL_METADATA_MEND)))?;
+            let completed = self.tracking.complete(schema, name, map, since).await.map_err(Refusal::Server)?;
+            map = completed.map_err(of_table)?;
+        } else {
+            self.tracking.confirm(schema, name, &map);
         }
         let table = Table {
             schema: schema.into(),

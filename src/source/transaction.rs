@@ -4,7 +4,7 @@
 //! transaction, also an empty or filtered one, so that a checkpoint moves on a quiet table too. Owns the open
 //! transaction and the tables known on this connection. A small transaction is held until its commit is seen, a larger one
 //! streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7). No sockets,
-//! but for the names that `schema` looks up.
+//! but for the names that `tracking` looks up.
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use super::error::Error;
 use super::event::{Event, GtidEvent, Payload, Query};
 use super::event_type as event;
 use super::group::{Group, Stage};
+use super::place;
 use super::statement::{Statement, classify};
 use super::tables::{Refusal, Tables};
 use super::xa::{self, Decision, Prepare, Prepared, Undecided};
@@ -90,8 +91,9 @@ impl Transactions {
             return Ok(Seen::Heartbeat);
         }
         self.count_bytes(event)?;
-        if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
-            self.move_to(event.log_pos)?;
+        let is_in_file = !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE;
+        if is_in_file && !place::move_to(&mut self.place, event.log_pos) {
+            return Err(self.damaged("an offset that no file can have"));
         }
         match kind {
             event::ROTATE => self.rotate(&event.body)?,
@@ -146,24 +148,12 @@ impl Transactions {
         counted.map_err(|problem| self.damaged(&problem))
     }
 
-    fn rotate(&mut self, data: &[u8]) -> Result<(), Error> {
-        let wrong = |this: &Self| this.damaged("a ROTATE event without a file name");
-        let (position, name) = data.split_first_chunk::<8>().ok_or_else(|| wrong(self))?;
+    fn rotate(&mut self, body: &[u8]) -> Result<(), Error> {
+        let place = place::after_rotate(body).ok_or_else(|| self.damaged("a ROTATE event without a file name"))?;
         if self.group.is_some() {
             return Err(self.damaged("the file ends inside a transaction"));
         }
-        let name = std::str::from_utf8(name).ok().filter(|name| is_file_name(name)).ok_or_else(|| wrong(self))?;
-        self.place = FileOffset { file: name.into(), offset: u64::from_le_bytes(*position) };
-        Ok(())
-    }
-
-    /// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps.
-    fn move_to(&mut self, log_pos: u32) -> Result<(), Error> {
-        let low = u64::from(log_pos);
-        let same_lap = self.place.offset & !0xffff_ffff | low;
-        let laps = if same_lap < self.place.offset { 1 << 32 } else { 0 };
-        let offset = same_lap.checked_add(laps);
-        self.place.offset = offset.ok_or_else(|| self.damaged("an offset that no file can have"))?;
+        self.place = place;
         Ok(())
     }
 
@@ -209,11 +199,11 @@ impl Transactions {
             (Stage::Announced, Statement::XaOutcome) => self.decide(query.text, out)?,
             (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
-                self.tables.forget();
+                self.tables.define(&query);
                 self.end(out)?;
             }
             (Stage::Open | Stage::OpenXa, Statement::Definition | Statement::DefinitionWithRows) => {
-                self.tables.forget()
+                self.tables.define(&query);
             }
             (Stage::Open, Statement::Commit) => self.end(out)?,
             (Stage::Open, Statement::Rollback) => self.roll_back(out)?,
@@ -222,8 +212,8 @@ impl Transactions {
                 if !self.concerns_only_others(&query) {
                     return Err(self.statement_change("a statement that changes rows"));
                 }
+                self.tables.define(&query);
                 if stage == Stage::Announced {
-                    self.tables.forget();
                     self.end(out)?;
                 }
             }
@@ -248,10 +238,9 @@ impl Transactions {
     }
 
     async fn table_map(&mut self, body: &[u8]) -> Result<(), Error> {
-        if self.group.is_none() {
-            return Err(self.outside());
-        }
-        match self.tables.learn(body).await {
+        let Some(group) = &self.group else { return Err(self.outside()) };
+        let since = FileOffset { file: Arc::clone(&group.transaction.file), offset: group.transaction.offset };
+        match self.tables.learn(body, &since).await {
             Ok(()) => Ok(()),
             Err(Refusal::Event(fault)) => Err(self.fault(fault)),
             Err(Refusal::Server(error)) => Err(error),
@@ -367,6 +356,7 @@ impl Transactions {
             end: self.place.clone(),
             undecided: self.undecided.places(),
             committed_at_us: group.transaction.committed_at_us,
+            schema: self.tables.take_change(),
         }));
         Ok(())
     }
@@ -396,10 +386,4 @@ impl Transactions {
     fn fault(&self, Fault { what, mend }: Fault) -> Error {
         if mend.is_empty() { self.damaged(&what) } else { self.stop(&what, &mend) }
     }
-}
-
-/// Binlog files end with a number. Garbage behind it is a checksum that did not fit, taken for text.
-fn is_file_name(name: &str) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -1,14 +1,18 @@
 //! The checkpoint as it is on disk.
 //!
-//! In: a `Resume`. Out: a record with the position as text (a GTID set as MySQL prints it), and back. The tree has room
+//! In: a `Resume`. Out: a record with the position as text (a GTID set as MySQL prints it), and back; definitions are
+//! records of their own (`definitions`). The tree has room
 //! for one record per rule that is behind; this version keeps the main stream's alone. Knows nothing of when a
 //! checkpoint may move.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
 use crate::position::{FileOffset, GtidSet, Position, Resume, Within};
+use crate::schema::Schema;
 
 /// Name of the main stream's record.
 pub(super) const MAIN: &[u8] = b"main";
@@ -20,6 +24,10 @@ struct Record {
     file: String,
     offset: u64,
     within: Vec<WithinRecord>,
+    /// The table definitions that are stored hold at this place. An earlier version, which does not move them, leaves this
+    /// out.
+    #[serde(default)]
+    has_definitions: bool,
     #[serde(default)]
     undecided: Vec<PlaceRecord>,
 }
@@ -53,6 +61,7 @@ pub(super) fn encode(resume: &Resume) -> Framed {
                 rows: *rows,
             })
             .collect(),
+        has_definitions: true,
         undecided: position
             .undecided
             .iter()
@@ -61,7 +70,8 @@ pub(super) fn encode(resume: &Resume) -> Framed {
     })
 }
 
-pub(super) fn decode(content: &[u8]) -> Result<Resume, Damage> {
+/// `schema` is what is stored beside the record.
+pub(super) fn decode(content: &[u8], schema: Arc<Schema>) -> Result<Resume, Damage> {
     let record: Record = chunks::decode(content)?;
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
     Ok(Resume {
@@ -80,6 +90,7 @@ pub(super) fn decode(content: &[u8]) -> Result<Resume, Damage> {
             .into_iter()
             .map(|WithinRecord { transaction, table, rows }| Within { transaction, table, rows })
             .collect(),
+        schema: if record.has_definitions { schema } else { Arc::default() },
     })
 }
 
@@ -98,10 +109,27 @@ mod tests {
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
             let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
-            let resume = Resume { position: Position { server_uuid: uuid, gtids, file, undecided }, within };
+            let resume = Resume {
+                position: Position { server_uuid: uuid, gtids, file, undecided },
+                within,
+                schema: Default::default(),
+            };
             let framed = encode(&resume);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
-            assert_eq!(decode(&read.expect("whole").expect("there")), Ok(resume));
+            assert_eq!(decode(&read.expect("whole").expect("there"), Arc::default()), Ok(resume));
         }
+    }
+
+    #[test]
+    fn definitions_beside_a_checkpoint_of_an_earlier_version_are_not_taken_for_those_of_its_place() {
+        let mut schema = Schema::default();
+        let definition = crate::schema::Definition { columns: Vec::new(), primary_key: Vec::new() };
+        schema.insert(crate::schema::TableName::new("shop", "orders"), definition.into());
+        let schema = Arc::new(schema);
+        let text =
+            r#"{"server_uuid":"00000000-0000-0000-0000-000000000007","gtids":null,"file":"b.1","offset":4,"within":[]"#;
+        let decoded = |end: &str| decode(format!("{text}{end}").as_bytes(), Arc::clone(&schema)).expect("a checkpoint");
+        assert_eq!(decoded("}").schema, Arc::default());
+        assert_eq!(decoded(r#","has_definitions":true}"#).schema, schema);
     }
 }

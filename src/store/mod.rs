@@ -1,4 +1,4 @@
-//! The store: checkpoint, ledger and dead letters, in sled; the only place that knows sled.
+//! The store: checkpoint, table definitions, ledger and dead letters, in sled; the only place that knows sled.
 //!
 //! In: writes, from any task, without waiting; answered when they are durable (promise 1: synced to the disk). Out: what
 //! a restart needs, and dead letters page by page (promise 6: memory does not grow with their number). One process owns
@@ -19,6 +19,7 @@ use crate::position::Resume;
 mod checkpoint;
 mod chunks;
 mod dead_letters;
+mod definitions;
 mod error;
 mod letter_records;
 mod lock;
@@ -80,6 +81,7 @@ impl Store {
     /// written, [`Error::Corrupt`] with the steps to take.
     pub fn open(directory: &Path) -> Result<Store, Error> {
         let Opened { db, trees, counters, log, lock } = open::open(directory)?;
+        let schema = Arc::new(trees.schema()?);
         let letter_count = Arc::new(AtomicU64::new(counters.letter_count));
         let queue = Arc::new(Queue::default());
         let (failed_sender, failed) = watch::channel(None);
@@ -91,6 +93,7 @@ impl Store {
             trees: trees.clone(),
             log,
             counters,
+            schema,
             letter_count: letter_count.clone(),
             queue: queue.clone(),
             failed: failed_sender,

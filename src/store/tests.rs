@@ -13,6 +13,7 @@ use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Reason};
 use crate::position::{FileOffset, Position, Within};
+use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
 mod opening;
@@ -29,13 +30,19 @@ fn id(number: u64) -> DeliveryId {
     DeliveryId(Uuid::from_u128(u128::from(number)))
 }
 
+/// A place, with definitions that stand at no other.
 pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
-    Resume {
-        position: Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided: Arc::default() },
-        within,
+    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided: Arc::default() };
+    let mut schema = Schema::default();
+    for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
+        // Some take several chunks.
+        let names = (0..=(offset % 3) * 200).map(|n| format!("a column of place {offset}, {n}").into());
+        let columns = names.map(|name| Column { name, family: Family::Bit }).collect();
+        schema.insert(TableName::new("shop", table), Definition { columns, primary_key: vec![0] }.into());
     }
+    Resume { position, within, schema: schema.into() }
 }
 
 fn failure(reason: Reason) -> Failure {

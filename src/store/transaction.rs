@@ -35,9 +35,10 @@ pub(super) type Met = Result<bool, Error>;
 
 /// Applies the steps in their order. Returns what each one met, and the counters after them.
 pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
-    let all = (&trees.meta, &trees.checkpoints, &trees.ledger, &trees.heads, &trees.changes);
-    let result = all.transaction(|(meta, checkpoints, ledger, heads, changes)| {
-        let view = View { meta, checkpoints, ledger, heads, changes };
+    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes } = trees;
+    let all = (meta, checkpoints, definitions, ledger, heads, changes);
+    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes)| {
+        let view = View { meta, checkpoints, definitions, ledger, heads, changes };
         let mut counters = before;
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
@@ -60,6 +61,7 @@ pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(
 struct View<'a> {
     meta: &'a TransactionalTree,
     checkpoints: &'a TransactionalTree,
+    definitions: &'a TransactionalTree,
     ledger: &'a TransactionalTree,
     heads: &'a TransactionalTree,
     changes: &'a TransactionalTree,
@@ -85,12 +87,18 @@ impl View<'_> {
             }
             Step::Replayed(replay) => return self.replayed(replay),
             Step::Remove { number } => return self.remove(*number, counters).map(Ok),
-            Step::Progress { checkpoint, ledger_add, ledger_remove } => {
+            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
                 for id in ledger_add {
                     self.ledger.insert(id.0.as_bytes(), &[][..])?;
                 }
                 for id in ledger_remove {
                     self.ledger.remove(id.0.as_bytes())?;
+                }
+                for (name, record) in &definitions.put {
+                    chunks::put(self.definitions, name, record)?;
+                }
+                for name in &definitions.remove {
+                    chunks::remove(self.definitions, name, 0..u32::MAX)?;
                 }
                 if let Some(checkpoint) = checkpoint {
                     chunks::put(self.checkpoints, checkpoint::MAIN, checkpoint)?;

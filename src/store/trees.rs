@@ -1,17 +1,19 @@
 //! The trees of the store, and reads from them.
 //!
-//! In: an opened database. Out: checkpoint, ledger, dead letters as they are at this moment. A read may run beside the
+//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment. A read may run beside the
 //! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::chunks::{self, Damage};
 use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
-use super::{Error, Saved, checkpoint, letter_records};
+use super::{Error, Saved, checkpoint, definitions, letter_records};
 use crate::change::DeliveryId;
+use crate::schema::Schema;
 
 pub(super) const NEXT_NUMBER: &[u8] = b"dead_letters_next";
 pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
@@ -27,6 +29,8 @@ pub(super) struct Trees {
     pub meta: sled::Tree,
     /// Records of `checkpoint.rs` by name.
     pub checkpoints: sled::Tree,
+    /// Records of `definitions.rs` by table.
+    pub definitions: sled::Tree,
     /// Delivery ids (16 bytes), without values.
     pub ledger: sled::Tree,
     /// Heads of dead letters by number.
@@ -41,6 +45,7 @@ impl Trees {
             directory: directory.to_path_buf(),
             meta: db.open_tree("meta")?,
             checkpoints: db.open_tree("checkpoints")?,
+            definitions: db.open_tree("definitions")?,
             ledger: db.open_tree("ledger")?,
             heads: db.open_tree("dead_letter_heads")?,
             changes: db.open_tree("dead_letter_changes")?,
@@ -51,7 +56,8 @@ impl Trees {
         let Some(content) = self.record(&self.checkpoints, checkpoint::MAIN, || "the checkpoint".to_string())? else {
             return Ok(None);
         };
-        let resume = checkpoint::decode(&content).map_err(|damage| Error::record("the checkpoint", damage))?;
+        let schema = Arc::new(self.schema()?);
+        let resume = checkpoint::decode(&content, schema).map_err(|damage| Error::record("the checkpoint", damage))?;
         let mut ledger = HashSet::new();
         for key in self.ledger.iter().keys() {
             let key = key.map_err(Error::read(&self.directory))?;
@@ -59,6 +65,23 @@ impl Trees {
             ledger.insert(DeliveryId(id));
         }
         Ok(Some(Saved { resume, ledger }))
+    }
+
+    /// All definitions that are stored, whatever place they hold at.
+    pub(super) fn schema(&self) -> Result<Schema, Error> {
+        let mut schema = Schema::default();
+        for key in self.definitions.iter().keys() {
+            let key = key.map_err(Error::read(&self.directory))?;
+            let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
+            let damaged = |damage| Error::record("a table definition", damage);
+            let table = definitions::name_of(name).map_err(damaged)?;
+            let called = || format!("the definition of {table}");
+            if let Some(content) = self.record(&self.definitions, name, called)? {
+                let definition = definitions::decode(&content).map_err(|damage| Error::record(called(), damage))?;
+                schema.insert(table, Arc::new(definition));
+            }
+        }
+        Ok(schema)
     }
 
     pub(super) fn letters(

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
+use super::definitions::Changes;
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
 use crate::position::Resume;
+use crate::schema::Schema;
 
 /// One write. All of it becomes durable in one transaction, unless its dead letters exceed
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
@@ -75,6 +77,8 @@ pub(super) enum Step {
     /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
     Progress {
         checkpoint: Option<Framed>,
+        /// What the checkpoint's definitions change of those that are stored.
+        definitions: Changes,
         ledger_add: Vec<DeliveryId>,
         ledger_remove: Vec<DeliveryId>,
     },
@@ -86,20 +90,33 @@ impl Step {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             Step::Letter { head, change, .. } => head.len() + change.as_ref().map_or(0, Framed::len),
             Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
-            Step::Progress { checkpoint, ledger_add, ledger_remove } => {
-                checkpoint.as_ref().map_or(0, Framed::len) + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
+            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
+                let records = checkpoint.as_ref().map_or(0, Framed::len) + definitions.len_bytes();
+                records + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
             }
         }
     }
 }
 
-/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on.
-pub(super) fn steps(write: Write, next_number: u64, step_bytes_max: usize) -> impl Iterator<Item = Step> {
+/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `stored` are the
+/// definitions that the writes before leave behind; those of this write take their place.
+pub(super) fn steps(
+    write: Write,
+    next_number: u64,
+    step_bytes_max: usize,
+    stored: &mut Arc<Schema>,
+) -> impl Iterator<Item = Step> + use<> {
     let letters = (next_number..)
         .zip(write.letters_add)
         .flat_map(move |(number, letter)| letter_steps(number, letter, step_bytes_max));
+    let mut definitions = Changes::default();
+    if let Some(Resume { schema, .. }) = &write.checkpoint {
+        definitions = Changes::between(stored, schema);
+        *stored = Arc::clone(schema);
+    }
     let progress = Step::Progress {
         checkpoint: write.checkpoint.as_ref().map(checkpoint::encode),
+        definitions,
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,
     };
@@ -147,7 +164,7 @@ mod tests {
             letters_remove: vec![1],
             ..Write::default()
         };
-        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX)
+        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Arc::default())
             .map(|step| match step {
                 Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
                 Step::Letter { number, change, .. } => format!("letter {number} {}", change.is_some()),

@@ -8,6 +8,7 @@ mod cases;
 mod charsets;
 mod crash;
 mod daemon;
+mod definitions;
 mod geometry;
 mod outcomes;
 mod random_tables;

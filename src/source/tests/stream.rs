@@ -3,6 +3,7 @@
 //! In: events as they travel. Out: what became of them: rows, commits, the first error. Rows are taken as the pipeline
 //! takes them. Where names would be asked of a server, reading ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use uuid::Uuid;
 
 use super::super::checksum::Checksums;
 use super::super::event::{Event, HEADER_BYTES};
-use super::super::schema::Definitions;
+use super::super::server::Server;
 use super::super::settings::{Settings, TlsMode};
 use super::super::tables::Tables;
+use super::super::tracking::Tracking;
 use super::super::transaction::Transactions;
 use super::super::unpack::Unpacker;
 use super::super::{SourceEvent, event_type};
@@ -21,6 +23,7 @@ use super::captured;
 use super::mutation::{Mutator, sealed};
 use crate::pattern::{TablePattern, TablePatterns};
 use crate::position::FileOffset;
+use crate::schema::Schema;
 
 #[derive(Debug, Default)]
 pub struct Read {
@@ -40,7 +43,16 @@ fn transactions() -> Transactions {
     let mut settings = Settings::from_url("mysql://nobody@127.0.0.1:1", Uuid::nil()).expect("a URL");
     settings.tls.mode = TlsMode::Disabled;
     let patterns = TablePatterns(vec![TablePattern::parse("test.*").expect("a pattern")]);
-    let tables = Tables::new(patterns, Arc::new(captured::charsets()), Definitions::new(settings));
+    let charsets = Arc::new(captured::charsets());
+    let server = Server {
+        address: settings.address(),
+        uuid: Uuid::nil(),
+        version: "9.7.4".to_string(),
+        charsets: Arc::clone(&charsets),
+        has_gtids: true,
+        variables: HashMap::new(),
+    };
+    let tables = Tables::new(patterns, charsets, Tracking::new(&settings, &server, &Schema::default()));
     let place = FileOffset { file: "binlog.000001".into(), offset: 4 };
     Transactions::new(Uuid::nil(), place, Vec::new(), tables)
 }

@@ -78,6 +78,7 @@ fn check_after_kill(directory: &Path) -> u64 {
     let n = saved.resume.position.file.offset;
     assert!(n >= acknowledged, "checkpoint {n} is behind {acknowledged}, which was answered");
     assert_eq!(saved.ledger, HashSet::from([id(n)]));
+    assert!(saved.resume == resume(n), "definitions of another place than the checkpoint's");
     let removed = |number: u64| number.is_multiple_of(3) && number < n;
     let expected: Vec<u64> = (1..=n).filter(|number| !removed(*number)).collect();
     assert_eq!(numbers(&store), expected, "checkpoint {n}");

@@ -8,19 +8,21 @@ mod link;
 mod partial_json;
 mod refusals;
 mod resume;
+mod schema;
 mod tls;
 mod transactions;
 mod types;
 mod xa;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rowhook::change::{Change, Changes, Value};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Position, Resume, Start};
+use rowhook::schema::Schema;
 use rowhook::source::{self, Error, Following, Settings, SourceEvent};
 use rowhook::telemetry::Metrics;
 use tokio::time::timeout;
@@ -91,6 +93,8 @@ fn latest() -> source::From {
 struct Reader {
     following: Following,
     position: Option<Position>,
+    /// The definitions known there.
+    schema: Arc<Schema>,
     metrics: Arc<Metrics>,
 }
 
@@ -98,15 +102,21 @@ impl Reader {
     fn new(settings: Settings, from: source::From) -> Reader {
         let metrics = Arc::new(Metrics::default());
         let following = source::follow(settings, from, watched(), Arc::clone(&metrics));
-        Reader { following, position: None, metrics }
+        Reader { following, position: None, schema: Arc::default(), metrics }
     }
 
     async fn next(&mut self) -> Result<SourceEvent, Error> {
         let event =
             timeout(DEADLINE, self.following.events.recv()).await.expect("an event in time").expect("an item")?;
         match &event {
-            SourceEvent::Started(position) => self.position = Some(position.clone()),
-            SourceEvent::Committed(committed) => self.position.as_mut().expect("started").advance(committed),
+            SourceEvent::Started(resume) => {
+                self.position = Some(resume.position.clone());
+                self.schema = Arc::clone(&resume.schema);
+            }
+            SourceEvent::Committed(committed) => {
+                self.position.as_mut().expect("started").advance(committed);
+                self.schema = committed.schema.clone().unwrap_or_else(|| Arc::clone(&self.schema));
+            }
             _ => {}
         }
         Ok(event)
@@ -115,7 +125,7 @@ impl Reader {
     /// Reading began: what is written from now on must come.
     async fn started(&mut self) -> Position {
         match self.next().await.expect("a start") {
-            SourceEvent::Started(position) => position,
+            SourceEvent::Started(resume) => resume.position,
             other => panic!("{other:?} before the start"),
         }
     }
@@ -142,10 +152,12 @@ impl Reader {
     }
 
     async fn error(&mut self) -> Error {
+        let give_up_at = Instant::now() + DEADLINE;
         loop {
             if let Err(error) = self.next().await {
                 return error;
             }
+            assert!(Instant::now() < give_up_at, "no error came");
         }
     }
 }
@@ -168,7 +180,7 @@ fn ints(changes: &[Change]) -> Vec<i64> {
 }
 
 fn resume(position: &Position) -> source::From {
-    source::From::Resume(Resume { position: position.clone(), within: Vec::new() })
+    source::From::Resume(Resume { position: position.clone(), within: Vec::new(), schema: Default::default() })
 }
 
 async fn dump_threads(root: &mut Conn) -> Vec<u64> {

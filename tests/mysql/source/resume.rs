@@ -59,11 +59,12 @@ async fn a_resumed_reader_goes_on_where_it_stopped(arguments: &[&str]) {
         }
     };
     let elsewhere = Within { transaction: "another".into(), table: "test.a".into(), rows: 1 };
-    let resume = Resume { position: start.clone(), within: vec![elsewhere] };
+    let resume = Resume { position: start.clone(), within: vec![elsewhere], schema: Default::default() };
     let other = server.follow(source::From::Resume(resume)).until_done(1).await;
     assert_eq!(other[0].ordinal, 1, "rows of another transaction are not left out");
     let within = vec![Within { transaction: transaction.into(), table: "test.a".into(), rows: 1 }];
-    let mut reader = server.follow(source::From::Resume(Resume { position: start, within }));
+    let mut reader =
+        server.follow(source::From::Resume(Resume { position: start, within, schema: Default::default() }));
     let mut part = reader.until_done(1).await;
     assert_eq!(part[0].ordinal, 2);
     let part = named(&[part.remove(0)]);

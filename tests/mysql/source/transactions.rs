@@ -172,7 +172,8 @@ async fn a_large_transaction_streams(compression: &str) {
                         table: "test.a".into(),
                         rows: ordinals.len() as u64,
                     }];
-                    reader = server.follow(source::From::Resume(Resume { position, within }));
+                    reader =
+                        server.follow(source::From::Resume(Resume { position, within, schema: Default::default() }));
                 }
             }
             SourceEvent::Committed(_) if !ordinals.is_empty() => break,

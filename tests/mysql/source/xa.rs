@@ -64,7 +64,7 @@ async fn rows_of_xa_transactions_count_when_they_are_committed(gtid_mode: &str) 
     assert_eq!(seen(&mut again, 3).await, last);
     // The first row was dealt with before a restart.
     let within = Within { transaction: last[0].1.as_str().into(), table: "test.a".into(), rows: 1 };
-    let resume = Resume { position: one_is_left, within: vec![within] };
+    let resume = Resume { position: one_is_left, within: vec![within], schema: Default::default() };
     let mut again = server.follow(source::From::Resume(resume));
     assert_eq!(seen(&mut again, 3).await, last[1..]);
 

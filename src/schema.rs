@@ -1,0 +1,133 @@
+//! Tables as they are defined at one place in the binlog: what rows lack when they are logged without names.
+//!
+//! In: what the source learned. Out: plain data that travels with positions and is stored with the checkpoint, because it
+//! holds at one place only (promise 7: a later definition must never lend its names to earlier rows). A table that is not
+//! listed is not known there. No I/O, no SQL.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Tables known at most. What does not fit is looked up each time it is met.
+pub const TABLES_MAX: usize = 16_384;
+
+/// A table's name as the binlog gives it; in lower case where the server compares names without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    pub schema: Box<str>,
+    pub table: Box<str>,
+}
+
+impl TableName {
+    pub fn new(schema: &str, table: &str) -> TableName {
+        TableName { schema: schema.into(), table: table.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// What rows of a table need besides their bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// In the order of the row image.
+    pub columns: Vec<Column>,
+    /// Indexes into `columns`, in the key's own order.
+    pub primary_key: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: Box<str>,
+    pub family: Family,
+}
+
+/// The labels of an ENUM or SET, in their order.
+pub type Labels = Box<[Box<str>]>;
+
+/// A column's type as far as it is told apart: enough to notice that a definition is not that of a row. Lengths are left
+/// out, and what a server may turn into one another by itself (VARCHAR and TEXT) is one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Family {
+    Int {
+        bytes: u8,
+    },
+    /// FLOAT, DOUBLE, REAL.
+    Float,
+    Decimal,
+    Bit,
+    Year,
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+    /// CHAR, VARCHAR, TEXT and their binary kin.
+    Text,
+    Enum(Labels),
+    Set(Labels),
+    Json,
+    Vector,
+    Geometry,
+}
+
+/// The definitions known at one place. Clones share what they hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    tables: BTreeMap<TableName, Arc<Definition>>,
+}
+
+impl Schema {
+    pub fn get(&self, name: &TableName) -> Option<&Arc<Definition>> {
+        self.tables.get(name)
+    }
+
+    /// Takes note of a definition. False: there is no room, and the table is not known.
+    pub fn insert(&mut self, name: TableName, definition: Arc<Definition>) -> bool {
+        let has_room = self.tables.len() < TABLES_MAX || self.tables.contains_key(&name);
+        if has_room {
+            self.tables.insert(name, definition);
+        }
+        has_room
+    }
+
+    pub fn remove(&mut self, name: &TableName) -> Option<Arc<Definition>> {
+        self.tables.remove(name)
+    }
+
+    /// Forgets the tables that fit.
+    pub fn forget(&mut self, mut fits: impl FnMut(&TableName) -> bool) {
+        self.tables.retain(|name, _| !fits(name));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&TableName, &Arc<Definition>)> {
+        self.tables.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.tables.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_schema_takes_no_other_table_and_still_renews_those_it_has() {
+        let definition = Arc::new(Definition { columns: Vec::new(), primary_key: Vec::new() });
+        let mut schema = Schema::default();
+        for number in 0..TABLES_MAX {
+            assert!(schema.insert(TableName::new("s", &number.to_string()), Arc::clone(&definition)));
+        }
+        assert!(!schema.insert(TableName::new("s", "more"), Arc::clone(&definition)));
+        assert_eq!(schema.get(&TableName::new("s", "more")), None);
+        assert!(schema.insert(TableName::new("s", "7"), definition));
+    }
+}

@@ -1,0 +1,329 @@
+//! Statements that define tables: what each one does to the definitions that are known.
+//!
+//! In: the text of a statement from the binlog, with what it was logged with. Out: an [`Effect`], which `apply` carries
+//! out on a schema. What is not understood with certainty makes every table unknown that it may mean: all whose names
+//! stand in it (promise 7). Pure: no I/O. A parser of its own, because general ones reject or bend a good part of what
+//! MySQL's ALTER TABLE may say (docs/decisions/0010).
+
+use std::collections::BTreeSet;
+
+use crate::column::charset::{Charset, Charsets};
+use crate::schema::TableName;
+
+use super::event::Query;
+
+mod alter;
+mod apply;
+mod column;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use alter::Alteration;
+use column::{ColumnDefinition, Element};
+pub(super) use token::Modes;
+use token::{Token, group, position_outside, split_at_commas, tokens};
+
+/// The statement says something that is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unclear;
+
+/// What names in a statement mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Naming<'a> {
+    /// The session's schema; empty when it had none.
+    pub default_schema: &'a str,
+    /// `lower_case_table_names` is not 0.
+    pub ignores_case: bool,
+}
+
+impl Naming<'_> {
+    pub fn table(&self, schema: &str, table: &str) -> TableName {
+        if self.ignores_case {
+            TableName::new(&schema.to_lowercase(), &table.to_lowercase())
+        } else {
+            TableName::new(schema, table)
+        }
+    }
+}
+
+/// What a statement does to tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Concerns no columns.
+    Nothing,
+    /// A table is there after it; one that was there before stays as it was, whether the statement says so
+    /// (`IF NOT EXISTS`) or not, because then it would not have been logged.
+    Create {
+        table: TableName,
+        definition: Result<Created, Unclear>,
+        if_not_exists: bool,
+    },
+    Drop(Vec<TableName>),
+    DropSchema(String),
+    /// One after another.
+    Rename(Vec<(TableName, TableName)>),
+    Alter {
+        table: TableName,
+        alteration: Result<Alteration, Unclear>,
+    },
+    /// Not understood.
+    Unclear(Mentions),
+}
+
+/// The definition of a new table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Created {
+    Columns { columns: Vec<ColumnDefinition>, key: Vec<String> },
+    Like(TableName),
+}
+
+/// The tables that a statement may mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mentions {
+    All,
+    /// Those with one of these names, in lower case, whatever their schema.
+    Words(BTreeSet<String>),
+}
+
+impl Mentions {
+    pub fn may_mean(&self, name: &TableName) -> bool {
+        match self {
+            Mentions::All => true,
+            Mentions::Words(words) => {
+                words.contains(&name.table.to_lowercase()) || words.contains(&name.schema.to_lowercase())
+            }
+        }
+    }
+}
+
+/// What may follow CREATE, ALTER and DROP without concerning any table's columns.
+const OTHER_OBJECTS: &[&str] = &[
+    "AGGREGATE",
+    "EVENT",
+    "FULLTEXT",
+    "FUNCTION",
+    "INDEX",
+    "INSTANCE",
+    "LIBRARY",
+    "LOADABLE",
+    "LOGFILE",
+    "PREPARE",
+    "PROCEDURE",
+    "RESOURCE",
+    "ROLE",
+    "SERVER",
+    "SPATIAL",
+    "TABLESPACE",
+    "TRIGGER",
+    "UNDO",
+    "UNIQUE",
+    "USER",
+    "VIEW",
+];
+
+/// Words between CREATE or ALTER and what is created, which views, routines and events may carry.
+const BEFORE_OBJECTS: &[&str] = &["ALGORITHM", "DEFINER", "OR", "SQL"];
+
+/// First words of statements that define no table, besides CREATE, ALTER, DROP and RENAME, which may.
+const NO_DEFINITIONS: &[&str] = &[
+    "ANALYZE",
+    "CALL",
+    "CHANGE",
+    "CHECK",
+    "CLONE",
+    "COMMENT",
+    "DELETE",
+    "DO",
+    "FLUSH",
+    "GRANT",
+    "IMPORT",
+    "INSERT",
+    "INSTALL",
+    "KILL",
+    "LOAD",
+    "LOCK",
+    "OPTIMIZE",
+    "PURGE",
+    "REPAIR",
+    "REPLACE",
+    "RESET",
+    "RESTART",
+    "REVOKE",
+    "SELECT",
+    "SET",
+    "TRUNCATE",
+    "UNINSTALL",
+    "UNLOCK",
+    "UPDATE",
+    "USE",
+    "WITH",
+];
+
+/// Reads a statement as its event has it.
+pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: bool) -> Effect {
+    let charset = query.charset_client.map(|collation| charsets.of(u64::from(collation)));
+    let decoded = |bytes: &[u8]| match &charset {
+        _ if bytes.is_ascii() => std::str::from_utf8(bytes).ok().map(Into::into),
+        // Bytes that are not UTF-8 may stand in a text; no name holds any, and no sign of the syntax is hidden by them.
+        Some(Charset::Utf8) => Some(String::from_utf8_lossy(bytes).into()),
+        Some(charset) => charset.decode(bytes).ok(),
+        None => None,
+    };
+    // The name of the schema is UTF-8 whatever the session's character set.
+    let (text, schema) = (decoded(query.text), std::str::from_utf8(query.schema));
+    let text = text.filter(|text| query.sql_mode.is_some() || !text.contains(['"', '\\']));
+    let naming = Naming { default_schema: schema.unwrap_or_default(), ignores_case };
+    read(text.as_deref(), Modes::of_bits(query.sql_mode.unwrap_or_default()), &naming)
+}
+
+/// Reads a statement that defines. `text` is None when its character set cannot be read.
+pub(super) fn read(text: Option<&str>, modes: Modes, naming: &Naming<'_>) -> Effect {
+    let Some(tokens) = text.and_then(|text| tokens(text, modes)) else { return Effect::Unclear(Mentions::All) };
+    let end = tokens.iter().rposition(|token| !token.is_sign(';')).map_or(0, |last| last + 1);
+    let tokens = &tokens[..end];
+    effect(tokens, naming).unwrap_or_else(|Unclear| {
+        let word = |token: &Token| match token {
+            Token::Word(text) | Token::Name(text) | Token::Text(text) => Some(text.to_lowercase()),
+            _ => None,
+        };
+        Effect::Unclear(Mentions::Words(tokens.iter().filter_map(word).collect()))
+    })
+}
+
+fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+    let [first, second, rest @ ..] = tokens else { return Ok(Effect::Nothing) };
+    let is_table = second.is_any(&["TABLE", "TABLES"]);
+    let is_schema = second.is_any(&["DATABASE", "SCHEMA"]);
+    if first.is("CREATE") && is_table {
+        create(rest, naming)
+    } else if first.is("ALTER") && is_table {
+        let (table, clauses) = table_name(rest, naming)?;
+        Ok(Effect::Alter { table, alteration: alter::alteration(clauses, naming) })
+    } else if first.is("DROP") && is_table {
+        names(without_if_exists(rest), naming).map(Effect::Drop)
+    } else if first.is("DROP") && is_schema {
+        match without_if_exists(rest) {
+            [name] => {
+                let name = name.name().ok_or(Unclear)?;
+                Ok(Effect::DropSchema(if naming.ignores_case { name.to_lowercase() } else { name.to_string() }))
+            }
+            _ => Err(Unclear),
+        }
+    } else if first.is("DROP") && second.is("INDEX") {
+        drop_index(rest, naming)
+    } else if first.is("RENAME") && is_table {
+        rename(rest, naming)
+    } else if first.is("DROP") && second.is("TEMPORARY") {
+        Ok(Effect::Nothing)
+    } else if first.is_any(&["CREATE", "ALTER", "DROP"]) {
+        let is_other = is_schema || second.is_any(OTHER_OBJECTS) || second.is_any(BEFORE_OBJECTS);
+        if is_other { Ok(Effect::Nothing) } else { Err(Unclear) }
+    } else if first.is_any(NO_DEFINITIONS) || first.is_sign('(') || (first.is("RENAME") && second.is("USER")) {
+        Ok(Effect::Nothing)
+    } else {
+        Err(Unclear)
+    }
+}
+
+/// `[schema.]table`, and what follows.
+fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
+    match tokens {
+        [schema, dot, table, rest @ ..] if dot.is_sign('.') => {
+            let (schema, table) = (schema.name().ok_or(Unclear)?, table.name().ok_or(Unclear)?);
+            Ok((naming.table(schema, table), rest))
+        }
+        [table, rest @ ..] if !naming.default_schema.is_empty() => {
+            Ok((naming.table(naming.default_schema, table.name().ok_or(Unclear)?), rest))
+        }
+        _ => Err(Unclear),
+    }
+}
+
+fn without_if_exists(tokens: &[Token]) -> &[Token] {
+    match tokens {
+        [first, second, rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
+        other => other,
+    }
+}
+
+/// A list of tables, perhaps with RESTRICT or CASCADE behind it.
+fn names(tokens: &[Token], naming: &Naming<'_>) -> Result<Vec<TableName>, Unclear> {
+    let tokens = match tokens {
+        [names @ .., last] if names.len() > 1 && last.is_any(&["RESTRICT", "CASCADE"]) => names,
+        other => other,
+    };
+    let whole = |part| match table_name(part, naming)? {
+        (name, []) => Ok(name),
+        _ => Err(Unclear),
+    };
+    split_at_commas(tokens).ok_or(Unclear)?.into_iter().map(whole).collect()
+}
+
+fn rename(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+    let pair = |part| {
+        let (from, rest) = table_name(part, naming)?;
+        match rest.split_first() {
+            Some((to, rest)) if to.is("TO") => match table_name(rest, naming)? {
+                (to, []) => Ok((from, to)),
+                _ => Err(Unclear),
+            },
+            _ => Err(Unclear),
+        }
+    };
+    let pairs = split_at_commas(tokens).ok_or(Unclear)?.into_iter().map(pair).collect::<Result<_, _>>()?;
+    Ok(Effect::Rename(pairs))
+}
+
+/// ``DROP INDEX `PRIMARY` ON t`` drops the primary key; any other is not looked at.
+fn drop_index(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+    match tokens {
+        [index, on, rest @ ..] if on.is("ON") => {
+            if !index.name().is_some_and(|name| name.eq_ignore_ascii_case("PRIMARY")) {
+                return Ok(Effect::Nothing);
+            }
+            let (table, _) = table_name(rest, naming)?;
+            let alteration = Alteration { drops_key: true, ..Alteration::default() };
+            Ok(Effect::Alter { table, alteration: Ok(alteration) })
+        }
+        _ => Err(Unclear),
+    }
+}
+
+fn create(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+    let (if_not_exists, tokens) = match tokens {
+        [a, b, c, rest @ ..] if a.is("IF") && b.is("NOT") && c.is("EXISTS") => (true, rest),
+        other => (false, other),
+    };
+    let (table, rest) = table_name(tokens, naming)?;
+    Ok(Effect::Create { table, definition: created(rest, naming), if_not_exists })
+}
+
+/// Reads what follows the name: `(elements) options` or LIKE. Columns that a query gives are in no list.
+fn created(tokens: &[Token], naming: &Naming<'_>) -> Result<Created, Unclear> {
+    if tokens.first().is_some_and(|token| token.is("LIKE")) {
+        return table_name(&tokens[1..], naming).map(|(like, _)| Created::Like(like));
+    }
+    let (inside, options) = group(tokens).ok_or(Unclear)?;
+    if inside.first().is_some_and(|token| token.is("LIKE")) {
+        return table_name(&inside[1..], naming).map(|(like, _)| Created::Like(like));
+    }
+    let queries = ["SELECT", "TABLE", "VALUES", "WITH", "AS", "IGNORE", "REPLACE"];
+    if position_outside(options, |tokens| tokens[0].is_any(&queries)).is_some() {
+        return Err(Unclear);
+    }
+    let (mut columns, mut key) = (Vec::new(), Vec::new());
+    for part in split_at_commas(inside).ok_or(Unclear)? {
+        match column::element(part)? {
+            Element::Column(column) => {
+                if column.is_key {
+                    key = vec![column.name.clone()];
+                }
+                columns.push(column);
+            }
+            Element::PrimaryKey(columns) => key = columns,
+            Element::Other => {}
+        }
+    }
+    Ok(Created::Columns { columns, key })
+}

@@ -1,0 +1,197 @@
+//! What a statement does to a schema.
+//!
+//! In: an [`Effect`]. Out: the schema as it is after it. A table whose new definition does not follow with certainty is
+//! forgotten. Also says which tables an effect gives another definition, for definitions that are read later than the
+//! rows they are wanted for.
+
+use std::sync::Arc;
+
+use crate::schema::{Column, Definition, Family, Schema, TableName};
+
+use super::alter::{Alteration, ColumnChange, Place};
+use super::column::ColumnDefinition;
+use super::{Created, Effect, Unclear};
+
+impl Effect {
+    /// Carries the effect out. A new table is taken note of if `is_wanted` says so. Says whether anything changed.
+    pub fn apply(&self, schema: &mut Schema, is_wanted: impl Fn(&TableName) -> bool) -> bool {
+        if *self == Effect::Nothing {
+            return false;
+        }
+        let before = schema.clone();
+        self.carry_out(schema, is_wanted);
+        *schema != before
+    }
+
+    fn carry_out(&self, schema: &mut Schema, is_wanted: impl Fn(&TableName) -> bool) {
+        match self {
+            Effect::Nothing => {}
+            Effect::Create { table, definition, if_not_exists } => {
+                // Whether there was a table before is not known: then neither is whether it was made now.
+                if *if_not_exists {
+                    return;
+                }
+                schema.remove(table);
+                if let (true, Ok(created)) = (is_wanted(table), definition)
+                    && let Ok(definition) = define(created, schema)
+                {
+                    schema.insert(table.clone(), definition);
+                }
+            }
+            Effect::Drop(tables) => tables.iter().for_each(|table| drop(schema.remove(table))),
+            Effect::DropSchema(dropped) => schema.forget(|table| *table.schema == **dropped),
+            Effect::Rename(pairs) => pairs.iter().for_each(|(from, to)| rename(schema, from, to)),
+            Effect::Alter { table, alteration } => {
+                if let Some(before) = schema.remove(table)
+                    && let Ok(alteration) = alteration
+                    && let Ok(after) = alter(&before, alteration)
+                {
+                    schema.insert(table.clone(), if after == *before { before } else { Arc::new(after) });
+                }
+                if let Ok(Alteration { new_name: Some(to), .. }) = alteration {
+                    rename(schema, table, to);
+                }
+            }
+            Effect::Unclear(mentions) => schema.forget(|table| mentions.may_mean(table)),
+        }
+    }
+
+    /// Whether the table may have had another definition before. A table that was created had none, and no rows.
+    pub fn redefines(&self, name: &TableName) -> bool {
+        match self {
+            Effect::Nothing | Effect::Create { .. } => false,
+            Effect::Drop(tables) => tables.contains(name),
+            Effect::DropSchema(dropped) => *name.schema == **dropped,
+            Effect::Rename(pairs) => pairs.iter().any(|(from, to)| from == name || to == name),
+            Effect::Alter { table, alteration: Err(Unclear) } => table == name,
+            Effect::Alter { table, alteration: Ok(alteration) } => {
+                (table == name && (alteration.changes_columns() || alteration.new_name.is_some()))
+                    || alteration.new_name.as_ref() == Some(name)
+            }
+            Effect::Unclear(mentions) => mentions.may_mean(name),
+        }
+    }
+}
+
+fn rename(schema: &mut Schema, from: &TableName, to: &TableName) {
+    let moved = schema.remove(from);
+    schema.remove(to);
+    if let Some(definition) = moved {
+        schema.insert(to.clone(), definition);
+    }
+}
+
+fn define(created: &Created, schema: &Schema) -> Result<Arc<Definition>, Unclear> {
+    match created {
+        Created::Like(other) => schema.get(other).cloned().ok_or(Unclear),
+        Created::Columns { columns, key } => {
+            let columns = columns.iter().map(as_column).collect();
+            Definition::with_key(columns, key).map(Arc::new)
+        }
+    }
+}
+
+fn as_column(definition: &ColumnDefinition) -> Column {
+    Column { name: definition.name.as_str().into(), family: definition.family.clone() }
+}
+
+impl Definition {
+    fn with_key(columns: Vec<Column>, key: &[String]) -> Result<Definition, Unclear> {
+        let primary_key = key.iter().map(|name| find(names(&columns), name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Definition { columns, primary_key })
+    }
+}
+
+fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
+    columns.iter().map(|column| &*column.name)
+}
+
+/// Index of the only column of this name.
+fn find<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Result<usize, Unclear> {
+    let mut found = names.enumerate().filter(|(_, known)| is_same(known, name));
+    match (found.next(), found.next()) {
+        (Some((at, _)), None) => Ok(at),
+        _ => Err(Unclear),
+    }
+}
+
+/// Column names are compared without regard to case.
+fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || one.to_lowercase() == other.to_lowercase()
+}
+
+/// A column in the list that is being built.
+struct Placed {
+    column: Column,
+    /// What keys of before the statement know it by: a column that is added takes the place of one of its name that is
+    /// dropped.
+    known_as: Box<str>,
+}
+
+/// Follows `mysql_prepare_alter_table`: first the columns that were there, each in its place; then, in the order of the
+/// statement, those that are added or moved.
+fn alter(before: &Definition, alteration: &Alteration) -> Result<Definition, Unclear> {
+    let has_wide_labels = |column: &Column| match &column.family {
+        Family::Enum(labels) | Family::Set(labels) => labels.iter().any(|label| !label.is_ascii()),
+        _ => false,
+    };
+    if alteration.converts && before.columns.iter().any(has_wide_labels) {
+        return Err(Unclear);
+    }
+    all_are_there(before, alteration)?;
+    let mut list: Vec<Placed> = before
+        .columns
+        .iter()
+        .filter_map(|column| Some(Placed { column: successor(column, alteration)?, known_as: column.name.clone() }))
+        .collect();
+    let place_of = |list: &[Placed], name: &str| find(list.iter().map(|placed| &*placed.column.name), name);
+    for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != Place::Default) {
+        let column = as_column(&change.column);
+        // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
+        let known_as = match change.old {
+            Some(_) => list.remove(place_of(&list, &column.name)?).known_as,
+            None => column.name.clone(),
+        };
+        let at = match &change.place {
+            Place::Default => list.len(),
+            Place::First => 0,
+            Place::After(other) => place_of(&list, other)? + 1,
+        };
+        list.insert(at, Placed { column, known_as });
+    }
+    let successor_of = |at: &usize| {
+        let part = &before.columns.get(*at)?.name;
+        let placed = list.iter().find(|placed| is_same(&placed.known_as, part))?;
+        Some(placed.column.name.to_string())
+    };
+    let key = match &alteration.key {
+        Some(added) => added.clone(),
+        None if alteration.drops_key => Vec::new(),
+        None => before.primary_key.iter().filter_map(successor_of).collect(),
+    };
+    Definition::with_key(list.into_iter().map(|placed| placed.column).collect(), &key)
+}
+
+/// What becomes of a column; none if it is dropped.
+fn successor(column: &Column, alteration: &Alteration) -> Option<Column> {
+    if alteration.drops.iter().any(|dropped| is_same(dropped, &column.name)) {
+        return None;
+    }
+    let replaces = |change: &&ColumnChange| change.old.as_ref().is_some_and(|old| is_same(old, &column.name));
+    if let Some(change) = alteration.columns.iter().find(replaces) {
+        return Some(as_column(&change.column));
+    }
+    let renamed = alteration.renames.iter().find(|(from, _)| is_same(from, &column.name));
+    let name = renamed.map_or_else(|| column.name.clone(), |(_, to)| to.as_str().into());
+    Some(Column { name, family: column.family.clone() })
+}
+
+/// What the statement names must be there: else the definition was not the table's.
+fn all_are_there(before: &Definition, alteration: &Alteration) -> Result<(), Unclear> {
+    let changed = alteration.columns.iter().filter_map(|change| change.old.as_ref());
+    let renamed = alteration.renames.iter().map(|(from, _)| from);
+    for name in alteration.drops.iter().chain(changed).chain(renamed) {
+        find(names(&before.columns), name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Names, labels and keys of tables whose rows are logged without them (`binlog_row_metadata=MINIMAL`, the server's
+//! default).
+//!
+//! In: statements in the order of the binlog, TABLE_MAP events without names. Out: [`TableMap`]s completed with the
+//! definition that the table had at that very place. Owns the [`Schema`] of the place that is being read. It is changed by
+//! statements; and where a table is not known, a definition read from the server counts only if no statement between
+//! here and the end of the binlog may have changed it since. Else reading stops: there is nothing to take names from
+//! (promise 7).
+
+use std::sync::Arc;
+
+use crate::column::charset::Charsets;
+use crate::column::{Fault, Kind};
+use crate::pattern::TablePatterns;
+use crate::position::FileOffset;
+use crate::schema::{Column, Definition, Family, Labels, Schema};
+
+use super::ddl::{self, Naming};
+use super::error::Error;
+use super::event::Query;
+use super::scan::Scan;
+use super::schema::{Definitions, fit};
+use super::server::Server;
+use super::settings::Settings;
+use super::table_map::TableMap;
+
+/// Tables of no rule that are tracked, because they may be renamed into one.
+const UNWATCHED_MAX: usize = 4096;
+
+/// Looks at a definition: it may be read while it changes, and the second one decides.
+const LOOKS_MAX: usize = 2;
+
+pub(super) struct Tracking {
+    schema: Schema,
+    is_changed: bool,
+    /// New tables are tracked only where rows come without names.
+    notes_new_tables: bool,
+    ignores_case: bool,
+    charsets: Arc<Charsets>,
+    definitions: Definitions,
+    scan: Scan,
+}
+
+impl Tracking {
+    /// `schema` is what is known where reading begins.
+    pub fn new(settings: &Settings, server: &Server, schema: &Schema) -> Tracking {
+        Tracking {
+            schema: schema.clone(),
+            is_changed: false,
+            notes_new_tables: !server.has_full_metadata(),
+            ignores_case: server.ignores_case(),
+            charsets: Arc::clone(&server.charsets),
+            definitions: Definitions::new(settings.clone(), server.uuid),
+            scan: Scan::new(settings, server),
+        }
+    }
+
+    /// The schema, if it has changed since the last call.
+    pub fn take_change(&mut self) -> Option<Arc<Schema>> {
+        std::mem::take(&mut self.is_changed).then(|| Arc::new(self.schema.clone()))
+    }
+
+    /// Carries out a statement.
+    pub fn define(&mut self, query: &Query<'_>, watched: &TablePatterns) {
+        let effect = ddl::read_logged(query, &self.charsets, self.ignores_case);
+        let has_room = self.schema.len() < UNWATCHED_MAX;
+        let notes_new_tables = self.notes_new_tables;
+        let is_changed = effect.apply(&mut self.schema, |name| {
+            notes_new_tables && (has_room || watched.match_any(&name.schema, &name.table))
+        });
+        self.is_changed |= is_changed;
+    }
+
+    /// Takes the definitions of all watched tables in at once, where reading begins at `since`. Those that cannot be had
+    /// are looked for when their rows come.
+    pub async fn learn_all(&mut self, watched: &TablePatterns, since: &FileOffset) -> Result<(), Error> {
+        let defined = self.definitions.all(watched).await?;
+        let until = self.definitions.end_of_log().await?;
+        for (name, definition) in defined {
+            let name = self.naming().table(&name.schema, &name.table);
+            if self.scan.last_redefinition(&name, since, &until).await?.is_none() {
+                self.is_changed |= self.schema.insert(name, Arc::new(definition));
+            }
+        }
+        Ok(())
+    }
+
+    /// A TABLE_MAP came with names: what was known of the table is put right for those that come without.
+    pub fn confirm(&mut self, schema: &str, table: &str, map: &TableMap) {
+        let name = self.naming().table(schema, table);
+        let Some(known) = self.schema.get(&name) else { return };
+        let Some(logged) = logged(map) else { return };
+        if **known != logged {
+            self.schema.insert(name, Arc::new(logged));
+            self.is_changed = true;
+        }
+    }
+
+    /// Completes the map of a table whose rows are logged without names, in the transaction that begins at `since`. The
+    /// inner error says why there are no names for it.
+    pub async fn complete(
+        &mut self,
+        schema: &str,
+        table: &str,
+        map: TableMap,
+        since: &FileOffset,
+    ) -> Result<Result<TableMap, Fault>, Error> {
+        let name = self.naming().table(schema, table);
+        if let Some(known) = self.schema.get(&name) {
+            match completed(&map, known) {
+                Some(map) => return Ok(Ok(map)),
+                None => {
+                    tracing::warn!(
+                        table = %name,
+                        "rows do not fit the definition that was known, so some statement was not in the binlog \
+                         (sql_log_bin = 0); looking the definition up anew"
+                    );
+                    self.schema.remove(&name);
+                    self.is_changed = true;
+                }
+            }
+        }
+        let mut problem = String::new();
+        for _ in 0..LOOKS_MAX {
+            let defined = self.definitions.columns(schema, table).await?;
+            let until = self.definitions.end_of_log().await?;
+            if let Some(place) = self.scan.last_redefinition(&name, since, &until).await? {
+                return Ok(Err(changed_since(&place)));
+            }
+            match fit(&map.kinds, &defined) {
+                Ok(definition) => {
+                    let definition = Arc::new(definition);
+                    self.is_changed |= self.schema.insert(name, Arc::clone(&definition));
+                    return Ok(completed(&map, &definition).ok_or_else(|| Fault::new(NEVER_LOGGED, FULL_METADATA_MEND)));
+                }
+                Err(misfit) => problem = misfit,
+            }
+        }
+        Ok(Err(Fault::new(problem, FULL_METADATA_MEND)))
+    }
+
+    fn naming(&self) -> Naming<'static> {
+        Naming { default_schema: "", ignores_case: self.ignores_case }
+    }
+}
+
+const NEVER_LOGGED: &str = "its labels do not fit those that were logged";
+
+const FULL_METADATA_MEND: &str = "if the account lacks it: GRANT SELECT on the table; else SET PERSIST \
+     binlog_row_metadata = 'FULL', so that the binlog itself names the columns, and start anew after this place";
+
+fn changed_since(place: &FileOffset) -> Fault {
+    let FileOffset { file, offset } = place;
+    Fault::new(
+        format!(
+            "its rows are logged without column names, and its definition may have been changed since by a statement \
+             that ends at {file}:{offset}"
+        ),
+        format!(
+            "SET PERSIST binlog_row_metadata = 'FULL', so that this cannot happen to rows from now on, and start anew \
+             with a new data directory and --start {file}:{offset}; the rows before are not delivered"
+        ),
+    )
+}
+
+/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels.
+fn logged(map: &TableMap) -> Option<Definition> {
+    let names = map.names.as_ref()?;
+    let column = |(at, kind): (usize, &Kind)| {
+        let family = match kind {
+            Kind::Int { bytes, .. } => Family::Int { bytes: u8::try_from(*bytes).ok()? },
+            Kind::Float | Kind::Double => Family::Float,
+            Kind::Decimal { .. } => Family::Decimal,
+            Kind::Bit { .. } => Family::Bit,
+            Kind::Year => Family::Year,
+            Kind::Date => Family::Date,
+            Kind::Time { .. } => Family::Time,
+            Kind::DateTime { .. } => Family::DateTime,
+            Kind::Timestamp { .. } => Family::Timestamp,
+            Kind::Text { .. } => Family::Text,
+            Kind::Enum { labels, .. } => Family::Enum(labels.clone()?),
+            Kind::Set { labels, .. } => Family::Set(labels.clone()?),
+            Kind::Json { .. } => Family::Json,
+            Kind::Vector { .. } => Family::Vector,
+            Kind::Geometry { .. } | Kind::Unsupported { .. } => Family::Geometry,
+        };
+        Some(Column { name: names.get(at)?.clone(), family })
+    };
+    let columns = map.kinds.iter().enumerate().map(column).collect::<Option<_>>()?;
+    Some(Definition { columns, primary_key: map.primary_key.clone() })
+}
+
+/// The map with the definition's names and labels, if it can be that of these rows.
+fn completed(map: &TableMap, definition: &Definition) -> Option<TableMap> {
+    if definition.columns.len() != map.kinds.len() {
+        return None;
+    }
+    let kinds = map.kinds.iter().zip(&definition.columns);
+    let kinds = kinds.map(|(kind, column)| kind_of(kind, &column.family)).collect::<Option<_>>()?;
+    let names = definition.columns.iter().map(|column| column.name.clone()).collect();
+    Some(TableMap { kinds, names: Some(names), primary_key: definition.primary_key.clone() })
+}
+
+/// The kind with its labels, if it is of this family.
+fn kind_of(kind: &Kind, family: &Family) -> Option<Kind> {
+    let fits = match (kind, family) {
+        (Kind::Enum { bytes, charset, .. }, Family::Enum(labels)) => {
+            let labels = fitting(labels, *bytes, enum_bytes)?;
+            return Some(Kind::Enum { bytes: *bytes, charset: *charset, labels: Some(labels) });
+        }
+        (Kind::Set { bytes, charset, .. }, Family::Set(labels)) => {
+            let labels = fitting(labels, *bytes, set_bytes)?;
+            return Some(Kind::Set { bytes: *bytes, charset: *charset, labels: Some(labels) });
+        }
+        (Kind::Int { bytes, .. }, Family::Int { bytes: known }) => *bytes == usize::from(*known),
+        (Kind::Float | Kind::Double, Family::Float)
+        | (Kind::Decimal { .. }, Family::Decimal)
+        | (Kind::Bit { .. }, Family::Bit)
+        | (Kind::Year, Family::Year)
+        | (Kind::Date, Family::Date)
+        | (Kind::Time { .. }, Family::Time)
+        | (Kind::DateTime { .. }, Family::DateTime)
+        | (Kind::Timestamp { .. }, Family::Timestamp)
+        | (Kind::Text { .. }, Family::Text)
+        | (Kind::Json { .. }, Family::Json)
+        | (Kind::Vector { .. }, Family::Vector)
+        | (Kind::Geometry { .. }, Family::Geometry) => true,
+        // Refused when a value comes; what it is called does not matter.
+        (Kind::Unsupported { .. }, _) => true,
+        _ => false,
+    };
+    fits.then(|| kind.clone())
+}
+
+/// The labels, if the server would store so many in `bytes`.
+fn fitting(labels: &Labels, bytes: usize, stored_in: fn(usize) -> usize) -> Option<Labels> {
+    (stored_in(labels.len()) == bytes).then(|| labels.clone())
+}
+
+/// `get_enum_pack_length` in `sql/field.h`.
+fn enum_bytes(labels: usize) -> usize {
+    if labels < 256 { 1 } else { 2 }
+}
+
+/// `get_set_pack_length` in `sql/field.h`.
+fn set_bytes(labels: usize) -> usize {
+    match labels.div_ceil(8) {
+        bytes @ 0..=4 => bytes,
+        _ => 8,
+    }
+}

@@ -7,14 +7,16 @@ use std::cmp::Ordering;
 
 use crate::position::FileOffset;
 
-/// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps.
-/// None, and nothing moved, for an offset that no file can have.
-pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) -> Option<()> {
+/// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps. False, and nothing moved,
+/// where no offset is left.
+#[must_use]
+pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) -> bool {
     let low = u64::from(log_pos);
     let same_lap = place.offset & !0xffff_ffff | low;
-    let lap_bytes = if same_lap < place.offset { 1 << 32 } else { 0 };
-    place.offset = same_lap.checked_add(lap_bytes)?;
-    Some(())
+    let lap = if same_lap < place.offset { 1 << 32 } else { 0 };
+    let moved = same_lap.checked_add(lap);
+    place.offset = moved.unwrap_or(place.offset);
+    moved.is_some()
 }
 
 /// The place that a ROTATE event names; none if its body is not one.
@@ -54,10 +56,10 @@ mod tests {
             assert_eq!(order(&other, &one), Ordering::Greater);
         }
         let mut at = place("b.000001", 0xffff_fff0);
-        assert_eq!(move_to(&mut at, 0x10), Some(()));
+        assert!(move_to(&mut at, 0x10));
         assert_eq!(at.offset, 0x1_0000_0010);
+        assert!(!move_to(&mut place("b.000001", u64::MAX), 0x10));
         assert_eq!(order(&at, &at.clone()), Ordering::Equal);
-        assert_eq!(move_to(&mut place("b.000001", u64::MAX), 0), None);
     }
 
     #[test]

@@ -145,8 +145,9 @@ impl Scan {
                 }
                 _ if next.is_inner || next.is_artificial() || next.log_pos == 0 => {}
                 kind => {
-                    let moved = place::move_to(&mut at, next.log_pos);
-                    moved.ok_or_else(|| damaged(&at, "an offset that no file can have"))?;
+                    if !place::move_to(&mut at, next.log_pos) {
+                        return Err(damaged(&at, "an offset that no file can have"));
+                    }
                     if kind == event::QUERY && place::order(&at, &stretch.to) == Ordering::Greater {
                         let query = Query::parse(&next.body).map_err(|error| damaged(&at, &error.to_string()))?;
                         self.note(&query, &at, stretch);

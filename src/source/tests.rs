@@ -15,6 +15,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::checksum::Checksums;
+use super::ddl::{self, Effect};
 use super::decode::RowsEvent;
 use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
@@ -26,6 +27,7 @@ use crate::change::{Changes, Table, Transaction};
 use crate::column::bytes::Bytes as Cursor;
 use crate::column::charset::Charsets;
 use crate::column::{self, Kind, geometry, json, json_diff};
+use crate::schema::Schema;
 
 use captured::Captured;
 use mutation::{Mutator, campaign};
@@ -245,6 +247,43 @@ fn damaged_events_without_rows_do_no_harm() {
                 _ => false,
             };
             (body.len(), is_read)
+        },
+    );
+}
+
+#[test]
+fn damaged_definitions_do_no_harm() {
+    let events: Vec<Event> = captured::events().into_iter().filter(|event| event.kind == event::QUERY).collect();
+    let charsets = captured::charsets();
+    // As it is after the first half of the capture: there is something to alter.
+    let mut known = Schema::default();
+    for event in &events[..events.len() / 2] {
+        let query = Query::parse(&event.body).expect("a query");
+        ddl::read_logged(&query, &charsets, false).apply(&mut known, |_| true);
+    }
+    assert!(known.len() > 5, "{} tables are known", known.len());
+    campaign(
+        EVENTS,
+        // The tables that are known before.
+        2 * SPARE_BYTES,
+        |mutator| {
+            let mut body = mutator.pick(&events).body.to_vec();
+            let other = mutator.pick(&events);
+            // Most of the damage is for the statement, so that its text is reached.
+            let keeps_head = mutator.below(4) > 0;
+            let head = if keeps_head { body.len() - Query::parse(&body).expect("a query").text.len() } else { 0 };
+            let mut tail = body.split_off(head);
+            mutator.damage(&mut tail, &other.body, false);
+            body.extend(tail);
+            body
+        },
+        |body| {
+            let Ok(query) = Query::parse(body) else { return (body.len(), false) };
+            let mut schema = known.clone();
+            let effect = ddl::read_logged(&query, &charsets, true);
+            effect.apply(&mut schema, |_| true);
+            schema.iter().for_each(|(name, _)| _ = effect.redefines(name));
+            (body.len(), !matches!(effect, Effect::Unclear(_) | Effect::Nothing))
         },
     );
 }

@@ -91,9 +91,9 @@ impl Transactions {
             return Ok(Seen::Heartbeat);
         }
         self.count_bytes(event)?;
-        if !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE {
-            let moved = place::move_to(&mut self.place, event.log_pos);
-            moved.ok_or_else(|| self.damaged("an offset that no file can have"))?;
+        let is_in_file = !event.is_inner && !event.is_artificial() && event.log_pos != 0 && kind != event::ROTATE;
+        if is_in_file && !place::move_to(&mut self.place, event.log_pos) {
+            return Err(self.damaged("an offset that no file can have"));
         }
         match kind {
             event::ROTATE => self.rotate(&event.body)?,

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::event::{GtidEvent, previous_gtids};
+use super::super::ddl;
+use super::super::event::{GtidEvent, Query, previous_gtids};
 use super::super::event_type as event;
+use super::super::statement::classify;
 use super::super::table_map::{TableMap, heading};
 use super::mutation::{MEMORY_PER_BYTE_MAX, sealed};
 use super::stream::{self, payload, unchecked};
 use super::{captured, read_rows};
+use crate::schema::Schema;
 
 /// An event with a checksum.
 fn checked(kind: u8, body: &[u8]) -> Bytes {
@@ -258,5 +261,42 @@ fn lengths_at_the_end_of_their_range_are_refused() {
         [b"\x02\x01\x00\x03\x09\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01\x00\x00", b"\x02\x01\x00\x01\x09\xfe"];
     for body in bodies {
         assert!(read(&[gtid(1), sealed(&header, body)]).error.is_some());
+    }
+}
+
+#[test]
+fn statements_that_nest_or_go_on_for_ever_are_read_in_one_go() {
+    const PARTS: usize = 8_000;
+    let columns = |count: usize| (0..count).map(|n| format!("c{n} INT")).collect::<Vec<_>>().join(",");
+    for text in [
+        format!("CREATE TABLE t (a INT DEFAULT {}1{})", "(".repeat(PARTS), ")".repeat(PARTS)),
+        format!("ALTER TABLE t ADD COLUMN a INT {}", "(".repeat(PARTS)),
+        format!("CREATE TABLE t ({})", columns(PARTS)),
+        format!(
+            "ALTER TABLE t {}",
+            (0..PARTS).map(|n| format!("ADD COLUMN c{n} INT FIRST")).collect::<Vec<_>>().join(",")
+        ),
+        format!("DROP TABLE {}", ["t"; PARTS].join(",")),
+        format!("RENAME TABLE {}", ["a TO b"; PARTS].join(",")),
+        "/*!80000 ".repeat(PARTS),
+        "/*".repeat(PARTS),
+        format!("CREATE TABLE `{}", "``".repeat(PARTS)),
+        format!("ALTER TABLE t COMMENT '{}", "\\'".repeat(PARTS)),
+    ] {
+        let began = Instant::now();
+        let body = query_body(&text);
+        let query = Query::parse(&body).expect("a query");
+        let memory = allocation_counter::measure(|| {
+            let effect = ddl::read_logged(&query, &captured::charsets(), false);
+            let mut known = Schema::default();
+            let first = query_body("CREATE TABLE t (first INT)");
+            let first = Query::parse(&first).expect("a query");
+            ddl::read_logged(&first, &captured::charsets(), false).apply(&mut known, |_| true);
+            effect.apply(&mut known, |_| true);
+            classify(query.text);
+        });
+        let head = &text[..30];
+        assert!(memory.bytes_max < (text.len() * MEMORY_PER_BYTE_MAX) as u64, "{head}: {memory:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{head}: {:?}", began.elapsed());
     }
 }

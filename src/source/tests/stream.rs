@@ -52,8 +52,7 @@ fn transactions() -> Transactions {
         has_gtids: true,
         variables: HashMap::new(),
     };
-    let tracking = Tracking::new(&settings, &server, &Schema::default());
-    let tables = Tables::new(patterns, charsets, tracking);
+    let tables = Tables::new(patterns, charsets, Tracking::new(&settings, &server, &Schema::default()));
     let place = FileOffset { file: "binlog.000001".into(), offset: 4 };
     Transactions::new(Uuid::nil(), place, Vec::new(), tables)
 }

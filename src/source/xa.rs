@@ -13,7 +13,8 @@ use crate::position::{FileOffset, Gtid};
 /// Identity of an XA transaction, as `xid_t` has it in the server's `sql/xa.h`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Xid {
-    format: i64,
+    /// The lower half of the bits: an XA_PREPARE event has no more. The other two are unique by themselves.
+    format: i32,
     /// Global part and branch, each of at most 64 bytes.
     global: Box<[u8]>,
     branch: Box<[u8]>,
@@ -33,7 +34,7 @@ impl Prepare {
         if bytes.u8()? != 0 {
             return Ok(Prepare::OnePhase);
         }
-        let format = i64::from(bytes.le(4)? as u32 as i32);
+        let format = bytes.le(4)? as i32;
         let (global_bytes, branch_bytes) = (bytes.le(4)? as usize, bytes.le(4)? as usize);
         let (global, branch) = (bytes.take(global_bytes)?.into(), bytes.take(branch_bytes)?.into());
         Ok(Prepare::TwoPhase(Xid { format, global, branch }))
@@ -57,7 +58,7 @@ pub(super) fn decision(statement: &[u8]) -> Option<(Decision, Xid)> {
     };
     let mut parts = rest.split(',').map(str::trim);
     let (global, branch) = (hex(parts.next()?)?, hex(parts.next()?)?);
-    let format = parts.next()?.parse().ok()?;
+    let format = parts.next()?.parse::<i64>().ok()? as i32;
     parts.next().is_none().then_some((decision, Xid { format, global, branch }))
 }
 
@@ -133,7 +134,7 @@ impl Undecided {
 mod tests {
     use super::*;
 
-    fn xid(format: i64, global: &[u8], branch: &[u8]) -> Xid {
+    fn xid(format: i32, global: &[u8], branch: &[u8]) -> Xid {
         Xid { format, global: global.into(), branch: branch.into() }
     }
 
@@ -144,6 +145,12 @@ mod tests {
         assert_eq!(Prepare::parse(&body), Ok(Prepare::TwoPhase(expected.clone())));
         assert_eq!(decision(b"XA COMMIT X'6162',X'63',-1"), Some((Decision::Commit, expected.clone())));
         assert_eq!(decision(b"xa rollback X'6162', X'63', -1"), Some((Decision::Rollback, expected)));
+        let long = [&[0, 5, 0, 0, 0x80, 1, 0, 0, 0, 0, 0, 0, 0][..], b"a"].concat();
+        let Ok(Prepare::TwoPhase(expected)) = Prepare::parse(&long) else { panic!("a two-phase prepare") };
+        for format in ["2147483653", "6442450949", "-2147483643"] {
+            let commit = format!("XA COMMIT X'61',X'',{format}");
+            assert_eq!(decision(commit.as_bytes()), Some((Decision::Commit, expected.clone())), "{commit}");
+        }
         assert_eq!(Prepare::parse(&[1]), Ok(Prepare::OnePhase));
     }
 

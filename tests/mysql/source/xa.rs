@@ -5,6 +5,22 @@ use rowhook::position::Within;
 
 use super::*;
 
+#[tokio::test]
+async fn an_xid_of_which_the_prepare_event_keeps_half_finds_its_rows() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    let mut reader = server.follow(latest());
+    reader.started().await;
+    for (n, format) in [(1, "2147483648"), (2, "4294967301")] {
+        let xid = format!("'long','',{format}");
+        prepare(&server, &xid, n).await;
+        sql(&mut root, &format!("XA COMMIT {xid}")).await;
+    }
+    done(&mut root, 1).await;
+    assert_eq!(numbers(&seen(&mut reader, 1).await), [1, 101, 2, 102]);
+}
+
 async fn prepare(server: &Mysql, xid: &str, n: i64) {
     let mut session = server.root().await;
     sql(&mut session, &format!("XA START {xid}")).await;

@@ -51,7 +51,8 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The transactions that are done with it.
+    /// The transactions that are done with it. None where an XA PREPARE ended, also one that is read again for being
+    /// undecided: among GTIDs that may stand before a transaction whose first rows were read, which goes on behind it.
     pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
         self.gtid.iter().chain(&self.decided)
     }

@@ -127,7 +127,7 @@ impl Tracker {
     pub fn commit(&mut self, mut committed: Committed) {
         if self.entries.is_empty() {
             self.advance(&committed);
-            self.begin_transaction();
+            self.end_transaction(committed.gtids().next().is_some());
             self.mark_moved = true;
             return;
         }
@@ -277,10 +277,14 @@ impl Tracker {
         if let Some(set) = &mut self.position.gtids {
             set.union_with(gtids);
         }
-        self.begin_transaction();
+        self.end_transaction(!gtids.is_empty());
     }
 
-    fn begin_transaction(&mut self) {
+    /// An XA PREPARE that is read again ends none among GTIDs: the one that rows were counted in goes on behind it.
+    fn end_transaction(&mut self, has_gtids: bool) {
+        if self.position.gtids.is_some() && !has_gtids {
+            return;
+        }
         self.within_before.clear();
         self.within.clear();
         self.transaction = None;
@@ -446,6 +450,25 @@ mod tests {
         tracker.resolve(third);
         assert_eq!(tracker.mark().within, [within("shop.orders", 3), within("a.b.c", 7)]);
         tracker.commit(commit(1));
+        assert_eq!(tracker.mark().within, []);
+    }
+
+    #[test]
+    fn a_prepare_that_is_read_again_ends_no_transaction_among_gtids() {
+        let prepare = || Committed { gtid: None, ..commit(1) };
+        let rows = vec![within("shop.orders", 2), within("a.b.c", 7)];
+        let resume = Resume { within: rows.clone(), ..start() };
+        let mut tracker = Tracker::new(resume.clone(), HashSet::new());
+        tracker.commit(prepare());
+        assert_eq!(tracker.mark().within, rows);
+        let third = tracker.open(opening(1, 3, false)).expect("new");
+        tracker.commit(prepare());
+        tracker.resolve(third);
+        assert_eq!(tracker.mark().within, [within("shop.orders", 3), within("a.b.c", 7)]);
+
+        let position = Position { gtids: None, ..start().position };
+        let mut tracker = Tracker::new(Resume { position, ..resume }, HashSet::new());
+        tracker.commit(prepare());
         assert_eq!(tracker.mark().within, []);
     }
 

@@ -414,7 +414,10 @@ impl Reader {
                 if let Some(schema) = &committed.schema {
                     progress.schema = Arc::clone(schema);
                 }
-                progress.partial = Partial::default();
+                let is_among_gtids = progress.position.as_ref().is_some_and(|position| position.gtids.is_some());
+                if !is_among_gtids || committed.gtids().next().is_some() {
+                    progress.partial = Partial::default();
+                }
                 permit.send(Ok(event));
             }
             SourceEvent::Started(_) | SourceEvent::Idle => self.hand_on(event).await?,

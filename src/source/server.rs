@@ -146,10 +146,11 @@ impl Server {
         if position.server_uuid != self.uuid {
             return Err(self.other_server(position));
         }
-        if position.file.offset > u64::from(u32::MAX) {
+        let mut places = std::iter::once(&position.file).chain(position.undecided.iter());
+        if let Some(FileOffset { file, offset }) = places.find(|place| place.offset > u64::from(u32::MAX)) {
             return Err(Error::BadPosition {
-                file: position.file.file.to_string(),
-                offset: position.file.offset,
+                file: file.to_string(),
+                offset: *offset,
                 problem: "it lies beyond 4 GiB, which the protocol cannot name without GTIDs".to_string(),
             });
         }
@@ -213,5 +214,35 @@ fn file_offset(row: &Row) -> Result<FileOffset, Error> {
     match (file, offset) {
         (Some(file), Some(offset)) => Ok(FileOffset { file: file.into(), offset }),
         _ => Err(Error::Lost("the server's binlog status cannot be read".to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_the_protocol_cannot_name_is_refused_also_where_something_undecided_begins() {
+        let server = Server {
+            address: String::new(),
+            uuid: Uuid::nil(),
+            version: String::new(),
+            charsets: Arc::new(Charsets::new([])),
+            has_gtids: false,
+            variables: HashMap::new(),
+        };
+        let place = |number: u32, offset| FileOffset { file: format!("binlog.{number:06}").into(), offset };
+        let position = |file, undecided| Position {
+            server_uuid: Uuid::nil(),
+            gtids: None,
+            file,
+            undecided: Arc::from([undecided]),
+        };
+        let (last, beyond) = (u64::from(u32::MAX), u64::from(u32::MAX) + 1);
+        server.permit_file(&position(place(2, last), place(1, last))).expect("two places that have names");
+        for position in [position(place(2, beyond), place(1, 4)), position(place(2, 4), place(1, beyond))] {
+            let error = server.permit_file(&position).expect_err("a place without a name");
+            assert!(matches!(error, Error::BadPosition { offset, .. } if offset == beyond), "{error}");
+        }
     }
 }

@@ -171,6 +171,19 @@ impl Server {
         Ok(FileOffset { offset: FILE_START, ..file_offset(&row)? })
     }
 
+    /// At a first start: the rows of XA transactions that are prepared may lie before it, and nothing leads back to them.
+    /// Accounts that may not ask (`XA_RECOVER_ADMIN`) hear nothing.
+    pub async fn warn_of_prepared(&self, connection: &mut Conn) {
+        let prepared = connection.query::<Row, _>("XA RECOVER").await.map_or(0, |list| list.len());
+        if prepared > 0 {
+            tracing::warn!(
+                prepared,
+                "XA transactions are prepared (XA RECOVER lists them): those that were prepared before the start position \
+                 are not delivered when they are committed; decide them before the first start, or begin before them"
+            );
+        }
+    }
+
     pub async fn executed(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
         self.gtids(connection, "SELECT @@GLOBAL.gtid_executed").await
     }

@@ -53,6 +53,9 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
     findings.extend(variables(&server));
+    if let Err(error) = server.require_names(tables) {
+        findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None });
+    }
     findings.push(transport(settings));
     findings.push(privileges(&mut connection, settings, &server).await?);
     for pattern in &tables.0 {

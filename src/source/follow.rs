@@ -275,9 +275,13 @@ impl Reader {
         let mut connection = connect(&self.settings).await?;
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
+        server.require_names(&self.tables)?;
         let position = self.position(progress, &server, &mut connection).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
+            if progress.from.is_some() {
+                server.warn_of_prepared(&mut connection).await;
+            }
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
                 // Known from the first moment on, so that tables that are altered before their first row comes stay known.
                 if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {

@@ -12,6 +12,7 @@ use mysql_async::{Conn, Row};
 use uuid::Uuid;
 
 use crate::column::charset::Charsets;
+use crate::pattern::{TablePattern, TablePatterns};
 use crate::position::{FileOffset, GtidSet, Position, Start};
 
 use super::error::Error;
@@ -93,6 +94,21 @@ impl Server {
         self.variables.get("lower_case_table_names").is_some_and(|value| value != "0")
     }
 
+    /// Where the server keeps names in lower case, a pattern in upper case would never match, without a word.
+    pub fn require_names(&self, tables: &TablePatterns) -> Result<(), Error> {
+        if self.variables.get("lower_case_table_names").is_none_or(|value| value != "1") {
+            return Ok(());
+        }
+        let written = tables.0.iter().map(TablePattern::to_string);
+        match written.map(|name| (name.to_lowercase(), name)).find(|(lower, name)| lower != name) {
+            None => Ok(()),
+            Some((lower, name)) => Err(Error::Prerequisite {
+                setting: format!("lower_case_table_names is 1, so that no table can fit {name}"),
+                mend: format!("write {lower} in the rules"),
+            }),
+        }
+    }
+
     fn failed(&self, error: mysql_async::Error) -> Error {
         Error::of_client(error, &self.address)
     }
@@ -171,6 +187,19 @@ impl Server {
         Ok(FileOffset { offset: FILE_START, ..file_offset(&row)? })
     }
 
+    /// At a first start: the rows of XA transactions that are prepared may lie before it, and nothing leads back to them.
+    /// Accounts that may not ask (`XA_RECOVER_ADMIN`) hear nothing.
+    pub async fn warn_of_prepared(&self, connection: &mut Conn) {
+        let prepared = connection.query::<Row, _>("XA RECOVER").await.map_or(0, |list| list.len());
+        if prepared > 0 {
+            tracing::warn!(
+                prepared,
+                "XA transactions are prepared (XA RECOVER lists them): those that were prepared before the start position \
+                 are not delivered when they are committed; decide them before the first start, or begin before them"
+            );
+        }
+    }
+
     pub async fn executed(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
         self.gtids(connection, "SELECT @@GLOBAL.gtid_executed").await
     }
@@ -221,16 +250,32 @@ fn file_offset(row: &Row) -> Result<FileOffset, Error> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_place_that_the_protocol_cannot_name_is_refused_also_where_something_undecided_begins() {
-        let server = Server {
+    fn server() -> Server {
+        Server {
             address: String::new(),
             uuid: Uuid::nil(),
             version: String::new(),
             charsets: Arc::new(Charsets::new([])),
             has_gtids: false,
             variables: HashMap::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_table_can_have_is_refused() {
+        let patterns = |text| TablePatterns(vec![TablePattern::parse(text).expect("a pattern")]);
+        for (setting, name, is_allowed) in
+            [("0", "Shop.Orders", true), ("1", "shop.*", true), ("1", "shop.Ord*", false), ("2", "Shop.Orders", true)]
+        {
+            let mut server = server();
+            server.variables.insert("lower_case_table_names".to_string(), setting.to_string());
+            assert_eq!(server.require_names(&patterns(name)).is_ok(), is_allowed, "{setting} {name}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_the_protocol_cannot_name_is_refused_also_where_something_undecided_begins() {
+        let server = server();
         let place = |number: u32, offset| FileOffset { file: format!("binlog.{number:06}").into(), offset };
         let position = |file, undecided| Position {
             server_uuid: Uuid::nil(),

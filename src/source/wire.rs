@@ -147,6 +147,9 @@ fn of_refusal(refusal: Refusal, begin: &Begin, address: &str) -> Error {
         (Error::BadPosition { problem, .. }, Begin::At(place)) => {
             Error::BadPosition { file: place.file.to_string(), offset: place.offset, problem }
         }
+        (Error::Purged { missing }, Begin::At(place)) => {
+            Error::Purged { missing: format!("{} ({missing})", place.file) }
+        }
         (error, _) => error,
     }
 }

@@ -46,6 +46,22 @@ fn wait_for_status(port: u16, path: &str, status: u16) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_warns_of_xa_transactions_that_are_prepared() {
+    let server = MysqlServer::start(&[]);
+    let database = jobs(&server).await;
+    let receiver = Receiver::start(|_| Answer::ok());
+    let insert = format!("INSERT INTO {database}.jobs VALUES (1)");
+    server.query(&format!("XA START 'early'; {insert}; XA END 'early'; XA PREPARE 'early'")).await;
+    let program = home(&receiver, &database).start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
+    program.wait_for_line("XA transactions are prepared", DEADLINE);
+    program.wait_for_line("reading after", DEADLINE);
+    server.query("XA COMMIT 'early'").await;
+    server.query(&format!("INSERT INTO {database}.jobs VALUES (2)")).await;
+    receiver.wait_for_count(1, DEADLINE).await;
+    assert_eq!(receiver.received()[0].json()["after"]["id"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ready_says_the_truth_while_mysql_goes_and_comes_back() {
     let mut server = MysqlServer::start(&[]);
     let database = jobs(&server).await;

@@ -109,6 +109,7 @@ pub enum Kind {
 
 impl Kind {
     /// Moves past a value without reading it.
+    #[inline]
     pub fn skip(&self, bytes: &mut Bytes<'_>) -> Result<(), Truncated> {
         let width = match self {
             Kind::Int { bytes, .. } | Kind::Enum { bytes, .. } | Kind::Set { bytes, .. } => *bytes,

@@ -16,17 +16,20 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Truncated> {
         let (head, rest) = self.0.split_at_checked(count).ok_or(Truncated)?;
         self.0 = rest;
         Ok(head)
     }
 
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Truncated> {
         Ok(self.take(1)?[0])
     }
 
     /// An unsigned little-endian integer of up to 8 bytes.
+    #[inline]
     pub fn le(&mut self, count: usize) -> Result<u64, Truncated> {
         // The common widths by name, because the loop is several times slower and this is what rows are walked with.
         Ok(match *self.take(count)? {

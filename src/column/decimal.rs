@@ -9,10 +9,25 @@ use super::digits;
 /// Bytes that hold 0 to 9 decimal digits (`dig2bytes` of the server's `strings/decimal.cc`).
 const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
+/// Digits of the longest DECIMAL.
+const PRECISION_MAX: usize = 65;
+
+/// Bytes that each number of digits takes on one side of the point. Looked up, because every row that is walked over needs it.
+const SIDE_BYTES: [usize; PRECISION_MAX + 1] = {
+    let mut bytes = [0; PRECISION_MAX + 1];
+    let mut digits = 0;
+    while digits <= PRECISION_MAX {
+        bytes[digits] = digits / 9 * 4 + DIGIT_BYTES[digits % 9];
+        digits += 1;
+    }
+    bytes
+};
+
 /// Bytes that a DECIMAL of this precision and scale takes.
+#[inline]
 pub fn width_bytes(precision: usize, scale: usize) -> Result<usize, Truncated> {
-    let size = |digits: usize| digits / 9 * 4 + DIGIT_BYTES[digits % 9];
-    Ok(size(precision.checked_sub(scale).ok_or(Truncated)?) + size(scale))
+    let side = |digits: usize| SIDE_BYTES.get(digits).copied().ok_or(Truncated);
+    Ok(side(precision.checked_sub(scale).ok_or(Truncated)?)? + side(scale)?)
 }
 
 /// Appends the packed DECIMAL of `decimal2bin` as text: groups of nine digits in four bytes, big-endian, the odd groups at

@@ -9,8 +9,9 @@ use super::digits;
 /// Bytes that hold 0 to 9 decimal digits (`dig2bytes` of the server's `strings/decimal.cc`).
 const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// Digits of the longest DECIMAL.
-const PRECISION_MAX: usize = 65;
+/// Digits of the longest DECIMAL that a JSON document may hold, where a column has 65 at most: nine groups of nine
+/// (`DECIMAL_MAX_POSSIBLE_PRECISION` of the server's `include/my_decimal.h`).
+const PRECISION_MAX: usize = 81;
 
 /// Bytes that each number of digits takes on one side of the point. Looked up, because every row that is walked over needs it.
 const SIDE_BYTES: [usize; PRECISION_MAX + 1] = {
@@ -37,7 +38,7 @@ pub fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize, out: &mut 
     let whole = precision - scale;
     let is_negative = packed.first().is_some_and(|first| first & 0x80 == 0);
     let invert = if is_negative { 0xff } else { 0 };
-    let mut plain = [0_u8; 32];
+    let mut plain = [0_u8; 40];
     let plain = plain.get_mut(..packed.len()).ok_or(Truncated)?;
     for (target, byte) in plain.iter_mut().zip(packed) {
         *target = byte ^ invert;

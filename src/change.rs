@@ -126,6 +126,12 @@ impl Transaction {
             None => format!("{}:{}:{}", self.server_uuid, self.file, self.offset),
         }
     }
+
+    /// Where it begins, for messages.
+    pub fn place(&self) -> String {
+        let gtid = self.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
+        format!("{}:{}{gtid}", self.file, self.offset)
+    }
 }
 
 /// One row changed.
@@ -187,7 +193,7 @@ impl Change {
         let image = |row: &Option<Row>| row.as_ref().map(Row::detach).transpose();
         let unreadable = |row::Unreadable { column, fault }: row::Unreadable| {
             let name = self.table.columns.get(column).map_or("?", |name| &**name);
-            Fault { what: format!("table {}: column {name}: {}", self.table, fault.what), mend: fault.mend }
+            fault.within(&format!("table {}: column {name}", self.table))
         };
         Ok(Change {
             op: self.op,

@@ -131,7 +131,7 @@ impl<'a> RowsEvent<'a> {
 }
 
 fn of_column(column: usize, fault: Fault) -> Fault {
-    Fault { what: format!("column {}: {}", column + 1, fault.what), mend: fault.mend }
+    fault.within(&format!("column {}", column + 1))
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ impl Error {
 
     /// A value that somebody needs and that cannot be read with certainty: damage, too, for its checksum was right.
     pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
-        let gtid = transaction.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
-        let place = format!("{}:{}{gtid}", transaction.file, transaction.offset);
+        let place = transaction.place();
         let mend = if fault.mend.is_empty() {
             "look at the row with mysqlbinlog; leave the table out of the rules, or start anew after this place"
                 .to_string()

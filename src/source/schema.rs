@@ -263,8 +263,7 @@ fn family(column: &Defined) -> Result<Family, String> {
         "set" => Family::Set(labels(&column.column_type)?),
         "json" => Family::Json,
         "vector" => Family::Vector,
-        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
-        | "geomcollection" | "geometrycollection" => Family::Geometry,
+        spatial if SPATIAL.contains(&spatial) => Family::Geometry,
         other => return Err(format!("column {} is of type {other}, which is not known", column.name)),
     })
 }

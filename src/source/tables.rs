@@ -107,7 +107,7 @@ impl Tables {
 
     async fn watch(&mut self, schema: &str, name: &str, rest: &[u8], since: &FileOffset) -> Result<Watched, Refusal> {
         let qualified = format!("{schema}.{name}");
-        let of_table = |fault: Fault| Fault { what: format!("table {qualified}: {}", fault.what), mend: fault.mend };
+        let of_table = |fault: Fault| fault.within(&format!("table {qualified}"));
         let mut map = TableMap::parse(rest, &self.charsets).map_err(of_table)?;
         if map.names.is_none() {
             let completed = self.tracking.complete(schema, name, map, since).await.map_err(Refusal::Server)?;

@@ -23,6 +23,7 @@ use super::group::{Group, Stage};
 use super::place;
 use super::statement::{Statement, classify};
 use super::tables::{Refusal, Tables};
+use super::wire::of_fault;
 use super::xa::{self, Decision, Prepare, Prepared, Undecided};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
@@ -76,10 +77,7 @@ impl Transactions {
     /// Where reading stands, for messages.
     pub fn place(&self) -> String {
         match &self.group {
-            Some(Group { transaction, .. }) => {
-                let gtid = transaction.gtid.as_ref().map(|gtid| format!(" (gtid {gtid})")).unwrap_or_default();
-                format!("{}:{}{gtid}", transaction.file, transaction.offset)
-            }
+            Some(group) => group.transaction.place(),
             None => format!("{}:{}", self.place.file, self.place.offset),
         }
     }
@@ -258,9 +256,9 @@ impl Transactions {
             None if rows.table_id == DUMMY_TABLE_ID => return Ok(()),
             None => return Err(self.damaged("rows of a table without its table map")),
         };
-        if let Err(Fault { what, mend }) = group.collect(&rows, watched) {
-            let what = format!("table {}: {what}", watched.qualified);
-            return Err(self.fault(Fault { what, mend }));
+        if let Err(fault) = group.collect(&rows, watched) {
+            let fault = fault.within(&format!("table {}", watched.qualified));
+            return Err(self.fault(fault));
         }
         group.held_bytes += body.len();
         self.release(out)
@@ -383,7 +381,7 @@ impl Transactions {
         Error::Damaged { place: self.place(), problem: problem.to_string() }
     }
 
-    fn fault(&self, Fault { what, mend }: Fault) -> Error {
-        if mend.is_empty() { self.damaged(&what) } else { self.stop(&what, &mend) }
+    fn fault(&self, fault: Fault) -> Error {
+        of_fault(fault, &self.place())
     }
 }

@@ -6,6 +6,7 @@
 # Health and metrics listen on the container's own loopback address; see docs/operations.md for reaching them from outside.
 
 FROM rust:1.95-slim-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -6,6 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use rowhook::cli::{self, Cli, Verdict};
+use tikv_jemallocator::Jemalloc;
+
+/// What one thread reads another one frees: the system's allocator makes them wait for each other, which costs a quarter
+/// of all deliveries at full load.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {

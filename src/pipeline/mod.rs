@@ -4,6 +4,10 @@
 //! written. Owns the tracker and the window. Keeps promise 1 (nothing is passed that is not resolved) and promise 6 (it
 //! reads only while the window has room). It never waits inside a branch, so nothing can stand still behind it.
 
+mod command;
+
+pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -53,13 +57,6 @@ const TAKEN_PER_TURN: usize = 256;
 
 /// What a delivery holds besides its change: lane, tracker entry, request under way.
 const DELIVERY_WEIGHT_BYTES: usize = 512;
-
-/// A request from an operator.
-#[derive(Debug)]
-pub enum Command {
-    /// Send a dead letter's delivery again. The answer comes when the outcome is durable.
-    Replay { delivery: Delivery, answer: oneshot::Sender<Outcome> },
-}
 
 /// Why the loop ended other than by being stopped.
 #[derive(Debug, thiserror::Error)]
@@ -305,6 +302,8 @@ impl Pipeline {
                     self.dispatcher.submit(delivery);
                 }
             }
+            // The rest is answered by dropping the request's channel.
+            Command::Pause { .. } | Command::Resume { .. } | Command::Status { .. } | Command::Reload { .. } => {}
         }
     }
 

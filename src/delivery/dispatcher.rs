@@ -7,7 +7,7 @@
 //! what is inside (the caller's window is the bound) and writes nothing down.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Dispatcher {
     /// By place; empty where the delivery was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
+    /// Rules of which nothing is started.
+    paused: HashSet<Box<str>>,
     /// By rule number.
     counters: Vec<AttemptCounters>,
     /// When each waiting delivery is attempted again.
@@ -63,6 +65,7 @@ impl Dispatcher {
             lanes: Lanes::default(),
             under_way: Vec::new(),
             rules: HashMap::new(),
+            paused: HashSet::new(),
             counters: Vec::new(),
             retries: BinaryHeap::new(),
             ended,
@@ -118,6 +121,24 @@ impl Dispatcher {
         self.start_ready();
     }
 
+    /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
+    /// way ends as ever. Replays wait, too.
+    pub fn set_paused(&mut self, rule: &str, is_paused: bool) {
+        match is_paused {
+            true => self.paused.insert(rule.into()),
+            false => self.paused.remove(rule),
+        };
+        if let Some(number) = self.rules.get(rule) {
+            self.lanes.set_paused(*number, is_paused);
+            self.start_ready();
+        }
+    }
+
+    /// Whether nothing of this rule would be started now, for a reason that may last.
+    pub fn is_blocked(&self, rule: &str) -> bool {
+        self.paused.contains(rule)
+    }
+
     /// Deliveries submitted and not released.
     pub fn unresolved(&self) -> usize {
         self.lanes.len()
@@ -131,6 +152,14 @@ impl Dispatcher {
     /// Deliveries that wait for their next attempt.
     pub fn in_retry(&self) -> usize {
         self.retries.len()
+    }
+
+    /// Attempts of this rule under way, and deliveries of it that wait for their next attempt. Looks at all deliveries.
+    pub fn load_of(&self, rule: &str) -> (usize, usize) {
+        let Some(number) = self.rules.get(rule).copied() else { return (0, 0) };
+        let is_its = |place: &Place| self.under_way[*place as usize].as_ref().is_some_and(|at| at.rule == number);
+        let in_retry = self.retries.iter().filter(|Reverse((_, place))| is_its(place)).count();
+        (self.lanes.running_of(number), in_retry)
     }
 
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
@@ -153,6 +182,7 @@ impl Dispatcher {
             return *number;
         }
         let number = self.lanes.add_rule(rule.in_flight);
+        self.lanes.set_paused(number, self.paused.contains(&*rule.name));
         self.rules.insert(rule.name.as_str().into(), number);
         self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
         number

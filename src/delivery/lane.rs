@@ -69,6 +69,8 @@ enum Stage {
 struct RuleLanes {
     in_flight_max: usize,
     running: usize,
+    /// Nothing of this rule is started.
+    is_paused: bool,
     /// Head their lanes and wait for a slot, in the order in which they became ready.
     ready: VecDeque<Place>,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
@@ -80,6 +82,7 @@ impl Lanes {
         self.rules.push(RuleLanes {
             in_flight_max: in_flight_max.max(1),
             running: 0,
+            is_paused: false,
             ready: VecDeque::new(),
             last_of_lane: HashMap::default(),
         });
@@ -89,6 +92,12 @@ impl Lanes {
     /// Changes a rule's limit. What is under way above a lowered limit goes on.
     pub fn set_in_flight_max(&mut self, rule: RuleNumber, in_flight_max: usize) {
         self.rules[rule as usize].in_flight_max = in_flight_max.max(1);
+        self.fill(rule);
+    }
+
+    /// Stops or lets go on a rule. What is under way goes on.
+    pub fn set_paused(&mut self, rule: RuleNumber, is_paused: bool) {
+        self.rules[rule as usize].is_paused = is_paused;
         self.fill(rule);
     }
 
@@ -185,6 +194,11 @@ impl Lanes {
         self.running
     }
 
+    /// Those of one rule.
+    pub fn running_of(&self, rule: RuleNumber) -> usize {
+        self.rules[rule as usize].running
+    }
+
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
@@ -203,7 +217,7 @@ impl Lanes {
 
     fn fill(&mut self, rule: RuleNumber) {
         let lanes = &mut self.rules[rule as usize];
-        while lanes.running < lanes.in_flight_max && !self.closed {
+        while lanes.running < lanes.in_flight_max && !lanes.is_paused && !self.closed {
             let Some(place) = lanes.ready.pop_front() else { break };
             lanes.running += 1;
             self.running += 1;

@@ -1,0 +1,116 @@
+//! What an operator may ask of the running loop, and what it answers.
+//!
+//! In: requests from the control socket, by way of a channel. Out: an answer on the channel that came with each. Plain
+//! data: admin turns it into JSON, the loop acts on it.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::delivery::{Delivery, Outcome};
+use crate::position::{Position, Start};
+use crate::rules::RuleSet;
+
+/// A request from an operator.
+#[derive(Debug)]
+pub enum Command {
+    /// Send a dead letter's delivery again. The answer comes when the outcome is durable; a second replay of the same
+    /// letter is refused by dropping its answer.
+    Replay { delivery: Delivery, answer: oneshot::Sender<Outcome> },
+    /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
+    Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), Refused>> },
+    /// Start attempts of this rule again; it goes on where it was. With `from` a rule that is behind leaves out what lies
+    /// before that place: the way on when the server has purged what it needs.
+    Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), Refused>> },
+    /// How every rule and every target is doing.
+    Status { answer: oneshot::Sender<Status> },
+    /// Go on with these rules. Deliveries that were begun end under the rule they began with.
+    Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("no rule is named {rule}")]
+    NoSuchRule { rule: String },
+    #[error("rule {rule} is not paused")]
+    NotPaused { rule: String },
+    #[error("rule {rule} is paused already")]
+    AlreadyPaused { rule: String },
+    #[error("rule {rule} is not behind: there is nothing to leave out")]
+    NotBehind { rule: String },
+    #[error("the store could not be written: {problem}")]
+    Store { problem: String },
+}
+
+/// How it goes.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// How far the main stream is read; none before MySQL has answered for the first time.
+    pub position: Option<Position>,
+    /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
+    pub read_up_to_us: Option<u64>,
+    /// In the order of the files.
+    pub rules: Vec<RuleStatus>,
+    pub targets: Vec<TargetStatus>,
+}
+
+/// How one rule is doing.
+#[derive(Debug, Clone)]
+pub struct RuleStatus {
+    pub rule: String,
+    /// Scheme, host and port that it calls.
+    pub target: String,
+    pub feed: FeedStatus,
+    pub paused: Option<Paused>,
+    /// Deliveries in memory that are not resolved.
+    pub unresolved: u64,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Deliveries that wait for their next attempt.
+    pub in_retry: u64,
+    /// Everything before this place is resolved.
+    pub mark: Option<Position>,
+    /// When the transaction was committed that holds the oldest delivery not resolved, in microseconds since the Unix
+    /// epoch; none when there is none.
+    pub oldest_unresolved_us: Option<u64>,
+}
+
+/// Where a rule's changes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedStatus {
+    /// The main stream.
+    Attached,
+    /// A reader of its own, or none as long as the rule is paused or waits for its turn.
+    Behind {
+        /// Microseconds since the Unix epoch.
+        since_us: u64,
+        /// Whether its reader is at work.
+        is_reading: bool,
+        /// When the newest transaction that it has read was committed.
+        read_up_to_us: Option<u64>,
+        /// Why its reader gave up: a person must act.
+        error: Option<String>,
+    },
+}
+
+/// That and why a rule is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Microseconds since the Unix epoch.
+    pub since_us: u64,
+    /// One line for people, without row values.
+    pub why: String,
+}
+
+/// How one target (scheme, host, port) is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    pub target: String,
+    /// Since when nothing but probes is sent, because it did not answer; in microseconds since the Unix epoch.
+    pub open_since_us: Option<u64>,
+    /// What the last failed attempt came to.
+    pub last_error: Option<String>,
+    /// Until when nothing is sent, because the target asked for a pause; in microseconds since the Unix epoch.
+    pub held_until_us: Option<u64>,
+}

@@ -1,0 +1,372 @@
+//! The loop that carries changes from the source to their outcomes: the only place that knows all stages.
+//!
+//! In: source events, completed deliveries, durable writes, commands and the stop. Out: deliveries submitted, checkpoints
+//! written. Owns the main stream and the stream of each rule. Keeps promise 1 (nothing is passed that is not resolved),
+//! promise 5 (no rule waits for another: one that can't keep up is read for by itself, see `catching_up`) and promise 6 (a
+//! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
+
+mod beginning;
+mod catching_up;
+mod checkpointing;
+mod command;
+mod coverage;
+mod feed;
+mod main_stream;
+mod obeying;
+mod patience;
+mod rule_stream;
+mod writes;
+
+pub use catching_up::Reading;
+pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+use crate::change::{Change, DeliveryId};
+use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
+use crate::outcome;
+use crate::outcome::tracker::Opening;
+use crate::rules::{Match, Rule, RuleSet};
+use crate::source;
+use crate::store::{self, Saved, Store};
+use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
+
+use beginning::Beginning;
+use feed::Feed;
+use rule_stream::{RuleStream, Streams, Window, now_us};
+use writes::{PendingWrite, Written};
+
+/// Limits of the loop; each bounds memory or repeats.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Deliveries of one rule that may be unresolved before it takes no more.
+    pub window_deliveries: usize,
+    /// Memory that unresolved deliveries of all rules together may hold; each rule has its share. A single delivery may
+    /// exceed it.
+    pub window_bytes: usize,
+    /// Time between checkpoints; what was delivered since the last one may be repeated after a crash.
+    pub checkpoint_interval: Duration,
+    /// Time that attempts under way have at shutdown.
+    pub shutdown_timeout: Duration,
+}
+
+/// A ledger entry from before a restart that has not come again after this many deliveries of its rule no longer matches:
+/// far more than a window can hold.
+const REPEATS_EXPECTED_WITHIN: u64 = 1 << 20;
+
+/// What a delivery holds besides its change: lane, tracker entry, request under way.
+const DELIVERY_WEIGHT_BYTES: usize = 512;
+
+/// Why the loop ended other than by being stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("the reader of the binlog ended without saying why")]
+    SourceVanished,
+}
+
+/// The loop and all it owns.
+pub struct Pipeline {
+    store: Store,
+    dispatcher: Dispatcher,
+    metrics: Arc<Metrics>,
+    counts: Counts,
+    limits: Limits,
+    /// Each rule's.
+    window: Window,
+    reading: Option<Reading>,
+    /// The main stream, and all rules.
+    main: Feed,
+    streams: Streams,
+    /// The rules that are behind, in turn.
+    behind: Vec<usize>,
+    /// The attached rules whose marks are their own: they need to know of every commit.
+    own_marks: Vec<usize>,
+    /// A change of the main stream that not all who want it can take.
+    held: Option<Arc<Change>>,
+    /// Whose it is.
+    matches: Vec<Match>,
+    /// Room for working out who takes a change: streams with the number of their match, and those that are full.
+    takers: Vec<(usize, usize)>,
+    full: Vec<usize>,
+    alone: Vec<Match>,
+    /// When the patience with a rule that the main stream waits for ends.
+    patience_ends_at: Option<Instant>,
+    writes: FuturesUnordered<PendingWrite>,
+    checkpoint_is_under_way: bool,
+    /// Rules that the checkpoint under way knows.
+    recording: Vec<Arc<str>>,
+    /// Whether any place moved since the last checkpoint.
+    has_moved: bool,
+    /// In the ledger, of rules that are no more.
+    orphans: Vec<DeliveryId>,
+    /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
+    has_begun: bool,
+    /// By dead letter, who waits for its outcome.
+    replays: HashMap<u64, oneshot::Sender<Outcome>>,
+}
+
+impl Pipeline {
+    pub fn new(
+        rules: Arc<RuleSet>,
+        store: Store,
+        dispatcher: Dispatcher,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+    ) -> Pipeline {
+        Pipeline {
+            store,
+            dispatcher,
+            counts: Counts { metrics: metrics.clone(), by_rule: HashMap::new() },
+            metrics,
+            window: window_of(&limits, rules.rules().len()),
+            limits,
+            reading: None,
+            streams: rules.rules().iter().map(RuleStream::not_begun).collect(),
+            main: Feed::new(rules, None),
+            behind: Vec::new(),
+            own_marks: Vec::new(),
+            held: None,
+            matches: Vec::new(),
+            takers: Vec::new(),
+            full: Vec::new(),
+            alone: Vec::new(),
+            patience_ends_at: None,
+            writes: FuturesUnordered::new(),
+            checkpoint_is_under_way: false,
+            recording: Vec::new(),
+            has_moved: false,
+            orphans: Vec::new(),
+            has_begun: false,
+            replays: HashMap::new(),
+        }
+    }
+
+    /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
+    pub fn resume(&mut self, saved: Saved) {
+        if let Some(checkpoint) = saved.checkpoint {
+            let Beginning { main, streams, orphans } = beginning::begin(self.main.rules(), checkpoint, now_us());
+            self.main.leap(main.into());
+            self.streams = streams;
+            self.orphans = orphans;
+            self.has_begun = true;
+            self.has_moved = true;
+            self.relist();
+        }
+        for paused in saved.paused {
+            if let Some(stream) = self.streams.get_mut(&paused.rule) {
+                stream.paused = Some(Paused { since_us: paused.since_us, why: paused.why });
+                self.dispatcher.set_paused(&paused.rule, true);
+            }
+        }
+    }
+
+    /// Runs until `stop` turns true, then lets attempts under way finish and writes a last checkpoint. Without a source it
+    /// serves commands alone. An error leaves the store as it was at the last checkpoint.
+    pub async fn run(
+        mut self,
+        reading: Option<Reading>,
+        mut commands: mpsc::Receiver<Command>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        if let Some(reading) = &reading {
+            let reader = reading.follow(self.main.reached(), self.main.rules(), self.metrics.clone());
+            self.main.open(reader);
+        }
+        self.reading = reading;
+        let ended = self.turn(&mut commands, &mut stop).await;
+        self.main.close();
+        for stream in &mut self.streams.list {
+            if let Some(behind) = &mut stream.behind {
+                behind.feed.close();
+            }
+        }
+        match ended {
+            Err(Error::Store(error)) => Err(error.into()),
+            ended => self.wind_down().await.and(ended),
+        }
+    }
+
+    async fn turn(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let mut ticks = tokio::time::interval(self.limits.checkpoint_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Rules that are behind first: they meet the main stream where it stands, not where it is about to be.
+            let feeds_have_more = self.catch_up();
+            let has_more = self.fill()? || feeds_have_more;
+            let main_waits = self.main_takes();
+            let patience_ends_at = self.patience_ends_at;
+            let (streams, behind, window) = (&mut self.streams.list, &self.behind, self.window);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                completed = self.dispatcher.next() => {
+                    self.settle(completed);
+                    while let Some(completed) = self.dispatcher.try_next() {
+                        self.settle(completed);
+                    }
+                }
+                Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
+                Some(command) = commands.recv() => self.obey(command),
+                event = std::future::poll_fn(|context| self.main.poll_event(context)), if main_waits && !has_more => {
+                    if let Some(read) = self.main.take(event?) {
+                        self.take(read)?;
+                    }
+                }
+                (at, event) = std::future::poll_fn(|context| Pipeline::poll_readers(streams, behind, window, context)),
+                    if !has_more && !behind.is_empty() => self.take_event_behind(at, event),
+                () = std::future::ready(()), if has_more => {}
+                () = sleep_until(patience_ends_at.unwrap_or_else(Instant::now)), if patience_ends_at.is_some() => {}
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Submits what a rule calls for on a change.
+    fn deliver(&mut self, at: usize, rule: Arc<Rule>, change: &Arc<Change>, undecided: Option<String>) {
+        let stream = &mut self.streams.list[at];
+        self.counts.of(&rule.name).matched.inc();
+        let id = change.delivery_id(&rule.name);
+        let opening = Opening {
+            id,
+            transaction: Arc::clone(&change.transaction),
+            table: Arc::clone(&change.table),
+            ordinal: change.ordinal,
+            weight_bytes: change.weight_bytes() + DELIVERY_WEIGHT_BYTES,
+        };
+        stream.opened += 1;
+        if stream.tracker.open(opening) {
+            let change = Arc::clone(change);
+            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided });
+        }
+    }
+
+    fn settle(&mut self, completed: Completed) {
+        let delivery = &completed.delivery;
+        let counts = self.counts.of(&delivery.rule.name);
+        match completed.outcome {
+            Outcome::Delivered { .. } => counts.delivered.inc(),
+            Outcome::Dead(_) => counts.dead.inc(),
+        };
+        match outcome::settle(&completed) {
+            None => {
+                if let (Origin::Stream, Some(stream)) = (delivery.origin, self.streams.get_mut(&delivery.rule.name)) {
+                    stream.tracker.resolve(&delivery.id);
+                }
+                self.dispatcher.release(completed.ticket);
+            }
+            Some(write) => {
+                let written = self.store.write(write);
+                self.writes.push(Box::pin(async move { written.await.map(|_| Written::Settled(Box::new(completed))) }));
+            }
+        }
+    }
+
+    fn written(&mut self, written: Written) {
+        match written {
+            Written::Checkpoint => self.checkpointed(),
+            Written::Answered => {}
+            Written::Settled(completed) => {
+                let delivery = &completed.delivery;
+                match delivery.origin {
+                    Origin::Stream => {
+                        if let Some(stream) = self.streams.get_mut(&delivery.rule.name) {
+                            stream.tracker.resolve_in_ledger(&delivery.id);
+                        }
+                    }
+                    Origin::Replay { dead_letter } => {
+                        if let Some(answer) = self.replays.remove(&dead_letter) {
+                            // The operator may have gone; the outcome is in the store all the same.
+                            let _ = answer.send(completed.outcome);
+                        }
+                    }
+                }
+                self.dispatcher.release(completed.ticket);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
+        let (mut deliveries, mut bytes) = (0, 0);
+        for stream in &mut self.streams.list {
+            deliveries += stream.tracker.unresolved();
+            bytes += stream.tracker.unresolved_bytes();
+            if stream.opened > REPEATS_EXPECTED_WITHIN && stream.tracker.expects_repeats() {
+                stream.tracker.forget_what_never_came();
+            }
+        }
+        self.metrics.window_deliveries.set(deliveries as i64);
+        self.metrics.window_bytes.set(bytes as i64);
+        self.manage_readers();
+        self.checkpoint();
+    }
+
+    /// Lets attempts under way finish, and makes durable what came of them.
+    async fn wind_down(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + self.limits.shutdown_timeout;
+        for completed in self.dispatcher.finish_in_flight(deadline).await {
+            self.settle(completed);
+        }
+        while let Some(written) = self.writes.next().await {
+            self.written(written?);
+        }
+        if let Some(write) = self.take_checkpoint() {
+            self.store.write(write).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each rule's share.
+fn window_of(limits: &Limits, rules: usize) -> Window {
+    Window { deliveries: limits.window_deliveries, bytes: limits.window_bytes / rules.max(1) }
+}
+
+/// The change as it may be kept.
+fn keep(change: &Change) -> Result<Arc<Change>, Error> {
+    let kept = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
+    Ok(Arc::new(kept))
+}
+
+/// The counters of each rule, found once instead of built anew for each delivery.
+struct Counts {
+    metrics: Arc<Metrics>,
+    by_rule: HashMap<String, RuleCounts>,
+}
+
+struct RuleCounts {
+    matched: Counter,
+    delivered: Counter,
+    dead: Counter,
+}
+
+impl Counts {
+    fn of(&mut self, rule: &str) -> &RuleCounts {
+        if !self.by_rule.contains_key(rule) {
+            let name = rule.to_string();
+            let outcome = |outcome| OutcomeLabels { rule: name.clone(), outcome };
+            let counts = RuleCounts {
+                matched: self.metrics.changes_matched.get_or_create_owned(&RuleLabel { rule: name.clone() }),
+                delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
+                dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
+            };
+            self.by_rule.insert(name, counts);
+        }
+        &self.by_rule[rule]
+    }
+}

@@ -13,8 +13,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
+use crate::delivery::answer::{self, Lack};
 use crate::delivery::request::{Header, Prepared};
-use crate::delivery::{Error, answer, egress};
+use crate::delivery::{Error, egress};
 use crate::failure::Answer;
 use crate::rules::{Method, SuccessStatuses};
 
@@ -42,6 +43,8 @@ pub struct Client {
 #[derive(Debug, PartialEq)]
 pub struct Received {
     pub answer: Answer,
+    /// Why there is no answer, where there is none.
+    pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
 }
@@ -74,13 +77,15 @@ impl Client {
             answering = true;
             receive(response, success).await
         };
-        let error = match tokio::time::timeout(timeout, exchange).await {
+        let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
-            Ok(Err(error)) => plain_text(&error, answering),
-            Err(_) if answering => format!("answer not complete within {}", humantime::format_duration(timeout)),
-            Err(_) => format!("no answer within {}", humantime::format_duration(timeout)),
+            Ok(Err(error)) => (Lack::Network, plain_text(&error, answering)),
+            Err(_) => {
+                let what = if answering { "answer not complete" } else { "no answer" };
+                (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
+            }
         };
-        Received { answer: Answer::Failed { error }, retry_after: None }
+        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None }
     }
 }
 
@@ -152,7 +157,7 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
             break;
         }
     }
-    Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, retry_after })
+    Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, lack: None, retry_after })
 }
 
 /// The system's resolver without the addresses that are never called.

@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::Reader;
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, yaml};
+use super::{Body, Call, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -44,7 +44,7 @@ impl Compiler<'_> {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
         };
-        let call = self.call(&spec.call);
+        let call = self.call(&spec.call)?;
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
@@ -53,8 +53,10 @@ impl Compiler<'_> {
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            call: call?,
+            target: Arc::new(Target::of(&call.url.origin())),
+            call,
             retry: spec.retry,
+            retry_on: spec.retry_on,
             in_flight: spec.in_flight,
             columns: std::mem::take(&mut self.columns),
         };

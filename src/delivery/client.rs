@@ -14,6 +14,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_
 use reqwest::{Request, Response};
 
 use crate::delivery::answer::{self, Lack};
+use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
 use crate::failure::Answer;
@@ -47,6 +48,8 @@ pub struct Received {
     pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
+    /// What the server says it will still take.
+    pub quota: Option<Quota>,
 }
 
 impl Client {
@@ -85,7 +88,7 @@ impl Client {
                 (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
             }
         };
-        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None }
+        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, quota: None }
     }
 }
 
@@ -146,6 +149,8 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let quota = quota::read(headers, SystemTime::now());
     let excerpt_max = if success.contains(status) { 0 } else { answer::EXCERPT_BYTES_MAX };
     let mut excerpt = Vec::new();
     let mut read = 0;
@@ -157,7 +162,12 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
             break;
         }
     }
-    Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, lack: None, retry_after })
+    Ok(Received {
+        answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) },
+        lack: None,
+        retry_after,
+        quota,
+    })
 }
 
 /// The system's resolver without the addresses that are never called.

@@ -263,7 +263,7 @@ impl Dispatcher {
     /// An attempt is over: the delivery has its outcome, or waits for its retry.
     fn settle(&mut self, Ended { place, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, verdict, health, retry_after, prepared } = match result {
+        let Sent { attempt, verdict, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(Unsent(message)) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -271,7 +271,7 @@ impl Dispatcher {
                 return self.complete(place, Outcome::Dead(failure));
             }
         };
-        let end = End { place, answer: &attempt.answer, health, retry_after };
+        let end = End { place, answer: &attempt.answer, health, retry_after, quota };
         let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the delivery has not completed");
         log(&under_way.delivery, under_way.attempts.total() + 1, &attempt);

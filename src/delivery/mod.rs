@@ -12,6 +12,8 @@ mod dispatcher;
 mod egress;
 mod gate;
 mod lane;
+mod pace;
+mod quota;
 pub mod request;
 mod target;
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, Ur
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lane::{LaneKey, LaneKeys};
 pub use matching::{Match, RuleSet, TableRules};
-pub use target::{BreakerPolicy, Target};
+pub use target::{BreakerPolicy, Rate, Target};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub struct Rule {
     pub retry_on: RetryOn,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
+    pub rate: Option<Rate>,
     /// Every column that the rule names, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }

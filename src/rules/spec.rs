@@ -5,21 +5,22 @@
 
 mod call;
 mod retry;
+mod targets;
 
 pub(super) use call::CallSpec;
 
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
-use super::{OrderBy, RetryOn};
+use super::{OrderBy, Rate, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 10] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "retry_on", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 11] =
+    ["name", "on", "changed", "when", "order_by", "call", "retry", "retry_on", "on_dead_letter", "in_flight", "rate"];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -39,6 +40,7 @@ pub(super) struct RuleSpec<'n> {
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
     pub in_flight: usize,
+    pub rate: Option<Rate>,
 }
 
 impl<'n> Reader<'_> {
@@ -95,6 +97,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let rate = get("rate").and_then(|node| self.rate(node));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -121,6 +124,7 @@ impl<'n> Reader<'_> {
             retry,
             retry_on,
             in_flight,
+            rate,
         })
     }
 

@@ -11,6 +11,7 @@ mod daemon;
 mod definitions;
 mod geometry;
 mod outcomes;
+mod pacing;
 mod random_tables;
 mod source;
 mod stream;

@@ -11,9 +11,10 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::delivery::Delivery;
-use crate::delivery::answer::{self, Verdict};
+use crate::delivery::answer::{self, Health, Verdict};
 use crate::delivery::client::{self, Client, Received};
 use crate::delivery::lane::Place;
+use crate::delivery::quota::Quota;
 use crate::delivery::request::{self, Prepared};
 use crate::failure::Attempt;
 
@@ -29,7 +30,9 @@ pub(super) struct Ended {
 pub(super) struct Sent {
     pub attempt: Attempt,
     pub verdict: Verdict,
+    pub health: Health,
     pub retry_after: Option<Duration>,
+    pub quota: Option<Quota>,
     /// Kept where a retry may follow: every attempt of a delivery sends the same bytes.
     pub prepared: Option<Box<Prepared>>,
 }
@@ -65,13 +68,14 @@ async fn attempt(delivery: &Delivery, prepared: Option<Box<Prepared>>, client: &
     let call = &delivery.rule.call;
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
-    let Received { answer, retry_after } = client.send(request, call.timeout, &call.success).await;
+    let Received { answer, lack, retry_after, quota } = client.send(request, call.timeout, &call.success).await;
     let attempt = Attempt {
         started_at_us: started_at.as_micros() as u64,
         duration_us: started.elapsed().as_micros() as u64,
         answer,
     };
-    let verdict = answer::classify(&call.success, &attempt.answer);
+    let verdict = answer::classify(&call.success, &delivery.rule.retry_on, &attempt.answer, lack);
+    let health = answer::health(&call.success, &attempt.answer);
     let prepared = (verdict == Verdict::Retry).then_some(prepared);
-    Ok(Sent { attempt, verdict, retry_after, prepared })
+    Ok(Sent { attempt, verdict, health, retry_after, quota, prepared })
 }

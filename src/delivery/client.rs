@@ -13,8 +13,10 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
+use crate::delivery::answer::{self, Lack};
+use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
-use crate::delivery::{Error, answer, egress};
+use crate::delivery::{Error, egress};
 use crate::failure::Answer;
 use crate::rules::{Method, SuccessStatuses};
 
@@ -42,8 +44,12 @@ pub struct Client {
 #[derive(Debug, PartialEq)]
 pub struct Received {
     pub answer: Answer,
+    /// Why there is no answer, where there is none.
+    pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
+    /// What the server says it will still take.
+    pub quota: Option<Quota>,
 }
 
 impl Client {
@@ -74,13 +80,15 @@ impl Client {
             answering = true;
             receive(response, success).await
         };
-        let error = match tokio::time::timeout(timeout, exchange).await {
+        let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
-            Ok(Err(error)) => plain_text(&error, answering),
-            Err(_) if answering => format!("answer not complete within {}", humantime::format_duration(timeout)),
-            Err(_) => format!("no answer within {}", humantime::format_duration(timeout)),
+            Ok(Err(error)) => (Lack::Network, plain_text(&error, answering)),
+            Err(_) => {
+                let what = if answering { "answer not complete" } else { "no answer" };
+                (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
+            }
         };
-        Received { answer: Answer::Failed { error }, retry_after: None }
+        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, quota: None }
     }
 }
 
@@ -141,6 +149,8 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let quota = quota::read(headers, SystemTime::now());
     let excerpt_max = if success.contains(status) { 0 } else { answer::EXCERPT_BYTES_MAX };
     let mut excerpt = Vec::new();
     let mut read = 0;
@@ -152,7 +162,12 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
             break;
         }
     }
-    Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, retry_after })
+    Ok(Received {
+        answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) },
+        lack: None,
+        retry_after,
+        quota,
+    })
 }
 
 /// The system's resolver without the addresses that are never called.

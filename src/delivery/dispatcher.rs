@@ -1,10 +1,10 @@
 //! The dispatcher: carries deliveries to their outcomes.
 //!
 //! In: deliveries, in commit order. Out: each with its outcome, held until the caller says that the outcome is durable.
-//! Owns all deliveries that are not resolved, the lanes they queue in and the times of their retries. Keeps promise 2
-//! (order per key, through retries and replays) and the limits on attempts under way. It is a plain state machine that
-//! its caller's loop drives: submitting never waits, so nothing can deadlock. Deliberately has no bound of its own on
-//! what is inside (the caller's window is the bound) and writes nothing down.
+//! Owns all deliveries that are not resolved, the lanes they queue in, the gate that their attempts pass and the times of
+//! their retries. Keeps promise 2 (order per key, through retries and replays) and the limits on attempts under way. It
+//! is a plain state machine that its caller's loop drives: submitting never waits, so nothing can deadlock. Deliberately
+//! has no bound of its own on what is inside (the caller's window is the bound) and writes nothing down.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -14,14 +14,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::Verdict;
+use crate::delivery::answer::{Verdict, in_words};
 use crate::delivery::attempt::{self, Ended, Sent, Unsent};
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::lane::{Lanes, Place, RuleNumber, Turn};
+use crate::delivery::gate::{Counts, End, Gate};
+use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
-use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
-use crate::failure::{Answer, Attempt, Reason};
+use crate::delivery::{Completed, Delivery, Failure, Outcome, TargetStatus, Ticket};
+use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
@@ -33,9 +34,12 @@ pub struct Dispatcher {
     client: Client,
     metrics: Arc<Metrics>,
     lanes: Lanes,
+    gate: Gate,
     /// By place; empty where the delivery was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
+    /// By rule number: the rule as it was last seen.
+    known: Vec<Arc<Rule>>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
     /// By rule number.
@@ -51,7 +55,11 @@ pub struct Dispatcher {
 struct UnderWay {
     delivery: Delivery,
     rule: RuleNumber,
-    attempts: Vec<Attempt>,
+    /// The target of its attempt, while one is under way.
+    target: usize,
+    attempts: Attempts,
+    /// Failed attempts that count against the rule's retries.
+    failed: u64,
     waits: Option<Waits>,
     prepared: Option<Box<Prepared>>,
 }
@@ -61,10 +69,12 @@ impl Dispatcher {
         let (report, ended) = unbounded_channel();
         Dispatcher {
             client,
+            gate: Gate::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
             under_way: Vec::new(),
             rules: HashMap::new(),
+            known: Vec::new(),
             paused: HashSet::new(),
             counters: Vec::new(),
             retries: BinaryHeap::new(),
@@ -80,7 +90,7 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
         let place = self.lanes.enter(rule, keys, turn);
-        let under_way = UnderWay { delivery, rule, attempts: Vec::new(), waits: None, prepared: None };
+        let under_way = UnderWay::new(delivery, rule);
         match self.under_way.get_mut(place as usize) {
             Some(free) => *free = Some(under_way),
             None => self.under_way.push(Some(under_way)),
@@ -95,7 +105,8 @@ impl Dispatcher {
             if let Some(completed) = self.try_next() {
                 return completed;
             }
-            let due = self.retries.peek().map(|Reverse((due, _))| *due);
+            let retry = self.retries.peek().map(|Reverse((due, _))| *due);
+            let due = retry.into_iter().chain(self.gate.next_wake()).min();
             tokio::select! {
                 ended = self.ended.recv() => {
                     self.settle(ended.expect("the dispatcher itself keeps the channel open"));
@@ -108,7 +119,10 @@ impl Dispatcher {
     /// As [`next`](Dispatcher::next), without waiting.
     pub fn try_next(&mut self) -> Option<Completed> {
         self.resume_due();
+        self.gate.wake(Instant::now);
         while let Ok(ended) = self.ended.try_recv() {
+            // What may start, starts before the next attempt is heard of, which may close a gate.
+            self.start_ready();
             self.settle(ended);
         }
         self.start_ready();
@@ -134,9 +148,28 @@ impl Dispatcher {
         }
     }
 
-    /// Whether nothing of this rule would be started now, for a reason that may last.
+    /// Whether nothing of this rule would be started now, for a reason that may last: it is paused, or its target is away
+    /// and gets nothing but probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
-        self.paused.contains(rule)
+        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.gate.is_open(*number))
+    }
+
+    /// Takes over the settings of these rules and their targets at once, instead of with their next delivery.
+    pub fn adopt(&mut self, rules: &[Arc<Rule>]) {
+        for rule in rules {
+            self.rule_number(rule);
+        }
+        self.start_ready();
+    }
+
+    /// How the targets are doing that were called, or adopted with their rules.
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        self.gate.statuses(Instant::now())
+    }
+
+    /// What is under way of the rule of this name.
+    pub fn counts(&self, rule: &str) -> RuleCounts {
+        self.rules.get(rule).map_or_else(RuleCounts::default, |number| self.lanes.counts(*number))
     }
 
     /// Deliveries submitted and not released.
@@ -154,14 +187,6 @@ impl Dispatcher {
         self.retries.len()
     }
 
-    /// Attempts of this rule under way, and deliveries of it that wait for their next attempt. Looks at all deliveries.
-    pub fn load_of(&self, rule: &str) -> (usize, usize) {
-        let Some(number) = self.rules.get(rule).copied() else { return (0, 0) };
-        let is_its = |place: &Place| self.under_way[*place as usize].as_ref().is_some_and(|at| at.rule == number);
-        let in_retry = self.retries.iter().filter(|Reverse((_, place))| is_its(place)).count();
-        (self.lanes.running_of(number), in_retry)
-    }
-
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
     /// returns every delivery that has its outcome; the others are interrupted and have none. Cancel-safe.
     pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<Completed> {
@@ -175,27 +200,48 @@ impl Dispatcher {
         self.completed.drain(..).collect()
     }
 
-    fn rule_number(&mut self, rule: &Rule) -> RuleNumber {
+    fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
         // By name and not by address: after a reload the rule of this name goes on with its lanes.
-        if let Some(number) = self.rules.get(&*rule.name) {
-            self.lanes.set_in_flight_max(*number, rule.in_flight);
-            return *number;
-        }
-        let number = self.lanes.add_rule(rule.in_flight);
-        self.lanes.set_paused(number, self.paused.contains(&*rule.name));
-        self.rules.insert(rule.name.as_str().into(), number);
-        self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
+        let number = match self.rules.get(&*rule.name).copied() {
+            Some(number) if Arc::ptr_eq(&self.known[number as usize], rule) => return number,
+            Some(number) => {
+                self.known[number as usize] = Arc::clone(rule);
+                self.lanes.set_in_flight_max(number, rule.in_flight);
+                number
+            }
+            None => {
+                let number = self.lanes.add_rule(rule.in_flight);
+                self.lanes.set_paused(number, self.paused.contains(&*rule.name));
+                self.rules.insert(rule.name.as_str().into(), number);
+                self.known.push(Arc::clone(rule));
+                self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
+                number
+            }
+        };
+        self.gate.set_rule(number, rule, &mut self.lanes, Instant::now());
         number
     }
 
+    fn next_start(&mut self) -> Option<Place> {
+        loop {
+            if let Some(place) = self.lanes.pop_start() {
+                return Some(place);
+            }
+            if !self.gate.admit(&mut self.lanes, Instant::now) {
+                return None;
+            }
+        }
+    }
+
     fn start_ready(&mut self) {
-        while let Some(place) = self.lanes.pop_start() {
-            let under_way = self.at(place);
+        while let Some(place) = self.next_start() {
+            let under_way = self.under_way[place as usize].as_mut().expect("the delivery has not completed");
             if let Some(problem) = &under_way.delivery.undecided {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
+            under_way.target = self.gate.started(under_way.rule);
             let (delivery, prepared) = (under_way.delivery.clone(), under_way.prepared.take());
             attempt::start(place, delivery, prepared, self.client.clone(), self.report.clone());
         }
@@ -216,38 +262,38 @@ impl Dispatcher {
 
     /// An attempt is over: the delivery has its outcome, or waits for its retry.
     fn settle(&mut self, Ended { place, result }: Ended) {
-        let Sent { attempt, verdict, retry_after, prepared } = match result {
+        let target = self.at(place).target;
+        let Sent { attempt, verdict, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(Unsent(message)) => {
+                self.gate.cancelled(target, place, Instant::now());
                 let failure = Failure { reason: Reason::Unrenderable, message };
                 return self.complete(place, Outcome::Dead(failure));
             }
         };
-        let under_way = self.at(place);
-        let rule = under_way.rule;
-        under_way.attempts.push(attempt);
-        let attempts = under_way.attempts.len();
-        let attempt = under_way.attempts.last().expect("it was just pushed");
-        log(&under_way.delivery, attempts, attempt);
-        let answer = &attempt.answer;
-        let retries = attempts as u64 - 1;
+        let end = End { place, answer: &attempt.answer, health, retry_after, quota };
+        let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
+        let under_way = self.under_way[place as usize].as_mut().expect("the delivery has not completed");
+        log(&under_way.delivery, under_way.attempts.total() + 1, &attempt);
+        self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            Verdict::Retry if retries < u64::from(under_way.delivery.rule.retry.retries) => None,
-            Verdict::Retry => Some(Outcome::Dead(exhausted(attempts, answer))),
-            Verdict::GiveUp => Some(Outcome::Dead(refused(answer))),
+            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),
+            Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
-        let class = AttemptCounters::class(answer);
+        under_way.attempts.push(attempt);
         match outcome {
             Some(outcome) => self.complete(place, outcome),
             None => {
-                let wait = under_way.next_wait(retry_after);
+                let wait = under_way.next_wait(counts, retry_after);
                 under_way.prepared = prepared;
-                self.retries.push(Reverse((Instant::now() + wait, place)));
                 self.lanes.rest(place);
+                match wait.is_zero() {
+                    true => self.lanes.resume(place),
+                    false => self.retries.push(Reverse((Instant::now() + wait, place))),
+                }
             }
         }
-        self.counters[rule as usize].count(class);
     }
 
     fn complete(&mut self, place: Place, outcome: Outcome) {
@@ -263,18 +309,41 @@ impl Dispatcher {
 }
 
 impl UnderWay {
-    /// The rule's own wait, or what the server asks for where that is longer.
-    fn next_wait(&mut self, retry_after: Option<Duration>) -> Duration {
+    fn new(delivery: Delivery, rule: RuleNumber) -> UnderWay {
+        let attempts = Attempts::default();
+        UnderWay { delivery, rule, target: 0, attempts, failed: 0, waits: None, prepared: None }
+    }
+
+    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
+    fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
+        self.failed += match counts {
+            Counts::Fully | Counts::ButNeverAsTheLast => 1,
+            Counts::Not { .. } => 0,
+        };
+        let is_last = counts == Counts::Fully && !self.delivery.rule.retry.retries.allow_another(self.failed);
+        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1, answer)))
+    }
+
+    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
+    /// does not count.
+    fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
+        if let Counts::Not { wait } = counts {
+            return wait;
+        }
         let waits = self.waits.get_or_insert_with(|| self.delivery.rule.retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }
 
 fn refused(answer: &Answer) -> Failure {
-    Failure { reason: Reason::Refused, message: format!("{}, which a retry can't help", in_words(answer)) }
+    let why = match answer {
+        Answer::Status { .. } => "which a retry can't help",
+        Answer::Failed { .. } => "which `retry_on` leaves out",
+    };
+    Failure { reason: Reason::Refused, message: format!("{}, {why}", in_words(answer)) }
 }
 
-fn exhausted(attempts: usize, answer: &Answer) -> Failure {
+fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     let message = match attempts {
         1 => format!("the only attempt failed: {}", in_words(answer)),
         _ => format!("all {attempts} attempts failed, the last: {}", in_words(answer)),
@@ -282,14 +351,7 @@ fn exhausted(attempts: usize, answer: &Answer) -> Failure {
     Failure { reason: Reason::Exhausted, message }
 }
 
-fn in_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Status { status, .. } => format!("answered {status}"),
-        Answer::Failed { error } => error.clone(),
-    }
-}
-
-fn log(delivery: &Delivery, number: usize, attempt: &Attempt) {
+fn log(delivery: &Delivery, number: u64, attempt: &Attempt) {
     let (rule, id, duration_us) = (&delivery.rule.name, delivery.id, attempt.duration_us);
     match &attempt.answer {
         Answer::Status { status, .. } => {

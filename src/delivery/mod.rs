@@ -5,12 +5,17 @@
 
 mod answer;
 mod attempt;
+mod breaker;
 mod client;
 mod counters;
 mod dispatcher;
 mod egress;
+mod gate;
 mod lane;
+mod pace;
+mod quota;
 pub mod request;
+mod target;
 #[cfg(test)]
 mod testing;
 
@@ -18,9 +23,11 @@ use std::sync::Arc;
 
 pub use client::Client;
 pub use dispatcher::Dispatcher;
+pub use lane::RuleCounts;
+pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
-use crate::failure::{Attempt, Reason};
+use crate::failure::{Attempts, Reason};
 use crate::rules::Rule;
 
 /// One rule applied to one change.
@@ -63,8 +70,8 @@ pub struct Failure {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
-    /// In the order they were made; empty when no request could be made.
-    pub attempts: Vec<Attempt>,
+    /// None when no request could be made.
+    pub attempts: Attempts,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
 }

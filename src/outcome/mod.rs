@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempt;
+use crate::failure::Attempts;
 use crate::store;
 
 pub mod reached;
@@ -48,15 +48,15 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 
 fn log(completed: &Completed) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
-    let attempts = completed.attempts.len();
+    let attempts = completed.attempts.total();
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
     }
 }
 
-fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.to_vec() }
+fn record(failure: &Failure, attempts: &Attempts) -> store::Failure {
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.clone() }
 }
 
 fn now_us() -> u64 {

@@ -185,6 +185,7 @@ impl Pipeline {
             self.main.open(reader);
         }
         self.reading = reading;
+        self.dispatcher.adopt(self.main.rules().rules());
         let ended = self.turn(&mut commands, &mut stop).await;
         self.main.close();
         for stream in &mut self.streams.list {

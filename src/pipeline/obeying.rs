@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::{Command, Paused, Refused, RuleStatus, Status, TargetStatus};
+use super::command::{Command, Paused, Refused, RuleStatus, Status};
 use super::rule_stream::{Behind, RuleStream, alone, now_us};
 use super::writes::Written;
 use super::{Pipeline, window_of};
@@ -109,20 +109,16 @@ impl Pipeline {
     }
 
     fn status(&self) -> Status {
-        let mut targets: Vec<String> = self.streams.list.iter().map(target).collect();
-        targets.sort();
-        targets.dedup();
-        let target = |target| TargetStatus { target, open_since_us: None, last_error: None, held_until_us: None };
         Status {
             position: self.main.reached().map(|place| place.position().clone()),
             read_up_to_us: self.main.read_up_to_us,
             rules: self.streams.list.iter().map(|stream| self.rule_status(stream)).collect(),
-            targets: targets.into_iter().map(target).collect(),
+            targets: self.dispatcher.targets(),
         }
     }
 
     fn rule_status(&self, stream: &RuleStream) -> RuleStatus {
-        let (in_flight, in_retry) = self.dispatcher.load_of(&stream.name);
+        let counts = self.dispatcher.counts(&stream.name);
         let is_attached = stream.behind.is_none();
         let mark = stream.own_mark().or_else(|| self.main.reached().filter(|_| is_attached));
         RuleStatus {
@@ -131,8 +127,8 @@ impl Pipeline {
             feed: stream.feed_status(),
             paused: stream.paused.clone(),
             unresolved: stream.tracker.unresolved() as u64,
-            in_flight: in_flight as u64,
-            in_retry: in_retry as u64,
+            in_flight: counts.in_flight as u64,
+            in_retry: counts.in_retry as u64,
             mark: mark.map(|mark| mark.position().clone()),
             oldest_unresolved_us: stream.tracker.oldest_unresolved_us(),
         }
@@ -162,6 +158,7 @@ impl Pipeline {
             streams.push(stream);
         }
         self.streams = streams.into_iter().collect();
+        self.dispatcher.adopt(rules.rules());
         self.part_with_vanished(before.into_values());
         self.window = window_of(&self.limits, self.streams.list.len());
         self.relist();

@@ -7,23 +7,34 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place};
-use super::reader::Reader;
+use super::reader::{Reader, member};
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, yaml};
+use super::{Body, Call, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
 /// A rule and where it begins.
-pub(super) type Placed = (Arc<Rule>, Place);
+pub(super) type Placed = (Rule, Place);
 
-/// Reads and compiles one file. Rules with problems are left out; the problems are added to `problems`.
-pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Vec<Placed> {
-    let Some(root) = yaml::read(path, text, problems) else { return Vec::new() };
+/// What a file holds: rules, or what is set for targets.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub rules: Vec<Placed>,
+    pub targets: Vec<(Target, Place)>,
+}
+
+/// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
+pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Contents {
+    let Some(root) = yaml::read(path, text, problems) else { return Contents::default() };
     let mut reader = Reader { path, text, problems };
-    let Some((table, specs)) = reader.file(&root) else { return Vec::new() };
+    if matches!(&root.kind, Kind::Map(members) if member(members, "targets").is_some()) {
+        return Contents { targets: reader.targets(&root), ..Contents::default() };
+    }
+    let Some((table, specs)) = reader.file(&root) else { return Contents::default() };
     let mut compiler = Compiler { reader, env, columns: Vec::new() };
-    specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect()
+    let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect();
+    Contents { rules, ..Contents::default() }
 }
 
 struct Compiler<'a> {
@@ -44,7 +55,7 @@ impl Compiler<'_> {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
         };
-        let call = self.call(&spec.call);
+        let call = self.call(&spec.call)?;
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
@@ -53,12 +64,15 @@ impl Compiler<'_> {
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            call: call?,
+            target: Arc::new(Target::of(&call.url.origin())),
+            call,
             retry: spec.retry,
+            retry_on: spec.retry_on,
             in_flight: spec.in_flight,
+            rate: spec.rate,
             columns: std::mem::take(&mut self.columns),
         };
-        Some((Arc::new(rule), spec.at))
+        Some((rule, spec.at))
     }
 
     fn condition(&mut self, node: &Node, rule: &str) -> Option<Condition> {

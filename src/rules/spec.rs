@@ -5,21 +5,22 @@
 
 mod call;
 mod retry;
+mod targets;
 
 pub(super) use call::CallSpec;
 
-use super::OrderBy;
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
+use super::{OrderBy, Rate, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 9] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 11] =
+    ["name", "on", "changed", "when", "order_by", "call", "retry", "retry_on", "on_dead_letter", "in_flight", "rate"];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -37,7 +38,9 @@ pub(super) struct RuleSpec<'n> {
     pub order_by_places: Vec<Place>,
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
     pub in_flight: usize,
+    pub rate: Option<Rate>,
 }
 
 impl<'n> Reader<'_> {
@@ -94,6 +97,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let rate = get("rate").and_then(|node| self.rate(node));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -105,8 +109,23 @@ impl<'n> Reader<'_> {
                 None
             }
         };
+        let success = call.as_ref().map(|call| &call.success);
+        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let (when, at) = (get("when"), node.at);
-        Some(RuleSpec { name: name?, at, on, changed, when, order_by, order_by_places, call: call?, retry, in_flight })
+        Some(RuleSpec {
+            name: name?,
+            at,
+            on,
+            changed,
+            when,
+            order_by,
+            order_by_places,
+            call: call?,
+            retry,
+            retry_on,
+            in_flight,
+            rate,
+        })
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {

@@ -12,6 +12,7 @@ mod definitions;
 mod geometry;
 mod isolation;
 mod outcomes;
+mod pacing;
 mod random_tables;
 mod source;
 mod stream;

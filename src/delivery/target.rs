@@ -1,0 +1,231 @@
+//! One target: everything that says when the next attempt to it may start.
+//!
+//! In: how attempts to it ended, of whatever rule. Out: whether the next may start, and if not, when. Owns its breaker, its
+//! rate, the pause it asked for, and the queue of gated rules that have something to start, which take turns. Pure: the
+//! caller brings the time. Deliberately holds no delivery; which of a rule's deliveries is next is the lanes' to say.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
+
+use crate::delivery::answer::{self, Health};
+use crate::delivery::breaker::{Breaker, May, Turned};
+use crate::delivery::lane::{Place, RuleNumber};
+use crate::delivery::pace::{self, Pace};
+use crate::delivery::quota::Quota;
+use crate::failure::Answer;
+use crate::rules;
+use crate::telemetry::{Metrics, TargetLabel};
+
+/// No answer holds a target for longer. Longer pauses are the operator's to choose: meanwhile all its keys stand still.
+const HOLD_MAX: Duration = answer::RETRY_AFTER_MAX;
+
+/// Below this part of a limit what remains is spread over the time.
+const LITTLE_IS_ONE_IN: u64 = 10;
+
+/// See the module's header.
+#[derive(Debug)]
+pub(super) struct Target {
+    settings: Arc<rules::Target>,
+    breaker: Breaker,
+    /// Of the rate that is set for it.
+    pace: Option<Pace>,
+    /// Until when nothing starts, because the target asked for a pause.
+    held_until: Option<Instant>,
+    /// How what the target will still take is spread, and until when.
+    spread: Option<(Pace, Instant)>,
+    in_flight: usize,
+    /// Whether its rules are gated, as the lanes know it.
+    pub gates: bool,
+    /// The rules that call it.
+    pub rules: Vec<RuleNumber>,
+    /// Gated rules with something to start; the first is next.
+    pub asking: VecDeque<RuleNumber>,
+    /// When it is looked at again, if nothing happens before.
+    pub wake_at: Option<Instant>,
+    pub is_stirred: bool,
+    opened_at: Option<SystemTime>,
+    last_error: Option<String>,
+    open: Gauge,
+    opened: Counter,
+}
+
+/// How one target (scheme, host, port) is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    pub target: String,
+    /// Since when nothing but probes is sent, because it did not answer; in microseconds since the Unix epoch.
+    pub open_since_us: Option<u64>,
+    /// What the last failed attempt came to.
+    pub last_error: Option<String>,
+    /// Until when nothing is sent, because the target asked for a pause; in microseconds since the Unix epoch.
+    pub held_until_us: Option<u64>,
+}
+
+impl Target {
+    pub fn new(settings: Arc<rules::Target>, metrics: &Metrics) -> Target {
+        let label = TargetLabel { target: settings.origin.clone() };
+        Target {
+            breaker: Breaker::new(settings.breaker.clone()),
+            pace: settings.rate.map(|rate| Pace::new(pace::interval(rate))),
+            held_until: None,
+            spread: None,
+            in_flight: 0,
+            gates: false,
+            rules: Vec::new(),
+            asking: VecDeque::new(),
+            wake_at: None,
+            is_stirred: false,
+            opened_at: None,
+            last_error: None,
+            open: metrics.target_open.get_or_create_owned(&label),
+            opened: metrics.target_opened.get_or_create_owned(&label),
+            settings,
+        }
+    }
+
+    /// Goes on under other settings, at once.
+    pub fn set(&mut self, settings: &Arc<rules::Target>, now: Instant) {
+        if Arc::ptr_eq(&self.settings, settings) || self.settings == *settings {
+            return;
+        }
+        if self.settings.rate != settings.rate {
+            self.pace = settings.rate.map(|rate| Pace::new(pace::interval(rate)));
+        }
+        self.settings = Arc::clone(settings);
+        let turned = self.breaker.set_policy(settings.breaker.clone(), now);
+        self.tell(turned);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Whether attempts must ask before they start.
+    pub fn wants_gate(&self) -> bool {
+        let is_limited = self.pace.is_some() || self.settings.in_flight.is_some();
+        is_limited || self.held_until.is_some() || self.spread.is_some() || self.breaker.is_open()
+    }
+
+    /// Forgets what is over.
+    pub fn expire(&mut self, now: Instant) {
+        self.held_until.take_if(|until| *until <= now);
+        self.spread.take_if(|(_, until)| *until <= now);
+    }
+
+    pub fn may_start(&self, now: Instant) -> May {
+        if self.settings.in_flight.is_some_and(|max| self.in_flight >= max) {
+            return May::AfterAnother;
+        }
+        let probe = match self.breaker.may_start(now) {
+            May::AfterAnother => return May::AfterAnother,
+            May::At(due) => Some(due),
+            May::Now => None,
+        };
+        let held = self.held_until.filter(|until| *until > now);
+        let pace = self.pace.as_ref().and_then(|pace| pace.free_at(now));
+        let spread = self.spread.as_ref().and_then(|(pace, until)| Some(pace.free_at(now)?.min(*until)));
+        [probe, held, pace, spread].into_iter().flatten().max().map_or(May::Now, May::At)
+    }
+
+    /// A gated attempt was allowed to start.
+    pub fn admitted(&mut self, place: Place, now: Instant) {
+        self.breaker.start(place);
+        for pace in self.pace.iter_mut().chain(self.spread.as_mut().map(|(pace, _)| pace)) {
+            pace.take(now);
+        }
+    }
+
+    /// An attempt starts, gated or not.
+    pub fn started(&mut self) {
+        self.in_flight += 1;
+    }
+
+    pub fn is_probe(&self, place: Place) -> bool {
+        self.breaker.is_probe(place)
+    }
+
+    /// An attempt came to this end.
+    pub fn ended(&mut self, place: Place, health: Health, answer: &Answer, now: impl Fn() -> Instant) {
+        self.in_flight -= 1;
+        if matches!(health, Health::Fails | Health::Away) {
+            self.last_error = Some(answer::in_words(answer));
+        }
+        let turned = self.breaker.end(place, health, now);
+        self.tell(turned);
+    }
+
+    /// An attempt was not made after all.
+    pub fn cancelled(&mut self, place: Place, now: Instant) {
+        self.in_flight -= 1;
+        self.breaker.cancel(place, now);
+    }
+
+    /// Nothing starts for so long, at most [`HOLD_MAX`].
+    pub fn hold(&mut self, wait: Duration, now: Instant) {
+        let until = now + wait.min(HOLD_MAX);
+        self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
+    }
+
+    /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
+    /// spread over the time.
+    pub fn heed(&mut self, quota: Quota, now: Instant) {
+        let Some(remaining) = quota.remaining else { return };
+        if remaining == 0 {
+            return self.hold(quota.reset, now);
+        }
+        let is_little = remaining < self.in_flight as u64
+            || quota.limit.is_some_and(|limit| remaining.saturating_mul(LITTLE_IS_ONE_IN) < limit);
+        if !is_little {
+            self.spread = None;
+            return;
+        }
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        let (interval, until) = ((quota.reset / remaining).min(HOLD_MAX), now + quota.reset.min(HOLD_MAX));
+        match &mut self.spread {
+            Some((pace, known)) => {
+                pace.set_interval(interval);
+                *known = until;
+            }
+            None => self.spread = Some((Pace::new(interval), until)),
+        }
+    }
+
+    pub fn status(&self, now: Instant) -> TargetStatus {
+        let held_for = self.held_until.map(|until| until.saturating_duration_since(now)).filter(|held| !held.is_zero());
+        TargetStatus {
+            target: self.settings.origin.clone(),
+            open_since_us: self.opened_at.map(since_epoch_us),
+            last_error: self.last_error.clone(),
+            held_until_us: held_for.map(|held| since_epoch_us(SystemTime::now() + held)),
+        }
+    }
+
+    fn tell(&mut self, turned: Turned) {
+        let target = &self.settings.origin;
+        match turned {
+            Turned::Not => {}
+            Turned::Open => {
+                self.opened_at = Some(SystemTime::now());
+                self.open.set(1);
+                self.opened.inc();
+                let error = self.last_error.as_deref().unwrap_or_default();
+                tracing::warn!(target, error, "target is away; what calls it waits and is probed");
+            }
+            Turned::Closed(open_for) => {
+                self.opened_at = None;
+                self.open.set(0);
+                let open_for = humantime::format_duration(Duration::from_millis(open_for.as_millis() as u64));
+                tracing::info!(target, %open_for, "target is back");
+            }
+        }
+    }
+}
+
+fn since_epoch_us(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -33,7 +33,11 @@ pub struct Counter {
 
 impl Counter {
     pub fn start(delay: Duration) -> Counter {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        Counter::start_on(0, delay)
+    }
+
+    pub fn start_on(port: u16, delay: Duration) -> Counter {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a port");
         listener.set_nonblocking(true).expect("non-blocking");
         let port = listener.local_addr().expect("an address").port();
         let seen = Shared::default();

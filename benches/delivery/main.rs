@@ -6,12 +6,12 @@
 //!   with bodies of the same size against the same receiver, in its own process as rowhook is (the two in turn, each
 //!   `ROUNDS` times, medians and their ratio);
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
+//! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `slow`,
-//! `latency`, `start`,
-//! `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `isolation`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -20,6 +20,7 @@ mod support;
 
 mod bare_loop;
 mod counter;
+mod isolation;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -55,6 +56,9 @@ fn main() {
     }
     if wanted("start") {
         bench.start_up();
+    }
+    if wanted("isolation") {
+        bench.isolation();
     }
     if wanted("memory") {
         bench.large_transaction();
@@ -230,7 +234,7 @@ impl Bench {
 /// The real binary with a fresh data directory; ended when dropped.
 struct Program {
     child: Child,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Program {
@@ -257,7 +261,7 @@ impl Program {
             .stderr(std::fs::File::create(directory.path().join("log")).expect("a log file"))
             .spawn()
             .expect("start rowhook");
-        Program { child, _directory: directory }
+        Program { child, directory }
     }
 
     fn memory_kib(&self, field: &str) -> u64 {

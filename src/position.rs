@@ -4,6 +4,7 @@
 //! forward by whole transactions. No I/O, no MySQL crates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -102,4 +103,13 @@ pub enum Start {
     After(GtidSet),
     /// At this place, which must be the beginning of a transaction.
     At(FileOffset),
+}
+
+/// How long a server keeps its binlog by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// Until somebody purges it.
+    ForEver,
+    /// Counted from the end of each file; a file in use is never purged.
+    For(Duration),
 }

@@ -26,6 +26,8 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    /// By name, what a rule says, to tell later whether it changed.
+    digests: HashMap<String, u64>,
     by_table: RwLock<ByTable>,
 }
 
@@ -81,7 +83,15 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 
 impl RuleSet {
     pub(super) fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, by_table: RwLock::default() }
+        RuleSet { rules, digests: HashMap::new(), by_table: RwLock::default() }
+    }
+
+    pub(super) fn with_digests(self, digests: HashMap<String, u64>) -> RuleSet {
+        RuleSet { digests, ..self }
+    }
+
+    pub(super) fn digest(&self, name: &str) -> Option<u64> {
+        self.digests.get(name).copied()
     }
 
     /// In the order of the files, and in each from top to bottom.

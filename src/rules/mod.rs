@@ -5,8 +5,10 @@
 
 mod compile;
 mod diagnostic;
+mod difference;
 mod lane;
 mod load;
+mod look;
 mod matching;
 mod reader;
 mod spec;
@@ -22,7 +24,9 @@ use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use difference::Difference;
 pub use lane::{LaneKey, LaneKeys};
+pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
 
 /// One rule, checked and compiled.

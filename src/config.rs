@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -32,6 +33,7 @@ pub struct File {
     window: Option<usize>,
     window_mib: Option<usize>,
     shutdown_timeout: Option<String>,
+    watch: Option<bool>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -140,6 +142,9 @@ pub struct RunArgs {
     /// How long attempts under way may take to finish at shutdown [default: 30s]
     #[arg(long, env = "ROWHOOK_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
     shutdown_timeout: Option<String>,
+    /// Load rule files on SIGHUP and `rowhook reload` alone, not when they change; `watch: false` in the settings file
+    #[arg(long, env = "ROWHOOK_NO_WATCH", value_parser = FalseyValueParser::new())]
+    no_watch: bool,
 }
 
 /// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
@@ -183,6 +188,8 @@ pub struct RunSettings {
     pub window_deliveries: usize,
     pub window_bytes: usize,
     pub shutdown_timeout: Duration,
+    /// Whether rule files are loaded anew when they change.
+    pub watch: bool,
 }
 
 /// What is wrong with a setting, and how to mend it.
@@ -277,6 +284,7 @@ impl RunArgs {
             window_deliveries: at_least_one("window", self.window.or(file.window).unwrap_or(8192))?,
             window_bytes: at_least_one("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))? << 20,
             shutdown_timeout: parse_duration("shutdown-timeout", timeout.as_deref().unwrap_or("30s"))?,
+            watch: !self.no_watch && file.watch.unwrap_or(true),
         })
     }
 }

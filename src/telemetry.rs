@@ -46,6 +46,12 @@ pub struct Metrics {
     pub window_bytes: Gauge<i64, AtomicI64>,
     pub dead_letters: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
+    pub rules_reloaded: Counter,
+    /// 1 while the rule files have problems and the rules of before are at work, else 0.
+    pub rules_reload_failed: Gauge<i64, AtomicI64>,
+    /// Seconds until the server may purge what is still needed of its binlog; infinite where it purges nothing by age, not
+    /// a number as long as it is not known.
+    pub runway_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -64,6 +70,9 @@ impl Metrics {
         r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
         r.register("dead_letters", "Dead letters in the store", self.dead_letters.clone());
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
+        r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
+        r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());
+        r.register("runway_seconds", "Time until the server purges what is still needed", self.runway_seconds.clone());
         registry
     }
 }

@@ -1,4 +1,4 @@
-//! The control socket: the operations on dead letters as JSON over HTTP on a Unix socket in the data directory.
+//! The control socket: what operators may ask, as JSON over HTTP on a Unix socket in the data directory.
 //!
 //! In: requests of the command line (`client.rs` is the other end). Out: JSON, or JSON lines for what takes its time. Who
 //! may use it is decided by the file system: mode 0600 from the first moment. Bound only by the process that holds the
@@ -21,11 +21,15 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
-use super::operations::{self, DeadLetters};
+use super::control::{Control, ControlError};
+use super::live_rules::ReloadError;
+use super::operations;
 use super::replay::Replays;
 use super::serve::serve;
+use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use crate::pipeline::Refused;
 
 /// A selection of a hundred thousand numbers fits.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
@@ -87,49 +91,72 @@ impl ControlSocket {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, letters: DeadLetters, replays: Replays, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, control: Control, replays: Replays, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
-        serve(listener, router(letters, replays), stop).await;
+        serve(listener, router(control, replays), stop).await;
         drop(file);
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shared {
-    letters: DeadLetters,
+    control: Control,
     replays: Replays,
 }
 
-fn router(letters: DeadLetters, replays: Replays) -> Router {
+fn router(control: Control, replays: Replays) -> Router {
     Router::new()
+        .route("/status", get(status))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/reload", post(reload))
         .route("/dead-letters/list", post(list))
         .route("/dead-letters/{number}", get(show))
         .route("/dead-letters/discard", post(discard))
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Shared { letters, replays })
+        .with_state(Shared { control, replays })
+}
+
+async fn status(State(shared): State<Shared>) -> Result<Json<StatusView>, ControlError> {
+    shared.control.status().await.map(Json)
+}
+
+async fn pause(State(shared): State<Shared>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
+    shared.control.pause(request).await.map(Json)
+}
+
+async fn resume(State(shared): State<Shared>, Json(request): Json<ResumeRequest>) -> Result<Json<()>, ControlError> {
+    shared.control.resume(request).await.map(Json)
+}
+
+async fn reload(State(shared): State<Shared>) -> Result<Json<Reloaded>, ControlError> {
+    // On a task of its own: once begun it comes to its end, also when the one who asked has gone.
+    let control = shared.control;
+    let reloaded = tokio::spawn(async move { control.reload().await }).await;
+    reloaded.unwrap_or(Err(ControlError::Reload(ReloadError::Aborted))).map(Json)
 }
 
 async fn list(
     State(shared): State<Shared>,
     Json(request): Json<ListRequest>,
 ) -> Result<Json<Listing>, operations::Error> {
-    shared.letters.list(&request).await.map(Json)
+    shared.control.letters.list(&request).await.map(Json)
 }
 
 async fn show(
     State(shared): State<Shared>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, operations::Error> {
-    shared.letters.show(number).await.map(Json)
+    shared.control.letters.show(number).await.map(Json)
 }
 
 async fn discard(
     State(shared): State<Shared>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<Discarded>, operations::Error> {
-    shared.letters.discard(&selection).await.map(Json)
+    shared.control.letters.discard(&selection).await.map(Json)
 }
 
 async fn replay(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
@@ -151,6 +178,22 @@ impl IntoResponse for operations::Error {
             operations::Error::NothingSelected | operations::Error::UnknownReason(_) => StatusCode::BAD_REQUEST,
             operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, self.to_string()).into_response()
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            ControlError::NoSuchRule { .. } => StatusCode::NOT_FOUND,
+            ControlError::Refused(Refused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Refused(_) => StatusCode::CONFLICT,
+            ControlError::WrongPlace(_) => StatusCode::BAD_REQUEST,
+            ControlError::Stopping | ControlError::Reload(ReloadError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Reload(ReloadError::Faulty(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Silent | ControlError::Reload(ReloadError::Aborted) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Letters(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, self.to_string()).into_response()
     }

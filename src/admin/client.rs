@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -66,6 +67,22 @@ impl Daemon {
             }
             Err(source) => Err(Error::Connect { path: socket, source }),
         }
+    }
+
+    pub async fn status(&self) -> Result<StatusView, Error> {
+        whole(self.send(Method::GET, "/status", &()).await?).await
+    }
+
+    pub async fn pause(&self, request: &PauseRequest) -> Result<(), Error> {
+        whole(self.send(Method::POST, "/pause", request).await?).await
+    }
+
+    pub async fn resume(&self, request: &ResumeRequest) -> Result<(), Error> {
+        whole(self.send(Method::POST, "/resume", request).await?).await
+    }
+
+    pub async fn reload(&self) -> Result<Reloaded, Error> {
+        whole(self.send(Method::POST, "/reload", &()).await?).await
     }
 
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {

@@ -1,4 +1,4 @@
-//! Reaching the dead letters: through the daemon that runs on the data directory, or in the store itself.
+//! Reaching what a data directory holds: through the daemon that runs on the data directory, or in the store itself.
 //!
 //! In: a data directory. Out: the same operations either way. The store is opened only when no daemon runs; a replay then
 //! runs a pipeline of its own, without a source, in this process. Nothing is made where there is no data directory.
@@ -11,8 +11,9 @@ use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::admin::view::status::StatusView;
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
-use crate::admin::{Daemon, DeadLetters, Replays};
+use crate::admin::{Daemon, DeadLetters, Replays, status_of_store};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{self, Limits, Pipeline};
 use crate::rules::RuleSet;
@@ -22,7 +23,7 @@ use crate::telemetry::Metrics;
 /// Commands and reports that wait for the one who takes them.
 const WAITING_MAX: usize = 64;
 
-/// Where the dead letters are.
+/// Who answers.
 pub(super) enum Reach {
     Daemon(Daemon),
     Store(Store),
@@ -60,16 +61,27 @@ impl<T> Running<T> {
 
 impl Reach {
     pub(super) async fn open(data: &Path) -> anyhow::Result<Reach> {
-        // Opening would make a store: looking must not.
-        let entries = std::fs::read_dir(data).map(Iterator::count);
-        if matches!(entries, Err(_) | Ok(0)) {
-            let problem = entries.map_or_else(|error| error.to_string(), |_| "it is empty".to_string());
-            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
-        }
         if let Some(daemon) = Daemon::connect(data).await? {
             return Ok(Reach::Daemon(daemon));
         }
+        // Opening would make a store: looking must not.
+        if !Store::is_in(data) {
+            let problem = match std::fs::read_dir(data).map(Iterator::count) {
+                Ok(0) => "it is empty".to_string(),
+                Ok(_) => "it holds no store of rowhook".to_string(),
+                Err(error) => error.to_string(),
+            };
+            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
+        }
         Ok(Reach::Store(open_store(data).await?))
+    }
+
+    /// How it goes; of a store alone, what it says.
+    pub(super) async fn status(&self, data: &Path) -> anyhow::Result<StatusView> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.status().await?,
+            Reach::Store(store) => status_of_store(&DeadLetters::new(store.clone()), data).await?,
+        })
     }
 
     pub(super) async fn list(&self, request: &ListRequest) -> anyhow::Result<Listing> {
@@ -111,7 +123,7 @@ impl Reach {
                 let (commands, received) = mpsc::channel(WAITING_MAX);
                 let (stop, stopped) = watch::channel(false);
                 let pipeline = tokio::spawn(pipeline.run(None, received, stopped));
-                let replays = Replays::new(store.clone(), rules, commands);
+                let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
                 Ok(Running { items, pipeline: Some(pipeline), stop })
@@ -129,7 +141,8 @@ impl Reach {
             Reach::Daemon(daemon) => Ok(followed(daemon.preview(&selection).await?)),
             Reach::Store(store) => {
                 let (commands, _) = mpsc::channel(1);
-                let replays = Replays::new(store.clone(), Arc::new(rules()?), commands);
+                let rules = Arc::new(rules()?);
+                let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (previews, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.preview(&selection, &previews).await });
                 Ok(followed(items))
@@ -140,6 +153,13 @@ impl Reach {
 
 fn followed<T>(items: mpsc::Receiver<T>) -> Running<T> {
     Running { items, pipeline: None, stop: watch::Sender::new(false) }
+}
+
+/// The daemon that must run for what is asked.
+pub(super) async fn daemon(data: &Path) -> anyhow::Result<Daemon> {
+    let daemon = Daemon::connect(data).await?;
+    let none = || anyhow!("no rowhook runs on data directory {}; give --data DIR, as for rowhook run", data.display());
+    daemon.ok_or_else(none)
 }
 
 /// Opens the store on a thread that may block.

@@ -105,6 +105,11 @@ impl Store {
         Ok(Store { inner: Arc::new(inner) })
     }
 
+    /// Whether [`Store::open`] would find a store in this directory, and not make one. Writes nothing.
+    pub fn is_in(directory: &Path) -> bool {
+        open::is_there(directory)
+    }
+
     /// Checkpoint and ledger; `None` if no checkpoint was ever written. Blocks; to be read before the first write.
     pub fn saved(&self) -> Result<Option<Saved>, Error> {
         self.inner.trees.saved()

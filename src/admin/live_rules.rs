@@ -55,6 +55,13 @@ struct Inner {
     turn: tokio::sync::Mutex<Looks>,
 }
 
+impl Inner {
+    fn look(&self) -> Look {
+        let rules = self.now.borrow().clone();
+        Look::at(&self.directory, rules.files())
+    }
+}
+
 /// What the files looked like.
 struct Looks {
     /// When they were loaded last, be it in vain.
@@ -108,7 +115,7 @@ impl LiveRules {
     pub async fn look(&self) -> Option<Result<Difference, ReloadError>> {
         let mut looks = self.inner.turn.lock().await;
         let inner = self.inner.clone();
-        let look = tokio::task::spawn_blocking(move || Look::at(&inner.directory)).await.ok()?;
+        let look = tokio::task::spawn_blocking(move || inner.look()).await.ok()?;
         if looks.have_changed(look) { Some(self.load(&mut looks).await) } else { None }
     }
 
@@ -117,8 +124,11 @@ impl LiveRules {
             return Err(ReloadError::Stopping);
         }
         let inner = self.inner.clone();
-        // The look comes first: what is written between the two is seen as a change later.
-        let loaded = tokio::task::spawn_blocking(move || (Look::at(&inner.directory), (inner.load)())).await;
+        let loaded = tokio::task::spawn_blocking(move || {
+            let before = inner.now.borrow().clone();
+            Look::and_load(&inner.directory, before.files(), &inner.load)
+        });
+        let loaded = loaded.await;
         let (look, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
         *looks = Looks { loaded: look, last: look };
         match rules {
@@ -183,7 +193,7 @@ mod tests {
             fs::write(directory.join("a.yaml"), RULE).expect("written");
             let from = directory.clone();
             let load: Load = Box::new(move || RuleSet::load(&from, &|_| None));
-            let rules = (Arc::new(load().expect("sound rules")), Look::at(&directory));
+            let rules = (Arc::new(load().expect("sound rules")), Look::at(&directory, &[]));
             let (sender, commands) = mpsc::channel(4);
             let (stop, stopping) = watch::channel(false);
             let metrics = Arc::new(Metrics::default());

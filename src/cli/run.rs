@@ -52,9 +52,8 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let settings = args.run.resolve(file)?;
     let data = args.data.resolve(file);
     let directory = args.rules.resolve(file);
-    // The look comes first: what is written between the two is seen as a change later.
-    let look = Look::at(&directory);
-    let rules = Arc::new(rule_files::load(&directory)?);
+    let (look, rules) = rule_files::look_and_load(&directory)?;
+    let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
 
     let store = open_store(&data).await?;

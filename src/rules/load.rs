@@ -57,7 +57,8 @@ impl RuleSet {
             problems.sort_by(|a, b| (&a.path, a.place).cmp(&(&b.path, b.place)));
             return Err(Diagnostics(problems));
         }
-        Ok(RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect()).with_digests(difference::digests(files)))
+        Ok(RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect())
+            .with_digests(difference::digests(files, env)))
     }
 }
 

@@ -14,7 +14,7 @@ use super::view::rfc3339;
 use super::view::status::{PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state};
 use crate::pipeline::{FeedStatus, RuleStatus, Status, TargetStatus};
 use crate::position::Retention;
-use crate::store;
+use crate::store::{self, Saved};
 
 /// Letters that are read to count them by rule: half a second's work.
 const COUNTED_MAX: u64 = 100_000;
@@ -56,25 +56,44 @@ impl Letters {
 pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, Error> {
     let counted = Letters::count(letters).await?;
     let saved = letters.read(store::Store::saved).await?;
-    let rules = counted
-        .by_rule
-        .iter()
-        .flatten()
-        .map(|(rule, count)| RuleView { dead_letters: Some(*count), ..unknown(rule.clone()) });
+    let rules = stored_rules(&saved, &counted);
     Ok(StatusView {
         running: false,
         pid: None,
         started_at: None,
         source: None,
-        position: saved.as_ref().map(|saved| PositionView::of(&saved.resume.position)),
+        position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
         read_up_to: None,
         runway_seconds: None,
         rule_files: None,
-        rules: rules.collect(),
+        rules,
         targets: Vec::new(),
         dead_letters: counted.all,
         ..of_process(data)
     })
+}
+
+/// Rules that are paused, were behind, or have dead letters.
+fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
+    let mut rules: BTreeMap<&str, RuleView> = BTreeMap::new();
+    for (rule, count) in letters.by_rule.iter().flatten() {
+        rules.insert(rule, RuleView { dead_letters: Some(*count), ..unknown(rule.clone()) });
+    }
+    for stored in saved.checkpoint.iter().flat_map(|checkpoint| &checkpoint.rules) {
+        let rule = rules.entry(&stored.rule).or_insert_with(|| unknown(stored.rule.to_string()));
+        rule.mark = Some(PositionView::of(&stored.resume.position));
+        if let Some(since_us) = stored.behind_since_us {
+            rule.state = Some(state::BEHIND.to_string());
+            rule.behind_since = Some(rfc3339(since_us));
+        }
+    }
+    for paused in &saved.paused {
+        let rule = rules.entry(&paused.rule).or_insert_with(|| unknown(paused.rule.to_string()));
+        rule.state = Some(state::PAUSED.to_string());
+        rule.paused_since = Some(rfc3339(paused.since_us));
+        rule.why = Some(paused.why.clone());
+    }
+    rules.into_values().collect()
 }
 
 fn of_process(data: &Path) -> StatusView {

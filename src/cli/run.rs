@@ -17,10 +17,10 @@ use super::{Verdict, instance, reloading, rule_files, signals, source_settings, 
 use crate::admin::{Control, ControlSocket, DeadLetters, Health, LiveRules, Port, Pulse, Replays, Token, now_us};
 use crate::config::{self, DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Command, Limits, Pipeline};
+use crate::pipeline::{Command, Limits, Pipeline, Reading};
 use crate::position::Start;
 use crate::rules::{Look, RuleSet};
-use crate::source::{self, Settings};
+use crate::source::Settings;
 use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
 
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let socket = ControlSocket::bind(&data)?;
     let saved = read_saved(&store).await?;
     let client = Client::new()?;
-    announce(&source, &rules, &settings, saved.as_ref(), port.as_ref(), &data);
+    announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     let files = RuleFiles { directory, look };
     // From here on a signal may come.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
@@ -83,7 +83,7 @@ struct Parts {
     store: Store,
     port: Option<Port>,
     socket: ControlSocket,
-    saved: Option<Saved>,
+    saved: Saved,
     client: Client,
     signals: Signals,
     data: PathBuf,
@@ -112,17 +112,11 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
-    let from = match saved {
-        Some(saved) => {
-            let resume = saved.resume.clone();
-            pipeline.resume(saved);
-            source::From::Resume(resume)
-        }
-        None => source::From::Start(settings.start),
-    };
+    pipeline.resume(saved);
     let address = source.address();
-    let following = source::follow(source, from, rules.patterns(), metrics.clone());
-    let source = source_watch::of(address, &following);
+    let (status, source_status) = watch::channel(None);
+    let reading = Reading { settings: source, start: settings.start, status };
+    let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
@@ -150,7 +144,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     admin.spawn(socket.serve(control, replays, admin_stopped));
 
-    let ended = pipeline.run(Some(following), received, stop).await;
+    let ended = pipeline.run(Some(reading), received, stop).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
     beside.shutdown().await;
@@ -170,7 +164,7 @@ fn live_rules(
     LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
 }
 
-async fn read_saved(store: &Store) -> anyhow::Result<Option<Saved>> {
+async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
     let store = store.clone();
     let saved = tokio::task::spawn_blocking(move || store.saved()).await;
     Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
@@ -180,17 +174,17 @@ fn announce(
     source: &Settings,
     rules: &RuleSet,
     settings: &RunSettings,
-    saved: Option<&Saved>,
+    saved: &Saved,
     port: Option<&Port>,
     data: &Path,
 ) {
-    if saved.is_some() && settings.start != Start::Latest {
+    if saved.checkpoint.is_some() && settings.start != Start::Latest {
         tracing::warn!("--start is for a first start; this data directory has a checkpoint and goes on from there");
     }
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
-    let position = match (saved, &settings.start) {
+    let position = match (&saved.checkpoint, &settings.start) {
         (Some(saved), _) => {
-            let place = &saved.resume.position.file;
+            let place = &saved.main.position.file;
             format!("checkpoint {}:{}", place.file, place.offset)
         }
         (None, Start::Latest) => "latest".to_string(),

@@ -6,23 +6,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::admin::{SourceNow, SourceWatch};
-use crate::source::{Following, Status};
+use crate::source::{self, Status};
 
 /// The source sends a heartbeat every 2 s and counts as lost after three; a little more, so that its own words come first.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Watches a reader, also while others have its events.
-pub(super) fn of(address: String, following: &Following) -> SourceWatch {
-    let (status, server) = (following.status.clone(), following.server.clone());
+/// Watches the reader that is at work, whichever it is.
+pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>) -> SourceWatch {
     Arc::new(move || {
-        let (problem, lag) = match source_state(&status.borrow()) {
+        let starting = SourceNow {
+            address: address.clone(),
+            version: None,
+            retention: None,
+            lag: None,
+            problem: Some("starting".to_string()),
+        };
+        let Some(reader) = reader.borrow().clone() else { return starting };
+        let (problem, lag) = match source_state(&reader.status.borrow()) {
             Ok(lag) => (None, Some(lag)),
             Err(problem) => (Some(problem), None),
         };
-        let facts = server.borrow().clone();
+        let facts = reader.server.borrow().clone();
         let (version, retention) = facts.map_or((None, None), |facts| (Some(facts.version), facts.retention));
-        SourceNow { address: address.clone(), version, retention, lag, problem }
+        SourceNow { version, retention, lag, problem, ..starting }
     })
 }
 

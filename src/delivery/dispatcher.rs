@@ -154,6 +154,14 @@ impl Dispatcher {
         self.retries.len()
     }
 
+    /// Attempts of this rule under way, and deliveries of it that wait for their next attempt. Looks at all deliveries.
+    pub fn load_of(&self, rule: &str) -> (usize, usize) {
+        let Some(number) = self.rules.get(rule).copied() else { return (0, 0) };
+        let is_its = |place: &Place| self.under_way[*place as usize].as_ref().is_some_and(|at| at.rule == number);
+        let in_retry = self.retries.iter().filter(|Reverse((_, place))| is_its(place)).count();
+        (self.lanes.running_of(number), in_retry)
+    }
+
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
     /// returns every delivery that has its outcome; the others are interrupted and have none. Cancel-safe.
     pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<Completed> {

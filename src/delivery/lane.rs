@@ -194,6 +194,11 @@ impl Lanes {
         self.running
     }
 
+    /// Those of one rule.
+    pub fn running_of(&self, rule: RuleNumber) -> usize {
+        self.rules[rule as usize].running
+    }
+
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {

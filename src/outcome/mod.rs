@@ -12,6 +12,7 @@ use crate::delivery::{Completed, Failure, Origin, Outcome};
 use crate::failure::Attempt;
 use crate::store;
 
+pub mod reached;
 pub mod tracker;
 
 /// Logs a completed delivery and says what must be durable before it is resolved and its lane moves on; None: nothing,
@@ -20,11 +21,11 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
     let write = match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Stream { .. }) => return None,
+        (Outcome::Delivered { .. }, Origin::Stream) => return None,
         (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
-        (Outcome::Dead(failure), Origin::Stream { .. }) => {
+        (Outcome::Dead(failure), Origin::Stream) => {
             let letter = store::NewDeadLetter {
                 delivery_id: delivery.id,
                 rule: delivery.rule.name.as_str().into(),
@@ -33,7 +34,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
                 created_at_us: now_us(),
             };
             // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-            store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+            let ledger_add = vec![store::LedgerEntry { id: delivery.id, rule: letter.rule.as_ref().into() }];
+            store::Write { letters_add: vec![letter], ledger_add, ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);

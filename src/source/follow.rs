@@ -57,6 +57,20 @@ pub struct Following {
     task: JoinHandle<()>,
 }
 
+/// What a reader says of itself, for others than those who take its events.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    pub status: watch::Receiver<Status>,
+    /// None before the first connection.
+    pub server: watch::Receiver<Option<ServerFacts>>,
+}
+
+impl Following {
+    pub fn watch(&self) -> Watch {
+        Watch { status: self.status.clone(), server: self.server.clone() }
+    }
+}
+
 impl Drop for Following {
     fn drop(&mut self) {
         self.task.abort();
@@ -234,7 +248,7 @@ impl Reader {
             Error::Damaged { place, problem } => {
                 failures.damages += 1;
                 if failures.damages >= TRIES_AT_ONE_PLACE_MAX {
-                    let position = progress.position.as_ref().map(describe).unwrap_or_default();
+                    let position = progress.position.as_ref().map(Position::to_string).unwrap_or_default();
                     return Err(Error::GaveUp {
                         place: format!("{place}, reading on after {position}"),
                         tries: failures.damages,
@@ -317,7 +331,7 @@ impl Reader {
             }
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
-        tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
+        tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {position}");
         self.events_of(&mut wire, &mut transactions, progress).await
     }
 
@@ -465,13 +479,5 @@ impl Reader {
         self.metrics.source_connected.set(1);
         self.metrics.lag_seconds.set(lag.as_secs_f64());
         self.status.send_replace(Status::Streaming { last_packet_at, lag });
-    }
-}
-
-fn describe(position: &Position) -> String {
-    let FileOffset { file, offset } = &position.file;
-    match &position.gtids {
-        Some(set) => format!("gtid set {set} ({file}:{offset})"),
-        None => format!("{file}:{offset}"),
     }
 }

@@ -41,7 +41,7 @@ use crate::position::{Committed, Resume, Retention, Start};
 
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
-pub use follow::{Following, follow};
+pub use follow::{Following, Watch, follow};
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.

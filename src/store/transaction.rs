@@ -11,7 +11,7 @@ use sled::transaction::{
 use super::chunks::{self, Damage};
 use super::dead_letters::FailedReplay;
 use super::trees::{LETTER_COUNT, NEXT_NUMBER, Trees};
-use super::write::Step;
+use super::write::{LedgerEntry, Step};
 use super::{Error, checkpoint, letter_records, sweep};
 
 /// The counters in `meta`, which the writer alone changes.
@@ -87,21 +87,17 @@ impl View<'_> {
             }
             Step::Replayed(replay) => return self.replayed(replay),
             Step::Remove { number } => return self.remove(*number, counters).map(Ok),
-            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
-                for id in ledger_add {
-                    self.ledger.insert(id.0.as_bytes(), &[][..])?;
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
+                for LedgerEntry { id, rule } in ledger_add {
+                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
                 }
                 for id in ledger_remove {
                     self.ledger.remove(id.0.as_bytes())?;
                 }
-                for (name, record) in &definitions.put {
-                    chunks::put(self.definitions, name, record)?;
-                }
-                for name in &definitions.remove {
-                    chunks::remove(self.definitions, name, 0..u32::MAX)?;
-                }
-                if let Some(checkpoint) = checkpoint {
-                    chunks::put(self.checkpoints, checkpoint::MAIN, checkpoint)?;
+                checkpoint.definitions.apply(self.definitions)?;
+                checkpoint.checkpoints.apply(self.checkpoints)?;
+                if let Some(paused) = paused {
+                    chunks::put(self.checkpoints, checkpoint::PAUSED, paused)?;
                 }
             }
         }

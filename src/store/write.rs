@@ -6,20 +6,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
-use super::definitions::Changes;
+use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
-use crate::position::Resume;
-use crate::schema::Schema;
 
 /// One write. All of it becomes durable in one transaction, unless its dead letters exceed
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Write {
-    pub checkpoint: Option<Resume>,
-    pub ledger_add: Vec<DeliveryId>,
+    pub checkpoint: Option<CheckpointSet>,
+    /// All rules that are paused from now on.
+    pub paused: Option<Vec<PausedRule>>,
+    pub ledger_add: Vec<LedgerEntry>,
     /// Applied after `ledger_add`.
     pub ledger_remove: Vec<DeliveryId>,
     pub letters_add: Vec<NewDeadLetter>,
@@ -27,6 +28,13 @@ pub struct Write {
     pub letters_replayed: Vec<FailedReplay>,
     /// Replayed with success, or discarded; a number that is not there changes nothing.
     pub letters_remove: Vec<u64>,
+}
+
+/// A delivery of a rule that is resolved above the rule's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub id: DeliveryId,
+    pub rule: Arc<str>,
 }
 
 /// What became of a write.
@@ -44,7 +52,9 @@ impl Write {
     /// Memory that the write holds, near enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
-        let others = self.letters_replayed.len() + self.letters_remove.len() + usize::from(self.checkpoint.is_some());
+        let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
+            + self.paused.as_ref().map_or(0, |paused| 1 + paused.len());
+        let others = self.letters_replayed.len() + self.letters_remove.len() + records;
         letters + others * LETTER_BYTES + (self.ledger_add.len() + self.ledger_remove.len()) * LEDGER_BYTES
     }
 }
@@ -76,10 +86,10 @@ pub(super) enum Step {
     },
     /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
     Progress {
-        checkpoint: Option<Framed>,
-        /// What the checkpoint's definitions change of those that are stored.
-        definitions: Changes,
-        ledger_add: Vec<DeliveryId>,
+        /// What the checkpoint changes of what is stored.
+        checkpoint: SetEdits,
+        paused: Option<Framed>,
+        ledger_add: Vec<LedgerEntry>,
         ledger_remove: Vec<DeliveryId>,
     },
 }
@@ -90,33 +100,28 @@ impl Step {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             Step::Letter { head, change, .. } => head.len() + change.as_ref().map_or(0, Framed::len),
             Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
-            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
-                let records = checkpoint.as_ref().map_or(0, Framed::len) + definitions.len_bytes();
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
+                let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
                 records + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
             }
         }
     }
 }
 
-/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `stored` are the
-/// definitions that the writes before leave behind; those of this write take their place.
+/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `recorded` is what
+/// the writes before leave behind; this one's checkpoint takes its place.
 pub(super) fn steps(
     write: Write,
     next_number: u64,
     step_bytes_max: usize,
-    stored: &mut Arc<Schema>,
+    recorded: &mut Recorded,
 ) -> impl Iterator<Item = Step> + use<> {
     let letters = (next_number..)
         .zip(write.letters_add)
         .flat_map(move |(number, letter)| letter_steps(number, letter, step_bytes_max));
-    let mut definitions = Changes::default();
-    if let Some(Resume { schema, .. }) = &write.checkpoint {
-        definitions = Changes::between(stored, schema);
-        *stored = Arc::clone(schema);
-    }
     let progress = Step::Progress {
-        checkpoint: write.checkpoint.as_ref().map(checkpoint::encode),
-        definitions,
+        checkpoint: write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default(),
+        paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,
     };
@@ -153,24 +158,24 @@ fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{resume, sized_letter};
+    use super::super::tests::{set, sized_letter};
     use super::*;
 
     #[test]
     fn a_checkpoint_comes_after_every_letter_it_passes_and_a_head_after_its_change() {
         let write = Write {
-            checkpoint: Some(resume(1)),
+            checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
             letters_remove: vec![1],
             ..Write::default()
         };
-        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Arc::default())
+        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
             .map(|step| match step {
                 Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
                 Step::Letter { number, change, .. } => format!("letter {number} {}", change.is_some()),
                 Step::Replayed(_) => "replayed".to_string(),
                 Step::Remove { number } => format!("remove {number}"),
-                Step::Progress { checkpoint, .. } => format!("progress {}", checkpoint.is_some()),
+                Step::Progress { checkpoint, .. } => format!("progress {}", !checkpoint.checkpoints.put.is_empty()),
             })
             .collect();
         let expected = ["letter 7 true", "part 8 0..2", "part 8 2..4", "letter 8 false", "remove 1", "progress true"];

@@ -26,7 +26,7 @@ pub struct StatusView {
     /// age.
     pub runway_seconds: Option<u64>,
     pub rule_files: Option<RuleFilesView>,
-    /// In the order of the files; if no daemon runs, rules that are paused or have dead letters.
+    /// In the order of the files; if no daemon runs, rules that are paused, were behind or have dead letters.
     pub rules: Vec<RuleView>,
     pub targets: Vec<TargetView>,
     pub dead_letters: u64,
@@ -81,7 +81,7 @@ pub struct RuleView {
     /// Scheme, host and port.
     pub target: Option<String>,
     /// `attached`, `behind`, `paused` or `stopped`: the first of these that is true, from the last. Null if no daemon runs
-    /// and the rule is not paused.
+    /// and it was neither paused nor behind.
     pub state: Option<String>,
     /// Why it is paused or stopped.
     pub why: Option<String>,

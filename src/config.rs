@@ -201,6 +201,8 @@ pub enum Error {
     Malformed { path: PathBuf, message: String },
     #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
     NoSource,
+    #[error("this calls again what was called; say so with --yes")]
+    Unconfirmed,
     #[error("--{name} {value}: {expected}")]
     Invalid { name: &'static str, value: String, expected: String },
 }

@@ -24,8 +24,10 @@ use tokio::sync::{mpsc, watch};
 use super::control::{Control, ControlError};
 use super::live_rules::ReloadError;
 use super::operations;
+use super::redelivery::BinlogReplays;
 use super::replay::Replays;
 use super::serve::serve;
+use super::view::redelivery::RedeliveryRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
@@ -91,20 +93,22 @@ impl ControlSocket {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, control: Control, replays: Replays, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, operations: Operations, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
-        serve(listener, router(control, replays), stop).await;
+        serve(listener, router(operations), stop).await;
         drop(file);
     }
 }
 
+/// All that may be asked over the socket; clones are the same.
 #[derive(Clone)]
-struct Shared {
-    control: Control,
-    replays: Replays,
+pub struct Operations {
+    pub control: Control,
+    pub replays: Replays,
+    pub binlog_replays: BinlogReplays,
 }
 
-fn router(control: Control, replays: Replays) -> Router {
+fn router(operations: Operations) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -115,23 +119,27 @@ fn router(control: Control, replays: Replays) -> Router {
         .route("/dead-letters/discard", post(discard))
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
+        .route("/replay-binlog", post(replay_binlog))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Shared { control, replays })
+        .with_state(operations)
 }
 
-async fn status(State(shared): State<Shared>) -> Result<Json<StatusView>, ControlError> {
+async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, ControlError> {
     shared.control.status().await.map(Json)
 }
 
-async fn pause(State(shared): State<Shared>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
+async fn pause(State(shared): State<Operations>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
     shared.control.pause(request).await.map(Json)
 }
 
-async fn resume(State(shared): State<Shared>, Json(request): Json<ResumeRequest>) -> Result<Json<()>, ControlError> {
+async fn resume(
+    State(shared): State<Operations>,
+    Json(request): Json<ResumeRequest>,
+) -> Result<Json<()>, ControlError> {
     shared.control.resume(request).await.map(Json)
 }
 
-async fn reload(State(shared): State<Shared>) -> Result<Json<Reloaded>, ControlError> {
+async fn reload(State(shared): State<Operations>) -> Result<Json<Reloaded>, ControlError> {
     // On a task of its own: once begun it comes to its end, also when the one who asked has gone.
     let control = shared.control;
     let reloaded = tokio::spawn(async move { control.reload().await }).await;
@@ -139,37 +147,43 @@ async fn reload(State(shared): State<Shared>) -> Result<Json<Reloaded>, ControlE
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     Json(request): Json<ListRequest>,
 ) -> Result<Json<Listing>, operations::Error> {
     shared.control.letters.list(&request).await.map(Json)
 }
 
 async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, operations::Error> {
     shared.control.letters.show(number).await.map(Json)
 }
 
 async fn discard(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<Discarded>, operations::Error> {
     shared.control.letters.discard(&selection).await.map(Json)
 }
 
-async fn replay(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+async fn replay(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
     let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
     // Ends by itself once the connection is gone and with it the receiver.
     tokio::spawn(async move { shared.replays.replay(&selection, &sender).await });
     json_lines(reports)
 }
 
-async fn preview(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+async fn preview(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
     let (sender, previews) = mpsc::channel(REPORTS_AHEAD);
     tokio::spawn(async move { shared.replays.preview(&selection, &sender).await });
     json_lines(previews)
+}
+
+async fn replay_binlog(State(shared): State<Operations>, Json(request): Json<RedeliveryRequest>) -> Response {
+    let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
+    tokio::spawn(async move { shared.binlog_replays.run(&request, &sender).await });
+    json_lines(reports)
 }
 
 impl IntoResponse for operations::Error {
@@ -186,10 +200,10 @@ impl IntoResponse for operations::Error {
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match &self {
-            ControlError::NoSuchRule { .. } => StatusCode::NOT_FOUND,
+            ControlError::NoSuchRule(_) => StatusCode::NOT_FOUND,
             ControlError::Refused(Refused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             ControlError::Refused(_) => StatusCode::CONFLICT,
-            ControlError::WrongPlace(_) => StatusCode::BAD_REQUEST,
+            ControlError::WrongPlace(_) | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,
             ControlError::Stopping | ControlError::Reload(ReloadError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Reload(ReloadError::Faulty(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Silent | ControlError::Reload(ReloadError::Aborted) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
@@ -106,6 +107,11 @@ impl Daemon {
     pub async fn preview(&self, selection: &Selection) -> Result<mpsc::Receiver<Preview>, Error> {
         let answer = self.send(Method::POST, "/dead-letters/preview", selection).await?;
         Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
+    }
+
+    pub async fn replay_binlog(&self, request: &RedeliveryRequest) -> Result<mpsc::Receiver<RedeliveryReport>, Error> {
+        let answer = self.send(Method::POST, "/replay-binlog", request).await?;
+        Ok(lines(answer, |error| RedeliveryReport::Failed { message: error.to_string() }))
     }
 
     async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {

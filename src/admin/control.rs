@@ -15,6 +15,7 @@ use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::{SourceWatch, now_us};
 use crate::pipeline::{Command, Refused, Status};
 use crate::position::Start;
+use crate::rules::{Difference, RuleSet};
 use crate::suggest::did_you_mean;
 
 /// The loop answers within a turn; a turn takes milliseconds.
@@ -29,13 +30,16 @@ const WHY_CHARACTERS_MAX: usize = 200;
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("no rule is named {rule}{hint}")]
-    NoSuchRule { rule: String, hint: String },
+    /// With the name that may have been meant.
+    #[error("{0}")]
+    NoSuchRule(String),
     #[error(transparent)]
     Refused(Refused),
     /// As the one who reads settings says it.
     #[error("{0}")]
     WrongPlace(String),
+    #[error("no rowhook runs; start it, and name the place then")]
+    NeedsDaemon,
     #[error("rowhook is stopping")]
     Stopping,
     #[error("the delivery loop does not answer; look at the log, and start rowhook again")]
@@ -87,7 +91,7 @@ impl Control {
 
     pub async fn reload(&self) -> Result<Reloaded, ControlError> {
         let difference = self.rules.reload().await?;
-        let crate::rules::Difference { added, changed, removed, unchanged } = difference;
+        let Difference { added, changed, removed, unchanged } = difference;
         Ok(Reloaded { added, changed, removed, unchanged })
     }
 
@@ -106,14 +110,21 @@ impl Control {
 
     fn refused(&self, refused: Refused) -> ControlError {
         let Refused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
-        let rules = self.rules.now();
-        let hint = did_you_mean(&rule, rules.rules().iter().map(|rule| rule.name.as_str()));
-        ControlError::NoSuchRule { rule, hint }
+        ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now()))
     }
 }
 
+/// In words, with the name that may have been meant.
+pub(super) fn no_such_rule(rule: &str, rules: &RuleSet) -> String {
+    no_such_rule_among(rule, rules.rules().iter().map(|rule| rule.name.as_str()))
+}
+
+pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    format!("no rule is named {rule}{}", did_you_mean(rule, names))
+}
+
 /// What was typed, without what would break a line, and not endless.
-fn one_line(why: &str) -> String {
+pub(super) fn one_line(why: &str) -> String {
     let printable = why.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     printable.take(WHY_CHARACTERS_MAX).collect()
 }

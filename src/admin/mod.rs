@@ -12,10 +12,12 @@ mod http;
 mod live_rules;
 mod operations;
 mod pulse;
+mod redelivery;
 mod replay;
 mod runway;
 mod serve;
 mod status;
+mod stored_pause;
 pub mod view;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::position::Retention;
 
-pub use api::{ControlSocket, Error as SocketError};
+pub use api::{ControlSocket, Error as SocketError, Operations};
 pub use client::{Daemon, Error as DaemonError};
 pub use control::{Control, ControlError};
 pub use health::Health;
@@ -31,8 +33,10 @@ pub use http::{Error as PortError, Port, Token};
 pub use live_rules::{LiveRules, ReloadError};
 pub use operations::{DeadLetters, Error};
 pub use pulse::Pulse;
-pub use replay::Replays;
+pub use redelivery::BinlogReplays;
+pub use replay::{Replays, RulesNow};
 pub use status::of_store as status_of_store;
+pub use stored_pause::{pause_in_store, resume_in_store};
 
 /// Says at any time how the source is doing.
 pub type SourceWatch = Arc<dyn Fn() -> SourceNow + Send + Sync>;

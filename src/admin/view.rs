@@ -4,6 +4,7 @@
 //! contract with scripts can change apart. Times are RFC 3339 in UTC, durations say their unit. Enums are written with
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
+pub mod redelivery;
 pub mod status;
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -14,6 +14,7 @@ mod page;
 mod reach;
 mod reloading;
 mod replay;
+mod replay_binlog;
 mod rule;
 mod rule_files;
 mod run;
@@ -76,6 +77,8 @@ enum Command {
     Resume(rule::ResumeArgs),
     /// Load the rule files anew
     Reload(rule::ReloadArgs),
+    /// Deliver a stretch of the binlog once more for one rule
+    ReplayBinlog(replay_binlog::Args),
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::Command),
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
             Command::Pause(args) => rule::pause(args, &file).await,
             Command::Resume(args) => rule::resume(args, &file).await,
             Command::Reload(args) => rule::reload(args, &file).await,
+            Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),

@@ -7,7 +7,7 @@
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
@@ -84,14 +84,28 @@ pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
 /// A table without lines, its head and rows cleaned.
 pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let toned = |cells: Vec<String>| cells.into_iter().map(|cell| (cell, Tone::Plain)).collect();
-    toned_table(head, rows.into_iter().map(toned), &[])
+    toned_table(head, rows.into_iter().map(toned), &Columns::default())
 }
 
-/// As [`table`], with cells in colours; the columns `numbers` (from 0) are aligned to the right.
+/// Characters on a line of the terminal; none where stdout is none.
+pub(super) fn terminal_width() -> Option<u16> {
+    Table::new().width().filter(|_| io::stdout().is_terminal())
+}
+
+/// What is particular about some columns, which are counted from 0.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// Aligned to the right.
+    pub numbers: Vec<usize>,
+    /// Never cut, however narrow the terminal is.
+    pub whole: Vec<usize>,
+}
+
+/// As [`table`], with cells in colours.
 pub(super) fn toned_table(
     head: &[&str],
     rows: impl IntoIterator<Item = Vec<(String, Tone)>>,
-    numbers: &[usize],
+    columns: &Columns,
 ) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.to_vec());
@@ -112,9 +126,12 @@ pub(super) fn toned_table(
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    for number in numbers {
-        if let Some(column) = table.column_mut(*number) {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        if columns.numbers.contains(&at) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+        if columns.whole.contains(&at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()

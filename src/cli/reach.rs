@@ -11,13 +11,17 @@ use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::admin::view::status::StatusView;
+use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
+use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
-use crate::admin::{Daemon, DeadLetters, Replays, status_of_store};
+use crate::admin::{BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, resume_in_store, status_of_store};
+use crate::config;
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{self, Limits, Pipeline};
+use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
+use crate::position::Start;
 use crate::rules::RuleSet;
-use crate::store::Store;
+use crate::source::Settings;
+use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
 
 /// Commands and reports that wait for the one who takes them.
@@ -32,7 +36,7 @@ pub(super) enum Reach {
 /// Items that come while an operation runs, and the pipeline that runs it when that is in this process.
 pub(super) struct Running<T> {
     pub items: mpsc::Receiver<T>,
-    pipeline: Option<JoinHandle<Result<(), pipeline::Error>>>,
+    pipeline: Option<PipelineTask>,
     stop: watch::Sender<bool>,
 }
 
@@ -84,6 +88,23 @@ impl Reach {
         })
     }
 
+    /// Starts no more calls of a rule; of a store alone, from the next start on.
+    pub(super) async fn pause(&self, request: PauseRequest) -> anyhow::Result<()> {
+        match self {
+            Reach::Daemon(daemon) => daemon.pause(&request).await?,
+            Reach::Store(store) => pause_in_store(store, request).await?,
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resume(&self, request: ResumeRequest) -> anyhow::Result<()> {
+        match self {
+            Reach::Daemon(daemon) => daemon.resume(&request).await?,
+            Reach::Store(store) => resume_in_store(store, request).await?,
+        }
+        Ok(())
+    }
+
     pub(super) async fn list(&self, request: &ListRequest) -> anyhow::Result<Listing> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.list(request).await?,
@@ -106,6 +127,28 @@ impl Reach {
         })
     }
 
+    /// Delivers a stretch of the binlog again: with the daemon's rules and source, or with those that `offline` says.
+    pub(super) async fn redeliver(
+        &self,
+        request: RedeliveryRequest,
+        offline: impl FnOnce() -> anyhow::Result<Offline>,
+    ) -> anyhow::Result<Running<RedeliveryReport>> {
+        match self {
+            Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
+            Reach::Store(store) => {
+                let Offline { rules, source, limits } = offline()?;
+                let rules = Arc::new(rules);
+                let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
+                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
+                let redeliveries = Redeliveries::new(source, commands, checkpoint);
+                let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()), parse_place };
+                let (reports, items) = mpsc::channel(WAITING_MAX);
+                tokio::spawn(async move { replays.run(&request, &reports).await });
+                Ok(Running { items, pipeline: Some(pipeline), stop })
+            }
+        }
+    }
+
     /// Sends letters again: with the daemon's rules, or with those that `rules` loads.
     pub(super) async fn replay(
         &self,
@@ -117,12 +160,7 @@ impl Reach {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
                 let rules = Arc::new(rules()?);
-                let metrics = Arc::new(Metrics::default());
-                let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
-                let pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics, limits);
-                let (commands, received) = mpsc::channel(WAITING_MAX);
-                let (stop, stopped) = watch::channel(false);
-                let pipeline = tokio::spawn(pipeline.run(None, received, stopped));
+                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
                 let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
@@ -151,6 +189,34 @@ impl Reach {
     }
 }
 
+/// What is needed where no daemon runs.
+pub(super) struct Offline {
+    pub rules: RuleSet,
+    pub source: Settings,
+    pub limits: Limits,
+}
+
+type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
+
+/// A pipeline in this process that serves commands alone.
+fn without_source(
+    rules: Arc<RuleSet>,
+    store: &Store,
+    limits: Limits,
+) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
+    let metrics = Arc::new(Metrics::default());
+    let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
+    let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
+    let (commands, received) = mpsc::channel(WAITING_MAX);
+    let (stop, stopped) = watch::channel(false);
+    Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
+}
+
+/// A place as `--start` takes it, for those who may not know how settings are read.
+pub(super) fn parse_place(text: &str) -> Result<Start, String> {
+    config::parse_start("from", text).map_err(|error| error.to_string())
+}
+
 fn followed<T>(items: mpsc::Receiver<T>) -> Running<T> {
     Running { items, pipeline: None, stop: watch::Sender::new(false) }
 }
@@ -167,6 +233,12 @@ pub(super) async fn open_store(data: &Path) -> anyhow::Result<Store> {
     let directory = data.to_path_buf();
     let opened = tokio::task::spawn_blocking(move || Store::open(&directory)).await;
     Ok(opened.map_err(|_| anyhow!("opening the store was aborted"))??)
+}
+
+pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
+    let store = store.clone();
+    let saved = tokio::task::spawn_blocking(move || store.saved()).await;
+    Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
 }
 
 /// Time between checkpoints: what was delivered since the last one may be repeated after a crash (promise 4).

@@ -1,10 +1,11 @@
 //! `rowhook pause`, `resume` and `reload`: what an operator does to the rules of a running rowhook.
 //!
-//! In: a rule's name, or nothing. Out: one line that says what holds now, or an error. The daemon carries it out; what it
-//! answered is durable.
+//! In: a rule's name, or nothing. Out: one line that says what holds now, or an error. The daemon carries it out, or the store
+//! alone remembers it for the next start; what was answered is durable.
 
+use super::Verdict;
 use super::output;
-use super::{Verdict, reach};
+use super::reach::{self, Reach};
 use crate::admin::view::status::{PauseRequest, Reloaded, ResumeRequest};
 use crate::config::{self, DataArgs, File};
 
@@ -60,9 +61,8 @@ pub(super) struct ReloadArgs {
 
 pub(super) async fn pause(args: PauseArgs, file: &File) -> anyhow::Result<Verdict> {
     let PauseArgs { rule, why, data } = args;
-    let request = PauseRequest { rule, why };
-    reach::daemon(&data.resolve(file)).await?.pause(&request).await?;
-    output::print(&format!("{0} is paused; rowhook resume {0} lets it go on\n", request.rule))?;
+    Reach::open(&data.resolve(file)).await?.pause(PauseRequest { rule: rule.clone(), why }).await?;
+    output::print(&format!("{rule} is paused; rowhook resume {rule} lets it go on\n"))?;
     Ok(Verdict::Done)
 }
 
@@ -70,10 +70,11 @@ pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<Verd
     let ResumeArgs { rule, from, data } = args;
     // Before anybody is asked: what was typed wrong is wrong usage.
     from.as_deref().map(|from| config::parse_start("from", from)).transpose()?;
-    let request = ResumeRequest { rule, from };
-    reach::daemon(&data.resolve(file)).await?.resume(&request).await?;
-    let place = request.from.as_ref().map_or("where it was".to_string(), |from| format!("from {from}"));
-    output::print(&format!("{} goes on {place}\n", request.rule))?;
+    let place = from.as_ref().map_or("where it was".to_string(), |from| format!("from {from}"));
+    let reach = Reach::open(&data.resolve(file)).await?;
+    reach.resume(ResumeRequest { rule: rule.clone(), from }).await?;
+    let when = if matches!(reach, Reach::Daemon(_)) { "goes on" } else { "will go on at the next start," };
+    output::print(&format!("{rule} {when} {place}\n"))?;
     Ok(Verdict::Done)
 }
 

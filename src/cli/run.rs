@@ -7,17 +7,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::reach::{CHECKPOINT_INTERVAL, open_store};
+use super::reach::{CHECKPOINT_INTERVAL, open_store, parse_place, read_saved};
 use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
-use crate::admin::{Control, ControlSocket, DeadLetters, Health, LiveRules, Port, Pulse, Replays, Token, now_us};
-use crate::config::{self, DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
+use crate::admin::{
+    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
+    SourceWatch, Token, now_us,
+};
+use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Command, Limits, Pipeline, Reading};
+use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
 use crate::position::Start;
 use crate::rules::{Look, RuleSet};
 use crate::source::Settings;
@@ -113,7 +115,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
     pipeline.resume(saved);
-    let address = source.address();
+    let (address, reader) = (source.address(), source.clone());
     let (status, source_status) = watch::channel(None);
     let reading = Reading { settings: source, start: settings.start, status };
     let source = source_watch::of(address, source_status);
@@ -131,24 +133,36 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         let health = Health { commands, pulse, store, source: source.clone(), stopping };
         admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
     }
-    let rules_now = live.clone();
-    let replays = Replays::new(store.clone(), Arc::new(move || rules_now.now()), commands.clone());
-    let control = Control {
-        commands,
-        letters: DeadLetters::new(store),
-        rules: live,
-        source,
-        parse_place: |text| config::parse_start("from", text).map_err(|error| error.to_string()),
-        data,
-        started_at_us: now_us(),
-    };
-    admin.spawn(socket.serve(control, replays, admin_stopped));
+    admin.spawn(socket.serve(operations(live, store, commands, source, reader, data), admin_stopped));
 
     let ended = pipeline.run(Some(reading), received, stop).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
     beside.shutdown().await;
     Ok(ended?)
+}
+
+/// What may be asked over the socket.
+fn operations(
+    rules: LiveRules,
+    store: Store,
+    commands: mpsc::Sender<Command>,
+    source: SourceWatch,
+    reader: Settings,
+    data: PathBuf,
+) -> Operations {
+    let live = rules.clone();
+    let rules_now: RulesNow = Arc::new(move || live.now());
+    let letters = DeadLetters::new(store.clone());
+    Operations {
+        replays: Replays::new(store, rules_now.clone(), commands.clone()),
+        binlog_replays: BinlogReplays {
+            redeliveries: Redeliveries::new(reader, commands.clone(), None),
+            rules: rules_now,
+            parse_place,
+        },
+        control: Control { commands, letters, rules, source, parse_place, data, started_at_us: now_us() },
+    }
 }
 
 fn live_rules(
@@ -162,12 +176,6 @@ fn live_rules(
     let from = directory.clone();
     let load = Box::new(move || rule_files::read(&from));
     LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
-}
-
-async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
-    let store = store.clone();
-    let saved = tokio::task::spawn_blocking(move || store.saved()).await;
-    Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
 }
 
 fn announce(

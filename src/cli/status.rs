@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Verdict;
-use super::output::{self, Tone, clean, count, short, span};
+use super::output::{self, Columns, Tone, clean, count, short, span};
 use super::reach::Reach;
 use crate::admin::view::status::{PositionView, RuleView, StatusView, TargetView, state};
 use crate::config::{DataArgs, File};
@@ -89,25 +89,38 @@ fn first_line(status: &StatusView, now: SystemTime) -> String {
     format!("running for {since} as process {pid}; {reading}\n")
 }
 
-/// The largest lists that a screen has room for are those of a few dozen rules.
+/// Below this many characters a line has no room for all columns.
+const WIDTH_OF_ALL: u16 = 72;
+
 fn rules(status: &StatusView, now: SystemTime) -> String {
+    let is_narrow = output::terminal_width().is_some_and(|width| width < WIDTH_OF_ALL);
+    let fits = |name: &str| !is_narrow || !["in flight", "in retry", "oldest"].contains(&name);
     let rows = status.rules.iter().map(|rule| {
-        let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
-        let plain = |text: String| (text, Tone::Plain);
-        let dead = if rule.dead_letters.is_some_and(|letters| letters > 0) { Tone::Careful } else { Tone::Plain };
-        vec![
-            plain(rule.rule.clone()),
-            state_of(rule, now),
-            plain(number(rule.unresolved)),
-            plain(number(rule.in_flight)),
-            plain(number(rule.in_retry)),
-            (number(rule.dead_letters), dead),
-            plain(rule.lag_seconds.map_or("-".to_string(), |lag| short(seconds(lag)))),
-            plain(rule.oldest_unresolved.as_deref().map_or("-".to_string(), |at| output::age(at, now))),
-        ]
+        let cells = columns(rule, now).into_iter();
+        cells.filter(|(name, ..)| fits(name)).map(|(_, text, tone)| (text, tone)).collect()
     });
     let head = ["rule", "state", "unresolved", "in flight", "in retry", "dead", "lag", "oldest"];
-    output::toned_table(&head, rows, &[2, 3, 4, 5, 6, 7])
+    let head: Vec<&str> = head.into_iter().filter(|name| fits(name)).collect();
+    output::toned_table(&head, rows, &Columns { numbers: (2..head.len()).collect(), whole: vec![1] })
+}
+
+/// One rule's line: the column, what stands there, and how.
+fn columns(rule: &RuleView, now: SystemTime) -> [(&'static str, String, Tone); 8] {
+    let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
+    let (state, tone) = state_of(rule, now);
+    let dead = if rule.dead_letters.is_some_and(|letters| letters > 0) { Tone::Careful } else { Tone::Plain };
+    let lag = rule.lag_seconds.map_or("-".to_string(), |lag| short(seconds(lag)));
+    let oldest = rule.oldest_unresolved.as_deref().map_or("-".to_string(), |at| output::age(at, now));
+    [
+        ("rule", rule.rule.clone(), Tone::Plain),
+        ("state", state, tone),
+        ("unresolved", number(rule.unresolved), Tone::Plain),
+        ("in flight", number(rule.in_flight), Tone::Plain),
+        ("in retry", number(rule.in_retry), Tone::Plain),
+        ("dead", number(rule.dead_letters), dead),
+        ("lag", lag, Tone::Plain),
+        ("oldest", oldest, Tone::Plain),
+    ]
 }
 
 fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
@@ -126,13 +139,16 @@ fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
 /// Below the table, where there is room for it.
 fn reason(rule: &RuleView) -> Option<String> {
     let (why, state) = (rule.why.as_deref().filter(|why| !why.is_empty())?, rule.state.as_deref()?);
-    let mend = if state == state::STOPPED { "; after mending: rowhook resume, with --from if need be" } else { "" };
-    Some(format!("{} is {state}: {}{mend}\n", rule.rule, clean(why)))
+    let line = format!("{} is {state}: {}\n", rule.rule, clean(why));
+    Some(match state {
+        state::STOPPED => format!("{line}  when that is mended: rowhook resume {}\n", rule.rule),
+        _ => line,
+    })
 }
 
 fn target_line(target: &TargetView, now: SystemTime) -> String {
     let mut line = match (&target.open_since, &target.held_until) {
-        (Some(since), _) => format!("{} does not answer since {}", clean(&target.target), ago(since, now)),
+        (Some(since), _) => format!("{} has not answered for {}", clean(&target.target), ago(since, now)),
         (None, Some(until)) => format!("{} asked for a pause until {}", clean(&target.target), clean(until)),
         (None, None) => clean(&target.target),
     };
@@ -298,9 +314,10 @@ mail                    behind 3m 12s        8192          8         0     3   3
 invoice-to-bookkeeping  paused 2h 5m           12          8         0     0   0s       -
 stock                   stopped                12          8         0     0   0s      4s
 invoice-to-bookkeeping is paused: their API is moving house
-stock is stopped: the binlog\u{fffd} is gone; after mending: rowhook resume, with --from if need be
+stock is stopped: the binlog\u{fffd} is gone
+  when that is mended: rowhook resume stock
 
-https://mail.example does not answer since 3m 10s: answered 503
+https://mail.example has not answered for 3m 10s: answered 503
 
 source        db.example:3306, MySQL 9.7.1
 position      binlog.000042:1234567, 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77

@@ -14,11 +14,13 @@ mod feed;
 mod main_stream;
 mod obeying;
 mod patience;
+mod redelivery;
 mod rule_stream;
 mod writes;
 
 pub use catching_up::Reading;
 pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -113,8 +115,10 @@ pub struct Pipeline {
     orphans: Vec<DeliveryId>,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
-    /// By dead letter, who waits for its outcome.
-    replays: HashMap<u64, oneshot::Sender<Outcome>>,
+    /// Who waits for the outcome of a delivery that is none of a stream's.
+    answers: HashMap<Origin, oneshot::Sender<Outcome>>,
+    /// Redeliveries since the start.
+    redelivered: u64,
 }
 
 impl Pipeline {
@@ -149,7 +153,8 @@ impl Pipeline {
             has_moved: false,
             orphans: Vec::new(),
             has_begun: false,
-            replays: HashMap::new(),
+            answers: HashMap::new(),
+            redelivered: 0,
         }
     }
 
@@ -267,6 +272,7 @@ impl Pipeline {
                 if let (Origin::Stream, Some(stream)) = (delivery.origin, self.streams.get_mut(&delivery.rule.name)) {
                     stream.tracker.resolve(&delivery.id);
                 }
+                self.answer(completed.delivery.origin, completed.outcome);
                 self.dispatcher.release(completed.ticket);
             }
             Some(write) => {
@@ -288,15 +294,18 @@ impl Pipeline {
                             stream.tracker.resolve_in_ledger(&delivery.id);
                         }
                     }
-                    Origin::Replay { dead_letter } => {
-                        if let Some(answer) = self.replays.remove(&dead_letter) {
-                            // The operator may have gone; the outcome is in the store all the same.
-                            let _ = answer.send(completed.outcome);
-                        }
-                    }
+                    origin => self.answer(origin, completed.outcome),
                 }
                 self.dispatcher.release(completed.ticket);
             }
+        }
+    }
+
+    /// Tells who waits for it.
+    fn answer(&mut self, origin: Origin, outcome: Outcome) {
+        if let Some(answer) = self.answers.remove(&origin) {
+            // The operator may have gone; what must be in the store is there all the same.
+            let _ = answer.send(outcome);
         }
     }
 

@@ -13,7 +13,7 @@ use super::command::{Command, Paused, Refused, RuleStatus, Status, TargetStatus}
 use super::rule_stream::{Behind, RuleStream, alone, now_us};
 use super::writes::Written;
 use super::{Pipeline, window_of};
-use crate::delivery::Origin;
+use crate::delivery::{Delivery, Origin};
 use crate::outcome::reached::Reached;
 use crate::position::Start;
 use crate::rules::RuleSet;
@@ -25,14 +25,17 @@ impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Replay { delivery, answer } => {
-                let Origin::Replay { dead_letter } = delivery.origin else {
-                    unreachable!("only dead letters are replayed")
-                };
                 // A second replay of the same letter is refused by dropping its answer.
-                if let Entry::Vacant(place) = self.replays.entry(dead_letter) {
+                if let Entry::Vacant(place) = self.answers.entry(delivery.origin) {
                     place.insert(answer);
                     self.dispatcher.submit(delivery);
                 }
+            }
+            Command::Redeliver { delivery, answer } => {
+                self.redelivered += 1;
+                let origin = Origin::Redelivery { number: self.redelivered };
+                self.answers.insert(origin, answer);
+                self.dispatcher.submit(Delivery { origin, ..delivery });
             }
             Command::Pause { rule, why, answer } => {
                 let done = self.pause(&rule, why);

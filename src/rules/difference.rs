@@ -183,7 +183,7 @@ mod tests {
         let files = [("a.yaml".into(), text)];
         std::fs::write(&path, "one").expect("written");
         let before = digests(&files, &env);
-        assert_eq!(before.files, [path.clone()]);
+        assert_eq!(before.files, std::slice::from_ref(&path));
         std::fs::write(&path, "two").expect("written");
         let after = digests(&files, &env);
         assert_eq!(before.by_rule["a"], after.by_rule["a"]);

@@ -18,6 +18,7 @@ mod follow;
 mod group;
 mod gtids_before;
 mod link;
+mod locate;
 mod place;
 mod scan;
 mod schema;
@@ -42,6 +43,7 @@ use crate::position::{Committed, Resume, Retention, Start};
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
+pub use locate::locate;
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.

@@ -149,9 +149,9 @@ fn status_of_a_store_says_first_that_nothing_runs() {
 fn what_only_a_daemon_can_do_says_that_none_runs() {
     let home = home().with_rule("a.yaml", RULE);
     fill(&home, &[]);
-    for args in [vec!["resume", "order-paid"], vec!["reload"]] {
-        complained(&home.run(&args), 1, &["no rowhook runs on data directory data", "--data"]);
-    }
+    complained(&home.run(&["reload"]), 1, &["no rowhook runs on data directory data", "--data"]);
+    complained(&home.run(&["resume", "order-paid", "--from", "latest"]), 1, &["no rowhook runs"]);
+    complained(&home.run(&["pause", "order-paid"]), 1, &["no rule is named order-paid"]);
     complained(&home.run(&["resume", "order-paid", "--from", "noon"]), 2, &["--from noon", "earliest"]);
 }
 

@@ -90,7 +90,7 @@ fn first_line(status: &StatusView, now: SystemTime) -> String {
 }
 
 /// Below this many characters a line has no room for all columns.
-const WIDTH_OF_ALL: u16 = 72;
+const WIDTH_OF_ALL: u16 = 80;
 
 fn rules(status: &StatusView, now: SystemTime) -> String {
     let is_narrow = output::terminal_width().is_some_and(|width| width < WIDTH_OF_ALL);

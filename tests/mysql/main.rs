@@ -11,6 +11,7 @@ mod crash;
 mod daemon;
 mod definitions;
 mod geometry;
+mod isolation;
 mod outcomes;
 mod random_tables;
 mod source;

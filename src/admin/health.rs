@@ -66,3 +66,35 @@ fn stopped(rules: &[RuleStatus]) -> Option<String> {
         .collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Paused;
+
+    #[test]
+    fn only_a_rule_whose_reader_gave_up_is_told() {
+        let rule = |name: &str, feed| RuleStatus {
+            rule: name.to_string(),
+            target: String::new(),
+            feed,
+            paused: Some(Paused { since_us: 1, why: String::new() }),
+            unresolved: 0,
+            in_flight: 0,
+            in_retry: 0,
+            mark: None,
+            oldest_unresolved_us: None,
+        };
+        let behind = |error: Option<&str>| FeedStatus::Behind {
+            since_us: 1,
+            is_reading: false,
+            read_up_to_us: None,
+            error: error.map(ToString::to_string),
+        };
+        let fine = [rule("a", FeedStatus::Attached), rule("b", behind(None))];
+        assert_eq!(stopped(&fine), None);
+        let stopped_rules =
+            [rule("a", behind(Some("purged"))), rule("b", behind(None)), rule("c", behind(Some("gone")))];
+        assert_eq!(stopped(&stopped_rules).as_deref(), Some("rule a is stopped: purged; rule c is stopped: gone"));
+    }
+}

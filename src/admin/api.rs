@@ -203,7 +203,7 @@ impl IntoResponse for ControlError {
             ControlError::NoSuchRule(_) => StatusCode::NOT_FOUND,
             ControlError::Refused(Refused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             ControlError::Refused(_) => StatusCode::CONFLICT,
-            ControlError::WrongPlace(_) | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,
+            ControlError::WrongPlace { .. } | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,
             ControlError::Stopping | ControlError::Reload(ReloadError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Reload(ReloadError::Faulty(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Silent | ControlError::Reload(ReloadError::Aborted) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -35,9 +35,8 @@ pub enum ControlError {
     NoSuchRule(String),
     #[error(transparent)]
     Refused(Refused),
-    /// As the one who reads settings says it.
-    #[error("{0}")]
-    WrongPlace(String),
+    #[error("place {place}: {expected}")]
+    WrongPlace { place: String, expected: &'static str },
     #[error("no rowhook runs; start it, and name the place then")]
     NeedsDaemon,
     #[error("rowhook is stopping")]
@@ -50,9 +49,6 @@ pub enum ControlError {
     Reload(#[from] ReloadError),
 }
 
-/// Reads a place as `--start` takes it.
-pub type ParsePlace = fn(&str) -> Result<Start, String>;
-
 /// The requests' other end; clones are the same.
 #[derive(Clone)]
 pub struct Control {
@@ -60,7 +56,6 @@ pub struct Control {
     pub letters: DeadLetters,
     pub rules: LiveRules,
     pub source: SourceWatch,
-    pub parse_place: ParsePlace,
     pub data: PathBuf,
     /// Microseconds since the Unix epoch.
     pub started_at_us: u64,
@@ -84,7 +79,7 @@ impl Control {
 
     pub async fn resume(&self, request: ResumeRequest) -> Result<(), ControlError> {
         let ResumeRequest { rule, from } = request;
-        let from = from.as_deref().map(self.parse_place).transpose().map_err(ControlError::WrongPlace)?;
+        let from = from.as_deref().map(parse_place).transpose()?;
         let answer = self.ask(DURABLE_TIMEOUT, |answer| Command::Resume { rule, from, answer }).await?;
         answer.map_err(|refused| self.refused(refused))
     }
@@ -112,6 +107,11 @@ impl Control {
         let Refused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
         ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now()))
     }
+}
+
+/// A place as `--start` takes it.
+pub(super) fn parse_place(text: &str) -> Result<Start, ControlError> {
+    Start::parse(text).map_err(|expected| ControlError::WrongPlace { place: text.to_string(), expected })
 }
 
 /// In words, with the name that may have been meant.

@@ -5,7 +5,7 @@
 
 use tokio::sync::mpsc;
 
-use super::control::{ParsePlace, no_such_rule};
+use super::control::{no_such_rule, parse_place};
 use super::replay::RulesNow;
 use super::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
 use super::view::rfc3339;
@@ -20,7 +20,6 @@ const TOLD_AHEAD: usize = 16;
 pub struct BinlogReplays {
     pub redeliveries: Redeliveries,
     pub rules: RulesNow,
-    pub parse_place: ParsePlace,
 }
 
 impl BinlogReplays {
@@ -52,8 +51,9 @@ impl BinlogReplays {
     fn stretch(&self, request: &RedeliveryRequest) -> Result<Stretch, String> {
         let rules = (self.rules)();
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
-        let from = (self.parse_place)(&request.from)?;
-        let to = request.to.as_deref().map(self.parse_place).transpose()?;
+        let place = |text: &str| parse_place(text).map_err(|error| error.to_string());
+        let from = place(&request.from)?;
+        let to = request.to.as_deref().map(place).transpose()?;
         let mode = if request.dry_run { Mode::Show } else { Mode::Send };
         Ok(Stretch { rule, from, to, mode })
     }

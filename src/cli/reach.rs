@@ -15,10 +15,8 @@ use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
 use crate::admin::{BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, resume_in_store, status_of_store};
-use crate::config;
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
-use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::source::Settings;
 use crate::store::{Saved, Store};
@@ -141,7 +139,7 @@ impl Reach {
                 let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
                 let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
                 let redeliveries = Redeliveries::new(source, commands, checkpoint);
-                let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()), parse_place };
+                let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.run(&request, &reports).await });
                 Ok(Running { items, pipeline: Some(pipeline), stop })
@@ -210,11 +208,6 @@ fn without_source(
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);
     Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
-}
-
-/// A place as `--start` takes it, for those who may not know how settings are read.
-pub(super) fn parse_place(text: &str) -> Result<Start, String> {
-    config::parse_start("from", text).map_err(|error| error.to_string())
 }
 
 fn followed<T>(items: mpsc::Receiver<T>) -> Running<T> {

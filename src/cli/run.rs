@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::reach::{CHECKPOINT_INTERVAL, open_store, parse_place, read_saved};
+use super::reach::{CHECKPOINT_INTERVAL, open_store, read_saved};
 use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
     BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
@@ -159,9 +159,8 @@ fn operations(
         binlog_replays: BinlogReplays {
             redeliveries: Redeliveries::new(reader, commands.clone(), None),
             rules: rules_now,
-            parse_place,
         },
-        control: Control { commands, letters, rules, source, parse_place, data, started_at_us: now_us() },
+        control: Control { commands, letters, rules, source, data, started_at_us: now_us() },
     }
 }
 

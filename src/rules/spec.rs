@@ -14,12 +14,13 @@ use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
 use crate::change::Op;
 use crate::pattern::TablePattern;
+use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 9] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 10] =
+    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight", "start"];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -38,6 +39,7 @@ pub(super) struct RuleSpec<'n> {
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
     pub in_flight: usize,
+    pub start: Option<Start>,
 }
 
 impl<'n> Reader<'_> {
@@ -94,6 +96,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let start = get("start").and_then(|node| self.start(node));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -106,7 +109,19 @@ impl<'n> Reader<'_> {
             }
         };
         let (when, at) = (get("when"), node.at);
-        Some(RuleSpec { name: name?, at, on, changed, when, order_by, order_by_places, call: call?, retry, in_flight })
+        Some(RuleSpec {
+            name: name?,
+            at,
+            on,
+            changed,
+            when,
+            order_by,
+            order_by_places,
+            call: call?,
+            retry,
+            in_flight,
+            start,
+        })
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {
@@ -155,6 +170,11 @@ impl<'n> Reader<'_> {
             }
         };
         (order_by, Vec::new())
+    }
+
+    fn start(&mut self, node: &Node) -> Option<Start> {
+        let text = self.string(node, "start")?;
+        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
     }
 
     fn on_dead_letter(&mut self, node: &Node) {

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::position::{FileOffset, GtidSet, Start};
+use crate::position::Start;
 
 /// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -32,6 +33,7 @@ pub struct File {
     window: Option<usize>,
     window_mib: Option<usize>,
     shutdown_timeout: Option<String>,
+    watch: Option<bool>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -140,6 +142,9 @@ pub struct RunArgs {
     /// How long attempts under way may take to finish at shutdown [default: 30s]
     #[arg(long, env = "ROWHOOK_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
     shutdown_timeout: Option<String>,
+    /// Load rule files on SIGHUP and `rowhook reload` alone, not when they change; `watch: false` in the settings file
+    #[arg(long, env = "ROWHOOK_NO_WATCH", value_parser = FalseyValueParser::new())]
+    no_watch: bool,
 }
 
 /// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
@@ -183,6 +188,8 @@ pub struct RunSettings {
     pub window_deliveries: usize,
     pub window_bytes: usize,
     pub shutdown_timeout: Duration,
+    /// Whether rule files are loaded anew when they change.
+    pub watch: bool,
 }
 
 /// What is wrong with a setting, and how to mend it.
@@ -194,6 +201,8 @@ pub enum Error {
     Malformed { path: PathBuf, message: String },
     #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
     NoSource,
+    #[error("this calls again what was called; say so with --yes")]
+    Unconfirmed,
     #[error("--{name} {value}: {expected}")]
     Invalid { name: &'static str, value: String, expected: String },
 }
@@ -277,6 +286,7 @@ impl RunArgs {
             window_deliveries: at_least_one("window", self.window.or(file.window).unwrap_or(8192))?,
             window_bytes: at_least_one("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))? << 20,
             shutdown_timeout: parse_duration("shutdown-timeout", timeout.as_deref().unwrap_or("30s"))?,
+            watch: !self.no_watch && file.watch.unwrap_or(true),
         })
     }
 }
@@ -299,25 +309,7 @@ fn parse_duration(name: &'static str, text: &str) -> Result<Duration, Error> {
 
 /// Reads where to begin; `name` is the flag that an error names.
 pub fn parse_start(name: &'static str, text: &str) -> Result<Start, Error> {
-    match text {
-        "latest" => return Ok(Start::Latest),
-        "earliest" => return Ok(Start::Earliest),
-        _ => {}
-    }
-    // A GTID set has colons too, but begins with a UUID; a binlog file's name ends in a number after a dot.
-    if let Some((file, offset)) = text.rsplit_once(':')
-        && file.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u64>().is_ok())
-        && !file.contains(':')
-    {
-        return match offset.parse() {
-            Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
-            _ => Err(invalid(name, text, "the offset must be a number of bytes, 4 or more")),
-        };
-    }
-    match text.parse::<GtidSet>() {
-        Ok(set) if !set.is_empty() => Ok(Start::After(set)),
-        _ => Err(invalid(name, text, "expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4")),
-    }
+    Start::parse(text).map_err(|expected| invalid(name, text, expected))
 }
 
 fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error> {
@@ -335,6 +327,7 @@ fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::FileOffset;
 
     #[test]
     fn a_start_is_one_of_four_things() {

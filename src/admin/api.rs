@@ -1,4 +1,4 @@
-//! The control socket: the operations on dead letters as JSON over HTTP on a Unix socket in the data directory.
+//! The control socket: what operators may ask, as JSON over HTTP on a Unix socket in the data directory.
 //!
 //! In: requests of the command line (`client.rs` is the other end). Out: JSON, or JSON lines for what takes its time. Who
 //! may use it is decided by the file system: mode 0600 from the first moment. Bound only by the process that holds the
@@ -21,11 +21,17 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
-use super::operations::{self, DeadLetters};
+use super::control::{Control, ControlError};
+use super::live_rules::ReloadError;
+use super::operations;
+use super::redelivery::BinlogReplays;
 use super::replay::Replays;
 use super::serve::serve;
+use super::view::redelivery::RedeliveryRequest;
+use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use crate::pipeline::Refused;
 
 /// A selection of a hundred thousand numbers fits.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
@@ -87,62 +93,97 @@ impl ControlSocket {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, letters: DeadLetters, replays: Replays, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, operations: Operations, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
-        serve(listener, router(letters, replays), stop).await;
+        serve(listener, router(operations), stop).await;
         drop(file);
     }
 }
 
-#[derive(Debug, Clone)]
-struct Shared {
-    letters: DeadLetters,
-    replays: Replays,
+/// All that may be asked over the socket; clones are the same.
+#[derive(Clone)]
+pub struct Operations {
+    pub control: Control,
+    pub replays: Replays,
+    pub binlog_replays: BinlogReplays,
 }
 
-fn router(letters: DeadLetters, replays: Replays) -> Router {
+fn router(operations: Operations) -> Router {
     Router::new()
+        .route("/status", get(status))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/reload", post(reload))
         .route("/dead-letters/list", post(list))
         .route("/dead-letters/{number}", get(show))
         .route("/dead-letters/discard", post(discard))
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
+        .route("/replay-binlog", post(replay_binlog))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Shared { letters, replays })
+        .with_state(operations)
+}
+
+async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, ControlError> {
+    shared.control.status().await.map(Json)
+}
+
+async fn pause(State(shared): State<Operations>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
+    shared.control.pause(request).await.map(Json)
+}
+
+async fn resume(
+    State(shared): State<Operations>,
+    Json(request): Json<ResumeRequest>,
+) -> Result<Json<()>, ControlError> {
+    shared.control.resume(request).await.map(Json)
+}
+
+async fn reload(State(shared): State<Operations>) -> Result<Json<Reloaded>, ControlError> {
+    // On a task of its own: once begun it comes to its end, also when the one who asked has gone.
+    let control = shared.control;
+    let reloaded = tokio::spawn(async move { control.reload().await }).await;
+    reloaded.unwrap_or(Err(ControlError::Reload(ReloadError::Aborted))).map(Json)
 }
 
 async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     Json(request): Json<ListRequest>,
 ) -> Result<Json<Listing>, operations::Error> {
-    shared.letters.list(&request).await.map(Json)
+    shared.control.letters.list(&request).await.map(Json)
 }
 
 async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, operations::Error> {
-    shared.letters.show(number).await.map(Json)
+    shared.control.letters.show(number).await.map(Json)
 }
 
 async fn discard(
-    State(shared): State<Shared>,
+    State(shared): State<Operations>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<Discarded>, operations::Error> {
-    shared.letters.discard(&selection).await.map(Json)
+    shared.control.letters.discard(&selection).await.map(Json)
 }
 
-async fn replay(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+async fn replay(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
     let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
     // Ends by itself once the connection is gone and with it the receiver.
     tokio::spawn(async move { shared.replays.replay(&selection, &sender).await });
     json_lines(reports)
 }
 
-async fn preview(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+async fn preview(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
     let (sender, previews) = mpsc::channel(REPORTS_AHEAD);
     tokio::spawn(async move { shared.replays.preview(&selection, &sender).await });
     json_lines(previews)
+}
+
+async fn replay_binlog(State(shared): State<Operations>, Json(request): Json<RedeliveryRequest>) -> Response {
+    let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
+    tokio::spawn(async move { shared.binlog_replays.run(&request, &sender).await });
+    json_lines(reports)
 }
 
 impl IntoResponse for operations::Error {
@@ -151,6 +192,22 @@ impl IntoResponse for operations::Error {
             operations::Error::NothingSelected | operations::Error::UnknownReason(_) => StatusCode::BAD_REQUEST,
             operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, self.to_string()).into_response()
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            ControlError::NoSuchRule(_) => StatusCode::NOT_FOUND,
+            ControlError::Refused(Refused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Refused(_) => StatusCode::CONFLICT,
+            ControlError::WrongPlace { .. } | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,
+            ControlError::Stopping | ControlError::Reload(ReloadError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Reload(ReloadError::Faulty(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Silent | ControlError::Reload(ReloadError::Aborted) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Letters(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, self.to_string()).into_response()
     }

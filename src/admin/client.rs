@@ -19,6 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
+use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -68,6 +70,22 @@ impl Daemon {
         }
     }
 
+    pub async fn status(&self) -> Result<StatusView, Error> {
+        whole(self.send(Method::GET, "/status", &()).await?).await
+    }
+
+    pub async fn pause(&self, request: &PauseRequest) -> Result<(), Error> {
+        whole(self.send(Method::POST, "/pause", request).await?).await
+    }
+
+    pub async fn resume(&self, request: &ResumeRequest) -> Result<(), Error> {
+        whole(self.send(Method::POST, "/resume", request).await?).await
+    }
+
+    pub async fn reload(&self) -> Result<Reloaded, Error> {
+        whole(self.send(Method::POST, "/reload", &()).await?).await
+    }
+
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
         whole(self.send(Method::POST, "/dead-letters/list", request).await?).await
     }
@@ -89,6 +107,11 @@ impl Daemon {
     pub async fn preview(&self, selection: &Selection) -> Result<mpsc::Receiver<Preview>, Error> {
         let answer = self.send(Method::POST, "/dead-letters/preview", selection).await?;
         Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
+    }
+
+    pub async fn replay_binlog(&self, request: &RedeliveryRequest) -> Result<mpsc::Receiver<RedeliveryReport>, Error> {
+        let answer = self.send(Method::POST, "/replay-binlog", request).await?;
+        Ok(lines(answer, |error| RedeliveryReport::Failed { message: error.to_string() }))
     }
 
     async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {

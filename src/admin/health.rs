@@ -1,31 +1,42 @@
 //! Whether rowhook lives, and whether it is doing its work.
 //!
-//! In: what the composition root hands over: the loop's command channel, the store, the state of the source, the stop. Out:
-//! yes, or one line that says why not, without secrets (promise 8). Asked by probes; remembers nothing.
+//! In: what the composition root hands over: the loop's pulse and command channel, the store, the state of the source, the
+//! stop. Out: yes, or one line that says why not, without secrets (promise 8). Asked by probes; remembers nothing.
 
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use crate::pipeline::Command;
+use super::SourceWatch;
+use super::pulse::Pulse;
+use crate::pipeline::{Command, FeedStatus, RuleStatus};
 use crate::store::Store;
 
 /// Everything that health is read from.
 pub struct Health {
     /// Closed once the delivery loop has ended.
     pub commands: mpsc::Sender<Command>,
+    pub pulse: Pulse,
     pub store: Store,
-    /// Says why changes do not arrive right now.
-    pub source: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    pub source: SourceWatch,
     pub stopping: watch::Receiver<bool>,
 }
 
 impl Health {
-    /// Whether the process is worth keeping: the delivery loop has not ended.
+    /// Whether the process is worth keeping: the delivery loop has not ended, and it turns.
     pub fn alive(&self) -> Result<(), String> {
-        if self.commands.is_closed() { Err("the delivery loop has ended".to_string()) } else { Ok(()) }
+        if self.commands.is_closed() {
+            return Err("the delivery loop has ended".to_string());
+        }
+        // At the stop it has other things to do than to answer, and its end is near anyway.
+        match self.pulse.silence(Instant::now()).filter(|_| !*self.stopping.borrow()) {
+            Some(silence) => Err(format!("the delivery loop has not answered for {} s", silence.as_secs())),
+            None => Ok(()),
+        }
     }
 
-    /// Whether changes are read and can be written down: what an alarm should be tied to.
+    /// Whether changes are read and can be written down: what an alarm should be tied to. A rule that is behind or paused
+    /// is no reason to be unready, one that a person must start again is.
     pub fn ready(&self) -> Result<(), String> {
         self.alive()?;
         if *self.stopping.borrow() {
@@ -34,6 +45,56 @@ impl Health {
         if let Some(error) = self.store.failed().now_or_never() {
             return Err(format!("store: {error}"));
         }
-        (self.source)().map_err(|reason| format!("source: {reason}"))
+        if let Some(problem) = (self.source)().problem {
+            return Err(format!("source: {problem}"));
+        }
+        match self.pulse.status().and_then(|status| stopped(&status.rules)) {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The rules that are stopped, and why, in one line.
+fn stopped(rules: &[RuleStatus]) -> Option<String> {
+    let reasons: Vec<String> = rules
+        .iter()
+        .filter_map(|rule| match &rule.feed {
+            FeedStatus::Behind { error: Some(error), .. } => Some(format!("rule {} is stopped: {error}", rule.rule)),
+            _ => None,
+        })
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Paused;
+
+    #[test]
+    fn only_a_rule_whose_reader_gave_up_is_told() {
+        let rule = |name: &str, feed| RuleStatus {
+            rule: name.to_string(),
+            target: String::new(),
+            feed,
+            paused: Some(Paused { since_us: 1, why: String::new() }),
+            unresolved: 0,
+            in_flight: 0,
+            in_retry: 0,
+            mark: None,
+            oldest_unresolved_us: None,
+        };
+        let behind = |error: Option<&str>| FeedStatus::Behind {
+            since_us: 1,
+            is_reading: false,
+            read_up_to_us: None,
+            error: error.map(ToString::to_string),
+        };
+        let fine = [rule("a", FeedStatus::Attached), rule("b", behind(None))];
+        assert_eq!(stopped(&fine), None);
+        let stopped_rules =
+            [rule("a", behind(Some("purged"))), rule("b", behind(None)), rule("c", behind(Some("gone")))];
+        assert_eq!(stopped(&stopped_rules).as_deref(), Some("rule a is stopped: purged; rule c is stopped: gone"));
     }
 }

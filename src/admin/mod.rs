@@ -1,24 +1,64 @@
 //! Admin: what probes, Prometheus and operators can ask of rowhook.
 //!
-//! In: HTTP over TCP (health and metrics, read only) and over a Unix socket in the data directory (dead letters). Out:
-//! text and JSON; replays go to the pipeline as commands. Each operation is one function, called by the daemon's socket and
+//! In: HTTP over TCP (health and metrics, read only) and over a Unix socket in the data directory (status, rules, dead
+//! letters). Out: text and JSON; what concerns deliveries goes to the pipeline as commands. Each operation is one function, called by the daemon's socket and
 //! by the command line when no daemon runs. Knows the store and the rules; nothing of the command line.
 
 mod api;
 mod client;
+mod control;
 mod health;
 mod http;
+mod live_rules;
 mod operations;
+mod pulse;
+mod redelivery;
 mod replay;
+mod runway;
 mod serve;
+mod status;
+mod stored_pause;
 pub mod view;
 
-pub use api::{ControlSocket, Error as SocketError};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::position::Retention;
+
+pub use api::{ControlSocket, Error as SocketError, Operations};
 pub use client::{Daemon, Error as DaemonError};
+pub use control::{Control, ControlError};
 pub use health::Health;
 pub use http::{Error as PortError, Port, Token};
+pub use live_rules::{LiveRules, ReloadError};
 pub use operations::{DeadLetters, Error};
-pub use replay::Replays;
+pub use pulse::Pulse;
+pub use redelivery::BinlogReplays;
+pub use replay::{Replays, RulesNow};
+pub use status::of_store as status_of_store;
+pub use stored_pause::{pause_in_store, resume_in_store};
+
+/// Says at any time how the source is doing.
+pub type SourceWatch = Arc<dyn Fn() -> SourceNow + Send + Sync>;
+
+/// How the source is doing.
+#[derive(Debug, Clone)]
+pub struct SourceNow {
+    /// `host:port`.
+    pub address: String,
+    /// None before MySQL has answered for the first time, as is `retention`.
+    pub version: Option<String>,
+    pub retention: Option<Retention>,
+    /// Age of the newest transaction when it was read; none while nothing arrives.
+    pub lag: Option<Duration>,
+    /// Why changes do not arrive right now, without secrets.
+    pub problem: Option<String>,
+}
+
+/// Microseconds since the Unix epoch.
+pub fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}
 
 /// The control socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";

@@ -4,7 +4,7 @@
 //! threads (promise 6: memory does not grow with the number of letters), and acts only on letters that were there when it
 //! began. Owns no state but the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
@@ -54,15 +54,26 @@ impl DeadLetters {
         while let Some(page) = pages.next().await? {
             let room = limit - listing.dead_letters.len();
             listing.more += page.len().saturating_sub(room) as u64;
-            listing.dead_letters.extend(page.iter().take(room).map(head_view));
+            listing.dead_letters.extend(self.with_keys(page.into_iter().take(room).collect()).await?);
         }
         Ok(listing)
+    }
+
+    /// The heads as they are listed. Reads the change of each: its key is all that is kept.
+    async fn with_keys(&self, heads: Vec<DeadLetterHead>) -> Result<Vec<LetterView>, Error> {
+        let views = self.read(move |store| {
+            // A letter that is gone by now or damaged is listed all the same.
+            let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
+            Ok(heads.iter().map(|head| LetterView { key: key_of(head.number), ..head_view(head) }).collect())
+        });
+        views.await
     }
 
     /// One letter with its change. None: there is no letter of this number.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
         let letter = self.read(move |store| store.dead_letter(number)).await?;
         Ok(letter.map(|letter| LetterView {
+            key: Some(key(&letter.change)),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
             ..head_view(&letter.head)
@@ -81,6 +92,23 @@ impl DeadLetters {
         }
         tracing::info!(discarded, "dead letters discarded");
         Ok(Discarded { discarded })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.store.dead_letter_count()
+    }
+
+    /// How many there are of each rule that has any. Reads them all.
+    pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let mut pages = Pages::new(self, Filter::default(), u64::MAX);
+        let mut by_rule = BTreeMap::new();
+        while let Some(page) = pages.next().await? {
+            for head in page {
+                *by_rule.entry(head.rule.to_string()).or_default() += 1;
+            }
+        }
+        Ok(by_rule)
     }
 
     /// How many letters a selection means now, and the highest number among them.
@@ -157,6 +185,7 @@ fn head_view(head: &DeadLetterHead) -> LetterView {
         rule: head.rule.to_string(),
         op: head.op.to_string(),
         table: head.table.to_string(),
+        key: None,
         reason: head.failure.reason.as_str().to_string(),
         message: head.failure.message.clone(),
         attempts: head.failure.attempts.kept().iter().map(attempt_view).collect(),
@@ -185,6 +214,12 @@ fn transaction_view(change: &Change) -> TransactionView {
         file: transaction.file.to_string(),
         offset: transaction.offset,
     }
+}
+
+fn key(change: &Change) -> Box<RawValue> {
+    let mut text = Vec::new();
+    change::json::write_key(change, &mut text);
+    serde_json::from_slice(&text).expect("a key is JSON")
 }
 
 fn event(change: &Change, head: &DeadLetterHead) -> Box<RawValue> {

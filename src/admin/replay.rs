@@ -26,11 +26,14 @@ const UNDER_WAY_MAX: usize = 256;
 /// Memory of the changes under way; a single one may be larger.
 const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 
+/// The rules as they are when it is asked.
+pub type RulesNow = Arc<dyn Fn() -> Arc<RuleSet> + Send + Sync>;
+
 /// Replays with the rules of now; clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Replays {
     letters: DeadLetters,
-    rules: Arc<RuleSet>,
+    rules: RulesNow,
     commands: mpsc::Sender<Command>,
     /// One replay at a time: two would read a letter before either has sent it.
     turn: Arc<Mutex<()>>,
@@ -50,7 +53,7 @@ impl From<Error> for End {
 }
 
 impl Replays {
-    pub fn new(store: Store, rules: Arc<RuleSet>, commands: mpsc::Sender<Command>) -> Replays {
+    pub fn new(store: Store, rules: RulesNow, commands: mpsc::Sender<Command>) -> Replays {
         Replays { letters: DeadLetters::new(store), rules, commands, turn: Arc::default() }
     }
 
@@ -184,7 +187,8 @@ impl Replays {
     }
 
     fn rule(&self, head: &DeadLetterHead, change: &Arc<Change>) -> Result<Arc<Rule>, String> {
-        let Some(rule) = self.rules.rule(&head.rule) else {
+        let rules = (self.rules)();
+        let Some(rule) = rules.rule(&head.rule) else {
             return Err(format!("no rule is named {}; bring the rule back, or discard the letter", head.rule));
         };
         if !rule.table.matches(&change.table.schema, &change.table.name) {

@@ -4,6 +4,9 @@
 //! contract with scripts can change apart. Times are RFC 3339 in UTC, durations say their unit. Enums are written with
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
+pub mod redelivery;
+pub mod status;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +65,10 @@ pub struct LetterView {
     pub op: String,
     /// `schema.table`.
     pub table: String,
+    /// The row's primary key: an object from column to value, null for a table without one. As text, so that columns stay
+    /// in their order and numbers exact.
+    #[serde(default)]
+    pub key: Option<Box<RawValue>>,
     /// `refused`, `exhausted`, `unrenderable` or `undecided`.
     pub reason: String,
     pub message: String,

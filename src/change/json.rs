@@ -136,7 +136,8 @@ pub fn rfc3339(us: u64) -> String {
     humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(us)).to_string()
 }
 
-fn write_key(change: &Change, out: &mut Vec<u8>) {
+/// Writes the primary key as an object from column to value, or null where the table has none.
+pub fn write_key(change: &Change, out: &mut Vec<u8>) {
     if change.table.primary_key.is_empty() {
         return out.extend_from_slice(b"null");
     }

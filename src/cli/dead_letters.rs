@@ -194,7 +194,7 @@ async fn list(args: ListArgs, file: &File) -> anyhow::Result<Verdict> {
     let now = SystemTime::now();
     let rows = listing.dead_letters.iter().map(|letter| row(letter, now));
     output::print(&output::table(
-        &["number", "age", "rule", "table", "reason", "answer", "attempts", "message"],
+        &["number", "age", "rule", "table", "key", "reason", "answer", "attempts", "message"],
         rows,
     ))?;
     if listing.more > 0 {
@@ -213,6 +213,7 @@ fn row(letter: &LetterView, now: SystemTime) -> Vec<String> {
         output::age(&letter.created_at, now),
         letter.rule.clone(),
         letter.table.clone(),
+        page::key(letter),
         letter.reason.clone(),
         answer,
         letter.attempts_total.to_string(),

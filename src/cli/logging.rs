@@ -3,11 +3,12 @@
 //! In: a level or filters, a form. Out: lines with time, level, message and fields, coloured only on a terminal. Libraries
 //! stay quiet below warnings unless they are named: their words are not the operator's.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::output;
 use crate::config::{Error, LogFormat, LogSettings};
 
 /// Starts logging for the whole process. A bare level is rowhook's own; filters are taken as they are.
@@ -24,7 +25,7 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> Result<(), Error> 
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+        .with_ansi(output::is_coloured(&io::stderr()));
     match settings.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),

@@ -12,11 +12,16 @@ mod logging;
 mod output;
 mod page;
 mod reach;
+mod reloading;
 mod replay;
+mod replay_binlog;
+mod rule;
 mod rule_files;
 mod run;
 mod signals;
 mod source_settings;
+mod source_watch;
+mod status;
 mod tail;
 
 use anyhow::anyhow;
@@ -51,6 +56,7 @@ Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook run --mysql mysql://rowhook:secret@db:3306 --rules rules --data data
   rowhook tail --mysql mysql://rowhook:secret@db:3306 --rules rules
+  rowhook status
   rowhook dead-letters list
   rowhook dead-letters replay --rule order-paid
 
@@ -63,6 +69,16 @@ enum Command {
     Run(run::Args),
     /// Check rule files, and whether MySQL can be followed
     Check(check::Args),
+    /// Show how a running rowhook and each of its rules are doing
+    Status(status::Args),
+    /// Start no more calls of a rule, until it is resumed
+    Pause(rule::PauseArgs),
+    /// Let a rule go on that was paused
+    Resume(rule::ResumeArgs),
+    /// Load the rule files anew
+    Reload(rule::ReloadArgs),
+    /// Deliver a stretch of the binlog once more for one rule
+    ReplayBinlog(replay_binlog::Args),
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::Command),
@@ -103,6 +119,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         match cli.command {
             Command::Run(args) => run::run(args, &file).await,
             Command::Check(args) => check::run(args, &file).await,
+            Command::Status(args) => status::run(args, &file).await,
+            Command::Pause(args) => rule::pause(args, &file).await,
+            Command::Resume(args) => rule::resume(args, &file).await,
+            Command::Reload(args) => rule::reload(args, &file).await,
+            Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),

@@ -4,10 +4,10 @@
 //! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the terminal's width, and
 //! only there: what goes into a pipe is whole.
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{ContentArrangement, Row, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
@@ -53,14 +53,71 @@ pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "rowhook: {text}");
 }
 
+/// How a cell is shown: on a terminal, unless `NO_COLOR` is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    /// All is as it should be.
+    Good,
+    /// Mends itself, or is as somebody wanted it.
+    Careful,
+    /// A person must act.
+    Bad,
+}
+
+impl Tone {
+    fn colour(self) -> Option<Color> {
+        match self {
+            Tone::Plain => None,
+            Tone::Good => Some(Color::Green),
+            Tone::Careful => Some(Color::Yellow),
+            Tone::Bad => Some(Color::Red),
+        }
+    }
+}
+
+/// Whether colours are wanted on this stream.
+pub(super) fn is_coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// A table without lines, its head and rows cleaned.
 pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let toned = |cells: Vec<String>| cells.into_iter().map(|cell| (cell, Tone::Plain)).collect();
+    toned_table(head, rows.into_iter().map(toned), &Columns::default())
+}
+
+/// Characters on a line of the terminal; none where stdout is none.
+pub(super) fn terminal_width() -> Option<u16> {
+    Table::new().width().filter(|_| io::stdout().is_terminal())
+}
+
+/// What is particular about some columns, which are counted from 0.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// Aligned to the right.
+    pub numbers: Vec<usize>,
+    /// Never cut, however narrow the terminal is.
+    pub whole: Vec<usize>,
+}
+
+/// As [`table`], with cells in colours.
+pub(super) fn toned_table(
+    head: &[&str],
+    rows: impl IntoIterator<Item = Vec<(String, Tone)>>,
+    columns: &Columns,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.to_vec());
     let cut = io::stdout().is_terminal();
+    let coloured = is_coloured(&io::stdout());
     table.set_content_arrangement(if cut { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
     for cells in rows {
-        let mut row = Row::from(cells.iter().map(|cell| clean(cell)).collect::<Vec<_>>());
+        let cells = cells.iter().map(|(text, tone)| match tone.colour().filter(|_| coloured) {
+            Some(colour) => Cell::new(clean(text)).fg(colour),
+            None => Cell::new(clean(text)),
+        });
+        let mut row = Row::from(cells.collect::<Vec<_>>());
         if cut {
             row.max_height(1);
         }
@@ -68,6 +125,14 @@ pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        if columns.numbers.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if columns.whole.contains(&at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
@@ -83,12 +148,24 @@ pub(super) fn age(at: &str, now: SystemTime) -> String {
     short(now.duration_since(at).unwrap_or_default())
 }
 
-fn short(span: Duration) -> String {
+/// A time in its largest unit.
+pub(super) fn short(span: Duration) -> String {
     match span.as_secs() {
         s @ 0..60 => format!("{s}s"),
         s @ 60..3_600 => format!("{}m", s / 60),
         s @ 3_600..172_800 => format!("{}h", s / 3_600),
         s => format!("{}d", s / 86_400),
+    }
+}
+
+/// A time in its two largest units: `3m 12s`, `9d 2h`.
+pub(super) fn span(span: Duration) -> String {
+    let s = span.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m {}s", s / 60, s % 60),
+        3_600..172_800 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
     }
 }
 
@@ -107,6 +184,13 @@ mod tests {
             [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
         {
             assert_eq!(short(Duration::from_secs(secs)), expected);
+        }
+    }
+
+    #[test]
+    fn a_span_is_told_in_its_two_largest_units() {
+        for (secs, expected) in [(0, "0s"), (59, "59s"), (192, "3m 12s"), (172_799, "47h 59m"), (180_000, "2d 2h")] {
+            assert_eq!(span(Duration::from_secs(secs)), expected);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The page that `dead-letters show` prints: one dead letter for people.
+//! The page that `dead-letters show` prints: one dead letter for people; and its key in few words.
 //!
 //! In: a letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
 
@@ -39,6 +39,7 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
     let mut facts = vec![
         ("rule", letter.rule.clone()),
         ("change", format!("{} of {}", letter.op, letter.table)),
+        ("key", key(letter)),
         ("delivery id", letter.id.clone()),
         ("reason", letter.reason.clone()),
         ("message", letter.message.clone()),
@@ -124,6 +125,20 @@ fn row(event: &Event) -> String {
         (Some(before), None) => table(&["column", "before"], rows(before)),
         (None, Some(after)) => table(&["column", "after"], rows(after)),
         (None, None) => "no columns\n".to_string(),
+    }
+}
+
+/// The row's primary key in few words: `7`, or `a=7, b="x"` where it has several columns.
+pub(super) fn key(letter: &LetterView) -> String {
+    let key: Option<Image> = letter.key.as_ref().and_then(|key| serde_json::from_str(key.get()).ok());
+    match key.as_ref().map(|key| key.0.as_slice()) {
+        None | Some([]) => "-".to_string(),
+        Some([(_, value)]) => shortened(Some(value)),
+        Some(columns) => {
+            let columns: Vec<String> =
+                columns.iter().map(|(name, value)| format!("{name}={}", shortened(Some(value)))).collect();
+            columns.join(", ")
+        }
     }
 }
 

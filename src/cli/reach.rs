@@ -1,4 +1,4 @@
-//! Reaching the dead letters: through the daemon that runs on the data directory, or in the store itself.
+//! Reaching what a data directory holds: through the daemon that runs on the data directory, or in the store itself.
 //!
 //! In: a data directory. Out: the same operations either way. The store is opened only when no daemon runs; a replay then
 //! runs a pipeline of its own, without a source, in this process. Nothing is made where there is no data directory.
@@ -11,18 +11,21 @@ use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
+use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
-use crate::admin::{Daemon, DeadLetters, Replays};
+use crate::admin::{BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, resume_in_store, status_of_store};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{self, Limits, Pipeline};
+use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
 use crate::rules::RuleSet;
-use crate::store::Store;
+use crate::source::Settings;
+use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
 
 /// Commands and reports that wait for the one who takes them.
 const WAITING_MAX: usize = 64;
 
-/// Where the dead letters are.
+/// Who answers.
 pub(super) enum Reach {
     Daemon(Daemon),
     Store(Store),
@@ -31,7 +34,7 @@ pub(super) enum Reach {
 /// Items that come while an operation runs, and the pipeline that runs it when that is in this process.
 pub(super) struct Running<T> {
     pub items: mpsc::Receiver<T>,
-    pipeline: Option<JoinHandle<Result<(), pipeline::Error>>>,
+    pipeline: Option<PipelineTask>,
     stop: watch::Sender<bool>,
 }
 
@@ -60,16 +63,44 @@ impl<T> Running<T> {
 
 impl Reach {
     pub(super) async fn open(data: &Path) -> anyhow::Result<Reach> {
-        // Opening would make a store: looking must not.
-        let entries = std::fs::read_dir(data).map(Iterator::count);
-        if matches!(entries, Err(_) | Ok(0)) {
-            let problem = entries.map_or_else(|error| error.to_string(), |_| "it is empty".to_string());
-            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
-        }
         if let Some(daemon) = Daemon::connect(data).await? {
             return Ok(Reach::Daemon(daemon));
         }
+        // Opening would make a store: looking must not.
+        if !Store::is_in(data) {
+            let problem = match std::fs::read_dir(data).map(Iterator::count) {
+                Ok(0) => "it is empty".to_string(),
+                Ok(_) => "it holds no store of rowhook".to_string(),
+                Err(error) => error.to_string(),
+            };
+            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
+        }
         Ok(Reach::Store(open_store(data).await?))
+    }
+
+    /// How it goes; of a store alone, what it says.
+    pub(super) async fn status(&self, data: &Path) -> anyhow::Result<StatusView> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.status().await?,
+            Reach::Store(store) => status_of_store(&DeadLetters::new(store.clone()), data).await?,
+        })
+    }
+
+    /// Starts no more calls of a rule; of a store alone, from the next start on.
+    pub(super) async fn pause(&self, request: PauseRequest) -> anyhow::Result<()> {
+        match self {
+            Reach::Daemon(daemon) => daemon.pause(&request).await?,
+            Reach::Store(store) => pause_in_store(store, request).await?,
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resume(&self, request: ResumeRequest) -> anyhow::Result<()> {
+        match self {
+            Reach::Daemon(daemon) => daemon.resume(&request).await?,
+            Reach::Store(store) => resume_in_store(store, request).await?,
+        }
+        Ok(())
     }
 
     pub(super) async fn list(&self, request: &ListRequest) -> anyhow::Result<Listing> {
@@ -94,6 +125,28 @@ impl Reach {
         })
     }
 
+    /// Delivers a stretch of the binlog again: with the daemon's rules and source, or with those that `offline` says.
+    pub(super) async fn redeliver(
+        &self,
+        request: RedeliveryRequest,
+        offline: impl FnOnce() -> anyhow::Result<Offline>,
+    ) -> anyhow::Result<Running<RedeliveryReport>> {
+        match self {
+            Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
+            Reach::Store(store) => {
+                let Offline { rules, source, limits } = offline()?;
+                let rules = Arc::new(rules);
+                let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
+                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
+                let redeliveries = Redeliveries::new(source, commands, checkpoint);
+                let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
+                let (reports, items) = mpsc::channel(WAITING_MAX);
+                tokio::spawn(async move { replays.run(&request, &reports).await });
+                Ok(Running { items, pipeline: Some(pipeline), stop })
+            }
+        }
+    }
+
     /// Sends letters again: with the daemon's rules, or with those that `rules` loads.
     pub(super) async fn replay(
         &self,
@@ -105,13 +158,8 @@ impl Reach {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
                 let rules = Arc::new(rules()?);
-                let metrics = Arc::new(Metrics::default());
-                let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
-                let pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics, limits);
-                let (commands, received) = mpsc::channel(WAITING_MAX);
-                let (stop, stopped) = watch::channel(false);
-                let pipeline = tokio::spawn(pipeline.run(None, received, stopped));
-                let replays = Replays::new(store.clone(), rules, commands);
+                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
+                let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
                 Ok(Running { items, pipeline: Some(pipeline), stop })
@@ -129,7 +177,8 @@ impl Reach {
             Reach::Daemon(daemon) => Ok(followed(daemon.preview(&selection).await?)),
             Reach::Store(store) => {
                 let (commands, _) = mpsc::channel(1);
-                let replays = Replays::new(store.clone(), Arc::new(rules()?), commands);
+                let rules = Arc::new(rules()?);
+                let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (previews, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.preview(&selection, &previews).await });
                 Ok(followed(items))
@@ -138,8 +187,38 @@ impl Reach {
     }
 }
 
+/// What is needed where no daemon runs.
+pub(super) struct Offline {
+    pub rules: RuleSet,
+    pub source: Settings,
+    pub limits: Limits,
+}
+
+type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
+
+/// A pipeline in this process that serves commands alone.
+fn without_source(
+    rules: Arc<RuleSet>,
+    store: &Store,
+    limits: Limits,
+) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
+    let metrics = Arc::new(Metrics::default());
+    let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
+    let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
+    let (commands, received) = mpsc::channel(WAITING_MAX);
+    let (stop, stopped) = watch::channel(false);
+    Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
+}
+
 fn followed<T>(items: mpsc::Receiver<T>) -> Running<T> {
     Running { items, pipeline: None, stop: watch::Sender::new(false) }
+}
+
+/// The daemon that must run for what is asked.
+pub(super) async fn daemon(data: &Path) -> anyhow::Result<Daemon> {
+    let daemon = Daemon::connect(data).await?;
+    let none = || anyhow!("no rowhook runs on data directory {}; give --data DIR, as for rowhook run", data.display());
+    daemon.ok_or_else(none)
 }
 
 /// Opens the store on a thread that may block.
@@ -147,6 +226,12 @@ pub(super) async fn open_store(data: &Path) -> anyhow::Result<Store> {
     let directory = data.to_path_buf();
     let opened = tokio::task::spawn_blocking(move || Store::open(&directory)).await;
     Ok(opened.map_err(|_| anyhow!("opening the store was aborted"))??)
+}
+
+pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
+    let store = store.clone();
+    let saved = tokio::task::spawn_blocking(move || store.saved()).await;
+    Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
 }
 
 /// Time between checkpoints: what was delivered since the last one may be repeated after a crash (promise 4).

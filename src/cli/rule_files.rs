@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::rules::{Diagnostics, RuleSet};
+use crate::rules::{Diagnostics, Look, RuleSet};
 
 /// Rule files with problems. The text has a block of lines for each.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub(super) struct Faulty {
 
 pub(super) fn load(directory: &Path) -> anyhow::Result<RuleSet> {
     Ok(read(directory).map_err(|diagnostics| Faulty { diagnostics })?)
+}
+
+/// Loads, and says what the files looked like.
+pub(super) fn look_and_load(directory: &Path) -> anyhow::Result<(Look, RuleSet)> {
+    let (look, loaded) = Look::and_load(directory, &[], || read(directory));
+    Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }
 
 /// Loads with the environment of this process.

@@ -4,23 +4,25 @@
 //! rules, token), then what belongs to one process (store, admin port, control socket), and MySQL last: so nothing is half
 //! started when a start fails. Ends by signal with 0, or with the error that a person must see.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::anyhow;
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::reach::{CHECKPOINT_INTERVAL, open_store};
-use super::{Verdict, instance, rule_files, signals, source_settings};
-use crate::admin::{ControlSocket, DeadLetters, Health, Port, Replays, Token};
+use super::reach::{CHECKPOINT_INTERVAL, open_store, read_saved};
+use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
+use crate::admin::{
+    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
+    SourceWatch, Token, now_us,
+};
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Limits, Pipeline, Reading};
+use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
 use crate::position::Start;
-use crate::rules::RuleSet;
-use crate::source::{Settings, Status};
+use crate::rules::{Look, RuleSet};
+use crate::source::Settings;
 use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
 
@@ -31,7 +33,8 @@ Examples:
   rowhook run --mysql mysql://rowhook@db --mysql-password-file /run/secrets/mysql --tls verify-identity
   rowhook run --start earliest
 
-Stops on SIGTERM and SIGINT: attempts under way finish, then a checkpoint is written. A second signal exits at once.")]
+Stops on SIGTERM and SIGINT: attempts under way finish, then a checkpoint is written. A second signal exits at once.
+Loads the rule files anew when they change, on SIGHUP and on `rowhook reload`: all of them, or none if one has problems.")]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
@@ -46,14 +49,13 @@ pub(super) struct Args {
 /// Commands from the control socket that wait for the loop.
 const COMMANDS_WAITING_MAX: usize = 64;
 
-/// The source sends a heartbeat every 2 s and counts as lost after three; a little more, so that its own words come first.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let mut source = source_settings::of(args.source.resolve(file)?)?;
     let settings = args.run.resolve(file)?;
     let data = args.data.resolve(file);
-    let rules = Arc::new(rule_files::load(&args.rules.resolve(file))?);
+    let directory = args.rules.resolve(file);
+    let (look, rules) = rule_files::look_and_load(&directory)?;
+    let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
 
     let store = open_store(&data).await?;
@@ -66,7 +68,10 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let saved = read_saved(&store).await?;
     let client = Client::new()?;
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
-    work(Parts { source, settings, rules, store, port, socket, saved, client }).await?;
+    let files = RuleFiles { directory, look };
+    // From here on a signal may come.
+    let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
+    work(Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data }).await?;
     tracing::info!("stopped");
     Ok(Verdict::Done)
 }
@@ -76,17 +81,31 @@ struct Parts {
     source: Settings,
     settings: RunSettings,
     rules: Arc<RuleSet>,
+    files: RuleFiles,
     store: Store,
     port: Option<Port>,
     socket: ControlSocket,
     saved: Saved,
     client: Client,
+    signals: Signals,
+    data: PathBuf,
+}
+
+/// Where the rules are from, and what their files looked like then.
+struct RuleFiles {
+    directory: PathBuf,
+    look: Look,
+}
+
+struct Signals {
+    stop: watch::Receiver<bool>,
+    reload: Signal,
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts { source, settings, rules, store, port, socket, saved, client } = parts;
+    let Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data } = parts;
     let metrics = Arc::new(Metrics::default());
-    let stop = signals::stop_on_signal(settings.shutdown_timeout)?;
+    let stop = signals.stop;
     let limits = Limits {
         window_deliveries: settings.window_deliveries,
         window_bytes: settings.window_bytes,
@@ -96,55 +115,66 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
     pipeline.resume(saved);
+    let (address, reader) = (source.address(), source.clone());
     let (status, source_status) = watch::channel(None);
     let reading = Reading { settings: source, start: settings.start, status };
+    let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
+    let live = live_rules(rules, files, commands.clone(), metrics.clone(), stop.clone());
+    let (pulse, feeling) = Pulse::new(commands.clone(), source.clone(), metrics.clone());
+    let mut beside = JoinSet::new();
+    beside.spawn(feeling);
+    beside.spawn(reloading::keep(live.clone(), signals.reload, settings.watch));
     let mut admin = JoinSet::new();
     if let Some(port) = port {
-        let health = Health {
-            commands: commands.clone(),
-            store: store.clone(),
-            source: Box::new(move || match &*source_status.borrow() {
-                Some(status) => source_state(&status.borrow()),
-                None => Err("starting".to_string()),
-            }),
-            stopping: stop.clone(),
-        };
+        let (commands, store, stopping) = (commands.clone(), store.clone(), stop.clone());
+        let health = Health { commands, pulse, store, source: source.clone(), stopping };
         admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
     }
-    let replays = Replays::new(store.clone(), rules, commands);
-    admin.spawn(socket.serve(DeadLetters::new(store), replays, admin_stopped));
+    admin.spawn(socket.serve(operations(live, store, commands, source, reader, data), admin_stopped));
 
     let ended = pipeline.run(Some(reading), received, stop).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
+    beside.shutdown().await;
     Ok(ended?)
 }
 
-async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
-    let store = store.clone();
-    let saved = tokio::task::spawn_blocking(move || store.saved()).await;
-    Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
+/// What may be asked over the socket.
+fn operations(
+    rules: LiveRules,
+    store: Store,
+    commands: mpsc::Sender<Command>,
+    source: SourceWatch,
+    reader: Settings,
+    data: PathBuf,
+) -> Operations {
+    let live = rules.clone();
+    let rules_now: RulesNow = Arc::new(move || live.now());
+    let letters = DeadLetters::new(store.clone());
+    Operations {
+        replays: Replays::new(store, rules_now.clone(), commands.clone()),
+        binlog_replays: BinlogReplays {
+            redeliveries: Redeliveries::new(reader, commands.clone(), None),
+            rules: rules_now,
+        },
+        control: Control { commands, letters, rules, source, data, started_at_us: now_us() },
+    }
 }
 
-/// Why changes do not arrive, for health checks.
-fn source_state(status: &Status) -> Result<(), String> {
-    match status {
-        Status::Streaming { last_packet_at, .. } if last_packet_at.elapsed() <= SILENCE_MAX => Ok(()),
-        Status::Streaming { last_packet_at, .. } => {
-            Err(format!("nothing was read from MySQL for {} s", last_packet_at.elapsed().as_secs()))
-        }
-        Status::Connecting { attempt, last_error: None } => Err(format!("connecting to MySQL, attempt {attempt}")),
-        Status::Connecting { attempt, last_error: Some(error) } => {
-            Err(format!("connecting to MySQL, attempt {attempt}: {error}"))
-        }
-        Status::Stalled { since } => {
-            Err(format!("reading has paused for {} s: deliveries wait for an API", since.elapsed().as_secs()))
-        }
-        Status::Stopped { error } => Err(format!("stopped: {}", error.as_deref().unwrap_or("asked to"))),
-    }
+fn live_rules(
+    rules: Arc<RuleSet>,
+    files: RuleFiles,
+    commands: mpsc::Sender<Command>,
+    metrics: Arc<Metrics>,
+    stopping: watch::Receiver<bool>,
+) -> LiveRules {
+    let RuleFiles { directory, look } = files;
+    let from = directory.clone();
+    let load = Box::new(move || rule_files::read(&from));
+    LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
 }
 
 fn announce(
@@ -179,25 +209,4 @@ fn announce(
         "rowhook {} starts",
         env!("CARGO_PKG_VERSION")
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Instant;
-
-    #[test]
-    fn only_a_source_that_was_heard_lately_is_ready() {
-        let streaming = |ago| Status::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
-        assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(()));
-        for (status, expected) in [
-            (streaming(Duration::from_secs(11)), "nothing was read from MySQL for 11 s"),
-            (Status::Connecting { attempt: 2, last_error: Some("refused".into()) }, "attempt 2: refused"),
-            (Status::Stalled { since: Instant::now() }, "deliveries wait"),
-            (Status::Stopped { error: Some("purged".into()) }, "stopped: purged"),
-        ] {
-            let reason = source_state(&status).expect_err("not ready");
-            assert!(reason.contains(expected), "{reason}");
-        }
-    }
 }

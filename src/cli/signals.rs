@@ -1,4 +1,5 @@
-//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends a process that takes its time at once.
+//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends a process that takes its time at once;
+//! SIGHUP asks a daemon to load its rules anew.
 
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ pub(super) fn stop_on_signal(shutdown_timeout: Duration) -> std::io::Result<watc
         std::process::exit(1);
     });
     Ok(stopped)
+}
+
+/// SIGHUP: load the rule files anew. From now on it ends the process no more.
+pub(super) fn reload() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 /// Completes with the first SIGTERM or SIGINT, from now on; for commands that may end at any moment.

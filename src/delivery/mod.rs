@@ -42,12 +42,14 @@ pub struct Delivery {
 }
 
 /// Who asked for the delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A change in the binlog.
     Stream,
     /// An operator replays the dead letter of this number.
     Replay { dead_letter: u64 },
+    /// An operator has a stretch of the binlog delivered again; the number is the loop's own.
+    Redelivery { number: u64 },
 }
 
 /// How a delivery ended.

@@ -200,6 +200,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         retry_on: RetryOn::default(),
         in_flight: 32,
         rate: None,
+        start: None,
         columns: vec![],
     };
     edit(&mut rule);

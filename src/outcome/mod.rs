@@ -21,21 +21,18 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
     let write = match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Stream) => return None,
+        (Outcome::Delivered { .. }, Origin::Stream | Origin::Redelivery { .. }) => return None,
         (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Stream) => {
-            let letter = store::NewDeadLetter {
-                delivery_id: delivery.id,
-                rule: delivery.rule.name.as_str().into(),
-                change: delivery.change.clone(),
-                failure: record(failure, &completed.attempts),
-                created_at_us: now_us(),
-            };
             // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-            let ledger_add = vec![store::LedgerEntry { id: delivery.id, rule: letter.rule.as_ref().into() }];
-            store::Write { letters_add: vec![letter], ledger_add, ..store::Write::default() }
+            let ledger_add = vec![store::LedgerEntry { id: delivery.id, rule: delivery.rule.name.as_str().into() }];
+            store::Write { letters_add: vec![letter(completed, failure)], ledger_add, ..store::Write::default() }
+        }
+        // Nothing for the ledger: it is about what the checkpoint will say, and this is no part of that.
+        (Outcome::Dead(failure), Origin::Redelivery { .. }) => {
+            store::Write { letters_add: vec![letter(completed, failure)], ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);
@@ -44,6 +41,17 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
         }
     };
     Some(write)
+}
+
+fn letter(completed: &Completed, failure: &Failure) -> store::NewDeadLetter {
+    let delivery = &completed.delivery;
+    store::NewDeadLetter {
+        delivery_id: delivery.id,
+        rule: delivery.rule.name.as_str().into(),
+        change: delivery.change.clone(),
+        failure: record(failure, &completed.attempts),
+        created_at_us: now_us(),
+    }
 }
 
 fn log(completed: &Completed) {

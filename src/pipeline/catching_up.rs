@@ -35,8 +35,8 @@ pub struct Reading {
     pub settings: Settings,
     /// Where the very first start begins.
     pub start: Start,
-    /// Gets the status of the main stream's reader, and of each that takes its place.
-    pub status: watch::Sender<Option<watch::Receiver<source::Status>>>,
+    /// Gets what the main stream's reader says of itself, and each that takes its place.
+    pub status: watch::Sender<Option<source::Watch>>,
 }
 
 impl Reading {
@@ -47,7 +47,7 @@ impl Reading {
             None => source::From::Start(self.start.clone()),
         };
         let reader = source::follow(self.settings.clone(), from, rules.patterns(), metrics);
-        self.status.send_replace(Some(reader.status.clone()));
+        self.status.send_replace(Some(reader.watch()));
         reader
     }
 
@@ -185,7 +185,9 @@ impl Pipeline {
         if stream.coverage.is_some() || !stream.uses_less_than(2, self.window) {
             return;
         }
-        let Some(behind) = stream.behind.as_ref().filter(|behind| behind.start.is_none()) else { return };
+        let Some(behind) = stream.behind.as_ref().filter(|behind| behind.start.is_none() && behind.is_recorded) else {
+            return;
+        };
         let Some(place) = behind
             .feed
             .reached()

@@ -18,6 +18,8 @@ pub enum Command {
     /// Send a dead letter's delivery again. The answer comes when the outcome is durable; a second replay of the same
     /// letter is refused by dropping its answer.
     Replay { delivery: Delivery, answer: oneshot::Sender<Outcome> },
+    /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
+    Redeliver { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
     Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), Refused>> },
     /// Start attempts of this rule again; it goes on where it was. With `from` a rule that is behind leaves out what lies

@@ -14,19 +14,23 @@ mod feed;
 mod main_stream;
 mod obeying;
 mod patience;
+mod redelivery;
 mod rule_stream;
 mod writes;
 
 pub use catching_up::Reading;
 pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
@@ -113,8 +117,10 @@ pub struct Pipeline {
     orphans: Vec<DeliveryId>,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
-    /// By dead letter, who waits for its outcome.
-    replays: HashMap<u64, oneshot::Sender<Outcome>>,
+    /// Who waits for the outcome of a delivery that is none of a stream's.
+    answers: HashMap<Origin, oneshot::Sender<Outcome>>,
+    /// Redeliveries since the start.
+    redelivered: u64,
 }
 
 impl Pipeline {
@@ -125,7 +131,7 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Pipeline {
-        Pipeline {
+        let mut pipeline = Pipeline {
             store,
             dispatcher,
             counts: Counts { metrics: metrics.clone(), by_rule: HashMap::new() },
@@ -133,7 +139,7 @@ impl Pipeline {
             window: window_of(&limits, rules.rules().len()),
             limits,
             reading: None,
-            streams: rules.rules().iter().map(RuleStream::not_begun).collect(),
+            streams: rules.rules().iter().map(|rule| RuleStream::not_begun(rule, None)).collect(),
             main: Feed::new(rules, None),
             behind: Vec::new(),
             own_marks: Vec::new(),
@@ -149,8 +155,11 @@ impl Pipeline {
             has_moved: false,
             orphans: Vec::new(),
             has_begun: false,
-            replays: HashMap::new(),
-        }
+            answers: HashMap::new(),
+            redelivered: 0,
+        };
+        pipeline.relist();
+        pipeline
     }
 
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
@@ -268,6 +277,7 @@ impl Pipeline {
                 if let (Origin::Stream, Some(stream)) = (delivery.origin, self.streams.get_mut(&delivery.rule.name)) {
                     stream.tracker.resolve(&delivery.id);
                 }
+                self.answer(completed.delivery.origin, completed.outcome);
                 self.dispatcher.release(completed.ticket);
             }
             Some(write) => {
@@ -289,24 +299,32 @@ impl Pipeline {
                             stream.tracker.resolve_in_ledger(&delivery.id);
                         }
                     }
-                    Origin::Replay { dead_letter } => {
-                        if let Some(answer) = self.replays.remove(&dead_letter) {
-                            // The operator may have gone; the outcome is in the store all the same.
-                            let _ = answer.send(completed.outcome);
-                        }
-                    }
+                    origin => self.answer(origin, completed.outcome),
                 }
                 self.dispatcher.release(completed.ticket);
             }
         }
     }
 
+    /// Tells who waits for it.
+    fn answer(&mut self, origin: Origin, outcome: Outcome) {
+        if let Some(answer) = self.answers.remove(&origin) {
+            // The operator may have gone; what must be in the store is there all the same.
+            let _ = answer.send(outcome);
+        }
+    }
+
     fn tick(&mut self) {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
         let (mut deliveries, mut bytes) = (0, 0);
+        let now_us = now_us();
         for stream in &mut self.streams.list {
             deliveries += stream.tracker.unresolved();
             bytes += stream.tracker.unresolved_bytes();
+            let counts = self.counts.of(&stream.name);
+            counts.unresolved.set(stream.tracker.unresolved() as i64);
+            counts.behind.set(i64::from(stream.behind.is_some()));
+            counts.lag_seconds.set(Duration::from_micros(stream.lag_us(now_us)).as_secs_f64());
             if stream.opened > REPEATS_EXPECTED_WITHIN && stream.tracker.expects_repeats() {
                 stream.tracker.forget_what_never_came();
             }
@@ -354,6 +372,9 @@ struct RuleCounts {
     matched: Counter,
     delivered: Counter,
     dead: Counter,
+    unresolved: Gauge<i64, AtomicI64>,
+    behind: Gauge<i64, AtomicI64>,
+    lag_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Counts {
@@ -361,13 +382,25 @@ impl Counts {
         if !self.by_rule.contains_key(rule) {
             let name = rule.to_string();
             let outcome = |outcome| OutcomeLabels { rule: name.clone(), outcome };
+            let label = RuleLabel { rule: name.clone() };
             let counts = RuleCounts {
-                matched: self.metrics.changes_matched.get_or_create_owned(&RuleLabel { rule: name.clone() }),
+                matched: self.metrics.changes_matched.get_or_create_owned(&label),
+                unresolved: self.metrics.rule_unresolved.get_or_create_owned(&label),
+                behind: self.metrics.rule_behind.get_or_create_owned(&label),
+                lag_seconds: self.metrics.rule_lag_seconds.get_or_create_owned(&label),
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
             };
             self.by_rule.insert(name, counts);
         }
         &self.by_rule[rule]
+    }
+    /// The rule is no more: how it is doing is no longer told, what it did is.
+    fn forget(&mut self, rule: &str) {
+        let label = RuleLabel { rule: rule.to_string() };
+        self.metrics.rule_unresolved.remove(&label);
+        self.metrics.rule_behind.remove(&label);
+        self.metrics.rule_lag_seconds.remove(&label);
+        self.by_rule.remove(rule);
     }
 }

@@ -13,8 +13,7 @@ use super::command::{Command, Paused, Refused, RuleStatus, Status};
 use super::rule_stream::{Behind, RuleStream, alone, now_us};
 use super::writes::Written;
 use super::{Pipeline, window_of};
-use crate::delivery::Origin;
-use crate::outcome::reached::Reached;
+use crate::delivery::{Delivery, Origin};
 use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::store;
@@ -25,14 +24,17 @@ impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Replay { delivery, answer } => {
-                let Origin::Replay { dead_letter } = delivery.origin else {
-                    unreachable!("only dead letters are replayed")
-                };
                 // A second replay of the same letter is refused by dropping its answer.
-                if let Entry::Vacant(place) = self.replays.entry(dead_letter) {
+                if let Entry::Vacant(place) = self.answers.entry(delivery.origin) {
                     place.insert(answer);
                     self.dispatcher.submit(delivery);
                 }
+            }
+            Command::Redeliver { delivery, answer } => {
+                self.redelivered += 1;
+                let origin = Origin::Redelivery { number: self.redelivered };
+                self.answers.insert(origin, answer);
+                self.dispatcher.submit(Delivery { origin, ..delivery });
             }
             Command::Pause { rule, why, answer } => {
                 let done = self.pause(&rule, why);
@@ -142,11 +144,8 @@ impl Pipeline {
         let place = self.main.reached().cloned();
         let mut streams = Vec::new();
         for rule in rules.rules() {
-            let mut stream = match (before.remove(rule.name.as_str()), &place) {
-                (Some(stream), _) => stream,
-                (None, Some(place)) => RuleStream::new(rule, place.clone(), Default::default()),
-                (None, None) => RuleStream::not_begun(rule),
-            };
+            let known = before.remove(rule.name.as_str());
+            let mut stream = known.unwrap_or_else(|| RuleStream::not_begun(rule, place.as_ref()));
             let is_elsewhere = stream.rule.table != rule.table;
             stream.rule = Arc::clone(rule);
             if let Some(Behind { feed, .. }) = &mut stream.behind {
@@ -181,6 +180,7 @@ impl Pipeline {
                 was_paused = true;
                 self.dispatcher.set_paused(&stream.name, false);
             }
+            self.counts.forget(&stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {
@@ -208,11 +208,4 @@ impl Pipeline {
 
 fn target(stream: &RuleStream) -> String {
     stream.rule.call.url.origin().ascii_serialization()
-}
-
-impl RuleStream {
-    /// Nothing was read yet; where it begins is where the main stream does.
-    pub(super) fn not_begun(rule: &Arc<crate::rules::Rule>) -> RuleStream {
-        RuleStream::new(rule, Reached::nowhere(), Default::default())
-    }
 }

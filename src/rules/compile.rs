@@ -70,6 +70,7 @@ impl Compiler<'_> {
             retry_on: spec.retry_on,
             in_flight: spec.in_flight,
             rate: spec.rate,
+            start: spec.start,
             columns: std::mem::take(&mut self.columns),
         };
         Some((rule, spec.at))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Target;
 use super::compile::{self, Placed};
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::difference;
 use super::matching::RuleSet;
 use crate::template::EnvLookup;
 
@@ -81,12 +82,12 @@ impl RuleSet {
             }
             Arc::new(rule)
         });
-        Ok(RuleSet::new(rules.collect()))
+        Ok(RuleSet::new(rules.collect()).with_digests(difference::digests(files, env)))
     }
 }
 
 /// The rule files of a directory in name order; none at all is a problem.
-fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let unreadable = |error: std::io::Error| Diagnostic::of_file(dir, format!("the rules can't be read: {error}"));
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
@@ -103,7 +104,7 @@ fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> Result<String, Diagnostic> {
+pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {
     let unreadable = |error: std::io::Error| Diagnostic::of_file(path, format!("the file can't be read: {error}"));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;

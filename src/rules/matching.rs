@@ -5,9 +5,11 @@
 //! A rule that can't be decided on a row matches with the reason: it becomes a dead letter, never a silence (promise 7).
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rule;
+use super::difference::Digests;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
 
@@ -26,6 +28,8 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    /// What the rules say, to tell later whether they changed.
+    digests: Digests,
     by_table: RwLock<ByTable>,
 }
 
@@ -82,7 +86,20 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 impl RuleSet {
     /// A set of these rules, whose names are unique.
     pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, by_table: RwLock::default() }
+        RuleSet { rules, digests: Digests::default(), by_table: RwLock::default() }
+    }
+
+    pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
+        RuleSet { digests, ..self }
+    }
+
+    /// The files, besides rule files, that hold what the rules refer to.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.digests.files
+    }
+
+    pub(super) fn digest(&self, name: &str) -> Option<u64> {
+        self.digests.by_rule.get(name).copied()
     }
 
     /// In the order of the files, and in each from top to bottom.

@@ -5,8 +5,10 @@
 
 mod compile;
 mod diagnostic;
+mod difference;
 mod lane;
 mod load;
+mod look;
 mod matching;
 mod reader;
 mod spec;
@@ -19,12 +21,15 @@ use std::time::Duration;
 
 use crate::change::Op;
 use crate::pattern::TablePattern;
+use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use difference::Difference;
 pub use lane::{LaneKey, LaneKeys};
+pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
 pub use target::{BreakerPolicy, Rate, Target};
 
@@ -49,6 +54,8 @@ pub struct Rule {
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
     pub rate: Option<Rate>,
+    /// Where it begins when it is new; none: where the others are.
+    pub start: Option<Start>,
     /// Every column that the rule names, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }

@@ -15,12 +15,25 @@ use super::yaml::{Kind, Node};
 use super::{OrderBy, Rate, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
+use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 11] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "retry_on", "on_dead_letter", "in_flight", "rate"];
+const RULE_KEYS: [&str; 12] = [
+    "name",
+    "on",
+    "changed",
+    "when",
+    "order_by",
+    "call",
+    "retry",
+    "retry_on",
+    "on_dead_letter",
+    "in_flight",
+    "rate",
+    "start",
+];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -41,6 +54,7 @@ pub(super) struct RuleSpec<'n> {
     pub retry_on: RetryOn,
     pub in_flight: usize,
     pub rate: Option<Rate>,
+    pub start: Option<Start>,
 }
 
 impl<'n> Reader<'_> {
@@ -98,6 +112,7 @@ impl<'n> Reader<'_> {
             None => IN_FLIGHT_DEFAULT,
         };
         let rate = get("rate").and_then(|node| self.rate(node));
+        let start = get("start").and_then(|node| self.start(node));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -125,6 +140,7 @@ impl<'n> Reader<'_> {
             retry_on,
             in_flight,
             rate,
+            start,
         })
     }
 
@@ -174,6 +190,11 @@ impl<'n> Reader<'_> {
             }
         };
         (order_by, Vec::new())
+    }
+
+    fn start(&mut self, node: &Node) -> Option<Start> {
+        let text = self.string(node, "start")?;
+        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
     }
 
     fn on_dead_letter(&mut self, node: &Node) {

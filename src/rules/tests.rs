@@ -188,6 +188,8 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("when: row.a | uper == 'A'"), 4, 19, "did you mean `upper`?"),
         (rule("when:"), 4, 9, "`when` must be a single value, not nothing"),
         (rule("order_by: primarykey"), 4, 15, "did you mean `primary_key`?"),
+        (rule("start: yesterday"), 4, 12, "expected latest, earliest, a GTID set"),
+        (rule("start: binlog.000001:x"), 4, 12, "the offset must be a number"),
         (rule("on_dead_letter: pause"), 4, 21, "not supported by this version"),
         (rule("on_dead_letter: stop"), 4, 21, "is `continue`, not `stop`"),
         (rule("in_flight: 0"), 4, 16, "from 1 to 1024"),

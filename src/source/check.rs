@@ -4,16 +4,18 @@
 //! connections of its own and changes nothing on the server.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::change::Table;
 use crate::pattern::TablePatterns;
+use crate::position::Retention;
 
 use super::connect::connect;
 use super::error::Error;
-use super::server::Server;
+use super::server::{Server, retention};
 use super::settings::{Settings, TlsMode};
 
 /// How bad a finding is.
@@ -36,7 +38,7 @@ pub struct Finding {
 }
 
 /// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
-const RETENTION_SECONDS_MIN: u64 = 3 * 24 * 3600;
+const RETENTION_MIN: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Looks at everything that must hold before reading.
 pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> {
@@ -106,7 +108,8 @@ fn variables(server: &Server) -> Vec<Finding> {
     .flatten()
     .collect();
     findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image")));
-    findings.extend(retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge")));
+    let retention = retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge"));
+    findings.extend(retention.map(kept));
     findings
 }
 
@@ -124,18 +127,17 @@ fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
     })
 }
 
-fn retention(seconds: Option<&str>, auto_purge: Option<&str>) -> Option<Finding> {
-    let seconds: u64 = seconds?.parse().ok()?;
-    if seconds == 0 || auto_purge == Some("OFF") {
-        return Some(good("binlogs are kept until somebody purges them".to_string()));
-    }
-    let what = format!("binlogs are kept for {:.1} days", seconds as f64 / 86_400.0);
-    if seconds >= RETENTION_SECONDS_MIN {
-        return Some(good(what));
+fn kept(retention: Retention) -> Finding {
+    let Retention::For(time) = retention else {
+        return good("binlogs are kept until somebody purges them".to_string());
+    };
+    let what = format!("binlogs are kept for {:.1} days", time.as_secs_f64() / 86_400.0);
+    if time >= RETENTION_MIN {
+        return good(what);
     }
     let mend = "SET PERSIST binlog_expire_logs_seconds = 604800; on RDS: \
                 CALL mysql.rds_set_configuration('binlog retention hours', 168)";
-    Some(Finding { level: Level::Warning, what, mend: Some(mend.to_string()) })
+    Finding { level: Level::Warning, what, mend: Some(mend.to_string()) }
 }
 
 fn transport(settings: &Settings) -> Finding {

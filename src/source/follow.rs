@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mysql_async::Conn;
@@ -20,6 +20,7 @@ use crate::position::{FileOffset, Position, Resume, Start, Within};
 use crate::schema::Schema;
 use crate::telemetry::Metrics;
 
+use super::clock::{StatusClock, age};
 use super::connect::connect;
 use super::error::{Error, Next};
 use super::gtids_before::gtids_before;
@@ -30,7 +31,7 @@ use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire};
 use super::xa::Prepared;
-use super::{From, SourceEvent, Status};
+use super::{From, ServerFacts, SourceEvent, Status};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
 const CHANNEL_ITEMS: usize = 32;
@@ -45,16 +46,29 @@ const PATIENCE_DOUBLINGS_MAX: u32 = 6;
 /// Tries at one place before damage there is taken for lasting.
 const TRIES_AT_ONE_PLACE_MAX: u32 = 3;
 
-/// How often a busy stream refreshes its status.
-const STATUS_INTERVAL: Duration = Duration::from_millis(200);
-
 /// A running reader. Dropping it ends the reader and its connection.
 #[derive(Debug)]
 pub struct Following {
     /// An error is the last item: a person must act.
     pub events: mpsc::Receiver<Result<SourceEvent, Error>>,
     pub status: watch::Receiver<Status>,
+    /// None before the first connection.
+    pub server: watch::Receiver<Option<ServerFacts>>,
     task: JoinHandle<()>,
+}
+
+/// What a reader says of itself, for others than those who take its events.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    pub status: watch::Receiver<Status>,
+    /// None before the first connection.
+    pub server: watch::Receiver<Option<ServerFacts>>,
+}
+
+impl Following {
+    pub fn watch(&self) -> Watch {
+        Watch { status: self.status.clone(), server: self.server.clone() }
+    }
 }
 
 impl Drop for Following {
@@ -67,8 +81,10 @@ impl Drop for Following {
 pub fn follow(settings: Settings, from: From, tables: TablePatterns, metrics: Arc<Metrics>) -> Following {
     let (events, receiver) = mpsc::channel(CHANNEL_ITEMS);
     let (status, status_receiver) = watch::channel(Status::Connecting { attempt: 1, last_error: None });
-    let reader = Reader { settings, tables, metrics, events, status };
-    Following { events: receiver, status: status_receiver, task: tokio::spawn(reader.run(Progress::new(from))) }
+    let (server, server_receiver) = watch::channel(None);
+    let reader = Reader { settings, tables, metrics, events, status, server };
+    let task = tokio::spawn(reader.run(Progress::new(from)));
+    Following { events: receiver, status: status_receiver, server: server_receiver, task }
 }
 
 struct Reader {
@@ -77,6 +93,7 @@ struct Reader {
     metrics: Arc<Metrics>,
     events: mpsc::Sender<Result<SourceEvent, Error>>,
     status: watch::Sender<Status>,
+    server: watch::Sender<Option<ServerFacts>>,
 }
 
 /// What was handed on so far.
@@ -276,6 +293,7 @@ impl Reader {
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
         server.require_names(&self.tables)?;
+        self.server.send_replace(Some(server.facts()));
         let position = self.position(progress, &server, &mut connection).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
@@ -462,28 +480,4 @@ impl Reader {
         self.metrics.lag_seconds.set(lag.as_secs_f64());
         self.status.send_replace(Status::Streaming { last_packet_at, lag });
     }
-}
-
-struct StatusClock {
-    next: Instant,
-}
-
-impl StatusClock {
-    fn new() -> StatusClock {
-        StatusClock { next: Instant::now() }
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = now >= self.next;
-        if is_due {
-            self.next = now + STATUS_INTERVAL;
-        }
-        is_due
-    }
-}
-
-/// Time since a commit; zero when there was none yet or the clocks disagree.
-fn age(commit_us: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if commit_us == 0 { Duration::ZERO } else { now.saturating_sub(Duration::from_micros(commit_us)) }
 }

@@ -7,6 +7,7 @@
 
 pub mod check;
 mod checksum;
+mod clock;
 mod connect;
 mod ddl;
 mod decode;
@@ -17,6 +18,7 @@ mod follow;
 mod group;
 mod gtids_before;
 mod link;
+mod locate;
 mod place;
 mod scan;
 mod schema;
@@ -36,11 +38,12 @@ mod xa;
 use std::time::{Duration, Instant};
 
 use crate::change::Changes;
-use crate::position::{Committed, Resume, Start};
+use crate::position::{Committed, Resume, Retention, Start};
 
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
-pub use follow::{Following, follow};
+pub use follow::{Following, Watch, follow};
+pub use locate::locate;
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.
@@ -80,4 +83,12 @@ pub enum Status {
     Stalled { since: Instant },
     /// The reader gave up or was dropped; the error, if any, was the last item of the channel.
     Stopped { error: Option<String> },
+}
+
+/// What a server said of itself when it was connected to last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    pub version: String,
+    /// None where it does not say.
+    pub retention: Option<Retention>,
 }

@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use crate::column::charset::Charsets;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{FileOffset, GtidSet, Position, Start};
+use crate::position::{FileOffset, GtidSet, Position, Retention, Start};
 
+use super::ServerFacts;
 use super::error::Error;
 
 /// The first event of every binlog file stands behind a magic number of four bytes.
@@ -81,6 +82,15 @@ impl Server {
                 prerequisite(&format!("binlog_format is {format}, not ROW"), "SET PERSIST binlog_format = 'ROW'")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What operators want to know of it.
+    pub fn facts(&self) -> ServerFacts {
+        let value = |name: &str| self.variables.get(name).map(String::as_str);
+        ServerFacts {
+            version: self.version.clone(),
+            retention: retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge")),
         }
     }
 
@@ -231,6 +241,13 @@ pub(super) async fn newest(connection: &mut Conn, address: &str) -> Result<(File
     let place = file_offset(&row)?;
     let executed: String = row.get_opt(4).and_then(Result::ok).unwrap_or_default();
     Ok((place, parse_gtids(&executed)?))
+}
+
+/// None where the server does not say.
+pub(super) fn retention(seconds: Option<&str>, auto_purge: Option<&str>) -> Option<Retention> {
+    let seconds: u64 = seconds?.parse().ok()?;
+    let is_for_ever = seconds == 0 || auto_purge == Some("OFF");
+    Some(if is_for_ever { Retention::ForEver } else { Retention::For(Duration::from_secs(seconds)) })
 }
 
 fn parse_gtids(text: &str) -> Result<GtidSet, Error> {

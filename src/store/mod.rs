@@ -126,6 +126,11 @@ impl Store {
         Ok(Store { inner: Arc::new(inner) })
     }
 
+    /// Whether [`Store::open`] would find a store in this directory, and not make one. Writes nothing.
+    pub fn is_in(directory: &Path) -> bool {
+        open::is_there(directory)
+    }
+
     /// Checkpoints, ledger, paused rules. Blocks; to be read before the first write.
     pub fn saved(&self) -> Result<Saved, Error> {
         self.inner.trees.saved()

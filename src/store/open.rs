@@ -84,6 +84,11 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     Ok(Opened { db, trees, counters, log, lock })
 }
 
+/// Whether there is a store here, or what was one.
+pub(super) fn is_there(directory: &Path) -> bool {
+    [FORMAT_FILE, LOG_FILE].iter().any(|name| directory.join(name).exists())
+}
+
 /// `None`: there is no store here yet.
 fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
     let foreign = |problem: String| Error::Foreign { directory: directory.to_path_buf(), problem };

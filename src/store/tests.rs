@@ -17,6 +17,7 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
 mod opening;
+mod sets;
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")

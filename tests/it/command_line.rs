@@ -123,6 +123,36 @@ fn a_data_directory_that_is_not_there_is_not_made_by_looking() {
     std::fs::create_dir(home.path("other")).unwrap();
     complained(&home.run(&["dead-letters", "list", "--data", "other"]), 1, &["other", "--data"]);
     assert_eq!(std::fs::read_dir(home.path("other")).unwrap().count(), 0);
+    home.write("other/notes.txt", "not a store\n");
+    for args in [&["dead-letters", "list"], &["status", "--json"]] {
+        let finished = home.run(&[args.as_slice(), &["--data", "other"]].concat());
+        complained(&finished, 1, &["other", "no store", "--data"]);
+    }
+    assert_eq!(std::fs::read_dir(home.path("other")).unwrap().count(), 1);
+}
+
+#[test]
+fn status_of_a_store_says_first_that_nothing_runs() {
+    let home = home().with_rule("a.yaml", RULE);
+    fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
+    let finished = home.run(&["status"]);
+    assert_eq!((finished.code, finished.stderr.as_str()), (1, ""), "{finished:?}");
+    assert!(finished.stdout.starts_with("not running"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("2 dead letters"), "{}", finished.stdout);
+    let finished = home.run(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!((status["running"].as_bool(), status["position"].is_null()), (Some(false), true));
+    assert_eq!((&status["rules"][0]["rule"], &status["rules"][0]["dead_letters"]), (&"order-paid".into(), &2.into()));
+}
+
+#[test]
+fn what_only_a_daemon_can_do_says_that_none_runs() {
+    let home = home().with_rule("a.yaml", RULE);
+    fill(&home, &[]);
+    complained(&home.run(&["reload"]), 1, &["no rowhook runs on data directory data", "--data"]);
+    complained(&home.run(&["resume", "order-paid", "--from", "latest"]), 1, &["no rowhook runs"]);
+    complained(&home.run(&["pause", "order-paid"]), 1, &["no rule is named order-paid"]);
+    complained(&home.run(&["resume", "order-paid", "--from", "noon"]), 2, &["--from noon", "earliest"]);
 }
 
 #[test]

@@ -46,9 +46,9 @@ fn a_list_is_a_table_for_people_that_says_how_many_more_there_are() {
     ended(&finished, 0);
     assert_eq!(
         finished.stdout,
-        "number  age  rule        table        reason     answer  attempts  message\n\
-         1       1m   order-paid  shop.orders  exhausted  503     1         answered 503\n\
-         2       1m   order-paid  shop.orders  exhausted  503     1         answered 503\n\
+        "number  age  rule        table        key  reason     answer  attempts  message\n\
+         1       1m   order-paid  shop.orders  1    exhausted  503     1         answered 503\n\
+         2       1m   order-paid  shop.orders  2    exhausted  503     1         answered 503\n\
          … and 1 more; --limit shows more of them\n"
     );
     assert_eq!(finished.stderr, "");
@@ -73,6 +73,7 @@ fn every_condition_of_a_list_holds() {
     }
     let listing = listed(&home, &["--limit", "1"]);
     assert_eq!((numbers(&listing), &listing["more"]), (vec![1], &json!(2)));
+    assert_eq!(listing["dead_letters"][0]["key"], json!({"id": 1}));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod cases;
 mod charsets;
+mod control;
 mod crash;
 mod daemon;
 mod definitions;

@@ -1,0 +1,141 @@
+//! What an operator may ask of a running rowhook besides its dead letters: status, pause, resume, reload.
+//!
+//! In: requests of the control socket. Out: views, or the reason why not, in one line. The loop carries out what concerns
+//! rules; what it answers is waited for within a limit, so that a loop that hangs is said to hang (promise 6).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::live_rules::{LiveRules, ReloadError};
+use super::operations::{self, DeadLetters};
+use super::status::{Letters, Moment};
+use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::{SourceWatch, now_us};
+use crate::pipeline::{Command, Refused, Status};
+use crate::position::Start;
+use crate::rules::{Difference, RuleSet};
+use crate::suggest::did_you_mean;
+
+/// The loop answers within a turn; a turn takes milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause and resume are durable when they are answered; a disk that hangs for 10 s ends the process.
+const DURABLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A reason is a line on a screen.
+const WHY_CHARACTERS_MAX: usize = 200;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// With the name that may have been meant.
+    #[error("{0}")]
+    NoSuchRule(String),
+    #[error(transparent)]
+    Refused(Refused),
+    #[error("place {place}: {expected}")]
+    WrongPlace { place: String, expected: &'static str },
+    #[error("no rowhook runs; start it, and name the place then")]
+    NeedsDaemon,
+    #[error("rowhook is stopping")]
+    Stopping,
+    #[error("the delivery loop does not answer; look at the log, and start rowhook again")]
+    Silent,
+    #[error(transparent)]
+    Letters(#[from] operations::Error),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
+}
+
+/// The requests' other end; clones are the same.
+#[derive(Clone)]
+pub struct Control {
+    pub commands: mpsc::Sender<Command>,
+    pub letters: DeadLetters,
+    pub rules: LiveRules,
+    pub source: SourceWatch,
+    pub data: PathBuf,
+    /// Microseconds since the Unix epoch.
+    pub started_at_us: u64,
+}
+
+impl Control {
+    pub async fn status(&self) -> Result<StatusView, ControlError> {
+        let status: Status = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
+        let letters = Letters::count(&self.letters).await?;
+        let (source, files) = ((self.source)(), self.rules.files());
+        let moment = Moment { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
+        Ok(moment.view(&self.data, self.started_at_us))
+    }
+
+    pub async fn pause(&self, request: PauseRequest) -> Result<(), ControlError> {
+        let PauseRequest { rule, why } = request;
+        let why = one_line(&why.unwrap_or_default());
+        let answer = self.ask(DURABLE_TIMEOUT, |answer| Command::Pause { rule, why, answer }).await?;
+        answer.map_err(|refused| self.refused(refused))
+    }
+
+    pub async fn resume(&self, request: ResumeRequest) -> Result<(), ControlError> {
+        let ResumeRequest { rule, from } = request;
+        let from = from.as_deref().map(parse_place).transpose()?;
+        let answer = self.ask(DURABLE_TIMEOUT, |answer| Command::Resume { rule, from, answer }).await?;
+        answer.map_err(|refused| self.refused(refused))
+    }
+
+    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
+        let difference = self.rules.reload().await?;
+        let Difference { added, changed, removed, unchanged } = difference;
+        Ok(Reloaded { added, changed, removed, unchanged })
+    }
+
+    async fn ask<T>(
+        &self,
+        timeout: Duration,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ControlError> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.commands.send(command(answer)).await.map_err(|_| ControlError::Stopping)?;
+            answered.await.map_err(|_| ControlError::Stopping)
+        };
+        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(ControlError::Silent))
+    }
+
+    fn refused(&self, refused: Refused) -> ControlError {
+        let Refused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
+        ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now()))
+    }
+}
+
+/// A place as `--start` takes it.
+pub(super) fn parse_place(text: &str) -> Result<Start, ControlError> {
+    Start::parse(text).map_err(|expected| ControlError::WrongPlace { place: text.to_string(), expected })
+}
+
+/// In words, with the name that may have been meant.
+pub(super) fn no_such_rule(rule: &str, rules: &RuleSet) -> String {
+    no_such_rule_among(rule, rules.rules().iter().map(|rule| rule.name.as_str()))
+}
+
+pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    format!("no rule is named {rule}{}", did_you_mean(rule, names))
+}
+
+/// What was typed, without what would break a line, and not endless.
+pub(super) fn one_line(why: &str) -> String {
+    let printable = why.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(WHY_CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_and_not_endless() {
+        assert_eq!(one_line(" their API\nis down\t"), "their API is down");
+        assert_eq!(one_line(&"ü".repeat(1000)).chars().count(), WHY_CHARACTERS_MAX);
+    }
+}

@@ -1,0 +1,286 @@
+//! The rules that a running rowhook works with, and how others take their place.
+//!
+//! In: the wish to load the files anew: from a signal, from the control socket, or because the files look different. Out:
+//! new rules in the pipeline, for replays and for whoever asks; or the old ones, and every problem of the files. All or
+//! nothing, one at a time, and not once the stop was given. Owns the rules of now and what is known of the files.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::now_us;
+use crate::pipeline::Command;
+use crate::rules::{Diagnostics, Difference, Look, RuleSet};
+use crate::telemetry::Metrics;
+
+/// Loads and compiles the rule files of a directory.
+pub type Load = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
+
+/// Why the rules stayed as they were.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReloadError {
+    #[error("the rule files have problems, the rules stay as they were\n{0}")]
+    Faulty(Diagnostics),
+    #[error("rowhook is stopping; the rules stay as they were")]
+    Stopping,
+    #[error("loading the rules was aborted; they stay as they were")]
+    Aborted,
+}
+
+/// What is known of the rule files.
+#[derive(Debug, Clone, Default)]
+pub struct FilesState {
+    /// When the rules of now were loaded, in microseconds since the Unix epoch.
+    pub loaded_at_us: u64,
+    /// Since when the files have problems, and which.
+    pub problems: Option<(u64, Diagnostics)>,
+}
+
+/// The rules of now; clones are the same.
+#[derive(Clone)]
+pub struct LiveRules {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: PathBuf,
+    load: Load,
+    now: watch::Sender<Arc<RuleSet>>,
+    files: Mutex<FilesState>,
+    commands: mpsc::Sender<Command>,
+    metrics: Arc<Metrics>,
+    stopping: watch::Receiver<bool>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<Looks>,
+}
+
+impl Inner {
+    fn look(&self) -> Look {
+        let rules = self.now.borrow().clone();
+        Look::at(&self.directory, rules.files())
+    }
+}
+
+/// What the files looked like.
+struct Looks {
+    /// When they were loaded last, be it in vain.
+    loaded: Look,
+    /// When they were looked at last.
+    last: Look,
+}
+
+impl Looks {
+    /// Whether the files are others than those that were loaded, and stayed so for two looks: one that is being written is
+    /// not taken half.
+    fn have_changed(&mut self, look: Look) -> bool {
+        let has_settled = std::mem::replace(&mut self.last, look) == look;
+        has_settled && look != self.loaded
+    }
+}
+
+impl LiveRules {
+    /// `rules` are those of `directory` that `loaded` looked like when they were read; `load` reads them anew.
+    pub fn new(
+        (rules, loaded): (Arc<RuleSet>, Look),
+        directory: PathBuf,
+        load: Load,
+        commands: mpsc::Sender<Command>,
+        metrics: Arc<Metrics>,
+        stopping: watch::Receiver<bool>,
+    ) -> LiveRules {
+        let files = Mutex::new(FilesState { loaded_at_us: now_us(), problems: None });
+        let turn = tokio::sync::Mutex::new(Looks { loaded, last: loaded });
+        let now = watch::Sender::new(rules);
+        LiveRules { inner: Arc::new(Inner { directory, load, now, files, commands, metrics, stopping, turn }) }
+    }
+
+    /// The rules that the pipeline works with.
+    pub fn now(&self) -> Arc<RuleSet> {
+        self.inner.now.borrow().clone()
+    }
+
+    pub fn files(&self) -> FilesState {
+        self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Loads the files anew, also when they look the same: what they refer to may not be. The new rules are at work when it
+    /// returns. What came of it is in the log.
+    pub async fn reload(&self) -> Result<Difference, ReloadError> {
+        let mut looks = self.inner.turn.lock().await;
+        self.load(&mut looks).await
+    }
+
+    /// Looks at the files, and loads them when they have changed. To be called again and again.
+    pub async fn look(&self) -> Option<Result<Difference, ReloadError>> {
+        let mut looks = self.inner.turn.lock().await;
+        let inner = self.inner.clone();
+        let look = tokio::task::spawn_blocking(move || inner.look()).await.ok()?;
+        if looks.have_changed(look) { Some(self.load(&mut looks).await) } else { None }
+    }
+
+    async fn load(&self, looks: &mut Looks) -> Result<Difference, ReloadError> {
+        if *self.inner.stopping.borrow() {
+            return Err(ReloadError::Stopping);
+        }
+        let inner = self.inner.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let before = inner.now.borrow().clone();
+            Look::and_load(&inner.directory, before.files(), &inner.load)
+        });
+        let loaded = loaded.await;
+        let (look, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
+        *looks = Looks { loaded: look, last: look };
+        match rules {
+            Ok(rules) => self.take(Arc::new(rules)).await,
+            Err(diagnostics) => Err(self.refuse(diagnostics)),
+        }
+    }
+
+    async fn take(&self, rules: Arc<RuleSet>) -> Result<Difference, ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Reload { rules: rules.clone(), answer };
+        self.inner.commands.send(command).await.map_err(|_| ReloadError::Stopping)?;
+        answered.await.map_err(|_| ReloadError::Stopping)?;
+        let difference = rules.difference(&self.inner.now.send_replace(rules.clone()));
+        self.note(FilesState { loaded_at_us: now_us(), problems: None });
+        self.inner.metrics.rules_reloaded.inc();
+        tracing::info!(
+            added = difference.added.join(","),
+            changed = difference.changed.join(","),
+            removed = difference.removed.join(","),
+            unchanged = difference.unchanged.join(","),
+            "rules reloaded"
+        );
+        Ok(difference)
+    }
+
+    fn refuse(&self, diagnostics: Diagnostics) -> ReloadError {
+        let before = self.files();
+        let since_us = before.problems.map_or_else(now_us, |(since_us, _)| since_us);
+        self.note(FilesState { problems: Some((since_us, diagnostics.clone())), ..before });
+        let error = ReloadError::Faulty(diagnostics);
+        tracing::error!("{error}");
+        error
+    }
+
+    fn note(&self, files: FilesState) {
+        self.inner.metrics.rules_reload_failed.set(i64::from(files.problems.is_some()));
+        *self.inner.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    const RULE: &str = "table: shop.orders\nrules:\n  - name: paid\n    call: {url: \"http://127.0.0.1:1/a\"}\n";
+
+    struct Scene {
+        folder: TempDir,
+        live: LiveRules,
+        commands: mpsc::Receiver<Command>,
+        stop: watch::Sender<bool>,
+        metrics: Arc<Metrics>,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let folder = tempfile::tempdir().expect("a folder");
+            let directory = folder.path().to_path_buf();
+            fs::write(directory.join("a.yaml"), RULE).expect("written");
+            let from = directory.clone();
+            let load: Load = Box::new(move || RuleSet::load(&from, &|_| None));
+            let rules = (Arc::new(load().expect("sound rules")), Look::at(&directory, &[]));
+            let (sender, commands) = mpsc::channel(4);
+            let (stop, stopping) = watch::channel(false);
+            let metrics = Arc::new(Metrics::default());
+            let live = LiveRules::new(rules, directory, load, sender, metrics.clone(), stopping);
+            Scene { folder, live, commands, stop, metrics }
+        }
+
+        fn write(&self, text: &str) {
+            fs::write(self.folder.path().join("a.yaml"), text).expect("written");
+        }
+
+        /// What `wish` comes to while a pipeline takes one reload.
+        async fn with_pipeline<T>(&mut self, wish: impl AsyncFnOnce(&LiveRules) -> T) -> T {
+            let live = self.live.clone();
+            let pipeline = async {
+                while let Some(command) = self.commands.recv().await {
+                    let Command::Reload { answer, .. } = command else { panic!("{command:?}") };
+                    answer.send(()).expect("somebody waits");
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                outcome = wish(&live) => outcome,
+                () = pipeline => unreachable!("it never ends"),
+            }
+        }
+    }
+
+    fn paid_at(live: &LiveRules) -> String {
+        format!("{:?}", live.now().rule("paid").map(|rule| &rule.call.url))
+    }
+
+    #[tokio::test]
+    async fn sound_files_take_the_place_of_the_rules_and_faulty_ones_leave_them() {
+        let mut scene = Scene::new();
+        let first = paid_at(&scene.live);
+        scene.write(&RULE.replace("/a", "/b"));
+        let difference = scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
+        assert_eq!(difference, Difference { changed: vec!["paid".to_string()], ..Difference::default() });
+        let second = paid_at(&scene.live);
+        assert_ne!(second, first);
+
+        scene.write("table: shop.orders\nrules: [{name: paid}]\n");
+        let error = scene.live.reload().await.expect_err("faulty rules").to_string();
+        assert!(error.contains("a.yaml:2:9: the rule has no `call`"), "{error}");
+        assert_eq!(paid_at(&scene.live), second, "the rules of before stay");
+        let (since_us, _) = scene.live.files().problems.expect("problems");
+        scene.live.reload().await.expect_err("still faulty");
+        assert_eq!(scene.live.files().problems.expect("problems").0, since_us, "since the first time");
+        assert_eq!(scene.metrics.rules_reload_failed.get(), 1);
+
+        scene.write(RULE);
+        scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
+        assert!(scene.live.files().problems.is_none());
+        assert_eq!((scene.metrics.rules_reload_failed.get(), scene.metrics.rules_reloaded.get()), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn changed_files_are_taken_when_two_looks_agree_and_only_once() {
+        let mut scene = Scene::new();
+        assert!(scene.live.look().await.is_none() && scene.live.look().await.is_none(), "nothing has changed");
+        scene.write("table: shop.orders\nrul");
+        assert!(scene.live.look().await.is_none(), "it may be half written");
+        scene.write(&RULE.replace("/a", "/b"));
+        assert!(scene.live.look().await.is_none(), "it looks different again");
+        let taken = scene.with_pipeline(LiveRules::look).await.expect("two looks agree").expect("sound rules");
+        assert_eq!(taken.changed, ["paid"]);
+        assert!(scene.live.look().await.is_none() && scene.live.look().await.is_none(), "it was taken");
+
+        scene.write("table: [");
+        assert!(scene.live.look().await.is_none());
+        scene.live.look().await.expect("two looks agree").expect_err("faulty");
+        assert!(scene.live.look().await.is_none(), "the same problems are told once");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_reloaded_once_the_stop_was_given() {
+        let mut scene = Scene::new();
+        let lost = scene.live.clone();
+        let mut reloading = tokio::spawn(async move { lost.reload().await });
+        let command = scene.commands.recv().await.expect("a command");
+        assert!(futures_util::poll!(&mut reloading).is_pending(), "the pipeline has not taken them yet");
+        drop(command);
+        let error = reloading.await.expect("no panic").expect_err("the pipeline ended");
+        assert!(matches!(error, ReloadError::Stopping), "{error}");
+        scene.stop.send_replace(true);
+        assert!(matches!(scene.live.reload().await, Err(ReloadError::Stopping)));
+        assert!(scene.commands.is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! The pulse of the loop: whether it still turns, and how it goes, known at all times without asking it each time.
+//!
+//! In: an answer of the loop every second, what the source says. Out: the newest status and its age, for health checks; the
+//! metric and the warning of the runway. A loop that hangs answers no more, and its pulse grows old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::runway::{Alarm, Runway, runway};
+use super::{SourceWatch, now_us};
+use crate::pipeline::{Command, FeedStatus, Status};
+use crate::telemetry::Metrics;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A turn of the loop takes milliseconds; a busy machine makes it a second.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// The newest answer of the loop; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Pulse(watch::Receiver<Beat>);
+
+#[derive(Debug, Clone)]
+struct Beat {
+    at: Instant,
+    status: Option<Arc<Status>>,
+}
+
+impl Pulse {
+    /// The pulse, and the work that feels it until the loop has ended.
+    pub fn new(
+        commands: mpsc::Sender<Command>,
+        source: SourceWatch,
+        metrics: Arc<Metrics>,
+    ) -> (Pulse, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = watch::channel(Beat { at: Instant::now(), status: None });
+        metrics.runway_seconds.set(Runway::Unknown.seconds());
+        (Pulse(receiver), feel(commands, source, metrics, sender))
+    }
+
+    /// How long the loop has not answered by this moment, when that is too long.
+    pub fn silence(&self, now: Instant) -> Option<Duration> {
+        let silence = now.saturating_duration_since(self.0.borrow().at);
+        (silence > SILENCE_MAX).then_some(silence)
+    }
+
+    /// None before the first answer.
+    pub fn status(&self) -> Option<Arc<Status>> {
+        self.0.borrow().status.clone()
+    }
+}
+
+async fn feel(commands: mpsc::Sender<Command>, source: SourceWatch, metrics: Arc<Metrics>, beats: watch::Sender<Beat>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut alarm = Alarm::default();
+    loop {
+        ticks.tick().await;
+        let (answer, answered) = oneshot::channel();
+        if commands.send(Command::Status { answer }).await.is_err() {
+            return;
+        }
+        // A loop that ends drops its commands unanswered.
+        let Ok(status) = answered.await else { continue };
+        let source = source();
+        let left = runway(&status, &source, now_us());
+        metrics.runway_seconds.set(left.seconds());
+        if alarm.is_due(left, &status, &source) {
+            warn(left, &status);
+        }
+        beats.send_replace(Beat { at: Instant::now(), status: Some(Arc::new(status)) });
+    }
+}
+
+fn warn(left: Runway, status: &Status) {
+    let behind = status.rules.iter().filter(|rule| rule.feed != FeedStatus::Attached);
+    let rules: Vec<&str> = behind.map(|rule| rule.rule.as_str()).collect();
+    let minutes = Duration::from_secs(left.seconds() as u64 / 60 * 60);
+    tracing::warn!(
+        runway = %humantime::format_duration(minutes),
+        rules = rules.join(","),
+        "the server will soon purge binlogs that rules which are behind still need"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::SourceNow;
+
+    fn source() -> SourceWatch {
+        Arc::new(|| SourceNow { address: String::new(), version: None, retention: None, lag: None, problem: None })
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_hangs_is_noticed_and_one_that_answers_is_not() {
+        let (commands, mut received) = mpsc::channel(1);
+        let begun_at = Instant::now();
+        let (pulse, feeling) = Pulse::new(commands, source(), Arc::default());
+        let feeling = tokio::spawn(feeling);
+        assert_eq!(pulse.silence(begun_at + SILENCE_MAX / 2), None);
+        assert!(pulse.silence(Instant::now() + 2 * SILENCE_MAX).is_some(), "it has not answered at all");
+
+        let Some(Command::Status { answer }) = received.recv().await else { panic!("only status is asked") };
+        let status = Status { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![] };
+        answer.send(status).expect("it waits");
+        // Asking again means that the answer was taken.
+        let unanswered = received.recv().await.expect("it asks again");
+        assert_eq!(pulse.status().expect("answered").read_up_to_us, Some(7));
+        assert_eq!(pulse.silence(begun_at + INTERVAL + SILENCE_MAX / 2), None);
+        assert!(pulse.silence(Instant::now() + 2 * SILENCE_MAX).is_some());
+        assert!(!feeling.is_finished());
+        drop((received, unanswered));
+        feeling.await.expect("it ends with the loop");
+    }
+}

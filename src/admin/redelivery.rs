@@ -1,0 +1,77 @@
+//! Stretches of the binlog delivered again, as operators ask for them and are told of them.
+//!
+//! In: a request in words. Out: reports, from the pipeline's redelivery, as views. Used by the daemon's socket and by the
+//! command line when no daemon runs. Ends when nobody listens any more.
+
+use tokio::sync::mpsc;
+
+use super::control::{no_such_rule, parse_place};
+use super::replay::RulesNow;
+use super::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
+use super::view::rfc3339;
+use super::view::status::PositionView;
+use crate::pipeline::{Mode, Redeliveries, Stretch, Tally, Told};
+
+/// What waits for the one who puts it into words.
+const TOLD_AHEAD: usize = 16;
+
+/// Redeliveries with the rules of now; clones are the same.
+#[derive(Clone)]
+pub struct BinlogReplays {
+    pub redeliveries: Redeliveries,
+    pub rules: RulesNow,
+}
+
+impl BinlogReplays {
+    /// Delivers the stretch again, and reports how it goes.
+    pub async fn run(&self, request: &RedeliveryRequest, reports: &mpsc::Sender<RedeliveryReport>) {
+        let stretch = match self.stretch(request) {
+            Ok(stretch) => stretch,
+            Err(message) => {
+                // Who no longer listens does not need the reason.
+                let _ = reports.send(RedeliveryReport::Failed { message }).await;
+                return;
+            }
+        };
+        let (sender, mut told) = mpsc::channel(TOLD_AHEAD);
+        let put_into_words = async move {
+            while let Some(told) = told.recv().await {
+                if reports.send(report(told)).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let run = async move {
+            self.redeliveries.run(stretch, &sender).await;
+            drop(sender);
+        };
+        tokio::join!(run, put_into_words);
+    }
+
+    fn stretch(&self, request: &RedeliveryRequest) -> Result<Stretch, String> {
+        let rules = (self.rules)();
+        let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
+        let place = |text: &str| parse_place(text).map_err(|error| error.to_string());
+        let from = place(&request.from)?;
+        let to = request.to.as_deref().map(place).transpose()?;
+        let mode = if request.dry_run { Mode::Show } else { Mode::Send };
+        Ok(Stretch { rule, from, to, mode })
+    }
+}
+
+fn report(told: Told) -> RedeliveryReport {
+    match told {
+        Told::Begun { from, to } => {
+            RedeliveryReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
+        }
+        Told::Progress(tally) => RedeliveryReport::Progress(view(tally)),
+        Told::Request { curl } => RedeliveryReport::Request { curl },
+        Told::Ended(tally) => RedeliveryReport::Ended(view(tally)),
+        Told::Failed { message } => RedeliveryReport::Failed { message },
+    }
+}
+
+fn view(tally: Tally) -> RedeliveryTally {
+    let Tally { read, matched, delivered, dead, read_up_to_us } = tally;
+    RedeliveryTally { read, matched, delivered, dead, read_up_to: read_up_to_us.map(rfc3339) }
+}

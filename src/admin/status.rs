@@ -1,0 +1,228 @@
+//! How it goes, put together from the loop, the source, the rule files and the store.
+//!
+//! In: what each of them says at this moment. Out: the view that `rowhook status` prints. Without a running daemon: what
+//! the store alone can say. Counts dead letters by rule as long as that is quick (promise 6).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::SourceNow;
+use super::live_rules::FilesState;
+use super::operations::{DeadLetters, Error};
+use super::runway::{Runway, runway};
+use super::view::rfc3339;
+use super::view::status::{PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state};
+use crate::pipeline::{FeedStatus, RuleStatus, Status, TargetStatus};
+use crate::position::Retention;
+use crate::store::{self, Saved};
+
+/// Letters that are read to count them by rule: half a second's work.
+const COUNTED_MAX: u64 = 100_000;
+
+/// What is known of a running daemon at one moment.
+pub(super) struct Moment<'a> {
+    pub status: &'a Status,
+    pub source: &'a SourceNow,
+    pub files: &'a FilesState,
+    pub letters: &'a Letters,
+    pub now_us: u64,
+}
+
+/// Dead letters, counted.
+pub(super) struct Letters {
+    pub all: u64,
+    /// None: there are too many.
+    pub by_rule: Option<BTreeMap<String, u64>>,
+}
+
+impl Letters {
+    pub(super) async fn count(letters: &DeadLetters) -> Result<Letters, Error> {
+        let all = letters.count();
+        let by_rule = if all <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
+        Ok(Letters { all, by_rule })
+    }
+
+    /// Those of one rule.
+    fn of(&self, rule: &str) -> Option<u64> {
+        self.by_rule.as_ref().map(|by_rule| by_rule.get(rule).copied().unwrap_or(0))
+    }
+}
+
+/// What the store alone says.
+///
+/// # Errors
+///
+/// When it can't be read.
+pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, Error> {
+    let counted = Letters::count(letters).await?;
+    let saved = letters.read(store::Store::saved).await?;
+    let rules = stored_rules(&saved, &counted);
+    Ok(StatusView {
+        running: false,
+        pid: None,
+        started_at: None,
+        source: None,
+        position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
+        read_up_to: None,
+        runway_seconds: None,
+        rule_files: None,
+        rules,
+        targets: Vec::new(),
+        dead_letters: counted.all,
+        ..of_process(data)
+    })
+}
+
+/// Rules that are paused, were behind, or have dead letters.
+fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
+    let mut rules: BTreeMap<&str, RuleView> = BTreeMap::new();
+    for (rule, count) in letters.by_rule.iter().flatten() {
+        rules.insert(rule, RuleView { dead_letters: Some(*count), ..unknown(rule.clone()) });
+    }
+    for stored in saved.checkpoint.iter().flat_map(|checkpoint| &checkpoint.rules) {
+        let rule = rules.entry(&stored.rule).or_insert_with(|| unknown(stored.rule.to_string()));
+        rule.mark = Some(PositionView::of(&stored.resume.position));
+        if let Some(since_us) = stored.behind_since_us {
+            rule.state = Some(state::BEHIND.to_string());
+            rule.behind_since = Some(rfc3339(since_us));
+        }
+    }
+    for paused in &saved.paused {
+        let rule = rules.entry(&paused.rule).or_insert_with(|| unknown(paused.rule.to_string()));
+        rule.state = Some(state::PAUSED.to_string());
+        rule.paused_since = Some(rfc3339(paused.since_us));
+        rule.why = Some(paused.why.clone());
+    }
+    rules.into_values().collect()
+}
+
+fn of_process(data: &Path) -> StatusView {
+    StatusView {
+        running: true,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        pid: Some(std::process::id()),
+        started_at: None,
+        data: std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string(),
+        source: None,
+        position: None,
+        read_up_to: None,
+        runway_seconds: None,
+        rule_files: None,
+        rules: Vec::new(),
+        targets: Vec::new(),
+        dead_letters: 0,
+    }
+}
+
+/// A rule of which nothing is known but its name.
+fn unknown(rule: String) -> RuleView {
+    RuleView {
+        rule,
+        target: None,
+        state: None,
+        why: None,
+        behind_since: None,
+        paused_since: None,
+        unresolved: None,
+        in_flight: None,
+        in_retry: None,
+        dead_letters: None,
+        lag_seconds: None,
+        oldest_unresolved: None,
+        mark: None,
+    }
+}
+
+impl Moment<'_> {
+    pub(super) fn view(&self, data: &Path, started_at_us: u64) -> StatusView {
+        let Moment { status, source, files, letters, now_us } = *self;
+        let runway_seconds = match runway(status, source, now_us) {
+            Runway::Left(time) => Some(time.as_secs()),
+            Runway::Unknown | Runway::Endless => None,
+        };
+        StatusView {
+            started_at: Some(rfc3339(started_at_us)),
+            source: Some(source_view(source)),
+            position: status.position.as_ref().map(PositionView::of),
+            read_up_to: status.read_up_to_us.map(rfc3339),
+            runway_seconds,
+            rule_files: Some(files_view(files)),
+            rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
+            targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
+            dead_letters: letters.all,
+            ..of_process(data)
+        }
+    }
+
+    fn rule(&self, rule: &RuleStatus) -> RuleView {
+        let (behind_since_us, lag_seconds, error) = match &rule.feed {
+            FeedStatus::Attached => (None, self.source.lag.map(|lag| lag.as_secs_f64()), None),
+            FeedStatus::Behind { since_us, read_up_to_us, error, .. } => {
+                let lag = self.now_us.saturating_sub(read_up_to_us.unwrap_or(*since_us)) as f64 / 1e6;
+                (Some(*since_us), Some(lag), error.clone())
+            }
+        };
+        let state = match (&error, &rule.paused, behind_since_us) {
+            (Some(_), _, _) => state::STOPPED,
+            (None, Some(_), _) => state::PAUSED,
+            (None, None, Some(_)) => state::BEHIND,
+            (None, None, None) => state::ATTACHED,
+        };
+        RuleView {
+            target: Some(rule.target.clone()),
+            state: Some(state.to_string()),
+            why: error.or_else(|| rule.paused.as_ref().map(|paused| paused.why.clone())),
+            behind_since: behind_since_us.map(rfc3339),
+            paused_since: rule.paused.as_ref().map(|paused| rfc3339(paused.since_us)),
+            unresolved: Some(rule.unresolved),
+            in_flight: Some(rule.in_flight),
+            in_retry: Some(rule.in_retry),
+            dead_letters: self.letters.of(&rule.rule),
+            lag_seconds,
+            oldest_unresolved: rule.oldest_unresolved_us.map(rfc3339),
+            mark: rule.mark.as_ref().map(PositionView::of),
+            ..unknown(rule.rule.clone())
+        }
+    }
+}
+
+fn source_view(source: &SourceNow) -> SourceView {
+    SourceView {
+        address: source.address.clone(),
+        version: source.version.clone(),
+        problem: source.problem.clone(),
+        lag_seconds: source.lag.map(|lag| lag.as_secs_f64()),
+        binlog_kept_seconds: source.retention.map(|retention| match retention {
+            Retention::ForEver => 0,
+            Retention::For(time) => time.as_secs(),
+        }),
+    }
+}
+
+fn files_view(files: &FilesState) -> RuleFilesView {
+    let (since, problems) = match &files.problems {
+        Some((since_us, problems)) => (Some(rfc3339(*since_us)), problems.0.as_slice()),
+        None => (None, [].as_slice()),
+    };
+    RuleFilesView {
+        loaded_at: rfc3339(files.loaded_at_us),
+        problems_since: since,
+        problems: problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
+    let held_until_us = target.held_until_us.filter(|until_us| *until_us > now_us);
+    let state = match (target.open_since_us, held_until_us) {
+        (Some(_), _) => state::OPEN,
+        (None, Some(_)) => state::HELD,
+        (None, None) => state::CLOSED,
+    };
+    TargetView {
+        target: target.target.clone(),
+        state: state.to_string(),
+        open_since: target.open_since_us.map(rfc3339),
+        held_until: held_until_us.map(rfc3339),
+        last_error: target.last_error.clone(),
+    }
+}

@@ -1,0 +1,78 @@
+//! Pausing and resuming a rule while no daemon runs: in the store alone, where the next start finds it.
+//!
+//! In: the same requests as the control socket's. Out: the same answers. Knows the rules by what the store knows of them,
+//! so rule files are not needed.
+
+use std::sync::Arc;
+
+use super::control::{ControlError, no_such_rule_among, one_line};
+use super::now_us;
+use super::operations;
+use super::view::status::{PauseRequest, ResumeRequest};
+use crate::pipeline::Refused;
+use crate::store::{self, PausedRule, Saved, Store};
+
+/// Pauses a rule. Durable when it returns.
+///
+/// # Errors
+///
+/// As the running daemon's: no such rule, paused already, or the store failed.
+pub async fn pause_in_store(store: &Store, request: PauseRequest) -> Result<(), ControlError> {
+    let PauseRequest { rule, why } = request;
+    let saved = read(store).await?;
+    let known = known(&saved, &rule)?;
+    let mut paused = saved.paused;
+    if paused.iter().any(|paused| *paused.rule == *rule) {
+        return Err(ControlError::Refused(Refused::AlreadyPaused { rule }));
+    }
+    paused.push(PausedRule { rule: known, since_us: now_us(), why: one_line(&why.unwrap_or_default()) });
+    write(store, paused).await
+}
+
+/// Lets a rule go on at the next start. Durable when it returns.
+///
+/// # Errors
+///
+/// As the running daemon's; and where a place is named, which only a running one can go to.
+pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<(), ControlError> {
+    let ResumeRequest { rule, from } = request;
+    if from.is_some() {
+        return Err(ControlError::NeedsDaemon);
+    }
+    let saved = read(store).await?;
+    known(&saved, &rule)?;
+    let mut paused = saved.paused;
+    let before = paused.len();
+    paused.retain(|paused| *paused.rule != *rule);
+    if paused.len() == before {
+        return Err(ControlError::Refused(Refused::NotPaused { rule }));
+    }
+    write(store, paused).await
+}
+
+/// The rule of this name, where the store knows all names or this one.
+fn known(saved: &Saved, rule: &str) -> Result<Arc<str>, ControlError> {
+    let names: Vec<&Arc<str>> = match &saved.checkpoint {
+        // Written by a version that stored no names: whoever asks must know.
+        Some(checkpoint) if checkpoint.known.is_none() => return Ok(rule.into()),
+        Some(checkpoint) => checkpoint.known.iter().flatten().collect(),
+        None => Vec::new(),
+    };
+    let is_paused = saved.paused.iter().any(|paused| *paused.rule == *rule);
+    if is_paused || names.iter().any(|name| ***name == *rule) {
+        return Ok(rule.into());
+    }
+    Err(ControlError::NoSuchRule(no_such_rule_among(rule, names.into_iter().map(|name| &**name))))
+}
+
+async fn read(store: &Store) -> Result<Saved, ControlError> {
+    let store = store.clone();
+    let saved = tokio::task::spawn_blocking(move || store.saved()).await.map_err(|_| operations::Error::Aborted)?;
+    Ok(saved.map_err(operations::Error::Store)?)
+}
+
+async fn write(store: &Store, paused: Vec<PausedRule>) -> Result<(), ControlError> {
+    let write = store::Write { paused: Some(paused), ..store::Write::default() };
+    let written = store.write(write).await;
+    written.map(drop).map_err(|error| ControlError::Letters(operations::Error::Store(error)))
+}

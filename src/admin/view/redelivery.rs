@@ -1,0 +1,51 @@
+//! What `rowhook replay-binlog` asks and is told: the documented JSON of a stretch of binlog delivered again.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::PositionView;
+
+/// Which stretch, and for which rule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedeliveryRequest {
+    pub rule: String,
+    /// As `--start` takes it, as is `to`.
+    pub from: String,
+    /// None: where the main stream is.
+    pub to: Option<String>,
+    /// Whether requests are only shown.
+    pub dry_run: bool,
+}
+
+/// What is said while it goes on; `Ended` or `Failed` comes last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedeliveryReport {
+    Begun {
+        from: PositionView,
+        to: PositionView,
+    },
+    Progress(RedeliveryTally),
+    /// Of a dry run: one of the first requests, as a curl command with secrets masked.
+    Request {
+        curl: String,
+    },
+    Ended(RedeliveryTally),
+    Failed {
+        message: String,
+    },
+}
+
+/// Sums so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedeliveryTally {
+    /// Changes of the rule's tables that were read.
+    pub read: u64,
+    /// Those that the rule matches.
+    pub matched: u64,
+    pub delivered: u64,
+    /// Dead letters that were made; in a dry run, deliveries of which no request can be made.
+    pub dead: u64,
+    /// When the newest transaction read was committed.
+    pub read_up_to: Option<String>,
+}

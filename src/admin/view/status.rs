@@ -1,0 +1,154 @@
+//! The documented JSON of `rowhook status`, and what the control socket is asked and says about rules.
+//!
+//! In: what `admin/status.rs` finds out. Out: plain records. A member that is not known is null, never left out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::position::Position;
+
+/// How it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Whether a daemon runs on the data directory. If not, only what the store says is known.
+    pub running: bool,
+    /// Of the daemon; if none runs, of the command.
+    pub version: String,
+    pub pid: Option<u32>,
+    pub started_at: Option<String>,
+    /// The data directory.
+    pub data: String,
+    pub source: Option<SourceView>,
+    /// How far the main stream is read; if no daemon runs, the checkpoint.
+    pub position: Option<PositionView>,
+    /// When the newest transaction that was read was committed.
+    pub read_up_to: Option<String>,
+    /// How long until the server purges what is still needed; null where that is not known, and where it purges nothing by
+    /// age.
+    pub runway_seconds: Option<u64>,
+    pub rule_files: Option<RuleFilesView>,
+    /// In the order of the files; if no daemon runs, rules that are paused, were behind or have dead letters.
+    pub rules: Vec<RuleView>,
+    pub targets: Vec<TargetView>,
+    pub dead_letters: u64,
+}
+
+/// The server that is followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceView {
+    pub address: String,
+    pub version: Option<String>,
+    /// Why changes do not arrive right now.
+    pub problem: Option<String>,
+    /// Age of the newest transaction when it was read; null while nothing arrives.
+    pub lag_seconds: Option<f64>,
+    /// How long the server keeps its binlog; 0: until somebody purges it.
+    pub binlog_kept_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PositionView {
+    pub server_uuid: String,
+    pub gtids: Option<String>,
+    pub file: String,
+    pub offset: u64,
+}
+
+impl PositionView {
+    pub fn of(position: &Position) -> PositionView {
+        PositionView {
+            server_uuid: position.server_uuid.to_string(),
+            gtids: position.gtids.as_ref().map(ToString::to_string),
+            file: position.file.file.to_string(),
+            offset: position.file.offset,
+        }
+    }
+}
+
+/// What is known of the rule files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleFilesView {
+    /// When the rules of now were loaded.
+    pub loaded_at: String,
+    pub problems_since: Option<String>,
+    /// Each as `rowhook check` shows it; the rules of before are at work meanwhile.
+    pub problems: Vec<String>,
+}
+
+/// How one rule is doing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleView {
+    pub rule: String,
+    /// Scheme, host and port.
+    pub target: Option<String>,
+    /// `attached`, `behind`, `paused` or `stopped`: the first of these that is true, from the last. Null if no daemon runs
+    /// and it was neither paused nor behind.
+    pub state: Option<String>,
+    /// Why it is paused or stopped.
+    pub why: Option<String>,
+    pub behind_since: Option<String>,
+    pub paused_since: Option<String>,
+    /// Deliveries in memory that are not resolved.
+    pub unresolved: Option<u64>,
+    /// Attempts under way.
+    pub in_flight: Option<u64>,
+    pub in_retry: Option<u64>,
+    /// Null where there are too many dead letters to count them by rule.
+    pub dead_letters: Option<u64>,
+    /// Between the commit of the newest transaction read for this rule and its being read; of a rule that is behind, until
+    /// now.
+    pub lag_seconds: Option<f64>,
+    /// When the transaction was committed that holds the oldest delivery not resolved.
+    pub oldest_unresolved: Option<String>,
+    /// Everything before this place is resolved.
+    pub mark: Option<PositionView>,
+}
+
+/// A target that gets less than it should.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetView {
+    pub target: String,
+    /// `open` (it did not answer: nothing but probes is sent), `held` (it asked for a pause) or `closed`.
+    pub state: String,
+    pub open_since: Option<String>,
+    pub held_until: Option<String>,
+    /// What the last failed attempt came to.
+    pub last_error: Option<String>,
+}
+
+/// The words of `RuleView::state` and `TargetView::state`.
+pub mod state {
+    pub const ATTACHED: &str = "attached";
+    pub const BEHIND: &str = "behind";
+    pub const PAUSED: &str = "paused";
+    pub const STOPPED: &str = "stopped";
+    pub const OPEN: &str = "open";
+    pub const HELD: &str = "held";
+    pub const CLOSED: &str = "closed";
+}
+
+/// What `pause` is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    pub rule: String,
+    /// For people, one line.
+    pub why: Option<String>,
+}
+
+/// What `resume` is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    pub rule: String,
+    /// As `--start` takes it.
+    pub from: Option<String>,
+}
+
+/// Names of rules, after a reload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    pub unchanged: Vec<String>,
+}

@@ -1,0 +1,198 @@
+//! `rowhook replay-binlog`: a stretch of the binlog delivered once more for one rule.
+//!
+//! In: a rule, where to begin and to end, a yes. Out: how it goes, from the daemon or from a pipeline in this process; with
+//! `--dry-run` the requests. Calls again what was called, so it asks first. The verdict is "problems" if a delivery died.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::{self, clean, count};
+use super::reach::{CHECKPOINT_INTERVAL, Offline, Reach};
+use super::{Verdict, rule_files, signals, source_settings};
+use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
+use crate::admin::view::status::PositionView;
+use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs};
+use crate::pipeline::Limits;
+
+/// How long attempts under way may take when a redelivery in this process is interrupted.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook replay-binlog --rule order-paid --from binlog.000042:4 --to binlog.000043:4 --dry-run
+  rowhook replay-binlog --rule order-paid --from 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1200 --yes
+
+What was called is called again, with the same Idempotency-Key. What fails becomes a dead letter. No checkpoint is touched,
+and the rule goes on meanwhile. Ctrl-C ends it; what is under way comes to its end. --mysql and --rules are for when no
+rowhook runs on the data directory. Exit code 1 when a delivery became a dead letter.")]
+pub(super) struct Args {
+    /// Rule to deliver for
+    #[arg(long, value_name = "RULE")]
+    rule: String,
+    /// Where to begin: earliest, a GTID set, or file:offset
+    #[arg(long, value_name = "WHERE")]
+    from: String,
+    /// Where to end: latest, a GTID set, or file:offset [default: where the main stream is now]
+    #[arg(long, value_name = "WHERE")]
+    to: Option<String>,
+    /// Count the requests and show the first ones as curl commands, secrets masked; send none
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+    let Args { rule, from, to, dry_run, yes, json, data, rules, source } = args;
+    config::parse_start("from", &from)?;
+    to.as_deref().map(|to| config::parse_start("to", to)).transpose()?;
+    if !dry_run && !yes {
+        confirm(&rule)?;
+    }
+    let reach = Reach::open(&data.resolve(file)).await?;
+    let request = RedeliveryRequest { rule, from, to, dry_run };
+    let limits = Limits {
+        // No source, so the window's limits never come into play.
+        window_deliveries: 1,
+        window_bytes: 1,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+    };
+    let offline = || {
+        let source = source_settings::of(source.resolve(file)?)?;
+        Ok(Offline { rules: rule_files::load(&rules.resolve(file))?, source, limits })
+    };
+    // Before anything is sent: from then on an interruption has to be an orderly one.
+    let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
+    let mut running = reach.redeliver(request, offline).await?;
+    let mut display = Display::new(json);
+    let mut tally = Err("the running rowhook broke off".to_string());
+    loop {
+        let report = tokio::select! {
+            report = running.items.recv() => report,
+            _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
+                output::complain("stopping: attempts under way finish, no more are started");
+                tally = Err("interrupted".to_string());
+                running.stop();
+                running.items.close();
+                continue;
+            }
+        };
+        match report {
+            Some(RedeliveryReport::Ended(ended)) => tally = Ok(ended),
+            Some(RedeliveryReport::Failed { message }) => tally = Err(message),
+            Some(report) => display.show(&report)?,
+            None => break,
+        }
+    }
+    display.end();
+    running.finish().await?;
+    let tally = tally.map_err(|message| anyhow::anyhow!("{message}"))?;
+    if json {
+        output::print_json_line(&RedeliveryReport::Ended(tally.clone()))?;
+    } else if dry_run {
+        output::print(&format!("{} would be sent{}\n", count(tally.matched - tally.dead, "request"), unmade(&tally)))?;
+    } else {
+        output::print(&format!("{}\n", sums(&tally)))?;
+    }
+    Ok(if tally.dead == 0 { Verdict::Done } else { Verdict::Problems })
+}
+
+/// Asks on a terminal; elsewhere nobody can answer.
+fn confirm(rule: &str) -> anyhow::Result<()> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(config::Error::Unconfirmed.into());
+    }
+    let mut stderr = io::stderr();
+    write!(stderr, "This calls again what rule {} has called. Go on? [y/N] ", clean(rule))?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { anyhow::bail!("nothing was sent") }
+}
+
+fn sums(tally: &RedeliveryTally) -> String {
+    let RedeliveryTally { read, matched, delivered, dead, .. } = tally;
+    format!("{}, {matched} matched, {delivered} delivered, {dead} dead", count(*read, "change"))
+}
+
+fn unmade(tally: &RedeliveryTally) -> String {
+    match tally.dead {
+        0 => String::new(),
+        dead => format!(", {dead} more would become dead letters"),
+    }
+}
+
+/// What is shown while it goes on.
+enum Display {
+    Bar(ProgressBar),
+    /// The line that was printed last.
+    Lines(String),
+    Json,
+}
+
+impl Display {
+    fn new(json: bool) -> Display {
+        if json {
+            return Display::Json;
+        }
+        if !io::stderr().is_terminal() {
+            return Display::Lines(String::new());
+        }
+        let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed} gone");
+        Display::Bar(ProgressBar::new_spinner().with_style(style.expect("the template is literal")))
+    }
+
+    fn show(&mut self, report: &RedeliveryReport) -> anyhow::Result<()> {
+        match (self, report) {
+            (Display::Json, report) => output::print_json_line(report)?,
+            (_, RedeliveryReport::Begun { from, to }) => {
+                output::complain(&format!("reading after {} up to {}", place(from), place(to)));
+            }
+            (_, RedeliveryReport::Request { curl }) => output::print(&format!("{curl}\n"))?,
+            (Display::Bar(bar), RedeliveryReport::Progress(tally)) => {
+                bar.set_message(progress(tally));
+                bar.tick();
+            }
+            (Display::Lines(last), RedeliveryReport::Progress(tally)) => {
+                let line = progress(tally);
+                if *last != line {
+                    output::print(&format!("{line}\n"))?;
+                    *last = line;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(self) {
+        if let Display::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn progress(tally: &RedeliveryTally) -> String {
+    match &tally.read_up_to {
+        Some(at) => format!("{}, up to {at}", sums(tally)),
+        None => sums(tally),
+    }
+}
+
+fn place(position: &PositionView) -> String {
+    format!("{}:{}", position.file, position.offset)
+}

@@ -1,0 +1,117 @@
+//! `rowhook pause`, `resume` and `reload`: what an operator does to the rules of a running rowhook.
+//!
+//! In: a rule's name, or nothing. Out: one line that says what holds now, or an error. The daemon carries it out, or the store
+//! alone remembers it for the next start; what was answered is durable.
+
+use super::Verdict;
+use super::output;
+use super::reach::{self, Reach};
+use crate::admin::view::status::{PauseRequest, Reloaded, ResumeRequest};
+use crate::config::{self, DataArgs, File};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook pause order-paid --why 'their API is moving house'
+
+Attempts under way come to their end, no others are started, also not after a restart. Other rules go on. What the rule
+misses meanwhile stays in the binlog; `rowhook status` shows how long the server keeps it.")]
+pub(super) struct PauseArgs {
+    /// Name of the rule
+    rule: String,
+    /// Why, for those who look at the status
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook resume order-paid
+  rowhook resume order-paid --from latest
+
+The rule goes on where it was, in order, and nothing is left out. With --from it leaves out what lies before that place:
+the way on when the server has purged what it needs.")]
+pub(super) struct ResumeArgs {
+    /// Name of the rule
+    rule: String,
+    /// Leave out what lies before: latest, earliest, a GTID set, or file:offset
+    #[arg(long, value_name = "WHERE")]
+    from: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook reload
+
+All rule files are taken, or none if one has problems; what they refer to is read anew. The same happens on SIGHUP, and by
+itself when the files change. Deliveries that were begun end under the rule they began with.")]
+pub(super) struct ReloadArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+pub(super) async fn pause(args: PauseArgs, file: &File) -> anyhow::Result<Verdict> {
+    let PauseArgs { rule, why, data } = args;
+    Reach::open(&data.resolve(file)).await?.pause(PauseRequest { rule: rule.clone(), why }).await?;
+    output::print(&format!("{rule} is paused; rowhook resume {rule} lets it go on\n"))?;
+    Ok(Verdict::Done)
+}
+
+pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<Verdict> {
+    let ResumeArgs { rule, from, data } = args;
+    // Before anybody is asked: what was typed wrong is wrong usage.
+    from.as_deref().map(|from| config::parse_start("from", from)).transpose()?;
+    let place = from.as_ref().map_or("where it was".to_string(), |from| format!("from {from}"));
+    let reach = Reach::open(&data.resolve(file)).await?;
+    reach.resume(ResumeRequest { rule: rule.clone(), from }).await?;
+    let when = if matches!(reach, Reach::Daemon(_)) { "goes on" } else { "will go on at the next start," };
+    output::print(&format!("{rule} {when} {place}\n"))?;
+    Ok(Verdict::Done)
+}
+
+pub(super) async fn reload(args: ReloadArgs, file: &File) -> anyhow::Result<Verdict> {
+    let reloaded = reach::daemon(&args.data.resolve(file)).await?.reload().await?;
+    if args.json {
+        output::print_json(&reloaded)?;
+    } else {
+        output::print(&text(&reloaded))?;
+    }
+    Ok(Verdict::Done)
+}
+
+/// A line for each rule that is not as it was, and one for the rest.
+fn text(reloaded: &Reloaded) -> String {
+    let Reloaded { added, changed, removed, unchanged } = reloaded;
+    let mut text = String::new();
+    for (what, names) in [("added", added), ("changed", changed), ("removed", removed)] {
+        names.iter().for_each(|name| text += &format!("{what:<8} {name}\n"));
+    }
+    text + &format!("{} unchanged\n", output::count(unchanged.len() as u64, "rule"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_are_not_as_they_were_are_named() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let reloaded = Reloaded {
+            added: names(&["a"]),
+            changed: names(&["b", "c"]),
+            removed: names(&[]),
+            unchanged: names(&["d"]),
+        };
+        assert_eq!(text(&reloaded), "added    a\nchanged  b\nchanged  c\n1 rule unchanged\n");
+        assert_eq!(text(&Reloaded::default()), "0 rules unchanged\n");
+    }
+}

@@ -1,0 +1,75 @@
+//! How the source is doing, in the words of the admin stage.
+//!
+//! In: what a reader says of itself. Out: the same as plain data at any time it is asked, for health checks and status.
+//! Only what was heard lately counts as connected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::admin::{SourceNow, SourceWatch};
+use crate::source::{self, Status};
+
+/// The source sends a heartbeat every 2 s and counts as lost after three; a little more, so that its own words come first.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Watches the reader that is at work, whichever it is.
+pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>) -> SourceWatch {
+    Arc::new(move || {
+        let starting = SourceNow {
+            address: address.clone(),
+            version: None,
+            retention: None,
+            lag: None,
+            problem: Some("starting".to_string()),
+        };
+        let Some(reader) = reader.borrow().clone() else { return starting };
+        let (problem, lag) = match source_state(&reader.status.borrow()) {
+            Ok(lag) => (None, Some(lag)),
+            Err(problem) => (Some(problem), None),
+        };
+        let facts = reader.server.borrow().clone();
+        let (version, retention) = facts.map_or((None, None), |facts| (Some(facts.version), facts.retention));
+        SourceNow { version, retention, lag, problem, ..starting }
+    })
+}
+
+/// The age of what is read, or why nothing is.
+fn source_state(status: &Status) -> Result<Duration, String> {
+    match status {
+        Status::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Ok(*lag),
+        Status::Streaming { last_packet_at, .. } => {
+            Err(format!("nothing was read from MySQL for {} s", last_packet_at.elapsed().as_secs()))
+        }
+        Status::Connecting { attempt, last_error: None } => Err(format!("connecting to MySQL, attempt {attempt}")),
+        Status::Connecting { attempt, last_error: Some(error) } => {
+            Err(format!("connecting to MySQL, attempt {attempt}: {error}"))
+        }
+        Status::Stalled { since } => {
+            Err(format!("reading has paused for {} s: deliveries wait for an API", since.elapsed().as_secs()))
+        }
+        Status::Stopped { error } => Err(format!("stopped: {}", error.as_deref().unwrap_or("asked to"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn only_a_source_that_was_heard_lately_is_ready() {
+        let streaming = |ago| Status::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
+        assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(Duration::ZERO));
+        for (status, expected) in [
+            (streaming(Duration::from_secs(11)), "nothing was read from MySQL for 11 s"),
+            (Status::Connecting { attempt: 2, last_error: Some("refused".into()) }, "attempt 2: refused"),
+            (Status::Stalled { since: Instant::now() }, "deliveries wait"),
+            (Status::Stopped { error: Some("purged".into()) }, "stopped: purged"),
+        ] {
+            let reason = source_state(&status).expect_err("not ready");
+            assert!(reason.contains(expected), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Redelivery: a stretch of the binlog delivered once more for one rule, because an operator asks for it.
+//!
+//! In: a rule, where to begin and where to end. Out: what was read and what came of it, while it goes on. Reads with a
+//! reader of its own, as a replica of its own, and hands what the rule matches to the loop with the delivery ids of the first time,
+//! in the binlog's order (promises 2 and 3); what is under way is bounded (promise 6). Touches no checkpoint. Ends by
+//! itself, or when nobody listens any more; what is under way then comes to its end in the loop.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::Command;
+use crate::change::Change;
+use crate::delivery::{Delivery, Origin, Outcome, request};
+use crate::pattern::TablePatterns;
+use crate::position::{FileOffset, Position, Start};
+use crate::rules::Rule;
+use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
+use crate::telemetry::Metrics;
+
+/// Deliveries under way at a time, far above what rules allow in flight.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Memory of the changes under way; a single one may be larger.
+const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
+
+/// How often progress is told.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Requests that a dry run shows; the rest is counted.
+const SHOWN_MAX: u64 = 10;
+
+/// What is to be delivered once more.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    pub rule: Arc<Rule>,
+    pub from: Start,
+    /// None: where the main stream is.
+    pub to: Option<Start>,
+    pub mode: Mode,
+}
+
+/// Whether anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Send,
+    /// Shows the first requests, and counts the others.
+    Show,
+}
+
+/// What a redelivery says while it goes on; `Ended` or `Failed` comes last.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Begun {
+        from: Position,
+        to: Position,
+    },
+    Progress(Tally),
+    /// As a curl command with secrets masked.
+    Request {
+        curl: String,
+    },
+    Ended(Tally),
+    Failed {
+        message: String,
+    },
+}
+
+/// Sums over a redelivery so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Changes of the rule's tables that were read.
+    pub read: u64,
+    /// Those that the rule matches.
+    pub matched: u64,
+    pub delivered: u64,
+    /// Dead letters; in a dry run, deliveries of which no request can be made.
+    pub dead: u64,
+    /// When the newest transaction read was committed, in microseconds since the Unix epoch.
+    pub read_up_to_us: Option<u64>,
+}
+
+/// Redeliveries, one at a time; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Redeliveries {
+    settings: Settings,
+    commands: mpsc::Sender<Command>,
+    /// Where the main stream is taken to be when the loop reads none.
+    checkpoint: Option<Position>,
+    turn: Arc<Mutex<()>>,
+}
+
+/// Why a redelivery ends early.
+enum End {
+    Failed(String),
+    /// Nobody listens any more.
+    Unheard,
+}
+
+impl From<source::Error> for End {
+    fn from(error: source::Error) -> End {
+        End::Failed(error.to_string())
+    }
+}
+
+/// Deliveries under way, each with the memory that it holds; none where the loop ended before it had an outcome.
+type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Option<Outcome>)> + Send>>>;
+
+impl Redeliveries {
+    /// The server sees replicas of their own, whatever the settings say.
+    pub fn new(settings: Settings, commands: mpsc::Sender<Command>, checkpoint: Option<Position>) -> Redeliveries {
+        Redeliveries { settings, commands, checkpoint, turn: Arc::default() }
+    }
+
+    /// Delivers the stretch, and tells how it goes.
+    pub async fn run(&self, stretch: Stretch, told: &mpsc::Sender<Told>) {
+        let Ok(_turn) = self.turn.try_lock() else {
+            let message = "another stretch is being delivered again; one at a time".to_string();
+            // Who no longer listens does not need the reason.
+            let _ = told.send(Told::Failed { message }).await;
+            return;
+        };
+        let rule = stretch.rule.name.clone();
+        let last = match self.deliver(stretch, told).await {
+            Ok(tally) => {
+                let Tally { read, matched, delivered, dead, .. } = tally;
+                tracing::info!(rule, read, matched, delivered, dead, "stretch of the binlog delivered again");
+                Told::Ended(tally)
+            }
+            Err(End::Failed(message)) => Told::Failed { message },
+            Err(End::Unheard) => return tracing::info!(rule, "redelivery ended early: the operator has gone"),
+        };
+        let _ = told.send(last).await;
+    }
+
+    async fn deliver(&self, stretch: Stretch, told: &mpsc::Sender<Told>) -> Result<Tally, End> {
+        let Stretch { rule, from, to, mode } = stretch;
+        self.refuse_paused(&rule).await?;
+        let settings = Settings {
+            instance: Uuid::new_v4(),
+            server_id: None,
+            first_connect: FirstConnect::FailFast,
+            ..self.settings.clone()
+        };
+        let to = self.end(&settings, to).await?;
+        let tables = TablePatterns(vec![rule.table.clone()]);
+        // Not the daemon's metrics: what they say of the source is the main stream's.
+        let mut following = source::follow(settings, source::From::Start(from), tables, Arc::new(Metrics::default()));
+        let from = begin(&mut following).await?;
+        if from.reaches(&to) {
+            return Err(End::Failed(format!("there is nothing between {from} and {to}")));
+        }
+        heard(told.send(Told::Begun { from: from.clone(), to: to.clone() }).await)?;
+        let run =
+            Run { rule, mode, commands: &self.commands, told, position: from, to, tally: Tally::default(), bytes: 0 };
+        run.finish(following).await
+    }
+
+    /// Deliveries of a rule that is paused would wait, nobody knows how long.
+    async fn refuse_paused(&self, rule: &Rule) -> Result<(), End> {
+        let status = self.status().await?;
+        let of_rule = status.rules.iter().find(|status| status.rule == rule.name);
+        match of_rule.and_then(|status| status.paused.as_ref()) {
+            Some(_) => Err(End::Failed(format!("rule {0} is paused; rowhook resume {0} first", rule.name))),
+            None => Ok(()),
+        }
+    }
+
+    async fn status(&self) -> Result<super::Status, End> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Status { answer }).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, End> {
+        if let Some(to) = to {
+            return Ok(source::locate(settings, &to).await?);
+        }
+        let position = self.status().await?.position.or_else(|| self.checkpoint.clone());
+        position.ok_or_else(|| End::Failed("the main stream has not begun yet: say where to end with --to".to_string()))
+    }
+}
+
+/// Waits for where the reader begins.
+async fn begin(following: &mut Following) -> Result<Position, End> {
+    loop {
+        match following.events.recv().await {
+            Some(event) => {
+                if let SourceEvent::Started(resume) = event? {
+                    return Ok(resume.position);
+                }
+            }
+            None => return Err(vanished()),
+        }
+    }
+}
+
+/// One redelivery at work.
+struct Run<'a> {
+    rule: Arc<Rule>,
+    mode: Mode,
+    commands: &'a mpsc::Sender<Command>,
+    told: &'a mpsc::Sender<Told>,
+    position: Position,
+    to: Position,
+    tally: Tally,
+    /// Of the changes under way.
+    bytes: usize,
+}
+
+impl Run<'_> {
+    async fn finish(mut self, mut following: Following) -> Result<Tally, End> {
+        let mut under_way = UnderWay::new();
+        let mut ticks = tokio::time::interval(TELL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_at_end = false;
+        while !is_at_end || !under_way.is_empty() {
+            tokio::select! {
+                event = following.events.recv(), if !is_at_end => {
+                    is_at_end = self.take(event.ok_or_else(vanished)??, &mut under_way).await?;
+                }
+                Some(ended) = under_way.next() => self.count(ended)?,
+                _ = ticks.tick() => heard(self.told.send(Told::Progress(self.tally)).await)?,
+                () = self.told.closed() => return Err(End::Unheard),
+            }
+        }
+        Ok(self.tally)
+    }
+
+    /// Whether the end of the stretch was reached.
+    async fn take(&mut self, event: SourceEvent, under_way: &mut UnderWay) -> Result<bool, End> {
+        match event {
+            SourceEvent::Started(_) => Ok(false),
+            SourceEvent::Rows(events) => {
+                for change in events.into_iter().flatten() {
+                    if self.holds(&change) {
+                        self.tally.read += 1;
+                        self.change(&change, under_way).await?;
+                    }
+                }
+                Ok(false)
+            }
+            SourceEvent::Committed(committed) => {
+                self.tally.read_up_to_us = Some(committed.committed_at_us);
+                self.position.advance(&committed);
+                Ok(self.position.reaches(&self.to))
+            }
+            // The server has nothing newer: transactions that the end names and that never came do not exist.
+            SourceEvent::Idle => Ok(true),
+        }
+    }
+
+    /// Whether the change lies within the stretch: its transaction begins before the end.
+    fn holds(&self, change: &Change) -> bool {
+        let transaction = &change.transaction;
+        match (&self.to.gtids, &transaction.gtid) {
+            (Some(set), Some(gtid)) => set.contains(gtid),
+            _ => {
+                let begin = FileOffset { file: transaction.file.clone(), offset: transaction.offset };
+                begin.order(&self.to.file).is_lt()
+            }
+        }
+    }
+
+    async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
+        let undecided = match self.rule.decide(change) {
+            Ok(false) => return Ok(()),
+            Ok(true) => None,
+            Err(reason) => Some(reason),
+        };
+        self.tally.matched += 1;
+        let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
+        let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
+        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, undecided };
+        match self.mode {
+            Mode::Show => self.show(&delivery).await,
+            Mode::Send => self.send(delivery, under_way).await,
+        }
+    }
+
+    async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
+        let request = if delivery.undecided.is_some() { None } else { request::prepare(delivery).ok() };
+        match request {
+            Some(request) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
+                heard(self.told.send(Told::Request { curl: request.to_curl() }).await)
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.tally.dead += 1;
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(&mut self, delivery: Delivery, under_way: &mut UnderWay) -> Result<(), End> {
+        while under_way.len() >= UNDER_WAY_MAX || self.bytes >= UNDER_WAY_BYTES_MAX {
+            tokio::select! {
+                Some(ended) = under_way.next() => self.count(ended)?,
+                () = self.told.closed() => return Err(End::Unheard),
+            }
+        }
+        let bytes = delivery.change.weight_bytes();
+        self.bytes += bytes;
+        let (answer, answered) = oneshot::channel();
+        under_way.push(Box::pin(async move { (bytes, answered.await.ok()) }));
+        self.commands.send(Command::Redeliver { delivery, answer }).await.map_err(|_| stopping())
+    }
+
+    fn count(&mut self, (bytes, outcome): (usize, Option<Outcome>)) -> Result<(), End> {
+        self.bytes -= bytes;
+        match outcome.ok_or_else(stopping)? {
+            Outcome::Delivered { .. } => self.tally.delivered += 1,
+            Outcome::Dead(_) => self.tally.dead += 1,
+        }
+        Ok(())
+    }
+}
+
+fn stopping() -> End {
+    End::Failed("rowhook is stopping; what was not delivered again was not sent".to_string())
+}
+
+fn vanished() -> End {
+    End::Failed("the reader of the binlog ended without saying why".to_string())
+}
+
+fn heard<T>(sent: Result<(), mpsc::error::SendError<T>>) -> Result<(), End> {
+    sent.map_err(|_| End::Unheard)
+}

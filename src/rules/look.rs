@@ -1,0 +1,114 @@
+//! What rule files look like at a moment, to notice that they changed.
+//!
+//! In: a directory, once in a while. Out: a number that differs when the files do. Reads their content, because times and
+//! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Judges nothing: a file that can't be
+//! read looks like that, and loading says why.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::Diagnostics;
+use super::load;
+use super::matching::RuleSet;
+
+/// Of a file that stands for a secret, as much is read; none is larger.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// The rule files of a directory, their names and their content; and the content of the files that they refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look(u64);
+
+impl Look {
+    /// Blocks for reading the files, each as far as it may be long.
+    pub fn at(directory: &Path, referred_to: &[PathBuf]) -> Look {
+        let mut hasher = DefaultHasher::new();
+        match load::rule_files(directory) {
+            Ok(paths) => {
+                for path in paths {
+                    path.hash(&mut hasher);
+                    match load::read(&path) {
+                        Ok(text) => text.hash(&mut hasher),
+                        Err(problem) => problem.message.hash(&mut hasher),
+                    }
+                }
+            }
+            Err(problem) => problem.message.hash(&mut hasher),
+        }
+        referred_to.iter().for_each(|path| add_file(path, &mut hasher));
+        Look(hasher.finish())
+    }
+
+    /// Loads rules, and says what all that they are made of looked like before, so that what is written meanwhile is seen as
+    /// a change later. `referred_to` is what the rules of before referred to.
+    pub fn and_load(
+        directory: &Path,
+        referred_to: &[PathBuf],
+        load: impl Fn() -> Result<RuleSet, Diagnostics>,
+    ) -> (Look, Result<RuleSet, Diagnostics>) {
+        let (look, loaded) = (Look::at(directory, referred_to), load());
+        match &loaded {
+            // Once more, now that it is known what to look at.
+            Ok(rules) if rules.files() != referred_to => (Look::at(directory, rules.files()), load()),
+            _ => (look, loaded),
+        }
+    }
+}
+
+/// Adds what a file holds.
+pub(super) fn add_file(path: &Path, hasher: &mut DefaultHasher) {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes));
+    read.is_ok().hash(hasher);
+    bytes.hash(hasher);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_look_different_once_their_names_or_their_content_differ() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (rules, path) = (folder.path().join("rules"), |name: &str| folder.path().join("rules").join(name));
+        let mut looks = vec![Look::at(&rules, &[])];
+        let mut differs = |what: &str| {
+            let look = Look::at(&rules, &[]);
+            assert_eq!(Look::at(&rules, &[]), look, "the same files look the same");
+            assert!(!looks.contains(&look), "{what} shows");
+            looks.push(look);
+        };
+        std::fs::create_dir(&rules).expect("a folder");
+        differs("a directory without files");
+        std::fs::write(path("a.yaml"), "table: a").expect("written");
+        differs("a file");
+        std::fs::write(path("a.yaml"), "table: b").expect("written");
+        differs("other content of the same length");
+        std::fs::rename(path("a.yaml"), path("b.yaml")).expect("renamed");
+        differs("another name");
+        std::fs::write(path("c.yaml"), [0xff]).expect("written");
+        differs("a file that can't be read");
+        std::fs::remove_file(path("b.yaml")).expect("removed");
+        differs("a file that is gone");
+        let last = Look::at(&rules, &[]);
+        std::fs::write(path(".hidden.yaml"), "x").expect("written");
+        std::fs::write(path("notes.txt"), "x").expect("written");
+        assert_eq!(Look::at(&rules, &[]), last, "what is no rule file does not count");
+    }
+
+    #[test]
+    fn a_directory_behind_a_link_that_is_turned_looks_different() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for (version, text) in [("v1", "table: a"), ("v2", "table: b")] {
+            std::fs::create_dir(path(version)).expect("a folder");
+            std::fs::write(path(version).join("a.yaml"), text).expect("written");
+        }
+        std::os::unix::fs::symlink("v1", path("rules")).expect("linked");
+        let before = Look::at(&path("rules"), &[]);
+        std::os::unix::fs::symlink("v2", path("next")).expect("linked");
+        std::fs::rename(path("next"), path("rules")).expect("turned");
+        assert_ne!(Look::at(&path("rules"), &[]), before);
+    }
+}

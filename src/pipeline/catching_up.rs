@@ -216,7 +216,7 @@ impl Pipeline {
 
     /// Opens readers for the rules that can take something, and closes those of rules that can't while others wait.
     pub(super) fn manage_readers(&mut self) {
-        let Some(reading) = &self.reading else { return };
+        let Some(reading) = self.reading.as_ref().filter(|_| !self.behind.is_empty()) else { return };
         let window = self.window;
         let list = &mut self.streams.list;
         let mut waiting: Vec<usize> = (0..list.len()).filter(|at| wants_reader(&list[*at], window)).collect();

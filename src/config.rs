@@ -133,10 +133,10 @@ pub struct RunArgs {
     /// File that holds the token without which /metrics is not served; needed for addresses that are not loopback
     #[arg(long, env = "ROWHOOK_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Deliveries that may be unresolved before reading waits [default: 8192]
+    /// Deliveries of one rule that may be unresolved before it takes no more [default: 8192]
     #[arg(long, env = "ROWHOOK_WINDOW", value_name = "NUMBER")]
     window: Option<usize>,
-    /// Memory in MiB that unresolved deliveries may hold before reading waits [default: 64]
+    /// Memory in MiB that unresolved deliveries of all rules may hold; each rule has its share [default: 64]
     #[arg(long, env = "ROWHOOK_WINDOW_MIB", value_name = "MIB")]
     window_mib: Option<usize>,
     /// How long attempts under way may take to finish at shutdown [default: 30s]

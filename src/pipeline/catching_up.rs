@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-use super::coverage::Coverage;
+use super::coverage::{Handover, handover};
 use super::feed::Read;
 use super::rule_stream::{Behind, RuleStream, Window, now_us};
 use super::{Error, Pipeline};
@@ -177,34 +177,23 @@ impl Pipeline {
         self.has_moved = true;
     }
 
-    /// Attaches a rule whose feed is where the main stream is, or further; between transactions, so that none is divided.
+    /// Attaches a rule whose feed has brought all that the main stream has.
     fn attach_if_level(&mut self, at: usize) {
-        let Some(main) = self.main.reached().filter(|main| main.is_between_transactions()) else { return };
+        let Some(main) = self.main.reached() else { return };
         let stream = &mut self.streams.list[at];
         // A rule that is half full would be detached again at once.
         if stream.coverage.is_some() || !stream.uses_less_than(2, self.window) {
             return;
         }
-        let Some(behind) = stream.behind.as_ref().filter(|behind| behind.start.is_none() && behind.is_recorded) else {
-            return;
-        };
-        let Some(place) = behind
-            .feed
-            .reached()
-            .filter(|place| place.is_between_transactions() && place.position().reaches(main.position()))
-        else {
-            return;
-        };
-        let resume = place.resume();
-        let is_level = main.position().reaches(place.position());
-        if !is_level {
-            if !stream.has_own_mark() {
-                stream.tracker.go_on_from(place.clone());
-            }
-            stream.coverage = Some(Coverage::new(&resume));
+        let own = stream.behind.as_ref().filter(|behind| behind.start.is_none() && behind.is_recorded);
+        let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
+        let Some(Handover { coverage }) = handover(main, place) else { return };
+        tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; follows the main stream again");
+        if coverage.is_some() && !stream.has_own_mark() {
+            stream.tracker.go_on_from(place.clone());
         }
+        stream.coverage = coverage;
         stream.behind = None;
-        tracing::info!(rule = &*stream.name, place = %resume.position, "caught up; follows the main stream again");
         self.follow_commits(at);
         self.has_moved = true;
     }
@@ -227,7 +216,7 @@ impl Pipeline {
 
     /// Opens readers for the rules that can take something, and closes those of rules that can't while others wait.
     pub(super) fn manage_readers(&mut self) {
-        let Some(reading) = &self.reading else { return };
+        let Some(reading) = self.reading.as_ref().filter(|_| !self.behind.is_empty()) else { return };
         let window = self.window;
         let list = &mut self.streams.list;
         let mut waiting: Vec<usize> = (0..list.len()).filter(|at| wants_reader(&list[*at], window)).collect();

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::change::{Change, Table, Transaction};
+use crate::outcome::reached::Reached;
 use crate::position::{Committed, FileOffset, GtidSet, Position, Resume, Within};
 
 /// Everything up to a place.
@@ -88,6 +89,24 @@ impl Coverage {
     }
 }
 
+/// How a rule goes over from its own feed to the main stream.
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// What the main stream still brings of what the feed has brought; none where both stand at one place.
+    pub coverage: Option<Coverage>,
+}
+
+/// None: the main stream has passed something that the feed has not, so that the rule would miss it.
+pub(super) fn handover(main: &Reached, feed: &Reached) -> Option<Handover> {
+    let (ours, theirs) = (main.position(), feed.position());
+    let is_far = ours.server_uuid == theirs.server_uuid && theirs.file.order(&ours.file) == Ordering::Less;
+    if is_far || !Coverage::new(&main.resume()).is_passed_by(theirs) {
+        return None;
+    }
+    let coverage = Coverage::new(&feed.resume());
+    Some(Handover { coverage: (!coverage.is_passed_by(ours)).then_some(coverage) })
+}
+
 fn is_of(within: &Within, table: &Table) -> bool {
     let rest = within.table.strip_prefix(&*table.schema).and_then(|rest| rest.strip_prefix('.'));
     rest == Some(&*table.name)
@@ -95,6 +114,7 @@ fn is_of(within: &Within, table: &Table) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -186,6 +206,125 @@ mod tests {
             assert!(!coverage.holds_commit(&commit(number, 700)));
             assert!(!coverage.is_passed_by(&place(gtids, 500)));
             assert!(coverage.is_passed_by(&place(gtids.map(|_| "1-6"), 700)));
+        }
+    }
+    /// A binlog of transactions with so many rows each, and somebody who reads it.
+    struct Log {
+        has_gtids: bool,
+        transactions: Vec<Arc<Transaction>>,
+        rows: Vec<u64>,
+    }
+
+    struct Reader {
+        reached: Reached,
+        /// Number of the transaction, and of its rows how many were read.
+        at: (usize, u64),
+    }
+
+    impl Log {
+        fn new(has_gtids: bool, rows: Vec<u64>) -> Log {
+            let transaction = |n: usize| transaction(has_gtids.then_some(n as u64 + 1), 100 + 100 * n as u64);
+            Log { has_gtids, transactions: (0..rows.len()).map(transaction).collect(), rows }
+        }
+
+        fn reader(&self) -> Reader {
+            let position = place(self.has_gtids.then_some(""), 100);
+            Reader { reached: Resume { position, within: vec![], schema: Arc::default() }.into(), at: (0, 0) }
+        }
+
+        /// The next row, or the end of the transaction; none at the end of the log.
+        fn next(&self, reader: &Reader) -> Option<Result<Change, Committed>> {
+            let (n, read) = reader.at;
+            let open = self.transactions.get(n)?;
+            if read < self.rows[n] {
+                return Some(Ok(change(open, "orders", read + 1)));
+            }
+            Some(Err(commit(self.has_gtids.then_some(n as u64 + 1), 200 + 100 * n as u64)))
+        }
+
+        fn pass(&self, reader: &mut Reader, next: &Result<Change, Committed>) {
+            match next {
+                Ok(row) => {
+                    reader.reached.pass_row(&row.transaction, &row.table, row.ordinal);
+                    reader.at.1 += 1;
+                }
+                Err(committed) => {
+                    reader.reached.pass_commit(committed);
+                    reader.at = (reader.at.0 + 1, 0);
+                }
+            }
+        }
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Main,
+        Own,
+        Detach,
+        Attach,
+        /// Reading goes on from what was stored: the place, with definitions and all.
+        Restart,
+    }
+
+    proptest! {
+        /// Wherever a rule is detached and attached, also inside transactions and while it still leaves things out: every
+        /// row comes to it once, in order.
+        #[test]
+        fn a_rule_that_changes_feeds_gets_every_row_once_and_in_order(
+            has_gtids in any::<bool>(),
+            rows in proptest::collection::vec(0..4u64, 1..8),
+            steps in proptest::collection::vec(
+                prop_oneof![
+                    4 => Just(Step::Main), 5 => Just(Step::Own), 2 => Just(Step::Detach), 3 => Just(Step::Attach),
+                    1 => Just(Step::Restart)
+                ],
+                0..200,
+            ),
+        ) {
+            let log = Log::new(has_gtids, rows);
+            let (mut main, mut own) = (log.reader(), None::<Reader>);
+            let (mut coverage, mut came) = (None::<Coverage>, Vec::new());
+            let to_the_end = std::iter::repeat_n([Step::Own, Step::Attach, Step::Main], 60).flatten();
+            for step in steps.into_iter().chain(to_the_end) {
+                let is_behind = own.is_some();
+                let (reader, is_fed) = match (step, &mut own) {
+                    (Step::Main, _) => (&mut main, !is_behind),
+                    (Step::Own, Some(own)) => (own, true),
+                    (Step::Detach, None) => {
+                        own = Some(Reader { reached: main.reached.clone(), at: main.at });
+                        continue;
+                    }
+                    (Step::Attach, Some(reader)) if coverage.is_none() => {
+                        if let Some(handover) = handover(&main.reached, &reader.reached) {
+                            coverage = handover.coverage;
+                            own = None;
+                        }
+                        continue;
+                    }
+                    (Step::Restart, own) => {
+                        main.reached = main.reached.resume().into();
+                        if let Some(own) = own {
+                            own.reached = own.reached.resume().into();
+                        }
+                        continue;
+                    }
+                    _ => continue,
+                };
+                let Some(next) = log.next(reader) else { continue };
+                if let (true, Ok(row)) = (is_fed, &next)
+                    && !coverage.as_mut().is_some_and(|coverage| coverage.holds(row))
+                {
+                    came.push((row.transaction.offset, row.ordinal));
+                }
+                log.pass(reader, &next);
+                if is_fed && coverage.as_ref().is_some_and(|coverage| coverage.is_passed_by(reader.reached.position())) {
+                    coverage = None;
+                }
+            }
+            let all = log.transactions.iter().zip(&log.rows);
+            let all: Vec<(u64, u64)> = all.flat_map(|(t, rows)| (1..=*rows).map(|row| (t.offset, row))).collect();
+            prop_assert_eq!(came, all);
+            prop_assert!(own.is_none() && coverage.is_none(), "it never came back");
         }
     }
 }

@@ -222,3 +222,24 @@ async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_with_gtids() 
 async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_without_gtids() {
     kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(GTIDS_OFF).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_rule_that_is_alone_is_waited_for() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    server.query(&format!("CREATE TABLE {database}.items (id INT PRIMARY KEY)")).await;
+    let receiver = Receiver::start(|_| Answer::ok().after(Duration::from_millis(10)));
+    let url = receiver.url("/slow");
+    let rule = format!("table: {database}.items\nrules:\n  - {{name: slow, in_flight: 2, call: {{url: \"{url}\"}}}}\n");
+    let arguments = ["run", "--mysql", &server.root_url(), "--admin", "off", "--window", "4"];
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("items.yaml", &rule);
+    let mut program = home.start(&arguments);
+    program.wait_for_line("reading after", DEADLINE);
+    let values: Vec<String> = (0..100).map(|id| format!("({id})")).collect();
+    server.query(&format!("INSERT INTO {database}.items VALUES {}", values.join(","))).await;
+    receiver.wait_for_count(100, DEADLINE).await;
+    program.terminate();
+    assert_eq!(program.wait(DEADLINE), 0);
+    assert!(!program.lines().iter().any(|line| line.contains("behind")), "{:#?}", program.lines());
+    assert_eq!(receiver.count(), 100);
+}

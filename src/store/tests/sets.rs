@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Name, place, and since when it is behind.
+type Elsewhere = (&'static str, u64, Option<u64>);
+
 fn rule(name: &str, resume: Resume, behind_since_us: Option<u64>) -> RuleCheckpoint {
     RuleCheckpoint { rule: name.into(), resume, behind_since_us }
 }
@@ -20,7 +23,7 @@ async fn a_set_takes_the_place_of_the_one_before_with_the_definitions_of_each_pl
     let directory = directory();
     // A definition that changes from place to place, which `resume` has; a rule may be where the main stream was, is, or
     // somewhere else, and stay there while that moves on.
-    let steps: [(u64, &[(&str, u64, Option<u64>)]); 6] = [
+    let steps: [(u64, &[Elsewhere]); 6] = [
         (1, &[("a", 1, None)]),
         (2, &[("a", 1, Some(7)), ("b", 2, None)]),
         (3, &[("a", 1, Some(7)), ("b", 2, Some(8))]),

@@ -26,6 +26,7 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    unused_targets: Vec<String>,
     by_table: RwLock<ByTable>,
 }
 
@@ -80,13 +81,18 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 }
 
 impl RuleSet {
-    pub(super) fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, by_table: RwLock::default() }
+    pub(super) fn new(rules: Vec<Arc<Rule>>, unused_targets: Vec<String>) -> RuleSet {
+        RuleSet { rules, unused_targets, by_table: RwLock::default() }
     }
 
     /// In the order of the files, and in each from top to bottom.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// A line for each target that something is set for and that no rule calls, with its place: perhaps misspelt.
+    pub fn unused_targets(&self) -> &[String] {
+        &self.unused_targets
     }
 
     pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {

@@ -600,14 +600,13 @@ async fn a_paced_rule_is_woken_by_its_timer() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule(&api.url(), |rule| rule.rate = Some(Rate { count: 10, per: Duration::from_secs(1) }));
     let mut dispatcher = dispatcher();
+    let begun = Instant::now();
     for number in 0..4 {
         dispatcher.submit(delivery(&rule, number, number as i64));
     }
-    assert_eq!((dispatcher.in_flight(), dispatcher.counts("orders").queued), (1, 3));
-    let begun = Instant::now();
     for _ in 0..4 {
         resolve(&mut dispatcher).await;
     }
-    // Three intervals, of which half a one may be made up for; timers are never early by more than a millisecond.
-    assert!(begun.elapsed() >= Duration::from_millis(248), "{:?}", begun.elapsed());
+    // Three intervals, of which half a one may be made up for.
+    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
 }

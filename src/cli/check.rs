@@ -85,7 +85,10 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     match loaded {
         Ok(rules) => {
             let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
-            vec![Finding { level: OK, what, mend: None }]
+            let mut findings = vec![Finding { level: OK, what, mend: None }];
+            let unused = rules.unused_targets().iter();
+            findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), mend: None }));
+            findings
         }
         Err(diagnostics) => problems(diagnostics),
     }

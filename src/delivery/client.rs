@@ -150,7 +150,7 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
         .get(RETRY_AFTER)
         .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let quota = quota::read(headers, SystemTime::now());
+    let quota = quota::read(headers, SystemTime::now);
     let excerpt_max = if success.contains(status) { 0 } else { answer::EXCERPT_BYTES_MAX };
     let mut excerpt = Vec::new();
     let mut read = 0;

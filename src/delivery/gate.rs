@@ -95,6 +95,9 @@ impl Gate {
                 known.is_asking = false;
                 self.targets[before].rules.retain(|other| *other != number);
                 self.targets[before].asking.retain(|other| *other != number);
+                if self.targets[before].rules.is_empty() {
+                    self.targets[before].forget();
+                }
                 self.targets[target].rules.push(number);
             }
             None => {

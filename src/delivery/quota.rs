@@ -30,7 +30,7 @@ const UNIX_TIME_MIN: f64 = 1e9;
 const UNIX_TIME_MS_MIN: f64 = 1e11;
 
 /// What the headers say; of several limits the one that is the tightest.
-pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: SystemTime) -> Option<Quota> {
+pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: impl Fn() -> SystemTime) -> Option<Quota> {
     let mut read = Fields::default();
     for (name, value) in headers {
         // All other headers go by with one comparison.
@@ -39,7 +39,7 @@ pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: SystemT
         let Some(field) = rest.strip_prefix("limit") else { continue };
         let value = std::str::from_utf8(value).unwrap_or_default();
         if value.len() <= VALUE_BYTES_MAX {
-            read.add(field, value, now);
+            read.add(field, value, &now);
         }
     }
     read.tightest()
@@ -66,14 +66,14 @@ struct Item {
 }
 
 impl Fields {
-    fn add(&mut self, field: &str, value: &str, now: SystemTime) {
+    fn add(&mut self, field: &str, value: &str, now: &impl Fn() -> SystemTime) {
         match field {
             "" => self.items.extend(items(value)),
             "-policy" => self.policies.extend(items(value)),
             "-limit" => self.limit = self.limit.or_else(|| numbers(value).next()),
             "-remaining" => self.remaining = self.remaining.into_iter().chain(numbers(value)).min(),
             "-reset" => {
-                let waits = value.split(',').filter_map(|word| reset(word, now));
+                let waits = value.split(',').filter_map(|word| reset(word, now()));
                 self.reset = self.reset.into_iter().chain(waits).max();
             }
             _ => {}

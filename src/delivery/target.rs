@@ -101,6 +101,13 @@ impl Target {
         self.tell(turned);
     }
 
+    /// No rule calls it any more: whether it is away is no longer kept up. A pause that it asked for ends by itself.
+    pub fn forget(&mut self) {
+        self.breaker = Breaker::new(self.settings.breaker.clone());
+        self.opened_at = None;
+        self.open.set(0);
+    }
+
     pub fn is_open(&self) -> bool {
         self.breaker.is_open()
     }

@@ -7,11 +7,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Target;
 use super::compile::{self, Placed};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::difference;
 use super::matching::RuleSet;
+use super::{Rule, Target};
 use crate::template::EnvLookup;
 
 /// A hundred times a large rule file.
@@ -82,7 +82,11 @@ impl RuleSet {
             }
             Arc::new(rule)
         });
-        Ok(RuleSet::new(rules.collect()).with_digests(difference::digests(files, env)))
+        let rules: Vec<Arc<Rule>> = rules.collect();
+        let unused = targets.iter().filter(|(target, _)| !rules.iter().any(|rule| rule.target.origin == target.origin));
+        let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin));
+        let unused = unused.collect();
+        Ok(RuleSet::new(rules).with_unused_targets(unused).with_digests(difference::digests(files, env)))
     }
 }
 

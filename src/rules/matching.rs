@@ -30,6 +30,7 @@ pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
     /// What the rules say, to tell later whether they changed.
     digests: Digests,
+    unused_targets: Vec<String>,
     by_table: RwLock<ByTable>,
 }
 
@@ -86,11 +87,15 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 impl RuleSet {
     /// A set of these rules, whose names are unique.
     pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, digests: Digests::default(), by_table: RwLock::default() }
+        RuleSet { rules, digests: Digests::default(), unused_targets: Vec::new(), by_table: RwLock::default() }
     }
 
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
         RuleSet { digests, ..self }
+    }
+
+    pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
+        RuleSet { unused_targets, ..self }
     }
 
     /// The files, besides rule files, that hold what the rules refer to.
@@ -105,6 +110,11 @@ impl RuleSet {
     /// In the order of the files, and in each from top to bottom.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// A line for each target that something is set for and that no rule calls, with its place: perhaps misspelt.
+    pub fn unused_targets(&self) -> &[String] {
+        &self.unused_targets
     }
 
     pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {

@@ -271,6 +271,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
     assert_eq!((&*rule("a1").target, &*rule("a2").target), (&a, &a));
     assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
     assert_eq!((rule("b").target.origin.as_str(), &rule("b").target.breaker), ("http://b.test:8080", &None));
+    assert_eq!(rules.unused_targets(), ["targets.yaml:7:3: no rule calls http://unused.test"]);
     let unset = Target {
         origin: "http://a.test".to_string(),
         rate: None,

@@ -78,6 +78,7 @@ impl World {
             (rule.target, rule.rate) = (Arc::new(target), rate);
         });
         self.gate.set_rule(number, &rule, &mut self.lanes, self.now);
+        self.note_openings();
         self.start_ready();
     }
 

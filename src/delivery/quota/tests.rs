@@ -12,7 +12,7 @@ fn now() -> SystemTime {
 }
 
 fn read_all(headers: &[(&str, &str)]) -> Option<Quota> {
-    read(headers.iter().map(|(name, value)| (*name, value.as_bytes())), now())
+    read(headers.iter().map(|(name, value)| (*name, value.as_bytes())), now)
 }
 
 fn quota(limit: impl Into<Option<u64>>, remaining: impl Into<Option<u64>>, reset_ms: u64) -> Option<Quota> {
@@ -120,7 +120,7 @@ fn every_form_of_a_rate_limit_is_read_and_nonsense_is_left_out() {
 #[test]
 fn bytes_that_are_no_text_are_no_limit() {
     let headers = [("x-ratelimit-remaining", &b"\xff0"[..]), ("x-ratelimit-reset", &b"1\x002"[..])];
-    assert_eq!(read(headers.into_iter(), now()), None);
+    assert_eq!(read(headers.into_iter(), now), None);
 }
 
 proptest! {
@@ -129,7 +129,7 @@ proptest! {
         values in prop::collection::vec(("(x-)?rate-?limit(-(limit|remaining|reset|policy))?", "[0-9a-z\"=;,. -]{0,40}"), 0..6),
     ) {
         let headers = values.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if let Some(quota) = read(headers, now()) {
+        if let Some(quota) = read(headers, now) {
             prop_assert!(quota.reset > Duration::ZERO && quota.reset <= RESET_MAX, "{quota:?}");
         }
     }

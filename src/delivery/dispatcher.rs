@@ -7,7 +7,7 @@
 //! what is inside (the caller's window is the bound) and writes nothing down.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::{self, Ended, Sent, Unsent};
+use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
+use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
 use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
@@ -26,6 +28,8 @@ use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
 
+mod bundles;
+
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end unheard.
 #[derive(Debug)]
@@ -33,14 +37,20 @@ pub struct Dispatcher {
     client: Client,
     metrics: Arc<Metrics>,
     lanes: Lanes,
-    /// By place; empty where the delivery was handed out as completed.
+    /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
     /// By rule number.
     counters: Vec<AttemptCounters>,
-    /// When each waiting delivery is attempted again.
+    /// What waits for others to be sent with, by rule.
+    gatherers: BTreeMap<RuleNumber, Gatherer>,
+    /// Of calls with several deliveries, how many tickets were not given back.
+    shares: HashMap<Place, usize>,
+    /// Deliveries submitted and not released, without those merged into completed ones.
+    unresolved: usize,
+    /// When each waiting call is attempted again.
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
     ended: UnboundedReceiver<Ended>,
     report: UnboundedSender<Ended>,
@@ -49,9 +59,11 @@ pub struct Dispatcher {
 
 #[derive(Debug)]
 struct UnderWay {
-    delivery: Delivery,
+    bundle: Bundle,
     rule: RuleNumber,
     attempts: Vec<Attempt>,
+    /// How many of the attempts were of a larger call, of which this is a part.
+    inherited: usize,
     waits: Option<Waits>,
     prepared: Option<Box<Prepared>>,
 }
@@ -67,6 +79,9 @@ impl Dispatcher {
             rules: HashMap::new(),
             paused: HashSet::new(),
             counters: Vec::new(),
+            gatherers: BTreeMap::new(),
+            shares: HashMap::new(),
+            unresolved: 0,
             retries: BinaryHeap::new(),
             ended,
             report,
@@ -77,15 +92,30 @@ impl Dispatcher {
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, delivery: Delivery) {
         let rule = self.rule_number(&delivery.rule);
+        self.unresolved += 1;
+        if delivery.rule.gathers() {
+            return self.gather(rule, delivery);
+        }
+        if !self.gatherers.is_empty() {
+            self.end_gathering(rule);
+        }
+        self.enter(rule, delivery);
+        self.start_ready();
+    }
+
+    fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
         let place = self.lanes.enter(rule, keys, turn);
-        let under_way = UnderWay { delivery, rule, attempts: Vec::new(), waits: None, prepared: None };
+        self.set_under_way(place, rule, Bundle::One(delivery));
+    }
+
+    fn set_under_way(&mut self, place: Place, rule: RuleNumber, bundle: Bundle) {
+        let under_way = UnderWay { bundle, rule, attempts: Vec::new(), inherited: 0, waits: None, prepared: None };
         match self.under_way.get_mut(place as usize) {
             Some(free) => *free = Some(under_way),
             None => self.under_way.push(Some(under_way)),
         }
-        self.start_ready();
     }
 
     /// The next delivery that has its outcome; pending for ever when there is none to come. Also what makes retries
@@ -96,6 +126,7 @@ impl Dispatcher {
                 return completed;
             }
             let due = self.retries.peek().map(|Reverse((due, _))| *due);
+            let due = due.into_iter().chain(self.gathering_due()).min();
             tokio::select! {
                 ended = self.ended.recv() => {
                     self.settle(ended.expect("the dispatcher itself keeps the channel open"));
@@ -108,6 +139,7 @@ impl Dispatcher {
     /// As [`next`](Dispatcher::next), without waiting.
     pub fn try_next(&mut self) -> Option<Completed> {
         self.resume_due();
+        self.close_due();
         while let Ok(ended) = self.ended.try_recv() {
             self.settle(ended);
         }
@@ -117,8 +149,11 @@ impl Dispatcher {
 
     /// The outcome is durable: the next deliveries of its keys may start. Until then they wait.
     pub fn release(&mut self, ticket: Ticket) {
-        self.lanes.release(ticket.0);
-        self.start_ready();
+        self.unresolved -= 1;
+        if self.is_last_share(ticket.0) {
+            self.lanes.release(ticket.0);
+            self.start_ready();
+        }
     }
 
     /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
@@ -141,7 +176,7 @@ impl Dispatcher {
 
     /// Deliveries submitted and not released.
     pub fn unresolved(&self) -> usize {
-        self.lanes.len()
+        self.unresolved
     }
 
     /// Attempts under way.
@@ -183,13 +218,13 @@ impl Dispatcher {
     fn start_ready(&mut self) {
         while let Some(place) = self.lanes.pop_start() {
             let under_way = self.at(place);
-            if let Some(problem) = &under_way.delivery.undecided {
+            if let Bundle::One(Delivery { undecided: Some(problem), .. }) = &under_way.bundle {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
-            let (delivery, prepared) = (under_way.delivery.clone(), under_way.prepared.take());
-            attempt::start(place, delivery, prepared, self.client.clone(), self.report.clone());
+            let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
+            attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
         }
     }
 
@@ -206,11 +241,16 @@ impl Dispatcher {
         }
     }
 
-    /// An attempt is over: the delivery has its outcome, or waits for its retry.
-    fn settle(&mut self, Ended { place, result }: Ended) {
-        let Sent { attempt, verdict, retry_after, prepared } = match result {
+    /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
+    fn settle(&mut self, Ended { place, unfit, result }: Ended) {
+        if !unfit.is_empty() && !self.give_up_unfit(place, unfit) {
+            return;
+        }
+        let Sent { attempt, verdict, results, retry_after, prepared } = match result {
             Ok(sent) => sent,
-            Err(Unsent(message)) => {
+            Err(Unsent::Nothing) => unreachable!("all items were unfit"),
+            Err(Unsent::Split { at }) => return self.split(place, at),
+            Err(Unsent::Unrenderable(message)) => {
                 let failure = Failure { reason: Reason::Unrenderable, message };
                 return self.complete(place, Outcome::Dead(failure));
             }
@@ -218,47 +258,67 @@ impl Dispatcher {
         let under_way = self.at(place);
         let rule = under_way.rule;
         under_way.attempts.push(attempt);
-        let attempts = under_way.attempts.len();
+        let attempts = under_way.tries();
         let attempt = under_way.attempts.last().expect("it was just pushed");
-        log(&under_way.delivery, attempts, attempt);
+        log(&under_way.bundle, attempts, attempt);
         let answer = &attempt.answer;
-        let retries = attempts as u64 - 1;
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            Verdict::Retry if retries < u64::from(under_way.delivery.rule.retry.retries) => None,
+            Verdict::Retry if under_way.may_retry() => None,
             Verdict::Retry => Some(Outcome::Dead(exhausted(attempts, answer))),
             Verdict::GiveUp => Some(Outcome::Dead(refused(answer))),
         };
         let class = AttemptCounters::class(answer);
-        match outcome {
-            Some(outcome) => self.complete(place, outcome),
-            None => {
-                let wait = under_way.next_wait(retry_after);
-                under_way.prepared = prepared;
-                self.retries.push(Reverse((Instant::now() + wait, place)));
-                self.lanes.rest(place);
-            }
+        let is_split = under_way.bundle.is_split_by(verdict, answer);
+        match (outcome, results) {
+            _ if is_split => self.halve(place),
+            (_, Some(results)) => self.settle_items(place, &results, retry_after),
+            (Some(outcome), None) => self.complete(place, outcome),
+            (None, None) => self.wait_for_retry(place, retry_after, prepared),
         }
         self.counters[rule as usize].count(class);
     }
 
+    fn wait_for_retry(&mut self, place: Place, retry_after: Option<Duration>, prepared: Option<Box<Prepared>>) {
+        let under_way = self.at(place);
+        let wait = under_way.next_wait(retry_after);
+        under_way.prepared = prepared;
+        self.retries.push(Reverse((Instant::now() + wait, place)));
+        self.lanes.rest(place);
+    }
+
     fn complete(&mut self, place: Place, outcome: Outcome) {
+        if let Bundle::Many(_) = self.at(place).bundle {
+            return self.complete_part(place, &outcome);
+        }
         self.lanes.end(place);
-        let UnderWay { delivery, attempts, .. } =
-            self.under_way[place as usize].take().expect("a delivery completes once");
-        self.completed.push_back(Completed { delivery, outcome, attempts, ticket: Ticket(place) });
+        let Some(UnderWay { bundle: Bundle::One(delivery), attempts, .. }) = self.under_way[place as usize].take()
+        else {
+            unreachable!("a delivery completes once")
+        };
+        self.completed.push_back(Completed { delivery, outcome, attempts, merged: Vec::new(), ticket: Ticket(place) });
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
-        self.under_way[place as usize].as_mut().expect("the delivery has not completed")
+        self.under_way[place as usize].as_mut().expect("the call has not ended")
     }
 }
 
 impl UnderWay {
     /// The rule's own wait, or what the server asks for where that is longer.
     fn next_wait(&mut self, retry_after: Option<Duration>) -> Duration {
-        let waits = self.waits.get_or_insert_with(|| self.delivery.rule.retry.waits());
+        let waits = self.waits.get_or_insert_with(|| self.bundle.rule().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
+    }
+
+    /// Attempts of this very call.
+    fn tries(&self) -> usize {
+        self.attempts.len() - self.inherited
+    }
+
+    /// Whether another attempt may follow those that were made.
+    fn may_retry(&self) -> bool {
+        self.tries() <= self.bundle.rule().retry.retries as usize
     }
 }
 
@@ -281,8 +341,9 @@ fn in_words(answer: &Answer) -> String {
     }
 }
 
-fn log(delivery: &Delivery, number: usize, attempt: &Attempt) {
-    let (rule, id, duration_us) = (&delivery.rule.name, delivery.id, attempt.duration_us);
+/// The id is that of the first delivery where a call carries several.
+fn log(bundle: &Bundle, number: usize, attempt: &Attempt) {
+    let (rule, id, duration_us) = (&bundle.rule().name, bundle.first_id(), attempt.duration_us);
     match &attempt.answer {
         Answer::Status { status, .. } => {
             tracing::debug!(rule, %id, attempt = number, status, duration_us, "attempt answered");

@@ -5,12 +5,16 @@
 
 mod answer;
 mod attempt;
+mod bundle;
 mod client;
+mod coalesce;
 mod counters;
 mod dispatcher;
 mod egress;
+mod gather;
 mod lane;
 pub mod request;
+mod results;
 #[cfg(test)]
 mod testing;
 
@@ -63,13 +67,30 @@ pub struct Failure {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
-    /// In the order they were made; empty when no request could be made.
+    /// In the order they were made, those of larger calls that carried it included; empty when no request could be made.
     pub attempts: Vec<Attempt>,
+    /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
+    pub merged: Vec<Merged>,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
 }
 
-/// A completed delivery's place in its lanes; whoever holds it holds back the next deliveries of its keys.
+/// A delivery that has become part of a later one of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub id: DeliveryId,
+    pub origin: Origin,
+}
+
+impl Completed {
+    /// Who asked for it and for those merged into it: whose outcome is known now.
+    pub fn origins(&self) -> impl Iterator<Item = Origin> {
+        std::iter::once(self.delivery.origin).chain(self.merged.iter().map(|merged| merged.origin))
+    }
+}
+
+/// A completed delivery's share of its call's place in the lanes; whoever holds it holds back the next deliveries of
+/// the call's keys.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a ticket that is not given back stops its lane for ever"]
 pub struct Ticket(pub(crate) u32);

@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
 use crate::failure::Attempt;
@@ -33,7 +33,9 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
                 created_at_us: now_us(),
             };
             // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-            store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+            // What was merged into it is resolved with it, or all of them come again.
+            let ledger_add = completed.merged.iter().map(|merged| merged.id).chain([delivery.id]).collect();
+            store::Write { letters_add: vec![letter], ledger_add, ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);
@@ -47,6 +49,9 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 fn log(completed: &Completed) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
     let attempts = completed.attempts.len();
+    for merged in &completed.merged {
+        debug!(rule, id = %merged.id, into = %id, "merged into a later delivery of its key");
+    }
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
-use crate::change::{Change, Changes};
+use crate::change::{Change, Changes, Transaction};
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Checkpoint, Opening, Tracker};
@@ -90,6 +90,8 @@ pub struct Pipeline {
     replays: HashMap<u64, oneshot::Sender<Outcome>>,
     /// Deliveries seen since the start.
     opened: u64,
+    /// The transaction that deliveries were taken of and that has not ended.
+    open_transaction: Option<Arc<Transaction>>,
 }
 
 /// Row events whose rows were not all taken.
@@ -155,6 +157,7 @@ impl Pipeline {
             has_begun: false,
             replays: HashMap::new(),
             opened: 0,
+            open_transaction: None,
         }
     }
 
@@ -193,6 +196,9 @@ impl Pipeline {
                 self.fill(source)?;
             }
             let has_room = self.has_room();
+            if !has_room {
+                self.dispatcher.close_gathering(None);
+            }
             let rows_wait = has_room && !self.rows.is_empty();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -249,6 +255,9 @@ impl Pipeline {
                 self.rows = Unread { events: rows.into_iter(), open: None };
             }
             SourceEvent::Committed(committed) => {
+                if let Some(ended) = self.open_transaction.take() {
+                    self.dispatcher.transaction_ended(&ended);
+                }
                 if let Some(tracker) = &mut self.tracker {
                     tracker.commit(committed);
                 }
@@ -265,6 +274,10 @@ impl Pipeline {
             return Ok(());
         }
         let change = Arc::new(change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?);
+        let is_open = |open: &Arc<Transaction>| Arc::ptr_eq(open, &change.transaction);
+        if !self.open_transaction.as_ref().is_some_and(is_open) {
+            self.open_transaction = Some(change.transaction.clone());
+        }
         let tracker = self.tracker.as_mut().expect("rows come after the source has said where it begins");
         let weight_bytes = change.weight_bytes() + DELIVERY_WEIGHT_BYTES;
         let mut left = self.matches.len();
@@ -313,10 +326,13 @@ impl Pipeline {
             Outcome::Delivered { .. } => counts.delivered.inc(),
             Outcome::Dead(_) => counts.dead.inc(),
         };
+        counts.coalesced.inc_by(completed.merged.len() as u64);
         match outcome::settle(&completed) {
             None => {
-                if let (Some(tracker), Origin::Stream { sequence }) = (&mut self.tracker, completed.delivery.origin) {
-                    tracker.resolve(sequence);
+                for origin in completed.origins() {
+                    if let (Some(tracker), Origin::Stream { sequence }) = (&mut self.tracker, origin) {
+                        tracker.resolve(sequence);
+                    }
                 }
                 self.dispatcher.release(completed.ticket);
             }
@@ -336,15 +352,17 @@ impl Pipeline {
                 self.metrics.checkpoints.inc();
             }
             Written::Settled(completed) => {
-                match completed.delivery.origin {
-                    Origin::Stream { sequence } => {
-                        let tracker = self.tracker.as_mut().expect("a delivery of the stream was opened");
-                        tracker.resolve_in_ledger(sequence);
-                    }
-                    Origin::Replay { dead_letter } => {
-                        if let Some(answer) = self.replays.remove(&dead_letter) {
-                            // The operator may have gone; the outcome is in the store all the same.
-                            let _ = answer.send(completed.outcome);
+                for origin in completed.origins() {
+                    match origin {
+                        Origin::Stream { sequence } => {
+                            let tracker = self.tracker.as_mut().expect("a delivery of the stream was opened");
+                            tracker.resolve_in_ledger(sequence);
+                        }
+                        Origin::Replay { dead_letter } => {
+                            if let Some(answer) = self.replays.remove(&dead_letter) {
+                                // The operator may have gone; the outcome is in the store all the same.
+                                let _ = answer.send(completed.outcome.clone());
+                            }
                         }
                     }
                 }
@@ -420,6 +438,7 @@ struct RuleCounts {
     matched: Counter,
     delivered: Counter,
     dead: Counter,
+    coalesced: Counter,
 }
 
 impl Counts {
@@ -431,6 +450,7 @@ impl Counts {
                 matched: self.metrics.changes_matched.get_or_create_owned(&RuleLabel { rule: name.clone() }),
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
+                coalesced: self.metrics.deliveries.get_or_create_owned(&outcome("coalesced")),
             };
             self.by_rule.insert(name, counts);
         }

@@ -3,9 +3,11 @@
 //! In: a positioned tree. Out: one `RuleSpec` per rule with values in their own types; templates stay nodes. Every
 //! unknown, missing or unusable key is a problem with its place; reading goes on behind it, so that all show at once.
 
+mod batch;
 mod call;
 mod retry;
 
+pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
 
 use super::OrderBy;
@@ -18,8 +20,20 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 9] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 12] = [
+    "name",
+    "on",
+    "changed",
+    "when",
+    "order_by",
+    "call",
+    "retry",
+    "on_dead_letter",
+    "in_flight",
+    "batch",
+    "coalesce",
+    "per",
+];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -38,6 +52,7 @@ pub(super) struct RuleSpec<'n> {
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
     pub in_flight: usize,
+    pub gathering: GatheringSpec,
 }
 
 impl<'n> Reader<'_> {
@@ -105,8 +120,21 @@ impl<'n> Reader<'_> {
                 None
             }
         };
+        let gathering = self.gathering(members, &order_by, call.as_ref());
         let (when, at) = (get("when"), node.at);
-        Some(RuleSpec { name: name?, at, on, changed, when, order_by, order_by_places, call: call?, retry, in_flight })
+        Some(RuleSpec {
+            name: name?,
+            at,
+            on,
+            changed,
+            when,
+            order_by,
+            order_by_places,
+            call: call?,
+            retry,
+            in_flight,
+            gathering,
+        })
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {

@@ -1,0 +1,239 @@
+//! Calls that carry several deliveries: gathered before they enter the lanes, taken apart where an answer asks for it.
+//!
+//! In: deliveries of rules that gather, and what the attempts of their calls came to. Out: completed deliveries, each with
+//! its own outcome, all with shares of one place in the lanes, which is given up when every share was given back. What is
+//! gathered and not sent when the work ends is interrupted, as a queued delivery is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Dispatcher, Failure, UnderWay, exhausted, in_words};
+use crate::change::Transaction;
+use crate::delivery::answer::Verdict;
+use crate::delivery::bundle::{Bundle, Item, Parts};
+use crate::delivery::gather::Gatherer;
+use crate::delivery::lane::{Place, RuleNumber};
+use crate::delivery::results::ItemResult;
+use crate::delivery::{Completed, Delivery, Outcome, Ticket};
+use crate::failure::{Answer, Attempt, Reason};
+use crate::rules::LaneKey;
+
+impl Dispatcher {
+    /// No more rows of this transaction will come: calls that wait for its end are queued. For all rules; a rule that
+    /// has gathered rows of another one is not touched.
+    pub fn transaction_ended(&mut self, transaction: &Arc<Transaction>) {
+        if self.gatherers.is_empty() {
+            return;
+        }
+        self.let_go(|gatherer, _, out| gatherer.transaction_ended(transaction, out));
+    }
+
+    /// Queues what the rule of this name has gathered, or what all have: to be called when the window is full, because
+    /// nothing can be gathered meanwhile, and what is gathered keeps the window full.
+    pub fn close_gathering(&mut self, rule: Option<&str>) {
+        if self.gatherers.is_empty() {
+            return;
+        }
+        self.let_go(|gatherer, now, out| {
+            if rule.is_none_or(|name| gatherer.rule().name == name) {
+                gatherer.close(now, out);
+            }
+        });
+    }
+
+    /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
+    pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
+        let (now, mut closed) = (Instant::now(), Vec::new());
+        let gatherer = self.gatherers.entry(rule).or_insert_with(|| Gatherer::new(&delivery.rule));
+        if !Arc::ptr_eq(gatherer.rule(), &delivery.rule) {
+            gatherer.close(now, &mut closed);
+            *gatherer = Gatherer::new(&delivery.rule);
+        }
+        gatherer.add(delivery, now, &mut closed);
+        self.enter_closed(rule, closed);
+    }
+
+    /// A rule that gathered before a reload gathers no more.
+    pub(super) fn end_gathering(&mut self, rule: RuleNumber) {
+        let Some(mut gatherer) = self.gatherers.remove(&rule) else { return };
+        let mut closed = Vec::new();
+        gatherer.close(Instant::now(), &mut closed);
+        self.enter_closed(rule, closed);
+    }
+
+    /// When the next of what is gathered is due.
+    pub(super) fn gathering_due(&self) -> Option<Instant> {
+        self.gatherers.values().filter_map(Gatherer::due).min()
+    }
+
+    pub(super) fn close_due(&mut self) {
+        if self.gathering_due().is_some_and(|due| due <= Instant::now()) {
+            self.let_go(|gatherer, now, out| gatherer.close_due(now, out));
+        }
+    }
+
+    fn let_go(&mut self, close: impl Fn(&mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
+        let now = Instant::now();
+        let mut all = Vec::new();
+        for (rule, gatherer) in &mut self.gatherers {
+            let mut closed = Vec::new();
+            close(gatherer, now, &mut closed);
+            if !closed.is_empty() {
+                all.push((*rule, closed));
+            }
+        }
+        for (rule, closed) in all {
+            self.enter_closed(rule, closed);
+        }
+    }
+
+    fn enter_closed(&mut self, rule: RuleNumber, closed: Vec<Vec<Item>>) {
+        for items in closed {
+            self.enter_call(rule, items);
+        }
+        self.start_ready();
+    }
+
+    fn enter_call(&mut self, rule: RuleNumber, mut items: Vec<Item>) {
+        if items.len() == 1 && items[0].merged.is_empty() && items[0].delivery.rule.batch.is_none() {
+            let Item { delivery, .. } = items.remove(0);
+            return self.enter(rule, delivery);
+        }
+        let count = items.len();
+        let keys: Vec<LaneKey> = items
+            .iter()
+            .flat_map(|Item { delivery, .. }| delivery.rule.ordering_keys(&delivery.change).iter())
+            .collect();
+        let place = self.lanes.enter_many(rule, keys);
+        self.shares.insert(place, count);
+        self.set_under_way(place, rule, Bundle::Many(Box::new(Parts::new(items))));
+    }
+
+    /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
+    pub(super) fn is_last_share(&mut self, place: Place) -> bool {
+        let Some(shares) = self.shares.get_mut(&place) else { return true };
+        *shares -= 1;
+        if *shares > 0 {
+            return false;
+        }
+        self.shares.remove(&place);
+        true
+    }
+
+    /// Sends the first half of the call next, and the second after it.
+    pub(super) fn halve(&mut self, place: Place) {
+        let count = self.at(place).parts().current().len();
+        self.split(place, count.div_ceil(2));
+    }
+
+    /// Sends the first `at` deliveries of the call next, and the others after them.
+    pub(super) fn split(&mut self, place: Place, at: usize) {
+        let under_way = self.at(place);
+        let attempts = std::mem::take(&mut under_way.attempts);
+        under_way.parts().split(at, &attempts);
+        self.begin_part(place, attempts);
+    }
+
+    /// Items without a request are dead; whether others are left to the attempt that they were left out of.
+    pub(super) fn give_up_unfit(&mut self, place: Place, unfit: Vec<(usize, Failure)>) -> bool {
+        let (items, is_left) = self.at(place).parts().take(|index| unfit.iter().any(|(unfit, _)| *unfit == index));
+        let attempts = self.at(place).attempts.clone();
+        for ((_, item), (_, failure)) in items.into_iter().zip(unfit) {
+            self.hand_out(place, item, Outcome::Dead(failure), attempts.clone());
+        }
+        if !is_left {
+            self.end_part(place);
+        }
+        is_left
+    }
+
+    /// The answer was a success and says for each delivery what became of it.
+    pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
+        let under_way = self.at(place);
+        let tries = under_way.tries();
+        let may_retry = under_way.may_retry();
+        let is_sent_again = |index: usize| may_retry && results[index].verdict == Verdict::Retry;
+        let (items, is_left) = under_way.parts().take(|index| !is_sent_again(index));
+        let attempts = under_way.attempts.clone();
+        for (index, item) in items {
+            let ItemResult { verdict, answer } = &results[index];
+            let outcome = match verdict {
+                Verdict::Done { status } => Outcome::Delivered { status: *status },
+                Verdict::Retry => Outcome::Dead(exhausted(tries, answer)),
+                Verdict::GiveUp => Outcome::Dead(refused_item(answer)),
+            };
+            self.hand_out(place, item, outcome, of_item(&attempts, answer));
+        }
+        match is_left {
+            true => self.wait_for_retry(place, retry_after, None),
+            false => self.end_part(place),
+        }
+    }
+
+    /// All of the part that was sent have this outcome.
+    pub(super) fn complete_part(&mut self, place: Place, outcome: &Outcome) {
+        let under_way = self.at(place);
+        let (items, attempts) = (Arc::clone(under_way.parts().current()), under_way.attempts.clone());
+        for item in items.iter() {
+            self.hand_out(place, item.clone(), outcome.clone(), attempts.clone());
+        }
+        self.end_part(place);
+    }
+
+    fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Vec<Attempt>) {
+        let Item { delivery, merged } = item;
+        self.unresolved -= merged.len();
+        self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
+    }
+
+    /// Goes on with the next part, or ends the call.
+    fn end_part(&mut self, place: Place) {
+        match self.at(place).parts().advance() {
+            Some(attempts) => self.begin_part(place, attempts),
+            None => {
+                self.lanes.end(place);
+                self.under_way[place as usize] = None;
+            }
+        }
+    }
+
+    /// Queues the part for its turn: the slot goes to who is first in line for one.
+    fn begin_part(&mut self, place: Place, attempts: Vec<Attempt>) {
+        let under_way = self.at(place);
+        under_way.inherited = attempts.len();
+        under_way.attempts = attempts;
+        under_way.waits = None;
+        under_way.prepared = None;
+        self.lanes.rest(place);
+        self.lanes.resume(place);
+    }
+}
+
+impl UnderWay {
+    /// The parts of a call that carries several deliveries.
+    fn parts(&mut self) -> &mut Parts {
+        match &mut self.bundle {
+            Bundle::Many(parts) => parts,
+            Bundle::One(_) => unreachable!("a call of one delivery has no parts"),
+        }
+    }
+}
+
+fn refused_item(answer: &Answer) -> Failure {
+    let message = format!("refused by itself in an answer to several: {}", in_words(answer));
+    Failure { reason: Reason::Refused, message }
+}
+
+/// The attempts as an item saw them: what the last answer says of this one in place of what it says of all.
+fn of_item(attempts: &[Attempt], answer: &Answer) -> Vec<Attempt> {
+    let mut attempts = attempts.to_vec();
+    if let Some(last) = attempts.last_mut() {
+        last.answer = answer.clone();
+    }
+    attempts
+}
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ impl Reader<'_> {
         let key = if get("batch").is_some() { "batch" } else { "per" };
         let batch = match get("batch") {
             Some(node) => self.batch(node, per_transaction, order_by),
-            None => per_transaction.then(|| Batch {
+            None => per_transaction.then_some(Batch {
                 size: SIZE_DEFAULT_OF_TRANSACTION,
                 bytes: BYTES_DEFAULT,
                 until: Until::TransactionEnd,

@@ -43,10 +43,81 @@ pub struct Attempt {
     pub answer: Answer,
 }
 
+/// The attempts of one delivery: all are counted, the first and the last of them are kept.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Attempts {
+    kept: Vec<Attempt>,
+    total: u64,
+}
+
+impl Attempts {
+    /// How it began.
+    const FIRST_KEPT: usize = 3;
+    /// How it went on in the end.
+    const LAST_KEPT: usize = 13;
+
+    /// Attempts of which `kept` are known, the first and the last of `total`.
+    pub fn new(kept: Vec<Attempt>, total: u64) -> Attempts {
+        let total = total.max(kept.len() as u64);
+        Attempts { kept, total }
+    }
+
+    pub fn push(&mut self, attempt: Attempt) {
+        if self.kept.len() == Self::FIRST_KEPT + Self::LAST_KEPT {
+            self.kept.remove(Self::FIRST_KEPT);
+        }
+        self.kept.push(attempt);
+        self.total += 1;
+    }
+
+    /// The same, as one delivery of the last call saw it: with what the answer said of this one instead of all.
+    pub fn with_last_answer(&self, answer: &Answer) -> Attempts {
+        let mut attempts = self.clone();
+        if let Some(last) = attempts.kept.last_mut() {
+            last.answer = answer.clone();
+        }
+        attempts
+    }
+
+    /// Those that are kept, in the order they were made.
+    pub fn kept(&self) -> &[Attempt] {
+        &self.kept
+    }
+
+    /// All that were made.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+/// How attempts are numbered from 1 when only `kept` of `total` are there: where some are left out the numbers jump.
+pub fn attempt_numbers(kept: usize, total: u64) -> impl Iterator<Item = u64> {
+    let left_out = total.saturating_sub(kept as u64);
+    (1..=kept as u64).map(move |n| if n > Attempts::FIRST_KEPT as u64 { n + left_out } else { n })
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The API's answer: its status and the beginning of its body.
     Status { status: u16, excerpt: String },
     /// No answer came.
     Failed { error: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_attempts_the_first_three_and_the_last_thirteen_are_kept() {
+        let mut attempts = Attempts::default();
+        for n in 1..=1000 {
+            let answer = Answer::Status { status: 503, excerpt: String::new() };
+            attempts.push(Attempt { started_at_us: n, duration_us: 0, answer });
+            let kept: Vec<u64> = attempts.kept().iter().map(|attempt| attempt.started_at_us).collect();
+            let expected: Vec<u64> = (1..=n).filter(|one| *one <= 3 || *one + 13 > n).collect();
+            assert_eq!((attempts.total(), &kept), (n, &expected));
+            assert_eq!(attempt_numbers(kept.len(), n).collect::<Vec<_>>(), expected);
+        }
+    }
 }

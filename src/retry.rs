@@ -1,7 +1,7 @@
-//! How long to wait before the next try; the only place with the `backoff` crate.
+//! How often and how long to wait before the next try; the only place with the `backoff` crate.
 //!
-//! In: a policy from a rule (or the one that paces reconnects). Out: waits, one after another, each drawn anew. Keeps
-//! the bound `max_delay` (promise 6); deliberately counts nothing and knows nothing of what is being tried.
+//! In: a policy from a rule (or one that paces reconnects or probes). Out: waits, one after another, each drawn anew.
+//! Keeps the bound `max_delay` (promise 6); deliberately counts nothing and knows nothing of what is being tried.
 
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use backoff::backoff::Backoff as _;
 /// `jitter` to both sides (0.5: between half and one and a half times the wait).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    /// Attempts after the first one.
-    pub retries: u32,
+    pub retries: Retries,
     pub initial: Duration,
     pub multiplier: f64,
     pub max_delay: Duration,
@@ -21,10 +20,27 @@ pub struct RetryPolicy {
     pub jitter: f64,
 }
 
+/// How many attempts may follow the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retries {
+    AtMost(u32),
+    Forever,
+}
+
+impl Retries {
+    /// Whether another attempt may follow after so many that failed.
+    pub fn allow_another(self, failed: u64) -> bool {
+        match self {
+            Retries::AtMost(retries) => failed <= u64::from(retries),
+            Retries::Forever => true,
+        }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
         RetryPolicy {
-            retries: 3,
+            retries: Retries::AtMost(3),
             initial: Duration::from_millis(500),
             multiplier: 2.0,
             max_delay: Duration::from_secs(30),
@@ -111,6 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_attempts_may_follow_as_there_are_retries() {
+        for (retries, failed, expected) in [
+            (Retries::AtMost(0), 1, false),
+            (Retries::AtMost(3), 3, true),
+            (Retries::AtMost(3), 4, false),
+            (Retries::AtMost(u32::MAX), 1 << 32, false),
+            (Retries::Forever, u64::MAX, true),
+        ] {
+            assert_eq!(retries.allow_another(failed), expected, "{retries:?} after {failed}");
+        }
+    }
+
+    #[test]
     fn jitter_spreads_the_waits() {
         let policy = RetryPolicy { multiplier: 1.0, ..RetryPolicy::default() };
         let waits = waits_of(&policy, 200);
@@ -126,7 +155,7 @@ mod tests {
             jitter in 0.0..=1.0f64,
         ) {
             let (initial, max_delay) = (Duration::from_micros(initial_us), Duration::from_micros(max_us));
-            let policy = RetryPolicy { retries: 3, initial, multiplier, max_delay, jitter };
+            let policy = RetryPolicy { initial, multiplier, max_delay, jitter, ..RetryPolicy::default() };
             let mut centre_us = initial_us.min(max_us) as f64;
             for wait in waits_of(&policy, 12) {
                 prop_assert!(wait <= max_delay, "{wait:?}");

@@ -30,6 +30,12 @@ pub struct AttemptLabels {
     pub status: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetLabel {
+    /// Scheme, host and port.
+    pub target: String,
+}
+
 /// All counters and gauges; cheap to share behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -37,6 +43,9 @@ pub struct Metrics {
     pub changes_matched: Family<RuleLabel, Counter>,
     pub deliveries: Family<OutcomeLabels, Counter>,
     pub attempts: Family<AttemptLabels, Counter>,
+    /// 1 while nothing but probes is sent to the target, because it did not answer.
+    pub target_open: Family<TargetLabel, Gauge>,
+    pub target_opened: Family<TargetLabel, Counter>,
     pub reconnects: Counter,
     /// 1 while events or heartbeats arrive from the source, else 0.
     pub source_connected: Gauge,
@@ -57,6 +66,8 @@ impl Metrics {
         r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
         r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());
         r.register("attempts", "HTTP requests sent, by rule and class of the answer", self.attempts.clone());
+        r.register("target_open", "1 while a target is away and gets nothing but probes", self.target_open.clone());
+        r.register("target_opened", "Times a target was found to be away", self.target_opened.clone());
         r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
         r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());

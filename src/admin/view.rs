@@ -65,8 +65,11 @@ pub struct LetterView {
     /// `refused`, `exhausted`, `unrenderable` or `undecided`.
     pub reason: String,
     pub message: String,
-    /// Those of the first delivery, or of the newest replay.
+    /// Those of the first delivery, or of the newest replay; of many the first and the last.
     pub attempts: Vec<AttemptView>,
+    /// How many were made.
+    #[serde(default)]
+    pub attempts_total: u64,
     pub created_at: String,
     /// Replays that failed.
     pub replays: u32,

@@ -215,7 +215,7 @@ fn row(letter: &LetterView, now: SystemTime) -> Vec<String> {
         letter.table.clone(),
         letter.reason.clone(),
         answer,
-        letter.attempts.len().to_string(),
+        letter.attempts_total.to_string(),
         letter.message.clone(),
     ]
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::output::{age, clean, table};
 use crate::admin::view::{AttemptView, LetterView};
+use crate::failure::attempt_numbers;
 
 /// Longer values are shortened on the page.
 const VALUE_CHARS_MAX: usize = 60;
@@ -23,7 +24,8 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
     }
     if !letter.attempts.is_empty() {
         page += "\nattempts\n";
-        let rows = letter.attempts.iter().enumerate().map(attempt);
+        let numbers = attempt_numbers(letter.attempts.len(), letter.attempts_total);
+        let rows = numbers.zip(&letter.attempts).map(attempt);
         page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
     }
     if let Some(event) = &event {
@@ -57,11 +59,10 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
     facts
 }
 
-fn attempt((index, attempt): (usize, &AttemptView)) -> Vec<String> {
+fn attempt((number, attempt): (u64, &AttemptView)) -> Vec<String> {
     let answer = attempt.status.map_or("none".to_string(), |status| status.to_string());
     let text = attempt.error.clone().or_else(|| attempt.excerpt.clone()).unwrap_or_default();
-    let number = (index + 1).to_string();
-    vec![number, attempt.at.clone(), format!("{} ms", attempt.duration_ms), answer, text]
+    vec![number.to_string(), attempt.at.clone(), format!("{} ms", attempt.duration_ms), answer, text]
 }
 
 /// What the page shows of a change event.

@@ -1,12 +1,13 @@
 //! Answers: what an attempt's result means. Pure functions, no clock and no I/O.
 //!
 //! In: a status or an error, a `Retry-After` header, the beginning of a body. Out: whether the delivery is done, worth
-//! another attempt or dead; how long the server asks us to wait; text that is fit to be shown.
+//! another attempt or dead; what the answer says of the target as a whole; how long the server asks us to wait; text that
+//! is fit to be shown.
 
 use std::time::{Duration, SystemTime};
 
 use crate::failure::Answer;
-use crate::rules::SuccessStatuses;
+use crate::rules::{RetryOn, SuccessStatuses};
 
 /// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the
 /// key stands still and the checkpoint with it.
@@ -15,25 +16,68 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 /// What is kept of an answer that is no success: enough for an API's error message.
 pub const EXCERPT_BYTES_MAX: usize = 1024;
 
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It did not come, or did not end, in time.
+    Timeout,
+    /// The connection failed before the time was over.
+    Network,
+}
+
 /// What an answer means for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Done {
         status: u16,
     },
-    /// Another attempt may help: no answer, 408, 425, 429 and 5xx.
+    /// Another attempt may help, says the rule's `retry_on`.
     Retry,
     /// Another attempt can't help, a redirect included.
     GiveUp,
 }
 
+/// What an answer says of its target, whatever the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It does its work: a success, or a refusal of this one request.
+    Works,
+    /// It does its work, but wants less of it: 429.
+    Throttles,
+    /// It answered that it failed, which may also be this request's own fault: 408, 425, 500 and most of 5xx.
+    Fails,
+    /// It is not there, or those in front of it say so: no answer, 502, 503, 504.
+    Away,
+}
+
 /// The rule's own success statuses win over everything else.
-pub fn classify(success: &SuccessStatuses, answer: &Answer) -> Verdict {
+pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, lack: Option<Lack>) -> Verdict {
+    let retried = match answer {
+        Answer::Status { status, .. } if success.contains(*status) => return Verdict::Done { status: *status },
+        Answer::Status { status, .. } => retry_on.contains(*status),
+        Answer::Failed { .. } if lack == Some(Lack::Timeout) => retry_on.timeout,
+        Answer::Failed { .. } => retry_on.network,
+    };
+    if retried { Verdict::Retry } else { Verdict::GiveUp }
+}
+
+/// What the answer says of the target. Deliberately not asked: `retry_on`, which is one rule's view of its deliveries.
+pub fn health(success: &SuccessStatuses, answer: &Answer) -> Health {
     match answer {
-        Answer::Failed { .. } => Verdict::Retry,
-        Answer::Status { status, .. } if success.contains(*status) => Verdict::Done { status: *status },
-        Answer::Status { status: 408 | 425 | 429 | 500..=599, .. } => Verdict::Retry,
-        Answer::Status { .. } => Verdict::GiveUp,
+        Answer::Failed { .. } => Health::Away,
+        Answer::Status { status, .. } if success.contains(*status) => Health::Works,
+        Answer::Status { status: 429, .. } => Health::Throttles,
+        Answer::Status { status: 502..=504, .. } => Health::Away,
+        Answer::Status { status: 408 | 425 | 500..=599, .. } => Health::Fails,
+        Answer::Status { .. } => Health::Works,
+    }
+}
+
+/// An answer in one line for people.
+pub fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Status { status, .. } => format!("answered {status}"),
+        Answer::Failed { error } => error.clone(),
     }
 }
 
@@ -75,6 +119,10 @@ mod tests {
         Answer::Status { status, excerpt: String::new() }
     }
 
+    fn failed() -> Answer {
+        Answer::Failed { error: "connection refused".to_owned() }
+    }
+
     #[test]
     fn every_status_is_done_worth_a_retry_or_given_up() {
         let success = SuccessStatuses(vec![(200, 299)]);
@@ -85,20 +133,50 @@ mod tests {
                 500..=599 => Verdict::Retry,
                 _ => Verdict::GiveUp,
             };
-            assert_eq!(classify(&success, &status(code)), expected, "{code}");
+            assert_eq!(classify(&success, &RetryOn::default(), &status(code), None), expected, "{code}");
         }
-        let failed = Answer::Failed { error: "connection refused".to_owned() };
-        assert_eq!(classify(&success, &failed), Verdict::Retry);
+        for lack in [Lack::Timeout, Lack::Network] {
+            assert_eq!(classify(&success, &RetryOn::default(), &failed(), Some(lack)), Verdict::Retry);
+        }
+    }
+
+    #[test]
+    fn what_a_rule_retries_on_replaces_the_default() {
+        let success = SuccessStatuses(vec![(200, 299)]);
+        let retry_on = RetryOn { statuses: vec![(404, 404), (500, 599)], network: true, timeout: false };
+        for (code, expected) in
+            [(200, Verdict::Done { status: 200 }), (404, Verdict::Retry), (429, Verdict::GiveUp), (503, Verdict::Retry)]
+        {
+            assert_eq!(classify(&success, &retry_on, &status(code), None), expected, "{code}");
+        }
+        assert_eq!(classify(&success, &retry_on, &failed(), Some(Lack::Network)), Verdict::Retry);
+        assert_eq!(classify(&success, &retry_on, &failed(), Some(Lack::Timeout)), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn an_answer_says_how_its_target_is() {
+        let success = SuccessStatuses(vec![(200, 299), (500, 500)]);
+        for code in 100..=999 {
+            let expected = match code {
+                429 => Health::Throttles,
+                502..=504 => Health::Away,
+                408 | 425 | 501 | 505..=599 => Health::Fails,
+                _ => Health::Works,
+            };
+            assert_eq!(health(&success, &status(code)), expected, "{code}");
+        }
+        assert_eq!(health(&success, &failed()), Health::Away);
     }
 
     #[test]
     fn a_status_listed_as_success_wins_over_all() {
         let success = SuccessStatuses(vec![(204, 204), (302, 302), (409, 409), (429, 429), (500, 500)]);
         for code in [204, 302, 409, 429, 500] {
-            assert_eq!(classify(&success, &status(code)), Verdict::Done { status: code }, "{code}");
+            let verdict = classify(&success, &RetryOn::default(), &status(code), None);
+            assert_eq!(verdict, Verdict::Done { status: code }, "{code}");
         }
-        assert_eq!(classify(&success, &status(200)), Verdict::GiveUp, "200 is not listed");
-        assert_eq!(classify(&success, &status(503)), Verdict::Retry);
+        assert_eq!(classify(&success, &RetryOn::default(), &status(200), None), Verdict::GiveUp, "200 is not listed");
+        assert_eq!(classify(&success, &RetryOn::default(), &status(503), None), Verdict::Retry);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::delivery::Failure;
-use crate::delivery::answer::{self, Verdict};
+use crate::delivery::answer::{self, Health, Lack, Verdict};
 use crate::delivery::bundle::{Item, Load};
 use crate::delivery::client::{self, Client, Received};
 use crate::delivery::lane::Place;
@@ -37,6 +37,7 @@ pub(super) struct Sent {
     pub verdict: Verdict,
     /// What became of each item, where the answer was a success and says so.
     pub results: Option<Vec<ItemResult>>,
+    pub health: Health,
     pub retry_after: Option<Duration>,
     /// Kept where a retry may follow: every attempt of a call sends the same bytes.
     pub prepared: Option<Box<Prepared>>,
@@ -120,22 +121,23 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
     let body_bytes_max = if wanted.is_some() { RESULTS_BYTES_MAX + 1 } else { 0 };
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
-    let Received { mut answer, retry_after, body } =
+    let Received { mut answer, lack, retry_after, body } =
         client.send(request, call.timeout, &call.success, body_bytes_max).await;
     let duration_us = started.elapsed().as_micros() as u64;
-    let mut verdict = answer::classify(&call.success, &answer);
+    let health = answer::health(&call.success, &answer);
+    let mut verdict = answer::classify(&call.success, &rule.retry_on, &answer, lack);
     let mut results = None;
     if let (Some(wanted), Verdict::Done { status }) = (wanted, verdict) {
-        match results::read(wanted, &call.success, status, &body, count) {
+        match results::read(wanted, rule, status, &body, count) {
             Ok(read) => results = Some(read),
             Err(problem) => {
-                // Nobody can tell what was done: to ask again is the only way not to lose any of it.
+                // Nobody can tell what was done, as after a timeout: to ask again is the only way not to lose any of it.
                 answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
-                verdict = Verdict::Retry;
+                verdict = answer::classify(&call.success, &rule.retry_on, &answer, Some(Lack::Timeout));
             }
         }
     }
     let attempt = Attempt { started_at_us: started_at.as_micros() as u64, duration_us, answer };
     let prepared = (verdict == Verdict::Retry).then_some(prepared);
-    Ok(Sent { attempt, verdict, results, retry_after, prepared })
+    Ok(Sent { attempt, verdict, results, health, retry_after, prepared })
 }

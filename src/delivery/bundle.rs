@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::answer::Verdict;
 use super::{Delivery, Merged};
 use crate::change::DeliveryId;
-use crate::failure::{Answer, Attempt};
+use crate::failure::{Answer, Attempts};
 use crate::rules::Rule;
 
 /// Answers for which the reason may be a single delivery among many: bad request, too large, unprocessable.
@@ -105,7 +105,7 @@ pub(super) struct Parts {
 #[derive(Debug)]
 struct Part {
     items: Arc<[Item]>,
-    attempts: Vec<Attempt>,
+    attempts: Attempts,
 }
 
 impl Parts {
@@ -122,11 +122,11 @@ impl Parts {
 
     /// Takes the current part apart before its n-th item: the first half is sent now, the other after it. Both have
     /// been carried by these attempts.
-    pub fn split(&mut self, at: usize, attempts: &[Attempt]) {
+    pub fn split(&mut self, at: usize, attempts: &Attempts) {
         assert!((1..self.current.len()).contains(&at), "both halves hold something");
         let (first, second) = self.current.split_at(at);
         let (first, second): (Arc<[Item]>, Arc<[Item]>) = (first.into(), second.into());
-        self.later.push(Part { items: second, attempts: attempts.to_vec() });
+        self.later.push(Part { items: second, attempts: attempts.clone() });
         self.current = first;
     }
 
@@ -149,7 +149,7 @@ impl Parts {
     }
 
     /// Goes on with the next part; what attempts carried it already. None: that was the last.
-    pub fn advance(&mut self) -> Option<Vec<Attempt>> {
+    pub fn advance(&mut self) -> Option<Attempts> {
         let Part { items, attempts } = self.later.pop()?;
         self.current = items;
         Some(attempts)
@@ -187,7 +187,7 @@ mod tests {
             } else if sent.len() == 1 {
                 dead.extend(sent);
             } else {
-                parts.split(sent.len().div_ceil(2), &[]);
+                parts.split(sent.len().div_ceil(2), &Attempts::default());
                 continue;
             }
             if parts.advance().is_none() {

@@ -13,8 +13,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
+use crate::delivery::answer::{self, Lack};
 use crate::delivery::request::{Header, Prepared};
-use crate::delivery::{Error, answer, egress};
+use crate::delivery::{Error, egress};
 use crate::failure::Answer;
 use crate::rules::{Method, SuccessStatuses};
 
@@ -42,6 +43,8 @@ pub struct Client {
 #[derive(Debug, PartialEq)]
 pub struct Received {
     pub answer: Answer,
+    /// Why there is no answer, where there is none.
+    pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
     /// The body of an answer with success, as far as it was asked for.
@@ -83,13 +86,15 @@ impl Client {
             answering = true;
             receive(response, success, body_bytes_max).await
         };
-        let error = match tokio::time::timeout(timeout, exchange).await {
+        let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
-            Ok(Err(error)) => plain_text(&error, answering),
-            Err(_) if answering => format!("answer not complete within {}", humantime::format_duration(timeout)),
-            Err(_) => format!("no answer within {}", humantime::format_duration(timeout)),
+            Ok(Err(error)) => (Lack::Network, plain_text(&error, answering)),
+            Err(_) => {
+                let what = if answering { "answer not complete" } else { "no answer" };
+                (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
+            }
         };
-        Received { answer: Answer::Failed { error }, retry_after: None, body: Vec::new() }
+        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, body: Vec::new() }
     }
 }
 
@@ -166,13 +171,11 @@ async fn receive(
             break;
         }
     }
-    Ok(match is_success {
-        true => Received { answer: Answer::Status { status, excerpt: String::new() }, retry_after, body: kept },
-        false => {
-            let excerpt = answer::excerpt(&kept);
-            Received { answer: Answer::Status { status, excerpt }, retry_after, body: Vec::new() }
-        }
-    })
+    let (excerpt, body) = match is_success {
+        true => (String::new(), kept),
+        false => (answer::excerpt(&kept), Vec::new()),
+    };
+    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, body })
 }
 
 /// The system's resolver without the addresses that are never called.

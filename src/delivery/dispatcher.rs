@@ -1,10 +1,10 @@
 //! The dispatcher: carries deliveries to their outcomes.
 //!
 //! In: deliveries, in commit order. Out: each with its outcome, held until the caller says that the outcome is durable.
-//! Owns all deliveries that are not resolved, the lanes they queue in and the times of their retries. Keeps promise 2
-//! (order per key, through retries and replays) and the limits on attempts under way. It is a plain state machine that
-//! its caller's loop drives: submitting never waits, so nothing can deadlock. Deliberately has no bound of its own on
-//! what is inside (the caller's window is the bound) and writes nothing down.
+//! Owns all deliveries that are not resolved, the lanes they queue in, the gate that their attempts pass and the times of
+//! their retries. Keeps promise 2 (order per key, through retries and replays) and the limits on attempts under way. It
+//! is a plain state machine that its caller's loop drives: submitting never waits, so nothing can deadlock. Deliberately
+//! has no bound of its own on what is inside (the caller's window is the bound) and writes nothing down.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
@@ -14,16 +14,17 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::Verdict;
-use crate::delivery::attempt::{self, Ended, Sent, Unsent};
+use crate::delivery::answer::{Verdict, in_words};
+use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
+use crate::delivery::gate::{Counts, End, Gate};
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Lanes, Place, RuleNumber, Turn};
+use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
-use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
-use crate::failure::{Answer, Attempt, Reason};
+use crate::delivery::{Completed, Delivery, Failure, Outcome, TargetStatus, Ticket};
+use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
@@ -37,9 +38,12 @@ pub struct Dispatcher {
     client: Client,
     metrics: Arc<Metrics>,
     lanes: Lanes,
+    gate: Gate,
     /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
+    /// By rule number: the rule as it was last seen.
+    known: Vec<Arc<Rule>>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
     /// By rule number.
@@ -48,8 +52,8 @@ pub struct Dispatcher {
     gatherers: BTreeMap<RuleNumber, Gatherer>,
     /// Of calls with several deliveries, how many tickets were not given back.
     shares: HashMap<Place, usize>,
-    /// Deliveries submitted and not released, without those merged into completed ones.
-    unresolved: usize,
+    /// By rule number: deliveries submitted and not released, without those merged into completed ones.
+    unresolved: Vec<usize>,
     /// When each waiting call is attempted again.
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
     ended: UnboundedReceiver<Ended>,
@@ -61,9 +65,13 @@ pub struct Dispatcher {
 struct UnderWay {
     bundle: Bundle,
     rule: RuleNumber,
-    attempts: Vec<Attempt>,
-    /// How many of the attempts were of a larger call, of which this is a part.
-    inherited: usize,
+    /// The target of its attempt, while one is under way.
+    target: usize,
+    attempts: Attempts,
+    /// How many of the attempts were of larger calls, of which this is a part.
+    inherited: u64,
+    /// Failed attempts that count against the rule's retries.
+    failed: u64,
     waits: Option<Waits>,
     prepared: Option<Box<Prepared>>,
 }
@@ -73,15 +81,17 @@ impl Dispatcher {
         let (report, ended) = unbounded_channel();
         Dispatcher {
             client,
+            gate: Gate::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
             under_way: Vec::new(),
             rules: HashMap::new(),
+            known: Vec::new(),
             paused: HashSet::new(),
             counters: Vec::new(),
             gatherers: BTreeMap::new(),
             shares: HashMap::new(),
-            unresolved: 0,
+            unresolved: Vec::new(),
             retries: BinaryHeap::new(),
             ended,
             report,
@@ -92,7 +102,7 @@ impl Dispatcher {
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, delivery: Delivery) {
         let rule = self.rule_number(&delivery.rule);
-        self.unresolved += 1;
+        self.unresolved[rule as usize] += 1;
         if delivery.rule.gathers() {
             return self.gather(rule, delivery);
         }
@@ -107,11 +117,10 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
         let place = self.lanes.enter(rule, keys, turn);
-        self.set_under_way(place, rule, Bundle::One(delivery));
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
     }
 
-    fn set_under_way(&mut self, place: Place, rule: RuleNumber, bundle: Bundle) {
-        let under_way = UnderWay { bundle, rule, attempts: Vec::new(), inherited: 0, waits: None, prepared: None };
+    fn set_under_way(&mut self, place: Place, under_way: UnderWay) {
         match self.under_way.get_mut(place as usize) {
             Some(free) => *free = Some(under_way),
             None => self.under_way.push(Some(under_way)),
@@ -125,8 +134,8 @@ impl Dispatcher {
             if let Some(completed) = self.try_next() {
                 return completed;
             }
-            let due = self.retries.peek().map(|Reverse((due, _))| *due);
-            let due = due.into_iter().chain(self.gathering_due()).min();
+            let retry = self.retries.peek().map(|Reverse((due, _))| *due);
+            let due = retry.into_iter().chain(self.gate.next_wake()).chain(self.gathering_due()).min();
             tokio::select! {
                 ended = self.ended.recv() => {
                     self.settle(ended.expect("the dispatcher itself keeps the channel open"));
@@ -140,7 +149,10 @@ impl Dispatcher {
     pub fn try_next(&mut self) -> Option<Completed> {
         self.resume_due();
         self.close_due();
+        self.gate.wake(Instant::now);
         while let Ok(ended) = self.ended.try_recv() {
+            // What may start, starts before the next attempt is heard of, which may close a gate.
+            self.start_ready();
             self.settle(ended);
         }
         self.start_ready();
@@ -149,9 +161,10 @@ impl Dispatcher {
 
     /// The outcome is durable: the next deliveries of its keys may start. Until then they wait.
     pub fn release(&mut self, ticket: Ticket) {
-        self.unresolved -= 1;
-        if self.is_last_share(ticket.0) {
-            self.lanes.release(ticket.0);
+        let Ticket(place) = ticket;
+        self.unresolved[self.lanes.rule_of(place) as usize] -= 1;
+        if self.is_last_share(place) {
+            self.lanes.release(place);
             self.start_ready();
         }
     }
@@ -169,14 +182,34 @@ impl Dispatcher {
         }
     }
 
-    /// Whether nothing of this rule would be started now, for a reason that may last.
+    /// Whether nothing of this rule would be started now, for a reason that may last: it is paused, or its target is away
+    /// and gets nothing but probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
-        self.paused.contains(rule)
+        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.gate.is_open(*number))
+    }
+
+    /// Takes over the settings of these rules and their targets at once, instead of with their next delivery.
+    pub fn adopt(&mut self, rules: &[Arc<Rule>]) {
+        for rule in rules {
+            self.rule_number(rule);
+        }
+        self.start_ready();
+    }
+
+    /// How the targets are doing that were called, or adopted with their rules.
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        self.gate.statuses(Instant::now())
+    }
+
+    /// What is under way of the rule of this name.
+    pub fn counts(&self, rule: &str) -> RuleCounts {
+        let Some(number) = self.rules.get(rule).copied() else { return RuleCounts::default() };
+        RuleCounts { unresolved: self.unresolved[number as usize], ..self.lanes.counts(number) }
     }
 
     /// Deliveries submitted and not released.
     pub fn unresolved(&self) -> usize {
-        self.unresolved
+        self.unresolved.iter().sum()
     }
 
     /// Attempts under way.
@@ -202,27 +235,49 @@ impl Dispatcher {
         self.completed.drain(..).collect()
     }
 
-    fn rule_number(&mut self, rule: &Rule) -> RuleNumber {
+    fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
         // By name and not by address: after a reload the rule of this name goes on with its lanes.
-        if let Some(number) = self.rules.get(&*rule.name) {
-            self.lanes.set_in_flight_max(*number, rule.in_flight);
-            return *number;
-        }
-        let number = self.lanes.add_rule(rule.in_flight);
-        self.lanes.set_paused(number, self.paused.contains(&*rule.name));
-        self.rules.insert(rule.name.as_str().into(), number);
-        self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
+        let number = match self.rules.get(&*rule.name).copied() {
+            Some(number) if Arc::ptr_eq(&self.known[number as usize], rule) => return number,
+            Some(number) => {
+                self.known[number as usize] = Arc::clone(rule);
+                self.lanes.set_in_flight_max(number, rule.in_flight);
+                number
+            }
+            None => {
+                let number = self.lanes.add_rule(rule.in_flight);
+                self.lanes.set_paused(number, self.paused.contains(&*rule.name));
+                self.rules.insert(rule.name.as_str().into(), number);
+                self.known.push(Arc::clone(rule));
+                self.unresolved.push(0);
+                self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
+                number
+            }
+        };
+        self.gate.set_rule(number, rule, &mut self.lanes, Instant::now());
         number
     }
 
+    fn next_start(&mut self) -> Option<Place> {
+        loop {
+            if let Some(place) = self.lanes.pop_start() {
+                return Some(place);
+            }
+            if !self.gate.admit(&mut self.lanes, Instant::now) {
+                return None;
+            }
+        }
+    }
+
     fn start_ready(&mut self) {
-        while let Some(place) = self.lanes.pop_start() {
-            let under_way = self.at(place);
+        while let Some(place) = self.next_start() {
+            let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
             if let Bundle::One(Delivery { undecided: Some(problem), .. }) = &under_way.bundle {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
+            under_way.target = self.gate.started(under_way.rule);
             let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
             attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
         }
@@ -243,48 +298,47 @@ impl Dispatcher {
 
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
-        if !unfit.is_empty() && !self.give_up_unfit(place, unfit) {
-            return;
-        }
-        let Sent { attempt, verdict, results, retry_after, prepared } = match result {
+        let target = self.at(place).target;
+        let Sent { attempt, verdict, results, health, retry_after, prepared } = match result {
             Ok(sent) => sent,
-            Err(Unsent::Nothing) => unreachable!("all items were unfit"),
-            Err(Unsent::Split { at }) => return self.split(place, at),
-            Err(Unsent::Unrenderable(message)) => {
-                let failure = Failure { reason: Reason::Unrenderable, message };
-                return self.complete(place, Outcome::Dead(failure));
+            Err(unsent) => {
+                self.gate.cancelled(target, place, Instant::now());
+                return self.settle_unsent(place, unfit, unsent);
             }
         };
-        let under_way = self.at(place);
-        let rule = under_way.rule;
-        under_way.attempts.push(attempt);
-        let attempts = under_way.tries();
-        let attempt = under_way.attempts.last().expect("it was just pushed");
-        log(&under_way.bundle, attempts, attempt);
-        let answer = &attempt.answer;
+        if !unfit.is_empty() {
+            self.give_up_unfit(place, unfit);
+        }
+        let end = End { place, answer: &attempt.answer, health, retry_after };
+        let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
+        let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
+        log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
+        self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            Verdict::Retry if under_way.may_retry() => None,
-            Verdict::Retry => Some(Outcome::Dead(exhausted(attempts, answer))),
-            Verdict::GiveUp => Some(Outcome::Dead(refused(answer))),
+            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),
+            Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
-        let class = AttemptCounters::class(answer);
-        let is_split = under_way.bundle.is_split_by(verdict, answer);
+        let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
+        under_way.attempts.push(attempt);
         match (outcome, results) {
             _ if is_split => self.halve(place),
             (_, Some(results)) => self.settle_items(place, &results, retry_after),
             (Some(outcome), None) => self.complete(place, outcome),
-            (None, None) => self.wait_for_retry(place, retry_after, prepared),
+            (None, None) => {
+                let wait = under_way.next_wait(counts, retry_after);
+                under_way.prepared = prepared;
+                self.wait_for_retry(place, wait);
+            }
         }
-        self.counters[rule as usize].count(class);
     }
 
-    fn wait_for_retry(&mut self, place: Place, retry_after: Option<Duration>, prepared: Option<Box<Prepared>>) {
-        let under_way = self.at(place);
-        let wait = under_way.next_wait(retry_after);
-        under_way.prepared = prepared;
-        self.retries.push(Reverse((Instant::now() + wait, place)));
+    fn wait_for_retry(&mut self, place: Place, wait: Duration) {
         self.lanes.rest(place);
+        match wait.is_zero() {
+            true => self.lanes.resume(place),
+            false => self.retries.push(Reverse((Instant::now() + wait, place))),
+        }
     }
 
     fn complete(&mut self, place: Place, outcome: Outcome) {
@@ -292,11 +346,11 @@ impl Dispatcher {
             return self.complete_part(place, &outcome);
         }
         self.lanes.end(place);
-        let Some(UnderWay { bundle: Bundle::One(delivery), attempts, .. }) = self.under_way[place as usize].take()
-        else {
-            unreachable!("a delivery completes once")
-        };
-        self.completed.push_back(Completed { delivery, outcome, attempts, merged: Vec::new(), ticket: Ticket(place) });
+        let under_way = self.under_way[place as usize].take().expect("a call ends once");
+        if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
+            let (merged, ticket) = (Vec::new(), Ticket(place));
+            self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket });
+        }
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
@@ -305,28 +359,41 @@ impl Dispatcher {
 }
 
 impl UnderWay {
-    /// The rule's own wait, or what the server asks for where that is longer.
-    fn next_wait(&mut self, retry_after: Option<Duration>) -> Duration {
+    fn new(bundle: Bundle, rule: RuleNumber) -> UnderWay {
+        let attempts = Attempts::default();
+        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None }
+    }
+
+    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
+    fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
+        self.failed += match counts {
+            Counts::Fully | Counts::ButNeverAsTheLast => 1,
+            Counts::Not { .. } => 0,
+        };
+        let is_last = counts == Counts::Fully && !self.bundle.rule().retry.retries.allow_another(self.failed);
+        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
+    }
+
+    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
+    /// does not count.
+    fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
+        if let Counts::Not { wait } = counts {
+            return wait;
+        }
         let waits = self.waits.get_or_insert_with(|| self.bundle.rule().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
-    }
-
-    /// Attempts of this very call.
-    fn tries(&self) -> usize {
-        self.attempts.len() - self.inherited
-    }
-
-    /// Whether another attempt may follow those that were made.
-    fn may_retry(&self) -> bool {
-        self.tries() <= self.bundle.rule().retry.retries as usize
     }
 }
 
 fn refused(answer: &Answer) -> Failure {
-    Failure { reason: Reason::Refused, message: format!("{}, which a retry can't help", in_words(answer)) }
+    let why = match answer {
+        Answer::Status { .. } => "which a retry can't help",
+        Answer::Failed { .. } => "which `retry_on` leaves out",
+    };
+    Failure { reason: Reason::Refused, message: format!("{}, {why}", in_words(answer)) }
 }
 
-fn exhausted(attempts: usize, answer: &Answer) -> Failure {
+fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     let message = match attempts {
         1 => format!("the only attempt failed: {}", in_words(answer)),
         _ => format!("all {attempts} attempts failed, the last: {}", in_words(answer)),
@@ -334,15 +401,8 @@ fn exhausted(attempts: usize, answer: &Answer) -> Failure {
     Failure { reason: Reason::Exhausted, message }
 }
 
-fn in_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Status { status, .. } => format!("answered {status}"),
-        Answer::Failed { error } => error.clone(),
-    }
-}
-
 /// The id is that of the first delivery where a call carries several.
-fn log(bundle: &Bundle, number: usize, attempt: &Attempt) {
+fn log(bundle: &Bundle, number: u64, attempt: &Attempt) {
     let (rule, id, duration_us) = (&bundle.rule().name, bundle.first_id(), attempt.duration_us);
     match &attempt.answer {
         Answer::Status { status, .. } => {

@@ -3,7 +3,8 @@
 //! In: calls entering with the keys that their deliveries are ordered by, and what became of them. Out: the ones to
 //! start. Owns the queue of every (rule, key) and the number of attempts under way per rule. Keeps promise 2: a call
 //! starts only when it heads all its lanes, and leaves them only when it is released. Everyone queues in one order, so
-//! two calls never wait for each other, however many keys they have. Deliberately knows nothing of what a call holds.
+//! two calls never wait for each other, however many keys they have. Where a rule is gated, its turns come only when they
+//! are admitted. Deliberately knows nothing of what a call holds and why a rule is gated.
 //!
 //! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket behind it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
@@ -36,8 +37,23 @@ pub struct Lanes {
     free: Vec<Place>,
     rules: Vec<RuleLanes>,
     startable: VecDeque<Place>,
+    /// Gated rules with something to start; a rule may stand here more than once.
+    asking: VecDeque<RuleNumber>,
     running: usize,
     closed: bool,
+}
+
+/// What one rule has under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCounts {
+    /// Deliveries submitted and not released.
+    pub unresolved: usize,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// Waiting for the time of their next attempt.
+    pub in_retry: usize,
+    /// Waiting for their turn: for an earlier delivery of the key, a slot, or the target.
+    pub queued: usize,
 }
 
 #[derive(Debug)]
@@ -106,6 +122,12 @@ struct RuleLanes {
     running: usize,
     /// Nothing of this rule is started.
     is_paused: bool,
+    /// Nothing of this rule is started unless it is admitted.
+    is_gated: bool,
+    /// Deliveries entered and not released.
+    entered: usize,
+    resting: usize,
+    ended: usize,
     /// Head their lanes and wait for a slot, in the order in which they became ready.
     ready: VecDeque<Place>,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
@@ -118,6 +140,10 @@ impl Lanes {
             in_flight_max: in_flight_max.max(1),
             running: 0,
             is_paused: false,
+            is_gated: false,
+            entered: 0,
+            resting: 0,
+            ended: 0,
             ready: VecDeque::new(),
             last_of_lane: HashMap::default(),
         });
@@ -134,6 +160,31 @@ impl Lanes {
     pub fn set_paused(&mut self, rule: RuleNumber, is_paused: bool) {
         self.rules[rule as usize].is_paused = is_paused;
         self.fill(rule);
+    }
+
+    /// From now on the rule's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
+    pub fn set_gated(&mut self, rule: RuleNumber, is_gated: bool) {
+        self.rules[rule as usize].is_gated = is_gated;
+        self.fill(rule);
+    }
+
+    /// A gated rule that got something to start since it was last asked for; it may be gone meanwhile.
+    pub fn pop_asking(&mut self) -> Option<RuleNumber> {
+        self.asking.pop_front()
+    }
+
+    /// Whether a gated rule has something that nothing but the gate holds back.
+    pub fn asks(&self, rule: RuleNumber) -> bool {
+        let lanes = &self.rules[rule as usize];
+        lanes.is_gated && !lanes.ready.is_empty() && lanes.has_slot() && !self.closed
+    }
+
+    /// Starts the next delivery of a rule that [`asks`](Lanes::asks), the one that has been ready for longest.
+    pub fn admit(&mut self, rule: RuleNumber) -> Option<Place> {
+        if !self.asks(rule) {
+            return None;
+        }
+        self.start_next(rule)
     }
 
     /// Queues a call of one delivery behind all earlier ones of its keys.
@@ -158,6 +209,7 @@ impl Lanes {
                 (self.slots.len() - 1) as Place
             }
         };
+        self.rules[rule as usize].entered += 1;
         for n in 0.. {
             let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };
             match self.rules[rule as usize].last_of_lane.entry(key) {
@@ -185,6 +237,7 @@ impl Lanes {
     /// The attempt is over and another will follow: gives up the slot, keeps the lanes.
     pub fn rest(&mut self, place: Place) {
         self.leave_slot(place, Stage::Resting);
+        self.rules_of(place).resting += 1;
     }
 
     /// The wait for the retry is over.
@@ -192,12 +245,14 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Resting, "only a call that waits for its retry is resumed");
         slot.stage = Stage::Queued;
+        self.rules_of(place).resting -= 1;
         self.queue_for_slot(place);
     }
 
     /// All its deliveries have their outcomes: gives up the slot, keeps the lanes until the release.
     pub fn end(&mut self, place: Place) {
         self.leave_slot(place, Stage::Ended);
+        self.rules_of(place).ended += 1;
     }
 
     /// The outcomes are durable: the lanes move on.
@@ -207,6 +262,8 @@ impl Lanes {
         slot.stage = Stage::Free;
         let rule = slot.rule;
         let links = std::mem::replace(&mut slot.links, Links::few(LaneKeys::none()));
+        let lanes = &mut self.rules[rule as usize];
+        (lanes.entered, lanes.ended) = (lanes.entered - 1, lanes.ended - 1);
         self.free.push(place);
         for n in 0.. {
             let Some((key, behind)) = links.get(n) else { break };
@@ -241,6 +298,24 @@ impl Lanes {
         self.running
     }
 
+    /// What one rule has in the lanes.
+    pub fn counts(&self, rule: RuleNumber) -> RuleCounts {
+        let lanes = &self.rules[rule as usize];
+        let (in_flight, in_retry) = (lanes.running, lanes.resting);
+        let queued = lanes.entered.saturating_sub(in_flight + in_retry + lanes.ended);
+        RuleCounts { unresolved: lanes.entered, in_flight, in_retry, queued }
+    }
+
+    /// Whose delivery it is.
+    pub fn rule_of(&self, place: Place) -> RuleNumber {
+        self.slots[place as usize].rule
+    }
+
+    fn rules_of(&mut self, place: Place) -> &mut RuleLanes {
+        let rule = self.rule_of(place);
+        &mut self.rules[rule as usize]
+    }
+
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
@@ -258,14 +333,27 @@ impl Lanes {
     }
 
     fn fill(&mut self, rule: RuleNumber) {
-        let lanes = &mut self.rules[rule as usize];
-        while lanes.running < lanes.in_flight_max && !lanes.is_paused && !self.closed {
-            let Some(place) = lanes.ready.pop_front() else { break };
-            lanes.running += 1;
-            self.running += 1;
-            self.slots[place as usize].stage = Stage::Running;
-            self.startable.push_back(place);
+        if self.rules[rule as usize].is_gated {
+            if self.asks(rule) {
+                self.asking.push_back(rule);
+            }
+            return;
         }
+        while self.rules[rule as usize].has_slot() && !self.closed {
+            if self.start_next(rule).is_none() {
+                break;
+            }
+        }
+    }
+
+    fn start_next(&mut self, rule: RuleNumber) -> Option<Place> {
+        let lanes = &mut self.rules[rule as usize];
+        let place = lanes.ready.pop_front()?;
+        lanes.running += 1;
+        self.running += 1;
+        self.slots[place as usize].stage = Stage::Running;
+        self.startable.push_back(place);
+        Some(place)
     }
 
     fn leave_slot(&mut self, place: Place, stage: Stage) {
@@ -278,6 +366,12 @@ impl Lanes {
             self.rules[rule as usize].running -= 1;
             self.fill(rule);
         }
+    }
+}
+
+impl RuleLanes {
+    fn has_slot(&self) -> bool {
+        self.running < self.in_flight_max && !self.is_paused
     }
 }
 

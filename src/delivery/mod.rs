@@ -5,16 +5,19 @@
 
 mod answer;
 mod attempt;
+mod breaker;
 mod bundle;
 mod client;
 mod coalesce;
 mod counters;
 mod dispatcher;
 mod egress;
+mod gate;
 mod gather;
 mod lane;
 pub mod request;
 mod results;
+mod target;
 #[cfg(test)]
 mod testing;
 
@@ -22,9 +25,11 @@ use std::sync::Arc;
 
 pub use client::Client;
 pub use dispatcher::Dispatcher;
+pub use lane::RuleCounts;
+pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
-use crate::failure::{Attempt, Reason};
+use crate::failure::{Attempts, Reason};
 use crate::rules::Rule;
 
 /// One rule applied to one change.
@@ -67,8 +72,8 @@ pub struct Failure {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
-    /// In the order they were made, those of larger calls that carried it included; empty when no request could be made.
-    pub attempts: Vec<Attempt>,
+    /// Those of larger calls that carried it included; none when no request could be made.
+    pub attempts: Attempts,
     /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
     pub merged: Vec<Merged>,
     /// To be given back when the outcome is durable.

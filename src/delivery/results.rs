@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::delivery::answer::{self, Verdict};
 use crate::failure::Answer;
-use crate::rules::{ItemVerdict, Results, SuccessStatuses};
+use crate::rules::{ItemVerdict, Results, Rule};
 
 /// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
@@ -22,13 +22,7 @@ pub struct ItemResult {
 }
 
 /// Reads the results of a batch of `count` deliveries out of an answer with this status.
-pub fn read(
-    results: &Results,
-    success: &SuccessStatuses,
-    status: u16,
-    body: &[u8],
-    count: usize,
-) -> Result<Vec<ItemResult>, String> {
+pub fn read(results: &Results, rule: &Rule, status: u16, body: &[u8], count: usize) -> Result<Vec<ItemResult>, String> {
     if body.len() > RESULTS_BYTES_MAX {
         return Err(format!("the answer is longer than {RESULTS_BYTES_MAX} bytes"));
     }
@@ -43,7 +37,7 @@ pub fn read(
         ItemVerdict::Status(pointer) => {
             let status = item_status(item, pointer)
                 .ok_or_else(|| format!("result {} of the answer has no status at `{pointer}`", index + 1))?;
-            Ok(judge(success, status, item))
+            Ok(judge(rule, status, item))
         }
         ItemVerdict::Error(pointer) => Ok(match has_error(item, pointer) {
             false => ItemResult { verdict: Verdict::Done { status }, answer: plain(status) },
@@ -53,9 +47,9 @@ pub fn read(
     items.iter().enumerate().map(read).collect()
 }
 
-fn judge(success: &SuccessStatuses, status: u16, item: &Value) -> ItemResult {
+fn judge(rule: &Rule, status: u16, item: &Value) -> ItemResult {
     let answer = plain(status);
-    match answer::classify(success, &answer) {
+    match answer::classify(&rule.call.success, &rule.retry_on, &answer, None) {
         done @ Verdict::Done { .. } => ItemResult { verdict: done, answer },
         verdict => ItemResult { verdict, answer: shown(status, item) },
     }
@@ -98,7 +92,8 @@ mod tests {
     }
 
     fn read_all(verdict: ItemVerdict, body: &str, count: usize) -> Result<Vec<ItemResult>, String> {
-        read(&results(verdict), &SuccessStatuses(vec![(200, 299)]), 207, body.as_bytes(), count)
+        let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
+        read(&results(verdict), &rule, 207, body.as_bytes(), count)
     }
 
     #[test]

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::{Delivery, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
-use crate::retry::RetryPolicy;
-use crate::rules::{Body, Call, Method, OrderBy, Rule, SuccessStatuses};
+use crate::retry::{Retries, RetryPolicy};
+use crate::rules::{Body, BreakerPolicy, Call, Method, OrderBy, RetryOn, Rule, SuccessStatuses, Target};
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
@@ -167,9 +167,12 @@ async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> O
     Some(Seen { number, attempt: 0, connection, head, body })
 }
 
-/// A rule that calls this URL, retries three times after a millisecond or so, and is otherwise as the test edits it.
+/// A rule that calls this URL, retries three times after a millisecond or so, probes as quickly, and is otherwise as the
+/// test edits it.
 pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let waits = Duration::from_millis(1);
+    let breaker = BreakerPolicy { failures: 5, probe: waits, max_probe: waits * 10 };
+    let url = UrlTemplate::compile(url, &|_| None).unwrap();
     let mut rule = Rule {
         name: "orders".to_owned(),
         path: PathBuf::from("orders.yaml"),
@@ -178,15 +181,23 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,
+        target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&url.origin()) }),
         call: Call {
             method: Method::Post,
-            url: UrlTemplate::compile(url, &|_| None).unwrap(),
+            url,
             headers: vec![],
             body: Body::Change,
             timeout: PATIENCE,
             success: SuccessStatuses(vec![(200, 299)]),
         },
-        retry: RetryPolicy { retries: 3, initial: waits, multiplier: 2.0, max_delay: waits * 10, jitter: 0.5 },
+        retry: RetryPolicy {
+            retries: Retries::AtMost(3),
+            initial: waits,
+            multiplier: 2.0,
+            max_delay: waits * 10,
+            jitter: 0.5,
+        },
+        retry_on: RetryOn::default(),
         in_flight: 32,
         batch: None,
         coalesce: None,

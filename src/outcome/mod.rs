@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{debug, error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempt;
+use crate::failure::Attempts;
 use crate::store;
 
 pub mod tracker;
@@ -48,7 +48,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 
 fn log(completed: &Completed) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
-    let attempts = completed.attempts.len();
+    let attempts = completed.attempts.total();
     for merged in &completed.merged {
         debug!(rule, id = %merged.id, into = %id, "merged into a later delivery of its key");
     }
@@ -58,8 +58,8 @@ fn log(completed: &Completed) {
     }
 }
 
-fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.to_vec() }
+fn record(failure: &Failure, attempts: &Attempts) -> store::Failure {
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.clone() }
 }
 
 fn now_us() -> u64 {

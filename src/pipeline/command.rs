@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
@@ -101,16 +102,4 @@ pub struct Paused {
     pub since_us: u64,
     /// One line for people, without row values.
     pub why: String,
-}
-
-/// How one target (scheme, host, port) is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetStatus {
-    pub target: String,
-    /// Since when nothing but probes is sent, because it did not answer; in microseconds since the Unix epoch.
-    pub open_since_us: Option<u64>,
-    /// What the last failed attempt came to.
-    pub last_error: Option<String>,
-    /// Until when nothing is sent, because the target asked for a pause; in microseconds since the Unix epoch.
-    pub held_until_us: Option<u64>,
 }

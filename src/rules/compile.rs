@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::Reader;
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, yaml};
+use super::{Body, Call, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -44,9 +44,9 @@ impl Compiler<'_> {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
         };
-        let call = self.call(&spec.call);
+        let call = self.call(&spec.call)?;
         if spec.gathering.batch.is_some() {
-            self.refuse_reading_rows(&spec, call.as_ref(), table);
+            self.refuse_reading_rows(&spec, &call, table);
         }
         let rule = Rule {
             name: spec.name,
@@ -56,8 +56,10 @@ impl Compiler<'_> {
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            call: call?,
+            target: Arc::new(Target::of(&call.url.origin())),
+            call,
             retry: spec.retry,
+            retry_on: spec.retry_on,
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
@@ -95,8 +97,7 @@ impl Compiler<'_> {
     }
 
     /// One request stands for many rows, so that only its body may tell them apart.
-    fn refuse_reading_rows(&mut self, spec: &RuleSpec, call: Option<&Call>, table: &TablePattern) {
-        let Some(call) = call else { return };
+    fn refuse_reading_rows(&mut self, spec: &RuleSpec, call: &Call, table: &TablePattern) {
         let headers = spec.call.headers.iter().zip(&call.headers);
         let headers =
             headers.map(|((name, _, node), (_, template))| (format!("header `{name}`"), *node, template.names_read()));

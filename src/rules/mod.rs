@@ -11,9 +11,11 @@ mod load;
 mod matching;
 mod reader;
 mod spec;
+mod target;
 mod yaml;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::change::Op;
@@ -26,6 +28,7 @@ pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lane::{LaneKey, LaneKeys};
 pub use matching::{Match, RuleSet, TableRules};
+pub use target::{BreakerPolicy, Target};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -41,7 +44,10 @@ pub struct Rule {
     pub when: Option<Condition>,
     pub order_by: OrderBy,
     pub call: Call,
+    /// What it calls.
+    pub target: Arc<Target>,
     pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
     /// One call for several deliveries.
@@ -130,6 +136,29 @@ pub struct SuccessStatuses(pub Vec<(u16, u16)>);
 impl SuccessStatuses {
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+/// After what an attempt is followed by another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOn {
+    /// First and last status of each range.
+    pub statuses: Vec<(u16, u16)>,
+    /// No answer, for another reason than time: refused, reset, broken TLS.
+    pub network: bool,
+    /// No answer, or not all of it, within the call's `timeout`.
+    pub timeout: bool,
+}
+
+impl Default for RetryOn {
+    fn default() -> RetryOn {
+        RetryOn { statuses: vec![(408, 408), (425, 425), (429, 429), (500, 599)], network: true, timeout: true }
+    }
+}
+
+impl RetryOn {
+    pub fn contains(&self, status: u16) -> bool {
+        self.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status))
     }
 }
 

@@ -10,17 +10,17 @@ mod retry;
 pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
 
-use super::OrderBy;
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
+use super::{OrderBy, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 12] = [
+const RULE_KEYS: [&str; 13] = [
     "name",
     "on",
     "changed",
@@ -28,6 +28,7 @@ const RULE_KEYS: [&str; 12] = [
     "order_by",
     "call",
     "retry",
+    "retry_on",
     "on_dead_letter",
     "in_flight",
     "batch",
@@ -51,6 +52,7 @@ pub(super) struct RuleSpec<'n> {
     pub order_by_places: Vec<Place>,
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
     pub in_flight: usize,
     pub gathering: GatheringSpec,
 }
@@ -120,6 +122,8 @@ impl<'n> Reader<'_> {
                 None
             }
         };
+        let success = call.as_ref().map(|call| &call.success);
+        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let gathering = self.gathering(members, &order_by, call.as_ref());
         let (when, at) = (get("when"), node.at);
         Some(RuleSpec {
@@ -132,6 +136,7 @@ impl<'n> Reader<'_> {
             order_by_places,
             call: call?,
             retry,
+            retry_on,
             in_flight,
             gathering,
         })

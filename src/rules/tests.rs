@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Change, Row, Table, Transaction, Value};
+use crate::retry::Retries;
 
 fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cret".to_string())
@@ -88,11 +89,39 @@ rules:
     assert_eq!(rule.order_by, OrderBy::Columns(vec!["customer".into()]));
     assert_eq!((rule.call.method, rule.call.timeout), (Method::Put, Duration::from_secs(90)));
     assert!(rule.call.success.contains(204) && rule.call.success.contains(409) && !rule.call.success.contains(404));
-    assert_eq!((rule.retry.retries, rule.retry.initial, rule.retry.jitter), (2, Duration::from_secs(1), 0.0));
+    assert_eq!(
+        (rule.retry.retries, rule.retry.initial, rule.retry.jitter),
+        (Retries::AtMost(2), Duration::from_secs(1), 0.0)
+    );
     assert_eq!(rule.in_flight, 8);
     assert!(rules.patterns().match_any("shop_de", "orders"));
     let columns: Vec<_> = rule.columns.iter().map(|used| (&*used.name, used.line, used.column)).collect();
     assert_eq!(columns, [("status", 6, 15), ("customer", 8, 16), ("status", 7, 11), ("id", 11, 53), ("id", 14, 28)]);
+}
+
+#[test]
+fn a_rule_says_how_often_and_on_what_it_retries() {
+    for (text, expected) in
+        [("0", Retries::AtMost(0)), ("1000000", Retries::AtMost(1_000_000)), ("forever", Retries::Forever)]
+    {
+        let rules = rule_set(&format!("retry: {{retries: {text}}}"));
+        assert_eq!(rules.rules()[0].retry.retries, expected);
+    }
+    let rules = rule_set("retry_on: [404, 5xx, network]");
+    let expected = RetryOn { statuses: vec![(404, 404), (500, 599)], network: true, timeout: false };
+    assert_eq!(rules.rules()[0].retry_on, expected);
+    let rules = rule_set("retry_on: timeout");
+    assert_eq!(rules.rules()[0].retry_on, RetryOn { statuses: vec![], network: false, timeout: true });
+}
+
+#[test]
+fn a_rule_calls_the_target_of_its_url() {
+    let target = |url: &str| {
+        let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
+        load(&text).expect("loads").rules()[0].target.origin.clone()
+    };
+    assert_eq!(target("https://API.example.com:443/a/{{ row.id }}"), "https://api.example.com");
+    assert_eq!(target("http://10.0.0.1:8080"), "http://10.0.0.1:8080");
 }
 
 #[test]
@@ -163,7 +192,11 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("on_dead_letter: stop"), 4, 21, "is `continue`, not `stop`"),
         (rule("in_flight: 0"), 4, 16, "from 1 to 1024"),
         (rule("rate: 50/s"), 4, 5, "`rate` is not supported by this version"),
-        (rule("retry: {retries: 4}"), 4, 22, "from 0 to 3"),
+        (rule("retry: {retries: 1000001}"), 4, 22, "from 0 to 1000000, or `forever`"),
+        (rule("retry: {retries: for ever}"), 4, 22, "or `forever`"),
+        (rule("retry_on: [429, 6xx]"), 4, 21, "is nothing to retry on"),
+        (rule("retry_on: [network, 2xx]"), 4, 25, "is in `success`, too"),
+        (rule("retry_on: [timeouts]"), 4, 16, "`network` or `timeout`"),
         (rule("retry: {initial: soon}"), 4, 22, "is no duration"),
         (rule("retry: {max_delay: 2h}"), 4, 24, "between 1ms and 1h"),
         (rule("retry: {jitter: 1.5}"), 4, 21, "from 0 to 1"),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::change::{Change, DeliveryId, Op};
-use crate::failure::{Attempt, Reason};
+use crate::failure::{Attempts, Reason};
 
 /// Everything about a dead letter but the row itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +64,7 @@ pub struct Failure {
     /// One line for people.
     pub message: String,
     /// The attempts of the first delivery, or of the newest replay; empty if none could be made.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Attempts,
 }
 
 /// Which dead letters are meant: those that fit every condition that is set.

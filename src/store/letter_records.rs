@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::chunks::{self, Damage, Framed};
 use super::dead_letters::{DeadLetterHead, Failure};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
-use crate::failure::{Answer, Attempt, Reason};
+use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::position::{Gtid, Tag};
 
 #[derive(Serialize, Deserialize)]
@@ -28,6 +28,9 @@ struct HeadRecord<'a> {
     reason: Cow<'a, str>,
     message: Cow<'a, str>,
     attempts: Vec<AttemptRecord<'a>>,
+    /// How many were made, where not all are kept; earlier releases kept all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempts_total: Option<u64>,
     created_at_us: u64,
     replays: u32,
     replayed_at_us: Option<u64>,
@@ -95,6 +98,7 @@ enum CellRecord<'a> {
 }
 
 pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
+    let attempts = &head.failure.attempts;
     Framed::json(&HeadRecord {
         delivery_id: head.delivery_id.to_string().into(),
         rule: (&*head.rule).into(),
@@ -102,7 +106,8 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         table: (&*head.table).into(),
         reason: head.failure.reason.as_str().into(),
         message: (&*head.failure.message).into(),
-        attempts: head.failure.attempts.iter().map(attempt_record).collect(),
+        attempts: attempts.kept().iter().map(attempt_record).collect(),
+        attempts_total: Some(attempts.total()).filter(|total| *total > attempts.kept().len() as u64),
         created_at_us: head.created_at_us,
         replays: head.replays,
         replayed_at_us: head.replayed_at_us,
@@ -111,6 +116,8 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
 
 pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead, Damage> {
     let record: HeadRecord = chunks::decode(content)?;
+    let attempts: Vec<Attempt> = record.attempts.into_iter().map(attempt).collect();
+    let attempts_total = record.attempts_total.unwrap_or(attempts.len() as u64);
     Ok(DeadLetterHead {
         number,
         delivery_id: DeliveryId(parse_uuid(&record.delivery_id)?),
@@ -120,7 +127,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         failure: Failure {
             reason: Reason::parse(&record.reason).ok_or_else(|| unknown("reason", &record.reason))?,
             message: record.message.into(),
-            attempts: record.attempts.into_iter().map(attempt).collect(),
+            attempts: Attempts::new(attempts, attempts_total),
         },
         created_at_us: record.created_at_us,
         replays: record.replays,
@@ -353,6 +360,7 @@ mod tests {
             (number, delivery_id, created_at_us) in (any::<u64>(), any::<u128>(), any::<u64>()),
             (rule, table, message) in (any_text(), any_text(), ".{0,9}"),
             attempts in vec(any_attempt(), 0..4),
+            left_out in 0..9u64,
             reason in prop::sample::select(Reason::ALL.to_vec()),
             (replays, replayed_at_us) in (any::<u32>(), any::<Option<u64>>()),
         ) -> DeadLetterHead {
@@ -362,7 +370,7 @@ mod tests {
                 rule,
                 op: Op::Update,
                 table,
-                failure: Failure { reason, message, attempts },
+                failure: Failure { reason, message, attempts: Attempts::new(attempts.clone(), attempts.len() as u64 + left_out) },
                 created_at_us,
                 replays,
                 replayed_at_us,
@@ -402,6 +410,6 @@ mod tests {
             "reason":"exhausted","message":"m","attempts":[{"started_at_us":1,"duration_us":2,"answer":{"status":
             {"status":503,"excerpt":"busy"}}},{"started_at_us":3,"duration_us":4,"answer":{"failed":{"error":"e"}}}],
             "created_at_us":5,"replays":1,"replayed_at_us":6}"#;
-        assert_eq!(decode_head(1, head.as_bytes()).expect("readable").failure.attempts.len(), 2);
+        assert_eq!(decode_head(1, head.as_bytes()).expect("readable").failure.attempts.total(), 2);
     }
 }

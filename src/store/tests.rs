@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
-use crate::failure::{Answer, Attempt, Reason};
+use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::position::{FileOffset, Position, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
@@ -47,7 +47,7 @@ pub(super) fn resume(offset: u64) -> Resume {
 
 fn failure(reason: Reason) -> Failure {
     let answer = Answer::Status { status: 503, excerpt: "busy".to_string() };
-    let attempts = vec![Attempt { started_at_us: 1, duration_us: 2, answer }];
+    let attempts = Attempts::new(vec![Attempt { started_at_us: 1, duration_us: 2, answer }], 1);
     Failure { reason, message: "answered 503".to_string(), attempts }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
-use rowhook::failure::{Answer, Attempt, Reason};
+use rowhook::failure::{Answer, Attempt, Attempts, Reason};
 use rowhook::store::{Failure, NewDeadLetter, Store, Write};
 use uuid::Uuid;
 
@@ -46,7 +46,11 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
         delivery_id: change.delivery_id(letter.rule),
         rule: letter.rule.into(),
         change,
-        failure: Failure { reason: letter.reason, message: "answered 503".to_owned(), attempts: vec![attempt] },
+        failure: Failure {
+            reason: letter.reason,
+            message: "answered 503".to_owned(),
+            attempts: Attempts::new(vec![attempt], 1),
+        },
         created_at_us,
     }
 }

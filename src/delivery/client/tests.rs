@@ -35,7 +35,12 @@ async fn error_of(url: &str, timeout: Duration) -> String {
 }
 
 fn status(status: u16, excerpt: &str) -> Received {
-    Received { answer: Answer::Status { status, excerpt: excerpt.to_owned() }, retry_after: None, body: Vec::new() }
+    Received {
+        answer: Answer::Status { status, excerpt: excerpt.to_owned() },
+        lack: None,
+        retry_after: None,
+        body: Vec::new(),
+    }
 }
 
 #[tokio::test]

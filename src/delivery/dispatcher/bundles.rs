@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Dispatcher, Failure, UnderWay, exhausted, in_words};
+use super::{Dispatcher, UnderWay, exhausted};
 use crate::change::Transaction;
-use crate::delivery::answer::Verdict;
+use crate::delivery::answer::{Verdict, in_words};
+use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
+use crate::delivery::gate::Counts;
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Place, RuleNumber};
 use crate::delivery::results::ItemResult;
-use crate::delivery::{Completed, Delivery, Outcome, Ticket};
-use crate::failure::{Answer, Attempt, Reason};
+use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
+use crate::failure::{Answer, Attempts, Reason};
 use crate::rules::LaneKey;
 
 impl Dispatcher {
@@ -108,7 +110,7 @@ impl Dispatcher {
             .collect();
         let place = self.lanes.enter_many(rule, keys);
         self.shares.insert(place, count);
-        self.set_under_way(place, rule, Bundle::Many(Box::new(Parts::new(items))));
+        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule));
     }
 
     /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
@@ -136,24 +138,36 @@ impl Dispatcher {
         self.begin_part(place, attempts);
     }
 
-    /// Items without a request are dead; whether others are left to the attempt that they were left out of.
-    pub(super) fn give_up_unfit(&mut self, place: Place, unfit: Vec<(usize, Failure)>) -> bool {
-        let (items, is_left) = self.at(place).parts().take(|index| unfit.iter().any(|(unfit, _)| *unfit == index));
+    /// There was no attempt. To be called when the gate knows.
+    pub(super) fn settle_unsent(&mut self, place: Place, unfit: Vec<(usize, Failure)>, unsent: Unsent) {
+        if !unfit.is_empty() {
+            self.give_up_unfit(place, unfit);
+        }
+        match unsent {
+            Unsent::Nothing => self.end_part(place),
+            Unsent::Split { at } => self.split(place, at),
+            Unsent::Unrenderable(message) => {
+                let failure = Failure { reason: Reason::Unrenderable, message };
+                self.complete(place, Outcome::Dead(failure));
+            }
+        }
+    }
+
+    /// Items that no request can hold are dead; the others are what the attempt was of.
+    pub(super) fn give_up_unfit(&mut self, place: Place, unfit: Vec<(usize, Failure)>) {
+        let (items, _) = self.at(place).parts().take(|index| unfit.iter().any(|(unfit, _)| *unfit == index));
         let attempts = self.at(place).attempts.clone();
         for ((_, item), (_, failure)) in items.into_iter().zip(unfit) {
             self.hand_out(place, item, Outcome::Dead(failure), attempts.clone());
         }
-        if !is_left {
-            self.end_part(place);
-        }
-        is_left
     }
 
     /// The answer was a success and says for each delivery what became of it.
     pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
         let under_way = self.at(place);
-        let tries = under_way.tries();
-        let may_retry = under_way.may_retry();
+        under_way.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
+        let may_retry = under_way.bundle.rule().retry.retries.allow_another(under_way.failed);
+        let tries = under_way.attempts.total() - under_way.inherited;
         let is_sent_again = |index: usize| may_retry && results[index].verdict == Verdict::Retry;
         let (items, is_left) = under_way.parts().take(|index| !is_sent_again(index));
         let attempts = under_way.attempts.clone();
@@ -164,10 +178,13 @@ impl Dispatcher {
                 Verdict::Retry => Outcome::Dead(exhausted(tries, answer)),
                 Verdict::GiveUp => Outcome::Dead(refused_item(answer)),
             };
-            self.hand_out(place, item, outcome, of_item(&attempts, answer));
+            self.hand_out(place, item, outcome, attempts.with_last_answer(answer));
         }
         match is_left {
-            true => self.wait_for_retry(place, retry_after, None),
+            true => {
+                let wait = self.at(place).next_wait(Counts::Fully, retry_after);
+                self.wait_for_retry(place, wait);
+            }
             false => self.end_part(place),
         }
     }
@@ -182,9 +199,9 @@ impl Dispatcher {
         self.end_part(place);
     }
 
-    fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Vec<Attempt>) {
+    fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
         let Item { delivery, merged } = item;
-        self.unresolved -= merged.len();
+        self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
         self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
     }
 
@@ -200,10 +217,11 @@ impl Dispatcher {
     }
 
     /// Queues the part for its turn: the slot goes to who is first in line for one.
-    fn begin_part(&mut self, place: Place, attempts: Vec<Attempt>) {
+    fn begin_part(&mut self, place: Place, attempts: Attempts) {
         let under_way = self.at(place);
-        under_way.inherited = attempts.len();
+        under_way.inherited = attempts.total();
         under_way.attempts = attempts;
+        under_way.failed = 0;
         under_way.waits = None;
         under_way.prepared = None;
         self.lanes.rest(place);
@@ -224,15 +242,6 @@ impl UnderWay {
 fn refused_item(answer: &Answer) -> Failure {
     let message = format!("refused by itself in an answer to several: {}", in_words(answer));
     Failure { reason: Reason::Refused, message }
-}
-
-/// The attempts as an item saw them: what the last answer says of this one in place of what it says of all.
-fn of_item(attempts: &[Attempt], answer: &Answer) -> Vec<Attempt> {
-    let mut attempts = attempts.to_vec();
-    if let Some(last) = attempts.last_mut() {
-        last.answer = answer.clone();
-    }
-    attempts
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Tests of the dispatcher with real connections to a scripted API.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer, delivery, moving_delivery, rule};
-use crate::telemetry::AttemptLabels;
+use crate::retry::Retries;
+use crate::rules::{BreakerPolicy, OrderBy, RetryOn, Target};
+use crate::telemetry::{AttemptLabels, TargetLabel};
 
 pub(super) fn dispatcher() -> Dispatcher {
     Dispatcher::new(Client::new().unwrap(), Arc::new(Metrics::default()))
@@ -37,7 +40,7 @@ fn statuses(completed: &Completed) -> Vec<u16> {
         Answer::Status { status, .. } => status,
         Answer::Failed { .. } => 0,
     };
-    completed.attempts.iter().map(status).collect()
+    completed.attempts.kept().iter().map(status).collect()
 }
 
 fn dead(reason: Reason, message: &str) -> Outcome {
@@ -156,8 +159,11 @@ async fn a_delivery_is_attempted_once_and_retried_three_times() {
     let completed = next(&mut dispatcher).await;
     assert_eq!(completed.outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: answered 503"));
     assert_eq!(statuses(&completed), [503; 4]);
-    assert_eq!(completed.attempts[0].answer, Answer::Status { status: 503, excerpt: "come back later".to_owned() });
-    assert!(completed.attempts.windows(2).all(|two| two[0].started_at_us <= two[1].started_at_us));
+    assert_eq!(
+        completed.attempts.kept()[0].answer,
+        Answer::Status { status: 503, excerpt: "come back later".to_owned() }
+    );
+    assert!(completed.attempts.kept().windows(2).all(|two| two[0].started_at_us <= two[1].started_at_us));
     let seen = api.seen();
     assert_eq!(seen.len(), 4);
     assert!(seen.iter().all(|one| one.head == seen[0].head), "every attempt sends the same request");
@@ -166,7 +172,7 @@ async fn a_delivery_is_attempted_once_and_retried_three_times() {
 #[tokio::test]
 async fn a_rule_without_retries_gets_one_attempt() {
     let api = Api::start(|_| Reply::Status(500)).await;
-    let rule = rule(&api.url(), |rule| rule.retry.retries = 0);
+    let rule = rule(&api.url(), |rule| rule.retry.retries = Retries::AtMost(0));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     let (_, outcome) = resolve(&mut dispatcher).await;
@@ -191,7 +197,7 @@ async fn the_wait_that_a_server_asks_for_is_kept() {
     for _ in 0..2 {
         let completed = next(&mut dispatcher).await;
         assert_eq!(completed.outcome, Outcome::Delivered { status: 200 });
-        let [first, second] = &completed.attempts[..] else { panic!("two attempts: {completed:?}") };
+        let [first, second] = completed.attempts.kept() else { panic!("two attempts: {completed:?}") };
         let waited_us = second.started_at_us - first.started_at_us;
         // A timer may be a millisecond early for the other clock.
         assert!((995_000..10_000_000).contains(&waited_us), "{waited_us}");
@@ -218,7 +224,7 @@ async fn an_api_that_hangs_is_tried_again_and_then_given_up() {
     dispatcher.submit(delivery(&rule, 1, 7));
     let completed = next(&mut dispatcher).await;
     assert_eq!(completed.outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: no answer within 40ms"));
-    assert!(completed.attempts.iter().all(|attempt| attempt.duration_us >= 39_000), "{:?}", completed.attempts);
+    assert!(completed.attempts.kept().iter().all(|attempt| attempt.duration_us >= 39_000), "{:?}", completed.attempts);
 }
 
 #[tokio::test]
@@ -288,7 +294,7 @@ async fn a_delivery_that_cannot_be_rendered_is_dead_and_makes_room() {
     dispatcher.submit(delivery(&metadata, 1, 7));
     let Completed { outcome, attempts, ticket, .. } = next(&mut dispatcher).await;
     assert!(matches!(outcome, Outcome::Dead(Failure { reason: Reason::Unrenderable, .. })), "{outcome:?}");
-    assert_eq!(attempts, []);
+    assert_eq!(attempts.total(), 0);
     dispatcher.release(ticket);
     dispatcher.submit(delivery(&sound, 2, 7));
     assert_eq!(resolve(&mut dispatcher).await, (2, Outcome::Delivered { status: 200 }));
@@ -425,4 +431,116 @@ async fn attempts_are_counted_by_rule_and_class() {
         let labels = AttemptLabels { rule: "orders".to_owned(), status };
         assert_eq!(metrics.attempts.get_or_create(&labels).get(), expected, "{status}");
     }
+}
+
+/// A rule of this target, whose breaker opens after so many failures and is quick to ask again.
+fn breaking_rule(url: &str, failures: u32, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    rule(url, |rule| {
+        let probe = Duration::from_millis(3);
+        let policy = BreakerPolicy { failures, probe, max_probe: 4 * probe };
+        rule.target = Arc::new(Target { breaker: Some(policy), ..(*rule.target).clone() });
+        edit(rule);
+    })
+}
+
+#[tokio::test]
+async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let back = is_back.clone();
+    let api = Api::start(move |seen| match (back.load(Ordering::SeqCst), seen.number % 3) {
+        (true, _) => Reply::Status(200),
+        (false, 0) => Reply::Status(503),
+        (false, 1) => Reply::LoseAnswer,
+        _ => Reply::Status(504),
+    })
+    .await;
+    let rule = breaking_rule(&api.url(), 5, |rule| rule.in_flight = 8);
+    let metrics = Arc::new(Metrics::default());
+    let mut dispatcher = Dispatcher::new(Client::new().unwrap(), metrics.clone());
+    let key = |number: u128| (number % 10) as i64;
+    for number in 0..50 {
+        dispatcher.submit(delivery(&rule, number, key(number)));
+    }
+    drive_until_seen(&mut dispatcher, &api, 60).await;
+    assert!(dispatcher.is_blocked("orders"));
+    let target = dispatcher.targets().remove(0);
+    assert!(target.open_since_us.is_some() && target.last_error.is_some(), "{target:?}");
+    let label = TargetLabel { target: target.target.clone() };
+    assert_eq!(metrics.target_open.get_or_create(&label).get(), 1);
+    let waiting = dispatcher.counts("orders");
+    assert_eq!(waiting.unresolved, 50);
+    assert!(waiting.in_flight <= 1, "one probe at most: {waiting:?}");
+    is_back.store(true, Ordering::SeqCst);
+    for _ in 0..50 {
+        assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 });
+    }
+    let mut newest: HashMap<i64, u128> = HashMap::new();
+    for number in api.order() {
+        let before = newest.insert(key(number), number);
+        assert!(before.is_none_or(|before| before <= number), "{number} came after {before:?}");
+    }
+    assert!(!dispatcher.is_blocked("orders"));
+    let counted = (metrics.target_open.get_or_create(&label).get(), metrics.target_opened.get_or_create(&label).get());
+    assert_eq!(counted, (0, 1));
+    assert_eq!(dispatcher.targets()[0].open_since_us, None);
+}
+
+#[tokio::test]
+async fn a_poison_row_at_the_head_of_an_ordered_rule_uses_up_its_attempts_and_lets_the_others_go() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 500 } else { 200 })).await;
+    let rule = breaking_rule(&api.url(), 2, |rule| rule.order_by = OrderBy::Table);
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    let expected = dead(Reason::Exhausted, "all 4 attempts failed, the last: answered 500");
+    assert_eq!(resolve(&mut dispatcher).await, (1, expected));
+    assert_eq!(resolve(&mut dispatcher).await.0, 2);
+    assert_eq!(resolve(&mut dispatcher).await.0, 3);
+    assert!(!dispatcher.is_blocked("orders"));
+}
+
+#[tokio::test]
+async fn a_row_that_no_gateway_brings_through_does_not_keep_the_target_closed_to_other_rules() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 9 { 504 } else { 200 })).await;
+    let poisoned = breaking_rule(&api.url(), 2, |_| {});
+    let other = breaking_rule(&api.url(), 2, |rule| rule.name = "other".to_owned());
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&poisoned, 1, 1));
+    drive_until_seen(&mut dispatcher, &api, 3).await;
+    assert!(dispatcher.is_blocked("orders"));
+    dispatcher.submit(delivery(&other, 2, 2));
+    assert_eq!(resolve(&mut dispatcher).await, (2, Outcome::Delivered { status: 200 }));
+}
+
+#[tokio::test]
+async fn retries_may_go_on_for_ever_and_the_first_and_last_attempts_are_kept() {
+    let api = Api::start(|seen| Reply::Status(if seen.attempt <= 40 { 500 } else { 200 })).await;
+    let rule = rule(&api.url(), |rule| {
+        rule.retry.retries = Retries::Forever;
+        (rule.retry.initial, rule.retry.max_delay) = (Duration::from_millis(1), Duration::from_millis(1));
+        rule.target = Arc::new(Target { breaker: None, ..(*rule.target).clone() });
+    });
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    let completed = next(&mut dispatcher).await;
+    assert_eq!(completed.outcome, Outcome::Delivered { status: 200 });
+    assert_eq!((completed.attempts.total(), statuses(&completed)), (41, [[500; 15].as_slice(), &[200]].concat()));
+}
+
+#[tokio::test]
+async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() {
+    let api = Api::start(|seen| if seen.number == 1 { Reply::Hang } else { Reply::LoseAnswer }).await;
+    let rule = rule(&api.url(), |rule| {
+        rule.call.timeout = Duration::from_millis(40);
+        rule.retry_on = RetryOn { statuses: vec![(503, 503)], network: true, timeout: false };
+        rule.retry.retries = Retries::AtMost(1);
+    });
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 1));
+    let expected = dead(Reason::Refused, "no answer within 40ms, which `retry_on` leaves out");
+    assert_eq!(resolve(&mut dispatcher).await.1, expected);
+    dispatcher.submit(delivery(&rule, 2, 2));
+    let expected = dead(Reason::Exhausted, "all 2 attempts failed, the last: connection closed before the answer");
+    assert_eq!(resolve(&mut dispatcher).await.1, expected);
 }

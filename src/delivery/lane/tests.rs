@@ -136,6 +136,44 @@ fn a_raised_limit_starts_what_was_ready() {
 }
 
 #[test]
+fn a_gated_rule_asks_and_starts_what_is_admitted_one_by_one() {
+    let mut lanes = Lanes::default();
+    let (gated, free) = (lanes.add_rule(2), lanes.add_rule(2));
+    lanes.set_gated(gated, true);
+    let all: Vec<Place> = (0..3).map(|_| lanes.enter(gated, LaneKeys::none(), Turn::Call)).collect();
+    let other = lanes.enter(free, LaneKeys::none(), Turn::Call);
+    let pass = lanes.enter(gated, LaneKeys::none(), Turn::Pass);
+    assert_eq!(started(&mut lanes), [other, pass], "neither another rule nor what calls nobody is gated");
+    assert_eq!(lanes.pop_asking(), Some(gated));
+    assert_eq!([lanes.admit(gated), lanes.admit(gated), lanes.admit(gated)], [Some(all[0]), Some(all[1]), None]);
+    assert_eq!(started(&mut lanes), all[..2]);
+    assert!(!lanes.asks(gated), "there is no slot");
+    while lanes.pop_asking().is_some() {}
+    lanes.end(all[0]);
+    assert_eq!((lanes.pop_asking(), lanes.asks(gated)), (Some(gated), true));
+    lanes.set_paused(gated, true);
+    assert!(!lanes.asks(gated));
+    lanes.set_paused(gated, false);
+    lanes.set_gated(gated, false);
+    assert_eq!(started(&mut lanes), all[2..]);
+}
+
+#[test]
+fn what_a_rule_has_in_the_lanes_is_counted_by_stage() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(2);
+    let all: Vec<Place> = (0..4).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
+    started(&mut lanes);
+    lanes.rest(all[0]);
+    lanes.end(all[1]);
+    let counts = RuleCounts { unresolved: 4, in_flight: 2, in_retry: 1, queued: 0 };
+    assert_eq!(lanes.counts(rule), counts);
+    lanes.release(all[1]);
+    lanes.resume(all[0]);
+    assert_eq!(lanes.counts(rule), RuleCounts { unresolved: 3, in_retry: 0, queued: 1, ..counts });
+}
+
+#[test]
 fn once_closed_nobody_starts() {
     let mut lanes = Lanes::default();
     let rule = lanes.add_rule(1);

@@ -82,14 +82,22 @@ impl<'n> Reader<'_> {
     fn success(&mut self, node: &Node) -> SuccessStatuses {
         let mut ranges = Vec::new();
         for (word, at) in self.words(node, "success") {
-            let class = word.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
-            match (class, word.parse::<u16>()) {
-                (Some(class @ 2..=5), _) => ranges.push((class * 100, class * 100 + 99)),
-                (None, Ok(status @ 200..=599)) => ranges.push((status, status)),
-                _ => self.problem(at, format!("`{word}` is no status; write one as `409` or a class as `2xx`")),
+            match status_range(&word) {
+                Some(range) => ranges.push(range),
+                None => self.problem(at, format!("`{word}` is no status; write one as `409` or a class as `2xx`")),
             }
         }
         SuccessStatuses(ranges)
+    }
+}
+
+/// A status (`409`) or a class of them (`2xx`), as the first and the last one that it means.
+pub(super) fn status_range(word: &str) -> Option<(u16, u16)> {
+    let class = word.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
+    match (class, word.parse::<u16>()) {
+        (Some(class @ 2..=5), _) => Some((class * 100, class * 100 + 99)),
+        (None, Ok(status @ 200..=599)) => Some((status, status)),
+        _ => None,
     }
 }
 

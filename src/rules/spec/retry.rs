@@ -1,16 +1,18 @@
-//! What a rule's `retry` says.
+//! What a rule says of its retries: `retry` and `retry_on`.
 //!
-//! In: the node below `retry:`. Out: a `RetryPolicy` within its limits.
+//! In: the nodes below these keys. Out: a `RetryPolicy` and a `RetryOn`, within their limits.
 
 use std::time::Duration;
 
 use super::super::reader::Reader;
 use super::super::yaml::Node;
-use crate::retry::RetryPolicy;
+use super::super::{RetryOn, SuccessStatuses};
+use super::call::status_range;
+use crate::retry::{Retries, RetryPolicy};
 
 const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", "jitter"];
-/// One try and three retries are what rowhook promises of a delivery.
-const RETRIES_MAX: u32 = 3;
+/// With the longest waits more than a lifetime; whoever wants more means `forever`.
+const RETRIES_MAX: u32 = 1_000_000;
 const DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl Reader<'_> {
@@ -20,10 +22,7 @@ impl Reader<'_> {
         for (key, value) in members {
             let name = key.text.as_str();
             match name {
-                "retries" => {
-                    let retries = self.integer(value, name, 0, u64::from(RETRIES_MAX));
-                    policy.retries = retries.map_or(policy.retries, |retries| retries as u32);
-                }
+                "retries" => policy.retries = self.retries(value).unwrap_or(policy.retries),
                 "initial" => policy.initial = self.duration(value, name, DELAY_MAX).unwrap_or(policy.initial),
                 "max_delay" => policy.max_delay = self.duration(value, name, DELAY_MAX).unwrap_or(policy.max_delay),
                 "multiplier" => policy.multiplier = self.fraction(value, name, 1.0, 10.0).unwrap_or(policy.multiplier),
@@ -35,5 +34,39 @@ impl Reader<'_> {
             self.problem(node.at, "`initial` is longer than `max_delay`");
         }
         policy
+    }
+
+    fn retries(&mut self, node: &Node) -> Option<Retries> {
+        let word = self.string(node, "retries")?;
+        let number = word.parse().ok().filter(|retries| *retries <= RETRIES_MAX).map(Retries::AtMost);
+        let retries = number.or_else(|| (word == "forever").then_some(Retries::Forever));
+        if retries.is_none() {
+            self.problem(node.at, format!("`retries` must be a whole number from 0 to {RETRIES_MAX}, or `forever`"));
+        }
+        retries
+    }
+
+    /// What to retry on. A status that is also in `success` is a problem: it can't mean both.
+    pub(super) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
+        let mut retry_on = RetryOn { statuses: Vec::new(), network: false, timeout: false };
+        for (word, at) in self.words(node, "retry_on") {
+            match (word.as_str(), status_range(&word)) {
+                ("network", _) => retry_on.network = true,
+                ("timeout", _) => retry_on.timeout = true,
+                (_, Some((first, last))) => {
+                    if success.is_some_and(|success| (first..=last).any(|status| success.contains(status))) {
+                        self.problem(at, format!("`{word}` is in `success`, too; it can't mean both"));
+                    }
+                    retry_on.statuses.push((first, last));
+                }
+                (_, None) => {
+                    let message = format!(
+                        "`{word}` is nothing to retry on; write a status as `429`, a class as `5xx`, `network` or `timeout`"
+                    );
+                    self.problem(at, message);
+                }
+            }
+        }
+        retry_on
     }
 }

@@ -9,6 +9,7 @@ use crate::delivery::testing::{
     Api, PATIENCE, Reply, Seen, answer, delivery, made_of, moving_delivery, rule, versions,
 };
 use crate::delivery::{Client, Merged, Origin};
+use crate::retry::Retries;
 use crate::rules::{Batch, ItemVerdict, OrderBy, Results, Rule, Until};
 use crate::telemetry::Metrics;
 
@@ -45,11 +46,11 @@ async fn all(dispatcher: &mut Dispatcher, count: usize) -> Vec<Completed> {
 }
 
 fn statuses(completed: &Completed) -> Vec<u16> {
-    let status = |attempt: &Attempt| match attempt.answer {
+    let status = |attempt: &crate::failure::Attempt| match attempt.answer {
         Answer::Status { status, .. } => status,
         Answer::Failed { .. } => 0,
     };
-    completed.attempts.iter().map(status).collect()
+    completed.attempts.kept().iter().map(status).collect()
 }
 
 fn refusing(bad: &'static [u128]) -> impl Fn(&Seen) -> Reply {
@@ -100,7 +101,7 @@ async fn a_bad_row_is_found_by_halving_and_all_others_are_delivered_in_order() {
                 assert!(expected == 3 || expected == 11, "{expected}: {message}");
                 assert_eq!(statuses(&completed), [422; 5], "all that carried it");
                 let excerpt = format!("row {expected} is bad");
-                assert_eq!(completed.attempts[4].answer, Answer::Status { status: 422, excerpt });
+                assert_eq!(completed.attempts.kept()[4].answer, Answer::Status { status: 422, excerpt });
             }
             ref outcome => panic!("{expected}: {outcome:?}"),
         }
@@ -144,7 +145,7 @@ async fn when_retries_are_exhausted_each_delivery_of_the_call_is_dead_with_its_a
     let api = Api::start(|_| answer(503, &[], "later")).await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(3));
-        rule.retry.retries = 1;
+        rule.retry.retries = Retries::AtMost(1);
     });
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
@@ -170,7 +171,7 @@ async fn each_part_of_a_call_has_its_own_retries() {
     .await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(2));
-        rule.retry.retries = 2;
+        rule.retry.retries = Retries::AtMost(2);
     });
     let mut dispatcher = dispatcher();
     for number in [1, 2] {
@@ -247,7 +248,7 @@ async fn results_per_item_decide_for_each_delivery() {
     let api = Api::start(move |seen| judge_each(seen, &mut earlier.lock().expect("not poisoned"))).await;
     let rule = batching(&api, |rule| {
         rule.batch = with_results(4);
-        rule.retry.retries = 2;
+        rule.retry.retries = Retries::AtMost(2);
     });
     let mut dispatcher = dispatcher();
     for number in 1..=4 {
@@ -259,7 +260,7 @@ async fn results_per_item_decide_for_each_delivery() {
     let refused = "refused by itself in an answer to several: answered 409";
     assert_eq!(completed[&1].outcome, dead(Reason::Refused, refused));
     let excerpt = r#"{"status":409,"why":"taken\n"}"#.to_owned();
-    assert_eq!(completed[&1].attempts[0].answer, Answer::Status { status: 409, excerpt });
+    assert_eq!(completed[&1].attempts.kept()[0].answer, Answer::Status { status: 409, excerpt });
     assert_eq!(completed[&2].outcome, Outcome::Delivered { status: 201 });
     assert_eq!(completed[&3].outcome, dead(Reason::Exhausted, "all 3 attempts failed, the last: answered 429"));
     assert_eq!(completed[&4].outcome, Outcome::Delivered { status: 201 });
@@ -286,8 +287,8 @@ async fn an_answer_whose_results_cannot_be_read_is_asked_for_again() {
     let completed = all(&mut dispatcher, 2).await;
     assert_eq!(completed[1].outcome, Outcome::Delivered { status: 204 });
     let error = "answered 200, but the answer has 1 results for 2 deliveries".to_owned();
-    assert_eq!(completed[0].attempts[0].answer, Answer::Failed { error });
-    assert_eq!(completed[0].attempts.len(), 3);
+    assert_eq!(completed[0].attempts.kept()[0].answer, Answer::Failed { error });
+    assert_eq!(completed[0].attempts.total(), 3);
 }
 
 #[tokio::test]

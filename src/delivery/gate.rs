@@ -1,0 +1,252 @@
+//! The gate: when an attempt may start that has its turn in the lanes.
+//!
+//! In: the rules and what they call, attempts as they start and end, the time. Out: admissions of deliveries of gated
+//! rules, one by one; what an ended attempt counts for its delivery. Owns all targets. A rule is gated only while its
+//! target is away or asked for a pause: otherwise its deliveries never come by here, and starting one costs nothing more.
+//! Nothing polls: a target is looked at when something of it has changed, or at the time it named. Deliberately starts
+//! nothing itself and has no clock: a pure state machine.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::delivery::answer::Health;
+use crate::delivery::breaker::May;
+use crate::delivery::lane::{Lanes, Place, RuleNumber};
+use crate::delivery::target::{Target, TargetStatus};
+use crate::failure::Answer;
+use crate::rules::Rule;
+use crate::telemetry::Metrics;
+
+type TargetNumber = usize;
+
+/// See the module's header.
+#[derive(Debug)]
+pub(super) struct Gate {
+    metrics: Arc<Metrics>,
+    /// By rule number.
+    rules: Vec<GatedRule>,
+    targets: Vec<Target>,
+    by_origin: HashMap<Box<str>, TargetNumber>,
+    /// Targets to be looked at, because something has changed.
+    stirred: Vec<TargetNumber>,
+    /// When to look at targets again; one may stand here more than once.
+    wakes: BinaryHeap<Reverse<(Instant, TargetNumber)>>,
+}
+
+#[derive(Debug)]
+struct GatedRule {
+    target: TargetNumber,
+    /// Whether it stands in its target's queue.
+    is_asking: bool,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct End<'a> {
+    pub place: Place,
+    pub answer: &'a Answer,
+    pub health: Health,
+    /// How long the target asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What an attempt that may be followed by another counts for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// As one of those that the rule allows.
+    Fully,
+    /// The same, but it is not the last one: the target is away, and the delivery waits for its return.
+    ButNeverAsTheLast,
+    /// Not at all: it said nothing of the delivery. The next waits for so long, and for the gate.
+    Not { wait: Duration },
+}
+
+impl Gate {
+    pub fn new(metrics: Arc<Metrics>) -> Gate {
+        Gate {
+            metrics,
+            rules: Vec::new(),
+            targets: Vec::new(),
+            by_origin: HashMap::new(),
+            stirred: Vec::new(),
+            wakes: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes in a rule of the lanes, or what has become of it: its target may be another one, or be set otherwise.
+    pub fn set_rule(&mut self, number: RuleNumber, rule: &Rule, lanes: &mut Lanes, now: Instant) {
+        let target = self.target_number(rule);
+        match self.rules.get_mut(number as usize) {
+            Some(known) if known.target == target => {}
+            Some(known) => {
+                let before = std::mem::replace(&mut known.target, target);
+                known.is_asking = false;
+                self.targets[before].rules.retain(|other| *other != number);
+                self.targets[before].asking.retain(|other| *other != number);
+                self.targets[target].rules.push(number);
+            }
+            None => {
+                debug_assert_eq!(self.rules.len(), number as usize, "rules are numbered as they come");
+                self.rules.push(GatedRule { target, is_asking: false });
+                self.targets[target].rules.push(number);
+            }
+        }
+        self.targets[target].set(&rule.target, now);
+        self.apply(target, lanes, now);
+    }
+
+    /// Lets at most one delivery of a gated rule start; false when none may. `now` is asked for only when one might.
+    pub fn admit(&mut self, lanes: &mut Lanes, now: impl Fn() -> Instant) -> bool {
+        while let Some(rule) = lanes.pop_asking() {
+            let GatedRule { target, is_asking } = &mut self.rules[rule as usize];
+            if !std::mem::replace(is_asking, true) {
+                self.targets[*target].asking.push_back(rule);
+            }
+            let target = *target;
+            self.stir(target);
+        }
+        while let Some(target) = self.stirred.last().copied() {
+            if self.admit_to(target, lanes, now()) {
+                return true;
+            }
+            self.stirred.pop();
+            self.targets[target].is_stirred = false;
+        }
+        false
+    }
+
+    /// When to call [`wake`](Gate::wake), so that nothing waits longer than it must.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.wakes.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The time has come for some targets, perhaps.
+    pub fn wake(&mut self, now: impl Fn() -> Instant) {
+        while let Some(Reverse((at, target))) = self.wakes.peek().copied()
+            && at <= now()
+        {
+            self.wakes.pop();
+            self.targets[target].wake_at.take_if(|wake_at| *wake_at == at);
+            self.stir(target);
+        }
+    }
+
+    /// An attempt starts, gated or not.
+    pub fn started(&mut self, rule: RuleNumber) -> TargetNumber {
+        let target = self.rules[rule as usize].target;
+        self.targets[target].started();
+        target
+    }
+
+    /// An attempt to this target has ended. To be said before its delivery leaves its slot in the lanes.
+    pub fn ended(&mut self, target: TargetNumber, end: &End, lanes: &mut Lanes, now: impl Fn() -> Instant) -> Counts {
+        let number = target;
+        let target = &mut self.targets[number];
+        let (was_open, was_probe) = (target.is_open(), target.is_probe(end.place));
+        target.ended(end.place, end.health, end.answer, &now);
+        let is_open = target.is_open();
+        let pause = end.retry_after.filter(|wait| !wait.is_zero());
+        let held = pause.filter(|_| matches!(end.answer, Answer::Status { status: 429 | 503, .. }));
+        if let Some(wait) = held {
+            target.hold(wait, now());
+        }
+        let counts = match (end.health, pause) {
+            (Health::Throttles, Some(wait)) => Counts::Not { wait },
+            (Health::Throttles | Health::Away, _) if was_probe && is_open => Counts::Not { wait: Duration::ZERO },
+            _ if was_probe || !is_open => Counts::Fully,
+            _ => Counts::ButNeverAsTheLast,
+        };
+        if was_open != is_open || held.is_some() {
+            self.apply(number, lanes, now());
+        }
+        if !self.targets[number].asking.is_empty() {
+            self.stir(number);
+        }
+        counts
+    }
+
+    /// An attempt to this target was not made after all. To be said before its delivery leaves its slot.
+    pub fn cancelled(&mut self, target: TargetNumber, place: Place, now: Instant) {
+        self.targets[target].cancelled(place, now);
+        self.stir(target);
+    }
+
+    /// Whether the rule's target is away.
+    pub fn is_open(&self, rule: RuleNumber) -> bool {
+        self.targets[self.rules[rule as usize].target].is_open()
+    }
+
+    /// All targets that rules call, in the order in which they were first called.
+    pub fn statuses(&self, now: Instant) -> Vec<TargetStatus> {
+        self.targets.iter().filter(|target| !target.rules.is_empty()).map(|target| target.status(now)).collect()
+    }
+
+    fn target_number(&mut self, rule: &Rule) -> TargetNumber {
+        if let Some(number) = self.by_origin.get(rule.target.origin.as_str()) {
+            return *number;
+        }
+        let number = self.targets.len();
+        self.targets.push(Target::new(Arc::clone(&rule.target), &self.metrics));
+        self.by_origin.insert(rule.target.origin.as_str().into(), number);
+        number
+    }
+
+    /// Gates the rules of a target or lets them go, as it is now.
+    fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) {
+        let is_gated = self.targets[number].is_gated(now);
+        for rule in &self.targets[number].rules {
+            lanes.set_gated(*rule, is_gated);
+        }
+        self.stir(number);
+    }
+
+    fn stir(&mut self, number: TargetNumber) {
+        if !std::mem::replace(&mut self.targets[number].is_stirred, true) {
+            self.stirred.push(number);
+        }
+    }
+
+    fn admit_to(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) -> bool {
+        let target = &mut self.targets[number];
+        while let Some(rule) = target.asking.front().copied() {
+            if !lanes.asks(rule) {
+                target.asking.pop_front();
+                self.rules[rule as usize].is_asking = false;
+                continue;
+            }
+            match target.may_start(now) {
+                May::Now => {}
+                May::AfterAnother => return false,
+                May::At(at) => {
+                    self.wake_at(number, at);
+                    return false;
+                }
+            }
+            if !target.is_gated(now) {
+                self.apply(number, lanes, now);
+                return true;
+            }
+            let place = lanes.admit(rule).expect("a rule that asks has something to start");
+            target.admitted(place);
+            // The rules take turns.
+            target.asking.rotate_left(1);
+            return true;
+        }
+        false
+    }
+
+    fn wake_at(&mut self, number: TargetNumber, at: Instant) {
+        let wake_at = &mut self.targets[number].wake_at;
+        if wake_at.is_none_or(|known| at < known) {
+            *wake_at = Some(at);
+            self.wakes.push(Reverse((at, number)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Targets: what several rules call together, and what holds for all calls to it.
+//!
+//! A target is an origin: scheme, host and port. Which rules call it follows from their URLs; what is set for it stands
+//! under `targets:` in a file of the rule directory. Plain data; delivery acts on it.
+
+use std::time::Duration;
+
+/// One target with what is set for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// `https://api.example.com`, with the port where it is not the scheme's own.
+    pub origin: String,
+    /// None: it is never taken for being away.
+    pub breaker: Option<BreakerPolicy>,
+}
+
+impl Target {
+    /// A target for which nothing is set.
+    pub fn of(origin: &url::Origin) -> Target {
+        Target { origin: origin.ascii_serialization(), breaker: Some(BreakerPolicy::default()) }
+    }
+}
+
+/// When a target counts as being away, and how it is asked whether it is back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// So many failed attempts in a row, over all rules.
+    pub failures: u32,
+    /// The wait before the first probe; each further one waits twice as long, with jitter.
+    pub probe: Duration,
+    /// No probe waits longer.
+    pub max_probe: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> BreakerPolicy {
+        BreakerPolicy { failures: 5, probe: Duration::from_secs(1), max_probe: Duration::from_secs(30) }
+    }
+}

@@ -16,7 +16,7 @@ use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
 use crate::delivery::gate::Counts;
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Place, RuleNumber};
+use crate::delivery::lane::{Place, RuleCounts, RuleNumber};
 use crate::delivery::results::ItemResult;
 use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
@@ -29,17 +29,18 @@ impl Dispatcher {
         if self.gatherers.is_empty() {
             return;
         }
-        self.let_go(|gatherer, _, out| gatherer.transaction_ended(transaction, out));
+        self.let_go(|_, gatherer, _, out| gatherer.transaction_ended(transaction, out));
     }
 
-    /// Queues what the rule of this name has gathered, or what all have: to be called when the window is full, because
-    /// nothing can be gathered meanwhile, and what is gathered keeps the window full.
+    /// Queues what the rule of this name has gathered, or what each has, if nothing of it is under way: then nothing
+    /// makes room for more. To be called in every turn in which the window is full, for what is gathered keeps it full.
     pub fn close_gathering(&mut self, rule: Option<&str>) {
         if self.gatherers.is_empty() {
             return;
         }
-        self.let_go(|gatherer, now, out| {
-            if rule.is_none_or(|name| gatherer.rule().name == name) {
+        self.let_go(|counts, gatherer, now, out| {
+            let is_meant = rule.is_none_or(|name| gatherer.rule().name == name);
+            if is_meant && counts.in_flight == 0 {
                 gatherer.close(now, out);
             }
         });
@@ -72,16 +73,16 @@ impl Dispatcher {
 
     pub(super) fn close_due(&mut self) {
         if self.gathering_due().is_some_and(|due| due <= Instant::now()) {
-            self.let_go(|gatherer, now, out| gatherer.close_due(now, out));
+            self.let_go(|_, gatherer, now, out| gatherer.close_due(now, out));
         }
     }
 
-    fn let_go(&mut self, close: impl Fn(&mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
+    fn let_go(&mut self, close: impl Fn(RuleCounts, &mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
         let now = Instant::now();
         let mut all = Vec::new();
         for (rule, gatherer) in &mut self.gatherers {
             let mut closed = Vec::new();
-            close(gatherer, now, &mut closed);
+            close(self.lanes.counts(*rule), gatherer, now, &mut closed);
             if !closed.is_empty() {
                 all.push((*rule, closed));
             }

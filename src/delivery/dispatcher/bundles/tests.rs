@@ -355,14 +355,20 @@ async fn a_call_per_transaction_is_sent_when_it_has_ended_or_the_window_is_full(
     assert_eq!(dispatcher.in_flight(), 1, "the first three are as many as a call may hold");
     dispatcher.transaction_ended(&insert(4, 100).change.transaction);
     assert_eq!(dispatcher.in_flight(), 2);
+    all(&mut dispatcher, 4).await;
     dispatcher.submit(insert(5, 200));
     dispatcher.close_gathering(Some("another"));
-    assert_eq!(dispatcher.in_flight(), 2);
+    assert_eq!(dispatcher.in_flight(), 0);
     dispatcher.close_gathering(Some("orders"));
-    assert_eq!(dispatcher.in_flight(), 3);
-    all(&mut dispatcher, 5).await;
+    assert_eq!(dispatcher.in_flight(), 1);
+    dispatcher.submit(insert(6, 300));
+    dispatcher.close_gathering(None);
+    assert_eq!(dispatcher.in_flight(), 1, "what is under way will make room");
+    all(&mut dispatcher, 1).await;
+    dispatcher.close_gathering(None);
+    all(&mut dispatcher, 1).await;
     let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
-    assert_eq!(requests, BTreeSet::from([vec![1, 2, 3], vec![4], vec![5]]));
+    assert_eq!(requests, BTreeSet::from([vec![1, 2, 3], vec![4], vec![5], vec![6]]));
 }
 
 #[tokio::test]

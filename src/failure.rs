@@ -79,6 +79,19 @@ impl Attempts {
         attempts
     }
 
+    /// The same, with the text of the last answer alone: for many deliveries that share them.
+    pub fn with_last_excerpt_only(&self) -> Attempts {
+        let bare = |attempt: &Attempt| match attempt.answer {
+            Answer::Status { status, .. } => {
+                Attempt { answer: Answer::Status { status, excerpt: String::new() }, ..*attempt }
+            }
+            Answer::Failed { .. } => attempt.clone(),
+        };
+        let Some((last, earlier)) = self.kept.split_last() else { return self.clone() };
+        let kept = earlier.iter().map(bare).chain([last.clone()]).collect();
+        Attempts { kept, total: self.total }
+    }
+
     /// Those that are kept, in the order they were made.
     pub fn kept(&self) -> &[Attempt] {
         &self.kept

@@ -193,7 +193,12 @@ impl Dispatcher {
     /// All of the part that was sent have this outcome.
     pub(super) fn complete_part(&mut self, place: Place, outcome: &Outcome) {
         let under_way = self.at(place);
-        let (items, attempts) = (Arc::clone(under_way.parts().current()), under_way.attempts.clone());
+        let items = Arc::clone(under_way.parts().current());
+        // Up to ten thousand letters may be written of it at once.
+        let attempts = match items.len() {
+            1 => under_way.attempts.clone(),
+            _ => under_way.attempts.with_last_excerpt_only(),
+        };
         for item in items.iter() {
             self.hand_out(place, item.clone(), outcome.clone(), attempts.clone());
         }

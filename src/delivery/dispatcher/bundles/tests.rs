@@ -155,6 +155,9 @@ async fn when_retries_are_exhausted_each_delivery_of_the_call_is_dead_with_its_a
         let message = "all 2 attempts failed, the last: answered 503".to_owned();
         assert_eq!(completed.outcome, Outcome::Dead(Failure { reason: Reason::Exhausted, message }));
         assert_eq!(statuses(&completed), [503, 503]);
+        let excerpts: Vec<Answer> = completed.attempts.kept().iter().map(|attempt| attempt.answer.clone()).collect();
+        let answered = |excerpt: &str| Answer::Status { status: 503, excerpt: excerpt.to_owned() };
+        assert_eq!(excerpts, [answered(""), answered("later")], "of many the last text alone");
     }
     let seen = api.seen();
     assert_eq!(seen.len(), 2);

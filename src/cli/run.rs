@@ -93,7 +93,8 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: settings.shutdown_timeout,
     };
-    let dispatcher = Dispatcher::new(client, metrics.clone());
+    let mut dispatcher = Dispatcher::new(client, metrics.clone());
+    dispatcher.adopt(rules.rules());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
     let from = match saved {
         Some(saved) => {

@@ -16,6 +16,7 @@ use crate::delivery::answer::{self, Health, Lack, Verdict};
 use crate::delivery::bundle::{Item, Load};
 use crate::delivery::client::{self, Client, Received};
 use crate::delivery::lane::Place;
+use crate::delivery::quota::Quota;
 use crate::delivery::request::{self, Gathered, NoRequest, Prepared};
 use crate::delivery::results::{self, ItemResult, RESULTS_BYTES_MAX};
 use crate::failure::{Answer, Attempt};
@@ -39,6 +40,7 @@ pub(super) struct Sent {
     pub results: Option<Vec<ItemResult>>,
     pub health: Health,
     pub retry_after: Option<Duration>,
+    pub quota: Option<Quota>,
     /// Kept where a retry may follow: every attempt of a call sends the same bytes.
     pub prepared: Option<Box<Prepared>>,
 }
@@ -121,7 +123,7 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
     let body_bytes_max = if wanted.is_some() { RESULTS_BYTES_MAX + 1 } else { 0 };
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
-    let Received { mut answer, lack, retry_after, body } =
+    let Received { mut answer, lack, retry_after, quota, body } =
         client.send(request, call.timeout, &call.success, body_bytes_max).await;
     let duration_us = started.elapsed().as_micros() as u64;
     let health = answer::health(&call.success, &answer);
@@ -139,5 +141,5 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
     }
     let attempt = Attempt { started_at_us: started_at.as_micros() as u64, duration_us, answer };
     let prepared = (verdict == Verdict::Retry).then_some(prepared);
-    Ok(Sent { attempt, verdict, results, health, retry_after, prepared })
+    Ok(Sent { attempt, verdict, results, health, retry_after, quota, prepared })
 }

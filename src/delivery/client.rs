@@ -14,6 +14,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_
 use reqwest::{Request, Response};
 
 use crate::delivery::answer::{self, Lack};
+use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
 use crate::failure::Answer;
@@ -49,6 +50,8 @@ pub struct Received {
     pub retry_after: Option<Duration>,
     /// The body of an answer with success, as far as it was asked for.
     pub body: Vec<u8>,
+    /// What the server says it will still take.
+    pub quota: Option<Quota>,
 }
 
 impl Client {
@@ -94,7 +97,13 @@ impl Client {
                 (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
             }
         };
-        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, body: Vec::new() }
+        Received {
+            answer: Answer::Failed { error },
+            lack: Some(lack),
+            retry_after: None,
+            quota: None,
+            body: Vec::new(),
+        }
     }
 }
 
@@ -159,6 +168,8 @@ async fn receive(
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let quota = quota::read(headers, SystemTime::now);
     let is_success = success.contains(status);
     let kept_max = if is_success { body_bytes_max } else { answer::EXCERPT_BYTES_MAX };
     let mut kept = Vec::new();
@@ -175,7 +186,7 @@ async fn receive(
         true => (String::new(), kept),
         false => (answer::excerpt(&kept), Vec::new()),
     };
-    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, body })
+    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body })
 }
 
 /// The system's resolver without the addresses that are never called.

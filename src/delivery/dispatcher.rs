@@ -299,7 +299,7 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, verdict, results, health, retry_after, prepared } = match result {
+        let Sent { attempt, verdict, results, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -309,7 +309,7 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let end = End { place, answer: &attempt.answer, health, retry_after };
+        let end = End { place, answer: &attempt.answer, health, retry_after, quota };
         let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);

@@ -1,8 +1,9 @@
 //! The gate: when an attempt may start that has its turn in the lanes.
 //!
 //! In: the rules and what they call, attempts as they start and end, the time. Out: admissions of deliveries of gated
-//! rules, one by one; what an ended attempt counts for its delivery. Owns all targets. A rule is gated only while its
-//! target is away or asked for a pause: otherwise its deliveries never come by here, and starting one costs nothing more.
+//! rules, one by one; what an ended attempt counts for its delivery. Owns all targets, and the pace of each rule. A rule is
+//! gated only where a rate or a limit is set, and while its target is away or asked for a pause: otherwise its deliveries
+//! never come by here, and starting one costs nothing more.
 //! Nothing polls: a target is looked at when something of it has changed, or at the time it named. Deliberately starts
 //! nothing itself and has no clock: a pure state machine.
 
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::answer::Health;
+use crate::delivery::answer::{self, Health};
 use crate::delivery::breaker::May;
 use crate::delivery::lane::{Lanes, Place, RuleNumber};
+use crate::delivery::pace::{self, Pace};
+use crate::delivery::quota::Quota;
 use crate::delivery::target::{Target, TargetStatus};
 use crate::failure::Answer;
-use crate::rules::Rule;
+use crate::rules::{Rate, Rule};
 use crate::telemetry::Metrics;
 
 type TargetNumber = usize;
@@ -40,6 +43,9 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct GatedRule {
     target: TargetNumber,
+    rate: Option<Rate>,
+    /// Of its rate.
+    pace: Option<Pace>,
     /// Whether it stands in its target's queue.
     is_asking: bool,
 }
@@ -52,6 +58,8 @@ pub(super) struct End<'a> {
     pub health: Health,
     /// How long the target asks us to wait.
     pub retry_after: Option<Duration>,
+    /// What the target says it will still take.
+    pub quota: Option<Quota>,
 }
 
 /// What an attempt that may be followed by another counts for its delivery.
@@ -87,22 +95,30 @@ impl Gate {
                 known.is_asking = false;
                 self.targets[before].rules.retain(|other| *other != number);
                 self.targets[before].asking.retain(|other| *other != number);
+                if self.targets[before].rules.is_empty() {
+                    self.targets[before].forget();
+                }
                 self.targets[target].rules.push(number);
             }
             None => {
                 debug_assert_eq!(self.rules.len(), number as usize, "rules are numbered as they come");
-                self.rules.push(GatedRule { target, is_asking: false });
+                self.rules.push(GatedRule { target, rate: None, pace: None, is_asking: false });
                 self.targets[target].rules.push(number);
             }
         }
+        let known = &mut self.rules[number as usize];
+        if known.rate != rule.rate {
+            known.rate = rule.rate;
+            known.pace = rule.rate.map(|rate| Pace::new(pace::interval(rate)));
+        }
         self.targets[target].set(&rule.target, now);
-        self.apply(target, lanes, now);
+        self.apply(target, lanes);
     }
 
     /// Lets at most one delivery of a gated rule start; false when none may. `now` is asked for only when one might.
     pub fn admit(&mut self, lanes: &mut Lanes, now: impl Fn() -> Instant) -> bool {
         while let Some(rule) = lanes.pop_asking() {
-            let GatedRule { target, is_asking } = &mut self.rules[rule as usize];
+            let GatedRule { target, is_asking, .. } = &mut self.rules[rule as usize];
             if !std::mem::replace(is_asking, true) {
                 self.targets[*target].asking.push_back(rule);
             }
@@ -146,22 +162,24 @@ impl Gate {
     pub fn ended(&mut self, target: TargetNumber, end: &End, lanes: &mut Lanes, now: impl Fn() -> Instant) -> Counts {
         let number = target;
         let target = &mut self.targets[number];
-        let (was_open, was_probe) = (target.is_open(), target.is_probe(end.place));
+        let was_probe = target.is_probe(end.place);
         target.ended(end.place, end.health, end.answer, &now);
         let is_open = target.is_open();
-        let pause = end.retry_after.filter(|wait| !wait.is_zero());
-        let held = pause.filter(|_| matches!(end.answer, Answer::Status { status: 429 | 503, .. }));
-        if let Some(wait) = held {
+        let pause = pause_of(end);
+        if let Some(wait) = pause {
             target.hold(wait, now());
         }
+        if let Some(quota) = end.quota {
+            target.heed(quota, now());
+        }
         let counts = match (end.health, pause) {
-            (Health::Throttles, Some(wait)) => Counts::Not { wait },
+            (Health::Throttles, Some(wait)) => Counts::Not { wait: wait.min(answer::RETRY_AFTER_MAX) },
             (Health::Throttles | Health::Away, _) if was_probe && is_open => Counts::Not { wait: Duration::ZERO },
             _ if was_probe || !is_open => Counts::Fully,
             _ => Counts::ButNeverAsTheLast,
         };
-        if was_open != is_open || held.is_some() {
-            self.apply(number, lanes, now());
+        if target.wants_gate() != target.gates {
+            self.apply(number, lanes);
         }
         if !self.targets[number].asking.is_empty() {
             self.stir(number);
@@ -196,10 +214,11 @@ impl Gate {
     }
 
     /// Gates the rules of a target or lets them go, as it is now.
-    fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) {
-        let is_gated = self.targets[number].is_gated(now);
-        for rule in &self.targets[number].rules {
-            lanes.set_gated(*rule, is_gated);
+    fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes) {
+        let target = &mut self.targets[number];
+        target.gates = target.wants_gate();
+        for rule in &target.rules {
+            lanes.set_gated(*rule, target.gates || self.rules[*rule as usize].pace.is_some());
         }
         self.stir(number);
     }
@@ -211,8 +230,15 @@ impl Gate {
     }
 
     fn admit_to(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) -> bool {
+        self.targets[number].expire(now);
+        if self.targets[number].gates != self.targets[number].wants_gate() {
+            self.apply(number, lanes);
+            return true;
+        }
         let target = &mut self.targets[number];
-        while let Some(rule) = target.asking.front().copied() {
+        let mut free_at: Option<Instant> = None;
+        for _ in 0..target.asking.len() {
+            let rule = *target.asking.front().expect("as many as were counted");
             if !lanes.asks(rule) {
                 target.asking.pop_front();
                 self.rules[rule as usize].is_asking = false;
@@ -226,15 +252,22 @@ impl Gate {
                     return false;
                 }
             }
-            if !target.is_gated(now) {
-                self.apply(number, lanes, now);
-                return true;
-            }
-            let place = lanes.admit(rule).expect("a rule that asks has something to start");
-            target.admitted(place);
             // The rules take turns.
             target.asking.rotate_left(1);
+            let pace = &mut self.rules[rule as usize].pace;
+            if let Some(at) = pace.as_ref().and_then(|pace| pace.free_at(now)) {
+                free_at = Some(free_at.map_or(at, |known| known.min(at)));
+                continue;
+            }
+            let place = lanes.admit(rule).expect("a rule that asks has something to start");
+            target.admitted(place, now);
+            if let Some(pace) = pace {
+                pace.take(now);
+            }
             return true;
+        }
+        if let Some(at) = free_at {
+            self.wake_at(number, at);
         }
         false
     }
@@ -246,6 +279,16 @@ impl Gate {
             self.wakes.push(Reverse((at, number)));
         }
     }
+}
+
+/// How long the target wants nothing: what it said with 429 or 503.
+fn pause_of(end: &End) -> Option<Duration> {
+    let wait = match end.answer {
+        Answer::Status { status: 429, .. } => end.retry_after.or(end.quota.map(|quota| quota.reset)),
+        Answer::Status { status: 503, .. } => end.retry_after,
+        _ => None,
+    };
+    wait.filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]

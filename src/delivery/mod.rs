@@ -15,6 +15,8 @@ mod egress;
 mod gate;
 mod gather;
 mod lane;
+mod pace;
+mod quota;
 pub mod request;
 mod results;
 mod target;

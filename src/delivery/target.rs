@@ -1,8 +1,8 @@
 //! One target: everything that says when the next attempt to it may start.
 //!
-//! In: how attempts to it ended, of whatever rule. Out: whether the next may start, and if not, when. Owns its breaker, the
-//! pause it asked for, and the queue of gated rules that have something to start, which take turns. Pure: the caller
-//! brings the time. Deliberately holds no delivery; which of a rule's deliveries is next is the lanes' to say.
+//! In: how attempts to it ended, of whatever rule. Out: whether the next may start, and if not, when. Owns its breaker, its
+//! rate, the pause it asked for, and the queue of gated rules that have something to start, which take turns. Pure: the
+//! caller brings the time. Deliberately holds no delivery; which of a rule's deliveries is next is the lanes' to say.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,18 +15,32 @@ use tokio::time::Instant;
 use crate::delivery::answer::{self, Health};
 use crate::delivery::breaker::{Breaker, May, Turned};
 use crate::delivery::lane::{Place, RuleNumber};
+use crate::delivery::pace::{self, Pace};
+use crate::delivery::quota::Quota;
 use crate::failure::Answer;
 use crate::rules;
 use crate::telemetry::{Metrics, TargetLabel};
+
+/// No answer holds a target for longer. Longer pauses are the operator's to choose: meanwhile all its keys stand still.
+const HOLD_MAX: Duration = answer::RETRY_AFTER_MAX;
+
+/// Below this part of a limit what remains is spread over the time.
+const LITTLE_IS_ONE_IN: u64 = 10;
 
 /// See the module's header.
 #[derive(Debug)]
 pub(super) struct Target {
     settings: Arc<rules::Target>,
     breaker: Breaker,
+    /// Of the rate that is set for it.
+    pace: Option<Pace>,
     /// Until when nothing starts, because the target asked for a pause.
     held_until: Option<Instant>,
+    /// How what the target will still take is spread, and until when.
+    spread: Option<(Pace, Instant)>,
     in_flight: usize,
+    /// Whether its rules are gated, as the lanes know it.
+    pub gates: bool,
     /// The rules that call it.
     pub rules: Vec<RuleNumber>,
     /// Gated rules with something to start; the first is next.
@@ -57,8 +71,11 @@ impl Target {
         let label = TargetLabel { target: settings.origin.clone() };
         Target {
             breaker: Breaker::new(settings.breaker.clone()),
+            pace: settings.rate.map(|rate| Pace::new(pace::interval(rate))),
             held_until: None,
+            spread: None,
             in_flight: 0,
+            gates: false,
             rules: Vec::new(),
             asking: VecDeque::new(),
             wake_at: None,
@@ -76,33 +93,58 @@ impl Target {
         if Arc::ptr_eq(&self.settings, settings) || self.settings == *settings {
             return;
         }
+        if self.settings.rate != settings.rate {
+            self.pace = settings.rate.map(|rate| Pace::new(pace::interval(rate)));
+        }
         self.settings = Arc::clone(settings);
         let turned = self.breaker.set_policy(settings.breaker.clone(), now);
         self.tell(turned);
+    }
+
+    /// No rule calls it any more: whether it is away is no longer kept up. A pause that it asked for ends by itself.
+    pub fn forget(&mut self) {
+        self.breaker = Breaker::new(self.settings.breaker.clone());
+        self.opened_at = None;
+        self.open.set(0);
     }
 
     pub fn is_open(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Whether attempts must ask before they start. Forgets what is over.
-    pub fn is_gated(&mut self, now: Instant) -> bool {
-        self.held_until = self.held_until.filter(|until| *until > now);
-        self.breaker.is_open() || self.held_until.is_some()
+    /// Whether attempts must ask before they start.
+    pub fn wants_gate(&self) -> bool {
+        let is_limited = self.pace.is_some() || self.settings.in_flight.is_some();
+        is_limited || self.held_until.is_some() || self.spread.is_some() || self.breaker.is_open()
+    }
+
+    /// Forgets what is over.
+    pub fn expire(&mut self, now: Instant) {
+        self.held_until.take_if(|until| *until <= now);
+        self.spread.take_if(|(_, until)| *until <= now);
     }
 
     pub fn may_start(&self, now: Instant) -> May {
-        let held = self.held_until.filter(|until| *until > now);
-        match (self.breaker.may_start(now), held) {
-            (May::Now, Some(until)) => May::At(until),
-            (May::At(due), Some(until)) => May::At(due.max(until)),
-            (may, _) => may,
+        if self.settings.in_flight.is_some_and(|max| self.in_flight >= max) {
+            return May::AfterAnother;
         }
+        let probe = match self.breaker.may_start(now) {
+            May::AfterAnother => return May::AfterAnother,
+            May::At(due) => Some(due),
+            May::Now => None,
+        };
+        let held = self.held_until.filter(|until| *until > now);
+        let pace = self.pace.as_ref().and_then(|pace| pace.free_at(now));
+        let spread = self.spread.as_ref().and_then(|(pace, until)| Some(pace.free_at(now)?.min(*until)));
+        [probe, held, pace, spread].into_iter().flatten().max().map_or(May::Now, May::At)
     }
 
     /// A gated attempt was allowed to start.
-    pub fn admitted(&mut self, place: Place) {
+    pub fn admitted(&mut self, place: Place, now: Instant) {
         self.breaker.start(place);
+        for pace in self.pace.iter_mut().chain(self.spread.as_mut().map(|(pace, _)| pace)) {
+            pace.take(now);
+        }
     }
 
     /// An attempt starts, gated or not.
@@ -130,10 +172,34 @@ impl Target {
         self.breaker.cancel(place, now);
     }
 
-    /// Nothing starts for so long.
+    /// Nothing starts for so long, at most [`HOLD_MAX`].
     pub fn hold(&mut self, wait: Duration, now: Instant) {
-        let until = now + wait;
+        let until = now + wait.min(HOLD_MAX);
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
+    }
+
+    /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
+    /// spread over the time.
+    pub fn heed(&mut self, quota: Quota, now: Instant) {
+        let Some(remaining) = quota.remaining else { return };
+        if remaining == 0 {
+            return self.hold(quota.reset, now);
+        }
+        let is_little = remaining < self.in_flight as u64
+            || quota.limit.is_some_and(|limit| remaining.saturating_mul(LITTLE_IS_ONE_IN) < limit);
+        if !is_little {
+            self.spread = None;
+            return;
+        }
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        let (interval, until) = ((quota.reset / remaining).min(HOLD_MAX), now + quota.reset.min(HOLD_MAX));
+        match &mut self.spread {
+            Some((pace, known)) => {
+                pace.set_interval(interval);
+                *known = until;
+            }
+            None => self.spread = Some((Pace::new(interval), until)),
+        }
     }
 
     pub fn status(&self, now: Instant) -> TargetStatus {

@@ -36,6 +36,8 @@ pub(super) enum Reply {
     Hang,
     /// Reads the request, then closes: it was processed, and nobody knows.
     LoseAnswer,
+    /// The same, but only when the semaphore gives a permit.
+    LoseAnswerWhen(Arc<Semaphore>),
     /// A head, and then one byte of the body every few milliseconds, for ever.
     Drip,
 }
@@ -137,6 +139,10 @@ async fn serve(
             }
             Reply::Hang => std::future::pending().await,
             Reply::LoseAnswer => return None,
+            Reply::LoseAnswerWhen(semaphore) => {
+                semaphore.acquire().await.ok()?.forget();
+                return None;
+            }
             Reply::Drip => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n").await.ok()?;
                 loop {
@@ -201,6 +207,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         in_flight: 32,
         batch: None,
         coalesce: None,
+        rate: None,
         columns: vec![],
     };
     edit(&mut rule);

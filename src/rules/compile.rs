@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place};
-use super::reader::Reader;
+use super::reader::{Reader, member};
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
 use super::{Body, Call, Method, Rule, Target, yaml};
@@ -15,15 +15,26 @@ use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
 /// A rule and where it begins.
-pub(super) type Placed = (Arc<Rule>, Place);
+pub(super) type Placed = (Rule, Place);
 
-/// Reads and compiles one file. Rules with problems are left out; the problems are added to `problems`.
-pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Vec<Placed> {
-    let Some(root) = yaml::read(path, text, problems) else { return Vec::new() };
+/// What a file holds: rules, or what is set for targets.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub rules: Vec<Placed>,
+    pub targets: Vec<(Target, Place)>,
+}
+
+/// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
+pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Contents {
+    let Some(root) = yaml::read(path, text, problems) else { return Contents::default() };
     let mut reader = Reader { path, text, problems };
-    let Some((table, specs)) = reader.file(&root) else { return Vec::new() };
+    if matches!(&root.kind, Kind::Map(members) if member(members, "targets").is_some()) {
+        return Contents { targets: reader.targets(&root), ..Contents::default() };
+    }
+    let Some((table, specs)) = reader.file(&root) else { return Contents::default() };
     let mut compiler = Compiler { reader, env, columns: Vec::new() };
-    specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect()
+    let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect();
+    Contents { rules, ..Contents::default() }
 }
 
 struct Compiler<'a> {
@@ -63,9 +74,10 @@ impl Compiler<'_> {
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
+            rate: spec.rate,
             columns: std::mem::take(&mut self.columns),
         };
-        Some((Arc::new(rule), spec.at))
+        Some((rule, spec.at))
     }
 
     fn condition(&mut self, node: &Node, rule: &str) -> Option<Condition> {

@@ -5,7 +5,9 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Target;
 use super::compile::{self, Placed};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::matching::RuleSet;
@@ -40,8 +42,22 @@ impl RuleSet {
         mut problems: Vec<Diagnostic>,
     ) -> Result<RuleSet, Diagnostics> {
         let mut rules: Vec<Placed> = Vec::new();
+        let mut targets: Vec<(Arc<Target>, String)> = Vec::new();
         for (path, text) in files {
-            for (rule, place) in compile::file(path, text, env, &mut problems) {
+            let contents = compile::file(path, text, env, &mut problems);
+            for (target, place) in contents.targets {
+                match targets.iter().find(|(known, _)| known.origin == target.origin) {
+                    Some((known, first)) => {
+                        let message = format!("target `{}` is set already, at {first}", known.origin);
+                        problems.push(Diagnostic::at(path, text, place, message));
+                    }
+                    None => {
+                        let at = format!("{}:{}:{}", path.display(), place.line, place.column);
+                        targets.push((Arc::new(target), at));
+                    }
+                }
+            }
+            for (rule, place) in contents.rules {
                 match rules.iter().find(|(known, _)| known.name == rule.name) {
                     Some((known, first)) => {
                         let first = format!("{}:{}:{}", known.path.display(), first.line, first.column);
@@ -52,11 +68,20 @@ impl RuleSet {
                 }
             }
         }
+        if let Some((path, _)) = files.first().filter(|_| rules.is_empty() && problems.is_empty()) {
+            problems.push(Diagnostic::of_file(path, "there are targets, but no file with rules"));
+        }
         if !problems.is_empty() {
             problems.sort_by(|a, b| (&a.path, a.place).cmp(&(&b.path, b.place)));
             return Err(Diagnostics(problems));
         }
-        Ok(RuleSet::new(rules.into_iter().map(|(rule, _)| rule).collect()))
+        let rules = rules.into_iter().map(|(mut rule, _)| {
+            if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == rule.target.origin) {
+                rule.target = Arc::clone(target);
+            }
+            Arc::new(rule)
+        });
+        Ok(RuleSet::new(rules.collect()))
     }
 }
 

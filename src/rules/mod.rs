@@ -28,7 +28,7 @@ pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lane::{LaneKey, LaneKeys};
 pub use matching::{Match, RuleSet, TableRules};
-pub use target::{BreakerPolicy, Target};
+pub use target::{BreakerPolicy, Rate, Target};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub struct Rule {
     pub batch: Option<Batch>,
     /// The changes of a key in this time are merged into one delivery.
     pub coalesce: Option<Duration>,
+    pub rate: Option<Rate>,
     /// Every column that the rule names, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }

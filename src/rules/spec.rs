@@ -6,6 +6,7 @@
 mod batch;
 mod call;
 mod retry;
+mod targets;
 
 pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
@@ -13,14 +14,14 @@ pub(super) use call::CallSpec;
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
-use super::{OrderBy, RetryOn};
+use super::{OrderBy, Rate, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 13] = [
+const RULE_KEYS: [&str; 14] = [
     "name",
     "on",
     "changed",
@@ -31,6 +32,7 @@ const RULE_KEYS: [&str; 13] = [
     "retry_on",
     "on_dead_letter",
     "in_flight",
+    "rate",
     "batch",
     "coalesce",
     "per",
@@ -55,6 +57,7 @@ pub(super) struct RuleSpec<'n> {
     pub retry_on: RetryOn,
     pub in_flight: usize,
     pub gathering: GatheringSpec,
+    pub rate: Option<Rate>,
 }
 
 impl<'n> Reader<'_> {
@@ -111,6 +114,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let rate = get("rate").and_then(|node| self.rate(node));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -139,6 +143,7 @@ impl<'n> Reader<'_> {
             retry_on,
             in_flight,
             gathering,
+            rate,
         })
     }
 

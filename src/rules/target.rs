@@ -10,6 +10,9 @@ use std::time::Duration;
 pub struct Target {
     /// `https://api.example.com`, with the port where it is not the scheme's own.
     pub origin: String,
+    pub rate: Option<Rate>,
+    /// Attempts under way at the same time, over all rules.
+    pub in_flight: Option<usize>,
     /// None: it is never taken for being away.
     pub breaker: Option<BreakerPolicy>,
 }
@@ -17,8 +20,21 @@ pub struct Target {
 impl Target {
     /// A target for which nothing is set.
     pub fn of(origin: &url::Origin) -> Target {
-        Target { origin: origin.ascii_serialization(), breaker: Some(BreakerPolicy::default()) }
+        Target {
+            origin: origin.ascii_serialization(),
+            rate: None,
+            in_flight: None,
+            breaker: Some(BreakerPolicy::default()),
+        }
     }
+}
+
+/// So many attempts in so much time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub count: u32,
+    pub per: Duration,
 }
 
 /// When a target counts as being away, and how it is asked whether it is back.

@@ -191,7 +191,11 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("on_dead_letter: pause"), 4, 21, "not supported by this version"),
         (rule("on_dead_letter: stop"), 4, 21, "is `continue`, not `stop`"),
         (rule("in_flight: 0"), 4, 16, "from 1 to 1024"),
-        (rule("rate: 50/s"), 4, 5, "`rate` is not supported by this version"),
+        (rule("rate: 50"), 4, 11, "is no rate; write one as `50/s`"),
+        (rule("rate: 0/s"), 4, 11, "is no rate"),
+        (rule("rate: 50/d"), 4, 11, "is no rate"),
+        (rule("rate: 1.5/s"), 4, 11, "is no rate"),
+        (rule("rate: 1000001/s"), 4, 11, "from 1 to 1000000"),
         (rule("retry: {retries: 1000001}"), 4, 22, "from 0 to 1000000, or `forever`"),
         (rule("retry: {retries: for ever}"), 4, 22, "or `forever`"),
         (rule("retry_on: [429, 6xx]"), 4, 21, "is nothing to retry on"),
@@ -243,6 +247,76 @@ fn every_mistake_is_reported_at_its_place() {
         surprises += &format!("expected {line}:{column}: {expected}\nfound {shown}\nin\n{text}\n");
     }
     assert!(surprises.is_empty(), "{surprises}");
+}
+
+#[test]
+fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
+    let targets = "targets:\n  https://a.test:\n    rate: 90/m\n    in_flight: 64\n    breaker: {failures: 9, probe: 2s}\n  \
+                   http://B.test:8080/: {breaker: off}\n  http://unused.test: {}\n";
+    let rules = "table: a.b\nrules:\n  - name: a1\n    rate: 5/s\n    call: {url: https://a.test/1}\n  - name: a2\n    \
+                 call: {url: https://a.test:443/2}\n  - name: b\n    call: {url: http://b.test:8080/}\n  - name: c\n    \
+                 call: {url: http://a.test/}\n";
+    let files = [("rules.yaml", rules), ("targets.yaml", targets)];
+    let files = files.map(|(name, text)| (PathBuf::from(name), text.to_string()));
+    let rules = RuleSet::from_texts(&files, &env).expect("loads");
+    let rule = |name: &str| rules.rule(name).expect("exists");
+    let a = Target {
+        origin: "https://a.test".to_string(),
+        rate: Some(Rate { count: 90, per: Duration::from_secs(60) }),
+        in_flight: Some(64),
+        breaker: Some(BreakerPolicy { failures: 9, probe: Duration::from_secs(2), ..BreakerPolicy::default() }),
+    };
+    assert_eq!((&*rule("a1").target, &*rule("a2").target), (&a, &a));
+    assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
+    assert_eq!((rule("b").target.origin.as_str(), &rule("b").target.breaker), ("http://b.test:8080", &None));
+    let unset = Target {
+        origin: "http://a.test".to_string(),
+        rate: None,
+        in_flight: None,
+        breaker: Some(BreakerPolicy::default()),
+    };
+    assert_eq!((&*rule("c").target, rule("c").rate), (&unset, None));
+}
+
+#[test]
+fn every_mistake_about_targets_is_reported_at_its_place() {
+    let rules = rule("on: insert");
+    let cases = [
+        ("targets: [a]", 1, 10, "must be a map from origin"),
+        ("targets: {}\ntable: a.b", 2, 1, "unknown key `table` in a file of targets"),
+        ("targets: {https://a.test/v1: {}}", 1, 11, "scheme, host and port alone: `https://a.test`"),
+        ("targets: {https://u:p@a.test: {}}", 1, 11, "scheme, host and port alone"),
+        ("targets: {'https://a.test/?b': {}}", 1, 11, "scheme, host and port alone"),
+        ("targets: {a.test: {}}", 1, 11, "is no origin"),
+        ("targets: {ftp://a.test: {}}", 1, 11, "is no origin"),
+        ("targets: {https://a.test: 50/s}", 1, 27, "a target must be a map of rate, in_flight, breaker"),
+        ("targets: {https://a.test: {rat: 50/s}}", 1, 28, "did you mean `rate`?"),
+        ("targets: {https://a.test: {rate: fast}}", 1, 34, "is no rate"),
+        ("targets: {https://a.test: {in_flight: 0}}", 1, 39, "from 1 to 4096"),
+        ("targets: {https://a.test: {breaker: on}}", 1, 37, "unless it is `off`"),
+        ("targets: {https://a.test: {breaker: {failures: 0}}}", 1, 48, "from 1 to 1000"),
+        ("targets: {https://a.test: {breaker: {probe: 1m}}}", 1, 37, "longer than `max_probe`"),
+        ("targets: {https://a.test: {breaker: {max_probe: 2h}}}", 1, 49, "between 1ms and 1h"),
+        ("targets:\n  https://a.test: {}\n  HTTPS://A.test:443/: {}", 3, 3, "is set already, at targets.yaml:2:3"),
+    ];
+    let mut surprises = String::new();
+    for (text, line, column, expected) in cases {
+        let files = [("rules.yaml", rules.as_str()), ("targets.yaml", text)];
+        let files = files.map(|(name, text)| (PathBuf::from(name), text.to_string()));
+        let place = Some(Place { line, column });
+        let shown = match RuleSet::from_texts(&files, &env) {
+            Err(Diagnostics(found)) if matches!(&found[..], [one] if one.place == place && one.message.contains(expected)) =>
+            {
+                continue;
+            }
+            Err(problems) => problems.to_string(),
+            Ok(_) => "loads".to_string(),
+        };
+        surprises += &format!("expected {line}:{column}: {expected}\nfound {shown}\nin\n{text}\n");
+    }
+    assert!(surprises.is_empty(), "{surprises}");
+    let alone = load("targets: {https://a.test: {}}").expect_err("no rules");
+    assert_eq!(alone.to_string(), "f.yaml: there are targets, but no file with rules");
 }
 
 #[test]

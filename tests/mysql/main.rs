@@ -12,6 +12,7 @@ mod daemon;
 mod definitions;
 mod geometry;
 mod outcomes;
+mod pacing;
 mod random_tables;
 mod source;
 mod stream;

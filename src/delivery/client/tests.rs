@@ -40,6 +40,7 @@ fn status(status: u16, excerpt: &str) -> Received {
         lack: None,
         retry_after: None,
         body: Vec::new(),
+        quota: None,
     }
 }
 

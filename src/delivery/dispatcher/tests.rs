@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer, delivery, moving_delivery, rule};
 use crate::retry::Retries;
-use crate::rules::{BreakerPolicy, OrderBy, RetryOn, Target};
+use crate::rules::{BreakerPolicy, OrderBy, Rate, RetryOn, Target};
 use crate::telemetry::{AttemptLabels, TargetLabel};
 
 pub(super) fn dispatcher() -> Dispatcher {
@@ -543,4 +543,71 @@ async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() 
     dispatcher.submit(delivery(&rule, 2, 2));
     let expected = dead(Reason::Exhausted, "all 2 attempts failed, the last: connection closed before the answer");
     assert_eq!(resolve(&mut dispatcher).await.1, expected);
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_without_retries() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let (back, all_sent) = (is_back.clone(), gate());
+    let answer_all = all_sent.clone();
+    let api = Api::start(move |seen| match (back.load(Ordering::SeqCst), seen.attempt) {
+        (true, _) => Reply::Status(200),
+        (false, 1) => Reply::LoseAnswerWhen(answer_all.clone()),
+        (false, _) => Reply::LoseAnswer,
+    })
+    .await;
+    let rule = breaking_rule(&api.url(), 5, |rule| rule.retry.retries = Retries::AtMost(0));
+    let mut dispatcher = dispatcher();
+    for number in 0..10 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    drive_until_seen(&mut dispatcher, &api, 10).await;
+    all_sent.add_permits(10);
+    for _ in 0..4 {
+        let (_, outcome) = resolve(&mut dispatcher).await;
+        assert!(matches!(outcome, Outcome::Dead(_)), "before the target counts as away an attempt is an attempt");
+    }
+    drive_until_seen(&mut dispatcher, &api, 20).await;
+    is_back.store(true, Ordering::SeqCst);
+    for _ in 0..6 {
+        assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 });
+    }
+}
+
+#[tokio::test]
+async fn adopted_rules_count_at_once_for_what_waits() {
+    let api = Api::start(|seen| Reply::Status(if seen.attempt < 4 { 503 } else { 200 })).await;
+    let with = |breaker| rule(&api.url(), |rule| rule.target = Arc::new(Target { breaker, ..(*rule.target).clone() }));
+    let slow = BreakerPolicy { failures: 2, probe: PATIENCE * 2, max_probe: PATIENCE * 2 };
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&with(Some(slow)), 1, 1));
+    let waits = async {
+        while !dispatcher.is_blocked("orders") {
+            tokio::select! {
+                _ = dispatcher.next() => panic!("nothing was to complete"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("the target is found to be away");
+    dispatcher.adopt(&[with(None)]);
+    assert!(!dispatcher.is_blocked("orders"));
+    assert_eq!(resolve(&mut dispatcher).await, (1, Outcome::Delivered { status: 200 }));
+}
+
+#[tokio::test]
+async fn a_paced_rule_is_woken_by_its_timer() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule(&api.url(), |rule| rule.rate = Some(Rate { count: 10, per: Duration::from_secs(1) }));
+    let mut dispatcher = dispatcher();
+    for number in 0..4 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.counts("orders").queued), (1, 3));
+    let begun = Instant::now();
+    for _ in 0..4 {
+        resolve(&mut dispatcher).await;
+    }
+    // Three intervals, of which half a one may be made up for; timers are never early by more than a millisecond.
+    assert!(begun.elapsed() >= Duration::from_millis(248), "{:?}", begun.elapsed());
 }

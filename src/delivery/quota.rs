@@ -1,0 +1,166 @@
+//! What an API says of its own rate limit in the headers of its answers. Pure functions: no clock and no I/O.
+//!
+//! In: headers and the time. Out: what remains and until when. Three families are read: `RateLimit` and
+//! `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, from version 7 on), the fields `RateLimit-Limit`,
+//! `-Remaining` and `-Reset` of its older versions, and those with `X-` before them, where the reset is in seconds or a
+//! Unix time. Whatever makes no sense is left out: nobody promised to send it. Deliberately decides nothing.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What an API says it will still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Of one window.
+    pub limit: Option<u64>,
+    /// None where only the reset is named.
+    pub remaining: Option<u64>,
+    /// When there will be more; more than nothing, at most [`RESET_MAX`].
+    pub reset: Duration,
+}
+
+/// No API thinks further ahead than it sends; a longer time is a mistake in units, or means a month that is counted.
+const RESET_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What follows a longer one is not read: a header this long says nothing about a limit.
+const VALUE_BYTES_MAX: usize = 512;
+
+/// A number of seconds from here on is a moment (2001), not a wait.
+const UNIX_TIME_MIN: f64 = 1e9;
+/// And from here on it is in milliseconds.
+const UNIX_TIME_MS_MIN: f64 = 1e11;
+
+/// What the headers say; of several limits the one that is the tightest.
+pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: impl Fn() -> SystemTime) -> Option<Quota> {
+    let mut read = Fields::default();
+    for (name, value) in headers {
+        // All other headers go by with one comparison.
+        let Some(rest) = name.strip_prefix("x-").unwrap_or(name).strip_prefix("rate") else { continue };
+        let rest = rest.strip_prefix('-').unwrap_or(rest);
+        let Some(field) = rest.strip_prefix("limit") else { continue };
+        let value = std::str::from_utf8(value).unwrap_or_default();
+        if value.len() <= VALUE_BYTES_MAX {
+            read.add(field, value, &now);
+        }
+    }
+    read.tightest()
+}
+
+#[derive(Debug, Default)]
+struct Fields {
+    /// Of `RateLimit`.
+    items: Vec<Item>,
+    /// Of `RateLimit-Policy`.
+    policies: Vec<Item>,
+    limit: Option<u64>,
+    remaining: Option<u64>,
+    reset: Option<Duration>,
+}
+
+/// One member of a structured list, or a whole `limit=…, remaining=…, reset=…`.
+#[derive(Debug, Default)]
+struct Item {
+    name: String,
+    limit: Option<u64>,
+    remaining: Option<u64>,
+    wait: Option<Duration>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &str, value: &str, now: &impl Fn() -> SystemTime) {
+        match field {
+            "" => self.items.extend(items(value)),
+            "-policy" => self.policies.extend(items(value)),
+            "-limit" => self.limit = self.limit.or_else(|| numbers(value).next()),
+            "-remaining" => self.remaining = self.remaining.into_iter().chain(numbers(value)).min(),
+            "-reset" => {
+                let waits = value.split(',').filter_map(|word| reset(word, now()));
+                self.reset = self.reset.into_iter().chain(waits).max();
+            }
+            _ => {}
+        }
+    }
+
+    fn tightest(self) -> Option<Quota> {
+        let plain = Quota { limit: self.limit, remaining: self.remaining, reset: self.reset.unwrap_or_default() };
+        let items = self.items.iter().map(|item| {
+            let policy = self.policies.iter().find(|policy| policy.name == item.name);
+            let limit = item.limit.or(policy.and_then(|policy| policy.limit));
+            let wait = item.wait.or(policy.and_then(|policy| policy.wait));
+            Quota { limit, remaining: item.remaining, reset: wait.unwrap_or_default() }
+        });
+        let quotas = items.chain([plain]).filter(|quota| !quota.reset.is_zero());
+        let mut quotas: Vec<Quota> = quotas.map(|quota| Quota { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
+        // Least a second first; with nothing left, the one that takes longest.
+        let looseness = |quota: &Quota| match quota.remaining {
+            Some(0) => -quota.reset.as_secs_f64(),
+            Some(remaining) => remaining as f64 / quota.reset.as_secs_f64(),
+            None => f64::INFINITY,
+        };
+        quotas.sort_by(|a, b| looseness(a).total_cmp(&looseness(b)));
+        quotas.first().copied()
+    }
+}
+
+/// `"default";r=0;t=12, "daily";r=900`, and the older `limit=100, remaining=0, reset=12`.
+fn items(value: &str) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut whole = Item::default();
+    for member in value.split(',') {
+        let mut parts = member.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        if let Some((key, number)) = name.split_once('=') {
+            let number = number_of(number);
+            match key.trim() {
+                "limit" => whole.limit = number,
+                "remaining" => whole.remaining = number,
+                "reset" => whole.wait = number.map(Duration::from_secs),
+                _ => {}
+            }
+            continue;
+        }
+        let mut item = Item { name: name.to_owned(), ..Item::default() };
+        for (key, number) in parts.filter_map(|part| part.split_once('=')) {
+            let number = number_of(number);
+            match key.trim() {
+                "r" => item.remaining = number,
+                "q" => item.limit = number,
+                "t" | "w" => item.wait = number.map(Duration::from_secs),
+                _ => {}
+            }
+        }
+        items.push(item);
+    }
+    items.push(whole);
+    items.retain(|item| item.remaining.is_some() || item.limit.is_some());
+    items
+}
+
+fn numbers(value: &str) -> impl Iterator<Item = u64> {
+    // A parameter may follow: `100;w=60`.
+    value.split(',').filter_map(|word| number_of(word.split(';').next().unwrap_or_default()))
+}
+
+/// Digits alone: neither sign nor fraction. What no machine number can hold is no limit either.
+fn number_of(word: &str) -> Option<u64> {
+    let word = word.trim();
+    (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())).then(|| word.parse().ok()).flatten()
+}
+
+/// A wait in seconds or a Unix time, in seconds or milliseconds, with or without a fraction. None for a moment that is
+/// over.
+fn reset(word: &str, now: SystemTime) -> Option<Duration> {
+    let word = word.trim();
+    if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    let number: f64 = word.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0)?;
+    if number < UNIX_TIME_MIN {
+        return Some(Duration::from_secs_f64(number));
+    }
+    let seconds = if number < UNIX_TIME_MS_MIN { number } else { number / 1000.0 };
+    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
+    UNIX_EPOCH.checked_add(since_epoch)?.duration_since(now).ok()
+}
+
+#[cfg(test)]
+mod tests;

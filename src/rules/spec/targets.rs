@@ -1,0 +1,120 @@
+//! What a file says of targets, and `rate`, which rules have as well.
+//!
+//! In: the node below `targets:`. Out: one `Target` per origin, with its place. What is not set is as without the file.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::diagnostic::Place;
+use super::super::reader::{Reader, member};
+use super::super::target::{BreakerPolicy, Rate, Target};
+use super::super::yaml::{Kind, Node};
+
+const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
+const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];
+/// More than one process can send; what is meant is no limit.
+const RATE_MAX: u32 = 1_000_000;
+/// As many as connections are kept.
+const IN_FLIGHT_MAX: u64 = 4096;
+/// With more it would hardly ever open.
+const FAILURES_MAX: u64 = 1000;
+const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
+
+impl Reader<'_> {
+    /// Reads a whole file of targets; those with problems are left out.
+    pub(in crate::rules) fn targets(&mut self, root: &Node) -> Vec<(Target, Place)> {
+        let Some(members) = self.members(root, "a file of targets", &["targets"]) else { return Vec::new() };
+        match member(members, "targets").map(|node| (node, &node.kind)) {
+            Some((_, Kind::Map(targets))) => {
+                let targets = targets.iter().filter_map(|(key, node)| {
+                    let target = self.target(&key.text, key.at, node)?;
+                    Some((target, key.at))
+                });
+                targets.collect()
+            }
+            Some((node, _)) => {
+                let message = format!(
+                    "`targets` must be a map from origin, such as `https://api.example.com`, to settings, not {}",
+                    node.describe()
+                );
+                self.problem(node.at, message);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn target(&mut self, origin: &str, at: Place, node: &Node) -> Option<Target> {
+        let url = match Url::parse(origin) {
+            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => url,
+            _ => {
+                self.problem(at, format!("`{origin}` is no origin; write one as `https://api.example.com`"));
+                return None;
+            }
+        };
+        let mut target = Target::of(&url.origin());
+        // Parsing gives an empty path as `/`; whatever else is there would be lost.
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            let message = format!("a target is scheme, host and port alone: `{}`", target.origin);
+            self.problem(at, message);
+            return None;
+        }
+        let members = self.members(node, "a target", &TARGET_KEYS)?;
+        for (key, value) in members {
+            let name = key.text.as_str();
+            match name {
+                "rate" => target.rate = self.rate(value),
+                "in_flight" => {
+                    target.in_flight = self.integer(value, name, 1, IN_FLIGHT_MAX).map(|in_flight| in_flight as usize);
+                }
+                "breaker" => target.breaker = self.breaker(value),
+                _ => {}
+            }
+        }
+        Some(target)
+    }
+
+    fn breaker(&mut self, node: &Node) -> Option<BreakerPolicy> {
+        if matches!(&node.kind, Kind::Scalar { text, .. } if text == "off") {
+            return None;
+        }
+        let mut policy = BreakerPolicy::default();
+        for (key, value) in self.members(node, "`breaker`, unless it is `off`,", &BREAKER_KEYS)? {
+            let name = key.text.as_str();
+            match name {
+                "failures" => {
+                    let failures = self.integer(value, name, 1, FAILURES_MAX);
+                    policy.failures = failures.map_or(policy.failures, |failures| failures as u32);
+                }
+                "probe" => policy.probe = self.duration(value, name, PROBE_MAX).unwrap_or(policy.probe),
+                "max_probe" => policy.max_probe = self.duration(value, name, PROBE_MAX).unwrap_or(policy.max_probe),
+                _ => {}
+            }
+        }
+        if policy.probe > policy.max_probe {
+            self.problem(node.at, "`probe` is longer than `max_probe`");
+        }
+        Some(policy)
+    }
+
+    /// `50/s`, `50/m` or `50/h`.
+    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
+        let text = self.string(node, "rate")?;
+        let rate = text.split_once('/').and_then(|(count, unit)| {
+            let per_s = match unit.trim() {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            let count = count.trim().parse().ok().filter(|count| (1..=RATE_MAX).contains(count))?;
+            Some(Rate { count, per: Duration::from_secs(per_s) })
+        });
+        if rate.is_none() {
+            let message = format!("`{text}` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
+            self.problem(node.at, message);
+        }
+        rate
+    }
+}

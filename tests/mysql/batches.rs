@@ -110,7 +110,7 @@ async fn write(server: &MysqlServer, database: String, writer: u64, rounds: u64)
             let version = last.entry(id).or_insert(0);
             *version += 1;
             // About one in fifty.
-            let kind = if (id * 31 + *version * 17) % 50 == 0 { "bad" } else { "good" };
+            let kind = if is_bad(&(id, *version)) { "bad" } else { "good" };
             let values = format!("({id}, {version}, '{kind}')");
             let sql = format!("REPLACE INTO {database}.items VALUES {values}");
             let update = format!("UPDATE {database}.items SET version = {version}, kind = '{kind}' WHERE id = {id}");
@@ -134,7 +134,7 @@ async fn write_all(scene: &Scene, writers: u64, rounds: u64) -> BTreeSet<Version
 }
 
 fn is_bad(version: &Version) -> bool {
-    (version.0 * 31 + version.1 * 17) % 50 == 0
+    (version.0 * 31 + version.1 * 17).is_multiple_of(50)
 }
 
 #[tokio::test(flavor = "multi_thread")]

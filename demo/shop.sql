@@ -32,6 +32,20 @@ CREATE TABLE shop.outbox (
   created_at   TIMESTAMP       NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 
+CREATE TABLE shop.products (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  name       VARCHAR(100)    NOT NULL,
+  price      DECIMAL(10, 2)  NOT NULL
+);
+
+CREATE TABLE shop.order_lines (
+  order_id   BIGINT UNSIGNED NOT NULL,
+  line       INT             NOT NULL,
+  sku        VARCHAR(32)     NOT NULL,
+  quantity   INT             NOT NULL,
+  PRIMARY KEY (order_id, line)
+);
+
 -- Customers from before rowhook was there: no calls for them.
 INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
 

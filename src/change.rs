@@ -17,6 +17,7 @@ pub use row::Row;
 
 mod changes;
 pub mod json;
+mod merge;
 pub mod partial;
 pub mod row;
 
@@ -214,6 +215,21 @@ impl Change {
 
 /// The name space of delivery ids; drawn once, never to change.
 const DELIVERY_NAMESPACE: Uuid = Uuid::from_u128(0x5b1f_3c0e_7a54_4c1b_9d0e_2f6a_8c43_71d9);
+
+impl DeliveryId {
+    /// Identity of a call that carries these deliveries in this order: a version 5 UUID over their ids as text, joined
+    /// by commas. The same deliveries give the same identity; others, or others beside them, another.
+    pub fn of_all(ids: impl IntoIterator<Item = DeliveryId>) -> DeliveryId {
+        let mut name = String::new();
+        for id in ids {
+            if !name.is_empty() {
+                name.push(',');
+            }
+            name.push_str(id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }
+        DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
+    }
+}
 
 /// Identity of one delivery, sent as `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -70,6 +70,28 @@ impl Attempts {
         self.total += 1;
     }
 
+    /// The same, as one delivery of the last call saw it: with what the answer said of this one instead of all.
+    pub fn with_last_answer(&self, answer: &Answer) -> Attempts {
+        let mut attempts = self.clone();
+        if let Some(last) = attempts.kept.last_mut() {
+            last.answer = answer.clone();
+        }
+        attempts
+    }
+
+    /// The same, with the text of the last answer alone: for many deliveries that share them.
+    pub fn with_last_excerpt_only(&self) -> Attempts {
+        let bare = |attempt: &Attempt| match attempt.answer {
+            Answer::Status { status, .. } => {
+                Attempt { answer: Answer::Status { status, excerpt: String::new() }, ..*attempt }
+            }
+            Answer::Failed { .. } => attempt.clone(),
+        };
+        let Some((last, earlier)) = self.kept.split_last() else { return self.clone() };
+        let kept = earlier.iter().map(bare).chain([last.clone()]).collect();
+        Attempts { kept, total: self.total }
+    }
+
     /// Those that are kept, in the order they were made.
     pub fn kept(&self) -> &[Attempt] {
         &self.kept

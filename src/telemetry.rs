@@ -19,7 +19,7 @@ pub struct RuleLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub rule: String,
-    /// `delivered` or `dead`.
+    /// `delivered`, `dead`, or `coalesced`: resolved as a part of a later delivery.
     pub outcome: &'static str,
 }
 

@@ -5,13 +5,14 @@
 //! - deliveries/s of 210,000 rows of 11 columns, default body, 64 in flight; beside it a bare loop of the same `reqwest`
 //!   with bodies of the same size against the same receiver, in its own process as rowhook is (the two in turn, each
 //!   `ROUNDS` times, medians and their ratio);
+//! - rows/s of the same rows in batches of 100, beside the bare loop's requests/s with the body of a single row;
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
 //! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
-//! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `slow`,
-//! `isolation`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `batches`,
+//! `slow`, `isolation`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -46,6 +47,9 @@ fn main() {
     println!("MySQL {}, {} cores\n", bench.version, std::thread::available_parallelism().map_or(0, usize::from));
     if wanted("throughput") {
         bench.throughput();
+    }
+    if wanted("batches") {
+        bench.batches();
     }
     if wanted("slow") {
         bench.slow_receiver(64, 20_000);
@@ -114,20 +118,41 @@ impl Bench {
             body_bytes = counter.body_bytes() / ROWS;
             drop(program);
 
-            let counter = Counter::start(Duration::ZERO);
-            let mut child = Command::new(std::env::current_exe().expect("own path"))
-                .args(["bare-loop", &counter.url(), "64", &ROWS.to_string(), &body_bytes.to_string()])
-                .spawn()
-                .expect("start the bare loop");
-            counter.wait_for(ROWS, DEADLINE);
-            child.wait().expect("the bare loop ends");
-            bare.push(counter.per_second());
+            bare.push(bare_loop_per_second(body_bytes));
         }
         let (ours, bare) = (median(&mut ours), median(&mut bare));
         println!("throughput: {ROWS} rows of 11 columns, bodies of {body_bytes} bytes, 64 in flight");
         println!("  rowhook         {ours:>9.0} deliveries/s");
         println!("  bare reqwest    {bare:>9.0} requests/s");
         println!("  ratio           {:>9.2}   (aim 0.80)", ours / bare);
+        println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
+    }
+
+    /// The default order, so that each call stands in a hundred lanes.
+    fn batches(&self) {
+        const SIZE: u64 = 100;
+        let before = self.insert(ROWS);
+        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Vec::new(), Vec::new(), 0, 0);
+        for _ in 0..ROUNDS {
+            let counter = Counter::start(Duration::ZERO);
+            let rule = format!(
+                "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: 64\n    batch: {{size: {SIZE}}}\n    \
+                 call:\n      url: {}\n",
+                counter.url()
+            );
+            let program = Program::with_rule(&self.server, &rule, &before);
+            counter.wait_for(ROWS / SIZE, DEADLINE);
+            peak_kib = peak_kib.max(program.memory_kib("VmHWM"));
+            ours.push(counter.per_second() * SIZE as f64);
+            body_bytes = counter.body_bytes() / ROWS;
+            drop(program);
+            bare.push(bare_loop_per_second(body_bytes));
+        }
+        let (ours, bare) = (median(&mut ours), median(&mut bare));
+        println!("batches: {ROWS} rows of 11 columns, {body_bytes} bytes each, {SIZE} in a call, 64 calls in flight");
+        println!("  rowhook         {ours:>9.0} rows/s");
+        println!("  bare reqwest    {bare:>9.0} requests/s of one row");
+        println!("  ratio           {:>9.2}   (aim 10)", ours / bare);
         println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
     }
 
@@ -276,6 +301,18 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Requests a second of a bare loop with as many connections, in a process of its own.
+fn bare_loop_per_second(body_bytes: u64) -> f64 {
+    let counter = Counter::start(Duration::ZERO);
+    let mut child = Command::new(std::env::current_exe().expect("own path"))
+        .args(["bare-loop", &counter.url(), "64", &ROWS.to_string(), &body_bytes.to_string()])
+        .spawn()
+        .expect("start the bare loop");
+    counter.wait_for(ROWS, DEADLINE);
+    child.wait().expect("the bare loop ends");
+    counter.per_second()
 }
 
 async fn gtid_executed(conn: &mut mysql_async::Conn) -> String {

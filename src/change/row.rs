@@ -88,6 +88,14 @@ impl Row {
         }
     }
 
+    /// Whether every column is in the image.
+    pub(super) fn is_complete(&self) -> bool {
+        match &self.0 {
+            Form::Cells(cells) => !cells.contains(&Cell::Absent),
+            Form::Image(image) => (0..image.kinds.len()).all(|column| image.is_present(column)),
+        }
+    }
+
     /// A copy that holds on to nothing but its own bytes, every value of which can be read.
     pub fn detach(&self) -> Result<Row, Unreadable> {
         match &self.0 {

@@ -48,6 +48,8 @@ pub struct Received {
     pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
+    /// The body of an answer with success, as far as it was asked for.
+    pub body: Vec<u8>,
     /// What the server says it will still take.
     pub quota: Option<Quota>,
 }
@@ -72,13 +74,20 @@ impl Client {
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
-    /// one of `success`. Dropping the future closes the connection.
-    pub(super) async fn send(&self, request: Request, timeout: Duration, success: &SuccessStatuses) -> Received {
+    /// one of `success`; of such an answer up to `body_bytes_max` bytes are kept as they are. Dropping the future closes
+    /// the connection.
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        timeout: Duration,
+        success: &SuccessStatuses,
+        body_bytes_max: usize,
+    ) -> Received {
         let mut answering = false;
         let exchange = async {
             let response = self.http.execute(request).await?;
             answering = true;
-            receive(response, success).await
+            receive(response, success, body_bytes_max).await
         };
         let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
@@ -88,7 +97,13 @@ impl Client {
                 (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
             }
         };
-        Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, quota: None }
+        Received {
+            answer: Answer::Failed { error },
+            lack: Some(lack),
+            retry_after: None,
+            quota: None,
+            body: Vec::new(),
+        }
     }
 }
 
@@ -143,7 +158,11 @@ fn builder() -> reqwest::ClientBuilder {
         .dns_resolver(AllowedAddresses)
 }
 
-async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::Result<Received> {
+async fn receive(
+    mut response: Response,
+    success: &SuccessStatuses,
+    body_bytes_max: usize,
+) -> reqwest::Result<Received> {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
@@ -151,23 +170,23 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
         .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let quota = quota::read(headers, SystemTime::now);
-    let excerpt_max = if success.contains(status) { 0 } else { answer::EXCERPT_BYTES_MAX };
-    let mut excerpt = Vec::new();
+    let is_success = success.contains(status);
+    let kept_max = if is_success { body_bytes_max } else { answer::EXCERPT_BYTES_MAX };
+    let mut kept = Vec::new();
     let mut read = 0;
     while let Some(chunk) = response.chunk().await? {
-        let kept = chunk.len().min(excerpt_max - excerpt.len());
-        excerpt.extend_from_slice(&chunk[..kept]);
+        let more = chunk.len().min(kept_max - kept.len());
+        kept.extend_from_slice(&chunk[..more]);
         read += chunk.len();
-        if read > ANSWER_BYTES_MAX {
+        if read > kept_max.max(ANSWER_BYTES_MAX) {
             break;
         }
     }
-    Ok(Received {
-        answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) },
-        lack: None,
-        retry_after,
-        quota,
-    })
+    let (excerpt, body) = match is_success {
+        true => (String::new(), kept),
+        false => (answer::excerpt(&kept), Vec::new()),
+    };
+    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body })
 }
 
 /// The system's resolver without the addresses that are never called.

@@ -7,7 +7,7 @@
 //! has no bound of its own on what is inside (the caller's window is the bound) and writes nothing down.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::delivery::answer::{Verdict, in_words};
-use crate::delivery::attempt::{self, Ended, Sent, Unsent};
+use crate::delivery::attempt::{self, Ended, Sent};
+use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::gate::{Counts, End, Gate};
+use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
 use crate::delivery::{Completed, Delivery, Failure, Outcome, TargetStatus, Ticket};
@@ -26,6 +28,8 @@ use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
+
+mod bundles;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end unheard.
@@ -35,7 +39,7 @@ pub struct Dispatcher {
     metrics: Arc<Metrics>,
     lanes: Lanes,
     gate: Gate,
-    /// By place; empty where the delivery was handed out as completed.
+    /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
     /// By rule number: the rule as it was last seen.
@@ -44,7 +48,13 @@ pub struct Dispatcher {
     paused: HashSet<Box<str>>,
     /// By rule number.
     counters: Vec<AttemptCounters>,
-    /// When each waiting delivery is attempted again.
+    /// What waits for others to be sent with, by rule.
+    gatherers: BTreeMap<RuleNumber, Gatherer>,
+    /// Of calls with several deliveries, how many tickets were not given back.
+    shares: HashMap<Place, usize>,
+    /// By rule number: deliveries submitted and not released, without those merged into completed ones.
+    unresolved: Vec<usize>,
+    /// When each waiting call is attempted again.
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
     ended: UnboundedReceiver<Ended>,
     report: UnboundedSender<Ended>,
@@ -53,11 +63,13 @@ pub struct Dispatcher {
 
 #[derive(Debug)]
 struct UnderWay {
-    delivery: Delivery,
+    bundle: Bundle,
     rule: RuleNumber,
     /// The target of its attempt, while one is under way.
     target: usize,
     attempts: Attempts,
+    /// How many of the attempts were of larger calls, of which this is a part.
+    inherited: u64,
     /// Failed attempts that count against the rule's retries.
     failed: u64,
     waits: Option<Waits>,
@@ -77,6 +89,9 @@ impl Dispatcher {
             known: Vec::new(),
             paused: HashSet::new(),
             counters: Vec::new(),
+            gatherers: BTreeMap::new(),
+            shares: HashMap::new(),
+            unresolved: Vec::new(),
             retries: BinaryHeap::new(),
             ended,
             report,
@@ -87,15 +102,29 @@ impl Dispatcher {
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, delivery: Delivery) {
         let rule = self.rule_number(&delivery.rule);
+        self.unresolved[rule as usize] += 1;
+        if delivery.rule.gathers() {
+            return self.gather(rule, delivery);
+        }
+        if !self.gatherers.is_empty() {
+            self.end_gathering(rule);
+        }
+        self.enter(rule, delivery);
+        self.start_ready();
+    }
+
+    fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
         let place = self.lanes.enter(rule, keys, turn);
-        let under_way = UnderWay::new(delivery, rule);
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
+    }
+
+    fn set_under_way(&mut self, place: Place, under_way: UnderWay) {
         match self.under_way.get_mut(place as usize) {
             Some(free) => *free = Some(under_way),
             None => self.under_way.push(Some(under_way)),
         }
-        self.start_ready();
     }
 
     /// The next delivery that has its outcome; pending for ever when there is none to come. Also what makes retries
@@ -106,7 +135,7 @@ impl Dispatcher {
                 return completed;
             }
             let retry = self.retries.peek().map(|Reverse((due, _))| *due);
-            let due = retry.into_iter().chain(self.gate.next_wake()).min();
+            let due = retry.into_iter().chain(self.gate.next_wake()).chain(self.gathering_due()).min();
             tokio::select! {
                 ended = self.ended.recv() => {
                     self.settle(ended.expect("the dispatcher itself keeps the channel open"));
@@ -119,6 +148,7 @@ impl Dispatcher {
     /// As [`next`](Dispatcher::next), without waiting.
     pub fn try_next(&mut self) -> Option<Completed> {
         self.resume_due();
+        self.close_due();
         self.gate.wake(Instant::now);
         while let Ok(ended) = self.ended.try_recv() {
             // What may start, starts before the next attempt is heard of, which may close a gate.
@@ -131,8 +161,12 @@ impl Dispatcher {
 
     /// The outcome is durable: the next deliveries of its keys may start. Until then they wait.
     pub fn release(&mut self, ticket: Ticket) {
-        self.lanes.release(ticket.0);
-        self.start_ready();
+        let Ticket(place) = ticket;
+        self.unresolved[self.lanes.rule_of(place) as usize] -= 1;
+        if self.is_last_share(place) {
+            self.lanes.release(place);
+            self.start_ready();
+        }
     }
 
     /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
@@ -169,12 +203,13 @@ impl Dispatcher {
 
     /// What is under way of the rule of this name.
     pub fn counts(&self, rule: &str) -> RuleCounts {
-        self.rules.get(rule).map_or_else(RuleCounts::default, |number| self.lanes.counts(*number))
+        let Some(number) = self.rules.get(rule).copied() else { return RuleCounts::default() };
+        RuleCounts { unresolved: self.unresolved[number as usize], ..self.lanes.counts(number) }
     }
 
     /// Deliveries submitted and not released.
     pub fn unresolved(&self) -> usize {
-        self.lanes.len()
+        self.unresolved.iter().sum()
     }
 
     /// Attempts under way.
@@ -214,6 +249,7 @@ impl Dispatcher {
                 self.lanes.set_paused(number, self.paused.contains(&*rule.name));
                 self.rules.insert(rule.name.as_str().into(), number);
                 self.known.push(Arc::clone(rule));
+                self.unresolved.push(0);
                 self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
                 number
             }
@@ -235,15 +271,15 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while let Some(place) = self.next_start() {
-            let under_way = self.under_way[place as usize].as_mut().expect("the delivery has not completed");
-            if let Some(problem) = &under_way.delivery.undecided {
+            let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
+            if let Bundle::One(Delivery { undecided: Some(problem), .. }) = &under_way.bundle {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
             under_way.target = self.gate.started(under_way.rule);
-            let (delivery, prepared) = (under_way.delivery.clone(), under_way.prepared.take());
-            attempt::start(place, delivery, prepared, self.client.clone(), self.report.clone());
+            let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
+            attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
         }
     }
 
@@ -260,58 +296,72 @@ impl Dispatcher {
         }
     }
 
-    /// An attempt is over: the delivery has its outcome, or waits for its retry.
-    fn settle(&mut self, Ended { place, result }: Ended) {
+    /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
+    fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, verdict, health, retry_after, quota, prepared } = match result {
+        let Sent { attempt, verdict, results, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
-            Err(Unsent(message)) => {
+            Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
-                let failure = Failure { reason: Reason::Unrenderable, message };
-                return self.complete(place, Outcome::Dead(failure));
+                return self.settle_unsent(place, unfit, unsent);
             }
         };
+        if !unfit.is_empty() {
+            self.give_up_unfit(place, unfit);
+        }
         let end = End { place, answer: &attempt.answer, health, retry_after, quota };
         let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
-        let under_way = self.under_way[place as usize].as_mut().expect("the delivery has not completed");
-        log(&under_way.delivery, under_way.attempts.total() + 1, &attempt);
+        let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
+        log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
             Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),
             Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
+        let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
         under_way.attempts.push(attempt);
-        match outcome {
-            Some(outcome) => self.complete(place, outcome),
-            None => {
+        match (outcome, results) {
+            _ if is_split => self.halve(place),
+            (_, Some(results)) => self.settle_items(place, &results, retry_after),
+            (Some(outcome), None) => self.complete(place, outcome),
+            (None, None) => {
                 let wait = under_way.next_wait(counts, retry_after);
                 under_way.prepared = prepared;
-                self.lanes.rest(place);
-                match wait.is_zero() {
-                    true => self.lanes.resume(place),
-                    false => self.retries.push(Reverse((Instant::now() + wait, place))),
-                }
+                self.wait_for_retry(place, wait);
             }
         }
     }
 
+    fn wait_for_retry(&mut self, place: Place, wait: Duration) {
+        self.lanes.rest(place);
+        match wait.is_zero() {
+            true => self.lanes.resume(place),
+            false => self.retries.push(Reverse((Instant::now() + wait, place))),
+        }
+    }
+
     fn complete(&mut self, place: Place, outcome: Outcome) {
+        if let Bundle::Many(_) = self.at(place).bundle {
+            return self.complete_part(place, &outcome);
+        }
         self.lanes.end(place);
-        let UnderWay { delivery, attempts, .. } =
-            self.under_way[place as usize].take().expect("a delivery completes once");
-        self.completed.push_back(Completed { delivery, outcome, attempts, ticket: Ticket(place) });
+        let under_way = self.under_way[place as usize].take().expect("a call ends once");
+        if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
+            let (merged, ticket) = (Vec::new(), Ticket(place));
+            self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket });
+        }
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
-        self.under_way[place as usize].as_mut().expect("the delivery has not completed")
+        self.under_way[place as usize].as_mut().expect("the call has not ended")
     }
 }
 
 impl UnderWay {
-    fn new(delivery: Delivery, rule: RuleNumber) -> UnderWay {
+    fn new(bundle: Bundle, rule: RuleNumber) -> UnderWay {
         let attempts = Attempts::default();
-        UnderWay { delivery, rule, target: 0, attempts, failed: 0, waits: None, prepared: None }
+        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None }
     }
 
     /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
@@ -320,8 +370,8 @@ impl UnderWay {
             Counts::Fully | Counts::ButNeverAsTheLast => 1,
             Counts::Not { .. } => 0,
         };
-        let is_last = counts == Counts::Fully && !self.delivery.rule.retry.retries.allow_another(self.failed);
-        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1, answer)))
+        let is_last = counts == Counts::Fully && !self.bundle.rule().retry.retries.allow_another(self.failed);
+        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
     }
 
     /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
@@ -330,7 +380,7 @@ impl UnderWay {
         if let Counts::Not { wait } = counts {
             return wait;
         }
-        let waits = self.waits.get_or_insert_with(|| self.delivery.rule.retry.waits());
+        let waits = self.waits.get_or_insert_with(|| self.bundle.rule().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }
@@ -351,8 +401,9 @@ fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     Failure { reason: Reason::Exhausted, message }
 }
 
-fn log(delivery: &Delivery, number: u64, attempt: &Attempt) {
-    let (rule, id, duration_us) = (&delivery.rule.name, delivery.id, attempt.duration_us);
+/// The id is that of the first delivery where a call carries several.
+fn log(bundle: &Bundle, number: u64, attempt: &Attempt) {
+    let (rule, id, duration_us) = (&bundle.rule().name, bundle.first_id(), attempt.duration_us);
     match &attempt.answer {
         Answer::Status { status, .. } => {
             tracing::debug!(rule, %id, attempt = number, status, duration_us, "attempt answered");

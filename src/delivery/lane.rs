@@ -1,10 +1,10 @@
-//! Lanes: which delivery may start now. A pure state machine: no clock, no I/O, no task.
+//! Lanes: which call may start now. A pure state machine: no clock, no I/O, no task.
 //!
-//! In: deliveries entering with the keys they are ordered by, and what became of them. Out: the ones to start. Owns the
-//! queue of every (rule, key) and the number of attempts under way per rule. Keeps promise 2: a delivery starts only
-//! when it heads all its lanes, and leaves them only when it is released. Everyone queues in one order, so two
-//! deliveries never wait for each other. Where a rule is gated, its turns come only when they are admitted. Deliberately
-//! knows nothing of what a delivery is and why a rule is gated; it deals in tickets.
+//! In: calls entering with the keys that their deliveries are ordered by, and what became of them. Out: the ones to
+//! start. Owns the queue of every (rule, key) and the number of attempts under way per rule. Keeps promise 2: a call
+//! starts only when it heads all its lanes, and leaves them only when it is released. Everyone queues in one order, so
+//! two calls never wait for each other, however many keys they have. Where a rule is gated, its turns come only when they
+//! are admitted. Deliberately knows nothing of what a call holds and why a rule is gated.
 //!
 //! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket behind it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
@@ -15,13 +15,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::rules::{LaneKey, LaneKeys};
 
-/// The place of one delivery in the lanes, until it is released. Numbers are used again.
+/// The place of one call in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
 
 /// A rule's number within these lanes.
 pub type RuleNumber = u32;
 
-/// What a delivery does when its turn comes.
+/// What a call does when its turn comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Attempts, which count against the rule's limit.
@@ -46,7 +46,7 @@ pub struct Lanes {
 /// What one rule has under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RuleCounts {
-    /// Submitted and not released.
+    /// Deliveries submitted and not released.
     pub unresolved: usize,
     /// Attempts under way.
     pub in_flight: usize,
@@ -61,11 +61,46 @@ struct Slot {
     rule: RuleNumber,
     turn: Turn,
     stage: Stage,
-    keys: LaneKeys,
-    /// Who stands behind in the lane of each key.
-    behind: [Option<Place>; 2],
+    links: Links,
     /// Lanes that this one does not head yet.
-    lanes_ahead: u8,
+    lanes_ahead: u32,
+}
+
+/// The keys of a call, and who stands behind it in the lane of each.
+#[derive(Debug)]
+enum Links {
+    /// Of a single delivery, which costs no allocation.
+    Few { keys: LaneKeys, behind: [Option<Place>; 2] },
+    /// Of many deliveries: ascending by key, each key once.
+    Many(Box<[(LaneKey, Option<Place>)]>),
+}
+
+impl Links {
+    fn few(keys: LaneKeys) -> Links {
+        Links::Few { keys, behind: [None; 2] }
+    }
+
+    fn many(mut keys: Vec<LaneKey>) -> Links {
+        keys.sort_unstable();
+        keys.dedup();
+        Links::Many(keys.into_iter().map(|key| (key, None)).collect())
+    }
+
+    /// The n-th key and who stands behind in its lane.
+    fn get(&self, n: usize) -> Option<(LaneKey, Option<Place>)> {
+        match self {
+            Links::Few { keys, behind } => Some((keys.iter().nth(n)?, behind[n])),
+            Links::Many(links) => links.get(n).copied(),
+        }
+    }
+
+    fn set_behind(&mut self, key: LaneKey, place: Place) {
+        let found = match self {
+            Links::Few { keys, behind } => keys.position(key).map(|n| &mut behind[n]),
+            Links::Many(links) => links.binary_search_by_key(&key, |(key, _)| *key).ok().map(|n| &mut links[n].1),
+        };
+        *found.expect("the last of a lane has that lane's key") = Some(place);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,9 +187,18 @@ impl Lanes {
         self.start_next(rule)
     }
 
-    /// Queues a delivery behind all earlier ones of its keys.
+    /// Queues a call of one delivery behind all earlier ones of its keys.
     pub fn enter(&mut self, rule: RuleNumber, keys: LaneKeys, turn: Turn) -> Place {
-        let slot = Slot { rule, turn, stage: Stage::Queued, keys, behind: [None; 2], lanes_ahead: 0 };
+        self.enter_linked(rule, Links::few(keys), turn)
+    }
+
+    /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
+    pub fn enter_many(&mut self, rule: RuleNumber, keys: Vec<LaneKey>) -> Place {
+        self.enter_linked(rule, Links::many(keys), Turn::Call)
+    }
+
+    fn enter_linked(&mut self, rule: RuleNumber, links: Links, turn: Turn) -> Place {
+        let slot = Slot { rule, turn, stage: Stage::Queued, links, lanes_ahead: 0 };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -166,12 +210,12 @@ impl Lanes {
             }
         };
         self.rules[rule as usize].entered += 1;
-        for key in keys.iter() {
+        for n in 0.. {
+            let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };
             match self.rules[rule as usize].last_of_lane.entry(key) {
                 Entry::Occupied(mut last) => {
                     let ahead = &mut self.slots[last.insert(place) as usize];
-                    let lane = ahead.keys.position(key).expect("the last of a lane has that lane's key");
-                    ahead.behind[lane] = Some(place);
+                    ahead.links.set_behind(key, place);
                     self.slots[place as usize].lanes_ahead += 1;
                 }
                 Entry::Vacant(lane) => {
@@ -185,7 +229,7 @@ impl Lanes {
         place
     }
 
-    /// The next delivery to start (or to start again); it counts as under way from now on.
+    /// The next call to start (or to start again); it counts as under way from now on.
     pub fn pop_start(&mut self) -> Option<Place> {
         self.startable.pop_front()
     }
@@ -199,28 +243,30 @@ impl Lanes {
     /// The wait for the retry is over.
     pub fn resume(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
-        assert_eq!(slot.stage, Stage::Resting, "only a delivery that waits for its retry is resumed");
+        assert_eq!(slot.stage, Stage::Resting, "only a call that waits for its retry is resumed");
         slot.stage = Stage::Queued;
         self.rules_of(place).resting -= 1;
         self.queue_for_slot(place);
     }
 
-    /// The delivery has its outcome: gives up the slot, keeps the lanes until the release.
+    /// All its deliveries have their outcomes: gives up the slot, keeps the lanes until the release.
     pub fn end(&mut self, place: Place) {
         self.leave_slot(place, Stage::Ended);
         self.rules_of(place).ended += 1;
     }
 
-    /// The outcome is durable: the lanes move on.
+    /// The outcomes are durable: the lanes move on.
     pub fn release(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
-        assert_eq!(slot.stage, Stage::Ended, "only a delivery that has its outcome is released");
+        assert_eq!(slot.stage, Stage::Ended, "only a call that has its outcome is released");
         slot.stage = Stage::Free;
-        let (rule, keys, behind) = (slot.rule, slot.keys, slot.behind);
+        let rule = slot.rule;
+        let links = std::mem::replace(&mut slot.links, Links::few(LaneKeys::none()));
         let lanes = &mut self.rules[rule as usize];
         (lanes.entered, lanes.ended) = (lanes.entered - 1, lanes.ended - 1);
         self.free.push(place);
-        for (key, behind) in keys.iter().zip(behind) {
+        for n in 0.. {
+            let Some((key, behind)) = links.get(n) else { break };
             match behind {
                 Some(next) => {
                     let next_slot = &mut self.slots[next as usize];
@@ -241,12 +287,13 @@ impl Lanes {
         self.closed = true;
     }
 
-    /// Deliveries entered and not released.
+    /// Calls entered and not released.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Deliveries whose attempt is under way.
+    /// Calls whose attempt is under way.
     pub fn running(&self) -> usize {
         self.running
     }
@@ -311,7 +358,7 @@ impl Lanes {
 
     fn leave_slot(&mut self, place: Place, stage: Stage) {
         let slot = &mut self.slots[place as usize];
-        assert_eq!(slot.stage, Stage::Running, "only a delivery under way gives up its slot");
+        assert_eq!(slot.stage, Stage::Running, "only a call under way gives up its slot");
         slot.stage = stage;
         if slot.turn == Turn::Call {
             let rule = slot.rule;

@@ -6,15 +6,19 @@
 mod answer;
 mod attempt;
 mod breaker;
+mod bundle;
 mod client;
+mod coalesce;
 mod counters;
 mod dispatcher;
 mod egress;
 mod gate;
+mod gather;
 mod lane;
 mod pace;
 mod quota;
 pub mod request;
+mod results;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -72,13 +76,31 @@ pub struct Failure {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
-    /// None when no request could be made.
+    /// Those of larger calls that carried it included; none when no request could be made.
     pub attempts: Attempts,
+    /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
+    pub merged: Vec<Merged>,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
 }
 
-/// A completed delivery's place in its lanes; whoever holds it holds back the next deliveries of its keys.
+/// A delivery that has become part of a later one of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub id: DeliveryId,
+    pub origin: Origin,
+}
+
+impl Completed {
+    /// The delivery itself and those merged into it: all that have their outcome now.
+    pub fn parts(&self) -> impl Iterator<Item = Merged> {
+        let own = Merged { id: self.delivery.id, origin: self.delivery.origin };
+        std::iter::once(own).chain(self.merged.iter().copied())
+    }
+}
+
+/// A completed delivery's share of its call's place in the lanes; whoever holds it holds back the next deliveries of
+/// the call's keys.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a ticket that is not given back stops its lane for ever"]
 pub struct Ticket(pub(crate) u32);

@@ -10,9 +10,13 @@ use bytes::Bytes;
 use url::Url;
 
 use super::Delivery;
-use crate::change::json;
+use crate::change::{DeliveryId, json};
 use crate::rules::{Body, Call, Method};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
+
+mod array;
+
+pub(super) use array::{Gathered, NoRequest, prepare_all};
 
 const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
 
@@ -55,11 +59,14 @@ impl fmt::Debug for Header {
 /// Renders the request of a delivery. An error is for people and holds no row values; it is final, for the row will
 /// not change.
 pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
+    if delivery.rule.batch.is_some() {
+        return array::prepare_one(delivery);
+    }
     let call = &delivery.rule.call;
     let scope = Scope::new(&delivery.change, delivery.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let body = render_body(delivery, &scope).map_err(|error| format!("`body`: {error}"))?;
-    let headers = render_headers(delivery, &scope, !matches!(call.body, Body::Empty))?;
+    let body = render_body(delivery, &scope)?;
+    let headers = render_headers(call, delivery.id, &scope)?;
     let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
     Ok(Prepared { method: call.method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
 }
@@ -85,25 +92,41 @@ impl Prepared {
     }
 }
 
-fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, Error> {
-    // Room for a usual event: growing a buffer for every delivery would cost more than the space.
-    const USUAL_BYTES: usize = 1024;
+/// Room for a usual event: growing a buffer for every delivery would cost more than the space.
+const USUAL_BYTES: usize = 1024;
+
+fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, String> {
+    if let Body::Empty = delivery.rule.call.body {
+        return Ok(Bytes::new());
+    }
     let mut out = Vec::with_capacity(USUAL_BYTES);
-    match &delivery.rule.call.body {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Change => json::write_event(&delivery.change, &delivery.rule.name, delivery.id, &mut out),
-        Body::Template(template) => template.render(scope, &mut out)?,
-    }
-    if out.len() > TEXT_BYTES_MAX {
-        return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
-    }
+    write_body(delivery, scope, &mut out)?;
     Ok(out.into())
 }
 
-fn render_headers(delivery: &Delivery, scope: &Scope, has_body: bool) -> Result<Vec<Header>, String> {
-    let call = &delivery.rule.call;
+/// Appends what the body of this delivery by itself is. After an error the end of `out` is unfinished.
+fn write_body(delivery: &Delivery, scope: &Scope, out: &mut Vec<u8>) -> Result<(), String> {
+    let begin = out.len();
+    let written = match &delivery.rule.call.body {
+        Body::Empty => Ok(()),
+        Body::Change => {
+            json::write_event(&delivery.change, &delivery.rule.name, delivery.id, out);
+            Ok(())
+        }
+        Body::Template(template) => template.render(scope, out),
+    };
+    let written = written.and_then(|()| match out.len() - begin {
+        0..=TEXT_BYTES_MAX => Ok(()),
+        _ => Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }),
+    });
+    written.map_err(|error| format!("`body`: {error}"))
+}
+
+/// `id` identifies the call to its receiver: that of the delivery, or of all that it carries.
+fn render_headers(call: &Call, id: DeliveryId, scope: &Scope) -> Result<Vec<Header>, String> {
+    let has_body = !matches!(call.body, Body::Empty);
     let mut headers = Vec::with_capacity(call.headers.len() + 3);
-    headers.push(own("Idempotency-Key", delivery.id.to_string()));
+    headers.push(own("Idempotency-Key", id.to_string()));
     if !sets(call, "User-Agent") {
         headers.push(own("User-Agent", USER_AGENT.to_string()));
     }

@@ -205,6 +205,8 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         },
         retry_on: RetryOn::default(),
         in_flight: 32,
+        batch: None,
+        coalesce: None,
         rate: None,
         start: None,
         columns: vec![],
@@ -223,7 +225,16 @@ pub(super) fn moving_delivery(rule: &Arc<Rule>, number: u128, from: i64, to: i64
     made_of(rule, number, change(Op::Update, Some(from), Some(to)))
 }
 
-fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {
+/// A change of a row of two columns, `id` and `v`, of a transaction that begins at this offset.
+pub(super) fn versions(op: Op, before: Option<[i64; 2]>, after: Option<[i64; 2]>, offset: u64) -> Change {
+    let row = |cells: [i64; 2]| Row::from_iter(cells.map(|number| Cell::Value(Value::Int(number))));
+    let mut change = change(op, None, None);
+    Arc::make_mut(&mut change.table).columns.push("v".into());
+    Arc::make_mut(&mut change.transaction).offset = offset;
+    Change { before: before.map(row), after: after.map(row), ..change }
+}
+
+pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {
     Delivery {
         id: DeliveryId(Uuid::from_u128(number)),
         rule: rule.clone(),

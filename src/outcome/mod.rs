@@ -4,9 +4,10 @@
 //! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
 //! without row values). Owns no state; the tracker beside it does.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
 use crate::failure::Attempts;
@@ -20,27 +21,38 @@ pub mod tracker;
 pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
-    let write = match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Stream | Origin::Redelivery { .. }) => return None,
+    // In the ledger at once, so that a crash before the next checkpoint makes no second letter; what was merged into it with
+    // it, or all of them come again. Only what a stream brought: the rest is no part of what a checkpoint says.
+    let rule: Arc<str> = delivery.rule.name.as_str().into();
+    let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
+    let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
+    let merged = completed.merged.iter().filter_map(|part| dead_letter(part.origin));
+    let letters_remove: Vec<u64> = merged.collect();
+    let settled = store::Write { ledger_add, letters_remove, ..store::Write::default() };
+    match (&completed.outcome, delivery.origin) {
         (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
-            store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
+            let letters_remove = settled.letters_remove.into_iter().chain([dead_letter]).collect();
+            Some(store::Write { letters_remove, ..settled })
         }
-        (Outcome::Dead(failure), Origin::Stream) => {
-            // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-            let ledger_add = vec![store::LedgerEntry { id: delivery.id, rule: delivery.rule.name.as_str().into() }];
-            store::Write { letters_add: vec![letter(completed, failure)], ledger_add, ..store::Write::default() }
+        (Outcome::Delivered { .. }, Origin::Stream | Origin::Redelivery { .. }) => {
+            (!settled.letters_remove.is_empty()).then_some(settled)
         }
-        // Nothing for the ledger: it is about what the checkpoint will say, and this is no part of that.
-        (Outcome::Dead(failure), Origin::Redelivery { .. }) => {
-            store::Write { letters_add: vec![letter(completed, failure)], ..store::Write::default() }
+        (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
+            Some(store::Write { letters_add: vec![letter(completed, failure)], ..settled })
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
-            store::Write { letters_replayed: vec![again], ..store::Write::default() }
+            Some(store::Write { letters_replayed: vec![again], ..settled })
         }
-    };
-    Some(write)
+    }
+}
+
+fn dead_letter(origin: Origin) -> Option<u64> {
+    match origin {
+        Origin::Replay { dead_letter } => Some(dead_letter),
+        Origin::Stream | Origin::Redelivery { .. } => None,
+    }
 }
 
 fn letter(completed: &Completed, failure: &Failure) -> store::NewDeadLetter {
@@ -57,6 +69,9 @@ fn letter(completed: &Completed, failure: &Failure) -> store::NewDeadLetter {
 fn log(completed: &Completed) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
     let attempts = completed.attempts.total();
+    for merged in &completed.merged {
+        debug!(rule, id = %merged.id, into = %id, "merged into a later delivery of its key");
+    }
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),

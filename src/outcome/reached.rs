@@ -50,6 +50,11 @@ impl Reached {
         &self.position
     }
 
+    /// The transaction that rows were passed of and that has not ended.
+    pub fn transaction(&self) -> Option<&Arc<Transaction>> {
+        self.transaction.as_ref()
+    }
+
     /// Whether no row of a transaction was passed whose end was not.
     pub fn is_between_transactions(&self) -> bool {
         self.within_before.is_empty() && self.within.is_empty()

@@ -102,6 +102,9 @@ impl Pipeline {
         for _ in 0..TAKEN_PER_TURN.min(*left) {
             let stream = &mut self.streams.list[at];
             let has_room = stream.has_room(self.window);
+            if !has_room {
+                self.dispatcher.close_gathering(Some(&stream.name));
+            }
             let Some(behind) = stream.behind.as_mut().filter(|behind| has_room && behind.is_reading()) else {
                 return false;
             };
@@ -127,7 +130,10 @@ impl Pipeline {
                     self.give_up(at, &error);
                 }
             }
-            Read::Committed(committed) => {
+            Read::Committed(committed, ended) => {
+                if let Some(transaction) = &ended {
+                    self.dispatcher.transaction_ended(transaction);
+                }
                 self.has_moved = true;
                 self.streams.list[at].commit(&committed, None);
             }

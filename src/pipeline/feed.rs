@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::Error;
-use crate::change::{Change, Changes};
+use crate::change::{Change, Changes, Transaction};
 use crate::outcome::reached::Reached;
 use crate::position::{Committed, Resume};
 use crate::rules::{RuleSet, TableRules};
@@ -33,8 +33,8 @@ pub(super) enum Read {
     Started(Resume),
     /// A change of a table that some of the rules are about, with the rules of that table.
     Change(Arc<Change>, Arc<TableRules>),
-    /// The place is behind it already.
-    Committed(Committed),
+    /// The place is behind it already. With the transaction, if rows of it were passed.
+    Committed(Committed, Option<Arc<Transaction>>),
     Idle,
 }
 
@@ -151,10 +151,12 @@ impl Feed {
             }
             SourceEvent::Committed(committed) => {
                 self.read_up_to_us = Some(committed.committed_at_us);
-                if let Some(reached) = &mut self.reached {
+                let ended = self.reached.as_mut().and_then(|reached| {
+                    let open = reached.transaction().cloned();
                     reached.pass_commit(&committed);
-                }
-                Some(Read::Committed(committed))
+                    open.filter(|_| reached.transaction().is_none())
+                });
+                Some(Read::Committed(committed, ended))
             }
             SourceEvent::Idle => Some(Read::Idle),
         }

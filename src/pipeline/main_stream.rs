@@ -54,7 +54,12 @@ impl Pipeline {
                 }
             }
             Read::Change(change, rules) => self.take_change(change, &rules)?,
-            Read::Committed(committed) => self.commit(&committed),
+            Read::Committed(committed, ended) => {
+                if let Some(transaction) = &ended {
+                    self.dispatcher.transaction_ended(transaction);
+                }
+                self.commit(&committed);
+            }
             Read::Idle => {}
         }
         Ok(())
@@ -168,6 +173,8 @@ impl Pipeline {
                 has_parted = true;
                 continue;
             }
+            // What is gathered keeps the window full.
+            self.dispatcher.close_gathering(Some(&stream.name));
             let ends_at = stream.patience.ends_at();
             self.patience_ends_at = self.patience_ends_at.into_iter().chain(ends_at).min();
         }

@@ -272,12 +272,19 @@ impl Pipeline {
             Outcome::Delivered { .. } => counts.delivered.inc(),
             Outcome::Dead(_) => counts.dead.inc(),
         };
+        counts.coalesced.inc_by(completed.merged.len() as u64);
         match outcome::settle(&completed) {
             None => {
-                if let (Origin::Stream, Some(stream)) = (delivery.origin, self.streams.get_mut(&delivery.rule.name)) {
-                    stream.tracker.resolve(&delivery.id);
+                for part in completed.parts() {
+                    match part.origin {
+                        Origin::Stream => {
+                            if let Some(stream) = self.streams.get_mut(&delivery.rule.name) {
+                                stream.tracker.resolve(&part.id);
+                            }
+                        }
+                        origin => self.answer(origin, completed.outcome.clone()),
+                    }
                 }
-                self.answer(completed.delivery.origin, completed.outcome);
                 self.dispatcher.release(completed.ticket);
             }
             Some(write) => {
@@ -292,14 +299,15 @@ impl Pipeline {
             Written::Checkpoint => self.checkpointed(),
             Written::Answered => {}
             Written::Settled(completed) => {
-                let delivery = &completed.delivery;
-                match delivery.origin {
-                    Origin::Stream => {
-                        if let Some(stream) = self.streams.get_mut(&delivery.rule.name) {
-                            stream.tracker.resolve_in_ledger(&delivery.id);
+                for part in completed.parts() {
+                    match part.origin {
+                        Origin::Stream => {
+                            if let Some(stream) = self.streams.get_mut(&completed.delivery.rule.name) {
+                                stream.tracker.resolve_in_ledger(&part.id);
+                            }
                         }
+                        origin => self.answer(origin, completed.outcome.clone()),
                     }
-                    origin => self.answer(origin, completed.outcome),
                 }
                 self.dispatcher.release(completed.ticket);
             }
@@ -375,6 +383,7 @@ struct RuleCounts {
     unresolved: Gauge<i64, AtomicI64>,
     behind: Gauge<i64, AtomicI64>,
     lag_seconds: Gauge<f64, AtomicU64>,
+    coalesced: Counter,
 }
 
 impl Counts {
@@ -390,6 +399,7 @@ impl Counts {
                 lag_seconds: self.metrics.rule_lag_seconds.get_or_create_owned(&label),
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
+                coalesced: self.metrics.deliveries.get_or_create_owned(&outcome("coalesced")),
             };
             self.by_rule.insert(name, counts);
         }

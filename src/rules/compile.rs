@@ -56,6 +56,9 @@ impl Compiler<'_> {
             None => Some(None),
         };
         let call = self.call(&spec.call)?;
+        if spec.gathering.batch.is_some() {
+            self.refuse_reading_rows(&spec, &call, table);
+        }
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
@@ -69,6 +72,8 @@ impl Compiler<'_> {
             retry: spec.retry,
             retry_on: spec.retry_on,
             in_flight: spec.in_flight,
+            batch: spec.gathering.batch,
+            coalesce: spec.gathering.coalesce,
             rate: spec.rate,
             start: spec.start,
             columns: std::mem::take(&mut self.columns),
@@ -102,6 +107,27 @@ impl Compiler<'_> {
         let (method, timeout, success) = (spec.method, spec.timeout, spec.success.clone());
         let call = Call { method, url: url?, headers, body: body?, timeout, success };
         complete.then_some(call)
+    }
+
+    /// One request stands for many rows, so that only its body may tell them apart.
+    fn refuse_reading_rows(&mut self, spec: &RuleSpec, call: &Call, table: &TablePattern) {
+        let headers = spec.call.headers.iter().zip(&call.headers);
+        let headers =
+            headers.map(|((name, _, node), (_, template))| (format!("header `{name}`"), *node, template.names_read()));
+        let url = ("the URL".to_string(), spec.call.url, call.url.names_read());
+        for (what, node, names) in std::iter::once(url).chain(headers) {
+            for read in names {
+                if ["schema", "table"].contains(&read.name.as_str()) && table.is_exact() {
+                    continue;
+                }
+                let at = node.place_within(self.reader.text, read.line, read.column);
+                let message = format!(
+                    "{what} reads `{}`, but with `{}` one request stands for many rows; move it into `body`",
+                    read.name, spec.gathering.key
+                );
+                self.reader.problem(at, message);
+            }
+        }
     }
 
     fn url(&mut self, node: &Node) -> Option<UrlTemplate> {

@@ -58,6 +58,11 @@ impl Rule {
         LaneKeys::two(old, now)
     }
 
+    /// Whether the change's lane is that of its own key, and not of a table whose rows have none.
+    pub fn has_key_for(&self, change: &Change) -> bool {
+        self.order_by == OrderBy::Table || self.key_columns(change).is_some()
+    }
+
     /// Why the change can't be ordered as the rule demands.
     pub(super) fn unorderable(&self, change: &Change) -> Option<String> {
         let OrderBy::Columns(names) = &self.order_by else { return None };

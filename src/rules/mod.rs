@@ -3,6 +3,7 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
+mod batch;
 mod compile;
 mod diagnostic;
 mod difference;
@@ -26,6 +27,7 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
+pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use lane::{LaneKey, LaneKeys};
@@ -53,6 +55,10 @@ pub struct Rule {
     pub retry_on: RetryOn,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
+    /// One call for several deliveries.
+    pub batch: Option<Batch>,
+    /// The changes of a key in this time are merged into one delivery.
+    pub coalesce: Option<Duration>,
     pub rate: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,

@@ -11,8 +11,8 @@ use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
 /// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 9] =
-    ["steps", "batch", "undo", "on_success", "on_failure", "allow_hosts", "hold_binlog", "redact", "insecure_tls"];
+const LATER_KEYS: [&str; 8] =
+    ["steps", "undo", "on_success", "on_failure", "allow_hosts", "hold_binlog", "redact", "insecure_tls"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

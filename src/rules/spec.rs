@@ -3,10 +3,12 @@
 //! In: a positioned tree. Out: one `RuleSpec` per rule with values in their own types; templates stay nodes. Every
 //! unknown, missing or unusable key is a problem with its place; reading goes on behind it, so that all show at once.
 
+mod batch;
 mod call;
 mod retry;
 mod targets;
 
+pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
 
 use super::diagnostic::Place;
@@ -20,7 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 12] = [
+const RULE_KEYS: [&str; 15] = [
     "name",
     "on",
     "changed",
@@ -33,6 +35,9 @@ const RULE_KEYS: [&str; 12] = [
     "in_flight",
     "rate",
     "start",
+    "batch",
+    "coalesce",
+    "per",
 ];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
@@ -53,6 +58,7 @@ pub(super) struct RuleSpec<'n> {
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
     pub in_flight: usize,
+    pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
     pub start: Option<Start>,
 }
@@ -126,6 +132,7 @@ impl<'n> Reader<'_> {
         };
         let success = call.as_ref().map(|call| &call.success);
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
+        let gathering = self.gathering(members, &order_by, call.as_ref());
         let (when, at) = (get("when"), node.at);
         Some(RuleSpec {
             name: name?,
@@ -139,6 +146,7 @@ impl<'n> Reader<'_> {
             retry,
             retry_on,
             in_flight,
+            gathering,
             rate,
             start,
         })

@@ -22,8 +22,9 @@ pub enum BodyTemplate {
 }
 
 impl BodyTemplate {
-    /// Appends the body as JSON. An error leaves a part of it in `out`.
+    /// Appends the body as JSON; what stands in `out` before does not count. An error leaves a part of it there.
     pub fn render(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        let begin = out.len();
         match self {
             BodyTemplate::Literal(text) => out.extend_from_slice(text.as_bytes()),
             BodyTemplate::Text(text) => text.render_json(scope, out)?,
@@ -34,6 +35,7 @@ impl BodyTemplate {
                         out.push(b',');
                     }
                     item.render(scope, out)?;
+                    within_limit(out.len() - begin)?;
                 }
                 out.push(b']');
             }
@@ -46,11 +48,12 @@ impl BodyTemplate {
                     json::write_str(name, out);
                     out.push(b':');
                     member.render(scope, out)?;
+                    within_limit(out.len() - begin)?;
                 }
                 out.push(b'}');
             }
         }
-        within_limit(out.len())
+        within_limit(out.len() - begin)
     }
 
     /// Whether a secret from the environment is part of it.

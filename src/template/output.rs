@@ -50,6 +50,11 @@ pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
 
 /// A value as JSON; a DECIMAL as a string, as everywhere in the data format.
 pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_json_within(value, out.len() + TEXT_BYTES_MAX, out)
+}
+
+/// As `write_json`, up to this length of `out`.
+fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     if let Some(decimal) = operators::as_decimal(value) {
         json::write_str(decimal.as_str(), out);
         return Ok(());
@@ -70,8 +75,10 @@ pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> 
                 separate(i, out);
                 json::write_str(&key.to_string(), out);
                 out.push(b':');
-                write_json(&value.get_item(&key).unwrap_or_default(), out)?;
-                within_limit(out.len())?;
+                write_json_within(&value.get_item(&key).unwrap_or_default(), end_max, out)?;
+                if out.len() > end_max {
+                    return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
+                }
             }
             out.push(b'}');
         }
@@ -79,8 +86,10 @@ pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> 
             out.push(b'[');
             for (i, item) in iterate(value)?.enumerate() {
                 separate(i, out);
-                write_json(&item, out)?;
-                within_limit(out.len())?;
+                write_json_within(&item, end_max, out)?;
+                if out.len() > end_max {
+                    return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
+                }
             }
             out.push(b']');
         }

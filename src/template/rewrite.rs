@@ -25,6 +25,8 @@ const DOUBLE_DIGITS: usize = 15;
 pub(super) struct Rewritten {
     pub text: String,
     pub columns: Vec<ColumnUse>,
+    /// Names whose value differs from delivery to delivery.
+    pub names: Vec<ColumnUse>,
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
     pub flaws: Vec<Flaw>,
@@ -112,6 +114,8 @@ impl Rewritten {
         } else if !NAMES.contains(&name) && !self.locals.iter().any(|local| local == name) {
             let hint = did_you_mean(name, NAMES);
             self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
+        } else if !self.is_local(name) {
+            self.read(name, span);
         }
         self.push(name);
     }
@@ -151,12 +155,16 @@ impl Rewritten {
                 if ["row", "old"].contains(&var.id) && name.value.as_str().is_some() =>
             {
                 let name = name.value.as_str().unwrap_or_default().to_string();
+                self.read(var.id, node.span());
                 self.column(&name, node.span());
                 self.push(if var.id == "old" { "_old[" } else { "row[" });
                 self.string(&name);
                 self.push("]");
             }
-            (Expr::Var(var), subscript) if var.id == "old" => self.wrap("_old[", subscript, "]"),
+            (Expr::Var(var), subscript) if var.id == "old" => {
+                self.read(var.id, node.span());
+                self.wrap("_old[", subscript, "]");
+            }
             (inner, subscript) => {
                 self.wrap("(", inner, ")[");
                 self.expr(subscript);
@@ -180,9 +188,17 @@ impl Rewritten {
             known if NAMES.contains(&known) => self.flaw(span, format!("`{known}` has no members")),
             unknown => return self.var(unknown, span),
         }
+        if name != "env" {
+            self.read(name, span);
+        }
         self.push(if name == "old" { "_old" } else { name });
         self.push(".");
         self.push(member);
+    }
+
+    fn read(&mut self, name: &str, span: Span) {
+        let place = self.place(name, span);
+        self.names.push(place);
     }
 
     fn column(&mut self, name: &str, span: Span) {

@@ -22,10 +22,11 @@ use super::scope::{Env, Image, Root, Scope, cell};
 use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TextTemplate {
     pub(super) pieces: Vec<Piece>,
     columns: Vec<ColumnUse>,
+    names: Vec<ColumnUse>,
 }
 
 /// A stretch of a template.
@@ -43,22 +44,23 @@ impl TextTemplate {
     /// Compiles a string. All flaws are reported, with their places.
     pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
-            return Ok(TextTemplate { pieces: vec![Piece::Literal(source.into())], columns: Vec::new() });
+            return Ok(TextTemplate { pieces: vec![Piece::Literal(source.into())], ..TextTemplate::default() });
         }
         limits::check_template(source)?;
         let tree = parse(source, TEMPLATE, SyntaxConfig::default()).map_err(|error| vec![flaw_of(&error, source)])?;
-        let Stmt::Template(template) = &tree else { return Ok(TextTemplate { pieces: vec![], columns: vec![] }) };
-        let (mut flaws, mut columns) = (Vec::new(), Vec::new());
+        let Stmt::Template(template) = &tree else { return Ok(TextTemplate::default()) };
+        let (mut flaws, mut columns, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
         let pieces: Vec<Piece> = if simple {
             let children = template.children.iter();
-            children.filter_map(|child| piece(child, source, env, &mut columns, &mut flaws)).collect()
+            children.filter_map(|child| piece(child, source, env, (&mut columns, &mut names), &mut flaws)).collect()
         } else {
             let mut rewritten = rewrite::template(&template.children, source);
             columns.append(&mut rewritten.columns);
+            names.append(&mut rewritten.names);
             Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
         };
-        if flaws.is_empty() { Ok(TextTemplate { pieces, columns }) } else { Err(flaws) }
+        if flaws.is_empty() { Ok(TextTemplate { pieces, columns, names }) } else { Err(flaws) }
     }
 
     /// Renders as text. NULL, a missing column and an undefined name are errors; so is more than `TEXT_BYTES_MAX`.
@@ -73,13 +75,14 @@ impl TextTemplate {
 
     /// Renders as JSON: a string that is one expression keeps the expression's type, any other is a JSON string.
     pub fn render_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        let begin = out.len();
         match &self.pieces[..] {
             [Piece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
             [Piece::Expression(expression)] => write_json(&expression.evaluate(scope)?, out)?,
             [Piece::Literal(text)] => json::write_str(text, out),
             _ => json::write_str(&self.render(scope)?, out),
         }
-        within_limit(out.len())
+        within_limit(out.len() - begin)
     }
 
     /// The text, where nothing in it depends on the row.
@@ -103,6 +106,11 @@ impl TextTemplate {
     /// The columns it reads, in the order of the text.
     pub fn columns(&self) -> &[ColumnUse] {
         &self.columns
+    }
+
+    /// The names it reads whose values differ from delivery to delivery, in the order of the text.
+    pub fn names_read(&self) -> &[ColumnUse] {
+        &self.names
     }
 }
 
@@ -166,12 +174,12 @@ fn piece(
     child: &Stmt,
     source: &str,
     env: EnvLookup,
-    columns: &mut Vec<ColumnUse>,
+    uses: (&mut Vec<ColumnUse>, &mut Vec<ColumnUse>),
     flaws: &mut Vec<Flaw>,
 ) -> Option<Piece> {
     match child {
         Stmt::EmitRaw(raw) => Some(Piece::Literal(raw.raw.into())),
-        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, columns, flaws),
+        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, uses, flaws),
         _ => None,
     }
 }
@@ -180,11 +188,12 @@ fn emitted(
     expr: &Expr,
     source: &str,
     env: EnvLookup,
-    columns: &mut Vec<ColumnUse>,
+    uses: (&mut Vec<ColumnUse>, &mut Vec<ColumnUse>),
     flaws: &mut Vec<Flaw>,
 ) -> Option<Piece> {
     let mut rewritten = rewrite::expression(expr, source);
-    columns.append(&mut rewritten.columns);
+    uses.0.append(&mut rewritten.columns);
+    uses.1.append(&mut rewritten.names);
     match plain_column(expr) {
         Some((name, column)) => {
             let image = if name == "old" { Image::Old } else { Image::Row };

@@ -79,6 +79,11 @@ impl UrlTemplate {
         self.values.as_ref().map_or(&[], TextTemplate::columns)
     }
 
+    /// The names it reads whose values differ from delivery to delivery, in the order of the text.
+    pub fn names_read(&self) -> &[ColumnUse] {
+        self.values.as_ref().map_or(&[], TextTemplate::names_read)
+    }
+
     /// Scheme, host and port, which no value can change.
     pub fn origin(&self) -> url::Origin {
         self.base.origin()

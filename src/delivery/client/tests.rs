@@ -24,7 +24,7 @@ fn header(name: &'static str, value: &str) -> Header {
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
     let request = request(&prepared(Method::Post, url)).unwrap();
-    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)])).await
+    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)]), 0).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -39,6 +39,7 @@ fn status(status: u16, excerpt: &str) -> Received {
         answer: Answer::Status { status, excerpt: excerpt.to_owned() },
         lack: None,
         retry_after: None,
+        body: Vec::new(),
         quota: None,
     }
 }
@@ -60,7 +61,7 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
     let client = Client::new().unwrap();
     for method in [Method::Post, Method::Delete, Method::Get] {
         let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
-        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)])).await;
+        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)]), 0).await;
     }
     let lengths: Vec<usize> =
         api.seen().iter().map(|seen| seen.head.to_lowercase().matches("content-length: 0\r\n").count()).collect();
@@ -163,7 +164,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
         let mut prepared = prepared(Method::Post, &api.url());
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
         let request = request(&prepared).unwrap();
-        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
+        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)]), 0).await;
         if received == status(200, "") {
             answered.push(number);
         }

@@ -12,23 +12,23 @@ use crate::retry::Retries;
 use crate::rules::{BreakerPolicy, OrderBy, Rate, RetryOn, Target};
 use crate::telemetry::{AttemptLabels, TargetLabel};
 
-fn dispatcher() -> Dispatcher {
+pub(super) fn dispatcher() -> Dispatcher {
     Dispatcher::new(Client::new().unwrap(), Arc::new(Metrics::default()))
 }
 
-async fn next(dispatcher: &mut Dispatcher) -> Completed {
+pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {
     tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes")
 }
 
 /// Takes the next completed delivery and lets its lanes move on; says which it was.
-async fn resolve(dispatcher: &mut Dispatcher) -> (u128, Outcome) {
+pub(super) async fn resolve(dispatcher: &mut Dispatcher) -> (u128, Outcome) {
     let Completed { delivery, outcome, ticket, .. } = next(dispatcher).await;
     dispatcher.release(ticket);
     (delivery.id.0.as_u128(), outcome)
 }
 
 /// Drives the dispatcher until the API has seen this many requests; nothing may complete meanwhile.
-async fn drive_until_seen(dispatcher: &mut Dispatcher, api: &Api, requests: usize) {
+pub(super) async fn drive_until_seen(dispatcher: &mut Dispatcher, api: &Api, requests: usize) {
     tokio::select! {
         completed = dispatcher.next() => panic!("nothing was to complete, but {completed:?}"),
         _ = api.wait_for(requests) => {}

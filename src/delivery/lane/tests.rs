@@ -65,6 +65,26 @@ fn two_equal_keys_are_one() {
 }
 
 #[test]
+fn a_call_with_many_keys_waits_for_each_and_is_waited_for_by_each() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(10);
+    let single = lanes.enter(rule, LaneKeys::one(LaneKey(3)), Turn::Call);
+    let many = lanes.enter_many(rule, (0..100).chain(0..100).map(LaneKey).collect());
+    let next = lanes.enter_many(rule, (99..150).map(LaneKey).collect());
+    let aside = lanes.enter(rule, LaneKeys::one(LaneKey(200)), Turn::Call);
+    let moving = lanes.enter(rule, LaneKeys::two(LaneKey(50), LaneKey(149)), Turn::Call);
+    assert_eq!(started(&mut lanes), [single, aside]);
+    for (ended, then) in [(single, vec![many]), (many, vec![next]), (next, vec![moving]), (moving, vec![])] {
+        lanes.end(ended);
+        lanes.release(ended);
+        assert_eq!(started(&mut lanes), then);
+    }
+    lanes.end(aside);
+    lanes.release(aside);
+    assert!(lanes.rules[0].last_of_lane.is_empty());
+}
+
+#[test]
 fn equal_keys_of_different_rules_do_not_wait_for_each_other() {
     let mut lanes = Lanes::default();
     let (one, two) = (lanes.add_rule(10), lanes.add_rule(10));
@@ -185,7 +205,7 @@ fn a_lane_that_is_empty_holds_no_memory() {
 /// One thing that happens to the lanes; the number picks among the deliveries it can happen to.
 #[derive(Debug, Clone)]
 enum Step {
-    Enter { rule: usize, keys: Vec<u64>, turn: Turn },
+    Enter { rule: usize, keys: Vec<u64>, turn: Turn, is_batch: bool },
     Rest(usize),
     Resume(usize),
     End(usize),
@@ -196,7 +216,10 @@ fn step() -> impl Strategy<Value = Step> {
     let turn = prop_oneof![5 => Just(Turn::Call), 1 => Just(Turn::Pass)];
     prop_oneof![
         3 => (0..2usize, prop::collection::vec(0..5u64, 0..3), turn)
-            .prop_map(|(rule, keys, turn)| Step::Enter { rule, keys, turn }),
+            .prop_map(|(rule, keys, turn)| Step::Enter { rule, keys, turn, is_batch: false }),
+        // Keys may come several times, and any number of calls may share any of them.
+        2 => (0..2usize, prop::collection::vec(0..9u64, 0..12))
+            .prop_map(|(rule, keys)| Step::Enter { rule, keys, turn: Turn::Call, is_batch: true }),
         1 => any::<usize>().prop_map(Step::Rest),
         1 => any::<usize>().prop_map(Step::Resume),
         2 => any::<usize>().prop_map(Step::End),
@@ -233,13 +256,19 @@ const IN_FLIGHT_MAX: [usize; 2] = [1, 3];
 impl Model {
     fn apply(&mut self, step: &Step) {
         match step {
-            Step::Enter { rule, keys, turn } => {
-                let lane_keys = match keys[..] {
-                    [] => LaneKeys::none(),
-                    [key] => LaneKeys::one(LaneKey(key)),
-                    _ => LaneKeys::two(LaneKey(keys[0]), LaneKey(keys[1])),
+            Step::Enter { rule, keys, turn, is_batch } => {
+                let few = match keys[..] {
+                    [] => Some(LaneKeys::none()),
+                    [key] => Some(LaneKeys::one(LaneKey(key))),
+                    [old, new] => Some(LaneKeys::two(LaneKey(old), LaneKey(new))),
+                    _ => None,
                 };
-                let place = self.lanes.enter(*rule as RuleNumber, lane_keys, *turn);
+                let rule_number = *rule as RuleNumber;
+                let place = match few {
+                    Some(keys) if !*is_batch => self.lanes.enter(rule_number, keys, *turn),
+                    _ => self.lanes.enter_many(rule_number, keys.iter().copied().map(LaneKey).collect()),
+                };
+                let turn = if *is_batch { &Turn::Call } else { turn };
                 let stage = Expected::Queued;
                 self.all.push(Entered { place, rule: *rule, keys: keys.clone(), turn: *turn, stage });
             }

@@ -1,0 +1,147 @@
+//! Coalescing: the changes of a key within some time as one delivery. A pure state machine over a clock that is handed
+//! in.
+//!
+//! In: deliveries of one rule in commit order, each with the time until which it may be held. Out: items in an order that
+//! keeps each key's; an item names the deliveries that were merged into it, which share its outcome. Owns what is held.
+//! A change is never merged with one of another row by mistake: hashes find, values decide.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::bundle::Item;
+use super::{Delivery, Merged, Origin};
+use crate::change::{Change, Op};
+use crate::rules::{LaneKey, OrderBy, Rule};
+
+/// What is held of one rule.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    by_key: HashMap<LaneKey, Waiting>,
+    /// By the time of their letting go, and in order of coming where that is the same.
+    keys: BTreeMap<Due, LaneKey>,
+    /// Items ever held.
+    count: u64,
+}
+
+type Due = (Instant, u64);
+
+#[derive(Debug)]
+struct Waiting {
+    due: Due,
+    item: Item,
+    /// The row did not exist before: whatever happened to it since, its receiver does not know it.
+    is_new: bool,
+}
+
+impl Held {
+    /// Takes a delivery in. It is held until `due`, unless an earlier change of its key is held, which it is merged with
+    /// and keeps its time. What can't be merged or held goes into `ready`, behind what was held of its keys.
+    pub fn add(&mut self, delivery: Delivery, due: Instant, ready: &mut Vec<Item>) {
+        let keys = delivery.rule.ordering_keys(&delivery.change);
+        let mut each_key = keys.iter();
+        let key = match (each_key.next(), each_key.next()) {
+            (Some(key), None) if may_be_held(&delivery) => key,
+            // An update to another key among them: it ends the waiting of both.
+            _ => {
+                keys.iter().for_each(|key| ready.extend(self.remove(key)));
+                return ready.push(Item::alone(delivery));
+            }
+        };
+        if let Some(waiting) = self.by_key.get_mut(&key) {
+            if waiting.merge(&delivery) {
+                return;
+            }
+            ready.extend(self.remove(key));
+        }
+        let due = (due, self.count);
+        self.count += 1;
+        self.keys.insert(due, key);
+        let is_new = delivery.change.op == Op::Insert;
+        self.by_key.insert(key, Waiting { due, item: Item::alone(delivery), is_new });
+    }
+
+    /// When the first one is to be let go.
+    pub fn due(&self) -> Option<Instant> {
+        self.keys.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The next one whose time has come.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Item> {
+        if self.due()? > now { None } else { self.pop_first() }
+    }
+
+    /// The next one, whether its time has come or not.
+    pub fn pop_first(&mut self) -> Option<Item> {
+        let (_, key) = self.keys.pop_first()?;
+        self.by_key.remove(&key).map(|waiting| waiting.item)
+    }
+
+    fn remove(&mut self, key: LaneKey) -> Option<Item> {
+        let Waiting { due, item, .. } = self.by_key.remove(&key)?;
+        self.keys.remove(&due);
+        Some(item)
+    }
+}
+
+impl Waiting {
+    /// Makes one of the change that waits and a later one; false: they have to stay apart. Where the key is that of
+    /// several rows, a change of another row takes the place of the one before as it is.
+    fn merge(&mut self, later: &Delivery) -> bool {
+        let held = &self.item.delivery.change;
+        let change = if is_same_row(held, &later.change) {
+            let Some(mut merged) = held.merged_with(&later.change) else { return false };
+            if self.is_new && merged.op == Op::Update {
+                (merged.op, merged.before) = (Op::Insert, None);
+            }
+            Arc::new(merged)
+        } else if is_same_key(&later.rule, held, &later.change) {
+            self.is_new = later.change.op == Op::Insert;
+            Arc::clone(&later.change)
+        } else {
+            return false;
+        };
+        let latest = Delivery { change, ..later.clone() };
+        let earlier = std::mem::replace(&mut self.item.delivery, latest);
+        self.item.merged.push(Merged { id: earlier.id, origin: earlier.origin });
+        true
+    }
+}
+
+/// A dead letter is replayed as it is, and what can't be decided is dead anyway. A row without a key of its own, of a
+/// table without a primary key, stands for nobody else.
+fn may_be_held(delivery: &Delivery) -> bool {
+    matches!(delivery.origin, Origin::Stream { .. })
+        && delivery.undecided.is_none()
+        && delivery.rule.has_key_for(&delivery.change)
+}
+
+/// Whether two changes of different rows have one key, by its values.
+fn is_same_key(rule: &Rule, held: &Change, later: &Change) -> bool {
+    match &rule.order_by {
+        OrderBy::Table => held.table.schema == later.table.schema && held.table.name == later.table.name,
+        OrderBy::Columns(names) => names.iter().all(|name| {
+            let value = |change: &Change| change.table.column(name).and_then(|column| change.latest(column));
+            value(held).is_some() && value(held) == value(later)
+        }),
+        // Two rows whose keys have the same hash.
+        OrderBy::PrimaryKey | OrderBy::None => false,
+    }
+}
+
+fn is_same_row(held: &Change, later: &Change) -> bool {
+    let key = &later.table.primary_key;
+    !key.is_empty()
+        && *key == held.table.primary_key
+        && held.table.schema == later.table.schema
+        && held.table.name == later.table.name
+        && key.iter().all(|column| {
+            // An update in place has one value on both sides; of a partial after image the before image has it.
+            let value = held.latest(*column);
+            value.is_some() && value == later.latest(*column) && !later.column_differs(*column)
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Calls that carry several deliveries: gathered before they enter the lanes, taken apart where an answer asks for it.
+//!
+//! In: deliveries of rules that gather, and what the attempts of their calls came to. Out: completed deliveries, each with
+//! its own outcome, all with shares of one place in the lanes, which is given up when every share was given back. What is
+//! gathered and not sent when the work ends is interrupted, as a queued delivery is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Dispatcher, UnderWay, exhausted};
+use crate::change::Transaction;
+use crate::delivery::answer::{Verdict, in_words};
+use crate::delivery::attempt::Unsent;
+use crate::delivery::bundle::{Bundle, Item, Parts};
+use crate::delivery::gate::Counts;
+use crate::delivery::gather::Gatherer;
+use crate::delivery::lane::{Place, RuleCounts, RuleNumber};
+use crate::delivery::results::ItemResult;
+use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
+use crate::failure::{Answer, Attempts, Reason};
+use crate::rules::LaneKey;
+
+impl Dispatcher {
+    /// No more rows of this transaction will come: calls that wait for its end are queued. For all rules; a rule that
+    /// has gathered rows of another one is not touched.
+    pub fn transaction_ended(&mut self, transaction: &Arc<Transaction>) {
+        if self.gatherers.is_empty() {
+            return;
+        }
+        self.let_go(|_, gatherer, _, out| gatherer.transaction_ended(transaction, out));
+    }
+
+    /// Queues what the rule of this name has gathered, or what each has, if nothing of it is under way: then nothing
+    /// makes room for more. To be called in every turn in which the window is full, for what is gathered keeps it full.
+    pub fn close_gathering(&mut self, rule: Option<&str>) {
+        if self.gatherers.is_empty() {
+            return;
+        }
+        self.let_go(|counts, gatherer, now, out| {
+            let is_meant = rule.is_none_or(|name| gatherer.rule().name == name);
+            if is_meant && counts.in_flight == 0 {
+                gatherer.close(now, out);
+            }
+        });
+    }
+
+    /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
+    pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
+        let (now, mut closed) = (Instant::now(), Vec::new());
+        let gatherer = self.gatherers.entry(rule).or_insert_with(|| Gatherer::new(&delivery.rule));
+        if !Arc::ptr_eq(gatherer.rule(), &delivery.rule) {
+            gatherer.close(now, &mut closed);
+            *gatherer = Gatherer::new(&delivery.rule);
+        }
+        gatherer.add(delivery, now, &mut closed);
+        self.enter_closed(rule, closed);
+    }
+
+    /// A rule that gathered before a reload gathers no more.
+    pub(super) fn end_gathering(&mut self, rule: RuleNumber) {
+        let Some(mut gatherer) = self.gatherers.remove(&rule) else { return };
+        let mut closed = Vec::new();
+        gatherer.close(Instant::now(), &mut closed);
+        self.enter_closed(rule, closed);
+    }
+
+    /// When the next of what is gathered is due.
+    pub(super) fn gathering_due(&self) -> Option<Instant> {
+        self.gatherers.values().filter_map(Gatherer::due).min()
+    }
+
+    pub(super) fn close_due(&mut self) {
+        if self.gathering_due().is_some_and(|due| due <= Instant::now()) {
+            self.let_go(|_, gatherer, now, out| gatherer.close_due(now, out));
+        }
+    }
+
+    fn let_go(&mut self, close: impl Fn(RuleCounts, &mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
+        let now = Instant::now();
+        let mut all = Vec::new();
+        for (rule, gatherer) in &mut self.gatherers {
+            let mut closed = Vec::new();
+            close(self.lanes.counts(*rule), gatherer, now, &mut closed);
+            if !closed.is_empty() {
+                all.push((*rule, closed));
+            }
+        }
+        for (rule, closed) in all {
+            self.enter_closed(rule, closed);
+        }
+    }
+
+    fn enter_closed(&mut self, rule: RuleNumber, closed: Vec<Vec<Item>>) {
+        for items in closed {
+            self.enter_call(rule, items);
+        }
+        self.start_ready();
+    }
+
+    fn enter_call(&mut self, rule: RuleNumber, mut items: Vec<Item>) {
+        if items.len() == 1 && items[0].merged.is_empty() && items[0].delivery.rule.batch.is_none() {
+            let Item { delivery, .. } = items.remove(0);
+            return self.enter(rule, delivery);
+        }
+        let count = items.len();
+        let keys: Vec<LaneKey> = items
+            .iter()
+            .flat_map(|Item { delivery, .. }| delivery.rule.ordering_keys(&delivery.change).iter())
+            .collect();
+        let place = self.lanes.enter_many(rule, keys);
+        self.shares.insert(place, count);
+        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule));
+    }
+
+    /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
+    pub(super) fn is_last_share(&mut self, place: Place) -> bool {
+        let Some(shares) = self.shares.get_mut(&place) else { return true };
+        *shares -= 1;
+        if *shares > 0 {
+            return false;
+        }
+        self.shares.remove(&place);
+        true
+    }
+
+    /// Sends the first half of the call next, and the second after it.
+    pub(super) fn halve(&mut self, place: Place) {
+        let count = self.at(place).parts().current().len();
+        self.split(place, count.div_ceil(2));
+    }
+
+    /// Sends the first `at` deliveries of the call next, and the others after them.
+    pub(super) fn split(&mut self, place: Place, at: usize) {
+        let under_way = self.at(place);
+        let attempts = std::mem::take(&mut under_way.attempts);
+        under_way.parts().split(at, &attempts);
+        self.begin_part(place, attempts);
+    }
+
+    /// There was no attempt. To be called when the gate knows.
+    pub(super) fn settle_unsent(&mut self, place: Place, unfit: Vec<(usize, Failure)>, unsent: Unsent) {
+        if !unfit.is_empty() {
+            self.give_up_unfit(place, unfit);
+        }
+        match unsent {
+            Unsent::Nothing => self.end_part(place),
+            Unsent::Split { at } => self.split(place, at),
+            Unsent::Unrenderable(message) => {
+                let failure = Failure { reason: Reason::Unrenderable, message };
+                self.complete(place, Outcome::Dead(failure));
+            }
+        }
+    }
+
+    /// Items that no request can hold are dead; the others are what the attempt was of.
+    pub(super) fn give_up_unfit(&mut self, place: Place, unfit: Vec<(usize, Failure)>) {
+        let (items, _) = self.at(place).parts().take(|index| unfit.iter().any(|(unfit, _)| *unfit == index));
+        let attempts = self.at(place).attempts.clone();
+        for ((_, item), (_, failure)) in items.into_iter().zip(unfit) {
+            self.hand_out(place, item, Outcome::Dead(failure), attempts.clone());
+        }
+    }
+
+    /// The answer was a success and says for each delivery what became of it.
+    pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
+        let under_way = self.at(place);
+        under_way.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
+        let may_retry = under_way.bundle.rule().retry.retries.allow_another(under_way.failed);
+        let tries = under_way.attempts.total() - under_way.inherited;
+        let is_sent_again = |index: usize| may_retry && results[index].verdict == Verdict::Retry;
+        let (items, is_left) = under_way.parts().take(|index| !is_sent_again(index));
+        let attempts = under_way.attempts.clone();
+        for (index, item) in items {
+            let ItemResult { verdict, answer } = &results[index];
+            let outcome = match verdict {
+                Verdict::Done { status } => Outcome::Delivered { status: *status },
+                Verdict::Retry => Outcome::Dead(exhausted(tries, answer)),
+                Verdict::GiveUp => Outcome::Dead(refused_item(answer)),
+            };
+            self.hand_out(place, item, outcome, attempts.with_last_answer(answer));
+        }
+        match is_left {
+            true => {
+                let wait = self.at(place).next_wait(Counts::Fully, retry_after);
+                self.wait_for_retry(place, wait);
+            }
+            false => self.end_part(place),
+        }
+    }
+
+    /// All of the part that was sent have this outcome.
+    pub(super) fn complete_part(&mut self, place: Place, outcome: &Outcome) {
+        let under_way = self.at(place);
+        let items = Arc::clone(under_way.parts().current());
+        // Up to ten thousand letters may be written of it at once.
+        let attempts = match items.len() {
+            1 => under_way.attempts.clone(),
+            _ => under_way.attempts.with_last_excerpt_only(),
+        };
+        for item in items.iter() {
+            self.hand_out(place, item.clone(), outcome.clone(), attempts.clone());
+        }
+        self.end_part(place);
+    }
+
+    fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
+        let Item { delivery, merged } = item;
+        self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
+        self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
+    }
+
+    /// Goes on with the next part, or ends the call.
+    fn end_part(&mut self, place: Place) {
+        match self.at(place).parts().advance() {
+            Some(attempts) => self.begin_part(place, attempts),
+            None => {
+                self.lanes.end(place);
+                self.under_way[place as usize] = None;
+            }
+        }
+    }
+
+    /// Queues the part for its turn: the slot goes to who is first in line for one.
+    fn begin_part(&mut self, place: Place, attempts: Attempts) {
+        let under_way = self.at(place);
+        under_way.inherited = attempts.total();
+        under_way.attempts = attempts;
+        under_way.failed = 0;
+        under_way.waits = None;
+        under_way.prepared = None;
+        self.lanes.rest(place);
+        self.lanes.resume(place);
+    }
+}
+
+impl UnderWay {
+    /// The parts of a call that carries several deliveries.
+    fn parts(&mut self) -> &mut Parts {
+        match &mut self.bundle {
+            Bundle::Many(parts) => parts,
+            Bundle::One(_) => unreachable!("a call of one delivery has no parts"),
+        }
+    }
+}
+
+fn refused_item(answer: &Answer) -> Failure {
+    let message = format!("refused by itself in an answer to several: {}", in_words(answer));
+    Failure { reason: Reason::Refused, message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,457 @@
+//! Tests of calls with several deliveries, over real connections to a scripted API.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::super::tests::{dispatcher, drive_until_seen, next, resolve};
+use super::*;
+use crate::change::Op;
+use crate::delivery::testing::{
+    Api, PATIENCE, Reply, Seen, answer, delivery, made_of, moving_delivery, rule, versions,
+};
+use crate::delivery::{Client, Merged, Origin};
+use crate::retry::Retries;
+use crate::rules::{Batch, ItemVerdict, OrderBy, Results, Rule, Until};
+use crate::telemetry::Metrics;
+
+const SOON: Duration = Duration::from_millis(5);
+
+fn batch(size: usize) -> Batch {
+    Batch { size, bytes: 1 << 20, until: Until::Wait(SOON), results: None }
+}
+
+fn batching(api: &Api, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    rule(&api.url(), |rule| {
+        rule.batch = Some(batch(100));
+        edit(rule);
+    })
+}
+
+/// The numbers of the deliveries in a request, in the order of its array.
+fn carried(seen: &Seen) -> Vec<u128> {
+    let body: serde_json::Value = serde_json::from_slice(&seen.body).expect("JSON");
+    let id = |event: &serde_json::Value| event["id"].as_str().and_then(|id| id.parse::<uuid::Uuid>().ok());
+    body.as_array().expect("an array").iter().map(|event| id(event).expect("an id").as_u128()).collect()
+}
+
+fn number(completed: &Completed) -> u128 {
+    completed.delivery.id.0.as_u128()
+}
+
+async fn all(dispatcher: &mut Dispatcher, count: usize) -> Vec<Completed> {
+    let mut completed = Vec::new();
+    for _ in 0..count {
+        completed.push(next(dispatcher).await);
+    }
+    completed
+}
+
+fn statuses(completed: &Completed) -> Vec<u16> {
+    let status = |attempt: &crate::failure::Attempt| match attempt.answer {
+        Answer::Status { status, .. } => status,
+        Answer::Failed { .. } => 0,
+    };
+    completed.attempts.kept().iter().map(status).collect()
+}
+
+fn refusing(bad: &'static [u128]) -> impl Fn(&Seen) -> Reply {
+    move |seen| match carried(seen).iter().find(|number| bad.contains(number)) {
+        Some(number) => answer(422, &[], &format!("row {number} is bad")),
+        None => Reply::Status(200),
+    }
+}
+
+#[tokio::test]
+async fn a_full_batch_is_one_request_and_the_rest_goes_when_its_time_is_over() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = batching(&api, |rule| rule.batch = Some(batch(3)));
+    let mut dispatcher = dispatcher();
+    for number in 1..=7 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (2, 7), "the seventh still waits");
+    let completed = all(&mut dispatcher, 7).await;
+    assert!(completed.iter().all(|completed| completed.outcome == Outcome::Delivered { status: 200 }));
+    for Completed { ticket, .. } in completed {
+        dispatcher.release(ticket);
+    }
+    assert_eq!(dispatcher.unresolved(), 0);
+    let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
+    assert_eq!(requests, BTreeSet::from([vec![1, 2, 3], vec![4, 5, 6], vec![7]]));
+    let keys: HashSet<u128> = api.order().into_iter().collect();
+    assert_eq!(keys.len(), 3);
+}
+
+#[tokio::test]
+async fn a_bad_row_is_found_by_halving_and_all_others_are_delivered_in_order() {
+    let api = Api::start(refusing(&[3, 11])).await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(batch(16));
+        rule.order_by = OrderBy::Table;
+    });
+    let mut dispatcher = dispatcher();
+    for number in 0..17 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    for expected in 0..16 {
+        let completed = next(&mut dispatcher).await;
+        assert_eq!(number(&completed), expected, "in order");
+        match completed.outcome {
+            Outcome::Delivered { status: 200 } => assert!(expected != 3 && expected != 11),
+            Outcome::Dead(Failure { reason: Reason::Refused, ref message }) => {
+                assert!(expected == 3 || expected == 11, "{expected}: {message}");
+                assert_eq!(statuses(&completed), [422; 5], "all that carried it");
+                let excerpt = format!("row {expected} is bad");
+                assert_eq!(completed.attempts.kept()[4].answer, Answer::Status { status: 422, excerpt });
+            }
+            ref outcome => panic!("{expected}: {outcome:?}"),
+        }
+        assert!(!api.seen().iter().any(|seen| carried(seen).contains(&16)), "the next call waits for all tickets");
+        dispatcher.release(completed.ticket);
+    }
+    assert_eq!(resolve(&mut dispatcher).await.0, 16);
+    let ok: Vec<u128> =
+        api.seen().iter().map(carried).filter(|all| !all.contains(&3) && !all.contains(&11)).flatten().collect();
+    assert_eq!(ok, (0..17).filter(|number| ![3, 11].contains(number)).collect::<Vec<_>>());
+    assert_eq!(dispatcher.unresolved(), 0);
+}
+
+#[tokio::test]
+async fn a_key_in_two_batches_is_sent_in_order_and_other_batches_go_on() {
+    let open = Arc::new(tokio::sync::Semaphore::new(0));
+    let gated = open.clone();
+    let api = Api::start(move |seen| match carried(seen).contains(&1) {
+        true => Reply::When(gated.clone()),
+        false => Reply::Status(200),
+    })
+    .await;
+    let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
+    let mut dispatcher = dispatcher();
+    for (number, key) in [(1, 1), (2, 2), (3, 3), (4, 2), (5, 5), (6, 6), (7, 4), (8, 9)] {
+        dispatcher.submit(delivery(&rule, number, key));
+    }
+    assert_eq!(dispatcher.in_flight(), 3, "the second has a key of the first");
+    let others = all(&mut dispatcher, 4).await.iter().map(number).collect::<BTreeSet<_>>();
+    assert_eq!(others, BTreeSet::from([5, 6, 7, 8]));
+    open.add_permits(1);
+    let mut rest = Vec::new();
+    for _ in 0..4 {
+        rest.push(resolve(&mut dispatcher).await.0);
+    }
+    assert_eq!(rest, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn when_retries_are_exhausted_each_delivery_of_the_call_is_dead_with_its_attempts() {
+    let api = Api::start(|_| answer(503, &[], "later")).await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(batch(3));
+        rule.retry.retries = Retries::AtMost(1);
+    });
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    for completed in all(&mut dispatcher, 3).await {
+        let message = "all 2 attempts failed, the last: answered 503".to_owned();
+        assert_eq!(completed.outcome, Outcome::Dead(Failure { reason: Reason::Exhausted, message }));
+        assert_eq!(statuses(&completed), [503, 503]);
+        let excerpts: Vec<Answer> = completed.attempts.kept().iter().map(|attempt| attempt.answer.clone()).collect();
+        let answered = |excerpt: &str| Answer::Status { status: 503, excerpt: excerpt.to_owned() };
+        assert_eq!(excerpts, [answered(""), answered("later")], "of many the last text alone");
+    }
+    let seen = api.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!((&seen[0].head, &seen[0].body), (&seen[1].head, &seen[1].body), "every attempt sends the same");
+}
+
+#[tokio::test]
+async fn each_part_of_a_call_has_its_own_retries() {
+    let api = Api::start(|seen| match (carried(seen).len(), seen.attempt) {
+        (2.., _) => Reply::Status(413),
+        (_, 1 | 2) => Reply::Status(500),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(batch(2));
+        rule.retry.retries = Retries::AtMost(2);
+    });
+    let mut dispatcher = dispatcher();
+    for number in [1, 2] {
+        dispatcher.submit(delivery(&rule, number, 7));
+    }
+    for completed in all(&mut dispatcher, 2).await {
+        assert_eq!(completed.outcome, Outcome::Delivered { status: 200 });
+        assert_eq!(statuses(&completed), [413, 500, 500, 200]);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_rendered_or_decided_are_dead_and_the_others_are_sent() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(batch(4));
+        let text = crate::template::TextTemplate::compile("{{ {'id': event.id, 'n': 6 // row.id} }}", &|_| None);
+        rule.call.body = crate::rules::Body::Template(crate::template::BodyTemplate::Text(text.expect("compiles")));
+    });
+    let mut dispatcher = dispatcher();
+    for key in [0, 1, 2] {
+        dispatcher.submit(delivery(&rule, key as u128, key));
+    }
+    dispatcher.submit(Delivery { undecided: Some("no such column".to_owned()), ..delivery(&rule, 3, 3) });
+    let outcomes: BTreeMap<u128, Outcome> =
+        all(&mut dispatcher, 4).await.into_iter().map(|completed| (number(&completed), completed.outcome)).collect();
+    assert!(matches!(&outcomes[&0], Outcome::Dead(Failure { reason: Reason::Unrenderable, .. })), "{outcomes:?}");
+    assert!(matches!(&outcomes[&3], Outcome::Dead(Failure { reason: Reason::Undecided, .. })), "{outcomes:?}");
+    assert!([1, 2].iter().all(|sent| outcomes[sent] == Outcome::Delivered { status: 200 }), "{outcomes:?}");
+    assert_eq!(api.seen().iter().map(carried).collect::<Vec<_>>(), [[1, 2]]);
+}
+
+#[tokio::test]
+async fn a_call_larger_than_its_bytes_is_sent_in_two() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = batching(&api, |rule| rule.batch = Some(Batch { bytes: 1200, ..batch(5) }));
+    let mut dispatcher = dispatcher();
+    for number in 0..5 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    all(&mut dispatcher, 5).await;
+    let seen = api.seen();
+    assert!(seen.len() > 1 && seen.iter().all(|seen| seen.body.len() <= 1200), "{}", seen.len());
+    let mut sent: Vec<u128> = seen.iter().flat_map(carried).collect();
+    sent.sort();
+    assert_eq!(sent, [0, 1, 2, 3, 4]);
+}
+
+fn with_results(size: usize) -> Option<Batch> {
+    let results = Results { items: "/results".to_owned(), verdict: ItemVerdict::Status("/status".to_owned()) };
+    Some(Batch { results: Some(results), ..batch(size) })
+}
+
+/// Number 1 is refused, 2 is asked to come again once, 3 for ever.
+fn judge_each(seen: &Seen, earlier: &mut HashMap<u128, usize>) -> Reply {
+    let results: Vec<serde_json::Value> = carried(seen)
+        .into_iter()
+        .map(|number| {
+            let before = earlier.entry(number).or_insert(0);
+            *before += 1;
+            match (number, *before) {
+                (1, _) => serde_json::json!({"status": 409, "why": "taken\n"}),
+                (2, 1) | (3, _) => serde_json::json!({"status": 429}),
+                _ => serde_json::json!({"status": 201}),
+            }
+        })
+        .collect();
+    answer(200, &[], &serde_json::json!({ "results": results }).to_string())
+}
+
+#[tokio::test]
+async fn results_per_item_decide_for_each_delivery() {
+    let earlier = std::sync::Mutex::new(HashMap::new());
+    let api = Api::start(move |seen| judge_each(seen, &mut earlier.lock().expect("not poisoned"))).await;
+    let rule = batching(&api, |rule| {
+        rule.batch = with_results(4);
+        rule.retry.retries = Retries::AtMost(2);
+    });
+    let mut dispatcher = dispatcher();
+    for number in 1..=4 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    let completed: BTreeMap<u128, Completed> =
+        all(&mut dispatcher, 4).await.into_iter().map(|completed| (number(&completed), completed)).collect();
+    let dead = |reason, message: &str| Outcome::Dead(Failure { reason, message: message.to_owned() });
+    let refused = "refused by itself in an answer to several: answered 409";
+    assert_eq!(completed[&1].outcome, dead(Reason::Refused, refused));
+    let excerpt = r#"{"status":409,"why":"taken\n"}"#.to_owned();
+    assert_eq!(completed[&1].attempts.kept()[0].answer, Answer::Status { status: 409, excerpt });
+    assert_eq!(completed[&2].outcome, Outcome::Delivered { status: 201 });
+    assert_eq!(completed[&3].outcome, dead(Reason::Exhausted, "all 3 attempts failed, the last: answered 429"));
+    assert_eq!(completed[&4].outcome, Outcome::Delivered { status: 201 });
+    assert_eq!(api.seen().iter().map(carried).collect::<Vec<_>>(), [vec![1, 2, 3, 4], vec![2, 3], vec![3]]);
+    for completed in completed.into_values() {
+        dispatcher.release(completed.ticket);
+    }
+    assert_eq!(dispatcher.unresolved(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_whose_results_cannot_be_read_is_asked_for_again() {
+    let api = Api::start(|seen| match seen.attempt {
+        1 => answer(200, &[], r#"{"results": [{"status": 200}]}"#),
+        2 => answer(200, &[], "<html>"),
+        _ => answer(200, &[], r#"{"results": [{"status": 200}, {"status": 204}]}"#),
+    })
+    .await;
+    let rule = batching(&api, |rule| rule.batch = with_results(2));
+    let mut dispatcher = dispatcher();
+    for number in [1, 2] {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    let completed = all(&mut dispatcher, 2).await;
+    assert_eq!(completed[1].outcome, Outcome::Delivered { status: 204 });
+    let error = "answered 200, but the answer has 1 results for 2 deliveries".to_owned();
+    assert_eq!(completed[0].attempts.kept()[0].answer, Answer::Failed { error });
+    assert_eq!(completed[0].attempts.total(), 3);
+}
+
+#[tokio::test]
+async fn merged_changes_are_one_request_and_share_its_outcome() {
+    let api = Api::start(|_| Reply::Status(400)).await;
+    let rule = rule(&api.url(), |rule| rule.coalesce = Some(SOON));
+    let mut dispatcher = dispatcher();
+    let update = |number, from| made_of(&rule, number, versions(Op::Update, Some([7, from]), Some([7, from + 1]), 4));
+    for number in 1..=3 {
+        dispatcher.submit(update(number, number as i64));
+    }
+    dispatcher.submit(delivery(&rule, 4, 8));
+    let completed = all(&mut dispatcher, 2).await;
+    let merged = |number: u128| Merged {
+        id: crate::change::DeliveryId(uuid::Uuid::from_u128(number)),
+        origin: Origin::Stream,
+    };
+    let latest = completed.iter().find(|completed| number(completed) == 3).expect("the latest");
+    assert_eq!(latest.merged, [merged(1), merged(2)]);
+    assert!(matches!(latest.outcome, Outcome::Dead(_)));
+    assert_eq!(latest.parts().count(), 3);
+    for Completed { ticket, .. } in completed {
+        dispatcher.release(ticket);
+    }
+    assert_eq!(dispatcher.unresolved(), 0);
+    let mut requests: Vec<serde_json::Value> =
+        api.seen().iter().map(|seen| serde_json::from_slice(&seen.body).expect("JSON")).collect();
+    requests.sort_by_key(|event| event["after"]["id"].as_i64());
+    assert_eq!(requests.len(), 2);
+    assert_eq!((&requests[0]["before"]["v"], &requests[0]["after"]["v"]), (&1.into(), &4.into()));
+    assert_eq!(api.order().iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([3, 4]));
+}
+
+#[tokio::test]
+async fn a_merged_change_waits_for_the_one_before_of_its_key() {
+    let open = Arc::new(tokio::sync::Semaphore::new(0));
+    let gated = open.clone();
+    let api =
+        Api::start(move |seen| if seen.number == 1 { Reply::When(gated.clone()) } else { Reply::Status(200) }).await;
+    let rule = rule(&api.url(), |rule| rule.coalesce = Some(SOON));
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 7));
+    drive_until_seen(&mut dispatcher, &api, 1).await;
+    dispatcher.submit(moving_delivery(&rule, 2, 7, 8));
+    assert_eq!(dispatcher.in_flight(), 1);
+    open.add_permits(1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 1);
+    assert_eq!(resolve(&mut dispatcher).await.0, 2);
+}
+
+#[tokio::test]
+async fn a_call_per_transaction_is_sent_when_it_has_ended_or_the_window_is_full() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(Batch { until: Until::TransactionEnd, ..batch(3) });
+    });
+    let mut dispatcher = dispatcher();
+    let insert = |number: u128, transaction| {
+        made_of(&rule, number, versions(Op::Insert, None, Some([number as i64, 0]), transaction))
+    };
+    for number in 1..=4 {
+        dispatcher.submit(insert(number, 100));
+    }
+    assert_eq!(dispatcher.in_flight(), 1, "the first three are as many as a call may hold");
+    dispatcher.transaction_ended(&insert(4, 100).change.transaction);
+    assert_eq!(dispatcher.in_flight(), 2);
+    all(&mut dispatcher, 4).await;
+    dispatcher.submit(insert(5, 200));
+    dispatcher.close_gathering(Some("another"));
+    assert_eq!(dispatcher.in_flight(), 0);
+    dispatcher.close_gathering(Some("orders"));
+    assert_eq!(dispatcher.in_flight(), 1);
+    dispatcher.submit(insert(6, 300));
+    dispatcher.close_gathering(None);
+    assert_eq!(dispatcher.in_flight(), 1, "what is under way will make room");
+    all(&mut dispatcher, 1).await;
+    dispatcher.close_gathering(None);
+    all(&mut dispatcher, 1).await;
+    let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
+    assert_eq!(requests, BTreeSet::from([vec![1, 2, 3], vec![4], vec![5], vec![6]]));
+}
+
+#[tokio::test]
+async fn a_reload_closes_what_the_rule_before_gathered_and_keeps_the_order() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let (old, new) = (batching(&api, |_| {}), batching(&api, |rule| rule.batch = Some(batch(1))));
+    let plain = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    for number in 1..=2 {
+        dispatcher.submit(delivery(&old, number, 7));
+    }
+    dispatcher.submit(delivery(&new, 3, 7));
+    dispatcher.submit(delivery(&plain, 4, 7));
+    for expected in 1..=4 {
+        assert_eq!(resolve(&mut dispatcher).await.0, expected);
+    }
+    let seen = api.seen();
+    assert_eq!(seen[..2].iter().map(carried).collect::<Vec<_>>(), [vec![1, 2], vec![3]]);
+    assert!(seen[2].body.starts_with(b"{"), "the rule gathers no more");
+}
+
+#[tokio::test]
+async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_later() {
+    let open = Arc::new(tokio::sync::Semaphore::new(0));
+    let gated = open.clone();
+    let api = Api::start(move |seen| match carried(seen).len() {
+        4 => Reply::Status(413),
+        _ => Reply::When(gated.clone()),
+    })
+    .await;
+    let rule = batching(&api, |rule| rule.batch = Some(Batch { until: Until::TransactionEnd, ..batch(4) }));
+    let mut dispatcher = Dispatcher::new(Client::new().expect("a client"), Arc::new(Metrics::default()));
+    for number in 1..=6 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    drive_until_seen(&mut dispatcher, &api, 2).await;
+    open.add_permits(9);
+    let finished = dispatcher.finish_in_flight(Instant::now() + PATIENCE).await;
+    assert_eq!(finished.iter().map(number).collect::<Vec<_>>(), [1, 2], "the first half was under way");
+    for Completed { ticket, .. } in finished {
+        dispatcher.release(ticket);
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (0, 4));
+    assert_eq!(api.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn deliveries_of_a_key_are_carried_in_order_whatever_happens_to_their_batches() {
+    let api = Api::start(|seen| match (seen.number % 7 + seen.attempt as u128) % 5 {
+        0 => Reply::Status(500),
+        1 => Reply::LoseAnswer,
+        2 => Reply::Status(422),
+        _ => Reply::Status(200),
+    })
+    .await;
+    let rule = batching(&api, |rule| {
+        rule.batch = Some(batch(7));
+        rule.in_flight = 4;
+    });
+    let mut dispatcher = dispatcher();
+    let key = |number: u128| (number * number % 13) as i64;
+    for number in 0..300 {
+        dispatcher.submit(delivery(&rule, number, key(number)));
+    }
+    let mut ended: HashMap<i64, u128> = HashMap::new();
+    for _ in 0..300 {
+        let (number, _) = resolve(&mut dispatcher).await;
+        let before = ended.insert(key(number), number);
+        assert!(before.is_none_or(|before| before < number), "{number} ended after {before:?}");
+    }
+    let mut first_seen: BTreeMap<u128, usize> = BTreeMap::new();
+    for (arrived, seen) in api.seen().iter().enumerate() {
+        for number in carried(seen) {
+            first_seen.entry(number).or_insert(arrived);
+        }
+    }
+    assert_eq!(first_seen.len(), 300);
+    let mut newest: HashMap<i64, usize> = HashMap::new();
+    for (number, arrived) in first_seen {
+        let before = newest.insert(key(number), arrived);
+        assert!(before.is_none_or(|before| before <= arrived), "{number} came before an earlier one of its key");
+    }
+}

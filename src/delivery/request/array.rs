@@ -1,0 +1,96 @@
+//! Renders many deliveries of a rule into one request, whose body is the array of their bodies.
+//!
+//! In: the items of a part, in commit order. Out: the request, and those items that can't be in any; or how many of them
+//! fit into a request, where not all do. All bodies are written one behind the other into one buffer. The identity of the
+//! call follows from those of the deliveries in it (promise 3).
+
+use super::{Prepared, USUAL_BYTES, render_headers, write_body};
+use crate::change::DeliveryId;
+use crate::delivery::bundle::Item;
+use crate::delivery::{Delivery, Failure};
+use crate::failure::Reason;
+use crate::rules::Body;
+use crate::template::Scope;
+
+/// What came of rendering.
+pub(in crate::delivery) struct Gathered {
+    /// Items without a body, by index: dead before any attempt. The request is of the others.
+    pub unfit: Vec<(usize, Failure)>,
+    pub request: Result<Prepared, NoRequest>,
+}
+
+/// Why there is no request for all.
+pub(in crate::delivery) enum NoRequest {
+    /// No item is left.
+    Nothing,
+    /// So many of those that are not unfit are as much as a call may hold.
+    TooLarge { fitting: usize },
+    /// A line for people: the request can't be made whatever it holds.
+    Unrenderable(String),
+}
+
+/// The request of a single delivery of a rule that sends arrays.
+pub(super) fn prepare_one(delivery: &Delivery) -> Result<Prepared, String> {
+    let Gathered { mut unfit, request } = prepare_all(&[Item::alone(delivery.clone())]);
+    match (request, unfit.pop()) {
+        (Ok(prepared), _) => Ok(prepared),
+        (Err(NoRequest::Unrenderable(why)), _) => Err(why),
+        (Err(_), Some((_, failure))) => Err(failure.message),
+        (Err(_), None) => Err("the rule's array could not be made".to_owned()),
+    }
+}
+
+/// Renders items of one rule that sends arrays.
+pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
+    let rule = &items[0].delivery.rule;
+    let bytes_max = rule.batch.as_ref().map_or(usize::MAX, |batch| batch.bytes);
+    let mut out = Vec::with_capacity((items.len() * USUAL_BYTES).min(bytes_max));
+    let mut unfit = Vec::new();
+    let mut ids = Vec::with_capacity(items.len());
+    out.push(b'[');
+    for (index, Item { delivery, .. }) in items.iter().enumerate() {
+        let begin = out.len();
+        if !ids.is_empty() {
+            out.push(b',');
+        }
+        match write_item(delivery, &mut out) {
+            // The bracket at the end counts, too. One item alone is sent whatever it weighs.
+            Ok(()) if out.len() >= bytes_max && !ids.is_empty() => {
+                return Gathered { unfit, request: Err(NoRequest::TooLarge { fitting: ids.len() }) };
+            }
+            Ok(()) => ids.push(delivery.id),
+            Err(failure) => {
+                out.truncate(begin);
+                unfit.push((index, failure));
+            }
+        }
+    }
+    out.push(b']');
+    let request = match ids.is_empty() {
+        true => Err(NoRequest::Nothing),
+        false => envelope(&items[0].delivery, DeliveryId::of_all(ids), out).map_err(NoRequest::Unrenderable),
+    };
+    Gathered { unfit, request }
+}
+
+fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
+    if let Some(problem) = &delivery.undecided {
+        return Err(Failure { reason: Reason::Undecided, message: problem.clone() });
+    }
+    let scope = Scope::new(&delivery.change, delivery.id);
+    write_body(delivery, &scope, out).map_err(|message| Failure { reason: Reason::Unrenderable, message })
+}
+
+/// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
+fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<Prepared, String> {
+    let call = &any.rule.call;
+    let scope = Scope::new(&any.change, any.id);
+    let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
+    let headers = render_headers(call, id, &scope)?;
+    let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
+    let (method, body) = (call.method, body.into());
+    Ok(Prepared { method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
+}
+
+#[cfg(test)]
+mod tests;

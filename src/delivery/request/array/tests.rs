@@ -1,0 +1,104 @@
+//! Tests of arrays: what stands in them, what is left out, what does not fit.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::delivery::testing::{delivery, rule};
+use crate::rules::{Batch, Rule, Until};
+use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
+
+fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Rule)) -> Vec<Item> {
+    let rule = rule("http://a.test/in", |rule| {
+        let until = Until::TransactionEnd;
+        rule.batch = Some(Batch { size: 100, bytes, until, results: None });
+        edit(rule);
+    });
+    numbers.map(|number| Item::alone(delivery(&rule, number, number as i64))).collect()
+}
+
+fn key(prepared: &Prepared) -> &str {
+    &prepared.headers.iter().find(|header| header.name == "Idempotency-Key").expect("always there").value
+}
+
+#[test]
+fn the_body_is_the_array_of_what_each_would_send_alone() {
+    let items = items(1..4, 1 << 20, |_| {});
+    let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    assert_eq!(unfit, []);
+    let alone = |item: &Item| {
+        let mut rule = rule("http://a.test/in", |_| {});
+        Arc::get_mut(&mut rule).expect("new").name.clone_from(&item.delivery.rule.name);
+        let prepared = crate::delivery::request::prepare(&Delivery { rule, ..item.delivery.clone() });
+        String::from_utf8(prepared.expect("renders").body.to_vec()).expect("UTF-8")
+    };
+    let expected: Vec<String> = items.iter().map(alone).collect();
+    assert_eq!(prepared.body, format!("[{}]", expected.join(",")));
+    assert_eq!(prepared.url.as_str(), "http://a.test/in");
+}
+
+#[test]
+fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
+    let items = items(1..4, 1 << 20, |_| {});
+    let key_of = |items: &[Item]| match prepare_all(items).request {
+        Ok(prepared) => key(&prepared).to_owned(),
+        Err(_) => panic!("renders"),
+    };
+    let all = key_of(&items);
+    assert_eq!(all, key_of(&items));
+    // Computed with Python's uuid.uuid5 over the ids, joined by commas.
+    assert_eq!(all, "ec81f02a-3c0b-5d7e-b6d8-d840fca58ccc");
+    assert_ne!(all, key_of(&items[..2]));
+    let reversed: Vec<Item> = items.iter().rev().cloned().collect();
+    assert_ne!(all, key_of(&reversed));
+    let alone = prepare_one(&items[0].delivery).expect("renders");
+    assert!(alone.body.starts_with(b"[{") && alone.body.ends_with(b"}]"), "{alone:?}");
+    assert_eq!(key(&alone), key_of(&items[..1]));
+}
+
+#[test]
+fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
+    let mut items = items(0..4, 1 << 20, |rule| {
+        let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| None).expect("compiles");
+        rule.call.body = Body::Template(BodyTemplate::Text(text));
+    });
+    items[2].delivery.undecided = Some("no such column".to_owned());
+    let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    assert_eq!(prepared.body, "[6,2]");
+    let [(0, unrenderable), (2, undecided)] = &unfit[..] else { panic!("{unfit:?}") };
+    assert_eq!((unrenderable.reason, undecided.reason), (Reason::Unrenderable, Reason::Undecided));
+    assert!(unrenderable.message.starts_with("`body`: "), "{}", unrenderable.message);
+    let Gathered { unfit, request: Err(NoRequest::Nothing) } = prepare_all(&items[..1]) else { panic!("nothing") };
+    assert_eq!(unfit.len(), 1);
+    assert_eq!(prepare_one(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
+}
+
+#[test]
+fn as_many_as_fit_are_told_and_one_always_does() {
+    let literal = |rule: &mut Rule| rule.call.body = Body::Template(BodyTemplate::Literal("1234567".into()));
+    for (bytes, expected) in [(1, Some(1)), (16, Some(1)), (17, Some(2)), (24, Some(2)), (25, None), (99, None)] {
+        let fitting = match prepare_all(&items(0..3, bytes, literal)).request {
+            Err(NoRequest::TooLarge { fitting }) => Some(fitting),
+            Err(_) => panic!("renders"),
+            Ok(prepared) => {
+                assert!(prepared.body.len() <= bytes);
+                None
+            }
+        };
+        assert_eq!(fitting, expected, "{bytes}");
+    }
+    assert!(prepare_all(&items(0..1, 1, literal)).request.is_ok());
+}
+
+#[test]
+fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
+    let half = "x".repeat(TEXT_BYTES_MAX / 2);
+    let texts = |rule: &mut Rule| {
+        let text = |source: &str| TextTemplate::compile(source, &|_| None).expect("compiles");
+        let long = BodyTemplate::Text(text(&format!("{half}{{{{ row.id }}}}")));
+        let array = BodyTemplate::Text(text("{{ [row.id, 'x'] }}"));
+        rule.call.body = Body::Template(BodyTemplate::List(vec![long, array]));
+    };
+    let Gathered { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
+    assert_eq!(unfit, []);
+    assert!(request.is_ok_and(|prepared| prepared.body.len() > 4 * TEXT_BYTES_MAX));
+}

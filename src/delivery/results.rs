@@ -1,0 +1,141 @@
+//! Results per item: what the answer to a batch says of each delivery in it. Pure functions.
+//!
+//! In: the body of a successful answer, and where its rule says that the results stand. Out: for each delivery whether it
+//! is done, worth another attempt or refused; or why the answer can't be understood, without quoting it. An answer that
+//! has not exactly one result for each delivery says nothing that could be relied on.
+
+use serde_json::Value;
+
+use crate::delivery::answer::{self, Verdict};
+use crate::failure::Answer;
+use crate::rules::{ItemVerdict, Results, Rule};
+
+/// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
+pub const RESULTS_BYTES_MAX: usize = 1 << 20;
+
+/// What became of one delivery of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemResult {
+    pub verdict: Verdict,
+    /// The answer as if the delivery had been sent alone.
+    pub answer: Answer,
+}
+
+/// Reads the results of a batch of `count` deliveries out of an answer with this status.
+pub fn read(results: &Results, rule: &Rule, status: u16, body: &[u8], count: usize) -> Result<Vec<ItemResult>, String> {
+    if body.len() > RESULTS_BYTES_MAX {
+        return Err(format!("the answer is longer than {RESULTS_BYTES_MAX} bytes"));
+    }
+    let document: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON".to_owned())?;
+    let pointer = &results.items;
+    let items = document.pointer(pointer).and_then(Value::as_array);
+    let items = items.ok_or_else(|| format!("the answer has no array at `{pointer}`"))?;
+    if items.len() != count {
+        return Err(format!("the answer has {} results for {count} deliveries", items.len()));
+    }
+    let read = |(index, item)| match &results.verdict {
+        ItemVerdict::Status(pointer) => {
+            let status = item_status(item, pointer)
+                .ok_or_else(|| format!("result {} of the answer has no status at `{pointer}`", index + 1))?;
+            Ok(judge(rule, status, item))
+        }
+        ItemVerdict::Error(pointer) => Ok(match has_error(item, pointer) {
+            false => ItemResult { verdict: Verdict::Done { status }, answer: plain(status) },
+            true => ItemResult { verdict: Verdict::GiveUp, answer: shown(status, item) },
+        }),
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+fn judge(rule: &Rule, status: u16, item: &Value) -> ItemResult {
+    let answer = plain(status);
+    match answer::classify(&rule.call.success, &rule.retry_on, &answer, None) {
+        done @ Verdict::Done { .. } => ItemResult { verdict: done, answer },
+        verdict => ItemResult { verdict, answer: shown(status, item) },
+    }
+}
+
+/// A status may be written as a number or as text.
+fn item_status(item: &Value, pointer: &str) -> Option<u16> {
+    let status = match item.pointer(pointer)? {
+        Value::Number(number) => number.as_u64().and_then(|number| u16::try_from(number).ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    status.filter(|status| (100..=999).contains(status))
+}
+
+fn has_error(item: &Value, pointer: &str) -> bool {
+    match item.pointer(pointer) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(Value::Bool(true) | Value::Number(_)) => true,
+    }
+}
+
+fn plain(status: u16) -> Answer {
+    Answer::Status { status, excerpt: String::new() }
+}
+
+fn shown(status: u16, item: &Value) -> Answer {
+    Answer::Status { status, excerpt: answer::excerpt(item.to_string().as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(verdict: ItemVerdict) -> Results {
+        Results { items: "/results".to_owned(), verdict }
+    }
+
+    fn read_all(verdict: ItemVerdict, body: &str, count: usize) -> Result<Vec<ItemResult>, String> {
+        let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
+        read(&results(verdict), &rule, 207, body.as_bytes(), count)
+    }
+
+    #[test]
+    fn each_item_is_done_worth_a_retry_or_refused_by_its_status() {
+        let body = r#"{"results": [{"status": 201}, {"status": "200"}, {"status": 503, "why": "bu\u0007sy"},
+                       {"status": 422, "why": "no such sku"}, {"status": 302}]}"#;
+        let read = read_all(ItemVerdict::Status("/status".to_owned()), body, 5).expect("understood");
+        let verdicts: Vec<Verdict> = read.iter().map(|item| item.verdict).collect();
+        let done = |status| Verdict::Done { status };
+        assert_eq!(verdicts, [done(201), done(200), Verdict::Retry, Verdict::GiveUp, Verdict::GiveUp]);
+        let Answer::Status { status: 422, excerpt } = &read[3].answer else { panic!("{:?}", read[3]) };
+        assert_eq!(excerpt, r#"{"status":422,"why":"no such sku"}"#);
+        assert_eq!(read[0].answer, plain(201), "nothing is kept of what went well");
+    }
+
+    #[test]
+    fn an_error_that_is_absent_null_false_or_empty_is_none() {
+        let body = r#"{"results": [{}, {"error": null}, {"error": false}, {"error": ""}, {"error": []}, {"error": {}},
+                       {"error": "bad"}, {"error": {"code": 7}}, {"error": true}, {"error": 0}]}"#;
+        let read = read_all(ItemVerdict::Error("/error".to_owned()), body, 10).expect("understood");
+        let refused: Vec<bool> = read.iter().map(|item| item.verdict == Verdict::GiveUp).collect();
+        assert_eq!(refused, [false, false, false, false, false, false, true, true, true, true]);
+        assert_eq!(read[0].verdict, Verdict::Done { status: 207 });
+    }
+
+    #[test]
+    fn an_answer_without_exactly_one_result_each_is_not_understood() {
+        for (body, expected) in [
+            ("", "the answer is not JSON"),
+            ("<html>", "the answer is not JSON"),
+            ("[]", "the answer has no array at `/results`"),
+            (r#"{"results": {}}"#, "the answer has no array at `/results`"),
+            (r#"{"results": []}"#, "the answer has 0 results for 2 deliveries"),
+            (r#"{"results": [{"status": 200}]}"#, "the answer has 1 results for 2 deliveries"),
+            (r#"{"results": [{"status": 200}, {}]}"#, "result 2 of the answer has no status at `/status`"),
+            (r#"{"results": [{"status": 7}, {}]}"#, "result 1 of the answer has no status at `/status`"),
+        ] {
+            let problem = read_all(ItemVerdict::Status("/status".to_owned()), body, 2).expect_err(body);
+            assert_eq!(problem, expected);
+        }
+        let long = format!("[{}]", " ".repeat(RESULTS_BYTES_MAX));
+        let problem = read_all(ItemVerdict::Status("/status".to_owned()), &long, 0).expect_err("too long");
+        assert_eq!(problem, "the answer is longer than 1048576 bytes");
+    }
+}

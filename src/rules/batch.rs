@@ -1,0 +1,52 @@
+//! What a rule says about several deliveries in one call.
+//!
+//! Plain data, checked at load: how many deliveries a call gathers and for how long, and where its answer says what
+//! became of each. The delivery stage acts on it.
+
+use std::time::Duration;
+
+use super::Rule;
+
+/// Deliveries of a rule that are sent together, as an array of their bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Deliveries in one call, at most.
+    pub size: usize,
+    /// Bytes of one body. Only a single delivery that is larger by itself exceeds it.
+    pub bytes: usize,
+    pub until: Until,
+    pub results: Option<Results>,
+}
+
+/// When a call that is not full is sent all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// So long after its first delivery came.
+    Wait(Duration),
+    /// At the end of the transaction; a call holds rows of one transaction only.
+    TransactionEnd,
+}
+
+/// Where the answer to a batch says what became of each of its deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    /// JSON pointer (RFC 6901) to an array with one element for each delivery, in the order in which they were sent.
+    pub items: String,
+    pub verdict: ItemVerdict,
+}
+
+/// JSON pointers into one element of the array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemVerdict {
+    /// A status, which counts as that of a whole answer does.
+    Status(String),
+    /// An error, which is absent, null, false or empty where all went well.
+    Error(String),
+}
+
+impl Rule {
+    /// Whether deliveries of this rule wait for others before they are sent.
+    pub fn gathers(&self) -> bool {
+        self.batch.is_some() || self.coalesce.is_some()
+    }
+}

@@ -1,0 +1,194 @@
+//! What a rule says about several changes in one call: `batch`, `coalesce` and `per`.
+//!
+//! In: the members of a rule. Out: a `GatheringSpec` within its limits; combinations that make no sense are problems
+//! with their places.
+
+use std::time::Duration;
+
+use super::super::batch::{Batch, ItemVerdict, Results, Until};
+use super::super::diagnostic::Place;
+use super::super::reader::{Reader, member};
+use super::super::yaml::{Key, Node};
+use super::super::{Method, OrderBy};
+use super::CallSpec;
+use crate::suggest::did_you_mean;
+
+const BATCH_KEYS: [&str; 4] = ["size", "bytes", "wait", "results"];
+const COALESCE_KEYS: [&str; 1] = ["within"];
+const RESULTS_KEYS: [&str; 3] = ["items", "status", "error"];
+const SIZE_DEFAULT: usize = 100;
+/// A transaction is a unit already: more of it fits before it is taken apart.
+const SIZE_DEFAULT_OF_TRANSACTION: usize = 1000;
+const SIZE_MAX: u64 = 10_000;
+const BYTES_DEFAULT: usize = 1 << 20;
+const BYTES_MIN: usize = 1 << 10;
+const BYTES_MAX: usize = 32 << 20;
+const WAIT_DEFAULT: Duration = Duration::from_millis(200);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const WITHIN_MIN: Duration = Duration::from_millis(100);
+const WITHIN_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How changes of a rule come together.
+#[derive(Default)]
+pub(in crate::rules) struct GatheringSpec {
+    pub batch: Option<Batch>,
+    pub coalesce: Option<Duration>,
+    /// The key that makes one call stand for several changes, for messages.
+    pub key: &'static str,
+}
+
+impl Reader<'_> {
+    pub(super) fn gathering<'n>(
+        &mut self,
+        members: &'n [(Key, Node)],
+        order_by: &OrderBy,
+        call: Option<&CallSpec<'n>>,
+    ) -> GatheringSpec {
+        let get = |name| member(members, name);
+        let per_transaction = get("per").is_some_and(|node| self.per(node));
+        let key = if get("batch").is_some() { "batch" } else { "per" };
+        let batch = match get("batch") {
+            Some(node) => self.batch(node, per_transaction, order_by),
+            None => per_transaction.then_some(Batch {
+                size: SIZE_DEFAULT_OF_TRANSACTION,
+                bytes: BYTES_DEFAULT,
+                until: Until::TransactionEnd,
+                results: None,
+            }),
+        };
+        let coalesce = get("coalesce").and_then(|node| self.coalesce(node));
+        if let Some(node) = get("coalesce") {
+            if *order_by == OrderBy::None {
+                let message =
+                    "`coalesce` keeps the latest change of each ordering key, and `order_by: none` has no keys";
+                self.problem(node.at, message);
+            } else if per_transaction {
+                let message = "`coalesce` merges changes of several transactions, which `per: transaction` keeps apart; \
+                               leave one of them out";
+                self.problem(node.at, message);
+            }
+        }
+        if let (Some(_), Some(call)) = (&batch, call)
+            && call.body.is_none()
+            && let (Some(method), Some(at)) = (bodiless(call.method), place_of(members, key))
+        {
+            self.problem(at, format!("`{key}` sends an array as body, and this {method} has none; use POST"));
+        }
+        GatheringSpec { batch, coalesce, key }
+    }
+
+    fn per(&mut self, node: &Node) -> bool {
+        match self.string(node, "per") {
+            Some("transaction") => true,
+            Some(word) => {
+                let hint = did_you_mean(word, ["transaction"]);
+                self.problem(node.at, format!("`per` is `transaction`, not `{word}`{hint}"));
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn batch(&mut self, node: &Node, per_transaction: bool, order_by: &OrderBy) -> Option<Batch> {
+        let members = self.members(node, "`batch`", &BATCH_KEYS)?;
+        let get = |name| member(members, name);
+        let size_default = if per_transaction { SIZE_DEFAULT_OF_TRANSACTION } else { SIZE_DEFAULT };
+        let size = get("size").and_then(|node| self.integer(node, "size", 1, SIZE_MAX));
+        let bytes = get("bytes").and_then(|node| self.bytes(node));
+        let wait = get("wait").and_then(|node| self.wait(node)).unwrap_or(WAIT_DEFAULT);
+        if let (true, Some(node)) = (per_transaction, get("wait")) {
+            let message =
+                "`wait` has no meaning with `per: transaction`: a call is sent when its transaction has ended";
+            self.problem(node.at, message);
+        }
+        let results = get("results").and_then(|node| self.results(node));
+        if let (Some(node), OrderBy::Table) = (get("results"), order_by) {
+            let message = "with `results` a call holds each ordering key once, which for `order_by: table` is a single \
+                           row; order by a key";
+            self.problem(node.at, message);
+        }
+        Some(Batch {
+            size: size.map_or(size_default, |size| size as usize),
+            bytes: bytes.unwrap_or(BYTES_DEFAULT),
+            until: if per_transaction { Until::TransactionEnd } else { Until::Wait(wait) },
+            results,
+        })
+    }
+
+    fn wait(&mut self, node: &Node) -> Option<Duration> {
+        // The only duration that may be zero: what comes in one turn is sent together.
+        if let Some("0ms" | "0s" | "0") = self.string(node, "wait") {
+            return Some(Duration::ZERO);
+        }
+        self.duration(node, "wait", WAIT_MAX)
+    }
+
+    fn coalesce(&mut self, node: &Node) -> Option<Duration> {
+        let members = self.members(node, "`coalesce`", &COALESCE_KEYS)?;
+        let Some(node) = member(members, "within") else {
+            self.problem(node.at, "`coalesce` has no `within`; write `coalesce: {within: 5s}`");
+            return None;
+        };
+        let within = self.duration(node, "within", WITHIN_MAX)?;
+        if within < WITHIN_MIN {
+            self.problem(node.at, "`within` must be between 100ms and 10m");
+        }
+        Some(within)
+    }
+
+    fn bytes(&mut self, node: &Node) -> Option<usize> {
+        let text = self.string(node, "bytes")?;
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = match text[digits..].trim() {
+            "" | "B" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            _ => None,
+        };
+        let bytes = text[..digits].parse::<usize>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+        let bytes = bytes.filter(|bytes| (BYTES_MIN..=BYTES_MAX).contains(bytes));
+        if bytes.is_none() {
+            self.problem(node.at, "`bytes` must be between `1 KiB` and `32 MiB`, written like these");
+        }
+        bytes
+    }
+
+    fn results(&mut self, node: &Node) -> Option<Results> {
+        let members = self.members(node, "`results`", &RESULTS_KEYS)?;
+        let mut pointer = |name: &'static str| member(members, name).map(|node| self.pointer(node, name));
+        let (items, status, error) = (pointer("items"), pointer("status"), pointer("error"));
+        match (items, status, error) {
+            (Some(items), Some(status), None) => Some(Results { items: items?, verdict: ItemVerdict::Status(status?) }),
+            (Some(items), None, Some(error)) => Some(Results { items: items?, verdict: ItemVerdict::Error(error?) }),
+            _ => {
+                let message = "`results` needs `items` and one of `status` and `error`, as in \
+                               `{items: /results, status: /status}`";
+                self.problem(node.at, message);
+                None
+            }
+        }
+    }
+
+    /// RFC 6901; the empty one is the whole document.
+    fn pointer(&mut self, node: &Node, what: &str) -> Option<String> {
+        let text = self.string(node, what)?;
+        if !text.is_empty() && !text.starts_with('/') {
+            let message = format!("`{what}` is a JSON pointer: it begins with `/`, or is `\"\"` for the whole answer");
+            self.problem(node.at, message);
+            return None;
+        }
+        Some(text.to_string())
+    }
+}
+
+/// The name of a method that has no body unless the rule gives one.
+fn bodiless(method: Method) -> Option<&'static str> {
+    matches!(method, Method::Get | Method::Delete).then(|| method.as_str())
+}
+
+fn place_of(members: &[(Key, Node)], name: &str) -> Option<Place> {
+    members.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Rules over several changes, as people write them, well and badly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::super::{Diagnostics, Rule, RuleSet};
+use super::*;
+
+fn load(text: &str) -> Result<Arc<Rule>, Diagnostics> {
+    let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text.to_string())], &|_| Some("s3cret".to_string()))?;
+    Ok(Arc::clone(&rules.rules()[0]))
+}
+
+/// A rule with these keys and, in its call besides the URL, those.
+fn rule(keys: &str, call: &str) -> String {
+    let call = if call.is_empty() { String::new() } else { format!(", {call}") };
+    format!("table: shop.orders\nrules:\n  - name: r\n    {keys}\n    call: {{url: http://a.test/{call}}}\n")
+}
+
+fn batch(size: usize, bytes: usize, until: Until) -> Option<Batch> {
+    Some(Batch { size, bytes, until, results: None })
+}
+
+#[test]
+fn batches_are_read_with_their_defaults_and_limits() {
+    let wait = |ms| Until::Wait(Duration::from_millis(ms));
+    for (keys, expected) in [
+        ("batch: {}", batch(100, 1 << 20, wait(200))),
+        ("batch: {size: 10000, bytes: 32 MiB, wait: 1m}", batch(10_000, 32 << 20, wait(60_000))),
+        ("batch: {size: 1, bytes: 1KiB, wait: 0ms}", batch(1, 1 << 10, wait(0))),
+        ("batch: {bytes: 4096}", batch(100, 4096, wait(200))),
+        ("per: transaction", batch(1000, 1 << 20, Until::TransactionEnd)),
+        ("per: transaction\n    batch: {size: 7}", batch(7, 1 << 20, Until::TransactionEnd)),
+        ("on: insert", None),
+    ] {
+        let rule = load(&rule(keys, "")).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(rule.batch, expected, "{keys}");
+        assert_eq!(rule.gathers(), expected.is_some());
+    }
+}
+
+#[test]
+fn results_and_coalescing_are_read() {
+    for (verdict, expected) in [
+        ("status: /status", ItemVerdict::Status("/status".into())),
+        ("error: /a~1b/error", ItemVerdict::Error("/a~1b/error".into())),
+        ("status: \"\"", ItemVerdict::Status(String::new())),
+    ] {
+        let keys = format!("batch: {{results: {{items: /items, {verdict}}}}}");
+        let rule = load(&rule(&keys, "")).unwrap_or_else(|problems| panic!("{problems}"));
+        let results = rule.batch.as_ref().and_then(|batch| batch.results.clone()).expect("results");
+        assert_eq!(results, Results { items: "/items".into(), verdict: expected });
+    }
+    let both = load(&rule("batch: {}\n    coalesce: {within: 10m}", "")).expect("loads");
+    assert_eq!((both.batch.is_some(), both.coalesce), (true, Some(WITHIN_MAX)));
+    let alone = load(&rule("coalesce: {within: 100ms}", "")).expect("loads");
+    assert_eq!((alone.batch.is_some(), alone.coalesce, alone.gathers()), (false, Some(WITHIN_MIN), true));
+}
+
+#[test]
+fn what_makes_no_sense_is_reported_at_its_place() {
+    let cases = [
+        ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, results"),
+        ("batch: {szie: 5}", "", 4, 13, "did you mean `size`?"),
+        ("batch: {size: 0}", "", 4, 19, "from 1 to 10000"),
+        ("batch: {size: 10001}", "", 4, 19, "from 1 to 10000"),
+        ("batch: {bytes: 1023}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
+        ("batch: {bytes: 33 MiB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
+        ("batch: {bytes: 1 MB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
+        ("batch: {bytes: 99999999999999999999 MiB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
+        ("batch: {wait: 61s}", "", 4, 19, "between 1ms and 1m"),
+        ("batch: {results: {items: /r}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
+        ("batch: {results: {status: /s}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
+        ("batch: {results: {items: /r, status: /s, error: /e}}", "", 4, 22, "one of `status` and `error`"),
+        ("batch: {results: {items: r, status: /s}}", "", 4, 30, "begins with `/`"),
+        ("order_by: table\n    batch: {results: {items: /r, status: /s}}", "", 5, 22, "a single row"),
+        ("batch: {}", "method: DELETE", 4, 5, "this DELETE has none"),
+        ("per: transaction", "method: GET", 4, 5, "this GET has none"),
+        ("per: row", "", 4, 10, "`per` is `transaction`, not `row`"),
+        ("per: transaction\n    batch: {wait: 1s}", "", 5, 19, "`wait` has no meaning"),
+        ("per: transaction\n    coalesce: {within: 1s}", "", 5, 15, "leave one of them out"),
+        ("coalesce: {}", "", 4, 15, "has no `within`"),
+        ("coalesce: 5s", "", 4, 15, "must be a map of within"),
+        ("coalesce: {within: 99ms}", "", 4, 24, "between 100ms and 10m"),
+        ("coalesce: {within: 11m}", "", 4, 24, "between 1ms and 10m"),
+        ("order_by: none\n    coalesce: {within: 1s}", "", 5, 15, "has no keys"),
+        ("batch: {}", "headers: {X: '{{ row.id }}'}", 5, 50, "header `X` reads `row`, but with `batch`"),
+        ("batch: {}", "headers: {X: 'a {{ key[0] }}'}", 5, 52, "header `X` reads `key`"),
+        ("batch: {}", "headers: {X: '{% if op == \"insert\" %}a{% endif %}'}", 5, 53, "header `X` reads `op`"),
+        ("per: transaction", "headers: {X: '{{ event.gtid }}'}", 5, 50, "reads `event`, but with `per`"),
+        ("batch: {}", "headers: {X: \"{{ old['a'] is none }}\"}", 5, 50, "header `X` reads `old`"),
+        ("batch: {}", "headers: {X: '{{ changed | join }}'}", 5, 50, "header `X` reads `changed`"),
+    ];
+    let mut surprises = String::new();
+    for (keys, call, line, column, expected) in cases {
+        let text = rule(keys, call);
+        let shown = match load(&text) {
+            Err(Diagnostics(problems)) if problems.len() == 1 && problems[0].message.contains(expected) => {
+                if problems[0].place == Some(Place { line, column }) {
+                    continue;
+                }
+                problems[0].to_string()
+            }
+            Err(problems) => problems.to_string(),
+            Ok(_) => "loads".to_string(),
+        };
+        surprises += &format!("expected {line}:{column}: {expected}\nfound {shown}\nin\n{text}\n");
+    }
+    assert!(surprises.is_empty(), "{surprises}");
+}
+
+#[test]
+fn the_url_of_a_batch_reads_no_row_but_what_is_the_same_for_all() {
+    let with_url = |table: &str, path: &str| {
+        format!("table: {table}\nrules:\n  - name: r\n    batch: {{}}\n    call: {{url: 'http://a.test/{path}'}}\n")
+    };
+    load(&with_url("shop.orders", "{{ table }}/{{ env.TOKEN }}")).expect("the same for all rows");
+    for (table, path) in [("shop.orders", "{{ row.id }}"), ("shop_*.orders", "{{ schema }}"), ("a.b", "{{ 1 if op }}")]
+    {
+        let problems = load(&with_url(table, path)).expect_err("reads the row").to_string();
+        assert!(problems.contains("the URL reads"), "{problems}");
+    }
+    let for_each = rule("on: insert", "headers: {X: '{{ row.id }}'}");
+    load(&for_each).expect("one request for each row");
+}

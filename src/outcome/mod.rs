@@ -85,3 +85,47 @@ fn record(failure: &Failure, attempts: &Attempts) -> store::Failure {
 fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::change::{Change, DeliveryId, Op, Table, Transaction};
+    use crate::delivery::{Delivery, Merged, Ticket};
+    use crate::failure::Reason;
+    use crate::rules::RuleSet;
+
+    #[test]
+    fn a_dead_letter_and_the_ledger_entries_of_all_merged_into_it_are_one_write() {
+        let text = "table: shop.stock\nrules: [{name: r, coalesce: {within: 1s}, call: {url: 'http://a.test/'}}]";
+        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text.to_owned())], &|_| None).expect("loads");
+        let table = Table { schema: "shop".into(), name: "stock".into(), columns: vec![], primary_key: vec![] };
+        let transaction = Transaction {
+            server_uuid: Uuid::nil(),
+            gtid: None,
+            file: "binlog.000001".into(),
+            offset: 4,
+            committed_at_us: 0,
+        };
+        let (table, transaction) = (Arc::new(table), Arc::new(transaction));
+        let change = Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1 };
+        let id = |number| DeliveryId(Uuid::from_u128(number));
+        let origin = Origin::Stream { sequence: 1 };
+        let rule = Arc::clone(&rules.rules()[0]);
+        let failure = Failure { reason: Reason::Refused, message: "answered 400".to_owned() };
+        let completed = Completed {
+            delivery: Delivery { id: id(3), rule, change: Arc::new(change), origin, undecided: None },
+            outcome: Outcome::Dead(failure),
+            attempts: Attempts::default(),
+            merged: vec![Merged { id: id(1), origin }, Merged { id: id(2), origin }],
+            ticket: Ticket(0),
+        };
+        let write = settle(&completed).expect("a letter");
+        assert_eq!(write.letters_add.len(), 1);
+        assert_eq!(write.ledger_add, [id(1), id(2), id(3)]);
+    }
+}

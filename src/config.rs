@@ -362,4 +362,24 @@ mod tests {
         assert_eq!(DataArgs { data: None }.resolve(&file), PathBuf::from("data"));
         serde_saphyr::from_str::<File>("ruels: x\n").expect_err("an unknown key");
     }
+
+    #[test]
+    fn rule_files_are_watched_unless_that_is_switched_off() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            run: RunArgs,
+        }
+        for (line, file, expected) in [
+            ("run", "", true),
+            ("run --no-watch", "", false),
+            ("run", "watch: false", false),
+            ("run", "watch: true", true),
+            ("run --no-watch", "watch: true", false),
+        ] {
+            let file: File = serde_saphyr::from_str(&format!("window: 5\n{file}\n")).expect("a settings file");
+            let line_read: Line = clap::Parser::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(line_read.run.resolve(&file).expect("sound").watch, expected, "{line}, {file:?}");
+        }
+    }
 }

@@ -165,3 +165,64 @@ fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
     let finished = home.run(&["dead-letters", "list"]);
     assert!(finished.stdout.contains("\n2 "), "the letter is still there:\n{}", finished.stdout);
 }
+
+#[test]
+fn operators_are_answered_while_mysql_is_away() {
+    let (old, new) = (Receiver::start(|_| Answer::status(400)), Receiver::start(|_| Answer::ok()));
+    let home = home(&old);
+    fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
+    let (mut daemon, _) = start(&home, &["--no-watch"]);
+    let finished = home.run(&["status"]);
+    assert_eq!((finished.code, finished.stderr.as_str()), (1, ""), "{finished:?}");
+    assert!(finished.stdout.contains("; not reading: connecting to MySQL, attempt "), "{}", finished.stdout);
+    assert!(finished.stdout.contains("2 dead letters") && !finished.stdout.contains("s3cret"), "{}", finished.stdout);
+    let status: Value = serde_json::from_str(&home.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!((&status["running"], &status["pid"]), (&json!(true), &json!(daemon.id())));
+    assert_eq!((&status["rules"][0]["rule"], &status["rules"][0]["dead_letters"]), (&json!("order-paid"), &json!(2)));
+    assert_eq!((&status["runway_seconds"], &status["position"]), (&Value::Null, &Value::Null));
+
+    // Letters are replayed with the rules of now, not with those of the start.
+    assert_eq!(home.run(&["dead-letters", "replay", "1"]).code, 1);
+    let text = std::fs::read_to_string(home.path("rules/shop.orders.yaml")).unwrap();
+    home.write("rules/shop.orders.yaml", &text.replace(&old.url("/"), &new.url("/")));
+    daemon.hang_up();
+    daemon.wait_for_line("rules reloaded", DEADLINE);
+    assert_eq!(home.run(&["dead-letters", "replay", "--all"]).code, 0);
+    assert_eq!((old.count(), new.count()), (1, 2));
+
+    home.write("rules/shop.orders.yaml", "table: [");
+    let finished = home.run(&["reload"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("rules/shop.orders.yaml:1:"), "{}", finished.stderr);
+    let finished = home.run(&["status"]);
+    assert!(finished.stdout.contains("rule files have problems since"), "{}", finished.stdout);
+    home.write("rules/shop.orders.yaml", &text);
+    let finished = home.run(&["reload"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "changed  order-paid\n0 rules unchanged\n"));
+
+    daemon.terminate();
+    assert_eq!(daemon.wait(DEADLINE), 0);
+}
+
+#[test]
+fn rule_files_that_change_are_taken_without_a_word() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    let (daemon, address) = start(&home, &[]);
+    assert!(get(&address, "/metrics").contains("rowhook_rules_reload_failed 0\n"));
+    home.write("rules/users.yaml", "table: shop.users\n");
+    daemon.wait_for_line("rules/users.yaml:1:1: `rules` is missing", DEADLINE);
+    let metrics = get(&address, "/metrics");
+    assert!(metrics.contains("rowhook_rules_reload_failed 1\n"), "{metrics}");
+    home.write(
+        "rules/users.yaml",
+        "table: shop.users\nrules:\n  - name: users\n    call: {url: \"http://127.0.0.1:1/\"}\n",
+    );
+    let line = daemon.wait_for_line("rules reloaded", DEADLINE);
+    assert!(line.contains("added=\"users\"") && line.contains("unchanged=\"order-paid\""), "{line}");
+    let metrics = get(&address, "/metrics");
+    assert!(
+        metrics.contains("rowhook_rules_reload_failed 0\n") && metrics.contains("rowhook_rules_reloaded_total 1\n")
+    );
+    assert!(metrics.contains("rowhook_runway_seconds NaN\n"), "{metrics}");
+}

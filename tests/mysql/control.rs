@@ -22,9 +22,10 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_rowhook")).with_env("ROWHOOK_ADMIN", "off")
 }
 
-/// A rule file of this table with one rule that calls this receiver.
+/// A rule file of this table with one rule that calls this receiver, and waits for answers longer than tests hold them.
 fn rule(database: &str, table: &str, name: &str, receiver: &Receiver) -> String {
-    format!("table: {database}.{table}\nrules:\n  - name: {name}\n    call: {{url: \"{}\"}}\n", receiver.url("/"))
+    let call = format!("{{url: \"{}\", timeout: 2m}}", receiver.url("/"));
+    format!("table: {database}.{table}\nrules:\n  - name: {name}\n    call: {call}\n")
 }
 
 async fn table(server: &MysqlServer, database: &str, table: &str) {

@@ -114,7 +114,7 @@ mod tests {
         let (table, transaction) = (Arc::new(table), Arc::new(transaction));
         let change = Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1 };
         let id = |number| DeliveryId(Uuid::from_u128(number));
-        let origin = Origin::Stream { sequence: 1 };
+        let origin = Origin::Stream;
         let rule = Arc::clone(&rules.rules()[0]);
         let failure = Failure { reason: Reason::Refused, message: "answered 400".to_owned() };
         let completed = Completed {
@@ -126,6 +126,7 @@ mod tests {
         };
         let write = settle(&completed).expect("a letter");
         assert_eq!(write.letters_add.len(), 1);
-        assert_eq!(write.ledger_add, [id(1), id(2), id(3)]);
+        let named: Vec<DeliveryId> = write.ledger_add.iter().map(|entry| entry.id).collect();
+        assert_eq!(named, [id(3), id(1), id(2)]);
     }
 }

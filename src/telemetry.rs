@@ -19,7 +19,7 @@ pub struct RuleLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub rule: String,
-    /// `delivered` or `dead`.
+    /// `delivered`, `dead` or `held`.
     pub outcome: &'static str,
 }
 
@@ -45,6 +45,10 @@ pub struct Metrics {
     pub window_deliveries: Gauge<i64, AtomicI64>,
     pub window_bytes: Gauge<i64, AtomicI64>,
     pub dead_letters: Gauge<i64, AtomicI64>,
+    /// Deliveries that wait in the store behind a dead letter.
+    pub held_deliveries: Gauge<i64, AtomicI64>,
+    /// Ordering keys that a dead letter holds.
+    pub held_keys: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
 }
 
@@ -62,7 +66,13 @@ impl Metrics {
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
         r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
-        r.register("dead_letters", "Dead letters in the store", self.dead_letters.clone());
+        r.register("dead_letters", "Dead letters in the store, without held deliveries", self.dead_letters.clone());
+        r.register(
+            "held_deliveries",
+            "Deliveries stored behind a dead letter of their key",
+            self.held_deliveries.clone(),
+        );
+        r.register("held_keys", "Ordering keys that a dead letter holds", self.held_keys.clone());
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
         registry
     }

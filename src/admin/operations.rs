@@ -24,7 +24,7 @@ const LIST_LETTERS_MAX: usize = 10_000;
 pub enum Error {
     #[error("no dead letters were selected; name numbers or conditions, or say all")]
     NothingSelected,
-    #[error("reason {0}: expected refused, exhausted, unrenderable or undecided")]
+    #[error("reason {0}: expected refused, exhausted, unrenderable, undecided or held")]
     UnknownReason(String),
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -54,7 +54,7 @@ impl DeadLetters {
         while let Some(page) = pages.next().await? {
             let room = limit - listing.dead_letters.len();
             listing.more += page.len().saturating_sub(room) as u64;
-            listing.dead_letters.extend(page.iter().take(room).map(head_view));
+            listing.dead_letters.extend(page.iter().take(room).map(|head| self.head_view(head)));
         }
         Ok(listing)
     }
@@ -65,22 +65,40 @@ impl DeadLetters {
         Ok(letter.map(|letter| LetterView {
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
-            ..head_view(&letter.head)
+            ..self.head_view(&letter.head)
         }))
     }
 
-    /// Removes the letters that fit. Durable when it returns.
+    /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant goes out after
+    /// that, if rowhook runs, else when it does.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
-        let mut pages = Pages::new(self, filter(selection)?, last);
         let mut discarded = 0;
-        while let Some(page) = pages.next().await? {
-            let letters_remove = page.iter().map(|head| head.number).collect();
-            let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
-            discarded += written.removed;
+        // Held letters first: they must not go out because the one in front of them went a page before.
+        for held_ones in [true, false] {
+            let mut pages = Pages::new(self, filter(selection)?, last);
+            while let Some(page) = pages.next().await? {
+                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Held) == held_ones);
+                let letters_remove: Vec<u64> = meant.map(|head| head.number).collect();
+                if letters_remove.is_empty() {
+                    continue;
+                }
+                let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
+                discarded += written.removed;
+            }
         }
         tracing::info!(discarded, "dead letters discarded");
         Ok(Discarded { discarded })
+    }
+
+    fn head_view(&self, head: &DeadLetterHead) -> LetterView {
+        let behind = self.store.held().ahead_of(head.number, head.lanes).min();
+        let message = match behind {
+            Some(ahead) if head.failure.reason == Reason::Held => format!("waits behind dead letter {ahead}"),
+            None if head.failure.reason == Reason::Held => "goes out next".to_string(),
+            _ => head.failure.message.clone(),
+        };
+        LetterView { behind, message, ..view(head) }
     }
 
     /// How many letters a selection means now, and the highest number among them.
@@ -150,7 +168,7 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
     })
 }
 
-fn head_view(head: &DeadLetterHead) -> LetterView {
+fn view(head: &DeadLetterHead) -> LetterView {
     LetterView {
         number: head.number,
         id: head.delivery_id.to_string(),
@@ -158,6 +176,7 @@ fn head_view(head: &DeadLetterHead) -> LetterView {
         op: head.op.to_string(),
         table: head.table.to_string(),
         reason: head.failure.reason.as_str().to_string(),
+        behind: None,
         message: head.failure.message.clone(),
         attempts: head.failure.attempts.iter().map(attempt_view).collect(),
         created_at: rfc3339(head.created_at_us),

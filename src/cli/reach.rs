@@ -111,7 +111,7 @@ impl Reach {
                 let (commands, received) = mpsc::channel(WAITING_MAX);
                 let (stop, stopped) = watch::channel(false);
                 let pipeline = tokio::spawn(pipeline.run(None, received, stopped));
-                let replays = Replays::new(store.clone(), rules, commands);
+                let replays = Replays::alone(store.clone(), rules, commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
                 Ok(Running { items, pipeline: Some(pipeline), stop })

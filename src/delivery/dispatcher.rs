@@ -20,8 +20,9 @@ use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
-use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
+use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome, Ticket};
 use crate::failure::{Answer, Attempt, Reason};
+use crate::ordering::Held;
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
@@ -74,11 +75,20 @@ impl Dispatcher {
         }
     }
 
+    /// From now on deliveries whose keys are held are not attempted when their turn comes; replays are.
+    pub fn heed(&mut self, held: Held) {
+        self.lanes.heed(held);
+    }
+
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, delivery: Delivery) {
         let rule = self.rule_number(&delivery.rule);
         let keys = delivery.rule.ordering_keys(&delivery.change);
-        let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
+        let turn = match delivery.origin {
+            _ if delivery.undecided.is_some() => Turn::Pass,
+            Origin::Stream { .. } => Turn::CallUnlessHeld,
+            Origin::Replay { .. } => Turn::Call,
+        };
         let place = self.lanes.enter(rule, keys, turn);
         let under_way = UnderWay { delivery, rule, attempts: Vec::new(), waits: None, prepared: None };
         match self.under_way.get_mut(place as usize) {
@@ -182,6 +192,10 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while let Some(place) = self.lanes.pop_start() {
+            if let Turn::Hold { behind } = self.lanes.turn(place) {
+                self.complete(place, Outcome::Held { behind });
+                continue;
+            }
             let under_way = self.at(place);
             if let Some(problem) = &under_way.delivery.undecided {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
@@ -263,22 +277,15 @@ impl UnderWay {
 }
 
 fn refused(answer: &Answer) -> Failure {
-    Failure { reason: Reason::Refused, message: format!("{}, which a retry can't help", in_words(answer)) }
+    Failure { reason: Reason::Refused, message: format!("{}, which a retry can't help", answer.in_words()) }
 }
 
 fn exhausted(attempts: usize, answer: &Answer) -> Failure {
     let message = match attempts {
-        1 => format!("the only attempt failed: {}", in_words(answer)),
-        _ => format!("all {attempts} attempts failed, the last: {}", in_words(answer)),
+        1 => format!("the only attempt failed: {}", answer.in_words()),
+        _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
     };
     Failure { reason: Reason::Exhausted, message }
-}
-
-fn in_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Status { status, .. } => format!("answered {status}"),
-        Answer::Failed { error } => error.clone(),
-    }
 }
 
 fn log(delivery: &Delivery, number: usize, attempt: &Attempt) {

@@ -12,7 +12,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::rules::{LaneKey, LaneKeys};
+use crate::ordering::{Held, LaneKey, LaneKeys};
 
 /// The place of one delivery in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
@@ -25,8 +25,12 @@ pub type RuleNumber = u32;
 pub enum Turn {
     /// Attempts, which count against the rule's limit.
     Call,
+    /// As `Call`; but where a dead letter holds one of its keys by then, `Hold`.
+    CallUnlessHeld,
     /// Nothing but keeping the order.
     Pass,
+    /// Nothing but keeping the order, behind the dead letter of this number.
+    Hold { behind: u64 },
 }
 
 /// See the module's header.
@@ -38,6 +42,8 @@ pub struct Lanes {
     startable: VecDeque<Place>,
     running: usize,
     closed: bool,
+    /// Keys whose deliveries are not attempted, whoever decides that.
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -101,6 +107,11 @@ impl Lanes {
         self.fill(rule);
     }
 
+    /// From now on these keys are held.
+    pub fn heed(&mut self, held: Held) {
+        self.held = held;
+    }
+
     /// Queues a delivery behind all earlier ones of its keys.
     pub fn enter(&mut self, rule: RuleNumber, keys: LaneKeys, turn: Turn) -> Place {
         let slot = Slot { rule, turn, stage: Stage::Queued, keys, behind: [None; 2], lanes_ahead: 0 };
@@ -128,9 +139,14 @@ impl Lanes {
             }
         }
         if self.slots[place as usize].lanes_ahead == 0 {
-            self.queue_for_slot(place);
+            self.reach_head(place);
         }
         place
+    }
+
+    /// What a delivery that was started has to do.
+    pub fn turn(&self, place: Place) -> Turn {
+        self.slots[place as usize].turn
     }
 
     /// The next delivery to start (or to start again); it counts as under way from now on.
@@ -169,7 +185,7 @@ impl Lanes {
                     let next_slot = &mut self.slots[next as usize];
                     next_slot.lanes_ahead -= 1;
                     if next_slot.lanes_ahead == 0 {
-                        self.queue_for_slot(next);
+                        self.reach_head(next);
                     }
                 }
                 None => {
@@ -194,15 +210,25 @@ impl Lanes {
         self.running
     }
 
+    /// The delivery heads all its lanes. Now and not before it is clear whether they are held: whatever came before it
+    /// is durable.
+    fn reach_head(&mut self, place: Place) {
+        let slot = &mut self.slots[place as usize];
+        if slot.turn == Turn::CallUnlessHeld {
+            slot.turn = self.held.holder(slot.keys).map_or(Turn::Call, |behind| Turn::Hold { behind });
+        }
+        self.queue_for_slot(place);
+    }
+
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
-            Turn::Pass if self.closed => {}
-            Turn::Pass => {
+            Turn::Pass | Turn::Hold { .. } if self.closed => {}
+            Turn::Pass | Turn::Hold { .. } => {
                 slot.stage = Stage::Running;
                 self.startable.push_back(place);
             }
-            Turn::Call => {
+            Turn::Call | Turn::CallUnlessHeld => {
                 let rule = slot.rule;
                 self.rules[rule as usize].ready.push_back(place);
                 self.fill(rule);

@@ -16,7 +16,7 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
-use crate::rules::{Body, Call, Method, OrderBy, Rule, SuccessStatuses};
+use crate::rules::{Body, Call, Method, OnDeadLetter, OrderBy, Rule, SuccessStatuses};
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
@@ -187,6 +187,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
             success: SuccessStatuses(vec![(200, 299)]),
         },
         retry: RetryPolicy { retries: 3, initial: waits, multiplier: 2.0, max_delay: waits * 10, jitter: 0.5 },
+        on_dead_letter: OnDeadLetter::Continue,
         in_flight: 32,
         columns: vec![],
     };

@@ -9,7 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempt;
+use crate::failure::{Attempt, Reason};
+use crate::ordering::LaneKeys;
+use crate::rules::OnDeadLetter;
 use crate::store;
 
 pub mod tracker;
@@ -25,15 +27,16 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Stream { .. }) => {
-            let letter = store::NewDeadLetter {
-                delivery_id: delivery.id,
-                rule: delivery.rule.name.as_str().into(),
-                change: delivery.change.clone(),
-                failure: record(failure, &completed.attempts),
-                created_at_us: now_us(),
+            let lanes = match holds_its_key(completed) {
+                true => delivery.rule.ordering_keys(&delivery.change),
+                false => LaneKeys::none(),
             };
-            // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-            store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+            new_letter(completed, record(failure, &completed.attempts), lanes)
+        }
+        (Outcome::Held { behind }, _) => {
+            let message = format!("waits behind dead letter {behind}");
+            let failure = store::Failure { reason: Reason::Held, message, attempts: Vec::new() };
+            new_letter(completed, failure, delivery.rule.ordering_keys(&delivery.change))
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);
@@ -44,12 +47,55 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     Some(write)
 }
 
+/// Whether a key is held from now on that was not before. What was resolved of that key must be durable no later than
+/// the letter that holds it: else it would come again after a crash and wait, and go out after what came behind it.
+pub fn begins_a_hold(completed: &Completed) -> bool {
+    match completed.outcome {
+        Outcome::Delivered { .. } => false,
+        Outcome::Dead(_) => holds_its_key(completed),
+        // One of its two keys may have been free.
+        Outcome::Held { .. } => completed.delivery.rule.ordering_keys(&completed.delivery.change).iter().count() > 1,
+    }
+}
+
+/// Why the rule is to be paused now that the delivery is the dead letter of this number; None: it is not.
+pub fn pause(completed: &Completed, number: u64) -> Option<String> {
+    let Outcome::Dead(failure) = &completed.outcome else { return None };
+    let rule = &completed.delivery.rule;
+    let is_new = matches!(completed.delivery.origin, Origin::Stream { .. });
+    (is_new && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
+        let why =
+            completed.attempts.last().map_or_else(|| failure.message.clone(), |attempt| attempt.answer.in_words());
+        format!("dead letter {number}: {why}")
+    })
+}
+
+fn holds_its_key(completed: &Completed) -> bool {
+    completed.delivery.rule.on_dead_letter == OnDeadLetter::HoldKey
+        && matches!(completed.delivery.origin, Origin::Stream { .. })
+}
+
+fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::Write {
+    let delivery = &completed.delivery;
+    let letter = store::NewDeadLetter {
+        delivery_id: delivery.id,
+        rule: delivery.rule.name.as_str().into(),
+        change: delivery.change.clone(),
+        failure,
+        lanes,
+        created_at_us: now_us(),
+    };
+    // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
+    store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+}
+
 fn log(completed: &Completed) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
     let attempts = completed.attempts.len();
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
+        Outcome::Held { behind } => info!(rule, %id, behind, "held"),
     }
 }
 

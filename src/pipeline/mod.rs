@@ -5,10 +5,12 @@
 //! reads only while the window has room). It never waits inside a branch, so nothing can stand still behind it.
 
 mod command;
+mod holds;
+mod letters;
 
-pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use command::{Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use letters::delivery_of;
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -18,10 +20,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
+use self::holds::{Looked, Releases};
 use crate::change::{Change, Changes};
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
@@ -86,8 +89,8 @@ pub struct Pipeline {
     checkpoint_is_under_way: bool,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
-    /// By dead letter, who waits for its outcome.
-    replays: HashMap<u64, oneshot::Sender<Outcome>>,
+    /// Dead letters that are sent again.
+    releases: Releases,
     /// Deliveries seen since the start.
     opened: u64,
 }
@@ -129,17 +132,20 @@ type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> +
 /// A write that became durable, and what waited for it.
 enum Written {
     Checkpoint,
-    Settled(Box<Completed>),
+    /// With the number of the letter that was made, if one was.
+    Settled(Box<Completed>, Option<u64>),
 }
 
 impl Pipeline {
     pub fn new(
         rules: Arc<RuleSet>,
         store: Store,
-        dispatcher: Dispatcher,
+        mut dispatcher: Dispatcher,
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Pipeline {
+        dispatcher.heed(store.held().clone());
+        let releases = Releases::new(store.clone());
         Pipeline {
             rules,
             store,
@@ -153,7 +159,7 @@ impl Pipeline {
             writes: FuturesUnordered::new(),
             checkpoint_is_under_way: false,
             has_begun: false,
-            replays: HashMap::new(),
+            releases,
             opened: 0,
         }
     }
@@ -172,6 +178,10 @@ impl Pipeline {
         mut commands: mpsc::Receiver<Command>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Error> {
+        if source.is_some() {
+            // A command by itself sends what it is asked to, and what follows from that.
+            self.releases.look_at_all();
+        }
         let ended = self.turn(source.as_mut(), &mut commands, &mut stop).await;
         drop(source);
         match ended {
@@ -203,6 +213,7 @@ impl Pipeline {
                     }
                 }
                 Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
+                looked = self.releases.next() => self.release(looked),
                 Some(command) = commands.recv() => self.obey(command),
                 event = next_event(&mut source), if has_room && !rows_wait => self.take_event(event?),
                 () = std::future::ready(()), if rows_wait => {}
@@ -292,18 +303,27 @@ impl Pipeline {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Replay { delivery, answer } => {
+            Command::Replay { delivery, lanes, answer } => {
                 let Origin::Replay { dead_letter } = delivery.origin else {
                     unreachable!("only dead letters are replayed")
                 };
-                // A second replay of the same letter is refused by dropping its answer.
-                if let Entry::Vacant(place) = self.replays.entry(dead_letter) {
-                    place.insert(answer);
+                if self.releases.replay(dead_letter, lanes, answer) {
                     self.dispatcher.submit(delivery);
                 }
             }
+            Command::AwaitReleases { answer } => self.releases.when_quiet(answer),
             // The rest is answered by dropping the request's channel.
             Command::Pause { .. } | Command::Resume { .. } | Command::Status { .. } | Command::Reload { .. } => {}
+        }
+    }
+
+    /// Sends a held delivery whose turn has come.
+    fn release(&mut self, looked: Looked) {
+        let Some(letter) = self.releases.looked(looked) else { return };
+        let (number, rule) = (letter.head.number, letter.head.rule.clone());
+        match delivery_of(letter, &self.rules) {
+            Ok(delivery) => self.dispatcher.submit(delivery),
+            Err(why) => self.releases.cannot_go(number, &rule, why),
         }
     }
 
@@ -312,7 +332,13 @@ impl Pipeline {
         match completed.outcome {
             Outcome::Delivered { .. } => counts.delivered.inc(),
             Outcome::Dead(_) => counts.dead.inc(),
+            Outcome::Held { .. } => counts.held.inc(),
         };
+        if outcome::begins_a_hold(&completed)
+            && let Some(checkpoint) = self.tracker.as_mut().and_then(Tracker::checkpoint)
+        {
+            self.write_checkpoint(checkpoint.into());
+        }
         match outcome::settle(&completed) {
             None => {
                 if let (Some(tracker), Origin::Stream { sequence }) = (&mut self.tracker, completed.delivery.origin) {
@@ -322,7 +348,10 @@ impl Pipeline {
             }
             Some(write) => {
                 let written = self.store.write(write);
-                self.writes.push(Box::pin(async move { written.await.map(|_| Written::Settled(Box::new(completed))) }));
+                self.writes.push(Box::pin(async move {
+                    let letter = written.await?.added.first().copied();
+                    Ok(Written::Settled(Box::new(completed), letter))
+                }));
             }
         }
     }
@@ -335,26 +364,35 @@ impl Pipeline {
                 self.has_begun = true;
                 self.metrics.checkpoints.inc();
             }
-            Written::Settled(completed) => {
+            Written::Settled(completed, letter) => {
+                if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
+                    self.pause(&completed.delivery.rule.name, why);
+                }
                 match completed.delivery.origin {
                     Origin::Stream { sequence } => {
                         let tracker = self.tracker.as_mut().expect("a delivery of the stream was opened");
                         tracker.resolve_in_ledger(sequence);
                     }
-                    Origin::Replay { dead_letter } => {
-                        if let Some(answer) = self.replays.remove(&dead_letter) {
-                            // The operator may have gone; the outcome is in the store all the same.
-                            let _ = answer.send(completed.outcome);
-                        }
-                    }
+                    Origin::Replay { dead_letter } => self.releases.ended(dead_letter, completed.outcome),
                 }
                 self.dispatcher.release(completed.ticket);
             }
         }
     }
 
+    /// Pauses a rule as its dead letter demands, unless it is paused.
+    fn pause(&mut self, rule: &str, why: String) {
+        if !self.dispatcher.is_blocked(rule) {
+            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            self.dispatcher.set_paused(rule, true);
+        }
+    }
+
     fn tick(&mut self) {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
+        self.metrics.held_deliveries.set(self.store.held_count() as i64);
+        self.metrics.held_keys.set(self.store.held().keys() as i64);
+        self.releases.review();
         let Some(tracker) = &mut self.tracker else { return };
         self.metrics.window_deliveries.set(tracker.unresolved() as i64);
         self.metrics.window_bytes.set(tracker.unresolved_bytes() as i64);
@@ -420,6 +458,7 @@ struct RuleCounts {
     matched: Counter,
     delivered: Counter,
     dead: Counter,
+    held: Counter,
 }
 
 impl Counts {
@@ -431,6 +470,7 @@ impl Counts {
                 matched: self.metrics.changes_matched.get_or_create_owned(&RuleLabel { rule: name.clone() }),
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
+                held: self.metrics.deliveries.get_or_create_owned(&outcome("held")),
             };
             self.by_rule.insert(name, counts);
         }

@@ -55,6 +55,7 @@ impl Compiler<'_> {
             order_by: spec.order_by,
             call: call?,
             retry: spec.retry,
+            on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
             columns: std::mem::take(&mut self.columns),
         };

@@ -22,7 +22,6 @@ use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
-pub use lane::{LaneKey, LaneKeys};
 pub use matching::{Match, RuleSet, TableRules};
 
 /// One rule, checked and compiled.
@@ -40,6 +39,7 @@ pub struct Rule {
     pub order_by: OrderBy,
     pub call: Call,
     pub retry: RetryPolicy,
+    pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
     /// Every column that the rule names, with its place in the file.
@@ -72,6 +72,17 @@ pub enum OrderBy {
     None,
     /// The values of these columns.
     Columns(Vec<String>),
+}
+
+/// What a dead letter of a rule means for the changes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeadLetter {
+    /// They go on.
+    Continue,
+    /// Those of its ordering key wait behind it, stored, until it is replayed or discarded.
+    HoldKey,
+    /// The rule is paused.
+    Pause,
 }
 
 /// The HTTP call of a rule.

@@ -8,10 +8,10 @@ mod retry;
 
 pub(super) use call::CallSpec;
 
-use super::OrderBy;
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
+use super::{OnDeadLetter, OrderBy};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
@@ -37,6 +37,7 @@ pub(super) struct RuleSpec<'n> {
     pub order_by_places: Vec<Place>,
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
+    pub on_dead_letter: OnDeadLetter,
     pub in_flight: usize,
 }
 
@@ -94,8 +95,11 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
-        if let Some(node) = get("on_dead_letter") {
-            self.on_dead_letter(node);
+        let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
+        if let Some(node) = get("on_dead_letter")
+            && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
+        {
+            self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
         }
         let call = match get("call") {
             Some(call) => self.call(call),
@@ -106,7 +110,19 @@ impl<'n> Reader<'_> {
             }
         };
         let (when, at) = (get("when"), node.at);
-        Some(RuleSpec { name: name?, at, on, changed, when, order_by, order_by_places, call: call?, retry, in_flight })
+        Some(RuleSpec {
+            name: name?,
+            at,
+            on,
+            changed,
+            when,
+            order_by,
+            order_by_places,
+            call: call?,
+            retry,
+            on_dead_letter,
+            in_flight,
+        })
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {
@@ -157,16 +173,16 @@ impl<'n> Reader<'_> {
         (order_by, Vec::new())
     }
 
-    fn on_dead_letter(&mut self, node: &Node) {
+    fn on_dead_letter(&mut self, node: &Node) -> OnDeadLetter {
         match self.string(node, "on_dead_letter") {
-            Some("continue") | None => {}
-            Some(word @ ("hold_key" | "pause")) => {
-                self.problem(
-                    node.at,
-                    format!("`on_dead_letter: {word}` is not supported by this version; use `continue`"),
-                );
+            Some("continue") | None => OnDeadLetter::Continue,
+            Some("hold_key") => OnDeadLetter::HoldKey,
+            Some("pause") => OnDeadLetter::Pause,
+            Some(word) => {
+                let hint = did_you_mean(word, ["continue", "hold_key", "pause"]);
+                self.problem(node.at, format!("`on_dead_letter` is continue, hold_key or pause, not `{word}`{hint}"));
+                OnDeadLetter::Continue
             }
-            Some(word) => self.problem(node.at, format!("`on_dead_letter` is `continue`, not `{word}`")),
         }
     }
 }

@@ -11,6 +11,8 @@ use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
 use super::definitions::Changes;
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
+use crate::failure::Reason;
+use crate::ordering::LaneKeys;
 use crate::position::Resume;
 use crate::schema::Schema;
 
@@ -19,6 +21,7 @@ use crate::schema::Schema;
 #[derive(Debug, Clone, Default)]
 pub struct Write {
     pub checkpoint: Option<Resume>,
+    /// That of a letter of this write becomes durable in the very transaction of the letter.
     pub ledger_add: Vec<DeliveryId>,
     /// Applied after `ledger_add`.
     pub ledger_remove: Vec<DeliveryId>,
@@ -64,11 +67,16 @@ pub(super) enum Step {
         change: Arc<Framed>,
         chunks: Range<u32>,
     },
-    /// A letter; no change if that was written in parts.
+    /// A letter, with all that a crash must not part from it.
     Letter {
         number: u64,
         head: Framed,
+        /// None if it was written in parts.
         change: Option<Framed>,
+        /// The queues it stands in from now on.
+        lanes: LaneKeys,
+        is_held: bool,
+        in_ledger: Option<DeliveryId>,
     },
     Replayed(FailedReplay),
     Remove {
@@ -88,7 +96,10 @@ impl Step {
     pub(super) fn weight_bytes(&self) -> usize {
         match self {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            Step::Letter { head, change, .. } => head.len() + change.as_ref().map_or(0, Framed::len),
+            Step::Letter { head, change, lanes, .. } => {
+                let entries = (1 + lanes.iter().count()) * LEDGER_BYTES;
+                head.len() + change.as_ref().map_or(0, Framed::len) + entries
+            }
             Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
             Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
                 let records = checkpoint.as_ref().map_or(0, Framed::len) + definitions.len_bytes();
@@ -101,14 +112,16 @@ impl Step {
 /// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `stored` are the
 /// definitions that the writes before leave behind; those of this write take their place.
 pub(super) fn steps(
-    write: Write,
+    mut write: Write,
     next_number: u64,
     step_bytes_max: usize,
     stored: &mut Arc<Schema>,
 ) -> impl Iterator<Item = Step> + use<> {
+    let in_ledger: Vec<Option<DeliveryId>> =
+        write.letters_add.iter().map(|letter| take(&mut write.ledger_add, letter.delivery_id)).collect();
     let letters = (next_number..)
-        .zip(write.letters_add)
-        .flat_map(move |(number, letter)| letter_steps(number, letter, step_bytes_max));
+        .zip(write.letters_add.into_iter().zip(in_ledger))
+        .flat_map(move |(number, (letter, in_ledger))| letter_steps(number, letter, in_ledger, step_bytes_max));
     let mut definitions = Changes::default();
     if let Some(Resume { schema, .. }) = &write.checkpoint {
         definitions = Changes::between(stored, schema);
@@ -126,7 +139,12 @@ pub(super) fn steps(
         .chain(std::iter::once(progress))
 }
 
-fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Vec<Step> {
+fn take(ids: &mut Vec<DeliveryId>, id: DeliveryId) -> Option<DeliveryId> {
+    ids.iter().position(|known| *known == id).map(|place| ids.remove(place))
+}
+
+fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Option<DeliveryId>, step_bytes_max: usize) -> Vec<Step> {
+    let (lanes, is_held) = (letter.lanes, letter.failure.reason == Reason::Held);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
         number,
@@ -138,16 +156,18 @@ fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Ve
         created_at_us: letter.created_at_us,
         replays: 0,
         replayed_at_us: None,
+        lanes,
     });
+    let with = |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
     if change.len() <= step_bytes_max {
-        return vec![Step::Letter { number, head, change: Some(change) }];
+        return vec![with(Some(change))];
     }
     let change = Arc::new(change);
     let (count, part) = (change.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
     let parts = (0..count).step_by(part).map(|first| first..count.min(first + part as u32));
     parts
         .map(|chunks| Step::ChangePart { number, change: change.clone(), chunks })
-        .chain(std::iter::once(Step::Letter { number, head, change: None }))
+        .chain(std::iter::once(with(None)))
         .collect()
 }
 
@@ -162,18 +182,24 @@ mod tests {
             checkpoint: Some(resume(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
             letters_remove: vec![1],
+            ledger_add: vec![sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())],
             ..Write::default()
         };
         let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Arc::default())
             .map(|step| match step {
                 Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
-                Step::Letter { number, change, .. } => format!("letter {number} {}", change.is_some()),
+                Step::Letter { number, change, in_ledger, .. } => {
+                    format!("letter {number} {} {}", change.is_some(), in_ledger.is_some())
+                }
                 Step::Replayed(_) => "replayed".to_string(),
                 Step::Remove { number } => format!("remove {number}"),
-                Step::Progress { checkpoint, .. } => format!("progress {}", checkpoint.is_some()),
+                Step::Progress { checkpoint, ledger_add, .. } => {
+                    format!("progress {} {}", checkpoint.is_some(), ledger_add.len())
+                }
             })
             .collect();
-        let expected = ["letter 7 true", "part 8 0..2", "part 8 2..4", "letter 8 false", "remove 1", "progress true"];
+        let expected =
+            ["letter 7 true false", "part 8 0..2", "part 8 2..4", "letter 8 false true", "remove 1", "progress true 1"];
         assert_eq!(shown, expected);
     }
 }

@@ -10,6 +10,7 @@ mod crash;
 mod daemon;
 mod definitions;
 mod geometry;
+mod holds;
 mod outcomes;
 mod random_tables;
 mod source;

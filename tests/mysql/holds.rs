@@ -215,3 +215,80 @@ async fn an_update_that_changes_the_key_waits_for_the_held_one_and_holds_the_oth
     let at = |wanted: Call| all.iter().rposition(|call| *call == wanted).expect("it came");
     assert!(at((1, 3)) < at((3, 3)), "the row had its old key first: {all:?}");
 }
+
+const KEYS: u64 = 12;
+const VERSIONS: u64 = 40;
+const KILLS: usize = 6;
+
+/// A third of all changes is refused when it is first asked for.
+fn refuse_some_at_first(request: &Request) -> Answer {
+    let (id, version) = call(request);
+    let answer =
+        if (id + version).is_multiple_of(3) && request.attempt == 1 { Answer::status(422) } else { Answer::ok() };
+    answer.after(Duration::from_millis(3))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_each_key_holds_through_dead_letters_replays_and_kill_9() {
+    let mut scene = Scene::start("hold_key", refuse_some_at_first).await;
+    for id in 1..=KEYS {
+        scene.insert(id).await;
+    }
+    let database = scene.database.clone();
+    let writer = tokio::spawn(async move {
+        for _ in 1..VERSIONS {
+            let update = format!("UPDATE {database}.items SET version = version + 1");
+            MysqlServer::shared().query(&update).await;
+        }
+    });
+    let mut arrived_at_kill = Vec::new();
+    for kill in 0..KILLS {
+        let goal = scene.receiver.count() + 30 + 7 * kill;
+        let give_up_at = Instant::now() + DEADLINE;
+        while scene.receiver.count() < goal {
+            scene.program.home().run(&["dead-letters", "replay", "--all"]);
+            assert!(Instant::now() < give_up_at, "{:?}", scene.letters());
+        }
+        // The kill comes in the middle of a replay, if one finds letters.
+        let mut replay = scene.program.home().start(&["dead-letters", "replay", "--all"]);
+        let before = scene.receiver.count();
+        while scene.receiver.count() == before && !replay.has_ended() {
+            tokio::task::yield_now().await;
+        }
+        scene.program.kill_9();
+        // What the dead process had sent and nobody has read yet goes with its connections.
+        scene.receiver.go_down();
+        arrived_at_kill.push(scene.receiver.count());
+        // Before it would open the store itself.
+        drop(replay);
+        scene.receiver.come_back();
+        scene.program.restart();
+        scene.program.wait_for_line("reading after", DEADLINE);
+    }
+    writer.await.expect("the writer ends well");
+    let give_up_at = Instant::now() + DEADLINE;
+    loop {
+        scene.program.home().run(&["dead-letters", "replay", "--all"]);
+        let last: Vec<_> = (1..=KEYS).map(|id| scene.calls_of(id).last().map_or(0, |(_, version)| *version)).collect();
+        if scene.letters().is_empty() && last.iter().all(|version| *version == VERSIONS) {
+            break;
+        }
+        assert!(Instant::now() < give_up_at, "{last:?} and {:?}", scene.letters());
+    }
+    let requests = scene.receiver.received();
+    for id in 1..=KEYS {
+        let (mut furthest, mut before) = (0, (usize::MAX, 0));
+        for (arrived, request) in requests.iter().enumerate() {
+            let (key, version) = call(request);
+            if key != id || !request.took_effect() {
+                continue;
+            }
+            let run = arrived_at_kill.partition_point(|kill| *kill <= arrived);
+            assert!(version <= furthest + 1, "key {id}: {version} took effect when {furthest} had been the last");
+            assert!(run != before.0 || version > before.1, "key {id}: {version} after {} in run {run}", before.1);
+            furthest = furthest.max(version);
+            before = (run, version);
+        }
+        assert_eq!((furthest, before.1), (VERSIONS, VERSIONS), "key {id}");
+    }
+}

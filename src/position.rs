@@ -3,6 +3,7 @@
 //! In: texts from MySQL, the command line and the store. Out: values with exact set algebra. A position only ever moves
 //! forward by whole transactions. No I/O, no MySQL crates.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -19,6 +20,25 @@ pub struct FileOffset {
     pub file: Arc<str>,
     /// Bytes from the start of the file.
     pub offset: u64,
+}
+
+impl FileOffset {
+    /// Which of two places of one server comes first. The server counts its files up.
+    pub fn order(&self, other: &FileOffset) -> Ordering {
+        (file_number(&self.file), self.offset).cmp(&(file_number(&other.file), other.offset))
+    }
+}
+
+impl std::fmt::Display for FileOffset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.offset)
+    }
+}
+
+/// Binlog files end with a number; none where a name does not.
+pub fn file_number(file: &str) -> Option<u64> {
+    let (_, number) = file.rsplit_once('.')?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
 /// Everything that was committed up to some moment, as one value: what a checkpoint stores.
@@ -68,6 +88,45 @@ impl Position {
             committed.gtids().for_each(|gtid| set.insert(gtid));
         }
     }
+
+    /// Whether one of the two can be said to lie before the other, or at the same place.
+    pub fn is_comparable_with(&self, other: &Position) -> bool {
+        match (&self.gtids, &other.gtids) {
+            (Some(_), Some(_)) => true,
+            (None, None) => self.server_uuid == other.server_uuid,
+            _ => false,
+        }
+    }
+
+    /// Whether everything that `other` covers is covered here, too.
+    pub fn reaches(&self, other: &Position) -> bool {
+        match (&self.gtids, &other.gtids) {
+            (Some(ours), Some(theirs)) => theirs.is_subset_of(ours),
+            _ => self.server_uuid == other.server_uuid && self.file.order(&other.file) != Ordering::Less,
+        }
+    }
+
+    /// The last place from which nothing is missed that comes after either; both must be comparable. None of what it
+    /// covers is missing in one of them. `file` with what is undecided there is that of the earlier one.
+    pub fn before_both(&self, other: &Position) -> Position {
+        let is_earlier = self.server_uuid != other.server_uuid || self.file.order(&other.file) != Ordering::Greater;
+        let earlier = if is_earlier { self } else { other };
+        let gtids = match (&self.gtids, &other.gtids) {
+            (Some(ours), Some(theirs)) => Some(ours.intersection(theirs)),
+            _ => None,
+        };
+        Position { gtids, ..earlier.clone() }
+    }
+}
+
+impl std::fmt::Display for Position {
+    /// As people name it in the log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.gtids {
+            Some(set) => write!(f, "gtid set {set} ({})", self.file),
+            None => self.file.fmt(f),
+        }
+    }
 }
 
 /// Where reading goes on: a position, and how much of the transaction after it was already dealt with.
@@ -102,4 +161,49 @@ pub enum Start {
     After(GtidSet),
     /// At this place, which must be the beginning of a transaction.
     At(FileOffset),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(file: &str, offset: u64, gtids: Option<&str>) -> Position {
+        Position {
+            server_uuid: Uuid::nil(),
+            gtids: gtids.map(|set| set.parse().expect("a set")),
+            file: FileOffset { file: file.into(), offset },
+            undecided: [FileOffset { file: file.into(), offset: 4 }].into(),
+        }
+    }
+
+    #[test]
+    fn places_are_ordered_by_the_number_of_the_file_then_by_offset() {
+        for (one, other) in [
+            (("b.000009", 900), ("b.000010", 4)),
+            (("b.999999", 4), ("b.1000000", 4)),
+            (("b.000001", 4), ("b.000001", 5)),
+        ] {
+            let (one, other) = (at(one.0, one.1, None), at(other.0, other.1, None));
+            assert_eq!(one.file.order(&other.file), Ordering::Less);
+            assert_eq!(other.file.order(&one.file), Ordering::Greater);
+            assert!(other.reaches(&one) && !one.reaches(&other) && one.reaches(&one));
+            assert_eq!(one.before_both(&other), one);
+            assert_eq!(other.before_both(&one), one);
+        }
+    }
+
+    #[test]
+    fn places_with_gtids_are_ordered_by_their_sets_alone() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let one = at("b.000002", 4, Some(&format!("{uuid}:1-5:8")));
+        let other = at("b.000001", 4, Some(&format!("{uuid}:1-6")));
+        assert!(!one.reaches(&other) && !other.reaches(&one));
+        let before = at("b.000001", 4, Some(&format!("{uuid}:1-5")));
+        assert_eq!(one.before_both(&other), before);
+        assert!(one.reaches(&before) && other.reaches(&before));
+        assert!(one.is_comparable_with(&other) && !one.is_comparable_with(&at("b.000001", 4, None)));
+        let elsewhere = Position { server_uuid: Uuid::from_u128(1), ..at("b.000009", 4, None) };
+        assert!(!elsewhere.is_comparable_with(&at("b.000001", 4, None)));
+        assert!(!elsewhere.reaches(&at("b.000001", 4, None)));
+    }
 }

@@ -17,10 +17,10 @@ use super::{Verdict, instance, rule_files, signals, source_settings};
 use crate::admin::{ControlSocket, DeadLetters, Health, Port, Replays, Token};
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Limits, Pipeline};
+use crate::pipeline::{Limits, Pipeline, Reading};
 use crate::position::Start;
 use crate::rules::RuleSet;
-use crate::source::{self, Settings, Status};
+use crate::source::{Settings, Status};
 use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
 
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let socket = ControlSocket::bind(&data)?;
     let saved = read_saved(&store).await?;
     let client = Client::new()?;
-    announce(&source, &rules, &settings, saved.as_ref(), port.as_ref(), &data);
+    announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     work(Parts { source, settings, rules, store, port, socket, saved, client }).await?;
     tracing::info!("stopped");
     Ok(Verdict::Done)
@@ -79,7 +79,7 @@ struct Parts {
     store: Store,
     port: Option<Port>,
     socket: ControlSocket,
-    saved: Option<Saved>,
+    saved: Saved,
     client: Client,
 }
 
@@ -95,25 +95,21 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
-    let from = match saved {
-        Some(saved) => {
-            let resume = saved.resume.clone();
-            pipeline.resume(saved);
-            source::From::Resume(resume)
-        }
-        None => source::From::Start(settings.start),
-    };
-    let following = source::follow(source, from, rules.patterns(), metrics.clone());
+    pipeline.resume(saved);
+    let (status, source_status) = watch::channel(None);
+    let reading = Reading { settings: source, start: settings.start, status };
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
     let mut admin = JoinSet::new();
     if let Some(port) = port {
-        let status = following.status.clone();
         let health = Health {
             commands: commands.clone(),
             store: store.clone(),
-            source: Box::new(move || source_state(&status.borrow())),
+            source: Box::new(move || match &*source_status.borrow() {
+                Some(status) => source_state(&status.borrow()),
+                None => Err("starting".to_string()),
+            }),
             stopping: stop.clone(),
         };
         admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
@@ -121,13 +117,13 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let replays = Replays::new(store.clone(), rules, commands);
     admin.spawn(socket.serve(DeadLetters::new(store), replays, admin_stopped));
 
-    let ended = pipeline.run(Some(following), received, stop).await;
+    let ended = pipeline.run(Some(reading), received, stop).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
     Ok(ended?)
 }
 
-async fn read_saved(store: &Store) -> anyhow::Result<Option<Saved>> {
+async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
     let store = store.clone();
     let saved = tokio::task::spawn_blocking(move || store.saved()).await;
     Ok(saved.map_err(|_| anyhow!("reading the checkpoint was aborted"))??)
@@ -155,17 +151,17 @@ fn announce(
     source: &Settings,
     rules: &RuleSet,
     settings: &RunSettings,
-    saved: Option<&Saved>,
+    saved: &Saved,
     port: Option<&Port>,
     data: &Path,
 ) {
-    if saved.is_some() && settings.start != Start::Latest {
+    if saved.checkpoint.is_some() && settings.start != Start::Latest {
         tracing::warn!("--start is for a first start; this data directory has a checkpoint and goes on from there");
     }
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
-    let position = match (saved, &settings.start) {
+    let position = match (&saved.checkpoint, &settings.start) {
         (Some(saved), _) => {
-            let place = &saved.resume.position.file;
+            let place = &saved.main.position.file;
             format!("checkpoint {}:{}", place.file, place.offset)
         }
         (None, Start::Latest) => "latest".to_string(),

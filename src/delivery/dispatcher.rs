@@ -86,7 +86,7 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = match delivery.origin {
             _ if delivery.undecided.is_some() => Turn::Pass,
-            Origin::Stream { .. } => Turn::CallUnlessHeld,
+            Origin::Stream => Turn::CallUnlessHeld,
             Origin::Replay { .. } => Turn::Call,
         };
         let place = self.lanes.enter(rule, keys, turn);
@@ -162,6 +162,14 @@ impl Dispatcher {
     /// Deliveries that wait for their next attempt.
     pub fn in_retry(&self) -> usize {
         self.retries.len()
+    }
+
+    /// Attempts of this rule under way, and deliveries of it that wait for their next attempt. Looks at all deliveries.
+    pub fn load_of(&self, rule: &str) -> (usize, usize) {
+        let Some(number) = self.rules.get(rule).copied() else { return (0, 0) };
+        let is_its = |place: &Place| self.under_way[*place as usize].as_ref().is_some_and(|at| at.rule == number);
+        let in_retry = self.retries.iter().filter(|Reverse((_, place))| is_its(place)).count();
+        (self.lanes.running_of(number), in_retry)
     }
 
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and

@@ -210,6 +210,11 @@ impl Lanes {
         self.running
     }
 
+    /// Those of one rule.
+    pub fn running_of(&self, rule: RuleNumber) -> usize {
+        self.rules[rule as usize].running
+    }
+
     /// The delivery heads all its lanes. Now and not before it is clear whether they are held: whatever came before it
     /// is durable.
     fn reach_head(&mut self, place: Place) {

@@ -39,8 +39,8 @@ pub struct Delivery {
 /// Who asked for the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The main stream; the number is the tracker's, ascending in commit order.
-    Stream { sequence: u64 },
+    /// A change in the binlog.
+    Stream,
     /// An operator replays the dead letter of this number.
     Replay { dead_letter: u64 },
 }

@@ -180,7 +180,7 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream { sequence: 1 }, undecided: None }
+        Delivery { id, rule, change, origin: Origin::Stream, undecided: None }
     }
 
     fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {

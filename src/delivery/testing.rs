@@ -210,7 +210,7 @@ fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {
         id: DeliveryId(Uuid::from_u128(number)),
         rule: rule.clone(),
         change: Arc::new(change),
-        origin: Origin::Stream { sequence: number as u64 },
+        origin: Origin::Stream,
         undecided: None,
     }
 }

@@ -14,6 +14,7 @@ use crate::ordering::LaneKeys;
 use crate::rules::OnDeadLetter;
 use crate::store;
 
+pub mod reached;
 pub mod tracker;
 
 /// Logs a completed delivery and says what must be durable before it is resolved and its lane moves on; None: nothing,
@@ -22,11 +23,11 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
     let write = match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Stream { .. }) => return None,
+        (Outcome::Delivered { .. }, Origin::Stream) => return None,
         (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
-        (Outcome::Dead(failure), Origin::Stream { .. }) => {
+        (Outcome::Dead(failure), Origin::Stream) => {
             let lanes = match holds_its_key(completed) {
                 true => delivery.rule.ordering_keys(&delivery.change),
                 false => LaneKeys::none(),
@@ -62,7 +63,7 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
 pub fn pause(completed: &Completed, number: u64) -> Option<String> {
     let Outcome::Dead(failure) = &completed.outcome else { return None };
     let rule = &completed.delivery.rule;
-    let is_new = matches!(completed.delivery.origin, Origin::Stream { .. });
+    let is_new = matches!(completed.delivery.origin, Origin::Stream);
     (is_new && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
         let why =
             completed.attempts.last().map_or_else(|| failure.message.clone(), |attempt| attempt.answer.in_words());
@@ -72,7 +73,7 @@ pub fn pause(completed: &Completed, number: u64) -> Option<String> {
 
 fn holds_its_key(completed: &Completed) -> bool {
     completed.delivery.rule.on_dead_letter == OnDeadLetter::HoldKey
-        && matches!(completed.delivery.origin, Origin::Stream { .. })
+        && matches!(completed.delivery.origin, Origin::Stream)
 }
 
 fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::Write {
@@ -86,7 +87,8 @@ fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -
         created_at_us: now_us(),
     };
     // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
-    store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
+    let ledger_add = vec![store::LedgerEntry { id: delivery.id, rule: letter.rule.as_ref().into() }];
+    store::Write { letters_add: vec![letter], ledger_add, ..store::Write::default() }
 }
 
 fn log(completed: &Completed) {

@@ -13,8 +13,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
+use super::Pipeline;
 use super::command::NotReplayed;
-use crate::delivery::Outcome;
+use super::letters::delivery_of;
+use crate::delivery::{Delivery, Origin, Outcome};
 use crate::failure::Reason;
 use crate::ordering::{Held, LaneKeys};
 use crate::store::{self, DeadLetter, Store};
@@ -45,6 +47,26 @@ pub(super) struct Looked {
     pub letter: Result<Option<DeadLetter>, store::Error>,
 }
 
+impl Pipeline {
+    /// Sends a dead letter that an operator replays, now or when its turn comes.
+    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, answer: Answer) {
+        let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
+        if self.releases.turns.replay(dead_letter, lanes, answer) {
+            self.dispatcher.submit(delivery);
+        }
+    }
+
+    /// Sends a held delivery whose turn has come.
+    pub(super) fn release(&mut self, looked: Looked) {
+        let Some(letter) = self.releases.looked(looked) else { return };
+        let (number, rule) = (letter.head.number, letter.head.rule.clone());
+        match delivery_of(letter, self.main.rules()) {
+            Ok(delivery) => self.dispatcher.submit(delivery),
+            Err(why) => self.releases.cannot_go(number, &rule, why),
+        }
+    }
+}
+
 impl Releases {
     pub(super) fn new(store: Store) -> Releases {
         let turns = Turns::new(store.held().clone());
@@ -73,7 +95,7 @@ impl Releases {
     }
 
     /// Decides about a letter that was looked at: the one to send now, if it is one to send.
-    pub(super) fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
+    fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
         let Looked { number, letter } = looked;
         let letter = letter.unwrap_or_else(|error| {
             tracing::error!(number, %error, "a held delivery can't be read; discard it to let those behind it go");
@@ -89,16 +111,11 @@ impl Releases {
     }
 
     /// The letter that was to be sent can't be: it stays in front of its queue.
-    pub(super) fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
+    fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
         if self.complained.insert(rule.into()) {
             tracing::error!(rule, number, why, "held deliveries of this rule can't go out");
         }
         self.turns.ended(number, Err(NotReplayed::Unsendable(why)));
-    }
-
-    /// Whether a letter that an operator replays is to be sent now. If not, it is refused, or sent when its turn comes.
-    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, answer: Answer) -> bool {
-        self.turns.replay(number, lanes, answer)
     }
 
     /// What became of a letter that was sent is durable.

@@ -1,19 +1,29 @@
 //! The loop that carries changes from the source to their outcomes: the only place that knows all stages.
 //!
-//! In: source events, completed deliveries, durable writes, replays and the stop. Out: deliveries submitted, checkpoints
-//! written. Owns the tracker and the window. Keeps promise 1 (nothing is passed that is not resolved) and promise 6 (it
-//! reads only while the window has room). It never waits inside a branch, so nothing can stand still behind it.
+//! In: source events, completed deliveries, durable writes, commands and the stop. Out: deliveries submitted, checkpoints
+//! written. Owns the main stream and the stream of each rule. Keeps promise 1 (nothing is passed that is not resolved),
+//! promise 5 (no rule waits for another: one that can't keep up is read for by itself, see `catching_up`) and promise 6 (a
+//! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
 
+mod beginning;
+mod catching_up;
+mod checkpointing;
 mod command;
+mod coverage;
+mod feed;
 mod holds;
 mod letters;
+mod main_stream;
+mod obeying;
+mod patience;
+mod rule_stream;
+mod writes;
 
+pub use catching_up::Reading;
 pub use command::{Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus};
 pub use letters::delivery_of;
 
-use std::collections::{HashMap, HashSet};
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,25 +31,30 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
-use tracing::debug;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use self::holds::{Looked, Releases};
-use crate::change::{Change, Changes};
+use crate::change::{Change, DeliveryId};
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
-use crate::outcome::tracker::{Checkpoint, Opening, Tracker};
-use crate::rules::{Match, RuleSet, TableRules};
-use crate::source::{self, Following, SourceEvent};
-use crate::store::{self, Store};
+use crate::outcome::tracker::Opening;
+use crate::rules::{Match, Rule, RuleSet};
+use crate::source;
+use crate::store::{self, Saved, Store};
 use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
+
+use beginning::Beginning;
+use feed::Feed;
+use holds::Releases;
+use rule_stream::{RuleStream, Streams, Window, now_us};
+use writes::{PendingWrite, Written};
 
 /// Limits of the loop; each bounds memory or repeats.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Deliveries that may be unresolved before reading waits.
+    /// Deliveries of one rule that may be unresolved before it takes no more.
     pub window_deliveries: usize,
-    /// Memory that unresolved deliveries may hold before reading waits.
+    /// Memory that unresolved deliveries of all rules together may hold; each rule has its share. A single delivery may
+    /// exceed it.
     pub window_bytes: usize,
     /// Time between checkpoints; what was delivered since the last one may be repeated after a crash.
     pub checkpoint_interval: Duration,
@@ -47,16 +62,9 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
-/// Deliveries that may stand above the low-water mark, resolved or not. With one key in retry the others go on for this
-/// long; each costs about 100 bytes.
-const ABOVE_MARK_MAX: usize = 1 << 18;
-
-/// A ledger entry from before a restart that has not come again after this many deliveries belongs to a rule that no
-/// longer matches: far more than a window can hold.
-const REPEATS_EXPECTED_WITHIN: u64 = 4 * ABOVE_MARK_MAX as u64;
-
-/// Changes and events taken in one turn, so that completions and the stop get theirs.
-const TAKEN_PER_TURN: usize = 256;
+/// A ledger entry from before a restart that has not come again after this many deliveries of its rule no longer matches:
+/// far more than a window can hold.
+const REPEATS_EXPECTED_WITHIN: u64 = 1 << 20;
 
 /// What a delivery holds besides its change: lane, tracker entry, request under way.
 const DELIVERY_WEIGHT_BYTES: usize = 512;
@@ -74,66 +82,42 @@ pub enum Error {
 
 /// The loop and all it owns.
 pub struct Pipeline {
-    rules: Arc<RuleSet>,
     store: Store,
     dispatcher: Dispatcher,
     metrics: Arc<Metrics>,
     counts: Counts,
     limits: Limits,
-    /// None until the source has said where it begins.
-    tracker: Option<Tracker>,
-    /// Changes read and not yet taken, because the window filled up; no event is read past them.
-    rows: Unread,
+    /// Each rule's.
+    window: Window,
+    reading: Option<Reading>,
+    /// The main stream, and all rules.
+    main: Feed,
+    streams: Streams,
+    /// The rules that are behind, in turn.
+    behind: Vec<usize>,
+    /// The attached rules whose marks are their own: they need to know of every commit.
+    own_marks: Vec<usize>,
+    /// A change of the main stream that not all who want it can take.
+    held: Option<Arc<Change>>,
+    /// Whose it is.
     matches: Vec<Match>,
+    /// Room for working out who takes a change: streams with the number of their match, and those that are full.
+    takers: Vec<(usize, usize)>,
+    full: Vec<usize>,
+    alone: Vec<Match>,
+    /// When the patience with a rule that the main stream waits for ends.
+    patience_ends_at: Option<Instant>,
     writes: FuturesUnordered<PendingWrite>,
-    checkpoint_is_under_way: bool,
+    /// Rules that the checkpoints under way know, of each.
+    recording: VecDeque<Vec<Arc<str>>>,
+    /// Whether any place moved since the last checkpoint.
+    has_moved: bool,
+    /// In the ledger, of rules that are no more.
+    orphans: Vec<DeliveryId>,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
     /// Dead letters that are sent again.
     releases: Releases,
-    /// Deliveries seen since the start.
-    opened: u64,
-}
-
-/// Row events whose rows were not all taken.
-#[derive(Default)]
-struct Unread {
-    events: std::vec::IntoIter<Changes>,
-    /// The event whose turn it is, and the rules of its table.
-    open: Option<(Changes, Arc<TableRules>)>,
-}
-
-impl Unread {
-    fn is_empty(&self) -> bool {
-        self.open.is_none() && self.events.as_slice().is_empty()
-    }
-
-    /// The next change that some rule may want, with the rules of its table. Events that no rule wants go by as a whole.
-    fn next(&mut self, rules: &RuleSet) -> Option<(Arc<Change>, Arc<TableRules>)> {
-        loop {
-            if let Some((changes, rules)) = &mut self.open {
-                match changes.next() {
-                    Some(change) => return Some((change, Arc::clone(rules))),
-                    None => self.open = None,
-                }
-            }
-            let changes = self.events.next()?;
-            let rules = rules.of_table(changes.table());
-            if rules.concern(changes.op()) {
-                self.open = Some((changes, rules));
-            }
-        }
-    }
-}
-
-/// A write on its way to disk.
-type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
-
-/// A write that became durable, and what waited for it.
-enum Written {
-    Checkpoint,
-    /// With the number of the letter that was made, if one was.
-    Settled(Box<Completed>, Option<u64>),
 }
 
 impl Pipeline {
@@ -147,43 +131,73 @@ impl Pipeline {
         dispatcher.heed(store.held().clone());
         let releases = Releases::new(store.clone());
         Pipeline {
-            rules,
             store,
             dispatcher,
             counts: Counts { metrics: metrics.clone(), by_rule: HashMap::new() },
             metrics,
+            window: window_of(&limits, rules.rules().len()),
             limits,
-            tracker: None,
-            rows: Unread::default(),
+            reading: None,
+            streams: rules.rules().iter().map(RuleStream::not_begun).collect(),
+            main: Feed::new(rules, None),
+            behind: Vec::new(),
+            own_marks: Vec::new(),
+            held: None,
             matches: Vec::new(),
+            takers: Vec::new(),
+            full: Vec::new(),
+            alone: Vec::new(),
+            patience_ends_at: None,
             writes: FuturesUnordered::new(),
-            checkpoint_is_under_way: false,
+            recording: VecDeque::new(),
+            has_moved: false,
+            orphans: Vec::new(),
             has_begun: false,
             releases,
-            opened: 0,
         }
     }
 
-    /// Goes on where the store's checkpoint stands. Without this the source's first word says where it begins.
-    pub fn resume(&mut self, saved: store::Saved) {
-        self.tracker = Some(Tracker::new(saved.resume, saved.ledger));
-        self.has_begun = true;
+    /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
+    pub fn resume(&mut self, saved: Saved) {
+        if let Some(checkpoint) = saved.checkpoint {
+            let Beginning { main, streams, orphans } = beginning::begin(self.main.rules(), checkpoint, now_us());
+            self.main.leap(main.into());
+            self.streams = streams;
+            self.orphans = orphans;
+            self.has_begun = true;
+            self.has_moved = true;
+            self.relist();
+        }
+        for paused in saved.paused {
+            if let Some(stream) = self.streams.get_mut(&paused.rule) {
+                stream.paused = Some(Paused { since_us: paused.since_us, why: paused.why });
+                self.dispatcher.set_paused(&paused.rule, true);
+            }
+        }
     }
 
     /// Runs until `stop` turns true, then lets attempts under way finish and writes a last checkpoint. Without a source it
     /// serves commands alone. An error leaves the store as it was at the last checkpoint.
     pub async fn run(
         mut self,
-        mut source: Option<Following>,
+        reading: Option<Reading>,
         mut commands: mpsc::Receiver<Command>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Error> {
-        if source.is_some() {
+        if let Some(reading) = &reading {
+            let reader = reading.follow(self.main.reached(), self.main.rules(), self.metrics.clone());
+            self.main.open(reader);
             // A command by itself sends what it is asked to, and what follows from that.
             self.releases.look_at_all();
         }
-        let ended = self.turn(source.as_mut(), &mut commands, &mut stop).await;
-        drop(source);
+        self.reading = reading;
+        let ended = self.turn(&mut commands, &mut stop).await;
+        self.main.close();
+        for stream in &mut self.streams.list {
+            if let Some(behind) = &mut stream.behind {
+                behind.feed.close();
+            }
+        }
         match ended {
             Err(Error::Store(error)) => Err(error.into()),
             ended => self.wind_down().await.and(ended),
@@ -192,18 +206,18 @@ impl Pipeline {
 
     async fn turn(
         &mut self,
-        mut source: Option<&mut Following>,
         commands: &mut mpsc::Receiver<Command>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Error> {
         let mut ticks = tokio::time::interval(self.limits.checkpoint_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if let Some(source) = &mut source {
-                self.fill(source)?;
-            }
-            let has_room = self.has_room();
-            let rows_wait = has_room && !self.rows.is_empty();
+            // Rules that are behind first: they meet the main stream where it stands, not where it is about to be.
+            let feeds_have_more = self.catch_up();
+            let has_more = self.fill()? || feeds_have_more;
+            let main_waits = self.main_takes();
+            let patience_ends_at = self.patience_ends_at;
+            let (streams, behind, window) = (&mut self.streams.list, &self.behind, self.window);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 completed = self.dispatcher.next() => {
@@ -215,134 +229,54 @@ impl Pipeline {
                 Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
                 looked = self.releases.next() => self.release(looked),
                 Some(command) = commands.recv() => self.obey(command),
-                event = next_event(&mut source), if has_room && !rows_wait => self.take_event(event?),
-                () = std::future::ready(()), if rows_wait => {}
+                event = std::future::poll_fn(|context| self.main.poll_event(context)), if main_waits && !has_more => {
+                    if let Some(read) = self.main.take(event?) {
+                        self.take(read)?;
+                    }
+                }
+                (at, event) = std::future::poll_fn(|context| Pipeline::poll_readers(streams, behind, window, context)),
+                    if !has_more && !behind.is_empty() => self.take_event_behind(at, event),
+                () = std::future::ready(()), if has_more => {}
+                () = sleep_until(patience_ends_at.unwrap_or_else(Instant::now)), if patience_ends_at.is_some() => {}
                 _ = ticks.tick() => self.tick(),
             }
         }
     }
 
-    /// Takes what the source has ready, as far as the window has room.
-    fn fill(&mut self, source: &mut Following) -> Result<(), Error> {
-        for _ in 0..TAKEN_PER_TURN {
-            if !self.has_room() {
-                break;
-            }
-            match self.rows.next(&self.rules) {
-                Some((change, rules)) => self.take(change, &rules)?,
-                None => match source.events.try_recv() {
-                    Ok(event) => self.take_event(event?),
-                    Err(mpsc::error::TryRecvError::Empty) => break,
-                    Err(mpsc::error::TryRecvError::Disconnected) => return Err(Error::SourceVanished),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn has_room(&self) -> bool {
-        let Some(tracker) = &self.tracker else { return true };
-        self.has_begun
-            && tracker.unresolved() < self.limits.window_deliveries
-            && tracker.unresolved_bytes() < self.limits.window_bytes
-            && tracker.above_mark() < ABOVE_MARK_MAX
-    }
-
-    fn take_event(&mut self, event: SourceEvent) {
-        match event {
-            SourceEvent::Started(resume) => {
-                if self.tracker.is_none() {
-                    self.tracker = Some(Tracker::new(resume.clone(), HashSet::new()));
-                    self.write_checkpoint(store::Write { checkpoint: Some(resume), ..store::Write::default() });
-                }
-            }
-            SourceEvent::Rows(rows) => {
-                self.rows = Unread { events: rows.into_iter(), open: None };
-            }
-            SourceEvent::Committed(committed) => {
-                if let Some(tracker) = &mut self.tracker {
-                    tracker.commit(committed);
-                }
-            }
-            SourceEvent::Idle => {}
-        }
-    }
-
-    /// Matches one change and submits what it calls for.
-    fn take(&mut self, change: Arc<Change>, rules: &TableRules) -> Result<(), Error> {
-        self.matches.clear();
-        rules.matches(&change, &mut self.matches);
-        if self.matches.is_empty() {
-            return Ok(());
-        }
-        let change = Arc::new(change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?);
-        let tracker = self.tracker.as_mut().expect("rows come after the source has said where it begins");
-        let weight_bytes = change.weight_bytes() + DELIVERY_WEIGHT_BYTES;
-        let mut left = self.matches.len();
-        for Match { rule, undecided } in self.matches.drain(..) {
-            left -= 1;
-            self.counts.of(&rule.name).matched.inc();
-            let id = change.delivery_id(&rule.name);
-            let opening = Opening {
-                id,
-                transaction: change.transaction.clone(),
-                table: change.table.clone(),
-                ordinal: change.ordinal,
-                weight_bytes,
-                change_continues: left > 0,
-            };
-            if let Some(sequence) = tracker.open(opening) {
-                let change = change.clone();
-                let origin = Origin::Stream { sequence };
-                self.dispatcher.submit(Delivery { id, rule, change, origin, undecided });
-            }
-            self.opened += 1;
-        }
-        Ok(())
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Replay { delivery, lanes, answer } => {
-                let Origin::Replay { dead_letter } = delivery.origin else {
-                    unreachable!("only dead letters are replayed")
-                };
-                if self.releases.replay(dead_letter, lanes, answer) {
-                    self.dispatcher.submit(delivery);
-                }
-            }
-            Command::AwaitReleases { answer } => self.releases.when_quiet(answer),
-            // The rest is answered by dropping the request's channel.
-            Command::Pause { .. } | Command::Resume { .. } | Command::Status { .. } | Command::Reload { .. } => {}
-        }
-    }
-
-    /// Sends a held delivery whose turn has come.
-    fn release(&mut self, looked: Looked) {
-        let Some(letter) = self.releases.looked(looked) else { return };
-        let (number, rule) = (letter.head.number, letter.head.rule.clone());
-        match delivery_of(letter, &self.rules) {
-            Ok(delivery) => self.dispatcher.submit(delivery),
-            Err(why) => self.releases.cannot_go(number, &rule, why),
+    /// Submits what a rule calls for on a change.
+    fn deliver(&mut self, at: usize, rule: Arc<Rule>, change: &Arc<Change>, undecided: Option<String>) {
+        let stream = &mut self.streams.list[at];
+        self.counts.of(&rule.name).matched.inc();
+        let id = change.delivery_id(&rule.name);
+        let opening = Opening {
+            id,
+            transaction: Arc::clone(&change.transaction),
+            table: Arc::clone(&change.table),
+            ordinal: change.ordinal,
+            weight_bytes: change.weight_bytes() + DELIVERY_WEIGHT_BYTES,
+        };
+        stream.opened += 1;
+        if stream.tracker.open(opening) {
+            let change = Arc::clone(change);
+            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided });
         }
     }
 
     fn settle(&mut self, completed: Completed) {
-        let counts = self.counts.of(&completed.delivery.rule.name);
+        let delivery = &completed.delivery;
+        let counts = self.counts.of(&delivery.rule.name);
         match completed.outcome {
             Outcome::Delivered { .. } => counts.delivered.inc(),
             Outcome::Dead(_) => counts.dead.inc(),
             Outcome::Held { .. } => counts.held.inc(),
         };
-        if outcome::begins_a_hold(&completed)
-            && let Some(checkpoint) = self.tracker.as_mut().and_then(Tracker::checkpoint)
-        {
-            self.write_checkpoint(checkpoint.into());
+        if outcome::begins_a_hold(&completed) {
+            self.checkpoint_now();
         }
         match outcome::settle(&completed) {
             None => {
-                if let (Some(tracker), Origin::Stream { sequence }) = (&mut self.tracker, completed.delivery.origin) {
-                    tracker.resolve(sequence);
+                if let (Origin::Stream, Some(stream)) = (delivery.origin, self.streams.get_mut(&delivery.rule.name)) {
+                    stream.tracker.resolve(&delivery.id);
                 }
                 self.dispatcher.release(completed.ticket);
             }
@@ -358,20 +292,18 @@ impl Pipeline {
 
     fn written(&mut self, written: Written) {
         match written {
-            Written::Checkpoint => {
-                debug!("checkpoint durable");
-                self.checkpoint_is_under_way = false;
-                self.has_begun = true;
-                self.metrics.checkpoints.inc();
-            }
+            Written::Checkpoint => self.checkpointed(),
+            Written::Answered => {}
             Written::Settled(completed, letter) => {
                 if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
-                    self.pause(&completed.delivery.rule.name, why);
+                    self.pause_for_letter(&completed.delivery.rule.name, why);
                 }
-                match completed.delivery.origin {
-                    Origin::Stream { sequence } => {
-                        let tracker = self.tracker.as_mut().expect("a delivery of the stream was opened");
-                        tracker.resolve_in_ledger(sequence);
+                let delivery = &completed.delivery;
+                match delivery.origin {
+                    Origin::Stream => {
+                        if let Some(stream) = self.streams.get_mut(&delivery.rule.name) {
+                            stream.tracker.resolve_in_ledger(&delivery.id);
+                        }
                     }
                     Origin::Replay { dead_letter } => self.releases.ended(dead_letter, completed.outcome),
                 }
@@ -380,38 +312,23 @@ impl Pipeline {
         }
     }
 
-    /// Pauses a rule as its dead letter demands, unless it is paused.
-    fn pause(&mut self, rule: &str, why: String) {
-        if !self.dispatcher.is_blocked(rule) {
-            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
-            self.dispatcher.set_paused(rule, true);
-        }
-    }
-
     fn tick(&mut self) {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
         self.metrics.held_deliveries.set(self.store.held_count() as i64);
         self.metrics.held_keys.set(self.store.held().keys() as i64);
         self.releases.review();
-        let Some(tracker) = &mut self.tracker else { return };
-        self.metrics.window_deliveries.set(tracker.unresolved() as i64);
-        self.metrics.window_bytes.set(tracker.unresolved_bytes() as i64);
-        if self.opened > REPEATS_EXPECTED_WITHIN && tracker.expects_repeats() {
-            tracker.forget_what_never_came();
+        let (mut deliveries, mut bytes) = (0, 0);
+        for stream in &mut self.streams.list {
+            deliveries += stream.tracker.unresolved();
+            bytes += stream.tracker.unresolved_bytes();
+            if stream.opened > REPEATS_EXPECTED_WITHIN && stream.tracker.expects_repeats() {
+                stream.tracker.forget_what_never_came();
+            }
         }
-        if self.checkpoint_is_under_way {
-            return;
-        }
-        if let Some(checkpoint) = tracker.checkpoint() {
-            self.write_checkpoint(checkpoint.into());
-        }
-    }
-
-    fn write_checkpoint(&mut self, write: store::Write) {
-        debug!("checkpoint taken");
-        let written = self.store.write(write);
-        self.checkpoint_is_under_way = true;
-        self.writes.push(Box::pin(async move { written.await.map(|_| Written::Checkpoint) }));
+        self.metrics.window_deliveries.set(deliveries as i64);
+        self.metrics.window_bytes.set(bytes as i64);
+        self.manage_readers();
+        self.checkpoint();
     }
 
     /// Lets attempts under way finish, and makes durable what came of them.
@@ -423,29 +340,22 @@ impl Pipeline {
         while let Some(written) = self.writes.next().await {
             self.written(written?);
         }
-        if let Some(checkpoint) = self.tracker.as_mut().and_then(Tracker::checkpoint) {
-            self.store.write(checkpoint.into()).await?;
+        if let Some(write) = self.take_checkpoint() {
+            self.store.write(write).await?;
         }
         Ok(())
     }
 }
 
-impl From<Checkpoint> for store::Write {
-    fn from(checkpoint: Checkpoint) -> store::Write {
-        store::Write {
-            checkpoint: Some(checkpoint.resume),
-            ledger_add: checkpoint.ledger_add,
-            ledger_remove: checkpoint.ledger_remove,
-            ..store::Write::default()
-        }
-    }
+/// Each rule's share.
+fn window_of(limits: &Limits, rules: usize) -> Window {
+    Window { deliveries: limits.window_deliveries, bytes: limits.window_bytes / rules.max(1) }
 }
 
-async fn next_event(source: &mut Option<&mut Following>) -> Result<SourceEvent, Error> {
-    match source {
-        Some(source) => Ok(source.events.recv().await.ok_or(Error::SourceVanished)??),
-        None => std::future::pending().await,
-    }
+/// The change as it may be kept.
+fn keep(change: &Change) -> Result<Arc<Change>, Error> {
+    let kept = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
+    Ok(Arc::new(kept))
 }
 
 /// The counters of each rule, found once instead of built anew for each delivery.

@@ -129,6 +129,11 @@ impl GtidSet {
         missing
     }
 
+    /// The GTIDs that both sets have.
+    pub fn intersection(&self, other: &GtidSet) -> GtidSet {
+        self.missing_from(&self.missing_from(other))
+    }
+
     /// Every server that has a transaction in this set.
     pub fn uuids(&self) -> impl Iterator<Item = Uuid> + '_ {
         let mut previous = None;
@@ -270,6 +275,10 @@ mod tests {
             let count = |set: &GtidSet| set.intervals().map(|(_, _, (first, last))| last - first + 1).sum::<u64>();
             prop_assert_eq!(count(&a), in_a.len() as u64);
             prop_assert_eq!(count(&a.missing_from(&b)), in_a.difference(&in_b).count() as u64);
+            let both = a.intersection(&b);
+            prop_assert_eq!(count(&both), in_a.intersection(&in_b).count() as u64);
+            prop_assert!(both.is_subset_of(&a) && both.is_subset_of(&b));
+            prop_assert_eq!(&both, &b.intersection(&a));
             let mut union = a.clone();
             union.union_with(&b);
             prop_assert_eq!(count(&union), in_a.union(&in_b).count() as u64);

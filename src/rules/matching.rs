@@ -80,7 +80,8 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 }
 
 impl RuleSet {
-    pub(super) fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
+    /// A set of these rules, whose names are unique.
+    pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
         RuleSet { rules, by_table: RwLock::default() }
     }
 

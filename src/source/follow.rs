@@ -231,7 +231,7 @@ impl Reader {
             Error::Damaged { place, problem } => {
                 failures.damages += 1;
                 if failures.damages >= TRIES_AT_ONE_PLACE_MAX {
-                    let position = progress.position.as_ref().map(describe).unwrap_or_default();
+                    let position = progress.position.as_ref().map(Position::to_string).unwrap_or_default();
                     return Err(Error::GaveUp {
                         place: format!("{place}, reading on after {position}"),
                         tries: failures.damages,
@@ -313,7 +313,7 @@ impl Reader {
             }
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
-        tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {}", describe(&position));
+        tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {position}");
         self.events_of(&mut wire, &mut transactions, progress).await
     }
 
@@ -486,12 +486,4 @@ impl StatusClock {
 fn age(commit_us: u64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if commit_us == 0 { Duration::ZERO } else { now.saturating_sub(Duration::from_micros(commit_us)) }
-}
-
-fn describe(position: &Position) -> String {
-    let FileOffset { file, offset } = &position.file;
-    match &position.gtids {
-        Some(set) => format!("gtid set {set} ({file}:{offset})"),
-        None => format!("{file}:{offset}"),
-    }
 }

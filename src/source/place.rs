@@ -1,11 +1,8 @@
 //! Places in a server's binlog files, as its events tell them.
 //!
-//! In: the positions in event headers and ROTATE events. Out: files and offsets that go on where 32 bits end, and their
-//! order. Pure; does not look into other events.
+//! In: the positions in event headers and ROTATE events. Out: files and offsets that go on where 32 bits end. Pure; does not look into other events.
 
-use std::cmp::Ordering;
-
-use crate::position::FileOffset;
+use crate::position::{FileOffset, file_number};
 
 /// `log_pos` is where the next event begins, in 32 bits only: in a file over 4 GiB it wraps. False, and nothing moved,
 /// where no offset is left.
@@ -22,19 +19,9 @@ pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) -> bool {
 /// The place that a ROTATE event names; none if its body is not one.
 pub(super) fn after_rotate(body: &[u8]) -> Option<FileOffset> {
     let (position, name) = body.split_first_chunk::<8>()?;
-    let name = std::str::from_utf8(name).ok().filter(|name| number(name).is_some())?;
+    // Garbage behind the number is a checksum that was taken for text.
+    let name = std::str::from_utf8(name).ok().filter(|name| file_number(name).is_some())?;
     Some(FileOffset { file: name.into(), offset: u64::from_le_bytes(*position) })
-}
-
-/// Which of two places of one server comes first. The server counts its files up.
-pub(super) fn order(one: &FileOffset, other: &FileOffset) -> Ordering {
-    (number(&one.file), one.offset).cmp(&(number(&other.file), other.offset))
-}
-
-/// Binlog files end with a number. Garbage behind it is a checksum that the client library took for text.
-fn number(file: &str) -> Option<u64> {
-    let (_, number) = file.rsplit_once('.')?;
-    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
 #[cfg(test)]
@@ -46,20 +33,11 @@ mod tests {
     }
 
     #[test]
-    fn places_are_ordered_by_the_number_of_the_file_and_go_on_beyond_four_gib() {
-        for (one, other) in [
-            (place("b.000009", 900), place("b.000010", 4)),
-            (place("b.999999", 4), place("b.1000000", 4)),
-            (place("b.000001", 4), place("b.000001", 5)),
-        ] {
-            assert_eq!(order(&one, &other), Ordering::Less);
-            assert_eq!(order(&other, &one), Ordering::Greater);
-        }
+    fn places_go_on_beyond_four_gib() {
         let mut at = place("b.000001", 0xffff_fff0);
         assert!(move_to(&mut at, 0x10));
         assert_eq!(at.offset, 0x1_0000_0010);
         assert!(!move_to(&mut place("b.000001", u64::MAX), 0x10));
-        assert_eq!(order(&at, &at.clone()), Ordering::Equal);
     }
 
     #[test]

@@ -59,17 +59,17 @@ impl Stretch {
 
     /// Whether it can say what comes after a place.
     fn serves(&self, since: &FileOffset) -> bool {
-        let begins_before = place::order(&self.from, since) != Ordering::Greater;
+        let begins_before = self.from.order(since) != Ordering::Greater;
         // Behind the last one kept there may be others that were not.
-        let is_ahead = |found: &Found| place::order(&found.end, since) == Ordering::Greater;
+        let is_ahead = |found: &Found| found.end.order(since) == Ordering::Greater;
         begins_before && (!self.is_full || self.found.last().is_some_and(is_ahead))
     }
 
     /// Forgets what lies before a place that the stream has reached: it only moves forward.
     fn pass(&mut self, since: &FileOffset) {
-        self.found.retain(|found| place::order(&found.end, since) == Ordering::Greater);
+        self.found.retain(|found| found.end.order(since) == Ordering::Greater);
         self.from = since.clone();
-        if place::order(&self.to, since) == Ordering::Less {
+        if self.to.order(since) == Ordering::Less {
             self.to = since.clone();
         }
     }
@@ -115,7 +115,7 @@ impl Scan {
     ) -> Result<Option<FileOffset>, Error> {
         let mut stretch = self.stretch.take().filter(|known| known.serves(since)).unwrap_or_else(|| Stretch::at(since));
         stretch.pass(since);
-        if place::order(&stretch.to, until) == Ordering::Less {
+        if stretch.to.order(until) == Ordering::Less {
             self.read(&mut stretch, until).await?;
         }
         let last = stretch.last_redefinition(name);
@@ -134,7 +134,7 @@ impl Scan {
         let begin = Begin::At(at.clone());
         let patience = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
         let mut wire = Wire::open(&self.settings, self.server_uuid, begin, patience).await?;
-        while place::order(&at, until) == Ordering::Less {
+        while at.order(until) == Ordering::Less {
             let next = wire.next().await?;
             match next.kind {
                 // The server has sent all there is.
@@ -148,7 +148,7 @@ impl Scan {
                     if !place::move_to(&mut at, next.log_pos) {
                         return Err(damaged(&at, "an offset that no file can have"));
                     }
-                    if kind == event::QUERY && place::order(&at, &stretch.to) == Ordering::Greater {
+                    if kind == event::QUERY && at.order(&stretch.to) == Ordering::Greater {
                         let query = Query::parse(&next.body).map_err(|error| damaged(&at, &error.to_string()))?;
                         self.note(&query, &at, stretch);
                     }

@@ -1,9 +1,8 @@
 //! The checkpoint as it is on disk.
 //!
 //! In: a `Resume`. Out: a record with the position as text (a GTID set as MySQL prints it), and back; definitions are
-//! records of their own (`definitions`). The tree has room
-//! for one record per rule that is behind; this version keeps the main stream's alone. Knows nothing of when a
-//! checkpoint may move.
+//! records of their own (`definitions`). One record for the main stream, one for each rule whose mark is another, one for
+//! the names of all rules, one for those that are paused. Knows nothing of when a checkpoint may move.
 
 use std::sync::Arc;
 
@@ -16,6 +15,41 @@ use crate::schema::Schema;
 
 /// Name of the main stream's record.
 pub(super) const MAIN: &[u8] = b"main";
+/// Name of the record of all rules that have begun. Stores of earlier versions have none.
+pub(super) const KNOWN: &[u8] = b"known";
+/// Name of the record of rules that are paused.
+pub(super) const PAUSED: &[u8] = b"paused";
+/// What the names of rules' records begin with.
+pub(super) const RULE_PREFIX: &[u8] = b"rule/";
+
+/// How far each rule is resolved. Takes the place of the set that was written before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSet {
+    /// How far the main stream was read: what holds of every rule that is not in `rules`.
+    pub main: Resume,
+    pub rules: Vec<RuleCheckpoint>,
+    /// Every rule that has begun, also those in `rules`.
+    pub known: Vec<Arc<str>>,
+}
+
+/// The mark of a rule that is not where the main stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCheckpoint {
+    pub rule: Arc<str>,
+    pub resume: Resume,
+    /// Since when the main stream goes on without it, in microseconds since the Unix epoch; none: it does not.
+    pub behind_since_us: Option<u64>,
+}
+
+/// A rule that is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PausedRule {
+    pub rule: Arc<str>,
+    /// In microseconds since the Unix epoch.
+    pub since_us: u64,
+    /// One line for people, without row values.
+    pub why: String,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -33,6 +67,28 @@ struct Record {
 }
 
 #[derive(Serialize, Deserialize)]
+struct RuleRecord {
+    resume: Record,
+    behind_since_us: Option<u64>,
+    /// Its definitions are stored beside it; else they are the main stream's.
+    has_own_definitions: bool,
+}
+
+/// A rule's record as it was read.
+pub(super) struct StoredRule {
+    pub resume: Resume,
+    pub behind_since_us: Option<u64>,
+    pub has_own_definitions: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PausedRecord {
+    rule: Box<str>,
+    since_us: u64,
+    why: String,
+}
+
+#[derive(Serialize, Deserialize)]
 struct PlaceRecord {
     file: String,
     offset: u64,
@@ -45,9 +101,44 @@ struct WithinRecord {
     rows: u64,
 }
 
+pub(super) fn rule_name(rule: &str) -> Vec<u8> {
+    [RULE_PREFIX, rule.as_bytes()].concat()
+}
+
 pub(super) fn encode(resume: &Resume) -> Framed {
+    Framed::json(&record(resume))
+}
+
+pub(super) fn encode_rule(rule: &RuleCheckpoint, has_own_definitions: bool) -> Framed {
+    let RuleCheckpoint { resume, behind_since_us, .. } = rule;
+    Framed::json(&RuleRecord { resume: record(resume), behind_since_us: *behind_since_us, has_own_definitions })
+}
+
+pub(super) fn encode_known(known: &[Arc<str>]) -> Framed {
+    Framed::json(&known.iter().map(|rule| &**rule).collect::<Vec<&str>>())
+}
+
+pub(super) fn decode_known(content: &[u8]) -> Result<Vec<Arc<str>>, Damage> {
+    Ok(chunks::decode::<Vec<Box<str>>>(content)?.into_iter().map(Arc::from).collect())
+}
+
+pub(super) fn encode_paused(paused: &[PausedRule]) -> Framed {
+    let record = |PausedRule { rule, since_us, why }: &PausedRule| PausedRecord {
+        rule: (**rule).into(),
+        since_us: *since_us,
+        why: why.clone(),
+    };
+    Framed::json(&paused.iter().map(record).collect::<Vec<_>>())
+}
+
+pub(super) fn decode_paused(content: &[u8]) -> Result<Vec<PausedRule>, Damage> {
+    let rule = |PausedRecord { rule, since_us, why }| PausedRule { rule: rule.into(), since_us, why };
+    Ok(chunks::decode::<Vec<PausedRecord>>(content)?.into_iter().map(rule).collect())
+}
+
+fn record(resume: &Resume) -> Record {
     let position = &resume.position;
-    Framed::json(&Record {
+    Record {
         server_uuid: position.server_uuid.to_string(),
         gtids: position.gtids.as_ref().map(GtidSet::to_string),
         file: position.file.file.to_string(),
@@ -67,12 +158,21 @@ pub(super) fn encode(resume: &Resume) -> Framed {
             .iter()
             .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
             .collect(),
-    })
+    }
 }
 
 /// `schema` is what is stored beside the record.
 pub(super) fn decode(content: &[u8], schema: Arc<Schema>) -> Result<Resume, Damage> {
-    let record: Record = chunks::decode(content)?;
+    resume_of(chunks::decode(content)?, schema)
+}
+
+/// The definitions are left out: they may be the rule's own, or the main stream's.
+pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
+    let RuleRecord { resume, behind_since_us, has_own_definitions } = chunks::decode(content)?;
+    Ok(StoredRule { resume: resume_of(resume, Arc::default())?, behind_since_us, has_own_definitions })
+}
+
+fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
     Ok(Resume {
         position: Position {
@@ -116,7 +216,12 @@ mod tests {
             };
             let framed = encode(&resume);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
-            assert_eq!(decode(&read.expect("whole").expect("there"), Arc::default()), Ok(resume));
+            assert_eq!(decode(&read.expect("whole").expect("there"), Arc::default()).as_ref(), Ok(&resume));
+            let rule = RuleCheckpoint { rule: "r".into(), resume, behind_since_us: Some(5) };
+            let framed = encode_rule(&rule, true);
+            let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
+            let read = decode_rule(&read.expect("whole").expect("there")).expect("a rule's record");
+            assert_eq!((read.resume, read.behind_since_us, read.has_own_definitions), (rule.resume, Some(5), true));
         }
     }
 

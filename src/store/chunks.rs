@@ -96,6 +96,36 @@ pub(super) fn put(tree: &TransactionalTree, name: &[u8], framed: &Framed) -> Res
     Ok(())
 }
 
+/// What must be written to get from some records to others of the same tree.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Edits {
+    pub put: Vec<(Vec<u8>, Framed)>,
+    pub remove: Vec<Vec<u8>>,
+}
+
+impl Edits {
+    pub(super) fn len_bytes(&self) -> usize {
+        let put: usize = self.put.iter().map(|(name, record)| name.len() + record.len()).sum();
+        put + self.remove.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Adds those that are to be made as well.
+    pub(super) fn append(&mut self, mut others: Edits) {
+        self.put.append(&mut others.put);
+        self.remove.append(&mut others.remove);
+    }
+
+    pub(super) fn apply(&self, tree: &TransactionalTree) -> Result<(), UnabortableTransactionError> {
+        for (name, record) in &self.put {
+            put(tree, name, record)?;
+        }
+        for name in &self.remove {
+            remove(tree, name, 0..u32::MAX)?;
+        }
+        Ok(())
+    }
+}
+
 /// Removes these chunks of a record within a transaction. Says whether the first of them was there.
 ///
 /// Chunks follow one another without a gap: the first one missing is the end, whatever a damaged frame says.

@@ -1,4 +1,5 @@
-//! Table definitions as they are on disk, beside the checkpoint at whose place they hold.
+//! Table definitions as they are on disk, beside the checkpoint at whose place they hold: the main stream's, and those of
+//! rules that are at a place with others.
 //!
 //! In: two schemas. Out: the records that turn the first into the second on disk, one for each table that differs, so that
 //! a statement costs what it changes; and back. Knows nothing of SQL, nor of when a definition holds.
@@ -7,15 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::chunks::{self, Damage, Framed};
+use super::chunks::{self, Damage, Edits, Framed};
 use crate::schema::{Column, Definition, Family, Labels, Schema, TableName};
-
-/// What must be written to get from one schema to another.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Changes {
-    pub put: Vec<(Vec<u8>, Framed)>,
-    pub remove: Vec<Vec<u8>>,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -31,38 +25,51 @@ struct ColumnRecord {
     labels: Option<Labels>,
 }
 
-impl Changes {
-    pub(super) fn between(before: &Arc<Schema>, after: &Arc<Schema>) -> Changes {
-        let mut changes = Changes::default();
-        if Arc::ptr_eq(before, after) {
-            return changes;
-        }
-        for (name, definition) in after.iter() {
-            let is_same = |known: &Arc<Definition>| Arc::ptr_eq(known, definition) || known == definition;
-            if !before.get(name).is_some_and(is_same) {
-                changes.put.push((key(name), encode(definition)));
-            }
-        }
-        let gone = before.iter().filter(|(name, _)| after.get(name).is_none());
-        changes.remove.extend(gone.map(|(name, _)| key(name)));
-        changes
-    }
+/// Whose definitions a record's key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    Main,
+    /// A rule whose place has other definitions than the main stream's.
+    Rule(&'a str),
+}
 
-    pub(super) fn len_bytes(&self) -> usize {
-        let put: usize = self.put.iter().map(|(name, record)| name.len() + record.len()).sum();
-        put + self.remove.iter().map(Vec::len).sum::<usize>()
+/// What must be written so that the owner's definitions become these.
+pub(super) fn between(owner: Owner<'_>, before: &Arc<Schema>, after: &Arc<Schema>) -> Edits {
+    let mut edits = Edits::default();
+    if Arc::ptr_eq(before, after) {
+        return edits;
+    }
+    for (name, definition) in after.iter() {
+        let is_same = |known: &Arc<Definition>| Arc::ptr_eq(known, definition) || known == definition;
+        if !before.get(name).is_some_and(is_same) {
+            edits.put.push((key(owner, name), encode(definition)));
+        }
+    }
+    let gone = before.iter().filter(|(name, _)| after.get(name).is_none());
+    edits.remove.extend(gone.map(|(name, _)| key(owner, name)));
+    edits
+}
+
+/// No name holds a zero byte, and none is empty: a key that begins with one belongs to a rule.
+fn key(owner: Owner<'_>, name: &TableName) -> Vec<u8> {
+    let table = [name.schema.as_bytes(), b"\0", name.table.as_bytes()].concat();
+    match owner {
+        Owner::Main => table,
+        Owner::Rule(rule) => [b"\0", rule.as_bytes(), b"\0", &table].concat(),
     }
 }
 
-/// No name holds a zero byte.
-fn key(name: &TableName) -> Vec<u8> {
-    [name.schema.as_bytes(), b"\0", name.table.as_bytes()].concat()
-}
-
-pub(super) fn name_of(key: &[u8]) -> Result<TableName, Damage> {
-    let name = std::str::from_utf8(key).ok().and_then(|text| text.split_once('\0'));
-    let (schema, table) = name.ok_or_else(|| Damage::Content("its key names no table".to_string()))?;
-    Ok(TableName::new(schema, table))
+pub(super) fn name_of(key: &[u8]) -> Result<(Owner<'_>, TableName), Damage> {
+    let parts = || {
+        let text = std::str::from_utf8(key).ok()?;
+        let (owner, table) = match text.strip_prefix('\0') {
+            None => (Owner::Main, text),
+            Some(rest) => rest.split_once('\0').map(|(rule, table)| (Owner::Rule(rule), table))?,
+        };
+        let (schema, table) = table.split_once('\0')?;
+        Some((owner, TableName::new(schema, table)))
+    };
+    parts().ok_or_else(|| Damage::Content("its key names no table".to_string()))
 }
 
 fn encode(definition: &Definition) -> Framed {
@@ -159,12 +166,12 @@ mod tests {
         families.extend([Family::Text, Family::Json, Family::Vector, Family::Geometry]);
         let columns: Vec<(&str, Family)> = families.into_iter().map(|family| ("c", family)).collect();
         let written = schema(&[("orders", &columns)]);
-        let changes = Changes::between(&Arc::default(), &written);
+        let changes = between(Owner::Main, &Arc::default(), &written);
         let [(name, record)] = &changes.put[..] else { panic!("one table") };
         assert!(changes.len_bytes() > columns.len());
         let read = chunks::read::<Damage>(|chunk| Ok(record.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
         let definition = decode(&read.expect("whole").expect("there")).expect("a definition");
-        assert_eq!(name_of(name), Ok(TableName::new("shop", "orders")));
+        assert_eq!(name_of(name), Ok((Owner::Main, TableName::new("shop", "orders"))));
         assert_eq!(Some(&Arc::new(definition)), written.get(&TableName::new("shop", "orders")));
     }
 
@@ -173,10 +180,12 @@ mod tests {
         let before =
             schema(&[("a", &[("x", Family::Bit)]), ("b", &[("x", Family::Bit)]), ("c", &[("x", Family::Bit)])]);
         let after = schema(&[("a", &[("x", Family::Bit)]), ("b", &[("y", Family::Bit)]), ("d", &[("x", Family::Bit)])]);
-        let changes = Changes::between(&before, &after);
-        let names: Vec<TableName> = changes.put.iter().map(|(name, _)| name_of(name).expect("a name")).collect();
-        assert_eq!(names, [TableName::new("shop", "b"), TableName::new("shop", "d")]);
-        assert_eq!(changes.remove, [b"shop\0c".to_vec()]);
-        assert_eq!(Changes::between(&after, &after.clone()).len_bytes(), 0);
+        for (owner, gone) in [(Owner::Main, &b"shop\0c"[..]), (Owner::Rule("r"), b"\0r\0shop\0c")] {
+            let changes = between(owner, &before, &after);
+            let names: Vec<_> = changes.put.iter().map(|(name, _)| name_of(name).expect("a name")).collect();
+            assert_eq!(names, [(owner, TableName::new("shop", "b")), (owner, TableName::new("shop", "d"))]);
+            assert_eq!(changes.remove, [gone]);
+        }
+        assert_eq!(between(Owner::Main, &after, &after.clone()).len_bytes(), 0);
     }
 }

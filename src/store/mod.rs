@@ -1,11 +1,11 @@
-//! The store: checkpoint, table definitions, ledger and dead letters, in sled; the only place that knows sled.
+//! The store: checkpoints, table definitions, ledger and dead letters, in sled; the only place that knows sled.
 //!
 //! In: writes, from any task, without waiting; answered when they are durable (promise 1: synced to the disk). Out: what
 //! a restart needs, and dead letters page by page (promise 6: memory does not grow with their number). One process owns
 //! a store, one thread writes to it, all writes are in one order. Knows changes and positions; not rules, not
 //! deliveries, and not when a checkpoint may move.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ mod letter_records;
 mod lock;
 mod open;
 mod queue;
+mod recorded;
 mod sweep;
 mod transaction;
 mod trees;
@@ -37,10 +38,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
 pub use dead_letters::{DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter};
 pub use error::Error;
 pub use queue::TRANSACTION_BYTES_MAX;
-pub use write::{Write, Written};
+pub use write::{LedgerEntry, Write, Written};
 
 use open::Opened;
 use queue::Queue;
@@ -55,11 +57,30 @@ pub struct Store {
 }
 
 /// Where to go on after a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
-    pub resume: Resume,
-    /// Deliveries after that place that are resolved already.
-    pub ledger: HashSet<DeliveryId>,
+    /// None: no checkpoint was ever written.
+    pub checkpoint: Option<SavedCheckpoint>,
+    pub paused: Vec<PausedRule>,
+}
+
+/// How far each rule is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedCheckpoint {
+    /// How far every rule is that is not in `rules`.
+    pub main: Resume,
+    pub rules: Vec<RuleCheckpoint>,
+    /// Every rule that has begun. None: an earlier version wrote it, and all that there were have.
+    pub known: Option<Vec<Arc<str>>>,
+    pub ledger: Ledger,
+}
+
+/// Deliveries after the marks of their rules that are resolved already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub by_rule: HashMap<Arc<str>, HashSet<DeliveryId>>,
+    /// Written by an earlier version, which did not say of which rule.
+    pub of_any_rule: HashSet<DeliveryId>,
 }
 
 // Fields are dropped in this order: sled's files are closed before the lock is given back.
@@ -85,7 +106,7 @@ impl Store {
     /// written, [`Error::Corrupt`] with the steps to take.
     pub fn open(directory: &Path) -> Result<Store, Error> {
         let Opened { db, trees, counters, log, lock } = open::open(directory)?;
-        let schema = Arc::new(trees.schema()?);
+        let recorded = trees.recorded()?;
         let letter_count = Arc::new(AtomicU64::new(counters.letter_count - counters.held_count));
         let held_count = Arc::new(AtomicU64::new(counters.held_count));
         let held = Held::new(trees.queues()?);
@@ -99,7 +120,7 @@ impl Store {
             trees: trees.clone(),
             log,
             counters,
-            schema,
+            recorded,
             letter_count: letter_count.clone(),
             held_count: held_count.clone(),
             held: held.clone(),
@@ -114,8 +135,8 @@ impl Store {
         Ok(Store { inner: Arc::new(inner) })
     }
 
-    /// Checkpoint and ledger; `None` if no checkpoint was ever written. Blocks; to be read before the first write.
-    pub fn saved(&self) -> Result<Option<Saved>, Error> {
+    /// Checkpoints, ledger, paused rules. Blocks; to be read before the first write.
+    pub fn saved(&self) -> Result<Saved, Error> {
         self.inner.trees.saved()
     }
 

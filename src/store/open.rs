@@ -20,7 +20,10 @@ use super::{Error, sweep};
 const FORMAT_FILE: &str = "format";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
+/// rules: a version that knows no other would pass what rules with their own have not resolved.
+const FORMAT_OLDEST: u32 = 1;
 
 /// sled's log, and the file whose presence says that there is a database.
 const LOG_FILE: &str = "db";
@@ -57,12 +60,16 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     read_format(directory)?;
     let lock = Lock::acquire(directory)?;
     // Again, now that nobody else can be creating it.
-    let new = read_format(directory)?.is_none();
+    let format = read_format(directory)?;
+    let new = format.is_none();
     if new {
         create_format(directory)?;
     }
     restrict_directory(directory, new);
     let db = open_database(directory)?;
+    if format.is_some_and(|format| format < FORMAT) {
+        create_format(directory)?;
+    }
     let open_failed = |source| Error::Open { directory: directory.to_path_buf(), source };
     let trees = Trees::open(&db, directory).map_err(open_failed)?;
     let counters = Counters::load(&trees)?;
@@ -95,7 +102,7 @@ fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
         Some(found) if found > FORMAT => {
             Err(Error::NewerFormat { directory: directory.to_path_buf(), found, known: FORMAT })
         }
-        Some(FORMAT) => Ok(Some(FORMAT)),
+        Some(found) if found >= FORMAT_OLDEST => Ok(Some(found)),
         _ => Err(foreign(format!("its file `{FORMAT_FILE}` is not rowhook's"))),
     }
 }

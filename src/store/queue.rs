@@ -116,7 +116,8 @@ mod tests {
     use super::*;
 
     fn ledger_write(ids: usize) -> Write {
-        Write { ledger_add: vec![crate::change::DeliveryId(uuid::Uuid::nil()); ids], ..Write::default() }
+        let entry = crate::store::LedgerEntry { id: crate::change::DeliveryId(uuid::Uuid::nil()), rule: "r".into() };
+        Write { ledger_add: vec![entry; ids], ..Write::default() }
     }
 
     #[test]

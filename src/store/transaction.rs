@@ -11,7 +11,7 @@ use sled::transaction::{
 use super::chunks::{self, Damage};
 use super::dead_letters::FailedReplay;
 use super::trees::{HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, Trees};
-use super::write::Step;
+use super::write::{LedgerEntry, Step};
 use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;
@@ -95,8 +95,8 @@ impl View<'_> {
                 for key in lanes.iter() {
                     self.holds.insert(&holds::entry(key, *number), &[][..])?;
                 }
-                if let Some(id) = in_ledger {
-                    self.ledger.insert(id.0.as_bytes(), &[][..])?;
+                if let Some(LedgerEntry { id, rule }) = in_ledger {
+                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
                 }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;
@@ -104,21 +104,17 @@ impl View<'_> {
             }
             Step::Replayed(replay) => return self.replayed(replay, counters),
             Step::Remove { number } => return self.remove(*number, counters).map(Ok),
-            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
-                for id in ledger_add {
-                    self.ledger.insert(id.0.as_bytes(), &[][..])?;
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
+                for LedgerEntry { id, rule } in ledger_add {
+                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
                 }
                 for id in ledger_remove {
                     self.ledger.remove(id.0.as_bytes())?;
                 }
-                for (name, record) in &definitions.put {
-                    chunks::put(self.definitions, name, record)?;
-                }
-                for name in &definitions.remove {
-                    chunks::remove(self.definitions, name, 0..u32::MAX)?;
-                }
-                if let Some(checkpoint) = checkpoint {
-                    chunks::put(self.checkpoints, checkpoint::MAIN, checkpoint)?;
+                checkpoint.definitions.apply(self.definitions)?;
+                checkpoint.checkpoints.apply(self.checkpoints)?;
+                if let Some(paused) = paused {
+                    chunks::put(self.checkpoints, checkpoint::PAUSED, paused)?;
                 }
             }
         }

@@ -3,15 +3,18 @@
 //! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment. A read may run beside the
 //! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::checkpoint::RuleCheckpoint;
 use super::chunks::{self, Damage};
 use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
-use super::{Error, Saved, checkpoint, definitions, letter_records};
+use super::definitions::Owner;
+use super::recorded::{Recorded, RecordedRule};
+use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, letter_records};
 use crate::change::DeliveryId;
 use crate::schema::Schema;
 
@@ -32,7 +35,7 @@ pub(super) struct Trees {
     pub checkpoints: sled::Tree,
     /// Records of `definitions.rs` by table.
     pub definitions: sled::Tree,
-    /// Delivery ids (16 bytes), without values.
+    /// Names of rules by delivery id (16 bytes); entries of earlier versions are empty.
     pub ledger: sled::Tree,
     /// Heads of dead letters by number.
     pub heads: sled::Tree,
@@ -56,36 +59,102 @@ impl Trees {
         })
     }
 
-    pub(super) fn saved(&self) -> Result<Option<Saved>, Error> {
-        let Some(content) = self.record(&self.checkpoints, checkpoint::MAIN, || "the checkpoint".to_string())? else {
-            return Ok(None);
-        };
-        let schema = Arc::new(self.schema()?);
-        let resume = checkpoint::decode(&content, schema).map_err(|damage| Error::record("the checkpoint", damage))?;
-        let mut ledger = HashSet::new();
-        for key in self.ledger.iter().keys() {
-            let key = key.map_err(Error::read(&self.directory))?;
-            let id = Uuid::from_slice(&key).map_err(|error| Error::record("a ledger entry", error))?;
-            ledger.insert(DeliveryId(id));
-        }
-        Ok(Some(Saved { resume, ledger }))
+    pub(super) fn saved(&self) -> Result<Saved, Error> {
+        let paused = self.record(&self.checkpoints, checkpoint::PAUSED, || "the list of paused rules".to_string())?;
+        let paused = paused.map(|content| checkpoint::decode_paused(&content)).transpose();
+        let paused = paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default();
+        let Recorded { main, rules, known, schema: _ } = self.recorded()?;
+        let Some(main) = main else { return Ok(Saved { checkpoint: None, paused }) };
+        let mut rules: Vec<RuleCheckpoint> = rules.into_values().map(|rule| rule.checkpoint).collect();
+        rules.sort_by(|one, other| one.rule.cmp(&other.rule));
+        let checkpoint = SavedCheckpoint { main, rules, known, ledger: self.ledger()? };
+        Ok(Saved { checkpoint: Some(checkpoint), paused })
     }
 
-    /// All definitions that are stored, whatever place they hold at.
-    pub(super) fn schema(&self) -> Result<Schema, Error> {
-        let mut schema = Schema::default();
+    fn ledger(&self) -> Result<Ledger, Error> {
+        let mut ledger = Ledger::default();
+        for entry in self.ledger.iter() {
+            let (key, rule) = entry.map_err(Error::read(&self.directory))?;
+            let id = Uuid::from_slice(&key).map_err(|error| Error::record("a ledger entry", error))?;
+            let rule = std::str::from_utf8(&rule).map_err(|error| Error::record("a ledger entry", error))?;
+            let of_rule = match (rule, ledger.by_rule.get_mut(rule)) {
+                ("", _) => &mut ledger.of_any_rule,
+                (_, Some(known)) => known,
+                (_, None) => ledger.by_rule.entry(rule.into()).or_default(),
+            };
+            of_rule.insert(DeliveryId(id));
+        }
+        Ok(ledger)
+    }
+
+    /// Checkpoints and definitions as they are stored.
+    pub(super) fn recorded(&self) -> Result<Recorded, Error> {
+        let (schema, mut own) = self.definitions()?;
+        let schema = Arc::new(schema);
+        let mut recorded = Recorded { schema: Arc::clone(&schema), ..Recorded::default() };
+        let damaged = |name: &'static str| move |damage: Damage| Error::record(name, damage);
+        if let Some(content) = self.record(&self.checkpoints, checkpoint::MAIN, || "the checkpoint".to_string())? {
+            recorded.main = Some(checkpoint::decode(&content, schema).map_err(damaged("the checkpoint"))?);
+        }
+        if let Some(content) = self.record(&self.checkpoints, checkpoint::KNOWN, || "the list of rules".to_string())? {
+            recorded.known = Some(checkpoint::decode_known(&content).map_err(damaged("the list of rules"))?);
+        }
+        for rule in self.recorded_rules()? {
+            let name = Arc::clone(&rule.checkpoint.rule);
+            recorded.rules.insert(name, rule);
+        }
+        let main = recorded.main.as_ref().map(|main| Arc::clone(&main.schema)).unwrap_or_default();
+        for (name, rule) in &mut recorded.rules {
+            let schema = match &mut rule.own {
+                Some(schema) => {
+                    *schema = Arc::new(own.remove(name).unwrap_or_default());
+                    schema
+                }
+                None => &main,
+            };
+            rule.checkpoint.resume.schema = Arc::clone(schema);
+        }
+        Ok(recorded)
+    }
+
+    /// Without their definitions.
+    fn recorded_rules(&self) -> Result<Vec<RecordedRule>, Error> {
+        let mut rules = Vec::new();
+        for key in self.checkpoints.scan_prefix(checkpoint::RULE_PREFIX).keys() {
+            let key = key.map_err(Error::read(&self.directory))?;
+            let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
+            let rule: Arc<str> = String::from_utf8_lossy(&name[checkpoint::RULE_PREFIX.len()..]).into();
+            let called = || format!("the checkpoint of rule {rule}");
+            if let Some(content) = self.record(&self.checkpoints, name, called)? {
+                let stored = checkpoint::decode_rule(&content).map_err(|damage| Error::record(called(), damage))?;
+                let own = stored.has_own_definitions.then(Arc::default);
+                let (resume, behind_since_us) = (stored.resume, stored.behind_since_us);
+                let checkpoint = RuleCheckpoint { rule, resume, behind_since_us };
+                rules.push(RecordedRule { checkpoint, own });
+            }
+        }
+        Ok(rules)
+    }
+
+    /// All definitions that are stored: the main stream's, and by rule those that are a rule's own.
+    fn definitions(&self) -> Result<(Schema, HashMap<Arc<str>, Schema>), Error> {
+        let (mut main, mut own) = (Schema::default(), HashMap::<Arc<str>, Schema>::new());
         for key in self.definitions.iter().keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             let damaged = |damage| Error::record("a table definition", damage);
-            let table = definitions::name_of(name).map_err(damaged)?;
+            let (owner, table) = definitions::name_of(name).map_err(damaged)?;
             let called = || format!("the definition of {table}");
             if let Some(content) = self.record(&self.definitions, name, called)? {
                 let definition = definitions::decode(&content).map_err(|damage| Error::record(called(), damage))?;
+                let schema = match owner {
+                    Owner::Main => &mut main,
+                    Owner::Rule(rule) => own.entry(rule.into()).or_default(),
+                };
                 schema.insert(table, Arc::new(definition));
             }
         }
-        Ok(schema)
+        Ok((main, own))
     }
 
     pub(super) fn letters(

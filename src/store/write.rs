@@ -6,23 +6,24 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
-use super::definitions::Changes;
+use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;
-use crate::position::Resume;
-use crate::schema::Schema;
 
 /// One write. All of it becomes durable in one transaction, unless its dead letters exceed
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Write {
-    pub checkpoint: Option<Resume>,
+    pub checkpoint: Option<CheckpointSet>,
+    /// All rules that are paused from now on.
+    pub paused: Option<Vec<PausedRule>>,
     /// That of a letter of this write becomes durable in the very transaction of the letter.
-    pub ledger_add: Vec<DeliveryId>,
+    pub ledger_add: Vec<LedgerEntry>,
     /// Applied after `ledger_add`.
     pub ledger_remove: Vec<DeliveryId>,
     pub letters_add: Vec<NewDeadLetter>,
@@ -30,6 +31,13 @@ pub struct Write {
     pub letters_replayed: Vec<FailedReplay>,
     /// Replayed with success, or discarded; a number that is not there changes nothing.
     pub letters_remove: Vec<u64>,
+}
+
+/// A delivery of a rule that is resolved above the rule's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub id: DeliveryId,
+    pub rule: Arc<str>,
 }
 
 /// What became of a write.
@@ -47,7 +55,9 @@ impl Write {
     /// Memory that the write holds, near enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
-        let others = self.letters_replayed.len() + self.letters_remove.len() + usize::from(self.checkpoint.is_some());
+        let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
+            + self.paused.as_ref().map_or(0, |paused| 1 + paused.len());
+        let others = self.letters_replayed.len() + self.letters_remove.len() + records;
         letters + others * LETTER_BYTES + (self.ledger_add.len() + self.ledger_remove.len()) * LEDGER_BYTES
     }
 }
@@ -76,7 +86,7 @@ pub(super) enum Step {
         /// The queues it stands in from now on.
         lanes: LaneKeys,
         is_held: bool,
-        in_ledger: Option<DeliveryId>,
+        in_ledger: Option<LedgerEntry>,
     },
     Replayed(FailedReplay),
     Remove {
@@ -84,10 +94,10 @@ pub(super) enum Step {
     },
     /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
     Progress {
-        checkpoint: Option<Framed>,
-        /// What the checkpoint's definitions change of those that are stored.
-        definitions: Changes,
-        ledger_add: Vec<DeliveryId>,
+        /// What the checkpoint changes of what is stored.
+        checkpoint: SetEdits,
+        paused: Option<Framed>,
+        ledger_add: Vec<LedgerEntry>,
         ledger_remove: Vec<DeliveryId>,
     },
 }
@@ -101,35 +111,30 @@ impl Step {
                 head.len() + change.as_ref().map_or(0, Framed::len) + entries
             }
             Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
-            Step::Progress { checkpoint, definitions, ledger_add, ledger_remove } => {
-                let records = checkpoint.as_ref().map_or(0, Framed::len) + definitions.len_bytes();
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
+                let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
                 records + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
             }
         }
     }
 }
 
-/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `stored` are the
-/// definitions that the writes before leave behind; those of this write take their place.
+/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `recorded` is what
+/// the writes before leave behind; this one's checkpoint takes its place.
 pub(super) fn steps(
     mut write: Write,
     next_number: u64,
     step_bytes_max: usize,
-    stored: &mut Arc<Schema>,
+    recorded: &mut Recorded,
 ) -> impl Iterator<Item = Step> + use<> {
-    let in_ledger: Vec<Option<DeliveryId>> =
+    let in_ledger: Vec<Option<LedgerEntry>> =
         write.letters_add.iter().map(|letter| take(&mut write.ledger_add, letter.delivery_id)).collect();
     let letters = (next_number..)
         .zip(write.letters_add.into_iter().zip(in_ledger))
         .flat_map(move |(number, (letter, in_ledger))| letter_steps(number, letter, in_ledger, step_bytes_max));
-    let mut definitions = Changes::default();
-    if let Some(Resume { schema, .. }) = &write.checkpoint {
-        definitions = Changes::between(stored, schema);
-        *stored = Arc::clone(schema);
-    }
     let progress = Step::Progress {
-        checkpoint: write.checkpoint.as_ref().map(checkpoint::encode),
-        definitions,
+        checkpoint: write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default(),
+        paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,
     };
@@ -139,11 +144,16 @@ pub(super) fn steps(
         .chain(std::iter::once(progress))
 }
 
-fn take(ids: &mut Vec<DeliveryId>, id: DeliveryId) -> Option<DeliveryId> {
-    ids.iter().position(|known| *known == id).map(|place| ids.remove(place))
+fn take(entries: &mut Vec<LedgerEntry>, id: DeliveryId) -> Option<LedgerEntry> {
+    entries.iter().position(|entry| entry.id == id).map(|place| entries.remove(place))
 }
 
-fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Option<DeliveryId>, step_bytes_max: usize) -> Vec<Step> {
+fn letter_steps(
+    number: u64,
+    letter: NewDeadLetter,
+    in_ledger: Option<LedgerEntry>,
+    step_bytes_max: usize,
+) -> Vec<Step> {
     let (lanes, is_held) = (letter.lanes, letter.failure.reason == Reason::Held);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
@@ -158,7 +168,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Option<DeliveryId
         replayed_at_us: None,
         lanes,
     });
-    let with = |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
+    let with = move |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
     if change.len() <= step_bytes_max {
         return vec![with(Some(change))];
     }
@@ -173,19 +183,21 @@ fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Option<DeliveryId
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{resume, sized_letter};
+    use super::super::tests::{set, sized_letter};
     use super::*;
 
     #[test]
     fn a_checkpoint_comes_after_every_letter_it_passes_and_a_head_after_its_change() {
         let write = Write {
-            checkpoint: Some(resume(1)),
+            checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
             letters_remove: vec![1],
-            ledger_add: vec![sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())],
+            ledger_add: [sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
+                .map(|id| LedgerEntry { id, rule: "r".into() })
+                .into(),
             ..Write::default()
         };
-        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Arc::default())
+        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
             .map(|step| match step {
                 Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
                 Step::Letter { number, change, in_ledger, .. } => {
@@ -194,7 +206,7 @@ mod tests {
                 Step::Replayed(_) => "replayed".to_string(),
                 Step::Remove { number } => format!("remove {number}"),
                 Step::Progress { checkpoint, ledger_add, .. } => {
-                    format!("progress {} {}", checkpoint.is_some(), ledger_add.len())
+                    format!("progress {} {}", !checkpoint.checkpoints.put.is_empty(), ledger_add.len())
                 }
             })
             .collect();

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX};
+use super::recorded::Recorded;
 use super::sweep;
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::Progress;
 use super::write::{self, Step, Write, Written};
 use crate::ordering::Held;
-use crate::schema::Schema;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -28,8 +28,8 @@ pub(super) struct Writer {
     /// Our own handle of sled's log: `flush` hands the bytes to the kernel, `fdatasync` brings them to the disk.
     pub log: File,
     pub counters: Counters,
-    /// The definitions that are stored.
-    pub schema: Arc<Schema>,
+    /// What is stored of checkpoints and definitions.
+    pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
     pub letter_count: Arc<AtomicU64>,
     pub held_count: Arc<AtomicU64>,
@@ -81,7 +81,7 @@ impl Writer {
             let first_number = next_number;
             next_number += write.letters_add.len() as u64;
             written.push(Ok(Written { added: (first_number..next_number).collect(), ..Written::default() }));
-            for step in write::steps(write, first_number, TRANSACTION_BYTES_MAX, &mut self.schema) {
+            for step in write::steps(write, first_number, TRANSACTION_BYTES_MAX, &mut self.recorded) {
                 if !pending.has_room_for(&step) {
                     self.commit(std::mem::take(&mut pending), &mut written)?;
                 }

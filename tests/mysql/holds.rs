@@ -292,3 +292,49 @@ async fn the_order_of_each_key_holds_through_dead_letters_replays_and_kill_9() {
         assert_eq!((furthest, before.1), (VERSIONS, VERSIONS), "key {id}");
     }
 }
+
+/// Beside the rule that pauses, one that goes on shows how far changes were read.
+const WITNESS: &str = "witness";
+
+fn of_rule(receiver: &Receiver, rule: &str) -> Vec<Call> {
+    let requests = receiver.received();
+    requests.iter().filter(|request| request.json()["rule"] == rule).map(|request| call(request)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_pauses_its_rule_and_no_other_also_over_a_restart() {
+    let mut scene = Scene::start("pause", |request| match (&request.json()["rule"], call(request)) {
+        (rule, (1, _)) if rule == "items" => Answer::status(400),
+        _ => Answer::ok(),
+    })
+    .await;
+    let witness = format!(
+        "table: {}.items\nrules:\n  - name: {WITNESS}\n    call: {{url: \"{}\"}}\n",
+        scene.database,
+        scene.receiver.url("/witness")
+    );
+    scene.program.home().write("rules/witness.yaml", &witness);
+    scene.program.restart();
+    scene.program.wait_for_line("reading after", DEADLINE);
+    scene.insert(1).await;
+    let line = scene.program.wait_for_line("the rule is paused; mend what is wrong, then", DEADLINE);
+    assert!(line.contains("ERROR") && line.contains("dead letter 1: answered 400"), "{line}");
+    assert!(line.contains("`rowhook resume items`"), "{line}");
+    for restarts in [false, true] {
+        if restarts {
+            scene.program.kill_9();
+            scene.program.restart();
+            scene.program.wait_for_line("reading after", DEADLINE);
+        }
+        let read = of_rule(&scene.receiver, WITNESS).len();
+        for id in 2..5 {
+            scene.insert(id + if restarts { 10 } else { 0 }).await;
+        }
+        let enough = |requests: &[std::sync::Arc<Request>]| {
+            requests.iter().filter(|request| request.json()["rule"] == WITNESS).count() >= read + 3
+        };
+        scene.receiver.wait_until(enough, DEADLINE).await;
+        assert_eq!(of_rule(&scene.receiver, "items"), [(1, 1)]);
+    }
+    assert_eq!(scene.letters(), [(1, "refused".to_owned(), None)]);
+}

@@ -41,8 +41,8 @@ fn acknowledged(directory: &Path) -> u64 {
 fn numbered_write(n: u64) -> Write {
     let size = if n.is_multiple_of(4) { 1_500_000 } else { 100 };
     Write {
-        checkpoint: Some(resume(n)),
-        ledger_add: vec![id(n)],
+        checkpoint: Some(set(n)),
+        ledger_add: vec![entry(n)],
         ledger_remove: vec![id(n - 1)],
         letters_add: vec![sized_letter(n, size)],
         letters_remove: if (n - 1).is_multiple_of(3) { vec![n - 1] } else { vec![] },
@@ -52,7 +52,7 @@ fn numbered_write(n: u64) -> Write {
 
 async fn write_until_killed(directory: PathBuf) {
     let store = open(&directory);
-    let last = store.saved().expect("readable").map_or(0, |saved| saved.resume.position.file.offset);
+    let last = main(&store).map_or(0, |main| main.position.file.offset);
     // What was written but not answered when the last child was killed may have left a letter above the checkpoint.
     let above = numbers(&store).into_iter().filter(|number| *number > last);
     assert_eq!(above.count(), 0, "a letter stands above its checkpoint");
@@ -71,14 +71,14 @@ async fn write_until_killed(directory: PathBuf) {
 fn check_after_kill(directory: &Path) -> u64 {
     let store = open(directory);
     let acknowledged = acknowledged(directory);
-    let Some(saved) = store.saved().expect("readable") else {
+    let Some(saved) = store.saved().expect("readable").checkpoint else {
         assert_eq!(acknowledged, 0);
         return 0;
     };
-    let n = saved.resume.position.file.offset;
+    let n = saved.main.position.file.offset;
     assert!(n >= acknowledged, "checkpoint {n} is behind {acknowledged}, which was answered");
-    assert_eq!(saved.ledger, HashSet::from([id(n)]));
-    assert!(saved.resume == resume(n), "definitions of another place than the checkpoint's");
+    assert_eq!(saved.ledger.by_rule, HashMap::from([("rule-0".into(), HashSet::from([id(n)]))]));
+    assert!(saved.main == resume(n), "definitions of another place than the checkpoint's");
     let removed = |number: u64| number.is_multiple_of(3) && number < n;
     let expected: Vec<u64> = (1..=n).filter(|number| !removed(*number)).collect();
     assert_eq!(numbers(&store), expected, "checkpoint {n}");
@@ -158,7 +158,7 @@ async fn write_until_full(directory: PathBuf) {
     assert!(matches!(error, Error::Full { .. }), "{error}");
     assert!(error.to_string().contains("free some"), "{error}");
     assert_eq!(store.failed().await.to_string(), error.to_string());
-    for write in [add([letter(1)]), Write { checkpoint: Some(resume(9)), ..Write::default() }] {
+    for write in [add([letter(1)]), Write { checkpoint: Some(set(9)), ..Write::default() }] {
         assert_eq!(store.write(write).await.expect_err("poisoned").to_string(), error.to_string());
     }
     assert!(store.dead_letter(1).expect("reading goes on").is_some());
@@ -172,7 +172,7 @@ fn holding_write(n: u64) -> Write {
         NewDeadLetter { lanes, ..sized_letter(number, 60_000 + (number as usize % 5) * 60_000) }
     });
     let letters_remove = if n > 1 { vec![2 * n - 2] } else { vec![] };
-    Write { ledger_add: letters.iter().map(|letter| letter.delivery_id).collect(), letters_remove, ..add(letters) }
+    Write { ledger_add: [2 * n - 1, 2 * n].map(entry).into(), letters_remove, ..add(letters) }
 }
 
 async fn hold_until_killed(directory: PathBuf) {
@@ -181,7 +181,7 @@ async fn hold_until_killed(directory: PathBuf) {
     let mut written = store.inner.trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
     if written % 2 == 1 {
         let odd = holding_write(written.div_ceil(2)).letters_add.remove(1);
-        let ledger_add = vec![odd.delivery_id];
+        let ledger_add = vec![entry(written + 1)];
         store.write(Write { ledger_add, ..add([odd]) }).await.expect("written");
         written += 1;
     }

@@ -1,0 +1,131 @@
+//! How far something has got in the binlog: reading, or what is resolved.
+//!
+//! In: rows and ends of transactions, in the order of the binlog. Out: the [`Resume`] from which all else comes and nothing
+//! of this comes again, also inside a transaction (promise 4). Pure: no I/O, no clock.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::change::{Table, Transaction};
+use crate::position::{Committed, FileOffset, GtidSet, Position, Resume, Within};
+use crate::schema::Schema;
+
+/// A place between two rows.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    position: Position,
+    /// The definitions known there.
+    schema: Arc<Schema>,
+    /// Rows of the transaction after `position` that lie before the place where this began, and will not come again.
+    within_before: Vec<Within>,
+    /// Rows of that transaction that were passed since, by table.
+    within: Vec<(Arc<Table>, u64)>,
+    /// The one that `within` counts in.
+    transaction: Option<Arc<Transaction>>,
+}
+
+impl From<Resume> for Reached {
+    fn from(resume: Resume) -> Reached {
+        Reached {
+            position: resume.position,
+            schema: resume.schema,
+            within_before: resume.within,
+            within: Vec::new(),
+            transaction: None,
+        }
+    }
+}
+
+impl Reached {
+    /// Before anything was read.
+    pub fn nowhere() -> Reached {
+        let file = FileOffset { file: "".into(), offset: 0 };
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided: Arc::default() };
+        Resume { position, within: Vec::new(), schema: Arc::default() }.into()
+    }
+
+    /// The end of the last transaction that was passed.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Whether no row of a transaction was passed whose end was not.
+    pub fn is_between_transactions(&self) -> bool {
+        self.within_before.is_empty() && self.within.is_empty()
+    }
+
+    pub fn resume(&self) -> Resume {
+        let identity = self.transaction.as_ref().map(|transaction| transaction.identity()).unwrap_or_default();
+        let now = self.within.iter().map(|(table, rows)| Within {
+            transaction: identity.as_str().into(),
+            table: table.to_string().into(),
+            rows: *rows,
+        });
+        let mut within: Vec<Within> = now.collect();
+        for before in &self.within_before {
+            if within.iter().all(|now| now.table != before.table) {
+                within.push(before.clone());
+            }
+        }
+        Resume { position: self.position.clone(), within, schema: Arc::clone(&self.schema) }
+    }
+
+    /// Passes the end of a transaction.
+    pub fn pass_commit(&mut self, committed: &Committed) {
+        self.advance(committed);
+        self.end_transaction(committed.gtids().next().is_some());
+    }
+
+    /// Passes the ends of several transactions at once: the last one, and the GTIDs of all.
+    pub fn pass_commits(&mut self, last: &Committed, gtids: &GtidSet) {
+        self.advance(last);
+        if let Some(set) = &mut self.position.gtids {
+            set.union_with(gtids);
+        }
+        self.end_transaction(!gtids.is_empty());
+    }
+
+    /// Passes the n-th row of a table in its transaction, and with it all before.
+    pub fn pass_row(&mut self, transaction: &Arc<Transaction>, table: &Arc<Table>, ordinal: u64) {
+        let is_same = self.transaction.as_ref().is_some_and(|known| Arc::ptr_eq(known, transaction));
+        if !is_same {
+            self.begin_transaction(transaction);
+        }
+        let same = |known: &Arc<Table>| {
+            Arc::ptr_eq(known, table) || (known.schema == table.schema && known.name == table.name)
+        };
+        match self.within.iter_mut().find(|(known, _)| same(known)) {
+            Some((_, rows)) => *rows = ordinal,
+            None => self.within.push((Arc::clone(table), ordinal)),
+        }
+    }
+
+    fn begin_transaction(&mut self, transaction: &Arc<Transaction>) {
+        // After a break the same transaction comes again, or, from another server, another one in its place: what was
+        // counted in that one says nothing about this.
+        let identity = transaction.identity();
+        if self.transaction.as_ref().is_some_and(|known| known.identity() != identity) {
+            self.within.clear();
+        }
+        self.within_before.retain(|before| *before.transaction == *identity);
+        self.transaction = Some(Arc::clone(transaction));
+    }
+
+    fn advance(&mut self, committed: &Committed) {
+        self.position.advance(committed);
+        if let Some(schema) = &committed.schema {
+            self.schema = Arc::clone(schema);
+        }
+    }
+
+    /// An XA PREPARE that is read again ends none among GTIDs: the one that rows were counted in goes on behind it.
+    fn end_transaction(&mut self, has_gtids: bool) {
+        if self.position.gtids.is_some() && !has_gtids {
+            return;
+        }
+        self.within_before.clear();
+        self.within.clear();
+        self.transaction = None;
+    }
+}

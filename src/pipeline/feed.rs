@@ -1,0 +1,169 @@
+//! A feed: a reader of the binlog, and how far it was read.
+//!
+//! In: events of a reader, which may be closed and opened again. Out: changes one after another, ends of transactions, and
+//! the place between two rows where reading stands (promise 4). The main stream is one, each rule that is behind has one of
+//! its own. Does not know what becomes of a change; whoever takes it says so with [`Feed::pass`].
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::Error;
+use crate::change::{Change, Changes};
+use crate::outcome::reached::Reached;
+use crate::position::{Committed, Resume};
+use crate::rules::{RuleSet, TableRules};
+use crate::source::{Following, SourceEvent};
+
+#[derive(Debug)]
+pub(super) struct Feed {
+    rules: Arc<RuleSet>,
+    reader: Option<Following>,
+    /// None until a first reader has said where it begins.
+    reached: Option<Reached>,
+    rows: Unread,
+    /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
+    pub read_up_to_us: Option<u64>,
+}
+
+/// What a feed brings.
+#[derive(Debug)]
+pub(super) enum Read {
+    Started(Resume),
+    /// A change of a table that some of the rules are about, with the rules of that table.
+    Change(Arc<Change>, Arc<TableRules>),
+    /// The place is behind it already.
+    Committed(Committed),
+    Idle,
+}
+
+/// Row events whose rows were not all taken.
+#[derive(Debug, Default)]
+struct Unread {
+    events: std::vec::IntoIter<Changes>,
+    /// The event whose turn it is, and the rules of its table.
+    open: Option<(Changes, Arc<TableRules>)>,
+}
+
+impl Unread {
+    fn is_empty(&self) -> bool {
+        self.open.is_none() && self.events.as_slice().is_empty()
+    }
+
+    /// The next change that some rule may want, with the rules of its table. Events that no rule wants go by as a whole.
+    fn next(&mut self, rules: &RuleSet) -> Option<(Arc<Change>, Arc<TableRules>)> {
+        loop {
+            if let Some((changes, rules)) = &mut self.open {
+                match changes.next() {
+                    Some(change) => return Some((change, Arc::clone(rules))),
+                    None => self.open = None,
+                }
+            }
+            let changes = self.events.next()?;
+            let rules = rules.of_table(changes.table());
+            if rules.concern(changes.op()) {
+                self.open = Some((changes, rules));
+            }
+        }
+    }
+}
+
+impl Feed {
+    pub fn new(rules: Arc<RuleSet>, reached: Option<Reached>) -> Feed {
+        Feed { rules, reader: None, reached, rows: Unread::default(), read_up_to_us: None }
+    }
+
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Other rules from the next change on. A reader that reads other tables must be closed.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
+        if let Some((changes, of_table)) = &mut self.rows.open {
+            *of_table = rules.of_table(changes.table());
+        }
+        self.rules = rules;
+    }
+
+    /// The place between two rows where reading stands.
+    pub fn reached(&self) -> Option<&Reached> {
+        self.reached.as_ref()
+    }
+
+    /// Goes on from elsewhere.
+    pub fn leap(&mut self, place: Reached) {
+        self.reached = Some(place);
+    }
+
+    /// The reader must begin where the feed stands.
+    pub fn open(&mut self, reader: Following) {
+        self.rows = Unread::default();
+        self.reader = Some(reader);
+    }
+
+    /// Gives the reader up; what it brought and nobody passed is brought again by the next one.
+    pub fn close(&mut self) {
+        self.rows = Unread::default();
+        self.reader = None;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    pub fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// What is there, without waiting; none: nothing at the moment.
+    pub fn try_read(&mut self) -> Result<Option<Read>, Error> {
+        loop {
+            if let Some((change, rules)) = self.rows.next(&self.rules) {
+                return Ok(Some(Read::Change(change, rules)));
+            }
+            let Some(reader) = &mut self.reader else { return Ok(None) };
+            match reader.events.try_recv() {
+                Ok(event) => {
+                    if let Some(read) = self.take(event?) {
+                        return Ok(Some(read));
+                    }
+                }
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(Error::SourceVanished),
+            }
+        }
+    }
+
+    /// Waits for the reader's next event; to be taken with [`Feed::take`]. All rows must have been read.
+    pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<SourceEvent, Error>> {
+        let Some(reader) = &mut self.reader else { return Poll::Pending };
+        reader.events.poll_recv(context).map(|event| Ok(event.ok_or(Error::SourceVanished)??))
+    }
+
+    /// Takes an event in; rows are read one by one afterwards.
+    pub fn take(&mut self, event: SourceEvent) -> Option<Read> {
+        match event {
+            SourceEvent::Started(resume) => Some(Read::Started(resume)),
+            SourceEvent::Rows(rows) => {
+                self.rows = Unread { events: rows.into_iter(), open: None };
+                None
+            }
+            SourceEvent::Committed(committed) => {
+                self.read_up_to_us = Some(committed.committed_at_us);
+                if let Some(reached) = &mut self.reached {
+                    reached.pass_commit(&committed);
+                }
+                Some(Read::Committed(committed))
+            }
+            SourceEvent::Idle => Some(Read::Idle),
+        }
+    }
+
+    /// The change was taken by all who want it.
+    pub fn pass(&mut self, change: &Change) {
+        if let Some(reached) = &mut self.reached {
+            reached.pass_row(&change.transaction, &change.table, change.ordinal);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What operators ask of the loop, carried out.
+//!
+//! In: commands. Out: answers, at once or when what was asked for is durable. Reloading exchanges the rules under the
+//! streams: a rule keeps its stream by its name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::command::{Command, Paused, Refused, RuleStatus, Status, TargetStatus};
+use super::rule_stream::{Behind, RuleStream, alone, now_us};
+use super::writes::Written;
+use super::{Pipeline, window_of};
+use crate::outcome::reached::Reached;
+use crate::position::Start;
+use crate::rules::RuleSet;
+use crate::store;
+
+type Answer = oneshot::Sender<Result<(), Refused>>;
+
+impl Pipeline {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Replay { delivery, lanes, answer } => self.replay(delivery, lanes, answer),
+            Command::AwaitReleases { answer } => self.releases.when_quiet(answer),
+            Command::Pause { rule, why, answer } => {
+                let done = self.pause(&rule, why);
+                self.answer_when_durable(done, answer);
+            }
+            Command::Resume { rule, from, answer } => {
+                let done = self.go_on(&rule, from);
+                self.answer_when_durable(done, answer);
+            }
+            // Whoever asked may have gone.
+            Command::Status { answer } => {
+                let _ = answer.send(self.status());
+            }
+            Command::Reload { rules, answer } => {
+                self.reload(rules);
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    fn answer_when_durable(&mut self, done: Result<(), Refused>, answer: Answer) {
+        if let Err(refused) = done {
+            let _ = answer.send(Err(refused));
+            return;
+        }
+        let paused = Some(self.paused_rules());
+        let written = self.store.write(store::Write { paused, ..store::Write::default() });
+        self.writes.push(Box::pin(async move {
+            let written = written.await;
+            let refused = |error: &store::Error| Refused::Store { problem: error.to_string() };
+            let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
+            written.map(|_| Written::Answered)
+        }));
+    }
+
+    /// Pauses a rule as its dead letter demands, unless it is paused or gone.
+    pub(super) fn pause_for_letter(&mut self, rule: &str, why: String) {
+        if self.pause(rule, why.clone()).is_ok() {
+            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            self.store_paused();
+        }
+    }
+
+    fn store_paused(&mut self) {
+        let paused = Some(self.paused_rules());
+        let written = self.store.write(store::Write { paused, ..store::Write::default() });
+        self.writes.push(Box::pin(async move { written.await.map(|_| Written::Answered) }));
+    }
+
+    fn pause(&mut self, rule: &str, why: String) -> Result<(), Refused> {
+        let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
+        let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;
+        if stream.paused.is_some() {
+            return Err(Refused::AlreadyPaused { rule: rule.to_string() });
+        }
+        stream.paused = Some(Paused { since_us: now_us(), why });
+        if let Some(behind) = &mut stream.behind {
+            behind.feed.close();
+        }
+        self.dispatcher.set_paused(rule, true);
+        tracing::info!(rule, "paused");
+        Ok(())
+    }
+
+    /// Also gives a rule whose reader gave up another try.
+    fn go_on(&mut self, rule: &str, from: Option<Start>) -> Result<(), Refused> {
+        let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
+        let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;
+        let has_given_up = stream.behind.as_ref().is_some_and(|behind| behind.error.is_some());
+        match (&mut stream.behind, from) {
+            (None, Some(_)) => return Err(Refused::NotBehind { rule: rule.to_string() }),
+            (Some(behind), Some(from)) => {
+                behind.feed.close();
+                behind.start = Some(from);
+            }
+            (_, None) if stream.paused.is_none() && !has_given_up => {
+                return Err(Refused::NotPaused { rule: rule.to_string() });
+            }
+            (_, None) => {}
+        }
+        if let Some(behind) = &mut stream.behind {
+            behind.error = None;
+        }
+        stream.paused = None;
+        self.dispatcher.set_paused(rule, false);
+        tracing::info!(rule, "resumed");
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let mut targets: Vec<String> = self.streams.list.iter().map(target).collect();
+        targets.sort();
+        targets.dedup();
+        let target = |target| TargetStatus { target, open_since_us: None, last_error: None, held_until_us: None };
+        Status {
+            position: self.main.reached().map(|place| place.position().clone()),
+            read_up_to_us: self.main.read_up_to_us,
+            rules: self.streams.list.iter().map(|stream| self.rule_status(stream)).collect(),
+            targets: targets.into_iter().map(target).collect(),
+        }
+    }
+
+    fn rule_status(&self, stream: &RuleStream) -> RuleStatus {
+        let (in_flight, in_retry) = self.dispatcher.load_of(&stream.name);
+        let is_attached = stream.behind.is_none();
+        let mark = stream.own_mark().or_else(|| self.main.reached().filter(|_| is_attached));
+        RuleStatus {
+            rule: stream.name.to_string(),
+            target: target(stream),
+            feed: stream.feed_status(),
+            paused: stream.paused.clone(),
+            unresolved: stream.tracker.unresolved() as u64,
+            in_flight: in_flight as u64,
+            in_retry: in_retry as u64,
+            mark: mark.map(|mark| mark.position().clone()),
+            oldest_unresolved_us: stream.tracker.oldest_unresolved_us(),
+        }
+    }
+
+    /// Goes on with other rules. Those of the same name keep their streams.
+    fn reload(&mut self, rules: Arc<RuleSet>) {
+        let list = std::mem::take(&mut self.streams).list;
+        let mut before: HashMap<Arc<str>, RuleStream> =
+            list.into_iter().map(|stream| (Arc::clone(&stream.name), stream)).collect();
+        let place = self.main.reached().cloned();
+        let mut streams = Vec::new();
+        for rule in rules.rules() {
+            let mut stream = match (before.remove(rule.name.as_str()), &place) {
+                (Some(stream), _) => stream,
+                (None, Some(place)) => RuleStream::new(rule, place.clone(), Default::default()),
+                (None, None) => RuleStream::not_begun(rule),
+            };
+            let is_elsewhere = stream.rule.table != rule.table;
+            stream.rule = Arc::clone(rule);
+            if let Some(Behind { feed, .. }) = &mut stream.behind {
+                feed.set_rules(alone(rule));
+                if is_elsewhere {
+                    feed.close();
+                }
+            }
+            streams.push(stream);
+        }
+        self.streams = streams.into_iter().collect();
+        self.part_with_vanished(before.into_values());
+        self.window = window_of(&self.limits, self.streams.list.len());
+        self.relist();
+        self.follow_rules(rules);
+        self.releases.look_at_all();
+        self.has_moved = true;
+    }
+
+    fn part_with_vanished(&mut self, vanished: impl Iterator<Item = RuleStream>) {
+        let mut was_paused = false;
+        for stream in vanished {
+            if stream.behind.is_some() {
+                let place = stream.own_mark().map(|mark| mark.position().to_string()).unwrap_or_default();
+                tracing::warn!(
+                    rule = &*stream.name,
+                    place,
+                    "the rule is gone from the files while it was behind; what came after this place is not delivered"
+                );
+            }
+            if stream.paused.is_some() {
+                was_paused = true;
+                self.dispatcher.set_paused(&stream.name, false);
+            }
+            self.orphans.extend(stream.tracker.abandon());
+        }
+        if was_paused {
+            self.store_paused();
+        }
+    }
+
+    /// The main stream brings what these rules are about, from where it stands.
+    fn follow_rules(&mut self, rules: Arc<RuleSet>) {
+        let has_other_tables = self.main.rules().patterns().0 != rules.patterns().0;
+        self.main.set_rules(Arc::clone(&rules));
+        self.matches.clear();
+        if has_other_tables && let Some(reading) = &self.reading {
+            self.held = None;
+            let reader = reading.follow(self.main.reached(), &rules, Arc::clone(&self.metrics));
+            self.main.open(reader);
+        } else if let Some(change) = &self.held {
+            rules.matches(change, &mut self.matches);
+        }
+    }
+}
+
+fn target(stream: &RuleStream) -> String {
+    stream.rule.call.url.origin().ascii_serialization()
+}
+
+impl RuleStream {
+    /// Nothing was read yet; where it begins is where the main stream does.
+    pub(super) fn not_begun(rule: &Arc<crate::rules::Rule>) -> RuleStream {
+        RuleStream::new(rule, Reached::nowhere(), Default::default())
+    }
+}

@@ -1,0 +1,207 @@
+//! The stream of one rule: what it has in memory, how far it is resolved, and where its changes come from.
+//!
+//! In: changes that match, ends of transactions, outcomes. Out: its mark and its status. Owns the rule's tracker and window
+//! (promise 6), and its own feed while it is behind, so that nothing of it stands in another rule's way (promise 5).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::command::{FeedStatus, Paused};
+use super::coverage::Coverage;
+use super::feed::Feed;
+use super::patience::Patience;
+use crate::change::{Change, DeliveryId};
+use crate::outcome::reached::Reached;
+use crate::outcome::tracker::Tracker;
+use crate::position::{Committed, Position, Resume, Start};
+use crate::rules::{Rule, RuleSet};
+use crate::schema::Schema;
+
+/// Deliveries that may stand above a rule's low-water mark, resolved or not. With one key in retry the others go on for
+/// this long; each costs about 100 bytes.
+const ABOVE_MARK_MAX: usize = 1 << 18;
+
+/// What one rule may hold in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub deliveries: usize,
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct RuleStream {
+    pub rule: Arc<Rule>,
+    pub name: Arc<str>,
+    pub tracker: Tracker,
+    /// What it has had, and its feed still brings.
+    pub coverage: Option<Coverage>,
+    /// Its own feed; none while it is attached to the main stream.
+    pub behind: Option<Behind>,
+    pub paused: Option<Paused>,
+    pub patience: Patience,
+    /// Deliveries seen since the start.
+    pub opened: u64,
+    /// The definitions at its mark that were stored last, whole and cut to its own tables.
+    own_schema: Option<(Arc<Schema>, Arc<Schema>)>,
+}
+
+/// A rule that the main stream goes on without.
+#[derive(Debug)]
+pub(super) struct Behind {
+    /// Microseconds since the Unix epoch.
+    pub since_us: u64,
+    pub feed: Feed,
+    /// Where its next reader begins, if not where its feed stands.
+    pub start: Option<Start>,
+    /// Whether its place is in the store: until then a crash would begin again at a newer `latest`.
+    pub is_recorded: bool,
+    /// Why its reader gave up.
+    pub error: Option<String>,
+}
+
+impl Behind {
+    /// Goes on from a place.
+    pub fn at(rule: &Arc<Rule>, place: Reached, since_us: u64) -> Behind {
+        let feed = Feed::new(alone(rule), Some(place));
+        Behind { since_us, feed, start: None, is_recorded: true, error: None }
+    }
+
+    /// Whether its reader may bring anything.
+    pub fn is_reading(&self) -> bool {
+        self.feed.is_open() && self.is_recorded
+    }
+}
+
+pub(super) fn alone(rule: &Arc<Rule>) -> Arc<RuleSet> {
+    Arc::new(RuleSet::new(vec![Arc::clone(rule)]))
+}
+
+impl RuleStream {
+    /// Attached to the main stream, at this place.
+    pub fn new(rule: &Arc<Rule>, place: Reached, ledger: HashSet<DeliveryId>) -> RuleStream {
+        RuleStream {
+            rule: Arc::clone(rule),
+            name: rule.name.as_str().into(),
+            tracker: Tracker::new(place, ledger),
+            coverage: None,
+            behind: None,
+            paused: None,
+            patience: Patience::new(Instant::now()),
+            opened: 0,
+            own_schema: None,
+        }
+    }
+
+    pub fn has_room(&self, window: Window) -> bool {
+        let unresolved = self.tracker.unresolved();
+        unresolved == 0
+            || (unresolved < window.deliveries
+                && self.tracker.unresolved_bytes() < window.bytes
+                && self.tracker.above_mark() < ABOVE_MARK_MAX)
+    }
+
+    /// Whether it uses less than one part in so many of its window.
+    pub fn uses_less_than(&self, part: usize, window: Window) -> bool {
+        self.tracker.unresolved() < window.deliveries.div_ceil(part)
+            && self.tracker.unresolved_bytes() < window.bytes.div_ceil(part)
+            && self.tracker.above_mark() < ABOVE_MARK_MAX / part
+    }
+
+    /// Whether a change of the main stream is for it.
+    pub fn takes(&mut self, change: &Change) -> bool {
+        self.behind.is_none() && !self.has_had(change)
+    }
+
+    pub fn has_had(&mut self, change: &Change) -> bool {
+        self.coverage.as_mut().is_some_and(|coverage| coverage.holds(change))
+    }
+
+    /// Whether its mark is its own: else it is where its feed stands.
+    pub fn has_own_mark(&self) -> bool {
+        !self.tracker.is_empty() || self.coverage.is_some()
+    }
+
+    /// Takes note of the end of a transaction that its feed brought; `main` is where the main stream stands if that is it.
+    pub fn commit(&mut self, committed: &Committed, main: Option<&Position>) {
+        let is_covered = self.coverage.as_ref().is_some_and(|coverage| coverage.holds_commit(committed));
+        if !is_covered && self.has_own_mark() {
+            self.tracker.commit(committed);
+        }
+        let own = || self.behind.as_ref().and_then(|behind| behind.feed.reached()).map(Reached::position);
+        let place = main.or_else(own);
+        if self.coverage.as_ref().zip(place).is_some_and(|(coverage, place)| coverage.is_passed_by(place)) {
+            self.coverage = None;
+        }
+    }
+
+    /// Everything before is resolved. None: it is where the main stream stands, or it has not begun.
+    pub fn own_mark(&self) -> Option<&Reached> {
+        if self.has_own_mark() {
+            return Some(self.tracker.mark());
+        }
+        self.behind.as_ref().and_then(|behind| behind.feed.reached())
+    }
+
+    /// Its mark as the store needs it: with the main stream's definitions where it knows the same, else with those of its own
+    /// tables alone.
+    pub fn own_resume(&mut self, main: &Arc<Schema>) -> Option<Resume> {
+        let mut resume = self.own_mark()?.resume();
+        if Arc::ptr_eq(&resume.schema, main) || resume.schema == *main {
+            resume.schema = Arc::clone(main);
+            return Some(resume);
+        }
+        if !self.own_schema.as_ref().is_some_and(|(whole, _)| Arc::ptr_eq(whole, &resume.schema)) {
+            let mut own = (*resume.schema).clone();
+            own.forget(|name| !self.rule.table.matches(&name.schema, &name.table));
+            self.own_schema = Some((Arc::clone(&resume.schema), Arc::new(own)));
+        }
+        if let Some((_, own)) = &self.own_schema {
+            resume.schema = Arc::clone(own);
+        }
+        Some(resume)
+    }
+
+    pub fn feed_status(&self) -> FeedStatus {
+        match &self.behind {
+            None => FeedStatus::Attached,
+            Some(behind) => FeedStatus::Behind {
+                since_us: behind.since_us,
+                is_reading: behind.is_reading(),
+                read_up_to_us: behind.feed.read_up_to_us,
+                error: behind.error.clone(),
+            },
+        }
+    }
+}
+
+/// The streams of all rules, in the order of the files.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub list: Vec<RuleStream>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+impl FromIterator<RuleStream> for Streams {
+    fn from_iter<I: IntoIterator<Item = RuleStream>>(streams: I) -> Streams {
+        let list: Vec<RuleStream> = streams.into_iter().collect();
+        let by_name = list.iter().enumerate().map(|(at, stream)| (Arc::clone(&stream.name), at)).collect();
+        Streams { list, by_name }
+    }
+}
+
+impl Streams {
+    pub fn find(&self, rule: &str) -> Option<usize> {
+        self.by_name.get(rule).copied()
+    }
+
+    pub fn get_mut(&mut self, rule: &str) -> Option<&mut RuleStream> {
+        self.find(rule).map(|at| &mut self.list[at])
+    }
+}
+
+pub(super) fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -1,0 +1,18 @@
+//! Writes on their way to disk, and what waits for them.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::delivery::Completed;
+use crate::store;
+
+pub(super) type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
+
+/// A write that became durable, and what waited for it.
+pub(super) enum Written {
+    Checkpoint,
+    /// With the number of the letter that was made, if one was.
+    Settled(Box<Completed>, Option<u64>),
+    /// Whoever waited has been told.
+    Answered,
+}

@@ -1,0 +1,112 @@
+//! What the trees of checkpoints and definitions hold, as the writes that are queued leave it.
+//!
+//! In: the set that is to be stored. Out: the records that turn what is stored into it, and only those that differ: most of
+//! the time the main stream's alone. Owns the set that was stored last. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::checkpoint::{self, CheckpointSet, KNOWN, MAIN, RuleCheckpoint};
+use super::chunks::Edits;
+use super::definitions::{self, Owner};
+use crate::position::Resume;
+use crate::schema::Schema;
+
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    /// None: no checkpoint was ever written.
+    pub main: Option<Resume>,
+    /// The main stream's definitions, as far as they are stored.
+    pub schema: Arc<Schema>,
+    pub rules: HashMap<Arc<str>, RecordedRule>,
+    /// None: an earlier version wrote the store.
+    pub known: Option<Vec<Arc<str>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RecordedRule {
+    pub checkpoint: RuleCheckpoint,
+    /// Its definitions, where they are stored beside it.
+    pub own: Option<Arc<Schema>>,
+}
+
+/// What is to be written of a set.
+#[derive(Debug, Default)]
+pub(super) struct SetEdits {
+    pub checkpoints: Edits,
+    pub definitions: Edits,
+}
+
+impl SetEdits {
+    pub(super) fn len_bytes(&self) -> usize {
+        self.checkpoints.len_bytes() + self.definitions.len_bytes()
+    }
+}
+
+impl Recorded {
+    /// Takes the set for what is stored from now on.
+    pub(super) fn replace(&mut self, set: CheckpointSet) -> SetEdits {
+        let CheckpointSet { main, rules, known } = set;
+        let mut edits = SetEdits::default();
+        edits.definitions = definitions::between(Owner::Main, &self.schema, &main.schema);
+        self.schema = Arc::clone(&main.schema);
+        let mut before = std::mem::take(&mut self.rules);
+        for rule in rules {
+            let recorded = RecordedRule::next(before.remove(&rule.rule), rule, &main.schema, &mut edits);
+            self.rules.insert(Arc::clone(&recorded.checkpoint.rule), recorded);
+        }
+        for (rule, gone) in before {
+            edits.checkpoints.remove.push(checkpoint::rule_name(&rule));
+            edits.forget_own(&rule, gone.own);
+        }
+        if self.main.as_ref() != Some(&main) {
+            edits.checkpoints.put.push((MAIN.to_vec(), checkpoint::encode(&main)));
+            self.main = Some(main);
+        }
+        if self.known.as_ref() != Some(&known) {
+            edits.checkpoints.put.push((KNOWN.to_vec(), checkpoint::encode_known(&known)));
+            self.known = Some(known);
+        }
+        edits
+    }
+}
+
+impl SetEdits {
+    fn forget_own(&mut self, rule: &str, own: Option<Arc<Schema>>) {
+        let Some(own) = own else { return };
+        self.definitions.append(definitions::between(Owner::Rule(rule), &own, &Arc::default()));
+    }
+}
+
+impl RecordedRule {
+    fn next(
+        before: Option<RecordedRule>,
+        checkpoint: RuleCheckpoint,
+        main: &Arc<Schema>,
+        edits: &mut SetEdits,
+    ) -> RecordedRule {
+        let schema = &checkpoint.resume.schema;
+        let own = (!Arc::ptr_eq(schema, main) && schema != main).then(|| Arc::clone(schema));
+        let (last, own_before) = before.map(|before| (before.checkpoint, before.own)).unzip();
+        let own_before = own_before.flatten();
+        let is_same = own.is_some() == own_before.is_some()
+            && last.is_some_and(|last| {
+                let RuleCheckpoint { rule: _, resume: Resume { position, within, schema: _ }, behind_since_us } = &last;
+                *position == checkpoint.resume.position
+                    && *within == checkpoint.resume.within
+                    && *behind_since_us == checkpoint.behind_since_us
+            });
+        if !is_same {
+            let record = checkpoint::encode_rule(&checkpoint, own.is_some());
+            edits.checkpoints.put.push((checkpoint::rule_name(&checkpoint.rule), record));
+        }
+        match &own {
+            Some(own) => {
+                let before = own_before.unwrap_or_default();
+                edits.definitions.append(definitions::between(Owner::Rule(&checkpoint.rule), &before, own));
+            }
+            None => edits.forget_own(&checkpoint.rule, own_before),
+        }
+        RecordedRule { checkpoint, own }
+    }
+}

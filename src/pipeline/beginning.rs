@@ -14,6 +14,7 @@ use super::rule_stream::{Behind, RuleStream, Streams};
 use crate::change::DeliveryId;
 use crate::position::{Resume, Within};
 use crate::rules::{Rule, RuleSet};
+use crate::schema::Schema;
 use crate::store::{Ledger, RuleCheckpoint, SavedCheckpoint};
 
 /// Binlog that is read again for the sake of a rule's mark before the main stream's: a moment's work.
@@ -37,11 +38,12 @@ pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beg
         let mut stream = RuleStream::new(rule, mark.clone().into(), take_ledger(&mut ledger, rule));
         match behind_since(record, &main, now_us) {
             Some(since_us) => stream.behind = Some(Behind::at(rule, mark.clone().into(), since_us)),
+            None if mark.position.reaches(&main.position) && mark.position != main.position => marks.push(main.clone()),
             None => marks.push(mark.clone()),
         }
         streams.push(stream);
     }
-    let begins_at = earliest(&marks).unwrap_or_else(|| main.clone());
+    let begins_at = earliest(&marks, &main.schema).unwrap_or_else(|| main.clone());
     for stream in streams.iter_mut().filter(|stream| stream.behind.is_none()) {
         let mark = stream.tracker.mark().resume();
         let is_there = mark.position == begins_at.position && mark.within == begins_at.within;
@@ -63,12 +65,19 @@ fn behind_since(record: Option<&RuleCheckpoint>, main: &Resume, now_us: u64) -> 
     record.behind_since_us.or_else(|| (!can_join(&record.resume, main)).then_some(now_us))
 }
 
-/// Whether the main stream may begin at the mark instead of at its own place. Within one file, so that the server can't have
-/// purged the one and kept the other; with the same definitions, because the mark has those of its own tables alone.
+/// Whether the rule may be fed by the main stream, which may have to begin at the mark instead of at its own place. Within
+/// one file, so that the server can't have purged the one and kept the other; with the same definitions, because the mark
+/// has those of its own tables alone.
 fn can_join(mark: &Resume, main: &Resume) -> bool {
     let (place, end) = (&mark.position.file, &main.position.file);
-    mark.position.is_comparable_with(&main.position)
-        && mark.position.server_uuid == main.position.server_uuid
+    if !mark.position.is_comparable_with(&main.position) {
+        return false;
+    }
+    // It had just caught up with a reader that was a little ahead.
+    if mark.position.reaches(&main.position) && mark.position != main.position {
+        return true;
+    }
+    mark.position.server_uuid == main.position.server_uuid
         && place.file == end.file
         && place.order(end) != Ordering::Greater
         && end.offset - place.offset <= JOIN_BYTES_MAX
@@ -76,7 +85,7 @@ fn can_join(mark: &Resume, main: &Resume) -> bool {
 }
 
 /// The last place from which nothing is missed that comes after any of these; none without any.
-fn earliest(marks: &[Resume]) -> Option<Resume> {
+fn earliest(marks: &[Resume], schema: &Arc<Schema>) -> Option<Resume> {
     let (first, others) = marks.split_first()?;
     let position = others.iter().fold(first.position.clone(), |before, mark| before.before_both(&mark.position));
     // Rows of a transaction are left out by the source only where all have had them.
@@ -90,7 +99,7 @@ fn earliest(marks: &[Resume]) -> Option<Resume> {
     };
     let is_one_place = marks.iter().all(|mark| mark.position == position);
     let within = if is_one_place { first.within.iter().filter_map(in_all).collect() } else { Vec::new() };
-    Some(Resume { position, within, schema: Arc::clone(&first.schema) })
+    Some(Resume { position, within, schema: Arc::clone(schema) })
 }
 
 fn warn_of_vanished(rules: &RuleSet, records: &[RuleCheckpoint]) {
@@ -102,5 +111,115 @@ fn warn_of_vanished(rules: &RuleSet, records: &[RuleCheckpoint]) {
                 "the rule is gone from the files while it was behind; what came after this place is not delivered"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::position::{FileOffset, Position};
+    use crate::schema::{Definition, Schema, TableName};
+
+    const MAIN_OFFSET: u64 = 100 << 20;
+
+    fn place(file: &str, offset: u64, rows: u64) -> Resume {
+        let file = FileOffset { file: file.into(), offset };
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided: Arc::default() };
+        let within = Within { transaction: "t".into(), table: "shop.orders".into(), rows };
+        Resume { position, within: (rows > 0).then_some(within).into_iter().collect(), schema: Arc::default() }
+    }
+
+    fn at(offset: u64, rows: u64) -> Resume {
+        place("b.000002", offset, rows)
+    }
+
+    fn rules(names: &[&str]) -> RuleSet {
+        let rule = |name: &&str| format!("  - name: {name}\n    call: {{url: http://a.test/}}\n");
+        let text = format!("table: shop.orders\nrules:\n{}", names.iter().map(rule).collect::<String>());
+        RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("rules")
+    }
+
+    fn saved(records: Vec<(&str, Resume, Option<u64>)>) -> SavedCheckpoint {
+        let record = |(rule, resume, behind_since_us): (&str, Resume, _)| RuleCheckpoint {
+            rule: rule.into(),
+            resume,
+            behind_since_us,
+        };
+        let rules = records.into_iter().map(record).collect();
+        SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default() }
+    }
+
+    /// Where the main stream begins, and of each rule whether it is behind and whether it leaves anything out.
+    fn begun(names: &[&str], records: Vec<(&str, Resume, Option<u64>)>) -> (Resume, Vec<(bool, bool)>) {
+        let Beginning { main, streams, .. } = begin(&rules(names), saved(records), 5);
+        (main, streams.list.iter().map(|stream| (stream.behind.is_some(), stream.coverage.is_some())).collect())
+    }
+
+    #[test]
+    fn rules_are_read_for_together_from_the_earliest_mark_that_is_near() {
+        let (near, nearer) = (at(MAIN_OFFSET - 2000, 3), at(MAIN_OFFSET - 1000, 0));
+        let main = at(MAIN_OFFSET, 7);
+        let elsewhere = Resume { schema: Arc::new(schema()), ..near.clone() };
+        for (records, begins_at, first, second) in [
+            (vec![], main.clone(), (false, false), (false, false)),
+            (vec![("one", near.clone(), None)], at(MAIN_OFFSET - 2000, 0), (false, true), (false, true)),
+            (
+                vec![("one", near.clone(), None), ("two", nearer.clone(), None)],
+                at(MAIN_OFFSET - 2000, 0),
+                (false, true),
+                (false, true),
+            ),
+            (
+                vec![("one", near.clone(), None), ("two", near.clone(), None)],
+                near.clone(),
+                (false, false),
+                (false, false),
+            ),
+            (
+                vec![("one", at(MAIN_OFFSET, 5), None), ("two", at(MAIN_OFFSET, 6), None)],
+                at(MAIN_OFFSET, 5),
+                (false, false),
+                (false, true),
+            ),
+            // Behind, or too far back, in another file, with other definitions: read for alone.
+            (vec![("one", near.clone(), Some(9))], main.clone(), (true, false), (false, false)),
+            (vec![("one", at(4, 0), None)], main.clone(), (true, false), (false, false)),
+            (vec![("one", place("b.000001", MAIN_OFFSET, 0), None)], main.clone(), (true, false), (false, false)),
+            (vec![("one", elsewhere, None)], main.clone(), (true, false), (false, false)),
+            // Caught up by a reader that was ahead.
+            (vec![("one", at(MAIN_OFFSET + 50, 0), None)], main.clone(), (false, true), (false, false)),
+        ] {
+            let what = format!("{records:?}");
+            assert_eq!(begun(&["one", "two"], records), (begins_at, vec![first, second]), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_only_rule_goes_on_inside_its_transaction() {
+        let mark = at(MAIN_OFFSET, 3);
+        assert_eq!(begun(&["one"], vec![("one", mark.clone(), None)]), (mark, vec![(false, false)]));
+    }
+
+    #[test]
+    fn a_ledger_goes_to_its_rule_and_what_has_no_rule_is_cleared_away() {
+        let id = |number| DeliveryId(Uuid::from_u128(number));
+        let by_rule = [("one", 1), ("gone", 2)].map(|(rule, number)| (rule.into(), HashSet::from([id(number)])));
+        let ledger = Ledger { by_rule: by_rule.into(), of_any_rule: HashSet::from([id(3)]) };
+        let begun = begin(&rules(&["one", "two"]), SavedCheckpoint { ledger, ..saved(vec![]) }, 5);
+        assert_eq!(begun.orphans, [id(2)]);
+        let mut ledgers = begun.streams.list.into_iter().map(|stream| stream.tracker.abandon()).collect::<Vec<_>>();
+        ledgers.iter_mut().for_each(|ledger| ledger.sort());
+        assert_eq!(ledgers, [vec![id(1), id(3)], vec![id(3)]]);
+    }
+
+    fn schema() -> Schema {
+        let mut schema = Schema::default();
+        let definition = Definition { columns: Vec::new(), primary_key: Vec::new() };
+        schema.insert(TableName::new("shop", "orders"), definition.into());
+        schema
     }
 }

@@ -74,7 +74,9 @@ impl Pipeline {
         let stream = &mut self.streams.list[at];
         tracing::warn!(rule = &*stream.name, place = %place.position(), "behind: {why}; the others go on without it");
         stream.behind = Some(Behind::at(&stream.rule, place, now_us()));
-        self.behind.push(at);
+        if !self.behind.contains(&at) {
+            self.behind.push(at);
+        }
         self.has_moved = true;
     }
 

@@ -203,6 +203,7 @@ impl Pipeline {
         self.matches.clear();
         if has_other_tables && let Some(reading) = &self.reading {
             self.held = None;
+            self.patience_ends_at = None;
             let reader = reading.follow(self.main.reached(), &rules, Arc::clone(&self.metrics));
             self.main.open(reader);
         } else if let Some(change) = &self.held {

@@ -47,8 +47,8 @@ impl Recorded {
     /// Takes the set for what is stored from now on.
     pub(super) fn replace(&mut self, set: CheckpointSet) -> SetEdits {
         let CheckpointSet { main, rules, known } = set;
-        let mut edits = SetEdits::default();
-        edits.definitions = definitions::between(Owner::Main, &self.schema, &main.schema);
+        let definitions = definitions::between(Owner::Main, &self.schema, &main.schema);
+        let mut edits = SetEdits { checkpoints: Edits::default(), definitions };
         self.schema = Arc::clone(&main.schema);
         let mut before = std::mem::take(&mut self.rules);
         for rule in rules {

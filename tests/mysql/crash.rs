@@ -223,7 +223,7 @@ impl History {
 }
 
 /// The deliveries that the program logged as delivered before it took a checkpoint that became durable.
-fn covered_ids(lines: &[String]) -> Vec<String> {
+pub(crate) fn covered_ids(lines: &[String]) -> Vec<String> {
     let (mut delivered, mut taken, mut durable) = (Vec::new(), 0, 0);
     for line in lines {
         if line.contains("checkpoint taken") {
@@ -284,7 +284,7 @@ fn identities_are_stable(requests: &[Arc<Request>]) {
     }
 }
 
-fn id(request: &Request) -> &str {
+pub(crate) fn id(request: &Request) -> &str {
     request.key.as_deref().expect("every call has an Idempotency-Key")
 }
 

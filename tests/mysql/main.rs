@@ -11,6 +11,7 @@ mod daemon;
 mod definitions;
 mod geometry;
 mod holds;
+mod isolation;
 mod outcomes;
 mod random_tables;
 mod source;

@@ -35,7 +35,7 @@ fn with_a_snapshot(directory: &Path) -> PathBuf {
 }
 
 fn assert_whole(store: &Store) {
-    assert_eq!(main(&store).expect("there"), resume(1));
+    assert_eq!(main(store).expect("there"), resume(1));
     assert_eq!(numbers(store), [1]);
     assert_eq!(store.dead_letter_count(), 1);
 }

@@ -108,3 +108,89 @@ fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
 fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+    use crate::delivery::{Delivery, Ticket};
+    use crate::failure::Answer;
+    use crate::rules::RuleSet;
+
+    fn dead() -> Outcome {
+        Outcome::Dead(Failure {
+            reason: Reason::Refused,
+            message: "answered 400, which a retry can't help".to_string(),
+        })
+    }
+
+    /// An update of row 1, which becomes row `id`.
+    fn completed(on_dead_letter: &str, origin: Origin, outcome: Outcome, id: i64) -> Completed {
+        let text = format!(
+            "table: a.b\nrules: [{{name: r, on_dead_letter: {on_dead_letter}, call: {{url: http://a.test/}}}}]\n"
+        );
+        let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("a rule");
+        let table = Table { schema: "a".into(), name: "b".into(), columns: vec!["id".into()], primary_key: vec![0] };
+        let row = |id| Some(Row::from_iter([Cell::Value(Value::Int(id))]));
+        let transaction = Transaction {
+            server_uuid: uuid::Uuid::nil(),
+            gtid: None,
+            file: "binlog.000001".into(),
+            offset: 4,
+            committed_at_us: 0,
+        };
+        let change = Arc::new(Change {
+            op: Op::Update,
+            table: table.into(),
+            before: row(1),
+            after: row(id),
+            transaction: transaction.into(),
+            ordinal: 1,
+        });
+        let rule = Arc::clone(&rules.rules()[0]);
+        let id = change.delivery_id(&rule.name);
+        let answer = Answer::Status { status: 400, excerpt: "secret".to_string() };
+        let attempts = vec![Attempt { started_at_us: 0, duration_us: 0, answer }];
+        Completed {
+            delivery: Delivery { id, rule, change, origin, undecided: None },
+            outcome,
+            attempts,
+            ticket: Ticket(0),
+        }
+    }
+
+    #[test]
+    fn a_letter_holds_keys_and_pauses_rules_as_its_rule_says_and_only_when_it_is_new() {
+        let replay = Origin::Replay { dead_letter: 3 };
+        for (on_dead_letter, origin, keys, pauses) in [
+            ("continue", Origin::Stream, 0, false),
+            ("hold_key", Origin::Stream, 2, false),
+            ("hold_key", replay, 0, false),
+            ("pause", Origin::Stream, 0, true),
+            ("pause", replay, 0, false),
+        ] {
+            let completed = completed(on_dead_letter, origin, dead(), 2);
+            let write = settle(&completed).expect("a letter, or a failed replay");
+            let lanes: usize = write.letters_add.iter().map(|letter| letter.lanes.iter().count()).sum();
+            assert_eq!(lanes, keys, "{on_dead_letter} {origin:?}");
+            assert_eq!(begins_a_hold(&completed), keys > 0, "{on_dead_letter} {origin:?}");
+            let why = pauses.then(|| "dead letter 17: answered 400".to_string());
+            assert_eq!(pause(&completed, 17), why, "{on_dead_letter} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_held_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
+        for (id, keys) in [(1, 1), (2, 2)] {
+            let completed = completed("continue", Origin::Stream, Outcome::Held { behind: 17 }, id);
+            let write = settle(&completed).expect("a letter");
+            let letter = &write.letters_add[0];
+            assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Held, keys));
+            assert_eq!(write.ledger_add.len(), 1);
+            assert_eq!(begins_a_hold(&completed), keys == 2, "the other key may have been free");
+        }
+    }
+}

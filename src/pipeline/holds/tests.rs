@@ -1,6 +1,7 @@
 //! Held keys: the cases by hand, and any interleaving of changes, failures, replays, discards and restarts against a model
 //! of the store.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use proptest::prelude::*;
@@ -104,6 +105,16 @@ fn what_was_read_before_a_replay_began_sends_nothing() {
     assert!(turns.replay(2, LaneKeys::one(A), two));
     turns.ended(2, Ok(dead()));
     assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
+}
+
+#[test]
+fn a_letter_that_is_discarded_while_it_is_read_is_not_sent() {
+    let mut turns = queue(3);
+    remove(&turns, 1, LaneKeys::one(A), Some(2));
+    assert_eq!(turns.look(), Some(2));
+    remove(&turns, 2, LaneKeys::one(A), Some(3));
+    assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
+    assert_eq!(turns.look(), Some(3));
 }
 
 #[test]
@@ -248,7 +259,8 @@ struct World {
     places: HashMap<Place, What>,
     started: Vec<Place>,
     fresh: BTreeSet<usize>,
-    writes: std::collections::VecDeque<Write>,
+    writes: VecDeque<Write>,
+    reads: VecDeque<(u64, Option<Letter>)>,
     run: usize,
     history: History,
     discarded: BTreeSet<usize>,
@@ -266,7 +278,8 @@ impl World {
             places: HashMap::new(),
             started: Vec::new(),
             fresh: BTreeSet::new(),
-            writes: Default::default(),
+            writes: VecDeque::new(),
+            reads: VecDeque::new(),
             run: 0,
             history: History::default(),
             discarded: BTreeSet::new(),
@@ -282,6 +295,7 @@ impl World {
             self.apply(&write);
         }
         self.writes.clear();
+        self.reads.clear();
         self.held = Held::new(self.disk.queues());
         self.held.look_at_all();
         self.turns = Turns::new(self.held.clone());
@@ -405,8 +419,14 @@ impl World {
     }
 
     fn look(&mut self) {
-        let Some(number) = self.turns.look() else { return };
-        let seen = self.disk.letters.get(&number);
+        if let Some(number) = self.turns.look() {
+            self.reads.push_back((number, self.disk.letters.get(&number).copied()));
+        }
+    }
+
+    /// A letter that was read some time ago is decided about.
+    fn decide(&mut self) {
+        let Some((number, seen)) = self.reads.pop_front() else { return };
         let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_held: letter.is_held, bytes: 1 });
         if self.turns.looked(number, seen) {
             self.submit(What::Letter(number));
@@ -432,6 +452,8 @@ impl World {
                 self.write();
             } else if !self.started.is_empty() {
                 self.finish(0, true);
+            } else if !self.reads.is_empty() {
+                self.decide();
             } else if self.held.has_moved() {
                 self.look();
             } else if let Some((number, _)) = self.disk.letters.first_key_value() {
@@ -450,6 +472,7 @@ enum Event {
     Finish(prop::sample::Index, bool),
     Write,
     Look,
+    Decide,
     Replay(prop::sample::Index),
     Discard(prop::sample::Index),
     Restart { durable: usize },
@@ -462,6 +485,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         8 => (index(), prop::bool::weighted(0.6)).prop_map(|(which, success)| Event::Finish(which, success)),
         8 => Just(Event::Write),
         4 => Just(Event::Look),
+        4 => Just(Event::Decide),
         3 => index().prop_map(Event::Replay),
         1 => index().prop_map(Event::Discard),
         1 => (0..4usize).prop_map(|durable| Event::Restart { durable }),
@@ -489,6 +513,7 @@ proptest! {
                 Event::Finish(..) => {}
                 Event::Write => world.write(),
                 Event::Look => world.look(),
+                Event::Decide => world.decide(),
                 Event::Replay(which) => if let Some(number) = world.letter(which) {
                     world.replay(number);
                 },

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::position::{FileOffset, GtidSet, Start};
+use crate::position::Start;
 
 /// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -299,25 +299,7 @@ fn parse_duration(name: &'static str, text: &str) -> Result<Duration, Error> {
 
 /// Reads where to begin; `name` is the flag that an error names.
 pub fn parse_start(name: &'static str, text: &str) -> Result<Start, Error> {
-    match text {
-        "latest" => return Ok(Start::Latest),
-        "earliest" => return Ok(Start::Earliest),
-        _ => {}
-    }
-    // A GTID set has colons too, but begins with a UUID; a binlog file's name ends in a number after a dot.
-    if let Some((file, offset)) = text.rsplit_once(':')
-        && file.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u64>().is_ok())
-        && !file.contains(':')
-    {
-        return match offset.parse() {
-            Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
-            _ => Err(invalid(name, text, "the offset must be a number of bytes, 4 or more")),
-        };
-    }
-    match text.parse::<GtidSet>() {
-        Ok(set) if !set.is_empty() => Ok(Start::After(set)),
-        _ => Err(invalid(name, text, "expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4")),
-    }
+    Start::parse(text).map_err(|expected| invalid(name, text, expected))
 }
 
 fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error> {
@@ -335,6 +317,7 @@ fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::FileOffset;
 
     #[test]
     fn a_start_is_one_of_four_things() {

@@ -163,6 +163,31 @@ pub enum Start {
     At(FileOffset),
 }
 
+impl Start {
+    /// Reads `latest`, `earliest`, a GTID set, or `binlog.000001:4`. The error says what was expected.
+    pub fn parse(text: &str) -> Result<Start, &'static str> {
+        match text {
+            "latest" => return Ok(Start::Latest),
+            "earliest" => return Ok(Start::Earliest),
+            _ => {}
+        }
+        // A GTID set has colons too, but begins with a UUID; a binlog file's name ends in a number after a dot.
+        if let Some((file, offset)) = text.rsplit_once(':')
+            && file_number(file).is_some()
+            && !file.contains(':')
+        {
+            return match offset.parse() {
+                Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
+                _ => Err("the offset must be a number of bytes, 4 or more"),
+            };
+        }
+        match text.parse::<GtidSet>() {
+            Ok(set) if !set.is_empty() => Ok(Start::After(set)),
+            _ => Err("expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

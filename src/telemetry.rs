@@ -42,6 +42,11 @@ pub struct Metrics {
     pub source_connected: Gauge,
     /// Seconds between the commit of the newest transaction that was read and its being read.
     pub lag_seconds: Gauge<f64, AtomicU64>,
+    pub rule_unresolved: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// 1 while the main stream goes on without the rule, else 0.
+    pub rule_behind: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// Age of the oldest transaction that the rule has not dealt with; 0 when there is none.
+    pub rule_lag_seconds: Family<RuleLabel, Gauge<f64, AtomicU64>>,
     pub window_deliveries: Gauge<i64, AtomicI64>,
     pub window_bytes: Gauge<i64, AtomicI64>,
     pub dead_letters: Gauge<i64, AtomicI64>,
@@ -64,6 +69,9 @@ impl Metrics {
         r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
         r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
+        r.register("rule_unresolved", "Deliveries of the rule that are not resolved yet", self.rule_unresolved.clone());
+        r.register("rule_behind", "1 while the others go on without the rule", self.rule_behind.clone());
+        r.register("rule_lag_seconds", "Age of the oldest change not dealt with", self.rule_lag_seconds.clone());
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
         r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
         r.register("dead_letters", "Dead letters in the store, without held deliveries", self.dead_letters.clone());

@@ -29,12 +29,19 @@ pub(super) struct Beginning {
 
 /// `now_us` is when a rule counts as behind from, whose mark turns out to be too far back.
 pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beginning {
-    let SavedCheckpoint { main, rules: records, known: _, mut ledger } = saved;
+    let SavedCheckpoint { main, rules: records, known, mut ledger } = saved;
+    let is_new = |rule: &Rule| known.as_ref().is_some_and(|known| known.iter().all(|name| **name != *rule.name));
     let mut marks = Vec::new();
     let mut streams = Vec::new();
     for rule in rules.rules() {
         let record = records.iter().find(|record| *record.rule == *rule.name);
         let mark = record.map_or(&main, |record| &record.resume);
+        if let Some(start) = rule.start.clone().filter(|_| is_new(rule)) {
+            let mut stream = RuleStream::new(rule, main.clone().into(), HashSet::new());
+            stream.behind = Some(Behind::from_start(rule, start, now_us));
+            streams.push(stream);
+            continue;
+        }
         let mut stream = RuleStream::new(rule, mark.clone().into(), take_ledger(&mut ledger, rule));
         match behind_since(record, &main, now_us) {
             Some(since_us) => stream.behind = Some(Behind::at(rule, mark.clone().into(), since_us)),
@@ -195,6 +202,19 @@ mod tests {
         ] {
             let what = format!("{records:?}");
             assert_eq!(begun(&["one", "two"], records), (begins_at, vec![first, second]), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_where_it_begins_does_so_once() {
+        let rule = "  - {name: one, start: earliest, call: {url: http://a.test/}}\n";
+        let text = format!("table: shop.orders\nrules:\n{rule}");
+        let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("rules");
+        for (known, begins_there) in [(Some(vec!["other"]), true), (Some(vec!["one"]), false), (None, false)] {
+            let known = known.map(|names| names.into_iter().map(Arc::from).collect());
+            let begun = begin(&rules, SavedCheckpoint { known, ..saved(vec![]) }, 5);
+            let start = begun.streams.list[0].behind.as_ref().and_then(|behind| behind.start.clone());
+            assert_eq!(start.is_some(), begins_there);
         }
     }
 

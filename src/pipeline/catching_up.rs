@@ -185,7 +185,9 @@ impl Pipeline {
         if stream.coverage.is_some() || !stream.uses_less_than(2, self.window) {
             return;
         }
-        let Some(behind) = stream.behind.as_ref().filter(|behind| behind.start.is_none()) else { return };
+        let Some(behind) = stream.behind.as_ref().filter(|behind| behind.start.is_none() && behind.is_recorded) else {
+            return;
+        };
         let Some(place) = behind
             .feed
             .reached()

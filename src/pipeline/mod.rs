@@ -25,11 +25,13 @@ pub use letters::delivery_of;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
@@ -130,7 +132,7 @@ impl Pipeline {
     ) -> Pipeline {
         dispatcher.heed(store.held().clone());
         let releases = Releases::new(store.clone());
-        Pipeline {
+        let mut pipeline = Pipeline {
             store,
             dispatcher,
             counts: Counts { metrics: metrics.clone(), by_rule: HashMap::new() },
@@ -138,7 +140,7 @@ impl Pipeline {
             window: window_of(&limits, rules.rules().len()),
             limits,
             reading: None,
-            streams: rules.rules().iter().map(RuleStream::not_begun).collect(),
+            streams: rules.rules().iter().map(|rule| RuleStream::not_begun(rule, None)).collect(),
             main: Feed::new(rules, None),
             behind: Vec::new(),
             own_marks: Vec::new(),
@@ -154,7 +156,9 @@ impl Pipeline {
             orphans: Vec::new(),
             has_begun: false,
             releases,
-        }
+        };
+        pipeline.relist();
+        pipeline
     }
 
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
@@ -318,9 +322,14 @@ impl Pipeline {
         self.metrics.held_keys.set(self.store.held().keys() as i64);
         self.releases.review();
         let (mut deliveries, mut bytes) = (0, 0);
+        let now_us = now_us();
         for stream in &mut self.streams.list {
             deliveries += stream.tracker.unresolved();
             bytes += stream.tracker.unresolved_bytes();
+            let counts = self.counts.of(&stream.name);
+            counts.unresolved.set(stream.tracker.unresolved() as i64);
+            counts.behind.set(i64::from(stream.behind.is_some()));
+            counts.lag_seconds.set(Duration::from_micros(stream.lag_us(now_us)).as_secs_f64());
             if stream.opened > REPEATS_EXPECTED_WITHIN && stream.tracker.expects_repeats() {
                 stream.tracker.forget_what_never_came();
             }
@@ -369,6 +378,9 @@ struct RuleCounts {
     delivered: Counter,
     dead: Counter,
     held: Counter,
+    unresolved: Gauge<i64, AtomicI64>,
+    behind: Gauge<i64, AtomicI64>,
+    lag_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Counts {
@@ -376,8 +388,12 @@ impl Counts {
         if !self.by_rule.contains_key(rule) {
             let name = rule.to_string();
             let outcome = |outcome| OutcomeLabels { rule: name.clone(), outcome };
+            let label = RuleLabel { rule: name.clone() };
             let counts = RuleCounts {
-                matched: self.metrics.changes_matched.get_or_create_owned(&RuleLabel { rule: name.clone() }),
+                matched: self.metrics.changes_matched.get_or_create_owned(&label),
+                unresolved: self.metrics.rule_unresolved.get_or_create_owned(&label),
+                behind: self.metrics.rule_behind.get_or_create_owned(&label),
+                lag_seconds: self.metrics.rule_lag_seconds.get_or_create_owned(&label),
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
                 held: self.metrics.deliveries.get_or_create_owned(&outcome("held")),
@@ -385,5 +401,13 @@ impl Counts {
             self.by_rule.insert(name, counts);
         }
         &self.by_rule[rule]
+    }
+    /// The rule is no more: how it is doing is no longer told, what it did is.
+    fn forget(&mut self, rule: &str) {
+        let label = RuleLabel { rule: rule.to_string() };
+        self.metrics.rule_unresolved.remove(&label);
+        self.metrics.rule_behind.remove(&label);
+        self.metrics.rule_lag_seconds.remove(&label);
+        self.by_rule.remove(rule);
     }
 }

@@ -12,7 +12,6 @@ use super::command::{Command, Paused, Refused, RuleStatus, Status, TargetStatus}
 use super::rule_stream::{Behind, RuleStream, alone, now_us};
 use super::writes::Written;
 use super::{Pipeline, window_of};
-use crate::outcome::reached::Reached;
 use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::store;
@@ -150,11 +149,8 @@ impl Pipeline {
         let place = self.main.reached().cloned();
         let mut streams = Vec::new();
         for rule in rules.rules() {
-            let mut stream = match (before.remove(rule.name.as_str()), &place) {
-                (Some(stream), _) => stream,
-                (None, Some(place)) => RuleStream::new(rule, place.clone(), Default::default()),
-                (None, None) => RuleStream::not_begun(rule),
-            };
+            let known = before.remove(rule.name.as_str());
+            let mut stream = known.unwrap_or_else(|| RuleStream::not_begun(rule, place.as_ref()));
             let is_elsewhere = stream.rule.table != rule.table;
             stream.rule = Arc::clone(rule);
             if let Some(Behind { feed, .. }) = &mut stream.behind {
@@ -189,6 +185,7 @@ impl Pipeline {
                 was_paused = true;
                 self.dispatcher.set_paused(&stream.name, false);
             }
+            self.counts.forget(&stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {
@@ -214,11 +211,4 @@ impl Pipeline {
 
 fn target(stream: &RuleStream) -> String {
     stream.rule.call.url.origin().ascii_serialization()
-}
-
-impl RuleStream {
-    /// Nothing was read yet; where it begins is where the main stream does.
-    pub(super) fn not_begun(rule: &Arc<crate::rules::Rule>) -> RuleStream {
-        RuleStream::new(rule, Reached::nowhere(), Default::default())
-    }
 }

@@ -69,6 +69,12 @@ impl Behind {
         Behind { since_us, feed, start: None, is_recorded: true, error: None }
     }
 
+    /// Has not begun yet, and will here.
+    pub fn from_start(rule: &Arc<Rule>, start: Start, since_us: u64) -> Behind {
+        let feed = Feed::new(alone(rule), None);
+        Behind { since_us, feed, start: Some(start), is_recorded: false, error: None }
+    }
+
     /// Whether its reader may bring anything.
     pub fn is_reading(&self) -> bool {
         self.feed.is_open() && self.is_recorded
@@ -93,6 +99,14 @@ impl RuleStream {
             opened: 0,
             own_schema: None,
         }
+    }
+
+    /// A rule that has no place of its own yet: it begins where it says, or where the main stream does.
+    pub fn not_begun(rule: &Arc<Rule>, main: Option<&Reached>) -> RuleStream {
+        let place = main.cloned().unwrap_or_else(Reached::nowhere);
+        let mut stream = RuleStream::new(rule, place, HashSet::new());
+        stream.behind = rule.start.clone().map(|start| Behind::from_start(rule, start, now_us()));
+        stream
     }
 
     pub fn has_room(&self, window: Window) -> bool {
@@ -162,6 +176,13 @@ impl RuleStream {
             resume.schema = Arc::clone(own);
         }
         Some(resume)
+    }
+
+    /// How long ago that was committed which it has not dealt with, in microseconds; zero when there is nothing.
+    pub fn lag_us(&self, now_us: u64) -> u64 {
+        let read = self.behind.as_ref().map(|behind| behind.feed.read_up_to_us.unwrap_or(behind.since_us));
+        let oldest = self.tracker.oldest_unresolved_us().into_iter().chain(read).min();
+        oldest.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us))
     }
 
     pub fn feed_status(&self) -> FeedStatus {

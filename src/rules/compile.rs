@@ -57,6 +57,7 @@ impl Compiler<'_> {
             retry: spec.retry,
             on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
+            start: spec.start,
             columns: std::mem::take(&mut self.columns),
         };
         Some((Arc::new(rule), spec.at))

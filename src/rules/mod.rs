@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::change::Op;
 use crate::pattern::TablePattern;
+use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
@@ -42,6 +43,8 @@ pub struct Rule {
     pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
+    /// Where it begins when it is new; none: where the others are.
+    pub start: Option<Start>,
     /// Every column that the rule names, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }

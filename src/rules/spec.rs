@@ -14,12 +14,13 @@ use super::yaml::{Kind, Node};
 use super::{OnDeadLetter, OrderBy};
 use crate::change::Op;
 use crate::pattern::TablePattern;
+use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 9] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 10] =
+    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight", "start"];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -39,6 +40,7 @@ pub(super) struct RuleSpec<'n> {
     pub retry: RetryPolicy,
     pub on_dead_letter: OnDeadLetter,
     pub in_flight: usize,
+    pub start: Option<Start>,
 }
 
 impl<'n> Reader<'_> {
@@ -95,6 +97,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let start = get("start").and_then(|node| self.start(node));
         let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
         if let Some(node) = get("on_dead_letter")
             && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
@@ -122,6 +125,7 @@ impl<'n> Reader<'_> {
             retry,
             on_dead_letter,
             in_flight,
+            start,
         })
     }
 
@@ -171,6 +175,11 @@ impl<'n> Reader<'_> {
             }
         };
         (order_by, Vec::new())
+    }
+
+    fn start(&mut self, node: &Node) -> Option<Start> {
+        let text = self.string(node, "start")?;
+        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
     }
 
     fn on_dead_letter(&mut self, node: &Node) -> OnDeadLetter {

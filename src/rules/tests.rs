@@ -160,6 +160,8 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("when: row.a | uper == 'A'"), 4, 19, "did you mean `upper`?"),
         (rule("when:"), 4, 9, "`when` must be a single value, not nothing"),
         (rule("order_by: primarykey"), 4, 15, "did you mean `primary_key`?"),
+        (rule("start: yesterday"), 4, 12, "expected latest, earliest, a GTID set"),
+        (rule("start: binlog.000001:x"), 4, 12, "the offset must be a number"),
         (rule("on_dead_letter: paused"), 4, 21, "not `paused`; did you mean `pause`?"),
         (rule("order_by: none\n    on_dead_letter: hold_key"), 5, 21, "needs an order to keep"),
         (rule("in_flight: 0"), 4, 16, "from 1 to 1024"),

@@ -19,6 +19,7 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 mod crash;
 mod held_keys;
 mod opening;
+mod sets;
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")

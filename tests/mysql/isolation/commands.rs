@@ -379,3 +379,48 @@ async fn a_held_key_never_fills_its_rule_s_window_and_waits_for_a_rule_that_come
     assert_eq!(sent[2..], (2..30).map(Value::from).collect::<Vec<_>>());
     work.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_rule_begins_where_it_says_and_a_known_one_goes_on() {
+    let server = MysqlServer::start(&[]);
+    let table = table(&server).await;
+    let receiver = Receiver::start(|_| Answer::ok());
+    let (path, text) = rules(&table, &["first", "second", "third"], &receiver);
+    let starting = |name: &str, start: &str, text: &str| {
+        text.replace(&format!("- name: {name}\n"), &format!("- name: {name}\n    start: {start}\n"))
+    };
+    insert(&server, &table, 0..5).await;
+    let logs: Vec<(String, u64, String)> = server.rows("SHOW BINARY LOGS").await;
+    let (file, offset, _) = logs.last().expect("a log");
+    insert(&server, &table, 5..10).await;
+    let text = starting("second", "earliest", &text);
+    let text = starting("third", &format!("{file}:{offset}"), &text);
+    let all = load(&[(path, text)]);
+    let only_first = RuleSet::new(vec![all.rules()[0].clone()]);
+    let mut work = Loop::start(&server, &only_first).await;
+    insert(&server, &table, 10..12).await;
+    until_had(&receiver, "first", 10..12).await;
+
+    work.reload(RuleSet::new(all.rules().to_vec())).await;
+    until_had(&receiver, "second", 0..12).await;
+    until_had(&receiver, "third", 5..12).await;
+    for rule in ["second", "third"] {
+        work.until_rule(rule, |rule| !is_behind(rule)).await;
+    }
+    work.stop().await;
+    work.go(&all).await;
+    insert(&server, &table, 12..14).await;
+    until_had(&receiver, "first", 10..14).await;
+    until_had(&receiver, "second", 0..14).await;
+    until_had(&receiver, "third", 5..14).await;
+    work.stop().await;
+
+    // New at a start: the others are known and stay where they are.
+    let (path, text) = rules(&table, &["first", "fourth"], &receiver);
+    work.go(&load(&[(path, starting("first", "earliest", &starting("fourth", "earliest", &text)))])).await;
+    until_had(&receiver, "fourth", 0..14).await;
+    insert(&server, &table, 14..15).await;
+    until_had(&receiver, "first", 10..15).await;
+    until_had(&receiver, "fourth", 0..15).await;
+    work.stop().await;
+}

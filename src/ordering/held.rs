@@ -124,18 +124,17 @@ impl Held {
             return;
         }
         let mut state = self.lock();
+        let mut is_next = waits;
         for key in keys.iter() {
             let queue = state.queues.entry(key).or_insert(Queue { front: number, letters: 0 });
             queue.letters += 1;
+            is_next &= queue.front == number;
         }
-        if waits {
+        if is_next {
             state.moved.insert(number);
-        }
-        self.shared.keys.store(state.queues.len(), Ordering::Release);
-        drop(state);
-        if waits {
             self.shared.moved.notify_one();
         }
+        self.shared.keys.store(state.queues.len(), Ordering::Release);
     }
 
     /// A letter has gone from these keys' queues; `next` finds the lowest number left in one. A key without letters is

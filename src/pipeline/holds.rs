@@ -123,6 +123,11 @@ impl Releases {
         self.turns.ended(number, Ok(outcome));
     }
 
+    /// Ends the reads under way: none uses the store after that.
+    pub(super) async fn finish(&mut self) {
+        while self.reads.next().await.is_some() {}
+    }
+
     /// Answers those whose turn will not come. To be called now and then.
     pub(super) fn review(&mut self) {
         self.turns.review();

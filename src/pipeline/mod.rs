@@ -349,6 +349,7 @@ impl Pipeline {
         while let Some(written) = self.writes.next().await {
             self.written(written?);
         }
+        self.releases.finish().await;
         if let Some(write) = self.take_checkpoint() {
             self.store.write(write).await?;
         }

@@ -136,11 +136,11 @@ fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
     held.add(2, LaneKeys::one(B), false);
     held.add(3, LaneKeys::two(A, B), true);
     let mut turns = Turns::new(held);
-    for gone in [1, 2] {
-        assert_eq!(turns.look(), Some(3));
-        assert!(!turns.looked(3, seen(LaneKeys::two(A, B), true)), "{gone} is ahead");
-        remove(&turns, gone, LaneKeys::one(if gone == 1 { A } else { B }), Some(3));
-    }
+    assert_eq!(turns.look(), None);
+    remove(&turns, 1, LaneKeys::one(A), Some(3));
+    assert_eq!(turns.look(), Some(3));
+    assert!(!turns.looked(3, seen(LaneKeys::two(A, B), true)), "2 is ahead");
+    remove(&turns, 2, LaneKeys::one(B), Some(3));
     assert_eq!(turns.look(), Some(3));
     assert!(turns.looked(3, seen(LaneKeys::two(A, B), true)));
 }
@@ -496,7 +496,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     /// Whatever happens in whatever order: within a run the successes of a key are in commit order, in the end every
-    /// change has succeeded or was discarded, the last success of a key is that of its last change, and only a restart
+    /// change has succeeded or was discarded, the last success of a key is that of its last change that was not, and only a restart
     /// repeats anything.
     #[test]
     fn order_holds_through_failures_replays_discards_and_restarts(events in events()) {
@@ -547,7 +547,9 @@ proptest! {
                 .collect();
             let distinct: BTreeSet<usize> = successes.iter().map(|(_, change)| *change).collect();
             prop_assert_eq!(distinct.iter().copied().collect::<Vec<_>>(), meant.clone());
-            prop_assert_eq!(successes.last().map(|(_, change)| *change), meant.last().copied());
+            // A repeat that failed may have been discarded although the change had succeeded before.
+            let last_kept = meant.iter().rfind(|change| !world.discarded.contains(change)).copied();
+            prop_assert!(successes.last().map(|(_, change)| *change) >= last_kept);
         }
     }
 }

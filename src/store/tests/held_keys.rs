@@ -28,7 +28,7 @@ async fn a_key_is_held_from_the_moment_its_letter_is_durable_until_its_queue_is_
     store.write(add(held)).await.expect("written");
     assert_eq!((front(&store, A), front(&store, B)), (Some((1, 3)), Some((3, 2))));
     assert_eq!((store.dead_letter_count(), store.held_count()), (2, 2));
-    assert_eq!(moved(&store), [3, 4]);
+    assert_eq!(moved(&store), [0; 0], "they wait");
 
     store.write(remove([1, 2])).await.expect("written");
     assert_eq!((front(&store, A), moved(&store)), (Some((3, 2)), vec![3]));

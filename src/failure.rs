@@ -14,10 +14,13 @@ pub enum Reason {
     Unrenderable,
     /// The rule's `when` could not be decided on the row.
     Undecided,
+    /// Not given up: it waits behind the dead letter that holds its ordering key, without an attempt.
+    Held,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 4] = [Reason::Refused, Reason::Exhausted, Reason::Unrenderable, Reason::Undecided];
+    pub const ALL: [Reason; 5] =
+        [Reason::Refused, Reason::Exhausted, Reason::Unrenderable, Reason::Undecided, Reason::Held];
 
     /// The word on disk and in the command line's output; never to change.
     pub fn as_str(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Reason {
             Reason::Exhausted => "exhausted",
             Reason::Unrenderable => "unrenderable",
             Reason::Undecided => "undecided",
+            Reason::Held => "held",
         }
     }
 
@@ -115,6 +119,16 @@ pub enum Answer {
     Status { status: u16, excerpt: String },
     /// No answer came.
     Failed { error: String },
+}
+
+impl Answer {
+    /// For a line to people; without anything of the answer's body.
+    pub fn in_words(&self) -> String {
+        match self {
+            Answer::Status { status, .. } => format!("answered {status}"),
+            Answer::Failed { error } => error.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

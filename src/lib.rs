@@ -7,6 +7,7 @@ pub mod change;
 pub mod column;
 pub mod config;
 pub mod failure;
+pub mod ordering;
 pub mod pattern;
 pub mod position;
 pub mod retry;

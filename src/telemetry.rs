@@ -19,7 +19,7 @@ pub struct RuleLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub rule: String,
-    /// `delivered`, `dead`, or `coalesced`: resolved as a part of a later delivery.
+    /// `delivered`, `dead`, `held`, or `coalesced`: resolved as a part of a later delivery.
     pub outcome: &'static str,
 }
 
@@ -59,6 +59,10 @@ pub struct Metrics {
     pub window_deliveries: Gauge<i64, AtomicI64>,
     pub window_bytes: Gauge<i64, AtomicI64>,
     pub dead_letters: Gauge<i64, AtomicI64>,
+    /// Deliveries that wait in the store behind a dead letter.
+    pub held_deliveries: Gauge<i64, AtomicI64>,
+    /// Ordering keys that a dead letter holds.
+    pub held_keys: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
     pub rules_reloaded: Counter,
     /// 1 while the rule files have problems and the rules of before are at work, else 0.
@@ -87,7 +91,13 @@ impl Metrics {
         r.register("rule_lag_seconds", "Age of the oldest change not dealt with", self.rule_lag_seconds.clone());
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
         r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
-        r.register("dead_letters", "Dead letters in the store", self.dead_letters.clone());
+        r.register("dead_letters", "Dead letters in the store, without held deliveries", self.dead_letters.clone());
+        r.register(
+            "held_deliveries",
+            "Deliveries stored behind a dead letter of their key",
+            self.held_deliveries.clone(),
+        );
+        r.register("held_keys", "Ordering keys that a dead letter holds", self.held_keys.clone());
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
         r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());

@@ -22,6 +22,7 @@ const VOCABULARY: &[&str] = &[
     "telemetry",
     "config",
     "failure",
+    "ordering",
     "shutdown",
     "suggest",
 ];
@@ -49,6 +50,7 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["sled"], &["src/store"]),
     (&["minijinja"], &["src/template"]),
     (&["backoff"], &["src/retry"]),
+    (&["siphasher"], &["src/rules/lane"]),
     (&["anyhow"], &["src/cli", "src/main"]),
 ];
 

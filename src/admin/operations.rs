@@ -24,7 +24,7 @@ const LIST_LETTERS_MAX: usize = 10_000;
 pub enum Error {
     #[error("no dead letters were selected; name numbers or conditions, or say all")]
     NothingSelected,
-    #[error("reason {0}: expected refused, exhausted, unrenderable or undecided")]
+    #[error("reason {0}: expected refused, exhausted, unrenderable, undecided or held")]
     UnknownReason(String),
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -64,7 +64,7 @@ impl DeadLetters {
         let views = self.read(move |store| {
             // A letter that is gone by now or damaged is listed all the same.
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
-            Ok(heads.iter().map(|head| LetterView { key: key_of(head.number), ..head_view(head) }).collect())
+            Ok(heads.iter().map(|head| LetterView { key: key_of(head.number), ..head_view(store, head) }).collect())
         });
         views.await
     }
@@ -76,35 +76,48 @@ impl DeadLetters {
             key: Some(key(&letter.change)),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
-            ..head_view(&letter.head)
+            ..head_view(&self.store, &letter.head)
         }))
     }
 
-    /// Removes the letters that fit. Durable when it returns.
+    /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant goes out after
+    /// that, if rowhook runs, else when it does.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
-        let mut pages = Pages::new(self, filter(selection)?, last);
         let mut discarded = 0;
-        while let Some(page) = pages.next().await? {
-            let letters_remove = page.iter().map(|head| head.number).collect();
-            let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
-            discarded += written.removed;
+        // Held letters first: they must not go out because the one in front of them went a page before.
+        for held_ones in [true, false] {
+            let mut pages = Pages::new(self, filter(selection)?, last);
+            while let Some(page) = pages.next().await? {
+                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Held) == held_ones);
+                let letters_remove: Vec<u64> = meant.map(|head| head.number).collect();
+                if letters_remove.is_empty() {
+                    continue;
+                }
+                let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
+                discarded += written.removed;
+            }
         }
         tracing::info!(discarded, "dead letters discarded");
         Ok(Discarded { discarded })
     }
 
-    /// How many there are.
+    /// How many there are; held deliveries are none.
     pub(super) fn count(&self) -> u64 {
         self.store.dead_letter_count()
     }
 
-    /// How many there are of each rule that has any. Reads them all.
+    /// How many deliveries wait behind one.
+    pub(super) fn held_count(&self) -> u64 {
+        self.store.held_count()
+    }
+
+    /// How many there are of each rule that has any, without held deliveries. Reads them all.
     pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
         let mut pages = Pages::new(self, Filter::default(), u64::MAX);
         let mut by_rule = BTreeMap::new();
         while let Some(page) = pages.next().await? {
-            for head in page {
+            for head in page.iter().filter(|head| head.failure.reason != Reason::Held) {
                 *by_rule.entry(head.rule.to_string()).or_default() += 1;
             }
         }
@@ -178,7 +191,17 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
     })
 }
 
-fn head_view(head: &DeadLetterHead) -> LetterView {
+fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
+    let behind = store.held().ahead_of(head.number, head.lanes).min();
+    let message = match behind {
+        Some(ahead) if head.failure.reason == Reason::Held => format!("waits behind dead letter {ahead}"),
+        None if head.failure.reason == Reason::Held => "goes out next".to_string(),
+        _ => head.failure.message.clone(),
+    };
+    LetterView { behind, message, ..view(head) }
+}
+
+fn view(head: &DeadLetterHead) -> LetterView {
     LetterView {
         number: head.number,
         id: head.delivery_id.to_string(),
@@ -187,6 +210,7 @@ fn head_view(head: &DeadLetterHead) -> LetterView {
         table: head.table.to_string(),
         key: None,
         reason: head.failure.reason.as_str().to_string(),
+        behind: None,
         message: head.failure.message.clone(),
         attempts: head.failure.attempts.kept().iter().map(attempt_view).collect(),
         attempts_total: head.failure.attempts.total(),

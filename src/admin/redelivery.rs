@@ -72,6 +72,6 @@ fn report(told: Told) -> RedeliveryReport {
 }
 
 fn view(tally: Tally) -> RedeliveryTally {
-    let Tally { read, matched, delivered, dead, read_up_to_us } = tally;
-    RedeliveryTally { read, matched, delivered, dead, read_up_to: read_up_to_us.map(rfc3339) }
+    let Tally { read, matched, delivered, dead, held, read_up_to_us } = tally;
+    RedeliveryTally { read, matched, delivered, dead, held, read_up_to: read_up_to_us.map(rfc3339) }
 }

@@ -13,12 +13,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
-use crate::change::Change;
-use crate::delivery::{Delivery, Origin, Outcome, request};
-use crate::failure::Reason;
-use crate::pipeline::Command;
-use crate::rules::{Rule, RuleSet};
-use crate::store::{self, DeadLetter, DeadLetterHead, Store};
+use crate::delivery::{Delivery, Outcome, request};
+use crate::ordering::LaneKeys;
+use crate::pipeline::{Command, NotReplayed, delivery_of};
+use crate::rules::RuleSet;
+use crate::store::{self, DeadLetterHead, Store};
 
 /// Letters under way at a time, far above what rules allow in flight.
 const UNDER_WAY_MAX: usize = 256;
@@ -37,7 +36,20 @@ pub struct Replays {
     commands: mpsc::Sender<Command>,
     /// One replay at a time: two would read a letter before either has sent it.
     turn: Arc<Mutex<()>>,
+    end: WithLast,
 }
+
+/// When a replay is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WithLast {
+    /// With the last letter that was selected: what is held behind goes on in the running rowhook.
+    Selected,
+    /// When the last held delivery has followed, too: nobody would go on with it.
+    Followed,
+}
+
+/// What becomes of a letter that was handed to the pipeline.
+type Answered = oneshot::Receiver<Result<Outcome, NotReplayed>>;
 
 /// Why a replay ends early.
 enum End {
@@ -54,7 +66,13 @@ impl From<Error> for End {
 
 impl Replays {
     pub fn new(store: Store, rules: RulesNow, commands: mpsc::Sender<Command>) -> Replays {
-        Replays { letters: DeadLetters::new(store), rules, commands, turn: Arc::default() }
+        Replays { letters: DeadLetters::new(store), rules, commands, turn: Arc::default(), end: WithLast::Selected }
+    }
+
+    /// As [`Replays::new`], for a pipeline that runs for this replay only: it ends when all held deliveries that follow
+    /// the letters have followed.
+    pub fn alone(store: Store, rules: RulesNow, commands: mpsc::Sender<Command>) -> Replays {
+        Replays { end: WithLast::Followed, ..Replays::new(store, rules, commands) }
     }
 
     /// Sends the letters that fit and reports each, after any other replay has ended. When nobody listens any more, no further letter is sent; those
@@ -63,8 +81,8 @@ impl Replays {
         let _turn = self.turn.lock().await;
         let last = match self.replay_each(selection, reports).await {
             Ok(totals) => {
-                let Totals { delivered, still_dead, not_replayed } = totals;
-                tracing::info!(delivered, still_dead, not_replayed, "replay ended");
+                let Totals { delivered, still_dead, not_replayed, followed } = totals;
+                tracing::info!(delivered, still_dead, not_replayed, followed, "replay ended");
                 Report::Ended(totals)
             }
             Err(End::Failed(error)) => Report::Failed { message: error.to_string() },
@@ -112,6 +130,11 @@ impl Replays {
         while let Some(ended) = under_way.next().await {
             tally.end(ended).await?;
         }
+        if self.end == WithLast::Followed {
+            let (answer, answered) = oneshot::channel();
+            let _ = self.commands.send(Command::AwaitReleases { answer }).await;
+            tally.totals.followed = answered.await.ok();
+        }
         if tally.totals.sum() < letters && self.commands.is_closed() {
             return Err(End::Failed(Error::Stopping));
         }
@@ -119,28 +142,24 @@ impl Replays {
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
-    async fn submit(
-        &self,
-        head: &DeadLetterHead,
-    ) -> Result<Result<(oneshot::Receiver<Outcome>, usize), String>, Error> {
-        let delivery = match self.delivery(head).await? {
+    async fn submit(&self, head: &DeadLetterHead) -> Result<Result<(Answered, usize), String>, Error> {
+        let (delivery, lanes) = match self.delivery(head).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),
         };
         let bytes = delivery.change.weight_bytes();
         let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Replay { delivery, answer }).await;
+        let sent = self.commands.send(Command::Replay { delivery, lanes, answer }).await;
         Ok(sent.map(|()| (answered, bytes)).map_err(|_| "rowhook is stopping".to_string()))
     }
 
-    async fn ended(&self, head: DeadLetterHead, bytes: usize, answer: oneshot::Receiver<Outcome>) -> Ended {
+    async fn ended(&self, head: DeadLetterHead, bytes: usize, answer: Answered) -> Ended {
         let result = match answer.await {
-            Ok(Outcome::Delivered { status }) => Replayed::Delivered { status },
-            Ok(Outcome::Dead(failure)) => Replayed::StillDead { message: failure.message },
-            Err(_) if self.commands.is_closed() => {
-                Replayed::NotReplayed { why: "rowhook stopped before it had an outcome".to_string() }
-            }
-            Err(_) => Replayed::NotReplayed { why: "it is being replayed already".to_string() },
+            Ok(Ok(Outcome::Delivered { status })) => Replayed::Delivered { status },
+            Ok(Ok(Outcome::Dead(failure))) => Replayed::StillDead { message: failure.message },
+            Ok(Ok(Outcome::Held { behind })) => Replayed::NotReplayed { why: NotReplayed::Behind(behind).to_string() },
+            Ok(Err(why)) => Replayed::NotReplayed { why: why.to_string() },
+            Err(_) => Replayed::NotReplayed { why: "rowhook stopped before it had an outcome".to_string() },
         };
         Ended { head, bytes, result }
     }
@@ -150,7 +169,7 @@ impl Replays {
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         while let Some(page) = pages.next().await? {
             for head in page {
-                let request = self.delivery(&head).await?.and_then(|delivery| request::prepare(&delivery));
+                let request = self.delivery(&head).await?.and_then(|(delivery, _)| request::prepare(&delivery));
                 let (number, rule) = (head.number, head.rule.to_string());
                 heard(
                     previews
@@ -165,8 +184,8 @@ impl Replays {
         Ok(())
     }
 
-    /// The letter's delivery under the rule of its name, or why there is none.
-    async fn delivery(&self, head: &DeadLetterHead) -> Result<Result<Delivery, String>, Error> {
+    /// The letter's delivery under the rule of its name with the ordering keys that it holds, or why there is none.
+    async fn delivery(&self, head: &DeadLetterHead) -> Result<Result<(Delivery, LaneKeys), String>, Error> {
         let number = head.number;
         let letter = match self.letters.read(move |store| store.dead_letter(number)).await {
             Ok(Some(letter)) => letter,
@@ -175,30 +194,8 @@ impl Replays {
             Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(error.to_string())),
             Err(error) => return Err(error),
         };
-        let DeadLetter { head, change } = letter;
-        let change = Arc::new(change);
-        Ok(self.rule(&head, &change).map(|rule| Delivery {
-            id: head.delivery_id,
-            rule,
-            change,
-            origin: Origin::Replay { dead_letter: number },
-            undecided: None,
-        }))
-    }
-
-    fn rule(&self, head: &DeadLetterHead, change: &Arc<Change>) -> Result<Arc<Rule>, String> {
-        let rules = (self.rules)();
-        let Some(rule) = rules.rule(&head.rule) else {
-            return Err(format!("no rule is named {}; bring the rule back, or discard the letter", head.rule));
-        };
-        if !rule.table.matches(&change.table.schema, &change.table.name) {
-            return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
-        }
-        // Nobody ever knew whether the rule means this change: its conditions are asked again.
-        if head.failure.reason == Reason::Undecided && !rule.decide(change)? {
-            return Err(format!("rule {} does not mean this change; discard the letter", head.rule));
-        }
-        Ok(rule.clone())
+        let lanes = letter.head.lanes;
+        Ok(delivery_of(letter, &(self.rules)()).map(|delivery| (delivery, lanes)))
     }
 }
 

@@ -31,15 +31,17 @@ pub(super) struct Moment<'a> {
 /// Dead letters, counted.
 pub(super) struct Letters {
     pub all: u64,
+    /// Deliveries that wait behind one; not among the others.
+    pub held: u64,
     /// None: there are too many.
     pub by_rule: Option<BTreeMap<String, u64>>,
 }
 
 impl Letters {
     pub(super) async fn count(letters: &DeadLetters) -> Result<Letters, Error> {
-        let all = letters.count();
+        let (all, held) = (letters.count(), letters.held_count());
         let by_rule = if all <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
-        Ok(Letters { all, by_rule })
+        Ok(Letters { all, held, by_rule })
     }
 
     /// Those of one rule.
@@ -69,6 +71,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         rules,
         targets: Vec::new(),
         dead_letters: counted.all,
+        held: counted.held,
         ..of_process(data)
     })
 }
@@ -111,6 +114,7 @@ fn of_process(data: &Path) -> StatusView {
         rules: Vec::new(),
         targets: Vec::new(),
         dead_letters: 0,
+        held: 0,
     }
 }
 
@@ -150,6 +154,7 @@ impl Moment<'_> {
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
+            held: letters.held,
             ..of_process(data)
         }
     }

@@ -69,8 +69,11 @@ pub struct LetterView {
     /// in their order and numbers exact.
     #[serde(default)]
     pub key: Option<Box<RawValue>>,
-    /// `refused`, `exhausted`, `unrenderable` or `undecided`.
+    /// `refused`, `exhausted`, `unrenderable`, `undecided` or `held`.
     pub reason: String,
+    /// The dead letter that this one waits behind. Absent when it waits for none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub behind: Option<u64>,
     pub message: String,
     /// Those of the first delivery, or of the newest replay; of many the first and the last.
     pub attempts: Vec<AttemptView>,
@@ -157,6 +160,9 @@ pub struct Totals {
     pub delivered: u64,
     pub still_dead: u64,
     pub not_replayed: u64,
+    /// Held deliveries that went out behind them. Absent when a running rowhook goes on with those by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub followed: Option<u64>,
 }
 
 impl Totals {
@@ -225,7 +231,7 @@ mod tests {
             progress(Replayed::Delivered { status: 204 }),
             progress(Replayed::StillDead { message: "answered 500".into() }),
             progress(Replayed::NotReplayed { why: "no such rule".into() }),
-            Report::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2 }),
+            Report::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2, followed: Some(3) }),
             Report::Failed { message: "m".into() },
         ] {
             let text = serde_json::to_string(&report).expect("plain data");

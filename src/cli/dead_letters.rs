@@ -41,13 +41,16 @@ Examples:
   rowhook dead-letters replay --rule order-paid --dry-run
   rowhook dead-letters replay --all
 
-A letter that is delivered is gone; one that fails again stays, with its new attempts.
+A letter that is delivered is gone; one that fails again stays, with its new attempts. What is held behind a letter
+follows by itself; a held letter is replayed only together with the one in front.
 Exit code 1 when a letter stays. A running rowhook replays with its own rules; --rules is for when none runs.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
   rowhook dead-letters discard 12 --yes
-  rowhook dead-letters discard --older-than 30d --yes";
+  rowhook dead-letters discard --older-than 30d --yes
+
+What is held behind a discarded letter, and is not discarded itself, goes out.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {

@@ -159,7 +159,7 @@ impl Reach {
             Reach::Store(store) => {
                 let rules = Arc::new(rules()?);
                 let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
-                let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
+                let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
                 Ok(Running { items, pipeline: Some(pipeline), stop })

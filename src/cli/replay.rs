@@ -74,10 +74,13 @@ fn sum_up(totals: Totals, json: bool) -> anyhow::Result<Verdict> {
     if json {
         output::print_json_line(&Report::Ended(totals))?;
     } else {
-        let Totals { delivered, still_dead, not_replayed } = totals;
+        let Totals { delivered, still_dead, not_replayed, followed } = totals;
         let mut line = format!("{delivered} delivered, {still_dead} still dead");
         if not_replayed > 0 {
             line += &format!(", {not_replayed} not replayed");
+        }
+        if let Some(followed @ 1..) = followed {
+            line += &format!("; {} followed", count(followed, "held one"));
         }
         output::print(&format!("{line}\n"))?;
     }

@@ -125,8 +125,9 @@ fn confirm(rule: &str) -> anyhow::Result<()> {
 }
 
 fn sums(tally: &RedeliveryTally) -> String {
-    let RedeliveryTally { read, matched, delivered, dead, .. } = tally;
-    format!("{}, {matched} matched, {delivered} delivered, {dead} dead", count(*read, "change"))
+    let RedeliveryTally { read, matched, delivered, dead, held, .. } = tally;
+    let held = if *held > 0 { format!(", {held} held") } else { String::new() };
+    format!("{}, {matched} matched, {delivered} delivered, {dead} dead{held}", count(*read, "change"))
 }
 
 fn unmade(tally: &RedeliveryTally) -> String {

@@ -73,14 +73,6 @@ pub fn health(success: &SuccessStatuses, answer: &Answer) -> Health {
     }
 }
 
-/// An answer in one line for people.
-pub fn in_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Status { status, .. } => format!("answered {status}"),
-        Answer::Failed { error } => error.clone(),
-    }
-}
-
 /// The wait that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds or a date), at most
 /// [`RETRY_AFTER_MAX`]; none when it is neither.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {

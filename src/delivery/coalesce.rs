@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::bundle::Item;
 use super::{Delivery, Merged, Origin};
 use crate::change::{Change, Op};
-use crate::rules::{LaneKey, OrderBy, Rule};
+use crate::ordering::LaneKey;
+use crate::rules::{OrderBy, Rule};
 
 /// What is held of one rule.
 #[derive(Debug, Default)]

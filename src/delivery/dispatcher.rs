@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::{Verdict, in_words};
+use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
@@ -23,8 +23,9 @@ use crate::delivery::gate::{Counts, End, Gate};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
-use crate::delivery::{Completed, Delivery, Failure, Outcome, TargetStatus, Ticket};
+use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome, TargetStatus, Ticket};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::ordering::Held;
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
@@ -99,6 +100,11 @@ impl Dispatcher {
         }
     }
 
+    /// From now on deliveries whose keys are held are not attempted when their turn comes; replays are.
+    pub fn heed(&mut self, held: Held) {
+        self.lanes.heed(held);
+    }
+
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, delivery: Delivery) {
         let rule = self.rule_number(&delivery.rule);
@@ -115,7 +121,7 @@ impl Dispatcher {
 
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
-        let turn = if delivery.undecided.is_some() { Turn::Pass } else { Turn::Call };
+        let turn = if delivery.undecided.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(rule, keys, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
     }
@@ -271,6 +277,10 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while let Some(place) = self.next_start() {
+            if let Turn::Hold { behind } = self.lanes.turn(place) {
+                self.complete(place, Outcome::Held { behind });
+                continue;
+            }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
             if let Bundle::One(Delivery { undecided: Some(problem), .. }) = &under_way.bundle {
                 let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
@@ -385,18 +395,26 @@ impl UnderWay {
     }
 }
 
+/// Only what an operator replays goes out while a dead letter holds its key.
+fn turn(origin: Origin) -> Turn {
+    match origin {
+        Origin::Stream | Origin::Redelivery { .. } => Turn::CallUnlessHeld,
+        Origin::Replay { .. } => Turn::Call,
+    }
+}
+
 fn refused(answer: &Answer) -> Failure {
     let why = match answer {
         Answer::Status { .. } => "which a retry can't help",
         Answer::Failed { .. } => "which `retry_on` leaves out",
     };
-    Failure { reason: Reason::Refused, message: format!("{}, {why}", in_words(answer)) }
+    Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
 }
 
 fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     let message = match attempts {
-        1 => format!("the only attempt failed: {}", in_words(answer)),
-        _ => format!("all {attempts} attempts failed, the last: {}", in_words(answer)),
+        1 => format!("the only attempt failed: {}", answer.in_words()),
+        _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
     };
     Failure { reason: Reason::Exhausted, message }
 }

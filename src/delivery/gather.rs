@@ -15,7 +15,8 @@ use super::bundle::Item;
 use super::coalesce::Held;
 use super::{Delivery, Origin};
 use crate::change::Transaction;
-use crate::rules::{Batch, LaneKey, Rule, Until};
+use crate::ordering::LaneKey;
+use crate::rules::{Batch, Rule, Until};
 
 /// See the module's header.
 #[derive(Debug)]

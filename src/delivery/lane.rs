@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::rules::{LaneKey, LaneKeys};
+use crate::ordering::{Held, LaneKey, LaneKeys};
 
 /// The place of one call in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
@@ -26,8 +26,12 @@ pub type RuleNumber = u32;
 pub enum Turn {
     /// Attempts, which count against the rule's limit.
     Call,
+    /// As `Call`; but where a dead letter holds one of its keys by then, `Hold`.
+    CallUnlessHeld,
     /// Nothing but keeping the order.
     Pass,
+    /// Nothing but keeping the order, behind the dead letter of this number.
+    Hold { behind: u64 },
 }
 
 /// See the module's header.
@@ -41,6 +45,8 @@ pub struct Lanes {
     asking: VecDeque<RuleNumber>,
     running: usize,
     closed: bool,
+    /// Keys whose deliveries are not attempted, whoever decides that.
+    held: Held,
 }
 
 /// What one rule has under way.
@@ -92,6 +98,14 @@ impl Links {
             Links::Few { keys, behind } => Some((keys.iter().nth(n)?, behind[n])),
             Links::Many(links) => links.get(n).copied(),
         }
+    }
+
+    fn keys(&self) -> impl Iterator<Item = LaneKey> {
+        let (few, many) = match self {
+            Links::Few { keys, .. } => (*keys, &[][..]),
+            Links::Many(links) => (LaneKeys::none(), &links[..]),
+        };
+        few.iter().chain(many.iter().map(|(key, _)| *key))
     }
 
     fn set_behind(&mut self, key: LaneKey, place: Place) {
@@ -162,6 +176,16 @@ impl Lanes {
         self.fill(rule);
     }
 
+    /// From now on these keys are held.
+    pub fn heed(&mut self, held: Held) {
+        self.held = held;
+    }
+
+    /// Whether a dead letter holds one of these keys now.
+    pub fn is_held(&self, keys: LaneKeys) -> bool {
+        self.held.holder(keys.iter()).is_some()
+    }
+
     /// From now on the rule's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
     pub fn set_gated(&mut self, rule: RuleNumber, is_gated: bool) {
         self.rules[rule as usize].is_gated = is_gated;
@@ -193,8 +217,8 @@ impl Lanes {
     }
 
     /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
-    pub fn enter_many(&mut self, rule: RuleNumber, keys: Vec<LaneKey>) -> Place {
-        self.enter_linked(rule, Links::many(keys), Turn::Call)
+    pub fn enter_many(&mut self, rule: RuleNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
+        self.enter_linked(rule, Links::many(keys), turn)
     }
 
     fn enter_linked(&mut self, rule: RuleNumber, links: Links, turn: Turn) -> Place {
@@ -224,9 +248,14 @@ impl Lanes {
             }
         }
         if self.slots[place as usize].lanes_ahead == 0 {
-            self.queue_for_slot(place);
+            self.reach_head(place);
         }
         place
+    }
+
+    /// What a call that was started has to do.
+    pub fn turn(&self, place: Place) -> Turn {
+        self.slots[place as usize].turn
     }
 
     /// The next call to start (or to start again); it counts as under way from now on.
@@ -272,7 +301,7 @@ impl Lanes {
                     let next_slot = &mut self.slots[next as usize];
                     next_slot.lanes_ahead -= 1;
                     if next_slot.lanes_ahead == 0 {
-                        self.queue_for_slot(next);
+                        self.reach_head(next);
                     }
                 }
                 None => {
@@ -316,15 +345,25 @@ impl Lanes {
         &mut self.rules[rule as usize]
     }
 
+    /// The call heads all its lanes. Now and not before it is clear whether they are held: whatever came before it
+    /// is durable.
+    fn reach_head(&mut self, place: Place) {
+        let slot = &mut self.slots[place as usize];
+        if slot.turn == Turn::CallUnlessHeld {
+            slot.turn = self.held.holder(slot.links.keys()).map_or(Turn::Call, |behind| Turn::Hold { behind });
+        }
+        self.queue_for_slot(place);
+    }
+
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
-            Turn::Pass if self.closed => {}
-            Turn::Pass => {
+            Turn::Pass | Turn::Hold { .. } if self.closed => {}
+            Turn::Pass | Turn::Hold { .. } => {
                 slot.stage = Stage::Running;
                 self.startable.push_back(place);
             }
-            Turn::Call => {
+            Turn::Call | Turn::CallUnlessHeld => {
                 let rule = slot.rule;
                 self.rules[rule as usize].ready.push_back(place);
                 self.fill(rule);

@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub use client::Client;
 pub use dispatcher::Dispatcher;
 pub use lane::RuleCounts;
+#[cfg(test)]
+pub(crate) use lane::{Lanes, Place, Turn};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
@@ -59,8 +61,14 @@ pub enum Origin {
 /// How a delivery ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    Delivered { status: u16 },
+    Delivered {
+        status: u16,
+    },
     Dead(Failure),
+    /// Not attempted: a dead letter, the one of this number, holds one of its ordering keys.
+    Held {
+        behind: u64,
+    },
 }
 
 /// Why a delivery was given up.

@@ -160,7 +160,7 @@ impl Target {
     pub fn ended(&mut self, place: Place, health: Health, answer: &Answer, now: impl Fn() -> Instant) {
         self.in_flight -= 1;
         if matches!(health, Health::Fails | Health::Away) {
-            self.last_error = Some(answer::in_words(answer));
+            self.last_error = Some(answer.in_words());
         }
         let turned = self.breaker.end(place, health, now);
         self.tell(turned);

@@ -16,7 +16,7 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
-use crate::rules::{Body, BreakerPolicy, Call, Method, OrderBy, RetryOn, Rule, SuccessStatuses, Target};
+use crate::rules::{Body, BreakerPolicy, Call, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target};
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
@@ -204,6 +204,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
             jitter: 0.5,
         },
         retry_on: RetryOn::default(),
+        on_dead_letter: OnDeadLetter::Continue,
         in_flight: 32,
         batch: None,
         coalesce: None,

@@ -10,7 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{debug, error, info};
 
 use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempts;
+use crate::failure::{Attempts, Reason};
+use crate::ordering::LaneKeys;
+use crate::rules::OnDeadLetter;
 use crate::store;
 
 pub mod reached;
@@ -38,8 +40,20 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             (!settled.letters_remove.is_empty()).then_some(settled)
         }
         (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
-            Some(store::Write { letters_add: vec![letter(completed, failure)], ..settled })
+            let lanes = match holds_its_key(completed) {
+                true => delivery.rule.ordering_keys(&delivery.change),
+                false => LaneKeys::none(),
+            };
+            let letter = new_letter(completed, record(failure, &completed.attempts), lanes);
+            Some(store::Write { letters_add: vec![letter], ..settled })
         }
+        (Outcome::Held { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
+            let message = format!("waits behind dead letter {behind}");
+            let failure = store::Failure { reason: Reason::Held, message, attempts: Attempts::default() };
+            let letter = new_letter(completed, failure, delivery.rule.ordering_keys(&delivery.change));
+            Some(store::Write { letters_add: vec![letter], ..settled })
+        }
+        (Outcome::Held { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, &completed.attempts);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
@@ -55,13 +69,52 @@ fn dead_letter(origin: Origin) -> Option<u64> {
     }
 }
 
-fn letter(completed: &Completed, failure: &Failure) -> store::NewDeadLetter {
+/// Whether a key is held from now on that was not before. What was resolved of that key must be durable no later than
+/// the letter that holds it: else it would come again after a crash and wait, and go out after what came behind it.
+pub fn begins_a_hold(completed: &Completed) -> bool {
+    match completed.outcome {
+        Outcome::Delivered { .. } => false,
+        Outcome::Dead(_) => holds_its_key(completed),
+        // One of its two keys may have been free.
+        Outcome::Held { .. } => completed.delivery.rule.ordering_keys(&completed.delivery.change).iter().count() > 1,
+    }
+}
+
+/// Why the rule is to be paused now that the delivery is the dead letter of this number; None: it is not.
+pub fn pause(completed: &Completed, number: u64) -> Option<String> {
+    let Outcome::Dead(failure) = &completed.outcome else { return None };
+    let rule = &completed.delivery.rule;
+    let is_new = is_new(completed);
+    (is_new && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
+        let why = completed
+            .attempts
+            .kept()
+            .last()
+            .map_or_else(|| failure.message.clone(), |attempt| attempt.answer.in_words());
+        format!("dead letter {number}: {why}")
+    })
+}
+
+fn holds_its_key(completed: &Completed) -> bool {
+    completed.delivery.rule.on_dead_letter == OnDeadLetter::HoldKey && is_new(completed)
+}
+
+/// Whether what came of the delivery is no letter yet.
+fn is_new(completed: &Completed) -> bool {
+    match completed.delivery.origin {
+        Origin::Stream | Origin::Redelivery { .. } => true,
+        Origin::Replay { .. } => false,
+    }
+}
+
+fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::NewDeadLetter {
     let delivery = &completed.delivery;
     store::NewDeadLetter {
         delivery_id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
         change: delivery.change.clone(),
-        failure: record(failure, &completed.attempts),
+        failure,
+        lanes,
         created_at_us: now_us(),
     }
 }
@@ -75,6 +128,7 @@ fn log(completed: &Completed) {
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
+        Outcome::Held { behind } => info!(rule, %id, behind, "held"),
     }
 }
 
@@ -94,16 +148,24 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::change::{Change, DeliveryId, Op, Table, Transaction};
+    use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
     use crate::delivery::{Delivery, Merged, Ticket};
-    use crate::failure::Reason;
+    use crate::failure::{Answer, Attempt};
     use crate::rules::RuleSet;
 
-    #[test]
-    fn a_dead_letter_and_the_ledger_entries_of_all_merged_into_it_are_one_write() {
-        let text = "table: shop.stock\nrules: [{name: r, coalesce: {within: 1s}, call: {url: 'http://a.test/'}}]";
-        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text.to_owned())], &|_| None).expect("loads");
-        let table = Table { schema: "shop".into(), name: "stock".into(), columns: vec![], primary_key: vec![] };
+    fn dead() -> Outcome {
+        Outcome::Dead(Failure {
+            reason: Reason::Refused,
+            message: "answered 400, which a retry can't help".to_string(),
+        })
+    }
+
+    /// An update of row 1, which becomes row `id`.
+    fn completed(settings: &str, origin: Origin, outcome: Outcome, id: i64) -> Completed {
+        let text = format!("table: a.b\nrules: [{{name: r, {settings}, call: {{url: http://a.test/}}}}]\n");
+        let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("a rule");
+        let table = Table { schema: "a".into(), name: "b".into(), columns: vec!["id".into()], primary_key: vec![0] };
+        let row = |id| Some(Row::from_iter([Cell::Value(Value::Int(id))]));
         let transaction = Transaction {
             server_uuid: Uuid::nil(),
             gtid: None,
@@ -111,22 +173,70 @@ mod tests {
             offset: 4,
             committed_at_us: 0,
         };
-        let (table, transaction) = (Arc::new(table), Arc::new(transaction));
-        let change = Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1 };
+        let change = Arc::new(Change {
+            op: Op::Update,
+            table: table.into(),
+            before: row(1),
+            after: row(id),
+            transaction: transaction.into(),
+            ordinal: 1,
+        });
+        let rule = Arc::clone(&rules.rules()[0]);
+        let id = change.delivery_id(&rule.name);
+        let answer = Answer::Status { status: 400, excerpt: "secret".to_string() };
+        let attempts = Attempts::new(vec![Attempt { started_at_us: 0, duration_us: 0, answer }], 1);
+        Completed {
+            delivery: Delivery { id, rule, change, origin, undecided: None },
+            outcome,
+            attempts,
+            merged: Vec::new(),
+            ticket: Ticket(0),
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_and_the_ledger_entries_of_all_merged_into_it_are_one_write() {
         let id = |number| DeliveryId(Uuid::from_u128(number));
         let origin = Origin::Stream;
-        let rule = Arc::clone(&rules.rules()[0]);
-        let failure = Failure { reason: Reason::Refused, message: "answered 400".to_owned() };
-        let completed = Completed {
-            delivery: Delivery { id: id(3), rule, change: Arc::new(change), origin, undecided: None },
-            outcome: Outcome::Dead(failure),
-            attempts: Attempts::default(),
-            merged: vec![Merged { id: id(1), origin }, Merged { id: id(2), origin }],
-            ticket: Ticket(0),
-        };
+        let merged = vec![Merged { id: id(1), origin }, Merged { id: id(2), origin }];
+        let completed = Completed { merged, ..completed("coalesce: {within: 1s}", origin, dead(), 1) };
         let write = settle(&completed).expect("a letter");
         assert_eq!(write.letters_add.len(), 1);
         let named: Vec<DeliveryId> = write.ledger_add.iter().map(|entry| entry.id).collect();
-        assert_eq!(named, [id(3), id(1), id(2)]);
+        assert_eq!(named, [completed.delivery.id, id(1), id(2)]);
+    }
+
+    #[test]
+    fn a_letter_holds_keys_and_pauses_rules_as_its_rule_says_and_only_when_it_is_new() {
+        let replay = Origin::Replay { dead_letter: 3 };
+        for (on_dead_letter, origin, keys, pauses) in [
+            ("continue", Origin::Stream, 0, false),
+            ("hold_key", Origin::Stream, 2, false),
+            ("hold_key", Origin::Redelivery { number: 1 }, 2, false),
+            ("hold_key", replay, 0, false),
+            ("pause", Origin::Stream, 0, true),
+            ("pause", replay, 0, false),
+        ] {
+            let completed = completed(&format!("on_dead_letter: {on_dead_letter}"), origin, dead(), 2);
+            let write = settle(&completed).expect("a letter, or a failed replay");
+            let lanes: usize = write.letters_add.iter().map(|letter| letter.lanes.iter().count()).sum();
+            assert_eq!(lanes, keys, "{on_dead_letter} {origin:?}");
+            assert_eq!(begins_a_hold(&completed), keys > 0, "{on_dead_letter} {origin:?}");
+            let why = pauses.then(|| "dead letter 17: answered 400".to_string());
+            assert_eq!(pause(&completed, 17), why, "{on_dead_letter} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_held_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
+        for (id, keys) in [(1, 1), (2, 2)] {
+            let held = Outcome::Held { behind: 17 };
+            let completed = completed("on_dead_letter: continue", Origin::Stream, held, id);
+            let write = settle(&completed).expect("a letter");
+            let letter = &write.letters_add[0];
+            assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Held, keys));
+            assert_eq!(write.ledger_add.len(), 1);
+            assert_eq!(begins_a_hold(&completed), keys == 2, "the other key may have been free");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Checkpoints: how far each rule is, taken as one set and made durable.
 //!
 //! In: the tick. Out: a set for the store, when anything moved: the main stream's place, the mark of every rule that is not
-//! there, and what the ledger must be told. One is under way at a time. Keeps promise 1: each mark is its own tracker's.
+//! there, and what the ledger must be told. One is under way at a time, but for those that a letter must not overtake. Keeps promise 1: each mark is its own tracker's.
 
 use std::sync::Arc;
 
@@ -15,12 +15,15 @@ use crate::store::{self, CheckpointSet, LedgerEntry, PausedRule, RuleCheckpoint}
 impl Pipeline {
     /// Writes down what moved since the last time, unless that is still under way.
     pub(super) fn checkpoint(&mut self) {
-        if self.checkpoint_is_under_way {
-            return;
+        if self.recording.is_empty() {
+            self.checkpoint_now();
         }
+    }
+
+    /// As [`Pipeline::checkpoint`], whether another is under way or not: it is durable no later than any later write.
+    pub(super) fn checkpoint_now(&mut self) {
         if let Some(write) = self.take_checkpoint() {
             debug!("checkpoint taken");
-            self.checkpoint_is_under_way = true;
             let written = self.store.write(write);
             self.writes.push(Box::pin(async move { written.await.map(|_| Written::Checkpoint) }));
         }
@@ -48,7 +51,7 @@ impl Pipeline {
         for stream in &mut self.streams.list {
             include(&mut set, stream);
         }
-        self.recording = set.known.clone();
+        self.recording.push_back(set.known.clone());
         write.checkpoint = Some(set);
         Some(write)
     }
@@ -65,10 +68,9 @@ impl Pipeline {
     /// The checkpoint is durable.
     pub(super) fn checkpointed(&mut self) {
         debug!("checkpoint durable");
-        self.checkpoint_is_under_way = false;
         self.has_begun = true;
         self.metrics.checkpoints.inc();
-        for rule in std::mem::take(&mut self.recording) {
+        for rule in self.recording.pop_front().unwrap_or_default() {
             if let Some(behind) = self.streams.get_mut(&rule).and_then(|stream| stream.behind.as_mut()) {
                 behind.is_recorded = true;
             }

@@ -9,15 +9,18 @@ use tokio::sync::oneshot;
 
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
+use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
 
 /// A request from an operator.
 #[derive(Debug)]
 pub enum Command {
-    /// Send a dead letter's delivery again. The answer comes when the outcome is durable; a second replay of the same
-    /// letter is refused by dropping its answer.
-    Replay { delivery: Delivery, answer: oneshot::Sender<Outcome> },
+    /// Send a dead letter's delivery again, which stands in the queues of `lanes`. The answer comes when the outcome is
+    /// durable. One that waits behind letters that are on their way is sent when its turn comes.
+    Replay { delivery: Delivery, lanes: LaneKeys, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
+    /// Wait until no held delivery is on its way. Answered with how many went out since the start.
+    AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
     Redeliver { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
@@ -29,6 +32,19 @@ pub enum Command {
     Status { answer: oneshot::Sender<Status> },
     /// Go on with these rules. Deliveries that were begun end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
+}
+
+/// Why a dead letter was not sent again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReplayed {
+    #[error("it is being replayed already")]
+    UnderWay,
+    #[error("waits behind dead letter {0}; replay or discard that one first")]
+    Behind(u64),
+    #[error("it has gone meanwhile")]
+    Gone,
+    #[error("{0}")]
+    Unsendable(String),
 }
 
 /// Why a command was not carried out.

@@ -11,6 +11,8 @@ mod checkpointing;
 mod command;
 mod coverage;
 mod feed;
+mod holds;
+mod letters;
 mod main_stream;
 mod obeying;
 mod patience;
@@ -19,10 +21,11 @@ mod rule_stream;
 mod writes;
 
 pub use catching_up::Reading;
-pub use command::{Command, FeedStatus, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use command::{Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use letters::delivery_of;
 pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -45,6 +48,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 
 use beginning::Beginning;
 use feed::Feed;
+use holds::Releases;
 use rule_stream::{RuleStream, Streams, Window, now_us};
 use writes::{PendingWrite, Written};
 
@@ -108,29 +112,32 @@ pub struct Pipeline {
     /// When the patience with a rule that the main stream waits for ends.
     patience_ends_at: Option<Instant>,
     writes: FuturesUnordered<PendingWrite>,
-    checkpoint_is_under_way: bool,
-    /// Rules that the checkpoint under way knows.
-    recording: Vec<Arc<str>>,
+    /// Rules that the checkpoints under way know, of each.
+    recording: VecDeque<Vec<Arc<str>>>,
     /// Whether any place moved since the last checkpoint.
     has_moved: bool,
     /// In the ledger, of rules that are no more.
     orphans: Vec<DeliveryId>,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
-    /// Who waits for the outcome of a delivery that is none of a stream's.
-    answers: HashMap<Origin, oneshot::Sender<Outcome>>,
+    /// By number, who waits for the outcome of a redelivery.
+    answers: HashMap<u64, oneshot::Sender<Outcome>>,
     /// Redeliveries since the start.
     redelivered: u64,
+    /// Dead letters that are sent again.
+    releases: Releases,
 }
 
 impl Pipeline {
     pub fn new(
         rules: Arc<RuleSet>,
         store: Store,
-        dispatcher: Dispatcher,
+        mut dispatcher: Dispatcher,
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Pipeline {
+        dispatcher.heed(store.held().clone());
+        let releases = Releases::new(store.clone());
         let mut pipeline = Pipeline {
             store,
             dispatcher,
@@ -150,13 +157,13 @@ impl Pipeline {
             alone: Vec::new(),
             patience_ends_at: None,
             writes: FuturesUnordered::new(),
-            checkpoint_is_under_way: false,
-            recording: Vec::new(),
+            recording: VecDeque::new(),
             has_moved: false,
             orphans: Vec::new(),
             has_begun: false,
             answers: HashMap::new(),
             redelivered: 0,
+            releases,
         };
         pipeline.relist();
         pipeline
@@ -192,6 +199,8 @@ impl Pipeline {
         if let Some(reading) = &reading {
             let reader = reading.follow(self.main.reached(), self.main.rules(), self.metrics.clone());
             self.main.open(reader);
+            // A command by itself sends what it is asked to, and what follows from that.
+            self.releases.look_at_all();
         }
         self.reading = reading;
         self.dispatcher.adopt(self.main.rules().rules());
@@ -231,6 +240,7 @@ impl Pipeline {
                     }
                 }
                 Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
+                looked = self.releases.next() => self.release(looked),
                 Some(command) = commands.recv() => self.obey(command),
                 event = std::future::poll_fn(|context| self.main.poll_event(context)), if main_waits && !has_more => {
                     if let Some(read) = self.main.take(event?) {
@@ -271,8 +281,12 @@ impl Pipeline {
         match completed.outcome {
             Outcome::Delivered { .. } => counts.delivered.inc(),
             Outcome::Dead(_) => counts.dead.inc(),
+            Outcome::Held { .. } => counts.held.inc(),
         };
         counts.coalesced.inc_by(completed.merged.len() as u64);
+        if outcome::begins_a_hold(&completed) {
+            self.checkpoint_now();
+        }
         match outcome::settle(&completed) {
             None => {
                 for part in completed.parts() {
@@ -289,7 +303,10 @@ impl Pipeline {
             }
             Some(write) => {
                 let written = self.store.write(write);
-                self.writes.push(Box::pin(async move { written.await.map(|_| Written::Settled(Box::new(completed))) }));
+                self.writes.push(Box::pin(async move {
+                    let letter = written.await?.added.first().copied();
+                    Ok(Written::Settled(Box::new(completed), letter))
+                }));
             }
         }
     }
@@ -298,7 +315,10 @@ impl Pipeline {
         match written {
             Written::Checkpoint => self.checkpointed(),
             Written::Answered => {}
-            Written::Settled(completed) => {
+            Written::Settled(completed, letter) => {
+                if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
+                    self.pause_for_letter(&completed.delivery.rule.name, why);
+                }
                 for part in completed.parts() {
                     match part.origin {
                         Origin::Stream => {
@@ -316,14 +336,23 @@ impl Pipeline {
 
     /// Tells who waits for it.
     fn answer(&mut self, origin: Origin, outcome: Outcome) {
-        if let Some(answer) = self.answers.remove(&origin) {
-            // The operator may have gone; what must be in the store is there all the same.
-            let _ = answer.send(outcome);
+        match origin {
+            Origin::Stream => {}
+            Origin::Replay { dead_letter } => self.releases.ended(dead_letter, outcome),
+            Origin::Redelivery { number } => {
+                if let Some(answer) = self.answers.remove(&number) {
+                    // The operator may have gone; what must be in the store is there all the same.
+                    let _ = answer.send(outcome);
+                }
+            }
         }
     }
 
     fn tick(&mut self) {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
+        self.metrics.held_deliveries.set(self.store.held_count() as i64);
+        self.metrics.held_keys.set(self.store.held().keys() as i64);
+        self.releases.review();
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();
         for stream in &mut self.streams.list {
@@ -352,6 +381,7 @@ impl Pipeline {
         while let Some(written) = self.writes.next().await {
             self.written(written?);
         }
+        self.releases.finish().await;
         if let Some(write) = self.take_checkpoint() {
             self.store.write(write).await?;
         }
@@ -380,6 +410,7 @@ struct RuleCounts {
     matched: Counter,
     delivered: Counter,
     dead: Counter,
+    held: Counter,
     unresolved: Gauge<i64, AtomicI64>,
     behind: Gauge<i64, AtomicI64>,
     lag_seconds: Gauge<f64, AtomicU64>,
@@ -400,6 +431,7 @@ impl Counts {
                 delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
                 dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
                 coalesced: self.metrics.deliveries.get_or_create_owned(&outcome("coalesced")),
+                held: self.metrics.deliveries.get_or_create_owned(&outcome("held")),
             };
             self.by_rule.insert(name, counts);
         }

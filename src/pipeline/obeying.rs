@@ -4,7 +4,6 @@
 //! streams: a rule keeps its stream by its name.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -23,17 +22,12 @@ type Answer = oneshot::Sender<Result<(), Refused>>;
 impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Replay { delivery, answer } => {
-                // A second replay of the same letter is refused by dropping its answer.
-                if let Entry::Vacant(place) = self.answers.entry(delivery.origin) {
-                    place.insert(answer);
-                    self.dispatcher.submit(delivery);
-                }
-            }
+            Command::Replay { delivery, lanes, answer } => self.replay(delivery, lanes, answer),
+            Command::AwaitReleases { answer } => self.releases.when_quiet(answer),
             Command::Redeliver { delivery, answer } => {
                 self.redelivered += 1;
+                self.answers.insert(self.redelivered, answer);
                 let origin = Origin::Redelivery { number: self.redelivered };
-                self.answers.insert(origin, answer);
                 self.dispatcher.submit(Delivery { origin, ..delivery });
             }
             Command::Pause { rule, why, answer } => {
@@ -68,6 +62,20 @@ impl Pipeline {
             let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
             written.map(|_| Written::Answered)
         }));
+    }
+
+    /// Pauses a rule as its dead letter demands, unless it is paused or gone.
+    pub(super) fn pause_for_letter(&mut self, rule: &str, why: String) {
+        if self.pause(rule, why.clone()).is_ok() {
+            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            self.store_paused();
+        }
+    }
+
+    fn store_paused(&mut self) {
+        let paused = Some(self.paused_rules());
+        let written = self.store.write(store::Write { paused, ..store::Write::default() });
+        self.writes.push(Box::pin(async move { written.await.map(|_| Written::Answered) }));
     }
 
     fn pause(&mut self, rule: &str, why: String) -> Result<(), Refused> {
@@ -162,6 +170,7 @@ impl Pipeline {
         self.window = window_of(&self.limits, self.streams.list.len());
         self.relist();
         self.follow_rules(rules);
+        self.releases.look_at_all();
         self.has_moved = true;
     }
 
@@ -184,9 +193,7 @@ impl Pipeline {
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {
-            let paused = Some(self.paused_rules());
-            let written = self.store.write(store::Write { paused, ..store::Write::default() });
-            self.writes.push(Box::pin(async move { written.await.map(|_| Written::Answered) }));
+            self.store_paused();
         }
     }
 

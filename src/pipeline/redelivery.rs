@@ -82,6 +82,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Dead letters; in a dry run, deliveries of which no request can be made.
     pub dead: u64,
+    /// Not sent: they wait in the store behind a dead letter of their key.
+    pub held: u64,
     /// When the newest transaction read was committed, in microseconds since the Unix epoch.
     pub read_up_to_us: Option<u64>,
 }
@@ -317,6 +319,7 @@ impl Run<'_> {
         match outcome.ok_or_else(stopping)? {
             Outcome::Delivered { .. } => self.tally.delivered += 1,
             Outcome::Dead(_) => self.tally.dead += 1,
+            Outcome::Held { .. } => self.tally.held += 1,
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ pub(super) type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store
 /// A write that became durable, and what waited for it.
 pub(super) enum Written {
     Checkpoint,
-    Settled(Box<Completed>),
+    /// With the number of the letter that was made, if one was.
+    Settled(Box<Completed>, Option<u64>),
     /// Whoever waited has been told.
     Answered,
 }

@@ -71,6 +71,7 @@ impl Compiler<'_> {
             call,
             retry: spec.retry,
             retry_on: spec.retry_on,
+            on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,

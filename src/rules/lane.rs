@@ -2,44 +2,16 @@
 //!
 //! In: a rule's `order_by` and a change. Out: no key, one, or, for an update that moves the row to another key, both
 //! the old and the new one. A key is a hash: equal values always give equal keys, and two different rows that meet by
-//! chance only wait for each other. Keys live in memory and never on disk.
+//! chance only wait for each other. Keys of held deliveries stand on disk, so the hash is one that no release of Rust or
+//! rowhook changes: SipHash-1-3 with key 0 over the bytes that `Bytes` and `hash_value` write.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
 
 use super::{OrderBy, Rule};
 use crate::change::{Cell, Change, Row, Value};
-
-/// Identity of a lane: rule, table and the values that deliveries are ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneKey(pub u64);
-
-/// The lanes that a delivery has to wait in: none, one, or both of an update that changes its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaneKeys([Option<LaneKey>; 2]);
-
-impl LaneKeys {
-    pub fn none() -> LaneKeys {
-        LaneKeys([None, None])
-    }
-
-    pub fn one(key: LaneKey) -> LaneKeys {
-        LaneKeys([Some(key), None])
-    }
-
-    /// Both keys; equal ones are one.
-    pub fn two(old: LaneKey, new: LaneKey) -> LaneKeys {
-        LaneKeys([Some(old), (old != new).then_some(new)])
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = LaneKey> {
-        self.0.into_iter().flatten()
-    }
-
-    /// Which of the two a key is.
-    pub fn position(self, key: LaneKey) -> Option<usize> {
-        self.0.iter().position(|own| *own == Some(key))
-    }
-}
+use crate::ordering::{LaneKey, LaneKeys};
 
 impl Rule {
     /// The lanes of the delivery that this rule makes of the change. Where the columns of `order_by` have no value,
@@ -50,11 +22,10 @@ impl Rule {
             None if self.order_by == OrderBy::None => return LaneKeys::none(),
             None => return LaneKeys::one(self.lane(change, |_| {})),
         };
-        let now =
-            self.lane(change, |hasher| columns.iter().for_each(|c| hash_value(change.latest(*c).as_ref(), hasher)));
+        let now = self.lane(change, |bytes| columns.iter().for_each(|c| hash_value(change.latest(*c).as_ref(), bytes)));
         let Some(before) = change.before.as_ref().filter(|_| change.after.is_some()) else { return LaneKeys::one(now) };
-        let old = self
-            .lane(change, |hasher| columns.iter().for_each(|c| hash_value(was(change, before, *c).as_ref(), hasher)));
+        let old =
+            self.lane(change, |bytes| columns.iter().for_each(|c| hash_value(was(change, before, *c).as_ref(), bytes)));
         LaneKeys::two(old, now)
     }
 
@@ -93,13 +64,13 @@ impl Rule {
         complete.then_some(columns)
     }
 
-    fn lane(&self, change: &Change, add_values: impl FnOnce(&mut DefaultHasher)) -> LaneKey {
-        let mut hasher = DefaultHasher::new();
-        self.name.hash(&mut hasher);
-        change.table.schema.hash(&mut hasher);
-        change.table.name.hash(&mut hasher);
-        add_values(&mut hasher);
-        LaneKey(hasher.finish())
+    fn lane(&self, change: &Change, add_values: impl FnOnce(&mut Bytes)) -> LaneKey {
+        let mut bytes = Bytes(SipHasher13::new());
+        for name in [self.name.as_str(), &change.table.schema, &change.table.name] {
+            bytes.text(name.as_bytes());
+        }
+        add_values(&mut bytes);
+        LaneKey(bytes.0.finish())
     }
 }
 
@@ -111,16 +82,43 @@ fn was(change: &Change, before: &Row, column: usize) -> Option<Value> {
     }
 }
 
-fn hash_value(value: Option<&Value>, hasher: &mut DefaultHasher) {
-    value.map(std::mem::discriminant).hash(hasher);
+/// Writes a kind, then the value.
+fn hash_value(value: Option<&Value>, bytes: &mut Bytes) {
     match value {
-        None | Some(Value::Null) => {}
-        Some(Value::Int(number)) => number.hash(hasher),
-        Some(Value::Uint(number)) => number.hash(hasher),
-        Some(Value::Float(number)) => number.to_bits().hash(hasher),
-        Some(Value::Double(number)) => number.to_bits().hash(hasher),
-        Some(Value::Decimal(text) | Value::Text(text) | Value::Json(text)) => text.hash(hasher),
-        Some(Value::Bytes(bytes)) => bytes.hash(hasher),
-        Some(Value::Labels(labels)) => labels.hash(hasher),
+        None => bytes.kind(0),
+        Some(Value::Null) => bytes.kind(1),
+        Some(Value::Int(number)) => bytes.kind(2).number(*number as u64),
+        Some(Value::Uint(number)) => bytes.kind(3).number(*number),
+        Some(Value::Float(number)) => bytes.kind(4).number(number.to_bits().into()),
+        Some(Value::Double(number)) => bytes.kind(5).number(number.to_bits()),
+        Some(Value::Decimal(text)) => bytes.kind(6).text(text.as_bytes()),
+        Some(Value::Text(text)) => bytes.kind(7).text(text.as_bytes()),
+        Some(Value::Bytes(content)) => bytes.kind(8).text(content),
+        Some(Value::Labels(labels)) => {
+            bytes.kind(9).number(labels.len() as u64);
+            labels.iter().fold(bytes, |bytes, label| bytes.text(label.as_bytes()))
+        }
+        Some(Value::Json(text)) => bytes.kind(10).text(text.as_bytes()),
+    };
+}
+
+/// What a key is the hash of: kinds as one byte, numbers as eight, little-endian, texts behind their length.
+struct Bytes(SipHasher13);
+
+impl Bytes {
+    fn kind(&mut self, kind: u8) -> &mut Bytes {
+        self.0.write(&[kind]);
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Bytes {
+        self.0.write(&number.to_le_bytes());
+        self
+    }
+
+    fn text(&mut self, text: &[u8]) -> &mut Bytes {
+        self.number(text.len() as u64);
+        self.0.write(text);
+        self
     }
 }

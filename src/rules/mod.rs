@@ -30,7 +30,6 @@ use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, Ur
 pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
-pub use lane::{LaneKey, LaneKeys};
 pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
 pub use target::{BreakerPolicy, Rate, Target};
@@ -53,6 +52,7 @@ pub struct Rule {
     pub target: Arc<Target>,
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
+    pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
     /// One call for several deliveries.
@@ -92,6 +92,17 @@ pub enum OrderBy {
     None,
     /// The values of these columns.
     Columns(Vec<String>),
+}
+
+/// What a dead letter of a rule means for the changes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeadLetter {
+    /// They go on.
+    Continue,
+    /// Those of its ordering key wait behind it, stored, until it is replayed or discarded.
+    HoldKey,
+    /// The rule is paused.
+    Pause,
 }
 
 /// The HTTP call of a rule.

@@ -14,7 +14,7 @@ pub(super) use call::CallSpec;
 use super::diagnostic::Place;
 use super::reader::{Reader, member};
 use super::yaml::{Kind, Node};
-use super::{OrderBy, Rate, RetryOn};
+use super::{OnDeadLetter, OrderBy, Rate, RetryOn};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::position::Start;
@@ -57,6 +57,7 @@ pub(super) struct RuleSpec<'n> {
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
+    pub on_dead_letter: OnDeadLetter,
     pub in_flight: usize,
     pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
@@ -119,8 +120,11 @@ impl<'n> Reader<'_> {
         };
         let rate = get("rate").and_then(|node| self.rate(node));
         let start = get("start").and_then(|node| self.start(node));
-        if let Some(node) = get("on_dead_letter") {
-            self.on_dead_letter(node);
+        let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
+        if let Some(node) = get("on_dead_letter")
+            && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
+        {
+            self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
         }
         let call = match get("call") {
             Some(call) => self.call(call),
@@ -133,6 +137,15 @@ impl<'n> Reader<'_> {
         let success = call.as_ref().map(|call| &call.success);
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let gathering = self.gathering(members, &order_by, call.as_ref());
+        let together = ["batch", "per", "coalesce"].into_iter().find(|key| get(key).is_some());
+        if let (Some(node), Some(key), OnDeadLetter::HoldKey) = (get("on_dead_letter"), together, on_dead_letter) {
+            self.problem(
+                node.at,
+                format!(
+                    "`on_dead_letter: hold_key` and `{key}` don't go together in this version; leave one of them out"
+                ),
+            );
+        }
         let (when, at) = (get("when"), node.at);
         Some(RuleSpec {
             name: name?,
@@ -145,6 +158,7 @@ impl<'n> Reader<'_> {
             call: call?,
             retry,
             retry_on,
+            on_dead_letter,
             in_flight,
             gathering,
             rate,
@@ -205,16 +219,16 @@ impl<'n> Reader<'_> {
         Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
     }
 
-    fn on_dead_letter(&mut self, node: &Node) {
+    fn on_dead_letter(&mut self, node: &Node) -> OnDeadLetter {
         match self.string(node, "on_dead_letter") {
-            Some("continue") | None => {}
-            Some(word @ ("hold_key" | "pause")) => {
-                self.problem(
-                    node.at,
-                    format!("`on_dead_letter: {word}` is not supported by this version; use `continue`"),
-                );
+            Some("continue") | None => OnDeadLetter::Continue,
+            Some("hold_key") => OnDeadLetter::HoldKey,
+            Some("pause") => OnDeadLetter::Pause,
+            Some(word) => {
+                let hint = did_you_mean(word, ["continue", "hold_key", "pause"]);
+                self.problem(node.at, format!("`on_dead_letter` is continue, hold_key or pause, not `{word}`{hint}"));
+                OnDeadLetter::Continue
             }
-            Some(word) => self.problem(node.at, format!("`on_dead_letter` is `continue`, not `{word}`")),
         }
     }
 }

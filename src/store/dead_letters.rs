@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::change::{Change, DeliveryId, Op};
 use crate::failure::{Attempts, Reason};
+use crate::ordering::LaneKeys;
 
 /// Everything about a dead letter but the row itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +23,11 @@ pub struct DeadLetterHead {
     /// `schema.table`.
     pub table: Box<str>,
     pub failure: Failure,
+    /// The ordering keys in whose queues it stands; none if it holds nothing back.
+    pub lanes: LaneKeys,
     /// When it became a dead letter, in microseconds since the Unix epoch.
     pub created_at_us: u64,
-    /// Replays that failed.
+    /// Replays that failed. The first delivery of a letter that was held is none.
     pub replays: u32,
     /// When the newest of them ended, in microseconds since the Unix epoch.
     pub replayed_at_us: Option<u64>,
@@ -37,13 +40,15 @@ pub struct DeadLetter {
     pub change: Change,
 }
 
-/// A delivery that is given up.
+/// A delivery that is given up, or held.
 #[derive(Debug, Clone)]
 pub struct NewDeadLetter {
     pub delivery_id: DeliveryId,
     pub rule: Box<str>,
     pub change: Arc<Change>,
     pub failure: Failure,
+    /// The ordering keys whose later deliveries wait behind it from now on.
+    pub lanes: LaneKeys,
     /// In microseconds since the Unix epoch.
     pub created_at_us: u64,
 }

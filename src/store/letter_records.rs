@@ -17,6 +17,7 @@ use super::chunks::{self, Damage, Framed};
 use super::dead_letters::{DeadLetterHead, Failure};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::ordering::{LaneKey, LaneKeys};
 use crate::position::{Gtid, Tag};
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +35,9 @@ struct HeadRecord<'a> {
     created_at_us: u64,
     replays: u32,
     replayed_at_us: Option<u64>,
+    /// Ordering keys in hexadecimal digits. An earlier version, which holds nothing back, leaves them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lanes: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +115,7 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         created_at_us: head.created_at_us,
         replays: head.replays,
         replayed_at_us: head.replayed_at_us,
+        lanes: head.lanes.iter().map(|LaneKey(key)| format!("{key:016x}").into()).collect(),
     })
 }
 
@@ -132,7 +137,18 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         created_at_us: record.created_at_us,
         replays: record.replays,
         replayed_at_us: record.replayed_at_us,
+        lanes: lanes(&record.lanes)?,
     })
+}
+
+fn lanes(texts: &[Cow<str>]) -> Result<LaneKeys, Damage> {
+    let key = |text: &Cow<str>| u64::from_str_radix(text, 16).map(LaneKey).map_err(damaged);
+    match texts {
+        [] => Ok(LaneKeys::none()),
+        [one] => Ok(LaneKeys::one(key(one)?)),
+        [old, new] => Ok(LaneKeys::two(key(old)?, key(new)?)),
+        more => Err(Damage::Content(format!("{} ordering keys", more.len()))),
+    }
 }
 
 fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
@@ -355,6 +371,14 @@ mod tests {
         })
     }
 
+    fn any_lanes() -> impl Strategy<Value = LaneKeys> {
+        prop_oneof![
+            Just(LaneKeys::none()),
+            any::<u64>().prop_map(|key| LaneKeys::one(LaneKey(key))),
+            any::<(u64, u64)>().prop_map(|(old, new)| LaneKeys::two(LaneKey(old), LaneKey(new))),
+        ]
+    }
+
     prop_compose! {
         fn any_head()(
             (number, delivery_id, created_at_us) in (any::<u64>(), any::<u128>(), any::<u64>()),
@@ -363,6 +387,7 @@ mod tests {
             left_out in 0..9u64,
             reason in prop::sample::select(Reason::ALL.to_vec()),
             (replays, replayed_at_us) in (any::<u32>(), any::<Option<u64>>()),
+            lanes in any_lanes(),
         ) -> DeadLetterHead {
             DeadLetterHead {
                 number,
@@ -374,6 +399,7 @@ mod tests {
                 created_at_us,
                 replays,
                 replayed_at_us,
+                lanes,
             }
         }
     }

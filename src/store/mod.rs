@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use crate::change::DeliveryId;
+use crate::ordering::Held;
 use crate::position::Resume;
 
 mod checkpoint;
@@ -21,6 +22,7 @@ mod chunks;
 mod dead_letters;
 mod definitions;
 mod error;
+mod holds;
 mod letter_records;
 mod lock;
 mod open;
@@ -86,6 +88,8 @@ pub struct Ledger {
 struct Inner {
     trees: Trees,
     letter_count: Arc<AtomicU64>,
+    held_count: Arc<AtomicU64>,
+    held: Held,
     queue: Arc<Queue>,
     failed: watch::Receiver<Option<Error>>,
     writer: Option<JoinHandle<()>>,
@@ -103,7 +107,9 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Store, Error> {
         let Opened { db, trees, counters, log, lock } = open::open(directory)?;
         let recorded = trees.recorded()?;
-        let letter_count = Arc::new(AtomicU64::new(counters.letter_count));
+        let letter_count = Arc::new(AtomicU64::new(counters.letter_count - counters.held_count));
+        let held_count = Arc::new(AtomicU64::new(counters.held_count));
+        let held = Held::new(trees.queues()?);
         let queue = Arc::new(Queue::default());
         let (failed_sender, failed) = watch::channel(None);
         let progress = Progress::default();
@@ -116,13 +122,16 @@ impl Store {
             counters,
             recorded,
             letter_count: letter_count.clone(),
+            held_count: held_count.clone(),
+            held: held.clone(),
             queue: queue.clone(),
             failed: failed_sender,
             progress,
         };
         let thread = std::thread::Builder::new().name("store writer".to_string());
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
-        let inner = Inner { trees, letter_count, queue, failed, writer, _watchdog: watchdog, _lock: lock };
+        let inner =
+            Inner { trees, letter_count, held_count, held, queue, failed, writer, _watchdog: watchdog, _lock: lock };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -173,9 +182,19 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
-    /// How many dead letters there are; a counter, not a scan.
+    /// How many dead letters there are besides those that are held; a counter, not a scan.
     pub fn dead_letter_count(&self) -> u64 {
         self.inner.letter_count.load(Ordering::Acquire)
+    }
+
+    /// How many letters are held: they wait behind a dead letter and were not attempted. A counter, not a scan.
+    pub fn held_count(&self) -> u64 {
+        self.inner.held_count.load(Ordering::Acquire)
+    }
+
+    /// The ordering keys that dead letters hold back. Follows every write before it is answered.
+    pub fn held(&self) -> &Held {
+        &self.inner.held
     }
 }
 

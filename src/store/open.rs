@@ -244,8 +244,12 @@ fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
         let next = counters.next_number;
         return Err(corrupt(format!("dead letter {last} is there, but the next one was to be {next}")));
     }
+    if counters.held_count > counters.letter_count {
+        let Counters { letter_count, held_count, .. } = counters;
+        return Err(corrupt(format!("it counts {letter_count} dead letters, and {held_count} held ones among them")));
+    }
     if counters.letter_count >= counters.next_number {
-        let Counters { next_number, letter_count } = counters;
+        let Counters { next_number, letter_count, .. } = counters;
         return Err(corrupt(format!(
             "it counts {letter_count} dead letters, but the next one was to be {next_number}"
         )));

@@ -12,10 +12,12 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
 use crate::position::{FileOffset, Position, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
+mod held_keys;
 mod opening;
 mod sets;
 
@@ -90,6 +92,7 @@ pub(super) fn sized_letter(number: u64, value_bytes: usize) -> NewDeadLetter {
         rule: format!("rule-{}", number % 3).into(),
         change: Arc::new(change(&format!("t{}", number % 2), Value::Text("x".repeat(value_bytes).into()))),
         failure: failure(Reason::ALL[number as usize % 4]),
+        lanes: LaneKeys::none(),
         created_at_us: number * 10,
     }
 }

@@ -10,15 +10,19 @@ use sled::transaction::{
 
 use super::chunks::{self, Damage};
 use super::dead_letters::FailedReplay;
-use super::trees::{LETTER_COUNT, NEXT_NUMBER, Trees};
+use super::trees::{HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, Trees};
 use super::write::{LedgerEntry, Step};
-use super::{Error, checkpoint, letter_records, sweep};
+use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
+use crate::failure::Reason;
+use crate::ordering::LaneKeys;
 
 /// The counters in `meta`, which the writer alone changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counters {
     pub next_number: u64,
     pub letter_count: u64,
+    /// Those of `letter_count` that are held.
+    pub held_count: u64,
 }
 
 impl Counters {
@@ -26,19 +30,21 @@ impl Counters {
         Ok(Counters {
             next_number: trees.counter(NEXT_NUMBER)?.unwrap_or(1),
             letter_count: trees.counter(LETTER_COUNT)?.unwrap_or(0),
+            held_count: trees.counter(HELD_COUNT)?.unwrap_or(0),
         })
     }
 }
 
-/// What a step met: for replays and removals, whether the letter was there. Damage is a letter that can't be read.
-pub(super) type Met = Result<bool, Error>;
+/// What a step met: for replays and removals, the letter's ordering keys if it was there. Damage is a letter that can't
+/// be read.
+pub(super) type Met = Result<Option<LaneKeys>, Error>;
 
 /// Applies the steps in their order. Returns what each one met, and the counters after them.
 pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
-    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes } = trees;
-    let all = (meta, checkpoints, definitions, ledger, heads, changes);
-    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes)| {
-        let view = View { meta, checkpoints, definitions, ledger, heads, changes };
+    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds } = trees;
+    let all = (meta, checkpoints, definitions, ledger, heads, changes, holds);
+    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, holds)| {
+        let view = View { meta, checkpoints, definitions, ledger, heads, changes, holds };
         let mut counters = before;
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
@@ -49,6 +55,9 @@ pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(
         }
         if counters.letter_count != before.letter_count {
             meta.insert(LETTER_COUNT, &counters.letter_count.to_be_bytes())?;
+        }
+        if counters.held_count != before.held_count {
+            meta.insert(HELD_COUNT, &counters.held_count.to_be_bytes())?;
         }
         Ok::<_, ConflictableTransactionError<std::convert::Infallible>>((met, counters))
     });
@@ -65,6 +74,7 @@ struct View<'a> {
     ledger: &'a TransactionalTree,
     heads: &'a TransactionalTree,
     changes: &'a TransactionalTree,
+    holds: &'a TransactionalTree,
 }
 
 impl View<'_> {
@@ -76,16 +86,23 @@ impl View<'_> {
                     self.changes.insert(chunks::key(&number.to_be_bytes(), chunk), bytes)?;
                 }
             }
-            Step::Letter { number, head, change } => {
+            Step::Letter { number, head, change, lanes, is_held, in_ledger } => {
                 match change {
                     Some(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
                     None => drop(self.meta.remove(sweep::mark(*number))?),
                 }
                 chunks::put(self.heads, &number.to_be_bytes(), head)?;
+                for key in lanes.iter() {
+                    self.holds.insert(&holds::entry(key, *number), &[][..])?;
+                }
+                for LedgerEntry { id, rule } in in_ledger {
+                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
+                }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;
+                counters.held_count += u64::from(*is_held);
             }
-            Step::Replayed(replay) => return self.replayed(replay),
+            Step::Replayed(replay) => return self.replayed(replay, counters),
             Step::Remove { number } => return self.remove(*number, counters).map(Ok),
             Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
                 for LedgerEntry { id, rule } in ledger_add {
@@ -101,40 +118,55 @@ impl View<'_> {
                 }
             }
         }
-        Ok(Ok(true))
+        Ok(Ok(None))
     }
 
     /// A change of ordinary length goes with its head; what is left of a long one is marked to be swept.
-    fn remove(&self, number: u64, counters: &mut Counters) -> Result<bool, UnabortableTransactionError> {
+    fn remove(&self, number: u64, counters: &mut Counters) -> Result<Option<LaneKeys>, UnabortableTransactionError> {
         let name = number.to_be_bytes();
+        let mut lanes = LaneKeys::none();
+        // A letter that can't be read can be discarded all the same; what it held is free when the store is opened next.
+        if let Ok(Some(head)) = self.head(number)? {
+            lanes = head.lanes;
+            counters.held_count = counters.held_count.saturating_sub(u64::from(head.failure.reason == Reason::Held));
+        }
         if !chunks::remove(self.heads, &name, 0..u32::MAX)? {
-            return Ok(false);
+            return Ok(None);
+        }
+        for key in lanes.iter() {
+            self.holds.remove(&holds::entry(key, number))?;
         }
         counters.letter_count = counters.letter_count.saturating_sub(1);
         chunks::remove(self.changes, &name, 0..sweep::CHUNKS_MAX)?;
         if self.changes.get(chunks::key(&name, sweep::CHUNKS_MAX))?.is_some() {
             self.meta.insert(sweep::mark(number), &[][..])?;
         }
-        Ok(true)
+        Ok(Some(lanes))
     }
 
-    fn replayed(&self, replay: &FailedReplay) -> Result<Met, UnabortableTransactionError> {
-        let name = replay.number.to_be_bytes();
-        let read = chunks::read(|chunk| self.heads.get(chunks::key(&name, chunk)).map_err(ReadError::Sled));
-        let decoded = read.and_then(|content| match content {
-            Some(content) => letter_records::decode_head(replay.number, &content).map(Some).map_err(ReadError::Damage),
-            None => Ok(None),
-        });
-        match decoded {
-            Ok(None) => Ok(Ok(false)),
-            Ok(Some(mut head)) => {
-                head.failure = replay.failure.clone();
-                head.replays = head.replays.saturating_add(1);
-                head.replayed_at_us = Some(replay.replayed_at_us);
-                chunks::put(self.heads, &name, &letter_records::encode_head(&head))?;
-                Ok(Ok(true))
-            }
-            Err(ReadError::Damage(damage)) => Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
+    fn replayed(&self, replay: &FailedReplay, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+        let mut head = match self.head(replay.number)? {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Ok(None)),
+            Err(damage) => return Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
+        };
+        if head.failure.reason == Reason::Held {
+            counters.held_count = counters.held_count.saturating_sub(1);
+        } else {
+            head.replays = head.replays.saturating_add(1);
+            head.replayed_at_us = Some(replay.replayed_at_us);
+        }
+        head.failure = replay.failure.clone();
+        chunks::put(self.heads, &replay.number.to_be_bytes(), &letter_records::encode_head(&head))?;
+        Ok(Ok(Some(head.lanes)))
+    }
+
+    fn head(&self, number: u64) -> Result<Result<Option<DeadLetterHead>, Damage>, UnabortableTransactionError> {
+        let name = number.to_be_bytes();
+        match chunks::read(|chunk| self.heads.get(chunks::key(&name, chunk)).map_err(ReadError::Sled)) {
+            Ok(Some(content)) => Ok(letter_records::decode_head(number, &content).map(Some)),
+            Ok(None) => Ok(Ok(None)),
+            Err(ReadError::Damage(damage)) => Ok(Err(damage)),
             Err(ReadError::Sled(error)) => Err(error),
         }
     }

@@ -20,6 +20,7 @@ use crate::schema::Schema;
 
 pub(super) const NEXT_NUMBER: &[u8] = b"dead_letters_next";
 pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
+pub(super) const HELD_COUNT: &[u8] = b"dead_letters_held";
 
 /// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
 /// within microseconds and the same one once per replay, so the second time is enough in practice.
@@ -40,6 +41,8 @@ pub(super) struct Trees {
     pub heads: sled::Tree,
     /// Changes of dead letters by number.
     pub changes: sled::Tree,
+    /// Entries of `holds.rs`.
+    pub holds: sled::Tree,
 }
 
 impl Trees {
@@ -52,6 +55,7 @@ impl Trees {
             ledger: db.open_tree("ledger")?,
             heads: db.open_tree("dead_letter_heads")?,
             changes: db.open_tree("dead_letter_changes")?,
+            holds: db.open_tree("holds")?,
         })
     }
 

@@ -12,6 +12,8 @@ use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
 use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
+use crate::failure::Reason;
+use crate::ordering::LaneKeys;
 
 /// One write. All of it becomes durable in one transaction, unless its dead letters exceed
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
@@ -20,6 +22,8 @@ pub struct Write {
     pub checkpoint: Option<CheckpointSet>,
     /// All rules that are paused from now on.
     pub paused: Option<Vec<PausedRule>>,
+    /// Where letters are written, too, become durable in the very transaction of a letter: of the one that they are of,
+    /// else of the last.
     pub ledger_add: Vec<LedgerEntry>,
     /// Applied after `ledger_add`.
     pub ledger_remove: Vec<DeliveryId>,
@@ -74,11 +78,16 @@ pub(super) enum Step {
         change: Arc<Framed>,
         chunks: Range<u32>,
     },
-    /// A letter; no change if that was written in parts.
+    /// A letter, with all that a crash must not part from it.
     Letter {
         number: u64,
         head: Framed,
+        /// None if it was written in parts.
         change: Option<Framed>,
+        /// The queues it stands in from now on.
+        lanes: LaneKeys,
+        is_held: bool,
+        in_ledger: Vec<LedgerEntry>,
     },
     Replayed(FailedReplay),
     Remove {
@@ -98,7 +107,10 @@ impl Step {
     pub(super) fn weight_bytes(&self) -> usize {
         match self {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            Step::Letter { head, change, .. } => head.len() + change.as_ref().map_or(0, Framed::len),
+            Step::Letter { head, change, lanes, in_ledger, .. } => {
+                let entries = (in_ledger.len() + lanes.iter().count()) * LEDGER_BYTES;
+                head.len() + change.as_ref().map_or(0, Framed::len) + entries
+            }
             Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
             Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
                 let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
@@ -111,14 +123,19 @@ impl Step {
 /// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `recorded` is what
 /// the writes before leave behind; this one's checkpoint takes its place.
 pub(super) fn steps(
-    write: Write,
+    mut write: Write,
     next_number: u64,
     step_bytes_max: usize,
     recorded: &mut Recorded,
 ) -> impl Iterator<Item = Step> + use<> {
+    let mut in_ledger: Vec<Vec<LedgerEntry>> =
+        write.letters_add.iter().map(|letter| take(&mut write.ledger_add, letter.delivery_id)).collect();
+    if let Some(of_last) = in_ledger.last_mut() {
+        of_last.append(&mut write.ledger_add);
+    }
     let letters = (next_number..)
-        .zip(write.letters_add)
-        .flat_map(move |(number, letter)| letter_steps(number, letter, step_bytes_max));
+        .zip(write.letters_add.into_iter().zip(in_ledger))
+        .flat_map(move |(number, (letter, in_ledger))| letter_steps(number, letter, in_ledger, step_bytes_max));
     let progress = Step::Progress {
         checkpoint: write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default(),
         paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
@@ -131,7 +148,12 @@ pub(super) fn steps(
         .chain(std::iter::once(progress))
 }
 
-fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Vec<Step> {
+fn take(entries: &mut Vec<LedgerEntry>, id: DeliveryId) -> Vec<LedgerEntry> {
+    entries.extract_if(.., |entry| entry.id == id).collect()
+}
+
+fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Vec<LedgerEntry>, step_bytes_max: usize) -> Vec<Step> {
+    let (lanes, is_held) = (letter.lanes, letter.failure.reason == Reason::Held);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
         number,
@@ -143,16 +165,18 @@ fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Ve
         created_at_us: letter.created_at_us,
         replays: 0,
         replayed_at_us: None,
+        lanes,
     });
+    let with = move |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
     if change.len() <= step_bytes_max {
-        return vec![Step::Letter { number, head, change: Some(change) }];
+        return vec![with(Some(change))];
     }
     let change = Arc::new(change);
     let (count, part) = (change.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
     let parts = (0..count).step_by(part).map(|first| first..count.min(first + part as u32));
     parts
         .map(|chunks| Step::ChangePart { number, change: change.clone(), chunks })
-        .chain(std::iter::once(Step::Letter { number, head, change: None }))
+        .chain(std::iter::once(with(None)))
         .collect()
 }
 
@@ -167,18 +191,26 @@ mod tests {
             checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
             letters_remove: vec![1],
+            ledger_add: [sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
+                .map(|id| LedgerEntry { id, rule: "r".into() })
+                .into(),
             ..Write::default()
         };
         let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
             .map(|step| match step {
                 Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
-                Step::Letter { number, change, .. } => format!("letter {number} {}", change.is_some()),
+                Step::Letter { number, change, in_ledger, .. } => {
+                    format!("letter {number} {} {}", change.is_some(), in_ledger.len())
+                }
                 Step::Replayed(_) => "replayed".to_string(),
                 Step::Remove { number } => format!("remove {number}"),
-                Step::Progress { checkpoint, .. } => format!("progress {}", !checkpoint.checkpoints.put.is_empty()),
+                Step::Progress { checkpoint, ledger_add, .. } => {
+                    format!("progress {} {}", !checkpoint.checkpoints.put.is_empty(), ledger_add.len())
+                }
             })
             .collect();
-        let expected = ["letter 7 true", "part 8 0..2", "part 8 2..4", "letter 8 false", "remove 1", "progress true"];
+        let expected =
+            ["letter 7 true 0", "part 8 0..2", "part 8 2..4", "letter 8 false 2", "remove 1", "progress true 0"];
         assert_eq!(shown, expected);
     }
 }

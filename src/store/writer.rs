@@ -15,10 +15,11 @@ use super::Error;
 use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX};
 use super::recorded::Recorded;
 use super::sweep;
-use super::transaction::{self, Counters};
+use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::Progress;
 use super::write::{self, Step, Write, Written};
+use crate::ordering::Held;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -31,6 +32,9 @@ pub(super) struct Writer {
     pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
     pub letter_count: Arc<AtomicU64>,
+    pub held_count: Arc<AtomicU64>,
+    /// What others see of the tree `holds`; neither ahead of what is durable nor, once a write is answered, behind.
+    pub held: Held,
     pub queue: Arc<Queue>,
     pub failed: watch::Sender<Option<Error>>,
     pub progress: Progress,
@@ -95,17 +99,33 @@ impl Writer {
         self.db.flush().map_err(|error| Error::write(directory, &error))?;
         self.log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
         self.counters = counters;
-        self.letter_count.store(counters.letter_count, Ordering::Release);
+        self.letter_count.store(counters.letter_count - counters.held_count, Ordering::Release);
+        self.held_count.store(counters.held_count, Ordering::Release);
+        self.hold(&pending.steps, &met)?;
         self.progress.step();
         for ((job, step), met) in pending.jobs.into_iter().zip(&pending.steps).zip(met) {
             match (&mut written[job], met) {
                 (Ok(written), Ok(was_there)) => match step {
-                    Step::Replayed(_) => written.replayed += u64::from(was_there),
-                    Step::Remove { .. } => written.removed += u64::from(was_there),
+                    Step::Replayed(_) => written.replayed += u64::from(was_there.is_some()),
+                    Step::Remove { .. } => written.removed += u64::from(was_there.is_some()),
                     Step::ChangePart { .. } | Step::Letter { .. } | Step::Progress { .. } => {}
                 },
                 (whole, Err(error)) => *whole = Err(error),
                 (Err(_), Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which keys are held from now on, and which no longer.
+    fn hold(&self, steps: &[Step], met: &[Met]) -> Result<(), Error> {
+        for (step, met) in steps.iter().zip(met) {
+            match (step, met) {
+                (Step::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, *lanes, *is_held),
+                (Step::Remove { number }, Ok(Some(lanes))) => {
+                    self.held.remove(*number, *lanes, |key| self.trees.front(key))?;
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -155,7 +155,7 @@ fn a_replay_sends_letters_under_their_own_ids_and_keeps_those_that_fail_again() 
     let lines: Vec<Value> = finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0], json!({"started": {"letters": 1}}));
     assert_eq!(lines[1]["progress"]["result"], json!({"delivered": {"status": 200}}));
-    assert_eq!(lines[2], json!({"ended": {"delivered": 1, "still_dead": 0, "not_replayed": 0}}));
+    assert_eq!(lines[2], json!({"ended": {"delivered": 1, "still_dead": 0, "not_replayed": 0, "followed": 0}}));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use rowhook::failure::{Answer, Attempt, Attempts, Reason};
+use rowhook::ordering::LaneKeys;
 use rowhook::store::{Failure, NewDeadLetter, Store, Write};
 use uuid::Uuid;
 
@@ -20,11 +21,20 @@ pub struct Letter {
     pub note: &'static str,
     pub reason: Reason,
     pub age: Duration,
+    /// The ordering keys it holds.
+    pub lanes: LaneKeys,
 }
 
 impl Letter {
     pub fn of(rule: &'static str, id: i64) -> Letter {
-        Letter { rule, id, note: "a note", reason: Reason::Exhausted, age: Duration::from_secs(90) }
+        Letter {
+            rule,
+            id,
+            note: "a note",
+            reason: Reason::Exhausted,
+            age: Duration::from_secs(90),
+            lanes: LaneKeys::none(),
+        }
     }
 }
 
@@ -51,6 +61,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
             message: "answered 503".to_owned(),
             attempts: Attempts::new(vec![attempt], 1),
         },
+        lanes: letter.lanes,
         created_at_us,
     }
 }

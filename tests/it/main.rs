@@ -6,6 +6,7 @@ mod support;
 mod command_line;
 mod daemon;
 mod dead_letters;
+mod held_letters;
 mod letters;
 mod support_process;
 mod support_program;

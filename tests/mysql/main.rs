@@ -12,6 +12,7 @@ mod crash;
 mod daemon;
 mod definitions;
 mod geometry;
+mod holds;
 mod isolation;
 mod outcomes;
 mod pacing;

@@ -46,6 +46,9 @@ pub struct RedeliveryTally {
     pub delivered: u64,
     /// Dead letters that were made; in a dry run, deliveries of which no request can be made.
     pub dead: u64,
+    /// Not sent: they wait in the store behind a dead letter of their key.
+    #[serde(default)]
+    pub held: u64,
     /// When the newest transaction read was committed.
     pub read_up_to: Option<String>,
 }

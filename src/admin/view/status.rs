@@ -30,6 +30,9 @@ pub struct StatusView {
     pub rules: Vec<RuleView>,
     pub targets: Vec<TargetView>,
     pub dead_letters: u64,
+    /// Deliveries that wait in the store behind a dead letter of their key; no dead letters.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// The server that is followed.

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Dispatcher, UnderWay, exhausted};
+use super::{Dispatcher, UnderWay, exhausted, turn};
 use crate::change::Transaction;
-use crate::delivery::answer::{Verdict, in_words};
+use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
 use crate::delivery::gate::Counts;
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Place, RuleCounts, RuleNumber};
+use crate::delivery::lane::{Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::results::ItemResult;
 use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
-use crate::rules::LaneKey;
+use crate::ordering::LaneKey;
 
 impl Dispatcher {
     /// No more rows of this transaction will come: calls that wait for its end are queued. For all rules; a rule that
@@ -48,6 +48,11 @@ impl Dispatcher {
 
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
+        // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
+        if self.lanes.is_held(delivery.rule.ordering_keys(&delivery.change)) {
+            self.end_gathering(rule);
+            return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
+        }
         let (now, mut closed) = (Instant::now(), Vec::new());
         let gatherer = self.gatherers.entry(rule).or_insert_with(|| Gatherer::new(&delivery.rule));
         if !Arc::ptr_eq(gatherer.rule(), &delivery.rule) {
@@ -109,7 +114,9 @@ impl Dispatcher {
             .iter()
             .flat_map(|Item { delivery, .. }| delivery.rule.ordering_keys(&delivery.change).iter())
             .collect();
-        let place = self.lanes.enter_many(rule, keys);
+        let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
+        let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
+        let place = self.lanes.enter_many(rule, keys, turn);
         self.shares.insert(place, count);
         self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule));
     }
@@ -200,7 +207,14 @@ impl Dispatcher {
             _ => under_way.attempts.with_last_excerpt_only(),
         };
         for item in items.iter() {
-            self.hand_out(place, item.clone(), outcome.clone(), attempts.clone());
+            let outcome = match (outcome, &item.delivery.undecided) {
+                // Only a dead letter is asked again whether the rule means it.
+                (Outcome::Held { .. }, Some(problem)) => {
+                    Outcome::Dead(Failure { reason: Reason::Undecided, message: problem.clone() })
+                }
+                _ => outcome.clone(),
+            };
+            self.hand_out(place, item.clone(), outcome, attempts.clone());
         }
         self.end_part(place);
     }
@@ -246,7 +260,7 @@ impl UnderWay {
 }
 
 fn refused_item(answer: &Answer) -> Failure {
-    let message = format!("refused by itself in an answer to several: {}", in_words(answer));
+    let message = format!("refused by itself in an answer to several: {}", answer.in_words());
     Failure { reason: Reason::Refused, message }
 }
 

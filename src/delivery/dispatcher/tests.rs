@@ -316,6 +316,53 @@ async fn replays_queue_in_the_same_lanes() {
 }
 
 #[tokio::test]
+async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let mut dispatcher = dispatcher();
+    let held = Held::default();
+    dispatcher.heed(held.clone());
+    dispatcher.submit(delivery(&rule, 1, 7));
+    // It fills the rule's limit; the letter that holds key 8 is durable only now.
+    held.add(17, rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    dispatcher.submit(delivery(&rule, 2, 8));
+    dispatcher.submit(moving_delivery(&rule, 3, 9, 8));
+    dispatcher.submit(delivery(&rule, 4, 9));
+    assert_eq!(resolve(&mut dispatcher).await, (2, Outcome::Held { behind: 17 }));
+    assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Held { behind: 17 }));
+    let origin = crate::delivery::Origin::Replay { dead_letter: 17 };
+    dispatcher.submit(Delivery { origin, ..delivery(&rule, 5, 8) });
+    open.add_permits(3);
+    for expected in [1, 4, 5] {
+        assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Delivered { status: 200 }));
+    }
+    assert_eq!(api.order(), [1, 4, 5]);
+}
+
+#[tokio::test]
+async fn whether_a_key_is_held_is_asked_when_the_turn_comes() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    let held = Held::default();
+    dispatcher.heed(held.clone());
+    for number in 1..=3 {
+        dispatcher.submit(delivery(&rule, number, 7));
+    }
+    let first = next(&mut dispatcher).await;
+    let lanes = rule.ordering_keys(&first.delivery.change);
+    held.add(1, lanes, false);
+    dispatcher.release(first.ticket);
+    let second = next(&mut dispatcher).await;
+    assert_eq!(second.outcome, Outcome::Held { behind: 1 });
+    held.remove(1, lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
+    dispatcher.release(second.ticket);
+    assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
+}
+
+#[tokio::test]
 async fn a_reloaded_rule_goes_on_with_its_lanes_and_has_its_new_limit() {
     let open = gate();
     let gated = open.clone();

@@ -6,7 +6,8 @@ use super::*;
 use crate::delivery::lane::Turn;
 use crate::delivery::testing::rule;
 use crate::failure::Answer;
-use crate::rules::{BreakerPolicy, LaneKey, LaneKeys, Target as Settings};
+use crate::ordering::{LaneKey, LaneKeys};
+use crate::rules::{BreakerPolicy, Target as Settings};
 
 const A: &str = "http://a.test/";
 const B: &str = "http://b.test/";

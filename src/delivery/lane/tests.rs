@@ -69,8 +69,8 @@ fn a_call_with_many_keys_waits_for_each_and_is_waited_for_by_each() {
     let mut lanes = Lanes::default();
     let rule = lanes.add_rule(10);
     let single = lanes.enter(rule, LaneKeys::one(LaneKey(3)), Turn::Call);
-    let many = lanes.enter_many(rule, (0..100).chain(0..100).map(LaneKey).collect());
-    let next = lanes.enter_many(rule, (99..150).map(LaneKey).collect());
+    let many = lanes.enter_many(rule, (0..100).chain(0..100).map(LaneKey).collect(), Turn::Call);
+    let next = lanes.enter_many(rule, (99..150).map(LaneKey).collect(), Turn::Call);
     let aside = lanes.enter(rule, LaneKeys::one(LaneKey(200)), Turn::Call);
     let moving = lanes.enter(rule, LaneKeys::two(LaneKey(50), LaneKey(149)), Turn::Call);
     assert_eq!(started(&mut lanes), [single, aside]);
@@ -266,7 +266,7 @@ impl Model {
                 let rule_number = *rule as RuleNumber;
                 let place = match few {
                     Some(keys) if !*is_batch => self.lanes.enter(rule_number, keys, *turn),
-                    _ => self.lanes.enter_many(rule_number, keys.iter().copied().map(LaneKey).collect()),
+                    _ => self.lanes.enter_many(rule_number, keys.iter().copied().map(LaneKey).collect(), Turn::Call),
                 };
                 let turn = if *is_batch { &Turn::Call } else { turn };
                 let stage = Expected::Queued;

@@ -163,3 +163,83 @@ async fn write_until_full(directory: PathBuf) {
     }
     assert!(store.dead_letter(1).expect("reading goes on").is_some());
 }
+
+/// Write n adds letters 2n - 1 and 2n, together more than a transaction holds, each with its ledger entry and in the
+/// queue of a key; and removes the second letter of the write before.
+fn holding_write(n: u64) -> Write {
+    let letters = [2 * n - 1, 2 * n].map(|number| {
+        let lanes = LaneKeys::two(LaneKey(number % 3), LaneKey(100));
+        NewDeadLetter { lanes, ..sized_letter(number, 60_000 + (number as usize % 5) * 60_000) }
+    });
+    let letters_remove = if n > 1 { vec![2 * n - 2] } else { vec![] };
+    Write { ledger_add: [2 * n - 1, 2 * n].map(entry).into(), letters_remove, ..add(letters) }
+}
+
+async fn hold_until_killed(directory: PathBuf) {
+    let store = open(&directory);
+    // What the last child began is finished or begun anew: letters that it left at the end are of no matter.
+    let mut written = store.inner.trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
+    if written % 2 == 1 {
+        let odd = holding_write(written.div_ceil(2)).letters_add.remove(1);
+        let ledger_add = vec![entry(written + 1)];
+        store.write(Write { ledger_add, ..add([odd]) }).await.expect("written");
+        written += 1;
+    }
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
+    let mut waiting = std::collections::VecDeque::new();
+    for n in written / 2 + 1.. {
+        waiting.push_back((n, store.write(holding_write(n))));
+        if waiting.len() == 8 {
+            let (n, answer) = waiting.pop_front().expect("eight");
+            answer.await.expect("written");
+            log.write_all(format!("{n}\n").as_bytes()).expect("logged");
+        }
+    }
+}
+
+fn check_holds_after_kill(directory: &Path) -> u64 {
+    let store = open(directory);
+    let trees = &store.inner.trees;
+    let last = trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
+    assert!(last >= 2 * acknowledged(directory));
+    let ledger: BTreeSet<Vec<u8>> = trees.ledger.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
+    let expected = (1..=last).map(|number| id(number).0.as_bytes().to_vec()).collect();
+    assert!(ledger == expected, "the ledger names other letters than the {last} that were written");
+    let there = numbers(&store);
+    let mut entries = BTreeSet::new();
+    for number in &there {
+        entries
+            .extend([LaneKey(number % 3), LaneKey(100)].map(|key| super::super::holds::entry(key, *number).to_vec()));
+    }
+    let found: BTreeSet<Vec<u8>> = trees.holds.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
+    assert!(found == entries, "an entry without its letter, or a letter without its entry");
+    let front = store.held().queue(LaneKey(100)).map(|queue| (queue.front, queue.letters as usize));
+    assert_eq!(front, there.first().map(|first| (*first, there.len())));
+    acknowledged(directory)
+}
+
+#[test]
+fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after_kill_9() {
+    if let Some(directory) = child_directory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(hold_until_killed(directory));
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    for round in 0..20_u64 {
+        let before = acknowledged(&data);
+        let name = "a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after_kill_9";
+        let mut child = child(name, &data);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while acknowledged(&data) <= before + round % 4 {
+            assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
+            std::thread::yield_now();
+        }
+        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        std::thread::sleep(Duration::from_millis(round * 3 % 20));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert!(check_holds_after_kill(&data) > before);
+    }
+}

@@ -297,6 +297,89 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     work.stop().await;
 }
 
+/// One rule `jobs` that does this after a dead letter.
+fn after_dead_letter(table: &str, on_dead_letter: &str, receiver: &Receiver) -> RuleSet {
+    let url = receiver.url("/jobs");
+    load(&[(
+        PathBuf::from("jobs.yaml"),
+        format!(
+            "table: {table}\nrules:\n  - name: jobs\n    on_dead_letter: {on_dead_letter}\n    call:\n      url: {url}\n"
+        ),
+    )])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_its_dead_letter_paused_goes_on_when_an_operator_says_so() {
+    let server = MysqlServer::shared();
+    let table = table(server).await;
+    let receiver = Receiver::start(|request| match request.json()["after"]["id"].as_u64() {
+        Some(0 | 1) => Answer::status(400),
+        _ => Answer::ok(),
+    });
+    let rules = after_dead_letter(&table, "pause", &receiver);
+    let mut work = Loop::start(server, &rules).await;
+    // Both are under way when the first of them fails: the rule is paused once.
+    server.query(&format!("INSERT INTO {table} VALUES (0, 1, 2), (1, 1, 2)")).await;
+    let status = work.until_rule("jobs", |rule| rule.paused.is_some() && rule.unresolved == 0).await;
+    let why = status.paused.expect("paused").why;
+    assert!(["dead letter 1: answered 400", "dead letter 2: answered 400"].contains(&&*why), "{why}");
+    insert(server, &table, 2..4).await;
+    work.until_rule("jobs", |rule| rule.unresolved == 2).await;
+
+    work.stop().await;
+    work.go(&rules).await;
+    work.until_rule("jobs", |rule| rule.unresolved == 2).await;
+    assert_eq!(work.until_rule("jobs", |rule| rule.paused.is_some()).await.paused.expect("paused").why, why);
+    assert_eq!(ids(&receiver.received(), "jobs"), [0, 1]);
+    work.resume("jobs", None).await.expect("resumed");
+    until_had(&receiver, "jobs", 0..4).await;
+    work.until_rule("jobs", |rule| rule.paused.is_none() && rule.unresolved == 0).await;
+    work.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_key_never_fills_its_rule_s_window_and_waits_for_a_rule_that_comes_back() {
+    let server = MysqlServer::shared();
+    let table = table(server).await;
+    let receiver = Receiver::start(|request| match request.json()["after"]["a"].as_u64() {
+        Some(1) => Answer::status(400),
+        _ => Answer::ok(),
+    });
+    let other = load(&[rules(&table, &["other"], &receiver)]);
+    let rules = after_dead_letter(&table, "hold_key", &receiver);
+    let mut work = Loop::start(server, &rules).await;
+    insert(server, &table, 0..1).await;
+    for a in 2..30 {
+        server.query(&format!("UPDATE {table} SET a = {a}")).await;
+    }
+    server.query(&format!("INSERT INTO {table} VALUES (1, 2, 2)")).await;
+    until_had(&receiver, "jobs", 0..2).await;
+    let status = work.until_rule("jobs", |rule| rule.unresolved == 0).await;
+    assert_eq!(status.feed, FeedStatus::Attached, "30 changes of one key went through a window of {WINDOW}");
+
+    // Its front is discarded while no rule of that name is there.
+    work.stop().await;
+    {
+        let store = Store::open(work.data.path()).expect("a store");
+        assert_eq!((store.dead_letter_count(), store.held_count()), (1, 28));
+        let discard = rowhook::store::Write { letters_remove: vec![1], ..Default::default() };
+        store.write(discard).await.expect("written");
+    }
+    work.go(&other).await;
+    server.query(&format!("UPDATE {table} SET b = 3 WHERE id = 1")).await;
+    until_had(&receiver, "other", 1..2).await;
+    work.reload(RuleSet::new(rules.rules().to_vec())).await;
+    receiver.wait_until(|requests| rows(requests, "jobs").len() == 30, DEADLINE).await;
+    let sent: Vec<Value> = receiver
+        .received()
+        .iter()
+        .filter(|request| request.path == "/jobs")
+        .map(|r| r.json()["after"]["a"].clone())
+        .collect();
+    assert_eq!(sent[2..], (2..30).map(Value::from).collect::<Vec<_>>());
+    work.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_rule_begins_where_it_says_and_a_known_one_goes_on() {
     let server = MysqlServer::start(&[]);

@@ -1,0 +1,260 @@
+//! Which ordering keys are held back by dead letters, and by which.
+//!
+//! In: letters that came into a key's queue and left it, from the store's one writer, before it answers that they are
+//! durable. Out: whether a delivery may be attempted, and letters that came to the front of a queue and may have to go
+//! out. So there is no moment in which a dead letter is durable and its key is not held. Clones are the same. Bounded by
+//! what is held on disk: about 50 bytes for a key, however long its queue is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{LaneKey, LaneKeys};
+
+/// See the module's header.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// How many keys are held, to be read without the lock: mostly none is.
+    keys: AtomicUsize,
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queues: HashMap<LaneKey, Queue>,
+    /// Letters that may have to go out; at most one for each key.
+    moved: BTreeSet<u64>,
+}
+
+/// The letters of one held key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// The lowest number: the one that all others wait behind.
+    pub front: u64,
+    pub letters: u32,
+}
+
+impl Held {
+    /// As a store holds them when it is opened.
+    pub fn new(queues: HashMap<LaneKey, Queue>) -> Held {
+        let held = Held::default();
+        held.shared.keys.store(queues.len(), Ordering::Release);
+        held.lock().queues = queues;
+        held
+    }
+
+    /// The dead letter that holds one of these keys; the older one if two do.
+    pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>) -> Option<u64> {
+        if self.keys() == 0 {
+            return None;
+        }
+        let state = self.lock();
+        keys.into_iter().filter_map(|key| state.queues.get(&key)).map(|queue| queue.front).min()
+    }
+
+    /// The letters that this one, which stands in the queues of these keys, waits behind; none when it is the next.
+    pub fn ahead_of(&self, number: u64, keys: LaneKeys) -> impl Iterator<Item = u64> + use<> {
+        let mut ahead = [None; 2];
+        if !keys.is_empty() {
+            let state = self.lock();
+            for (ahead, key) in ahead.iter_mut().zip(keys.iter()) {
+                *ahead = state.queues.get(&key).map(|queue| queue.front).filter(|front| *front < number);
+            }
+        }
+        ahead.into_iter().flatten()
+    }
+
+    /// How many keys are held.
+    pub fn keys(&self) -> usize {
+        self.shared.keys.load(Ordering::Acquire)
+    }
+
+    /// A letter that came to the front of a queue since, and may have to go out. Each is named once.
+    pub fn take_moved(&self) -> Option<u64> {
+        self.lock().moved.pop_first()
+    }
+
+    /// Names a letter again, to be looked at later.
+    pub fn name_again(&self, number: u64) {
+        self.lock().moved.insert(number);
+        self.shared.moved.notify_one();
+    }
+
+    /// Whether this letter was named and not taken yet.
+    pub fn is_moved(&self, number: u64) -> bool {
+        self.lock().moved.contains(&number)
+    }
+
+    pub fn has_moved(&self) -> bool {
+        !self.lock().moved.is_empty()
+    }
+
+    /// Resolves when there may be something for [`Held::take_moved`]. Cancel-safe.
+    pub async fn moved(&self) {
+        loop {
+            let notified = self.shared.moved.notified();
+            if self.has_moved() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Names every front again: after a start, and when other rules may be able to send what could not be sent.
+    pub fn look_at_all(&self) {
+        let mut state = self.lock();
+        let State { queues, moved } = &mut *state;
+        moved.extend(queues.values().map(|queue| queue.front));
+        drop(state);
+        self.shared.moved.notify_one();
+    }
+
+    /// A letter is durable at the end of these keys' queues. One that waits is named as moved where nothing is left to
+    /// wait for.
+    pub fn add(&self, number: u64, keys: LaneKeys, waits: bool) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let mut is_next = waits;
+        for key in keys.iter() {
+            let queue = state.queues.entry(key).or_insert(Queue { front: number, letters: 0 });
+            queue.letters += 1;
+            is_next &= queue.front == number;
+        }
+        if is_next {
+            state.moved.insert(number);
+            self.shared.moved.notify_one();
+        }
+        self.shared.keys.store(state.queues.len(), Ordering::Release);
+    }
+
+    /// A letter has gone from these keys' queues; `next` finds the lowest number left in one. A key without letters is
+    /// no longer held.
+    ///
+    /// # Errors
+    ///
+    /// Those of `next`; the queue stays as it was then.
+    pub fn remove<E>(
+        &self,
+        number: u64,
+        keys: LaneKeys,
+        next: impl Fn(LaneKey) -> Result<Option<u64>, E>,
+    ) -> Result<(), E> {
+        for key in keys.iter() {
+            let Some(queue) = self.lock().queues.get(&key).copied() else { continue };
+            // Outside the lock, because it reads from the disk; nobody else changes queues meanwhile.
+            let front = if queue.front == number { next(key)? } else { Some(queue.front) };
+            let mut state = self.lock();
+            match front {
+                Some(front) => {
+                    state.queues.insert(key, Queue { front, letters: queue.letters.saturating_sub(1) });
+                    if front != queue.front {
+                        state.moved.insert(front);
+                        self.shared.moved.notify_one();
+                    }
+                }
+                None => {
+                    state.queues.remove(&key);
+                }
+            }
+            self.shared.keys.store(state.queues.len(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The queue of a key, if it is held.
+    pub fn queue(&self, key: LaneKey) -> Option<Queue> {
+        self.lock().queues.get(&key).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code under this lock can panic halfway through a change.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    const A: LaneKey = LaneKey(1);
+    const B: LaneKey = LaneKey(2);
+
+    fn moved(held: &Held) -> Vec<u64> {
+        std::iter::from_fn(|| held.take_moved()).collect()
+    }
+
+    fn remove(held: &Held, number: u64, keys: LaneKeys, next: Option<u64>) {
+        held.remove(number, keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
+    }
+
+    #[test]
+    fn a_key_is_held_by_its_oldest_letter_until_its_last_one_is_gone() {
+        let held = Held::default();
+        held.add(17, LaneKeys::one(A), false);
+        held.add(18, LaneKeys::one(A), true);
+        assert_eq!((held.holder(LaneKeys::one(A).iter()), held.holder(LaneKeys::one(B).iter())), (Some(17), None));
+        assert_eq!(held.ahead_of(18, LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
+        moved(&held);
+        remove(&held, 17, LaneKeys::one(A), Some(18));
+        assert_eq!((held.holder(LaneKeys::one(A).iter()), moved(&held)), (Some(18), vec![18]));
+        assert_eq!(held.ahead_of(18, LaneKeys::one(A)).count(), 0);
+        remove(&held, 18, LaneKeys::one(A), None);
+        assert_eq!((held.holder(LaneKeys::one(A).iter()), held.keys()), (None, 0));
+    }
+
+    #[test]
+    fn a_letter_in_the_middle_goes_without_moving_anyone() {
+        let held = Held::default();
+        held.add(1, LaneKeys::one(A), false);
+        held.add(2, LaneKeys::one(A), true);
+        held.add(3, LaneKeys::one(A), true);
+        moved(&held);
+        remove(&held, 2, LaneKeys::one(A), None);
+        assert_eq!((held.queue(A), moved(&held)), (Some(Queue { front: 1, letters: 2 }), vec![]));
+    }
+
+    #[test]
+    fn a_letter_of_two_keys_waits_in_both_queues() {
+        let held = Held::default();
+        held.add(1, LaneKeys::one(A), false);
+        held.add(2, LaneKeys::one(B), false);
+        held.add(3, LaneKeys::two(A, B), true);
+        assert_eq!(held.ahead_of(3, LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(held.holder(LaneKeys::two(B, A).iter()), Some(1), "the older one is named");
+        remove(&held, 1, LaneKeys::one(A), Some(3));
+        assert_eq!(held.ahead_of(3, LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
+        let held = Held::default();
+        held.add(1, LaneKeys::one(A), false);
+        remove(&held, 1, LaneKeys::one(A), None);
+        held.add(2, LaneKeys::one(A), true);
+        assert_eq!(moved(&held), [2]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
+        let held = Held::new(HashMap::from([(A, Queue { front: 4, letters: 2 })]));
+        held.look_at_all();
+        held.moved().await;
+        assert_eq!(moved(&held), [4]);
+        let (waiting, ()) = tokio::join!(held.moved(), async {
+            tokio::task::yield_now().await;
+            held.look_at_all();
+        });
+        assert_eq!((waiting, moved(&held)), ((), vec![4]));
+    }
+}

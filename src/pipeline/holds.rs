@@ -1,0 +1,360 @@
+//! What becomes of dead letters that are sent again: replays, and held deliveries whose turn has come.
+//!
+//! In: replays that an operator asks for, letters that came to the front of their keys' queues, and the outcomes of
+//! both. Out: which letter to send now, and answers to those who wait. Owns who is under way. Keeps promise 2 for keys
+//! that are held: of a queue one letter is sent at a time, in the order of the numbers, and none while one before it
+//! stays. What it needs to know of the queues is asked of `Held`, which follows the store; so a crash loses nothing that
+//! stands here. Bounded: a rule's letters under way have a limit in number and bytes, the others are numbers only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+
+use super::Pipeline;
+use super::command::NotReplayed;
+use super::letters::delivery_of;
+use crate::delivery::{Delivery, Origin, Outcome};
+use crate::failure::Reason;
+use crate::ordering::{Held, LaneKeys};
+use crate::store::{self, DeadLetter, Store};
+
+/// Letters read from the store at a time.
+const READS_MAX: usize = 16;
+
+/// Held letters of one rule that are sent at a time; each is of another key.
+const RELEASED_MAX: usize = 16;
+
+/// Memory of the changes of a rule's held letters that are being sent; a single one may be larger.
+const RELEASED_BYTES_MAX: usize = 4 << 20;
+
+type Answer = oneshot::Sender<Result<Outcome, NotReplayed>>;
+
+/// See the module's header.
+pub(super) struct Releases {
+    store: Store,
+    turns: Turns,
+    reads: FuturesUnordered<Pin<Box<dyn Future<Output = Looked> + Send>>>,
+    /// Rules of which it was said that their letters can't be sent.
+    complained: HashSet<Box<str>>,
+}
+
+/// A letter that may have to go out, as it stands in the store.
+pub(super) struct Looked {
+    pub number: u64,
+    pub letter: Result<Option<DeadLetter>, store::Error>,
+}
+
+impl Pipeline {
+    /// Sends a dead letter that an operator replays, now or when its turn comes.
+    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, answer: Answer) {
+        let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
+        if self.releases.turns.replay(dead_letter, lanes, answer) {
+            self.dispatcher.submit(delivery);
+        }
+    }
+
+    /// Sends a held delivery whose turn has come.
+    pub(super) fn release(&mut self, looked: Looked) {
+        let Some(letter) = self.releases.looked(looked) else { return };
+        let (number, rule) = (letter.head.number, letter.head.rule.clone());
+        match delivery_of(letter, self.main.rules()) {
+            Ok(delivery) => self.dispatcher.submit(delivery),
+            Err(why) => self.releases.cannot_go(number, &rule, why),
+        }
+    }
+}
+
+impl Releases {
+    pub(super) fn new(store: Store) -> Releases {
+        let turns = Turns::new(store.held().clone());
+        Releases { store, turns, reads: FuturesUnordered::new(), complained: HashSet::new() }
+    }
+
+    /// The next letter that may have to go out; pending for ever while there is none. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Looked {
+        loop {
+            while self.reads.len() < READS_MAX
+                && let Some(number) = self.turns.look()
+            {
+                let store = self.store.clone();
+                let read = tokio::task::spawn_blocking(move || store.dead_letter(number));
+                self.reads.push(Box::pin(async move {
+                    let letter = read.await.unwrap_or(Err(store::Error::Closed));
+                    Looked { number, letter }
+                }));
+            }
+            let held = self.turns.held.clone();
+            tokio::select! {
+                () = held.moved(), if self.reads.len() < READS_MAX => {}
+                Some(looked) = self.reads.next(), if !self.reads.is_empty() => return looked,
+            }
+        }
+    }
+
+    /// Decides about a letter that was looked at: the one to send now, if it is one to send.
+    fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
+        let Looked { number, letter } = looked;
+        let letter = letter.unwrap_or_else(|error| {
+            tracing::error!(number, %error, "a held delivery can't be read; discard it to let those behind it go");
+            None
+        });
+        let seen = letter.as_ref().map(|letter| Seen {
+            rule: &letter.head.rule,
+            lanes: letter.head.lanes,
+            is_held: letter.head.failure.reason == Reason::Held,
+            bytes: letter.change.weight_bytes(),
+        });
+        if self.turns.looked(number, seen) { letter } else { None }
+    }
+
+    /// The letter that was to be sent can't be: it stays in front of its queue.
+    fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
+        if self.complained.insert(rule.into()) {
+            tracing::error!(rule, number, why, "held deliveries of this rule can't go out");
+        }
+        self.turns.ended(number, Err(NotReplayed::Unsendable(why)));
+    }
+
+    /// What became of a letter that was sent is durable.
+    pub(super) fn ended(&mut self, number: u64, outcome: Outcome) {
+        self.turns.ended(number, Ok(outcome));
+    }
+
+    /// Ends the reads under way: none uses the store after that.
+    pub(super) async fn finish(&mut self) {
+        while self.reads.next().await.is_some() {}
+    }
+
+    /// Answers those whose turn will not come. To be called now and then.
+    pub(super) fn review(&mut self) {
+        self.turns.review();
+    }
+
+    /// With other rules other letters can be sent; and at the start nobody has looked yet.
+    pub(super) fn look_at_all(&mut self) {
+        self.complained.clear();
+        self.turns.held.look_at_all();
+    }
+
+    /// Answers with the number of held deliveries that went out since the start, as soon as none is on its way.
+    pub(super) fn when_quiet(&mut self, answer: oneshot::Sender<u64>) {
+        self.turns.when_quiet.push(answer);
+        self.turns.review();
+    }
+}
+
+/// The decisions, without I/O.
+struct Turns {
+    held: Held,
+    /// Letters being read.
+    looking: BTreeSet<u64>,
+    /// Letters that were sent and have no durable outcome yet.
+    under_way: HashMap<u64, UnderWay>,
+    /// Letters that an operator replays and whose turn comes after others that are on their way; who waits for them.
+    waiting: BTreeMap<u64, (LaneKeys, Answer)>,
+    rules: HashMap<Box<str>, Released>,
+    when_quiet: Vec<oneshot::Sender<u64>>,
+    delivered: u64,
+}
+
+/// A letter that was sent.
+struct UnderWay {
+    answer: Option<Answer>,
+    /// Rule and bytes, if it was sent because its turn came.
+    released: Option<(Box<str>, usize)>,
+}
+
+/// The held letters of one rule that are being sent.
+#[derive(Default)]
+struct Released {
+    letters: usize,
+    bytes: usize,
+    /// Their turn has come, but there is no room; at most one for each held key.
+    later: BTreeSet<u64>,
+}
+
+/// What a look at a letter showed.
+struct Seen<'a> {
+    rule: &'a str,
+    lanes: LaneKeys,
+    is_held: bool,
+    bytes: usize,
+}
+
+impl Turns {
+    fn new(held: Held) -> Turns {
+        Turns {
+            held,
+            looking: BTreeSet::new(),
+            under_way: HashMap::new(),
+            waiting: BTreeMap::new(),
+            rules: HashMap::new(),
+            when_quiet: Vec::new(),
+            delivered: 0,
+        }
+    }
+
+    /// A letter to look at.
+    fn look(&mut self) -> Option<u64> {
+        let number = self.held.take_moved()?;
+        self.looking.insert(number);
+        Some(number)
+    }
+
+    /// Whether the letter is to be sent now: one that is held, or that somebody waits for, with nothing ahead of it.
+    fn looked(&mut self, number: u64, seen: Option<Seen>) -> bool {
+        // A replay that began meanwhile knows better than what was read before it.
+        let is_looked_for = self.looking.remove(&number) && !self.under_way.contains_key(&number);
+        let goes = match seen {
+            Some(Seen { rule, lanes, is_held, bytes }) if is_looked_for => {
+                let is_next = self.stands(number, lanes) && self.held.ahead_of(number, lanes).next().is_none();
+                let is_meant = is_held || self.waiting.contains_key(&number);
+                is_next && is_meant && self.has_room(number, rule, bytes)
+            }
+            Some(_) => false,
+            None => {
+                if let Some((_, answer)) = self.waiting.remove(&number) {
+                    refuse(answer, NotReplayed::Gone);
+                }
+                false
+            }
+        };
+        self.review();
+        goes
+    }
+
+    /// Whether the letter is still in the queues of its keys.
+    fn stands(&self, number: u64, lanes: LaneKeys) -> bool {
+        lanes.iter().all(|key| self.held.queue(key).is_some_and(|queue| queue.front <= number))
+    }
+
+    /// Takes the room for a held letter of a rule, or puts the letter off.
+    fn has_room(&mut self, number: u64, rule: &str, bytes: usize) -> bool {
+        let released = self.rules.entry(rule.into()).or_default();
+        if released.letters > 0 && (released.letters >= RELEASED_MAX || released.bytes + bytes > RELEASED_BYTES_MAX) {
+            released.later.insert(number);
+            return false;
+        }
+        released.letters += 1;
+        released.bytes += bytes;
+        let answer = self.waiting.remove(&number).map(|(_, answer)| answer);
+        self.under_way.insert(number, UnderWay { answer, released: Some((rule.into(), bytes)) });
+        true
+    }
+
+    fn replay(&mut self, number: u64, lanes: LaneKeys, answer: Answer) -> bool {
+        if let Some(under_way) = self.under_way.get_mut(&number) {
+            match under_way.answer {
+                None => under_way.answer = Some(answer),
+                Some(_) => refuse(answer, NotReplayed::UnderWay),
+            }
+            return false;
+        }
+        if self.waiting.contains_key(&number) {
+            refuse(answer, NotReplayed::UnderWay);
+            return false;
+        }
+        if !self.stands(number, lanes) {
+            refuse(answer, NotReplayed::Gone);
+            return false;
+        }
+        if self.held.ahead_of(number, lanes).next().is_none() {
+            self.looking.remove(&number);
+            self.forget_later(number);
+            self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
+            return true;
+        }
+        self.waiting.insert(number, (lanes, answer));
+        self.review();
+        false
+    }
+
+    fn ended(&mut self, number: u64, outcome: Result<Outcome, NotReplayed>) {
+        let Some(UnderWay { answer, released }) = self.under_way.remove(&number) else { return };
+        if let Some((rule, bytes)) = released {
+            self.delivered += u64::from(matches!(outcome, Ok(Outcome::Delivered { .. })));
+            self.give_room(&rule, bytes);
+        }
+        if let Some(answer) = answer {
+            // The operator may have gone; the outcome is in the store all the same.
+            let _ = answer.send(outcome);
+        }
+        self.review();
+    }
+
+    fn give_room(&mut self, rule: &str, bytes: usize) {
+        let Some(released) = self.rules.get_mut(rule) else { return };
+        released.letters -= 1;
+        released.bytes -= bytes;
+        if let Some(next) = released.later.pop_first() {
+            self.held.name_again(next);
+        }
+    }
+
+    fn forget_later(&mut self, number: u64) {
+        for released in self.rules.values_mut() {
+            released.later.remove(&number);
+        }
+    }
+
+    /// Answers those whose turn will not come: a letter ahead of theirs stays, or theirs has gone.
+    fn review(&mut self) {
+        self.fill_empty_room();
+        // In ascending number: who is ahead has been reviewed before.
+        let numbers: Vec<u64> = self.waiting.keys().copied().collect();
+        for number in numbers {
+            let lanes = self.waiting[&number].0;
+            let why = match self.held.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
+                _ if !self.stands(number, lanes) => NotReplayed::Gone,
+                Some(ahead) => NotReplayed::Behind(ahead),
+                None => continue,
+            };
+            let (_, answer) = self.waiting.remove(&number).expect("nobody else takes it meanwhile");
+            refuse(answer, why);
+        }
+        if self.is_quiet() {
+            for answer in self.when_quiet.drain(..) {
+                // Who no longer listens does not need the answer.
+                let _ = answer.send(self.delivered);
+            }
+        }
+    }
+
+    /// Goes on with letters that were put off when the ones that were to make room for them turn out to be gone.
+    fn fill_empty_room(&mut self) {
+        for released in self.rules.values_mut().filter(|released| released.letters == 0) {
+            while let Some(next) = released.later.pop_first() {
+                self.held.name_again(next);
+            }
+        }
+        self.rules.retain(|_, released| released.letters > 0);
+    }
+
+    /// Whether a letter goes out without anybody's doing.
+    fn is_coming(&self, number: u64) -> bool {
+        self.under_way.contains_key(&number)
+            || self.waiting.contains_key(&number)
+            || self.looking.contains(&number)
+            || self.held.is_moved(number)
+            || self.is_later(number)
+    }
+
+    fn is_later(&self, number: u64) -> bool {
+        self.rules.values().any(|released| released.later.contains(&number))
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.looking.is_empty() && self.under_way.is_empty() && !self.held.has_moved()
+    }
+}
+
+fn refuse(answer: Answer, why: NotReplayed) {
+    // Who no longer listens does not need the answer.
+    let _ = answer.send(Err(why));
+}
+
+#[cfg(test)]
+mod tests;

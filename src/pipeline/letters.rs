@@ -1,0 +1,34 @@
+//! Dead letters as deliveries again: under the rule of their name, as the rules are now.
+//!
+//! In: a letter and the rules. Out: its delivery, or why there is none, in words for an operator. Pure.
+
+use std::sync::Arc;
+
+use crate::change::Change;
+use crate::delivery::{Delivery, Origin};
+use crate::failure::Reason;
+use crate::rules::{Rule, RuleSet};
+use crate::store::{DeadLetter, DeadLetterHead};
+
+/// The letter's delivery, or why it can't be sent.
+pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, String> {
+    let DeadLetter { head, change } = letter;
+    let change = Arc::new(change);
+    let rule = rule_of(&head, &change, rules)?;
+    let origin = Origin::Replay { dead_letter: head.number };
+    Ok(Delivery { id: head.delivery_id, rule, change, origin, undecided: None })
+}
+
+fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {
+    let Some(rule) = rules.rule(&head.rule) else {
+        return Err(format!("no rule is named {}; bring the rule back, or discard the letter", head.rule));
+    };
+    if !rule.table.matches(&change.table.schema, &change.table.name) {
+        return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
+    }
+    // Nobody ever knew whether the rule means this change: its conditions are asked again.
+    if head.failure.reason == Reason::Undecided && !rule.decide(change)? {
+        return Err(format!("rule {} does not mean this change; discard the letter", head.rule));
+    }
+    Ok(rule.clone())
+}

@@ -85,7 +85,14 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     match loaded {
         Ok(rules) => {
             let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
-            vec![Finding { level: OK, what, mend: None }]
+            let mut findings = vec![Finding { level: OK, what, mend: None }];
+            for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
+                let what = format!("{}: rule {} calls servers without verifying them", rule.path.display(), rule.name);
+                let mend =
+                    Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
+                findings.push(Finding { level: WARNING, what, mend });
+            }
+            findings
         }
         Err(diagnostics) => problems(diagnostics),
     }

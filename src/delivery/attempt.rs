@@ -12,7 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Verdict};
-use crate::delivery::client::{self, Client, Received};
+use crate::delivery::auth;
+use crate::delivery::client::{Client, Received};
 use crate::delivery::lane::Place;
 use crate::delivery::request::{self, Prepared};
 use crate::failure::Attempt;
@@ -61,11 +62,10 @@ async fn attempt(delivery: &Delivery, prepared: Option<Box<Prepared>>, client: &
         Some(prepared) => prepared,
         None => Box::new(request::prepare(delivery).map_err(Unsent)?),
     };
-    let request = client::request(&prepared).map_err(Unsent)?;
     let call = &delivery.rule.call;
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
-    let Received { answer, retry_after } = client.send(request, call.timeout, &call.success).await;
+    let Received { answer, retry_after } = auth::exchange(client, call, &prepared).await.map_err(Unsent)?;
     let attempt = Attempt {
         started_at_us: started_at.as_micros() as u64,
         duration_us: started.elapsed().as_micros() as u64,

@@ -3,20 +3,26 @@
 //! In: a prepared request and the time it may take. Out: the answer, or one plain line that says why there is none.
 //! Owns the pool of connections. Keeps promise 8: neither URL nor row values are in an error. One attempt is at most one
 //! request that a server could have acted on: redirects are not followed, nothing is sent again on its own, but for a
-//! request of which no byte was written because the idle connection had been closed. Proxies from the environment are
+//! request of which no byte was written because the idle connection had been closed. HTTP/2 is spoken where the server
+//! chooses it in the TLS handshake, else HTTP/1.1. Proxies from the environment are
 //! not used. Deliberately does not judge the answer.
 
+mod fetch;
+mod tls;
+
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
+use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, answer, egress};
 use crate::failure::Answer;
-use crate::rules::{Method, SuccessStatuses};
+use crate::rules::{Method, SuccessStatuses, Tls};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -32,10 +38,24 @@ const POOL_IDLE_PER_HOST_MAX: usize = 4096;
 /// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Sends requests; clones share the pool.
+/// A head of an HTTP/2 answer larger than this ends its stream; of HTTP/1.1 the number of headers is limited.
+const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Over HTTP/2 many attempts share a connection: a dead one is noticed by a ping that stays without answer, so that new
+/// attempts get another.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Tokens of so many distinct settings are kept; far above what rule files hold.
+const TOKENS_MAX: usize = 256;
+
+/// Sends requests; clones share connections and tokens.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Clients for calls with TLS settings of their own.
+    by_tls: Arc<Mutex<Recent<Arc<Tls>, reqwest::Client>>>,
+    tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
 }
 
 /// What came of one attempt.
@@ -62,11 +82,24 @@ impl Client {
             );
             Ok(http)
         });
-        Ok(Client { http: http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })? })
+        http.map(Client::over).map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+    }
+
+    fn over(http: reqwest::Client) -> Client {
+        let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
+        Client { http, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))) }
+    }
+
+    /// Where the token of these settings is kept, the same for all who ask.
+    pub(super) fn token_slot(&self, key: TokenKey) -> Arc<TokenSlot> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(slot) =
+            tokens.get(&key, || Ok::<_, std::convert::Infallible>(Arc::new(TokenSlot::new(key.settings.clone()))));
+        slot
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
-    /// one of `success`. Dropping the future closes the connection.
+    /// one of `success`. Dropping the future closes the connection, or over HTTP/2 its stream.
     pub(super) async fn send(&self, request: Request, timeout: Duration, success: &SuccessStatuses) -> Received {
         let mut answering = false;
         let exchange = async {
@@ -101,7 +134,13 @@ pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
     let mut request = Request::new(method, prepared.url.clone());
     *request.headers_mut() = headers(&prepared.headers)?;
     if !prepared.body.is_empty() {
-        *request.body_mut() = Some(prepared.body.clone().into());
+        *request.body_mut() = Some(match prepared.gzipped() {
+            Some(packed) => {
+                request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                packed.into()
+            }
+            None => prepared.body.clone().into(),
+        });
     } else if matches!(prepared.method, Method::Post | Method::Put | Method::Patch) {
         // Servers may refuse these methods with 411 when the length is not given.
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -111,10 +150,12 @@ pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
 
 fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(prepared.len() + 2);
-    for Header { name, value, .. } in prepared {
+    for Header { name, value, is_secret } in prepared {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
-        let value = HeaderValue::from_bytes(value.as_bytes())
+        let mut value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("header {name}: the value has bytes that a header cannot carry"))?;
+        // HTTP/2 then keeps it out of the table that compression works with (RFC 7541, section 7.1.3).
+        value.set_sensitive(*is_secret);
         headers.append(header, value);
     }
     Ok(headers)
@@ -131,6 +172,9 @@ fn builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
+        .http2_max_header_list_size(HTTP2_HEADER_LIST_BYTES_MAX)
+        .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+        .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .dns_resolver(AllowedAddresses)
 }
@@ -175,6 +219,10 @@ fn plain_text(error: &reqwest::Error, answering: bool) -> String {
             if let Some(text) = io_text(error, answering) {
                 return text;
             }
+        } else if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            if let Some(text) = http2_text(error) {
+                return text;
+            }
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_incomplete_message() {
                 return closed_text(answering);
@@ -214,6 +262,16 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
         ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
         _ => None,
     }
+}
+
+/// Without the data that a server may add to its goodbye. None where an I/O error is the cause, or our own doing.
+fn http2_text(error: &h2::Error) -> Option<String> {
+    let reason = error.reason()?;
+    Some(match error.is_go_away() {
+        true if error.is_remote() => format!("the server ends the HTTP/2 connection: {reason}"),
+        false if error.is_remote() => format!("the server resets the HTTP/2 stream: {reason}"),
+        _ => format!("HTTP/2: {reason}"),
+    })
 }
 
 fn closed_text(answering: bool) -> String {

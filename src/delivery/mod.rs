@@ -5,10 +5,12 @@
 
 mod answer;
 mod attempt;
+mod auth;
 mod client;
 mod counters;
 mod dispatcher;
 mod egress;
+pub mod item;
 mod lane;
 pub mod request;
 #[cfg(test)]

@@ -1,20 +1,25 @@
-//! Renders a delivery into the request it stands for.
+//! Renders a delivery into the request it stands for: the envelope around its item.
 //!
 //! In: a `Delivery`. Out: method, URL, headers and body as plain data, for the client and for dry runs; or why it can't
-//! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). Sends nothing.
+//! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). What each attempt
+//! adds (a token, a signature) is named here and made by `auth`. Sends nothing.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
 use bytes::Bytes;
+use flate2::write::GzEncoder;
 use url::Url;
 
-use super::Delivery;
-use crate::change::json;
-use crate::rules::{Body, Call, Method};
+use super::{Delivery, auth, item};
+use crate::rules::{Auth, Body, Call, Compression, Method};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
-const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+
+/// Up to this a body fits into one packet together with its head, and packing it gains nothing.
+const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// A request ready to be sent.
 #[derive(Clone)]
@@ -23,8 +28,11 @@ pub struct Prepared {
     pub url: Url,
     /// Names as the rule spells them, each at most once.
     pub headers: Vec<Header>,
-    /// Empty for a call without a body.
+    /// As it is before compression; empty for a call without a body.
     pub body: Bytes,
+    pub(super) compression: Option<Compression>,
+    /// The headers that each attempt adds, with values of its own that nothing may show.
+    pub(super) per_attempt: Vec<&'static str>,
     pub(super) hides_url: bool,
     pub(super) hides_body: bool,
 }
@@ -59,12 +67,36 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
     let scope = Scope::new(&delivery.change, delivery.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope).map_err(|error| format!("`body`: {error}"))?;
-    let headers = render_headers(delivery, &scope, !matches!(call.body, Body::Empty))?;
+    let headers = render_headers(delivery, &scope)?;
     let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
-    Ok(Prepared { method: call.method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
+    Ok(Prepared {
+        method: call.method,
+        url,
+        headers,
+        body,
+        compression: call.compression,
+        per_attempt: auth::headers_per_attempt(call),
+        hides_url: call.url.uses_env(),
+        hides_body,
+    })
 }
 
 impl Prepared {
+    /// The value of a header, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+    }
+
+    /// The packed body, where the rule wants it and it is worth it.
+    pub(super) fn gzipped(&self) -> Option<Vec<u8>> {
+        let Some(Compression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
+            return None;
+        };
+        // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
+        let mut packer = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), flate2::Compression::fast());
+        packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
+    }
+
     /// The same request as a `curl` command for a shell, with secrets masked.
     pub fn to_curl(&self) -> String {
         let url = match self.hides_url {
@@ -77,6 +109,9 @@ impl Prepared {
             // Writing to a String can't fail.
             let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
         }
+        for name in &self.per_attempt {
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: ***")));
+        }
         if !self.body.is_empty() {
             let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
             let _ = write!(out, " \\\n  --data-raw {}", quote(&body));
@@ -88,28 +123,35 @@ impl Prepared {
 fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, Error> {
     // Room for a usual event: growing a buffer for every delivery would cost more than the space.
     const USUAL_BYTES: usize = 1024;
-    let mut out = Vec::with_capacity(USUAL_BYTES);
-    match &delivery.rule.call.body {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Change => json::write_event(&delivery.change, &delivery.rule.name, delivery.id, &mut out),
-        Body::Template(template) => template.render(scope, &mut out)?,
+    if matches!(delivery.rule.call.body, Body::Empty) {
+        return Ok(Bytes::new());
     }
+    let mut out = Vec::with_capacity(USUAL_BYTES);
+    item::write(delivery, scope, item::Place::Alone, &mut out)?;
     if out.len() > TEXT_BYTES_MAX {
         return Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX });
     }
     Ok(out.into())
 }
 
-fn render_headers(delivery: &Delivery, scope: &Scope, has_body: bool) -> Result<Vec<Header>, String> {
+fn render_headers(delivery: &Delivery, scope: &Scope) -> Result<Vec<Header>, String> {
     let call = &delivery.rule.call;
-    let mut headers = Vec::with_capacity(call.headers.len() + 3);
+    let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.push(own("Idempotency-Key", delivery.id.to_string()));
     if !sets(call, "User-Agent") {
         headers.push(own("User-Agent", USER_AGENT.to_string()));
     }
-    if has_body && !sets(call, "Content-Type") {
-        headers.push(own("Content-Type", "application/json".to_string()));
+    if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
+        headers.push(own("Content-Type", item::content_type(&call.body).to_string()));
     }
+    if call.sign.is_some() {
+        headers.push(own(auth::SIGNED_ID, delivery.id.to_string()));
+    }
+    if let Some(Auth::Fixed(value)) = &call.auth {
+        let value = value.reveal().to_owned();
+        headers.push(Header { name: "Authorization".into(), value, is_secret: true });
+    }
+    headers.extend(item::headers(delivery).map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
     for (name, template) in &call.headers {
         let value = template.render(scope).map_err(|error| format!("header `{name}`: {error}"))?;
         // C1 controls are two bytes in UTF-8 and harmless on the wire, but no value of a header either.

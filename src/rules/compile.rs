@@ -3,6 +3,9 @@
 //! In: specs with their templates as nodes. Out: `Rule`s; or the flaws of their templates, each at its place in the
 //! file. What compiles can only fail on data.
 
+mod auth;
+mod tls;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::Reader;
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, yaml};
+use super::{Body, Call, Format, Method, Rule, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -79,13 +82,27 @@ impl Compiler<'_> {
                 None => complete = false,
             }
         }
-        let body = match spec.body {
-            Some(node) => self.body(node).map(Body::Template),
-            None if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
-            None => Some(Body::Change),
+        let body = match (spec.body, spec.format) {
+            (Some(node), _) => self.body(node).map(Body::Template),
+            (None, Some(format)) => Some(Body::Formatted(format)),
+            (None, None) if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            (None, None) => Some(Body::Formatted(Format::Change)),
         };
-        let (method, timeout, success) = (spec.method, spec.timeout, spec.success.clone());
-        let call = Call { method, url: url?, headers, body: body?, timeout, success };
+        let auth = self.secretly(spec.auth, Self::auth);
+        let sign = self.secretly(spec.sign, Self::sign);
+        let tls = self.tls(spec.tls, spec.insecure_tls);
+        let call = Call {
+            method: spec.method,
+            url: url?,
+            headers,
+            body: body?,
+            compression: spec.compression,
+            auth: auth?,
+            sign: sign?,
+            tls: tls?,
+            timeout: spec.timeout,
+            success: spec.success.clone(),
+        };
         complete.then_some(call)
     }
 

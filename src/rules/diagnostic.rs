@@ -20,7 +20,7 @@ pub struct Diagnostic {
     /// None for a problem with the file or directory as a whole.
     pub place: Option<Place>,
     pub message: String,
-    /// The text of the line at `place`.
+    /// The text of the line at `place`; empty where it is not to be shown.
     pub line_text: String,
 }
 
@@ -43,6 +43,9 @@ impl fmt::Display for Diagnostic {
             return write!(f, "{}: {}", self.path.display(), self.message);
         };
         write!(f, "{}:{line}:{column}: {}", self.path.display(), self.message)?;
+        if self.line_text.is_empty() {
+            return Ok(());
+        }
         let shown = shorten(&self.line_text);
         // Tabs stay tabs below, so that the caret stands where the terminal puts the character.
         let indent: String =

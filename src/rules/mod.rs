@@ -3,6 +3,7 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
+mod auth;
 mod compile;
 mod diagnostic;
 mod lane;
@@ -10,9 +11,11 @@ mod load;
 mod matching;
 mod reader;
 mod spec;
+mod tls;
 mod yaml;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::change::Op;
@@ -21,9 +24,11 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
+pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lane::{LaneKey, LaneKeys};
 pub use matching::{Match, RuleSet, TableRules};
+pub use tls::{Tls, Verification};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -47,6 +52,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it calls servers that need not prove who they are (`insecure_tls`).
+    pub fn trusts_any_server(&self) -> bool {
+        self.call.tls.as_ref().is_some_and(|tls| tls.verification == Verification::None)
+    }
+
     /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
     /// For `check`, where the schema is known; at run time such a row is a dead letter.
     pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
@@ -82,6 +92,12 @@ pub struct Call {
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
+    /// Of bodies that are worth it; never together with `sign`.
+    pub compression: Option<Compression>,
+    pub auth: Option<Auth>,
+    pub sign: Option<Signing>,
+    /// None: the system's certificate authorities, no client certificate.
+    pub tls: Option<Arc<Tls>>,
     /// From the first byte sent to the last byte of the answer read.
     pub timeout: Duration,
     pub success: SuccessStatuses,
@@ -110,11 +126,30 @@ impl Method {
 
 #[derive(Debug)]
 pub enum Body {
-    /// The change event of docs/data-format.md.
-    Change,
+    /// One of the forms of docs/data-format.md.
+    Formatted(Format),
     Template(BodyTemplate),
-    /// GET and DELETE without a `body:`.
+    /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
+}
+
+/// What `format:` says; docs/data-format.md shows each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The change event.
+    Change,
+    /// The row alone.
+    Row,
+    /// CloudEvents 1.0, the attributes as headers.
+    CloudEvents,
+    /// CloudEvents 1.0, all in one JSON document.
+    CloudEventsStructured,
+}
+
+/// What `compress:` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    Gzip,
 }
 
 /// The statuses that mean "done": single ones and whole classes (`2xx`).

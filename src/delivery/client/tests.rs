@@ -13,6 +13,8 @@ fn prepared(method: Method, url: &str) -> Prepared {
         url: url.parse().unwrap(),
         headers: vec![header("Idempotency-Key", "00000000-0000-0000-0000-000000000001")],
         body: Bytes::from_static(b"{\"id\":7}"),
+        compression: None,
+        per_attempt: vec![],
         hides_url: false,
         hides_body: false,
     }
@@ -170,7 +172,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
 async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client { http: builder().tls_certs_only([]).build().unwrap() };
+    let client = Client::over(builder().tls_certs_only([]).build().unwrap());
     assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
 }
 

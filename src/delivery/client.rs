@@ -214,18 +214,21 @@ impl Resolve for AllowedAddresses {
 
 /// What went wrong, in words that hold neither URL nor values.
 fn plain_text(error: &reqwest::Error, answering: bool) -> String {
+    let url_scheme = error.url().map_or("", |url| url.scheme());
     for cause in causes(error) {
         if let Some(error) = cause.downcast_ref::<std::io::Error>() {
             if let Some(text) = io_text(error, answering) {
                 return text;
             }
         } else if let Some(error) = cause.downcast_ref::<h2::Error>() {
-            if let Some(text) = http2_text(error) {
+            if let Some(text) = http2_text(error, answering) {
                 return text;
             }
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_incomplete_message() {
                 return closed_text(answering);
+            } else if error.is_canceled() {
+                return unsent_text(url_scheme);
             } else if error.is_parse() {
                 return "the answer is not valid HTTP".to_owned();
             }
@@ -260,12 +263,19 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
         | ErrorKind::UnexpectedEof => Some(closed_text(answering)),
         ErrorKind::HostUnreachable => Some("host unreachable".to_owned()),
         ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
+        // HTTP/2 keeps only the words of what TLS said.
+        ErrorKind::InvalidData if error.to_string().starts_with("received fatal alert: ") => {
+            Some(format!("TLS: {error}"))
+        }
         _ => None,
     }
 }
 
-/// Without the data that a server may add to its goodbye. None where an I/O error is the cause, or our own doing.
-fn http2_text(error: &h2::Error) -> Option<String> {
+/// Without the data that a server may add to its goodbye. None where the error is told better by its cause.
+fn http2_text(error: &h2::Error, answering: bool) -> Option<String> {
+    if let Some(error) = error.get_io() {
+        return io_text(error, answering);
+    }
     let reason = error.reason()?;
     Some(match error.is_go_away() {
         true if error.is_remote() => format!("the server ends the HTTP/2 connection: {reason}"),
@@ -277,6 +287,13 @@ fn http2_text(error: &h2::Error) -> Option<String> {
 fn closed_text(answering: bool) -> String {
     let when = if answering { "in the middle of the answer" } else { "before the answer" };
     format!("connection closed {when}")
+}
+
+/// The server hung up at once. In TLS 1.3 a client learns only after the handshake that its certificate is refused, and
+/// then perhaps nothing but this.
+fn unsent_text(url_scheme: &str) -> String {
+    let hint = if url_scheme == "https" { "; perhaps the server wants another client certificate" } else { "" };
+    format!("connection closed before the request was sent{hint}")
 }
 
 /// The innermost cause: it says most, and only the outermost names the URL.

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call_auth;
+mod call_tls;
 mod command_line;
 mod daemon;
 mod dead_letters;

@@ -41,6 +41,11 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// A head of an HTTP/2 answer larger than this ends its stream; of HTTP/1.1 the number of headers is limited.
 const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
+/// What a server may send over HTTP/2 before we have read it: of one answer a little more than is ever read, of all
+/// answers on a connection sixteen times as much.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 2 * ANSWER_BYTES_MAX as u32;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * ANSWER_BYTES_MAX as u32;
+
 /// Over HTTP/2 many attempts share a connection: a dead one is noticed by a ping that stays without answer, so that new
 /// attempts get another.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -173,6 +178,8 @@ fn builder() -> reqwest::ClientBuilder {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
         .http2_max_header_list_size(HTTP2_HEADER_LIST_BYTES_MAX)
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
         .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)

@@ -91,6 +91,10 @@ impl Compiler<'_> {
         let auth = self.secretly(spec.auth, Self::auth);
         let sign = self.secretly(spec.sign, Self::sign);
         let tls = self.tls(spec.tls, spec.insecure_tls);
+        if let (Some(url), Some(auth), Some(Some(_)), Some(node)) = (&url, &auth, &tls, spec.tls.or(spec.insecure_tls))
+        {
+            self.without_tls(url, auth.as_ref(), node);
+        }
         let call = Call {
             method: spec.method,
             url: url?,

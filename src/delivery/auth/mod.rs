@@ -2,7 +2,8 @@
 //!
 //! In: a prepared request and its call. Out: what came of it. A signature is made anew for every attempt, over the bytes
 //! that are sent. A request whose token is refused with 401 is sent once more with a fresh token; both together are one
-//! attempt. A token that can't be got is a failed attempt, which a retry may help. Tokens and signatures reach no log.
+//! attempt. A token that can't be got is a failed attempt, which a retry may help. Credentials reach no log and no dead
+//! letter, also when the API repeats them.
 
 mod recent;
 mod signature;
@@ -41,21 +42,18 @@ pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
 /// # Errors
 /// A line for people when it cannot be sent at all, by this or any later attempt.
 pub(super) async fn exchange(client: &Client, call: &Call, prepared: &Prepared) -> Result<Received, String> {
-    let special;
-    let client = match &call.tls {
-        Some(tls) => {
-            special = client.with_tls(tls)?;
-            &special
-        }
-        None => client,
+    let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
+        Some(Ok(special)) => Some(special),
+        // What is missing on this machine may be there later.
+        Some(Err(problem)) => return Ok(failed(problem)),
+        None => None,
     };
-    match &call.auth {
-        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared).await,
-        Some(Auth::Fixed(_)) | None => {
-            let request = signed(call, prepared)?;
-            Ok(client.send(request, call.timeout, &call.success).await)
-        }
-    }
+    let client = special.as_ref().unwrap_or(client);
+    let received = match &call.auth {
+        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared).await?,
+        Some(Auth::Fixed(_)) | None => client.send(signed(call, prepared)?, call.timeout, &call.success).await,
+    };
+    Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
 }
 
 async fn exchange_with_token(
@@ -69,19 +67,19 @@ async fn exchange_with_token(
     let slot = client.token_slot(TokenKey { settings: settings.clone(), tls: call.tls.clone() });
     let token = match slot.token(client).await {
         Ok(token) => token,
-        Err(problem) => return Ok(no_token(problem)),
+        Err(problem) => return Ok(no_token(&problem)),
     };
     let received = client.send(authorized(request, &token), call.timeout, &call.success).await;
     let is_refused = matches!(received.answer, Answer::Status { status: 401, .. }) && !call.success.contains(401);
     if !is_refused || token.is_new {
-        return Ok(received);
+        return Ok(masked(received, [token.text.reveal()]));
     }
     let token = match slot.replace(&token, client).await {
         Ok(token) => token,
-        Err(problem) => return Ok(no_token(problem)),
+        Err(problem) => return Ok(no_token(&problem)),
     };
     let request = authorized(signed(call, prepared)?, &token);
-    Ok(client.send(request, call.timeout, &call.success).await)
+    Ok(masked(client.send(request, call.timeout, &call.success).await, [token.text.reveal()]))
 }
 
 fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
@@ -100,8 +98,28 @@ fn authorized(mut request: Request, token: &Token) -> Request {
     request
 }
 
-fn no_token(problem: String) -> Received {
-    Received { answer: Answer::Failed { error: format!("token request: {problem}") }, retry_after: None }
+/// The answer without our credentials, which some APIs repeat in what they answer.
+fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>) -> Received {
+    if let Answer::Status { excerpt, .. } = &mut received.answer
+        && !excerpt.is_empty()
+    {
+        for secret in secrets {
+            // Of `Bearer x` and `Basic x` the second word is the secret.
+            let secret = secret.split_once(' ').map_or(secret, |(_, credentials)| credentials);
+            if !secret.is_empty() && excerpt.contains(secret) {
+                *excerpt = excerpt.replace(secret, "***");
+            }
+        }
+    }
+    received
+}
+
+fn no_token(problem: &str) -> Received {
+    failed(format!("token request: {problem}"))
+}
+
+fn failed(error: String) -> Received {
+    Received { answer: Answer::Failed { error }, retry_after: None }
 }
 
 #[cfg(test)]

@@ -223,3 +223,21 @@ async fn a_body_is_packed_when_it_is_worth_it() {
         assert!(prepared.to_curl().contains("xyyyy"), "a dry run shows the body as it is");
     }
 }
+
+#[tokio::test]
+async fn credentials_that_an_api_repeats_are_masked_in_what_is_kept_of_its_answer() {
+    let api = servers(|path, count, seen| match path {
+        "/token" => token(count),
+        _ => answer(422, &[], &format!("you sent {}", seen.head)),
+    })
+    .await;
+    let client = Client::new().unwrap();
+    let fixed = rule(&api.url(), |rule| rule.call.auth = Some(Auth::Fixed(Secret::new("Basic bWU6czNjcmV0"))));
+    let by_token = with_oauth2(api.address, &format!("{}token", api.url()));
+    for (rule, secret) in [(fixed, "bWU6czNjcmV0"), (by_token, "t1")] {
+        let Answer::Status { excerpt, .. } = send(&client, &delivery(&rule, 1, 1)).await.unwrap().answer else {
+            panic!("no answer");
+        };
+        assert!(excerpt.contains("***") && !excerpt.contains(secret), "{excerpt}");
+    }
+}

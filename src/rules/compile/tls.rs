@@ -11,11 +11,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::super::auth::Auth;
 use super::super::reader::member;
 use super::super::tls::{Tls, Verification};
 use super::super::yaml::Node;
 use super::Compiler;
-use crate::template::Secret;
+use crate::template::{Secret, UrlTemplate};
 
 const KEYS: [&str; 3] = ["ca", "cert", "key"];
 
@@ -53,6 +54,15 @@ impl Compiler<'_> {
             && settings.authorities.is_none()
             && settings.identity.is_none();
         Some((!is_usual).then(|| Arc::new(settings)))
+    }
+
+    /// TLS settings of a call that speaks no TLS: somebody thinks that it is safe.
+    pub(super) fn without_tls(&mut self, url: &UrlTemplate, auth: Option<&Auth>, node: &Node) {
+        let token_over_tls = matches!(auth, Some(Auth::OAuth2(oauth2)) if oauth2.token_url.scheme() == "https");
+        if !token_over_tls && url.origin().ascii_serialization().starts_with("http:") {
+            self.reader
+                .problem(node.at, "TLS settings have no use where `url` is http://; write https:// or leave them out");
+        }
     }
 
     fn authorities(&mut self, node: &Node) -> Option<Box<str>> {

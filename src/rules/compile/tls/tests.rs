@@ -71,3 +71,16 @@ fn what_cannot_be_used_is_told_with_its_place_and_without_its_contents() {
         assert!(!shown.contains("s3cret") && !shown.contains("czNj"), "{shown}");
     }
 }
+
+#[test]
+fn tls_settings_where_no_tls_is_spoken_are_told() {
+    let load = |url: &str, auth: &str| {
+        let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: '{url}', insecure_tls: true{auth}}}\n");
+        RuleSet::from_texts(&[("f.yaml".into(), text)], &|_| None)
+    };
+    let shown = load("http://a.test/", "").unwrap_err().to_string();
+    assert!(shown.contains("TLS settings have no use where `url` is http://"), "{shown}");
+    let oauth2 = ", auth: {oauth2: {token_url: 'https://id.test/', client_id: a, client_secret: b}}";
+    assert!(load("http://a.test/", oauth2).is_ok());
+    assert!(load("https://a.test/", "").is_ok());
+}

@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod calls;
 mod cases;
 mod charsets;
 mod crash;

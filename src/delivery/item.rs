@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 
 use super::Delivery;
 use crate::change::{Change, Value, json};
-use crate::rules::{Body, Format};
+use crate::rules::{Body, CloudEventMode};
 use crate::template::{Error, Scope};
 
 /// Everything but RFC 3986's unreserved characters: what a segment of a path may hold as it is.
@@ -35,13 +35,14 @@ pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>
     match (&delivery.rule.call.body, place) {
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
-        (Body::Formatted(Format::Row), _) => match delivery.change.row() {
+        (Body::Row, _) => match delivery.change.row() {
             Some(row) => json::write_row(&delivery.change.table, row, out),
             None => out.extend_from_slice(b"null"),
         },
-        (Body::Formatted(Format::CloudEventsStructured), _)
-        | (Body::Formatted(Format::CloudEvents), Place::InArray) => write_cloud_event(delivery, out),
-        (Body::Formatted(Format::Change | Format::CloudEvents), _) => write_change(delivery, out),
+        (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), Place::InArray) => {
+            write_cloud_event(delivery, out);
+        }
+        (Body::Change | Body::CloudEvent(CloudEventMode::Binary), _) => write_change(delivery, out),
     }
     Ok(())
 }
@@ -49,7 +50,7 @@ pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>
 /// The media type of a body that one item makes.
 pub fn content_type(body: &Body) -> &'static str {
     match body {
-        Body::Formatted(Format::CloudEventsStructured) => "application/cloudevents+json",
+        Body::CloudEvent(CloudEventMode::Structured) => "application/cloudevents+json",
         _ => "application/json",
     }
 }
@@ -57,14 +58,14 @@ pub fn content_type(body: &Body) -> &'static str {
 /// The media type of a JSON array of such items.
 pub fn array_content_type(body: &Body) -> &'static str {
     match body {
-        Body::Formatted(Format::CloudEvents | Format::CloudEventsStructured) => "application/cloudevents-batch+json",
+        Body::CloudEvent(_) => "application/cloudevents-batch+json",
         _ => "application/json",
     }
 }
 
 /// The headers that belong to an item which is the whole body: names and values, percent-encoded as the binding says.
 pub fn headers(delivery: &Delivery) -> impl Iterator<Item = (String, String)> {
-    let is_binary = matches!(delivery.rule.call.body, Body::Formatted(Format::CloudEvents));
+    let is_binary = matches!(delivery.rule.call.body, Body::CloudEvent(CloudEventMode::Binary));
     let attributes = is_binary.then(|| attributes(delivery)).into_iter().flatten();
     // The content type has a header of its own.
     attributes

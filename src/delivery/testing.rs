@@ -16,7 +16,7 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
-use crate::rules::{Body, Call, Format, Method, OrderBy, Rule, SuccessStatuses};
+use crate::rules::{Body, Call, Method, OrderBy, Rule, SuccessStatuses};
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
@@ -182,7 +182,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
             method: Method::Post,
             url: UrlTemplate::compile(url, &|_| None).unwrap(),
             headers: vec![],
-            body: Body::Formatted(Format::Change),
+            body: Body::Change,
             compression: None,
             auth: None,
             sign: None,

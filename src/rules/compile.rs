@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::Reader;
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Format, Method, Rule, yaml};
+use super::{Body, Call, Method, Rule, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -84,9 +84,9 @@ impl Compiler<'_> {
         }
         let body = match (spec.body, spec.format) {
             (Some(node), _) => self.body(node).map(Body::Template),
-            (None, Some(format)) => Some(Body::Formatted(format)),
+            (None, Some(format)) => Some(format()),
             (None, None) if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
-            (None, None) => Some(Body::Formatted(Format::Change)),
+            (None, None) => Some(Body::Change),
         };
         let auth = self.secretly(spec.auth, Self::auth);
         let sign = self.secretly(spec.sign, Self::sign);

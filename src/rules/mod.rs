@@ -126,24 +126,23 @@ impl Method {
 
 #[derive(Debug)]
 pub enum Body {
-    /// One of the forms of docs/data-format.md.
-    Formatted(Format),
+    /// The change event of docs/data-format.md, which shows the other forms as well.
+    Change,
+    /// The row alone.
+    Row,
+    CloudEvent(CloudEventMode),
     Template(BodyTemplate),
     /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
 }
 
-/// What `format:` says; docs/data-format.md shows each.
+/// The modes of the HTTP binding of CloudEvents 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The change event.
-    Change,
-    /// The row alone.
-    Row,
-    /// CloudEvents 1.0, the attributes as headers.
-    CloudEvents,
-    /// CloudEvents 1.0, all in one JSON document.
-    CloudEventsStructured,
+pub enum CloudEventMode {
+    /// The attributes are headers.
+    Binary,
+    /// All is in one JSON document.
+    Structured,
 }
 
 /// What `compress:` says.

@@ -104,7 +104,7 @@ fn defaults_are_those_of_the_documentation() {
         (Duration::from_secs(10), 32, &OrderBy::PrimaryKey)
     );
     assert_eq!(rule.retry, RetryPolicy::default());
-    assert!(matches!((rule.call.method, &rule.call.body), (Method::Post, Body::Formatted(Format::Change))));
+    assert!(matches!((rule.call.method, &rule.call.body), (Method::Post, Body::Change)));
 }
 
 /// Each text has one mistake: its place and a part of the message.

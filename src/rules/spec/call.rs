@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::diagnostic::Place;
 use super::super::reader::{Members, Reader, member};
 use super::super::yaml::{Kind, Node};
-use super::super::{Compression, Format, Method, SuccessStatuses};
+use super::super::{Body, CloudEventMode, Compression, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
 
 const CALL_KEYS: [&str; 12] = [
@@ -29,11 +29,14 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
+type Format = fn() -> Body;
+
 pub(in crate::rules) struct CallSpec<'n> {
     pub method: Method,
     pub url: &'n Node,
     pub headers: Vec<(String, Place, &'n Node)>,
     pub body: Option<&'n Node>,
+    /// Makes the body that `format` names.
     pub format: Option<Format>,
     pub compression: Option<Compression>,
     pub auth: Option<&'n Node>,
@@ -100,7 +103,7 @@ impl<'n> Reader<'_> {
                            before or after they unpack a body; leave one of them out";
             self.problem(node.at, message);
         }
-        let is_cloud_event = matches!(format, Some(Format::CloudEvents | Format::CloudEventsStructured));
+        let is_cloud_event = format.is_some_and(|format| matches!(format(), Body::CloudEvent(_)));
         for (name, at, _) in headers {
             let name_in_lower_case = name.to_ascii_lowercase();
             if name_in_lower_case == "authorization" && get("auth").is_some() {
@@ -114,10 +117,10 @@ impl<'n> Reader<'_> {
 
     fn format(&mut self, node: &Node) -> Option<Format> {
         const FORMATS: [(&str, Format); 4] = [
-            ("change", Format::Change),
-            ("row", Format::Row),
-            ("cloudevents", Format::CloudEvents),
-            ("cloudevents-structured", Format::CloudEventsStructured),
+            ("change", || Body::Change),
+            ("row", || Body::Row),
+            ("cloudevents", || Body::CloudEvent(CloudEventMode::Binary)),
+            ("cloudevents-structured", || Body::CloudEvent(CloudEventMode::Structured)),
         ];
         let word = self.string(node, "format")?;
         let found = FORMATS.iter().find(|(name, _)| *name == word).map(|(_, format)| *format);

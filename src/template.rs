@@ -23,7 +23,7 @@ pub use error::{ColumnUse, Error, Flaw};
 pub use expression::Condition;
 pub use scope::{Scope, Secret};
 pub use text::TextTemplate;
-pub use url::UrlTemplate;
+pub use url::{AllowedHosts, HostPattern, UrlTemplate};
 
 /// Longest text that a template may render: generous for a webhook, small enough that a full window of them fits in
 /// memory.

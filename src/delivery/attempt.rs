@@ -61,11 +61,11 @@ async fn attempt(delivery: &Delivery, prepared: Option<Box<Prepared>>, client: &
         Some(prepared) => prepared,
         None => Box::new(request::prepare(delivery).map_err(Unsent)?),
     };
-    let request = client::request(&prepared).map_err(Unsent)?;
+    let request = client::request(&prepared, delivery.rule.call.egress).map_err(Unsent)?;
     let call = &delivery.rule.call;
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
-    let Received { answer, retry_after } = client.send(request, call.timeout, &call.success).await;
+    let Received { answer, retry_after } = client.send(request, call.egress, call.timeout, &call.success).await;
     let attempt = Attempt {
         started_at_us: started_at.as_micros() as u64,
         duration_us: started.elapsed().as_micros() as u64,

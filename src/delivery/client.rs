@@ -6,7 +6,6 @@
 //! request of which no byte was written because the idle connection had been closed. Proxies from the environment are
 //! not used. Deliberately does not judge the answer.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -16,7 +15,7 @@ use reqwest::{Request, Response};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, answer, egress};
 use crate::failure::Answer;
-use crate::rules::{Method, SuccessStatuses};
+use crate::rules::{Egress, Method, SuccessStatuses};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -36,6 +35,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Connects to public addresses only. A client of its own, for connections are pooled by host and a resolver is not
+    /// told whose request it is.
+    public: reqwest::Client,
 }
 
 /// What came of one attempt.
@@ -54,23 +56,37 @@ impl Client {
     pub fn new() -> Result<Client, Error> {
         // Another stage may have chosen the same provider before; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = builder().build().or_else(|error| {
-            let http = builder().tls_certs_only([]).build()?;
-            tracing::warn!(
-                error = cause_text(&error),
-                "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
-            );
-            Ok(http)
-        });
-        Ok(Client { http: http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })? })
+        Client::asking(Names::System)
+    }
+
+    fn asking(names: Names) -> Result<Client, Error> {
+        let client = |egress| build(Resolver { egress, names: names.clone() });
+        Ok(Client { http: client(Egress::PrivateToo)?, public: client(Egress::PublicOnly)? })
+    }
+
+    /// A client that asks this script for the addresses of names.
+    #[cfg(test)]
+    pub(super) fn scripted(dns: std::sync::Arc<super::testing::Dns>) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::asking(Names::Scripted(dns)).expect("a client")
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
     /// one of `success`. Dropping the future closes the connection.
-    pub(super) async fn send(&self, request: Request, timeout: Duration, success: &SuccessStatuses) -> Received {
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        egress: Egress,
+        timeout: Duration,
+        success: &SuccessStatuses,
+    ) -> Received {
+        let http = match egress {
+            Egress::PrivateToo => &self.http,
+            Egress::PublicOnly => &self.public,
+        };
         let mut answering = false;
         let exchange = async {
-            let response = self.http.execute(request).await?;
+            let response = http.execute(request).await?;
             answering = true;
             receive(response, success).await
         };
@@ -87,10 +103,10 @@ impl Client {
 /// The request as the client sends it.
 ///
 /// # Errors
-/// A line for people when it cannot be sent at all: an address that is never called, a header with bytes that headers
+/// A line for people when it cannot be sent at all: an address that must not be called, a header with bytes that headers
 /// cannot carry.
-pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
-    egress::check(&prepared.url).map_err(|refused| refused.to_string())?;
+pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, String> {
+    egress::check(&prepared.url, egress).map_err(|refused| refused.to_string())?;
     let method = match prepared.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
@@ -120,7 +136,19 @@ fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn build(resolver: Resolver) -> Result<reqwest::Client, Error> {
+    let http = builder(resolver.clone()).build().or_else(|error| {
+        let http = builder(resolver).tls_certs_only([]).build()?;
+        tracing::warn!(
+            error = cause_text(&error),
+            "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
+        );
+        Ok(http)
+    });
+    http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+}
+
+fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -132,7 +160,7 @@ fn builder() -> reqwest::ClientBuilder {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
-        .dns_resolver(AllowedAddresses)
+        .dns_resolver(resolver)
 }
 
 async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::Result<Received> {
@@ -155,15 +183,35 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
     Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, retry_after })
 }
 
-/// The system's resolver without the addresses that are never called.
-#[derive(Debug)]
-struct AllowedAddresses;
+/// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody
+/// asks again in between, so a name that leads elsewhere from one moment to the next gains nothing.
+#[derive(Debug, Clone)]
+struct Resolver {
+    egress: Egress,
+    names: Names,
+}
 
-impl Resolve for AllowedAddresses {
+/// Who knows the addresses of names.
+#[derive(Debug, Clone)]
+enum Names {
+    System,
+    #[cfg(test)]
+    Scripted(std::sync::Arc<super::testing::Dns>),
+}
+
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let Resolver { egress, names } = self.clone();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = egress::resolve(name.as_str()).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let found = match &names {
+                Names::System => egress::look_up(name.as_str()).await?,
+                #[cfg(test)]
+                Names::Scripted(dns) => dns.look_up(name.as_str()),
+            };
+            let allowed = egress::allowed(found, egress)?;
+            #[cfg(test)]
+            let allowed = if let Names::Scripted(dns) = &names { dns.dialled(&allowed) } else { allowed };
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }

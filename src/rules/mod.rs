@@ -79,12 +79,22 @@ pub enum OrderBy {
 pub struct Call {
     pub method: Method,
     pub url: UrlTemplate,
+    pub egress: Egress,
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
     /// From the first byte sent to the last byte of the answer read.
     pub timeout: Duration,
     pub success: SuccessStatuses,
+}
+
+/// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Egress {
+    /// Private ones as well: internal APIs are the main use.
+    PrivateToo,
+    /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
+    PublicOnly,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

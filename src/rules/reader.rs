@@ -11,18 +11,8 @@ use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
 /// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 10] = [
-    "steps",
-    "rate",
-    "batch",
-    "undo",
-    "on_success",
-    "on_failure",
-    "allow_hosts",
-    "hold_binlog",
-    "redact",
-    "insecure_tls",
-];
+const LATER_KEYS: [&str; 8] =
+    ["steps", "rate", "batch", "undo", "on_success", "on_failure", "hold_binlog", "insecure_tls"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

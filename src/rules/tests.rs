@@ -113,6 +113,9 @@ fn every_mistake_is_reported_at_its_place() {
     let call =
         |keys: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: http://a.test/, {keys}}}\n");
     let url = |url: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
+    let allowing = |url: &str, hosts: &str| {
+        format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\", allow_hosts: {hosts}}}\n")
+    };
     let two = "table: a.b\nrules:\n  - name: r\n    call: {url: http://a.test/}\n  - name: r\n    call: {url: http://a.test/}\n";
     let mut deep = "table: a.b\nrules: ".to_string();
     deep.push_str(&"[".repeat(40));
@@ -178,7 +181,20 @@ fn every_mistake_is_reported_at_its_place() {
         (call("timeout: 6m"), 4, 42, "between 1ms and 5m"),
         (call("success: [2xx, 99]"), 4, 48, "is no status"),
         (call("success: [6xx]"), 4, 43, "is no status"),
-        (call("allow_hosts: ['*.x']"), 4, 33, "`allow_hosts` is not supported by this version"),
+        (call("allow_hosts: ['*.x']"), 4, 17, "this one is literal"),
+        (call("egress: private"), 4, 41, "`egress` is `public_only` or left out, not `private`"),
+        (allowing("{{ row.url }}", "[a.test, 'b.*.test']"), 4, 56, "`b.*.test` is no pattern of hosts"),
+        (allowing("{{ row.url }}", "[]"), 4, 47, "an empty list"),
+        (allowing("{{ row.url }}.a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("{{ row.url }}{{ row.path }}", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("ftp://{{ row.host }}/", "[a.test]"), 4, 18, "or a value that is a URL"),
+        (allowing("{{ row.scheme }}://a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("https://u:p@{{ row.host }}/", "[a.test]"), 4, 18, "without user and password"),
+        (allowing("https://[{{ row.host }}]/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}%2e.test/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}/a#b", "[a.test]"), 4, 18, "fragment"),
+        (allowing("https://{{ row.host }}/../b", "[a.test]"), 4, 18, "without `.` and `..`"),
+        (allowing("https://{% if true %}a{% endif %}/", "[a.test]"), 4, 18, "takes `{{ }}` only"),
         (call("headers: {Host: a}"), 4, 43, "set by rowhook"),
         (call("headers: {idempotency-key: a}"), 4, 43, "set by rowhook"),
         (call("headers: {'a b': c}"), 4, 43, "a header's name is literal"),

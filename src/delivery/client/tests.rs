@@ -23,8 +23,8 @@ fn header(name: &'static str, value: &str) -> Header {
 }
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
-    let request = request(&prepared(Method::Post, url)).unwrap();
-    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)])).await
+    let request = request(&prepared(Method::Post, url), Egress::PrivateToo).unwrap();
+    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)])).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -55,7 +55,14 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
     let client = Client::new().unwrap();
     for method in [Method::Post, Method::Delete, Method::Get] {
         let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
-        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)])).await;
+        client
+            .send(
+                request(&empty, Egress::PrivateToo).unwrap(),
+                Egress::PrivateToo,
+                PATIENCE,
+                &SuccessStatuses(vec![(200, 200)]),
+            )
+            .await;
     }
     let lengths: Vec<usize> =
         api.seen().iter().map(|seen| seen.head.to_lowercase().matches("content-length: 0\r\n").count()).collect();
@@ -157,8 +164,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
     for number in 1..=50u128 {
         let mut prepared = prepared(Method::Post, &api.url());
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
-        let request = request(&prepared).unwrap();
-        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
+        let request = request(&prepared, Egress::PrivateToo).unwrap();
+        let received = client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
         if received == status(200, "") {
             answered.push(number);
         }
@@ -170,7 +177,9 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
 async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client { http: builder().tls_certs_only([]).build().unwrap() };
+    let resolver = Resolver { egress: Egress::PrivateToo, names: Names::System };
+    let http = builder(resolver).tls_certs_only([]).build().unwrap();
+    let client = Client { public: http.clone(), http };
     assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
 }
 
@@ -179,7 +188,7 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
     let refusal = |edit: fn(&mut Prepared)| {
         let mut prepared = prepared(Method::Post, "http://127.0.0.1/");
         edit(&mut prepared);
-        request(&prepared).unwrap_err()
+        request(&prepared, Egress::PrivateToo).unwrap_err()
     };
     assert_eq!(
         refusal(|prepared| prepared.url = "http://169.254.169.254/latest".parse().unwrap()),

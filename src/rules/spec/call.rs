@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::super::diagnostic::Place;
 use super::super::reader::{Reader, member};
 use super::super::yaml::{Kind, Node};
-use super::super::{Method, SuccessStatuses};
+use super::super::{Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
+use crate::template::HostPattern;
 
-const CALL_KEYS: [&str; 6] = ["method", "url", "headers", "body", "timeout", "success"];
+const CALL_KEYS: [&str; 8] = ["method", "url", "allow_hosts", "egress", "headers", "body", "timeout", "success"];
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
@@ -18,6 +19,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 pub(in crate::rules) struct CallSpec<'n> {
     pub method: Method,
     pub url: &'n Node,
+    /// The hosts that the URL may lead to, and where they stand; none: its own.
+    pub allow_hosts: Option<(Vec<HostPattern>, Place)>,
+    pub egress: Egress,
     pub headers: Vec<(String, Place, &'n Node)>,
     pub body: Option<&'n Node>,
     pub timeout: Duration,
@@ -32,6 +36,8 @@ impl<'n> Reader<'_> {
         let headers = get("headers").map_or(Vec::new(), |node| self.headers(node));
         let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
         let success = get("success").map_or_else(|| SuccessStatuses(vec![(200, 299)]), |node| self.success(node));
+        let allow_hosts = get("allow_hosts").map(|node| (self.host_patterns(node), node.at));
+        let egress = get("egress").map_or(Egress::PrivateToo, |node| self.egress(node));
         if let (Some(Method::Get), Some(body)) = (method, get("body")) {
             self.problem(body.at, "a GET request has no body; leave `body` out or use another `method`");
         }
@@ -41,7 +47,26 @@ impl<'n> Reader<'_> {
         });
         let (url, body) = (url?, get("body"));
         self.string(url, "url")?;
-        Some(CallSpec { method: method?, url, headers, body, timeout: timeout.unwrap_or(TIMEOUT_DEFAULT), success })
+        let (method, timeout) = (method?, timeout.unwrap_or(TIMEOUT_DEFAULT));
+        Some(CallSpec { method, url, allow_hosts, egress, headers, body, timeout, success })
+    }
+
+    fn host_patterns(&mut self, node: &Node) -> Vec<HostPattern> {
+        let mut patterns = Vec::new();
+        for (word, at) in self.words(node, "allow_hosts") {
+            match HostPattern::parse(&word) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(message) => self.problem(at, message),
+            }
+        }
+        patterns
+    }
+
+    fn egress(&mut self, node: &Node) -> Egress {
+        if let Some(word) = self.string(node, "egress").filter(|word| *word != "public_only") {
+            self.problem(node.at, format!("`egress` is `public_only` or left out, not `{word}`"));
+        }
+        Egress::PublicOnly
     }
 
     fn method(&mut self, node: &Node) -> Option<Method> {

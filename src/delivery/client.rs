@@ -226,6 +226,8 @@ fn plain_text(error: &reqwest::Error, answering: bool) -> String {
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_incomplete_message() {
                 return closed_text(answering);
+            } else if error.is_parse_too_large() {
+                return "the head of the answer, or the length it tells, is too large".to_owned();
             } else if error.is_parse() {
                 return "the answer is not valid HTTP".to_owned();
             }

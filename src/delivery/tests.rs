@@ -9,7 +9,9 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::rules::RuleSet;
 
+mod answers;
 mod urls;
+mod values;
 
 /// The delivery of a row with this `value` by a rule with this `call`, in YAML; or why the rule does not load.
 fn delivery(call: &str, value: &str) -> Result<Delivery, String> {

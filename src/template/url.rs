@@ -19,6 +19,9 @@ use super::output::within_limit;
 use super::scope::Scope;
 use super::text::{Piece, TextTemplate};
 
+/// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
+const URL_BYTES_MAX: usize = 65_534;
+
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -67,11 +70,15 @@ impl UrlTemplate {
 
     /// The URL for a change.
     pub fn render(&self, scope: &Scope) -> Result<Url, Error> {
-        match &self.0 {
-            Form::Literal(url) => Ok(url.clone()),
-            Form::Fixed { base, template } => render_fixed(base, template, scope),
-            Form::Chosen(chosen) => chosen.render(scope),
+        let url = match &self.0 {
+            Form::Literal(url) => url.clone(),
+            Form::Fixed { base, template } => render_fixed(base, template, scope)?,
+            Form::Chosen(chosen) => chosen.render(scope)?,
+        };
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(Error::TooLarge { limit_bytes: URL_BYTES_MAX });
         }
+        Ok(url)
     }
 
     /// Whether a value chooses the host, so that only public addresses may be called.

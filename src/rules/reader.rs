@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{self, Diagnostic, Place};
 use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
@@ -28,7 +28,7 @@ type Members<'n> = &'n [(Key, Node)];
 
 impl<'n> Reader<'_> {
     pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+        diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 
     /// The members of a map whose keys must all be known.

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Row, Table, Transaction, Value};
 
+mod attacks;
+
 fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cret".to_string())
 }

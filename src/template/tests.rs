@@ -419,6 +419,11 @@ fn a_template_that_runs_or_grows_without_end_is_stopped() {
     ] {
         fails_with(text(source, &long), "larger than 1048576 bytes");
     }
+    let longer = change(Op::Insert, None, Some(cells(&"x,".repeat(TEXT_BYTES_MAX), "1")));
+    for source in ["list", "lines", "split(',')", "upper | list"] {
+        let source = format!("{{{{ row.status | {source} | length }}}}");
+        fails_with(text(&source, &longer), "larger than 1048576 bytes");
+    }
 }
 
 #[test]

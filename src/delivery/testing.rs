@@ -223,6 +223,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         },
         retry: RetryPolicy { retries: 3, initial: waits, multiplier: 2.0, max_delay: waits * 10, jitter: 0.5 },
         in_flight: 32,
+        redact: vec![],
         columns: vec![],
     };
     edit(&mut rule);

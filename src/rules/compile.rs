@@ -56,6 +56,7 @@ impl Compiler<'_> {
             call: call?,
             retry: spec.retry,
             in_flight: spec.in_flight,
+            redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };
         Some((Arc::new(rule), spec.at))

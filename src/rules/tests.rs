@@ -394,3 +394,52 @@ fn rules_are_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>(_: &T) {}
     shared(&rule_set("when: row.id == 1"));
 }
+
+#[test]
+fn what_a_rule_needs_of_a_row_is_known_column_by_column() {
+    let table = Table {
+        schema: "shop".into(),
+        name: "orders".into(),
+        columns: vec!["id".into(), "status".into(), "customer".into()],
+        primary_key: vec![0],
+    };
+    let needs = |keys: &str, call: &str| {
+        let text =
+            format!("table: shop.orders\nrules:\n  - name: r\n    {keys}\n    call: {{url: http://a.test/, {call}}}\n");
+        let rules = load(&text).expect("the rule loads");
+        let rule = &rules.rules()[0];
+        let columns = |reads: &dyn Fn(&str) -> bool| {
+            table.columns.iter().filter(|column| reads(column)).map(|column| &**column).collect::<Vec<_>>().join(" ")
+        };
+        (columns(&|column| rule.sends(&table, column)), columns(&|column| rule.decides_by(column)))
+    };
+    let all = "id status customer";
+    for (keys, call, sends, decides) in [
+        ("order_by: none", "timeout: 1s", all, ""),
+        ("order_by: none", "method: GET", "", ""),
+        ("order_by: primary_key", "method: GET", "id", ""),
+        ("order_by: table", "method: GET", "", ""),
+        ("order_by: [customer]", "method: GET", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row.id }}', b: ['x {{ old.status }}']}", "id status", ""),
+        ("order_by: none", "body: {a: \"{{ row['customer'] }}\"}", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ key }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ changed }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ row[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ old[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{% for c in row %}{{ c }}{% endfor %}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ op }} {{ event.id }}'}", "", ""),
+        ("order_by: none", "body: {a: '{{ row.id if old is none else 0 }}'}", "id", ""),
+        ("order_by: none", "body: 1, headers: {X-A: '{{ row.status }}'}", "status", ""),
+        (
+            "{order_by: none, changed: customer, when: \"row.status == 'x' and old is not none\"}",
+            "body: 1",
+            "",
+            "status customer",
+        ),
+    ] {
+        // Flow style keeps keys of a rule on one line.
+        let keys = keys.trim_matches(['{', '}']).replace(", ", "\n    ");
+        assert_eq!(needs(&keys, call), (sends.to_string(), decides.to_string()), "{keys} {call}");
+    }
+}

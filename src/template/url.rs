@@ -96,6 +96,11 @@ impl UrlTemplate {
         self.template().map_or(&[], TextTemplate::columns)
     }
 
+    /// Whether what it renders may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.template().is_some_and(|template| template.reads(column))
+    }
+
     /// Scheme, host and port, where no value can change them.
     pub fn origin(&self) -> Option<url::Origin> {
         match &self.0 {

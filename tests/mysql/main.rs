@@ -12,6 +12,7 @@ mod definitions;
 mod geometry;
 mod outcomes;
 mod random_tables;
+mod redact;
 mod source;
 mod stream;
 mod support_mysql;

@@ -6,6 +6,7 @@ mod support;
 mod command_line;
 mod daemon;
 mod dead_letters;
+mod hostile;
 mod letters;
 mod support_process;
 mod support_program;

@@ -26,7 +26,7 @@ pub use expression::Condition;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use text::TextTemplate;
-pub use url::UrlTemplate;
+pub use url::{AllowedHosts, HostPattern, UrlTemplate};
 
 /// Longest text that a template may render: generous for a webhook, small enough that a full window of them fits in
 /// memory.

@@ -24,6 +24,7 @@ const VOCABULARY: &[&str] = &[
     "failure",
     "shutdown",
     "suggest",
+    "printable",
 ];
 
 /// Each stage, and the stages besides itself and the vocabulary that it may import.

@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::failure::Answer;
+use crate::printable::is_printable;
 use crate::rules::SuccessStatuses;
 
 /// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the
@@ -60,10 +61,7 @@ pub fn excerpt(body: &[u8]) -> String {
         Err(error) if cut_short && error.error_len().is_none() => &body[..error.valid_up_to()],
         _ => body,
     };
-    let printable = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let text: String = String::from_utf8_lossy(whole).chars().map(|c| if printable(c) { c } else { ' ' }).collect();
+    let text: String = String::from_utf8_lossy(whole).chars().map(|c| if is_printable(c) { c } else { ' ' }).collect();
     text.trim().to_owned()
 }
 

@@ -10,7 +10,6 @@
 mod fetch;
 mod tls;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +21,7 @@ use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, answer, egress};
 use crate::failure::Answer;
-use crate::rules::{Method, SuccessStatuses, Tls};
+use crate::rules::{Egress, Method, SuccessStatuses, Tls};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -58,9 +57,13 @@ const TOKENS_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// Clients for calls with TLS settings of their own.
-    by_tls: Arc<Mutex<Recent<Arc<Tls>, reqwest::Client>>>,
+    /// Connects to public addresses only. A client of its own, for connections are pooled by host and a resolver is not
+    /// told whose request it is.
+    public: reqwest::Client,
+    /// The same two for calls with TLS settings of their own.
+    by_tls: Arc<Mutex<Recent<Arc<Tls>, [reqwest::Client; 2]>>>,
     tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
+    names: Names,
 }
 
 /// What came of one attempt.
@@ -79,36 +82,46 @@ impl Client {
     pub fn new() -> Result<Client, Error> {
         // Another stage may have chosen the same provider before; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = builder().build().or_else(|error| {
-            let http = builder().tls_certs_only([]).build()?;
-            tracing::warn!(
-                error = cause_text(&error),
-                "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
-            );
-            Ok(http)
-        });
-        http.map(Client::over).map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+        Client::asking(Names::System)
     }
 
-    fn over(http: reqwest::Client) -> Client {
+    fn asking(names: Names) -> Result<Client, Error> {
+        let client = |egress| build(Resolver { egress, names: names.clone() });
+        Ok(Client::over(client(Egress::PrivateToo)?, client(Egress::PublicOnly)?, names))
+    }
+
+    fn over(http: reqwest::Client, public: reqwest::Client, names: Names) -> Client {
         let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
-        Client { http, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))) }
+        Client { http, public, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))), names }
+    }
+
+    /// A client that asks this script for the addresses of names.
+    #[cfg(test)]
+    pub(super) fn scripted(dns: Arc<super::testing::Dns>) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::asking(Names::Scripted(dns)).expect("a client")
     }
 
     /// Where the token of these settings is kept, the same for all who ask.
     pub(super) fn token_slot(&self, key: TokenKey) -> Arc<TokenSlot> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(slot) =
-            tokens.get(&key, || Ok::<_, std::convert::Infallible>(Arc::new(TokenSlot::new(key.settings.clone()))));
+        let Ok(slot) = tokens.get(&key, || Ok::<_, std::convert::Infallible>(Arc::new(TokenSlot::new(key.clone()))));
         slot
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
     /// one of `success`. Dropping the future closes the connection, or over HTTP/2 its stream.
-    pub(super) async fn send(&self, request: Request, timeout: Duration, success: &SuccessStatuses) -> Received {
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        egress: Egress,
+        timeout: Duration,
+        success: &SuccessStatuses,
+    ) -> Received {
+        let http = self.http(egress);
         let mut answering = false;
         let exchange = async {
-            let response = self.http.execute(request).await?;
+            let response = http.execute(request).await?;
             answering = true;
             receive(response, success).await
         };
@@ -122,13 +135,22 @@ impl Client {
     }
 }
 
+impl Client {
+    fn http(&self, egress: Egress) -> &reqwest::Client {
+        match egress {
+            Egress::PrivateToo => &self.http,
+            Egress::PublicOnly => &self.public,
+        }
+    }
+}
+
 /// The request as the client sends it.
 ///
 /// # Errors
-/// A line for people when it cannot be sent at all: an address that is never called, a header with bytes that headers
+/// A line for people when it cannot be sent at all: an address that must not be called, a header with bytes that headers
 /// cannot carry.
-pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
-    egress::check(&prepared.url).map_err(|refused| refused.to_string())?;
+pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, String> {
+    egress::check(&prepared.url, egress).map_err(|refused| refused.to_string())?;
     let method = match prepared.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
@@ -166,7 +188,19 @@ fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn build(resolver: Resolver) -> Result<reqwest::Client, Error> {
+    let http = builder(resolver.clone()).build().or_else(|error| {
+        let http = builder(resolver).tls_certs_only([]).build()?;
+        tracing::warn!(
+            error = cause_text(&error),
+            "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
+        );
+        Ok(http)
+    });
+    http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+}
+
+fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -183,7 +217,7 @@ fn builder() -> reqwest::ClientBuilder {
         .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
-        .dns_resolver(AllowedAddresses)
+        .dns_resolver(resolver)
 }
 
 async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::Result<Received> {
@@ -206,22 +240,41 @@ async fn receive(mut response: Response, success: &SuccessStatuses) -> reqwest::
     Ok(Received { answer: Answer::Status { status, excerpt: answer::excerpt(&excerpt) }, retry_after })
 }
 
-/// The system's resolver without the addresses that are never called.
-#[derive(Debug)]
-struct AllowedAddresses;
+/// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody
+/// asks again in between, so a name that leads elsewhere from one moment to the next gains nothing.
+#[derive(Debug, Clone)]
+struct Resolver {
+    egress: Egress,
+    names: Names,
+}
 
-impl Resolve for AllowedAddresses {
+/// Who knows the addresses of names.
+#[derive(Debug, Clone)]
+enum Names {
+    System,
+    #[cfg(test)]
+    Scripted(Arc<super::testing::Dns>),
+}
+
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let Resolver { egress, names } = self.clone();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = egress::resolve(name.as_str()).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let found = match &names {
+                Names::System => egress::look_up(name.as_str()).await?,
+                #[cfg(test)]
+                Names::Scripted(dns) => dns.look_up(name.as_str()),
+            };
+            let allowed = egress::allowed(found, egress)?;
+            #[cfg(test)]
+            let allowed = if let Names::Scripted(dns) = &names { dns.dialled(&allowed) } else { allowed };
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
 
 /// What went wrong, in words that hold neither URL nor values.
 fn plain_text(error: &reqwest::Error, answering: bool) -> String {
-    let url_scheme = error.url().map_or("", |url| url.scheme());
     for cause in causes(error) {
         if let Some(error) = cause.downcast_ref::<std::io::Error>() {
             if let Some(text) = io_text(error, answering) {
@@ -234,12 +287,16 @@ fn plain_text(error: &reqwest::Error, answering: bool) -> String {
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_incomplete_message() {
                 return closed_text(answering);
-            } else if error.is_canceled() {
-                return unsent_text(url_scheme);
+            } else if error.is_parse_too_large() {
+                return "the head of the answer, or the length it tells, is too large".to_owned();
             } else if error.is_parse() {
                 return "the answer is not valid HTTP".to_owned();
             }
         }
+    }
+    // What has a cause of its own was told above.
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
+        return unsent_text(error.url().map_or("", |url| url.scheme()));
     }
     if error.is_timeout() && error.is_connect() {
         return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));

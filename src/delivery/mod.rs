@@ -15,6 +15,8 @@ mod lane;
 pub mod request;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

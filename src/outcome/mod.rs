@@ -2,14 +2,16 @@
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
 //! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
-//! without row values). Owns no state; the tracker beside it does.
+//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{error, info};
 
-use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempt;
+use crate::change::Change;
+use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome};
+use crate::failure::{Answer, Attempt};
 use crate::store;
 
 pub mod tracker;
@@ -25,18 +27,20 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             store::Write { letters_remove: vec![dead_letter], ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Stream { .. }) => {
+            let (change, redacted) = kept(delivery);
             let letter = store::NewDeadLetter {
                 delivery_id: delivery.id,
                 rule: delivery.rule.name.as_str().into(),
-                change: delivery.change.clone(),
-                failure: record(failure, &completed.attempts),
+                change,
+                failure: record(failure, completed),
                 created_at_us: now_us(),
+                redacted,
             };
             // In the ledger at once, so that a crash before the next checkpoint makes no second letter.
             store::Write { letters_add: vec![letter], ledger_add: vec![delivery.id], ..store::Write::default() }
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
-            let failure = record(failure, &completed.attempts);
+            let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
             store::Write { letters_replayed: vec![again], ..store::Write::default() }
         }
@@ -53,8 +57,27 @@ fn log(completed: &Completed) {
     }
 }
 
-fn record(failure: &Failure, attempts: &[Attempt]) -> store::Failure {
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.to_vec() }
+/// What a letter keeps of the change, and the columns that it does not keep.
+fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
+    let (rule, change) = (&delivery.rule, &delivery.change);
+    let redacted: Vec<Box<str>> = change.table.columns.iter().filter(|name| rule.redacts(name)).cloned().collect();
+    match redacted.is_empty() {
+        true => (change.clone(), redacted),
+        false => (Arc::new(change.redacted(|name| rule.redacts(name))), redacted),
+    }
+}
+
+/// Answers often repeat what they were sent, so a rule that redacts keeps nothing of them but their status.
+fn record(failure: &Failure, completed: &Completed) -> store::Failure {
+    let mut attempts: Vec<Attempt> = completed.attempts.clone();
+    if !completed.delivery.rule.redact.is_empty() {
+        for attempt in &mut attempts {
+            if let Answer::Status { excerpt, .. } = &mut attempt.answer {
+                excerpt.clear();
+            }
+        }
+    }
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts }
 }
 
 fn now_us() -> u64 {

@@ -13,9 +13,9 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::Reader;
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, yaml};
+use super::{Body, Call, Egress, Method, Rule, yaml};
 use crate::pattern::TablePattern;
-use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
+use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
 /// A rule and where it begins.
 pub(super) type Placed = (Arc<Rule>, Place);
@@ -59,6 +59,7 @@ impl Compiler<'_> {
             call: call?,
             retry: spec.retry,
             in_flight: spec.in_flight,
+            redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };
         Some((Arc::new(rule), spec.at))
@@ -73,7 +74,7 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, spec: &CallSpec) -> Option<Call> {
-        let url = self.url(spec.url);
+        let url = self.url(spec);
         let mut headers = Vec::new();
         let mut complete = true;
         for (name, at, node) in &spec.headers {
@@ -95,9 +96,12 @@ impl Compiler<'_> {
         {
             self.without_tls(url, auth.as_ref(), node);
         }
+        let url = url?;
+        let egress = if url.chooses_host() { Egress::PublicOnly } else { spec.egress };
         let call = Call {
             method: spec.method,
-            url: url?,
+            url,
+            egress,
             headers,
             body: body?,
             compression: spec.compression,
@@ -110,9 +114,16 @@ impl Compiler<'_> {
         complete.then_some(call)
     }
 
-    fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
+    fn url(&mut self, spec: &CallSpec) -> Option<UrlTemplate> {
+        let node = spec.url;
         let source = self.reader.string(node, "url")?;
-        let url = UrlTemplate::compile(source, self.env);
+        let url = match &spec.allow_hosts {
+            None => UrlTemplate::compile(source, self.env),
+            Some((patterns, at)) => {
+                let place = format!("{}:{}:{}", self.reader.path.display(), at.line, at.column);
+                UrlTemplate::compile_allowing(source, AllowedHosts::new(patterns.clone(), place), self.env)
+            }
+        };
         let url = self.flaws(node, url)?;
         self.uses(node, url.columns());
         Some(url)

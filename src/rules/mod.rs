@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::change::Op;
+use crate::change::{Op, Table};
 use crate::pattern::TablePattern;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
@@ -47,7 +47,9 @@ pub struct Rule {
     pub retry: RetryPolicy,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
-    /// Every column that the rule names, with its place in the file.
+    /// Columns whose values no dead letter keeps, in the order of the file.
+    pub redact: Vec<ColumnUse>,
+    /// Every column that the rule reads by its name, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }
 
@@ -60,7 +62,8 @@ impl Rule {
     /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
     /// For `check`, where the schema is known; at run time such a row is a dead letter.
     pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
-        let unknown = self.columns.iter().filter(|used| !columns.iter().any(|column| **column == *used.name));
+        let named = self.columns.iter().chain(&self.redact);
+        let unknown = named.filter(|used| !columns.iter().any(|column| **column == *used.name));
         unknown
             .map(|used| {
                 let hint = did_you_mean(&used.name, columns.iter().map(|column| &**column));
@@ -68,6 +71,28 @@ impl Rule {
                 Flaw { line: used.line, column: used.column, message }
             })
             .collect()
+    }
+}
+
+impl Rule {
+    /// Whether the rule keeps this column's values out of dead letters.
+    pub fn redacts(&self, column: &str) -> bool {
+        self.redact.iter().any(|own| own.name == column)
+    }
+
+    /// Whether the request or the order of a change of this table may depend on the column.
+    pub fn sends(&self, table: &Table, column: &str) -> bool {
+        let orders = match &self.order_by {
+            OrderBy::PrimaryKey => table.column(column).is_some_and(|index| table.primary_key.contains(&index)),
+            OrderBy::Columns(names) => names.iter().any(|name| name == column),
+            OrderBy::Table | OrderBy::None => false,
+        };
+        orders || self.call.reads(column)
+    }
+
+    /// Whether it may depend on the column which changes the rule means.
+    pub fn decides_by(&self, column: &str) -> bool {
+        self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 }
 
@@ -89,6 +114,7 @@ pub enum OrderBy {
 pub struct Call {
     pub method: Method,
     pub url: UrlTemplate,
+    pub egress: Egress,
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
@@ -101,6 +127,26 @@ pub struct Call {
     /// From the first byte sent to the last byte of the answer read.
     pub timeout: Duration,
     pub success: SuccessStatuses,
+}
+
+impl Call {
+    fn reads(&self, column: &str) -> bool {
+        let body = match &self.body {
+            Body::Change | Body::Row | Body::CloudEvent(_) => true,
+            Body::Template(template) => template.reads(column),
+            Body::Empty => false,
+        };
+        body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
+    }
+}
+
+/// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Egress {
+    /// Private ones as well: internal APIs are the main use.
+    PrivateToo,
+    /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
+    PublicOnly,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,13 +6,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{self, Diagnostic, Place};
 use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
 /// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 9] =
-    ["steps", "rate", "batch", "undo", "on_success", "on_failure", "allow_hosts", "hold_binlog", "redact"];
+const LATER_KEYS: [&str; 7] = ["steps", "rate", "batch", "undo", "on_success", "on_failure", "hold_binlog"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -28,7 +27,7 @@ pub(super) type Members<'n> = &'n [(Key, Node)];
 
 impl<'n> Reader<'_> {
     pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+        diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 
     /// The members of a map whose keys must all be known.

@@ -18,8 +18,8 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 9] =
-    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight"];
+const RULE_KEYS: [&str; 10] =
+    ["name", "on", "changed", "when", "order_by", "call", "retry", "on_dead_letter", "in_flight", "redact"];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -38,6 +38,7 @@ pub(super) struct RuleSpec<'n> {
     pub call: CallSpec<'n>,
     pub retry: RetryPolicy,
     pub in_flight: usize,
+    pub redact: Vec<(String, Place)>,
 }
 
 impl<'n> Reader<'_> {
@@ -94,6 +95,7 @@ impl<'n> Reader<'_> {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
         };
+        let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -106,7 +108,8 @@ impl<'n> Reader<'_> {
             }
         };
         let (when, at) = (get("when"), node.at);
-        Some(RuleSpec { name: name?, at, on, changed, when, order_by, order_by_places, call: call?, retry, in_flight })
+        let (name, call) = (name?, call?);
+        Some(RuleSpec { name, at, on, changed, when, order_by, order_by_places, call, retry, in_flight, redact })
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {

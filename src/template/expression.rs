@@ -45,6 +45,7 @@ pub struct Condition {
     compiled: Option<Compiled>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
+    reads_all_columns: bool,
 }
 
 impl Condition {
@@ -59,10 +60,11 @@ impl Condition {
         let mut flaws = Vec::new();
         let mut rewritten = rewrite::expression(&tree, source);
         let columns = std::mem::take(&mut rewritten.columns);
+        let reads_all_columns = rewritten.reads_all_columns;
         match Expression::new(rewritten, source, env, &mut flaws) {
             Some(expression) => {
                 let compiled = Compiled::new(&tree, source);
-                Ok(Condition { expression, compiled, rule: rule.into(), columns })
+                Ok(Condition { expression, compiled, rule: rule.into(), columns, reads_all_columns })
             }
             None => Err(flaws),
         }
@@ -83,6 +85,11 @@ impl Condition {
     /// The columns it reads, in the order of the text.
     pub fn columns(&self) -> &[ColumnUse] {
         &self.columns
+    }
+
+    /// Whether the decision may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.reads_all_columns || self.columns.iter().any(|used| used.name == column)
     }
 }
 

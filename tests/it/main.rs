@@ -8,6 +8,7 @@ mod call_tls;
 mod command_line;
 mod daemon;
 mod dead_letters;
+mod hostile;
 mod letters;
 mod support_process;
 mod support_program;

@@ -13,6 +13,7 @@ mod definitions;
 mod geometry;
 mod outcomes;
 mod random_tables;
+mod redact;
 mod source;
 mod stream;
 mod support_mysql;

@@ -51,7 +51,9 @@ pub(super) async fn exchange(client: &Client, call: &Call, prepared: &Prepared) 
     let client = special.as_ref().unwrap_or(client);
     let received = match &call.auth {
         Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared).await?,
-        Some(Auth::Fixed(_)) | None => client.send(signed(call, prepared)?, call.timeout, &call.success).await,
+        Some(Auth::Fixed(_)) | None => {
+            client.send(signed(call, prepared)?, call.egress, call.timeout, &call.success).await
+        }
     };
     Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
 }
@@ -64,12 +66,12 @@ async fn exchange_with_token(
 ) -> Result<Received, String> {
     // What is wrong with the request is found before a token is asked for.
     let request = signed(call, prepared)?;
-    let slot = client.token_slot(TokenKey { settings: settings.clone(), tls: call.tls.clone() });
+    let slot = client.token_slot(TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.egress });
     let token = match slot.token(client).await {
         Ok(token) => token,
         Err(problem) => return Ok(no_token(&problem)),
     };
-    let received = client.send(authorized(request, &token), call.timeout, &call.success).await;
+    let received = client.send(authorized(request, &token), call.egress, call.timeout, &call.success).await;
     let is_refused = matches!(received.answer, Answer::Status { status: 401, .. }) && !call.success.contains(401);
     if !is_refused || token.is_new {
         return Ok(masked(received, [token.text.reveal()]));
@@ -79,11 +81,11 @@ async fn exchange_with_token(
         Err(problem) => return Ok(no_token(&problem)),
     };
     let request = authorized(signed(call, prepared)?, &token);
-    Ok(masked(client.send(request, call.timeout, &call.success).await, [token.text.reveal()]))
+    Ok(masked(client.send(request, call.egress, call.timeout, &call.success).await, [token.text.reveal()]))
 }
 
 fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
-    let mut request = client::request(prepared)?;
+    let mut request = client::request(prepared, call.egress)?;
     if let Some(signing) = &call.sign {
         signature::add(signing, prepared, SystemTime::now(), request.headers_mut());
     }

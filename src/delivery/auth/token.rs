@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::token_request;
 use crate::delivery::client::Client;
-use crate::rules::{OAuth2, Tls};
+use crate::rules::{Egress, OAuth2, Tls};
 use crate::template::Secret;
 
 /// After a renewal ahead of the end has failed, the old token serves this long before the next try.
@@ -21,11 +21,12 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 /// Longer than any attempt should need the token for, so that it does not end under way.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// What tells tokens apart: where they come from and over what connection.
+/// What tells tokens apart: where they come from and over what connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::delivery) struct TokenKey {
     pub settings: Arc<OAuth2>,
     pub tls: Option<Arc<Tls>>,
+    pub egress: Egress,
 }
 
 /// A token to be sent.
@@ -39,7 +40,7 @@ pub(in crate::delivery) struct Token {
 
 #[derive(Debug)]
 pub(in crate::delivery) struct TokenSlot {
-    settings: Arc<OAuth2>,
+    key: TokenKey,
     state: Mutex<State>,
     /// Held by the one that asks.
     turn: Turn<()>,
@@ -65,8 +66,8 @@ struct Kept {
 }
 
 impl TokenSlot {
-    pub fn new(settings: Arc<OAuth2>) -> TokenSlot {
-        TokenSlot { settings, state: Mutex::default(), turn: Turn::new(()) }
+    pub fn new(key: TokenKey) -> TokenSlot {
+        TokenSlot { key, state: Mutex::default(), turn: Turn::new(()) }
     }
 
     /// A token that has not ended.
@@ -123,7 +124,7 @@ impl TokenSlot {
 
     /// Only with the turn.
     async fn request(&self, client: &Client) -> Result<Token, String> {
-        let result = token_request::send(&self.settings, client).await;
+        let result = token_request::send(&self.key.settings, self.key.egress, client).await;
         let now = Instant::now();
         let mut state = self.state();
         state.asked += 1;
@@ -164,7 +165,7 @@ impl TokenSlot {
 
     /// Without path and query, which may come from the environment.
     fn token_host(&self) -> String {
-        self.settings.token_url.origin().ascii_serialization()
+        self.key.settings.token_url.origin().ascii_serialization()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::delivery::client::{self, Client};
 use crate::delivery::request::{Header, Prepared, USER_AGENT};
-use crate::rules::{ClientStyle, Method, OAuth2};
+use crate::rules::{ClientStyle, Egress, Method, OAuth2};
 use crate::template::Secret;
 
 /// The authorization server answers within this, or the attempt has failed.
@@ -59,10 +59,10 @@ pub(super) struct Failure {
     pub is_refusal: bool,
 }
 
-pub(super) async fn send(settings: &OAuth2, client: &Client) -> Result<Granted, Failure> {
+pub(super) async fn send(settings: &OAuth2, egress: Egress, client: &Client) -> Result<Granted, Failure> {
     let failed = |message| Failure { message, is_refusal: false };
-    let request = client::request(&prepare(settings)).map_err(failed)?;
-    let (status, body) = client.fetch(request, TIMEOUT, ANSWER_BYTES_MAX).await.map_err(failed)?;
+    let request = client::request(&prepare(settings), egress).map_err(failed)?;
+    let (status, body) = client.fetch(request, egress, TIMEOUT, ANSWER_BYTES_MAX).await.map_err(failed)?;
     if status == 200 {
         return read(&body).map_err(|problem| failed(problem.to_owned()));
     }

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use reqwest::Request;
 
 use super::{Client, plain_text};
+use crate::rules::Egress;
 
 impl Client {
     /// Sends the request and reads the answer to its end.
@@ -18,11 +19,12 @@ impl Client {
     pub(in crate::delivery) async fn fetch(
         &self,
         request: Request,
+        egress: Egress,
         timeout: Duration,
         bytes_max: usize,
     ) -> Result<(u16, BytesMut), String> {
         let exchange = async {
-            let mut response = self.http.execute(request).await.map_err(|error| plain_text(&error, false))?;
+            let mut response = self.http(egress).execute(request).await.map_err(|error| plain_text(&error, false))?;
             let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(|error| plain_text(&error, true))? {
                 if body.len() + chunk.len() > bytes_max {

@@ -25,8 +25,8 @@ fn header(name: &'static str, value: &str) -> Header {
 }
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
-    let request = request(&prepared(Method::Post, url)).unwrap();
-    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)])).await
+    let request = request(&prepared(Method::Post, url), Egress::PrivateToo).unwrap();
+    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)])).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -57,7 +57,14 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
     let client = Client::new().unwrap();
     for method in [Method::Post, Method::Delete, Method::Get] {
         let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
-        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)])).await;
+        client
+            .send(
+                request(&empty, Egress::PrivateToo).unwrap(),
+                Egress::PrivateToo,
+                PATIENCE,
+                &SuccessStatuses(vec![(200, 200)]),
+            )
+            .await;
     }
     let lengths: Vec<usize> =
         api.seen().iter().map(|seen| seen.head.to_lowercase().matches("content-length: 0\r\n").count()).collect();
@@ -159,8 +166,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
     for number in 1..=50u128 {
         let mut prepared = prepared(Method::Post, &api.url());
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
-        let request = request(&prepared).unwrap();
-        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
+        let request = request(&prepared, Egress::PrivateToo).unwrap();
+        let received = client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)])).await;
         if received == status(200, "") {
             answered.push(number);
         }
@@ -172,7 +179,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
 async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::over(builder().tls_certs_only([]).build().unwrap());
+    let http = http().build().unwrap();
+    let client = Client::over(http.clone(), http, Names::System);
     assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
 }
 
@@ -181,7 +189,7 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
     let refusal = |edit: fn(&mut Prepared)| {
         let mut prepared = prepared(Method::Post, "http://127.0.0.1/");
         edit(&mut prepared);
-        request(&prepared).unwrap_err()
+        request(&prepared, Egress::PrivateToo).unwrap_err()
     };
     assert_eq!(
         refusal(|prepared| prepared.url = "http://169.254.169.254/latest".parse().unwrap()),
@@ -220,8 +228,19 @@ async fn http2_server(
         }
     });
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::over(builder().tls_certs_only([]).http2_prior_knowledge().build().unwrap());
+    let client = http2_client();
     (url, client, streams)
+}
+
+/// Trusts nobody, so that it needs no certificate authorities.
+fn http() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder(Resolver { egress: Egress::PrivateToo, names: Names::System }).tls_certs_only([])
+}
+
+fn http2_client() -> Client {
+    let http = http().http2_prior_knowledge().build().unwrap();
+    Client::over(http.clone(), http, Names::System)
 }
 
 enum Http2 {
@@ -271,7 +290,7 @@ async fn over_http2_a_goodbye_that_leaves_the_request_out_is_a_failure_and_nothi
             stream.read_to_end(&mut seen).await.ok();
         }
     });
-    let client = Client::over(builder().tls_certs_only([]).http2_prior_knowledge().build().unwrap());
+    let client = http2_client();
     let Answer::Failed { error } = post(&client, &url, PATIENCE).await.answer else { panic!("no failure") };
     assert_eq!(error, "the server ends the HTTP/2 connection: not a result of an error");
     assert_eq!(connections.load(Ordering::SeqCst), 1);

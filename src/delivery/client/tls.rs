@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Client, builder, cause_text};
-use crate::rules::{Tls, Verification};
+use super::{Client, Resolver, builder, cause_text};
+use crate::rules::{Egress, Tls, Verification};
 
 /// Far above what rule files hold; what reloads left behind goes when there are more.
 pub(super) const SETTINGS_MAX: usize = 64;
@@ -18,14 +18,18 @@ impl Client {
     /// A line for people when TLS cannot be set up so.
     pub(in crate::delivery) fn with_tls(&self, tls: &Arc<Tls>) -> Result<Client, String> {
         let mut clients = self.by_tls.lock().unwrap_or_else(PoisonError::into_inner);
-        let http = clients.get(tls, || build(tls).map_err(|error| format!("TLS settings: {}", cause_text(&error))))?;
+        let [http, public] = clients.get(tls, || {
+            let build = |egress| build(tls, Resolver { egress, names: self.names.clone() });
+            let both = build(Egress::PrivateToo).and_then(|http| Ok([http, build(Egress::PublicOnly)?]));
+            both.map_err(|error| format!("TLS settings: {}", cause_text(&error)))
+        })?;
         drop(clients);
-        Ok(Client { http, ..self.clone() })
+        Ok(Client { http, public, ..self.clone() })
     }
 }
 
-fn build(tls: &Tls) -> reqwest::Result<reqwest::Client> {
-    let mut builder = builder();
+fn build(tls: &Tls, resolver: Resolver) -> reqwest::Result<reqwest::Client> {
+    let mut builder = builder(resolver);
     if let Some(pem) = &tls.authorities {
         builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);
     }

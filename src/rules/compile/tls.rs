@@ -59,7 +59,8 @@ impl Compiler<'_> {
     /// TLS settings of a call that speaks no TLS: somebody thinks that it is safe.
     pub(super) fn without_tls(&mut self, url: &UrlTemplate, auth: Option<&Auth>, node: &Node) {
         let token_over_tls = matches!(auth, Some(Auth::OAuth2(oauth2)) if oauth2.token_url.scheme() == "https");
-        if !token_over_tls && url.origin().ascii_serialization().starts_with("http:") {
+        let is_plain = url.origin().is_some_and(|origin| origin.ascii_serialization().starts_with("http:"));
+        if is_plain && !token_over_tls {
             self.reader
                 .problem(node.at, "TLS settings have no use where `url` is http://; write https:// or leave them out");
         }

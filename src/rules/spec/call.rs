@@ -8,12 +8,15 @@ use std::time::Duration;
 use super::super::diagnostic::Place;
 use super::super::reader::{Members, Reader, member};
 use super::super::yaml::{Kind, Node};
-use super::super::{Body, CloudEventMode, Compression, Method, SuccessStatuses};
+use super::super::{Body, CloudEventMode, Compression, Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
+use crate::template::HostPattern;
 
-const CALL_KEYS: [&str; 12] = [
+const CALL_KEYS: [&str; 14] = [
     "method",
     "url",
+    "allow_hosts",
+    "egress",
     "headers",
     "body",
     "format",
@@ -34,6 +37,9 @@ type Format = fn() -> Body;
 pub(in crate::rules) struct CallSpec<'n> {
     pub method: Method,
     pub url: &'n Node,
+    /// The hosts that the URL may lead to, and where they stand; none: its own.
+    pub allow_hosts: Option<(Vec<HostPattern>, Place)>,
+    pub egress: Egress,
     pub headers: Vec<(String, Place, &'n Node)>,
     pub body: Option<&'n Node>,
     /// Makes the body that `format` names.
@@ -55,6 +61,8 @@ impl<'n> Reader<'_> {
         let headers = get("headers").map_or(Vec::new(), |node| self.headers(node));
         let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
         let success = get("success").map_or_else(|| SuccessStatuses(vec![(200, 299)]), |node| self.success(node));
+        let allow_hosts = get("allow_hosts").map(|node| (self.host_patterns(node), node.at));
+        let egress = get("egress").map_or(Egress::PrivateToo, |node| self.egress(node));
         let format = get("format").and_then(|node| self.format(node));
         let compression = get("compress").and_then(|node| self.compression(node));
         self.contradictions(members, method, format, &headers);
@@ -67,6 +75,8 @@ impl<'n> Reader<'_> {
         Some(CallSpec {
             method: method?,
             url,
+            allow_hosts,
+            egress,
             headers,
             body: get("body"),
             format,
@@ -140,6 +150,24 @@ impl<'n> Reader<'_> {
                 None
             }
         }
+    }
+
+    fn host_patterns(&mut self, node: &Node) -> Vec<HostPattern> {
+        let mut patterns = Vec::new();
+        for (word, at) in self.words(node, "allow_hosts") {
+            match HostPattern::parse(&word) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(message) => self.problem(at, message),
+            }
+        }
+        patterns
+    }
+
+    fn egress(&mut self, node: &Node) -> Egress {
+        if let Some(word) = self.string(node, "egress").filter(|word| *word != "public_only") {
+            self.problem(node.at, format!("`egress` is `public_only` or left out, not `{word}`"));
+        }
+        Egress::PublicOnly
     }
 
     fn method(&mut self, node: &Node) -> Option<Method> {

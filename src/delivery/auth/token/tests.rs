@@ -19,13 +19,14 @@ async fn server(script: impl Fn(usize) -> Option<Reply> + Send + Sync + 'static)
 }
 
 fn slot(api: &Api) -> TokenSlot {
-    TokenSlot::new(Arc::new(OAuth2 {
+    let settings = OAuth2 {
         token_url: api.url().parse().unwrap(),
         client_id: Secret::new("id"),
         client_secret: Secret::new("s3cret"),
         style: ClientStyle::Basic,
         form: vec![],
-    }))
+    };
+    TokenSlot::new(TokenKey { settings: Arc::new(settings), tls: None, egress: Egress::PrivateToo })
 }
 
 fn texts(tokens: &[Result<Token, String>]) -> Vec<&str> {

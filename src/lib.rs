@@ -9,6 +9,7 @@ pub mod config;
 pub mod failure;
 pub mod pattern;
 pub mod position;
+pub mod printable;
 pub mod retry;
 pub mod schema;
 pub mod suggest;

@@ -2,15 +2,15 @@
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
 //! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
-//! without row values). Owns no state; the tracker beside it does.
+//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, error, info};
 
-use crate::delivery::{Completed, Failure, Origin, Outcome};
-use crate::failure::Attempts;
+use crate::change::Change;
+use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome};
 use crate::store;
 
 pub mod reached;
@@ -41,7 +41,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             Some(store::Write { letters_add: vec![letter(completed, failure)], ..settled })
         }
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
-            let failure = record(failure, &completed.attempts);
+            let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
             Some(store::Write { letters_replayed: vec![again], ..settled })
         }
@@ -57,12 +57,14 @@ fn dead_letter(origin: Origin) -> Option<u64> {
 
 fn letter(completed: &Completed, failure: &Failure) -> store::NewDeadLetter {
     let delivery = &completed.delivery;
+    let (change, redacted) = kept(delivery);
     store::NewDeadLetter {
         delivery_id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
-        change: delivery.change.clone(),
-        failure: record(failure, &completed.attempts),
+        change,
+        failure: record(failure, completed),
         created_at_us: now_us(),
+        redacted,
     }
 }
 
@@ -78,8 +80,23 @@ fn log(completed: &Completed) {
     }
 }
 
-fn record(failure: &Failure, attempts: &Attempts) -> store::Failure {
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.clone() }
+/// What a letter keeps of the change, and the columns that it does not keep.
+fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
+    let (rule, change) = (&delivery.rule, &delivery.change);
+    let redacted: Vec<Box<str>> = change.table.columns.iter().filter(|name| rule.redacts(name)).cloned().collect();
+    match redacted.is_empty() {
+        true => (change.clone(), redacted),
+        false => (Arc::new(change.redacted(|name| rule.redacts(name))), redacted),
+    }
+}
+
+/// Answers often repeat what they were sent, so a rule that redacts keeps nothing of them but their status.
+fn record(failure: &Failure, completed: &Completed) -> store::Failure {
+    let attempts = match completed.delivery.rule.redact.is_empty() {
+        true => completed.attempts.clone(),
+        false => completed.attempts.without_excerpts(),
+    };
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts }
 }
 
 fn now_us() -> u64 {
@@ -96,7 +113,7 @@ mod tests {
     use super::*;
     use crate::change::{Change, DeliveryId, Op, Table, Transaction};
     use crate::delivery::{Delivery, Merged, Ticket};
-    use crate::failure::Reason;
+    use crate::failure::{Attempts, Reason};
     use crate::rules::RuleSet;
 
     #[test]

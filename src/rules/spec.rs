@@ -22,7 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 15] = [
+const RULE_KEYS: [&str; 16] = [
     "name",
     "on",
     "changed",
@@ -38,6 +38,7 @@ const RULE_KEYS: [&str; 15] = [
     "batch",
     "coalesce",
     "per",
+    "redact",
 ];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
@@ -61,6 +62,7 @@ pub(super) struct RuleSpec<'n> {
     pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
     pub start: Option<Start>,
+    pub redact: Vec<(String, Place)>,
 }
 
 impl<'n> Reader<'_> {
@@ -119,6 +121,7 @@ impl<'n> Reader<'_> {
         };
         let rate = get("rate").and_then(|node| self.rate(node));
         let start = get("start").and_then(|node| self.start(node));
+        let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         if let Some(node) = get("on_dead_letter") {
             self.on_dead_letter(node);
         }
@@ -134,21 +137,23 @@ impl<'n> Reader<'_> {
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let gathering = self.gathering(members, &order_by, call.as_ref());
         let (when, at) = (get("when"), node.at);
+        let (name, call) = (name?, call?);
         Some(RuleSpec {
-            name: name?,
+            name,
             at,
             on,
             changed,
             when,
             order_by,
             order_by_places,
-            call: call?,
+            call,
             retry,
             retry_on,
             in_flight,
             gathering,
             rate,
             start,
+            redact,
         })
     }
 

@@ -28,6 +28,8 @@ pub struct DeadLetterHead {
     pub replays: u32,
     /// When the newest of them ended, in microseconds since the Unix epoch.
     pub replayed_at_us: Option<u64>,
+    /// The columns whose values were not kept; `***` stands in their place.
+    pub redacted: Vec<Box<str>>,
 }
 
 /// A whole dead letter.
@@ -46,6 +48,8 @@ pub struct NewDeadLetter {
     pub failure: Failure,
     /// In microseconds since the Unix epoch.
     pub created_at_us: u64,
+    /// The columns whose values are no longer in `change`.
+    pub redacted: Vec<Box<str>>,
 }
 
 /// A replay of a dead letter that failed as well: its failure takes the place of the one before.

@@ -34,6 +34,8 @@ struct HeadRecord<'a> {
     created_at_us: u64,
     replays: u32,
     replayed_at_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redacted: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +113,7 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         created_at_us: head.created_at_us,
         replays: head.replays,
         replayed_at_us: head.replayed_at_us,
+        redacted: head.redacted.iter().map(|column| (&**column).into()).collect(),
     })
 }
 
@@ -132,6 +135,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         created_at_us: record.created_at_us,
         replays: record.replays,
         replayed_at_us: record.replayed_at_us,
+        redacted: record.redacted.into_iter().map(Box::from).collect(),
     })
 }
 
@@ -363,6 +367,7 @@ mod tests {
             left_out in 0..9u64,
             reason in prop::sample::select(Reason::ALL.to_vec()),
             (replays, replayed_at_us) in (any::<u32>(), any::<Option<u64>>()),
+            redacted in vec(any_text(), 0..3),
         ) -> DeadLetterHead {
             DeadLetterHead {
                 number,
@@ -374,6 +379,7 @@ mod tests {
                 created_at_us,
                 replays,
                 replayed_at_us,
+                redacted,
             }
         }
     }

@@ -91,6 +91,7 @@ pub(super) fn sized_letter(number: u64, value_bytes: usize) -> NewDeadLetter {
         change: Arc::new(change(&format!("t{}", number % 2), Value::Text("x".repeat(value_bytes).into()))),
         failure: failure(Reason::ALL[number as usize % 4]),
         created_at_us: number * 10,
+        redacted: vec![],
     }
 }
 

@@ -143,6 +143,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, step_bytes_max: usize) -> Ve
         created_at_us: letter.created_at_us,
         replays: 0,
         replayed_at_us: None,
+        redacted: letter.redacted,
     });
     if change.len() <= step_bytes_max {
         return vec![Step::Letter { number, head, change: Some(change) }];

@@ -20,11 +20,12 @@ pub struct Letter {
     pub note: &'static str,
     pub reason: Reason,
     pub age: Duration,
+    pub redacted: &'static [&'static str],
 }
 
 impl Letter {
     pub fn of(rule: &'static str, id: i64) -> Letter {
-        Letter { rule, id, note: "a note", reason: Reason::Exhausted, age: Duration::from_secs(90) }
+        Letter { rule, id, note: "a note", reason: Reason::Exhausted, age: Duration::from_secs(90), redacted: &[] }
     }
 }
 
@@ -52,6 +53,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
             attempts: Attempts::new(vec![attempt], 1),
         },
         created_at_us,
+        redacted: letter.redacted.iter().map(|&column| column.into()).collect(),
     }
 }
 

@@ -3,9 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call_auth;
+mod call_tls;
 mod command_line;
 mod daemon;
 mod dead_letters;
+mod hostile;
 mod letters;
 mod support_process;
 mod support_program;

@@ -46,6 +46,13 @@ CREATE TABLE shop.order_lines (
   PRIMARY KEY (order_id, line)
 );
 
+CREATE TABLE shop.payments (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  order_id   BIGINT UNSIGNED NOT NULL,
+  state      ENUM('open', 'booked', 'refunded') NOT NULL DEFAULT 'open',
+  amount     DECIMAL(10, 2)  NOT NULL
+);
+
 -- Customers from before rowhook was there: no calls for them.
 INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
 

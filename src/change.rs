@@ -206,6 +206,12 @@ impl Change {
         })
     }
 
+    /// A copy in which `***` stands for the values of these columns.
+    pub fn redacted(&self, is_redacted: impl Fn(&str) -> bool) -> Change {
+        let image = |row: &Option<Row>| row.as_ref().map(|row| row.redacted(&self.table, &is_redacted));
+        Change { before: image(&self.before), after: image(&self.after), ..self.clone() }
+    }
+
     /// Memory that the change holds, near enough for a window's budget.
     pub fn weight_bytes(&self) -> usize {
         let image = |row: &Option<Row>| row.as_ref().map_or(0, Row::weight_bytes);

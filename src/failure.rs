@@ -47,6 +47,17 @@ pub struct Attempt {
     pub answer: Answer,
 }
 
+impl Attempt {
+    fn without_excerpt(&self) -> Attempt {
+        match self.answer {
+            Answer::Status { status, .. } => {
+                Attempt { answer: Answer::Status { status, excerpt: String::new() }, ..*self }
+            }
+            Answer::Failed { .. } => self.clone(),
+        }
+    }
+}
+
 /// The attempts of one delivery: all are counted, the first and the last of them are kept.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Attempts {
@@ -85,15 +96,14 @@ impl Attempts {
 
     /// The same, with the text of the last answer alone: for many deliveries that share them.
     pub fn with_last_excerpt_only(&self) -> Attempts {
-        let bare = |attempt: &Attempt| match attempt.answer {
-            Answer::Status { status, .. } => {
-                Attempt { answer: Answer::Status { status, excerpt: String::new() }, ..*attempt }
-            }
-            Answer::Failed { .. } => attempt.clone(),
-        };
         let Some((last, earlier)) = self.kept.split_last() else { return self.clone() };
-        let kept = earlier.iter().map(bare).chain([last.clone()]).collect();
+        let kept = earlier.iter().map(Attempt::without_excerpt).chain([last.clone()]).collect();
         Attempts { kept, total: self.total }
+    }
+
+    /// The same, without the texts of the answers.
+    pub fn without_excerpts(&self) -> Attempts {
+        Attempts { kept: self.kept.iter().map(Attempt::without_excerpt).collect(), total: self.total }
     }
 
     /// Those that are kept, in the order they were made.

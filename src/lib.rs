@@ -10,6 +10,7 @@ pub mod failure;
 pub mod ordering;
 pub mod pattern;
 pub mod position;
+pub mod printable;
 pub mod retry;
 pub mod schema;
 pub mod suggest;

@@ -2,7 +2,8 @@
 //!
 //! In: text from a rule file, compiled once. Out: for a change, a decision, a URL, a header value or a JSON body. The only
 //! place with `minijinja`. An undefined name is always an error, never an empty string; a DECIMAL is an exact number;
-//! `{{ }}` inside a row is data. Bounded by fuel and `TEXT_BYTES_MAX`; no file access, no I/O, no clock.
+//! `{{ }}` inside a row is data. Bounded by fuel and `TEXT_BYTES_MAX`; no file access, no I/O, no clock, but for the files
+//! that hold secrets, which are read at load.
 
 mod body;
 mod compiled;
@@ -15,15 +16,17 @@ mod operators;
 mod output;
 mod rewrite;
 mod scope;
+mod secret;
 mod text;
 mod url;
 
 pub use body::BodyTemplate;
 pub use error::{ColumnUse, Error, Flaw};
 pub use expression::Condition;
-pub use scope::{Scope, Secret};
+pub use scope::Scope;
+pub use secret::Secret;
 pub use text::TextTemplate;
-pub use url::UrlTemplate;
+pub use url::{AllowedHosts, HostPattern, UrlTemplate};
 
 /// Longest text that a template may render: generous for a webhook, small enough that a full window of them fits in
 /// memory.

@@ -25,6 +25,7 @@ const VOCABULARY: &[&str] = &[
     "ordering",
     "shutdown",
     "suggest",
+    "printable",
 ];
 
 /// Each stage, and the stages besides itself and the vocabulary that it may import.
@@ -43,7 +44,7 @@ const STAGES: &[(&str, &[&str])] = &[
 const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_async", "mysql_common"], &["src/source"]),
     (&["tokio_rustls", "webpki_roots", "zstd"], &["src/source"]),
-    (&["reqwest"], &["src/delivery"]),
+    (&["reqwest", "flate2", "h2", "ring"], &["src/delivery"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.
     (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery"]),

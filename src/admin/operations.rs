@@ -217,6 +217,7 @@ fn view(head: &DeadLetterHead) -> LetterView {
         created_at: rfc3339(head.created_at_us),
         replays: head.replays,
         last_replayed_at: head.replayed_at_us.map(rfc3339),
+        redacted: head.redacted.iter().map(ToString::to_string).collect(),
         transaction: None,
         change: None,
     }

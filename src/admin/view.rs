@@ -84,6 +84,9 @@ pub struct LetterView {
     /// Replays that failed.
     pub replays: u32,
     pub last_replayed_at: Option<String>,
+    /// The columns whose values were not kept; `***` stands in their place.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub redacted: Vec<String>,
     /// Only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction: Option<TransactionView>,

@@ -8,9 +8,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Cell, Value};
+use super::{Cell, Table, Value};
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::{self, Fault, Kind};
+
+/// What stands in the place of a value that is not to be kept.
+const REDACTED: &str = "***";
 
 /// A row image: one cell per column of [`super::Table::columns`].
 #[derive(Clone)]
@@ -102,6 +105,15 @@ impl Row {
             Form::Cells(cells) => Ok(Row(Form::Cells(cells.clone()))),
             Form::Image(image) => image.detach().map(Row::from),
         }
+    }
+
+    /// A copy in which `***` stands for the values of these columns, NULL included; absent columns stay absent.
+    pub(super) fn redacted(&self, table: &Table, is_redacted: impl Fn(&str) -> bool) -> Row {
+        let cells = self.cells().into_iter().enumerate().map(|(index, cell)| match (&cell, table.columns.get(index)) {
+            (Cell::Value(_), Some(name)) if is_redacted(name) => Cell::Value(Value::Text(REDACTED.into())),
+            _ => cell,
+        });
+        cells.collect()
     }
 
     /// Calls `write` for each column that is in the image, with the column's index and what it holds.

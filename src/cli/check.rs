@@ -86,6 +86,12 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
         Ok(rules) => {
             let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
             let mut findings = vec![Finding { level: OK, what, mend: None }];
+            for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
+                let what = format!("{}: rule {} calls servers without verifying them", rule.path.display(), rule.name);
+                let mend =
+                    Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
+                findings.push(Finding { level: WARNING, what, mend });
+            }
             let unused = rules.unused_targets().iter();
             findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), mend: None }));
             findings

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
+use crate::printable::is_printable;
+
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
     write(text.as_bytes()).map(drop)
@@ -137,9 +139,9 @@ pub(super) fn toned_table(
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The text without control characters.
+/// The text without what steers a terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// How long ago a moment was, in its largest unit: `12s`, `5m`, `3h`, `9d`.

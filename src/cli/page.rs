@@ -48,6 +48,9 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
     if let Some(at) = &letter.last_replayed_at {
         facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, age(at, now))));
     }
+    if !letter.redacted.is_empty() {
+        facts.push(("redacted", letter.redacted.join(", ")));
+    }
     if let Some(event) = event {
         facts.push(("committed", event.committed_at.clone()));
     }

@@ -97,7 +97,10 @@ async fn preview(mut running: Running<Preview>, json: bool) -> anyhow::Result<Ve
         }
         match &preview {
             preview if json => output::print_json_line(preview)?,
-            Preview::Request { number, rule, curl } => output::print(&format!("# {number} {rule}\n{curl}\n"))?,
+            Preview::Request { number, rule, curl } => {
+                let lines: String = curl.lines().map(|line| clean(line) + "\n").collect();
+                output::print(&format!("# {number} {rule}\n{lines}"))?;
+            }
             Preview::NotReplayed { number, rule, why } => {
                 output::print(&format!("# {number} {rule} would not be sent: {}\n", clean(why)))?;
             }

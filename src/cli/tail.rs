@@ -160,7 +160,13 @@ impl Lines {
         }
         let Some(left) = self.left.checked_sub(1) else { return };
         self.left = left;
-        json::write_event(change, &rule.name, change.delivery_id(&rule.name), &mut self.out);
+        let redacted = (!rule.redact.is_empty()).then(|| change.redacted(|name| rule.redacts(name)));
+        json::write_event(
+            redacted.as_ref().unwrap_or(change),
+            &rule.name,
+            change.delivery_id(&rule.name),
+            &mut self.out,
+        );
         self.out.push(b'\n');
     }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::failure::Answer;
+use crate::printable::is_printable;
 use crate::rules::{RetryOn, SuccessStatuses};
 
 /// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the
@@ -23,6 +24,8 @@ pub enum Lack {
     Timeout,
     /// The connection failed before the time was over.
     Network,
+    /// The request was not sent, for want of a token.
+    Token,
 }
 
 /// What an answer means for its delivery.
@@ -48,6 +51,8 @@ pub enum Health {
     Fails,
     /// It is not there, or those in front of it say so: no answer, 502, 503, 504.
     Away,
+    /// It was not asked, for want of a token: nothing is known.
+    Unknown,
 }
 
 /// The rule's own success statuses win over everything else.
@@ -62,8 +67,9 @@ pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, 
 }
 
 /// What the answer says of the target. Deliberately not asked: `retry_on`, which is one rule's view of its deliveries.
-pub fn health(success: &SuccessStatuses, answer: &Answer) -> Health {
+pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) -> Health {
     match answer {
+        Answer::Failed { .. } if lack == Some(Lack::Token) => Health::Unknown,
         Answer::Failed { .. } => Health::Away,
         Answer::Status { status, .. } if success.contains(*status) => Health::Works,
         Answer::Status { status: 429, .. } => Health::Throttles,
@@ -96,10 +102,7 @@ pub fn excerpt(body: &[u8]) -> String {
         Err(error) if cut_short && error.error_len().is_none() => &body[..error.valid_up_to()],
         _ => body,
     };
-    let printable = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let text: String = String::from_utf8_lossy(whole).chars().map(|c| if printable(c) { c } else { ' ' }).collect();
+    let text: String = String::from_utf8_lossy(whole).chars().map(|c| if is_printable(c) { c } else { ' ' }).collect();
     text.trim().to_owned()
 }
 
@@ -155,9 +158,10 @@ mod tests {
                 408 | 425 | 501 | 505..=599 => Health::Fails,
                 _ => Health::Works,
             };
-            assert_eq!(health(&success, &status(code)), expected, "{code}");
+            assert_eq!(health(&success, &status(code), None), expected, "{code}");
         }
-        assert_eq!(health(&success, &failed()), Health::Away);
+        assert_eq!(health(&success, &failed(), Some(Lack::Network)), Health::Away);
+        assert_eq!(health(&success, &failed(), Some(Lack::Token)), Health::Unknown, "the target was not asked");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::delivery::Failure;
 use crate::delivery::answer::{self, Health, Lack, Verdict};
+use crate::delivery::auth;
 use crate::delivery::bundle::{Item, Load};
-use crate::delivery::client::{self, Client, Received};
+use crate::delivery::client::{Client, Received};
 use crate::delivery::lane::Place;
 use crate::delivery::quota::Quota;
 use crate::delivery::request::{self, Gathered, NoRequest, Prepared};
@@ -116,7 +117,6 @@ fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Prepared>, Unsent>) {
 
 /// `count` deliveries are in the request.
 async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &Client) -> Result<Sent, Unsent> {
-    let request = client::request(&prepared).map_err(Unsent::Unrenderable)?;
     let call = &rule.call;
     let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
     // One byte more than is understood, so that a longer answer shows.
@@ -124,9 +124,9 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
     let Received { mut answer, lack, retry_after, quota, body } =
-        client.send(request, call.timeout, &call.success, body_bytes_max).await;
+        auth::exchange(client, call, &prepared, body_bytes_max).await.map_err(Unsent::Unrenderable)?;
     let duration_us = started.elapsed().as_micros() as u64;
-    let health = answer::health(&call.success, &answer);
+    let health = answer::health(&call.success, &answer, lack);
     let mut verdict = answer::classify(&call.success, &rule.retry_on, &answer, lack);
     let mut results = None;
     if let (Some(wanted), Verdict::Done { status }) = (wanted, verdict) {

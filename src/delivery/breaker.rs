@@ -102,7 +102,7 @@ impl Breaker {
         let is_probe = self.is_probe(place);
         match (&mut self.state, health) {
             (State::Closed { failures }, Health::Works) => *failures = 0,
-            (State::Closed { .. }, Health::Throttles) => {}
+            (State::Closed { .. }, Health::Throttles | Health::Unknown) => {}
             (State::Closed { failures }, Health::Fails | Health::Away) => {
                 *failures = failures.saturating_add(1);
                 if let Some(policy) = self.policy.as_ref().filter(|policy| *failures >= policy.failures) {

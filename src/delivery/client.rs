@@ -3,22 +3,27 @@
 //! In: a prepared request and the time it may take. Out: the answer, or one plain line that says why there is none.
 //! Owns the pool of connections. Keeps promise 8: neither URL nor row values are in an error. One attempt is at most one
 //! request that a server could have acted on: redirects are not followed, nothing is sent again on its own, but for a
-//! request of which no byte was written because the idle connection had been closed. Proxies from the environment are
+//! request of which no byte was written because the idle connection had been closed. HTTP/2 is spoken where the server
+//! chooses it in the TLS handshake, else HTTP/1.1. Proxies from the environment are
 //! not used. Deliberately does not judge the answer.
 
-use std::net::SocketAddr;
+mod fetch;
+mod tls;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response};
 
 use crate::delivery::answer::{self, Lack};
+use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
 use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
 use crate::failure::Answer;
-use crate::rules::{Method, SuccessStatuses};
+use crate::rules::{Egress, Method, SuccessStatuses, Tls};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -34,10 +39,33 @@ const POOL_IDLE_PER_HOST_MAX: usize = 4096;
 /// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Sends requests; clones share the pool.
+/// A head of an HTTP/2 answer larger than this ends its stream; of HTTP/1.1 the number of headers is limited.
+const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// What a server may send over HTTP/2 before we have read it: of one answer a little more than is ever read, of all
+/// answers on a connection sixteen times as much.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 2 * ANSWER_BYTES_MAX as u32;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * ANSWER_BYTES_MAX as u32;
+
+/// Over HTTP/2 many attempts share a connection: a dead one is noticed by a ping that stays without answer, so that new
+/// attempts get another.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Tokens of so many distinct settings are kept; far above what rule files hold.
+const TOKENS_MAX: usize = 256;
+
+/// Sends requests; clones share connections and tokens.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Connects to public addresses only. A client of its own, for connections are pooled by host and a resolver is not
+    /// told whose request it is.
+    public: reqwest::Client,
+    /// The same two for calls with TLS settings of their own.
+    by_tls: Arc<Mutex<Recent<Arc<Tls>, [reqwest::Client; 2]>>>,
+    tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
+    names: Names,
 }
 
 /// What came of one attempt.
@@ -62,30 +90,48 @@ impl Client {
     pub fn new() -> Result<Client, Error> {
         // Another stage may have chosen the same provider before; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = builder().build().or_else(|error| {
-            let http = builder().tls_certs_only([]).build()?;
-            tracing::warn!(
-                error = cause_text(&error),
-                "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
-            );
-            Ok(http)
-        });
-        Ok(Client { http: http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })? })
+        Client::asking(Names::System)
+    }
+
+    fn asking(names: Names) -> Result<Client, Error> {
+        let client = |egress| build(Resolver { egress, names: names.clone() });
+        Ok(Client::over(client(Egress::PrivateToo)?, client(Egress::PublicOnly)?, names))
+    }
+
+    fn over(http: reqwest::Client, public: reqwest::Client, names: Names) -> Client {
+        let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
+        Client { http, public, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))), names }
+    }
+
+    /// A client that asks this script for the addresses of names.
+    #[cfg(test)]
+    pub(super) fn scripted(dns: Arc<super::testing::Dns>) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::asking(Names::Scripted(dns)).expect("a client")
+    }
+
+    /// Where the token of these settings is kept, the same for all who ask.
+    pub(super) fn token_slot(&self, key: TokenKey) -> Arc<TokenSlot> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(slot) = tokens.get(&key, || Ok::<_, std::convert::Infallible>(Arc::new(TokenSlot::new(key.clone()))));
+        slot
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
     /// one of `success`; of such an answer up to `body_bytes_max` bytes are kept as they are. Dropping the future closes
-    /// the connection.
+    /// the connection, or over HTTP/2 its stream.
     pub(super) async fn send(
         &self,
         request: Request,
+        egress: Egress,
         timeout: Duration,
         success: &SuccessStatuses,
         body_bytes_max: usize,
     ) -> Received {
+        let http = self.http(egress);
         let mut answering = false;
         let exchange = async {
-            let response = self.http.execute(request).await?;
+            let response = http.execute(request).await?;
             answering = true;
             receive(response, success, body_bytes_max).await
         };
@@ -107,13 +153,22 @@ impl Client {
     }
 }
 
+impl Client {
+    fn http(&self, egress: Egress) -> &reqwest::Client {
+        match egress {
+            Egress::PrivateToo => &self.http,
+            Egress::PublicOnly => &self.public,
+        }
+    }
+}
+
 /// The request as the client sends it.
 ///
 /// # Errors
-/// A line for people when it cannot be sent at all: an address that is never called, a header with bytes that headers
+/// A line for people when it cannot be sent at all: an address that must not be called, a header with bytes that headers
 /// cannot carry.
-pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
-    egress::check(&prepared.url).map_err(|refused| refused.to_string())?;
+pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, String> {
+    egress::check(&prepared.url, egress).map_err(|refused| refused.to_string())?;
     let method = match prepared.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
@@ -124,7 +179,13 @@ pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
     let mut request = Request::new(method, prepared.url.clone());
     *request.headers_mut() = headers(&prepared.headers)?;
     if !prepared.body.is_empty() {
-        *request.body_mut() = Some(prepared.body.clone().into());
+        *request.body_mut() = Some(match prepared.gzipped() {
+            Some(packed) => {
+                request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                packed.into()
+            }
+            None => prepared.body.clone().into(),
+        });
     } else if matches!(prepared.method, Method::Post | Method::Put | Method::Patch) {
         // Servers may refuse these methods with 411 when the length is not given.
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -134,16 +195,30 @@ pub(super) fn request(prepared: &Prepared) -> Result<Request, String> {
 
 fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(prepared.len() + 2);
-    for Header { name, value, .. } in prepared {
+    for Header { name, value, is_secret } in prepared {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
-        let value = HeaderValue::from_bytes(value.as_bytes())
+        let mut value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("header {name}: the value has bytes that a header cannot carry"))?;
+        // HTTP/2 then keeps it out of the table that compression works with (RFC 7541, section 7.1.3).
+        value.set_sensitive(*is_secret);
         headers.append(header, value);
     }
     Ok(headers)
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn build(resolver: Resolver) -> Result<reqwest::Client, Error> {
+    let http = builder(resolver.clone()).build().or_else(|error| {
+        let http = builder(resolver).tls_certs_only([]).build()?;
+        tracing::warn!(
+            error = cause_text(&error),
+            "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
+        );
+        Ok(http)
+    });
+    http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+}
+
+fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -154,8 +229,13 @@ fn builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
+        .http2_max_header_list_size(HTTP2_HEADER_LIST_BYTES_MAX)
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+        .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
-        .dns_resolver(AllowedAddresses)
+        .dns_resolver(resolver)
 }
 
 async fn receive(
@@ -189,15 +269,35 @@ async fn receive(
     Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body })
 }
 
-/// The system's resolver without the addresses that are never called.
-#[derive(Debug)]
-struct AllowedAddresses;
+/// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody
+/// asks again in between, so a name that leads elsewhere from one moment to the next gains nothing.
+#[derive(Debug, Clone)]
+struct Resolver {
+    egress: Egress,
+    names: Names,
+}
 
-impl Resolve for AllowedAddresses {
+/// Who knows the addresses of names.
+#[derive(Debug, Clone)]
+enum Names {
+    System,
+    #[cfg(test)]
+    Scripted(Arc<super::testing::Dns>),
+}
+
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let Resolver { egress, names } = self.clone();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = egress::resolve(name.as_str()).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let found = match &names {
+                Names::System => egress::look_up(name.as_str()).await?,
+                #[cfg(test)]
+                Names::Scripted(dns) => dns.look_up(name.as_str()),
+            };
+            let allowed = egress::allowed(found, egress)?;
+            #[cfg(test)]
+            let allowed = if let Names::Scripted(dns) = &names { dns.dialled(&allowed) } else { allowed };
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
@@ -209,13 +309,23 @@ fn plain_text(error: &reqwest::Error, answering: bool) -> String {
             if let Some(text) = io_text(error, answering) {
                 return text;
             }
+        } else if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            if let Some(text) = http2_text(error, answering) {
+                return text;
+            }
         } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_incomplete_message() {
                 return closed_text(answering);
+            } else if error.is_parse_too_large() {
+                return "the head of the answer, or the length it tells, is too large".to_owned();
             } else if error.is_parse() {
                 return "the answer is not valid HTTP".to_owned();
             }
         }
+    }
+    // What has a cause of its own was told above.
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
+        return unsent_text(error.url().map_or("", |url| url.scheme()));
     }
     if error.is_timeout() && error.is_connect() {
         return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
@@ -246,13 +356,37 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
         | ErrorKind::UnexpectedEof => Some(closed_text(answering)),
         ErrorKind::HostUnreachable => Some("host unreachable".to_owned()),
         ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
+        // HTTP/2 keeps only the words of what TLS said.
+        ErrorKind::InvalidData if error.to_string().starts_with("received fatal alert: ") => {
+            Some(format!("TLS: {error}"))
+        }
         _ => None,
     }
+}
+
+/// Without the data that a server may add to its goodbye. None where the error is told better by its cause.
+fn http2_text(error: &h2::Error, answering: bool) -> Option<String> {
+    if let Some(error) = error.get_io() {
+        return io_text(error, answering);
+    }
+    let reason = error.reason()?;
+    Some(match error.is_go_away() {
+        true if error.is_remote() => format!("the server ends the HTTP/2 connection: {reason}"),
+        false if error.is_remote() => format!("the server resets the HTTP/2 stream: {reason}"),
+        _ => format!("HTTP/2: {reason}"),
+    })
 }
 
 fn closed_text(answering: bool) -> String {
     let when = if answering { "in the middle of the answer" } else { "before the answer" };
     format!("connection closed {when}")
+}
+
+/// The server hung up at once. In TLS 1.3 a client learns only after the handshake that its certificate is refused, and
+/// then perhaps nothing but this.
+fn unsent_text(url_scheme: &str) -> String {
+    let hint = if url_scheme == "https" { "; perhaps the server wants another client certificate" } else { "" };
+    format!("connection closed before the request was sent{hint}")
 }
 
 /// The innermost cause: it says most, and only the outermost names the URL.

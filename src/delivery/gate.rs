@@ -174,7 +174,9 @@ impl Gate {
         }
         let counts = match (end.health, pause) {
             (Health::Throttles, Some(wait)) => Counts::Not { wait: wait.min(answer::RETRY_AFTER_MAX) },
-            (Health::Throttles | Health::Away, _) if was_probe && is_open => Counts::Not { wait: Duration::ZERO },
+            (Health::Throttles | Health::Away | Health::Unknown, _) if was_probe && is_open => {
+                Counts::Not { wait: Duration::ZERO }
+            }
             _ if was_probe || !is_open => Counts::Fully,
             _ => Counts::ButNeverAsTheLast,
         };

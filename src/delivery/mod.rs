@@ -5,6 +5,7 @@
 
 mod answer;
 mod attempt;
+mod auth;
 mod breaker;
 mod bundle;
 mod client;
@@ -14,6 +15,7 @@ mod dispatcher;
 mod egress;
 mod gate;
 mod gather;
+pub mod item;
 mod lane;
 mod pace;
 mod quota;
@@ -22,6 +24,8 @@ mod results;
 mod target;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

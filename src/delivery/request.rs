@@ -1,24 +1,31 @@
-//! Renders a delivery into the request it stands for.
+//! Renders a delivery into the request it stands for: the envelope around its item.
 //!
 //! In: a `Delivery`. Out: method, URL, headers and body as plain data, for the client and for dry runs; or why it can't
-//! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). Sends nothing.
+//! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). What each attempt
+//! adds (a token, a signature) is named here and made by `auth`. Sends nothing.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
 use bytes::Bytes;
+use flate2::write::GzEncoder;
 use url::Url;
 
-use super::Delivery;
-use crate::change::{DeliveryId, json};
-use crate::rules::{Body, Call, Method};
+use super::item::{self, Place};
+use super::{Delivery, auth};
+use crate::change::DeliveryId;
+use crate::rules::{Auth, Body, Call, Compression, Method};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
 pub(super) use array::{Gathered, NoRequest, prepare_all};
 
-const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+
+/// Up to this a body fits into one packet together with its head, and packing it gains nothing.
+const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// A request ready to be sent.
 #[derive(Clone)]
@@ -27,8 +34,11 @@ pub struct Prepared {
     pub url: Url,
     /// Names as the rule spells them, each at most once.
     pub headers: Vec<Header>,
-    /// Empty for a call without a body.
+    /// As it is before compression; empty for a call without a body.
     pub body: Bytes,
+    pub(super) compression: Option<Compression>,
+    /// The headers that each attempt adds, with values of its own that nothing may show.
+    pub(super) per_attempt: Vec<&'static str>,
     pub(super) hides_url: bool,
     pub(super) hides_body: bool,
 }
@@ -66,12 +76,40 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
     let scope = Scope::new(&delivery.change, delivery.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope)?;
-    let headers = render_headers(call, delivery.id, &scope)?;
-    let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
-    Ok(Prepared { method: call.method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
+    let mut headers = render_headers(call, delivery.id, Place::Alone, &scope)?;
+    headers.extend(item::headers(delivery).map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
+    Ok(Prepared::of(call, url, headers, body))
 }
 
 impl Prepared {
+    fn of(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> Prepared {
+        Prepared {
+            method: call.method,
+            url,
+            headers,
+            body,
+            compression: call.compression,
+            per_attempt: auth::headers_per_attempt(call),
+            hides_url: call.url.uses_env(),
+            hides_body: matches!(&call.body, Body::Template(template) if template.uses_env()),
+        }
+    }
+
+    /// The value of a header, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+    }
+
+    /// The packed body, where the rule wants it and it is worth it.
+    pub(super) fn gzipped(&self) -> Option<Vec<u8>> {
+        let Some(Compression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
+            return None;
+        };
+        // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
+        let mut packer = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), flate2::Compression::fast());
+        packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
+    }
+
     /// The same request as a `curl` command for a shell, with secrets masked.
     pub fn to_curl(&self) -> String {
         let url = match self.hides_url {
@@ -83,6 +121,9 @@ impl Prepared {
             let value = if header.is_secret { "***" } else { &header.value };
             // Writing to a String can't fail.
             let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
+        }
+        for name in &self.per_attempt {
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: ***")));
         }
         if !self.body.is_empty() {
             let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
@@ -100,38 +141,41 @@ fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, String> {
         return Ok(Bytes::new());
     }
     let mut out = Vec::with_capacity(USUAL_BYTES);
-    write_body(delivery, scope, &mut out)?;
+    write_body(delivery, scope, Place::Alone, &mut out)?;
     Ok(out.into())
 }
 
-/// Appends what the body of this delivery by itself is. After an error the end of `out` is unfinished.
-fn write_body(delivery: &Delivery, scope: &Scope, out: &mut Vec<u8>) -> Result<(), String> {
+/// Appends what this delivery says. After an error the end of `out` is unfinished.
+fn write_body(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>) -> Result<(), String> {
     let begin = out.len();
-    let written = match &delivery.rule.call.body {
-        Body::Empty => Ok(()),
-        Body::Change => {
-            json::write_event(&delivery.change, &delivery.rule.name, delivery.id, out);
-            Ok(())
-        }
-        Body::Template(template) => template.render(scope, out),
-    };
-    let written = written.and_then(|()| match out.len() - begin {
+    let written = item::write(delivery, scope, place, out).and_then(|()| match out.len() - begin {
         0..=TEXT_BYTES_MAX => Ok(()),
         _ => Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }),
     });
     written.map_err(|error| format!("`body`: {error}"))
 }
 
-/// `id` identifies the call to its receiver: that of the delivery, or of all that it carries.
-fn render_headers(call: &Call, id: DeliveryId, scope: &Scope) -> Result<Vec<Header>, String> {
-    let has_body = !matches!(call.body, Body::Empty);
-    let mut headers = Vec::with_capacity(call.headers.len() + 3);
+/// `id` identifies the call to its receiver: that of the delivery, or of all that it carries. Without the headers that
+/// belong to an item.
+fn render_headers(call: &Call, id: DeliveryId, place: Place, scope: &Scope) -> Result<Vec<Header>, String> {
+    let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.push(own("Idempotency-Key", id.to_string()));
     if !sets(call, "User-Agent") {
         headers.push(own("User-Agent", USER_AGENT.to_string()));
     }
-    if has_body && !sets(call, "Content-Type") {
-        headers.push(own("Content-Type", "application/json".to_string()));
+    if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
+        let content_type = match place {
+            Place::Alone => item::content_type(&call.body),
+            Place::InArray => item::array_content_type(&call.body),
+        };
+        headers.push(own("Content-Type", content_type.to_string()));
+    }
+    if call.sign.is_some() {
+        headers.push(own(auth::SIGNED_ID, id.to_string()));
+    }
+    if let Some(Auth::Fixed(value)) = &call.auth {
+        let value = value.reveal().to_owned();
+        headers.push(Header { name: "Authorization".into(), value, is_secret: true });
     }
     for (name, template) in &call.headers {
         let value = template.render(scope).map_err(|error| format!("header `{name}`: {error}"))?;

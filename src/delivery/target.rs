@@ -174,6 +174,9 @@ impl Target {
 
     /// Nothing starts for so long, at most [`HOLD_MAX`].
     pub fn hold(&mut self, wait: Duration, now: Instant) {
+        if self.settings.is_many_hosts {
+            return;
+        }
         let until = now + wait.min(HOLD_MAX);
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
@@ -181,7 +184,7 @@ impl Target {
     /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
     /// spread over the time.
     pub fn heed(&mut self, quota: Quota, now: Instant) {
-        let Some(remaining) = quota.remaining else { return };
+        let Some(remaining) = quota.remaining.filter(|_| !self.settings.is_many_hosts) else { return };
         if remaining == 0 {
             return self.hold(quota.reset, now);
         }

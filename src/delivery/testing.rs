@@ -1,10 +1,11 @@
 //! A scripted API on the loopback interface, and rules, changes and deliveries to call it with. For tests only.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,7 +17,9 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
-use crate::rules::{Body, BreakerPolicy, Call, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target};
+use crate::rules::{
+    Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target,
+};
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
@@ -104,6 +107,39 @@ impl Api {
     }
 }
 
+/// Names as a test wants them resolved. What may be called of the answer is written down, and the API dialled instead.
+pub(super) struct Dns {
+    answer: Box<Answers>,
+    api: SocketAddr,
+    pub asked: Mutex<Vec<String>>,
+    pub dialled: Mutex<Vec<IpAddr>>,
+}
+
+type Answers = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
+
+impl Dns {
+    pub fn new(api: SocketAddr, answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Arc<Dns> {
+        Arc::new(Dns { answer: Box::new(answer), api, asked: Mutex::default(), dialled: Mutex::default() })
+    }
+
+    pub fn look_up(&self, name: &str) -> Vec<SocketAddr> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        (self.answer)(name).into_iter().map(|address| SocketAddr::new(address, 0)).collect()
+    }
+
+    /// The API's port is called only for URLs without a port of their own.
+    pub fn dialled(&self, allowed: &[SocketAddr]) -> Vec<SocketAddr> {
+        self.dialled.lock().unwrap().extend(allowed.iter().map(SocketAddr::ip));
+        vec![self.api]
+    }
+}
+
+impl fmt::Debug for Dns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dns")
+    }
+}
+
 /// The whole of an answer with a body.
 pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -187,12 +223,17 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,
-        target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&url.origin()) }),
+        target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&url.origin().expect("a fixed host")) }),
         call: Call {
             method: Method::Post,
             url,
+            egress: Egress::PrivateToo,
             headers: vec![],
             body: Body::Change,
+            compression: None,
+            auth: None,
+            sign: None,
+            tls: None,
             timeout: PATIENCE,
             success: SuccessStatuses(vec![(200, 299)]),
         },
@@ -210,6 +251,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         coalesce: None,
         rate: None,
         start: None,
+        redact: vec![],
         columns: vec![],
     };
     edit(&mut rule);

@@ -2,14 +2,15 @@
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
 //! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
-//! without row values). Owns no state; the tracker beside it does.
+//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, error, info};
 
-use crate::delivery::{Completed, Failure, Origin, Outcome};
+use crate::change::Change;
+use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome};
 use crate::failure::{Attempts, Reason};
 use crate::ordering::LaneKeys;
 use crate::rules::OnDeadLetter;
@@ -44,7 +45,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
                 true => delivery.rule.ordering_keys(&delivery.change),
                 false => LaneKeys::none(),
             };
-            let letter = new_letter(completed, record(failure, &completed.attempts), lanes);
+            let letter = new_letter(completed, record(failure, completed), lanes);
             Some(store::Write { letters_add: vec![letter], ..settled })
         }
         (Outcome::Held { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
@@ -55,7 +56,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
         }
         (Outcome::Held { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
-            let failure = record(failure, &completed.attempts);
+            let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
             Some(store::Write { letters_replayed: vec![again], ..settled })
         }
@@ -109,13 +110,15 @@ fn is_new(completed: &Completed) -> bool {
 
 fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::NewDeadLetter {
     let delivery = &completed.delivery;
+    let (change, redacted) = kept(delivery);
     store::NewDeadLetter {
         delivery_id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
-        change: delivery.change.clone(),
+        change,
         failure,
         lanes,
         created_at_us: now_us(),
+        redacted,
     }
 }
 
@@ -132,8 +135,23 @@ fn log(completed: &Completed) {
     }
 }
 
-fn record(failure: &Failure, attempts: &Attempts) -> store::Failure {
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts: attempts.clone() }
+/// What a letter keeps of the change, and the columns that it does not keep.
+fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
+    let (rule, change) = (&delivery.rule, &delivery.change);
+    let redacted: Vec<Box<str>> = change.table.columns.iter().filter(|name| rule.redacts(name)).cloned().collect();
+    match redacted.is_empty() {
+        true => (change.clone(), redacted),
+        false => (Arc::new(change.redacted(|name| rule.redacts(name))), redacted),
+    }
+}
+
+/// Answers often repeat what they were sent, so a rule that redacts keeps nothing of them but their status.
+fn record(failure: &Failure, completed: &Completed) -> store::Failure {
+    let attempts = match completed.delivery.rule.redact.is_empty() {
+        true => completed.attempts.clone(),
+        false => completed.attempts.without_excerpts(),
+    };
+    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts }
 }
 
 fn now_us() -> u64 {

@@ -102,9 +102,6 @@ impl Pipeline {
         for _ in 0..TAKEN_PER_TURN.min(*left) {
             let stream = &mut self.streams.list[at];
             let has_room = stream.has_room(self.window);
-            if !has_room {
-                self.dispatcher.close_gathering(Some(&stream.name));
-            }
             let Some(behind) = stream.behind.as_mut().filter(|behind| has_room && behind.is_reading()) else {
                 return false;
             };

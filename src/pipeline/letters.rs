@@ -26,8 +26,16 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
     if !rule.table.matches(&change.table.schema, &change.table.name) {
         return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
     }
+    let is_undecided = head.failure.reason == Reason::Undecided;
+    let needed = |column: &str| rule.sends(&change.table, column) || (is_undecided && rule.decides_by(column));
+    if let Some(column) = head.redacted.iter().find(|column| needed(column)) {
+        return Err(format!(
+            "rule {} needs column {column}, whose value was not kept (`redact`); discard the letter, or touch the row",
+            head.rule
+        ));
+    }
     // Nobody ever knew whether the rule means this change: its conditions are asked again.
-    if head.failure.reason == Reason::Undecided && !rule.decide(change)? {
+    if is_undecided && !rule.decide(change)? {
         return Err(format!("rule {} does not mean this change; discard the letter", head.rule));
     }
     Ok(rule.clone())

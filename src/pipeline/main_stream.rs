@@ -173,8 +173,6 @@ impl Pipeline {
                 has_parted = true;
                 continue;
             }
-            // What is gathered keeps the window full.
-            self.dispatcher.close_gathering(Some(&stream.name));
             let ends_at = stream.patience.ends_at();
             self.patience_ends_at = self.patience_ends_at.into_iter().chain(ends_at).min();
         }

@@ -225,6 +225,7 @@ impl Pipeline {
         let mut ticks = tokio::time::interval(self.limits.checkpoint_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.let_go_of_gathered();
             // Rules that are behind first: they meet the main stream where it stands, not where it is about to be.
             let feeds_have_more = self.catch_up();
             let has_more = self.fill()? || feeds_have_more;
@@ -252,6 +253,15 @@ impl Pipeline {
                 () = std::future::ready(()), if has_more => {}
                 () = sleep_until(patience_ends_at.unwrap_or_else(Instant::now)), if patience_ends_at.is_some() => {}
                 _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// A rule whose window is full of what it gathers gets nothing more: what it has must go.
+    fn let_go_of_gathered(&mut self) {
+        if self.dispatcher.gathers() {
+            for stream in self.streams.list.iter().filter(|stream| !stream.has_room(self.window)) {
+                self.dispatcher.close_gathering(Some(&stream.name));
             }
         }
     }

@@ -214,5 +214,5 @@ impl Pipeline {
 }
 
 fn target(stream: &RuleStream) -> String {
-    stream.rule.call.url.origin().ascii_serialization()
+    stream.rule.target.origin.clone()
 }

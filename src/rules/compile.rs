@@ -3,6 +3,9 @@
 //! In: specs with their templates as nodes. Out: `Rule`s; or the flaws of their templates, each at its place in the
 //! file. What compiles can only fail on data.
 
+mod auth;
+mod tls;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +13,9 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::{Reader, member};
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Method, Rule, Target, yaml};
+use super::{Body, Call, Egress, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
-use crate::template::{BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
+use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
 /// A rule and where it begins.
 pub(super) type Placed = (Rule, Place);
@@ -59,6 +62,10 @@ impl Compiler<'_> {
         if spec.gathering.batch.is_some() {
             self.refuse_reading_rows(&spec, &call, table);
         }
+        let target = match call.url.origin() {
+            Some(origin) => Target::of(&origin),
+            None => Target::of_chosen_hosts(&spec.name),
+        };
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
@@ -67,7 +74,7 @@ impl Compiler<'_> {
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            target: Arc::new(Target::of(&call.url.origin())),
+            target: Arc::new(target),
             call,
             retry: spec.retry,
             retry_on: spec.retry_on,
@@ -77,6 +84,7 @@ impl Compiler<'_> {
             coalesce: spec.gathering.coalesce,
             rate: spec.rate,
             start: spec.start,
+            redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };
         Some((rule, spec.at))
@@ -91,7 +99,7 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, spec: &CallSpec) -> Option<Call> {
-        let url = self.url(spec.url);
+        let url = self.url(spec);
         let mut headers = Vec::new();
         let mut complete = true;
         for (name, at, node) in &spec.headers {
@@ -100,13 +108,34 @@ impl Compiler<'_> {
                 None => complete = false,
             }
         }
-        let body = match spec.body {
-            Some(node) => self.body(node).map(Body::Template),
-            None if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
-            None => Some(Body::Change),
+        let body = match (spec.body, spec.format) {
+            (Some(node), _) => self.body(node).map(Body::Template),
+            (None, Some(format)) => Some(format()),
+            (None, None) if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            (None, None) => Some(Body::Change),
         };
-        let (method, timeout, success) = (spec.method, spec.timeout, spec.success.clone());
-        let call = Call { method, url: url?, headers, body: body?, timeout, success };
+        let auth = self.secretly(spec.auth, Self::auth);
+        let sign = self.secretly(spec.sign, Self::sign);
+        let tls = self.tls(spec.tls, spec.insecure_tls);
+        if let (Some(url), Some(auth), Some(Some(_)), Some(node)) = (&url, &auth, &tls, spec.tls.or(spec.insecure_tls))
+        {
+            self.without_tls(url, auth.as_ref(), node);
+        }
+        let url = url?;
+        let egress = if url.chooses_host() { Egress::PublicOnly } else { spec.egress };
+        let call = Call {
+            method: spec.method,
+            url,
+            egress,
+            headers,
+            body: body?,
+            compression: spec.compression,
+            auth: auth?,
+            sign: sign?,
+            tls: tls?,
+            timeout: spec.timeout,
+            success: spec.success.clone(),
+        };
         complete.then_some(call)
     }
 
@@ -131,9 +160,16 @@ impl Compiler<'_> {
         }
     }
 
-    fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
+    fn url(&mut self, spec: &CallSpec) -> Option<UrlTemplate> {
+        let node = spec.url;
         let source = self.reader.string(node, "url")?;
-        let url = UrlTemplate::compile(source, self.env);
+        let url = match &spec.allow_hosts {
+            None => UrlTemplate::compile(source, self.env),
+            Some((patterns, at)) => {
+                let place = format!("{}:{}:{}", self.reader.path.display(), at.line, at.column);
+                UrlTemplate::compile_allowing(source, AllowedHosts::new(patterns.clone(), place), self.env)
+            }
+        };
         let url = self.flaws(node, url)?;
         self.uses(node, url.columns());
         Some(url)

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::printable::is_printable;
+
 /// A place in a file; lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -20,7 +22,7 @@ pub struct Diagnostic {
     /// None for a problem with the file or directory as a whole.
     pub place: Option<Place>,
     pub message: String,
-    /// The text of the line at `place`.
+    /// The text of the line at `place`; empty where it is not to be shown.
     pub line_text: String,
 }
 
@@ -32,8 +34,11 @@ impl Diagnostic {
 
     /// A problem at a place in a file of this text.
     pub fn at(path: &Path, text: &str, place: Place, message: impl Into<String>) -> Diagnostic {
-        let line_text = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().to_string();
-        Diagnostic { path: path.to_path_buf(), place: Some(place), message: message.into(), line_text }
+        // Tabs stay: the caret is placed by them.
+        let clean =
+            |text: &str| text.chars().map(|c| if is_printable(c) || c == '\t' { c } else { '\u{fffd}' }).collect();
+        let line_text = clean(text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default());
+        Diagnostic { path: path.to_path_buf(), place: Some(place), message: clean(&message.into()), line_text }
     }
 }
 
@@ -43,11 +48,28 @@ impl fmt::Display for Diagnostic {
             return write!(f, "{}: {}", self.path.display(), self.message);
         };
         write!(f, "{}:{line}:{column}: {}", self.path.display(), self.message)?;
+        if self.line_text.is_empty() {
+            return Ok(());
+        }
         let shown = shorten(&self.line_text);
         // Tabs stay tabs below, so that the caret stands where the terminal puts the character.
         let indent: String =
             shown.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         write!(f, "\n{line:>4} | {shown}\n     | {indent}^")
+    }
+}
+
+/// More at once than anybody mends; a file that is no rule file at all could bring one per line.
+const PROBLEMS_MAX: usize = 200;
+
+/// Adds a problem at a place of a file, up to a limit over all files.
+pub(super) fn add(problems: &mut Vec<Diagnostic>, path: &Path, text: &str, at: Place, message: impl Into<String>) {
+    match problems.len() {
+        0..PROBLEMS_MAX => problems.push(Diagnostic::at(path, text, at, message)),
+        PROBLEMS_MAX => {
+            problems.push(Diagnostic::of_file(path, format!("more than {PROBLEMS_MAX} problems; mend these first")))
+        }
+        _ => {}
     }
 }
 

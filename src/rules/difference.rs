@@ -1,7 +1,7 @@
 //! What differs between two loads of the rule files, rule by rule.
 //!
 //! In: the texts of rule files, when they are compiled. Out: names of rules that came, changed, went or stayed. A rule has
-//! changed when what it says has, or what a file holds that it names by an environment variable (`NAME_FILE` for
+//! changed when what it says has, or what a file holds that it names, by its path or by an environment variable (`NAME_FILE` for
 //! `env.NAME`): not when it moved to another line or file, or when a comment beside it did.
 
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::look;
 use super::matching::RuleSet;
+use super::reader::member;
 use super::yaml::{self, Kind, Node};
 use crate::template::EnvLookup;
 
@@ -45,7 +46,7 @@ impl RuleSet {
 pub(super) struct Digests {
     /// By the rule's name.
     pub by_rule: HashMap<String, u64>,
-    /// The files that hold what the environment variables of rules stand for.
+    /// The files beside the rules that hold what they need: what environment variables stand for, secrets, certificates.
     pub files: Vec<PathBuf>,
 }
 
@@ -79,6 +80,7 @@ impl Digester<'_> {
             let Some(name) = name(rule) else { continue };
             let mut hasher = of_all.clone();
             self.add(rule, &mut hasher);
+            self.add_files_of_call(path, rule, &mut hasher);
             self.digests.by_rule.insert(name, hasher.finish());
         }
     }
@@ -107,16 +109,53 @@ impl Digester<'_> {
         }
     }
 
+    /// What the call of a rule names by its place: secrets in `auth` and `sign`, PEM files in `tls`.
+    fn add_files_of_call(&mut self, rule_file: &Path, rule: &Node, hasher: &mut DefaultHasher) {
+        let folder = rule_file.parent().unwrap_or(Path::new(""));
+        let Some(call) = part(rule, "call") else { return };
+        for node in ["auth", "sign"].into_iter().filter_map(|key| part(call, key)) {
+            self.add_secrets(folder, node, hasher);
+        }
+        if let Some(Node { kind: Kind::Map(members), .. }) = part(call, "tls") {
+            for (_, node) in members {
+                if let Kind::Scalar { text, .. } = &node.kind {
+                    self.add_file(folder.join(text), hasher);
+                }
+            }
+        }
+    }
+
+    /// `{file: PATH}` and `{env: NAME}`, wherever they stand.
+    fn add_secrets(&mut self, folder: &Path, node: &Node, hasher: &mut DefaultHasher) {
+        match &node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter().for_each(|item| self.add_secrets(folder, item, hasher)),
+            Kind::Map(members) => {
+                for (key, member) in members {
+                    match (key.text.as_str(), &member.kind) {
+                        ("file", Kind::Scalar { text, .. }) => self.add_file(folder.join(text), hasher),
+                        ("env", Kind::Scalar { text, .. }) => self.add_file_of(text, hasher),
+                        _ => self.add_secrets(folder, member, hasher),
+                    }
+                }
+            }
+        }
+    }
+
     /// The variable itself can't change while we run; a file that stands for it can.
     fn add_file_of(&mut self, name: &str, hasher: &mut DefaultHasher) {
         if (self.env)(name).is_some() {
             return;
         }
         if let Some(path) = (self.env)(&format!("{name}_FILE")).map(PathBuf::from) {
-            look::add_file(&path, hasher);
-            if !self.digests.files.contains(&path) {
-                self.digests.files.push(path);
-            }
+            self.add_file(path, hasher);
+        }
+    }
+
+    fn add_file(&mut self, path: PathBuf, hasher: &mut DefaultHasher) {
+        look::add_file(&path, hasher);
+        if !self.digests.files.contains(&path) {
+            self.digests.files.push(path);
         }
     }
 }
@@ -129,9 +168,15 @@ fn env_names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+fn part<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    match &node.kind {
+        Kind::Map(members) => member(members, key),
+        Kind::Scalar { .. } | Kind::List(_) => None,
+    }
+}
+
 fn name(rule: &Node) -> Option<String> {
-    let Kind::Map(members) = &rule.kind else { return None };
-    match &members.iter().find(|(key, _)| key.text == "name")?.1.kind {
+    match &part(rule, "name")?.kind {
         Kind::Scalar { text, .. } => Some(text.clone()),
         _ => None,
     }
@@ -188,5 +233,28 @@ mod tests {
         let after = digests(&files, &env);
         assert_eq!(before.by_rule["a"], after.by_rule["a"]);
         assert_ne!(before.by_rule["b"], after.by_rule["b"]);
+    }
+
+    #[test]
+    fn the_files_that_a_call_names_are_watched_with_the_rules_beside_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let call = "/b, auth: {oauth2: {token_url: 'http://t.test/', client_id: {env: ID}, client_secret: {file: secret}}}, \
+                    sign: {webhook: [{file: old}, {file: new}]}, tls: {ca: ca.pem, cert: cert.pem, key: key.pem},";
+        let files = [(path("a.yaml"), FILE.replace("/b,", call))];
+        let id = path("id").display().to_string();
+        let env = |name: &str| (name == "ID_FILE").then(|| id.clone());
+        let mut before = digests(&files, &env);
+        let mut watched = before.files.clone();
+        watched.sort();
+        let expected = ["ca.pem", "cert.pem", "id", "key.pem", "new", "old", "secret"].map(path);
+        assert_eq!(watched, expected);
+        for file in expected {
+            std::fs::write(&file, "another").expect("written");
+            let after = digests(&files, &env);
+            assert_eq!(before.by_rule["a"], after.by_rule["a"]);
+            assert_ne!(before.by_rule["b"], after.by_rule["b"], "{}", file.display());
+            before = after;
+        }
     }
 }

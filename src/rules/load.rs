@@ -11,11 +11,9 @@ use super::compile::{self, Placed};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::difference;
 use super::matching::RuleSet;
+use super::yaml::{FILE_BYTES_MAX, too_large};
 use super::{Rule, Target};
 use crate::template::EnvLookup;
-
-/// A hundred times a large rule file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl RuleSet {
     /// Loads all rule files of a directory, all or nothing. `env` resolves the environment variables that rules name.
@@ -112,9 +110,9 @@ pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {
     let unreadable = |error: std::io::Error| Diagnostic::of_file(path, format!("the file can't be read: {error}"));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Diagnostic::of_file(path, format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")));
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(too_large(path));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();

@@ -3,6 +3,7 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
+mod auth;
 mod batch;
 mod compile;
 mod diagnostic;
@@ -14,25 +15,28 @@ mod matching;
 mod reader;
 mod spec;
 mod target;
+mod tls;
 mod yaml;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::change::Op;
+use crate::change::{Op, Table};
 use crate::pattern::TablePattern;
 use crate::position::Start;
 use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
+pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
 pub use target::{BreakerPolicy, Rate, Target};
+pub use tls::{Tls, Verification};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -62,15 +66,23 @@ pub struct Rule {
     pub rate: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
-    /// Every column that the rule names, with its place in the file.
+    /// Columns whose values no dead letter keeps, in the order of the file.
+    pub redact: Vec<ColumnUse>,
+    /// Every column that the rule reads by its name, with its place in the file.
     pub columns: Vec<ColumnUse>,
 }
 
 impl Rule {
+    /// Whether it calls servers that need not prove who they are (`insecure_tls`).
+    pub fn trusts_any_server(&self) -> bool {
+        self.call.tls.as_ref().is_some_and(|tls| tls.verification == Verification::None)
+    }
+
     /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
     /// For `check`, where the schema is known; at run time such a row is a dead letter.
     pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
-        let unknown = self.columns.iter().filter(|used| !columns.iter().any(|column| **column == *used.name));
+        let named = self.columns.iter().chain(&self.redact);
+        let unknown = named.filter(|used| !columns.iter().any(|column| **column == *used.name));
         unknown
             .map(|used| {
                 let hint = did_you_mean(&used.name, columns.iter().map(|column| &**column));
@@ -78,6 +90,28 @@ impl Rule {
                 Flaw { line: used.line, column: used.column, message }
             })
             .collect()
+    }
+}
+
+impl Rule {
+    /// Whether the rule keeps this column's values out of dead letters.
+    pub fn redacts(&self, column: &str) -> bool {
+        self.redact.iter().any(|own| own.name == column)
+    }
+
+    /// Whether the request or the order of a change of this table may depend on the column.
+    pub fn sends(&self, table: &Table, column: &str) -> bool {
+        let orders = match &self.order_by {
+            OrderBy::PrimaryKey => table.column(column).is_some_and(|index| table.primary_key.contains(&index)),
+            OrderBy::Columns(names) => names.iter().any(|name| name == column),
+            OrderBy::Table | OrderBy::None => false,
+        };
+        orders || self.call.reads(column)
+    }
+
+    /// Whether it may depend on the column which changes the rule means.
+    pub fn decides_by(&self, column: &str) -> bool {
+        self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 }
 
@@ -110,12 +144,39 @@ pub enum OnDeadLetter {
 pub struct Call {
     pub method: Method,
     pub url: UrlTemplate,
+    pub egress: Egress,
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
+    /// Of bodies that are worth it; never together with `sign`.
+    pub compression: Option<Compression>,
+    pub auth: Option<Auth>,
+    pub sign: Option<Signing>,
+    /// None: the system's certificate authorities, no client certificate.
+    pub tls: Option<Arc<Tls>>,
     /// From the first byte sent to the last byte of the answer read.
     pub timeout: Duration,
     pub success: SuccessStatuses,
+}
+
+impl Call {
+    fn reads(&self, column: &str) -> bool {
+        let body = match &self.body {
+            Body::Change | Body::Row | Body::CloudEvent(_) => true,
+            Body::Template(template) => template.reads(column),
+            Body::Empty => false,
+        };
+        body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
+    }
+}
+
+/// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Egress {
+    /// Private ones as well: internal APIs are the main use.
+    PrivateToo,
+    /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
+    PublicOnly,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,11 +202,29 @@ impl Method {
 
 #[derive(Debug)]
 pub enum Body {
-    /// The change event of docs/data-format.md.
+    /// The change event of docs/data-format.md, which shows the other forms as well.
     Change,
+    /// The row alone.
+    Row,
+    CloudEvent(CloudEventMode),
     Template(BodyTemplate),
-    /// GET and DELETE without a `body:`.
+    /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
+}
+
+/// The modes of the HTTP binding of CloudEvents 1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudEventMode {
+    /// The attributes are headers.
+    Binary,
+    /// All is in one JSON document.
+    Structured,
+}
+
+/// What `compress:` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    Gzip,
 }
 
 /// The statuses that mean "done": single ones and whole classes (`2xx`).

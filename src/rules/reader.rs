@@ -6,13 +6,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{self, Diagnostic, Place};
 use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
 /// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 8] =
-    ["steps", "undo", "on_success", "on_failure", "allow_hosts", "hold_binlog", "redact", "insecure_tls"];
+const LATER_KEYS: [&str; 5] = ["steps", "undo", "on_success", "on_failure", "hold_binlog"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -24,11 +23,11 @@ pub(super) struct Reader<'a> {
 }
 
 /// The members of a map, in the order of the file.
-type Members<'n> = &'n [(Key, Node)];
+pub(super) type Members<'n> = &'n [(Key, Node)];
 
 impl<'n> Reader<'_> {
     pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+        diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 
     /// The members of a map whose keys must all be known.
@@ -56,6 +55,17 @@ impl<'n> Reader<'_> {
             Kind::Scalar { text, .. } if !node.is_null() => Some(text),
             _ => {
                 self.problem(node.at, format!("`{what}` must be a single value, not {}", node.describe()));
+                None
+            }
+        }
+    }
+
+    pub(super) fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match self.string(node, what)? {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.problem(node.at, format!("`{what}` is true or false"));
                 None
             }
         }

@@ -22,7 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 15] = [
+const RULE_KEYS: [&str; 16] = [
     "name",
     "on",
     "changed",
@@ -38,6 +38,7 @@ const RULE_KEYS: [&str; 15] = [
     "batch",
     "coalesce",
     "per",
+    "redact",
 ];
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
@@ -62,6 +63,7 @@ pub(super) struct RuleSpec<'n> {
     pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
     pub start: Option<Start>,
+    pub redact: Vec<(String, Place)>,
 }
 
 impl<'n> Reader<'_> {
@@ -126,6 +128,7 @@ impl<'n> Reader<'_> {
         {
             self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
         }
+        let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         let call = match get("call") {
             Some(call) => self.call(call),
             None if members.iter().any(|(key, _)| key.text == "steps") => None,
@@ -137,7 +140,7 @@ impl<'n> Reader<'_> {
         let success = call.as_ref().map(|call| &call.success);
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let gathering = self.gathering(members, &order_by, call.as_ref());
-        let together = ["batch", "per", "coalesce"].into_iter().find(|key| get(key).is_some());
+        let together = ["batch", "per", "coalesce", "redact"].into_iter().find(|key| get(key).is_some());
         if let (Some(node), Some(key), OnDeadLetter::HoldKey) = (get("on_dead_letter"), together, on_dead_letter) {
             self.problem(
                 node.at,
@@ -147,15 +150,16 @@ impl<'n> Reader<'_> {
             );
         }
         let (when, at) = (get("when"), node.at);
+        let (name, call) = (name?, call?);
         Some(RuleSpec {
-            name: name?,
+            name,
             at,
             on,
             changed,
             when,
             order_by,
             order_by_places,
-            call: call?,
+            call,
             retry,
             retry_on,
             on_dead_letter,
@@ -163,6 +167,7 @@ impl<'n> Reader<'_> {
             gathering,
             rate,
             start,
+            redact,
         })
     }
 

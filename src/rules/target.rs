@@ -1,7 +1,7 @@
 //! Targets: what several rules call together, and what holds for all calls to it.
 //!
-//! A target is an origin: scheme, host and port. Which rules call it follows from their URLs; what is set for it stands
-//! under `targets:` in a file of the rule directory. Plain data; delivery acts on it.
+//! A target is an origin: scheme, host and port, or all hosts that the rows of one rule choose. Which rules call it follows
+//! from their URLs; what is set for it stands under `targets:` in a file of the rule directory. Plain data; delivery acts on it.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Target {
     pub in_flight: Option<usize>,
     /// None: it is never taken for being away.
     pub breaker: Option<BreakerPolicy>,
+    /// It stands for the many hosts that the rows of a rule choose: what one of them asks for holds for none of the others.
+    pub is_many_hosts: bool,
 }
 
 impl Target {
@@ -25,7 +27,13 @@ impl Target {
             rate: None,
             in_flight: None,
             breaker: Some(BreakerPolicy::default()),
+            is_many_hosts: false,
         }
+    }
+
+    /// All hosts that the rows of this rule choose, under one name. One that is away must not stop the others.
+    pub fn of_chosen_hosts(rule: &str) -> Target {
+        Target { origin: format!("hosts of {rule}"), rate: None, in_flight: None, breaker: None, is_many_hosts: true }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::change::{Cell, Change, Row, Table, Transaction, Value};
 use crate::ordering::LaneKey;
 use crate::retry::Retries;
 
+mod attacks;
+
 fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cret".to_string())
 }
@@ -126,6 +128,22 @@ fn a_rule_calls_the_target_of_its_url() {
 }
 
 #[test]
+fn the_hosts_that_rows_choose_are_one_target_of_their_rule_that_is_never_away() {
+    let text =
+        "table: a.b\nrules:\n  - name: hooks\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
+    let rules = load(text).expect("loads");
+    let target = &rules.rules()[0].target;
+    assert_eq!((target.origin.as_str(), &target.breaker, target.is_many_hosts), ("hosts of hooks", &None, true));
+}
+
+#[test]
+fn a_batch_goes_to_one_host() {
+    let text = "table: a.b\nrules:\n  - name: hooks\n    batch: {size: 5}\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
+    let problems = load(text).expect_err("refused").to_string();
+    assert!(problems.contains("the URL reads `row`, but with `batch` one request stands for many rows"), "{problems}");
+}
+
+#[test]
 fn defaults_are_those_of_the_documentation() {
     let rules = rule_set("on: [insert, update, delete]");
     let rule = &rules.rules()[0];
@@ -143,6 +161,9 @@ fn every_mistake_is_reported_at_its_place() {
     let call =
         |keys: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: http://a.test/, {keys}}}\n");
     let url = |url: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
+    let allowing = |url: &str, hosts: &str| {
+        format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\", allow_hosts: {hosts}}}\n")
+    };
     let two = "table: a.b\nrules:\n  - name: r\n    call: {url: http://a.test/}\n  - name: r\n    call: {url: http://a.test/}\n";
     let mut deep = "table: a.b\nrules: ".to_string();
     deep.push_str(&"[".repeat(40));
@@ -221,7 +242,20 @@ fn every_mistake_is_reported_at_its_place() {
         (call("timeout: 6m"), 4, 42, "between 1ms and 5m"),
         (call("success: [2xx, 99]"), 4, 48, "is no status"),
         (call("success: [6xx]"), 4, 43, "is no status"),
-        (call("allow_hosts: ['*.x']"), 4, 33, "`allow_hosts` is not supported by this version"),
+        (call("allow_hosts: ['*.x']"), 4, 17, "this one is literal"),
+        (call("egress: private"), 4, 41, "`egress` is `public_only` or left out, not `private`"),
+        (allowing("{{ row.url }}", "[a.test, 'b.*.test']"), 4, 56, "`b.*.test` is no pattern of hosts"),
+        (allowing("{{ row.url }}", "[]"), 4, 47, "an empty list"),
+        (allowing("{{ row.url }}.a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("{{ row.url }}{{ row.path }}", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("ftp://{{ row.host }}/", "[a.test]"), 4, 18, "or a value that is a URL"),
+        (allowing("{{ row.scheme }}://a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("https://u:p@{{ row.host }}/", "[a.test]"), 4, 18, "without user and password"),
+        (allowing("https://[{{ row.host }}]/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}%2e.test/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}/a#b", "[a.test]"), 4, 18, "fragment"),
+        (allowing("https://{{ row.host }}/../b", "[a.test]"), 4, 18, "without `.` and `..`"),
+        (allowing("https://{% if true %}a{% endif %}/", "[a.test]"), 4, 18, "takes `{{ }}` only"),
         (call("headers: {Host: a}"), 4, 43, "set by rowhook"),
         (call("headers: {idempotency-key: a}"), 4, 43, "set by rowhook"),
         (call("headers: {'a b': c}"), 4, 43, "a header's name is literal"),
@@ -271,6 +305,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         rate: Some(Rate { count: 90, per: Duration::from_secs(60) }),
         in_flight: Some(64),
         breaker: Some(BreakerPolicy { failures: 9, probe: Duration::from_secs(2), ..BreakerPolicy::default() }),
+        is_many_hosts: false,
     };
     assert_eq!((&*rule("a1").target, &*rule("a2").target), (&a, &a));
     assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
@@ -281,6 +316,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         rate: None,
         in_flight: None,
         breaker: Some(BreakerPolicy::default()),
+        is_many_hosts: false,
     };
     assert_eq!((&*rule("c").target, rule("c").rate), (&unset, None));
 }
@@ -516,6 +552,7 @@ fn the_example_rules_load() {
             "shop.order_lines.yaml",
             "shop.orders.yaml",
             "shop.outbox.yaml",
+            "shop.payments.yaml",
             "shop.products.yaml",
             "shop.stock.yaml",
             "shop.users.yaml"
@@ -527,4 +564,53 @@ fn the_example_rules_load() {
 fn rules_are_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>(_: &T) {}
     shared(&rule_set("when: row.id == 1"));
+}
+
+#[test]
+fn what_a_rule_needs_of_a_row_is_known_column_by_column() {
+    let table = Table {
+        schema: "shop".into(),
+        name: "orders".into(),
+        columns: vec!["id".into(), "status".into(), "customer".into()],
+        primary_key: vec![0],
+    };
+    let needs = |keys: &str, call: &str| {
+        let text =
+            format!("table: shop.orders\nrules:\n  - name: r\n    {keys}\n    call: {{url: http://a.test/, {call}}}\n");
+        let rules = load(&text).expect("the rule loads");
+        let rule = &rules.rules()[0];
+        let columns = |reads: &dyn Fn(&str) -> bool| {
+            table.columns.iter().filter(|column| reads(column)).map(|column| &**column).collect::<Vec<_>>().join(" ")
+        };
+        (columns(&|column| rule.sends(&table, column)), columns(&|column| rule.decides_by(column)))
+    };
+    let all = "id status customer";
+    for (keys, call, sends, decides) in [
+        ("order_by: none", "timeout: 1s", all, ""),
+        ("order_by: none", "method: GET", "", ""),
+        ("order_by: primary_key", "method: GET", "id", ""),
+        ("order_by: table", "method: GET", "", ""),
+        ("order_by: [customer]", "method: GET", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row.id }}', b: ['x {{ old.status }}']}", "id status", ""),
+        ("order_by: none", "body: {a: \"{{ row['customer'] }}\"}", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ key }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ changed }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ row[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ old[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{% for c in row %}{{ c }}{% endfor %}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ op }} {{ event.id }}'}", "", ""),
+        ("order_by: none", "body: {a: '{{ row.id if old is none else 0 }}'}", "id", ""),
+        ("order_by: none", "body: 1, headers: {X-A: '{{ row.status }}'}", "status", ""),
+        (
+            "{order_by: none, changed: customer, when: \"row.status == 'x' and old is not none\"}",
+            "body: 1",
+            "",
+            "status customer",
+        ),
+    ] {
+        // Flow style keeps keys of a rule on one line.
+        let keys = keys.trim_matches(['{', '}']).replace(", ", "\n    ");
+        assert_eq!(needs(&keys, call), (sends.to_string(), decides.to_string()), "{keys} {call}");
+    }
 }

@@ -1,17 +1,27 @@
 //! YAML as a tree that knows where everything stands.
 //!
 //! In: the text of a rule file. Out: scalars, lists and maps with their places, or every reason why the file is not
-//! taken: duplicate keys, anchors, aliases, tags, more than one document, too deep. Scalars keep their text; what
-//! they mean is for the reader to say.
+//! taken: duplicate keys, anchors, aliases, tags, merge keys, more than one document, too large, too deep, too many
+//! values. Scalars keep their text; what they mean is for the reader to say.
 
 use std::path::Path;
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{self, Diagnostic, Place};
+
+/// A hundred times a large rule file.
+pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Deep enough for any body, shallow enough for the stack.
 const DEPTH_MAX: usize = 32;
+
+/// Keys, values, lists and maps of one file: hundreds of rules. Duplicate keys and places are looked for by walking over
+/// what there is, which is quick for so many.
+const NODES_MAX: usize = 20_000;
+
+/// Longer than any line that a person reads; places are counted in characters of their line.
+const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// A node with its place.
 #[derive(Debug)]
@@ -79,15 +89,32 @@ impl Node {
 
 /// Reads one document. None when the text is no usable YAML; problems are added to `problems` either way.
 pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+    if let Some(problem) = unreadable(path, text) {
+        problems.push(problem);
+        return None;
+    }
     let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
     let events = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { path, text, events, problems, failed: false };
+    let mut builder = Builder { path, text, events, problems, failed: false, nodes: 0 };
     let node = builder.document();
     let failed = builder.failed;
     if node.is_none() && !failed {
         problems.push(Diagnostic::of_file(path, "the file is empty; it needs `table` and `rules`"));
     }
     node.filter(|_| !failed)
+}
+
+/// What is too large to be looked at.
+fn unreadable(path: &Path, text: &str) -> Option<Diagnostic> {
+    if text.len() > FILE_BYTES_MAX {
+        return Some(too_large(path));
+    }
+    let line = text.lines().position(|line| line.len() > LINE_BYTES_MAX)? + 1;
+    Some(Diagnostic::of_file(path, format!("line {line} is longer than {LINE_BYTES_MAX} bytes; break it")))
+}
+
+pub(super) fn too_large(path: &Path) -> Diagnostic {
+    Diagnostic::of_file(path, format!("the file is larger than {FILE_BYTES_MAX} bytes; split it"))
 }
 
 struct Builder<'a, 'p> {
@@ -97,6 +124,8 @@ struct Builder<'a, 'p> {
     problems: &'p mut Vec<Diagnostic>,
     /// The text has no tree, or not the one that was meant.
     failed: bool,
+    /// Read so far.
+    nodes: usize,
 }
 
 impl<'a> Builder<'a, '_> {
@@ -137,8 +166,15 @@ impl<'a> Builder<'a, '_> {
 
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Option<Node> {
         let at = place(span);
-        if depth > DEPTH_MAX {
-            self.problem(at, format!("nested more than {DEPTH_MAX} levels deep"));
+        self.nodes += 1;
+        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
+            self.problem(
+                at,
+                match depth > DEPTH_MAX {
+                    true => format!("nested more than {DEPTH_MAX} levels deep"),
+                    false => format!("more than {NODES_MAX} keys and values in one file; split it"),
+                },
+            );
             self.failed = true;
             return None;
         }
@@ -189,6 +225,9 @@ impl<'a> Builder<'a, '_> {
             let key = self.node(event, &span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
+            if matches!(&key.kind, Kind::Scalar { text, style: ScalarStyle::Plain } if text == "<<") {
+                self.problem(key.at, "merge keys (`<<`) are not available in rule files; write the members out");
+            }
             let Kind::Scalar { text, .. } = key.kind else {
                 self.problem(key.at, "a key is a single word, not a list or map; quote a string that begins with `{`");
                 continue;
@@ -203,7 +242,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn problem(&mut self, at: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::at(self.path, self.text, at, message));
+        diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct DeadLetterHead {
     pub replays: u32,
     /// When the newest of them ended, in microseconds since the Unix epoch.
     pub replayed_at_us: Option<u64>,
+    /// The columns whose values were not kept; `***` stands in their place.
+    pub redacted: Vec<Box<str>>,
 }
 
 /// A whole dead letter.
@@ -51,6 +53,8 @@ pub struct NewDeadLetter {
     pub lanes: LaneKeys,
     /// In microseconds since the Unix epoch.
     pub created_at_us: u64,
+    /// The columns whose values are no longer in `change`.
+    pub redacted: Vec<Box<str>>,
 }
 
 /// A replay of a dead letter that failed as well: its failure takes the place of the one before.

@@ -38,6 +38,8 @@ struct HeadRecord<'a> {
     /// Ordering keys in hexadecimal digits. An earlier version, which holds nothing back, leaves them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lanes: Vec<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redacted: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +118,7 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         replays: head.replays,
         replayed_at_us: head.replayed_at_us,
         lanes: head.lanes.iter().map(|LaneKey(key)| format!("{key:016x}").into()).collect(),
+        redacted: head.redacted.iter().map(|column| (&**column).into()).collect(),
     })
 }
 
@@ -138,6 +141,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         replays: record.replays,
         replayed_at_us: record.replayed_at_us,
         lanes: lanes(&record.lanes)?,
+        redacted: record.redacted.into_iter().map(Box::from).collect(),
     })
 }
 
@@ -388,6 +392,7 @@ mod tests {
             reason in prop::sample::select(Reason::ALL.to_vec()),
             (replays, replayed_at_us) in (any::<u32>(), any::<Option<u64>>()),
             lanes in any_lanes(),
+            redacted in vec(any_text(), 0..3),
         ) -> DeadLetterHead {
             DeadLetterHead {
                 number,
@@ -400,6 +405,7 @@ mod tests {
                 replays,
                 replayed_at_us,
                 lanes,
+                redacted,
             }
         }
     }

@@ -94,6 +94,7 @@ pub(super) fn sized_letter(number: u64, value_bytes: usize) -> NewDeadLetter {
         failure: failure(Reason::ALL[number as usize % 4]),
         lanes: LaneKeys::none(),
         created_at_us: number * 10,
+        redacted: vec![],
     }
 }
 

@@ -166,6 +166,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Vec<LedgerEntry>,
         replays: 0,
         replayed_at_us: None,
         lanes,
+        redacted: letter.redacted,
     });
     let with = move |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
     if change.len() <= step_bytes_max {

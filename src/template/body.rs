@@ -66,6 +66,16 @@ impl BodyTemplate {
         }
     }
 
+    /// Whether what it renders may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        match self {
+            BodyTemplate::Literal(_) => false,
+            BodyTemplate::Text(text) => text.reads(column),
+            BodyTemplate::List(items) => items.iter().any(|item| item.reads(column)),
+            BodyTemplate::Object(members) => members.iter().any(|(_, member)| member.reads(column)),
+        }
+    }
+
     /// The columns it reads, in the order of the file, with places within each string.
     pub fn columns(&self) -> Vec<&ColumnUse> {
         match self {

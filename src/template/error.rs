@@ -50,6 +50,12 @@ pub enum Error {
     PathSegment,
     #[error("the rendered URL does not lead to {origin} or can't be read; values can't change the host")]
     ForeignUrl { origin: String },
+    #[error("the rendered URL leads to no host that `allow_hosts` names ({allow_hosts})")]
+    HostNotAllowed { allow_hosts: String },
+    #[error("a value in the URL's host is empty or holds something that is no part of a host name")]
+    HostPart,
+    #[error("the value that should be the URL can't be taken: {problem}")]
+    NotUrl { problem: &'static str },
     #[error("the rendered text is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
     #[error("the value for header `{header}` holds a control character, which no header may")]

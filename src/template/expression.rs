@@ -13,7 +13,8 @@ use minijinja::{Environment, UndefinedBehavior};
 use super::compiled::Compiled;
 use super::error::{ColumnUse, Error, Flaw};
 use super::rewrite::{self, Rewritten};
-use super::scope::{Env, Root, Scope, Secret};
+use super::scope::{Env, Root, Scope};
+use super::secret::Secret;
 use super::{EnvLookup, filters, limits, operators, output};
 use crate::change::Change;
 
@@ -44,6 +45,7 @@ pub struct Condition {
     compiled: Option<Compiled>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
+    reads_all_columns: bool,
 }
 
 impl Condition {
@@ -58,10 +60,11 @@ impl Condition {
         let mut flaws = Vec::new();
         let mut rewritten = rewrite::expression(&tree, source);
         let columns = std::mem::take(&mut rewritten.columns);
+        let reads_all_columns = rewritten.reads_all_columns;
         match Expression::new(rewritten, source, env, &mut flaws) {
             Some(expression) => {
                 let compiled = Compiled::new(&tree, source);
-                Ok(Condition { expression, compiled, rule: rule.into(), columns })
+                Ok(Condition { expression, compiled, rule: rule.into(), columns, reads_all_columns })
             }
             None => Err(flaws),
         }
@@ -82,6 +85,11 @@ impl Condition {
     /// The columns it reads, in the order of the text.
     pub fn columns(&self) -> &[ColumnUse] {
         &self.columns
+    }
+
+    /// Whether the decision may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.reads_all_columns || self.columns.iter().any(|used| used.name == column)
     }
 }
 
@@ -125,21 +133,21 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// Looks up every environment variable that is named; a missing one is a flaw.
+/// Looks up every environment variable that is named; a missing one is a flaw, and so is a file that can't be used.
 pub(super) fn resolve(rewritten: &Rewritten, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Arc<Env>> {
     let mut resolved = Env::new();
     let mut complete = true;
     for used in &rewritten.env {
-        match env(&used.name) {
-            Some(text) => {
-                resolved.insert(used.name.as_str().into(), Secret::new(&text));
+        let message = match Secret::from_env(&used.name, env) {
+            Ok(Some(secret)) => {
+                resolved.insert(used.name.as_str().into(), secret);
+                continue;
             }
-            None => {
-                complete = false;
-                let message = format!("environment variable `{}` is not set", used.name);
-                flaws.push(Flaw { line: used.line, column: used.column, message });
-            }
-        }
+            Ok(None) => format!("environment variable `{}` is not set", used.name),
+            Err(problem) => problem,
+        };
+        complete = false;
+        flaws.push(Flaw { line: used.line, column: used.column, message });
     }
     complete.then(|| Arc::new(resolved))
 }

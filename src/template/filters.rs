@@ -4,6 +4,7 @@
 //! and no text becomes longer than `TEXT_BYTES_MAX`.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, State};
@@ -24,6 +25,18 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("sort", sort);
     env.add_filter("sum", sum);
     env.add_filter("join", join);
+    env.add_filter("list", |state: &State, value: Value| {
+        splittable(&value)?;
+        minijinja::filters::list(state, value)
+    });
+    env.add_filter("lines", |value: &Value| {
+        splittable(value)?;
+        minijinja::filters::lines(value)
+    });
+    env.add_filter("split", |value: &Value, separator: Option<Arc<str>>, splits_max: Option<i64>| {
+        splittable(value)?;
+        minijinja::filters::split(value, separator, splits_max)
+    });
     env.add_filter("replace", replace);
     env.add_filter("tojson", |value: &Value| {
         let mut out = Vec::new();
@@ -35,6 +48,11 @@ pub(super) fn install(env: &mut Environment<'static>) {
         output::write_text(value, &mut out).map_err(Error::into_engine)?;
         Outcome::Ok(out)
     });
+}
+
+/// A list takes many times the memory of the text that it is made of.
+fn splittable(value: &Value) -> Outcome<()> {
+    within_limit(value.as_str().map_or(0, str::len)).map_err(Error::into_engine)
 }
 
 fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {

@@ -10,6 +10,8 @@ use super::error::Flaw;
 
 /// In one expression: ten times what a person can read, a fifth of what two MiB of stack were seen to carry.
 const TOKENS_MAX: usize = 400;
+/// `{{ … }}` in one template.
+const EXPRESSIONS_MAX: usize = 1000;
 /// `{% … %}` in one template.
 const STATEMENTS_MAX: usize = 200;
 
@@ -24,11 +26,12 @@ pub(super) fn check_template(source: &str) -> Result<(), Vec<Flaw>> {
 }
 
 fn check(source: &str, in_expression: bool) -> Result<(), Vec<Flaw>> {
-    let (mut tokens, mut statements) = (0, 0);
+    let (mut tokens, mut statements, mut expressions) = (0, 0, 0);
     // What is no token is for the parser to report.
     for (token, span) in tokenize(source, in_expression, SyntaxConfig::default()).map_while(Result::ok) {
         match token {
-            Token::VariableStart | Token::TemplateData(_) => tokens = 0,
+            Token::VariableStart => (tokens, expressions) = (0, expressions + 1),
+            Token::TemplateData(_) => tokens = 0,
             Token::BlockStart => (tokens, statements) = (0, statements + 1),
             // Elements of a list stand beside each other and do not nest.
             Token::Comma => {}
@@ -37,6 +40,9 @@ fn check(source: &str, in_expression: bool) -> Result<(), Vec<Flaw>> {
         let message = match (tokens > TOKENS_MAX, statements > STATEMENTS_MAX) {
             (true, _) => format!("the expression is longer than {TOKENS_MAX} words; split it"),
             (_, true) => format!("the template has more than {STATEMENTS_MAX} statements; split it"),
+            _ if expressions > EXPRESSIONS_MAX => {
+                format!("the template has more than {EXPRESSIONS_MAX} expressions; split it")
+            }
             _ => continue,
         };
         return Err(vec![Flaw { line: span.start_line.into(), column: usize::from(span.start_col) + 1, message }]);

@@ -27,6 +27,8 @@ pub(super) struct Rewritten {
     pub columns: Vec<ColumnUse>,
     /// Names whose value differs from delivery to delivery.
     pub names: Vec<ColumnUse>,
+    /// Whether it may read any column: `row` as a whole, `key`, `changed`, a name that is computed.
+    pub reads_all_columns: bool,
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
     pub flaws: Vec<Flaw>,
@@ -107,6 +109,7 @@ impl Rewritten {
     }
 
     fn var(&mut self, name: &str, span: Span) {
+        self.reads_all_columns |= ["row", "old", "key", "changed"].contains(&name);
         if name == "env" {
             self.flaw(span, "name the variable after `env`, for example `env.TOKEN`");
         } else if name == "steps" {
@@ -163,6 +166,7 @@ impl Rewritten {
             }
             (Expr::Var(var), subscript) if var.id == "old" => {
                 self.read(var.id, node.span());
+                self.reads_all_columns = true;
                 self.wrap("_old[", subscript, "]");
             }
             (inner, subscript) => {
@@ -296,7 +300,12 @@ impl Rewritten {
             return self.wrap("", right, ")");
         }
         self.check_word("test", node.name, &TESTS, &node.args, node.span());
+        let reads_all_columns = self.reads_all_columns;
         self.wrap("(", &node.expr, " is ");
+        if matches!((&node.expr, node.name), (Expr::Var(_), "none" | "defined" | "undefined")) {
+            // `old is none` asks for the operation and reads no column.
+            self.reads_all_columns = reads_all_columns;
+        }
         self.push(node.name);
         self.arguments(&node.args, node.span());
         self.push(")");

@@ -4,7 +4,6 @@
 //! converted beforehand. An unknown or absent column is an error at once, also under `is defined` and `default`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,6 +11,7 @@ use minijinja::value::{DynObject, Enumerator, Object, Value};
 
 use super::decimal::Decimal;
 use super::error::Error;
+use super::secret::Secret;
 use crate::change::{Change, DeliveryId, Value as CellValue, json};
 
 /// A change as templates see it.
@@ -92,27 +92,6 @@ pub(super) fn unknown_column(change: &Change, column: &str) -> Error {
 /// A FLOAT by way of its shortest text, so that one of 0.1 equals the literal 0.1.
 pub(super) fn double_of(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
-}
-
-/// A text from the environment that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    pub fn new(text: &str) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text itself; the caller keeps it out of logs, errors and the store.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// The environment variables that one template names.

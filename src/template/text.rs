@@ -27,6 +27,7 @@ pub struct TextTemplate {
     pub(super) pieces: Vec<Piece>,
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
+    reads_all_columns: bool,
 }
 
 /// A stretch of a template.
@@ -44,23 +45,24 @@ impl TextTemplate {
     /// Compiles a string. All flaws are reported, with their places.
     pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
-            return Ok(TextTemplate { pieces: vec![Piece::Literal(source.into())], ..TextTemplate::default() });
+            let pieces = vec![Piece::Literal(source.into())];
+            return Ok(TextTemplate { pieces, ..TextTemplate::default() });
         }
         limits::check_template(source)?;
         let tree = parse(source, TEMPLATE, SyntaxConfig::default()).map_err(|error| vec![flaw_of(&error, source)])?;
         let Stmt::Template(template) = &tree else { return Ok(TextTemplate::default()) };
-        let (mut flaws, mut columns, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut flaws, mut reads) = (Vec::new(), Reads::default());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
         let pieces: Vec<Piece> = if simple {
             let children = template.children.iter();
-            children.filter_map(|child| piece(child, source, env, (&mut columns, &mut names), &mut flaws)).collect()
+            children.filter_map(|child| piece(child, source, env, &mut reads, &mut flaws)).collect()
         } else {
             let mut rewritten = rewrite::template(&template.children, source);
-            columns.append(&mut rewritten.columns);
-            names.append(&mut rewritten.names);
+            reads.add(&mut rewritten);
             Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
         };
-        if flaws.is_empty() { Ok(TextTemplate { pieces, columns, names }) } else { Err(flaws) }
+        let Reads { columns, names, all: reads_all_columns } = reads;
+        if flaws.is_empty() { Ok(TextTemplate { pieces, columns, names, reads_all_columns }) } else { Err(flaws) }
     }
 
     /// Renders as text. NULL, a missing column and an undefined name are errors; so is more than `TEXT_BYTES_MAX`.
@@ -111,6 +113,27 @@ impl TextTemplate {
     /// The names it reads whose values differ from delivery to delivery, in the order of the text.
     pub fn names_read(&self) -> &[ColumnUse] {
         &self.names
+    }
+
+    /// Whether what it renders may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.reads_all_columns || self.columns.iter().any(|used| used.name == column)
+    }
+}
+
+/// What the expressions of a template read.
+#[derive(Default)]
+struct Reads {
+    columns: Vec<ColumnUse>,
+    names: Vec<ColumnUse>,
+    all: bool,
+}
+
+impl Reads {
+    fn add(&mut self, rewritten: &mut Rewritten) {
+        self.columns.append(&mut rewritten.columns);
+        self.names.append(&mut rewritten.names);
+        self.all |= rewritten.reads_all_columns;
     }
 }
 
@@ -170,30 +193,17 @@ impl fmt::Debug for Program {
     }
 }
 
-fn piece(
-    child: &Stmt,
-    source: &str,
-    env: EnvLookup,
-    uses: (&mut Vec<ColumnUse>, &mut Vec<ColumnUse>),
-    flaws: &mut Vec<Flaw>,
-) -> Option<Piece> {
+fn piece(child: &Stmt, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<Piece> {
     match child {
         Stmt::EmitRaw(raw) => Some(Piece::Literal(raw.raw.into())),
-        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, uses, flaws),
+        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, reads, flaws),
         _ => None,
     }
 }
 
-fn emitted(
-    expr: &Expr,
-    source: &str,
-    env: EnvLookup,
-    uses: (&mut Vec<ColumnUse>, &mut Vec<ColumnUse>),
-    flaws: &mut Vec<Flaw>,
-) -> Option<Piece> {
+fn emitted(expr: &Expr, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<Piece> {
     let mut rewritten = rewrite::expression(expr, source);
-    uses.0.append(&mut rewritten.columns);
-    uses.1.append(&mut rewritten.names);
+    reads.add(&mut rewritten);
     match plain_column(expr) {
         Some((name, column)) => {
             let image = if name == "old" { Image::Old } else { Image::Row };

@@ -1,127 +1,198 @@
-//! URLs whose scheme, host and port are literal and whose values can't leave their place.
+//! URLs whose values can't leave their place.
 //!
-//! In: the `url:` of a rule. Out: a parsed URL. Values are percent-encoded down to the unreserved characters; in the
-//! path a value that is empty, `.` or `..` is an error; the rendered URL is parsed again and must have the literal origin.
+//! In: the `url:` of a rule. Out: a parsed URL. Scheme, host and port are literal, or chosen by a value within the
+//! patterns of `allow_hosts`. Values are percent-encoded down to the unreserved characters; in the path a value that is
+//! empty, `.` or `..` is an error; the rendered URL is parsed again and must lead where the rule says.
+
+mod chosen;
+mod hosts;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use url::Url;
+use url::{Host, Url};
 
+pub use hosts::{AllowedHosts, HostPattern};
+
+use self::chosen::ChosenUrl;
 use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw};
 use super::output::within_limit;
 use super::scope::Scope;
 use super::text::{Piece, TextTemplate};
 
+/// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
+const URL_BYTES_MAX: usize = 65_534;
+
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A URL whose scheme, host and port are literal.
+/// The URL of a call.
 #[derive(Debug)]
-pub struct UrlTemplate {
-    /// The URL itself, or what comes before its first value: scheme, host, port and perhaps a part of the path.
-    base: Url,
-    /// None where nothing depends on the row.
-    values: Option<TextTemplate>,
+pub struct UrlTemplate(Form);
+
+#[derive(Debug)]
+enum Form {
+    /// Nothing depends on the row.
+    Literal(Url),
+    /// Scheme, host and port are literal. `base` is what comes before the first value: these and perhaps a part of the
+    /// path.
+    Fixed {
+        base: Url,
+        template: TextTemplate,
+    },
+    Chosen(ChosenUrl),
 }
 
 impl UrlTemplate {
-    /// Compiles a URL. All flaws are reported, with their places.
+    /// Compiles a URL whose scheme, host and port are literal. All flaws are reported, with their places.
     pub fn compile(source: &str, env: EnvLookup) -> Result<UrlTemplate, Vec<Flaw>> {
-        let at = |column: usize, message: String| vec![Flaw { line: 1, column, message }];
-        if source.contains("{%") {
-            return Err(at(
-                1,
-                "a URL takes `{{ }}` only; put the `if` inside, as in `{{ 'a' if op == 'insert' else 'b' }}`".into(),
-            ));
-        }
+        refuse_statements(source)?;
         let literal_end = source.find("{{").unwrap_or(source.len());
         let prefix = &source[..literal_end];
         let base = read_base(prefix, literal_end < source.len()).map_err(|(column, message)| at(column, message))?;
         let template = TextTemplate::compile(source, env)?;
         if template.literal().is_some() {
-            return Ok(UrlTemplate { base, values: None });
+            return Ok(UrlTemplate(Form::Literal(base)));
         }
         let literals = template.pieces.iter().map(|piece| match piece {
             Piece::Literal(text) => text,
             _ => "x",
         });
         check_literal(&literals.collect::<String>()).map_err(|message| at(1, message))?;
-        Ok(UrlTemplate { base, values: Some(template) })
+        Ok(UrlTemplate(Form::Fixed { base, template }))
+    }
+
+    /// Compiles a URL whose host holds values, which may lead to these hosts only.
+    pub fn compile_allowing(source: &str, hosts: AllowedHosts, env: EnvLookup) -> Result<UrlTemplate, Vec<Flaw>> {
+        refuse_statements(source)?;
+        let template = TextTemplate::compile(source, env)?;
+        ChosenUrl::new(template, hosts).map(Form::Chosen).map(UrlTemplate)
     }
 
     /// The URL for a change.
     pub fn render(&self, scope: &Scope) -> Result<Url, Error> {
-        let Some(template) = &self.values else { return Ok(self.base.clone()) };
-        let (mut out, mut value) = (String::new(), String::new());
-        for piece in &template.pieces {
-            if let Piece::Literal(text) = piece {
-                out.push_str(text);
-                continue;
-            }
-            value.clear();
-            piece.render(scope, &mut value)?;
-            if value.is_empty() && !out.contains('?') {
-                return Err(Error::PathSegment);
-            }
-            out.extend(utf8_percent_encode(&value, RESERVED));
-            within_limit(out.len())?;
+        let url = match &self.0 {
+            Form::Literal(url) => url.clone(),
+            Form::Fixed { base, template } => render_fixed(base, template, scope)?,
+            Form::Chosen(chosen) => chosen.render(scope)?,
+        };
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(Error::TooLarge { limit_bytes: URL_BYTES_MAX });
         }
-        self.read_rendered(&out)
+        Ok(url)
+    }
+
+    /// Whether a value chooses the host, so that only public addresses may be called.
+    pub fn chooses_host(&self) -> bool {
+        matches!(self.0, Form::Chosen(_))
     }
 
     /// Whether a secret from the environment is part of it, so that it must not be shown.
     pub fn uses_env(&self) -> bool {
-        self.values.as_ref().is_some_and(TextTemplate::uses_env)
+        self.template().is_some_and(TextTemplate::uses_env)
     }
 
     /// The columns it reads, in the order of the text.
     pub fn columns(&self) -> &[ColumnUse] {
-        self.values.as_ref().map_or(&[], TextTemplate::columns)
+        self.template().map_or(&[], TextTemplate::columns)
     }
 
     /// The names it reads whose values differ from delivery to delivery, in the order of the text.
     pub fn names_read(&self) -> &[ColumnUse] {
-        self.values.as_ref().map_or(&[], TextTemplate::names_read)
+        self.template().map_or(&[], TextTemplate::names_read)
     }
 
-    /// Scheme, host and port, which no value can change.
-    pub fn origin(&self) -> url::Origin {
-        self.base.origin()
+    /// Whether what it renders may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.template().is_some_and(|template| template.reads(column))
     }
 
-    fn read_rendered(&self, rendered: &str) -> Result<Url, Error> {
-        let path = rendered.split('?').next().unwrap_or_default();
-        if path.split('/').skip(3).any(is_dot_segment) {
+    /// Scheme, host and port, where no value can change them.
+    pub fn origin(&self) -> Option<url::Origin> {
+        match &self.0 {
+            Form::Literal(base) | Form::Fixed { base, .. } => Some(base.origin()),
+            Form::Chosen(_) => None,
+        }
+    }
+
+    fn template(&self) -> Option<&TextTemplate> {
+        match &self.0 {
+            Form::Literal(_) => None,
+            Form::Fixed { template, .. } => Some(template),
+            Form::Chosen(chosen) => Some(&chosen.template),
+        }
+    }
+}
+
+fn render_fixed(base: &Url, template: &TextTemplate, scope: &Scope) -> Result<Url, Error> {
+    let (mut out, mut value) = (String::new(), String::new());
+    for piece in &template.pieces {
+        if let Piece::Literal(text) = piece {
+            out.push_str(text);
+            continue;
+        }
+        value.clear();
+        piece.render(scope, &mut value)?;
+        if value.is_empty() && !out.contains('?') {
             return Err(Error::PathSegment);
         }
-        match Url::parse(rendered) {
-            Ok(url) if url.origin() == self.base.origin() && url.username().is_empty() && url.password().is_none() => {
-                Ok(url)
-            }
-            _ => Err(Error::ForeignUrl { origin: self.base.origin().ascii_serialization() }),
-        }
+        encode(&value, &mut out);
+        within_limit(out.len())?;
     }
+    check_rendered(&out)?;
+    match Url::parse(&out) {
+        Ok(url) if url.origin() == base.origin() && url.username().is_empty() && url.password().is_none() => Ok(url),
+        _ => Err(Error::ForeignUrl { origin: base.origin().ascii_serialization() }),
+    }
+}
+
+fn encode(value: &str, out: &mut String) {
+    out.extend(utf8_percent_encode(value, RESERVED));
+}
+
+fn check_rendered(rendered: &str) -> Result<(), Error> {
+    let path = rendered.split('?').next().unwrap_or_default();
+    if path.split('/').skip(3).any(is_dot_segment) { Err(Error::PathSegment) } else { Ok(()) }
+}
+
+fn refuse_statements(source: &str) -> Result<(), Vec<Flaw>> {
+    match source.contains("{%") {
+        true => {
+            Err(at(1, "a URL takes `{{ }}` only; put the `if` inside, as in `{{ 'a' if op == 'insert' else 'b' }}`"))
+        }
+        false => Ok(()),
+    }
+}
+
+fn at(column: usize, message: impl Into<String>) -> Vec<Flaw> {
+    vec![Flaw { line: 1, column, message: message.into() }]
+}
+
+fn is_http(scheme: &str) -> bool {
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// Reads the literal part before the first value; an error is a column from 1 and a message.
 fn read_base(prefix: &str, has_values: bool) -> Result<Url, (usize, String)> {
     let Some((scheme, rest)) = prefix.split_once("://") else {
         let mend = if has_values && !prefix.contains("//") {
-            "scheme, host and port must be literal: a template there needs `allow_hosts`, which is not supported by this version"
+            "scheme, host and port must be literal; a template there needs `allow_hosts` with the hosts it may lead to"
         } else {
             "a URL begins with `http://` or `https://`"
         };
         return Err((1, mend.to_string()));
     };
-    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
+    if !is_http(scheme) {
         return Err((1, format!("scheme `{scheme}` is not supported; use http or https")));
     }
     let host_column = scheme.len() + 4;
     let authority_end = rest.find(['/', '?', '#', '\\']);
     if has_values && authority_end.is_none() {
-        let message = "scheme, host and port must be literal: a template there needs `allow_hosts`, which is not \
-                       supported by this version; the first `{{` may come after the `/` behind the host";
+        let message = "scheme, host and port must be literal: the first `{{` may come after the `/` behind the host; a \
+                       template in the host needs `allow_hosts` with the hosts it may lead to";
         return Err((host_column, message.to_string()));
+    }
+    if authority_end == Some(0) {
+        return Err((host_column, "the URL has no host behind `://`".to_string()));
     }
     if rest[..authority_end.unwrap_or(rest.len())].contains('@') {
         let message =
@@ -131,7 +202,14 @@ fn read_base(prefix: &str, has_values: bool) -> Result<Url, (usize, String)> {
     if !has_values {
         check_literal(prefix).map_err(|message| (1, message))?;
     }
-    Url::parse(prefix).map_err(|error| (1, format!("not a URL: {error}")))
+    let base = Url::parse(prefix).map_err(|error| (1, format!("not a URL: {error}")))?;
+    match base.host() {
+        // A dot at the end says that the name is complete.
+        Some(Host::Domain(name)) if !hosts::is_plain_name(name.strip_suffix('.').unwrap_or(name)) => {
+            Err((host_column, "the URL's host is no host name: letters, digits, `-` and `.`".to_string()))
+        }
+        _ => Ok(base),
+    }
 }
 
 /// What the literal text of a URL may not hold; each value in it stands as some letter.

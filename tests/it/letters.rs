@@ -23,6 +23,7 @@ pub struct Letter {
     pub age: Duration,
     /// The ordering keys it holds.
     pub lanes: LaneKeys,
+    pub redacted: &'static [&'static str],
 }
 
 impl Letter {
@@ -34,6 +35,7 @@ impl Letter {
             reason: Reason::Exhausted,
             age: Duration::from_secs(90),
             lanes: LaneKeys::none(),
+            redacted: &[],
         }
     }
 }
@@ -63,6 +65,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
         },
         lanes: letter.lanes,
         created_at_us,
+        redacted: letter.redacted.iter().map(|&column| column.into()).collect(),
     }
 }
 

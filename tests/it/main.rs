@@ -3,10 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call_auth;
+mod call_tls;
 mod command_line;
 mod daemon;
 mod dead_letters;
 mod held_letters;
+mod hostile;
 mod letters;
 mod support_process;
 mod support_program;

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod batches;
+mod calls;
 mod cases;
 mod charsets;
 mod control;
@@ -17,6 +18,7 @@ mod isolation;
 mod outcomes;
 mod pacing;
 mod random_tables;
+mod redact;
 mod source;
 mod stream;
 mod support_mysql;

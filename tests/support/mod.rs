@@ -5,6 +5,7 @@
 //! here ends with the process that started it, also when that process is killed.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+pub mod authorization_server;
 pub mod mysql;
 pub mod process;
 pub mod program;

@@ -4,11 +4,13 @@
 //! requests in order of arrival, each with its number, its attempt (requests with the same `Idempotency-Key`, or without one
 //! the same method and path) and whether it took effect: a request does when it is answered 2xx, and also when it is
 //! carried out and the answer is lost. Serves from a thread of its own, so it answers while a test blocks; waiting for
-//! requests is by event. HTTP/1.1 without TLS on 127.0.0.1; keeps every request until `forget` or `count_only`.
+//! requests is by event. On 127.0.0.1: HTTP/1.1, or with `start_tls` over TLS what the caller chooses of
+//! HTTP/1.1 and HTTP/2. Keeps every request until `forget` or `count_only`.
 
 mod answer;
 mod request;
 mod serve;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,18 +21,19 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::HeaderMap;
 use tokio::sync::Notify;
 
 pub use answer::{Answer, Gate};
 pub use request::Request;
 use serve::{Order, serve};
+pub use tls::{Authority, Identity, Tls};
 
 type Script = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// The running receiver; it ends at `Drop`.
 pub struct Receiver {
     address: SocketAddr,
+    scheme: &'static str,
     records: Arc<Records>,
     orders: Option<tokio::sync::mpsc::UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
@@ -63,6 +66,19 @@ impl Receiver {
         port: u16,
         script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> std::io::Result<Receiver> {
+        Receiver::launch(port, None, script)
+    }
+
+    /// Starts a receiver that speaks TLS.
+    pub fn start_tls(tls: Tls, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Receiver {
+        Receiver::launch(0, Some(tls), script).expect("the system has a free port")
+    }
+
+    fn launch(
+        port: u16,
+        tls: Option<Tls>,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> std::io::Result<Receiver> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
@@ -76,18 +92,19 @@ impl Receiver {
         });
         let (orders, received_orders) = tokio::sync::mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serving = serve(listener, address, records.clone(), received_orders);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let serving = serve(listener, address, tls, records.clone(), received_orders);
         let thread = thread::Builder::new().name("receiver".to_owned()).spawn(move || runtime.block_on(serving))?;
-        Ok(Receiver { address, records, orders: Some(orders), thread: Some(thread) })
+        Ok(Receiver { address, scheme, records, orders: Some(orders), thread: Some(thread) })
     }
 
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// `http://127.0.0.1:port` and `path`, which begins with a slash or is empty.
+    /// `http://127.0.0.1:port` (with TLS `https:`) and `path`, which begins with a slash or is empty.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// From the next request on, another script answers.
@@ -206,7 +223,10 @@ impl Records {
     }
 
     /// Numbers the request, asks the script and writes down both.
-    fn take(&self, method: String, path: String, headers: HeaderMap, body: Bytes) -> (Arc<Request>, Answer) {
+    fn take(&self, head: hyper::http::request::Parts, body: Bytes) -> (Arc<Request>, Answer) {
+        let (method, headers) = (head.method.to_string(), head.headers);
+        // Over HTTP/2 the URI is whole.
+        let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
         let keeps = self.keeps.load(Ordering::Relaxed);
         let key = headers.get("idempotency-key").map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
         let mut attempt = 1;
@@ -218,7 +238,7 @@ impl Records {
             attempt = *attempts;
         }
         let number = self.count.load(Ordering::Relaxed) + 1;
-        let request = Arc::new(Request::new(number, attempt, key, method, path, headers, body));
+        let request = Arc::new(Request::new(number, attempt, key, method, path, head.version, headers, body));
         let script = self.script.lock().expect("no script was set by a panicking thread").clone();
         let answer = script(&request);
         request.mark_answer(&answer);

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
+use crate::rules::RetryOn;
 
 fn prepared(method: Method, url: &str) -> Prepared {
     Prepared {
@@ -13,6 +14,8 @@ fn prepared(method: Method, url: &str) -> Prepared {
         url: url.parse().unwrap(),
         headers: vec![header("Idempotency-Key", "00000000-0000-0000-0000-000000000001")],
         body: Bytes::from_static(b"{\"id\":7}"),
+        compression: None,
+        per_attempt: vec![],
         hides_url: false,
         hides_body: false,
     }
@@ -23,8 +26,8 @@ fn header(name: &'static str, value: &str) -> Header {
 }
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
-    let request = request(&prepared(Method::Post, url)).unwrap();
-    client.send(request, timeout, &SuccessStatuses(vec![(200, 299)]), 0).await
+    let request = request(&prepared(Method::Post, url), Egress::PrivateToo).unwrap();
+    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)]), 0).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -61,7 +64,15 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
     let client = Client::new().unwrap();
     for method in [Method::Post, Method::Delete, Method::Get] {
         let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
-        client.send(request(&empty).unwrap(), PATIENCE, &SuccessStatuses(vec![(200, 200)]), 0).await;
+        client
+            .send(
+                request(&empty, Egress::PrivateToo).unwrap(),
+                Egress::PrivateToo,
+                PATIENCE,
+                &SuccessStatuses(vec![(200, 200)]),
+                0,
+            )
+            .await;
     }
     let lengths: Vec<usize> =
         api.seen().iter().map(|seen| seen.head.to_lowercase().matches("content-length: 0\r\n").count()).collect();
@@ -163,8 +174,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
     for number in 1..=50u128 {
         let mut prepared = prepared(Method::Post, &api.url());
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
-        let request = request(&prepared).unwrap();
-        let received = client.send(request, PATIENCE, &SuccessStatuses(vec![(200, 299)]), 0).await;
+        let request = request(&prepared, Egress::PrivateToo).unwrap();
+        let received = client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)]), 0).await;
         if received == status(200, "") {
             answered.push(number);
         }
@@ -176,7 +187,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
 async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client { http: builder().tls_certs_only([]).build().unwrap() };
+    let http = http().build().unwrap();
+    let client = Client::over(http.clone(), http, Names::System);
     assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
 }
 
@@ -185,7 +197,7 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
     let refusal = |edit: fn(&mut Prepared)| {
         let mut prepared = prepared(Method::Post, "http://127.0.0.1/");
         edit(&mut prepared);
-        request(&prepared).unwrap_err()
+        request(&prepared, Egress::PrivateToo).unwrap_err()
     };
     assert_eq!(
         refusal(|prepared| prepared.url = "http://169.254.169.254/latest".parse().unwrap()),
@@ -196,4 +208,125 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
         "header X-Name: the value has bytes that a header cannot carry"
     );
     assert_eq!(refusal(|prepared| prepared.headers.push(header("X Name", "a"))), "header \"X Name\": not a name");
+}
+
+/// A server that knows HTTP/2 only, and a client that knows it: without TLS nobody could choose. The script says what
+/// becomes of each stream, by its number over all connections; the count is of the streams.
+async fn http2_server(
+    script: impl Fn(usize) -> Http2 + Send + Sync + 'static,
+) -> (String, Client, Arc<std::sync::atomic::AtomicUsize>) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (streams, script) = (Arc::new(AtomicUsize::new(0)), Arc::new(script));
+    let count = streams.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (count, script) = (count.clone(), script.clone());
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    match script(count.fetch_add(1, Ordering::SeqCst) + 1) {
+                        Http2::Answer(response) => drop(respond.send_response(response, true)),
+                        Http2::Reset(reason) => respond.send_reset(reason),
+                        Http2::Hang => std::mem::forget(respond),
+                    }
+                }
+            });
+        }
+    });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = http2_client();
+    (url, client, streams)
+}
+
+/// Trusts nobody, so that it needs no certificate authorities.
+fn http() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder(Resolver { egress: Egress::PrivateToo, names: Names::System }).tls_certs_only([])
+}
+
+fn http2_client() -> Client {
+    let http = http().http2_prior_knowledge().build().unwrap();
+    Client::over(http.clone(), http, Names::System)
+}
+
+enum Http2 {
+    Answer(http::Response<()>),
+    Reset(h2::Reason),
+    Hang,
+}
+
+#[tokio::test]
+async fn over_http2_a_stream_that_is_reset_is_a_failure_and_nothing_is_sent_again() {
+    for (ending, expected) in [
+        (
+            (|| Http2::Reset(h2::Reason::REFUSED_STREAM)) as fn() -> Http2,
+            "the server resets the HTTP/2 stream: refused stream before processing any application logic",
+        ),
+        (
+            || Http2::Reset(h2::Reason::INTERNAL_ERROR),
+            "the server resets the HTTP/2 stream: unexpected internal error encountered",
+        ),
+    ] {
+        let (url, client, streams) = http2_server(move |_| ending()).await;
+        let received = post(&client, &url, PATIENCE).await;
+        assert_eq!(received.answer, Answer::Failed { error: expected.to_owned() });
+        assert_eq!(streams.load(std::sync::atomic::Ordering::SeqCst), 1, "{expected}");
+        assert_eq!(
+            answer::classify(&SuccessStatuses(vec![]), &RetryOn::default(), &received.answer, received.lack),
+            answer::Verdict::Retry
+        );
+    }
+}
+
+#[tokio::test]
+async fn over_http2_a_goodbye_that_leaves_the_request_out_is_a_failure_and_nothing_is_sent_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    // RFC 9113, section 6.5: empty settings. Section 6.8: the last stream is 0, the error NO_ERROR, then words.
+    const FRAMES: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x0e\x07\0\0\0\0\0\0\0\0\0\0\0\0\0s3cret";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut seen = Vec::new();
+            // Our headers are the first frame of type 1 on stream 1.
+            while !seen.windows(6).any(|bytes| bytes[0] == 1 && bytes[2..6] == [0, 0, 0, 1]) {
+                stream.read_buf(&mut seen).await.unwrap();
+            }
+            stream.write_all(FRAMES).await.unwrap();
+            stream.read_to_end(&mut seen).await.ok();
+        }
+    });
+    let client = http2_client();
+    let Answer::Failed { error } = post(&client, &url, PATIENCE).await.answer else { panic!("no failure") };
+    assert_eq!(error, "the server ends the HTTP/2 connection: not a result of an error");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn over_http2_a_head_over_the_limit_is_a_failure() {
+    let (url, client, _) = http2_server(|_| {
+        let long = "x".repeat(2 * HTTP2_HEADER_LIST_BYTES_MAX as usize);
+        Http2::Answer(http::Response::builder().header("x-long", long).body(()).unwrap())
+    })
+    .await;
+    let Answer::Failed { error } = post(&client, &url, PATIENCE).await.answer else { panic!("no failure") };
+    assert!(error.starts_with("HTTP/2: "), "{error}");
+}
+
+#[tokio::test]
+async fn over_http2_an_attempt_that_hangs_holds_back_no_other() {
+    let (url, client, streams) = http2_server(|number| match number {
+        1 => Http2::Hang,
+        _ => Http2::Answer(http::Response::new(())),
+    })
+    .await;
+    let late = post(&client, &url, Duration::from_millis(50)).await.answer;
+    assert_eq!(late, Answer::Failed { error: "no answer within 50ms".to_owned() });
+    assert_eq!(post(&client, &url, PATIENCE).await, status(200, ""));
+    assert_eq!(streams.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

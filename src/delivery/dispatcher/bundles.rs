@@ -32,6 +32,11 @@ impl Dispatcher {
         self.let_go(|_, gatherer, _, out| gatherer.transaction_ended(transaction, out));
     }
 
+    /// Whether any rule gathers deliveries into calls.
+    pub fn gathers(&self) -> bool {
+        !self.gatherers.is_empty()
+    }
+
     /// Queues what the rule of this name has gathered, or what each has, if nothing of it is under way: then nothing
     /// makes room for more. To be called in every turn in which the window is full, for what is gathered keeps it full.
     pub fn close_gathering(&mut self, rule: Option<&str>) {

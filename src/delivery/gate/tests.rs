@@ -301,6 +301,19 @@ fn a_target_that_asks_for_a_pause_gets_it_from_all_its_rules() {
 }
 
 #[test]
+fn what_one_of_many_hosts_asks_for_holds_for_none_of_the_others() {
+    let mut world = World::new(&[(A, 10)]);
+    world.set(0, A, |target| target.is_many_hosts = true);
+    world.enter(0, None);
+    assert_eq!(world.end(0, Fate::Throttles(2_000)), Counts::Not { wait: Duration::from_secs(2) });
+    for _ in 0..3 {
+        world.enter(0, None);
+    }
+    assert_eq!(world.running.len(), 3);
+    assert_eq!(world.gate.statuses(world.now)[0].held_until_us, None);
+}
+
+#[test]
 fn a_target_without_a_breaker_opens_for_nothing_and_lets_go_what_waited() {
     let mut world = World::new(&[(A, 10)]);
     for _ in 0..FAILURES {

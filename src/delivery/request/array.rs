@@ -7,9 +7,9 @@
 use super::{Prepared, USUAL_BYTES, render_headers, write_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::Item;
+use crate::delivery::item::Place;
 use crate::delivery::{Delivery, Failure};
 use crate::failure::Reason;
-use crate::rules::Body;
 use crate::template::Scope;
 
 /// What came of rendering.
@@ -78,7 +78,8 @@ fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
         return Err(Failure { reason: Reason::Undecided, message: problem.clone() });
     }
     let scope = Scope::new(&delivery.change, delivery.id);
-    write_body(delivery, &scope, out).map_err(|message| Failure { reason: Reason::Unrenderable, message })
+    write_body(delivery, &scope, Place::InArray, out)
+        .map_err(|message| Failure { reason: Reason::Unrenderable, message })
 }
 
 /// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
@@ -86,10 +87,8 @@ fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<Prepared, S
     let call = &any.rule.call;
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let headers = render_headers(call, id, &scope)?;
-    let hides_body = matches!(&call.body, Body::Template(template) if template.uses_env());
-    let (method, body) = (call.method, body.into());
-    Ok(Prepared { method, url, headers, body, hides_url: call.url.uses_env(), hides_body })
+    let headers = render_headers(call, id, Place::InArray, &scope)?;
+    Ok(Prepared::of(call, url, headers, body.into()))
 }
 
 #[cfg(test)]

@@ -1,25 +1,54 @@
 //! What a rule's `call` says.
 //!
-//! In: the node below `call:`. Out: a `CallSpec`; URL, headers and body stay nodes, which `compile` makes templates of.
+//! In: the node below `call:`. Out: a `CallSpec`; what holds templates, secrets or
+//! files stays nodes, which `compile` reads.
 
 use std::time::Duration;
 
 use super::super::diagnostic::Place;
-use super::super::reader::{Reader, member};
+use super::super::reader::{Members, Reader, member};
 use super::super::yaml::{Kind, Node};
-use super::super::{Method, SuccessStatuses};
+use super::super::{Body, CloudEventMode, Compression, Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
+use crate::template::HostPattern;
 
-const CALL_KEYS: [&str; 6] = ["method", "url", "headers", "body", "timeout", "success"];
+const CALL_KEYS: [&str; 14] = [
+    "method",
+    "url",
+    "allow_hosts",
+    "egress",
+    "headers",
+    "body",
+    "format",
+    "compress",
+    "auth",
+    "sign",
+    "tls",
+    "insecure_tls",
+    "timeout",
+    "success",
+];
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
+type Format = fn() -> Body;
+
 pub(in crate::rules) struct CallSpec<'n> {
     pub method: Method,
     pub url: &'n Node,
+    /// The hosts that the URL may lead to, and where they stand; none: its own.
+    pub allow_hosts: Option<(Vec<HostPattern>, Place)>,
+    pub egress: Egress,
     pub headers: Vec<(String, Place, &'n Node)>,
     pub body: Option<&'n Node>,
+    /// Makes the body that `format` names.
+    pub format: Option<Format>,
+    pub compression: Option<Compression>,
+    pub auth: Option<&'n Node>,
+    pub sign: Option<&'n Node>,
+    pub tls: Option<&'n Node>,
+    pub insecure_tls: Option<&'n Node>,
     pub timeout: Duration,
     pub success: SuccessStatuses,
 }
@@ -32,16 +61,113 @@ impl<'n> Reader<'_> {
         let headers = get("headers").map_or(Vec::new(), |node| self.headers(node));
         let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
         let success = get("success").map_or_else(|| SuccessStatuses(vec![(200, 299)]), |node| self.success(node));
-        if let (Some(Method::Get), Some(body)) = (method, get("body")) {
-            self.problem(body.at, "a GET request has no body; leave `body` out or use another `method`");
-        }
+        let allow_hosts = get("allow_hosts").map(|node| (self.host_patterns(node), node.at));
+        let egress = get("egress").map_or(Egress::PrivateToo, |node| self.egress(node));
+        let format = get("format").and_then(|node| self.format(node));
+        let compression = get("compress").and_then(|node| self.compression(node));
+        self.contradictions(members, method, format, &headers);
         let url = get("url").or_else(|| {
             self.problem(node.at, "the call has no `url`");
             None
         });
-        let (url, body) = (url?, get("body"));
+        let url = url?;
         self.string(url, "url")?;
-        Some(CallSpec { method: method?, url, headers, body, timeout: timeout.unwrap_or(TIMEOUT_DEFAULT), success })
+        Some(CallSpec {
+            method: method?,
+            url,
+            allow_hosts,
+            egress,
+            headers,
+            body: get("body"),
+            format,
+            compression,
+            auth: get("auth"),
+            sign: get("sign"),
+            tls: get("tls"),
+            insecure_tls: get("insecure_tls"),
+            timeout: timeout.unwrap_or(TIMEOUT_DEFAULT),
+            success,
+        })
+    }
+
+    /// Keys that are right by themselves and make no sense together.
+    fn contradictions(
+        &mut self,
+        members: Members<'n>,
+        method: Option<Method>,
+        format: Option<Format>,
+        headers: &[(String, Place, &Node)],
+    ) {
+        let get = |name| member(members, name);
+        if method == Some(Method::Get) {
+            for (name, node) in ["body", "format"].into_iter().filter_map(|name| Some((name, get(name)?))) {
+                let message = format!("a GET request has no body; leave `{name}` out or use another `method`");
+                self.problem(node.at, message);
+            }
+        }
+        if let (Some(_), Some(node)) = (get("body"), get("format")) {
+            self.problem(node.at, "`format` and `body` both say what is sent; leave one of them out");
+        }
+        if let (Some(_), Some(node)) = (get("sign"), get("compress")) {
+            let message = "`compress` and `sign` don't go together: receivers differ in whether they check a signature \
+                           before or after they unpack a body; leave one of them out";
+            self.problem(node.at, message);
+        }
+        let is_cloud_event = format.is_some_and(|format| matches!(format(), Body::CloudEvent(_)));
+        for (name, at, _) in headers {
+            let name_in_lower_case = name.to_ascii_lowercase();
+            if name_in_lower_case == "authorization" && get("auth").is_some() {
+                self.problem(*at, "`auth` sets this header; leave one of them out");
+            }
+            if is_cloud_event && (name_in_lower_case == "content-type" || name_in_lower_case.starts_with("ce-")) {
+                self.problem(*at, format!("`format: cloudevents` sets header `{name}`; a rule can't change it"));
+            }
+        }
+    }
+
+    fn format(&mut self, node: &Node) -> Option<Format> {
+        const FORMATS: [(&str, Format); 4] = [
+            ("change", || Body::Change),
+            ("row", || Body::Row),
+            ("cloudevents", || Body::CloudEvent(CloudEventMode::Binary)),
+            ("cloudevents-structured", || Body::CloudEvent(CloudEventMode::Structured)),
+        ];
+        let word = self.string(node, "format")?;
+        let found = FORMATS.iter().find(|(name, _)| *name == word).map(|(_, format)| *format);
+        if found.is_none() {
+            let names = FORMATS.map(|(name, _)| name);
+            let hint = did_you_mean(word, names);
+            self.problem(node.at, format!("`format` is one of {}, not `{word}`{hint}", names.join(", ")));
+        }
+        found
+    }
+
+    fn compression(&mut self, node: &Node) -> Option<Compression> {
+        match self.string(node, "compress")? {
+            "gzip" => Some(Compression::Gzip),
+            word => {
+                self.problem(node.at, format!("`compress` is gzip, not `{word}`"));
+                None
+            }
+        }
+    }
+
+    fn host_patterns(&mut self, node: &Node) -> Vec<HostPattern> {
+        let mut patterns = Vec::new();
+        for (word, at) in self.words(node, "allow_hosts") {
+            match HostPattern::parse(&word) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(message) => self.problem(at, message),
+            }
+        }
+        patterns
+    }
+
+    fn egress(&mut self, node: &Node) -> Egress {
+        if let Some(word) = self.string(node, "egress").filter(|word| *word != "public_only") {
+            self.problem(node.at, format!("`egress` is `public_only` or left out, not `{word}`"));
+        }
+        Egress::PublicOnly
     }
 
     fn method(&mut self, node: &Node) -> Option<Method> {
@@ -104,7 +230,7 @@ pub(super) fn status_range(word: &str) -> Option<(u16, u16)> {
 /// Why a rule can't set this header.
 fn header_problem(name: &str) -> Option<String> {
     /// Set by the client, part of the protocol between two hops, or rowhook's promise to the receiver.
-    const RESERVED: [&str; 11] = [
+    const RESERVED: [&str; 15] = [
         "host",
         "content-length",
         "transfer-encoding",
@@ -116,6 +242,10 @@ fn header_problem(name: &str) -> Option<String> {
         "expect",
         "proxy-connection",
         "idempotency-key",
+        "content-encoding",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
     ];
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || name.len() > 128 || !name.chars().all(token) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, Version};
 use serde_json::Value;
 
 use super::answer::{Answer, Ending};
@@ -24,6 +24,7 @@ pub struct Request {
     pub method: String,
     /// With the query, as sent.
     pub path: String,
+    pub version: Version,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub arrived_at: Instant,
@@ -35,12 +36,14 @@ pub struct Request {
 
 impl Request {
     /// `number` and `attempt` count from 1.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request's head")]
     pub(super) fn new(
         number: usize,
         attempt: usize,
         key: Option<String>,
         method: String,
         path: String,
+        version: Version,
         headers: HeaderMap,
         body: Bytes,
     ) -> Request {
@@ -50,6 +53,7 @@ impl Request {
             key,
             method,
             path,
+            version,
             headers,
             body,
             arrived_at: Instant::now(),

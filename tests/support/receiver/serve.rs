@@ -14,14 +14,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::Ending;
-use super::{Records, Request};
+use super::{Records, Request, Tls};
 
 /// What the serving thread is told; each is acknowledged when done.
 pub(super) enum Order {
@@ -33,6 +36,7 @@ pub(super) enum Order {
 pub(super) async fn serve(
     listener: std::net::TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
     records: Arc<Records>,
     mut orders: tokio::sync::mpsc::UnboundedReceiver<Order>,
 ) {
@@ -61,7 +65,7 @@ pub(super) async fn serve(
             accepted = accepted => {
                 let (stream, _) = accepted.expect("accepting a connection");
                 if records.connections_to_drop.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err() {
-                    connections.spawn(converse(stream, records.clone()));
+                    connections.spawn(converse(stream, tls.clone(), records.clone()));
                 }
             }
             Some(ended) = connections.join_next() => {
@@ -74,17 +78,44 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection to its end.
-async fn converse(stream: TcpStream, records: Arc<Records>) {
+async fn converse(stream: TcpStream, tls: Option<Tls>, records: Arc<Records>) {
     stream.set_nodelay(true).ok();
+    let Some(Tls(config)) = tls else {
+        return converse_over(stream, |stream| stream, records).await;
+    };
+    // A handshake that fails is what the test wants.
+    let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return converse_http2(stream, records).await;
+    }
+    converse_over(stream, |stream| stream.into_inner().0, records).await;
+}
+
+/// Speaks HTTP/1.1; `socket` takes the connection out of what is around it.
+async fn converse_over<S>(stream: S, socket: impl Fn(S) -> TcpStream, records: Arc<Records>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let resets = AtomicBool::new(false);
     let answer = |request| Box::pin(answer(request, &records, &resets));
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
     // An error is how a lost answer ends, or a caller that went away: both are what the test wants.
     let _ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let stream = connection.into_parts().io.into_inner();
+    let stream = socket(connection.into_parts().io.into_inner());
     if resets.load(Ordering::Relaxed) {
         stream.set_zero_linger().expect("an open socket takes options");
     }
+}
+
+/// Speaks HTTP/2, where losing an answer and a reset both end the stream alone.
+async fn converse_http2(stream: TlsStream<TcpStream>, records: Arc<Records>) {
+    let answer = move |request| {
+        let records = records.clone();
+        async move { answer(request, &records, &AtomicBool::new(false)).await }
+    };
+    let connection =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service_fn(answer));
+    let _ended = connection.await;
 }
 
 /// Answers one request as the script says; an error closes the connection.
@@ -95,7 +126,7 @@ async fn answer(
 ) -> Result<hyper::Response<AnswerBody>, NoAnswer> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
-    let (request, answer) = records.take(head.method.to_string(), head.uri.to_string(), head.headers, body);
+    let (request, answer) = records.take(head, body);
     let request = Ends(request);
     if let Some(gate) = &answer.gate {
         gate.passed().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::delivery::testing::{delivery, rule};
-use crate::rules::{Batch, Rule, Until};
+use crate::rules::{Batch, Body, CloudEventMode, Compression, Rule, RuleSet, Until};
 use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 
 fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Rule)) -> Vec<Item> {
@@ -101,4 +101,39 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
     let Gathered { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
     assert_eq!(unfit, []);
     assert!(request.is_ok_and(|prepared| prepared.body.len() > 4 * TEXT_BYTES_MAX));
+}
+
+#[test]
+fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
+    for mode in [CloudEventMode::Binary, CloudEventMode::Structured] {
+        let items = items(1..3, 1 << 20, |rule| {
+            rule.call.body = Body::CloudEvent(mode);
+            rule.call.compression = Some(Compression::Gzip);
+        });
+        let Gathered { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+        assert_eq!(prepared.header("content-type"), Some("application/cloudevents-batch+json"));
+        assert!(!prepared.headers.iter().any(|header| header.name.starts_with("ce-")), "{prepared:?}");
+        let events: serde_json::Value = serde_json::from_slice(&prepared.body).expect("JSON");
+        for (index, item) in items.iter().enumerate() {
+            let event = &events[index];
+            assert_eq!((&event["specversion"], &event["id"]), (&"1.0".into(), &item.delivery.id.to_string().into()));
+            assert_eq!(event["data"]["id"], event["id"]);
+        }
+        assert!(prepared.gzipped().is_some_and(|packed| packed.len() < prepared.body.len()));
+    }
+}
+
+#[test]
+fn a_signature_names_the_array_by_the_id_of_all_in_it() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let text = format!(
+        "table: shop.orders\nrules: [{{name: r, batch: {{size: 5}}, call: {{url: 'http://a.test/', sign: {{webhook: {secret}}}}}}}]"
+    );
+    let rules = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).expect("loads");
+    let items: Vec<Item> =
+        (1..3).map(|number| Item::alone(delivery(&rules.rules()[0], number, number as i64))).collect();
+    let Gathered { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+    assert_eq!(prepared.header("webhook-id"), prepared.header("idempotency-key"));
+    assert_ne!(prepared.header("webhook-id"), Some(&*items[0].delivery.id.to_string()));
+    assert!(prepared.to_curl().contains("-H 'webhook-signature: ***'"), "{}", prepared.to_curl());
 }

@@ -1,0 +1,155 @@
+//! One exchange with an API as the rule's `auth` and `sign` want it: what each attempt adds to the prepared request.
+//!
+//! In: a prepared request and its call. Out: what came of it. A signature is made anew for every attempt, over the bytes
+//! that are sent. A request whose token is refused with 401 is sent once more with a fresh token; both together are one
+//! attempt. A token that can't be got is a failed attempt, which a retry may help. Credentials reach no log and no dead
+//! letter, also when the API repeats them.
+
+mod recent;
+mod signature;
+mod token;
+mod token_request;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reqwest::Request;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+
+pub(super) use recent::Recent;
+pub(super) use signature::ID as SIGNED_ID;
+pub(super) use token::{Token, TokenKey, TokenSlot};
+
+use crate::delivery::answer::Lack;
+use crate::delivery::client::{self, Client, Received};
+use crate::delivery::request::Prepared;
+use crate::failure::Answer;
+use crate::rules::{Auth, Call, OAuth2};
+
+/// The headers that [`exchange`] adds to the prepared ones.
+pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if let Some(Auth::OAuth2(_)) = &call.auth {
+        names.push("Authorization");
+    }
+    if call.sign.is_some() {
+        names.extend([signature::TIMESTAMP, signature::SIGNATURE]);
+    }
+    names
+}
+
+/// Sends the request, within the call's timeout for each time it is sent. Of the body of a successful answer up to
+/// `body_bytes_max` bytes are kept.
+///
+/// # Errors
+/// A line for people when it cannot be sent at all, by this or any later attempt.
+pub(super) async fn exchange(
+    client: &Client,
+    call: &Call,
+    prepared: &Prepared,
+    body_bytes_max: usize,
+) -> Result<Received, String> {
+    let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
+        Some(Ok(special)) => Some(special),
+        // What is missing on this machine may be there later.
+        Some(Err(problem)) => return Ok(failed(problem, Lack::Network)),
+        None => None,
+    };
+    let client = special.as_ref().unwrap_or(client);
+    let received = match &call.auth {
+        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared, body_bytes_max).await?,
+        Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, body_bytes_max).await,
+    };
+    Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
+}
+
+async fn exchange_with_token(
+    client: &Client,
+    call: &Call,
+    settings: &Arc<OAuth2>,
+    prepared: &Prepared,
+    body_bytes_max: usize,
+) -> Result<Received, String> {
+    // What is wrong with the request is found before a token is asked for.
+    let request = signed(call, prepared)?;
+    let slot = client.token_slot(TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.egress });
+    let token = match slot.token(client).await {
+        Ok(token) => token,
+        Err(problem) => return Ok(no_token(&problem)),
+    };
+    let received = send(client, call, authorized(request, &token), body_bytes_max).await;
+    let is_refused = matches!(received.answer, Answer::Status { status: 401, .. }) && !call.success.contains(401);
+    if !is_refused || token.is_new {
+        return Ok(masked(received, [token.text.reveal()]));
+    }
+    let token = match slot.replace(&token, client).await {
+        Ok(token) => token,
+        Err(problem) => return Ok(no_token(&problem)),
+    };
+    let request = authorized(signed(call, prepared)?, &token);
+    Ok(masked(send(client, call, request, body_bytes_max).await, [token.text.reveal()]))
+}
+
+async fn send(client: &Client, call: &Call, request: Request, body_bytes_max: usize) -> Received {
+    client.send(request, call.egress, call.timeout, &call.success, body_bytes_max).await
+}
+
+fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
+    let mut request = client::request(prepared, call.egress)?;
+    if let Some(signing) = &call.sign {
+        signature::add(signing, prepared, SystemTime::now(), request.headers_mut());
+    }
+    Ok(request)
+}
+
+fn authorized(mut request: Request, token: &Token) -> Request {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.text.reveal()))
+        .expect("a token of characters that a header can't carry is refused when it arrives");
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    request
+}
+
+/// The answer without our credentials, which some APIs repeat in what they answer.
+fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>) -> Received {
+    let Received { answer: Answer::Status { excerpt, .. }, body, .. } = &mut received else { return received };
+    if excerpt.is_empty() && body.is_empty() {
+        return received;
+    }
+    for secret in secrets {
+        // Of `Bearer x` and `Basic x` the second word is the secret.
+        let secret = secret.split_once(' ').map_or(secret, |(_, credentials)| credentials);
+        if secret.is_empty() {
+            continue;
+        }
+        if excerpt.contains(secret) {
+            *excerpt = excerpt.replace(secret, "***");
+        }
+        mask_body(body, secret);
+    }
+    received
+}
+
+/// What is shorter than any credential may be part of what the results in the body say, and stays.
+fn mask_body(body: &mut Vec<u8>, secret: &str) {
+    const SECRET_BYTES_MIN: usize = 8;
+    if secret.len() < SECRET_BYTES_MIN {
+        return;
+    }
+    if let Ok(text) = std::str::from_utf8(body)
+        && text.contains(secret)
+    {
+        *body = text.replace(secret, "***").into_bytes();
+    }
+}
+
+fn no_token(problem: &str) -> Received {
+    failed(format!("token request: {problem}"), Lack::Token)
+}
+
+fn failed(error: String, lack: Lack) -> Received {
+    Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, quota: None, body: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests;

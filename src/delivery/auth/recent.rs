@@ -1,0 +1,70 @@
+//! A map that forgets what was not used for longest.
+//!
+//! In: keys and how to make a value. Out: the value of the key, the same one for as long as it is remembered. Bounded, so
+//! that settings which come and go with reloads leave nothing behind for ever.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// At most `limit` values.
+#[derive(Debug)]
+pub(in crate::delivery) struct Recent<K, V> {
+    entries: HashMap<K, (V, u64)>,
+    limit: usize,
+    /// Counts uses; what has the lowest number was used longest ago.
+    uses: u64,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
+    pub fn new(limit: usize) -> Recent<K, V> {
+        Recent { entries: HashMap::new(), limit, uses: 0 }
+    }
+
+    /// The value of this key; made, and another one forgotten where there are too many, if it is not there.
+    ///
+    /// # Errors
+    /// That of `make`; nothing is remembered then.
+    pub fn get<E>(&mut self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        self.uses += 1;
+        if let Some((value, used)) = self.entries.get_mut(key) {
+            *used = self.uses;
+            return Ok(value.clone());
+        }
+        let value = make()?;
+        if self.entries.len() >= self.limit
+            && let Some(oldest) = self.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
+        {
+            self.entries.remove(&oldest);
+        }
+        self.entries.insert(key.clone(), (value.clone(), self.uses));
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_is_forgotten() {
+        let mut made = Vec::new();
+        let mut recent = Recent::new(2);
+        for key in ["a", "b", "a", "c", "a", "b"] {
+            let value: Result<&str, Infallible> = recent.get(&key, || {
+                made.push(key);
+                Ok(key)
+            });
+            assert_eq!(value, Ok(key));
+        }
+        assert_eq!(made, ["a", "b", "c", "b"]);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_made_is_not_remembered() {
+        let mut recent = Recent::new(1);
+        assert_eq!(recent.get(&1, || Err("broken")), Err("broken"));
+        assert_eq!(recent.get(&1, || Ok::<_, &str>("works")), Ok("works"));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request says about one change: the item, apart from the envelope around it.
+//!
+//! In: a delivery and the form its rule wants. Out: bytes appended to a buffer, and, for a CloudEvent whose attributes
+//! are headers, those headers. Signing, compression and the other headers belong to the envelope (`request`), so that
+//! several items can share one.
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Delivery;
+use crate::change::{Change, Value, json};
+use crate::rules::{Body, CloudEventMode};
+use crate::template::{Error, Scope};
+
+/// Everything but RFC 3986's unreserved characters: what a segment of a path may hold as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// CloudEvents, HTTP protocol binding 1.0.2, section 3.1.3.2: what a header's value percent-encodes besides what is
+/// not ASCII.
+const HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// A longer subject is left out: many servers refuse larger headers.
+const SUBJECT_BYTES_MAX: usize = 1024;
+
+/// Where an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is the whole body.
+    Alone,
+    /// It is an element of a JSON array: a CloudEvent has all its attributes within.
+    InArray,
+}
+
+/// Appends the item of one delivery. An error leaves a part of it in `out`.
+pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>) -> Result<(), Error> {
+    match (&delivery.rule.call.body, place) {
+        (Body::Empty, _) => {}
+        (Body::Template(template), _) => template.render(scope, out)?,
+        (Body::Row, _) => match delivery.change.row() {
+            Some(row) => json::write_row(&delivery.change.table, row, out),
+            None => out.extend_from_slice(b"null"),
+        },
+        (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), Place::InArray) => {
+            write_cloud_event(delivery, out);
+        }
+        (Body::Change | Body::CloudEvent(CloudEventMode::Binary), _) => write_change(delivery, out),
+    }
+    Ok(())
+}
+
+/// The media type of a body that one item makes.
+pub fn content_type(body: &Body) -> &'static str {
+    match body {
+        Body::CloudEvent(CloudEventMode::Structured) => "application/cloudevents+json",
+        _ => "application/json",
+    }
+}
+
+/// The media type of a JSON array of such items.
+pub fn array_content_type(body: &Body) -> &'static str {
+    match body {
+        Body::CloudEvent(_) => "application/cloudevents-batch+json",
+        _ => "application/json",
+    }
+}
+
+/// The headers that belong to an item which is the whole body: names and values, percent-encoded as the binding says.
+pub fn headers(delivery: &Delivery) -> impl Iterator<Item = (String, String)> {
+    let is_binary = matches!(delivery.rule.call.body, Body::CloudEvent(CloudEventMode::Binary));
+    let attributes = is_binary.then(|| attributes(delivery)).into_iter().flatten();
+    // The content type has a header of its own.
+    attributes
+        .filter(|(name, _)| *name != "datacontenttype")
+        .map(|(name, value)| (format!("ce-{name}"), utf8_percent_encode(&value, HEADER).to_string()))
+}
+
+fn write_change(delivery: &Delivery, out: &mut Vec<u8>) {
+    json::write_event(&delivery.change, &delivery.rule.name, delivery.id, out);
+}
+
+fn write_cloud_event(delivery: &Delivery, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (name, value) in attributes(delivery) {
+        json::write_str(name, out);
+        out.push(b':');
+        json::write_str(&value, out);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"data\":");
+    write_change(delivery, out);
+    out.push(b'}');
+}
+
+/// The context attributes of CloudEvents 1.0. `source` has no server in it, so that an event keeps its identity after
+/// a failover.
+fn attributes(delivery: &Delivery) -> Vec<(&'static str, String)> {
+    let change = &delivery.change;
+    let (schema, table) = (&*change.table.schema, &*change.table.name);
+    let source = format!("/rowhook/{}/{}", segment(schema), segment(table));
+    let mut attributes = vec![
+        ("specversion", "1.0".to_owned()),
+        ("id", delivery.id.to_string()),
+        ("source", source),
+        ("type", format!("rowhook.{schema}.{table}.{}", change.op.as_str())),
+        ("time", json::rfc3339(change.transaction.committed_at_us)),
+        ("datacontenttype", "application/json".to_owned()),
+    ];
+    attributes.extend(subject(change).map(|subject| ("subject", subject)));
+    attributes
+}
+
+/// The primary key's values as segments of a path; None for a table without a key, and for one whose values are not all
+/// in the row image.
+fn subject(change: &Change) -> Option<String> {
+    let mut subject = String::new();
+    for index in &change.table.primary_key {
+        if !subject.is_empty() {
+            subject.push('/');
+        }
+        match change.latest(*index)? {
+            Value::Null => return None,
+            Value::Text(text) | Value::Decimal(text) => subject.push_str(&segment(&text)),
+            value => {
+                let mut json = Vec::new();
+                json::write_value(&value, &mut json);
+                subject.push_str(&segment(String::from_utf8_lossy(&json).trim_matches('"')));
+            }
+        }
+    }
+    (1..=SUBJECT_BYTES_MAX).contains(&subject.len()).then_some(subject)
+}
+
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+#[cfg(test)]
+mod tests;

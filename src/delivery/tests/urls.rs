@@ -1,0 +1,615 @@
+//! Which hosts are called: spellings of addresses, names that lead inside, tricks with the syntax of URLs, each as the
+//! literal URL of a rule, as a row's value where the row chooses the host, and as a row's value in path and query.
+//!
+//! Names are resolved by a script that writes down what was asked and which addresses would have been connected to; a
+//! scripted API is dialled in their place.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{delivery, quoted};
+use crate::delivery::client::{self, Client};
+use crate::delivery::request;
+use crate::delivery::testing::{Api, Dns, PATIENCE, Reply};
+use crate::failure::Answer;
+use crate::rules::Egress;
+
+const PUBLIC: &str = "93.184.216.34";
+const ELSEWHERE: &str = "93.184.216.99";
+const ALLOWED: &str = "['http://*.shops.example', '*.shops.example', '*.shops.example:8443', 'hooks.partner.example', \
+                       '*.müller.example', '93.184.216.77']";
+
+/// The patterns name these hosts, and they are public.
+const ALLOWED_FORMS: &[&str] = &[
+    "http://a.shops.example/hook",
+    "http://a.shops.example",
+    "http://a.shops.example:80/hook",
+    "http://a.shops.example:080/hook",
+    "http://A.Shops.EXAMPLE/hook?x=1&y=%20",
+    "http://b.a.shops.example/hook",
+    "http://mixed.shops.example/one-address-is-private",
+    "https://a.shops.example/hook",
+    "HTTPS://a.shops.example/hook",
+    "https://a.shops.example:443/hook",
+    "https://a.shops.example:8443/hook",
+    "https://hooks.partner.example?x=1",
+    "https://a.müller.example/hook",
+    "https://a.mu\u{308}ller.example/hook",
+    "https://a.xn--mller-kva.example/hook",
+    "https://a\u{3002}shops.example/hook",
+    "https://\u{ff41}.shops.example/hook",
+    "https://a\u{ad}.shops.example/hook",
+    "https://a.shops.example/hook/\u{fc}",
+    "https://a.shops.example/hook?to=http://127.0.0.1/",
+    "https://a.shops.example/http://127.0.0.1/",
+    "https://a.shops.example/hook@evil.test",
+    "https://a_b.shops.example/hook",
+];
+
+/// The patterns name these hosts, but every address of theirs is one that is not public.
+const INWARD_NAMES: &[&str] = &[
+    "http://private.shops.example/",
+    "http://loopback.shops.example/",
+    "http://loopback6.shops.example/",
+    "http://metadata.shops.example/latest/meta-data/",
+    "http://mapped.shops.example/",
+    "http://compatible.shops.example/",
+    "http://nat64.shops.example/",
+    "http://nat64-local.shops.example/",
+    "http://six-to-four.shops.example/",
+    "http://teredo.shops.example/",
+    "http://ula.shops.example/",
+    "http://link-local6.shops.example/",
+    "http://cgnat.shops.example/",
+    "http://zero.shops.example/",
+    "http://unspecified.shops.example/",
+    "http://broadcast.shops.example/",
+    "http://multicast.shops.example/",
+    "http://multicast6.shops.example/",
+    "http://benchmark.shops.example/",
+    "http://documentation.shops.example/",
+    "http://documentation6.shops.example/",
+    "http://azure.shops.example/",
+];
+
+/// Names and ports that no pattern names; as literals they are the rule's own business.
+const FOREIGN_FORMS: &[&str] = &[
+    "https://shops.example/hook",
+    "https://xshops.example/",
+    "https://a.shops.example.evil.test/",
+    "https://a.shops.example.",
+    "https://a.shops.example./hook",
+    "https://shops.example.:443/",
+    "https://a.hooks.partner.example/",
+    "https://evil.test/a.shops.example",
+    "https://evil.test/?a.shops.example",
+    "https://evil.test/",
+    "https://localhost/",
+    "https://LOCALHOST/",
+    "https://localhost./",
+    "https://a.localhost/",
+    "https://localhost.localdomain/",
+    "https://ip6-localhost/",
+    "https://metadata.google.internal/",
+    "https://kubernetes.default.svc/",
+    "https://intranet/",
+    "https://127.0.0.1.nip.io/",
+    "https://a.shops.example:22/",
+    "https://a.shops.example:8080/",
+    "https://a.shops.example:08444/",
+    "https://a.shops.example:1/",
+    "http://hooks.partner.example/plain-http-is-not-named",
+    "http://a.shops.example:443/",
+    "http://a.shops.example:8443/",
+    "https://hooks.partner.example:8443/",
+    "https://a.shops\u{2024}example.test/",
+    "https://\u{430}.sh\u{43e}ps.example/",
+    "https://xn--n3h/",
+    "https://a.muller.example/",
+];
+
+/// Addresses in every spelling; none is public, and rows may not choose addresses at all.
+const ADDRESSES: &[&str] = &[
+    "127.0.0.1",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.1",
+    "127.255.255.254",
+    "2130706433",
+    "0x7f000001",
+    "0X7F000001",
+    "0x7f.0.0.1",
+    "0x7f.1",
+    "0177.0.0.1",
+    "0177.1",
+    "017700000001",
+    "00000000000000000000177.0.0.1",
+    "0x0000000000000000007f.0.0.1",
+    "127.0x0.0.0x1",
+    "0177.0.0x0.1",
+    "127.000.000.001",
+    "\u{ff11}\u{ff12}\u{ff17}.0.0.1",
+    "127\u{3002}0\u{3002}0\u{3002}1",
+    "127\u{ff0e}0\u{ff0e}0\u{ff0e}1",
+    "127\u{ff61}0\u{ff61}0\u{ff61}1",
+    "\u{2460}\u{2461}\u{2466}.0.0.1",
+    "127.0.\u{ad}0.1",
+    "127.0.0.1\u{200b}",
+    "127.0.0.%31",
+    "%31%32%37.0.0.1",
+    "0",
+    "0.0.0.0",
+    "0x0",
+    "00",
+    "10.0.0.1",
+    "10.1",
+    "012.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.0.1",
+    "192.168.1",
+    "0xc0a80001",
+    "3232235521",
+    "100.64.0.1",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "169.254.169.254",
+    "169.254.43518",
+    "0xa9fea9fe",
+    "2852039166",
+    "0251.0376.0251.0376",
+    "0xa9.0xfe.0xa9.0xfe",
+    "169.254.169.254.",
+    "169\u{3002}254\u{3002}169\u{3002}254",
+    "198.18.0.1",
+    "192.0.2.1",
+    "203.0.113.9",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "[::]",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[0000:0000:0000:0000:0000:0000:0000:0001]",
+    "[::127.0.0.1]",
+    "[::7f00:1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::FFFF:0A00:0001]",
+    "[::ffff:0:127.0.0.1]",
+    "[::ffff:169.254.169.254]",
+    "[::169.254.169.254]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::a9fe:a9fe]",
+    "[2002:7f00:1::]",
+    "[2002:a9fe:a9fe::1]",
+    "[2001:0:7f00:1::]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[fd20:ce::254]",
+    "[fe80::1]",
+    "[febf::1]",
+    "[fec0::1]",
+    "[ff02::1]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[100::1]",
+];
+
+/// What has no one reading, or hides where it leads.
+const TRICKS: &[&str] = &[
+    "",
+    "https",
+    "https:",
+    "https:/",
+    "https://",
+    "https:///",
+    "https:////evil.test/",
+    "https:a.shops.example/",
+    "https:/a.shops.example/",
+    "https:///a.shops.example/",
+    "https:\\\\a.shops.example/",
+    "https://\\a.shops.example/",
+    "//a.shops.example/",
+    "/hook",
+    "?hook",
+    "a.shops.example",
+    "a.shops.example/hook",
+    " https://a.shops.example/",
+    "https://a.shops.example/ ",
+    "\thttps://a.shops.example/",
+    "ht\ntps://a.shops.example/",
+    "https://a.sho\tps.example/",
+    "https://a.shops.example\r\n/",
+    "https://a.shops.example/\r\nX-Evil: 1",
+    "https://a.shops.example/\0",
+    "https://a.shops.example\0.evil.test/",
+    "\u{feff}https://a.shops.example/",
+    "\u{1}https://a.shops.example/",
+    "ftp://a.shops.example/",
+    "file:///etc/passwd",
+    "file://a.shops.example/etc/passwd",
+    "gopher://a.shops.example/",
+    "ws://a.shops.example/",
+    "javascript://a.shops.example/%0aalert(1)",
+    "data:text/plain,a.shops.example",
+    "unix:///var/run/docker.sock",
+    "http+unix://a.shops.example/",
+    "blob:https://a.shops.example/",
+    "view-source:https://a.shops.example/",
+    "https://evil.test@a.shops.example/",
+    "https://user:password@a.shops.example/",
+    "https://a.shops.example@evil.test/",
+    "https://a.shops.example:443@evil.test/",
+    "https://a.shops.example%40evil.test/",
+    "https://a.shops.example%2f@evil.test/",
+    "https://@a.shops.example/",
+    "https://:@a.shops.example/",
+    "https://evil.test\\@a.shops.example/",
+    "https://a.shops.example\\@evil.test/",
+    "https://a.shops.example\\.evil.test/",
+    "https://evil.test#@a.shops.example/",
+    "https://evil.test#.shops.example/",
+    "https://a.shops.example#@evil.test/",
+    "https://a.shops.example/#fragment",
+    "https://a.shops.example/hook#",
+    "https://evil.test\u{ff0f}.shops.example/",
+    "https://evil.test\u{ff1f}.shops.example/",
+    "https://evil.test\u{ff03}.shops.example/",
+    "https://evil.test\u{ff20}a.shops.example/",
+    "https://evil.test\u{2100}.shops.example/",
+    "https://evil.test\u{ff1a}443.shops.example/",
+    "https://evil.test%2f.shops.example/",
+    "https://evil.test%00.shops.example/",
+    "https://%61.shops.example/",
+    "https://a%2eshops.example/",
+    "https://a.shops%E3%80%82example/",
+    "https://.shops.example/",
+    "https://..shops.example/",
+    "https://a..shops.example/",
+    "https://a.\u{3002}shops.example/",
+    "https://\u{ad}.shops.example/",
+    "https://a.shops.example../",
+    "https://*.shops.example/",
+    "https://a b.shops.example/",
+    "https://a,b.shops.example/",
+    "https://a;b.shops.example/",
+    "https://a|b.shops.example/",
+    "https://a^b.shops.example/",
+    "https://<a>.shops.example/",
+    "https://{a}.shops.example/",
+    "https://xn--a-.shops.example/",
+    "https://xn--.shops.example/",
+    "https://a.shops.example:/",
+    "https://a.shops.example:0/",
+    "https://a.shops.example:65536/",
+    "https://a.shops.example:99999/",
+    "https://a.shops.example:-1/",
+    "https://a.shops.example:+443/",
+    "https://a.shops.example:0x1bb/",
+    "https://a.shops.example:443:443/",
+    "https://a.shops.example: 443/",
+    "https://a.shops.example:443a/",
+    "https://a.shops.example:%34%34%33/",
+    "https://[a.shops.example]/",
+    "https://[::1]a.shops.example/",
+    "https://[::1].shops.example/",
+    "https://[::1%25lo].shops.example/",
+    "https://[fe80::1%eth0]/",
+    "https://[fe80::1%25eth0]/",
+    "https://[::1/",
+    "https://::1/",
+    "https://[v1.fe80::1]/",
+    "https://256.256.256.256/",
+    "https://1.2.3.4.5/",
+    "https://0x1ffffffff/",
+    "https://127.0.0.1.a/../",
+    "https://a.shops.example/../admin",
+    "https://a.shops.example/x/..",
+    "https://a.shops.example/./x",
+    "https://a.shops.example/%2e%2e/admin",
+    "https://a.shops.example/.%2E/admin",
+    "{{ env.TOKEN }}",
+    "https://{{ env.TOKEN }}.shops.example/",
+    "https://a.shops.example\u{202e}/",
+    "https://a.shops.example/\u{2028}",
+];
+
+fn addresses_of(name: &str) -> Vec<IpAddr> {
+    let addresses: &[&str] = match name {
+        "mixed.shops.example" => &["10.0.0.7", PUBLIC],
+        "private.shops.example" => &["10.0.0.7", "192.168.1.1"],
+        "loopback.shops.example" => &["127.0.0.1"],
+        "loopback6.shops.example" => &["::1"],
+        "metadata.shops.example" => &["169.254.169.254"],
+        "mapped.shops.example" => &["::ffff:10.0.0.1"],
+        "compatible.shops.example" => &["::10.0.0.1"],
+        "nat64.shops.example" => &["64:ff9b::7f00:1"],
+        "nat64-local.shops.example" => &["64:ff9b:1::5db8:d822"],
+        "six-to-four.shops.example" => &["2002:7f00:1::"],
+        "teredo.shops.example" => &["2001:0:7f00:1::"],
+        "ula.shops.example" => &["fd12::1"],
+        "link-local6.shops.example" => &["fe80::1"],
+        "cgnat.shops.example" => &["100.64.0.1"],
+        "zero.shops.example" => &["0.0.0.0"],
+        "unspecified.shops.example" => &["::"],
+        "broadcast.shops.example" => &["255.255.255.255"],
+        "multicast.shops.example" => &["224.0.0.1"],
+        "multicast6.shops.example" => &["ff02::1"],
+        "benchmark.shops.example" => &["198.18.0.1"],
+        "documentation.shops.example" => &["192.0.2.1"],
+        "documentation6.shops.example" => &["2001:db8::1"],
+        "azure.shops.example" => &["168.63.129.16"],
+        _ if name.ends_with(".shops.example") || name == "hooks.partner.example" => &[PUBLIC],
+        _ if name.ends_with(".xn--mller-kva.example") || name == "api.example.com" => &[PUBLIC],
+        _ => &[ELSEWHERE],
+    };
+    addresses.iter().map(|address| address.parse().unwrap()).collect()
+}
+
+#[derive(Debug, PartialEq)]
+enum End {
+    /// The rule does not load.
+    LoadError,
+    /// No request can be made of the row.
+    DeadLetter,
+    /// Nothing was connected to, because of the address.
+    NotConnected,
+    /// This was connected to: addresses that a name led to, or the address that the URL names.
+    Connected(Vec<String>),
+}
+
+struct Caller {
+    api: Api,
+    dns: Arc<Dns>,
+    client: Client,
+}
+
+impl Caller {
+    async fn new() -> Caller {
+        let close = b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec();
+        let api = Api::start(move |_| Reply::RawThenClose(close.clone())).await;
+        let dns = Dns::new(api.address, addresses_of);
+        Caller { client: Client::scripted(dns.clone()), api, dns }
+    }
+
+    /// What becomes of a row with this value.
+    async fn end(&self, call: &str, value: &str) -> End {
+        let Ok(delivery) = delivery(call, value) else { return End::LoadError };
+        let egress = delivery.rule.call.egress;
+        let Ok(prepared) = request::prepare(&delivery) else { return End::DeadLetter };
+        let Ok(request) = client::request(&prepared, egress) else { return End::DeadLetter };
+        if !matches!(prepared.url.host(), Some(url::Host::Domain(_))) {
+            // Addresses are not resolved and therefore not led to the API: nothing is sent.
+            return End::Connected(vec![prepared.url.host_str().unwrap().to_owned()]);
+        }
+        // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
+        let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
+        let timeout = if has_answer { PATIENCE } else { Duration::from_millis(200) };
+        let received = self.client.send(request, egress, timeout, &delivery.rule.call.success, 0).await;
+        let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
+        match received.answer {
+            _ if !dialled.is_empty() => {
+                assert!(!has_answer || received.answer == Answer::Status { status: 204, excerpt: String::new() });
+                End::Connected(dialled)
+            }
+            Answer::Failed { error } => {
+                let known = ["public address", "metadata address", "invalid dns name"];
+                assert!(known.iter().any(|known| error.contains(known)), "{error}");
+                End::NotConnected
+            }
+            answered => panic!("{answered:?} from nowhere"),
+        }
+    }
+}
+
+fn connected(address: &str) -> End {
+    End::Connected(vec![address.to_owned()])
+}
+
+fn address_url(address: &&str) -> String {
+    format!("https://{address}/latest")
+}
+
+/// Checks one way of using the forms, and returns how many of them were refused.
+async fn check(
+    caller: &Caller,
+    forms: impl IntoIterator<Item = (String, End)>,
+    call: impl Fn(&str) -> String,
+) -> usize {
+    let (mut refused, mut surprises) = (0, String::new());
+    for (form, expected) in forms {
+        let found = caller.end(&call(&form), &form).await;
+        refused += usize::from(!matches!(found, End::Connected(_)));
+        if found != expected {
+            surprises += &format!("{form:?}: expected {expected:?}, found {found:?}\n");
+        }
+    }
+    assert!(surprises.is_empty(), "{surprises}");
+    refused
+}
+
+fn all_forms() -> Vec<String> {
+    let addresses = ADDRESSES.iter().map(address_url);
+    let others = [ALLOWED_FORMS, INWARD_NAMES, FOREIGN_FORMS, TRICKS].concat();
+    others.into_iter().map(str::to_owned).chain(addresses).collect()
+}
+
+#[tokio::test]
+async fn a_row_that_holds_the_url_leads_to_public_addresses_of_hosts_that_a_pattern_names() {
+    let caller = Caller::new().await;
+    let call = |_: &str| format!("{{url: '{{{{ row.value }}}}', allow_hosts: {ALLOWED}}}");
+    let end = |forms: &[&str], end: fn() -> End| forms.iter().map(|form| (form.to_string(), end())).collect::<Vec<_>>();
+    let forms = [
+        end(ALLOWED_FORMS, || connected(PUBLIC)),
+        end(INWARD_NAMES, || End::NotConnected),
+        end(FOREIGN_FORMS, || End::DeadLetter),
+        end(TRICKS, || End::DeadLetter),
+        ADDRESSES.iter().map(|address| (address_url(address), End::DeadLetter)).collect(),
+    ];
+    let forms = forms.concat_all();
+    assert!(forms.len() >= 150, "{}", forms.len());
+    let refused = check(&caller, forms, call).await;
+    assert!(refused >= 120, "{refused}");
+    // Also where the pattern is as wide as can be.
+    let wide = |_: &str| "{url: '{{ row.value }}', allow_hosts: ['*', 'http://*']}".to_string();
+    let addresses = ADDRESSES.iter().map(|address| (address_url(address), End::DeadLetter));
+    check(&caller, addresses, wide).await;
+    assert_eq!(caller.end(&call(""), "https://93.184.216.77/a").await, connected("93.184.216.77"), "named exactly");
+    assert_eq!(caller.end(&wide(""), "https://93.184.216.77/a").await, End::DeadLetter, "not named");
+    let named = "{url: '{{ row.value }}', allow_hosts: ['127.0.0.1', '[::1]']}";
+    assert_eq!(caller.end(named, "https://127.0.0.1/").await, End::DeadLetter, "named, but not public");
+}
+
+/// The same forms where the row chooses a part of the host: the rule's own scheme and path stay.
+#[tokio::test]
+async fn a_row_that_holds_a_part_of_the_host_can_be_nothing_else() {
+    let caller = Caller::new().await;
+    let authority = |url: &str| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest).to_owned();
+        rest.trim_end_matches('/').to_owned()
+    };
+    let call = |_: &str| format!("{{url: 'http://{{{{ row.value }}}}/hook/{{{{ row.id }}}}', allow_hosts: {ALLOWED}}}");
+    let mut refused = 0;
+    for form in all_forms() {
+        let value = authority(&form);
+        let before = caller.api.seen().len();
+        match caller.end(&call(""), &value).await {
+            End::Connected(to) => assert_eq!(to, [PUBLIC], "{value:?}"),
+            _ => refused += 1,
+        }
+        for seen in &caller.api.seen()[before..] {
+            assert!(seen.head.starts_with("POST /hook/7 HTTP/1.1\r\n"), "{value:?}: {}", seen.head);
+        }
+    }
+    assert!(refused >= 120, "{refused}");
+    for (call, value, expected) in [
+        ("http://{{ row.value }}.shops.example/", "a", connected(PUBLIC)),
+        ("http://{{ row.value }}.shops.example/", "b.a", connected(PUBLIC)),
+        ("http://{{ row.value }}.shops.example/", "evil.test/", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "evil.test#", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "evil.test:80", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "user@a", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "a.", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", ".", End::DeadLetter),
+        ("http://{{ row.value }}.shops.example/", "private", End::NotConnected),
+        ("http://a{{ row.value }}.example/", ".shops", connected(PUBLIC)),
+        ("http://a.shops.example:{{ row.value }}/", "80", connected(PUBLIC)),
+        ("http://a.shops.example:{{ row.value }}/", "22", End::DeadLetter),
+        ("http://a.shops.example:{{ row.value }}/", "80/@evil.test", End::DeadLetter),
+    ] {
+        let call = format!("{{url: '{call}', allow_hosts: {ALLOWED}}}");
+        assert_eq!(caller.end(&call, value).await, expected, "{call} {value:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_literal_url_with_public_egress_leads_to_public_addresses_only() {
+    let caller = Caller::new().await;
+    let call = |form: &str| format!("{{url: {}, egress: public_only}}", quoted(form));
+    let end = |forms: &[&str], end: fn() -> End| forms.iter().map(|form| (form.to_string(), end())).collect::<Vec<_>>();
+    let forms = [end(ALLOWED_FORMS, || connected(PUBLIC)), end(INWARD_NAMES, || End::NotConnected)];
+    check(&caller, forms.concat_all(), call).await;
+    let public = [PUBLIC, ELSEWHERE].map(str::to_owned);
+    let (mut load_errors, mut refused) = (0, 0);
+    for form in all_forms() {
+        match caller.end(&call(&form), "x").await {
+            End::LoadError => load_errors += 1,
+            End::DeadLetter | End::NotConnected => refused += 1,
+            End::Connected(to) => assert!(to.iter().all(|address| public.contains(address)), "{form:?}: {to:?}"),
+        }
+    }
+    assert!(load_errors >= 60 && load_errors + refused >= 120, "{load_errors} load errors, {refused} refused");
+}
+
+/// Without a word in the rule: private addresses are called, metadata services are not, in no spelling.
+#[test]
+fn a_literal_url_never_leads_to_a_metadata_service() {
+    let mut called = Vec::new();
+    for address in ADDRESSES {
+        let call = format!("{{url: {}}}", quoted(&address_url(address)));
+        let Ok(delivery) = delivery(&call, "x") else { continue };
+        assert_eq!(delivery.rule.call.egress, Egress::PrivateToo);
+        let prepared = request::prepare(&delivery).unwrap();
+        if client::request(&prepared, Egress::PrivateToo).is_ok() {
+            called.push(prepared.url.host_str().unwrap().to_owned());
+        }
+    }
+    assert!(called.contains(&"127.0.0.1".to_owned()) && called.contains(&"10.0.0.1".to_owned()), "{called:?}");
+    for metadata in ["169.254.", "a9fe", "100.100.100.200", "168.63.", "192.0.0.192", "fe80", "febf", "254]"] {
+        assert!(!called.iter().any(|host| host.contains(metadata)), "{metadata} in {called:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_path_and_query_leads_nowhere_else() {
+    let caller = Caller::new().await;
+    let call = "{url: 'http://api.example.com/a/{{ row.value }}/b?q={{ row.value }}'}";
+    let mut sent = 0;
+    for form in all_forms() {
+        match caller.end(call, &form).await {
+            End::Connected(to) => assert_eq!(to, [PUBLIC], "{form:?}"),
+            end => {
+                assert_eq!((end, form.as_str()), (End::DeadLetter, ""), "only nothing at all names another resource");
+                continue;
+            }
+        }
+        sent += 1;
+        let seen = caller.api.seen().last().unwrap().clone();
+        let target = seen.head.split(' ').nth(1).unwrap().to_owned();
+        let url = url::Url::parse(&format!("http://api.example.com{target}")).unwrap();
+        assert_eq!(url.path_segments().unwrap().count(), 3, "{target}");
+        let query: Vec<_> = url.query_pairs().collect();
+        assert_eq!((query.len(), &*query[0].0, &*query[0].1), (1, "q", form.as_str()), "{target}");
+        assert!(seen.head.contains("\r\nhost: api.example.com\r\n"), "{}", seen.head);
+    }
+    assert_eq!(caller.api.seen().len(), sent);
+    assert!(caller.dns.asked.lock().unwrap().iter().all(|name| name == "api.example.com"));
+}
+
+/// The name leads to a public address when it is looked at first, and inside from then on.
+#[tokio::test]
+async fn a_name_that_changes_its_address_is_checked_by_the_answer_that_is_used() {
+    let close = b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec();
+    let api = Api::start(move |_| Reply::RawThenClose(close.clone())).await;
+    let times = std::sync::atomic::AtomicUsize::new(0);
+    let dns = Dns::new(api.address, move |_| {
+        let first = times.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        vec![if first { PUBLIC } else { "127.0.0.1" }.parse().unwrap()]
+    });
+    let caller = Caller { client: Client::scripted(dns.clone()), api, dns };
+    let call = format!("{{url: '{{{{ row.value }}}}', allow_hosts: {ALLOWED}}}");
+    assert_eq!(caller.end(&call, "http://a.shops.example/").await, connected(PUBLIC));
+    for _ in 0..3 {
+        assert_eq!(caller.end(&call, "http://a.shops.example/").await, End::NotConnected);
+    }
+    assert_eq!((caller.api.seen().len(), caller.dns.asked.lock().unwrap().len()), (1, 4), "asked once per request");
+}
+
+#[test]
+fn a_host_that_is_refused_is_told_without_its_name_and_with_the_place_of_the_patterns() {
+    let call = "{url: '{{ row.value }}', allow_hosts: ['*.shops.example']}";
+    for value in ["https://evil-4711.test/", "https://127.0.0.1/4711", "https://4711@a.shops.example/", "4711", "a b"] {
+        let delivery = delivery(call, value).unwrap();
+        let message = request::prepare(&delivery).unwrap_err();
+        assert!(message.starts_with("`url`: ") && !message.contains("4711") && !message.contains("evil"), "{message}");
+    }
+    let delivery = delivery(call, "https://evil-4711.test/").unwrap();
+    let expected = "`url`: the rendered URL leads to no host that `allow_hosts` names (r.yaml:4:49)";
+    assert_eq!(request::prepare(&delivery).unwrap_err(), expected);
+}
+
+/// One list out of several.
+trait ConcatAll<T> {
+    fn concat_all(self) -> Vec<T>;
+}
+
+impl<T, const N: usize> ConcatAll<T> for [Vec<T>; N] {
+    fn concat_all(self) -> Vec<T> {
+        self.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,225 @@
+//! The keys `auth` and `sign` of a call.
+//!
+//! In: their nodes. Out: settings whose secrets were read; or problems at their places. Secrets are strings in which
+//! `{{ env.NAME }}` may stand, `{env: NAME}` or `{file: PATH}`; they are read here, once, so that loading the rules again
+//! reads them again. No message holds a secret.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::super::auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
+use super::super::reader::member;
+use super::super::yaml::{Key, Kind, Node};
+use super::Compiler;
+use crate::suggest::did_you_mean;
+use crate::template::Secret;
+
+const KINDS: [&str; 3] = ["basic", "bearer", "oauth2"];
+const OAUTH2_KEYS: [&str; 8] =
+    ["token_url", "client_id", "client_secret", "scope", "audience", "resource", "params", "style"];
+/// What of the form has a place of its own.
+const FORM_OWN: [&str; 6] = ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"];
+
+/// Standard Webhooks 1.0, "Signature scheme": between 24 and 64 bytes.
+const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// The present one, and the one before or after it.
+const SIGNING_KEYS_MAX: usize = 2;
+
+impl Compiler<'_> {
+    /// Reads `auth` or `sign`. Its lines may hold secrets: of a problem in it only the place is shown.
+    pub(super) fn secretly<T>(
+        &mut self,
+        node: Option<&Node>,
+        read: impl FnOnce(&mut Self, &Node) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let Some(node) = node else { return Some(None) };
+        let before = self.reader.problems.len();
+        let found = read(self, node);
+        self.reader.problems[before..].iter_mut().for_each(|problem| problem.line_text.clear());
+        found.map(Some)
+    }
+
+    pub(super) fn auth(&mut self, node: &Node) -> Option<Auth> {
+        let members = self.reader.members(node, "`auth`", &KINDS)?;
+        let [(kind, node)] = members else {
+            self.reader.problem(node.at, format!("`auth` is exactly one of {}", KINDS.join(", ")));
+            return None;
+        };
+        match kind.text.as_str() {
+            "basic" => self.basic(node),
+            "bearer" => {
+                let token = self.secret(node, "bearer")?;
+                Some(Auth::Fixed(Secret::new(&format!("Bearer {}", token.reveal()))))
+            }
+            "oauth2" => self.oauth2(node).map(|oauth2| Auth::OAuth2(Arc::new(oauth2))),
+            _ => None,
+        }
+    }
+
+    fn basic(&mut self, node: &Node) -> Option<Auth> {
+        let members = self.reader.members(node, "`basic`", &["user", "password"])?;
+        let (Some(user_node), Some(password)) = (member(members, "user"), member(members, "password")) else {
+            self.reader.problem(node.at, "`basic` needs `user` and `password`");
+            return None;
+        };
+        let (user, password) = (self.secret(user_node, "user"), self.secret(password, "password"));
+        let (user, password) = (user?, password?);
+        if user.reveal().contains(':') {
+            self.reader.problem(user_node.at, "a user name can't hold a colon: that is where the password begins");
+            return None;
+        }
+        let pair = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
+        Some(Auth::Fixed(Secret::new(&format!("Basic {pair}"))))
+    }
+
+    fn oauth2(&mut self, node: &Node) -> Option<OAuth2> {
+        let members = self.reader.members(node, "`oauth2`", &OAUTH2_KEYS)?;
+        let required = ["token_url", "client_id", "client_secret"];
+        let missing: Vec<&str> = required.into_iter().filter(|name| member(members, name).is_none()).collect();
+        if !missing.is_empty() {
+            self.reader.problem(node.at, format!("`oauth2` lacks {}", missing.join(" and ")));
+        }
+        let get = |name| member(members, name);
+        let token_url = get("token_url").and_then(|node| self.token_url(node));
+        let client_id = get("client_id").and_then(|node| self.secret(node, "client_id"));
+        let client_secret = get("client_secret").and_then(|node| self.secret(node, "client_secret"));
+        let style = get("style").map_or(Some(ClientStyle::Basic), |node| self.client_style(node));
+        let mut form = Vec::new();
+        for name in ["scope", "audience", "resource"] {
+            if let Some(node) = get(name) {
+                form.push((name.into(), self.secret(node, name)?));
+            }
+        }
+        if let Some(node) = get("params") {
+            self.params(node, &mut form)?;
+        }
+        let (client_id, client_secret) = (client_id?, client_secret?);
+        Some(OAuth2 { token_url: token_url?, client_id, client_secret, style: style?, form })
+    }
+
+    fn token_url(&mut self, node: &Node) -> Option<Url> {
+        let text = self.secret(node, "token_url")?;
+        let url = Url::parse(text.reveal()).ok().filter(|url| {
+            let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+            is_http && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+        });
+        if url.is_none() {
+            let message = "`token_url` must be an http:// or https:// URL without user, password and fragment";
+            self.reader.problem(node.at, message);
+        }
+        url
+    }
+
+    fn client_style(&mut self, node: &Node) -> Option<ClientStyle> {
+        match self.reader.string(node, "style")? {
+            "basic" => Some(ClientStyle::Basic),
+            "body" => Some(ClientStyle::Body),
+            word => {
+                let hint = did_you_mean(word, ["basic", "body"]);
+                self.reader.problem(node.at, format!("`style` is basic or body, not `{word}`{hint}"));
+                None
+            }
+        }
+    }
+
+    fn params(&mut self, node: &Node, form: &mut Vec<(Box<str>, Secret)>) -> Option<()> {
+        let Kind::Map(members) = &node.kind else {
+            let message = format!("`params` must be a map from name to value, not {}", node.describe());
+            self.reader.problem(node.at, message);
+            return None;
+        };
+        for (Key { text: name, at }, value) in members {
+            if FORM_OWN.contains(&name.as_str()) {
+                self.reader
+                    .problem(*at, format!("`{name}` has a key of its own beside `params`, or is set by rowhook"));
+                return None;
+            }
+            form.push((name.as_str().into(), self.secret(value, name)?));
+        }
+        Some(())
+    }
+
+    pub(super) fn sign(&mut self, node: &Node) -> Option<Signing> {
+        let members = self.reader.members(node, "`sign`", &["webhook"])?;
+        let Some(secrets) = member(members, "webhook") else {
+            self.reader.problem(node.at, "`sign` needs `webhook`: one secret, or a list of two while they are changed");
+            return None;
+        };
+        let nodes = match &secrets.kind {
+            Kind::List(nodes) => nodes.as_slice(),
+            _ => std::slice::from_ref(secrets),
+        };
+        if nodes.is_empty() || nodes.len() > SIGNING_KEYS_MAX {
+            let message = format!("`webhook` takes one secret, or {SIGNING_KEYS_MAX} while they are changed");
+            self.reader.problem(secrets.at, message);
+            return None;
+        }
+        let keys: Vec<_> = nodes.iter().map(|node| self.signing_key(node)).collect();
+        Some(Signing { keys: keys.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn signing_key(&mut self, node: &Node) -> Option<SigningKey> {
+        let secret = self.secret(node, "webhook")?;
+        let bytes = secret.reveal().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+        let key = bytes.filter(|bytes| SIGNING_KEY_BYTES.contains(&bytes.len()));
+        if key.is_none() {
+            let message = "a webhook secret is `whsec_` and the base64 text of 24 to 64 bytes; \
+                           make one with: echo \"whsec_$(openssl rand -base64 32)\"";
+            self.reader.problem(node.at, message);
+        }
+        key.map(|key| SigningKey(key.into()))
+    }
+
+    /// A secret in one of its three spellings, fit for a header.
+    fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
+        let secret = match &node.kind {
+            Kind::Map(_) => self.secret_from(node, what)?,
+            _ => {
+                let source = self.reader.string(node, what)?;
+                let compiled = Secret::compile(source, self.env);
+                self.flaws(node, compiled)?
+            }
+        };
+        let problem = match secret.reveal() {
+            "" => format!("`{what}` is empty"),
+            text if text.chars().any(char::is_control) => {
+                format!("`{what}` holds a line break or another control character")
+            }
+            _ => return Some(secret),
+        };
+        self.reader.problem(node.at, problem);
+        None
+    }
+
+    fn secret_from(&mut self, node: &Node, what: &str) -> Option<Secret> {
+        let members = self.reader.members(node, &format!("`{what}`"), &["env", "file"])?;
+        let [(place, node)] = members else {
+            self.reader.problem(node.at, format!("`{what}` is a text, `{{env: NAME}}` or `{{file: PATH}}`"));
+            return None;
+        };
+        let found = match place.text.as_str() {
+            "env" => {
+                let name = self.reader.string(node, "env")?;
+                let missing = || format!("environment variable `{name}` is not set");
+                Secret::from_env(name, self.env).and_then(|secret| secret.ok_or_else(missing))
+            }
+            "file" => Secret::from_file(&self.path_of(node, "file")?),
+            // It was reported as an unknown key.
+            _ => return None,
+        };
+        found.map_err(|problem| self.reader.problem(node.at, problem)).ok()
+    }
+
+    /// A path in a rule; a relative one begins at the folder of the rule file.
+    pub(super) fn path_of(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+        let path = self.reader.string(node, what)?;
+        Some(self.reader.path.parent().map_or_else(|| path.into(), |folder| folder.join(path)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

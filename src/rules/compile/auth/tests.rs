@@ -1,0 +1,176 @@
+//! Tests of `auth`, `sign`, `format` and `compress`: what loads, and what is said of what does not.
+
+use crate::rules::{Auth, Call, ClientStyle, Compression, Diagnostics, RuleSet};
+
+fn load(call: &str) -> Result<RuleSet, Diagnostics> {
+    load_in("", call)
+}
+
+/// As if the rule file stood in this folder.
+fn load_in(folder: &str, call: &str) -> Result<RuleSet, Diagnostics> {
+    let text = format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: 'https://a.test/', {call}}}\n");
+    let env = |name: &str| match name {
+        "TOKEN" => Some("s3cret".to_owned()),
+        "NEW" => Some("whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3".to_owned()),
+        "COLON" => Some("s3c:ret".to_owned()),
+        "BREAK" => Some("s3cret\r\nX-Evil: 1".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "FILED_FILE" => Some("/no/such/s3cret".to_owned()),
+        _ => None,
+    };
+    RuleSet::from_texts(&[(format!("{folder}/f.yaml").trim_start_matches('/').into(), text)], &env)
+}
+
+#[track_caller]
+fn with_call<T>(call: &str, look: impl FnOnce(&Call) -> T) -> T {
+    let rules = load(call).unwrap_or_else(|problems| panic!("{call}: {problems}"));
+    look(&rules.rules()[0].call)
+}
+
+#[track_caller]
+fn fixed(call: &str) -> String {
+    with_call(call, |call| match &call.auth {
+        Some(Auth::Fixed(value)) => value.reveal().to_owned(),
+        other => panic!("not a fixed header but {other:?}"),
+    })
+}
+
+#[test]
+fn basic_and_bearer_are_whole_headers() {
+    assert_eq!(fixed("auth: {bearer: '{{ env.TOKEN }}'}"), "Bearer s3cret");
+    assert_eq!(fixed("auth: {bearer: {env: TOKEN}}"), "Bearer s3cret");
+    // Aladdin:open sesame, the example of RFC 7617.
+    assert_eq!(fixed("auth: {basic: {user: Aladdin, password: open sesame}}"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    assert_eq!(fixed("auth: {basic: {user: u, password: {env: COLON}}}"), "Basic dTpzM2M6cmV0");
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file_beside_the_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "of-a-file\n").unwrap();
+    let shown = folder.path().display().to_string();
+    for path in [format!("{shown}/token"), "token".to_owned()] {
+        let text = format!(
+            "table: a.b\nrules:\n  - {{name: r, call: {{url: 'https://a.test/', auth: {{bearer: {{file: '{path}'}}}}}}}}\n"
+        );
+        let rules = RuleSet::from_texts(&[(folder.path().join("f.yaml"), text)], &|_| None).unwrap();
+        assert!(
+            matches!(&rules.rules()[0].call.auth, Some(Auth::Fixed(value)) if value.reveal() == "Bearer of-a-file")
+        );
+    }
+}
+
+#[test]
+fn every_word_of_oauth2_is_taken() {
+    let call = "auth: {oauth2: {token_url: 'https://id.test/token?t=1', client_id: me, client_secret: {env: TOKEN}, \
+                scope: a b, audience: aud, resource: 'https://r.test/', params: {x: '1', y: '{{ env.TOKEN }}'}, style: body}}";
+    with_call(call, |call| {
+        let Some(Auth::OAuth2(settings)) = &call.auth else { panic!("no OAuth 2") };
+        assert_eq!(settings.token_url.as_str(), "https://id.test/token?t=1");
+        assert_eq!((settings.client_id.reveal(), settings.client_secret.reveal()), ("me", "s3cret"));
+        let form: Vec<(&str, &str)> = settings.form.iter().map(|(name, value)| (&**name, value.reveal())).collect();
+        assert_eq!(
+            form,
+            [("scope", "a b"), ("audience", "aud"), ("resource", "https://r.test/"), ("x", "1"), ("y", "s3cret")]
+        );
+        assert_eq!(settings.style, ClientStyle::Body);
+    });
+    let call = "auth: {oauth2: {token_url: 'http://id.test/', client_id: me, client_secret: s}}";
+    with_call(call, |call| {
+        assert!(matches!(&call.auth, Some(Auth::OAuth2(settings)) if settings.style == ClientStyle::Basic));
+    });
+}
+
+#[test]
+fn one_or_two_webhook_secrets_are_taken() {
+    let old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let keys = |call: &str| with_call(call, |call| call.sign.as_ref().unwrap().keys.clone());
+    assert_eq!(keys(&format!("sign: {{webhook: {old}}}"))[0].reveal().len(), 24);
+    let both = keys(&format!("sign: {{webhook: ['{{{{ env.NEW }}}}', {old}]}}"));
+    assert_eq!((both[0].reveal(), both.len()), (&b"new-new-new-new-new-new-new"[..], 2));
+}
+
+#[test]
+fn formats_and_compression_are_taken() {
+    for (word, expected) in [
+        ("change", "Change"),
+        ("row", "Row"),
+        ("cloudevents", "CloudEvent(Binary)"),
+        ("cloudevents-structured", "CloudEvent(Structured)"),
+    ] {
+        // A DELETE has no body of itself; a format asks for one.
+        with_call(&format!("method: DELETE, format: {word}, compress: gzip"), |call| {
+            assert_eq!(format!("{:?}", call.body), expected, "{word}");
+            assert_eq!(call.compression, Some(Compression::Gzip));
+        });
+    }
+}
+
+#[test]
+fn nothing_that_is_derived_from_a_secret_shows_in_debug() {
+    let call = "auth: {oauth2: {token_url: 'https://id.test/', client_id: '{{ env.TOKEN }}', client_secret: {env: TOKEN}, \
+                params: {p: '{{ env.TOKEN }}'}}}, sign: {webhook: '{{ env.NEW }}'}";
+    let shown = format!("{:?}", load(call).unwrap().rules());
+    assert!(!shown.contains("s3cret") && !shown.contains("bmV3") && !shown.contains("110, 101, 119"), "{shown}");
+    let shown = format!("{:?}", load("auth: {bearer: {env: TOKEN}}").unwrap().rules());
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_used_is_told_without_the_secret() {
+    for (call, expected) in [
+        ("auth: {}", "`auth` is exactly one of basic, bearer, oauth2"),
+        ("auth: {bearer: a, basic: {user: u, password: p}}", "`auth` is exactly one of"),
+        ("auth: {token: a}", "unknown key `token` in `auth`"),
+        ("auth: s3cret", "`auth` must be a map of basic, bearer, oauth2"),
+        ("auth: {bearer: {env: GONE}}", "environment variable `GONE` is not set"),
+        ("auth: {bearer: '{{ env.GONE }}'}", "environment variable `GONE` is not set"),
+        ("auth: {bearer: '{{ row.token }}'}", "a secret takes `{{ env.NAME }}` only"),
+        ("auth: {bearer: {env: FILED}}", "environment variable `FILED_FILE`: file /no/such/s3cret can't be read"),
+        ("auth: {bearer: {file: no-such-file}}", "file no-such-file can't be read: No such file"),
+        ("auth: {bearer: {env: TOKEN, file: x}}", "`bearer` is a text, `{env: NAME}` or `{file: PATH}`"),
+        ("auth: {bearer: {env: BREAK}}", "`bearer` holds a line break"),
+        ("auth: {bearer: {env: EMPTY}}", "`bearer` is empty"),
+        ("auth: {basic: {user: '{{ env.COLON }}', password: p}}", "a user name can't hold a colon"),
+        ("auth: {basic: {user: u}}", "`basic` needs `user` and `password`"),
+        ("auth: {oauth2: {client_id: a}}", "`oauth2` lacks token_url and client_secret"),
+        (
+            "auth: {oauth2: {token_url: 'ftp://s3cret@id.test', client_id: a, client_secret: b}}",
+            "`token_url` must be an http:// or https:// URL",
+        ),
+        (
+            "auth: {oauth2: {token_url: 'https://id.test/', client_id: a, client_secret: b, style: header}}",
+            "`style` is basic or body, not `header`",
+        ),
+        (
+            "auth: {oauth2: {token_url: 'https://id.test/', client_id: a, client_secret: b, params: {scope: x}}}",
+            "`scope` has a key of its own",
+        ),
+        ("auth: {bearer: a}, headers: {authorization: b}", "`auth` sets this header; leave one of them out"),
+        ("sign: {}", "`sign` needs `webhook`"),
+        ("sign: {webhook: s3cret}", "a webhook secret is `whsec_` and the base64 text of 24 to 64 bytes"),
+        ("sign: {webhook: whsec_c2hvcnQ=}", "a webhook secret is `whsec_`"),
+        ("sign: {webhook: []}", "`webhook` takes one secret, or 2"),
+        ("sign: {webhook: ['{{ env.NEW }}', '{{ env.NEW }}', '{{ env.NEW }}']}", "`webhook` takes one secret, or 2"),
+        ("sign: {webhook: '{{ env.NEW }}'}, compress: gzip", "`compress` and `sign` don't go together"),
+        ("headers: {Webhook-Signature: x}", "header `Webhook-Signature` is set by rowhook"),
+        ("headers: {Content-Encoding: gzip}", "header `Content-Encoding` is set by rowhook"),
+        ("compress: br", "`compress` is gzip, not `br`"),
+        (
+            "format: cloudevent",
+            "`format` is one of change, row, cloudevents, cloudevents-structured, not `cloudevent`; did",
+        ),
+        ("format: row, body: {a: 1}", "`format` and `body` both say what is sent"),
+        ("format: row, method: GET", "a GET request has no body; leave `format` out"),
+        ("format: cloudevents, headers: {ce-type: x}", "`format: cloudevents` sets header `ce-type`"),
+        (
+            "format: cloudevents, headers: {Content-Type: text/plain}",
+            "`format: cloudevents` sets header `Content-Type`",
+        ),
+    ] {
+        let shown = load(call).expect_err(call).to_string();
+        assert!(shown.contains(expected), "{call}:\n{shown}");
+        assert!(shown.starts_with("f.yaml:4:"), "{call}:\n{shown}");
+        assert!(!shown.replace("/no/such/s3cret", "").contains("s3c"), "{call}:\n{shown}");
+    }
+}

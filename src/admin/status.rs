@@ -40,7 +40,7 @@ pub(super) struct Letters {
 impl Letters {
     pub(super) async fn count(letters: &DeadLetters) -> Result<Letters, Error> {
         let (all, held) = (letters.count(), letters.held_count());
-        let by_rule = if all <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
+        let by_rule = if all + held <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
         Ok(Letters { all, held, by_rule })
     }
 

@@ -85,8 +85,9 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
 pub fn pause(completed: &Completed, number: u64) -> Option<String> {
     let Outcome::Dead(failure) = &completed.outcome else { return None };
     let rule = &completed.delivery.rule;
-    let is_new = is_new(completed);
-    (is_new && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
+    // What an operator asked for does not stop the rule: the operator looks on.
+    let is_of_stream = completed.delivery.origin == Origin::Stream;
+    (is_of_stream && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
         let why = completed
             .attempts
             .kept()
@@ -233,6 +234,7 @@ mod tests {
             ("hold_key", Origin::Redelivery { number: 1 }, 2, false),
             ("hold_key", replay, 0, false),
             ("pause", Origin::Stream, 0, true),
+            ("pause", Origin::Redelivery { number: 1 }, 0, false),
             ("pause", replay, 0, false),
         ] {
             let completed = completed(&format!("on_dead_letter: {on_dead_letter}"), origin, dead(), 2);

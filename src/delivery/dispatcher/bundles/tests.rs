@@ -392,6 +392,55 @@ async fn a_reload_closes_what_the_rule_before_gathered_and_keeps_the_order() {
 }
 
 #[tokio::test]
+async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_behind_it() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
+    let mut dispatcher = dispatcher();
+    let held = crate::ordering::Held::default();
+    dispatcher.heed(held.clone());
+    dispatcher.submit(delivery(&rule, 1, 7));
+    held.add(17, rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    let origin = Origin::Replay { dead_letter: 17 };
+    dispatcher.submit(Delivery { origin, ..delivery(&rule, 2, 8) });
+    dispatcher.submit(delivery(&rule, 3, 8));
+    dispatcher.submit(delivery(&rule, 4, 9));
+    dispatcher.submit(delivery(&rule, 5, 10));
+    let completed: BTreeMap<u128, Outcome> = {
+        let mut completed = BTreeMap::new();
+        for _ in 0..5 {
+            let (number, outcome) = resolve(&mut dispatcher).await;
+            completed.insert(number, outcome);
+        }
+        completed
+    };
+    let delivered = Outcome::Delivered { status: 200 };
+    let expected = [delivered.clone(), delivered.clone(), Outcome::Held { behind: 17 }, delivered.clone(), delivered];
+    assert_eq!(completed.into_values().collect::<Vec<_>>(), expected);
+    let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
+    assert_eq!(requests, BTreeSet::from([vec![1], vec![2], vec![4, 5]]));
+}
+
+#[tokio::test]
+async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_no_one_can_decide() {
+    let api = Api::start(|_| Reply::Status(400)).await;
+    let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
+    let mut dispatcher = dispatcher();
+    let held = crate::ordering::Held::default();
+    dispatcher.heed(held.clone());
+    let alone = crate::delivery::testing::rule(&api.url(), |_| {});
+    dispatcher.submit(delivery(&alone, 1, 7));
+    let first = next(&mut dispatcher).await;
+    dispatcher.submit(delivery(&rule, 2, 7));
+    dispatcher.submit(Delivery { undecided: Some("no such name".to_owned()), ..delivery(&rule, 3, 8) });
+    held.add(17, rule.ordering_keys(&first.delivery.change), false);
+    dispatcher.release(first.ticket);
+    let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };
+    let expected = [(2, Outcome::Held { behind: 17 }), (3, Outcome::Dead(undecided))];
+    assert_eq!([resolve(&mut dispatcher).await, resolve(&mut dispatcher).await], expected);
+    assert_eq!(api.order(), [1]);
+}
+
+#[tokio::test]
 async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_later() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
     let gated = open.clone();

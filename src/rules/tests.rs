@@ -386,7 +386,9 @@ fn the_example_rules_load() {
     let rules = RuleSet::load(&dir, &example_env).unwrap_or_else(|problems| panic!("{problems}"));
     let mut files: Vec<_> = rules.rules().iter().filter_map(|rule| rule.path.file_name()?.to_str()).collect();
     files.dedup();
-    assert_eq!(files, ["shop.orders.yaml", "shop.outbox.yaml", "shop.stock.yaml", "shop.users.yaml"]);
+    let expected =
+        ["shop.orders.yaml", "shop.outbox.yaml", "shop.stock.yaml", "shop.subscriptions.yaml", "shop.users.yaml"];
+    assert_eq!(files, expected);
 }
 
 #[test]

@@ -67,7 +67,9 @@ fn home_calling(address: &str, timeout: &str) -> Home {
         "table: shop.orders\nrules:\n  - name: hostile\n    order_by: none\n    retry: {{retries: 0}}\n    call: {{url: \
          'http://{address}/{{{{ row.id }}}}', timeout: {timeout}}}\n"
     );
-    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("hostile.yaml", &rule)
+    // What is answered is the question, not whether the API is away.
+    let targets = format!("targets:\n  http://{address}: {{breaker: off}}\n");
+    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("hostile.yaml", &rule).with_rule("targets.yaml", &targets)
 }
 
 #[track_caller]

@@ -53,6 +53,12 @@ CREATE TABLE shop.payments (
   amount     DECIMAL(10, 2)  NOT NULL
 );
 
+CREATE TABLE shop.subscriptions (
+  id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  contact_email VARCHAR(255)    NOT NULL,
+  webhook_url   VARCHAR(2000)   NOT NULL
+);
+
 -- Customers from before rowhook was there: no calls for them.
 INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
 

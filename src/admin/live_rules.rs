@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::now_us;
 use crate::pipeline::Command;
-use crate::rules::{Diagnostics, Difference, Look, RuleSet};
+use crate::rules::{Diagnostics, Difference, Look, Rule, RuleSet};
 use crate::telemetry::Metrics;
 
 /// Loads and compiles the rule files of a directory.
@@ -91,6 +91,7 @@ impl LiveRules {
     ) -> LiveRules {
         let files = Mutex::new(FilesState { loaded_at_us: now_us(), problems: None });
         let turn = tokio::sync::Mutex::new(Looks { loaded, last: loaded });
+        rules.rules().iter().for_each(|rule| warn_of(rule));
         let now = watch::Sender::new(rules);
         LiveRules { inner: Arc::new(Inner { directory, load, now, files, commands, metrics, stopping, turn }) }
     }
@@ -152,6 +153,8 @@ impl LiveRules {
             unchanged = difference.unchanged.join(","),
             "rules reloaded"
         );
+        let names = difference.added.iter().chain(&difference.changed);
+        names.filter_map(|name| rules.rule(name)).for_each(|rule| warn_of(rule));
         Ok(difference)
     }
 
@@ -167,6 +170,12 @@ impl LiveRules {
     fn note(&self, files: FilesState) {
         self.inner.metrics.rules_reload_failed.set(i64::from(files.problems.is_some()));
         *self.inner.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+    }
+}
+
+fn warn_of(rule: &Rule) {
+    if rule.trusts_any_server() {
+        tracing::warn!(rule = rule.name, "insecure_tls: servers need not prove who they are to this rule");
     }
 }
 

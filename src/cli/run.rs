@@ -189,9 +189,6 @@ fn announce(
     if saved.checkpoint.is_some() && settings.start != Start::Latest {
         tracing::warn!("--start is for a first start; this data directory has a checkpoint and goes on from there");
     }
-    for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
-        tracing::warn!(rule = rule.name, "insecure_tls: servers need not prove who they are to this rule");
-    }
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
     let position = match (&saved.checkpoint, &settings.start) {
         (Some(saved), _) => {

@@ -192,6 +192,10 @@ async fn serve(
 }
 
 async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> Option<Seen> {
+    const TLS_HANDSHAKE: u8 = 0x16;
+    if stream.fill_buf().await.ok()?.first() == Some(&TLS_HANDSHAKE) {
+        return None;
+    }
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).await.ok()? == 0 {

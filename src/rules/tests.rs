@@ -555,6 +555,7 @@ fn the_example_rules_load() {
             "shop.payments.yaml",
             "shop.products.yaml",
             "shop.stock.yaml",
+            "shop.subscriptions.yaml",
             "shop.users.yaml"
         ]
     );

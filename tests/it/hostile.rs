@@ -62,12 +62,14 @@ fn api(answer: impl Fn(usize, &mut TcpStream) + Send + Sync + 'static) -> String
     address
 }
 
-fn home_calling(address: &str) -> Home {
+fn home_calling(address: &str, timeout: &str) -> Home {
     let rule = format!(
         "table: shop.orders\nrules:\n  - name: hostile\n    order_by: none\n    retry: {{retries: 0}}\n    call: {{url: \
-         'http://{address}/{{{{ row.id }}}}', timeout: 1s}}\n"
+         'http://{address}/{{{{ row.id }}}}', timeout: {timeout}}}\n"
     );
-    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("hostile.yaml", &rule)
+    // What is answered is the question, not whether the API is away.
+    let targets = format!("targets:\n  http://{address}: {{breaker: off}}\n");
+    Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("hostile.yaml", &rule).with_rule("targets.yaml", &targets)
 }
 
 #[track_caller]
@@ -80,7 +82,7 @@ fn nothing_that_an_api_answers_or_a_row_holds_steers_a_terminal() {
     let address = api(|id, stream| {
         let _ = stream.write_all(&answer_of(id));
     });
-    let home = home_calling(&address);
+    let home = home_calling(&address, "20s");
     let note = "a\u{1b}[31m\u{202e}b\r\u{9b}2J";
     let letters: Vec<Letter> = (0..16).map(|id| Letter { note, ..Letter::of("hostile", id) }).collect();
     fill(&home, &letters);
@@ -134,7 +136,7 @@ fn answers_without_end_take_no_memory() {
         3 => header(stream),
         _ => interim(stream),
     });
-    let home = home_calling(&address);
+    let home = home_calling(&address, "1s");
     let letters: Vec<Letter> = (0..50).map(|id| Letter::of("hostile", id)).collect();
     fill(&home, &letters);
     let mut replay = home.start(&["dead-letters", "replay", "--all"]);
@@ -164,7 +166,7 @@ fn proxies_of_the_environment_are_not_used() {
         }
     });
     let receiver = Receiver::start(|_| Answer::ok());
-    let mut home = home_calling(receiver.url("").trim_start_matches("http://"));
+    let mut home = home_calling(receiver.url("").trim_start_matches("http://"), "20s");
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         home = home.with_env(name, &proxy);
     }

@@ -310,6 +310,45 @@ async fn sighup_loads_the_rules_anew_and_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_changed_in_their_files_are_in_requests_after_the_next_load() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    table(server, &database, "items").await;
+    let receiver = Receiver::start(|_| Answer::ok());
+    let call = format!(
+        "{{url: \"{}\", auth: {{bearer: {{file: ../token}}}}, headers: {{X-Tenant: \"{{{{ env.TENANT }}}}\"}}}}",
+        receiver.url("/")
+    );
+    let rule = format!("table: {database}.items\nrules:\n  - name: items\n    call: {call}\n");
+    let home = home().with_rule("a.yaml", &rule);
+    let tenant = home.path("tenant").display().to_string();
+    let home = home.with_env("TENANT_FILE", &tenant);
+    home.write("token", "one\n");
+    home.write("tenant", "1\n");
+    let program = run(&home, server, &["--no-watch"]);
+    let sent = |number: usize| {
+        let (receiver, database) = (&receiver, &database);
+        async move {
+            server.query(&format!("INSERT INTO {database}.items VALUES ({number}, 1)")).await;
+            receiver.wait_for_count(number, DEADLINE).await;
+            let request = &receiver.received()[number - 1];
+            ["authorization", "x-tenant"].map(|name| request.header(name).unwrap_or_default().to_owned())
+        }
+    };
+    assert_eq!(sent(1).await, ["Bearer one", "1"]);
+    home.write("token", "two\n");
+    program.hang_up();
+    program.wait_for_line("rules reloaded", DEADLINE);
+    assert_eq!(sent(2).await, ["Bearer two", "1"]);
+    home.write("tenant", "2\n");
+    assert_eq!(done(&home.run(&["reload"])), "changed  items\n");
+    assert_eq!(sent(3).await, ["Bearer two", "2"]);
+    home.write("token", "t\two\n");
+    assert_ne!(home.run(&["reload"]).code, 0, "a secret that no header can carry is refused");
+    assert_eq!(sent(4).await, ["Bearer two", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_runway_is_known_while_it_runs() {
     let server = MysqlServer::start(&["--binlog-expire-logs-seconds=36000"]);
     let database = server.fresh_database().await;

@@ -306,6 +306,8 @@ fn what_one_of_many_hosts_asks_for_holds_for_none_of_the_others() {
     world.set(0, A, |target| target.is_many_hosts = true);
     world.enter(0, None);
     assert_eq!(world.end(0, Fate::Throttles(2_000)), Counts::Not { wait: Duration::from_secs(2) });
+    // The world's own check is for targets that are one server.
+    world.held_until.clear();
     for _ in 0..3 {
         world.enter(0, None);
     }

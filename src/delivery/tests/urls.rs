@@ -6,7 +6,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{delivery, quoted};
 use crate::delivery::client::{self, Client};
@@ -388,8 +387,7 @@ impl Caller {
         }
         // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
         let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
-        let timeout = if has_answer { PATIENCE } else { Duration::from_millis(200) };
-        let received = self.client.send(request, egress, timeout, &delivery.rule.call.success, 0).await;
+        let received = self.client.send(request, egress, PATIENCE, &delivery.rule.call.success, 0).await;
         let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
         match received.answer {
             _ if !dialled.is_empty() => {

@@ -341,7 +341,7 @@ async fn secrets_that_changed_in_their_files_are_in_requests_after_the_next_load
     program.wait_for_line("rules reloaded", DEADLINE);
     assert_eq!(sent(2).await, ["Bearer two", "1"]);
     home.write("tenant", "2\n");
-    assert_eq!(done(&home.run(&["reload"])), "changed  items\n");
+    assert_eq!(done(&home.run(&["reload"])), "changed  items\n0 rules unchanged\n");
     assert_eq!(sent(3).await, ["Bearer two", "2"]);
     home.write("token", "t\two\n");
     assert_ne!(home.run(&["reload"]).code, 0, "a secret that no header can carry is refused");

@@ -37,8 +37,12 @@ fn delivered(finished: &Finished, letters: i64) {
     assert!(finished.stdout.ends_with(&last), "{finished:?}");
 }
 
-/// The server's alert may come before the request is sent, or after.
-const REFUSED: [&str; 2] = ["TLS: received fatal alert: ", "; perhaps the server wants another client certificate"];
+/// The server's alert may come before the request is sent, or after, or be lost with the connection that it closes.
+const REFUSED: [&str; 3] = [
+    "TLS: received fatal alert: ",
+    "; perhaps the server wants another client certificate",
+    "connection closed before the answer",
+];
 
 #[track_caller]
 fn failed(finished: &Finished, receiver: &Receiver, reasons: &[&str]) {

@@ -79,9 +79,8 @@ impl Receiver {
         tls: Option<Tls>,
         script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> std::io::Result<Receiver> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
+        let place = serve::Place::take((Ipv4Addr::LOCALHOST, port).into())?;
+        let address = place.address();
         let records = Arc::new(Records {
             script: Mutex::new(Arc::new(script)),
             arrivals: Mutex::default(),
@@ -93,7 +92,11 @@ impl Receiver {
         let (orders, received_orders) = tokio::sync::mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let serving = serve(listener, address, tls, records.clone(), received_orders);
+        // From now on, not from when the thread gets its turn.
+        let entered = runtime.enter();
+        let listener = place.listen();
+        drop(entered);
+        let serving = serve(place, listener, tls, records.clone(), received_orders);
         let thread = thread::Builder::new().name("receiver".to_owned()).spawn(move || runtime.block_on(serving))?;
         Ok(Receiver { address, scheme, records, orders: Some(orders), thread: Some(thread) })
     }

@@ -18,7 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -32,15 +32,49 @@ pub(super) enum Order {
     ComeBack(mpsc::Sender<()>),
 }
 
+/// A port that stays ours while nobody listens on it: connections are refused then, and nobody else gets it.
+pub(super) struct Place {
+    address: SocketAddr,
+    _reserved: TcpSocket,
+}
+
+impl Place {
+    /// Takes the port; 0: one of the system's choice. An error when somebody listens on it.
+    pub fn take(address: SocketAddr) -> std::io::Result<Place> {
+        if address.port() != 0 {
+            drop(std::net::TcpListener::bind(address)?);
+        }
+        let reserved = bound(address)?;
+        Ok(Place { address: reserved.local_addr()?, _reserved: reserved })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Within a runtime.
+    pub fn listen(&self) -> TcpListener {
+        bound(self.address).and_then(|socket| socket.listen(1024)).expect("the port is ours")
+    }
+}
+
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 /// Serves until nobody can give orders any more. One thread does it all: requests are taken one after another.
 pub(super) async fn serve(
-    listener: std::net::TcpListener,
-    address: SocketAddr,
+    place: Place,
+    listener: TcpListener,
     tls: Option<Tls>,
     records: Arc<Records>,
     mut orders: tokio::sync::mpsc::UnboundedReceiver<Order>,
 ) {
-    let mut listener = Some(TcpListener::from_std(listener).expect("a listener that does not block"));
+    let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -58,7 +92,7 @@ pub(super) async fn serve(
                     done.send(()).ok();
                 }
                 Some(Order::ComeBack(done)) => {
-                    listener = Some(TcpListener::bind(address).await.expect("the port is still free"));
+                    listener = Some(place.listen());
                     done.send(()).ok();
                 }
             },

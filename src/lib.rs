@@ -4,6 +4,7 @@
 
 // Vocabulary: plain data and pure functions that all stages share.
 pub mod change;
+pub mod clock;
 pub mod column;
 pub mod config;
 pub mod failure;

@@ -1,8 +1,8 @@
-//! Which characters of a text from outside may be shown.
+//! Which characters of a text from outside may be shown, and how many.
 //!
 //! In: characters of answers, row values, names and rule files. Out: whether a terminal or a log viewer shows them as
-//! they are. Control characters steer a terminal, and some of Unicode's turn the direction of writing, so that a line
-//! reads as what it is not. What stands in their place is the caller's choice.
+//! they are; the beginning of a long text. Control characters steer a terminal, and some of Unicode's turn the direction
+//! of writing, so that a line reads as what it is not. What stands in their place is the caller's choice.
 
 /// Whether the character neither steers a terminal nor breaks or turns the line.
 pub fn is_printable(c: char) -> bool {
@@ -11,9 +11,24 @@ pub fn is_printable(c: char) -> bool {
     !c.is_control() && !turns_or_breaks
 }
 
+/// The text, or so many characters of its beginning with an ellipsis behind them.
+pub fn shortened(text: &str, characters_max: usize) -> String {
+    match text.char_indices().nth(characters_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_shortened_between_characters_and_only_when_it_is_too_long() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äöü…");
+        assert_eq!(shortened("", 0), "");
+    }
 
     #[test]
     fn what_steers_a_terminal_or_turns_a_line_is_not_shown() {

@@ -13,6 +13,7 @@ use tokens::{Source, Token};
 
 const VOCABULARY: &[&str] = &[
     "change",
+    "clock",
     "column",
     "position",
     "pattern",

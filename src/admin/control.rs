@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::SourceWatch;
 use super::live_rules::{LiveRules, ReloadError};
 use super::operations::{self, DeadLetters};
 use super::status::{Letters, Moment};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
-use super::{SourceWatch, now_us};
+use crate::clock::now_us;
 use crate::pipeline::{Command, Refused, Status};
 use crate::position::Start;
 use crate::rules::{Difference, RuleSet};

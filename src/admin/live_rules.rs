@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::now_us;
+use crate::clock::now_us;
 use crate::pipeline::Command;
 use crate::rules::{Diagnostics, Difference, Look, Rule, RuleSet};
 use crate::telemetry::Metrics;

@@ -21,7 +21,7 @@ mod stored_pause;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::position::Retention;
 
@@ -53,11 +53,6 @@ pub struct SourceNow {
     pub lag: Option<Duration>,
     /// Why changes do not arrive right now, without secrets.
     pub problem: Option<String>,
-}
-
-/// Microseconds since the Unix epoch.
-pub fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
 /// The control socket's name in the data directory.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::SourceWatch;
 use super::runway::{Alarm, Runway, runway};
-use super::{SourceWatch, now_us};
+use crate::clock::now_us;
 use crate::pipeline::{Command, FeedStatus, Status};
 use crate::telemetry::Metrics;
 

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::control::{ControlError, no_such_rule_among, one_line};
-use super::now_us;
 use super::operations;
 use super::view::status::{PauseRequest, ResumeRequest};
+use crate::clock::now_us;
 use crate::pipeline::Refused;
 use crate::store::{self, PausedRule, Saved, Store};
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::output::{age, clean, table};
 use crate::admin::view::{AttemptView, LetterView};
 use crate::failure::attempt_numbers;
+use crate::printable::shortened;
 
 /// Longer values are shortened on the page.
 const VALUE_CHARS_MAX: usize = 60;
@@ -113,14 +114,14 @@ impl Image {
 /// The columns with their values; of an update both, the changed ones marked.
 fn row(event: &Event) -> String {
     let rows = |image: &Image| -> Vec<Vec<String>> {
-        image.0.iter().map(|(column, value)| vec![column.clone(), shortened(Some(value))]).collect()
+        image.0.iter().map(|(column, value)| vec![column.clone(), shown(Some(value))]).collect()
     };
     match (&event.before, &event.after) {
         (Some(before), Some(after)) => {
             let only_before = before.0.iter().filter(|(column, _)| after.value(column).is_none());
             let rows = after.0.iter().chain(only_before).map(|(column, _)| {
                 let mark = if event.changed.contains(column) { "*" } else { "" };
-                let (old, new) = (shortened(before.value(column)), shortened(after.value(column)));
+                let (old, new) = (shown(before.value(column)), shown(after.value(column)));
                 vec![mark.to_string(), column.clone(), old, new]
             });
             table(&["", "column", "before", "after"], rows)
@@ -136,22 +137,18 @@ pub(super) fn key(letter: &LetterView) -> String {
     let key: Option<Image> = letter.key.as_ref().and_then(|key| serde_json::from_str(key.get()).ok());
     match key.as_ref().map(|key| key.0.as_slice()) {
         None | Some([]) => "-".to_string(),
-        Some([(_, value)]) => shortened(Some(value)),
+        Some([(_, value)]) => shown(Some(value)),
         Some(columns) => {
             let columns: Vec<String> =
-                columns.iter().map(|(name, value)| format!("{name}={}", shortened(Some(value)))).collect();
+                columns.iter().map(|(name, value)| format!("{name}={}", shown(Some(value)))).collect();
             columns.join(", ")
         }
     }
 }
 
 /// Empty for a column that the row image does not have.
-fn shortened(value: Option<&Value>) -> String {
-    let text = value.map(Value::to_string).unwrap_or_default();
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+fn shown(value: Option<&Value>) -> String {
+    shortened(&value.map(Value::to_string).unwrap_or_default(), VALUE_CHARS_MAX)
 }
 
 fn indent(text: &str) -> String {
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn a_long_value_is_shortened_between_characters() {
         let long = Value::String("ü".repeat(VALUE_CHARS_MAX));
-        assert_eq!(shortened(Some(&long)).chars().count(), VALUE_CHARS_MAX + 1);
-        assert_eq!(shortened(None), "");
+        assert_eq!(shown(Some(&long)).chars().count(), VALUE_CHARS_MAX + 1);
+        assert_eq!(shown(None), "");
     }
 }

@@ -15,8 +15,9 @@ use super::reach::{CHECKPOINT_INTERVAL, open_store, read_saved};
 use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
     BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
-    SourceWatch, Token, now_us,
+    SourceWatch, Token,
 };
+use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
@@ -112,8 +113,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: settings.shutdown_timeout,
     };
-    let mut dispatcher = Dispatcher::new(client, metrics.clone());
-    dispatcher.adopt(rules.rules());
+    let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
     pipeline.resume(saved);
     let (address, reader) = (source.address(), source.clone());

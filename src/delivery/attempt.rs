@@ -6,11 +6,12 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::clock::now_us;
 use crate::delivery::Failure;
 use crate::delivery::answer::{self, Health, Lack, Verdict};
 use crate::delivery::auth;
@@ -121,7 +122,7 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
     let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
     // One byte more than is understood, so that a longer answer shows.
     let body_bytes_max = if wanted.is_some() { RESULTS_BYTES_MAX + 1 } else { 0 };
-    let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let started_at_us = now_us();
     let started = Instant::now();
     let Received { mut answer, lack, retry_after, quota, body } =
         auth::exchange(client, call, &prepared, body_bytes_max).await.map_err(Unsent::Unrenderable)?;
@@ -139,7 +140,7 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
             }
         }
     }
-    let attempt = Attempt { started_at_us: started_at.as_micros() as u64, duration_us, answer };
+    let attempt = Attempt { started_at_us, duration_us, answer };
     let prepared = (verdict == Verdict::Retry).then_some(prepared);
     Ok(Sent { attempt, verdict, results, health, retry_after, quota, prepared })
 }

@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
+use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, Health};
 use crate::delivery::breaker::{Breaker, May, Turned};
 use crate::delivery::lane::{Place, RuleNumber};
@@ -234,8 +235,4 @@ impl Target {
             }
         }
     }
-}
-
-fn since_epoch_us(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

@@ -5,11 +5,11 @@
 //! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, error, info};
 
 use crate::change::Change;
+use crate::clock::now_us;
 use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome};
 use crate::failure::{Attempts, Reason};
 use crate::ordering::LaneKeys;
@@ -24,43 +24,43 @@ pub mod tracker;
 pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
+    // Letters that a delivery carried go with it, whatever became of it: what it may leave is a letter of its own.
+    let mut letters_remove: Vec<u64> = completed.merged.iter().filter_map(|part| dead_letter(part.origin)).collect();
+    if let Outcome::Delivered { .. } = completed.outcome {
+        letters_remove.extend(dead_letter(delivery.origin));
+        if letters_remove.is_empty() {
+            return None;
+        }
+    }
     // In the ledger at once, so that a crash before the next checkpoint makes no second letter; what was merged into it with
     // it, or all of them come again. Only what a stream brought: the rest is no part of what a checkpoint says.
     let rule: Arc<str> = delivery.rule.name.as_str().into();
     let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
     let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
-    let merged = completed.merged.iter().filter_map(|part| dead_letter(part.origin));
-    let letters_remove: Vec<u64> = merged.collect();
     let settled = store::Write { ledger_add, letters_remove, ..store::Write::default() };
-    match (&completed.outcome, delivery.origin) {
-        (Outcome::Delivered { .. }, Origin::Replay { dead_letter }) => {
-            let letters_remove = settled.letters_remove.into_iter().chain([dead_letter]).collect();
-            Some(store::Write { letters_remove, ..settled })
-        }
-        (Outcome::Delivered { .. }, Origin::Stream | Origin::Redelivery { .. }) => {
-            (!settled.letters_remove.is_empty()).then_some(settled)
-        }
+    Some(match (&completed.outcome, delivery.origin) {
+        (Outcome::Delivered { .. }, _) => settled,
         (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
             let lanes = match holds_its_key(completed) {
                 true => delivery.rule.ordering_keys(&delivery.change),
                 false => LaneKeys::none(),
             };
             let letter = new_letter(completed, record(failure, completed), lanes);
-            Some(store::Write { letters_add: vec![letter], ..settled })
+            store::Write { letters_add: vec![letter], ..settled }
         }
         (Outcome::Held { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
             let message = format!("waits behind dead letter {behind}");
             let failure = store::Failure { reason: Reason::Held, message, attempts: Attempts::default() };
             let letter = new_letter(completed, failure, delivery.rule.ordering_keys(&delivery.change));
-            Some(store::Write { letters_add: vec![letter], ..settled })
+            store::Write { letters_add: vec![letter], ..settled }
         }
         (Outcome::Held { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
-            Some(store::Write { letters_replayed: vec![again], ..settled })
+            store::Write { letters_replayed: vec![again], ..settled }
         }
-    }
+    })
 }
 
 fn dead_letter(origin: Origin) -> Option<u64> {
@@ -153,10 +153,6 @@ fn record(failure: &Failure, completed: &Completed) -> store::Failure {
         false => completed.attempts.without_excerpts(),
     };
     store::Failure { reason: failure.reason, message: failure.message.clone(), attempts }
-}
-
-fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 #[cfg(test)]

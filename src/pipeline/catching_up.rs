@@ -11,9 +11,10 @@ use tokio::sync::watch;
 
 use super::coverage::{Handover, handover};
 use super::feed::Read;
-use super::rule_stream::{Behind, RuleStream, Window, now_us};
+use super::rule_stream::{Behind, RuleStream, Window};
 use super::{Error, Pipeline};
 use crate::change::Change;
+use crate::clock::now_us;
 use crate::outcome::reached::Reached;
 use crate::position::Start;
 use crate::rules::{Match, RuleSet, TableRules};

@@ -38,9 +38,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
+use crate::clock::now_us;
 use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
 use crate::outcome;
-use crate::outcome::tracker::Opening;
+use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
 use crate::source;
 use crate::store::{self, Saved, Store};
@@ -49,7 +50,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 use beginning::Beginning;
 use feed::Feed;
 use holds::Releases;
-use rule_stream::{RuleStream, Streams, Window, now_us};
+use rule_stream::{RuleStream, Streams, Window};
 use writes::{PendingWrite, Written};
 
 /// Limits of the loop; each bounds memory or repeats.
@@ -298,19 +299,7 @@ impl Pipeline {
             self.checkpoint_now();
         }
         match outcome::settle(&completed) {
-            None => {
-                for part in completed.parts() {
-                    match part.origin {
-                        Origin::Stream => {
-                            if let Some(stream) = self.streams.get_mut(&delivery.rule.name) {
-                                stream.tracker.resolve(&part.id);
-                            }
-                        }
-                        origin => self.answer(origin, completed.outcome.clone()),
-                    }
-                }
-                self.dispatcher.release(completed.ticket);
-            }
+            None => self.conclude(completed, Tracker::resolve),
             Some(write) => {
                 let written = self.store.write(write);
                 self.writes.push(Box::pin(async move {
@@ -329,33 +318,30 @@ impl Pipeline {
                 if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
                     self.pause_for_letter(&completed.delivery.rule.name, why);
                 }
-                for part in completed.parts() {
-                    match part.origin {
-                        Origin::Stream => {
-                            if let Some(stream) = self.streams.get_mut(&completed.delivery.rule.name) {
-                                stream.tracker.resolve_in_ledger(&part.id);
-                            }
-                        }
-                        origin => self.answer(origin, completed.outcome.clone()),
-                    }
-                }
-                self.dispatcher.release(completed.ticket);
+                self.conclude(*completed, Tracker::resolve_in_ledger);
             }
         }
     }
 
-    /// Tells who waits for it.
-    fn answer(&mut self, origin: Origin, outcome: Outcome) {
-        match origin {
-            Origin::Stream => {}
-            Origin::Replay { dead_letter } => self.releases.ended(dead_letter, outcome),
-            Origin::Redelivery { number } => {
-                if let Some(answer) = self.answers.remove(&number) {
-                    // The operator may have gone; what must be in the store is there all the same.
-                    let _ = answer.send(outcome);
+    /// Nothing more must become durable: who waits for the outcome is told, and the lanes move on.
+    fn conclude(&mut self, completed: Completed, resolve: fn(&mut Tracker, &DeliveryId)) {
+        for part in completed.parts() {
+            match part.origin {
+                Origin::Stream => {
+                    if let Some(stream) = self.streams.get_mut(&completed.delivery.rule.name) {
+                        resolve(&mut stream.tracker, &part.id);
+                    }
+                }
+                Origin::Replay { dead_letter } => self.releases.ended(dead_letter, completed.outcome.clone()),
+                Origin::Redelivery { number } => {
+                    if let Some(answer) = self.answers.remove(&number) {
+                        // The operator may have gone; what must be in the store is there all the same.
+                        let _ = answer.send(completed.outcome.clone());
+                    }
                 }
             }
         }
+        self.dispatcher.release(completed.ticket);
     }
 
     fn tick(&mut self) {
@@ -447,6 +433,7 @@ impl Counts {
         }
         &self.by_rule[rule]
     }
+
     /// The rule is no more: how it is doing is no longer told, what it did is.
     fn forget(&mut self, rule: &str) {
         let label = RuleLabel { rule: rule.to_string() };

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::command::{Command, Paused, Refused, RuleStatus, Status};
-use super::rule_stream::{Behind, RuleStream, alone, now_us};
+use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
+use crate::clock::now_us;
 use crate::delivery::{Delivery, Origin};
 use crate::position::Start;
 use crate::rules::RuleSet;

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -14,6 +13,7 @@ use super::coverage::Coverage;
 use super::feed::Feed;
 use super::patience::Patience;
 use crate::change::{Change, DeliveryId};
+use crate::clock::now_us;
 use crate::outcome::reached::Reached;
 use crate::outcome::tracker::Tracker;
 use crate::position::{Committed, Position, Resume, Start};
@@ -221,8 +221,4 @@ impl Streams {
     pub fn get_mut(&mut self, rule: &str) -> Option<&mut RuleStream> {
         self.find(rule).map(|at| &mut self.list[at])
     }
-}
-
-pub(super) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

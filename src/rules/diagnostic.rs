@@ -6,7 +6,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::printable::is_printable;
+use crate::printable::{is_printable, shortened};
+
+/// Lines of generated files may be very long; the beginning shows where one is.
+const LINE_CHARACTERS_MAX: usize = 200;
 
 /// A place in a file; lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +54,7 @@ impl fmt::Display for Diagnostic {
         if self.line_text.is_empty() {
             return Ok(());
         }
-        let shown = shorten(&self.line_text);
+        let shown = shortened(&self.line_text, LINE_CHARACTERS_MAX);
         // Tabs stay tabs below, so that the caret stands where the terminal puts the character.
         let indent: String =
             shown.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
@@ -87,12 +90,3 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
-
-/// Lines of generated files may be very long; the beginning shows where one is.
-fn shorten(line: &str) -> String {
-    const CHARACTERS_MAX: usize = 200;
-    match line.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_string(),
-    }
-}

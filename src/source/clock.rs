@@ -1,6 +1,8 @@
 //! Clocks of a reader: when to refresh its status, and how long ago a transaction was committed.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::clock::now_us;
 
 /// How often a busy stream refreshes its status.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
@@ -25,6 +27,5 @@ impl StatusClock {
 
 /// Time since a commit; zero when there was none yet or the clocks disagree.
 pub(super) fn age(commit_us: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if commit_us == 0 { Duration::ZERO } else { now.saturating_sub(Duration::from_micros(commit_us)) }
+    if commit_us == 0 { Duration::ZERO } else { Duration::from_micros(now_us().saturating_sub(commit_us)) }
 }

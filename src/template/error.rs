@@ -2,6 +2,8 @@
 //!
 //! Messages name columns, tables, rule text and kinds of values; they never hold a row value or a secret (promise 8).
 
+use crate::printable::shortened;
+
 /// A mistake in the text of a template, found when the rule is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
@@ -82,15 +84,11 @@ impl Error {
         match error.kind() {
             minijinja::ErrorKind::UndefinedError => Error::Undefined,
             minijinja::ErrorKind::WriteFailure => Error::TooLarge { limit_bytes: super::TEXT_BYTES_MAX },
-            kind => Error::Engine { source_text: shorten(source_text), problem: kind.to_string() },
+            kind => Error::Engine { source_text: first_line(source_text), problem: kind.to_string() },
         }
     }
 }
 
-fn shorten(source_text: &str) -> String {
-    let line = source_text.trim().lines().next().unwrap_or_default();
-    match line.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_string(),
-    }
+fn first_line(source_text: &str) -> String {
+    shortened(source_text.trim().lines().next().unwrap_or_default(), 80)
 }

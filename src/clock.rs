@@ -1,0 +1,15 @@
+//! The time of day as records, answers and letters write it.
+//!
+//! Out: microseconds since the Unix epoch. What only measures how long something took asks a monotonic clock instead.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Now, in microseconds since the Unix epoch.
+pub fn now_us() -> u64 {
+    since_epoch_us(SystemTime::now())
+}
+
+/// In microseconds since the Unix epoch; zero for what was before it.
+pub fn since_epoch_us(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}

@@ -134,10 +134,10 @@ impl Reach {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
             Reach::Store(store) => {
-                let Offline { rules, source, limits } = offline()?;
+                let Offline { rules, source } = offline()?;
                 let rules = Arc::new(rules);
                 let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
-                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), store)?;
                 let redeliveries = Redeliveries::new(source, commands, checkpoint);
                 let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
@@ -152,13 +152,12 @@ impl Reach {
         &self,
         selection: Selection,
         rules: impl FnOnce() -> anyhow::Result<RuleSet>,
-        limits: Limits,
     ) -> anyhow::Result<Running<Report>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
                 let rules = Arc::new(rules()?);
-                let (commands, pipeline, stop) = without_source(rules.clone(), store, limits)?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), store)?;
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
@@ -191,7 +190,6 @@ impl Reach {
 pub(super) struct Offline {
     pub rules: RuleSet,
     pub source: Settings,
-    pub limits: Limits,
 }
 
 type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
@@ -200,9 +198,15 @@ type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
 fn without_source(
     rules: Arc<RuleSet>,
     store: &Store,
-    limits: Limits,
 ) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
     let metrics = Arc::new(Metrics::default());
+    // No source, so the window's limits never come into play.
+    let limits = Limits {
+        window_deliveries: 1,
+        window_bytes: 1,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+    };
     let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
     let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
     let (commands, received) = mpsc::channel(WAITING_MAX);
@@ -236,3 +240,6 @@ pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
 
 /// Time between checkpoints: what was delivered since the last one may be repeated after a crash (promise 4).
 pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long attempts under way may take when a pipeline without a source is interrupted.
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,18 +5,13 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
-use super::reach::{CHECKPOINT_INTERVAL, Reach, Running};
+use super::reach::{Reach, Running, SHUTDOWN_TIMEOUT};
 use super::{Verdict, rule_files, signals};
 use crate::admin::view::{Preview, Progress, Replayed, Report, Selection, Totals};
-use crate::pipeline::Limits;
-
-/// How long attempts under way may take when a replay in this process is interrupted.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Letters that stay are named on a terminal up to this number; `list` has them all.
 const NAMED_MAX: u64 = 20;
@@ -33,16 +28,9 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, rules: Pa
     if how.dry_run {
         return preview(reach.preview(selection, load).await?, how.json).await;
     }
-    // No source, so the window's limits never come into play.
-    let limits = Limits {
-        window_deliveries: 1,
-        window_bytes: 1,
-        checkpoint_interval: CHECKPOINT_INTERVAL,
-        shutdown_timeout: SHUTDOWN_TIMEOUT,
-    };
     // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
-    let mut running = reach.replay(selection, load, limits).await?;
+    let mut running = reach.replay(selection, load).await?;
     let mut display = Display::new(how.json);
     let mut totals = Err("the running rowhook broke off".to_string());
     loop {

@@ -4,20 +4,15 @@
 //! `--dry-run` the requests. Calls again what was called, so it asks first. The verdict is "problems" if a delivery died.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
-use super::reach::{CHECKPOINT_INTERVAL, Offline, Reach};
+use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::{Verdict, rule_files, signals, source_settings};
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
 use crate::admin::view::status::PositionView;
 use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs};
-use crate::pipeline::Limits;
-
-/// How long attempts under way may take when a redelivery in this process is interrupted.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -64,16 +59,9 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     }
     let reach = Reach::open(&data.resolve(file)).await?;
     let request = RedeliveryRequest { rule, from, to, dry_run };
-    let limits = Limits {
-        // No source, so the window's limits never come into play.
-        window_deliveries: 1,
-        window_bytes: 1,
-        checkpoint_interval: CHECKPOINT_INTERVAL,
-        shutdown_timeout: SHUTDOWN_TIMEOUT,
-    };
     let offline = || {
         let source = source_settings::of(source.resolve(file)?)?;
-        Ok(Offline { rules: rule_files::load(&rules.resolve(file))?, source, limits })
+        Ok(Offline { rules: rule_files::load(&rules.resolve(file))?, source })
     };
     // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;

@@ -82,6 +82,14 @@ pub struct Received {
     pub quota: Option<Quota>,
 }
 
+impl Received {
+    /// There is no answer, for this reason.
+    pub fn failed(error: String, lack: Lack) -> Received {
+        let answer = Answer::Failed { error };
+        Received { answer, lack: Some(lack), retry_after: None, quota: None, body: Vec::new() }
+    }
+}
+
 impl Client {
     /// A client that trusts the certificate authorities of the system. Without any, calls over plain HTTP still work.
     ///
@@ -143,17 +151,9 @@ impl Client {
                 (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
             }
         };
-        Received {
-            answer: Answer::Failed { error },
-            lack: Some(lack),
-            retry_after: None,
-            quota: None,
-            body: Vec::new(),
-        }
+        Received::failed(error, lack)
     }
-}
 
-impl Client {
     fn http(&self, egress: Egress) -> &reqwest::Client {
         match egress {
             Egress::PrivateToo => &self.http,

@@ -52,7 +52,7 @@ pub(super) async fn exchange(
     let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
         Some(Ok(special)) => Some(special),
         // What is missing on this machine may be there later.
-        Some(Err(problem)) => return Ok(failed(problem, Lack::Network)),
+        Some(Err(problem)) => return Ok(Received::failed(problem, Lack::Network)),
         None => None,
     };
     let client = special.as_ref().unwrap_or(client);
@@ -144,11 +144,7 @@ fn mask_body(body: &mut Vec<u8>, secret: &str) {
 }
 
 fn no_token(problem: &str) -> Received {
-    failed(format!("token request: {problem}"), Lack::Token)
-}
-
-fn failed(error: String, lack: Lack) -> Received {
-    Received { answer: Answer::Failed { error }, lack: Some(lack), retry_after: None, quota: None, body: Vec::new() }
+    Received::failed(format!("token request: {problem}"), Lack::Token)
 }
 
 #[cfg(test)]

@@ -297,8 +297,12 @@ async fn changes_of_a_key_are_merged_into_the_latest_and_none_is_missing() {
     let mut known: HashMap<u64, Value> = HashMap::new();
     for event in requests.iter().flat_map(|request| events(request)) {
         let (id, _) = version(event);
-        let before = known.insert(id, event["after"].clone()).unwrap_or(Value::Null);
-        assert_eq!(event["before"], before, "what was sent of row {id} goes on where the last ended");
+        let before = known.insert(id, event["after"].clone());
+        // A row that came and went within the time is one delete, which holds the row as it was last.
+        if before.is_some() || event["op"] != "delete" {
+            let before = before.unwrap_or(Value::Null);
+            assert_eq!(event["before"], before, "what was sent of row {id} goes on where the last ended");
+        }
     }
     let sent = requests.iter().map(|request| events(request).len()).sum::<usize>();
     assert!(sent < all.len() / 2, "{sent} deliveries of {} changes", all.len());

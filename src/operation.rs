@@ -1,0 +1,251 @@
+//! The operation log: what has been done of a delivery that takes more than one call, or one that must not happen twice.
+//!
+//! In: the course a rule prescribes, and how its actions ended. Out: the action to do next, or how it all ended. Written
+//! down before and after each action, so that a crash loses none of it; shown in dead letters. Keeps: nothing that is
+//! known to be done is done again, and what must not be repeated is not called while nobody knows whether it happened.
+//! Pure data and decisions: no clock, no I/O; knows neither rules nor requests.
+
+use std::fmt;
+
+pub use course::{Course, Ending, Refusal, StepCourse, Task, Wish};
+
+mod course;
+
+/// One thing to do of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// The n-th step, from 0.
+    Step(usize),
+    /// Asks whether the n-th step, of which nobody knows, happened.
+    Verify(usize),
+    /// Takes the n-th step back.
+    Undo(usize),
+    /// Tells that all is done.
+    OnSuccess,
+    /// Tells that it was given up.
+    OnFailure,
+}
+
+/// How far an action is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not begun; or called, and known not to have happened.
+    Waiting,
+    /// May have been called: this is durable before the call.
+    Begun,
+    Done,
+    /// Given up, and known not to have happened.
+    Failed,
+    /// Given up, and nobody knows whether it happened.
+    Unknown,
+}
+
+impl State {
+    pub const ALL: [State; 5] = [State::Waiting, State::Begun, State::Done, State::Failed, State::Unknown];
+
+    /// The word on disk and in the command line's output; never to change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Begun => "begun",
+            State::Done => "done",
+            State::Failed => "failed",
+            State::Unknown => "unknown",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// Which way the operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Step after step.
+    Forward,
+    /// A step was given up: those before it are undone.
+    Back,
+    /// A step must not be repeated, can't be undone, and nobody knows whether it happened: nothing more is called until a
+    /// person has said.
+    Stopped,
+}
+
+impl Direction {
+    pub const ALL: [Direction; 3] = [Direction::Forward, Direction::Back, Direction::Stopped];
+
+    /// The word on disk and in the command line's output; never to change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Forward => "forward",
+            Direction::Back => "back",
+            Direction::Stopped => "stopped",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Direction> {
+        Direction::ALL.into_iter().find(|direction| direction.as_str() == text)
+    }
+}
+
+/// One action's part of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    pub state: State,
+    /// Calls made in all, retries included.
+    pub attempts: u64,
+    /// What came of the last one, for people; without row values. Empty before the first.
+    pub said: String,
+    /// It was begun before, and what came of that was never written down.
+    pub is_in_doubt: bool,
+    /// How often it was begun anew after it had been done and undone, or by an operator's wish: so often its idempotency
+    /// key is another one.
+    pub round: u32,
+}
+
+impl Act {
+    pub const WAITING: Act =
+        Act { state: State::Waiting, attempts: 0, said: String::new(), is_in_doubt: false, round: 0 };
+
+    /// Whether it may have had an effect.
+    fn may_have_happened(&self) -> bool {
+        matches!(self.state, State::Begun | State::Done | State::Unknown)
+    }
+}
+
+/// A step's part of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepLog {
+    pub name: Box<str>,
+    pub act: Act,
+    /// Stays waiting where the rule has no `undo` for it, or it is not wanted.
+    pub undo: Act,
+    /// How often a query found that it had not happened.
+    pub queries: u32,
+    /// What the step's answer said, as far as later templates may read it.
+    pub answer: Option<Kept>,
+}
+
+/// An answer that later steps may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// 0 for a statement.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// At most [`Kept::BODY_BYTES_MAX`].
+    pub body: Box<[u8]>,
+    /// The answer was longer than what is kept.
+    pub is_cut: bool,
+}
+
+impl Kept {
+    /// What is kept of a body; an API's answer to a call that made something is far shorter.
+    pub const BODY_BYTES_MAX: usize = 64 << 10;
+    /// What is kept of all headers together.
+    pub const HEADERS_BYTES_MAX: usize = 16 << 10;
+}
+
+/// See the module's header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperationLog {
+    /// In the rule's order.
+    pub steps: Vec<StepLog>,
+    pub direction: Direction,
+    /// `on_success` while it goes forward, else `on_failure`.
+    pub callback: Act,
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acted {
+    pub end: ActEnd,
+    /// Calls that were made.
+    pub attempts: u64,
+    /// For people; without row values.
+    pub said: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ActEnd {
+    Done(Option<Kept>),
+    /// Given up, and nothing can have happened.
+    Failed,
+    /// Given up; it may have happened.
+    Unknown,
+    /// A verification was answered: whether the step happened, and what it said.
+    Verified {
+        happened: bool,
+        answer: Option<Kept>,
+    },
+}
+
+/// What a delivery that is a dead letter leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Every step is done.
+    Done,
+    /// No step has an effect: none was done, or all that may have happened are undone.
+    Undone,
+    /// Some steps have, or may have, an effect: a person has to look.
+    Open,
+}
+
+impl Standing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Done => "done",
+            Standing::Undone => "undone",
+            Standing::Open => "open",
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl OperationLog {
+    pub fn step(&self, name: &str) -> Option<&StepLog> {
+        self.steps.iter().find(|step| &*step.name == name)
+    }
+
+    /// What it leaves behind if nothing more is done.
+    pub fn standing(&self) -> Standing {
+        let has_effect = |step: &&StepLog| step.act.may_have_happened() && step.undo.state != State::Done;
+        if self.direction == Direction::Forward && self.steps.iter().all(|step| step.act.state == State::Done) {
+            return Standing::Done;
+        }
+        match self.steps.iter().find(has_effect) {
+            Some(_) => Standing::Open,
+            None => Standing::Undone,
+        }
+    }
+
+    /// The action's part of the log; a verification has none of its own.
+    pub fn act(&self, action: Action) -> &Act {
+        match action {
+            Action::Step(n) | Action::Verify(n) => &self.steps[n].act,
+            Action::Undo(n) => &self.steps[n].undo,
+            Action::OnSuccess | Action::OnFailure => &self.callback,
+        }
+    }
+
+    fn act_mut(&mut self, action: Action) -> &mut Act {
+        match action {
+            Action::Step(n) | Action::Verify(n) => &mut self.steps[n].act,
+            Action::Undo(n) => &mut self.steps[n].undo,
+            Action::OnSuccess | Action::OnFailure => &mut self.callback,
+        }
+    }
+
+    /// Memory that it holds, near enough.
+    pub fn weight_bytes(&self) -> usize {
+        let kept = |kept: &Kept| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let said = |act: &Act| act.said.len();
+        let step = |step: &StepLog| 200 + said(&step.act) + said(&step.undo) + step.answer.as_ref().map_or(0, kept);
+        100 + said(&self.callback) + self.steps.iter().map(step).sum::<usize>()
+    }
+}

@@ -1,0 +1,320 @@
+//! What follows what in an operation: the decisions, without I/O.
+//!
+//! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
+//! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
+
+use super::{Act, ActEnd, Acted, Action, Direction, OperationLog, State, StepLog};
+
+/// A step that a query found not to have happened is called again so many times.
+const CALLS_AFTER_QUERY_MAX: u32 = 3;
+
+/// What a rule prescribes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    pub steps: Vec<StepCourse>,
+    pub has_on_success: bool,
+    pub has_on_failure: bool,
+}
+
+/// What a rule prescribes for one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepCourse {
+    pub name: Box<str>,
+    /// It may be called again though nobody knows whether it happened.
+    pub is_repeatable: bool,
+    pub can_undo: bool,
+    pub can_verify: bool,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Do(Action),
+    End(Ending),
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done, and `on_success`.
+    Delivered,
+    /// All steps are done; `on_success` was given up.
+    Untold,
+    /// This step was given up; what could be undone is.
+    GivenUp { step: usize },
+    /// Nobody knows whether this step happened, and it must not be called again.
+    Unknown { step: usize },
+}
+
+/// What an operator wants of an operation that became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To go on with the step that was given up.
+    Resume,
+    /// To begin with the first step again, also where steps are done.
+    FromStart,
+    /// To undo what is not undone.
+    Undo,
+    /// To go on: the step of which nobody knew did, or did not, happen.
+    Settle { happened: bool },
+}
+
+/// Why a wish can't be granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("nobody knows whether step `{step}` happened: look there, then say `--happened yes` or `--happened no`")]
+    Unknown { step: Box<str> },
+    #[error("no step is in doubt; `--happened` says nothing here")]
+    NothingUnknown,
+    #[error("there is nothing to undo")]
+    NothingToUndo,
+    #[error("the rule's steps are no longer those that the delivery began with ({began}); `--from-start` begins anew")]
+    OtherSteps { began: String },
+}
+
+impl Course {
+    /// The log of a delivery that has not begun.
+    pub fn begin(&self) -> OperationLog {
+        let step = |step: &StepCourse| StepLog {
+            name: step.name.clone(),
+            act: Act::WAITING,
+            undo: Act::WAITING,
+            queries: 0,
+            answer: None,
+        };
+        OperationLog {
+            steps: self.steps.iter().map(step).collect(),
+            direction: Direction::Forward,
+            callback: Act::WAITING,
+        }
+    }
+
+    /// Whether the log is of these steps.
+    pub fn fits(&self, log: &OperationLog) -> bool {
+        self.steps.iter().map(|step| &step.name).eq(log.steps.iter().map(|step| &step.name))
+    }
+
+    /// The next task; the log must be of this course's steps. A step that must not be repeated and was begun is in doubt: a
+    /// query is next, or, where the rule has none, it stays unknown.
+    pub fn next(&self, log: &mut OperationLog) -> Task {
+        let is_open = |n: &usize| log.steps[*n].act.state == State::Begun && !self.steps[*n].is_repeatable;
+        match (0..self.steps.len()).find(is_open) {
+            Some(n) if self.steps[n].can_verify => return Task::Do(Action::Verify(n)),
+            Some(n) => self.leave_unknown(log, n),
+            None => {}
+        }
+        match log.direction {
+            Direction::Forward => self.next_forward(log),
+            Direction::Back => self.next_back(log),
+            Direction::Stopped => Task::End(Ending::Unknown { step: given_up(log) }),
+        }
+    }
+
+    fn next_forward(&self, log: &OperationLog) -> Task {
+        for (n, step) in log.steps.iter().enumerate() {
+            match step.act.state {
+                State::Done => {}
+                State::Waiting | State::Begun => return Task::Do(Action::Step(n)),
+                State::Failed | State::Unknown => return Task::End(Ending::GivenUp { step: n }),
+            }
+        }
+        match log.callback.state {
+            State::Waiting | State::Begun if self.has_on_success => Task::Do(Action::OnSuccess),
+            State::Failed | State::Unknown => Task::End(Ending::Untold),
+            State::Waiting | State::Begun | State::Done => Task::End(Ending::Delivered),
+        }
+    }
+
+    fn next_back(&self, log: &OperationLog) -> Task {
+        for (n, (step, course)) in log.steps.iter().zip(&self.steps).enumerate().rev() {
+            let is_wanted = course.can_undo && step.act.may_have_happened();
+            if is_wanted && matches!(step.undo.state, State::Waiting | State::Begun) {
+                return Task::Do(Action::Undo(n));
+            }
+        }
+        match log.callback.state {
+            State::Waiting | State::Begun if self.has_on_failure => Task::Do(Action::OnFailure),
+            _ => Task::End(Ending::GivenUp { step: given_up(log) }),
+        }
+    }
+
+    /// Marks the action as one that may be called from now on.
+    pub fn begin_action(&self, log: &mut OperationLog, action: Action) {
+        let act = log.act_mut(action);
+        act.is_in_doubt |= act.state == State::Begun && !matches!(action, Action::Verify(_));
+        act.state = State::Begun;
+    }
+
+    /// The action was called and refused in a way that proves that nothing happened; it will be called again.
+    pub fn not_done(&self, log: &mut OperationLog, action: Action) {
+        log.act_mut(action).state = State::Waiting;
+    }
+
+    fn leave_unknown(&self, log: &mut OperationLog, step: usize) {
+        log.steps[step].act.state = State::Unknown;
+        self.turn(log, step);
+    }
+
+    /// Takes down how an action ended.
+    pub fn record(&self, log: &mut OperationLog, action: Action, acted: Acted) {
+        let Acted { end, attempts, said } = acted;
+        let act = log.act_mut(action);
+        act.said = said;
+        if !matches!(action, Action::Verify(_)) {
+            act.attempts += attempts;
+        }
+        let end = match end {
+            // An earlier call, of which nothing was heard, may have done it.
+            ActEnd::Failed if act.is_in_doubt => ActEnd::Unknown,
+            end => end,
+        };
+        act.is_in_doubt &= end == ActEnd::Unknown;
+        match (action, end) {
+            (Action::Step(n), ActEnd::Done(answer)) => {
+                log.steps[n].act.state = State::Done;
+                log.steps[n].answer = answer;
+            }
+            (Action::Step(n), ActEnd::Failed) => {
+                log.steps[n].act.state = State::Failed;
+                self.turn(log, n);
+            }
+            // The query comes next: the step stays begun.
+            (Action::Step(n), ActEnd::Unknown) if self.asks_about(n) => {}
+            (Action::Step(n) | Action::Verify(n), ActEnd::Failed | ActEnd::Unknown) => self.leave_unknown(log, n),
+            (Action::Verify(n), ActEnd::Verified { happened: true, answer }) => {
+                log.steps[n].act.state = State::Done;
+                log.steps[n].answer = answer;
+            }
+            (Action::Verify(n), ActEnd::Verified { happened: false, .. }) => {
+                let step = &mut log.steps[n];
+                step.queries += 1;
+                (step.act.state, step.act.is_in_doubt) = (State::Waiting, false);
+                if step.queries > CALLS_AFTER_QUERY_MAX {
+                    step.act.state = State::Failed;
+                    self.turn(log, n);
+                }
+            }
+            (Action::Undo(_) | Action::OnSuccess | Action::OnFailure, end) => {
+                log.act_mut(action).state = match end {
+                    ActEnd::Done(_) | ActEnd::Verified { .. } => State::Done,
+                    ActEnd::Failed => State::Failed,
+                    ActEnd::Unknown => State::Unknown,
+                };
+            }
+            (Action::Step(_), ActEnd::Verified { .. }) | (Action::Verify(_), ActEnd::Done(_)) => {
+                unreachable!("only a verification verifies, and does nothing else")
+            }
+        }
+    }
+
+    /// Prepares the log of a dead letter for what an operator wants of it.
+    pub fn grant(&self, log: &mut OperationLog, wish: Wish) -> Result<(), Refusal> {
+        if wish == Wish::FromStart {
+            self.begin_anew(log);
+            return Ok(());
+        }
+        if !self.fits(log) {
+            let names: Vec<&str> = log.steps.iter().map(|step| &*step.name).collect();
+            return Err(Refusal::OtherSteps { began: names.join(", ") });
+        }
+        let in_doubt = (0..log.steps.len()).find(|n| self.is_in_doubt(log, *n));
+        match (wish, in_doubt) {
+            (Wish::Undo, _) => self.go_back(log),
+            (Wish::Settle { happened }, Some(n)) => {
+                log.steps[n].act.state = if happened { State::Done } else { State::Waiting };
+                log.steps[n].act.is_in_doubt = false;
+                self.go_forward(log);
+                Ok(())
+            }
+            (Wish::Settle { .. }, None) => Err(Refusal::NothingUnknown),
+            (_, Some(n)) if self.steps[n].can_verify => {
+                log.steps[n].act.state = State::Begun;
+                self.go_forward(log);
+                Ok(())
+            }
+            (_, Some(n)) => Err(Refusal::Unknown { step: log.steps[n].name.clone() }),
+            (_, None) => {
+                self.go_forward(log);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether nobody knows of a step that must not be repeated, and nothing was done about it.
+    fn is_in_doubt(&self, log: &OperationLog, n: usize) -> bool {
+        let step = &log.steps[n];
+        !self.steps[n].is_repeatable
+            && matches!(step.act.state, State::Unknown | State::Begun)
+            && step.undo.state != State::Done
+    }
+
+    fn go_forward(&self, log: &mut OperationLog) {
+        log.direction = Direction::Forward;
+        call_back_again(log);
+        for step in &mut log.steps {
+            let is_undone = step.undo.state == State::Done;
+            if is_undone {
+                (step.act.round, step.undo.round) = (step.act.round + 1, step.undo.round + 1);
+                step.answer = None;
+            }
+            if is_undone || matches!(step.act.state, State::Failed | State::Unknown) {
+                step.act.is_in_doubt = step.act.state == State::Unknown && !is_undone;
+                step.act.state = State::Waiting;
+            }
+            step.undo.state = State::Waiting;
+            step.queries = 0;
+        }
+    }
+
+    fn go_back(&self, log: &mut OperationLog) -> Result<(), Refusal> {
+        let wants = |(step, course): (&StepLog, &StepCourse)| {
+            course.can_undo && step.act.may_have_happened() && step.undo.state != State::Done
+        };
+        if !log.steps.iter().zip(&self.steps).any(wants) {
+            return Err(Refusal::NothingToUndo);
+        }
+        if log.direction != Direction::Back || log.callback.state != State::Done {
+            call_back_again(log);
+        }
+        log.direction = Direction::Back;
+        for step in log.steps.iter_mut().filter(|step| step.undo.state != State::Done) {
+            step.undo.state = State::Waiting;
+        }
+        Ok(())
+    }
+
+    fn begin_anew(&self, log: &mut OperationLog) {
+        let before = std::mem::replace(log, self.begin());
+        for step in &mut log.steps {
+            let round = before.step(&step.name).map_or(0, |old| old.act.round.max(old.undo.round) + 1);
+            (step.act.round, step.undo.round) = (round, round);
+        }
+        log.callback.round = before.callback.round + 1;
+    }
+
+    /// The step was given up.
+    fn turn(&self, log: &mut OperationLog, step: usize) {
+        let course = &self.steps[step];
+        let nobody_knows = log.steps[step].act.state == State::Unknown && !course.is_repeatable;
+        log.direction = if nobody_knows && !course.can_undo { Direction::Stopped } else { Direction::Back };
+    }
+
+    fn asks_about(&self, n: usize) -> bool {
+        !self.steps[n].is_repeatable && self.steps[n].can_verify
+    }
+}
+
+/// Whoever was told something else before is told by a call of its own.
+fn call_back_again(log: &mut OperationLog) {
+    log.callback.round += u32::from(log.callback.state == State::Done);
+    log.callback.state = State::Waiting;
+}
+
+/// The step that was given up.
+fn given_up(log: &OperationLog) -> usize {
+    let is_given_up = |step: &StepLog| matches!(step.act.state, State::Failed | State::Unknown);
+    log.steps.iter().position(is_given_up).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Courses by hand, and any course against a world that fails, forgets to answer and crashes.
+
+use proptest::prelude::*;
+
+use super::super::{Kept, Standing};
+use super::*;
+
+fn step(name: &str) -> StepCourse {
+    StepCourse { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false }
+}
+
+fn course(steps: Vec<StepCourse>) -> Course {
+    Course { steps, has_on_success: false, has_on_failure: false }
+}
+
+fn acted(end: ActEnd) -> Acted {
+    Acted { end, attempts: 1, said: "said".to_string() }
+}
+
+/// Carries an operation on: each task in words, what came of it from the list, the ending last.
+#[track_caller]
+fn carry(course: &Course, log: &mut OperationLog, ends: &[(Action, ActEnd)]) -> Ending {
+    for (expected, end) in ends {
+        let Task::Do(action) = course.next(log) else { panic!("{expected:?} was to come, not {:?}", course.next(log)) };
+        assert_eq!(action, *expected);
+        course.begin_action(log, action);
+        course.record(log, action, acted(end.clone()));
+    }
+    match course.next(log) {
+        Task::End(ending) => ending,
+        Task::Do(action) => panic!("{action:?} was not to come"),
+    }
+}
+
+const DONE: ActEnd = ActEnd::Done(None);
+
+#[test]
+fn steps_are_done_one_after_another_and_then_it_is_told() {
+    let course = Course { has_on_success: true, has_on_failure: true, ..course(vec![step("a"), step("b")]) };
+    let mut log = course.begin();
+    let ends = [(Action::Step(0), DONE), (Action::Step(1), DONE), (Action::OnSuccess, DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
+    assert_eq!(log.standing(), Standing::Done);
+}
+
+#[test]
+fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fails() {
+    let course = Course { has_on_failure: true, ..course(vec![step("a"), step("b"), step("c")]) };
+    let mut log = course.begin();
+    let ends = [
+        (Action::Step(0), DONE),
+        (Action::Step(1), DONE),
+        (Action::Step(2), ActEnd::Failed),
+        (Action::Undo(1), ActEnd::Failed),
+        (Action::Undo(0), DONE),
+        (Action::OnFailure, DONE),
+    ];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
+    assert_eq!(log.standing(), Standing::Open);
+    course.grant(&mut log, Wish::Undo).expect("one is not undone");
+    assert_eq!(carry(&course, &mut log, &[(Action::Undo(1), DONE)]), Ending::GivenUp { step: 2 });
+    assert_eq!(log.standing(), Standing::Undone);
+    assert_eq!(course.grant(&mut log, Wish::Undo), Err(Refusal::NothingToUndo));
+}
+
+#[test]
+fn a_step_that_may_have_happened_is_undone_itself() {
+    let course = course(vec![step("a"), step("b")]);
+    let mut log = course.begin();
+    let ends =
+        [(Action::Step(0), DONE), (Action::Step(1), ActEnd::Unknown), (Action::Undo(1), DONE), (Action::Undo(0), DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 1 });
+    assert_eq!(log.standing(), Standing::Undone);
+}
+
+#[test]
+fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
+    let without_undo = StepCourse { can_undo: false, ..step("b") };
+    let course = course(vec![step("a"), without_undo, step("c")]);
+    let mut log = course.begin();
+    let ends =
+        [(Action::Step(0), DONE), (Action::Step(1), DONE), (Action::Step(2), ActEnd::Failed), (Action::Undo(0), DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
+    course.grant(&mut log, Wish::Resume).expect("a step failed");
+    assert_eq!(log.steps.iter().map(|step| step.act.round).collect::<Vec<_>>(), [1, 0, 0]);
+    assert_eq!(carry(&course, &mut log, &[(Action::Step(0), DONE), (Action::Step(2), DONE)]), Ending::Delivered);
+}
+
+#[test]
+fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
+    let charge = StepCourse { is_repeatable: false, can_undo: false, ..step("charge") };
+    let course = course(vec![step("account"), charge]);
+    for (happened, again) in [(true, vec![]), (false, vec![(Action::Step(1), DONE)])] {
+        let mut log = course.begin();
+        let ends = [(Action::Step(0), DONE), (Action::Step(1), ActEnd::Unknown)];
+        assert_eq!(carry(&course, &mut log, &ends), Ending::Unknown { step: 1 });
+        assert_eq!(log.standing(), Standing::Open);
+        let refusal = course.grant(&mut log, Wish::Resume);
+        assert_eq!(refusal, Err(Refusal::Unknown { step: "charge".into() }));
+        course.grant(&mut log, Wish::Settle { happened }).expect("it is in doubt");
+        assert_eq!(carry(&course, &mut log, &again), Ending::Delivered);
+    }
+}
+
+#[test]
+fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
+    for can_verify in [false, true] {
+        let charge = StepCourse { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
+        let course = course(vec![charge]);
+        let mut log = course.begin();
+        course.begin_action(&mut log, Action::Step(0));
+        if !can_verify {
+            assert_eq!(course.next(&mut log), Task::End(Ending::Unknown { step: 0 }));
+            continue;
+        }
+        let verified = |happened| ActEnd::Verified { happened, answer: Some(kept()) };
+        let ends = [
+            (Action::Verify(0), verified(false)),
+            (Action::Step(0), ActEnd::Unknown),
+            (Action::Verify(0), verified(true)),
+        ];
+        assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
+        assert_eq!((&log.steps[0].answer, log.steps[0].act.round), (&Some(kept()), 0));
+    }
+}
+
+#[test]
+fn a_refusal_that_proves_that_nothing_happened_leaves_no_doubt() {
+    let course = course(vec![StepCourse { is_repeatable: false, ..step("charge") }]);
+    let mut log = course.begin();
+    course.begin_action(&mut log, Action::Step(0));
+    course.not_done(&mut log, Action::Step(0));
+    assert_eq!(course.next(&mut log), Task::Do(Action::Step(0)));
+}
+
+#[test]
+fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
+    let course = Course { has_on_success: true, ..course(vec![step("a")]) };
+    let mut log = course.begin();
+    let ends = [(Action::Step(0), DONE), (Action::OnSuccess, ActEnd::Failed)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::Untold);
+    course.grant(&mut log, Wish::Resume).expect("to be told");
+    assert_eq!(carry(&course, &mut log, &[(Action::OnSuccess, DONE)]), Ending::Delivered);
+}
+
+fn kept() -> Kept {
+    Kept { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false }
+}
+
+/// What the world does with a call, and whether the process dies before the result is written down.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Done,
+    Refused,
+    /// Done, but the answer was lost.
+    Lost,
+    /// Not done, and no answer either.
+    Vanished,
+    CrashBefore,
+    CrashAfter,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop::sample::select(vec![
+        Fate::Done,
+        Fate::Done,
+        Fate::Done,
+        Fate::Refused,
+        Fate::Lost,
+        Fate::Vanished,
+        Fate::CrashBefore,
+        Fate::CrashAfter,
+    ]);
+    prop::collection::vec(fate, 0..40)
+}
+
+fn courses() -> impl Strategy<Value = Course> {
+    let step = (any::<bool>(), any::<bool>(), any::<bool>());
+    let steps = prop::collection::vec(step, 1..5);
+    (steps, any::<bool>(), any::<bool>()).prop_map(|(steps, has_on_success, has_on_failure)| {
+        let step = |(n, (is_repeatable, can_undo, can_verify)): (usize, (bool, bool, bool))| {
+            let name = format!("s{n}").into();
+            StepCourse { name, is_repeatable, can_undo, can_verify: can_verify && !is_repeatable }
+        };
+        Course { steps: steps.into_iter().enumerate().map(step).collect(), has_on_success, has_on_failure }
+    })
+}
+
+proptest! {
+    /// The log survives every crash, what the world did does not depend on it.
+    #[test]
+    fn whatever_fails_or_crashes_nothing_unrepeatable_happens_twice_and_nothing_in_doubt_is_hidden(
+        course in courses(),
+        fates in fates(),
+    ) {
+        let mut log = course.begin();
+        let mut fates = fates.into_iter();
+        let mut happened = vec![0_u32; course.steps.len()];
+        let mut undone = vec![0_u32; course.steps.len()];
+        let mut called = 0;
+        let ending = loop {
+            called += 1;
+            prop_assert!(called < 200, "it never ends: {log:?}");
+            let action = match course.next(&mut log) {
+                Task::Do(action) => action,
+                Task::End(ending) => break ending,
+            };
+            course.begin_action(&mut log, action);
+            let fate = fates.next().unwrap_or(Fate::Done);
+            let has_effect = matches!(fate, Fate::Done | Fate::Lost | Fate::CrashAfter);
+            if has_effect {
+                match action {
+                    Action::Step(n) => happened[n] += 1,
+                    Action::Undo(n) => undone[n] += 1,
+                    Action::Verify(_) | Action::OnSuccess | Action::OnFailure => {}
+                }
+            }
+            let end = match (fate, action) {
+                (Fate::CrashBefore | Fate::CrashAfter, _) => continue,
+                (Fate::Done, Action::Verify(n)) => ActEnd::Verified { happened: happened[n] > 0, answer: None },
+                (Fate::Done, _) => ActEnd::Done(None),
+                (Fate::Refused, _) => ActEnd::Failed,
+                (Fate::Lost | Fate::Vanished, _) => ActEnd::Unknown,
+            };
+            course.record(&mut log, action, acted(end));
+        };
+        for (n, step) in course.steps.iter().enumerate() {
+            if !step.is_repeatable {
+                prop_assert!(happened[n] <= 1, "step {n} happened {} times", happened[n]);
+            }
+            if happened[n] > 0 {
+                let is_seen = matches!(log.steps[n].act.state, State::Done | State::Unknown);
+                prop_assert!(is_seen, "step {n} happened, and the log says {:?}", log.steps[n].act.state);
+            }
+        }
+        match ending {
+            Ending::Delivered | Ending::Untold => {
+                prop_assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
+                prop_assert_eq!(log.standing(), Standing::Done);
+            }
+            Ending::GivenUp { .. } | Ending::Unknown { .. } => {
+                let is_clean = happened.iter().zip(&undone).all(|(happened, undone)| *happened == 0 || *undone > 0);
+                if log.standing() == Standing::Undone {
+                    prop_assert!(is_clean, "{happened:?} {undone:?} {log:?}");
+                }
+                prop_assert_ne!(log.standing(), Standing::Done);
+            }
+        }
+    }
+}

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use reqwest::Request;
 
-use super::{Client, plain_text};
+use super::Client;
+use super::error::plain_text;
 use crate::rules::Egress;
 
 impl Client {

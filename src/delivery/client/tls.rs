@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Client, Resolver, builder, cause_text};
+use super::error::cause_text;
+use super::{Client, Resolver, builder};
 use crate::rules::{Egress, Tls, Verification};
 
 /// Far above what rule files hold; what reloads left behind goes when there are more.

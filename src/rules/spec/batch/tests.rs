@@ -1,20 +1,15 @@
 //! Rules over several changes, as people write them, well and badly.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::super::{Diagnostics, Rule, RuleSet};
+use super::super::super::Rule;
+use super::super::super::tests::{each_has_one_mistake, load, rule_calling};
 use super::*;
 
-fn load(text: &str) -> Result<Arc<Rule>, Diagnostics> {
-    let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text.to_string())], &|_| Some("s3cret".to_string()))?;
-    Ok(Arc::clone(&rules.rules()[0]))
-}
-
-/// A rule with these keys and, in its call besides the URL, those.
-fn rule(keys: &str, call: &str) -> String {
-    let call = if call.is_empty() { String::new() } else { format!(", {call}") };
-    format!("table: shop.orders\nrules:\n  - name: r\n    {keys}\n    call: {{url: http://a.test/{call}}}\n")
+/// The one rule of a text that loads.
+fn loaded(text: &str) -> Arc<Rule> {
+    let rules = load(text).unwrap_or_else(|problems| panic!("{problems}"));
+    Arc::clone(&rules.rules()[0])
 }
 
 fn batch(size: usize, bytes: usize, until: Until) -> Option<Batch> {
@@ -33,7 +28,7 @@ fn batches_are_read_with_their_defaults_and_limits() {
         ("per: transaction\n    batch: {size: 7}", batch(7, 1 << 20, Until::TransactionEnd)),
         ("on: insert", None),
     ] {
-        let rule = load(&rule(keys, "")).unwrap_or_else(|problems| panic!("{problems}"));
+        let rule = loaded(&rule_calling(keys, ""));
         assert_eq!(rule.batch, expected, "{keys}");
         assert_eq!(rule.gathers(), expected.is_some());
     }
@@ -47,13 +42,13 @@ fn results_and_coalescing_are_read() {
         ("status: \"\"", ItemVerdict::Status(String::new())),
     ] {
         let keys = format!("batch: {{results: {{items: /items, {verdict}}}}}");
-        let rule = load(&rule(&keys, "")).unwrap_or_else(|problems| panic!("{problems}"));
+        let rule = loaded(&rule_calling(&keys, ""));
         let results = rule.batch.as_ref().and_then(|batch| batch.results.clone()).expect("results");
         assert_eq!(results, Results { items: "/items".into(), verdict: expected });
     }
-    let both = load(&rule("batch: {}\n    coalesce: {within: 10m}", "")).expect("loads");
+    let both = loaded(&rule_calling("batch: {}\n    coalesce: {within: 10m}", ""));
     assert_eq!((both.batch.is_some(), both.coalesce), (true, Some(WITHIN_MAX)));
-    let alone = load(&rule("coalesce: {within: 100ms}", "")).expect("loads");
+    let alone = loaded(&rule_calling("coalesce: {within: 100ms}", ""));
     assert_eq!((alone.batch.is_some(), alone.coalesce, alone.gathers()), (false, Some(WITHIN_MIN), true));
 }
 
@@ -91,22 +86,8 @@ fn what_makes_no_sense_is_reported_at_its_place() {
         ("batch: {}", "headers: {X: \"{{ old['a'] is none }}\"}", 5, 50, "header `X` reads `old`"),
         ("batch: {}", "headers: {X: '{{ changed | join }}'}", 5, 50, "header `X` reads `changed`"),
     ];
-    let mut surprises = String::new();
-    for (keys, call, line, column, expected) in cases {
-        let text = rule(keys, call);
-        let shown = match load(&text) {
-            Err(Diagnostics(problems)) if problems.len() == 1 && problems[0].message.contains(expected) => {
-                if problems[0].place == Some(Place { line, column }) {
-                    continue;
-                }
-                problems[0].to_string()
-            }
-            Err(problems) => problems.to_string(),
-            Ok(_) => "loads".to_string(),
-        };
-        surprises += &format!("expected {line}:{column}: {expected}\nfound {shown}\nin\n{text}\n");
-    }
-    assert!(surprises.is_empty(), "{surprises}");
+    let texts = cases.map(|(keys, call, line, column, expected)| (rule_calling(keys, call), line, column, expected));
+    each_has_one_mistake(texts, load);
 }
 
 #[test]
@@ -120,6 +101,6 @@ fn the_url_of_a_batch_reads_no_row_but_what_is_the_same_for_all() {
         let problems = load(&with_url(table, path)).expect_err("reads the row").to_string();
         assert!(problems.contains("the URL reads"), "{problems}");
     }
-    let for_each = rule("on: insert", "headers: {X: '{{ row.id }}'}");
+    let for_each = rule_calling("on: insert", "headers: {X: '{{ row.id }}'}");
     load(&for_each).expect("one request for each row");
 }

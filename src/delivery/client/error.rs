@@ -1,0 +1,103 @@
+//! Why an exchange has no answer, in one plain line.
+//!
+//! In: an error of `reqwest`, with all that caused it, and whether the answer had begun. Out: words for people, without URL,
+//! row values or what a server added to its goodbye. Deliberately does not judge whether a retry helps.
+
+use super::CONNECT_TIMEOUT;
+use crate::delivery::egress;
+
+/// What went wrong, in words that hold neither URL nor values.
+pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
+    for cause in causes(error) {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            if let Some(text) = io_text(error, answering) {
+                return text;
+            }
+        } else if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            if let Some(text) = http2_text(error, answering) {
+                return text;
+            }
+        } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            if error.is_incomplete_message() {
+                return closed_text(answering);
+            } else if error.is_parse_too_large() {
+                return "the head of the answer, or the length it tells, is too large".to_owned();
+            } else if error.is_parse() {
+                return "the answer is not valid HTTP".to_owned();
+            }
+        }
+    }
+    // What has a cause of its own was told above.
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
+        return unsent_text(error.url().map_or("", |url| url.scheme()));
+    }
+    if error.is_timeout() && error.is_connect() {
+        return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
+    }
+    if error.is_dns() {
+        return format!("the host name cannot be resolved: {}", cause_text(error));
+    }
+    cause_text(error)
+}
+
+fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
+    use std::io::ErrorKind;
+    // What an I/O error wraps is not among its sources, and the TLS layers wrap one in another.
+    if let Some(inner) = error.get_ref() {
+        if let Some(refused) = inner.downcast_ref::<egress::Refused>() {
+            return Some(refused.to_string());
+        } else if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+            return Some(format!("TLS: {error}"));
+        } else if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+            return io_text(error, answering);
+        }
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some("connection refused".to_owned()),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some(closed_text(answering)),
+        ErrorKind::HostUnreachable => Some("host unreachable".to_owned()),
+        ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
+        // HTTP/2 keeps only the words of what TLS said.
+        ErrorKind::InvalidData if error.to_string().starts_with("received fatal alert: ") => {
+            Some(format!("TLS: {error}"))
+        }
+        _ => None,
+    }
+}
+
+/// Without the data that a server may add to its goodbye. None where the error is told better by its cause.
+fn http2_text(error: &h2::Error, answering: bool) -> Option<String> {
+    if let Some(error) = error.get_io() {
+        return io_text(error, answering);
+    }
+    let reason = error.reason()?;
+    Some(match error.is_go_away() {
+        true if error.is_remote() => format!("the server ends the HTTP/2 connection: {reason}"),
+        false if error.is_remote() => format!("the server resets the HTTP/2 stream: {reason}"),
+        _ => format!("HTTP/2: {reason}"),
+    })
+}
+
+fn closed_text(answering: bool) -> String {
+    let when = if answering { "in the middle of the answer" } else { "before the answer" };
+    format!("connection closed {when}")
+}
+
+/// The server hung up at once. In TLS 1.3 a client learns only after the handshake that its certificate is refused, and
+/// then perhaps nothing but this.
+fn unsent_text(url_scheme: &str) -> String {
+    let hint = if url_scheme == "https" { "; perhaps the server wants another client certificate" } else { "" };
+    format!("connection closed before the request was sent{hint}")
+}
+
+/// The innermost cause: it says most, and only the outermost names the URL.
+pub(super) fn cause_text(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the request could not be sent".to_owned(), ToString::to_string)
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+}

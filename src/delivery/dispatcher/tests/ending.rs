@@ -1,0 +1,83 @@
+//! Waits that are dropped lose nothing, and the end lets attempts under way finish.
+
+use super::*;
+
+#[tokio::test]
+async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
+    let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 503 } else { 200 })).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    for number in 0..50 {
+        dispatcher.submit(delivery(&rule, number, number as i64 % 10));
+    }
+    let mut resolved = Vec::new();
+    let all = async {
+        while resolved.len() < 50 {
+            tokio::select! {
+                biased;
+                completed = dispatcher.next() => {
+                    resolved.push(completed.delivery.id.0.as_u128());
+                    dispatcher.release(completed.ticket);
+                }
+                // Polled once and dropped, whatever it was waiting for.
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("every delivery completes");
+    resolved.sort();
+    assert_eq!(resolved, (0..50).collect::<Vec<u128>>());
+    assert_eq!(api.seen().len(), 100);
+}
+
+#[tokio::test]
+async fn an_empty_dispatcher_waits_for_ever() {
+    let mut dispatcher = dispatcher();
+    let nothing = tokio::time::timeout(Duration::from_millis(20), dispatcher.next()).await;
+    assert!(nothing.is_err());
+}
+
+#[tokio::test]
+async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
+    let open = gate();
+    let gated = open.clone();
+    let api = Api::start(move |seen| match seen.number {
+        1 => Reply::When(gated.clone()),
+        _ => Reply::Status(503),
+    })
+    .await;
+    let rule = rule(&api.url(), |rule| {
+        rule.in_flight = 2;
+        (rule.retry.initial, rule.retry.max_delay) = (PATIENCE, PATIENCE);
+    });
+    let mut dispatcher = dispatcher();
+    for (number, key) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 5)] {
+        dispatcher.submit(delivery(&rule, number, key));
+    }
+    // One of the two slots stays with the first; the other goes to each of the next in turn.
+    drive_until_seen(&mut dispatcher, &api, 2).await;
+    let begun = Instant::now();
+    open.add_permits(1);
+    let finished = dispatcher.finish_in_flight(begun + PATIENCE).await;
+    assert!(begun.elapsed() < PATIENCE / 2, "the deadline is not waited for when nothing is under way");
+    let numbers: Vec<u128> = finished.iter().map(|completed| completed.delivery.id.0.as_u128()).collect();
+    assert_eq!(numbers, [1], "those that would be retried are interrupted, the queued one never started");
+    for completed in finished {
+        dispatcher.release(completed.ticket);
+    }
+    assert_eq!((dispatcher.in_flight(), dispatcher.unresolved()), (0, 4));
+    assert!(!api.order().contains(&4), "nothing is started after the end has begun");
+}
+
+#[tokio::test]
+async fn at_the_end_an_attempt_that_takes_too_long_is_not_waited_for() {
+    let api = Api::start(|seen| if seen.number == 1 { Reply::Hang } else { Reply::Status(200) }).await;
+    let rule = rule(&api.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(delivery(&rule, 1, 1));
+    drive_until_seen(&mut dispatcher, &api, 1).await;
+    dispatcher.submit(delivery(&rule, 2, 2));
+    let finished = dispatcher.finish_in_flight(Instant::now() + Duration::from_millis(300)).await;
+    assert!(finished.iter().all(|completed| completed.delivery.id.0.as_u128() == 2), "{finished:?}");
+    assert!(dispatcher.in_flight() >= 1);
+}

@@ -1,0 +1,89 @@
+//! Targets that are away: one probe at a time, in turns over all that wait, until one is answered.
+
+use super::*;
+
+#[test]
+fn an_open_target_lets_one_probe_at_a_time_through_over_all_its_rules() {
+    let mut world = World::new(&[(A, 10), (A, 10), (B, 10)]);
+    for _ in 0..FAILURES {
+        world.enter(0, None);
+    }
+    world.open_a();
+    world.enter(1, None);
+    assert_eq!(world.places(), [0; 0], "another rule of the target waits, too");
+    world.enter(2, None);
+    assert_eq!(world.running.len(), 1, "a rule of another target does not");
+    world.end(0, Fate::Works);
+    let mut probed = Vec::new();
+    for _ in 0..4 {
+        while world.running.is_empty() {
+            assert!(world.advance_to_next());
+        }
+        probed.push(world.running[0].rule);
+        assert_eq!(world.end(0, Fate::Away(0)), Counts::Not { wait: Duration::ZERO });
+    }
+    assert!(probed.contains(&0) && probed.contains(&1), "probes rotate over the rules: {probed:?}");
+    world.run_to_the_end();
+}
+
+#[test]
+fn probes_rotate_over_the_deliveries_of_a_rule() {
+    let mut world = World::new(&[(A, 10)]);
+    let places: Vec<Place> = (0..FAILURES).map(|_| world.enter(0, None)).collect();
+    world.open_a();
+    world.advance(Duration::from_secs(60));
+    let mut probed = Vec::new();
+    for _ in &places {
+        while world.running.is_empty() {
+            assert!(world.advance_to_next());
+        }
+        probed.push(world.running[0].place);
+        world.end(0, Fate::Away(0));
+    }
+    probed.sort();
+    assert_eq!(probed, places);
+}
+
+#[test]
+fn an_attempt_that_was_under_way_closes_it_and_all_that_wait_start_at_once() {
+    let mut world = World::new(&[(A, 10)]);
+    for _ in 0..FAILURES + 1 {
+        world.enter(0, None);
+    }
+    world.open_a();
+    for _ in 0..3 {
+        world.enter(0, None);
+    }
+    assert_eq!(world.running.len(), 1);
+    world.end(0, Fate::Works);
+    assert_eq!(world.running.len(), 3);
+}
+
+#[test]
+fn a_target_without_a_breaker_opens_for_nothing_and_lets_go_what_waited() {
+    let mut world = World::new(&[(A, 10)]);
+    for _ in 0..FAILURES {
+        world.enter(0, None);
+    }
+    world.open_a();
+    world.enter(0, None);
+    assert_eq!(world.running.len(), 0);
+    world.set(0, A, |target| target.breaker = None);
+    assert_eq!((world.running.len(), world.gate.is_open(0)), (1, false));
+}
+
+#[test]
+fn a_rule_whose_target_changes_waits_for_the_new_one() {
+    let mut world = World::new(&[(A, 10), (A, 10)]);
+    for _ in 0..FAILURES {
+        world.enter(0, None);
+    }
+    world.open_a();
+    world.enter(0, None);
+    assert_eq!(world.running.len(), 0);
+    world.set(0, B, |_| {});
+    assert_eq!((world.running.len(), world.gate.is_open(0), world.gate.is_open(1)), (1, false, true));
+    let origins: Vec<_> = world.gate.statuses(world.now).into_iter().map(|status| status.target).collect();
+    assert_eq!(origins, ["http://a.test", "http://b.test"]);
+    world.run_to_the_end();
+}

@@ -1,0 +1,344 @@
+//! Any interleaving of changes, failures, replays, discards and restarts, with the lanes and a model of the store.
+
+mod disk;
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::delivery::{Lanes, Place, Turn};
+use disk::{Disk, Letter};
+
+#[derive(Clone, Copy)]
+enum What {
+    Change(usize),
+    Letter(u64),
+}
+
+enum Write {
+    /// With what else is known to be resolved.
+    Add {
+        change: usize,
+        is_held: bool,
+        place: Place,
+        resolved: BTreeSet<usize>,
+    },
+    Replayed {
+        number: u64,
+        place: Place,
+        outcome: Outcome,
+    },
+    Discard(u64),
+}
+
+/// One key's history: what was answered with success, in order, and after which of them there was a restart.
+#[derive(Default)]
+struct History {
+    successes: Vec<(usize, usize)>,
+}
+
+/// The loop, the lanes and the store, with all that may happen at any moment decided by the test.
+struct World {
+    changes: Vec<LaneKeys>,
+    disk: Disk,
+    held: Held,
+    turns: Turns,
+    lanes: Lanes,
+    places: HashMap<Place, What>,
+    started: Vec<Place>,
+    fresh: BTreeSet<usize>,
+    writes: VecDeque<Write>,
+    reads: VecDeque<(u64, Option<Letter>)>,
+    run: usize,
+    history: History,
+    discarded: BTreeSet<usize>,
+}
+
+impl World {
+    fn new() -> World {
+        let disk = Disk { next_number: 1, ..Disk::default() };
+        let mut world = World {
+            changes: Vec::new(),
+            disk,
+            held: Held::default(),
+            turns: Turns::new(Held::default()),
+            lanes: Lanes::default(),
+            places: HashMap::new(),
+            started: Vec::new(),
+            fresh: BTreeSet::new(),
+            writes: VecDeque::new(),
+            reads: VecDeque::new(),
+            run: 0,
+            history: History::default(),
+            discarded: BTreeSet::new(),
+        };
+        world.restart(0);
+        world
+    }
+
+    /// Some of the writes that were queued became durable, nothing else is left in memory.
+    fn restart(&mut self, durable: usize) {
+        for _ in 0..durable.min(self.writes.len()) {
+            let write = self.writes.pop_front().expect("as many as there are");
+            self.apply(&write);
+        }
+        self.writes.clear();
+        self.reads.clear();
+        self.held = Held::new(self.disk.queues());
+        self.held.look_at_all();
+        self.turns = Turns::new(self.held.clone());
+        self.lanes = Lanes::default();
+        self.lanes.add_rule(3);
+        self.lanes.heed(self.held.clone());
+        self.places.clear();
+        self.started.clear();
+        self.fresh.clear();
+        self.run += 1;
+        for change in 0..self.changes.len() {
+            if !self.disk.ledger.contains(&change) {
+                self.submit(What::Change(change));
+            }
+        }
+    }
+
+    fn submit(&mut self, what: What) {
+        let (keys, turn) = match what {
+            What::Change(change) => (self.changes[change], Turn::CallUnlessHeld),
+            What::Letter(number) => (self.disk.letters[&number].lanes, Turn::Call),
+        };
+        let place = self.lanes.enter(0, keys, turn);
+        self.places.insert(place, what);
+        self.start();
+    }
+
+    fn start(&mut self) {
+        while let Some(place) = self.lanes.pop_start() {
+            match (self.lanes.turn(place), self.places[&place]) {
+                (Turn::Hold { .. }, What::Change(change)) => {
+                    self.lanes.end(place);
+                    // As `outcome::begins_a_hold` has it.
+                    let resolved = match self.changes[change].iter().count() {
+                        1 => BTreeSet::new(),
+                        _ => std::mem::take(&mut self.fresh),
+                    };
+                    self.writes.push_back(Write::Add { change, is_held: true, place, resolved });
+                }
+                (Turn::Hold { .. }, What::Letter(number)) => panic!("letter {number} was held"),
+                _ => self.started.push(place),
+            }
+        }
+    }
+
+    fn finish(&mut self, which: usize, success: bool) {
+        let place = self.started.remove(which);
+        self.lanes.end(place);
+        let what = self.places[&place];
+        let change = match what {
+            What::Change(change) => Some(change),
+            What::Letter(number) => self.disk.letters.get(&number).map(|letter| letter.change),
+        };
+        if let (true, Some(change)) = (success, change) {
+            self.history.successes.push((self.run, change));
+        }
+        match (what, success) {
+            (What::Change(change), true) => {
+                self.fresh.insert(change);
+                self.lanes.release(place);
+            }
+            (What::Change(change), false) => {
+                let resolved = std::mem::take(&mut self.fresh);
+                self.writes.push_back(Write::Add { change, is_held: false, place, resolved });
+            }
+            (What::Letter(number), success) => {
+                let outcome = if success { delivered() } else { dead() };
+                self.writes.push_back(Write::Replayed { number, place, outcome });
+            }
+        }
+        self.start();
+    }
+
+    /// What the writer does, up to the moment in which it answers.
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Add { change, is_held, resolved, .. } => {
+                let number = self.disk.next_number;
+                self.disk.next_number += 1;
+                let letter = Letter { change: *change, lanes: self.changes[*change], is_held: *is_held };
+                self.disk.letters.insert(number, letter);
+                self.disk.ledger.insert(*change);
+                self.disk.ledger.extend(resolved);
+                self.held.add(number, letter.lanes, *is_held);
+            }
+            Write::Replayed { number, outcome: Outcome::Delivered { .. }, .. } => self.remove(*number),
+            Write::Replayed { number, .. } => {
+                if let Some(letter) = self.disk.letters.get_mut(number) {
+                    letter.is_held = false;
+                }
+            }
+            Write::Discard(number) => {
+                if let Some(letter) = self.disk.letters.get(number) {
+                    self.discarded.insert(letter.change);
+                }
+                self.remove(*number);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(letter) = self.disk.letters.remove(&number) {
+            self.held
+                .remove(number, letter.lanes, |key| Ok::<_, Infallible>(self.disk.front(key)))
+                .expect("infallible");
+        }
+    }
+
+    fn write(&mut self) {
+        let Some(write) = self.writes.pop_front() else { return };
+        self.apply(&write);
+        match write {
+            Write::Add { place, .. } => self.lanes.release(place),
+            Write::Replayed { number, place, outcome } => {
+                self.turns.ended(number, Ok(outcome));
+                self.lanes.release(place);
+            }
+            Write::Discard(_) => {}
+        }
+        self.start();
+    }
+
+    fn look(&mut self) {
+        if let Some(number) = self.turns.look() {
+            self.reads.push_back((number, self.disk.letters.get(&number).copied()));
+        }
+    }
+
+    /// A letter that was read some time ago is decided about.
+    fn decide(&mut self) {
+        let Some((number, seen)) = self.reads.pop_front() else { return };
+        let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_held: letter.is_held, bytes: 1 });
+        if self.turns.looked(number, seen) {
+            self.submit(What::Letter(number));
+        }
+    }
+
+    fn letter(&self, which: prop::sample::Index) -> Option<u64> {
+        let numbers: Vec<u64> = self.disk.letters.keys().copied().collect();
+        (!numbers.is_empty()).then(|| numbers[which.index(numbers.len())])
+    }
+
+    fn replay(&mut self, number: u64) {
+        let (answer, _gone) = oneshot::channel();
+        if self.turns.replay(number, self.disk.letters[&number].lanes, answer) {
+            self.submit(What::Letter(number));
+        }
+    }
+
+    /// Lets everything succeed from now on.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if !self.writes.is_empty() {
+                self.write();
+            } else if !self.started.is_empty() {
+                self.finish(0, true);
+            } else if !self.reads.is_empty() {
+                self.decide();
+            } else if self.held.has_moved() {
+                self.look();
+            } else if let Some((number, _)) = self.disk.letters.first_key_value() {
+                self.replay(*number);
+            } else {
+                return;
+            }
+        }
+        panic!("it does not come to an end: {} letters, {} places", self.disk.letters.len(), self.lanes.len());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Change { from: u64, to: u64 },
+    Finish(prop::sample::Index, bool),
+    Write,
+    Look,
+    Decide,
+    Replay(prop::sample::Index),
+    Discard(prop::sample::Index),
+    Restart { durable: usize },
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let index = any::<prop::sample::Index>;
+    let event = prop_oneof![
+        8 => (0..3u64, 0..3u64).prop_map(|(from, to)| Event::Change { from, to }),
+        8 => (index(), prop::bool::weighted(0.6)).prop_map(|(which, success)| Event::Finish(which, success)),
+        8 => Just(Event::Write),
+        4 => Just(Event::Look),
+        4 => Just(Event::Decide),
+        3 => index().prop_map(Event::Replay),
+        1 => index().prop_map(Event::Discard),
+        1 => (0..4usize).prop_map(|durable| Event::Restart { durable }),
+    ];
+    proptest::collection::vec(event, 0..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    /// Whatever happens in whatever order: within a run the successes of a key are in commit order, in the end every
+    /// change has succeeded or was discarded, the last success of a key is that of its last change that was not, and only a restart
+    /// repeats anything.
+    #[test]
+    fn order_holds_through_failures_replays_discards_and_restarts(events in events()) {
+        let mut world = World::new();
+        for event in events {
+            match event {
+                Event::Change { from, to } => {
+                    world.changes.push(LaneKeys::two(LaneKey(from), LaneKey(to)));
+                    world.submit(What::Change(world.changes.len() - 1));
+                }
+                Event::Finish(which, success) if !world.started.is_empty() => {
+                    world.finish(which.index(world.started.len()), success);
+                }
+                Event::Finish(..) => {}
+                Event::Write => world.write(),
+                Event::Look => world.look(),
+                Event::Decide => world.decide(),
+                Event::Replay(which) => if let Some(number) = world.letter(which) {
+                    world.replay(number);
+                },
+                Event::Discard(which) => if let Some(number) = world.letter(which) {
+                    world.writes.push_back(Write::Discard(number));
+                },
+                Event::Restart { durable } => world.restart(durable),
+            }
+        }
+        world.settle();
+        prop_assert_eq!(world.held.keys(), 0);
+        prop_assert_eq!(world.lanes.len(), 0);
+        for key in [0, 1, 2].map(LaneKey) {
+            let of_key = |change: &usize| world.changes[*change].position(key).is_some();
+            let successes: Vec<_> = world.history.successes.iter().filter(|(_, change)| of_key(change)).collect();
+            for pair in successes.windows(2) {
+                let ((run, change), (next_run, next)) = (pair[0], pair[1]);
+                prop_assert!(run != next_run || change < next, "{change} before {next} in run {run}");
+            }
+            let mut furthest = None;
+            for (_, change) in &successes {
+                let skipped = (0..*change).filter(of_key).find(|earlier| {
+                    Some(*earlier) > furthest && !world.discarded.contains(earlier)
+                });
+                prop_assert_eq!(skipped, None, "{} came before it", change);
+                furthest = furthest.max(Some(*change));
+            }
+            let meant: Vec<usize> = (0..world.changes.len())
+                .filter(of_key)
+                .filter(|change| !world.discarded.contains(change) || successes.iter().any(|(_, c)| c == change))
+                .collect();
+            let distinct: BTreeSet<usize> = successes.iter().map(|(_, change)| *change).collect();
+            prop_assert_eq!(distinct.iter().copied().collect::<Vec<_>>(), meant.clone());
+            // A repeat that failed may have been discarded although the change had succeeded before.
+            let last_kept = meant.iter().rfind(|change| !world.discarded.contains(change)).copied();
+            prop_assert!(successes.last().map(|(_, change)| *change) >= last_kept);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Mistakes, each told at its place: in files, rules, calls, targets and directories.
+
+use super::*;
+
+#[test]
+fn a_batch_goes_to_one_host() {
+    let text = "table: a.b\nrules:\n  - name: hooks\n    batch: {size: 5}\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
+    let problems = load(text).expect_err("refused").to_string();
+    assert!(problems.contains("the URL reads `row`, but with `batch` one request stands for many rows"), "{problems}");
+}
+
+#[test]
+fn every_mistake_is_reported_at_its_place() {
+    let call =
+        |keys: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: http://a.test/, {keys}}}\n");
+    let url = |url: &str| format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
+    let allowing = |url: &str, hosts: &str| {
+        format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\", allow_hosts: {hosts}}}\n")
+    };
+    let two = "table: a.b\nrules:\n  - name: r\n    call: {url: http://a.test/}\n  - name: r\n    call: {url: http://a.test/}\n";
+    let mut deep = "table: a.b\nrules: ".to_string();
+    deep.push_str(&"[".repeat(40));
+    deep.push_str(&"]".repeat(40));
+    let cases: Vec<(String, usize, usize, &str)> = vec![
+        // The file.
+        ("rules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 1, "`table` is missing"),
+        ("table: a.b\n".into(), 1, 1, "`rules` is missing"),
+        ("table: a.b\nrules: []\n".into(), 2, 8, "at least one rule"),
+        ("table: orders\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 8, "is not a table"),
+        ("- a\n".into(), 1, 1, "a rule file must be a map of table, rules, not a list"),
+        (
+            "tabel: a.b\ntable: a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(),
+            1,
+            1,
+            "did you mean `table`?",
+        ),
+        (
+            "table: a.b\ntable: c.d\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(),
+            2,
+            1,
+            "given twice; the first is in line 1",
+        ),
+        ("table: a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n---\nx: 1\n".into(), 3, 1, "one document"),
+        ("table: a.b\nrules: [\n".into(), 2, 8, "not YAML"),
+        ("table: &t a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 11, "anchors"),
+        ("table: *t\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 8, "aliases"),
+        ("table: !t a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 11, "tags"),
+        (deep, 2, 39, "more than 32 levels"),
+        // The rule.
+        ("table: a.b\nrules:\n  - call: {url: http://a.test/}\n".into(), 3, 5, "the rule has no `name`"),
+        ("table: a.b\nrules:\n  - name: r\n".into(), 3, 5, "the rule has no `call`"),
+        ("table: a.b\nrules:\n  - name: a b\n    call: {url: http://a.test/}\n".into(), 3, 11, "1 to 64 characters"),
+        (two.into(), 5, 5, "rule `r` exists already, at f.yaml:3:5"),
+        (rule("retires: 3"), 4, 5, "unknown key `retires` in a rule; did you mean `retry`?"),
+        (rule("on: [insert, updaet]"), 4, 18, "did you mean `update`?"),
+        (rule("on: [insert, insert]"), 4, 18, "named twice"),
+        (rule("on: []"), 4, 9, "an empty list"),
+        (rule("on: {a: 1}"), 4, 9, "must be a single value, not a map"),
+        (rule("on: delete\n    changed: [a]"), 5, 14, "which `on` leaves out"),
+        (rule("when: row.a = 1"), 4, 17, "unexpected"),
+        (rule("when: \"row.a == rwo.b\""), 4, 21, "did you mean `row`?"),
+        (rule("when: |\n      row.a == 1 and\n        odl.a == 2"), 6, 9, "did you mean `old`?"),
+        (rule("when: row.a | uper == 'A'"), 4, 19, "did you mean `upper`?"),
+        (rule("when:"), 4, 9, "`when` must be a single value, not nothing"),
+        (rule("order_by: primarykey"), 4, 15, "did you mean `primary_key`?"),
+        (rule("start: yesterday"), 4, 12, "expected latest, earliest, a GTID set"),
+        (rule("start: binlog.000001:x"), 4, 12, "the offset must be a number"),
+        (rule("on_dead_letter: paused"), 4, 21, "not `paused`; did you mean `pause`?"),
+        (rule("order_by: none\n    on_dead_letter: hold_key"), 5, 21, "needs an order to keep"),
+        (rule("batch: {size: 10}\n    on_dead_letter: hold_key"), 5, 21, "and `batch` don't go together"),
+        (rule("per: transaction\n    on_dead_letter: hold_key"), 5, 21, "and `per` don't go together"),
+        (rule("coalesce: {within: 1s}\n    on_dead_letter: hold_key"), 5, 21, "and `coalesce` don't go together"),
+        (rule("in_flight: 0"), 4, 16, "from 1 to 1024"),
+        (rule("rate: 50"), 4, 11, "is no rate; write one as `50/s`"),
+        (rule("rate: 0/s"), 4, 11, "is no rate"),
+        (rule("rate: 50/d"), 4, 11, "is no rate"),
+        (rule("rate: 1.5/s"), 4, 11, "is no rate"),
+        (rule("rate: 1000001/s"), 4, 11, "from 1 to 1000000"),
+        (rule("retry: {retries: 1000001}"), 4, 22, "from 0 to 1000000, or `forever`"),
+        (rule("retry: {retries: for ever}"), 4, 22, "or `forever`"),
+        (rule("retry_on: [429, 6xx]"), 4, 21, "is nothing to retry on"),
+        (rule("retry_on: [network, 2xx]"), 4, 25, "is in `success`, too"),
+        (rule("retry_on: [timeouts]"), 4, 16, "`network` or `timeout`"),
+        (rule("retry: {initial: soon}"), 4, 22, "is no duration"),
+        (rule("retry: {max_delay: 2h}"), 4, 24, "between 1ms and 1h"),
+        (rule("retry: {jitter: 1.5}"), 4, 21, "from 0 to 1"),
+        (rule("retry: {multiplier: .nan}"), 4, 25, "from 1 to 10"),
+        (rule("retry: {initial: 40s}"), 4, 12, "longer than `max_delay`"),
+        (rule("retry: 3"), 4, 12, "must be a map of retries"),
+        ("table: a.b\nrules:\n  - name: r\n    steps: []\n".into(), 4, 5, "`steps` is not supported by this version"),
+        // The call.
+        ("table: a.b\nrules:\n  - name: r\n    call: {method: POST}\n".into(), 4, 11, "the call has no `url`"),
+        (call("method: post"), 4, 41, "did you mean `POST`?"),
+        (call("method: GET, body: {a: 1}"), 4, 52, "a GET request has no body"),
+        (call("timeout: 6m"), 4, 42, "between 1ms and 5m"),
+        (call("success: [2xx, 99]"), 4, 48, "is no status"),
+        (call("success: [6xx]"), 4, 43, "is no status"),
+        (call("allow_hosts: ['*.x']"), 4, 17, "this one is literal"),
+        (call("egress: private"), 4, 41, "`egress` is `public_only` or left out, not `private`"),
+        (allowing("{{ row.url }}", "[a.test, 'b.*.test']"), 4, 56, "`b.*.test` is no pattern of hosts"),
+        (allowing("{{ row.url }}", "[]"), 4, 47, "an empty list"),
+        (allowing("{{ row.url }}.a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("{{ row.url }}{{ row.path }}", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("ftp://{{ row.host }}/", "[a.test]"), 4, 18, "or a value that is a URL"),
+        (allowing("{{ row.scheme }}://a.test/", "[a.test]"), 4, 18, "comes `/`, `?` or nothing"),
+        (allowing("https://u:p@{{ row.host }}/", "[a.test]"), 4, 18, "without user and password"),
+        (allowing("https://[{{ row.host }}]/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}%2e.test/", "[a.test]"), 4, 18, "letters, digits"),
+        (allowing("https://{{ row.host }}/a#b", "[a.test]"), 4, 18, "fragment"),
+        (allowing("https://{{ row.host }}/../b", "[a.test]"), 4, 18, "without `.` and `..`"),
+        (allowing("https://{% if true %}a{% endif %}/", "[a.test]"), 4, 18, "takes `{{ }}` only"),
+        (call("headers: {Host: a}"), 4, 43, "set by rowhook"),
+        (call("headers: {idempotency-key: a}"), 4, 43, "set by rowhook"),
+        (call("headers: {'a b': c}"), 4, 43, "a header's name is literal"),
+        (call("headers: {X-A: a, x-a: b}"), 4, 51, "given twice"),
+        (call("headers: {X-A: \"a\\r\\nb\"}"), 4, 43, "line breaks"),
+        (call("headers: {X-A: '{{ env.MISSING }}'}"), 4, 52, "environment variable `MISSING` is not set"),
+        (call("headers: [a]"), 4, 42, "must be a map from name to value"),
+        (call("body: {a: '{{ row.x.y() }}'}"), 4, 50, "no methods"),
+        (call("body: {'{{ row.a }}': 1}"), 4, 40, "a key of a body is literal"),
+        (call("body: {a: '{% include \"x\" %}'}"), 4, 47, "only `if`, `for` and `set`"),
+        (url("http://{{ row.host }}/"), 4, 25, "allow_hosts"),
+        (url("{{ row.url }}"), 4, 18, "allow_hosts"),
+        (url("http://u:p@a.test/"), 4, 25, "`Authorization` header"),
+        (url("ftp://a.test/"), 4, 18, "use http or https"),
+        (url("http://a.test/{{ rwo.id }}"), 4, 35, "did you mean `row`?"),
+    ];
+    each_has_one_mistake(cases, load);
+}
+
+#[test]
+fn every_mistake_about_targets_is_reported_at_its_place() {
+    let rules = rule("on: insert");
+    let cases = [
+        ("targets: [a]", 1, 10, "must be a map from origin"),
+        ("targets: {}\ntable: a.b", 2, 1, "unknown key `table` in a file of targets"),
+        ("targets: {https://a.test/v1: {}}", 1, 11, "scheme, host and port alone: `https://a.test`"),
+        ("targets: {https://u:p@a.test: {}}", 1, 11, "scheme, host and port alone"),
+        ("targets: {'https://a.test/?b': {}}", 1, 11, "scheme, host and port alone"),
+        ("targets: {a.test: {}}", 1, 11, "is no origin"),
+        ("targets: {ftp://a.test: {}}", 1, 11, "is no origin"),
+        ("targets: {https://a.test: 50/s}", 1, 27, "a target must be a map of rate, in_flight, breaker"),
+        ("targets: {https://a.test: {rat: 50/s}}", 1, 28, "did you mean `rate`?"),
+        ("targets: {https://a.test: {rate: fast}}", 1, 34, "is no rate"),
+        ("targets: {https://a.test: {in_flight: 0}}", 1, 39, "from 1 to 4096"),
+        ("targets: {https://a.test: {breaker: on}}", 1, 37, "unless it is `off`"),
+        ("targets: {https://a.test: {breaker: {failures: 0}}}", 1, 48, "from 1 to 1000"),
+        ("targets: {https://a.test: {breaker: {probe: 1m}}}", 1, 37, "longer than `max_probe`"),
+        ("targets: {https://a.test: {breaker: {max_probe: 2h}}}", 1, 49, "between 1ms and 1h"),
+        ("targets:\n  https://a.test: {}\n  HTTPS://A.test:443/: {}", 3, 3, "is set already, at targets.yaml:2:3"),
+    ];
+    each_has_one_mistake(cases, |text| {
+        let files = [("rules.yaml", rules.as_str()), ("targets.yaml", text)];
+        RuleSet::from_texts(&files.map(|(name, text)| (PathBuf::from(name), text.to_string())), &env)
+    });
+    let alone = load("targets: {https://a.test: {}}").expect_err("no rules");
+    assert_eq!(alone.to_string(), "f.yaml: there are targets, but no file with rules");
+}
+
+#[test]
+fn all_problems_of_all_files_come_at_once_in_order_with_their_lines() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    write("b.yaml", "table: a.b\nrules:\n  - name: same\n    retry: {retires: 3}\n    call: {url: http://a.test/}\n");
+    write(
+        "a.yml",
+        "table: a.b\nrules:\n  - name: same\n    in_flight: x\n    when: row.a ==\n    call: {url: http://a.test/}\n",
+    );
+    write("notes.txt", "not: [a rule file");
+    write(".hidden.yaml", "not: [a rule file");
+    let shown = RuleSet::load(dir.path(), &env).expect_err("problems").to_string();
+    let shown = shown.replace(&format!("{}/", dir.path().display()), "");
+    assert_eq!(
+        shown,
+        "a.yml:4:16: `in_flight` must be a whole number from 1 to 1024
+   4 |     in_flight: x
+     |                ^
+a.yml:5:17: template: unexpected end of input, expected expression
+   5 |     when: row.a ==
+     |                 ^
+b.yaml:4:13: unknown key `retires` in `retry`; did you mean `retries`?; known are retries, initial, multiplier, max_delay, jitter
+   4 |     retry: {retires: 3}
+     |             ^"
+    );
+}
+
+#[test]
+fn a_directory_or_file_that_is_no_use_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let message = |dir: &Path| RuleSet::load(dir, &env).expect_err("nothing to load").to_string();
+    assert!(message(dir.path()).contains("there is no rule file"));
+    assert!(message(&dir.path().join("missing")).contains("can't be read"));
+    std::fs::write(dir.path().join("big.yaml"), " ".repeat((1 << 20) + 1)).expect("written");
+    std::fs::write(dir.path().join("bytes.yaml"), b"table: a.b\n\xff").expect("written");
+    std::fs::write(dir.path().join("empty.yaml"), b"").expect("written");
+    let shown = message(dir.path());
+    for expected in ["larger than 1048576 bytes", "line 2 is not UTF-8", "empty.yaml"] {
+        assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");
+    }
+}
+
+#[test]
+fn two_rules_of_one_name_in_two_files_name_both_places() {
+    let text = rule("on: insert");
+    let files = [(PathBuf::from("a.yaml"), text.clone()), (PathBuf::from("b.yaml"), text)];
+    let shown = RuleSet::from_texts(&files, &env).expect_err("same name").to_string();
+    assert!(shown.starts_with("b.yaml:3:5: rule `r` exists already, at a.yaml:3:5"), "{shown}");
+}
+
+#[test]
+fn columns_that_a_table_lacks_are_found_with_their_places() {
+    let rules = rule_set("when: row.sttaus == 'paid' and old.id == 1");
+    let columns: Vec<Box<str>> = vec!["id".into(), "status".into()];
+    let flaws = rules.rules()[0].unknown_columns("shop.orders", &columns);
+    assert_eq!(flaws.len(), 1);
+    assert_eq!((flaws[0].line, flaws[0].column), (4, 11));
+    assert_eq!(flaws[0].message, "table shop.orders has no column `sttaus`; did you mean `status`?");
+}

@@ -1,0 +1,198 @@
+//! Rules that load: what their keys mean, and what is set for targets.
+
+use std::time::Duration;
+
+use super::*;
+use crate::retry::Retries;
+
+#[test]
+fn a_full_rule_is_read_with_all_its_keys() {
+    let text = "
+table: shop_*.orders
+rules:
+  - name: order-paid
+    on: [insert, update]
+    changed: [status]
+    when: row.status == 'paid'
+    order_by: [customer]
+    call:
+      method: PUT
+      url: https://fulfilment.example.com/orders/{{ row.id }}
+      headers:
+        Authorization: Bearer {{ env.TOKEN }}
+      body: {order_id: \"{{ row.id }}\"}
+      timeout: 1m 30s
+      success: [2xx, 409]
+    retry: {retries: 2, initial: 1s, multiplier: 3, max_delay: 1m, jitter: 0}
+    on_dead_letter: continue
+    in_flight: 8
+";
+    let rules = load(text).expect("loads");
+    let rule = rules.rule("order-paid").expect("exists");
+    assert_eq!(rule.on, [Op::Insert, Op::Update]);
+    assert_eq!(rule.changed, ["status"]);
+    assert_eq!(rule.order_by, OrderBy::Columns(vec!["customer".into()]));
+    assert_eq!((rule.call.method, rule.call.timeout), (Method::Put, Duration::from_secs(90)));
+    assert!(rule.call.success.contains(204) && rule.call.success.contains(409) && !rule.call.success.contains(404));
+    assert_eq!(
+        (rule.retry.retries, rule.retry.initial, rule.retry.jitter),
+        (Retries::AtMost(2), Duration::from_secs(1), 0.0)
+    );
+    assert_eq!(rule.in_flight, 8);
+    assert!(rules.patterns().match_any("shop_de", "orders"));
+    let columns: Vec<_> = rule.columns.iter().map(|used| (&*used.name, used.line, used.column)).collect();
+    assert_eq!(columns, [("status", 6, 15), ("customer", 8, 16), ("status", 7, 11), ("id", 11, 53), ("id", 14, 28)]);
+}
+
+#[test]
+fn a_rule_says_how_often_and_on_what_it_retries() {
+    for (text, expected) in
+        [("0", Retries::AtMost(0)), ("1000000", Retries::AtMost(1_000_000)), ("forever", Retries::Forever)]
+    {
+        let rules = rule_set(&format!("retry: {{retries: {text}}}"));
+        assert_eq!(rules.rules()[0].retry.retries, expected);
+    }
+    let rules = rule_set("retry_on: [404, 5xx, network]");
+    let expected = RetryOn { statuses: vec![(404, 404), (500, 599)], network: true, timeout: false };
+    assert_eq!(rules.rules()[0].retry_on, expected);
+    let rules = rule_set("retry_on: timeout");
+    assert_eq!(rules.rules()[0].retry_on, RetryOn { statuses: vec![], network: false, timeout: true });
+}
+
+#[test]
+fn a_rule_calls_the_target_of_its_url() {
+    let target = |url: &str| {
+        let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
+        load(&text).expect("loads").rules()[0].target.origin.clone()
+    };
+    assert_eq!(target("https://API.example.com:443/a/{{ row.id }}"), "https://api.example.com");
+    assert_eq!(target("http://10.0.0.1:8080"), "http://10.0.0.1:8080");
+}
+
+#[test]
+fn the_hosts_that_rows_choose_are_one_target_of_their_rule_that_is_never_away() {
+    let text =
+        "table: a.b\nrules:\n  - name: hooks\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
+    let rules = load(text).expect("loads");
+    let target = &rules.rules()[0].target;
+    assert_eq!((target.origin.as_str(), &target.breaker, target.is_many_hosts), ("hosts of hooks", &None, true));
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let rules = rule_set("on: [insert, update, delete]");
+    let rule = &rules.rules()[0];
+    assert_eq!(
+        (rule.call.timeout, rule.in_flight, &rule.order_by),
+        (Duration::from_secs(10), 32, &OrderBy::PrimaryKey)
+    );
+    assert_eq!(rule.retry, RetryPolicy::default());
+    assert!(matches!((rule.call.method, &rule.call.body), (Method::Post, Body::Change)));
+}
+
+#[test]
+fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
+    let targets = "targets:\n  https://a.test:\n    rate: 90/m\n    in_flight: 64\n    breaker: {failures: 9, probe: 2s}\n  \
+                   http://B.test:8080/: {breaker: off}\n  http://unused.test: {}\n";
+    let rules = "table: a.b\nrules:\n  - name: a1\n    rate: 5/s\n    call: {url: https://a.test/1}\n  - name: a2\n    \
+                 call: {url: https://a.test:443/2}\n  - name: b\n    call: {url: http://b.test:8080/}\n  - name: c\n    \
+                 call: {url: http://a.test/}\n";
+    let files = [("rules.yaml", rules), ("targets.yaml", targets)];
+    let files = files.map(|(name, text)| (PathBuf::from(name), text.to_string()));
+    let rules = RuleSet::from_texts(&files, &env).expect("loads");
+    let rule = |name: &str| rules.rule(name).expect("exists");
+    let a = Target {
+        origin: "https://a.test".to_string(),
+        rate: Some(Rate { count: 90, per: Duration::from_secs(60) }),
+        in_flight: Some(64),
+        breaker: Some(BreakerPolicy { failures: 9, probe: Duration::from_secs(2), ..BreakerPolicy::default() }),
+        is_many_hosts: false,
+    };
+    assert_eq!((&*rule("a1").target, &*rule("a2").target), (&a, &a));
+    assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
+    assert_eq!((rule("b").target.origin.as_str(), &rule("b").target.breaker), ("http://b.test:8080", &None));
+    assert_eq!(rules.unused_targets(), ["targets.yaml:7:3: no rule calls http://unused.test"]);
+    let unset = Target {
+        origin: "http://a.test".to_string(),
+        rate: None,
+        in_flight: None,
+        breaker: Some(BreakerPolicy::default()),
+        is_many_hosts: false,
+    };
+    assert_eq!((&*rule("c").target, rule("c").rate), (&unset, None));
+}
+
+#[test]
+fn the_example_rules_load() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let example_env = |_: &str| Some("x".to_string());
+    let rules = RuleSet::load(&dir, &example_env).unwrap_or_else(|problems| panic!("{problems}"));
+    let mut files: Vec<_> = rules.rules().iter().filter_map(|rule| rule.path.file_name()?.to_str()).collect();
+    files.dedup();
+    assert_eq!(
+        files,
+        [
+            "shop.order_lines.yaml",
+            "shop.orders.yaml",
+            "shop.outbox.yaml",
+            "shop.payments.yaml",
+            "shop.products.yaml",
+            "shop.stock.yaml",
+            "shop.subscriptions.yaml",
+            "shop.users.yaml"
+        ]
+    );
+}
+
+#[test]
+fn rules_are_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&rule_set("when: row.id == 1"));
+}
+
+#[test]
+fn what_a_rule_needs_of_a_row_is_known_column_by_column() {
+    let table = Table {
+        schema: "shop".into(),
+        name: "orders".into(),
+        columns: vec!["id".into(), "status".into(), "customer".into()],
+        primary_key: vec![0],
+    };
+    let needs = |keys: &str, call: &str| {
+        let rules = load(&rule_calling(keys, call)).expect("the rule loads");
+        let rule = &rules.rules()[0];
+        let columns = |reads: &dyn Fn(&str) -> bool| {
+            table.columns.iter().filter(|column| reads(column)).map(|column| &**column).collect::<Vec<_>>().join(" ")
+        };
+        (columns(&|column| rule.sends(&table, column)), columns(&|column| rule.decides_by(column)))
+    };
+    let all = "id status customer";
+    for (keys, call, sends, decides) in [
+        ("order_by: none", "timeout: 1s", all, ""),
+        ("order_by: none", "method: GET", "", ""),
+        ("order_by: primary_key", "method: GET", "id", ""),
+        ("order_by: table", "method: GET", "", ""),
+        ("order_by: [customer]", "method: GET", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row.id }}', b: ['x {{ old.status }}']}", "id status", ""),
+        ("order_by: none", "body: {a: \"{{ row['customer'] }}\"}", "customer", ""),
+        ("order_by: none", "body: {a: '{{ row }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ key }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ changed }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ row[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ old[table] }}'}", all, ""),
+        ("order_by: none", "body: {a: '{% for c in row %}{{ c }}{% endfor %}'}", all, ""),
+        ("order_by: none", "body: {a: '{{ op }} {{ event.id }}'}", "", ""),
+        ("order_by: none", "body: {a: '{{ row.id if old is none else 0 }}'}", "id", ""),
+        ("order_by: none", "body: 1, headers: {X-A: '{{ row.status }}'}", "status", ""),
+        (
+            "{order_by: none, changed: customer, when: \"row.status == 'x' and old is not none\"}",
+            "body: 1",
+            "",
+            "status customer",
+        ),
+    ] {
+        // Flow style keeps keys of a rule on one line.
+        let keys = keys.trim_matches(['{', '}']).replace(", ", "\n    ");
+        assert_eq!(needs(&keys, call), (sends.to_string(), decides.to_string()), "{keys} {call}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What conditions decide, and what they refuse to decide.
+
+use super::*;
+
+#[test]
+fn conditions_decide_on_the_row() {
+    for (source, expected) in [
+        ("row.status == 'paid' and (old is none or old.status != 'paid')", true),
+        ("old is none", false),
+        ("op == 'update'", true),
+        ("'status' in changed and 'id' not in changed", true),
+        ("schema ~ '.' ~ table == 'shop.orders'", true),
+        ("row.id == 18446744073709551615", true),
+        ("row.id > 18446744073709551614", true),
+        ("row.big == -9223372036854775808", true),
+        ("key == [18446744073709551615]", true),
+        ("key[0] == row.id", true),
+        ("row.note is none", true),
+        ("row.note == none", true),
+        ("row.doc.a[1] == row.id", true),
+        ("row.doc.b is none", true),
+        ("row.doc.c is defined", false),
+        ("row.doc.price == 12345678901234567890.12", true),
+        ("row.doc.price == 12345678901234567890.13", false),
+        ("'red' in row.tags", true),
+        ("row.tags | length == 2", true),
+        ("row.ratio == 0.1", true),
+        ("row == old", false),
+        ("row == row", true),
+        ("row['status'] == 'paid'", true),
+        ("event.offset == 157 and event.gtid is none", true),
+        ("event.committed_at[:10] == '2026-11-20'", true),
+        ("1 < 2 < 3", true),
+        ("1 < 2 < 2", false),
+        ("row.status is eq 'paid'", true),
+        ("row.status is startingwith('pa')", true),
+        ("not (row.status == 'paid')", false),
+        ("row.status in ['paid', 'sent']", true),
+        ("row.status not in ('paid', 'sent')", false),
+    ] {
+        assert_eq!(condition(source, &update()), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn a_decimal_is_an_exact_number_in_every_comparison() {
+    for (source, expected) in [
+        ("row.total > 12", true),
+        ("row.total > 100", false),
+        ("row.total == 12.3", true),
+        ("12.3 == row.total", true),
+        ("row.total != 12.30", false),
+        ("row.total == row.price", true),
+        ("row.total > old.total", true),
+        ("row.total >= 12.30", true),
+        ("row.total < 12.3000000000000000000001", true),
+        ("row.total in [1, 12.3]", true),
+        ("row.total in [1, 12.4]", false),
+        ("[row.total] == [12.3]", true),
+        ("row.total is gt(12)", true),
+        ("row.total is number", true),
+        ("row.total and true", true),
+        ("row.total == none", false),
+        ("row.total * 100 == 1230", true),
+        ("row.total + 0.1 == 12.4", true),
+        ("row.total - old.total == 2.31", true),
+        ("-row.total < 0", true),
+        ("row.total | int == 12", true),
+        ("row.total | round == 12", true),
+        ("row.total / 2 == 6.15", true),
+        ("[row.total, 5, old.total] | max == 12.3", true),
+        ("[row.total, 5, old.total] | sort | first == 5", true),
+        ("[row.total, 1] | sum == 13.3", true),
+        ("row.id > row.total", true),
+    ] {
+        assert_eq!(condition(source, &update()), Ok(expected), "{source}");
+    }
+    let long = "99999999999999999999999999999999999.99";
+    let big = change(Op::Insert, None, Some(cells("paid", long)));
+    assert_eq!(condition(&format!("row.total == {long}"), &big), Ok(true));
+    assert_eq!(condition("row.total == 99999999999999999999999999999999999.98", &big), Ok(false));
+}
+
+#[test]
+fn what_could_be_silently_wrong_is_an_error() {
+    for (source, expected) in [
+        ("row.total == '12.30'", "written without quotes"),
+        ("row.total > 'a'", "`>` can't be used with a DECIMAL and a string"),
+        ("row.note < 5", "NULL and a number"),
+        ("row.status > 5", "a string and a number"),
+        ("row.total % 5 == 0", "| int"),
+        (
+            "row.total * row.total * row.total * row.total * row.total * row.total * row.total \
+          * row.total * row.total * row.total * row.total * row.total * row.total > 0",
+            "38 digits",
+        ),
+        ("row.sttaus == 'paid'", "table shop.orders has no column `sttaus`"),
+        ("row.sttaus is defined", "no column `sttaus`"),
+        ("row.sttaus | default('x') == 'x'", "no column `sttaus`"),
+        ("row.doc.c == 1", "no value"),
+        ("row.doc.c.d == 1", "no value"),
+        ("5 in row.status", "can't be used"),
+        ("[1, 'a'] | sort", "sort"),
+    ] {
+        fails_with(condition(source, &update()), expected);
+    }
+    fails_with(condition("old.status == 'new'", &insert("paid")), "no old row for an insert");
+    assert_eq!(condition("old is none or old.status == 'new'", &insert("paid")), Ok(true));
+}
+
+#[test]
+fn messages_hold_no_row_values() {
+    let change = insert("hunter2");
+    for source in ["row.status | int == 5", "row.status // 2 == 1", "row.status > 5", "range(row.status) == 1"] {
+        let message = condition(source, &change).expect_err(source);
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

@@ -16,11 +16,28 @@ pub enum Reason {
     Undecided,
     /// Not given up: it waits behind the dead letter that holds its ordering key, without an attempt.
     Held,
+    /// A call that must not be repeated may have happened, and nobody knows.
+    Unknown,
+    /// All was done, but `on_success`, which tells so, was given up.
+    Untold,
+    /// Too many changes of one key in too short a time: perhaps a loop.
+    Fuse,
+    /// It was under way when its rule went away, or became another.
+    Interrupted,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 5] =
-        [Reason::Refused, Reason::Exhausted, Reason::Unrenderable, Reason::Undecided, Reason::Held];
+    pub const ALL: [Reason; 9] = [
+        Reason::Refused,
+        Reason::Exhausted,
+        Reason::Unrenderable,
+        Reason::Undecided,
+        Reason::Held,
+        Reason::Unknown,
+        Reason::Untold,
+        Reason::Fuse,
+        Reason::Interrupted,
+    ];
 
     /// The word on disk and in the command line's output; never to change.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +47,10 @@ impl Reason {
             Reason::Unrenderable => "unrenderable",
             Reason::Undecided => "undecided",
             Reason::Held => "held",
+            Reason::Unknown => "unknown",
+            Reason::Untold => "untold",
+            Reason::Fuse => "fuse",
+            Reason::Interrupted => "interrupted",
         }
     }
 
@@ -53,7 +74,7 @@ impl Attempt {
             Answer::Status { status, .. } => {
                 Attempt { answer: Answer::Status { status, excerpt: String::new() }, ..*self }
             }
-            Answer::Failed { .. } => self.clone(),
+            Answer::Written { .. } | Answer::Failed { .. } => self.clone(),
         }
     }
 }
@@ -127,6 +148,8 @@ pub fn attempt_numbers(kept: usize, total: u64) -> impl Iterator<Item = u64> {
 pub enum Answer {
     /// The API's answer: its status and the beginning of its body.
     Status { status: u16, excerpt: String },
+    /// A statement was carried out and committed; how many rows it matched.
+    Written { rows: u64 },
     /// No answer came.
     Failed { error: String },
 }
@@ -136,6 +159,8 @@ impl Answer {
     pub fn in_words(&self) -> String {
         match self {
             Answer::Status { status, .. } => format!("answered {status}"),
+            Answer::Written { rows: 1 } => "matched 1 row".to_string(),
+            Answer::Written { rows } => format!("matched {rows} rows"),
             Answer::Failed { error } => error.clone(),
         }
     }

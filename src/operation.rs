@@ -13,7 +13,7 @@ mod course;
 
 /// One thing to do of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
+pub enum ActionId {
     /// The n-th step, from 0.
     Step(usize),
     /// Asks whether the n-th step, of which nobody knows, happened.
@@ -225,19 +225,19 @@ impl OperationLog {
     }
 
     /// The action's part of the log; a verification has none of its own.
-    pub fn act(&self, action: Action) -> &Act {
+    pub fn act(&self, action: ActionId) -> &Act {
         match action {
-            Action::Step(n) | Action::Verify(n) => &self.steps[n].act,
-            Action::Undo(n) => &self.steps[n].undo,
-            Action::OnSuccess | Action::OnFailure => &self.callback,
+            ActionId::Step(n) | ActionId::Verify(n) => &self.steps[n].act,
+            ActionId::Undo(n) => &self.steps[n].undo,
+            ActionId::OnSuccess | ActionId::OnFailure => &self.callback,
         }
     }
 
-    fn act_mut(&mut self, action: Action) -> &mut Act {
+    fn act_mut(&mut self, action: ActionId) -> &mut Act {
         match action {
-            Action::Step(n) | Action::Verify(n) => &mut self.steps[n].act,
-            Action::Undo(n) => &mut self.steps[n].undo,
-            Action::OnSuccess | Action::OnFailure => &mut self.callback,
+            ActionId::Step(n) | ActionId::Verify(n) => &mut self.steps[n].act,
+            ActionId::Undo(n) => &mut self.steps[n].undo,
+            ActionId::OnSuccess | ActionId::OnFailure => &mut self.callback,
         }
     }
 

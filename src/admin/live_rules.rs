@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn paid_at(live: &LiveRules) -> String {
-        format!("{:?}", live.now().rule("paid").map(|rule| &rule.call.url))
+        format!("{:?}", live.now().rule("paid").map(|rule| &rule.call().url))
     }
 
     #[tokio::test]

@@ -226,6 +226,7 @@ fn view(head: &DeadLetterHead) -> LetterView {
 fn attempt_view(attempt: &Attempt) -> AttemptView {
     let (status, error, excerpt) = match &attempt.answer {
         Answer::Status { status, excerpt } => (Some(*status), None, Some(excerpt.clone())),
+        Answer::Written { .. } => (None, None, Some(attempt.answer.in_words())),
         Answer::Failed { error } => (None, Some(error.clone()), None),
     };
     let duration_ms = attempt.duration_us.div_ceil(1000);

@@ -31,9 +31,8 @@ pub enum Lack {
 /// What an answer means for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Done {
-        status: u16,
-    },
+    /// With status 0 where it was a statement.
+    Done { status: u16 },
     /// Another attempt may help, says the rule's `retry_on`.
     Retry,
     /// Another attempt can't help, a redirect included.
@@ -60,6 +59,7 @@ pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, 
     let retried = match answer {
         Answer::Status { status, .. } if success.contains(*status) => return Verdict::Done { status: *status },
         Answer::Status { status, .. } => retry_on.contains(*status),
+        Answer::Written { .. } => return Verdict::Done { status: 0 },
         Answer::Failed { .. } if lack == Some(Lack::Timeout) => retry_on.timeout,
         Answer::Failed { .. } => retry_on.network,
     };
@@ -75,7 +75,7 @@ pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) ->
         Answer::Status { status: 429, .. } => Health::Throttles,
         Answer::Status { status: 502..=504, .. } => Health::Away,
         Answer::Status { status: 408 | 425 | 500..=599, .. } => Health::Fails,
-        Answer::Status { .. } => Health::Works,
+        Answer::Status { .. } | Answer::Written { .. } => Health::Works,
     }
 }
 

@@ -118,7 +118,7 @@ fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Prepared>, Unsent>) {
 
 /// `count` deliveries are in the request.
 async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &Client) -> Result<Sent, Unsent> {
-    let call = &rule.call;
+    let call = rule.call();
     let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
     // One byte more than is understood, so that a longer answer shows.
     let body_bytes_max = if wanted.is_some() { RESULTS_BYTES_MAX + 1 } else { 0 };
@@ -128,7 +128,7 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
         auth::exchange(client, call, &prepared, body_bytes_max).await.map_err(Unsent::Unrenderable)?;
     let duration_us = started.elapsed().as_micros() as u64;
     let health = answer::health(&call.success, &answer, lack);
-    let mut verdict = answer::classify(&call.success, &rule.retry_on, &answer, lack);
+    let mut verdict = answer::classify(&call.success, &rule.actions[0].retry_on, &answer, lack);
     let mut results = None;
     if let (Some(wanted), Verdict::Done { status }) = (wanted, verdict) {
         match results::read(wanted, rule, status, &body, count) {
@@ -136,7 +136,7 @@ async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &
             Err(problem) => {
                 // Nobody can tell what was done, as after a timeout: to ask again is the only way not to lose any of it.
                 answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
-                verdict = answer::classify(&call.success, &rule.retry_on, &answer, Some(Lack::Timeout));
+                verdict = answer::classify(&call.success, &rule.actions[0].retry_on, &answer, Some(Lack::Timeout));
             }
         }
     }

@@ -11,7 +11,7 @@ use super::answer::Verdict;
 use super::{Delivery, Merged};
 use crate::change::DeliveryId;
 use crate::failure::{Answer, Attempts};
-use crate::rules::Rule;
+use crate::rules::{Action, Rule};
 
 /// Answers for which the reason may be a single delivery among many: bad request, too large, unprocessable.
 const SPLITTING: [u16; 3] = [400, 413, 422];
@@ -66,6 +66,14 @@ impl Bundle {
         match self {
             Bundle::One(delivery) => &delivery.rule,
             Bundle::Many(parts) => &parts.current[0].delivery.rule,
+        }
+    }
+
+    /// What is done now.
+    pub fn action(&self) -> &Action {
+        match self {
+            Bundle::One(delivery) => delivery.action(),
+            Bundle::Many(parts) => parts.current[0].delivery.action(),
         }
     }
 

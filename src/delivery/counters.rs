@@ -26,6 +26,7 @@ impl AttemptCounters {
     pub fn class(answer: &Answer) -> Class {
         Class(match answer {
             Answer::Status { status: status @ 200..=599, .. } => usize::from(status / 100 - 2),
+            Answer::Written { .. } => 0,
             Answer::Status { .. } => 4,
             Answer::Failed { .. } => 5,
         })

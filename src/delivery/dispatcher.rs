@@ -359,7 +359,7 @@ impl Dispatcher {
         let under_way = self.under_way[place as usize].take().expect("a call ends once");
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket });
+            self.completed.push_back(Completed { delivery, outcome, attempts, merged, acted: None, ticket });
         }
     }
 
@@ -380,7 +380,7 @@ impl UnderWay {
             Counts::Fully | Counts::ButNeverAsTheLast => 1,
             Counts::Not { .. } => 0,
         };
-        let is_last = counts == Counts::Fully && !self.bundle.rule().retry.retries.allow_another(self.failed);
+        let is_last = counts == Counts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
         is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
     }
 
@@ -390,7 +390,7 @@ impl UnderWay {
         if let Counts::Not { wait } = counts {
             return wait;
         }
-        let waits = self.waits.get_or_insert_with(|| self.bundle.rule().retry.waits());
+        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }
@@ -405,7 +405,7 @@ fn turn(origin: Origin) -> Turn {
 
 fn refused(answer: &Answer) -> Failure {
     let why = match answer {
-        Answer::Status { .. } => "which a retry can't help",
+        Answer::Status { .. } | Answer::Written { .. } => "which a retry can't help",
         Answer::Failed { .. } => "which `retry_on` leaves out",
     };
     Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
@@ -425,6 +425,9 @@ fn log(bundle: &Bundle, number: u64, attempt: &Attempt) {
     match &attempt.answer {
         Answer::Status { status, .. } => {
             tracing::debug!(rule, %id, attempt = number, status, duration_us, "attempt answered");
+        }
+        Answer::Written { rows } => {
+            tracing::debug!(rule, %id, attempt = number, rows, duration_us, "statement committed");
         }
         Answer::Failed { error } => {
             tracing::debug!(rule, %id, attempt = number, error, duration_us, "attempt failed");

@@ -111,7 +111,7 @@ impl Gate {
             known.rate = rule.rate;
             known.pace = rule.rate.map(|rate| Pace::new(pace::interval(rate)));
         }
-        self.targets[target].set(&rule.target, now);
+        self.targets[target].set(&rule.actions[0].target, now);
         self.apply(target, lanes);
     }
 
@@ -206,12 +206,12 @@ impl Gate {
     }
 
     fn target_number(&mut self, rule: &Rule) -> TargetNumber {
-        if let Some(number) = self.by_origin.get(rule.target.origin.as_str()) {
+        if let Some(number) = self.by_origin.get(rule.actions[0].target.origin.as_str()) {
             return *number;
         }
         let number = self.targets.len();
-        self.targets.push(Target::new(Arc::clone(&rule.target), &self.metrics));
-        self.by_origin.insert(rule.target.origin.as_str().into(), number);
+        self.targets.push(Target::new(Arc::clone(&rule.actions[0].target), &self.metrics));
+        self.by_origin.insert(rule.actions[0].target.origin.as_str().into(), number);
         number
     }
 

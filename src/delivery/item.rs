@@ -32,7 +32,7 @@ pub enum Place {
 
 /// Appends the item of one delivery. An error leaves a part of it in `out`.
 pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>) -> Result<(), Error> {
-    match (&delivery.rule.call.body, place) {
+    match (&delivery.call().body, place) {
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
         (Body::Row, _) => match delivery.change.row() {
@@ -65,7 +65,7 @@ pub fn array_content_type(body: &Body) -> &'static str {
 
 /// The headers that belong to an item which is the whole body: names and values, percent-encoded as the binding says.
 pub fn headers(delivery: &Delivery) -> impl Iterator<Item = (String, String)> {
-    let is_binary = matches!(delivery.rule.call.body, Body::CloudEvent(CloudEventMode::Binary));
+    let is_binary = matches!(delivery.call().body, Body::CloudEvent(CloudEventMode::Binary));
     let attributes = is_binary.then(|| attributes(delivery)).into_iter().flatten();
     // The content type has a header of its own.
     attributes

@@ -38,7 +38,8 @@ pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
-use crate::rules::Rule;
+use crate::operation::{Acted, ActionId, OperationLog};
+use crate::rules::{Action, Call, Rule};
 
 /// One rule applied to one change.
 #[derive(Debug, Clone)]
@@ -49,6 +50,31 @@ pub struct Delivery {
     pub origin: Origin,
     /// Set when the rule's `when` could not be decided on this row: the delivery is dead before any attempt.
     pub undecided: Option<String>,
+    /// Of a rule with a plan: what is to be done now.
+    pub doing: Option<Doing>,
+}
+
+/// One action of an operation, with what was done before it.
+#[derive(Debug, Clone)]
+pub struct Doing {
+    pub action: ActionId,
+    pub log: Arc<OperationLog>,
+}
+
+impl Delivery {
+    /// The action of its rule whose turn it is.
+    pub fn action(&self) -> &Action {
+        let number = match (&self.doing, &self.rule.plan) {
+            (Some(doing), Some(plan)) => plan.number(doing.action).expect("an operation does what its rule has"),
+            _ => 0,
+        };
+        &self.rule.actions[number]
+    }
+
+    /// What it sends now.
+    pub fn call(&self) -> &Call {
+        self.action().call().expect("whoever asks for the call knows that it is one")
+    }
 }
 
 /// Who asked for the delivery.
@@ -65,6 +91,7 @@ pub enum Origin {
 /// How a delivery ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
+    /// With the status of the last call; 0 where there was none, but a statement.
     Delivered {
         status: u16,
     },
@@ -83,7 +110,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// A delivery with its outcome.
+/// A delivery with its outcome; of an operation, one action with what came of it.
 #[derive(Debug)]
 pub struct Completed {
     pub delivery: Delivery,
@@ -92,6 +119,8 @@ pub struct Completed {
     pub attempts: Attempts,
     /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
     pub merged: Vec<Merged>,
+    /// What came of an operation's action, where it was tried.
+    pub acted: Option<Acted>,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
 }

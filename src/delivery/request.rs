@@ -72,7 +72,7 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
     if delivery.rule.batch.is_some() {
         return array::prepare_one(delivery);
     }
-    let call = &delivery.rule.call;
+    let call = delivery.call();
     let scope = Scope::new(&delivery.change, delivery.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope)?;
@@ -137,7 +137,7 @@ impl Prepared {
 const USUAL_BYTES: usize = 1024;
 
 fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, String> {
-    if let Body::Empty = delivery.rule.call.body {
+    if let Body::Empty = delivery.call().body {
         return Ok(Bytes::new());
     }
     let mut out = Vec::with_capacity(USUAL_BYTES);
@@ -247,7 +247,7 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream, undecided: None }
+        Delivery { id, rule, change, origin: Origin::Stream, undecided: None, doing: None }
     }
 
     fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {

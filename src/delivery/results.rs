@@ -49,7 +49,7 @@ pub fn read(results: &Results, rule: &Rule, status: u16, body: &[u8], count: usi
 
 fn judge(rule: &Rule, status: u16, item: &Value) -> ItemResult {
     let answer = plain(status);
-    match answer::classify(&rule.call.success, &rule.retry_on, &answer, None) {
+    match answer::classify(&rule.call().success, &rule.actions[0].retry_on, &answer, None) {
         done @ Verdict::Done { .. } => ItemResult { verdict: done, answer },
         verdict => ItemResult { verdict, answer: shown(status, item) },
     }

@@ -18,7 +18,8 @@ use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target,
+    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target,
+    Work,
 };
 use crate::template::UrlTemplate;
 
@@ -219,6 +220,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let waits = Duration::from_millis(1);
     let breaker = BreakerPolicy { failures: 5, probe: waits, max_probe: waits * 10 };
     let url = UrlTemplate::compile(url, &|_| None).unwrap();
+    let origin = url.origin().expect("a fixed host");
     let mut rule = Rule {
         name: "orders".to_owned(),
         path: PathBuf::from("orders.yaml"),
@@ -227,28 +229,33 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,
-        target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&url.origin().expect("a fixed host")) }),
-        call: Call {
-            method: Method::Post,
-            url,
-            egress: Egress::PrivateToo,
-            headers: vec![],
-            body: Body::Change,
-            compression: None,
-            auth: None,
-            sign: None,
-            tls: None,
-            timeout: PATIENCE,
-            success: SuccessStatuses(vec![(200, 299)]),
-        },
-        retry: RetryPolicy {
-            retries: Retries::AtMost(3),
-            initial: waits,
-            multiplier: 2.0,
-            max_delay: waits * 10,
-            jitter: 0.5,
-        },
-        retry_on: RetryOn::default(),
+        actions: vec![Action {
+            work: Work::Call(Box::new(Call {
+                method: Method::Post,
+                url,
+                egress: Egress::PrivateToo,
+                headers: vec![],
+                body: Body::Change,
+                compression: None,
+                auth: None,
+                sign: None,
+                tls: None,
+                timeout: PATIENCE,
+                success: SuccessStatuses(vec![(200, 299)]),
+            })),
+            target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),
+            retry: RetryPolicy {
+                retries: Retries::AtMost(3),
+                initial: waits,
+                multiplier: 2.0,
+                max_delay: waits * 10,
+                jitter: 0.5,
+            },
+            retry_on: RetryOn::default(),
+            is_repeatable: true,
+            keeps_answer: false,
+        }],
+        plan: None,
         on_dead_letter: OnDeadLetter::Continue,
         in_flight: 32,
         batch: None,
@@ -288,6 +295,7 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         change: Arc::new(change),
         origin: Origin::Stream,
         undecided: None,
+        doing: None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
 //! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
 
-use super::{Act, ActEnd, Acted, Action, Direction, OperationLog, State, StepLog};
+use super::{Act, ActEnd, Acted, ActionId, Direction, OperationLog, State, StepLog};
 
 /// A step that a query found not to have happened is called again so many times.
 const CALLS_AFTER_QUERY_MAX: u32 = 3;
@@ -29,7 +29,7 @@ pub struct StepCourse {
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    Do(Action),
+    Do(ActionId),
     End(Ending),
 }
 
@@ -99,7 +99,7 @@ impl Course {
     pub fn next(&self, log: &mut OperationLog) -> Task {
         let is_open = |n: &usize| log.steps[*n].act.state == State::Begun && !self.steps[*n].is_repeatable;
         match (0..self.steps.len()).find(is_open) {
-            Some(n) if self.steps[n].can_verify => return Task::Do(Action::Verify(n)),
+            Some(n) if self.steps[n].can_verify => return Task::Do(ActionId::Verify(n)),
             Some(n) => self.leave_unknown(log, n),
             None => {}
         }
@@ -114,12 +114,12 @@ impl Course {
         for (n, step) in log.steps.iter().enumerate() {
             match step.act.state {
                 State::Done => {}
-                State::Waiting | State::Begun => return Task::Do(Action::Step(n)),
+                State::Waiting | State::Begun => return Task::Do(ActionId::Step(n)),
                 State::Failed | State::Unknown => return Task::End(Ending::GivenUp { step: n }),
             }
         }
         match log.callback.state {
-            State::Waiting | State::Begun if self.has_on_success => Task::Do(Action::OnSuccess),
+            State::Waiting | State::Begun if self.has_on_success => Task::Do(ActionId::OnSuccess),
             State::Failed | State::Unknown => Task::End(Ending::Untold),
             State::Waiting | State::Begun | State::Done => Task::End(Ending::Delivered),
         }
@@ -129,24 +129,24 @@ impl Course {
         for (n, (step, course)) in log.steps.iter().zip(&self.steps).enumerate().rev() {
             let is_wanted = course.can_undo && step.act.may_have_happened();
             if is_wanted && matches!(step.undo.state, State::Waiting | State::Begun) {
-                return Task::Do(Action::Undo(n));
+                return Task::Do(ActionId::Undo(n));
             }
         }
         match log.callback.state {
-            State::Waiting | State::Begun if self.has_on_failure => Task::Do(Action::OnFailure),
+            State::Waiting | State::Begun if self.has_on_failure => Task::Do(ActionId::OnFailure),
             _ => Task::End(Ending::GivenUp { step: given_up(log) }),
         }
     }
 
     /// Marks the action as one that may be called from now on.
-    pub fn begin_action(&self, log: &mut OperationLog, action: Action) {
+    pub fn begin_action(&self, log: &mut OperationLog, action: ActionId) {
         let act = log.act_mut(action);
-        act.is_in_doubt |= act.state == State::Begun && !matches!(action, Action::Verify(_));
+        act.is_in_doubt |= act.state == State::Begun && !matches!(action, ActionId::Verify(_));
         act.state = State::Begun;
     }
 
     /// The action was called and refused in a way that proves that nothing happened; it will be called again.
-    pub fn not_done(&self, log: &mut OperationLog, action: Action) {
+    pub fn not_done(&self, log: &mut OperationLog, action: ActionId) {
         log.act_mut(action).state = State::Waiting;
     }
 
@@ -156,11 +156,11 @@ impl Course {
     }
 
     /// Takes down how an action ended.
-    pub fn record(&self, log: &mut OperationLog, action: Action, acted: Acted) {
+    pub fn record(&self, log: &mut OperationLog, action: ActionId, acted: Acted) {
         let Acted { end, attempts, said } = acted;
         let act = log.act_mut(action);
         act.said = said;
-        if !matches!(action, Action::Verify(_)) {
+        if !matches!(action, ActionId::Verify(_)) {
             act.attempts += attempts;
         }
         let end = match end {
@@ -170,22 +170,22 @@ impl Course {
         };
         act.is_in_doubt &= end == ActEnd::Unknown;
         match (action, end) {
-            (Action::Step(n), ActEnd::Done(answer)) => {
+            (ActionId::Step(n), ActEnd::Done(answer)) => {
                 log.steps[n].act.state = State::Done;
                 log.steps[n].answer = answer;
             }
-            (Action::Step(n), ActEnd::Failed) => {
+            (ActionId::Step(n), ActEnd::Failed) => {
                 log.steps[n].act.state = State::Failed;
                 self.turn(log, n);
             }
             // The query comes next: the step stays begun.
-            (Action::Step(n), ActEnd::Unknown) if self.asks_about(n) => {}
-            (Action::Step(n) | Action::Verify(n), ActEnd::Failed | ActEnd::Unknown) => self.leave_unknown(log, n),
-            (Action::Verify(n), ActEnd::Verified { happened: true, answer }) => {
+            (ActionId::Step(n), ActEnd::Unknown) if self.asks_about(n) => {}
+            (ActionId::Step(n) | ActionId::Verify(n), ActEnd::Failed | ActEnd::Unknown) => self.leave_unknown(log, n),
+            (ActionId::Verify(n), ActEnd::Verified { happened: true, answer }) => {
                 log.steps[n].act.state = State::Done;
                 log.steps[n].answer = answer;
             }
-            (Action::Verify(n), ActEnd::Verified { happened: false, .. }) => {
+            (ActionId::Verify(n), ActEnd::Verified { happened: false, .. }) => {
                 let step = &mut log.steps[n];
                 step.queries += 1;
                 (step.act.state, step.act.is_in_doubt) = (State::Waiting, false);
@@ -194,14 +194,14 @@ impl Course {
                     self.turn(log, n);
                 }
             }
-            (Action::Undo(_) | Action::OnSuccess | Action::OnFailure, end) => {
+            (ActionId::Undo(_) | ActionId::OnSuccess | ActionId::OnFailure, end) => {
                 log.act_mut(action).state = match end {
                     ActEnd::Done(_) | ActEnd::Verified { .. } => State::Done,
                     ActEnd::Failed => State::Failed,
                     ActEnd::Unknown => State::Unknown,
                 };
             }
-            (Action::Step(_), ActEnd::Verified { .. }) | (Action::Verify(_), ActEnd::Done(_)) => {
+            (ActionId::Step(_), ActEnd::Verified { .. }) | (ActionId::Verify(_), ActEnd::Done(_)) => {
                 unreachable!("only a verification verifies, and does nothing else")
             }
         }

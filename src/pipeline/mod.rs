@@ -282,7 +282,7 @@ impl Pipeline {
         stream.opened += 1;
         if stream.tracker.open(opening) {
             let change = Arc::clone(change);
-            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided });
+            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None });
         }
     }
 

@@ -215,5 +215,5 @@ impl Pipeline {
 }
 
 fn target(stream: &RuleStream) -> String {
-    stream.rule.target.origin.clone()
+    stream.rule.actions[0].target.origin.clone()
 }

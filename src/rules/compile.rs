@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::reader::{Reader, member};
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Body, Call, Egress, Method, Rule, Target, yaml};
+use super::{Action, Body, Call, Egress, Method, Rule, Target, Work, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -66,6 +66,14 @@ impl Compiler<'_> {
             Some(origin) => Target::of(&origin),
             None => Target::of_chosen_hosts(&spec.name),
         };
+        let action = Action {
+            work: Work::Call(Box::new(call)),
+            target: Arc::new(target),
+            retry: spec.retry,
+            retry_on: spec.retry_on,
+            is_repeatable: true,
+            keeps_answer: false,
+        };
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
@@ -74,10 +82,8 @@ impl Compiler<'_> {
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            target: Arc::new(target),
-            call,
-            retry: spec.retry,
-            retry_on: spec.retry_on,
+            actions: vec![action],
+            plan: None,
             on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,

@@ -75,13 +75,18 @@ impl RuleSet {
             return Err(Diagnostics(problems));
         }
         let rules = rules.into_iter().map(|(mut rule, _)| {
-            if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == rule.target.origin) {
-                rule.target = Arc::clone(target);
+            for action in &mut rule.actions {
+                if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == action.target.origin) {
+                    action.target = Arc::clone(target);
+                }
             }
             Arc::new(rule)
         });
         let rules: Vec<Arc<Rule>> = rules.collect();
-        let unused = targets.iter().filter(|(target, _)| !rules.iter().any(|rule| rule.target.origin == target.origin));
+        let is_called = |target: &Target| {
+            rules.iter().flat_map(|rule| &rule.actions).any(|action| action.target.origin == target.origin)
+        };
+        let unused = targets.iter().filter(|(target, _)| !is_called(target));
         let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin));
         let unused = unused.collect();
         Ok(RuleSet::new(rules).with_unused_targets(unused).with_digests(difference::digests(files, env)))

@@ -12,6 +12,7 @@ mod lane;
 mod load;
 mod look;
 mod matching;
+mod plan;
 mod reader;
 mod spec;
 mod target;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use crate::change::{Op, Table};
 use crate::pattern::TablePattern;
 use crate::position::Start;
-use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
 
@@ -35,6 +35,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
+pub use plan::{Action, Plan, Sql, Step, Verify, Work};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};
 
@@ -51,11 +52,10 @@ pub struct Rule {
     pub changed: Vec<String>,
     pub when: Option<Condition>,
     pub order_by: OrderBy,
-    pub call: Call,
-    /// What it calls.
-    pub target: Arc<Target>,
-    pub retry: RetryPolicy,
-    pub retry_on: RetryOn,
+    /// All that it calls; without a plan exactly one call, which may be repeated.
+    pub actions: Vec<Action>,
+    /// How the actions follow one another.
+    pub plan: Option<Plan>,
     pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
@@ -75,7 +75,9 @@ pub struct Rule {
 impl Rule {
     /// Whether it calls servers that need not prove who they are (`insecure_tls`).
     pub fn trusts_any_server(&self) -> bool {
-        self.call.tls.as_ref().is_some_and(|tls| tls.verification == Verification::None)
+        let calls = self.actions.iter().filter_map(Action::call);
+        let mut tls = calls.filter_map(|call| call.tls.as_ref());
+        tls.any(|tls| tls.verification == Verification::None)
     }
 
     /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
@@ -106,7 +108,7 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        orders || self.call.reads(column)
+        orders || self.actions.iter().any(|action| action.reads(column))
     }
 
     /// Whether it may depend on the column which changes the rule means.

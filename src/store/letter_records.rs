@@ -53,6 +53,7 @@ struct AttemptRecord<'a> {
 #[serde(rename_all = "snake_case")]
 enum AnswerRecord<'a> {
     Status { status: u16, excerpt: Cow<'a, str> },
+    Written { rows: u64 },
     Failed { error: Cow<'a, str> },
 }
 
@@ -161,6 +162,7 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
         duration_us: attempt.duration_us,
         answer: match &attempt.answer {
             Answer::Status { status, excerpt } => AnswerRecord::Status { status: *status, excerpt: excerpt.into() },
+            Answer::Written { rows } => AnswerRecord::Written { rows: *rows },
             Answer::Failed { error } => AnswerRecord::Failed { error: error.into() },
         },
     }
@@ -172,6 +174,7 @@ fn attempt(record: AttemptRecord) -> Attempt {
         duration_us: record.duration_us,
         answer: match record.answer {
             AnswerRecord::Status { status, excerpt } => Answer::Status { status, excerpt: excerpt.into() },
+            AnswerRecord::Written { rows } => Answer::Written { rows },
             AnswerRecord::Failed { error } => Answer::Failed { error: error.into() },
         },
     }
@@ -366,6 +369,7 @@ mod tests {
     fn any_attempt() -> impl Strategy<Value = Attempt> {
         let answer = prop_oneof![
             (any::<u16>(), ".{0,9}").prop_map(|(status, excerpt)| Answer::Status { status, excerpt }),
+            any::<u64>().prop_map(|rows| Answer::Written { rows }),
             ".{0,9}".prop_map(|error| Answer::Failed { error }),
         ];
         (any::<u64>(), any::<u64>(), answer).prop_map(|(started_at_us, duration_us, answer)| Attempt {

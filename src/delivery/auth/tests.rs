@@ -38,17 +38,17 @@ fn with_oauth2(address: SocketAddr, token_url: &str) -> Arc<Rule> {
         style: ClientStyle::Basic,
         form: vec![("scope".into(), Secret::new("a b"))],
     };
-    rule(&format!("http://{address}/orders"), |rule| rule.call.auth = Some(Auth::OAuth2(Arc::new(settings))))
+    rule(&format!("http://{address}/orders"), |rule| rule.call_mut().auth = Some(Auth::OAuth2(Arc::new(settings))))
 }
 
 async fn send(client: &Client, delivery: &Delivery) -> Result<Received, String> {
-    exchange(client, &delivery.rule.call, &prepare(delivery).unwrap(), 0).await
+    exchange(client, delivery.call(), &prepare(delivery).unwrap(), 0).await
 }
 
 async fn answered(client: &Client, delivery: &Delivery) -> String {
     match send(client, delivery).await.unwrap().answer {
         Answer::Status { status, .. } => status.to_string(),
-        Answer::Failed { error } => error,
+        other => other.in_words(),
     }
 }
 
@@ -193,7 +193,8 @@ fn what_an_attempt_adds_is_masked_where_requests_are_shown() {
     let rule = with_oauth2("127.0.0.1:1".parse().unwrap(), "http://127.0.0.1:1/");
     let curl = prepare(&delivery(&rule, 1, 1)).unwrap().to_curl();
     assert!(curl.contains("-H 'Authorization: ***'"), "{curl}");
-    let rule = self::rule("http://a.test/", |rule| rule.call.auth = Some(Auth::Fixed(Secret::new("Basic s3cret"))));
+    let rule =
+        self::rule("http://a.test/", |rule| rule.call_mut().auth = Some(Auth::Fixed(Secret::new("Basic s3cret"))));
     let prepared = prepare(&delivery(&rule, 1, 1)).unwrap();
     assert!(prepared.to_curl().contains("-H 'Authorization: ***'"), "{}", prepared.to_curl());
     assert!(!format!("{prepared:?}{}", prepared.to_curl()).contains("s3cret"));
@@ -205,13 +206,13 @@ async fn a_body_is_packed_when_it_is_worth_it() {
     let client = Client::new().unwrap();
     for (number, length, is_packed) in [(1, 10, false), (2, 4000, true)] {
         let rule = rule(&api.url(), |rule| {
-            rule.call.compression = Some(Compression::Gzip);
+            rule.call_mut().compression = Some(Compression::Gzip);
             let text = format!("x{}", "y".repeat(length));
-            rule.call.body =
+            rule.call_mut().body =
                 crate::rules::Body::Template(crate::template::BodyTemplate::Literal(format!("\"{text}\"").into()));
         });
         let prepared = prepare(&delivery(&rule, number, 1)).unwrap();
-        exchange(&client, &rule.call, &prepared, 0).await.unwrap();
+        exchange(&client, rule.call(), &prepared, 0).await.unwrap();
         let seen = api.seen().pop().unwrap();
         assert_eq!(seen.head.to_lowercase().contains("content-encoding: gzip\r\n"), is_packed);
         let mut body = Vec::new();
@@ -232,7 +233,7 @@ async fn credentials_that_an_api_repeats_are_masked_in_what_is_kept_of_its_answe
     })
     .await;
     let client = Client::new().unwrap();
-    let fixed = rule(&api.url(), |rule| rule.call.auth = Some(Auth::Fixed(Secret::new("Basic bWU6czNjcmV0"))));
+    let fixed = rule(&api.url(), |rule| rule.call_mut().auth = Some(Auth::Fixed(Secret::new("Basic bWU6czNjcmV0"))));
     let by_token = with_oauth2(api.address, &format!("{}token", api.url()));
     for (rule, secret) in [(fixed, "bWU6czNjcmV0"), (by_token, "t1")] {
         let Answer::Status { excerpt, .. } = send(&client, &delivery(&rule, 1, 1)).await.unwrap().answer else {

@@ -179,7 +179,7 @@ impl Dispatcher {
     pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
         let under_way = self.at(place);
         under_way.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
-        let may_retry = under_way.bundle.rule().retry.retries.allow_another(under_way.failed);
+        let may_retry = under_way.bundle.action().retry.retries.allow_another(under_way.failed);
         let tries = under_way.attempts.total() - under_way.inherited;
         let is_sent_again = |index: usize| may_retry && results[index].verdict == Verdict::Retry;
         let (items, is_left) = under_way.parts().take(|index| !is_sent_again(index));
@@ -227,7 +227,7 @@ impl Dispatcher {
     fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
         let Item { delivery, merged } = item;
         self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
-        self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
+        self.completed.push_back(Completed { delivery, outcome, attempts, merged, acted: None, ticket: Ticket(place) });
     }
 
     /// Goes on with the next part, or ends the call.

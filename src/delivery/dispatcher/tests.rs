@@ -39,7 +39,7 @@ pub(super) async fn drive_until_seen(dispatcher: &mut Dispatcher, api: &Api, req
 fn statuses(completed: &Completed) -> Vec<u16> {
     let status = |attempt: &Attempt| match attempt.answer {
         Answer::Status { status, .. } => status,
-        Answer::Failed { .. } => 0,
+        Answer::Written { .. } | Answer::Failed { .. } => 0,
     };
     completed.attempts.kept().iter().map(status).collect()
 }

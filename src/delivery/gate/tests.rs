@@ -76,9 +76,9 @@ impl World {
     fn set_rate(&mut self, number: RuleNumber, url: &str, rate: Option<Rate>, edit: impl FnOnce(&mut Settings)) {
         let rule = rule(url, |rule| {
             let policy = BreakerPolicy { failures: FAILURES, ..BreakerPolicy::default() };
-            let mut target = Settings { breaker: Some(policy), ..(*rule.target).clone() };
+            let mut target = Settings { breaker: Some(policy), ..(*rule.actions[0].target).clone() };
             edit(&mut target);
-            (rule.target, rule.rate) = (Arc::new(target), rate);
+            (rule.actions[0].target, rule.rate) = (Arc::new(target), rate);
         });
         self.gate.set_rule(number, &rule, &mut self.lanes, self.now);
         self.note_openings();

@@ -42,7 +42,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
     });
     let id = change.delivery_id("r");
     let rule = Arc::clone(&rules.rules()[0]);
-    Delivery { id, rule, change, origin: Origin::Stream, undecided: None }
+    Delivery { id, rule, change, origin: Origin::Stream, undecided: None, doing: None }
 }
 
 fn item(delivery: &Delivery, place: Place) -> Vec<u8> {
@@ -130,7 +130,7 @@ fn cloud_events_in_an_array_are_read_by_the_sdk_as_a_batch() {
         let events: Vec<Event> = serde_json::from_slice(&batch).unwrap();
         assert_eq!(events.len(), 2);
         check_event(&events[1], &delivery);
-        assert_eq!(array_content_type(&delivery.rule.call.body), "application/cloudevents-batch+json");
+        assert_eq!(array_content_type(&delivery.call().body), "application/cloudevents-batch+json");
     }
 }
 

@@ -84,7 +84,7 @@ fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
 
 /// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
 fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<Prepared, String> {
-    let call = &any.rule.call;
+    let call = any.call();
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let headers = render_headers(call, id, Place::InArray, &scope)?;

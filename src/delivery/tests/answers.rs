@@ -319,10 +319,10 @@ async fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Re
 
 async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Received) {
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
-    let (call, prepared) = (&delivery.rule.call, request::prepare(&delivery).unwrap());
+    let (call, prepared) = (delivery.call(), request::prepare(&delivery).unwrap());
     let request = client::request(&prepared, call.egress).unwrap();
     let received = client.send(request, call.egress, timeout, &call.success, 0).await;
-    (answer::classify(&call.success, &delivery.rule.retry_on, &received.answer, received.lack), received)
+    (answer::classify(&call.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack), received)
 }
 
 fn shown(verdict: Verdict, answer: &Answer) -> String {
@@ -333,12 +333,15 @@ fn shown(verdict: Verdict, answer: &Answer) -> String {
     };
     match answer {
         Answer::Status { status, excerpt } => format!("{what} {status}: {excerpt}"),
-        Answer::Failed { error } => format!("{what}: {error}"),
+        other => format!("{what}: {}", other.in_words()),
     }
 }
 
 fn assert_clean(answer: &Answer, name: &str) {
-    let (Answer::Status { excerpt: text, .. } | Answer::Failed { error: text }) = answer;
+    let text = match answer {
+        Answer::Status { excerpt, .. } => excerpt.clone(),
+        other => other.in_words(),
+    };
     assert!(text.len() <= 3 * answer::EXCERPT_BYTES_MAX, "{name}: {} bytes", text.len());
     assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{name}: {text:?}");
     assert!(!text.contains("s3cret") && !text.contains("127.0.0.1"), "{name}: {text}");

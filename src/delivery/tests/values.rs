@@ -207,7 +207,7 @@ impl Sender {
         let delivery = delivery(call, value).unwrap();
         let before = self.api.seen().len();
         let request = match request::prepare(&delivery) {
-            Ok(prepared) => client::request(&prepared, delivery.rule.call.egress).unwrap(),
+            Ok(prepared) => client::request(&prepared, delivery.call().egress).unwrap(),
             Err(message) => {
                 let harmless = ["", ".", "a", "=", ":", ",", ";", "'", "`", " ", "-", "|", "/", "env", "{", "}"];
                 let shows_value = value.len() > 2 && !harmless.contains(&value) && message.contains(value);
@@ -215,7 +215,7 @@ impl Sender {
                 return None;
             }
         };
-        let call = &delivery.rule.call;
+        let call = delivery.call();
         let received = self.client.send(request, call.egress, PATIENCE, &call.success, 0).await;
         assert_eq!(received.answer, Answer::Status { status: 204, excerpt: String::new() }, "{value:?}");
         let seen = self.api.seen();

@@ -19,7 +19,7 @@ fn acted(end: ActEnd) -> Acted {
 
 /// Carries an operation on: each task in words, what came of it from the list, the ending last.
 #[track_caller]
-fn carry(course: &Course, log: &mut OperationLog, ends: &[(Action, ActEnd)]) -> Ending {
+fn carry(course: &Course, log: &mut OperationLog, ends: &[(ActionId, ActEnd)]) -> Ending {
     for (expected, end) in ends {
         let Task::Do(action) = course.next(log) else { panic!("{expected:?} was to come, not {:?}", course.next(log)) };
         assert_eq!(action, *expected);
@@ -38,7 +38,7 @@ const DONE: ActEnd = ActEnd::Done(None);
 fn steps_are_done_one_after_another_and_then_it_is_told() {
     let course = Course { has_on_success: true, has_on_failure: true, ..course(vec![step("a"), step("b")]) };
     let mut log = course.begin();
-    let ends = [(Action::Step(0), DONE), (Action::Step(1), DONE), (Action::OnSuccess, DONE)];
+    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), DONE), (ActionId::OnSuccess, DONE)];
     assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
     assert_eq!(log.standing(), Standing::Done);
 }
@@ -48,17 +48,17 @@ fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fai
     let course = Course { has_on_failure: true, ..course(vec![step("a"), step("b"), step("c")]) };
     let mut log = course.begin();
     let ends = [
-        (Action::Step(0), DONE),
-        (Action::Step(1), DONE),
-        (Action::Step(2), ActEnd::Failed),
-        (Action::Undo(1), ActEnd::Failed),
-        (Action::Undo(0), DONE),
-        (Action::OnFailure, DONE),
+        (ActionId::Step(0), DONE),
+        (ActionId::Step(1), DONE),
+        (ActionId::Step(2), ActEnd::Failed),
+        (ActionId::Undo(1), ActEnd::Failed),
+        (ActionId::Undo(0), DONE),
+        (ActionId::OnFailure, DONE),
     ];
     assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
     assert_eq!(log.standing(), Standing::Open);
     course.grant(&mut log, Wish::Undo).expect("one is not undone");
-    assert_eq!(carry(&course, &mut log, &[(Action::Undo(1), DONE)]), Ending::GivenUp { step: 2 });
+    assert_eq!(carry(&course, &mut log, &[(ActionId::Undo(1), DONE)]), Ending::GivenUp { step: 2 });
     assert_eq!(log.standing(), Standing::Undone);
     assert_eq!(course.grant(&mut log, Wish::Undo), Err(Refusal::NothingToUndo));
 }
@@ -67,8 +67,12 @@ fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fai
 fn a_step_that_may_have_happened_is_undone_itself() {
     let course = course(vec![step("a"), step("b")]);
     let mut log = course.begin();
-    let ends =
-        [(Action::Step(0), DONE), (Action::Step(1), ActEnd::Unknown), (Action::Undo(1), DONE), (Action::Undo(0), DONE)];
+    let ends = [
+        (ActionId::Step(0), DONE),
+        (ActionId::Step(1), ActEnd::Unknown),
+        (ActionId::Undo(1), DONE),
+        (ActionId::Undo(0), DONE),
+    ];
     assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 1 });
     assert_eq!(log.standing(), Standing::Undone);
 }
@@ -78,21 +82,25 @@ fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
     let without_undo = StepCourse { can_undo: false, ..step("b") };
     let course = course(vec![step("a"), without_undo, step("c")]);
     let mut log = course.begin();
-    let ends =
-        [(Action::Step(0), DONE), (Action::Step(1), DONE), (Action::Step(2), ActEnd::Failed), (Action::Undo(0), DONE)];
+    let ends = [
+        (ActionId::Step(0), DONE),
+        (ActionId::Step(1), DONE),
+        (ActionId::Step(2), ActEnd::Failed),
+        (ActionId::Undo(0), DONE),
+    ];
     assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
     course.grant(&mut log, Wish::Resume).expect("a step failed");
     assert_eq!(log.steps.iter().map(|step| step.act.round).collect::<Vec<_>>(), [1, 0, 0]);
-    assert_eq!(carry(&course, &mut log, &[(Action::Step(0), DONE), (Action::Step(2), DONE)]), Ending::Delivered);
+    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]), Ending::Delivered);
 }
 
 #[test]
 fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
     let charge = StepCourse { is_repeatable: false, can_undo: false, ..step("charge") };
     let course = course(vec![step("account"), charge]);
-    for (happened, again) in [(true, vec![]), (false, vec![(Action::Step(1), DONE)])] {
+    for (happened, again) in [(true, vec![]), (false, vec![(ActionId::Step(1), DONE)])] {
         let mut log = course.begin();
-        let ends = [(Action::Step(0), DONE), (Action::Step(1), ActEnd::Unknown)];
+        let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActEnd::Unknown)];
         assert_eq!(carry(&course, &mut log, &ends), Ending::Unknown { step: 1 });
         assert_eq!(log.standing(), Standing::Open);
         let refusal = course.grant(&mut log, Wish::Resume);
@@ -108,16 +116,16 @@ fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
         let charge = StepCourse { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
         let course = course(vec![charge]);
         let mut log = course.begin();
-        course.begin_action(&mut log, Action::Step(0));
+        course.begin_action(&mut log, ActionId::Step(0));
         if !can_verify {
             assert_eq!(course.next(&mut log), Task::End(Ending::Unknown { step: 0 }));
             continue;
         }
         let verified = |happened| ActEnd::Verified { happened, answer: Some(kept()) };
         let ends = [
-            (Action::Verify(0), verified(false)),
-            (Action::Step(0), ActEnd::Unknown),
-            (Action::Verify(0), verified(true)),
+            (ActionId::Verify(0), verified(false)),
+            (ActionId::Step(0), ActEnd::Unknown),
+            (ActionId::Verify(0), verified(true)),
         ];
         assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
         assert_eq!((&log.steps[0].answer, log.steps[0].act.round), (&Some(kept()), 0));
@@ -128,19 +136,19 @@ fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
 fn a_refusal_that_proves_that_nothing_happened_leaves_no_doubt() {
     let course = course(vec![StepCourse { is_repeatable: false, ..step("charge") }]);
     let mut log = course.begin();
-    course.begin_action(&mut log, Action::Step(0));
-    course.not_done(&mut log, Action::Step(0));
-    assert_eq!(course.next(&mut log), Task::Do(Action::Step(0)));
+    course.begin_action(&mut log, ActionId::Step(0));
+    course.not_done(&mut log, ActionId::Step(0));
+    assert_eq!(course.next(&mut log), Task::Do(ActionId::Step(0)));
 }
 
 #[test]
 fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
     let course = Course { has_on_success: true, ..course(vec![step("a")]) };
     let mut log = course.begin();
-    let ends = [(Action::Step(0), DONE), (Action::OnSuccess, ActEnd::Failed)];
+    let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActEnd::Failed)];
     assert_eq!(carry(&course, &mut log, &ends), Ending::Untold);
     course.grant(&mut log, Wish::Resume).expect("to be told");
-    assert_eq!(carry(&course, &mut log, &[(Action::OnSuccess, DONE)]), Ending::Delivered);
+    assert_eq!(carry(&course, &mut log, &[(ActionId::OnSuccess, DONE)]), Ending::Delivered);
 }
 
 fn kept() -> Kept {
@@ -210,14 +218,14 @@ proptest! {
             let has_effect = matches!(fate, Fate::Done | Fate::Lost | Fate::CrashAfter);
             if has_effect {
                 match action {
-                    Action::Step(n) => happened[n] += 1,
-                    Action::Undo(n) => undone[n] += 1,
-                    Action::Verify(_) | Action::OnSuccess | Action::OnFailure => {}
+                    ActionId::Step(n) => happened[n] += 1,
+                    ActionId::Undo(n) => undone[n] += 1,
+                    ActionId::Verify(_) | ActionId::OnSuccess | ActionId::OnFailure => {}
                 }
             }
             let end = match (fate, action) {
                 (Fate::CrashBefore | Fate::CrashAfter, _) => continue,
-                (Fate::Done, Action::Verify(n)) => ActEnd::Verified { happened: happened[n] > 0, answer: None },
+                (Fate::Done, ActionId::Verify(n)) => ActEnd::Verified { happened: happened[n] > 0, answer: None },
                 (Fate::Done, _) => ActEnd::Done(None),
                 (Fate::Refused, _) => ActEnd::Failed,
                 (Fate::Lost | Fate::Vanished, _) => ActEnd::Unknown,

@@ -32,10 +32,12 @@ rules:
     assert_eq!(rule.on, [Op::Insert, Op::Update]);
     assert_eq!(rule.changed, ["status"]);
     assert_eq!(rule.order_by, OrderBy::Columns(vec!["customer".into()]));
-    assert_eq!((rule.call.method, rule.call.timeout), (Method::Put, Duration::from_secs(90)));
-    assert!(rule.call.success.contains(204) && rule.call.success.contains(409) && !rule.call.success.contains(404));
+    assert_eq!((rule.call().method, rule.call().timeout), (Method::Put, Duration::from_secs(90)));
+    assert!(
+        rule.call().success.contains(204) && rule.call().success.contains(409) && !rule.call().success.contains(404)
+    );
     assert_eq!(
-        (rule.retry.retries, rule.retry.initial, rule.retry.jitter),
+        (rule.actions[0].retry.retries, rule.actions[0].retry.initial, rule.actions[0].retry.jitter),
         (Retries::AtMost(2), Duration::from_secs(1), 0.0)
     );
     assert_eq!(rule.in_flight, 8);
@@ -50,20 +52,20 @@ fn a_rule_says_how_often_and_on_what_it_retries() {
         [("0", Retries::AtMost(0)), ("1000000", Retries::AtMost(1_000_000)), ("forever", Retries::Forever)]
     {
         let rules = rule_set(&format!("retry: {{retries: {text}}}"));
-        assert_eq!(rules.rules()[0].retry.retries, expected);
+        assert_eq!(rules.rules()[0].actions[0].retry.retries, expected);
     }
     let rules = rule_set("retry_on: [404, 5xx, network]");
     let expected = RetryOn { statuses: vec![(404, 404), (500, 599)], network: true, timeout: false };
-    assert_eq!(rules.rules()[0].retry_on, expected);
+    assert_eq!(rules.rules()[0].actions[0].retry_on, expected);
     let rules = rule_set("retry_on: timeout");
-    assert_eq!(rules.rules()[0].retry_on, RetryOn { statuses: vec![], network: false, timeout: true });
+    assert_eq!(rules.rules()[0].actions[0].retry_on, RetryOn { statuses: vec![], network: false, timeout: true });
 }
 
 #[test]
 fn a_rule_calls_the_target_of_its_url() {
     let target = |url: &str| {
         let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: \"{url}\"}}\n");
-        load(&text).expect("loads").rules()[0].target.origin.clone()
+        load(&text).expect("loads").rules()[0].actions[0].target.origin.clone()
     };
     assert_eq!(target("https://API.example.com:443/a/{{ row.id }}"), "https://api.example.com");
     assert_eq!(target("http://10.0.0.1:8080"), "http://10.0.0.1:8080");
@@ -74,7 +76,7 @@ fn the_hosts_that_rows_choose_are_one_target_of_their_rule_that_is_never_away() 
     let text =
         "table: a.b\nrules:\n  - name: hooks\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
     let rules = load(text).expect("loads");
-    let target = &rules.rules()[0].target;
+    let target = &rules.rules()[0].actions[0].target;
     assert_eq!((target.origin.as_str(), &target.breaker, target.is_many_hosts), ("hosts of hooks", &None, true));
 }
 
@@ -83,11 +85,11 @@ fn defaults_are_those_of_the_documentation() {
     let rules = rule_set("on: [insert, update, delete]");
     let rule = &rules.rules()[0];
     assert_eq!(
-        (rule.call.timeout, rule.in_flight, &rule.order_by),
+        (rule.call().timeout, rule.in_flight, &rule.order_by),
         (Duration::from_secs(10), 32, &OrderBy::PrimaryKey)
     );
-    assert_eq!(rule.retry, RetryPolicy::default());
-    assert!(matches!((rule.call.method, &rule.call.body), (Method::Post, Body::Change)));
+    assert_eq!(rule.actions[0].retry, crate::retry::RetryPolicy::default());
+    assert!(matches!((rule.call().method, &rule.call().body), (Method::Post, Body::Change)));
 }
 
 #[test]
@@ -108,9 +110,12 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         breaker: Some(BreakerPolicy { failures: 9, probe: Duration::from_secs(2), ..BreakerPolicy::default() }),
         is_many_hosts: false,
     };
-    assert_eq!((&*rule("a1").target, &*rule("a2").target), (&a, &a));
+    assert_eq!((&*rule("a1").actions[0].target, &*rule("a2").actions[0].target), (&a, &a));
     assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
-    assert_eq!((rule("b").target.origin.as_str(), &rule("b").target.breaker), ("http://b.test:8080", &None));
+    assert_eq!(
+        (rule("b").actions[0].target.origin.as_str(), &rule("b").actions[0].target.breaker),
+        ("http://b.test:8080", &None)
+    );
     assert_eq!(rules.unused_targets(), ["targets.yaml:7:3: no rule calls http://unused.test"]);
     let unset = Target {
         origin: "http://a.test".to_string(),
@@ -119,7 +124,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         breaker: Some(BreakerPolicy::default()),
         is_many_hosts: false,
     };
-    assert_eq!((&*rule("c").target, rule("c").rate), (&unset, None));
+    assert_eq!((&*rule("c").actions[0].target, rule("c").rate), (&unset, None));
 }
 
 #[test]

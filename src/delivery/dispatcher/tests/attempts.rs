@@ -29,7 +29,7 @@ async fn a_delivery_is_attempted_once_and_retried_three_times() {
 #[tokio::test]
 async fn a_rule_without_retries_gets_one_attempt() {
     let api = Api::start(|_| Reply::Status(500)).await;
-    let rule = rule(&api.url(), |rule| rule.retry.retries = Retries::AtMost(0));
+    let rule = rule(&api.url(), |rule| rule.actions[0].retry.retries = Retries::AtMost(0));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     let (_, outcome) = resolve(&mut dispatcher).await;
@@ -65,9 +65,10 @@ async fn the_wait_that_a_server_asks_for_is_kept() {
 async fn retries_may_go_on_for_ever_and_the_first_and_last_attempts_are_kept() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt <= 40 { 500 } else { 200 })).await;
     let rule = rule(&api.url(), |rule| {
-        rule.retry.retries = Retries::Forever;
-        (rule.retry.initial, rule.retry.max_delay) = (Duration::from_millis(1), Duration::from_millis(1));
-        rule.target = Arc::new(Target { breaker: None, ..(*rule.target).clone() });
+        rule.actions[0].retry.retries = Retries::Forever;
+        (rule.actions[0].retry.initial, rule.actions[0].retry.max_delay) =
+            (Duration::from_millis(1), Duration::from_millis(1));
+        rule.actions[0].target = Arc::new(Target { breaker: None, ..(*rule.actions[0].target).clone() });
     });
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
@@ -92,9 +93,9 @@ async fn a_refusal_is_dead_at_once() {
 async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() {
     let api = Api::start(|seen| if seen.number == 1 { Reply::Hang } else { Reply::LoseAnswer }).await;
     let rule = rule(&api.url(), |rule| {
-        rule.call.timeout = Duration::from_millis(40);
-        rule.retry_on = RetryOn { statuses: vec![(503, 503)], network: true, timeout: false };
-        rule.retry.retries = Retries::AtMost(1);
+        rule.call_mut().timeout = Duration::from_millis(40);
+        rule.actions[0].retry_on = RetryOn { statuses: vec![(503, 503)], network: true, timeout: false };
+        rule.actions[0].retry.retries = Retries::AtMost(1);
     });
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 1));
@@ -108,7 +109,7 @@ async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() 
 #[tokio::test]
 async fn an_api_that_hangs_is_tried_again_and_then_given_up() {
     let api = Api::start(|_| Reply::Hang).await;
-    let rule = rule(&api.url(), |rule| rule.call.timeout = Duration::from_millis(40));
+    let rule = rule(&api.url(), |rule| rule.call_mut().timeout = Duration::from_millis(40));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     let completed = next(&mut dispatcher).await;

@@ -48,7 +48,7 @@ async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     .await;
     let rule = rule(&api.url(), |rule| {
         rule.in_flight = 2;
-        (rule.retry.initial, rule.retry.max_delay) = (PATIENCE, PATIENCE);
+        (rule.actions[0].retry.initial, rule.actions[0].retry.max_delay) = (PATIENCE, PATIENCE);
     });
     let mut dispatcher = dispatcher();
     for (number, key) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 5)] {

@@ -11,7 +11,7 @@ fn breaking_rule(url: &str, failures: u32, edit: impl FnOnce(&mut Rule)) -> Arc<
     rule(url, |rule| {
         let probe = Duration::from_millis(3);
         let policy = BreakerPolicy { failures, probe, max_probe: 4 * probe };
-        rule.target = Arc::new(Target { breaker: Some(policy), ..(*rule.target).clone() });
+        rule.actions[0].target = Arc::new(Target { breaker: Some(policy), ..(*rule.actions[0].target).clone() });
         edit(rule);
     })
 }
@@ -97,7 +97,7 @@ async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_with
         (false, _) => Reply::LoseAnswer,
     })
     .await;
-    let rule = breaking_rule(&api.url(), 5, |rule| rule.retry.retries = Retries::AtMost(0));
+    let rule = breaking_rule(&api.url(), 5, |rule| rule.actions[0].retry.retries = Retries::AtMost(0));
     let mut dispatcher = dispatcher();
     for number in 0..10 {
         dispatcher.submit(delivery(&rule, number, number as i64));
@@ -118,7 +118,11 @@ async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_with
 #[tokio::test]
 async fn adopted_rules_count_at_once_for_what_waits() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt < 4 { 503 } else { 200 })).await;
-    let with = |breaker| rule(&api.url(), |rule| rule.target = Arc::new(Target { breaker, ..(*rule.target).clone() }));
+    let with = |breaker| {
+        rule(&api.url(), |rule| {
+            rule.actions[0].target = Arc::new(Target { breaker, ..(*rule.actions[0].target).clone() })
+        })
+    };
     let slow = BreakerPolicy { failures: 2, probe: PATIENCE * 2, max_probe: PATIENCE * 2 };
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&with(Some(slow)), 1, 1));

@@ -59,7 +59,7 @@ fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
 fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
     let mut items = items(0..4, 1 << 20, |rule| {
         let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| None).expect("compiles");
-        rule.call.body = Body::Template(BodyTemplate::Text(text));
+        rule.call_mut().body = Body::Template(BodyTemplate::Text(text));
     });
     items[2].delivery.undecided = Some("no such column".to_owned());
     let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
@@ -74,7 +74,7 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
 
 #[test]
 fn as_many_as_fit_are_told_and_one_always_does() {
-    let literal = |rule: &mut Rule| rule.call.body = Body::Template(BodyTemplate::Literal("1234567".into()));
+    let literal = |rule: &mut Rule| rule.call_mut().body = Body::Template(BodyTemplate::Literal("1234567".into()));
     for (bytes, expected) in [(1, Some(1)), (16, Some(1)), (17, Some(2)), (24, Some(2)), (25, None), (99, None)] {
         let fitting = match prepare_all(&items(0..3, bytes, literal)).request {
             Err(NoRequest::TooLarge { fitting }) => Some(fitting),
@@ -96,7 +96,7 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
         let text = |source: &str| TextTemplate::compile(source, &|_| None).expect("compiles");
         let long = BodyTemplate::Text(text(&format!("{half}{{{{ row.id }}}}")));
         let array = BodyTemplate::Text(text("{{ [row.id, 'x'] }}"));
-        rule.call.body = Body::Template(BodyTemplate::List(vec![long, array]));
+        rule.call_mut().body = Body::Template(BodyTemplate::List(vec![long, array]));
     };
     let Gathered { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
     assert_eq!(unfit, []);
@@ -107,8 +107,8 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
 fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
     for mode in [CloudEventMode::Binary, CloudEventMode::Structured] {
         let items = items(1..3, 1 << 20, |rule| {
-            rule.call.body = Body::CloudEvent(mode);
-            rule.call.compression = Some(Compression::Gzip);
+            rule.call_mut().body = Body::CloudEvent(mode);
+            rule.call_mut().compression = Some(Compression::Gzip);
         });
         let Gathered { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
         assert_eq!(prepared.header("content-type"), Some("application/cloudevents-batch+json"));

@@ -24,7 +24,7 @@ fn load_in(folder: &str, call: &str) -> Result<RuleSet, Diagnostics> {
 #[track_caller]
 fn with_call<T>(call: &str, look: impl FnOnce(&Call) -> T) -> T {
     let rules = load(call).unwrap_or_else(|problems| panic!("{call}: {problems}"));
-    look(&rules.rules()[0].call)
+    look(rules.rules()[0].call())
 }
 
 #[track_caller]
@@ -55,7 +55,7 @@ fn a_secret_may_stand_in_a_file_beside_the_rules() {
         );
         let rules = RuleSet::from_texts(&[(folder.path().join("f.yaml"), text)], &|_| None).unwrap();
         assert!(
-            matches!(&rules.rules()[0].call.auth, Some(Auth::Fixed(value)) if value.reveal() == "Bearer of-a-file")
+            matches!(&rules.rules()[0].call().auth, Some(Auth::Fixed(value)) if value.reveal() == "Bearer of-a-file")
         );
     }
 }

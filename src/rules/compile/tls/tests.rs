@@ -31,7 +31,7 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn files_beside_the_rules_are_read_and_equal_settings_are_equal() {
     let folder = folder();
-    let tls = |call: &str| load(folder.path(), call).unwrap().rules()[0].call.tls.clone();
+    let tls = |call: &str| load(folder.path(), call).unwrap().rules()[0].call().tls.clone();
     let whole = tls("tls: {ca: two.pem, cert: one.pem, key: one.key}").unwrap();
     assert!(whole.authorities.as_ref().unwrap().contains("BEGIN CERTIFICATE"));
     let identity = whole.identity.as_ref().unwrap().reveal();

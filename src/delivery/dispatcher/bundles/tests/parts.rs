@@ -9,7 +9,7 @@ use crate::rules::{ItemVerdict, OrderBy, Results};
 fn statuses(completed: &Completed) -> Vec<u16> {
     let status = |attempt: &crate::failure::Attempt| match attempt.answer {
         Answer::Status { status, .. } => status,
-        Answer::Failed { .. } => 0,
+        Answer::Written { .. } | Answer::Failed { .. } => 0,
     };
     completed.attempts.kept().iter().map(status).collect()
 }
@@ -60,7 +60,7 @@ async fn when_retries_are_exhausted_each_delivery_of_the_call_is_dead_with_its_a
     let api = Api::start(|_| answer(503, &[], "later")).await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(3));
-        rule.retry.retries = Retries::AtMost(1);
+        rule.actions[0].retry.retries = Retries::AtMost(1);
     });
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
@@ -89,7 +89,7 @@ async fn each_part_of_a_call_has_its_own_retries() {
     .await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(2));
-        rule.retry.retries = Retries::AtMost(2);
+        rule.actions[0].retry.retries = Retries::AtMost(2);
     });
     let mut dispatcher = dispatcher();
     for number in [1, 2] {
@@ -107,7 +107,8 @@ async fn rows_that_cannot_be_rendered_or_decided_are_dead_and_the_others_are_sen
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(4));
         let text = crate::template::TextTemplate::compile("{{ {'id': event.id, 'n': 6 // row.id} }}", &|_| None);
-        rule.call.body = crate::rules::Body::Template(crate::template::BodyTemplate::Text(text.expect("compiles")));
+        rule.call_mut().body =
+            crate::rules::Body::Template(crate::template::BodyTemplate::Text(text.expect("compiles")));
     });
     let mut dispatcher = dispatcher();
     for key in [0, 1, 2] {
@@ -166,7 +167,7 @@ async fn results_per_item_decide_for_each_delivery() {
     let api = Api::start(move |seen| judge_each(seen, &mut earlier.lock().expect("not poisoned"))).await;
     let rule = batching(&api, |rule| {
         rule.batch = with_results(4);
-        rule.retry.retries = Retries::AtMost(2);
+        rule.actions[0].retry.retries = Retries::AtMost(2);
     });
     let mut dispatcher = dispatcher();
     for number in 1..=4 {

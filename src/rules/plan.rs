@@ -1,0 +1,139 @@
+//! What a rule has done for a change: one action, or several under a plan.
+//!
+//! An action is one call or one SQL statement, with its target and its retries. A rule without a plan has one action, a
+//! call that may be repeated; its delivery needs no log. A plan says how actions follow one another. Plain data.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Call, RetryOn, Rule, Target};
+use crate::operation::{ActionId, Course, StepCourse};
+use crate::retry::RetryPolicy;
+use crate::template::{BodyTemplate, Condition};
+
+/// One call or statement of a rule.
+#[derive(Debug)]
+pub struct Action {
+    pub work: Work,
+    /// What it calls.
+    pub target: Arc<Target>,
+    pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
+    /// It may be called again though nobody knows whether it happened: everything but `idempotent: false`.
+    pub is_repeatable: bool,
+    /// Later templates read its answer.
+    pub keeps_answer: bool,
+}
+
+#[derive(Debug)]
+pub enum Work {
+    Call(Box<Call>),
+    Sql(Box<Sql>),
+}
+
+/// A statement for the server that is followed, or another one.
+#[derive(Debug)]
+pub struct Sql {
+    /// With `?` where values go.
+    pub statement: Box<str>,
+    /// One for each `?`: the name it had, and its value.
+    pub params: Vec<(Box<str>, Arc<BodyTemplate>)>,
+    /// How many rows the statement must match, else it is rolled back and given up.
+    pub expect_rows: Option<RangeInclusive<u64>>,
+    /// From the first byte sent to the commit's answer.
+    pub timeout: Duration,
+}
+
+/// How the actions of a rule follow one another. Numbers are places in the rule's `actions`.
+#[derive(Debug)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub on_success: Option<usize>,
+    pub on_failure: Option<usize>,
+    /// Made of a rule's `call`, and not of `steps`: the call's identity is the delivery's.
+    pub is_single: bool,
+    /// As the log sees it.
+    pub course: Course,
+}
+
+#[derive(Debug)]
+pub struct Step {
+    pub name: Box<str>,
+    pub action: usize,
+    pub undo: Option<usize>,
+    pub verify: Option<Verify>,
+}
+
+/// A query that tells whether a step happened.
+#[derive(Debug)]
+pub struct Verify {
+    pub action: usize,
+    /// It happened if this holds of the query's `answer`.
+    pub when: Condition,
+}
+
+impl Plan {
+    pub fn new(steps: Vec<Step>, actions: &[Action], is_single: bool) -> Plan {
+        let course = |step: &Step| StepCourse {
+            name: step.name.clone(),
+            is_repeatable: actions[step.action].is_repeatable,
+            can_undo: step.undo.is_some(),
+            can_verify: step.verify.is_some(),
+        };
+        let course = Course { steps: steps.iter().map(course).collect(), has_on_success: false, has_on_failure: false };
+        Plan { steps, on_success: None, on_failure: None, is_single, course }
+    }
+
+    /// With the calls that tell how it ended.
+    pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Plan {
+        (self.on_success, self.on_failure) = (on_success, on_failure);
+        (self.course.has_on_success, self.course.has_on_failure) = (on_success.is_some(), on_failure.is_some());
+        self
+    }
+
+    /// The action's place in the rule's `actions`; none: the rule, as it is now, has no such action.
+    pub fn number(&self, id: ActionId) -> Option<usize> {
+        match id {
+            ActionId::Step(n) => self.steps.get(n).map(|step| step.action),
+            ActionId::Verify(n) => self.steps.get(n)?.verify.as_ref().map(|verify| verify.action),
+            ActionId::Undo(n) => self.steps.get(n)?.undo,
+            ActionId::OnSuccess => self.on_success,
+            ActionId::OnFailure => self.on_failure,
+        }
+    }
+}
+
+impl Action {
+    /// Whether what is sent may depend on the column.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        match &self.work {
+            Work::Call(call) => call.reads(column),
+            Work::Sql(sql) => sql.params.iter().any(|(_, value)| value.reads(column)),
+        }
+    }
+
+    /// The call, where it is one.
+    pub fn call(&self) -> Option<&Call> {
+        match &self.work {
+            Work::Call(call) => Some(call),
+            Work::Sql(_) => None,
+        }
+    }
+}
+
+impl Rule {
+    /// The call of a rule without a plan.
+    pub fn call(&self) -> &Call {
+        self.actions[0].call().expect("the one action of a rule without a plan is a call")
+    }
+
+    /// For tests, which change one thing of a rule that was loaded.
+    #[cfg(test)]
+    pub(crate) fn call_mut(&mut self) -> &mut Call {
+        match &mut self.actions[0].work {
+            Work::Call(call) => call,
+            Work::Sql(_) => panic!("not a call"),
+        }
+    }
+}

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::failure::Reason;
+
 pub use course::{Course, Ending, Refusal, StepCourse, Task, Wish};
 
 mod course;
@@ -126,6 +128,13 @@ pub struct StepLog {
     pub answer: Option<Kept>,
 }
 
+impl StepLog {
+    /// Whether it has, or may have, an effect that is not undone.
+    pub fn stands(&self) -> bool {
+        self.act.may_have_happened() && self.undo.state != State::Done
+    }
+}
+
 /// An answer that later steps may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -154,6 +163,8 @@ pub struct OperationLog {
     pub direction: Direction,
     /// `on_success` while it goes forward, else `on_failure`.
     pub callback: Act,
+    /// Why a step was given up; the words are in its act.
+    pub reason: Option<Reason>,
 }
 
 /// What came of an action.
@@ -208,19 +219,23 @@ impl fmt::Display for Standing {
 }
 
 impl OperationLog {
+    /// Whether nothing was ever begun.
+    pub fn is_fresh(&self) -> bool {
+        self.steps.iter().all(|step| step.act == Act { round: step.act.round, ..Act::WAITING })
+    }
+
     pub fn step(&self, name: &str) -> Option<&StepLog> {
         self.steps.iter().find(|step| &*step.name == name)
     }
 
     /// What it leaves behind if nothing more is done.
     pub fn standing(&self) -> Standing {
-        let has_effect = |step: &&StepLog| step.act.may_have_happened() && step.undo.state != State::Done;
         if self.direction == Direction::Forward && self.steps.iter().all(|step| step.act.state == State::Done) {
             return Standing::Done;
         }
-        match self.steps.iter().find(has_effect) {
-            Some(_) => Standing::Open,
-            None => Standing::Undone,
+        match self.steps.iter().any(StepLog::stands) {
+            true => Standing::Open,
+            false => Standing::Undone,
         }
     }
 

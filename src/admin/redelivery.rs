@@ -51,6 +51,13 @@ impl BinlogReplays {
     fn stretch(&self, request: &RedeliveryRequest) -> Result<Stretch, String> {
         let rules = (self.rules)();
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
+        if rule.plan.is_some() {
+            return Err(format!(
+                "rule {} remembers what it has done, so that it is done once: a stretch of the binlog can't be delivered \
+                 again for it; replay its dead letters instead",
+                rule.name
+            ));
+        }
         let place = |text: &str| parse_place(text).map_err(|error| error.to_string());
         let from = place(&request.from)?;
         let to = request.to.as_deref().map(place).transpose()?;

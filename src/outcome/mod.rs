@@ -28,7 +28,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     let mut letters_remove: Vec<u64> = completed.merged.iter().filter_map(|part| dead_letter(part.origin)).collect();
     if let Outcome::Delivered { .. } = completed.outcome {
         letters_remove.extend(dead_letter(delivery.origin));
-        if letters_remove.is_empty() {
+        if letters_remove.is_empty() && delivery.doing.is_none() {
             return None;
         }
     }
@@ -37,7 +37,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     let rule: Arc<str> = delivery.rule.name.as_str().into();
     let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
     let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
-    let settled = store::Write { ledger_add, letters_remove, ..store::Write::default() };
+    let mut settled = store::Write { ledger_add, letters_remove, ..store::Write::default() };
+    end_operation(completed, &mut settled);
     Some(match (&completed.outcome, delivery.origin) {
         (Outcome::Delivered { .. }, _) => settled,
         (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
@@ -61,6 +62,43 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             store::Write { letters_replayed: vec![again], ..settled }
         }
     })
+}
+
+/// Of an operation the log ends with the delivery, or is its dead letter's from now on.
+fn end_operation(completed: &Completed, settled: &mut store::Write) {
+    let delivery = &completed.delivery;
+    let Some(doing) = &delivery.doing else { return };
+    match completed.outcome {
+        Outcome::Delivered { .. } => settled.operations_remove.push(delivery.id),
+        // Nothing was begun: there is no log.
+        Outcome::Dead(_) | Outcome::Held { .. } if doing.log.is_fresh() => {}
+        Outcome::Dead(_) | Outcome::Held { .. } => settled.operations_put.push(store::OperationPut {
+            id: delivery.id,
+            rule: delivery.rule.name.as_str().into(),
+            log: Arc::clone(&doing.log),
+            change: None,
+            of_letter: true,
+        }),
+    }
+}
+
+/// The dead letter of an operation that was under way when the last process ended, and will not come again.
+pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
+    let store::Operation { id, rule, log, change } = operation;
+    let open: Vec<&str> = log.steps.iter().filter(|step| step.stands()).map(|step| &*step.name).collect();
+    let stands = if open.is_empty() { "nothing of it stands".to_string() } else { format!("not undone: {}", open.join(", ")) };
+    let message = format!("it was under way when rowhook stopped, and {why}; {stands}");
+    let letter = store::NewDeadLetter {
+        delivery_id: id,
+        rule: (*rule).into(),
+        change,
+        failure: store::Failure { reason: Reason::Interrupted, message, attempts: Attempts::default() },
+        lanes: LaneKeys::none(),
+        created_at_us: now_us(),
+        redacted: Vec::new(),
+    };
+    let put = store::OperationPut { id, rule, log: Arc::new(log), change: None, of_letter: true };
+    store::Write { letters_add: vec![letter], operations_put: vec![put], ..store::Write::default() }
 }
 
 fn dead_letter(origin: Origin) -> Option<u64> {

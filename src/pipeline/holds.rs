@@ -18,6 +18,7 @@ use super::command::NotReplayed;
 use super::letters::delivery_of;
 use crate::delivery::{Delivery, Origin, Outcome};
 use crate::failure::Reason;
+use crate::operation::Wish;
 use crate::ordering::{Held, LaneKeys};
 use crate::store::{self, DeadLetter, Store};
 
@@ -49,8 +50,12 @@ pub(super) struct Looked {
 
 impl Pipeline {
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, answer: Answer) {
+    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: Wish, answer: Answer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
+        let delivery = match self.resume_operation(delivery, wish) {
+            Ok(delivery) => delivery,
+            Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),
+        };
         if self.releases.turns.replay(dead_letter, lanes, answer) {
             self.dispatcher.submit(delivery);
         }
@@ -60,7 +65,8 @@ impl Pipeline {
     pub(super) fn release(&mut self, looked: Looked) {
         let Some(letter) = self.releases.looked(looked) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
-        match delivery_of(letter, self.main.rules()) {
+        let delivery = delivery_of(letter, self.main.rules());
+        match delivery.and_then(|delivery| self.resume_operation(delivery, Wish::Resume)) {
             Ok(delivery) => self.dispatcher.submit(delivery),
             Err(why) => self.releases.cannot_go(number, &rule, why),
         }

@@ -15,6 +15,7 @@ mod holds;
 mod letters;
 mod main_stream;
 mod obeying;
+mod operations;
 mod patience;
 mod redelivery;
 mod rule_stream;
@@ -39,7 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, Dispatcher, Event, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
@@ -50,6 +51,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 use beginning::Beginning;
 use feed::Feed;
 use holds::Releases;
+use operations::Operations;
 use rule_stream::{RuleStream, Streams, Window};
 use writes::{PendingWrite, Written};
 
@@ -127,6 +129,9 @@ pub struct Pipeline {
     redelivered: u64,
     /// Dead letters that are sent again.
     releases: Releases,
+    operations: Operations,
+    /// The work ends: nothing more is begun.
+    is_ending: bool,
 }
 
 impl Pipeline {
@@ -165,6 +170,8 @@ impl Pipeline {
             answers: HashMap::new(),
             redelivered: 0,
             releases,
+            operations: Operations::default(),
+            is_ending: false,
         };
         pipeline.relist();
         pipeline
@@ -200,6 +207,7 @@ impl Pipeline {
         if let Some(reading) = &reading {
             let reader = reading.follow(self.main.reached(), self.main.rules(), self.metrics.clone());
             self.main.open(reader);
+            self.recall_operations()?;
             // A command by itself sends what it is asked to, and what follows from that.
             self.releases.look_at_all();
         }
@@ -235,10 +243,10 @@ impl Pipeline {
             let (streams, behind, window) = (&mut self.streams.list, &self.behind, self.window);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                completed = self.dispatcher.next() => {
-                    self.settle(completed);
-                    while let Some(completed) = self.dispatcher.try_next() {
-                        self.settle(completed);
+                event = self.dispatcher.next() => {
+                    self.heed(event);
+                    while let Some(event) = self.dispatcher.try_next() {
+                        self.heed(event);
                     }
                 }
                 Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
@@ -282,7 +290,17 @@ impl Pipeline {
         stream.opened += 1;
         if stream.tracker.open(opening) {
             let change = Arc::clone(change);
-            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None });
+            let delivery = Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None };
+            let delivery = self.begin_operation(delivery);
+            self.dispatcher.submit(delivery);
+        }
+    }
+
+    fn heed(&mut self, event: Event) {
+        match event {
+            Event::Completed(completed) => self.acted(completed),
+            Event::Due(due) => self.due(due),
+            Event::NotDone(delivery) => self.not_done(&delivery),
         }
     }
 
@@ -314,6 +332,8 @@ impl Pipeline {
         match written {
             Written::Checkpoint => self.checkpointed(),
             Written::Answered => {}
+            Written::Begun(due) => self.begun(*due),
+            Written::Acted { ticket, delivery, intent } => self.dispatcher.proceed(ticket, *delivery, intent),
             Written::Settled(completed, letter) => {
                 if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
                     self.pause_for_letter(&completed.delivery.rule.name, why);
@@ -365,14 +385,16 @@ impl Pipeline {
         self.metrics.window_deliveries.set(deliveries as i64);
         self.metrics.window_bytes.set(bytes as i64);
         self.manage_readers();
+        self.give_up_interrupted();
         self.checkpoint();
     }
 
     /// Lets attempts under way finish, and makes durable what came of them.
     async fn wind_down(&mut self) -> Result<(), Error> {
+        self.is_ending = true;
         let deadline = Instant::now() + self.limits.shutdown_timeout;
-        for completed in self.dispatcher.finish_in_flight(deadline).await {
-            self.settle(completed);
+        for event in self.dispatcher.finish_in_flight(deadline).await {
+            self.heed(event);
         }
         while let Some(written) = self.writes.next().await {
             self.written(written?);

@@ -1,0 +1,279 @@
+//! Operations: deliveries that are more than one repeatable call, carried from action to action.
+//!
+//! In: deliveries of rules with a plan, actions whose turn has come, and what came of them. Out: logs to the store, each
+//! before what it allows: an action is begun when the store says that it may have been, the next one when the last is
+//! written down, and the outcome is settled together with the end of the log. Owns what was under way when the last process
+//! ended and has not come again. So a crash at any point goes on where it was, and nothing that is known to be done is done
+//! again. What follows what is decided by `operation::Course` alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::coverage::Coverage;
+use super::rule_stream::RuleStream;
+use super::writes::Written;
+use super::{Error, Pipeline};
+use crate::change::DeliveryId;
+use crate::delivery::{Completed, Delivery, Doing, Due, Failure, Intent, Origin, Outcome};
+use crate::failure::{Attempts, Reason};
+use crate::operation::{Act, ActEnd, ActionId, Course, Ending, OperationLog, Standing, State, Task, Wish};
+use crate::outcome;
+use crate::rules::{Plan, Rule};
+use crate::store::{self, OperationPut};
+
+/// What the loop knows of operations besides what the deliveries themselves carry.
+#[derive(Default)]
+pub(super) struct Operations {
+    /// Under way when the last process ended, and not seen since.
+    from_before: HashMap<DeliveryId, store::Operation>,
+    /// The attempts of the step that was given up, while others are undone: its dead letter shows them.
+    given_up: HashMap<DeliveryId, Attempts>,
+}
+
+impl Pipeline {
+    /// Takes over what was under way when the last process ended.
+    pub(super) fn recall_operations(&mut self) -> Result<(), Error> {
+        let operations = self.store.operations()?;
+        if !operations.is_empty() {
+            tracing::info!(operations = operations.len(), "operations under way when the last process ended go on");
+        }
+        self.operations.from_before = operations.into_iter().map(|operation| (operation.id, operation)).collect();
+        Ok(())
+    }
+
+    /// The delivery with what it does first; or as it ended already, before anything was to be done.
+    pub(super) fn begin_operation(&mut self, delivery: Delivery) -> Delivery {
+        let rule = Arc::clone(&delivery.rule);
+        let Some(plan) = rule.plan.as_ref().filter(|_| delivery.foregone.is_none()) else { return delivery };
+        let log = match self.operations.from_before.remove(&delivery.id) {
+            Some(operation) if plan.course.fits(&operation.log) => operation.log,
+            Some(operation) => return interrupted(delivery, operation.log),
+            None => plan.course.begin(),
+        };
+        going_on(delivery, plan, log)
+    }
+
+    /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
+    pub(super) fn resume_operation(&self, delivery: Delivery, wish: Wish) -> Result<Delivery, String> {
+        let rule = Arc::clone(&delivery.rule);
+        let log = self.store.operation(delivery.id).map_err(|error| error.to_string())?;
+        let (plan, log) = match (&rule.plan, log) {
+            (None, log) => return without_plan(delivery, wish, log.as_ref()),
+            (Some(plan), log) => (plan, log),
+        };
+        let Some(mut log) = log else {
+            return match wish {
+                Wish::Resume | Wish::FromStart => Ok(going_on(delivery, plan, plan.course.begin())),
+                Wish::Undo | Wish::Settle { .. } => Err("nothing of it was ever begun".to_string()),
+            };
+        };
+        plan.course.grant(&mut log, wish).map_err(|refusal| refusal.to_string())?;
+        log.reason = None;
+        Ok(going_on(delivery, plan, log))
+    }
+
+    /// The turn of an action has come: it is begun when the store knows.
+    pub(super) fn due(&mut self, due: Due) {
+        let doing = due.delivery.doing.as_ref().expect("only an operation's actions are due");
+        let mut log = (*doing.log).clone();
+        course_of(&due.delivery.rule).begin_action(&mut log, doing.action);
+        let write = put(&due.delivery, log);
+        self.write_then(write, Written::Begun(Box::new(due)));
+    }
+
+    /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
+    pub(super) fn not_done(&mut self, delivery: &Delivery) {
+        let doing = delivery.doing.as_ref().expect("only an operation's actions are due");
+        let mut log = (*doing.log).clone();
+        course_of(&delivery.rule).not_done(&mut log, doing.action);
+        let write = put(delivery, log);
+        self.write_then(write, Written::Answered);
+    }
+
+    /// An action has ended: what comes next waits until that is written down.
+    pub(super) fn acted(&mut self, mut completed: Completed) {
+        let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.doing) else {
+            return self.settle(completed);
+        };
+        let rule = Arc::clone(&completed.delivery.rule);
+        let plan = rule.plan.as_ref().expect("only a plan has operations");
+        let action = doing.action;
+        let mut log = (*doing.log).clone();
+        plan.course.begin_action(&mut log, action);
+        if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActEnd::Done(_)) {
+            self.given_up(&completed, &mut log);
+        }
+        plan.course.record(&mut log, action, acted);
+        match plan.course.next(&mut log) {
+            Task::Do(next) => self.go_on_with(completed, plan, log, next),
+            Task::End(ending) => {
+                if let Some(attempts) = self.operations.given_up.remove(&completed.delivery.id) {
+                    completed.attempts = attempts;
+                }
+                completed.outcome = outcome_of(plan, &log, ending, completed.outcome);
+                completed.delivery.doing = Some(Doing { action, log: Arc::new(log) });
+                self.settle(completed);
+            }
+        }
+    }
+
+    fn given_up(&mut self, completed: &Completed, log: &mut OperationLog) {
+        if let Outcome::Dead(failure) = &completed.outcome {
+            log.reason = Some(failure.reason);
+        }
+        self.operations.given_up.insert(completed.delivery.id, completed.attempts.clone());
+    }
+
+    fn go_on_with(&mut self, completed: Completed, plan: &Plan, log: OperationLog, next: ActionId) {
+        let Completed { mut delivery, ticket, .. } = completed;
+        let number = plan.number(next).expect("the course is that of the plan");
+        // One write says that this action ended and that the next one may have been called.
+        let is_begun = delivery.rule.actions[number].is_repeatable && !self.is_ending;
+        let mut written = log.clone();
+        if is_begun {
+            plan.course.begin_action(&mut written, next);
+        }
+        delivery.doing = Some(Doing { action: next, log: Arc::new(log) });
+        let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
+        let write = put(&delivery, written);
+        self.write_then(write, Written::Acted { ticket, delivery: Box::new(delivery), intent });
+    }
+
+    /// What the store knows now allows this action; but when the work ends nothing is begun any more.
+    pub(super) fn begun(&mut self, due: Due) {
+        match self.is_ending {
+            true => self.not_done(&due.delivery),
+            false => self.dispatcher.begin(due.ticket),
+        }
+    }
+
+    fn write_then(&mut self, write: store::Write, then: Written) {
+        let written = self.store.write(write);
+        self.writes.push(Box::pin(async move { written.await.map(|_| then) }));
+    }
+
+    /// What was under way and will not come again becomes a dead letter: its rule is gone, or no longer means the change.
+    pub(super) fn give_up_interrupted(&mut self) {
+        if self.operations.from_before.is_empty() {
+            return;
+        }
+        let mut over = Vec::new();
+        for (id, operation) in &self.operations.from_before {
+            let why = match self.streams.find(&operation.rule).map(|at| &self.streams.list[at]) {
+                None => "the rule is gone",
+                Some(stream) if stream.rule.plan.is_none() => "the rule has no steps any more",
+                Some(stream) if self.is_passed(stream, operation) => "the rule no longer means this change",
+                Some(_) => continue,
+            };
+            over.push((*id, why));
+        }
+        for (id, why) in over {
+            let operation = self.operations.from_before.remove(&id).expect("it was just there");
+            tracing::error!(rule = &*operation.rule, %id, why, "an operation was under way: it is a dead letter now");
+            let write = outcome::interrupted(operation, why);
+            self.write_then(write, Written::Answered);
+        }
+    }
+
+    fn is_passed(&self, stream: &RuleStream, operation: &store::Operation) -> bool {
+        let is_attached = stream.behind.is_none();
+        let mark = stream.own_mark().or_else(|| self.main.reached().filter(|_| is_attached));
+        mark.is_some_and(|mark| Coverage::new(&mark.resume()).holds(&operation.change))
+    }
+}
+
+fn course_of(rule: &Rule) -> &Course {
+    &rule.plan.as_ref().expect("only a plan has operations").course
+}
+
+/// With the next thing to do, or as one that has ended.
+fn going_on(mut delivery: Delivery, plan: &Plan, mut log: OperationLog) -> Delivery {
+    let action = match plan.course.next(&mut log) {
+        Task::Do(action) => action,
+        Task::End(ending) => {
+            delivery.foregone = Some(outcome_of(plan, &log, ending, Outcome::Delivered { status: 0 }));
+            ActionId::Step(0)
+        }
+    };
+    delivery.doing = Some(Doing { action, log: Arc::new(log) });
+    delivery
+}
+
+fn interrupted(mut delivery: Delivery, log: OperationLog) -> Delivery {
+    let message = format!(
+        "it was under way when the rule's steps became others; of its own {}",
+        in_words(&log)
+    );
+    delivery.foregone = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
+    delivery.doing = Some(Doing { action: ActionId::Step(0), log: Arc::new(log) });
+    delivery
+}
+
+/// The rule calls once now, and its letter may be one of several steps.
+fn without_plan(delivery: Delivery, wish: Wish, log: Option<&OperationLog>) -> Result<Delivery, String> {
+    match (wish, log) {
+        (Wish::Resume | Wish::FromStart, None) | (Wish::FromStart, Some(_)) => Ok(delivery),
+        (Wish::Resume, Some(log)) if log.standing() == Standing::Undone => Ok(delivery),
+        (Wish::Resume, Some(log)) => Err(format!(
+            "the rule has no steps any more, and of those that it had {}; `--from-start` calls what it calls now",
+            in_words(log)
+        )),
+        (Wish::Undo | Wish::Settle { .. }, _) => Err("the rule has no steps".to_string()),
+    }
+}
+
+/// `log` is what is true from now on; the delivery has the one before.
+fn put(delivery: &Delivery, log: OperationLog) -> store::Write {
+    let of_letter = matches!(delivery.origin, Origin::Replay { .. });
+    let is_first = delivery.doing.as_ref().is_some_and(|doing| doing.log.is_fresh());
+    let operation = OperationPut {
+        id: delivery.id,
+        rule: delivery.rule.name.as_str().into(),
+        log: Arc::new(log),
+        change: (is_first && !of_letter).then(|| Arc::clone(&delivery.change)),
+        of_letter,
+    };
+    store::Write { operations_put: vec![operation], ..store::Write::default() }
+}
+
+fn outcome_of(plan: &Plan, log: &OperationLog, ending: Ending, last: Outcome) -> Outcome {
+    let step = match ending {
+        Ending::Delivered => {
+            let status = if let Outcome::Delivered { status } = last { status } else { 0 };
+            return Outcome::Delivered { status };
+        }
+        Ending::Untold => {
+            let message = format!("all is done, but `on_success` failed: {}", log.callback.said);
+            return Outcome::Dead(Failure { reason: Reason::Untold, message });
+        }
+        Ending::GivenUp { step } | Ending::Unknown { step } => step,
+    };
+    let Act { state, said, .. } = &log.steps[step].act;
+    let is_unknown = matches!(ending, Ending::Unknown { .. });
+    let reason = match (is_unknown, log.reason) {
+        (true, _) => Reason::Unknown,
+        (false, Some(reason)) => reason,
+        // After a crash in between: of what is not repeatable nobody knows.
+        (false, None) if *state == State::Unknown => Reason::Unknown,
+        (false, None) => Reason::Exhausted,
+    };
+    let said = if said.is_empty() { "rowhook stopped during the call" } else { said };
+    let doubt = if is_unknown { "whether it happened is unknown: " } else { "" };
+    let message = match plan.is_single {
+        true => format!("{doubt}{said}"),
+        false => format!("step `{}`: {doubt}{said}; {}", log.steps[step].name, in_words(log)),
+    };
+    Outcome::Dead(Failure { reason, message })
+}
+
+/// What stands of an operation that was given up.
+fn in_words(log: &OperationLog) -> String {
+    let open = log.steps.iter().filter(|step| step.stands());
+    let names: Vec<&str> = open.map(|step| &*step.name).collect();
+    match (names.as_slice(), log.standing()) {
+        (_, Standing::Done) => "all are done".to_string(),
+        ([], _) if log.steps.iter().all(|step| step.undo.state != State::Done) => "nothing else was done".to_string(),
+        ([], _) => "all is undone".to_string(),
+        (names, _) => format!("not undone: {}", names.join(", ")),
+    }
+}

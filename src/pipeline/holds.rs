@@ -56,7 +56,7 @@ impl Pipeline {
             Ok(delivery) => delivery,
             Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),
         };
-        if self.releases.turns.replay(dead_letter, lanes, answer) {
+        if self.releases.turns.replay(dead_letter, lanes, wish, answer) {
             self.dispatcher.submit(delivery);
         }
     }
@@ -251,7 +251,7 @@ impl Turns {
         true
     }
 
-    fn replay(&mut self, number: u64, lanes: LaneKeys, answer: Answer) -> bool {
+    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: Wish, answer: Answer) -> bool {
         if let Some(under_way) = self.under_way.get_mut(&number) {
             match under_way.answer {
                 None => under_way.answer = Some(answer),
@@ -272,6 +272,11 @@ impl Turns {
             self.forget_later(number);
             self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
             return true;
+        }
+        if let Some(ahead) = self.held.ahead_of(number, lanes).next().filter(|_| wish != Wish::Resume) {
+            // What waits goes out as a held delivery does, and by then nobody remembers another wish.
+            refuse(answer, NotReplayed::Behind(ahead));
+            return false;
         }
         self.waiting.insert(number, (lanes, answer));
         self.review();

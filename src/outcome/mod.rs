@@ -86,7 +86,8 @@ fn end_operation(completed: &Completed, settled: &mut store::Write) {
 pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
     let store::Operation { id, rule, log, change } = operation;
     let open: Vec<&str> = log.steps.iter().filter(|step| step.stands()).map(|step| &*step.name).collect();
-    let stands = if open.is_empty() { "nothing of it stands".to_string() } else { format!("not undone: {}", open.join(", ")) };
+    let stands =
+        if open.is_empty() { "nothing of it stands".to_string() } else { format!("not undone: {}", open.join(", ")) };
     let message = format!("it was under way when rowhook stopped, and {why}; {stands}");
     let letter = store::NewDeadLetter {
         delivery_id: id,

@@ -200,10 +200,7 @@ fn going_on(mut delivery: Delivery, plan: &Plan, mut log: OperationLog) -> Deliv
 }
 
 fn interrupted(mut delivery: Delivery, log: OperationLog) -> Delivery {
-    let message = format!(
-        "it was under way when the rule's steps became others; of its own {}",
-        in_words(&log)
-    );
+    let message = format!("it was under way when the rule's steps became others; of its own {}", in_words(&log));
     delivery.foregone = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
     delivery.doing = Some(Doing { action: ActionId::Step(0), log: Arc::new(log) });
     delivery

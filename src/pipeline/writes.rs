@@ -16,7 +16,11 @@ pub(super) enum Written {
     /// The store knows that this action may have been called: it may.
     Begun(Box<Due>),
     /// An action has ended, and the store knows: the delivery does the next one in the same place.
-    Acted { ticket: Ticket, delivery: Box<Delivery>, intent: Intent },
+    Acted {
+        ticket: Ticket,
+        delivery: Box<Delivery>,
+        intent: Intent,
+    },
     /// Whoever waited has been told.
     Answered,
 }

@@ -15,6 +15,7 @@ mod definitions;
 mod geometry;
 mod holds;
 mod isolation;
+mod operations;
 mod outcomes;
 mod pacing;
 mod random_tables;

@@ -1,0 +1,72 @@
+//! Operations against real parts: steps that are undone, charges that must not happen twice, accounts written back, an
+//! outbox. The program is killed at random; the oracles are the table and the books of the API, which count what it did
+//! and not what it was asked.
+
+mod charges;
+mod saga;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::mysql::MysqlServer;
+use crate::support::program::Program;
+
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Numbers for choosing moments; another seed each run.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let seed = since_epoch.as_nanos() as u64;
+        eprintln!("seed {seed}");
+        Random(seed | 1)
+    }
+
+    /// Below `end`, by Marsaglia's xorshift.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// What a command prints as JSON.
+fn json(program: &Program, args: &[&str]) -> Value {
+    let finished = program.home().run(args);
+    assert_eq!(finished.code, 0, "{args:?}: {}", finished.stderr);
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))
+}
+
+/// The dead letters by the row's id.
+fn letters(program: &Program) -> std::collections::BTreeMap<u64, Value> {
+    let list = json(program, &["dead-letters", "list", "--json", "--limit", "10000"]);
+    let letters = list["dead_letters"].as_array().expect("a list").clone();
+    letters.into_iter().map(|letter| (letter["key"]["id"].as_u64().expect("a key"), letter)).collect()
+}
+
+/// Waits until the rule has dealt with all that the server has.
+fn wait_until_done(program: &Program, rule: &str, is_all: impl Fn() -> bool) {
+    let give_up_at = Instant::now() + DEADLINE;
+    loop {
+        let status = json(program, &["status", "--json"]);
+        let of_rule = status["rules"].as_array().expect("rules").iter().find(|one| one["rule"] == rule).cloned();
+        let unresolved = of_rule.as_ref().and_then(|rule| rule["unresolved"].as_u64());
+        if unresolved == Some(0) && is_all() {
+            return;
+        }
+        assert!(Instant::now() < give_up_at, "{status:#}");
+    }
+}
+
+/// Writes rows of these kinds, numbered from 0, some at a time.
+async fn insert(server: &MysqlServer, table: &str, kinds: &[&str]) {
+    for (first, kinds) in (0..).step_by(50).zip(kinds.chunks(50)) {
+        let row = |(n, kind): (usize, &&str)| format!("({}, '{kind}')", first + n);
+        let rows: Vec<String> = kinds.iter().enumerate().map(row).collect();
+        server.query(&format!("INSERT INTO {table} (id, kind) VALUES {}", rows.join(","))).await;
+    }
+}

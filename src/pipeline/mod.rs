@@ -39,7 +39,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, Dispatcher, Event, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
@@ -235,10 +235,10 @@ impl Pipeline {
             let (streams, behind, window) = (&mut self.streams.list, &self.behind, self.window);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                completed = self.dispatcher.next() => {
-                    self.settle(completed);
-                    while let Some(completed) = self.dispatcher.try_next() {
-                        self.settle(completed);
+                event = self.dispatcher.next() => {
+                    self.heed(event);
+                    while let Some(event) = self.dispatcher.try_next() {
+                        self.heed(event);
                     }
                 }
                 Some(written) = self.writes.next(), if !self.writes.is_empty() => self.written(written?),
@@ -283,6 +283,14 @@ impl Pipeline {
         if stream.tracker.open(opening) {
             let change = Arc::clone(change);
             self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None });
+        }
+    }
+
+    fn heed(&mut self, event: Event) {
+        match event {
+            Event::Completed(completed) => self.settle(completed),
+            Event::Due(due) => self.dispatcher.begin(due.ticket),
+            Event::NotDone(_) => {}
         }
     }
 
@@ -371,8 +379,8 @@ impl Pipeline {
     /// Lets attempts under way finish, and makes durable what came of them.
     async fn wind_down(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + self.limits.shutdown_timeout;
-        for completed in self.dispatcher.finish_in_flight(deadline).await {
-            self.settle(completed);
+        for event in self.dispatcher.finish_in_flight(deadline).await {
+            self.heed(event);
         }
         while let Some(written) = self.writes.next().await {
             self.written(written?);

@@ -69,6 +69,14 @@ impl Bundle {
         }
     }
 
+    /// The delivery of an operation, which is never sent with others.
+    pub fn one(&self) -> &Delivery {
+        match self {
+            Bundle::One(delivery) => delivery,
+            Bundle::Many(_) => unreachable!("an operation's action is sent by itself"),
+        }
+    }
+
     /// What is done now.
     pub fn action(&self) -> &Action {
         match self {

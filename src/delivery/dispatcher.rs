@@ -23,7 +23,9 @@ use crate::delivery::gate::{Counts, End, Gate};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::request::Prepared;
-use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome, TargetStatus, Ticket};
+use crate::delivery::{
+    Completed, Delivery, Due, DueTicket, Event, Failure, Intent, Origin, Outcome, TargetStatus, Ticket,
+};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::ordering::Held;
 use crate::retry::Waits;
@@ -59,7 +61,9 @@ pub struct Dispatcher {
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
     ended: UnboundedReceiver<Ended>,
     report: UnboundedSender<Ended>,
-    completed: VecDeque<Completed>,
+    events: VecDeque<Event>,
+    /// Calls that have their turn and are not begun.
+    due: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,8 @@ struct UnderWay {
     failed: u64,
     waits: Option<Waits>,
     prepared: Option<Box<Prepared>>,
+    /// Of an operation: whether its next attempt may be made without being Due.
+    intent: Intent,
 }
 
 impl Dispatcher {
@@ -96,7 +102,8 @@ impl Dispatcher {
             retries: BinaryHeap::new(),
             ended,
             report,
-            completed: VecDeque::new(),
+            events: VecDeque::new(),
+            due: 0,
         }
     }
 
@@ -123,7 +130,7 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(rule, keys, turn);
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten));
     }
 
     fn set_under_way(&mut self, place: Place, under_way: UnderWay) {
@@ -133,12 +140,12 @@ impl Dispatcher {
         }
     }
 
-    /// The next delivery that has its outcome; pending for ever when there is none to come. Also what makes retries
-    /// happen, so it must be polled. Cancel-safe: nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Completed {
+    /// The next thing that happened; pending for ever when there is none to come. Also what makes retries happen, so it must
+    /// be polled. Cancel-safe: nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Event {
         loop {
-            if let Some(completed) = self.try_next() {
-                return completed;
+            if let Some(event) = self.try_next() {
+                return event;
             }
             let retry = self.retries.peek().map(|Reverse((due, _))| *due);
             let due = retry.into_iter().chain(self.gate.next_wake()).chain(self.gathering_due()).min();
@@ -152,7 +159,7 @@ impl Dispatcher {
     }
 
     /// As [`next`](Dispatcher::next), without waiting.
-    pub fn try_next(&mut self) -> Option<Completed> {
+    pub fn try_next(&mut self) -> Option<Event> {
         self.resume_due();
         self.close_due();
         self.gate.wake(Instant::now);
@@ -162,7 +169,33 @@ impl Dispatcher {
             self.settle(ended);
         }
         self.start_ready();
-        self.completed.pop_front()
+        self.events.pop_front()
+    }
+
+    /// It is durable that this action's call is about to be made: it is made. Once the end of the work has begun it is not,
+    /// and [`Event::NotDone`] says so.
+    pub fn begin(&mut self, ticket: DueTicket) {
+        let DueTicket(place) = ticket;
+        self.due -= 1;
+        let is_closed = self.lanes.is_closed();
+        let under_way = self.at(place);
+        if !is_closed {
+            return self.attempt(place);
+        }
+        let (target, delivery) = (under_way.target, under_way.bundle.one().clone());
+        self.gate.cancelled(target, place, Instant::now());
+        self.lanes.rest(place);
+        self.events.push_back(Event::NotDone(delivery));
+    }
+
+    /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its operation's next action.
+    /// `delivery` is the completed one with another `doing`.
+    pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
+        let Ticket(place) = ticket;
+        let rule = self.lanes.rule_of(place);
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent));
+        self.lanes.proceed(place);
+        self.start_ready();
     }
 
     /// The outcome is durable: the next deliveries of its keys may start. Until then they wait.
@@ -220,7 +253,7 @@ impl Dispatcher {
 
     /// Attempts under way.
     pub fn in_flight(&self) -> usize {
-        self.lanes.running()
+        self.lanes.running() - self.due
     }
 
     /// Deliveries that wait for their next attempt.
@@ -229,16 +262,17 @@ impl Dispatcher {
     }
 
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
-    /// returns every delivery that has its outcome; the others are interrupted and have none. Cancel-safe.
-    pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<Completed> {
+    /// returns what came of them; the other deliveries are interrupted and have no outcome, those that are Due included.
+    /// Cancel-safe.
+    pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<Event> {
         self.lanes.close();
-        while self.lanes.running() > 0 {
+        while self.in_flight() > 0 {
             match timeout_at(deadline, self.ended.recv()).await {
                 Ok(Some(ended)) => self.settle(ended),
                 Ok(None) | Err(_) => break,
             }
         }
-        self.completed.drain(..).collect()
+        self.events.drain(..).filter(|event| !matches!(event, Event::Due(_))).collect()
     }
 
     fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
@@ -288,9 +322,25 @@ impl Dispatcher {
                 continue;
             }
             under_way.target = self.gate.started(under_way.rule);
-            let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
-            attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
+            match &under_way.bundle {
+                Bundle::One(delivery) if delivery.doing.is_some() && under_way.intent == Intent::ToBeWritten => {
+                    let (delivery, ticket) = (delivery.clone(), DueTicket(place));
+                    self.due += 1;
+                    self.events.push_back(Event::Due(Due { delivery, ticket }));
+                }
+                _ => self.attempt(place),
+            }
         }
+    }
+
+    fn attempt(&mut self, place: Place) {
+        let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
+        under_way.intent = match under_way.bundle.action().is_repeatable {
+            true => Intent::Durable,
+            false => Intent::ToBeWritten,
+        };
+        let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
+        attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
     }
 
     fn resume_due(&mut self) {
@@ -338,6 +388,9 @@ impl Dispatcher {
             (None, None) => {
                 let wait = under_way.next_wait(counts, retry_after);
                 under_way.prepared = prepared;
+                if !under_way.bundle.action().is_repeatable {
+                    self.events.push_back(Event::NotDone(under_way.bundle.one().clone()));
+                }
                 self.wait_for_retry(place, wait);
             }
         }
@@ -359,7 +412,8 @@ impl Dispatcher {
         let under_way = self.under_way[place as usize].take().expect("a call ends once");
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            self.completed.push_back(Completed { delivery, outcome, attempts, merged, acted: None, ticket });
+            let completed = Completed { delivery, outcome, attempts, merged, acted: None, ticket };
+            self.events.push_back(Event::Completed(completed));
         }
     }
 
@@ -369,9 +423,9 @@ impl Dispatcher {
 }
 
 impl UnderWay {
-    fn new(bundle: Bundle, rule: RuleNumber) -> UnderWay {
+    fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> UnderWay {
         let attempts = Attempts::default();
-        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None }
+        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None, intent }
     }
 
     /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.

@@ -311,9 +311,22 @@ impl Lanes {
         }
     }
 
+    /// Instead of the release: the call keeps its lanes and queues for a slot again, for something else.
+    pub fn proceed(&mut self, place: Place) {
+        let slot = &mut self.slots[place as usize];
+        assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
+        (slot.stage, slot.turn) = (Stage::Queued, Turn::Call);
+        self.rules_of(place).ended -= 1;
+        self.queue_for_slot(place);
+    }
+
     /// From now on nobody's turn comes; what is under way ends as ever.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Calls entered and not released.

@@ -1,7 +1,8 @@
 //! Deliveries: one rule applied to one change, carried to its outcome.
 //!
-//! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took. Keeps promise 2 (order per key) and the
-//! limits on attempts in flight; writes nothing down, that is the outcome stage's work.
+//! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took; of an operation, one for each action, and
+//! before its call the word that it is due. Keeps promise 2 (order per key) and the limits on attempts in flight; writes
+//! nothing down, that is the outcome stage's work.
 
 mod answer;
 mod attempt;
@@ -13,6 +14,7 @@ mod coalesce;
 mod counters;
 mod dispatcher;
 mod egress;
+mod event;
 mod gate;
 mod gather;
 pub mod item;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 
 pub use client::Client;
 pub use dispatcher::Dispatcher;
+pub use event::{Due, DueTicket, Event, Intent};
 pub use lane::RuleCounts;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};

@@ -304,6 +304,14 @@ impl Pipeline {
         }
     }
 
+    fn heed(&mut self, event: Event) {
+        match event {
+            Event::Completed(completed) => self.settle(completed),
+            Event::Due(due) => self.dispatcher.begin(due.ticket),
+            Event::NotDone(_) => {}
+        }
+    }
+
     fn settle(&mut self, completed: Completed) {
         let delivery = &completed.delivery;
         let counts = self.counts.of(&delivery.rule.name);

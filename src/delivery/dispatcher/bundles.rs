@@ -18,7 +18,7 @@ use crate::delivery::gate::Counts;
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::results::ItemResult;
-use crate::delivery::{Completed, Delivery, Failure, Outcome, Ticket};
+use crate::delivery::{Completed, Delivery, Event, Failure, Intent, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
 use crate::ordering::LaneKey;
 
@@ -123,7 +123,7 @@ impl Dispatcher {
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
         let place = self.lanes.enter_many(rule, keys, turn);
         self.shares.insert(place, count);
-        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule));
+        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule, Intent::Durable));
     }
 
     /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
@@ -227,7 +227,8 @@ impl Dispatcher {
     fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
         let Item { delivery, merged } = item;
         self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
-        self.completed.push_back(Completed { delivery, outcome, attempts, merged, acted: None, ticket: Ticket(place) });
+        let completed = Completed { delivery, outcome, attempts, merged, acted: None, ticket: Ticket(place) };
+        self.events.push_back(Event::Completed(completed));
     }
 
     /// Goes on with the next part, or ends the call.

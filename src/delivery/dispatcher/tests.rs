@@ -18,7 +18,19 @@ pub(super) fn dispatcher() -> Dispatcher {
 }
 
 pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {
-    tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes")
+    match tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes") {
+        Event::Completed(completed) => completed,
+        other => panic!("not completed: {other:?}"),
+    }
+}
+
+/// Those that are completed of what the end of the work left.
+pub(super) async fn finish(dispatcher: &mut Dispatcher, deadline: Instant) -> Vec<Completed> {
+    let completed = |event| match event {
+        Event::Completed(completed) => completed,
+        other => panic!("not completed: {other:?}"),
+    };
+    dispatcher.finish_in_flight(deadline).await.into_iter().map(completed).collect()
 }
 
 /// Takes the next completed delivery and lets its lanes move on; says which it was.

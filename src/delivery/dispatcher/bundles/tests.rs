@@ -5,7 +5,7 @@ mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::super::tests::{dispatcher, drive_until_seen, next, resolve};
+use super::super::tests::{dispatcher, drive_until_seen, finish, next, resolve};
 use super::*;
 use crate::delivery::testing::{Api, Reply, Seen, delivery, rule};
 use crate::rules::{Batch, Rule, Until};

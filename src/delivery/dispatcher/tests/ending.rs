@@ -15,7 +15,7 @@ async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
         while resolved.len() < 50 {
             tokio::select! {
                 biased;
-                completed = dispatcher.next() => {
+                completed = next(&mut dispatcher) => {
                     resolved.push(completed.delivery.id.0.as_u128());
                     dispatcher.release(completed.ticket);
                 }
@@ -58,7 +58,7 @@ async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     drive_until_seen(&mut dispatcher, &api, 2).await;
     let begun = Instant::now();
     open.add_permits(1);
-    let finished = dispatcher.finish_in_flight(begun + PATIENCE).await;
+    let finished = finish(&mut dispatcher, begun + PATIENCE).await;
     assert!(begun.elapsed() < PATIENCE / 2, "the deadline is not waited for when nothing is under way");
     let numbers: Vec<u128> = finished.iter().map(|completed| completed.delivery.id.0.as_u128()).collect();
     assert_eq!(numbers, [1], "those that would be retried are interrupted, the queued one never started");
@@ -77,7 +77,7 @@ async fn at_the_end_an_attempt_that_takes_too_long_is_not_waited_for() {
     dispatcher.submit(delivery(&rule, 1, 1));
     drive_until_seen(&mut dispatcher, &api, 1).await;
     dispatcher.submit(delivery(&rule, 2, 2));
-    let finished = dispatcher.finish_in_flight(Instant::now() + Duration::from_millis(300)).await;
+    let finished = finish(&mut dispatcher, Instant::now() + Duration::from_millis(300)).await;
     assert!(finished.iter().all(|completed| completed.delivery.id.0.as_u128() == 2), "{finished:?}");
     assert!(dispatcher.in_flight() >= 1);
 }

@@ -217,7 +217,7 @@ async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_l
     }
     drive_until_seen(&mut dispatcher, &api, 2).await;
     open.add_permits(9);
-    let finished = dispatcher.finish_in_flight(Instant::now() + PATIENCE).await;
+    let finished = finish(&mut dispatcher, Instant::now() + PATIENCE).await;
     assert_eq!(finished.iter().map(number).collect::<Vec<_>>(), [1, 2], "the first half was under way");
     for Completed { ticket, .. } in finished {
         dispatcher.release(ticket);

@@ -1,0 +1,40 @@
+//! What the dispatcher tells whoever drives it.
+//!
+//! A delivery ended; or, of an operation, an action's turn has come, or a call is known not to have happened. Plain data.
+//! What must be durable before a call is made is the caller's to write, between [`Event::Due`] and the dispatcher's `begin`.
+
+use super::{Completed, Delivery};
+use crate::delivery::lane::Place;
+
+/// See the module's header.
+#[derive(Debug)]
+pub enum Event {
+    /// The delivery has its outcome. Of an operation: the delivery's action ended, `acted` says how; none where nothing was
+    /// tried.
+    Completed(Completed),
+    /// An operation's action has its turn; its call is made when `begin` is called.
+    Due(Due),
+    /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
+    /// again. Also what was begun after the end of the work had begun, and was not called any more.
+    NotDone(Delivery),
+}
+
+/// An action that has its turn: its slot is taken until its call has ended.
+#[derive(Debug)]
+pub struct Due {
+    pub delivery: Delivery,
+    pub ticket: DueTicket,
+}
+
+/// The place of an action that is to be begun.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an action that is not begun holds its slot and its lanes for ever"]
+pub struct DueTicket(pub(super) Place);
+
+/// Whether it is durable that an action's call is about to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    Durable,
+    /// The action is to be Due.
+    ToBeWritten,
+}

@@ -11,6 +11,7 @@ mod checkpointing;
 mod command;
 mod coverage;
 mod feed;
+mod fuse;
 mod holds;
 mod letters;
 mod main_stream;
@@ -40,7 +41,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, Event, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, Dispatcher, Event, Failure, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
@@ -50,6 +51,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 
 use beginning::Beginning;
 use feed::Feed;
+use fuse::Fuse;
 use holds::Releases;
 use operations::Operations;
 use rule_stream::{RuleStream, Streams, Window};
@@ -132,6 +134,7 @@ pub struct Pipeline {
     operations: Operations,
     /// The work ends: nothing more is begun.
     is_ending: bool,
+    fuse: Fuse,
 }
 
 impl Pipeline {
@@ -172,6 +175,7 @@ impl Pipeline {
             releases,
             operations: Operations::default(),
             is_ending: false,
+            fuse: Fuse::default(),
         };
         pipeline.relist();
         pipeline
@@ -289,8 +293,10 @@ impl Pipeline {
         };
         stream.opened += 1;
         if stream.tracker.open(opening) {
+            let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
             let change = Arc::clone(change);
-            let delivery = Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None };
+            let foregone = doomed.map(Outcome::Dead);
+            let delivery = Delivery { id, rule, change, origin: Origin::Stream, foregone, doing: None };
             let delivery = self.begin_operation(delivery);
             self.dispatcher.submit(delivery);
         }
@@ -304,12 +310,9 @@ impl Pipeline {
         }
     }
 
-    fn heed(&mut self, event: Event) {
-        match event {
-            Event::Completed(completed) => self.settle(completed),
-            Event::Due(due) => self.dispatcher.begin(due.ticket),
-            Event::NotDone(_) => {}
-        }
+    /// Why the change must not be delivered, where the rule has a fuse and the change's key has had too many.
+    fn blow_fuse(&mut self, rule: &Rule, change: &Change) -> Option<Failure> {
+        self.fuse.blow(rule.ordering_keys(change), change.transaction.committed_at_us, rule.fuse?)
     }
 
     fn settle(&mut self, completed: Completed) {

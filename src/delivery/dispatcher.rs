@@ -128,7 +128,7 @@ impl Dispatcher {
 
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
-        let turn = if delivery.doomed.is_some() { Turn::Pass } else { turn(delivery.origin) };
+        let turn = if delivery.foregone.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(rule, keys, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten));
     }
@@ -316,9 +316,9 @@ impl Dispatcher {
                 continue;
             }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
-            if let Bundle::One(Delivery { doomed: Some(failure), .. }) = &under_way.bundle {
-                let failure = failure.clone();
-                self.complete(place, Outcome::Dead(failure));
+            if let Bundle::One(Delivery { foregone: Some(outcome), .. }) = &under_way.bundle {
+                let outcome = outcome.clone();
+                self.complete(place, outcome);
                 continue;
             }
             under_way.target = self.gate.started(under_way.rule);

@@ -52,8 +52,9 @@ pub struct Delivery {
     pub rule: Arc<Rule>,
     pub change: Arc<Change>,
     pub origin: Origin,
-    /// Set when it is dead before any attempt, because the rule's `when` could not be decided on this row, say.
-    pub doomed: Option<Failure>,
+    /// Set when its outcome is known before any attempt, because the rule's `when` could not be decided on this row, say: it
+    /// only keeps its place in the order.
+    pub foregone: Option<Outcome>,
     /// Of a rule with a plan: what is to be done now.
     pub doing: Option<Doing>,
 }

@@ -297,7 +297,7 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         rule: rule.clone(),
         change: Arc::new(change),
         origin: Origin::Stream,
-        doomed: None,
+        foregone: None,
         doing: None,
     }
 }

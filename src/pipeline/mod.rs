@@ -343,7 +343,7 @@ impl Pipeline {
         match written {
             Written::Checkpoint => self.checkpointed(),
             Written::Answered => {}
-            Written::Begun(due) => self.begun(*due),
+            Written::Begun(due) => self.intent_written(*due),
             Written::Acted { ticket, delivery, intent } => self.dispatcher.proceed(ticket, *delivery, intent),
             Written::Settled(completed, letter) => {
                 if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {

@@ -140,7 +140,7 @@ impl Pipeline {
     }
 
     /// What the store knows now allows this action; but when the work ends nothing is begun any more.
-    pub(super) fn begun(&mut self, due: Due) {
+    pub(super) fn intent_written(&mut self, due: Due) {
         match self.is_ending {
             true => self.not_done(&due.delivery),
             false => self.dispatcher.begin(due.ticket),

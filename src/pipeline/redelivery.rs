@@ -271,15 +271,15 @@ impl Run<'_> {
     }
 
     async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
-        let doomed = match self.rule.decide(change) {
+        let foregone = match self.rule.decide(change) {
             Ok(false) => return Ok(()),
             Ok(true) => None,
-            Err(reason) => Some(Failure::undecided(reason)),
+            Err(reason) => Some(Outcome::Dead(Failure::undecided(reason))),
         };
         self.tally.matched += 1;
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
-        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, doomed, doing: None };
+        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, foregone, doing: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery, under_way).await,
@@ -287,7 +287,7 @@ impl Run<'_> {
     }
 
     async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let request = if delivery.doomed.is_some() { None } else { request::prepare(delivery).ok() };
+        let request = if delivery.foregone.is_some() { None } else { request::prepare(delivery).ok() };
         match request {
             Some(request) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
                 heard(self.told.send(Told::Request { curl: request.to_curl() }).await)

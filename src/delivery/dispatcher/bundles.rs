@@ -212,9 +212,9 @@ impl Dispatcher {
             _ => under_way.attempts.with_last_excerpt_only(),
         };
         for item in items.iter() {
-            let outcome = match (outcome, &item.delivery.doomed) {
+            let outcome = match (outcome, &item.delivery.foregone) {
                 // Only a dead letter is asked again whether the rule means it.
-                (Outcome::Held { .. }, Some(failure)) => Outcome::Dead(failure.clone()),
+                (Outcome::Held { .. }, Some(foregone)) => foregone.clone(),
                 _ => outcome.clone(),
             };
             self.hand_out(place, item.clone(), outcome, attempts.clone());

@@ -74,7 +74,7 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
 }
 
 fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
-    if let Some(failure) = &delivery.doomed {
+    if let Some(Outcome::Dead(failure)) = &delivery.foregone {
         return Err(failure.clone());
     }
     let scope = Scope::new(&delivery.change, delivery.id);

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::failure::Reason;
+
 pub use course::{Course, Ending, Refusal, StepCourse, Task, Wish};
 
 mod course;
@@ -154,6 +156,8 @@ pub struct OperationLog {
     pub direction: Direction,
     /// `on_success` while it goes forward, else `on_failure`.
     pub callback: Act,
+    /// Why a step was given up; the words are in its act.
+    pub reason: Option<Reason>,
 }
 
 /// What came of an action.

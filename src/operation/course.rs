@@ -86,6 +86,7 @@ impl Course {
             steps: self.steps.iter().map(step).collect(),
             direction: Direction::Forward,
             callback: Act::WAITING,
+            reason: None,
         }
     }
 

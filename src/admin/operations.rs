@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::view::{AttemptView, Discarded, LetterView, ListRequest, Listing, Selection, TransactionView, rfc3339};
 use crate::change::{self, Change};
 use crate::failure::{Answer, Attempt, Reason};
-use crate::store::{self, DeadLetterHead, Filter, Store};
+use crate::store::{self, Closed, DeadLetterHead, Filter, Store};
 
 /// Letters read in one go.
 const PAGE_LETTERS: usize = 100;
@@ -187,6 +187,8 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
         reason: selection.reason.as_ref().map(reason).transpose()?,
         created_from_us: selection.created_from_us,
         created_before_us: selection.created_before_us,
+        // Who names a letter means it, closed or not.
+        closed: if numbers.is_empty() { Closed::Without } else { Closed::With },
         numbers: (!numbers.is_empty()).then_some(numbers),
     })
 }

@@ -33,6 +33,25 @@ pub struct DeadLetterHead {
     pub replayed_at_us: Option<u64>,
     /// The columns whose values were not kept; `***` stands in their place.
     pub redacted: Vec<Box<str>>,
+    /// Set when a person has closed it by hand: it stays to be read, and is not sent again.
+    pub resolved: Option<Resolved>,
+}
+
+/// What a person said who closed a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    pub note: Box<str>,
+    /// In microseconds since the Unix epoch.
+    pub at_us: u64,
+}
+
+/// A dead letter to be closed by hand. One that was before gets the newer note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    pub number: u64,
+    pub note: Box<str>,
+    /// In microseconds since the Unix epoch.
+    pub at_us: u64,
 }
 
 /// A whole dead letter.
@@ -89,6 +108,16 @@ pub struct Filter {
     pub created_before_us: Option<u64>,
     /// One of these; they are looked up one by one, without a scan.
     pub numbers: Option<BTreeSet<u64>>,
+    pub closed: Closed,
+}
+
+/// Whether letters that were closed by hand are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Closed {
+    #[default]
+    Without,
+    Only,
+    With,
 }
 
 impl Filter {
@@ -99,5 +128,10 @@ impl Filter {
             && self.created_from_us.is_none_or(|from| head.created_at_us >= from)
             && self.created_before_us.is_none_or(|before| head.created_at_us < before)
             && self.numbers.as_ref().is_none_or(|numbers| numbers.contains(&head.number))
+            && match self.closed {
+                Closed::Without => head.resolved.is_none(),
+                Closed::Only => head.resolved.is_some(),
+                Closed::With => true,
+            }
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
-use super::dead_letters::{DeadLetterHead, Failure};
+use super::dead_letters::{DeadLetterHead, Failure, Resolved};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::ordering::{LaneKey, LaneKeys};
@@ -40,6 +40,14 @@ struct HeadRecord<'a> {
     lanes: Vec<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     redacted: Vec<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resolved: Option<ResolvedRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResolvedRecord<'a> {
+    note: Cow<'a, str>,
+    at_us: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +130,10 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         replayed_at_us: head.replayed_at_us,
         lanes: head.lanes.iter().map(|LaneKey(key)| format!("{key:016x}").into()).collect(),
         redacted: head.redacted.iter().map(|column| (&**column).into()).collect(),
+        resolved: head
+            .resolved
+            .as_ref()
+            .map(|resolved| ResolvedRecord { note: (&*resolved.note).into(), at_us: resolved.at_us }),
     })
 }
 
@@ -145,6 +157,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         replayed_at_us: record.replayed_at_us,
         lanes: lanes(&record.lanes)?,
         redacted: record.redacted.into_iter().map(Box::from).collect(),
+        resolved: record.resolved.map(|resolved| Resolved { note: resolved.note.into(), at_us: resolved.at_us }),
     })
 }
 
@@ -401,6 +414,7 @@ mod tests {
             (replays, replayed_at_us) in (any::<u32>(), any::<Option<u64>>()),
             lanes in any_lanes(),
             redacted in vec(any_text(), 0..3),
+            resolved in any::<Option<u64>>(),
         ) -> DeadLetterHead {
             DeadLetterHead {
                 number,
@@ -414,6 +428,7 @@ mod tests {
                 replayed_at_us,
                 lanes,
                 redacted,
+                resolved: resolved.map(|at_us| Resolved { note: "a note".into(), at_us }),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The store: checkpoints, table definitions, ledger and dead letters, in sled; the only place that knows sled.
+//! The store: checkpoints, table definitions, ledger, dead letters and operations, in sled; the only place that knows sled.
 //!
 //! In: writes, from any task, without waiting; answered when they are durable (promise 1: synced to the disk). Out: what
 //! a restart needs, and dead letters page by page (promise 6: memory does not grow with their number). One process owns
@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use crate::change::DeliveryId;
+use crate::operation::{OperationLog, Standing};
 use crate::ordering::Held;
 use crate::position::Resume;
 
@@ -26,6 +27,9 @@ mod holds;
 mod letter_records;
 mod lock;
 mod open;
+mod operation_records;
+mod operation_steps;
+mod operations;
 mod queue;
 mod recorded;
 mod sweep;
@@ -39,13 +43,17 @@ mod writer;
 mod tests;
 
 pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
-pub use dead_letters::{DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter};
+pub use dead_letters::{
+    Closed, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Resolution, Resolved,
+};
 pub use error::Error;
+pub use operations::{Operation, OperationPut};
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use write::{LedgerEntry, Write, Written};
 
 use open::Opened;
 use queue::Queue;
+use transaction::Counters;
 use trees::Trees;
 use watchdog::{Progress, Watchdog};
 use writer::Writer;
@@ -87,14 +95,30 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     trees: Trees,
-    letter_count: Arc<AtomicU64>,
-    held_count: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     held: Held,
     queue: Arc<Queue>,
     failed: watch::Receiver<Option<Error>>,
     writer: Option<JoinHandle<()>>,
     _watchdog: Watchdog,
     _lock: lock::Lock,
+}
+
+/// What everybody sees of the writer's counters; never ahead of what is durable.
+#[derive(Debug, Default)]
+struct Counts {
+    letters: AtomicU64,
+    held: AtomicU64,
+    awaiting: AtomicU64,
+}
+
+impl Counts {
+    fn follow(&self, counters: Counters) {
+        let Counters { letter_count, held_count, resolved_count, awaiting_count, .. } = counters;
+        self.letters.store(letter_count - held_count - resolved_count, Ordering::Release);
+        self.held.store(held_count, Ordering::Release);
+        self.awaiting.store(awaiting_count, Ordering::Release);
+    }
 }
 
 impl Store {
@@ -107,8 +131,8 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Store, Error> {
         let Opened { db, trees, counters, log, lock } = open::open(directory)?;
         let recorded = trees.recorded()?;
-        let letter_count = Arc::new(AtomicU64::new(counters.letter_count - counters.held_count));
-        let held_count = Arc::new(AtomicU64::new(counters.held_count));
+        let counts = Arc::new(Counts::default());
+        counts.follow(counters);
         let held = Held::new(trees.queues()?);
         let queue = Arc::new(Queue::default());
         let (failed_sender, failed) = watch::channel(None);
@@ -121,8 +145,7 @@ impl Store {
             log,
             counters,
             recorded,
-            letter_count: letter_count.clone(),
-            held_count: held_count.clone(),
+            counts: counts.clone(),
             held: held.clone(),
             queue: queue.clone(),
             failed: failed_sender,
@@ -130,8 +153,7 @@ impl Store {
         };
         let thread = std::thread::Builder::new().name("store writer".to_string());
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
-        let inner =
-            Inner { trees, letter_count, held_count, held, queue, failed, writer, _watchdog: watchdog, _lock: lock };
+        let inner = Inner { trees, counts, held, queue, failed, writer, _watchdog: watchdog, _lock: lock };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -182,14 +204,36 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
-    /// How many dead letters there are besides those that are held; a counter, not a scan.
+    /// How many dead letters there are besides those that are held or resolved; a counter, not a scan.
     pub fn dead_letter_count(&self) -> u64 {
-        self.inner.letter_count.load(Ordering::Acquire)
+        self.inner.counts.letters.load(Ordering::Acquire)
     }
 
     /// How many letters are held: they wait behind a dead letter and were not attempted. A counter, not a scan.
     pub fn held_count(&self) -> u64 {
-        self.inner.held_count.load(Ordering::Acquire)
+        self.inner.counts.held.load(Ordering::Acquire)
+    }
+
+    /// How many dead letters wait for a person: steps of theirs have, or may have, an effect that is not undone. A
+    /// counter, not a scan.
+    pub fn awaiting_count(&self) -> u64 {
+        self.inner.counts.awaiting.load(Ordering::Acquire)
+    }
+
+    /// The operations that were under way and are no dead letter's: after a crash, all that had begun and not ended.
+    /// Blocks for some reads from the disk each.
+    pub fn operations(&self) -> Result<Vec<Operation>, Error> {
+        self.inner.trees.operations_under_way()
+    }
+
+    /// What has been done of a delivery; none if it takes but one call, or never began. Blocks for one read from the disk.
+    pub fn operation(&self, id: DeliveryId) -> Result<Option<OperationLog>, Error> {
+        Ok(self.inner.trees.operation(id)?.map(|(_, log)| log))
+    }
+
+    /// What a dead letter's operation leaves behind; none if it has no operation. Blocks for one short read from the disk.
+    pub fn standing(&self, id: DeliveryId) -> Result<Option<Standing>, Error> {
+        self.inner.trees.standing(id)
     }
 
     /// The ordering keys that dead letters hold back. Follows every write before it is answered.

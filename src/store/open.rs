@@ -20,9 +20,10 @@ use super::{Error, sweep};
 const FORMAT_FILE: &str = "format";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
-/// rules: a version that knows no other would pass what rules with their own have not resolved.
+/// rules: a version that knows no other would pass what rules with their own have not resolved. Format 2 had no operations: a
+/// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
 const FORMAT_OLDEST: u32 = 1;
 
 /// sled's log, and the file whose presence says that there is a database.
@@ -244,9 +245,11 @@ fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
         let next = counters.next_number;
         return Err(corrupt(format!("dead letter {last} is there, but the next one was to be {next}")));
     }
-    if counters.held_count > counters.letter_count {
-        let Counters { letter_count, held_count, .. } = counters;
-        return Err(corrupt(format!("it counts {letter_count} dead letters, and {held_count} held ones among them")));
+    if counters.held_count.saturating_add(counters.resolved_count) > counters.letter_count {
+        let Counters { letter_count, held_count, resolved_count, .. } = counters;
+        return Err(corrupt(format!(
+            "it counts {letter_count} dead letters, and {held_count} held and {resolved_count} resolved ones among them"
+        )));
     }
     if counters.letter_count >= counters.next_number {
         let Counters { next_number, letter_count, .. } = counters;

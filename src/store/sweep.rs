@@ -1,4 +1,4 @@
-//! Clearing away changes that no letter belongs to.
+//! Clearing away changes that no letter and no operation belongs to.
 //!
 //! A change may be too large to be written or removed in one transaction. Then a mark in `meta` says from the first of
 //! its transactions to the last that chunks without a head may lie there. In: the marks. Out: chunks and marks gone,
@@ -8,29 +8,47 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::Error;
-use super::trees::{self, Trees};
+use super::trees::Trees;
 use super::watchdog::Progress;
+use crate::change::DeliveryId;
 
 /// Chunks (4 KiB each) removed in one transaction: some tens of milliseconds.
 pub(super) const CHUNKS_MAX: u32 = 1024;
 
 const MARK_PREFIX: &[u8] = b"sweep/";
+const OPERATION_PREFIX: &[u8] = b"sweep_operation/";
 
 /// The key in `meta` that marks the change of this letter.
 pub(super) fn mark(number: u64) -> Vec<u8> {
     [MARK_PREFIX, &number.to_be_bytes()].concat()
 }
 
+/// The key in `meta` that marks the change of this operation.
+pub(super) fn operation_mark(id: DeliveryId) -> Vec<u8> {
+    [OPERATION_PREFIX, id.0.as_bytes()].concat()
+}
+
 /// Sweeps all that is marked. Must not run between the transactions that write one large letter. Needs no sync: what a
 /// power cut takes back is swept when the store is opened again.
 pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &Progress) -> Result<(), Error> {
+    sweep_tree(db, trees, progress, MARK_PREFIX, &trees.changes)?;
+    sweep_tree(db, trees, progress, OPERATION_PREFIX, &trees.operation_changes)
+}
+
+/// A mark is its prefix and the name of the record.
+fn sweep_tree(
+    db: &sled::Db,
+    trees: &Trees,
+    progress: &Progress,
+    prefix: &[u8],
+    tree: &sled::Tree,
+) -> Result<(), Error> {
     loop {
-        let next = trees.meta.scan_prefix(MARK_PREFIX).keys().next();
+        let next = trees.meta.scan_prefix(prefix).keys().next();
         let Some(mark) = next.transpose().map_err(Error::read(&trees.directory))? else { return Ok(()) };
-        let number = trees::number_of(&mark[MARK_PREFIX.len()..])?;
-        let keys = trees.changes.scan_prefix(number.to_be_bytes()).keys().take(CHUNKS_MAX as usize);
+        let keys = tree.scan_prefix(&mark[prefix.len()..]).keys().take(CHUNKS_MAX as usize);
         let keys = keys.collect::<Result<Vec<_>, _>>().map_err(Error::read(&trees.directory))?;
-        let removed = (&trees.meta, &trees.changes).transaction(|(meta, changes)| {
+        let removed = (&trees.meta, tree).transaction(|(meta, changes)| {
             for key in &keys {
                 changes.remove(key)?;
             }

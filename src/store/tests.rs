@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::operation::{Act, Direction, Kept, State, StepLog};
 use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
 use crate::position::{FileOffset, Position, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
@@ -19,6 +20,8 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 mod crash;
 mod held_keys;
 mod opening;
+mod operations;
+mod resolving;
 mod sets;
 
 fn directory() -> TempDir {
@@ -59,6 +62,24 @@ fn entry(number: u64) -> LedgerEntry {
 
 fn main(store: &Store) -> Option<Resume> {
     store.saved().expect("readable").checkpoint.map(|checkpoint| checkpoint.main)
+}
+
+/// Of an operation of two steps, the first done and the second as it is said.
+pub(super) fn log(second: State) -> OperationLog {
+    let act = |state| Act { state, attempts: 1, ..Act::WAITING };
+    let step = |name: &str, state| StepLog {
+        name: name.into(),
+        act: act(state),
+        undo: Act::WAITING,
+        queries: 0,
+        answer: None,
+    };
+    OperationLog {
+        steps: vec![step("account", State::Done), step("mail", second)],
+        direction: Direction::Forward,
+        callback: Act::WAITING,
+        reason: None,
+    }
 }
 
 fn failure(reason: Reason) -> Failure {

@@ -3,14 +3,16 @@
 //! In: steps. Out: all of them in sled's log, or none, with the counters that belong to them; not yet durable, that is
 //! the writer's next move. Never flushes inside the transaction: sled would wait for itself.
 
+mod operations;
+
 use sled::Transactional as _;
 use sled::transaction::{
     ConflictableTransactionError, TransactionError, TransactionalTree, UnabortableTransactionError,
 };
 
 use super::chunks::{self, Damage};
-use super::dead_letters::FailedReplay;
-use super::trees::{HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, Trees};
+use super::dead_letters::{FailedReplay, Resolution, Resolved};
+use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees};
 use super::write::{LedgerEntry, Step};
 use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
 use crate::failure::Reason;
@@ -21,8 +23,12 @@ use crate::ordering::LaneKeys;
 pub(super) struct Counters {
     pub next_number: u64,
     pub letter_count: u64,
-    /// Those of `letter_count` that are held.
+    /// Those of `letter_count` that are held, and not resolved.
     pub held_count: u64,
+    /// Those of `letter_count` that are resolved.
+    pub resolved_count: u64,
+    /// Operations of letters that wait for a person.
+    pub awaiting_count: u64,
 }
 
 impl Counters {
@@ -31,7 +37,29 @@ impl Counters {
             next_number: trees.counter(NEXT_NUMBER)?.unwrap_or(1),
             letter_count: trees.counter(LETTER_COUNT)?.unwrap_or(0),
             held_count: trees.counter(HELD_COUNT)?.unwrap_or(0),
+            resolved_count: trees.counter(RESOLVED_COUNT)?.unwrap_or(0),
+            awaiting_count: trees.counter(AWAITING_COUNT)?.unwrap_or(0),
         })
+    }
+
+    /// Each with its key.
+    fn all(self) -> [(&'static [u8], u64); 5] {
+        [
+            (NEXT_NUMBER, self.next_number),
+            (LETTER_COUNT, self.letter_count),
+            (HELD_COUNT, self.held_count),
+            (RESOLVED_COUNT, self.resolved_count),
+            (AWAITING_COUNT, self.awaiting_count),
+        ]
+    }
+
+    /// A letter that was counted is there no longer, or is resolved from now on.
+    fn uncount(&mut self, head: &DeadLetterHead) {
+        match (&head.resolved, head.failure.reason) {
+            (Some(_), _) => self.resolved_count = self.resolved_count.saturating_sub(1),
+            (None, Reason::Held) => self.held_count = self.held_count.saturating_sub(1),
+            (None, _) => {}
+        }
     }
 }
 
@@ -41,23 +69,43 @@ pub(super) type Met = Result<Option<LaneKeys>, Error>;
 
 /// Applies the steps in their order. Returns what each one met, and the counters after them.
 pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
-    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds } = trees;
-    let all = (meta, checkpoints, definitions, ledger, heads, changes, holds);
-    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, holds)| {
-        let view = View { meta, checkpoints, definitions, ledger, heads, changes, holds };
+    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
+    let Trees { operations, operation_changes, operation_letters, .. } = trees;
+    let all = (
+        meta,
+        checkpoints,
+        definitions,
+        ledger,
+        heads,
+        changes,
+        holds,
+        operations,
+        operation_changes,
+        operation_letters,
+    );
+    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, holds, o, oc, ol)| {
+        let (operations, operation_changes, operation_letters) = (o, oc, ol);
+        let view = View {
+            meta,
+            checkpoints,
+            definitions,
+            ledger,
+            heads,
+            changes,
+            holds,
+            operations,
+            operation_changes,
+            operation_letters,
+        };
         let mut counters = before;
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
             met.push(view.apply(step, &mut counters)?);
         }
-        if counters.next_number != before.next_number {
-            meta.insert(NEXT_NUMBER, &counters.next_number.to_be_bytes())?;
-        }
-        if counters.letter_count != before.letter_count {
-            meta.insert(LETTER_COUNT, &counters.letter_count.to_be_bytes())?;
-        }
-        if counters.held_count != before.held_count {
-            meta.insert(HELD_COUNT, &counters.held_count.to_be_bytes())?;
+        for ((key, value), (_, value_before)) in counters.all().into_iter().zip(before.all()) {
+            if value != value_before {
+                meta.insert(key, &value.to_be_bytes())?;
+            }
         }
         Ok::<_, ConflictableTransactionError<std::convert::Infallible>>((met, counters))
     });
@@ -75,6 +123,9 @@ struct View<'a> {
     heads: &'a TransactionalTree,
     changes: &'a TransactionalTree,
     holds: &'a TransactionalTree,
+    operations: &'a TransactionalTree,
+    operation_changes: &'a TransactionalTree,
+    operation_letters: &'a TransactionalTree,
 }
 
 impl View<'_> {
@@ -86,7 +137,7 @@ impl View<'_> {
                     self.changes.insert(chunks::key(&number.to_be_bytes(), chunk), bytes)?;
                 }
             }
-            Step::Letter { number, head, change, lanes, is_held, in_ledger } => {
+            Step::Letter { number, id, head, change, lanes, is_held, beside } => {
                 match change {
                     Some(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
                     None => drop(self.meta.remove(sweep::mark(*number))?),
@@ -95,18 +146,25 @@ impl View<'_> {
                 for key in lanes.iter() {
                     self.holds.insert(&holds::entry(key, *number), &[][..])?;
                 }
-                for LedgerEntry { id, rule } in in_ledger {
-                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
-                }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;
                 counters.held_count += u64::from(*is_held);
+                self.write_beside(*number, *id, beside, counters)?;
             }
-            Step::Replayed(replay) => return self.replayed(replay, counters),
+            Step::OperationPart { id, change, chunks } => self.put_operation_part(*id, change, chunks)?,
+            Step::Operation(operation) => self.put_operation(operation, counters)?,
+            Step::Replayed { replay, operations } => {
+                for operation in operations {
+                    self.put_operation(operation, counters)?;
+                }
+                return self.replayed(replay, counters);
+            }
+            Step::Resolve(resolution) => return self.resolve(resolution, counters),
             Step::Remove { number } => return self.remove(*number, counters).map(Ok),
-            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
-                for LedgerEntry { id, rule } in ledger_add {
-                    self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
+                self.add_to_ledger(ledger_add)?;
+                for id in operations_remove {
+                    self.end_operation(*id)?;
                 }
                 for id in ledger_remove {
                     self.ledger.remove(id.0.as_bytes())?;
@@ -128,20 +186,51 @@ impl View<'_> {
         // A letter that can't be read can be discarded all the same; what it held is free when the store is opened next.
         if let Ok(Some(head)) = self.head(number)? {
             lanes = head.lanes;
-            counters.held_count = counters.held_count.saturating_sub(u64::from(head.failure.reason == Reason::Held));
+            counters.uncount(&head);
+            self.leave_operation(head.delivery_id, number, counters)?;
         }
         if !chunks::remove(self.heads, &name, 0..u32::MAX)? {
             return Ok(None);
         }
-        for key in lanes.iter() {
-            self.holds.remove(&holds::entry(key, number))?;
-        }
+        self.let_go(lanes, number)?;
         counters.letter_count = counters.letter_count.saturating_sub(1);
         chunks::remove(self.changes, &name, 0..sweep::CHUNKS_MAX)?;
         if self.changes.get(chunks::key(&name, sweep::CHUNKS_MAX))?.is_some() {
             self.meta.insert(sweep::mark(number), &[][..])?;
         }
         Ok(Some(lanes))
+    }
+
+    fn add_to_ledger(&self, entries: &[LedgerEntry]) -> Result<(), UnabortableTransactionError> {
+        for LedgerEntry { id, rule } in entries {
+            self.ledger.insert(id.0.as_bytes(), rule.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, lanes: LaneKeys, number: u64) -> Result<(), UnabortableTransactionError> {
+        for key in lanes.iter() {
+            self.holds.remove(&holds::entry(key, number))?;
+        }
+        Ok(())
+    }
+
+    /// The letter stays, and neither counts nor holds anything from now on.
+    fn resolve(&self, resolution: &Resolution, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+        let Resolution { number, note, at_us } = resolution;
+        let mut head = match self.head(*number)? {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Ok(None)),
+            Err(damage) => return Ok(Err(Error::record(format!("dead letter {number}"), damage))),
+        };
+        counters.uncount(&head);
+        counters.resolved_count += 1;
+        let lanes = std::mem::replace(&mut head.lanes, LaneKeys::none());
+        self.let_go(lanes, *number)?;
+        self.close_operation(head.delivery_id, *number, counters)?;
+        head.resolved = Some(Resolved { note: note.clone(), at_us: *at_us });
+        chunks::put(self.heads, &number.to_be_bytes(), &letter_records::encode_head(&head))?;
+        Ok(Ok(Some(lanes)))
     }
 
     fn replayed(&self, replay: &FailedReplay, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
@@ -151,7 +240,7 @@ impl View<'_> {
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
         };
         if head.failure.reason == Reason::Held {
-            counters.held_count = counters.held_count.saturating_sub(1);
+            counters.held_count = counters.held_count.saturating_sub(u64::from(head.resolved.is_none()));
         } else {
             head.replays = head.replays.saturating_add(1);
             head.replayed_at_us = Some(replay.replayed_at_us);
@@ -162,13 +251,17 @@ impl View<'_> {
     }
 
     fn head(&self, number: u64) -> Result<Result<Option<DeadLetterHead>, Damage>, UnabortableTransactionError> {
-        let name = number.to_be_bytes();
-        match chunks::read(|chunk| self.heads.get(chunks::key(&name, chunk)).map_err(ReadError::Sled)) {
-            Ok(Some(content)) => Ok(letter_records::decode_head(number, &content).map(Some)),
-            Ok(None) => Ok(Ok(None)),
-            Err(ReadError::Damage(damage)) => Ok(Err(damage)),
-            Err(ReadError::Sled(error)) => Err(error),
-        }
+        let content = read(self.heads, &number.to_be_bytes())?;
+        Ok(content.and_then(|content| content.map(|text| letter_records::decode_head(number, &text)).transpose()))
+    }
+}
+
+/// A whole record.
+fn read(tree: &TransactionalTree, name: &[u8]) -> Result<Result<Option<Vec<u8>>, Damage>, UnabortableTransactionError> {
+    match chunks::read(|chunk| tree.get(chunks::key(name, chunk)).map_err(ReadError::Sled)) {
+        Ok(content) => Ok(Ok(content)),
+        Err(ReadError::Damage(damage)) => Ok(Err(damage)),
+        Err(ReadError::Sled(error)) => Err(error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The trees of the store, and reads from them.
 //!
-//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment. A read may run beside the
+//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment; operations are
+//! read in `operations.rs`. A read may run beside the
 //! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
 
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ use crate::schema::Schema;
 pub(super) const NEXT_NUMBER: &[u8] = b"dead_letters_next";
 pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
 pub(super) const HELD_COUNT: &[u8] = b"dead_letters_held";
+pub(super) const RESOLVED_COUNT: &[u8] = b"dead_letters_resolved";
+pub(super) const AWAITING_COUNT: &[u8] = b"operations_awaiting";
 
 /// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
 /// within microseconds and the same one once per replay, so the second time is enough in practice.
@@ -43,6 +46,12 @@ pub(super) struct Trees {
     pub changes: sled::Tree,
     /// Entries of `holds.rs`.
     pub holds: sled::Tree,
+    /// Logs of operations by delivery id (16 bytes).
+    pub operations: sled::Tree,
+    /// Changes of operations that no dead letter has, by delivery id.
+    pub operation_changes: sled::Tree,
+    /// Which dead letters an operation is of, by delivery id.
+    pub operation_letters: sled::Tree,
 }
 
 impl Trees {
@@ -56,6 +65,9 @@ impl Trees {
             heads: db.open_tree("dead_letter_heads")?,
             changes: db.open_tree("dead_letter_changes")?,
             holds: db.open_tree("holds")?,
+            operations: db.open_tree("operations")?,
+            operation_changes: db.open_tree("operation_changes")?,
+            operation_letters: db.open_tree("operation_letters")?,
         })
     }
 
@@ -226,7 +238,12 @@ impl Trees {
         Ok(Some(u64::from_be_bytes(bytes)))
     }
 
-    fn record(&self, tree: &sled::Tree, name: &[u8], called: impl Fn() -> String) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn record(
+        &self,
+        tree: &sled::Tree,
+        name: &[u8],
+        called: impl Fn() -> String,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut reads = 0;
         loop {
             reads += 1;

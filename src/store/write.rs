@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
-use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter};
+use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
+use super::operation_steps::{self, OperationStep};
+use super::operations::OperationPut;
 use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
@@ -32,6 +34,14 @@ pub struct Write {
     pub letters_replayed: Vec<FailedReplay>,
     /// Replayed with success, or discarded; a number that is not there changes nothing.
     pub letters_remove: Vec<u64>,
+    /// Closed by hand; a number that is not there changes nothing.
+    pub letters_resolve: Vec<Resolution>,
+    /// Become durable no later than the rest: in the very transaction of the new letter of that delivery, else of the
+    /// last letter of `letters_replayed`, where there are any. Of several of one operation the last one counts.
+    pub operations_put: Vec<OperationPut>,
+    /// Those that ended, in the transaction of the ledger's entries. One that a dead letter has stays until that goes: it
+    /// goes with it.
+    pub operations_remove: Vec<DeliveryId>,
 }
 
 /// A delivery of a rule that is resolved above the rule's mark.
@@ -50,6 +60,8 @@ pub struct Written {
     pub replayed: u64,
     /// How many of `letters_remove` were there.
     pub removed: u64,
+    /// How many of `letters_resolve` were there.
+    pub resolved: u64,
 }
 
 impl Write {
@@ -58,13 +70,16 @@ impl Write {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
         let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
             + self.paused.as_ref().map_or(0, |paused| 1 + paused.len());
+        let notes: usize = self.letters_resolve.iter().map(|resolution| LETTER_BYTES + resolution.note.len()).sum();
+        let operations: usize = self.operations_put.iter().map(OperationPut::weight_bytes).sum();
         let others = self.letters_replayed.len() + self.letters_remove.len() + records;
-        letters + others * LETTER_BYTES + (self.ledger_add.len() + self.ledger_remove.len()) * LEDGER_BYTES
+        let ids = self.ledger_add.len() + self.ledger_remove.len() + self.operations_remove.len();
+        letters + notes + operations + others * LETTER_BYTES + ids * LEDGER_BYTES
     }
 }
 
 /// What a letter weighs besides its change, roughly: head, names, attempts.
-const LETTER_BYTES: usize = 500;
+pub(super) const LETTER_BYTES: usize = 500;
 /// What a ledger entry weighs, with its key in sled's pages.
 const LEDGER_BYTES: usize = 40;
 
@@ -81,15 +96,27 @@ pub(super) enum Step {
     /// A letter, with all that a crash must not part from it.
     Letter {
         number: u64,
+        id: DeliveryId,
         head: Framed,
         /// None if it was written in parts.
         change: Option<Framed>,
         /// The queues it stands in from now on.
         lanes: LaneKeys,
         is_held: bool,
-        in_ledger: Vec<LedgerEntry>,
+        beside: Beside,
     },
-    Replayed(FailedReplay),
+    /// Some chunks of an operation's change that is too large for one transaction, as of a letter's.
+    OperationPart {
+        id: DeliveryId,
+        change: Arc<Framed>,
+        chunks: Range<u32>,
+    },
+    Operation(OperationStep),
+    Replayed {
+        replay: FailedReplay,
+        operations: Vec<OperationStep>,
+    },
+    Resolve(Resolution),
     Remove {
         number: u64,
     },
@@ -100,21 +127,39 @@ pub(super) enum Step {
         paused: Option<Framed>,
         ledger_add: Vec<LedgerEntry>,
         ledger_remove: Vec<DeliveryId>,
+        operations_remove: Vec<DeliveryId>,
     },
+}
+
+/// What becomes durable in the very transaction of a letter.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub in_ledger: Vec<LedgerEntry>,
+    /// The letter's own.
+    pub operation: Option<OperationStep>,
+    pub operations_remove: Vec<DeliveryId>,
 }
 
 impl Step {
     pub(super) fn weight_bytes(&self) -> usize {
         match self {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            Step::Letter { head, change, lanes, in_ledger, .. } => {
-                let entries = (in_ledger.len() + lanes.iter().count()) * LEDGER_BYTES;
-                head.len() + change.as_ref().map_or(0, Framed::len) + entries
+            Step::Letter { head, change, lanes, beside, .. } => {
+                let Beside { in_ledger, operation, operations_remove } = beside;
+                let entries = in_ledger.len() + operations_remove.len() + lanes.iter().count();
+                let operation = operation.as_ref().map_or(0, OperationStep::weight_bytes);
+                head.len() + change.as_ref().map_or(0, Framed::len) + operation + entries * LEDGER_BYTES
             }
-            Step::Replayed(_) | Step::Remove { .. } => LETTER_BYTES,
-            Step::Progress { checkpoint, paused, ledger_add, ledger_remove } => {
+            Step::OperationPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
+            Step::Operation(operation) => operation.weight_bytes(),
+            Step::Replayed { operations, .. } => {
+                LETTER_BYTES + operations.iter().map(OperationStep::weight_bytes).sum::<usize>()
+            }
+            Step::Resolve(resolution) => LETTER_BYTES + resolution.note.len(),
+            Step::Remove { .. } => LETTER_BYTES,
+            Step::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
                 let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
-                records + (ledger_add.len() + ledger_remove.len()) * LEDGER_BYTES
+                records + (ledger_add.len() + ledger_remove.len() + operations_remove.len()) * LEDGER_BYTES
             }
         }
     }
@@ -128,36 +173,53 @@ pub(super) fn steps(
     step_bytes_max: usize,
     recorded: &mut Recorded,
 ) -> impl Iterator<Item = Step> + use<> {
-    let mut in_ledger: Vec<Vec<LedgerEntry>> =
-        write.letters_add.iter().map(|letter| take(&mut write.ledger_add, letter.delivery_id)).collect();
-    if let Some(of_last) = in_ledger.last_mut() {
-        of_last.append(&mut write.ledger_add);
-    }
+    let beside = beside(&mut write, next_number);
     let letters = (next_number..)
-        .zip(write.letters_add.into_iter().zip(in_ledger))
-        .flat_map(move |(number, (letter, in_ledger))| letter_steps(number, letter, in_ledger, step_bytes_max));
+        .zip(write.letters_add.into_iter().zip(beside))
+        .flat_map(move |(number, (letter, beside))| letter_steps(number, letter, beside, step_bytes_max));
+    let (operations, replayed) =
+        operation_steps::with_replays(write.operations_put, write.letters_replayed, step_bytes_max);
     let progress = Step::Progress {
         checkpoint: write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default(),
         paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,
+        operations_remove: write.operations_remove,
     };
-    letters
-        .chain(write.letters_replayed.into_iter().map(Step::Replayed))
+    operations
+        .into_iter()
+        .chain(letters)
+        .chain(replayed)
+        .chain(write.letters_resolve.into_iter().map(Step::Resolve))
         .chain(write.letters_remove.into_iter().map(|number| Step::Remove { number }))
         .chain(std::iter::once(progress))
 }
 
-fn take(entries: &mut Vec<LedgerEntry>, id: DeliveryId) -> Vec<LedgerEntry> {
-    entries.extract_if(.., |entry| entry.id == id).collect()
+/// Takes out of the write what goes with its new letters, which get the numbers from `next_number` on.
+fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
+    let of = |(number, letter): (u64, &NewDeadLetter)| {
+        let id = letter.delivery_id;
+        let put = write.operations_put.extract_if(.., |put| put.id == id).last();
+        Beside {
+            in_ledger: write.ledger_add.extract_if(.., |entry| entry.id == id).collect(),
+            operation: put.map(|put| OperationStep::of_letter(&put, number)),
+            operations_remove: write.operations_remove.extract_if(.., |removed| *removed == id).collect(),
+        }
+    };
+    let mut beside: Vec<Beside> = (next_number..).zip(&write.letters_add).map(of).collect();
+    if let Some(of_last) = beside.last_mut() {
+        of_last.in_ledger.append(&mut write.ledger_add);
+        of_last.operations_remove.append(&mut write.operations_remove);
+    }
+    beside
 }
 
-fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Vec<LedgerEntry>, step_bytes_max: usize) -> Vec<Step> {
-    let (lanes, is_held) = (letter.lanes, letter.failure.reason == Reason::Held);
+fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_max: usize) -> Vec<Step> {
+    let (id, lanes, is_held) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Held);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
         number,
-        delivery_id: letter.delivery_id,
+        delivery_id: id,
         rule: letter.rule,
         op: letter.change.op,
         table: letter.change.table.to_string().into(),
@@ -167,27 +229,61 @@ fn letter_steps(number: u64, letter: NewDeadLetter, in_ledger: Vec<LedgerEntry>,
         replayed_at_us: None,
         lanes,
         redacted: letter.redacted,
+        resolved: None,
     });
-    let with = move |change| Step::Letter { number, head, change, lanes, is_held, in_ledger };
+    let with = move |change| Step::Letter { number, id, head, change, lanes, is_held, beside };
     if change.len() <= step_bytes_max {
         return vec![with(Some(change))];
     }
     let change = Arc::new(change);
-    let (count, part) = (change.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
-    let parts = (0..count).step_by(part).map(|first| first..count.min(first + part as u32));
-    parts
+    parts(&change, step_bytes_max)
         .map(|chunks| Step::ChangePart { number, change: change.clone(), chunks })
         .chain(std::iter::once(with(None)))
         .collect()
 }
 
+/// The chunks of a record too large for one transaction, transaction by transaction.
+pub(super) fn parts(record: &Framed, step_bytes_max: usize) -> impl Iterator<Item = Range<u32>> + use<> {
+    let (count, part) = (record.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
+    (0..count).step_by(part).map(move |first| first..count.min(first + part as u32))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{set, sized_letter};
+    use super::super::tests::{log, set, sized_letter};
     use super::*;
+    use crate::operation::State;
+
+    fn shown(write: Write) -> Vec<String> {
+        steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
+            .map(|step| match step {
+                Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
+                Step::Letter { number, change, beside, .. } => {
+                    let Beside { in_ledger, operation, operations_remove } = beside;
+                    let (ledger, removed) = (in_ledger.len(), operations_remove.len());
+                    let operation = operation.map(|operation| operation.letter);
+                    format!("letter {number} {} {ledger} {operation:?} {removed}", change.is_some())
+                }
+                Step::OperationPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
+                Step::Operation(operation) => format!("operation {}", operation.id.0.as_u128()),
+                Step::Replayed { replay, operations } => format!("replayed {} {}", replay.number, operations.len()),
+                Step::Resolve(resolution) => format!("resolve {}", resolution.number),
+                Step::Remove { number } => format!("remove {number}"),
+                Step::Progress { checkpoint, ledger_add, operations_remove, .. } => {
+                    let (ledger, removed) = (ledger_add.len(), operations_remove.len());
+                    format!("progress {} {ledger} {removed}", !checkpoint.checkpoints.put.is_empty())
+                }
+            })
+            .collect()
+    }
+
+    fn put(number: u64, value_bytes: usize) -> OperationPut {
+        let NewDeadLetter { delivery_id: id, change, .. } = sized_letter(number, value_bytes);
+        OperationPut { id, rule: "r".into(), log: log(State::Done).into(), change: Some(change), letter: None }
+    }
 
     #[test]
-    fn a_checkpoint_comes_after_every_letter_it_passes_and_a_head_after_its_change() {
+    fn what_is_of_a_letter_goes_in_its_step_and_all_else_before_the_checkpoint() {
         let write = Write {
             checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
@@ -195,23 +291,44 @@ mod tests {
             ledger_add: [sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
                 .map(|id| LedgerEntry { id, rule: "r".into() })
                 .into(),
+            operations_put: vec![put(1, 10), put(3, 10), put(1, 10), put(4, 3 * CHUNK_BYTES_MAX)],
+            operations_remove: vec![sized_letter(5, 1).delivery_id],
             ..Write::default()
         };
-        let shown: Vec<String> = steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
-            .map(|step| match step {
-                Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
-                Step::Letter { number, change, in_ledger, .. } => {
-                    format!("letter {number} {} {}", change.is_some(), in_ledger.len())
-                }
-                Step::Replayed(_) => "replayed".to_string(),
-                Step::Remove { number } => format!("remove {number}"),
-                Step::Progress { checkpoint, ledger_add, .. } => {
-                    format!("progress {} {}", !checkpoint.checkpoints.put.is_empty(), ledger_add.len())
-                }
-            })
-            .collect();
-        let expected =
-            ["letter 7 true 0", "part 8 0..2", "part 8 2..4", "letter 8 false 2", "remove 1", "progress true 0"];
-        assert_eq!(shown, expected);
+        let expected = [
+            "operation 3",
+            "operation part 4 0..2",
+            "operation part 4 2..4",
+            "operation 4",
+            "letter 7 true 0 Some(Some(7)) 0",
+            "part 8 0..2",
+            "part 8 2..4",
+            "letter 8 false 2 None 1",
+            "remove 1",
+            "progress true 0 0",
+        ];
+        assert_eq!(shown(write), expected);
+    }
+
+    #[test]
+    fn without_new_letters_operations_go_with_the_last_replay_and_removals_with_the_ledger() {
+        let failure = sized_letter(1, 1).failure;
+        let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
+        let write = Write {
+            letters_replayed: vec![replay(1), replay(2)],
+            letters_resolve: vec![Resolution { number: 9, note: "n".into(), at_us: 1 }],
+            operations_put: vec![put(1, 3 * CHUNK_BYTES_MAX), put(2, 10)],
+            operations_remove: vec![sized_letter(5, 1).delivery_id],
+            ..Write::default()
+        };
+        let expected = [
+            "operation part 1 0..2",
+            "operation part 1 2..4",
+            "replayed 1 0",
+            "replayed 2 2",
+            "resolve 9",
+            "progress false 0 1",
+        ];
+        assert_eq!(shown(write), expected);
     }
 }

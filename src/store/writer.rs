@@ -7,11 +7,10 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::Error;
+use super::dead_letters::Resolution;
 use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX};
 use super::recorded::Recorded;
 use super::sweep;
@@ -19,6 +18,7 @@ use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::Progress;
 use super::write::{self, Step, Write, Written};
+use super::{Counts, Error};
 use crate::ordering::Held;
 
 #[derive(Debug)]
@@ -31,8 +31,7 @@ pub(super) struct Writer {
     /// What is stored of checkpoints and definitions.
     pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
-    pub letter_count: Arc<AtomicU64>,
-    pub held_count: Arc<AtomicU64>,
+    pub counts: Arc<Counts>,
     /// What others see of the tree `holds`; neither ahead of what is durable nor, once a write is answered, behind.
     pub held: Held,
     pub queue: Arc<Queue>,
@@ -99,16 +98,17 @@ impl Writer {
         self.db.flush().map_err(|error| Error::write(directory, &error))?;
         self.log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
         self.counters = counters;
-        self.letter_count.store(counters.letter_count - counters.held_count, Ordering::Release);
-        self.held_count.store(counters.held_count, Ordering::Release);
+        self.counts.follow(counters);
         self.hold(&pending.steps, &met)?;
         self.progress.step();
         for ((job, step), met) in pending.jobs.into_iter().zip(&pending.steps).zip(met) {
             match (&mut written[job], met) {
                 (Ok(written), Ok(was_there)) => match step {
-                    Step::Replayed(_) => written.replayed += u64::from(was_there.is_some()),
+                    Step::Replayed { .. } => written.replayed += u64::from(was_there.is_some()),
+                    Step::Resolve(_) => written.resolved += u64::from(was_there.is_some()),
                     Step::Remove { .. } => written.removed += u64::from(was_there.is_some()),
                     Step::ChangePart { .. } | Step::Letter { .. } | Step::Progress { .. } => {}
+                    Step::OperationPart { .. } | Step::Operation(_) => {}
                 },
                 (whole, Err(error)) => *whole = Err(error),
                 (Err(_), Ok(_)) => {}
@@ -122,7 +122,7 @@ impl Writer {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
                 (Step::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, *lanes, *is_held),
-                (Step::Remove { number }, Ok(Some(lanes))) => {
+                (Step::Remove { number } | Step::Resolve(Resolution { number, .. }), Ok(Some(lanes))) => {
                     self.held.remove(*number, *lanes, |key| self.trees.front(key))?;
                 }
                 _ => {}

@@ -1,0 +1,87 @@
+//! Operations: the logs of deliveries that take more than one call, or one that must not happen twice.
+//!
+//! In: what the pipeline writes down before and after each action. Out: those under way, for a restart; and the one of a
+//! dead letter. A log lies in one tree, the change of one that no letter has in another; a third says which letters an
+//! operation is of, and stays as short as it is however long the log. Reads only; the writer alone writes. Decides nothing.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Error;
+use super::chunks;
+use super::letter_records;
+use super::operation_records::{self, OfLetters};
+use super::trees::Trees;
+use crate::change::{Change, DeliveryId};
+use crate::operation::{OperationLog, Standing};
+
+/// What is known of an operation from now on.
+#[derive(Debug, Clone)]
+pub struct OperationPut {
+    pub id: DeliveryId,
+    pub rule: Arc<str>,
+    pub log: Arc<OperationLog>,
+    /// With the first put of one that no dead letter has: kept until the operation is removed or a letter's.
+    pub change: Option<Arc<Change>>,
+    /// The dead letter that it is of; nothing is written if that one has gone. A letter of the same write is found by its
+    /// delivery id.
+    pub letter: Option<u64>,
+}
+
+/// An operation that was under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    pub id: DeliveryId,
+    pub rule: Arc<str>,
+    pub log: OperationLog,
+    pub change: Arc<Change>,
+}
+
+impl Trees {
+    /// Those that no dead letter has.
+    pub(super) fn operations_under_way(&self) -> Result<Vec<Operation>, Error> {
+        let mut operations = Vec::new();
+        for key in self.operations.iter().keys() {
+            let key = key.map_err(Error::read(&self.directory))?;
+            let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
+            let id = Uuid::from_slice(name).map_err(|error| Error::record("an operation", error))?;
+            if self.of_letters(DeliveryId(id))?.is_none() {
+                operations.extend(self.under_way(DeliveryId(id))?);
+            }
+        }
+        Ok(operations)
+    }
+
+    fn under_way(&self, id: DeliveryId) -> Result<Option<Operation>, Error> {
+        let Some((rule, log)) = self.operation(id)? else { return Ok(None) };
+        let called = || format!("the change of operation {id}");
+        let content = self.record(&self.operation_changes, id.0.as_bytes(), called)?;
+        let content = content.ok_or_else(|| Error::record(called(), "it is missing"))?;
+        let change = letter_records::decode_change(&content).map_err(|damage| Error::record(called(), damage))?;
+        Ok(Some(Operation { id, rule: rule.into(), log, change: Arc::new(change) }))
+    }
+
+    /// The name of its rule, and its log.
+    pub(super) fn operation(&self, id: DeliveryId) -> Result<Option<(Box<str>, OperationLog)>, Error> {
+        let called = || format!("operation {id}");
+        let Some(content) = self.record(&self.operations, id.0.as_bytes(), called)? else { return Ok(None) };
+        operation_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
+    }
+
+    /// What the operation leaves behind; none if it is no letter's.
+    pub(super) fn standing(&self, id: DeliveryId) -> Result<Option<Standing>, Error> {
+        Ok(self.of_letters(id)?.map(|of| of.standing))
+    }
+
+    fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
+        let called = || format!("the letters of operation {id}");
+        let Some(content) = self.record(&self.operation_letters, id.0.as_bytes(), called)? else { return Ok(None) };
+        operation_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))
+    }
+}
+
+/// The key of one chunk of an operation's records.
+pub(super) fn chunk_key(id: DeliveryId, chunk: u32) -> Vec<u8> {
+    chunks::key(id.0.as_bytes(), chunk)
+}

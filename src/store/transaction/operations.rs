@@ -1,0 +1,179 @@
+//! Operations within a transaction: their logs, and whose they are.
+//!
+//! In: logs, letters that come and go. Out: each operation with as many letters as have it; one that no letter has any
+//! more goes with the last of them. Counts those that wait for a person.
+
+use std::ops::Range;
+
+use sled::transaction::UnabortableTransactionError;
+
+use super::{Counters, View, read};
+use crate::change::DeliveryId;
+use crate::operation::Standing;
+use crate::store::chunks::{self, Framed};
+use crate::store::operation_records::{self, OfLetters};
+use crate::store::operation_steps::{KeptChange, OperationStep};
+use crate::store::write::Beside;
+use crate::store::{operations, sweep};
+
+impl OfLetters {
+    fn awaits_a_person(&self) -> bool {
+        self.standing == Standing::Open && !self.open.is_empty()
+    }
+}
+
+impl View<'_> {
+    /// What belongs into the transaction of a new letter.
+    pub(super) fn write_beside(
+        &self,
+        number: u64,
+        id: DeliveryId,
+        beside: &Beside,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        self.add_to_ledger(&beside.in_ledger)?;
+        match &beside.operation {
+            Some(operation) => self.put_operation(operation, counters)?,
+            None => self.join_operation(id, number, counters)?,
+        }
+        for id in &beside.operations_remove {
+            self.end_operation(*id)?;
+        }
+        Ok(())
+    }
+
+    /// A second letter of a delivery has the operation of the first.
+    fn join_operation(
+        &self,
+        id: DeliveryId,
+        number: u64,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        let Some(before) = self.of_letters(id)? else { return Ok(()) };
+        let mut of = before.clone();
+        of.letters.push(number);
+        of.open.push(number);
+        self.put_of_letters(id, Some(&before), Some(&of), counters)
+    }
+
+    /// Nobody sees the chunks before the log; a crash before that leaves them marked to be swept.
+    pub(super) fn put_operation_part(
+        &self,
+        id: DeliveryId,
+        change: &Framed,
+        chunks: &Range<u32>,
+    ) -> Result<(), UnabortableTransactionError> {
+        self.meta.insert(sweep::operation_mark(id), &[][..])?;
+        for (chunk, bytes) in change.chunks().skip(chunks.start as usize).take(chunks.len()) {
+            self.operation_changes.insert(operations::chunk_key(id, chunk), bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_operation(
+        &self,
+        operation: &OperationStep,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        let OperationStep { id, log, standing, letter, change } = operation;
+        let before = self.of_letters(*id)?;
+        let mut of = before.clone().unwrap_or(OfLetters { standing: *standing, letters: vec![], open: vec![] });
+        of.standing = *standing;
+        if let Some(number) = letter.filter(|number| !of.letters.contains(number)) {
+            let head = self.head(number)?;
+            // It was discarded while it was sent again: nobody would ever remove what is written now.
+            let Some(head) = head.transpose() else { return Ok(()) };
+            of.letters.push(number);
+            of.open.extend(head.is_ok_and(|head| head.resolved.is_none()).then_some(number));
+        }
+        chunks::put(self.operations, id.0.as_bytes(), log)?;
+        match of.letters.is_empty() {
+            true => self.keep_change(*id, change),
+            false => {
+                self.drop_change(*id)?;
+                self.put_of_letters(*id, before.as_ref(), Some(&of), counters)
+            }
+        }
+    }
+
+    fn keep_change(&self, id: DeliveryId, change: &KeptChange) -> Result<(), UnabortableTransactionError> {
+        match change {
+            KeptChange::AsItIs => return Ok(()),
+            KeptChange::Whole(change) => chunks::put(self.operation_changes, id.0.as_bytes(), change)?,
+            KeptChange::InParts => {}
+        }
+        self.meta.remove(sweep::operation_mark(id))?;
+        Ok(())
+    }
+
+    /// What is left of a long one is marked to be swept.
+    fn drop_change(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
+        chunks::remove(self.operation_changes, id.0.as_bytes(), 0..sweep::CHUNKS_MAX)?;
+        if self.operation_changes.get(operations::chunk_key(id, sweep::CHUNKS_MAX))?.is_some() {
+            self.meta.insert(sweep::operation_mark(id), &[][..])?;
+        }
+        Ok(())
+    }
+
+    /// It has ended; one that a letter has stays with it.
+    pub(super) fn end_operation(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
+        if self.of_letters(id)?.is_none() {
+            chunks::remove(self.operations, id.0.as_bytes(), 0..u32::MAX)?;
+            self.drop_change(id)?;
+        }
+        Ok(())
+    }
+
+    /// The letter goes.
+    pub(super) fn leave_operation(
+        &self,
+        id: DeliveryId,
+        number: u64,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        let Some(before) = self.of_letters(id)? else { return Ok(()) };
+        let mut of = before.clone();
+        of.letters.retain(|letter| *letter != number);
+        of.open.retain(|letter| *letter != number);
+        if of.letters.is_empty() {
+            self.put_of_letters(id, Some(&before), None, counters)?;
+            return self.end_operation(id);
+        }
+        self.put_of_letters(id, Some(&before), Some(&of), counters)
+    }
+
+    /// The letter stays, and is closed.
+    pub(super) fn close_operation(
+        &self,
+        id: DeliveryId,
+        number: u64,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        let Some(before) = self.of_letters(id)? else { return Ok(()) };
+        let mut of = before.clone();
+        of.open.retain(|letter| *letter != number);
+        self.put_of_letters(id, Some(&before), Some(&of), counters)
+    }
+
+    /// A record that can't be read counts as none: the next log makes it anew.
+    fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, UnabortableTransactionError> {
+        let content = read(self.operation_letters, id.0.as_bytes())?.ok().flatten();
+        Ok(content.and_then(|content| operation_records::decode_of_letters(&content).ok()))
+    }
+
+    fn put_of_letters(
+        &self,
+        id: DeliveryId,
+        before: Option<&OfLetters>,
+        after: Option<&OfLetters>,
+        counters: &mut Counters,
+    ) -> Result<(), UnabortableTransactionError> {
+        let counts = |of: Option<&OfLetters>| u64::from(of.is_some_and(OfLetters::awaits_a_person));
+        counters.awaiting_count = (counters.awaiting_count + counts(after)).saturating_sub(counts(before));
+        match after {
+            _ if before == after => Ok(()),
+            Some(of) => chunks::put(self.operation_letters, id.0.as_bytes(), &operation_records::encode_of_letters(of)),
+            None => chunks::remove(self.operation_letters, id.0.as_bytes(), 0..u32::MAX).map(drop),
+        }
+    }
+}

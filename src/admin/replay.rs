@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
 use crate::delivery::{Delivery, Outcome, request};
+use crate::operation::Wish;
 use crate::ordering::LaneKeys;
 use crate::pipeline::{Command, NotReplayed, delivery_of};
 use crate::rules::RuleSet;
@@ -149,7 +150,7 @@ impl Replays {
         };
         let bytes = delivery.change.weight_bytes();
         let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Replay { delivery, lanes, answer }).await;
+        let sent = self.commands.send(Command::Replay { delivery, lanes, wish: Wish::Resume, answer }).await;
         Ok(sent.map(|()| (answered, bytes)).map_err(|_| "rowhook is stopping".to_string()))
     }
 

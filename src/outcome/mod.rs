@@ -77,7 +77,7 @@ fn end_operation(completed: &Completed, settled: &mut store::Write) {
             rule: delivery.rule.name.as_str().into(),
             log: Arc::clone(&doing.log),
             change: None,
-            of_letter: true,
+            letter: dead_letter(delivery.origin),
         }),
     }
 }
@@ -98,7 +98,7 @@ pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
         created_at_us: now_us(),
         redacted: Vec::new(),
     };
-    let put = store::OperationPut { id, rule, log: Arc::new(log), change: None, of_letter: true };
+    let put = store::OperationPut { id, rule, log: Arc::new(log), change: None, letter: None };
     store::Write { letters_add: vec![letter], operations_put: vec![put], ..store::Write::default() }
 }
 

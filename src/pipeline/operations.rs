@@ -221,14 +221,17 @@ fn without_plan(delivery: Delivery, wish: Wish, log: Option<&OperationLog>) -> R
 
 /// `log` is what is true from now on; the delivery has the one before.
 fn put(delivery: &Delivery, log: OperationLog) -> store::Write {
-    let of_letter = matches!(delivery.origin, Origin::Replay { .. });
+    let letter = match delivery.origin {
+        Origin::Replay { dead_letter } => Some(dead_letter),
+        Origin::Stream | Origin::Redelivery { .. } => None,
+    };
     let is_first = delivery.doing.as_ref().is_some_and(|doing| doing.log.is_fresh());
     let operation = OperationPut {
         id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
         log: Arc::new(log),
-        change: (is_first && !of_letter).then(|| Arc::clone(&delivery.change)),
-        of_letter,
+        change: (is_first && letter.is_none()).then(|| Arc::clone(&delivery.change)),
+        letter,
     };
     store::Write { operations_put: vec![operation], ..store::Write::default() }
 }

@@ -8,7 +8,7 @@ use super::{Prepared, USUAL_BYTES, render_headers, write_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::Item;
 use crate::delivery::item::Place;
-use crate::delivery::{Delivery, Failure};
+use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
 use crate::template::Scope;
 

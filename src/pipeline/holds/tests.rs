@@ -48,7 +48,7 @@ fn remove(turns: &Turns, number: u64, lanes: LaneKeys, next: Option<u64>) {
 fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
     let mut turns = queue(3);
     let (one, mut answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), one));
+    assert!(turns.replay(1, LaneKeys::one(A), Wish::Resume, one));
     assert_eq!(turns.look(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     turns.ended(1, Ok(delivered()));
@@ -67,14 +67,17 @@ fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
 fn a_replay_of_a_letter_that_waits_is_refused_unless_the_one_in_front_is_on_its_way() {
     let mut turns = queue(3);
     let (two, mut answered) = answer();
-    assert!(!turns.replay(2, LaneKeys::one(A), two));
+    assert!(!turns.replay(2, LaneKeys::one(A), Wish::Resume, two));
     assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::Behind(1))));
 
     let (one, _answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), one));
+    assert!(turns.replay(1, LaneKeys::one(A), Wish::Resume, one));
     let (two, mut two_answered) = answer();
     let (three, mut three_answered) = answer();
-    assert!(!turns.replay(2, LaneKeys::one(A), two) && !turns.replay(3, LaneKeys::one(A), three));
+    assert!(
+        !turns.replay(2, LaneKeys::one(A), Wish::Resume, two)
+            && !turns.replay(3, LaneKeys::one(A), Wish::Resume, three)
+    );
     assert!(two_answered.try_recv().is_err() && three_answered.try_recv().is_err(), "they wait");
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     turns.ended(1, Ok(delivered()));
@@ -91,7 +94,10 @@ fn a_letter_is_not_sent_twice_at_a_time() {
     let mut turns = queue(1);
     let (first, _first_answered) = answer();
     let (second, mut answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), first) && !turns.replay(1, LaneKeys::one(A), second));
+    assert!(
+        turns.replay(1, LaneKeys::one(A), Wish::Resume, first)
+            && !turns.replay(1, LaneKeys::one(A), Wish::Resume, second)
+    );
     assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::UnderWay)));
 }
 
@@ -101,7 +107,7 @@ fn what_was_read_before_a_replay_began_sends_nothing() {
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     assert_eq!(turns.look(), Some(2));
     let (two, _answered) = answer();
-    assert!(turns.replay(2, LaneKeys::one(A), two));
+    assert!(turns.replay(2, LaneKeys::one(A), Wish::Resume, two));
     turns.ended(2, Ok(dead()));
     assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
 }
@@ -121,7 +127,9 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
     let mut turns = queue(3);
     let (one, _answered) = answer();
     let (two, mut answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), one) && !turns.replay(2, LaneKeys::one(A), two));
+    assert!(
+        turns.replay(1, LaneKeys::one(A), Wish::Resume, one) && !turns.replay(2, LaneKeys::one(A), Wish::Resume, two)
+    );
     remove(&turns, 2, LaneKeys::one(A), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));
     turns.ended(1, Ok(delivered()));

@@ -15,8 +15,22 @@ const STEPS: [&str; 3] = ["account", "stock", "mail"];
 
 /// How a row's calls go: `ok`, or how the step of this number fails.
 const KINDS: [&str; 16] = [
-    "ok", "ok", "ok", "ok", "ok", "ok", "ok-lost-once", "refuse-0", "refuse-1", "refuse-2", "lose-0", "lose-1", "lose-2",
-    "hang-1", "hang-2", "undo-refused-2",
+    "ok",
+    "ok",
+    "ok",
+    "ok",
+    "ok",
+    "ok",
+    "ok-lost-once",
+    "refuse-0",
+    "refuse-1",
+    "refuse-2",
+    "lose-0",
+    "lose-1",
+    "lose-2",
+    "hang-1",
+    "hang-2",
+    "undo-refused-2",
 ];
 
 /// What the API did, by its own books: an idempotent API, which does a thing once for each key.
@@ -58,7 +72,8 @@ fn api(request: &Request, books: &mut Books) -> Answer {
     }
     let name = format!("{verb} {what}");
     let number = STEPS.iter().position(|step| *step == what).expect("a step");
-    let (how, at) = kind.rsplit_once('-').and_then(|(how, at)| Some((how, at.parse::<usize>().ok()?))).unwrap_or((kind, 9));
+    let (how, at) =
+        kind.rsplit_once('-').and_then(|(how, at)| Some((how, at.parse::<usize>().ok()?))).unwrap_or((kind, 9));
     let answer = Answer::ok().with_json(&serde_json::json!({"id": format!("{what}-{row}")}));
     match (verb, how) {
         ("do", "refuse") if at == number => return Answer::status(409),

@@ -229,7 +229,7 @@ impl World {
 
     fn replay(&mut self, number: u64) {
         let (answer, _gone) = oneshot::channel();
-        if self.turns.replay(number, self.disk.letters[&number].lanes, answer) {
+        if self.turns.replay(number, self.disk.letters[&number].lanes, Wish::Resume, answer) {
             self.submit(What::Letter(number));
         }
     }

@@ -106,6 +106,11 @@ impl RuleSet {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn into_rules(self) -> Vec<Arc<Rule>> {
+        self.rules
+    }
+
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
         RuleSet { digests, ..self }
     }
@@ -191,7 +196,7 @@ impl Rule {
 
     /// `changed` are the columns of that name.
     fn decide_with(&self, change: &Arc<Change>, changed: &Result<Vec<usize>, String>) -> Result<bool, String> {
-        if !self.on.contains(&change.op) {
+        if !self.on.contains(&change.op) || (change.transaction.is_own && !self.own_writes) {
             return Ok(false);
         }
         if change.op == Op::Update && !self.changed.is_empty() {

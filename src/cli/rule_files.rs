@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::rules::{Diagnostics, Look, RuleSet};
+use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +16,27 @@ pub(super) fn load(directory: &Path) -> anyhow::Result<RuleSet> {
     Ok(read(directory).map_err(|diagnostics| Faulty { diagnostics })?)
 }
 
-/// Loads, and says what the files looked like.
-pub(super) fn look_and_load(directory: &Path) -> anyhow::Result<(Look, RuleSet)> {
-    let (look, loaded) = Look::and_load(directory, &[], || read(directory));
+/// Loads what this process will work with, which needs a database where rules write back.
+pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> anyhow::Result<RuleSet> {
+    Ok(read_to_work(directory, database).map_err(|diagnostics| Faulty { diagnostics })?)
+}
+
+/// The same, and says what the files looked like.
+pub(super) fn look_and_load(directory: &Path, database: Option<&Database>) -> anyhow::Result<(Look, RuleSet)> {
+    let (look, loaded) = Look::and_load(directory, &[], || read_to_work(directory, database));
     Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }
 
 /// Loads with the environment of this process.
 pub(super) fn read(directory: &Path) -> Result<RuleSet, Diagnostics> {
     RuleSet::load(directory, &|name| std::env::var(name).ok())
+}
+
+/// The same; rules that write back are problems where there is no database to write to.
+pub(super) fn read_to_work(directory: &Path, database: Option<&Database>) -> Result<RuleSet, Diagnostics> {
+    let rules = read(directory)?;
+    match rules.needs_write_url().filter(|_| database.is_none()) {
+        Some(problem) => Err(Diagnostics(vec![problem.clone()])),
+        None => Ok(rules),
+    }
 }

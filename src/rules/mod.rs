@@ -15,6 +15,7 @@ mod matching;
 mod plan;
 mod reader;
 mod spec;
+mod statement;
 mod target;
 mod tls;
 mod yaml;
@@ -64,8 +65,6 @@ pub struct Rule {
     /// The changes of a key in this time are merged into one delivery.
     pub coalesce: Option<Duration>,
     pub rate: Option<Rate>,
-    /// It matches changes, too, that rowhook itself wrote.
-    pub own_writes: bool,
     /// So many changes of one ordering key per time, by the time of their commits; those above are dead letters.
     pub fuse: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
@@ -112,7 +111,10 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        orders || self.actions.iter().any(|action| action.reads(column))
+        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        orders
+            || self.actions.iter().any(|action| action.reads(column))
+            || verdicts.into_iter().any(|verify| verify.when.reads(column))
     }
 
     /// Whether it may depend on the column which changes the rule means.

@@ -31,8 +31,10 @@ use crate::ordering::Held;
 use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
+use lines::Known;
 
 mod bundles;
+mod lines;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end unheard.
@@ -45,12 +47,10 @@ pub struct Dispatcher {
     /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
-    /// By rule number: the rule as it was last seen.
-    known: Vec<Arc<Rule>>,
+    /// By rule number.
+    known: Vec<Known>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
-    /// By rule number.
-    counters: Vec<AttemptCounters>,
     /// What waits for others to be sent with, by rule.
     gatherers: BTreeMap<RuleNumber, Gatherer>,
     /// Of calls with several deliveries, how many tickets were not given back.
@@ -95,7 +95,6 @@ impl Dispatcher {
             rules: HashMap::new(),
             known: Vec::new(),
             paused: HashSet::new(),
-            counters: Vec::new(),
             gatherers: BTreeMap::new(),
             shares: HashMap::new(),
             unresolved: Vec::new(),
@@ -129,7 +128,7 @@ impl Dispatcher {
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { turn(delivery.origin) };
-        let place = self.lanes.enter(rule, keys, turn);
+        let place = self.lanes.enter(self.line(rule, delivery.action()), keys, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten));
     }
 
@@ -193,8 +192,9 @@ impl Dispatcher {
     pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
+        let line = self.line(rule, delivery.action());
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent));
-        self.lanes.proceed(place);
+        self.lanes.proceed(place, line);
         self.start_ready();
     }
 
@@ -221,10 +221,10 @@ impl Dispatcher {
         }
     }
 
-    /// Whether nothing of this rule would be started now, for a reason that may last: it is paused, or its target is away
-    /// and gets nothing but probes.
+    /// Whether nothing of this rule would be started or come to its end now, for a reason that may last: it is paused, or a
+    /// target of it is away and gets nothing but probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
-        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.gate.is_open(*number))
+        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.awaits_target(*number))
     }
 
     /// Takes over the settings of these rules and their targets at once, instead of with their next delivery.
@@ -275,29 +275,6 @@ impl Dispatcher {
         self.events.drain(..).filter(|event| !matches!(event, Event::Due(_))).collect()
     }
 
-    fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
-        // By name and not by address: after a reload the rule of this name goes on with its lanes.
-        let number = match self.rules.get(&*rule.name).copied() {
-            Some(number) if Arc::ptr_eq(&self.known[number as usize], rule) => return number,
-            Some(number) => {
-                self.known[number as usize] = Arc::clone(rule);
-                self.lanes.set_in_flight_max(number, rule.in_flight);
-                number
-            }
-            None => {
-                let number = self.lanes.add_rule(rule.in_flight);
-                self.lanes.set_paused(number, self.paused.contains(&*rule.name));
-                self.rules.insert(rule.name.as_str().into(), number);
-                self.known.push(Arc::clone(rule));
-                self.unresolved.push(0);
-                self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
-                number
-            }
-        };
-        self.gate.set_rule(number, rule, &mut self.lanes, Instant::now());
-        number
-    }
-
     fn next_start(&mut self) -> Option<Place> {
         loop {
             if let Some(place) = self.lanes.pop_start() {
@@ -321,7 +298,7 @@ impl Dispatcher {
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
-            under_way.target = self.gate.started(under_way.rule);
+            under_way.target = self.gate.started(self.lanes.line_of(place));
             match &under_way.bundle {
                 Bundle::One(delivery) if delivery.doing.is_some() && under_way.intent == Intent::ToBeWritten => {
                     let (delivery, ticket) = (delivery.clone(), DueTicket(place));
@@ -373,7 +350,7 @@ impl Dispatcher {
         let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
-        self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
+        self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
             Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),

@@ -121,7 +121,8 @@ impl Dispatcher {
             .collect();
         let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
-        let place = self.lanes.enter_many(rule, keys, turn);
+        let line = self.line(rule, items[0].delivery.action());
+        let place = self.lanes.enter_many(line, keys, turn);
         self.shares.insert(place, count);
         self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule, Intent::Durable));
     }

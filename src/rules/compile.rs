@@ -89,6 +89,8 @@ impl Compiler<'_> {
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
             rate: spec.rate,
+            own_writes: false,
+            fuse: None,
             start: spec.start,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),

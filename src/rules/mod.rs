@@ -64,6 +64,10 @@ pub struct Rule {
     /// The changes of a key in this time are merged into one delivery.
     pub coalesce: Option<Duration>,
     pub rate: Option<Rate>,
+    /// It matches changes, too, that rowhook itself wrote.
+    pub own_writes: bool,
+    /// So many changes of one ordering key per time, by the time of their commits; those above are dead letters.
+    pub fuse: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
     /// Columns whose values no dead letter keeps, in the order of the file.
@@ -164,7 +168,7 @@ pub struct Call {
 impl Call {
     fn reads(&self, column: &str) -> bool {
         let body = match &self.body {
-            Body::Change | Body::Row | Body::CloudEvent(_) => true,
+            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome => true,
             Body::Template(template) => template.reads(column),
             Body::Empty => false,
         };
@@ -210,6 +214,8 @@ pub enum Body {
     Row,
     CloudEvent(CloudEventMode),
     Template(BodyTemplate),
+    /// How an operation ended: what `on_success` and `on_failure` send.
+    Outcome,
     /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
 }

@@ -105,6 +105,12 @@ pub enum Value {
     Json(Box<str>),
 }
 
+/// The tag of the GTIDs of transactions that rowhook writes itself, where the server can give one.
+pub const OWN_TAG: &str = "rowhook";
+
+/// Where it cannot: the comment that the statement's text in the log begins with.
+pub const OWN_MARKER: &str = "/* rowhook:own */";
+
 /// The transaction a change belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
@@ -116,6 +122,8 @@ pub struct Transaction {
     pub offset: u64,
     /// Commit time on the server where it was first committed, in microseconds since the Unix epoch.
     pub committed_at_us: u64,
+    /// rowhook wrote it itself; of a transaction of several statements, the one that the change is of.
+    pub is_own: bool,
 }
 
 impl Transaction {
@@ -126,6 +134,11 @@ impl Transaction {
             Some(gtid) => gtid.to_string(),
             None => format!("{}:{}:{}", self.server_uuid, self.file, self.offset),
         }
+    }
+
+    /// Whether its GTID has the tag that those of rowhook's own transactions have.
+    pub fn has_own_tag(&self) -> bool {
+        self.gtid.as_ref().is_some_and(|gtid| gtid.tag.as_str() == OWN_TAG)
     }
 
     /// Where it begins, for messages.

@@ -24,6 +24,8 @@ pub mod source;
 
 pub mod rules;
 
+pub mod write_back;
+
 pub mod delivery;
 
 pub mod outcome;

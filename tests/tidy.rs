@@ -35,16 +35,18 @@ const STAGES: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("rules", &[]),
     ("store", &[]),
-    ("delivery", &["rules"]),
+    ("write_back", &["source"]),
+    ("delivery", &["rules", "write_back"]),
     ("outcome", &["rules", "delivery", "store"]),
     ("pipeline", &["source", "rules", "delivery", "outcome", "store"]),
     ("admin", &["rules", "store", "delivery", "pipeline"]),
-    ("cli", &["source", "rules", "store", "delivery", "outcome", "pipeline", "admin"]),
+    ("cli", &["source", "rules", "write_back", "store", "delivery", "outcome", "pipeline", "admin"]),
 ];
 
 /// Crates that are used in one place only, so that replacing one, or following its changes, stays a local matter.
 const CRATE_HOMES: &[(&[&str], &[&str])] = &[
-    (&["mysql_async", "mysql_common"], &["src/source"]),
+    (&["mysql_async"], &["src/source", "src/write_back"]),
+    (&["mysql_common"], &["src/source"]),
     (&["tokio_rustls", "webpki_roots", "zstd"], &["src/source"]),
     (&["reqwest", "flate2", "h2", "ring"], &["src/delivery"]),
     (&["axum"], &["src/admin"]),

@@ -25,6 +25,7 @@ use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
 use crate::failure::Answer;
 use crate::rules::{Egress, Method, SuccessStatuses, Tls};
+use crate::write_back::Database;
 use error::{cause_text, plain_text};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
@@ -68,6 +69,7 @@ pub struct Client {
     by_tls: Arc<Mutex<Recent<Arc<Tls>, [reqwest::Client; 2]>>>,
     tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
     names: Names,
+    database: Option<Database>,
 }
 
 /// What came of one attempt.
@@ -110,7 +112,17 @@ impl Client {
 
     fn over(http: reqwest::Client, public: reqwest::Client, names: Names) -> Client {
         let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
-        Client { http, public, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))), names }
+        Client { http, public, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))), names, database: None }
+    }
+
+    /// With a server to write back to; without one, a statement cannot be sent.
+    pub fn with_database(self, database: Option<Database>) -> Client {
+        Client { database, ..self }
+    }
+
+    /// The server to write back to.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// A client that asks this script for the addresses of names.

@@ -226,6 +226,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         path: PathBuf::from("orders.yaml"),
         table: TablePattern::parse("shop.orders").unwrap(),
         on: vec![Op::Insert, Op::Update, Op::Delete],
+        own_writes: false,
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,
@@ -311,6 +312,7 @@ fn change(op: Op, before: Option<i64>, after: Option<i64>) -> Change {
         file: "binlog.000001".into(),
         offset: 4,
         committed_at_us: 0,
+        is_own: false,
     };
     Change {
         op,

@@ -187,6 +187,7 @@ mod tests {
             file: "binlog.000001".into(),
             offset: 4,
             committed_at_us: 0,
+            is_own: false,
         };
         let change = Arc::new(Change {
             op: Op::Update,

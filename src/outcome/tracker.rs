@@ -321,7 +321,14 @@ mod tests {
 
     fn transaction() -> Arc<Transaction> {
         let file = "binlog.000001".into();
-        Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0 })
+        Arc::new(Transaction {
+            server_uuid: Uuid::nil(),
+            gtid: None,
+            file,
+            offset: 4,
+            committed_at_us: 0,
+            is_own: false,
+        })
     }
 
     fn within(table: &str, rows: u64) -> Within {

@@ -139,7 +139,14 @@ mod tests {
 
     fn transaction(number: Option<u64>, offset: u64) -> Arc<Transaction> {
         let gtid = number.map(gtid);
-        Arc::new(Transaction { server_uuid: UUID, gtid, file: "b.000001".into(), offset, committed_at_us: 0 })
+        Arc::new(Transaction {
+            server_uuid: UUID,
+            gtid,
+            file: "b.000001".into(),
+            offset,
+            committed_at_us: 0,
+            is_own: false,
+        })
     }
 
     fn change(transaction: &Arc<Transaction>, table: &str, ordinal: u64) -> Change {

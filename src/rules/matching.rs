@@ -90,6 +90,11 @@ impl RuleSet {
         RuleSet { rules, digests: Digests::default(), unused_targets: Vec::new(), by_table: RwLock::default() }
     }
 
+    #[cfg(test)]
+    pub(super) fn into_rules(self) -> Vec<Arc<Rule>> {
+        self.rules
+    }
+
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
         RuleSet { digests, ..self }
     }
@@ -163,7 +168,7 @@ impl Rule {
 
     /// `changed` are the columns of that name.
     fn decide_with(&self, change: &Arc<Change>, changed: &Result<Vec<usize>, String>) -> Result<bool, String> {
-        if !self.on.contains(&change.op) {
+        if !self.on.contains(&change.op) || (change.transaction.is_own && !self.own_writes) {
             return Ok(false);
         }
         if change.op == Op::Update && !self.changed.is_empty() {

@@ -1,4 +1,4 @@
-//! Connections to the source for questions, through the client library.
+//! Connections to a server for questions and statements, through the client library.
 //!
 //! In: [`Settings`]. Out: an open connection, over TLS as the mode says, never through a Unix socket and never with
 //! LOCAL INFILE. Turns the client library's errors into ours. The binlog comes over `link` instead.
@@ -21,14 +21,26 @@ const ANY_NAME: &str = "NotValidForName.invalid";
 
 /// Opens a connection, waiting at most `connect_timeout`.
 pub(super) async fn connect(settings: &Settings) -> Result<Conn, Error> {
+    connect_with(settings, |options| options).await
+}
+
+/// The same with options of one's own besides; for who writes.
+///
+/// # Errors
+/// What [`Error`] says of settings, connections, TLS and logins.
+pub async fn connect_with(
+    settings: &Settings,
+    adapt: impl Fn(OptsBuilder) -> OptsBuilder + Send + Sync,
+) -> Result<Conn, Error> {
+    let options = |mode| Ok::<Opts, Error>(adapt(options(settings, mode)?).into());
     let attempt = async {
-        let first = Conn::new(options(settings, settings.tls.mode)?).await;
+        let first = Conn::new(options(settings.tls.mode)?).await;
         match first {
             // The client library knows no "preferred": it is "required", and plain where the server has no TLS.
             Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
                 if settings.tls.mode == TlsMode::Preferred =>
             {
-                Ok(Conn::new(options(settings, TlsMode::Disabled)?).await)
+                Ok(Conn::new(options(TlsMode::Disabled)?).await)
             }
             other => Ok(other),
         }
@@ -42,8 +54,16 @@ pub(super) async fn connect(settings: &Settings) -> Result<Conn, Error> {
     }
 }
 
-fn options(settings: &Settings, mode: TlsMode) -> Result<Opts, Error> {
-    let builder = OptsBuilder::default()
+/// Whether the files that the settings name are there, before a connection needs them.
+///
+/// # Errors
+/// [`Error::Setting`]
+pub fn require_files(settings: &Settings) -> Result<(), Error> {
+    tls(settings, settings.tls.mode).map(drop)
+}
+
+fn options(settings: &Settings, mode: TlsMode) -> Result<OptsBuilder, Error> {
+    Ok(OptsBuilder::default()
         .ip_or_hostname(settings.host.clone())
         .tcp_port(settings.port)
         .user(Some(settings.user.clone()))
@@ -53,8 +73,7 @@ fn options(settings: &Settings, mode: TlsMode) -> Result<Opts, Error> {
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .tcp_nodelay(true)
         .stmt_cache_size(0)
-        .ssl_opts(tls(settings, mode)?);
-    Ok(builder.into())
+        .ssl_opts(tls(settings, mode)?))
 }
 
 fn tls(settings: &Settings, mode: TlsMode) -> Result<Option<SslOpts>, Error> {

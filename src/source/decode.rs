@@ -181,7 +181,14 @@ mod tests {
 
     fn transaction() -> Arc<Transaction> {
         let file = "binlog.000001".into();
-        Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0 })
+        Arc::new(Transaction {
+            server_uuid: Uuid::nil(),
+            gtid: None,
+            file,
+            offset: 4,
+            committed_at_us: 0,
+            is_own: false,
+        })
     }
 
     const KNOWN_TYPES: [u8; 13] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252, 255];

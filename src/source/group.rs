@@ -62,6 +62,14 @@ impl Group {
         }
     }
 
+    /// The rows that follow are of a statement which rowhook marked as its own, or which it did not.
+    pub fn attribute(&mut self, is_marked: bool) {
+        let is_own = is_marked || self.transaction.has_own_tag();
+        if self.transaction.is_own != is_own {
+            Arc::make_mut(&mut self.transaction).is_own = is_own;
+        }
+    }
+
     /// A compressed transaction begins; an error when it may not.
     pub fn open_payload(&mut self, promised: u64) -> Result<(), String> {
         if self.stage != Stage::Announced || self.payload.is_some() {

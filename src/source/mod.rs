@@ -41,6 +41,7 @@ use crate::change::Changes;
 use crate::position::{Committed, Resume, Retention, Start};
 
 pub use check::{Finding, Level, check, columns};
+pub use connect::{connect_with, require_files};
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use locate::locate;

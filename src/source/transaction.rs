@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::change::Transaction;
+use crate::change::{OWN_MARKER, Transaction};
 use crate::column::Fault;
 use crate::position::{Committed, FileOffset, Gtid, Within};
 
@@ -119,7 +119,8 @@ impl Transactions {
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
             event::STOP | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS => {}
-            event::IGNORABLE | event::ROWS_QUERY | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
+            event::ROWS_QUERY => self.rows_query(&event.body),
+            event::IGNORABLE | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
             _ if event.flags & event::FLAG_IGNORABLE != 0 => {}
             other => return Err(self.stop(&format!("binlog event type {other}"), "upgrade rowhook")),
         }
@@ -164,20 +165,22 @@ impl Transactions {
         let event_bytes = u64::from(event.size);
         let header_us = u64::from(event.timestamp) * 1_000_000;
         let immediate_us = Some(read.immediate_commit_us).filter(|time| *time != 0).unwrap_or(header_us);
-        let transaction = Arc::new(Transaction {
+        let mut transaction = Transaction {
             server_uuid: self.server_uuid,
             gtid: read.gtid,
             file: Arc::clone(&self.place.file),
             offset: self.place.offset.saturating_sub(event_bytes),
             committed_at_us: Some(read.original_commit_us).filter(|time| *time != 0).unwrap_or(immediate_us),
-        });
+            is_own: false,
+        };
+        transaction.is_own = transaction.has_own_tag();
         self.tables.trim();
         self.newest_commit_us = immediate_us;
         // Only the transaction that they were sent of: another server may go on with another one.
         let identity = transaction.identity();
         let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|w| *w.transaction == *identity);
         self.skip = others;
-        self.group = Some(Group::new(transaction, event_bytes, read.transaction_bytes, skip));
+        self.group = Some(Group::new(Arc::new(transaction), event_bytes, read.transaction_bytes, skip));
         Ok(())
     }
 
@@ -218,6 +221,14 @@ impl Transactions {
             (stage, statement) => return Err(self.damaged(&format!("{statement:?} in stage {stage:?}"))),
         }
         Ok(())
+    }
+
+    /// The text of the statement whose rows follow. Without a tag, it tells whether rowhook wrote them.
+    fn rows_query(&mut self, body: &[u8]) {
+        if let Some(group) = &mut self.group {
+            // A length, in one byte and therefore not to be trusted, comes before the text.
+            group.attribute(body.get(1..).is_some_and(|text| text.starts_with(OWN_MARKER.as_bytes())));
+        }
     }
 
     /// Whether the event names the schemas it writes to (`Q_UPDATED_DB_NAMES`) and no rule watches any of them.

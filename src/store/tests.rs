@@ -76,6 +76,7 @@ fn change(table: &str, value: Value) -> Change {
         file: "binlog.000001".into(),
         offset: 4,
         committed_at_us: 5,
+        is_own: false,
     };
     let after = Some(Row::from_iter([Cell::Value(value)]));
     let (table, transaction) = (Arc::new(table), Arc::new(transaction));

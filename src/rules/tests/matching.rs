@@ -29,6 +29,19 @@ fn a_change_matches_by_operation_changed_columns_and_condition() {
 }
 
 #[test]
+fn what_rowhook_wrote_itself_matches_only_where_a_rule_asks_for_it() {
+    let mut insert = Arc::unwrap_or_clone(change(Op::Insert, None, Some(values(1, "new", 5))));
+    Arc::make_mut(&mut insert.transaction).is_own = true;
+    let insert = Arc::new(insert);
+    let rules = rule_set("when: row.state == 'paid'");
+    // Not even what cannot be decided is an error then.
+    assert_eq!(matched(&rules, &insert), []);
+    let mut rule = Arc::into_inner(rules.into_rules().remove(0)).expect("nobody else has it");
+    (rule.own_writes, rule.when) = (true, None);
+    assert_eq!(matched(&RuleSet::new(vec![Arc::new(rule)]), &insert), [("r".to_string(), None)]);
+}
+
+#[test]
 fn what_cant_be_decided_matches_with_the_reason() {
     let update = change(Op::Update, Some(values(1, "new", 5)), Some(values(1, "paid", 5)));
     for (keys, expected) in [

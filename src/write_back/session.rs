@@ -1,0 +1,189 @@
+//! One connection that writes, and how its transactions are marked as rowhook's own.
+//!
+//! In: settings. Out: an open connection, set up once: strict about values, its transactions marked by the tag of their
+//! GTID, or by a comment that the binlog keeps. Owns the connection and what it was told last. Dropping it closes the
+//! connection, and the server rolls back what was open.
+
+use std::fmt;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Statement};
+use serde_json::Value as Json;
+
+use super::failed::{Failed, Kind, Stage};
+use super::value;
+use crate::change::{OWN_MARKER, OWN_TAG};
+use crate::source::{Settings, connect_with};
+
+/// Prepared statements that a connection keeps on the server; above what the rules of one program hold.
+const STATEMENTS_MAX: usize = 64;
+
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`
+const LACKS_PRIVILEGE: u16 = 1227;
+
+/// How the source knows a transaction again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Tag,
+    Comment,
+    /// The server writes no binlog: nothing comes back.
+    NotNeeded,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mark::Tag => write!(f, "own transactions are marked by the GTID tag `{OWN_TAG}`"),
+            Mark::Comment => write!(f, "own transactions are marked by the comment {OWN_MARKER} in the binlog"),
+            Mark::NotNeeded => write!(f, "own transactions need no mark, the server writes no binlog"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    connection: Conn,
+    mark: Mark,
+    /// What the server was told; none: its own default.
+    lock_wait_s: Option<u64>,
+}
+
+impl Session {
+    pub async fn open(settings: &Settings) -> Result<Session, Failed> {
+        let opened = connect_with(settings, |options| {
+            // An UPDATE then matches a row also when it holds the new values: so it may be repeated.
+            options.client_found_rows(true).stmt_cache_size(STATEMENTS_MAX)
+        });
+        let mut connection = opened.await.map_err(|error| Failed::new(Kind::Away, error.to_string()))?;
+        // A value that does not fit is refused, not cut.
+        let strict = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES')";
+        connection.query_drop(strict).await.map_err(|error| Failed::of(error, Stage::Connecting))?;
+        let mark = choose_mark(&mut connection).await?;
+        Ok(Session { connection, mark, lock_wait_s: None })
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Begins a transaction whose waits for locks end with the statement's own time, so that the server knows that it was
+    /// given up.
+    pub async fn begin(&mut self, timeout: Duration) -> Result<(), Failed> {
+        let wait_s = timeout.as_secs().saturating_sub(1).max(1);
+        let begun = async {
+            if self.lock_wait_s != Some(wait_s) {
+                let waits = format!("SET SESSION innodb_lock_wait_timeout = {wait_s}, lock_wait_timeout = {wait_s}");
+                self.connection.query_drop(waits).await?;
+                self.lock_wait_s = Some(wait_s);
+            }
+            self.connection.query_drop("START TRANSACTION READ WRITE").await
+        };
+        begun.await.map_err(|error| Failed::of(error, Stage::Connecting))
+    }
+
+    /// The statement as the server understands it; kept for the next time.
+    pub async fn prepare(&mut self, statement: &str) -> Result<Statement, Failed> {
+        let text = match self.mark {
+            Mark::Comment if !is_logged_as_itself(statement) => {
+                let message = "only INSERT, UPDATE, DELETE and REPLACE can be marked by a comment as rowhook's own";
+                return Err(Failed::new(
+                    Kind::Refused,
+                    format!("{message}; mend: {}", grant(&["TRANSACTION_GTID_TAG"])),
+                ));
+            }
+            Mark::Comment => format!("{OWN_MARKER} {statement}"),
+            Mark::Tag | Mark::NotNeeded => statement.to_string(),
+        };
+        self.connection.prep(text).await.map_err(|error| Failed::of(error, Stage::Preparing))
+    }
+
+    /// Runs a statement; the rows that it matched.
+    pub async fn run(&mut self, statement: &str, values: Vec<Json>) -> Result<u64, Failed> {
+        let prepared = self.prepare(statement).await?;
+        let values = Params::Positional(values.into_iter().map(value::of_json).collect());
+        self.connection.exec_drop(prepared, values).await.map_err(|error| Failed::of(error, Stage::Working))?;
+        Ok(self.connection.affected_rows())
+    }
+
+    pub async fn commit(&mut self) -> Result<(), Failed> {
+        self.connection.query_drop("COMMIT").await.map_err(|error| Failed::of(error, Stage::Committing))
+    }
+
+    pub async fn roll_back(&mut self) -> Result<(), Failed> {
+        self.connection.query_drop("ROLLBACK").await.map_err(|error| Failed::of(error, Stage::Working))
+    }
+}
+
+/// The tag where GTIDs are on and the server and the account's privileges allow it, else the comment.
+async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
+    let failed = |error| Failed::of(error, Stage::Connecting);
+    let facts = "SELECT @@GLOBAL.log_bin, @@GLOBAL.gtid_mode, @@SESSION.binlog_rows_query_log_events, CURRENT_USER()";
+    let facts: Option<(bool, String, bool, String)> = connection.query_first(facts).await.map_err(failed)?;
+    let (logs, gtid_mode, keeps_text, account) = facts.unwrap_or_default();
+    if !logs {
+        return Ok(Mark::NotNeeded);
+    }
+    let mut needed = vec!["SESSION_VARIABLES_ADMIN"];
+    if gtid_mode == "ON" {
+        match connection.query_drop(format!("SET SESSION gtid_next = 'AUTOMATIC:{OWN_TAG}'")).await {
+            Ok(()) => return Ok(Mark::Tag),
+            // Other errors are those of servers that know no tags.
+            Err(mysql_async::Error::Server(error)) if error.code == LACKS_PRIVILEGE => {
+                needed.insert(0, "TRANSACTION_GTID_TAG");
+            }
+            Err(mysql_async::Error::Server(_)) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if keeps_text {
+        return Ok(Mark::Comment);
+    }
+    match connection.query_drop("SET SESSION binlog_rows_query_log_events = ON").await {
+        Ok(()) => Ok(Mark::Comment),
+        Err(mysql_async::Error::Server(_)) => {
+            let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a \
+                           change of somebody else";
+            Err(Failed::new(Kind::Away, format!("{message}; mend: {} TO {}", grant(&needed), quoted(&account))))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn grant(privileges: &[&str]) -> String {
+    format!("GRANT {} ON *.*", privileges.join(", "))
+}
+
+/// `user@host` as GRANT takes it.
+fn quoted(account: &str) -> String {
+    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
+    format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''"))
+}
+
+/// Whether the binlog keeps this statement's text with its rows, and not that of others within it, as for a CALL.
+fn is_logged_as_itself(statement: &str) -> bool {
+    let statement = statement.trim_start();
+    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_named_as_a_grant_takes_it() {
+        assert_eq!(quoted("rowhook@%"), "'rowhook'@'%'");
+        assert_eq!(quoted("o'neil@at@10.0.0.1"), "'o''neil@at'@'10.0.0.1'");
+    }
+
+    #[test]
+    fn a_call_is_not_logged_as_itself() {
+        for statement in ["UPDATE t SET a = ?", "\n insert into t values (1)", "WITH x AS (SELECT 1) DELETE FROM t"] {
+            assert!(is_logged_as_itself(statement), "{statement}");
+        }
+        for statement in ["CALL p(?)", "SELECT f()", "/* UPDATE */ CALL p()", "UPDATED", "DO f()", ""] {
+            assert!(!is_logged_as_itself(statement), "{statement}");
+        }
+    }
+}

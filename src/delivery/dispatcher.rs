@@ -14,27 +14,28 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::Verdict;
-use crate::delivery::attempt::{self, Ended, Sent};
+use crate::delivery::answer::{self, Effect, Lack, Verdict};
+use crate::delivery::attempt::{self, Ended, Ready, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::gate::{Counts, End, Gate};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
-use crate::delivery::request::Prepared;
 use crate::delivery::{
     Completed, Delivery, Due, DueTicket, Event, Failure, Intent, Origin, Outcome, TargetStatus, Ticket,
 };
 use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::operation::{ActEnd, Acted};
 use crate::ordering::Held;
-use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
 use lines::Known;
+use under_way::{UnderWay, refused, unknown};
 
 mod bundles;
 mod lines;
+mod under_way;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end unheard.
@@ -64,23 +65,6 @@ pub struct Dispatcher {
     events: VecDeque<Event>,
     /// Calls that have their turn and are not begun.
     due: usize,
-}
-
-#[derive(Debug)]
-struct UnderWay {
-    bundle: Bundle,
-    rule: RuleNumber,
-    /// The target of its attempt, while one is under way.
-    target: usize,
-    attempts: Attempts,
-    /// How many of the attempts were of larger calls, of which this is a part.
-    inherited: u64,
-    /// Failed attempts that count against the rule's retries.
-    failed: u64,
-    waits: Option<Waits>,
-    prepared: Option<Box<Prepared>>,
-    /// Of an operation: whether its next attempt may be made without being Due.
-    intent: Intent,
 }
 
 impl Dispatcher {
@@ -336,7 +320,7 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, verdict, results, health, retry_after, quota, prepared } = match result {
+        let Sent { attempt, lack, verdict, results, end, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -346,14 +330,21 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let end = End { place, answer: &attempt.answer, health, retry_after, quota };
-        let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
+        let of_target = End { place, answer: &attempt.answer, health, retry_after, quota };
+        let counts = self.gate.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
+        let is_done = matches!(verdict, Verdict::Done { .. });
+        let effect = answer::effect(&attempt.answer, lack, retry_after);
+        under_way.end = end;
+        under_way.may_have_happened |= !is_done && effect == Effect::Possible;
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),
+            _ if effect == Effect::Possible && !under_way.bundle.action().is_repeatable => {
+                Some(Outcome::Dead(unknown(&attempt.answer)))
+            }
+            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer, lack))),
             Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
         let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
@@ -386,43 +377,16 @@ impl Dispatcher {
             return self.complete_part(place, &outcome);
         }
         self.lanes.end(place);
-        let under_way = self.under_way[place as usize].take().expect("a call ends once");
+        let mut under_way = self.under_way[place as usize].take().expect("a call ends once");
+        let acted = under_way.acted(&outcome);
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            let completed = Completed { delivery, outcome, attempts, merged, acted: None, ticket };
-            self.events.push_back(Event::Completed(completed));
+            self.events.push_back(Event::Completed(Completed { delivery, outcome, attempts, merged, acted, ticket }));
         }
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
         self.under_way[place as usize].as_mut().expect("the call has not ended")
-    }
-}
-
-impl UnderWay {
-    fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> UnderWay {
-        let attempts = Attempts::default();
-        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None, intent }
-    }
-
-    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
-    fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
-        self.failed += match counts {
-            Counts::Fully | Counts::ButNeverAsTheLast => 1,
-            Counts::Not { .. } => 0,
-        };
-        let is_last = counts == Counts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
-        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
-    }
-
-    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
-    /// does not count.
-    fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
-        if let Counts::Not { wait } = counts {
-            return wait;
-        }
-        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
-        waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }
 
@@ -432,22 +396,6 @@ fn turn(origin: Origin) -> Turn {
         Origin::Stream | Origin::Redelivery { .. } => Turn::CallUnlessHeld,
         Origin::Replay { .. } => Turn::Call,
     }
-}
-
-fn refused(answer: &Answer) -> Failure {
-    let why = match answer {
-        Answer::Status { .. } | Answer::Written { .. } => "which a retry can't help",
-        Answer::Failed { .. } => "which `retry_on` leaves out",
-    };
-    Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
-}
-
-fn exhausted(attempts: u64, answer: &Answer) -> Failure {
-    let message = match attempts {
-        1 => format!("the only attempt failed: {}", answer.in_words()),
-        _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
-    };
-    Failure { reason: Reason::Exhausted, message }
 }
 
 /// The id is that of the first delivery where a call carries several.

@@ -226,7 +226,6 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         path: PathBuf::from("orders.yaml"),
         table: TablePattern::parse("shop.orders").unwrap(),
         on: vec![Op::Insert, Op::Update, Op::Delete],
-        own_writes: false,
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,

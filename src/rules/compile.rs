@@ -79,7 +79,6 @@ impl Compiler<'_> {
             path: self.reader.path.to_path_buf(),
             table: table.clone(),
             on: spec.on,
-            own_writes: false,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,

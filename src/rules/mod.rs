@@ -48,8 +48,6 @@ pub struct Rule {
     pub path: PathBuf,
     pub table: TablePattern,
     pub on: Vec<Op>,
-    /// Matches changes that rowhook itself wrote as well.
-    pub own_writes: bool,
     /// Updates match only when at least one of these columns differs; empty: no such condition.
     pub changed: Vec<String>,
     pub when: Option<Condition>,

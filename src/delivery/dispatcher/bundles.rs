@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Dispatcher, UnderWay, exhausted, turn};
+use super::under_way::exhausted;
+use super::{Dispatcher, UnderWay, turn};
 use crate::change::Transaction;
 use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::Unsent;
@@ -160,6 +161,11 @@ impl Dispatcher {
         match unsent {
             Unsent::Nothing => self.end_part(place),
             Unsent::Split { at } => self.split(place, at),
+            Unsent::Panicked => {
+                self.at(place).may_have_happened = true;
+                let message = "rendering or sending panicked: a defect of rowhook, please report it".to_owned();
+                self.complete(place, Outcome::Dead(Failure { reason: Reason::Unrenderable, message }));
+            }
             Unsent::Unrenderable(message) => {
                 let failure = Failure { reason: Reason::Unrenderable, message };
                 self.complete(place, Outcome::Dead(failure));

@@ -24,6 +24,8 @@ pub struct File {
     tls_ca: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    write_url: Option<String>,
+    write_password_file: Option<PathBuf>,
     server_id: Option<u32>,
     start: Option<String>,
     rules: Option<PathBuf>,
@@ -85,7 +87,18 @@ pub struct SourceArgs {
     /// File that holds the password, instead of the URL
     #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_FILE", value_name = "FILE")]
     mysql_password_file: Option<PathBuf>,
-    /// Encryption of the connection to MySQL [default: preferred]
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Replica id to use, unique among the source's replicas [default: drawn once per data directory]
+    #[arg(long, env = "ROWHOOK_SERVER_ID", value_name = "NUMBER")]
+    server_id: Option<u32>,
+}
+
+/// Encryption towards MySQL, of the reader and of what is written back.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "MySQL")]
+pub struct TlsArgs {
+    /// Encryption of the connections to MySQL [default: preferred]
     #[arg(long, env = "ROWHOOK_TLS", value_enum, value_name = "MODE")]
     tls: Option<TlsMode>,
     /// Certificates of the authorities to trust, PEM (for verify-ca and verify-identity)
@@ -97,9 +110,18 @@ pub struct SourceArgs {
     /// Key of the client certificate, PEM
     #[arg(long, env = "ROWHOOK_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Replica id to use, unique among the source's replicas [default: drawn once per data directory]
-    #[arg(long, env = "ROWHOOK_SERVER_ID", value_name = "NUMBER")]
-    server_id: Option<u32>,
+}
+
+/// Where rules write back to.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Writing back")]
+pub struct WriteArgs {
+    /// MySQL that the statements of rules go to, with an account of its own: mysql://user:password@host:3306
+    #[arg(long, env = "ROWHOOK_WRITE_URL", value_name = "URL", hide_env_values = true)]
+    write_url: Option<String>,
+    /// File that holds that account's password, instead of the URL
+    #[arg(long, env = "ROWHOOK_WRITE_PASSWORD_FILE", value_name = "FILE")]
+    write_password_file: Option<PathBuf>,
 }
 
 /// Where the rule files are.
@@ -171,11 +193,25 @@ pub enum TlsMode {
 pub struct SourceSettings {
     pub mysql: String,
     pub mysql_password_file: Option<PathBuf>,
-    pub tls: TlsMode,
-    pub tls_ca: Option<PathBuf>,
-    pub tls_cert: Option<PathBuf>,
-    pub tls_key: Option<PathBuf>,
+    pub tls: TlsSettings,
     pub server_id: Option<u32>,
+}
+
+/// Encryption, checked.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    pub mode: TlsMode,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// Where to write back to, checked.
+#[derive(Debug, Clone)]
+pub struct WriteSettings {
+    pub url: String,
+    pub password_file: Option<PathBuf>,
+    pub tls: TlsSettings,
 }
 
 /// `run`'s settings, checked.
@@ -242,22 +278,39 @@ impl LogArgs {
 
 impl SourceArgs {
     pub fn resolve(self, file: &File) -> Result<SourceSettings, Error> {
-        let tls = match (self.tls, &file.tls) {
+        Ok(SourceSettings {
+            mysql: self.mysql.or_else(|| file.mysql.clone()).ok_or(Error::NoSource)?,
+            mysql_password_file: self.mysql_password_file.or_else(|| file.mysql_password_file.clone()),
+            tls: self.tls.resolve(file)?,
+            server_id: self.server_id.or(file.server_id),
+        })
+    }
+}
+
+impl TlsArgs {
+    pub fn resolve(self, file: &File) -> Result<TlsSettings, Error> {
+        let mode = match (self.tls, &file.tls) {
             (Some(mode), _) => mode,
             (None, Some(text)) => TlsMode::from_str(text, false).map_err(|_| {
                 invalid("tls", text, "expected disabled, preferred, required, verify-ca or verify-identity")
             })?,
             (None, None) => TlsMode::Preferred,
         };
-        Ok(SourceSettings {
-            mysql: self.mysql.or_else(|| file.mysql.clone()).ok_or(Error::NoSource)?,
-            mysql_password_file: self.mysql_password_file.or_else(|| file.mysql_password_file.clone()),
-            tls,
-            tls_ca: self.tls_ca.or_else(|| file.tls_ca.clone()),
-            tls_cert: self.tls_cert.or_else(|| file.tls_cert.clone()),
-            tls_key: self.tls_key.or_else(|| file.tls_key.clone()),
-            server_id: self.server_id.or(file.server_id),
+        Ok(TlsSettings {
+            mode,
+            ca: self.tls_ca.or_else(|| file.tls_ca.clone()),
+            cert: self.tls_cert.or_else(|| file.tls_cert.clone()),
+            key: self.tls_key.or_else(|| file.tls_key.clone()),
         })
+    }
+}
+
+impl WriteArgs {
+    /// None: nothing is written back. Encrypted as the source's connection is.
+    pub fn resolve(self, tls: TlsSettings, file: &File) -> Option<WriteSettings> {
+        let url = self.write_url.or_else(|| file.write_url.clone())?;
+        let password_file = self.write_password_file.or_else(|| file.write_password_file.clone());
+        Some(WriteSettings { url, password_file, tls })
     }
 }
 

@@ -3,15 +3,18 @@
 //! In: rule files, and unless offline the server. Out: a finding per line, what is wrong with what mends it. Changes nothing
 //! anywhere. The verdict is "problems" if there is one; warnings alone are none.
 
+mod statements;
+
 use std::path::Path;
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Verdict, instance, output, rule_files, source_settings};
-use crate::config::{DataArgs, File, RulesArgs, SourceArgs};
+use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::rules::{Diagnostics, RuleSet};
 use crate::source::{self, Level};
+use crate::write_back::Database;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -29,6 +32,8 @@ pub(super) struct Args {
     rules: RulesArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -53,15 +58,16 @@ struct Finding {
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let directory = args.rules.resolve(file);
     // Settings first: what was typed wrong is no finding about rules or server.
-    let settings = if args.offline { None } else { Some(source_settings::of(args.source.resolve(file)?)?) };
+    let servers = if args.offline { None } else { Some(servers(args.source, args.write, file)?) };
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
-    if let (Some(mut settings), Ok(rules)) = (settings, &loaded) {
+    if let (Some((mut settings, database)), Ok(rules)) = (servers, &loaded) {
         settings.instance = instance::find(&args.data.resolve(file))?.unwrap_or_else(Uuid::new_v4);
         findings.extend(source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from));
         if findings.iter().all(|finding| finding.level != PROBLEM) {
             findings.extend(column_findings(&settings, rules).await?);
         }
+        findings.extend(statements::findings(rules, database.as_ref()).await);
     }
     let ok = findings.iter().all(|finding| finding.level != PROBLEM);
     if args.json {
@@ -70,6 +76,13 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
         output::print(&text(&findings))?;
     }
     Ok(if ok { Verdict::Done } else { Verdict::Problems })
+}
+
+/// What is followed, and where rules write back to.
+fn servers(source: SourceArgs, write: WriteArgs, file: &File) -> anyhow::Result<(source::Settings, Option<Database>)> {
+    let source = source.resolve(file)?;
+    let database = source_settings::database(write.resolve(source.tls.clone(), file))?;
+    Ok((source_settings::of(source)?, database))
 }
 
 const OK: &str = "ok";

@@ -3,7 +3,6 @@
 //! In: which letters, as typed. Out: a table, a page or JSON. Works the same with and without a running daemon. `list`,
 //! `show` and `discard` need no rules.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
@@ -11,7 +10,7 @@ use clap::Subcommand;
 use super::reach::Reach;
 use super::{Verdict, output, page, replay};
 use crate::admin::view::{LetterView, ListRequest, Selection};
-use crate::config::{DataArgs, File, RulesArgs};
+use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::failure::Reason;
 
 #[derive(Debug, Subcommand)]
@@ -91,6 +90,10 @@ pub(super) struct ReplayArgs {
     data: DataArgs,
     #[command(flatten)]
     pub(super) rules: RulesArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -175,8 +178,9 @@ pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict
             let reach = Reach::open(&args.data.clone().resolve(file)).await?;
             let selection = args.which.selection();
             let how = replay::How { dry_run: args.dry_run, json: args.json };
-            let rules: PathBuf = args.rules.resolve(file);
-            replay::run(&reach, selection, how, rules).await
+            let write = args.write.resolve(args.tls.resolve(file)?, file);
+            let from = replay::Sources { rules: args.rules.resolve(file), write };
+            replay::run(&reach, selection, how, from).await
         }
         Command::Discard(args) => discard(args, file).await,
     }

@@ -21,6 +21,7 @@ use crate::rules::RuleSet;
 use crate::source::Settings;
 use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
+use crate::write_back::Database;
 
 /// Commands and reports that wait for the one who takes them.
 const WAITING_MAX: usize = 64;
@@ -129,15 +130,15 @@ impl Reach {
     pub(super) async fn redeliver(
         &self,
         request: RedeliveryRequest,
-        offline: impl FnOnce() -> anyhow::Result<Offline>,
+        offline: impl FnOnce() -> anyhow::Result<(Offline, Settings)>,
     ) -> anyhow::Result<Running<RedeliveryReport>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
             Reach::Store(store) => {
-                let Offline { rules, source } = offline()?;
+                let (Offline { rules, database }, source) = offline()?;
                 let rules = Arc::new(rules);
                 let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
-                let (commands, pipeline, stop) = without_source(rules.clone(), store)?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), database, store)?;
                 let redeliveries = Redeliveries::new(source, commands, checkpoint);
                 let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
@@ -147,17 +148,18 @@ impl Reach {
         }
     }
 
-    /// Sends letters again: with the daemon's rules, or with those that `rules` loads.
+    /// Sends letters again: with the daemon's rules, or with those that `offline` loads.
     pub(super) async fn replay(
         &self,
         selection: Selection,
-        rules: impl FnOnce() -> anyhow::Result<RuleSet>,
+        offline: impl FnOnce() -> anyhow::Result<Offline>,
     ) -> anyhow::Result<Running<Report>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
-                let rules = Arc::new(rules()?);
-                let (commands, pipeline, stop) = without_source(rules.clone(), store)?;
+                let Offline { rules, database } = offline()?;
+                let rules = Arc::new(rules);
+                let (commands, pipeline, stop) = without_source(rules.clone(), database, store)?;
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
@@ -189,7 +191,8 @@ impl Reach {
 /// What is needed where no daemon runs.
 pub(super) struct Offline {
     pub rules: RuleSet,
-    pub source: Settings,
+    /// Where the rules write back to.
+    pub database: Option<Database>,
 }
 
 type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
@@ -197,6 +200,7 @@ type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
 /// A pipeline in this process that serves commands alone.
 fn without_source(
     rules: Arc<RuleSet>,
+    database: Option<Database>,
     store: &Store,
 ) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
     let metrics = Arc::new(Metrics::default());
@@ -207,7 +211,7 @@ fn without_source(
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
-    let dispatcher = Dispatcher::new(Client::new()?, metrics.clone());
+    let dispatcher = Dispatcher::new(Client::new()?.with_database(database), metrics.clone());
     let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
-use super::reach::{Reach, Running, SHUTDOWN_TIMEOUT};
-use super::{Verdict, rule_files, signals};
+use super::reach::{Offline, Reach, Running, SHUTDOWN_TIMEOUT};
+use super::{Verdict, rule_files, signals, source_settings};
 use crate::admin::view::{Preview, Progress, Replayed, Report, Selection, Totals};
+use crate::config::WriteSettings;
 
 /// Letters that stay are named on a terminal up to this number; `list` has them all.
 const NAMED_MAX: u64 = 20;
@@ -23,14 +24,25 @@ pub(super) struct How {
     pub json: bool,
 }
 
-pub(super) async fn run(reach: &Reach, selection: Selection, how: How, rules: PathBuf) -> anyhow::Result<Verdict> {
-    let load = || rule_files::load(&rules);
+/// What is needed where no daemon runs.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub rules: PathBuf,
+    pub write: Option<WriteSettings>,
+}
+
+pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sources) -> anyhow::Result<Verdict> {
     if how.dry_run {
+        let load = || rule_files::load(&from.rules);
         return preview(reach.preview(selection, load).await?, how.json).await;
     }
+    let offline = || {
+        let database = source_settings::database(from.write)?;
+        Ok(Offline { rules: rule_files::load_to_work(&from.rules, database.as_ref())?, database })
+    };
     // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
-    let mut running = reach.replay(selection, load).await?;
+    let mut running = reach.replay(selection, offline).await?;
     let mut display = Display::new(how.json);
     let mut totals = Err("the running rowhook broke off".to_string());
     loop {

@@ -12,7 +12,7 @@ use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::{Verdict, rule_files, signals, source_settings};
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
 use crate::admin::view::status::PositionView;
-use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs};
+use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,10 +48,12 @@ pub(super) struct Args {
     rules: RulesArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
-    let Args { rule, from, to, dry_run, yes, json, data, rules, source } = args;
+    let Args { rule, from, to, dry_run, yes, json, data, rules, source, write } = args;
     config::parse_start("from", &from)?;
     to.as_deref().map(|to| config::parse_start("to", to)).transpose()?;
     if !dry_run && !yes {
@@ -60,8 +62,10 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let reach = Reach::open(&data.resolve(file)).await?;
     let request = RedeliveryRequest { rule, from, to, dry_run };
     let offline = || {
-        let source = source_settings::of(source.resolve(file)?)?;
-        Ok(Offline { rules: rule_files::load(&rules.resolve(file))?, source })
+        let source = source.resolve(file)?;
+        let database = source_settings::database(write.resolve(source.tls.clone(), file))?;
+        let rules = rule_files::load_to_work(&rules.resolve(file), database.as_ref())?;
+        Ok((Offline { rules, database }, source_settings::of(source)?))
     };
     // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;

@@ -1,8 +1,10 @@
 //! Loading rule files, with all their problems told at once.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::rules::{Diagnostics, Look, RuleSet};
+use crate::rules::{Diagnostic, Diagnostics, Look, Rule, RuleSet};
+use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +17,35 @@ pub(super) fn load(directory: &Path) -> anyhow::Result<RuleSet> {
     Ok(read(directory).map_err(|diagnostics| Faulty { diagnostics })?)
 }
 
-/// Loads, and says what the files looked like.
-pub(super) fn look_and_load(directory: &Path) -> anyhow::Result<(Look, RuleSet)> {
-    let (look, loaded) = Look::and_load(directory, &[], || read(directory));
+/// Loads what this process will work with, which needs a database where rules write back.
+pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> anyhow::Result<RuleSet> {
+    Ok(read_to_work(directory, database).map_err(|diagnostics| Faulty { diagnostics })?)
+}
+
+/// The same, and says what the files looked like.
+pub(super) fn look_and_load(directory: &Path, database: Option<&Database>) -> anyhow::Result<(Look, RuleSet)> {
+    let (look, loaded) = Look::and_load(directory, &[], || read_to_work(directory, database));
     Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }
 
 /// Loads with the environment of this process.
 pub(super) fn read(directory: &Path) -> Result<RuleSet, Diagnostics> {
     RuleSet::load(directory, &|name| std::env::var(name).ok())
+}
+
+/// The same; rules that write back are problems where there is no database to write to.
+pub(super) fn read_to_work(directory: &Path, database: Option<&Database>) -> Result<RuleSet, Diagnostics> {
+    let rules = read(directory)?;
+    let problems = if database.is_some() { Vec::new() } else { without_database(&rules) };
+    if problems.is_empty() { Ok(rules) } else { Err(Diagnostics(problems)) }
+}
+
+/// A problem for each rule that writes back.
+pub(super) fn without_database(rules: &RuleSet) -> Vec<Diagnostic> {
+    let mend = "give --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
+    let writing = rules.rules().iter().filter(|rule| rule.writes_back());
+    let problem = |rule: &Arc<Rule>| {
+        Diagnostic::of_file(&rule.path, format!("rule `{}` writes to MySQL, and no server is named; {mend}", rule.name))
+    };
+    writing.map(problem).collect()
 }

@@ -18,7 +18,7 @@ use crate::admin::{
     SourceWatch, Token,
 };
 use crate::clock::now_us;
-use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs};
+use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
 use crate::position::Start;
@@ -26,6 +26,7 @@ use crate::rules::{Look, RuleSet};
 use crate::source::Settings;
 use crate::store::{Saved, Store};
 use crate::telemetry::Metrics;
+use crate::write_back::Database;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -42,6 +43,8 @@ pub(super) struct Args {
     #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
@@ -51,11 +54,13 @@ pub(super) struct Args {
 const COMMANDS_WAITING_MAX: usize = 64;
 
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
-    let mut source = source_settings::of(args.source.resolve(file)?)?;
+    let source = args.source.resolve(file)?;
+    let database = source_settings::database(args.write.resolve(source.tls.clone(), file))?;
+    let mut source = source_settings::of(source)?;
     let settings = args.run.resolve(file)?;
     let data = args.data.resolve(file);
     let directory = args.rules.resolve(file);
-    let (look, rules) = rule_files::look_and_load(&directory)?;
+    let (look, rules) = rule_files::look_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
 
@@ -67,9 +72,9 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     };
     let socket = ControlSocket::bind(&data)?;
     let saved = read_saved(&store).await?;
-    let client = Client::new()?;
+    let client = Client::new()?.with_database(database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
-    let files = RuleFiles { directory, look };
+    let files = RuleFiles { directory, look, database };
     // From here on a signal may come.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
     work(Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data }).await?;
@@ -92,10 +97,11 @@ struct Parts {
     data: PathBuf,
 }
 
-/// Where the rules are from, and what their files looked like then.
+/// Where the rules are from, what their files looked like then, and where they may write to.
 struct RuleFiles {
     directory: PathBuf,
     look: Look,
+    database: Option<Database>,
 }
 
 struct Signals {
@@ -172,9 +178,9 @@ fn live_rules(
     metrics: Arc<Metrics>,
     stopping: watch::Receiver<bool>,
 ) -> LiveRules {
-    let RuleFiles { directory, look } = files;
+    let RuleFiles { directory, look, database } = files;
     let from = directory.clone();
-    let load = Box::new(move || rule_files::read(&from));
+    let load = Box::new(move || rule_files::read_to_work(&from, database.as_ref()));
     LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
 }
 

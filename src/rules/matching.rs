@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rule;
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::difference::Digests;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
@@ -31,7 +32,16 @@ pub struct RuleSet {
     /// What the rules say, to tell later whether they changed.
     digests: Digests,
     unused_targets: Vec<String>,
+    /// What is wrong with the first `sql` where no write URL is set.
+    first_sql: Option<Diagnostic>,
     by_table: RwLock<ByTable>,
+}
+
+/// Whether there is a server that `sql` may write to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteUrl {
+    Set,
+    Missing,
 }
 
 /// By the table's address, which stays taken as long as the rules of the table hold on to it.
@@ -87,7 +97,13 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 impl RuleSet {
     /// A set of these rules, whose names are unique.
     pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, digests: Digests::default(), unused_targets: Vec::new(), by_table: RwLock::default() }
+        RuleSet {
+            rules,
+            digests: Digests::default(),
+            unused_targets: Vec::new(),
+            first_sql: None,
+            by_table: RwLock::default(),
+        }
     }
 
     #[cfg(test)]
@@ -101,6 +117,18 @@ impl RuleSet {
 
     pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
         RuleSet { unused_targets, ..self }
+    }
+
+    pub(super) fn with_first_sql(self, first_sql: Option<Diagnostic>) -> RuleSet {
+        RuleSet { first_sql, ..self }
+    }
+
+    /// The same, unless there is a statement and nowhere to send it.
+    pub fn with(self, write_url: WriteUrl) -> Result<RuleSet, Diagnostics> {
+        match (write_url, &self.first_sql) {
+            (WriteUrl::Missing, Some(problem)) => Err(Diagnostics(vec![problem.clone()])),
+            _ => Ok(self),
+        }
     }
 
     /// The files, besides rule files, that hold what the rules refer to.

@@ -15,6 +15,7 @@ mod matching;
 mod plan;
 mod reader;
 mod spec;
+mod statement;
 mod target;
 mod tls;
 mod yaml;
@@ -34,7 +35,7 @@ pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use look::Look;
-pub use matching::{Match, RuleSet, TableRules};
+pub use matching::{Match, RuleSet, TableRules, WriteUrl};
 pub use plan::{Action, Plan, Sql, Step, Verify, Work};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};
@@ -112,7 +113,10 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        orders || self.actions.iter().any(|action| action.reads(column))
+        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        orders
+            || self.actions.iter().any(|action| action.reads(column))
+            || verdicts.into_iter().any(|verify| verify.when.reads(column))
     }
 
     /// Whether it may depend on the column which changes the rule means.

@@ -128,6 +128,28 @@ impl Rule {
         self.actions[0].call().expect("the one action of a rule without a plan is a call")
     }
 
+    /// Whether a statement is among its actions.
+    pub fn writes_back(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action.work, Work::Sql(_)))
+    }
+
+    /// The action at this place as people call it.
+    pub fn action_name(&self, number: usize) -> String {
+        let Some(plan) = &self.plan else { return "call".to_string() };
+        for Step { name, action, undo, verify } in &plan.steps {
+            if *action == number {
+                return format!("step {name}");
+            }
+            if *undo == Some(number) {
+                return format!("undo of step {name}");
+            }
+            if verify.as_ref().is_some_and(|verify| verify.action == number) {
+                return format!("verify of step {name}");
+            }
+        }
+        if plan.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
+    }
+
     /// For tests, which change one thing of a rule that was loaded.
     #[cfg(test)]
     pub(crate) fn call_mut(&mut self) -> &mut Call {

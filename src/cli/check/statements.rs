@@ -1,0 +1,59 @@
+//! The statements of rules, held against the server that they are for.
+//!
+//! In: rules, and the database that they write back to. Out: a finding for the account and one for each statement, which the
+//! server looks at without running it.
+
+use super::{Finding, OK, PROBLEM};
+use crate::cli::rule_files;
+use crate::rules::{Rule, RuleSet, Sql, Work};
+use crate::write_back::{Database, Failed};
+
+pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Vec<Finding> {
+    let Some(database) = database else {
+        let problems = rule_files::without_database(rules);
+        return problems.iter().map(|found| problem(&found.to_string())).collect();
+    };
+    let address = database.address();
+    match database.inspect().await {
+        Ok(mark) => {
+            let mut findings = vec![good(format!("MySQL at {address} can be written to, {mark}"))];
+            for rule in rules.rules() {
+                findings.extend(of_rule(rule, database).await);
+            }
+            findings
+        }
+        Err(Failed { message, .. }) => vec![problem(&format!("writing to {address}: {message}"))],
+    }
+}
+
+async fn of_rule(rule: &Rule, database: &Database) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, action) in rule.actions.iter().enumerate() {
+        let Work::Sql(sql) = &action.work else { continue };
+        let name = format!("rule {}, {}", rule.name, rule.action_name(number));
+        findings.push(match prepare(sql, database).await {
+            Ok(()) => good(format!("{name}: the server takes the statement")),
+            Err(objection) => problem(&format!("{name}: {objection}")),
+        });
+    }
+    findings
+}
+
+async fn prepare(sql: &Sql, database: &Database) -> Result<(), String> {
+    let taken = database.prepare(&sql.statement).await.map_err(|failed| failed.message)?;
+    let given = sql.params.len();
+    if taken == given { Ok(()) } else { Err(format!("the statement takes {taken} values and is given {given}")) }
+}
+
+fn good(what: String) -> Finding {
+    Finding { level: OK, what, mend: None }
+}
+
+/// Of what an error says, the part behind `mend:` has a line of its own.
+fn problem(message: &str) -> Finding {
+    let (what, mend) = match message.split_once("; mend: ") {
+        Some((what, mend)) => (what, Some(mend.to_string())),
+        None => (message, None),
+    };
+    Finding { level: PROBLEM, what: what.to_string(), mend }
+}

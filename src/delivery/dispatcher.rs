@@ -14,19 +14,16 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::{self, Effect, Lack, Verdict};
-use crate::delivery::attempt::{self, Ended, Ready, Sent};
+use crate::delivery::answer::{self, Effect, Verdict};
+use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::gate::{Counts, End, Gate};
+use crate::delivery::gate::{End, Gate};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
-use crate::delivery::{
-    Completed, Delivery, Due, DueTicket, Event, Failure, Intent, Origin, Outcome, TargetStatus, Ticket,
-};
-use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::operation::{ActEnd, Acted};
+use crate::delivery::{Completed, Delivery, Due, DueTicket, Event, Intent, Origin, Outcome, TargetStatus, Ticket};
+use crate::failure::{Answer, Attempt};
 use crate::ordering::Held;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;

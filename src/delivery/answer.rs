@@ -1,8 +1,8 @@
 //! Answers: what an attempt's result means. Pure functions, no clock and no I/O.
 //!
 //! In: a status or an error, a `Retry-After` header, the beginning of a body. Out: whether the delivery is done, worth
-//! another attempt or dead; what the answer says of the target as a whole; how long the server asks us to wait; text that
-//! is fit to be shown.
+//! another attempt or dead; what the attempt proves of what it was to do; what the answer says of the target as a whole; how
+//! long the server asks us to wait; text that is fit to be shown.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,10 +22,25 @@ pub const EXCERPT_BYTES_MAX: usize = 1024;
 pub enum Lack {
     /// It did not come, or did not end, in time.
     Timeout,
-    /// The connection failed before the time was over.
+    /// The connection failed before the time was over, when sending had begun.
     Network,
+    /// Nothing was sent: no connection could be made, or it was given up before. Or the server says that it did not begin.
+    Unsent,
     /// The request was not sent, for want of a token.
     Token,
+    /// A statement was rolled back; another try may go well.
+    RolledBack,
+    /// A statement was rolled back, as it would be again.
+    Refused,
+}
+
+/// What an attempt that is not done proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing happened.
+    None,
+    /// Nobody knows.
+    Possible,
 }
 
 /// What an answer means for its delivery.
@@ -60,16 +75,34 @@ pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, 
         Answer::Status { status, .. } if success.contains(*status) => return Verdict::Done { status: *status },
         Answer::Status { status, .. } => retry_on.contains(*status),
         Answer::Written { .. } => return Verdict::Done { status: 0 },
-        Answer::Failed { .. } if lack == Some(Lack::Timeout) => retry_on.timeout,
-        Answer::Failed { .. } => retry_on.network,
+        Answer::Failed { .. } => match lack {
+            Some(Lack::Timeout) => retry_on.timeout,
+            Some(Lack::RolledBack) => true,
+            Some(Lack::Refused) => false,
+            Some(Lack::Network | Lack::Unsent | Lack::Token) | None => retry_on.network,
+        },
     };
     if retried { Verdict::Retry } else { Verdict::GiveUp }
+}
+
+/// What an answer that is no success, or its lack, proves. A server that refuses a request, or says when to come again, did
+/// nothing; of one that failed, redirects, or says that it did something else than was expected, nobody knows.
+pub fn effect(answer: &Answer, lack: Option<Lack>, retry_after: Option<Duration>) -> Effect {
+    let is_nothing = match answer {
+        Answer::Status { status: 408, .. } => false,
+        Answer::Status { status: 400..=499, .. } => true,
+        Answer::Status { status: 503, .. } => retry_after.is_some(),
+        Answer::Status { .. } | Answer::Written { .. } => false,
+        Answer::Failed { .. } => !matches!(lack, None | Some(Lack::Timeout | Lack::Network)),
+    };
+    if is_nothing { Effect::None } else { Effect::Possible }
 }
 
 /// What the answer says of the target. Deliberately not asked: `retry_on`, which is one rule's view of its deliveries.
 pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) -> Health {
     match answer {
         Answer::Failed { .. } if lack == Some(Lack::Token) => Health::Unknown,
+        Answer::Failed { .. } if matches!(lack, Some(Lack::RolledBack | Lack::Refused)) => Health::Works,
         Answer::Failed { .. } => Health::Away,
         Answer::Status { status, .. } if success.contains(*status) => Health::Works,
         Answer::Status { status: 429, .. } => Health::Throttles,
@@ -130,9 +163,32 @@ mod tests {
             };
             assert_eq!(classify(&success, &RetryOn::default(), &status(code), None), expected, "{code}");
         }
-        for lack in [Lack::Timeout, Lack::Network] {
+        for lack in [Lack::Timeout, Lack::Network, Lack::Unsent, Lack::Token, Lack::RolledBack] {
             assert_eq!(classify(&success, &RetryOn::default(), &failed(), Some(lack)), Verdict::Retry);
         }
+        assert_eq!(classify(&success, &RetryOn::default(), &failed(), Some(Lack::Refused)), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn what_was_refused_or_not_sent_did_not_happen_and_of_all_else_nobody_knows() {
+        let some_time = Some(Duration::from_secs(1));
+        for code in 100..=999 {
+            let refused = (400..=499).contains(&code) && code != 408;
+            let expected = |nothing| if nothing { Effect::None } else { Effect::Possible };
+            assert_eq!(effect(&status(code), None, None), expected(refused), "{code}");
+            assert_eq!(effect(&status(code), None, some_time), expected(refused || code == 503), "{code}");
+        }
+        for (lack, expected) in [
+            (Lack::Timeout, Effect::Possible),
+            (Lack::Network, Effect::Possible),
+            (Lack::Unsent, Effect::None),
+            (Lack::Token, Effect::None),
+            (Lack::RolledBack, Effect::None),
+            (Lack::Refused, Effect::None),
+        ] {
+            assert_eq!(effect(&failed(), Some(lack), some_time), expected, "{lack:?}");
+        }
+        assert_eq!(effect(&failed(), None, None), Effect::Possible);
     }
 
     #[test]
@@ -146,6 +202,8 @@ mod tests {
         }
         assert_eq!(classify(&success, &retry_on, &failed(), Some(Lack::Network)), Verdict::Retry);
         assert_eq!(classify(&success, &retry_on, &failed(), Some(Lack::Timeout)), Verdict::GiveUp);
+        let retry_on = RetryOn { network: false, ..retry_on };
+        assert_eq!(classify(&success, &retry_on, &failed(), Some(Lack::RolledBack)), Verdict::Retry);
     }
 
     #[test]
@@ -160,7 +218,12 @@ mod tests {
             };
             assert_eq!(health(&success, &status(code), None), expected, "{code}");
         }
-        assert_eq!(health(&success, &failed(), Some(Lack::Network)), Health::Away);
+        for lack in [Lack::Timeout, Lack::Network, Lack::Unsent] {
+            assert_eq!(health(&success, &failed(), Some(lack)), Health::Away);
+        }
+        for lack in [Lack::RolledBack, Lack::Refused] {
+            assert_eq!(health(&success, &failed(), Some(lack)), Health::Works, "the server answered");
+        }
         assert_eq!(health(&success, &failed(), Some(Lack::Token)), Health::Unknown, "the target was not asked");
     }
 

@@ -1,28 +1,31 @@
-//! One attempt as a task of its own: render (the first time), send, report.
+//! One attempt as a task of its own: render (the first time), call or write, report.
 //!
 //! In: what a call carries, when its turn has come. Out: an `Ended` on the dispatcher's channel, also when the code in
 //! between panics, so that no delivery is ever lost. Runs beside the pipeline's loop, which thereby never waits for
-//! rendering or the network. Whether another attempt follows is the dispatcher's to say.
+//! rendering, the network or a server's locks. Of an operation's action that is done it says what later templates may read,
+//! and whether a query found that its step had happened. Whether another attempt follows is the dispatcher's to say.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::now_us;
-use crate::delivery::Failure;
 use crate::delivery::answer::{self, Health, Lack, Verdict};
-use crate::delivery::auth;
 use crate::delivery::bundle::{Item, Load};
-use crate::delivery::client::{Client, Received};
+use crate::delivery::client::{Client, Keep, Received};
 use crate::delivery::lane::Place;
 use crate::delivery::quota::Quota;
 use crate::delivery::request::{self, Gathered, NoRequest, Prepared};
 use crate::delivery::results::{self, ItemResult, RESULTS_BYTES_MAX};
+use crate::delivery::{Delivery, Failure, auth, statement};
 use crate::failure::{Answer, Attempt};
-use crate::rules::Rule;
+use crate::operation::{ActEnd, ActionId, Kept};
+use crate::rules::{Action, Call, Sql, SuccessStatuses, Work};
+use crate::template::Condition;
 
 /// What a task reports.
 #[derive(Debug)]
@@ -37,14 +40,26 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub attempt: Attempt,
+    /// Why there is no answer, where there is none.
+    pub lack: Option<Lack>,
     pub verdict: Verdict,
     /// What became of each item, where the answer was a success and says so.
     pub results: Option<Vec<ItemResult>>,
+    /// Of an operation's action that is done: how, with what is kept of its answer.
+    pub end: Option<ActEnd>,
     pub health: Health,
     pub retry_after: Option<Duration>,
     pub quota: Option<Quota>,
     /// Kept where a retry may follow: every attempt of a call sends the same bytes.
-    pub prepared: Option<Box<Prepared>>,
+    pub prepared: Option<Box<Ready>>,
+}
+
+/// What every attempt of a call sends.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Request(Prepared),
+    /// The values of a statement.
+    Values(Vec<Value>),
 }
 
 /// Nothing was sent.
@@ -52,6 +67,8 @@ pub(super) struct Sent {
 pub(super) enum Unsent {
     /// The request could not be made; a line for people.
     Unrenderable(String),
+    /// The code in between gave up, and nobody knows how far it was.
+    Panicked,
     /// To be sent in two calls, the first one with so many items: more than one call may hold.
     Split { at: usize },
     /// No item is left.
@@ -62,7 +79,7 @@ pub(super) enum Unsent {
 pub(super) fn start(
     place: Place,
     load: Load,
-    prepared: Option<Box<Prepared>>,
+    prepared: Option<Box<Ready>>,
     client: Client,
     ended: UnboundedSender<Ended>,
 ) {
@@ -77,38 +94,45 @@ pub(super) fn start(
 /// One row may be the reason: the others of its call are kept from sharing its end.
 fn panicked(load: &Load) -> Unsent {
     match load.count() {
-        1 => Unsent::Unrenderable("rendering or sending panicked: a defect of rowhook, please report it".to_owned()),
+        1 => Unsent::Panicked,
         count => Unsent::Split { at: count / 2 },
     }
 }
 
 type Unfit = Vec<(usize, Failure)>;
 
-async fn attempt(load: &Load, prepared: Option<Box<Prepared>>, client: &Client) -> (Unfit, Result<Sent, Unsent>) {
-    let (unfit, prepared) = match prepared {
-        Some(prepared) => (Vec::new(), Ok(prepared)),
+async fn attempt(load: &Load, ready: Option<Box<Ready>>, client: &Client) -> (Unfit, Result<Sent, Unsent>) {
+    let (unfit, ready) = match ready {
+        Some(ready) => (Vec::new(), Ok(ready)),
         None => prepare(load),
     };
-    let result = match prepared {
-        Ok(prepared) => send(load.rule(), load.count() - unfit.len(), prepared, client).await,
+    let result = match ready {
+        Ok(ready) => send(load.first(), load.count() - unfit.len(), ready, client).await,
         Err(unsent) => Err(unsent),
     };
     (unfit, result)
 }
 
-fn prepare(load: &Load) -> (Unfit, Result<Box<Prepared>, Unsent>) {
-    let single = |delivery| request::prepare(delivery).map(Box::new).map_err(Unsent::Unrenderable);
+fn prepare(load: &Load) -> (Unfit, Result<Box<Ready>, Unsent>) {
     match load {
-        Load::One(delivery) => (Vec::new(), single(delivery)),
-        Load::Many(items) if load.rule().batch.is_some() => prepare_all(items),
+        Load::One(delivery) => (Vec::new(), prepare_one(delivery)),
+        Load::Many(items) if load.first().rule.batch.is_some() => prepare_all(items),
         // Merged, but sent by itself.
-        Load::Many(items) => (Vec::new(), single(&items[0].delivery)),
+        Load::Many(items) => (Vec::new(), prepare_one(&items[0].delivery)),
     }
 }
 
-fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Prepared>, Unsent>) {
+fn prepare_one(delivery: &Delivery) -> Result<Box<Ready>, Unsent> {
+    let ready = match &delivery.action().work {
+        Work::Call(_) => request::prepare(delivery).map(Ready::Request),
+        Work::Sql(sql) => statement::values(delivery, sql).map(Ready::Values),
+    };
+    ready.map(Box::new).map_err(Unsent::Unrenderable)
+}
+
+fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Ready>, Unsent>) {
     let Gathered { unfit, request } = request::prepare_all(items);
-    let request = request.map(Box::new).map_err(|none| match none {
+    let request = request.map(|request| Box::new(Ready::Request(request))).map_err(|none| match none {
         NoRequest::Nothing => Unsent::Nothing,
         NoRequest::TooLarge { fitting } => Unsent::Split { at: fitting },
         NoRequest::Unrenderable(why) => Unsent::Unrenderable(why),
@@ -116,31 +140,100 @@ fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Prepared>, Unsent>) {
     (unfit, request)
 }
 
-/// `count` deliveries are in the request.
-async fn send(rule: &Arc<Rule>, count: usize, prepared: Box<Prepared>, client: &Client) -> Result<Sent, Unsent> {
-    let call = rule.call();
-    let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
-    // One byte more than is understood, so that a longer answer shows.
-    let body_bytes_max = if wanted.is_some() { RESULTS_BYTES_MAX + 1 } else { 0 };
+/// `count` deliveries are in the request, of which `first` stands for all.
+async fn send(first: &Delivery, count: usize, ready: Box<Ready>, client: &Client) -> Result<Sent, Unsent> {
     let started_at_us = now_us();
     let started = Instant::now();
-    let Received { mut answer, lack, retry_after, quota, body } =
-        auth::exchange(client, call, &prepared, body_bytes_max).await.map_err(Unsent::Unrenderable)?;
-    let duration_us = started.elapsed().as_micros() as u64;
+    let timed = |answer| {
+        let duration_us = started.elapsed().as_micros() as u64;
+        Attempt { started_at_us, duration_us, answer }
+    };
+    let mut sent = match (&*ready, &first.action().work) {
+        (Ready::Request(prepared), Work::Call(call)) => call_api(first, count, call, prepared, client, timed).await?,
+        (Ready::Values(values), Work::Sql(sql)) => write(first.action(), sql, values.clone(), client, timed).await?,
+        _ => unreachable!("what was made ready is for this work"),
+    };
+    sent.prepared = (sent.verdict == Verdict::Retry).then_some(ready);
+    Ok(sent)
+}
+
+async fn call_api(
+    first: &Delivery,
+    count: usize,
+    call: &Call,
+    prepared: &Prepared,
+    client: &Client,
+    timed: impl FnOnce(Answer) -> Attempt,
+) -> Result<Sent, Unsent> {
+    let (rule, action) = (&first.rule, first.action());
+    let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
+    let asks = verified_by(first);
+    let keep = match wanted {
+        // One byte more than is understood, so that a longer answer shows.
+        Some(_) => Keep::Body { bytes_max: RESULTS_BYTES_MAX + 1 },
+        None if action.keeps_answer || asks.is_some() => Keep::All,
+        None => Keep::Nothing,
+    };
+    let received = auth::exchange(client, call, prepared, keep).await.map_err(Unsent::Unrenderable)?;
+    let Received { mut answer, mut lack, retry_after, quota, body, headers } = received;
     let health = answer::health(&call.success, &answer, lack);
-    let mut verdict = answer::classify(&call.success, &rule.actions[0].retry_on, &answer, lack);
-    let mut results = None;
-    if let (Some(wanted), Verdict::Done { status }) = (wanted, verdict) {
-        match results::read(wanted, rule, status, &body, count) {
-            Ok(read) => results = Some(read),
-            Err(problem) => {
-                // Nobody can tell what was done, as after a timeout: to ask again is the only way not to lose any of it.
-                answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
-                verdict = answer::classify(&call.success, &rule.actions[0].retry_on, &answer, Some(Lack::Timeout));
+    let (mut results, mut end) = (None, None);
+    if let Verdict::Done { status } = answer::classify(&call.success, &action.retry_on, &answer, lack) {
+        let read = match (wanted, asks) {
+            (Some(wanted), _) => results::read(wanted, rule, status, &body, count).map(|read| results = Some(read)),
+            (None, Some(when)) => verify(first, when, kept(status, headers, body)).map(|read| end = Some(read)),
+            (None, None) => {
+                let answer = action.keeps_answer.then(|| kept(status, headers, body));
+                end = Some(ActEnd::Done(answer));
+                Ok(())
             }
+        };
+        if let Err(problem) = read {
+            // Nobody can tell what was done, as after a timeout: to ask again is the only way not to lose any of it.
+            answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
+            lack = Some(Lack::Timeout);
         }
     }
-    let attempt = Attempt { started_at_us, duration_us, answer };
-    let prepared = (verdict == Verdict::Retry).then_some(prepared);
-    Ok(Sent { attempt, verdict, results, health, retry_after, quota, prepared })
+    let verdict = answer::classify(&call.success, &action.retry_on, &answer, lack);
+    Ok(Sent { attempt: timed(answer), lack, verdict, results, end, health, retry_after, quota, prepared: None })
+}
+
+/// The condition over the answer, where the delivery asks whether a step happened.
+fn verified_by(delivery: &Delivery) -> Option<&Condition> {
+    let (ActionId::Verify(step), plan) = (delivery.doing.as_ref()?.action, delivery.rule.plan.as_ref()?) else {
+        return None;
+    };
+    plan.steps[step].verify.as_ref().map(|verify| &verify.when)
+}
+
+fn verify(delivery: &Delivery, when: &Condition, answer: Kept) -> Result<ActEnd, String> {
+    let happened = when
+        .holds_in(&delivery.scope().with_answer(answer.clone()))
+        .map_err(|error| format!("`verify.when` can't be decided: {error}"))?;
+    Ok(ActEnd::Verified { happened, answer: happened.then_some(answer) })
+}
+
+fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, mut body: Vec<u8>) -> Kept {
+    let is_cut = body.len() > Kept::BODY_BYTES_MAX;
+    body.truncate(Kept::BODY_BYTES_MAX);
+    Kept { status, headers, body: body.into(), is_cut }
+}
+
+async fn write(
+    action: &Action,
+    sql: &Sql,
+    values: Vec<Value>,
+    client: &Client,
+    timed: impl FnOnce(Answer) -> Attempt,
+) -> Result<Sent, Unsent> {
+    let Some(database) = client.database() else {
+        return Err(Unsent::Unrenderable("`sql` has no server to write to: set `--write-url`".to_owned()));
+    };
+    let (answer, lack) = statement::run(database, sql, values).await;
+    let none = SuccessStatuses(Vec::new());
+    let health = answer::health(&none, &answer, lack);
+    let verdict = answer::classify(&none, &action.retry_on, &answer, lack);
+    let end = matches!(verdict, Verdict::Done { .. }).then(|| ActEnd::Done(None));
+    let (retry_after, quota, results) = (None, None, None);
+    Ok(Sent { attempt: timed(answer), lack, verdict, results, end, health, retry_after, quota, prepared: None })
 }

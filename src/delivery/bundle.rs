@@ -46,10 +46,11 @@ pub(super) enum Load {
 }
 
 impl Load {
-    pub fn rule(&self) -> &Arc<Rule> {
+    /// The delivery, or the first of those that are sent together.
+    pub fn first(&self) -> &Delivery {
         match self {
-            Load::One(delivery) => &delivery.rule,
-            Load::Many(items) => &items[0].delivery.rule,
+            Load::One(delivery) => delivery,
+            Load::Many(items) => &items[0].delivery,
         }
     }
 

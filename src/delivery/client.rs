@@ -24,9 +24,10 @@ use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
 use crate::failure::Answer;
+use crate::operation::Kept;
 use crate::rules::{Egress, Method, SuccessStatuses, Tls};
 use crate::write_back::Database;
-use error::{cause_text, plain_text};
+use error::{cause_text, is_unsent, plain_text};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -82,6 +83,8 @@ pub struct Received {
     pub retry_after: Option<Duration>,
     /// The body of an answer with success, as far as it was asked for.
     pub body: Vec<u8>,
+    /// The headers of such an answer, likewise.
+    pub headers: Vec<(Box<str>, Box<str>)>,
     /// What the server says it will still take.
     pub quota: Option<Quota>,
 }
@@ -90,7 +93,28 @@ impl Received {
     /// There is no answer, for this reason.
     pub fn failed(error: String, lack: Lack) -> Received {
         let answer = Answer::Failed { error };
-        Received { answer, lack: Some(lack), retry_after: None, quota: None, body: Vec::new() }
+        Received { answer, lack: Some(lack), retry_after: None, quota: None, body: Vec::new(), headers: Vec::new() }
+    }
+}
+
+/// What is kept of an answer with success.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keep {
+    Nothing,
+    Body {
+        bytes_max: usize,
+    },
+    /// What later templates may read; of the body one byte more, so that a longer one shows.
+    All,
+}
+
+impl Keep {
+    fn body_bytes_max(self) -> usize {
+        match self {
+            Keep::Nothing => 0,
+            Keep::Body { bytes_max } => bytes_max,
+            Keep::All => Kept::BODY_BYTES_MAX + 1,
+        }
     }
 }
 
@@ -140,7 +164,7 @@ impl Client {
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
-    /// one of `success`; of such an answer up to `body_bytes_max` bytes are kept as they are. Dropping the future closes
+    /// one of `success`; of such an answer what `keep` says is kept as it is. Dropping the future closes
     /// the connection, or over HTTP/2 its stream.
     pub(super) async fn send(
         &self,
@@ -148,17 +172,18 @@ impl Client {
         egress: Egress,
         timeout: Duration,
         success: &SuccessStatuses,
-        body_bytes_max: usize,
+        keep: Keep,
     ) -> Received {
         let http = self.http(egress);
         let mut answering = false;
         let exchange = async {
             let response = http.execute(request).await?;
             answering = true;
-            receive(response, success, body_bytes_max).await
+            receive(response, success, keep).await
         };
         let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
+            Ok(Err(error)) if !answering && is_unsent(&error) => (Lack::Unsent, plain_text(&error, answering)),
             Ok(Err(error)) => (Lack::Network, plain_text(&error, answering)),
             Err(_) => {
                 let what = if answering { "answer not complete" } else { "no answer" };
@@ -252,11 +277,7 @@ fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
         .dns_resolver(resolver)
 }
 
-async fn receive(
-    mut response: Response,
-    success: &SuccessStatuses,
-    body_bytes_max: usize,
-) -> reqwest::Result<Received> {
+async fn receive(mut response: Response, success: &SuccessStatuses, keep: Keep) -> reqwest::Result<Received> {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
@@ -265,7 +286,11 @@ async fn receive(
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let quota = quota::read(headers, SystemTime::now);
     let is_success = success.contains(status);
-    let kept_max = if is_success { body_bytes_max } else { answer::EXCERPT_BYTES_MAX };
+    let kept_max = if is_success { keep.body_bytes_max() } else { answer::EXCERPT_BYTES_MAX };
+    let headers = match keep {
+        Keep::All if is_success => kept_headers(response.headers()),
+        _ => Vec::new(),
+    };
     let mut kept = Vec::new();
     let mut read = 0;
     while let Some(chunk) = response.chunk().await? {
@@ -280,7 +305,20 @@ async fn receive(
         true => (String::new(), kept),
         false => (answer::excerpt(&kept), Vec::new()),
     };
-    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body })
+    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body, headers })
+}
+
+/// Those that are text, as far as there is room for them.
+fn kept_headers(headers: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
+    let mut bytes_left = Kept::HEADERS_BYTES_MAX;
+    let texts =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str(), str::from_utf8(value.as_bytes()).ok()?)));
+    let fitting = texts.filter(|(name, value)| {
+        let left = bytes_left.checked_sub(name.len() + value.len());
+        bytes_left = left.unwrap_or(bytes_left);
+        left.is_some()
+    });
+    fitting.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody

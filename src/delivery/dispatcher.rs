@@ -14,25 +14,25 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::delivery::answer::Verdict;
+use crate::delivery::answer::{self, Effect, Verdict};
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::gate::{Counts, End, Gate};
+use crate::delivery::gate::{End, Gate};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
-use crate::delivery::request::Prepared;
-use crate::delivery::{
-    Completed, Delivery, Due, DueTicket, Event, Failure, Intent, Origin, Outcome, TargetStatus, Ticket,
-};
-use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::delivery::{Completed, Delivery, Due, DueTicket, Event, Intent, Origin, Outcome, TargetStatus, Ticket};
+use crate::failure::{Answer, Attempt};
 use crate::ordering::Held;
-use crate::retry::Waits;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
+use lines::Known;
+use under_way::{UnderWay, refused, unknown};
 
 mod bundles;
+mod lines;
+mod under_way;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end unheard.
@@ -45,12 +45,10 @@ pub struct Dispatcher {
     /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<UnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
-    /// By rule number: the rule as it was last seen.
-    known: Vec<Arc<Rule>>,
+    /// By rule number.
+    known: Vec<Known>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
-    /// By rule number.
-    counters: Vec<AttemptCounters>,
     /// What waits for others to be sent with, by rule.
     gatherers: BTreeMap<RuleNumber, Gatherer>,
     /// Of calls with several deliveries, how many tickets were not given back.
@@ -66,23 +64,6 @@ pub struct Dispatcher {
     due: usize,
 }
 
-#[derive(Debug)]
-struct UnderWay {
-    bundle: Bundle,
-    rule: RuleNumber,
-    /// The target of its attempt, while one is under way.
-    target: usize,
-    attempts: Attempts,
-    /// How many of the attempts were of larger calls, of which this is a part.
-    inherited: u64,
-    /// Failed attempts that count against the rule's retries.
-    failed: u64,
-    waits: Option<Waits>,
-    prepared: Option<Box<Prepared>>,
-    /// Of an operation: whether its next attempt may be made without being Due.
-    intent: Intent,
-}
-
 impl Dispatcher {
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Dispatcher {
         let (report, ended) = unbounded_channel();
@@ -95,7 +76,6 @@ impl Dispatcher {
             rules: HashMap::new(),
             known: Vec::new(),
             paused: HashSet::new(),
-            counters: Vec::new(),
             gatherers: BTreeMap::new(),
             shares: HashMap::new(),
             unresolved: Vec::new(),
@@ -129,7 +109,7 @@ impl Dispatcher {
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.foregone.is_some() { Turn::Pass } else { turn(delivery.origin) };
-        let place = self.lanes.enter(rule, keys, turn);
+        let place = self.lanes.enter(self.line(rule, delivery.action()), keys, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten));
     }
 
@@ -193,8 +173,9 @@ impl Dispatcher {
     pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
+        let line = self.line(rule, delivery.action());
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent));
-        self.lanes.proceed(place);
+        self.lanes.proceed(place, line);
         self.start_ready();
     }
 
@@ -221,10 +202,10 @@ impl Dispatcher {
         }
     }
 
-    /// Whether nothing of this rule would be started now, for a reason that may last: it is paused, or its target is away
-    /// and gets nothing but probes.
+    /// Whether nothing of this rule would be started or come to its end now, for a reason that may last: it is paused, or a
+    /// target of it is away and gets nothing but probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
-        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.gate.is_open(*number))
+        self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.awaits_target(*number))
     }
 
     /// Takes over the settings of these rules and their targets at once, instead of with their next delivery.
@@ -275,29 +256,6 @@ impl Dispatcher {
         self.events.drain(..).filter(|event| !matches!(event, Event::Due(_))).collect()
     }
 
-    fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
-        // By name and not by address: after a reload the rule of this name goes on with its lanes.
-        let number = match self.rules.get(&*rule.name).copied() {
-            Some(number) if Arc::ptr_eq(&self.known[number as usize], rule) => return number,
-            Some(number) => {
-                self.known[number as usize] = Arc::clone(rule);
-                self.lanes.set_in_flight_max(number, rule.in_flight);
-                number
-            }
-            None => {
-                let number = self.lanes.add_rule(rule.in_flight);
-                self.lanes.set_paused(number, self.paused.contains(&*rule.name));
-                self.rules.insert(rule.name.as_str().into(), number);
-                self.known.push(Arc::clone(rule));
-                self.unresolved.push(0);
-                self.counters.push(AttemptCounters::new(&self.metrics, &rule.name));
-                number
-            }
-        };
-        self.gate.set_rule(number, rule, &mut self.lanes, Instant::now());
-        number
-    }
-
     fn next_start(&mut self) -> Option<Place> {
         loop {
             if let Some(place) = self.lanes.pop_start() {
@@ -321,7 +279,7 @@ impl Dispatcher {
                 self.complete(place, outcome);
                 continue;
             }
-            under_way.target = self.gate.started(under_way.rule);
+            under_way.target = self.gate.started(self.lanes.line_of(place));
             match &under_way.bundle {
                 Bundle::One(delivery) if delivery.doing.is_some() && under_way.intent == Intent::ToBeWritten => {
                     let (delivery, ticket) = (delivery.clone(), DueTicket(place));
@@ -359,7 +317,7 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, verdict, results, health, retry_after, quota, prepared } = match result {
+        let Sent { attempt, lack, verdict, results, end, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -369,14 +327,21 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let end = End { place, answer: &attempt.answer, health, retry_after, quota };
-        let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
+        let of_target = End { place, answer: &attempt.answer, health, retry_after, quota };
+        let counts = self.gate.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
-        self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
+        self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
+        let is_done = matches!(verdict, Verdict::Done { .. });
+        let effect = answer::effect(&attempt.answer, lack, retry_after);
+        under_way.end = end;
+        under_way.may_have_happened |= !is_done && effect == Effect::Possible;
         let outcome = match verdict {
             Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer))),
+            _ if effect == Effect::Possible && !under_way.bundle.action().is_repeatable => {
+                Some(Outcome::Dead(unknown(&attempt.answer)))
+            }
+            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer, lack))),
             Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
         let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
@@ -409,43 +374,16 @@ impl Dispatcher {
             return self.complete_part(place, &outcome);
         }
         self.lanes.end(place);
-        let under_way = self.under_way[place as usize].take().expect("a call ends once");
+        let mut under_way = self.under_way[place as usize].take().expect("a call ends once");
+        let acted = under_way.acted(&outcome);
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            let completed = Completed { delivery, outcome, attempts, merged, acted: None, ticket };
-            self.events.push_back(Event::Completed(completed));
+            self.events.push_back(Event::Completed(Completed { delivery, outcome, attempts, merged, acted, ticket }));
         }
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
         self.under_way[place as usize].as_mut().expect("the call has not ended")
-    }
-}
-
-impl UnderWay {
-    fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> UnderWay {
-        let attempts = Attempts::default();
-        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None, intent }
-    }
-
-    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
-    fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
-        self.failed += match counts {
-            Counts::Fully | Counts::ButNeverAsTheLast => 1,
-            Counts::Not { .. } => 0,
-        };
-        let is_last = counts == Counts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
-        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
-    }
-
-    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
-    /// does not count.
-    fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
-        if let Counts::Not { wait } = counts {
-            return wait;
-        }
-        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
-        waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }
 
@@ -455,22 +393,6 @@ fn turn(origin: Origin) -> Turn {
         Origin::Stream | Origin::Redelivery { .. } => Turn::CallUnlessHeld,
         Origin::Replay { .. } => Turn::Call,
     }
-}
-
-fn refused(answer: &Answer) -> Failure {
-    let why = match answer {
-        Answer::Status { .. } | Answer::Written { .. } => "which a retry can't help",
-        Answer::Failed { .. } => "which `retry_on` leaves out",
-    };
-    Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
-}
-
-fn exhausted(attempts: u64, answer: &Answer) -> Failure {
-    let message = match attempts {
-        1 => format!("the only attempt failed: {}", answer.in_words()),
-        _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
-    };
-    Failure { reason: Reason::Exhausted, message }
 }
 
 /// The id is that of the first delivery where a call carries several.

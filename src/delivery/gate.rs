@@ -1,9 +1,9 @@
 //! The gate: when an attempt may start that has its turn in the lanes.
 //!
-//! In: the rules and what they call, attempts as they start and end, the time. Out: admissions of deliveries of gated
-//! rules, one by one; what an ended attempt counts for its delivery. Owns all targets, and the pace of each rule. A rule is
-//! gated only where a rate or a limit is set, and while its target is away or asked for a pause: otherwise its deliveries
-//! never come by here, and starting one costs nothing more.
+//! In: the lines of the rules and what they call, attempts as they start and end, the time. Out: admissions of deliveries
+//! of gated lines, one by one; what an ended attempt counts for its delivery. Owns all targets, and the pace of each line. A
+//! line is gated only where a rate or a limit is set, and while its target is away or asked for a pause: otherwise its
+//! deliveries never come by here, and starting one costs nothing more.
 //! Nothing polls: a target is looked at when something of it has changed, or at the time it named. Deliberately starts
 //! nothing itself and has no clock: a pure state machine.
 
@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use crate::delivery::answer::{self, Health};
 use crate::delivery::breaker::May;
-use crate::delivery::lane::{Lanes, Place, RuleNumber};
+use crate::delivery::lane::{Lanes, LineNumber, Place};
 use crate::delivery::pace::{self, Pace};
 use crate::delivery::quota::Quota;
 use crate::delivery::target::{Target, TargetStatus};
 use crate::failure::Answer;
-use crate::rules::{Rate, Rule};
+use crate::rules::{self, Rate};
 use crate::telemetry::Metrics;
 
 type TargetNumber = usize;
@@ -30,8 +30,8 @@ type TargetNumber = usize;
 #[derive(Debug)]
 pub(super) struct Gate {
     metrics: Arc<Metrics>,
-    /// By rule number.
-    rules: Vec<GatedRule>,
+    /// By line number.
+    lines: Vec<GatedLine>,
     targets: Vec<Target>,
     by_origin: HashMap<Box<str>, TargetNumber>,
     /// Targets to be looked at, because something has changed.
@@ -41,8 +41,10 @@ pub(super) struct Gate {
 }
 
 #[derive(Debug)]
-struct GatedRule {
+struct GatedLine {
     target: TargetNumber,
+    /// Whether the line's rule, as it is now, calls the target.
+    is_called: bool,
     rate: Option<Rate>,
     /// Of its rate.
     pace: Option<Pace>,
@@ -77,7 +79,7 @@ impl Gate {
     pub fn new(metrics: Arc<Metrics>) -> Gate {
         Gate {
             metrics,
-            rules: Vec::new(),
+            lines: Vec::new(),
             targets: Vec::new(),
             by_origin: HashMap::new(),
             stirred: Vec::new(),
@@ -85,42 +87,50 @@ impl Gate {
         }
     }
 
-    /// Takes in a rule of the lanes, or what has become of it: its target may be another one, or be set otherwise.
-    pub fn set_rule(&mut self, number: RuleNumber, rule: &Rule, lanes: &mut Lanes, now: Instant) {
-        let target = self.target_number(rule);
-        match self.rules.get_mut(number as usize) {
-            Some(known) if known.target == target => {}
-            Some(known) => {
-                let before = std::mem::replace(&mut known.target, target);
-                known.is_asking = false;
-                self.targets[before].rules.retain(|other| *other != number);
-                self.targets[before].asking.retain(|other| *other != number);
-                if self.targets[before].rules.is_empty() {
-                    self.targets[before].forget();
-                }
-                self.targets[target].rules.push(number);
-            }
-            None => {
-                debug_assert_eq!(self.rules.len(), number as usize, "rules are numbered as they come");
-                self.rules.push(GatedRule { target, rate: None, pace: None, is_asking: false });
-                self.targets[target].rules.push(number);
-            }
+    /// Takes in a line of the lanes with the target that its rule calls there, or what has become of them. A line never
+    /// gets another target.
+    pub fn set_line(
+        &mut self,
+        line: LineNumber,
+        settings: &Arc<rules::Target>,
+        rate: Option<Rate>,
+        lanes: &mut Lanes,
+        now: Instant,
+    ) {
+        if line as usize == self.lines.len() {
+            let target = self.target_number(settings);
+            self.targets[target].lines.push(line);
+            self.lines.push(GatedLine { target, is_called: false, rate: None, pace: None, is_asking: false });
         }
-        let known = &mut self.rules[number as usize];
-        if known.rate != rule.rate {
-            known.rate = rule.rate;
-            known.pace = rule.rate.map(|rate| Pace::new(pace::interval(rate)));
+        let known = &mut self.lines[line as usize];
+        let (number, target) = (known.target, &mut self.targets[known.target]);
+        target.set(settings, now);
+        if !std::mem::replace(&mut known.is_called, true) {
+            target.call();
         }
-        self.targets[target].set(&rule.actions[0].target, now);
-        self.apply(target, lanes);
+        if known.rate != rate {
+            known.rate = rate;
+            known.pace = rate.map(|rate| Pace::new(pace::interval(rate)));
+        }
+        self.apply(number, lanes);
     }
 
-    /// Lets at most one delivery of a gated rule start; false when none may. `now` is asked for only when one might.
+    /// The line's rule calls this target no more; what is left in the line still does.
+    pub fn retire(&mut self, line: LineNumber, lanes: &mut Lanes) {
+        let known = &mut self.lines[line as usize];
+        let target = known.target;
+        if std::mem::replace(&mut known.is_called, false) {
+            self.targets[target].forget();
+            self.apply(target, lanes);
+        }
+    }
+
+    /// Lets at most one delivery of a gated line start; false when none may. `now` is asked for only when one might.
     pub fn admit(&mut self, lanes: &mut Lanes, now: impl Fn() -> Instant) -> bool {
-        while let Some(rule) = lanes.pop_asking() {
-            let GatedRule { target, is_asking, .. } = &mut self.rules[rule as usize];
+        while let Some(line) = lanes.pop_asking() {
+            let GatedLine { target, is_asking, .. } = &mut self.lines[line as usize];
             if !std::mem::replace(is_asking, true) {
-                self.targets[*target].asking.push_back(rule);
+                self.targets[*target].asking.push_back(line);
             }
             let target = *target;
             self.stir(target);
@@ -152,8 +162,8 @@ impl Gate {
     }
 
     /// An attempt starts, gated or not.
-    pub fn started(&mut self, rule: RuleNumber) -> TargetNumber {
-        let target = self.rules[rule as usize].target;
+    pub fn started(&mut self, line: LineNumber) -> TargetNumber {
+        let target = self.lines[line as usize].target;
         self.targets[target].started();
         target
     }
@@ -195,32 +205,33 @@ impl Gate {
         self.stir(target);
     }
 
-    /// Whether the rule's target is away.
-    pub fn is_open(&self, rule: RuleNumber) -> bool {
-        self.targets[self.rules[rule as usize].target].is_open()
+    /// Whether the line's rule calls a target that is away.
+    pub fn is_open(&self, line: LineNumber) -> bool {
+        let GatedLine { target, is_called, .. } = self.lines[line as usize];
+        is_called && self.targets[target].is_open()
     }
 
     /// All targets that rules call, in the order in which they were first called.
     pub fn statuses(&self, now: Instant) -> Vec<TargetStatus> {
-        self.targets.iter().filter(|target| !target.rules.is_empty()).map(|target| target.status(now)).collect()
+        self.targets.iter().filter(|target| target.is_called()).map(|target| target.status(now)).collect()
     }
 
-    fn target_number(&mut self, rule: &Rule) -> TargetNumber {
-        if let Some(number) = self.by_origin.get(rule.actions[0].target.origin.as_str()) {
+    fn target_number(&mut self, settings: &Arc<rules::Target>) -> TargetNumber {
+        if let Some(number) = self.by_origin.get(settings.origin.as_str()) {
             return *number;
         }
         let number = self.targets.len();
-        self.targets.push(Target::new(Arc::clone(&rule.actions[0].target), &self.metrics));
-        self.by_origin.insert(rule.actions[0].target.origin.as_str().into(), number);
+        self.targets.push(Target::new(Arc::clone(settings), &self.metrics));
+        self.by_origin.insert(settings.origin.as_str().into(), number);
         number
     }
 
-    /// Gates the rules of a target or lets them go, as it is now.
+    /// Gates the lines of a target or lets them go, as it is now.
     fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes) {
         let target = &mut self.targets[number];
         target.gates = target.wants_gate();
-        for rule in &target.rules {
-            lanes.set_gated(*rule, target.gates || self.rules[*rule as usize].pace.is_some());
+        for line in &target.lines {
+            lanes.set_gated(*line, target.gates || self.lines[*line as usize].pace.is_some());
         }
         self.stir(number);
     }
@@ -240,10 +251,10 @@ impl Gate {
         let target = &mut self.targets[number];
         let mut free_at: Option<Instant> = None;
         for _ in 0..target.asking.len() {
-            let rule = *target.asking.front().expect("as many as were counted");
-            if !lanes.asks(rule) {
+            let line = *target.asking.front().expect("as many as were counted");
+            if !lanes.asks(line) {
                 target.asking.pop_front();
-                self.rules[rule as usize].is_asking = false;
+                self.lines[line as usize].is_asking = false;
                 continue;
             }
             match target.may_start(now) {
@@ -254,14 +265,14 @@ impl Gate {
                     return false;
                 }
             }
-            // The rules take turns.
+            // The lines take turns.
             target.asking.rotate_left(1);
-            let pace = &mut self.rules[rule as usize].pace;
+            let pace = &mut self.lines[line as usize].pace;
             if let Some(at) = pace.as_ref().and_then(|pace| pace.free_at(now)) {
                 free_at = Some(free_at.map_or(at, |known| known.min(at)));
                 continue;
             }
-            let place = lanes.admit(rule).expect("a rule that asks has something to start");
+            let place = lanes.admit(line).expect("a line that asks has something to start");
             target.admitted(place, now);
             if let Some(pace) = pace {
                 pace.take(now);

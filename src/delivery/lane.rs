@@ -1,25 +1,33 @@
 //! Lanes: which call may start now. A pure state machine: no clock, no I/O, no task.
 //!
 //! In: calls entering with the keys that their deliveries are ordered by, and what became of them. Out: the ones to
-//! start. Owns the queue of every (rule, key) and the number of attempts under way per rule. Keeps promise 2: a call
-//! starts only when it heads all its lanes, and leaves them only when it is released. Everyone queues in one order, so
-//! two calls never wait for each other, however many keys they have. Where a rule is gated, its turns come only when they
-//! are admitted. Deliberately knows nothing of what a call holds and why a rule is gated.
+//! start. Owns the queue of every (rule, key), and the lines of every rule: where calls that head their lanes wait for a
+//! slot. Lanes are the rule's, slots the line's: a rule has a line for each target that it calls, so that what waits for one
+//! target keeps nobody from another. Keeps promise 2: a call starts only when it heads all its lanes, and leaves them only
+//! when it is released; what it does in between, and in which lines, is its own affair. Everyone queues in one order, so two
+//! calls never wait for each other, however many keys they have. Where a line is gated, its turns come only when they
+//! are admitted. Deliberately knows nothing of what a call holds and why a line is gated.
 //!
 //! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket behind it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use crate::ordering::{Held, LaneKey, LaneKeys};
+use links::{KeyHasher, Links};
+
+mod links;
 
 /// The place of one call in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
 
 /// A rule's number within these lanes.
 pub type RuleNumber = u32;
+
+/// A line's number within these lanes, whatever its rule.
+pub type LineNumber = u32;
 
 /// What a call does when its turn comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +48,10 @@ pub struct Lanes {
     slots: Vec<Slot>,
     free: Vec<Place>,
     rules: Vec<RuleLanes>,
+    lines: Vec<Line>,
     startable: VecDeque<Place>,
-    /// Gated rules with something to start; a rule may stand here more than once.
-    asking: VecDeque<RuleNumber>,
+    /// Gated lines with something to start; a line may stand here more than once.
+    asking: VecDeque<LineNumber>,
     running: usize,
     closed: bool,
     /// Keys whose deliveries are not attempted, whoever decides that.
@@ -64,57 +73,12 @@ pub struct RuleCounts {
 
 #[derive(Debug)]
 struct Slot {
-    rule: RuleNumber,
+    line: LineNumber,
     turn: Turn,
     stage: Stage,
     links: Links,
     /// Lanes that this one does not head yet.
     lanes_ahead: u32,
-}
-
-/// The keys of a call, and who stands behind it in the lane of each.
-#[derive(Debug)]
-enum Links {
-    /// Of a single delivery, which costs no allocation.
-    Few { keys: LaneKeys, behind: [Option<Place>; 2] },
-    /// Of many deliveries: ascending by key, each key once.
-    Many(Box<[(LaneKey, Option<Place>)]>),
-}
-
-impl Links {
-    fn few(keys: LaneKeys) -> Links {
-        Links::Few { keys, behind: [None; 2] }
-    }
-
-    fn many(mut keys: Vec<LaneKey>) -> Links {
-        keys.sort_unstable();
-        keys.dedup();
-        Links::Many(keys.into_iter().map(|key| (key, None)).collect())
-    }
-
-    /// The n-th key and who stands behind in its lane.
-    fn get(&self, n: usize) -> Option<(LaneKey, Option<Place>)> {
-        match self {
-            Links::Few { keys, behind } => Some((keys.iter().nth(n)?, behind[n])),
-            Links::Many(links) => links.get(n).copied(),
-        }
-    }
-
-    fn keys(&self) -> impl Iterator<Item = LaneKey> {
-        let (few, many) = match self {
-            Links::Few { keys, .. } => (*keys, &[][..]),
-            Links::Many(links) => (LaneKeys::none(), &links[..]),
-        };
-        few.iter().chain(many.iter().map(|(key, _)| *key))
-    }
-
-    fn set_behind(&mut self, key: LaneKey, place: Place) {
-        let found = match self {
-            Links::Few { keys, behind } => keys.position(key).map(|n| &mut behind[n]),
-            Links::Many(links) => links.binary_search_by_key(&key, |(key, _)| *key).ok().map(|n| &mut links[n].1),
-        };
-        *found.expect("the last of a lane has that lane's key") = Some(place);
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,48 +96,70 @@ enum Stage {
 
 #[derive(Debug)]
 struct RuleLanes {
+    lines: Vec<LineNumber>,
+    /// For each line.
     in_flight_max: usize,
-    running: usize,
     /// Nothing of this rule is started.
     is_paused: bool,
-    /// Nothing of this rule is started unless it is admitted.
-    is_gated: bool,
     /// Deliveries entered and not released.
     entered: usize,
-    resting: usize,
     ended: usize,
-    /// Head their lanes and wait for a slot, in the order in which they became ready.
-    ready: VecDeque<Place>,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
 }
 
+/// Where the calls of a rule to one target wait for their slots.
+#[derive(Debug)]
+struct Line {
+    rule: RuleNumber,
+    running: usize,
+    resting: usize,
+    /// Nothing of this line is started unless it is admitted.
+    is_gated: bool,
+    /// Head their lanes and wait for a slot, in the order in which they became ready.
+    ready: VecDeque<Place>,
+    /// The same, of those that have done something before: they go first, so that what is begun is ended.
+    ready_to_proceed: VecDeque<Place>,
+}
+
 impl Lanes {
-    /// Makes room for a rule with at most this many attempts under way (at least one).
+    /// Makes room for a rule with at most this many attempts under way in each line (at least one).
     pub fn add_rule(&mut self, in_flight_max: usize) -> RuleNumber {
         self.rules.push(RuleLanes {
+            lines: Vec::new(),
             in_flight_max: in_flight_max.max(1),
-            running: 0,
             is_paused: false,
-            is_gated: false,
             entered: 0,
-            resting: 0,
             ended: 0,
-            ready: VecDeque::new(),
             last_of_lane: HashMap::default(),
         });
         (self.rules.len() - 1) as RuleNumber
     }
 
+    /// Another line of the rule.
+    pub fn add_line(&mut self, rule: RuleNumber) -> LineNumber {
+        let number = self.lines.len() as LineNumber;
+        self.rules[rule as usize].lines.push(number);
+        self.lines.push(Line {
+            rule,
+            running: 0,
+            resting: 0,
+            is_gated: false,
+            ready: VecDeque::new(),
+            ready_to_proceed: VecDeque::new(),
+        });
+        number
+    }
+
     /// Changes a rule's limit. What is under way above a lowered limit goes on.
     pub fn set_in_flight_max(&mut self, rule: RuleNumber, in_flight_max: usize) {
         self.rules[rule as usize].in_flight_max = in_flight_max.max(1);
-        self.fill(rule);
+        self.fill_all(rule);
     }
 
     /// Stops or lets go on a rule. What is under way goes on.
     pub fn set_paused(&mut self, rule: RuleNumber, is_paused: bool) {
         self.rules[rule as usize].is_paused = is_paused;
-        self.fill(rule);
+        self.fill_all(rule);
     }
 
     /// From now on these keys are held.
@@ -186,43 +172,43 @@ impl Lanes {
         self.held.holder(keys.iter()).is_some()
     }
 
-    /// From now on the rule's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
-    pub fn set_gated(&mut self, rule: RuleNumber, is_gated: bool) {
-        self.rules[rule as usize].is_gated = is_gated;
-        self.fill(rule);
+    /// From now on the line's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
+    pub fn set_gated(&mut self, line: LineNumber, is_gated: bool) {
+        self.lines[line as usize].is_gated = is_gated;
+        self.fill(line);
     }
 
-    /// A gated rule that got something to start since it was last asked for; it may be gone meanwhile.
-    pub fn pop_asking(&mut self) -> Option<RuleNumber> {
+    /// A gated line that got something to start since it was last asked for; it may be gone meanwhile.
+    pub fn pop_asking(&mut self) -> Option<LineNumber> {
         self.asking.pop_front()
     }
 
-    /// Whether a gated rule has something that nothing but the gate holds back.
-    pub fn asks(&self, rule: RuleNumber) -> bool {
-        let lanes = &self.rules[rule as usize];
-        lanes.is_gated && !lanes.ready.is_empty() && lanes.has_slot() && !self.closed
+    /// Whether a gated line has something that nothing but the gate holds back.
+    pub fn asks(&self, line: LineNumber) -> bool {
+        let waits = &self.lines[line as usize];
+        waits.is_gated && waits.has_ready() && self.has_slot(line)
     }
 
-    /// Starts the next delivery of a rule that [`asks`](Lanes::asks), the one that has been ready for longest.
-    pub fn admit(&mut self, rule: RuleNumber) -> Option<Place> {
-        if !self.asks(rule) {
+    /// Starts the next delivery of a line that [`asks`](Lanes::asks), the one that has been ready for longest.
+    pub fn admit(&mut self, line: LineNumber) -> Option<Place> {
+        if !self.asks(line) {
             return None;
         }
-        self.start_next(rule)
+        self.start_next(line)
     }
 
     /// Queues a call of one delivery behind all earlier ones of its keys.
-    pub fn enter(&mut self, rule: RuleNumber, keys: LaneKeys, turn: Turn) -> Place {
-        self.enter_linked(rule, Links::few(keys), turn)
+    pub fn enter(&mut self, line: LineNumber, keys: LaneKeys, turn: Turn) -> Place {
+        self.enter_linked(line, Links::few(keys), turn)
     }
 
     /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
-    pub fn enter_many(&mut self, rule: RuleNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
-        self.enter_linked(rule, Links::many(keys), turn)
+    pub fn enter_many(&mut self, line: LineNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
+        self.enter_linked(line, Links::many(keys), turn)
     }
 
-    fn enter_linked(&mut self, rule: RuleNumber, links: Links, turn: Turn) -> Place {
-        let slot = Slot { rule, turn, stage: Stage::Queued, links, lanes_ahead: 0 };
+    fn enter_linked(&mut self, line: LineNumber, links: Links, turn: Turn) -> Place {
+        let slot = Slot { line, turn, stage: Stage::Queued, links, lanes_ahead: 0 };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -233,6 +219,7 @@ impl Lanes {
                 (self.slots.len() - 1) as Place
             }
         };
+        let rule = self.lines[line as usize].rule;
         self.rules[rule as usize].entered += 1;
         for n in 0.. {
             let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };
@@ -266,7 +253,7 @@ impl Lanes {
     /// The attempt is over and another will follow: gives up the slot, keeps the lanes.
     pub fn rest(&mut self, place: Place) {
         self.leave_slot(place, Stage::Resting);
-        self.rules_of(place).resting += 1;
+        self.line_of_mut(place).resting += 1;
     }
 
     /// The wait for the retry is over.
@@ -274,7 +261,7 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Resting, "only a call that waits for its retry is resumed");
         slot.stage = Stage::Queued;
-        self.rules_of(place).resting -= 1;
+        self.line_of_mut(place).resting -= 1;
         self.queue_for_slot(place);
     }
 
@@ -289,8 +276,8 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only a call that has its outcome is released");
         slot.stage = Stage::Free;
-        let rule = slot.rule;
         let links = std::mem::replace(&mut slot.links, Links::few(LaneKeys::none()));
+        let rule = self.rule_of(place);
         let lanes = &mut self.rules[rule as usize];
         (lanes.entered, lanes.ended) = (lanes.entered - 1, lanes.ended - 1);
         self.free.push(place);
@@ -311,13 +298,15 @@ impl Lanes {
         }
     }
 
-    /// Instead of the release: the call keeps its lanes and queues for a slot again, for something else.
-    pub fn proceed(&mut self, place: Place) {
+    /// Instead of the release: the call keeps its lanes and waits in this line of its rule for a slot, ahead of those that
+    /// have not begun.
+    pub fn proceed(&mut self, place: Place, line: LineNumber) {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
-        (slot.stage, slot.turn) = (Stage::Queued, Turn::Call);
+        (slot.stage, slot.turn, slot.line) = (Stage::Queued, Turn::Call, line);
         self.rules_of(place).ended -= 1;
-        self.queue_for_slot(place);
+        self.line_of_mut(place).ready_to_proceed.push_back(place);
+        self.fill(line);
     }
 
     /// From now on nobody's turn comes; what is under way ends as ever.
@@ -343,14 +332,26 @@ impl Lanes {
     /// What one rule has in the lanes.
     pub fn counts(&self, rule: RuleNumber) -> RuleCounts {
         let lanes = &self.rules[rule as usize];
-        let (in_flight, in_retry) = (lanes.running, lanes.resting);
+        let lines = || lanes.lines.iter().map(|line| &self.lines[*line as usize]);
+        let in_flight = lines().map(|line| line.running).sum();
+        let in_retry = lines().map(|line| line.resting).sum();
         let queued = lanes.entered.saturating_sub(in_flight + in_retry + lanes.ended);
         RuleCounts { unresolved: lanes.entered, in_flight, in_retry, queued }
     }
 
+    /// In which line it waits, or waited last.
+    pub fn line_of(&self, place: Place) -> LineNumber {
+        self.slots[place as usize].line
+    }
+
     /// Whose delivery it is.
     pub fn rule_of(&self, place: Place) -> RuleNumber {
-        self.slots[place as usize].rule
+        self.lines[self.line_of(place) as usize].rule
+    }
+
+    fn line_of_mut(&mut self, place: Place) -> &mut Line {
+        let line = self.line_of(place);
+        &mut self.lines[line as usize]
     }
 
     fn rules_of(&mut self, place: Place) -> &mut RuleLanes {
@@ -377,31 +378,43 @@ impl Lanes {
                 self.startable.push_back(place);
             }
             Turn::Call | Turn::CallUnlessHeld => {
-                let rule = slot.rule;
-                self.rules[rule as usize].ready.push_back(place);
-                self.fill(rule);
+                let line = slot.line;
+                self.lines[line as usize].ready.push_back(place);
+                self.fill(line);
             }
         }
     }
 
-    fn fill(&mut self, rule: RuleNumber) {
-        if self.rules[rule as usize].is_gated {
-            if self.asks(rule) {
-                self.asking.push_back(rule);
+    fn fill_all(&mut self, rule: RuleNumber) {
+        for n in 0..self.rules[rule as usize].lines.len() {
+            self.fill(self.rules[rule as usize].lines[n]);
+        }
+    }
+
+    fn fill(&mut self, line: LineNumber) {
+        if self.lines[line as usize].is_gated {
+            if self.asks(line) {
+                self.asking.push_back(line);
             }
             return;
         }
-        while self.rules[rule as usize].has_slot() && !self.closed {
-            if self.start_next(rule).is_none() {
+        while self.has_slot(line) {
+            if self.start_next(line).is_none() {
                 break;
             }
         }
     }
 
-    fn start_next(&mut self, rule: RuleNumber) -> Option<Place> {
-        let lanes = &mut self.rules[rule as usize];
-        let place = lanes.ready.pop_front()?;
-        lanes.running += 1;
+    fn has_slot(&self, line: LineNumber) -> bool {
+        let Line { rule, running, .. } = self.lines[line as usize];
+        let rule = &self.rules[rule as usize];
+        running < rule.in_flight_max && !rule.is_paused && !self.closed
+    }
+
+    fn start_next(&mut self, line: LineNumber) -> Option<Place> {
+        let line = &mut self.lines[line as usize];
+        let place = line.ready_to_proceed.pop_front().or_else(|| line.ready.pop_front())?;
+        line.running += 1;
         self.running += 1;
         self.slots[place as usize].stage = Stage::Running;
         self.startable.push_back(place);
@@ -413,37 +426,17 @@ impl Lanes {
         assert_eq!(slot.stage, Stage::Running, "only a call under way gives up its slot");
         slot.stage = stage;
         if slot.turn == Turn::Call {
-            let rule = slot.rule;
+            let line = slot.line;
             self.running -= 1;
-            self.rules[rule as usize].running -= 1;
-            self.fill(rule);
+            self.lines[line as usize].running -= 1;
+            self.fill(line);
         }
     }
 }
 
-impl RuleLanes {
-    fn has_slot(&self) -> bool {
-        self.running < self.in_flight_max && !self.is_paused
-    }
-}
-
-/// A lane key is a hash already: its halves are folded and nothing more.
-#[derive(Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = (key as u64) ^ ((key >> 64) as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+impl Line {
+    fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.ready_to_proceed.is_empty()
     }
 }
 

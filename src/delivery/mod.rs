@@ -23,6 +23,7 @@ mod pace;
 mod quota;
 pub mod request;
 mod results;
+mod statement;
 mod target;
 #[cfg(test)]
 mod testing;

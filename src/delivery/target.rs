@@ -1,8 +1,8 @@
 //! One target: everything that says when the next attempt to it may start.
 //!
 //! In: how attempts to it ended, of whatever rule. Out: whether the next may start, and if not, when. Owns its breaker, its
-//! rate, the pause it asked for, and the queue of gated rules that have something to start, which take turns. Pure: the
-//! caller brings the time. Deliberately holds no delivery; which of a rule's deliveries is next is the lanes' to say.
+//! rate, the pause it asked for, and the queue of gated lines that have something to start, which take turns. Pure: the
+//! caller brings the time. Deliberately holds no delivery; which of a line's deliveries is next is the lanes' to say.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, Health};
 use crate::delivery::breaker::{Breaker, May, Turned};
-use crate::delivery::lane::{Place, RuleNumber};
+use crate::delivery::lane::{LineNumber, Place};
 use crate::delivery::pace::{self, Pace};
 use crate::delivery::quota::Quota;
 use crate::failure::Answer;
@@ -40,12 +40,14 @@ pub(super) struct Target {
     /// How what the target will still take is spread, and until when.
     spread: Option<(Pace, Instant)>,
     in_flight: usize,
-    /// Whether its rules are gated, as the lanes know it.
+    /// Whether its lines are gated, as the lanes know it.
     pub gates: bool,
-    /// The rules that call it.
-    pub rules: Vec<RuleNumber>,
-    /// Gated rules with something to start; the first is next.
-    pub asking: VecDeque<RuleNumber>,
+    /// The lines of calls to it.
+    pub lines: Vec<LineNumber>,
+    /// Those of them whose rules, as they are now, call it.
+    called: usize,
+    /// Gated lines with something to start; the first is next.
+    pub asking: VecDeque<LineNumber>,
     /// When it is looked at again, if nothing happens before.
     pub wake_at: Option<Instant>,
     pub is_stirred: bool,
@@ -71,13 +73,14 @@ impl Target {
     pub fn new(settings: Arc<rules::Target>, metrics: &Metrics) -> Target {
         let label = TargetLabel { target: settings.origin.clone() };
         Target {
-            breaker: Breaker::new(settings.breaker.clone()),
+            breaker: Breaker::new(None),
             pace: settings.rate.map(|rate| Pace::new(pace::interval(rate))),
             held_until: None,
             spread: None,
             in_flight: 0,
             gates: false,
-            rules: Vec::new(),
+            lines: Vec::new(),
+            called: 0,
             asking: VecDeque::new(),
             wake_at: None,
             is_stirred: false,
@@ -102,11 +105,27 @@ impl Target {
         self.tell(turned);
     }
 
-    /// No rule calls it any more: whether it is away is no longer kept up. A pause that it asked for ends by itself.
+    /// One more line's rule calls it.
+    pub fn call(&mut self) {
+        if self.called == 0 {
+            self.breaker = Breaker::new(self.settings.breaker.clone());
+        }
+        self.called += 1;
+    }
+
+    /// One line's rule calls it no more. After the last whether it is away is no longer kept up, so that what is left of
+    /// old rules comes to its end. A pause that it asked for ends by itself.
     pub fn forget(&mut self) {
-        self.breaker = Breaker::new(self.settings.breaker.clone());
-        self.opened_at = None;
-        self.open.set(0);
+        self.called -= 1;
+        if self.called == 0 {
+            self.breaker = Breaker::new(None);
+            self.opened_at = None;
+            self.open.set(0);
+        }
+    }
+
+    pub fn is_called(&self) -> bool {
+        self.called > 0
     }
 
     pub fn is_open(&self) -> bool {

@@ -261,6 +261,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         batch: None,
         coalesce: None,
         rate: None,
+        own_writes: false,
         fuse: None,
         start: None,
         redact: vec![],

@@ -88,6 +88,7 @@ impl Compiler<'_> {
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
             rate: spec.rate,
+            own_writes: spec.own_writes,
             fuse: spec.fuse,
             start: spec.start,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rule;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::difference::Digests;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
@@ -35,6 +35,13 @@ pub struct RuleSet {
     /// What is wrong with the first `sql` where no write URL is set.
     first_sql: Option<Diagnostic>,
     by_table: RwLock<ByTable>,
+}
+
+/// Whether there is a server that `sql` may write to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteUrl {
+    Set,
+    Missing,
 }
 
 /// By the table's address, which stays taken as long as the rules of the table hold on to it.
@@ -99,6 +106,11 @@ impl RuleSet {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn into_rules(self) -> Vec<Arc<Rule>> {
+        self.rules
+    }
+
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
         RuleSet { digests, ..self }
     }
@@ -111,9 +123,12 @@ impl RuleSet {
         RuleSet { first_sql, ..self }
     }
 
-    /// What is wrong with these rules where there is no server to write to: the first `sql`.
-    pub fn needs_write_url(&self) -> Option<&Diagnostic> {
-        self.first_sql.as_ref()
+    /// The same, unless there is a statement and nowhere to send it.
+    pub fn with(self, write_url: WriteUrl) -> Result<RuleSet, Diagnostics> {
+        match (write_url, &self.first_sql) {
+            (WriteUrl::Missing, Some(problem)) => Err(Diagnostics(vec![problem.clone()])),
+            _ => Ok(self),
+        }
     }
 
     /// The files, besides rule files, that hold what the rules refer to.

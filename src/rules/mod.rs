@@ -35,7 +35,7 @@ pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use look::Look;
-pub use matching::{Match, RuleSet, TableRules};
+pub use matching::{Match, RuleSet, TableRules, WriteUrl};
 pub use plan::{Action, Plan, Sql, Step, Verify, Work};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};
@@ -65,6 +65,8 @@ pub struct Rule {
     /// The changes of a key in this time are merged into one delivery.
     pub coalesce: Option<Duration>,
     pub rate: Option<Rate>,
+    /// It matches changes, too, that rowhook itself wrote.
+    pub own_writes: bool,
     /// So many changes of one ordering key per time, by the time of their commits; those above are dead letters.
     pub fuse: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.

@@ -21,7 +21,7 @@ pub(super) use signature::ID as SIGNED_ID;
 pub(super) use token::{Token, TokenKey, TokenSlot};
 
 use crate::delivery::answer::Lack;
-use crate::delivery::client::{self, Client, Received};
+use crate::delivery::client::{self, Client, Keep, Received};
 use crate::delivery::request::Prepared;
 use crate::failure::Answer;
 use crate::rules::{Auth, Call, OAuth2};
@@ -38,8 +38,7 @@ pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
     names
 }
 
-/// Sends the request, within the call's timeout for each time it is sent. Of the body of a successful answer up to
-/// `body_bytes_max` bytes are kept.
+/// Sends the request, within the call's timeout for each time it is sent. Of a successful answer what `keep` says is kept.
 ///
 /// # Errors
 /// A line for people when it cannot be sent at all, by this or any later attempt.
@@ -47,18 +46,18 @@ pub(super) async fn exchange(
     client: &Client,
     call: &Call,
     prepared: &Prepared,
-    body_bytes_max: usize,
+    keep: Keep,
 ) -> Result<Received, String> {
     let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
         Some(Ok(special)) => Some(special),
         // What is missing on this machine may be there later.
-        Some(Err(problem)) => return Ok(Received::failed(problem, Lack::Network)),
+        Some(Err(problem)) => return Ok(Received::failed(problem, Lack::Unsent)),
         None => None,
     };
     let client = special.as_ref().unwrap_or(client);
     let received = match &call.auth {
-        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared, body_bytes_max).await?,
-        Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, body_bytes_max).await,
+        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared, keep).await?,
+        Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
     Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
 }
@@ -68,7 +67,7 @@ async fn exchange_with_token(
     call: &Call,
     settings: &Arc<OAuth2>,
     prepared: &Prepared,
-    body_bytes_max: usize,
+    keep: Keep,
 ) -> Result<Received, String> {
     // What is wrong with the request is found before a token is asked for.
     let request = signed(call, prepared)?;
@@ -77,7 +76,7 @@ async fn exchange_with_token(
         Ok(token) => token,
         Err(problem) => return Ok(no_token(&problem)),
     };
-    let received = send(client, call, authorized(request, &token), body_bytes_max).await;
+    let received = send(client, call, authorized(request, &token), keep).await;
     let is_refused = matches!(received.answer, Answer::Status { status: 401, .. }) && !call.success.contains(401);
     if !is_refused || token.is_new {
         return Ok(masked(received, [token.text.reveal()]));
@@ -87,11 +86,11 @@ async fn exchange_with_token(
         Err(problem) => return Ok(no_token(&problem)),
     };
     let request = authorized(signed(call, prepared)?, &token);
-    Ok(masked(send(client, call, request, body_bytes_max).await, [token.text.reveal()]))
+    Ok(masked(send(client, call, request, keep).await, [token.text.reveal()]))
 }
 
-async fn send(client: &Client, call: &Call, request: Request, body_bytes_max: usize) -> Received {
-    client.send(request, call.egress, call.timeout, &call.success, body_bytes_max).await
+async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Received {
+    client.send(request, call.egress, call.timeout, &call.success, keep).await
 }
 
 fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
@@ -112,8 +111,10 @@ fn authorized(mut request: Request, token: &Token) -> Request {
 
 /// The answer without our credentials, which some APIs repeat in what they answer.
 fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>) -> Received {
-    let Received { answer: Answer::Status { excerpt, .. }, body, .. } = &mut received else { return received };
-    if excerpt.is_empty() && body.is_empty() {
+    let Received { answer: Answer::Status { excerpt, .. }, body, headers, .. } = &mut received else {
+        return received;
+    };
+    if excerpt.is_empty() && body.is_empty() && headers.is_empty() {
         return received;
     }
     for secret in secrets {
@@ -125,13 +126,13 @@ fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>
         if excerpt.contains(secret) {
             *excerpt = excerpt.replace(secret, "***");
         }
-        mask_body(body, secret);
+        mask_kept(body, headers, secret);
     }
     received
 }
 
-/// What is shorter than any credential may be part of what the results in the body say, and stays.
-fn mask_body(body: &mut Vec<u8>, secret: &str) {
+/// What is shorter than any credential may be part of what the answer says, and stays.
+fn mask_kept(body: &mut Vec<u8>, headers: &mut [(Box<str>, Box<str>)], secret: &str) {
     const SECRET_BYTES_MIN: usize = 8;
     if secret.len() < SECRET_BYTES_MIN {
         return;
@@ -140,6 +141,9 @@ fn mask_body(body: &mut Vec<u8>, secret: &str) {
         && text.contains(secret)
     {
         *body = text.replace(secret, "***").into_bytes();
+    }
+    for (_, value) in headers.iter_mut().filter(|(_, value)| value.contains(secret)) {
+        *value = value.replace(secret, "***").into();
     }
 }
 

@@ -42,7 +42,7 @@ fn with_oauth2(address: SocketAddr, token_url: &str) -> Arc<Rule> {
 }
 
 async fn send(client: &Client, delivery: &Delivery) -> Result<Received, String> {
-    exchange(client, delivery.call(), &prepare(delivery).unwrap(), 0).await
+    exchange(client, delivery.call(), &prepare(delivery).unwrap(), Keep::Nothing).await
 }
 
 async fn answered(client: &Client, delivery: &Delivery) -> String {
@@ -212,7 +212,7 @@ async fn a_body_is_packed_when_it_is_worth_it() {
                 crate::rules::Body::Template(crate::template::BodyTemplate::Literal(format!("\"{text}\"").into()));
         });
         let prepared = prepare(&delivery(&rule, number, 1)).unwrap();
-        exchange(&client, rule.call(), &prepared, 0).await.unwrap();
+        exchange(&client, rule.call(), &prepared, Keep::Nothing).await.unwrap();
         let seen = api.seen().pop().unwrap();
         assert_eq!(seen.head.to_lowercase().contains("content-encoding: gzip\r\n"), is_packed);
         let mut body = Vec::new();

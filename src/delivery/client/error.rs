@@ -1,7 +1,8 @@
 //! Why an exchange has no answer, in one plain line.
 //!
 //! In: an error of `reqwest`, with all that caused it, and whether the answer had begun. Out: words for people, without URL,
-//! row values or what a server added to its goodbye. Deliberately does not judge whether a retry helps.
+//! row values or what a server added to its goodbye; and whether it proves that the server did nothing. Deliberately does not
+//! judge whether a retry helps.
 
 use super::CONNECT_TIMEOUT;
 use crate::delivery::egress;
@@ -38,6 +39,17 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
         return format!("the host name cannot be resolved: {}", cause_text(error));
     }
     cause_text(error)
+}
+
+/// Whether nothing of the request was sent, or the server says that it did not begin with it (RFC 9113, section 8.7).
+pub(super) fn is_unsent(error: &reqwest::Error) -> bool {
+    let is_not_begun = |error: &h2::Error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_connect()
+        || causes(error).any(|cause| {
+            // A request that is canceled is handed back whole.
+            cause.downcast_ref().is_some_and(hyper::Error::is_canceled)
+                || cause.downcast_ref().is_some_and(is_not_begun)
+        })
 }
 
 fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {

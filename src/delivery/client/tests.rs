@@ -27,7 +27,7 @@ fn header(name: &'static str, value: &str) -> Header {
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
     let request = request(&prepared(Method::Post, url), Egress::PrivateToo).unwrap();
-    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)]), 0).await
+    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -43,6 +43,7 @@ fn status(status: u16, excerpt: &str) -> Received {
         lack: None,
         retry_after: None,
         body: Vec::new(),
+        headers: Vec::new(),
         quota: None,
     }
 }
@@ -70,7 +71,7 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
                 Egress::PrivateToo,
                 PATIENCE,
                 &SuccessStatuses(vec![(200, 200)]),
-                0,
+                Keep::Nothing,
             )
             .await;
     }
@@ -175,7 +176,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
         let mut prepared = prepared(Method::Post, &api.url());
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
         let request = request(&prepared, Egress::PrivateToo).unwrap();
-        let received = client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)]), 0).await;
+        let received =
+            client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await;
         if received == status(200, "") {
             answered.push(number);
         }

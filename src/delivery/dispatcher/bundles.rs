@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Dispatcher, UnderWay, exhausted, turn};
+use super::under_way::exhausted;
+use super::{Dispatcher, UnderWay, turn};
 use crate::change::Transaction;
 use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::Unsent;
@@ -121,7 +122,8 @@ impl Dispatcher {
             .collect();
         let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
-        let place = self.lanes.enter_many(rule, keys, turn);
+        let line = self.line(rule, items[0].delivery.action());
+        let place = self.lanes.enter_many(line, keys, turn);
         self.shares.insert(place, count);
         self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule, Intent::Durable));
     }
@@ -159,6 +161,11 @@ impl Dispatcher {
         match unsent {
             Unsent::Nothing => self.end_part(place),
             Unsent::Split { at } => self.split(place, at),
+            Unsent::Panicked => {
+                self.at(place).may_have_happened = true;
+                let message = "rendering or sending panicked: a defect of rowhook, please report it".to_owned();
+                self.complete(place, Outcome::Dead(Failure { reason: Reason::Unrenderable, message }));
+            }
             Unsent::Unrenderable(message) => {
                 let failure = Failure { reason: Reason::Unrenderable, message };
                 self.complete(place, Outcome::Dead(failure));

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::delivery::Failure;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
+use crate::failure::Reason;
 use crate::retry::Retries;
 
 pub(super) fn dispatcher() -> Dispatcher {

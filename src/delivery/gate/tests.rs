@@ -5,7 +5,7 @@ mod pace;
 mod probes;
 
 use super::*;
-use crate::delivery::lane::Turn;
+use crate::delivery::lane::{RuleNumber, Turn};
 use crate::delivery::testing::rule;
 use crate::failure::Answer;
 use crate::ordering::{LaneKey, LaneKeys};
@@ -19,10 +19,12 @@ const FAILURES: u32 = 5;
 struct World {
     lanes: Lanes,
     gate: Gate,
+    /// The lines of each rule, with what is called there; the last one is of what the rule calls now.
+    lines: Vec<Vec<(String, LineNumber)>>,
     now: Instant,
     running: Vec<Running>,
     /// Waiting for the time of their retry.
-    resting: Vec<(Instant, Place, RuleNumber)>,
+    resting: Vec<(Instant, Place)>,
     /// Until when its target wants nothing.
     held_until: HashMap<TargetNumber, Instant>,
     /// How often each target has opened.
@@ -54,6 +56,7 @@ impl World {
         let mut world = World {
             lanes: Lanes::default(),
             gate: Gate::new(Arc::default()),
+            lines: Vec::new(),
             now: Instant::now(),
             running: Vec::new(),
             resting: Vec::new(),
@@ -64,6 +67,7 @@ impl World {
         };
         for (url, in_flight) in rules {
             let number = world.lanes.add_rule(*in_flight);
+            world.lines.push(Vec::new());
             world.set(number, url, |_| {});
         }
         world
@@ -80,25 +84,38 @@ impl World {
             edit(&mut target);
             (rule.actions[0].target, rule.rate) = (Arc::new(target), rate);
         });
-        self.gate.set_rule(number, &rule, &mut self.lanes, self.now);
+        let known = &mut self.lines[number as usize];
+        let line = match known.iter().position(|(origin, _)| *origin == rule.actions[0].target.origin) {
+            Some(index) => known.remove(index).1,
+            None => self.lanes.add_line(number),
+        };
+        for (_, other) in known.iter() {
+            self.gate.retire(*other, &mut self.lanes);
+        }
+        known.push((rule.actions[0].target.origin.clone(), line));
+        self.gate.set_line(line, &rule.actions[0].target, rule.rate, &mut self.lanes, self.now);
         self.note_openings();
         self.start_ready();
     }
 
     fn enter(&mut self, rule: RuleNumber, key: Option<u64>) -> Place {
         let keys = key.map_or(LaneKeys::none(), |key| LaneKeys::one(LaneKey(key)));
-        let place = self.lanes.enter(rule, keys, Turn::Call);
+        let place = self.lanes.enter(self.line(rule), keys, Turn::Call);
         self.entered += 1;
         self.start_ready();
         place
+    }
+
+    fn line(&self, rule: RuleNumber) -> LineNumber {
+        self.lines[rule as usize].last().expect("a rule that was set").1
     }
 
     fn start_ready(&mut self) {
         loop {
             while let Some(place) = self.lanes.pop_start() {
                 let rule = self.lanes.rule_of(place);
-                let target = self.gate.started(rule);
-                let probe_of = self.gate.is_open(rule).then(|| self.openings[&target]);
+                let target = self.gate.started(self.lanes.line_of(place));
+                let probe_of = self.gate.targets[target].is_open().then(|| self.openings[&target]);
                 let held_until = self.held_until.get(&target);
                 assert!(held_until.is_none_or(|until| *until <= self.now), "started while the target is held");
                 self.running.push(Running { place, rule, target, probe_of });
@@ -124,7 +141,7 @@ impl World {
     }
 
     fn end_with(&mut self, index: usize, fate: Fate, quota: Option<Quota>) -> Counts {
-        let Running { place, rule, target, probe_of } = self.running.remove(index);
+        let Running { place, target, probe_of, .. } = self.running.remove(index);
         let (health, status, wait_ms) = match fate {
             Fate::Works => (Health::Works, 200, 0),
             Fate::Throttles(wait_ms) => (Health::Throttles, 429, wait_ms),
@@ -161,8 +178,8 @@ impl World {
                 self.lanes.rest(place);
                 match counts {
                     Counts::Not { wait: Duration::ZERO } => self.lanes.resume(place),
-                    Counts::Not { wait } => self.resting.push((self.now + wait, place, rule)),
-                    _ => self.resting.push((self.now + Duration::from_millis(700), place, rule)),
+                    Counts::Not { wait } => self.resting.push((self.now + wait, place)),
+                    _ => self.resting.push((self.now + Duration::from_millis(700), place)),
                 }
             }
         }
@@ -182,10 +199,9 @@ impl World {
     fn advance(&mut self, by: Duration) {
         self.now += by;
         let now = self.now;
-        let (due, resting) = self.resting.drain(..).partition(|(at, ..)| *at <= now);
+        let (due, resting): (Vec<_>, Vec<_>) = self.resting.drain(..).partition(|(at, _)| *at <= now);
         self.resting = resting;
-        let due: Vec<(Instant, Place, RuleNumber)> = due;
-        for (_, place, _) in due {
+        for (_, place) in due {
             self.lanes.resume(place);
         }
         self.gate.wake(|| now);
@@ -194,7 +210,7 @@ impl World {
 
     /// To the next moment at which something may happen by itself.
     fn advance_to_next(&mut self) -> bool {
-        let next = self.resting.iter().map(|(at, ..)| *at).chain(self.gate.next_wake()).min();
+        let next = self.resting.iter().map(|(at, _)| *at).chain(self.gate.next_wake()).min();
         let Some(next) = next else { return false };
         self.advance(next.saturating_duration_since(self.now));
         true

@@ -7,6 +7,13 @@ use super::*;
 const A: LaneKey = LaneKey(1);
 const B: LaneKey = LaneKey(2);
 
+/// A rule with one line, both of the same number.
+fn add_rule(lanes: &mut Lanes, in_flight_max: usize) -> RuleNumber {
+    let rule = lanes.add_rule(in_flight_max);
+    assert_eq!(lanes.add_line(rule), rule);
+    rule
+}
+
 fn started(lanes: &mut Lanes) -> Vec<Place> {
     std::iter::from_fn(|| lanes.pop_start()).collect()
 }
@@ -14,7 +21,7 @@ fn started(lanes: &mut Lanes) -> Vec<Place> {
 #[test]
 fn a_second_delivery_of_a_key_starts_only_after_the_release_of_the_first() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(10);
+    let rule = add_rule(&mut lanes, 10);
     let first = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     let second = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     assert_eq!(started(&mut lanes), [first]);
@@ -27,7 +34,7 @@ fn a_second_delivery_of_a_key_starts_only_after_the_release_of_the_first() {
 #[test]
 fn a_delivery_without_keys_waits_for_nobody() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(10);
+    let rule = add_rule(&mut lanes, 10);
     let all: Vec<Place> = (0..5).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
     assert_eq!(started(&mut lanes), all);
 }
@@ -35,7 +42,7 @@ fn a_delivery_without_keys_waits_for_nobody() {
 #[test]
 fn a_delivery_with_two_keys_starts_when_it_heads_both_lanes() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(10);
+    let rule = add_rule(&mut lanes, 10);
     let a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     let b = lanes.enter(rule, LaneKeys::one(B), Turn::Call);
     let both = lanes.enter(rule, LaneKeys::two(A, B), Turn::Call);
@@ -55,7 +62,7 @@ fn a_delivery_with_two_keys_starts_when_it_heads_both_lanes() {
 #[test]
 fn two_equal_keys_are_one() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(10);
+    let rule = add_rule(&mut lanes, 10);
     let first = lanes.enter(rule, LaneKeys::two(A, A), Turn::Call);
     let second = lanes.enter(rule, LaneKeys::two(A, A), Turn::Call);
     assert_eq!(started(&mut lanes), [first]);
@@ -67,7 +74,7 @@ fn two_equal_keys_are_one() {
 #[test]
 fn a_call_with_many_keys_waits_for_each_and_is_waited_for_by_each() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(10);
+    let rule = add_rule(&mut lanes, 10);
     let single = lanes.enter(rule, LaneKeys::one(LaneKey(3)), Turn::Call);
     let many = lanes.enter_many(rule, (0..100).chain(0..100).map(LaneKey).collect(), Turn::Call);
     let next = lanes.enter_many(rule, (99..150).map(LaneKey).collect(), Turn::Call);
@@ -87,7 +94,7 @@ fn a_call_with_many_keys_waits_for_each_and_is_waited_for_by_each() {
 #[test]
 fn equal_keys_of_different_rules_do_not_wait_for_each_other() {
     let mut lanes = Lanes::default();
-    let (one, two) = (lanes.add_rule(10), lanes.add_rule(10));
+    let (one, two) = (add_rule(&mut lanes, 10), add_rule(&mut lanes, 10));
     let first = lanes.enter(one, LaneKeys::one(A), Turn::Call);
     let second = lanes.enter(two, LaneKeys::one(A), Turn::Call);
     assert_eq!(started(&mut lanes), [first, second]);
@@ -96,7 +103,7 @@ fn equal_keys_of_different_rules_do_not_wait_for_each_other() {
 #[test]
 fn a_delivery_that_waits_for_its_retry_gives_up_its_slot_and_keeps_its_lane() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(1);
+    let rule = add_rule(&mut lanes, 1);
     let a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     let later_a = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     let b = lanes.enter(rule, LaneKeys::one(B), Turn::Call);
@@ -115,7 +122,7 @@ fn a_delivery_that_waits_for_its_retry_gives_up_its_slot_and_keeps_its_lane() {
 #[test]
 fn a_turn_that_passes_needs_no_slot() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(1);
+    let rule = add_rule(&mut lanes, 1);
     let call = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     let pass = lanes.enter(rule, LaneKeys::one(B), Turn::Pass);
     let behind = lanes.enter(rule, LaneKeys::one(A), Turn::Pass);
@@ -128,7 +135,7 @@ fn a_turn_that_passes_needs_no_slot() {
 #[test]
 fn a_raised_limit_starts_what_was_ready() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(1);
+    let rule = add_rule(&mut lanes, 1);
     let all: Vec<Place> = (0..3).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
     assert_eq!(started(&mut lanes), all[..1]);
     lanes.set_in_flight_max(rule, 3);
@@ -138,7 +145,7 @@ fn a_raised_limit_starts_what_was_ready() {
 #[test]
 fn a_gated_rule_asks_and_starts_what_is_admitted_one_by_one() {
     let mut lanes = Lanes::default();
-    let (gated, free) = (lanes.add_rule(2), lanes.add_rule(2));
+    let (gated, free) = (add_rule(&mut lanes, 2), add_rule(&mut lanes, 2));
     lanes.set_gated(gated, true);
     let all: Vec<Place> = (0..3).map(|_| lanes.enter(gated, LaneKeys::none(), Turn::Call)).collect();
     let other = lanes.enter(free, LaneKeys::none(), Turn::Call);
@@ -159,9 +166,48 @@ fn a_gated_rule_asks_and_starts_what_is_admitted_one_by_one() {
 }
 
 #[test]
+fn what_does_one_thing_after_another_keeps_its_lanes_and_goes_ahead_of_what_has_not_begun() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let (one, two) = (lanes.add_line(rule), lanes.add_line(rule));
+    let first = lanes.enter(one, LaneKeys::one(A), Turn::Call);
+    let same_key = lanes.enter(one, LaneKeys::one(A), Turn::Call);
+    let other = lanes.enter(two, LaneKeys::one(B), Turn::Call);
+    let waiting = lanes.enter(two, LaneKeys::none(), Turn::Call);
+    assert_eq!(started(&mut lanes), [first, other], "each line has its slot");
+    lanes.end(first);
+    lanes.proceed(first, two);
+    assert_eq!(started(&mut lanes), [0; 0], "the other line's slot is taken, and the key is not free");
+    assert_eq!(lanes.counts(rule), RuleCounts { unresolved: 4, in_flight: 1, in_retry: 0, queued: 3 });
+    lanes.end(other);
+    assert_eq!(started(&mut lanes), [first]);
+    lanes.rest(first);
+    assert_eq!(started(&mut lanes), [waiting]);
+    lanes.resume(first);
+    lanes.end(waiting);
+    assert_eq!(started(&mut lanes), [first]);
+    lanes.end(first);
+    assert_eq!(started(&mut lanes), [0; 0]);
+    lanes.release(first);
+    assert_eq!(started(&mut lanes), [same_key]);
+}
+
+#[test]
+fn a_pause_stops_every_line_of_its_rule() {
+    let mut lanes = Lanes::default();
+    let rule = lanes.add_rule(1);
+    let lines = [lanes.add_line(rule), lanes.add_line(rule)];
+    lanes.set_paused(rule, true);
+    let all = lines.map(|line| lanes.enter(line, LaneKeys::none(), Turn::Call));
+    assert_eq!(started(&mut lanes), [0; 0]);
+    lanes.set_paused(rule, false);
+    assert_eq!(started(&mut lanes), all);
+}
+
+#[test]
 fn what_a_rule_has_in_the_lanes_is_counted_by_stage() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(2);
+    let rule = add_rule(&mut lanes, 2);
     let all: Vec<Place> = (0..4).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
     started(&mut lanes);
     lanes.rest(all[0]);
@@ -176,7 +222,7 @@ fn what_a_rule_has_in_the_lanes_is_counted_by_stage() {
 #[test]
 fn once_closed_nobody_starts() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(1);
+    let rule = add_rule(&mut lanes, 1);
     let running = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
     lanes.enter(rule, LaneKeys::one(B), Turn::Call);
     lanes.enter(rule, LaneKeys::one(A), Turn::Pass);
@@ -191,7 +237,7 @@ fn once_closed_nobody_starts() {
 #[test]
 fn a_lane_that_is_empty_holds_no_memory() {
     let mut lanes = Lanes::default();
-    let rule = lanes.add_rule(1);
+    let rule = add_rule(&mut lanes, 1);
     for key in 0..100 {
         let place = lanes.enter(rule, LaneKeys::two(LaneKey(key), LaneKey(key + 1)), Turn::Call);
         assert_eq!(started(&mut lanes), [place]);
@@ -205,24 +251,26 @@ fn a_lane_that_is_empty_holds_no_memory() {
 /// One thing that happens to the lanes; the number picks among the deliveries it can happen to.
 #[derive(Debug, Clone)]
 enum Step {
-    Enter { rule: usize, keys: Vec<u64>, turn: Turn, is_batch: bool },
+    Enter { line: usize, keys: Vec<u64>, turn: Turn, is_batch: bool },
     Rest(usize),
     Resume(usize),
     End(usize),
+    Proceed(usize, usize),
     Release(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let turn = prop_oneof![5 => Just(Turn::Call), 1 => Just(Turn::Pass)];
     prop_oneof![
-        3 => (0..2usize, prop::collection::vec(0..5u64, 0..3), turn)
-            .prop_map(|(rule, keys, turn)| Step::Enter { rule, keys, turn, is_batch: false }),
+        3 => (0..LINES, prop::collection::vec(0..5u64, 0..3), turn)
+            .prop_map(|(line, keys, turn)| Step::Enter { line, keys, turn, is_batch: false }),
         // Keys may come several times, and any number of calls may share any of them.
-        2 => (0..2usize, prop::collection::vec(0..9u64, 0..12))
-            .prop_map(|(rule, keys)| Step::Enter { rule, keys, turn: Turn::Call, is_batch: true }),
+        2 => (0..LINES, prop::collection::vec(0..9u64, 0..12))
+            .prop_map(|(line, keys)| Step::Enter { line, keys, turn: Turn::Call, is_batch: true }),
         1 => any::<usize>().prop_map(Step::Rest),
         1 => any::<usize>().prop_map(Step::Resume),
         2 => any::<usize>().prop_map(Step::End),
+        1 => (any::<usize>(), 0..LINES_OF_A_RULE).prop_map(|(pick, line)| Step::Proceed(pick, line)),
         2 => any::<usize>().prop_map(Step::Release),
     ]
 }
@@ -236,10 +284,17 @@ struct Model {
 
 struct Entered {
     place: Place,
-    rule: usize,
+    /// Lines of a rule are numbered one after another.
+    line: usize,
     keys: Vec<u64>,
     turn: Turn,
     stage: Expected,
+}
+
+impl Entered {
+    fn rule(&self) -> usize {
+        self.line / LINES_OF_A_RULE
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,29 +307,32 @@ enum Expected {
 }
 
 const IN_FLIGHT_MAX: [usize; 2] = [1, 3];
+const LINES_OF_A_RULE: usize = 2;
+const LINES: usize = IN_FLIGHT_MAX.len() * LINES_OF_A_RULE;
 
 impl Model {
     fn apply(&mut self, step: &Step) {
         match step {
-            Step::Enter { rule, keys, turn, is_batch } => {
+            Step::Enter { line, keys, turn, is_batch } => {
                 let few = match keys[..] {
                     [] => Some(LaneKeys::none()),
                     [key] => Some(LaneKeys::one(LaneKey(key))),
                     [old, new] => Some(LaneKeys::two(LaneKey(old), LaneKey(new))),
                     _ => None,
                 };
-                let rule_number = *rule as RuleNumber;
+                let number = *line as LineNumber;
                 let place = match few {
-                    Some(keys) if !*is_batch => self.lanes.enter(rule_number, keys, *turn),
-                    _ => self.lanes.enter_many(rule_number, keys.iter().copied().map(LaneKey).collect(), Turn::Call),
+                    Some(keys) if !*is_batch => self.lanes.enter(number, keys, *turn),
+                    _ => self.lanes.enter_many(number, keys.iter().copied().map(LaneKey).collect(), Turn::Call),
                 };
                 let turn = if *is_batch { &Turn::Call } else { turn };
                 let stage = Expected::Queued;
-                self.all.push(Entered { place, rule: *rule, keys: keys.clone(), turn: *turn, stage });
+                self.all.push(Entered { place, line: *line, keys: keys.clone(), turn: *turn, stage });
             }
             Step::Rest(pick) => self.change(*pick, Expected::Running, Expected::Resting, Some(Turn::Call), Lanes::rest),
             Step::Resume(pick) => self.change(*pick, Expected::Resting, Expected::Queued, None, Lanes::resume),
             Step::End(pick) => self.change(*pick, Expected::Running, Expected::Ended, None, Lanes::end),
+            Step::Proceed(pick, line) => self.proceed(*pick, *line),
             Step::Release(pick) => self.change(*pick, Expected::Ended, Expected::Released, None, Lanes::release),
         }
         self.start_all();
@@ -302,6 +360,18 @@ impl Model {
         }
     }
 
+    fn proceed(&mut self, pick: usize, line: usize) {
+        let mut ended: Vec<&mut Entered> =
+            self.all.iter_mut().filter(|entered| entered.stage == Expected::Ended).collect();
+        if !ended.is_empty() {
+            let chosen = pick % ended.len();
+            let entered = &mut ended[chosen];
+            entered.line = entered.rule() * LINES_OF_A_RULE + line;
+            (entered.stage, entered.turn) = (Expected::Queued, Turn::Call);
+            self.lanes.proceed(entered.place, entered.line as LineNumber);
+        }
+    }
+
     fn start_all(&mut self) {
         while let Some(place) = self.lanes.pop_start() {
             let started = self
@@ -319,24 +389,25 @@ impl Model {
         let entered = &self.all[index];
         self.all[..index].iter().all(|earlier| {
             earlier.stage == Expected::Released
-                || earlier.rule != entered.rule
+                || earlier.rule() != entered.rule()
                 || !earlier.keys.iter().any(|key| entered.keys.contains(key))
         })
     }
 
-    fn running(&self, rule: usize) -> usize {
-        let counts = |e: &&Entered| e.rule == rule && e.turn == Turn::Call && e.stage == Expected::Running;
+    fn running(&self, line: usize) -> usize {
+        let counts = |e: &&Entered| e.line == line && e.turn == Turn::Call && e.stage == Expected::Running;
         self.all.iter().filter(counts).count()
     }
 
     fn check(&self) {
-        for (rule, max) in IN_FLIGHT_MAX.into_iter().enumerate() {
-            assert!(self.running(rule) <= max, "more attempts under way than the rule allows");
+        let max = |line: usize| IN_FLIGHT_MAX[line / LINES_OF_A_RULE];
+        for line in 0..LINES {
+            assert!(self.running(line) <= max(line), "more attempts under way than the rule allows");
         }
-        assert_eq!(self.lanes.running(), self.running(0) + self.running(1));
+        assert_eq!(self.lanes.running(), (0..LINES).map(|line| self.running(line)).sum::<usize>());
         for (index, entered) in self.all.iter().enumerate() {
             let could_start = entered.stage == Expected::Queued && self.heads_its_lanes(index);
-            let has_slot = entered.turn == Turn::Pass || self.running(entered.rule) < IN_FLIGHT_MAX[entered.rule];
+            let has_slot = entered.turn == Turn::Pass || self.running(entered.line) < max(entered.line);
             assert!(!(could_start && has_slot), "a delivery that could start was not started");
         }
         assert_eq!(self.lanes.len(), self.all.iter().filter(|e| e.stage != Expected::Released).count());
@@ -348,7 +419,10 @@ proptest! {
     fn any_interleaving_keeps_order_and_limits_and_loses_nothing(steps in prop::collection::vec(step(), 0..120)) {
         let mut model = Model::default();
         for max in IN_FLIGHT_MAX {
-            model.lanes.add_rule(max);
+            let rule = model.lanes.add_rule(max);
+            for _ in 0..LINES_OF_A_RULE {
+                model.lanes.add_line(rule);
+            }
         }
         for step in &steps {
             model.apply(step);

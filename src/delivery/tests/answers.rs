@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::delivery;
 use crate::delivery::answer::{self, Verdict};
-use crate::delivery::client::{self, Client, Received};
+use crate::delivery::client::{self, Client, Keep, Received};
 use crate::delivery::request;
 use crate::delivery::testing::PATIENCE;
 use crate::failure::Answer;
@@ -321,7 +321,7 @@ async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Receiv
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
     let (call, prepared) = (delivery.call(), request::prepare(&delivery).unwrap());
     let request = client::request(&prepared, call.egress).unwrap();
-    let received = client.send(request, call.egress, timeout, &call.success, 0).await;
+    let received = client.send(request, call.egress, timeout, &call.success, Keep::Nothing).await;
     (answer::classify(&call.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack), received)
 }
 

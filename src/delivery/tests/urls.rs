@@ -9,7 +9,7 @@ mod forms;
 use std::sync::Arc;
 
 use super::{delivery, quoted};
-use crate::delivery::client::{self, Client};
+use crate::delivery::client::{self, Client, Keep};
 use crate::delivery::request;
 use crate::delivery::testing::{Api, Dns, PATIENCE, Reply};
 use crate::failure::Answer;
@@ -54,7 +54,7 @@ impl Caller {
         }
         // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
         let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
-        let received = self.client.send(request, egress, PATIENCE, &delivery.call().success, 0).await;
+        let received = self.client.send(request, egress, PATIENCE, &delivery.call().success, Keep::Nothing).await;
         let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
         match received.answer {
             _ if !dialled.is_empty() => {

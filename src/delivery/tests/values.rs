@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::delivery;
-use crate::delivery::client::{self, Client};
+use crate::delivery::client::{self, Client, Keep};
 use crate::delivery::request;
 use crate::delivery::testing::{Api, PATIENCE, Reply, Seen};
 use crate::failure::Answer;
@@ -216,7 +216,7 @@ impl Sender {
             }
         };
         let call = delivery.call();
-        let received = self.client.send(request, call.egress, PATIENCE, &call.success, 0).await;
+        let received = self.client.send(request, call.egress, PATIENCE, &call.success, Keep::Nothing).await;
         assert_eq!(received.answer, Answer::Status { status: 204, excerpt: String::new() }, "{value:?}");
         let seen = self.api.seen();
         assert_eq!(seen.len(), before + 1, "{value:?} made more than one request");

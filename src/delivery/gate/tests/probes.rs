@@ -73,8 +73,26 @@ fn a_target_without_a_breaker_opens_for_nothing_and_lets_go_what_waited() {
 }
 
 #[test]
-fn a_rule_whose_target_changes_waits_for_the_new_one() {
+fn a_rule_whose_target_changes_waits_for_the_new_one_and_what_is_queued_for_the_old_one() {
     let mut world = World::new(&[(A, 10), (A, 10)]);
+    for _ in 0..FAILURES {
+        world.enter(0, None);
+    }
+    world.open_a();
+    world.enter(0, None);
+    world.set(0, B, |_| {});
+    assert_eq!(world.running.len(), 0);
+    world.enter(0, None);
+    let is_open = |line| world.gate.is_open(line);
+    assert_eq!((world.running.len(), is_open(world.line(0)), is_open(world.line(1))), (1, false, true));
+    let origins: Vec<_> = world.gate.statuses(world.now).into_iter().map(|status| status.target).collect();
+    assert_eq!(origins, ["http://a.test", "http://b.test"]);
+    world.run_to_the_end();
+}
+
+#[test]
+fn what_is_queued_for_a_target_that_no_rule_calls_any_more_comes_to_its_end_at_once() {
+    let mut world = World::new(&[(A, 10)]);
     for _ in 0..FAILURES {
         world.enter(0, None);
     }
@@ -82,8 +100,16 @@ fn a_rule_whose_target_changes_waits_for_the_new_one() {
     world.enter(0, None);
     assert_eq!(world.running.len(), 0);
     world.set(0, B, |_| {});
-    assert_eq!((world.running.len(), world.gate.is_open(0), world.gate.is_open(1)), (1, false, true));
-    let origins: Vec<_> = world.gate.statuses(world.now).into_iter().map(|status| status.target).collect();
-    assert_eq!(origins, ["http://a.test", "http://b.test"]);
+    assert_eq!(world.running.len(), 1);
+    assert_eq!(world.end(0, Fate::Away(0)), Counts::Fully);
+    for _ in 0..FAILURES {
+        world.enter(0, None);
+    }
+    while !world.gate.is_open(world.line(0)) {
+        world.end(0, Fate::Away(0));
+    }
+    world.set(0, A, |_| {});
+    assert!(!world.gate.is_open(world.line(0)), "whether it is away was not kept up meanwhile");
+    assert_eq!(world.gate.statuses(world.now).len(), 1);
     world.run_to_the_end();
 }

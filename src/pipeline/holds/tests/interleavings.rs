@@ -89,7 +89,8 @@ impl World {
         self.held.look_at_all();
         self.turns = Turns::new(self.held.clone());
         self.lanes = Lanes::default();
-        self.lanes.add_rule(3);
+        let rule = self.lanes.add_rule(3);
+        self.lanes.add_line(rule);
         self.lanes.heed(self.held.clone());
         self.places.clear();
         self.started.clear();

@@ -1,0 +1,93 @@
+//! The rules as the dispatcher knows them, and the line of each of their actions.
+//!
+//! In: rules, as they come with deliveries and reloads. Out: their numbers in the lanes, and the line in which an action
+//! waits. A rule has a line for each target that it calls or called, so that an operation which began under an older rule
+//! goes on with that rule's actions, each in its target's line. Lines are never given up: there are as many as a rule has
+//! had targets.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Dispatcher;
+use crate::delivery::counters::AttemptCounters;
+use crate::delivery::lane::{LineNumber, RuleNumber};
+use crate::rules::{Action, Rule, Target};
+
+/// A rule as it was last seen.
+#[derive(Debug)]
+pub(super) struct Known {
+    rule: Arc<Rule>,
+    lines: Vec<Line>,
+    pub counters: AttemptCounters,
+}
+
+#[derive(Debug)]
+struct Line {
+    number: LineNumber,
+    target: Arc<Target>,
+}
+
+impl Line {
+    fn is_of(&self, action: &Action) -> bool {
+        Arc::ptr_eq(&self.target, &action.target) || self.target.origin == action.target.origin
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
+        // By name and not by address: after a reload the rule of this name goes on with its lanes.
+        let number = match self.rules.get(&*rule.name).copied() {
+            Some(number) if Arc::ptr_eq(&self.known[number as usize].rule, rule) => return number,
+            Some(number) => {
+                self.known[number as usize].rule = Arc::clone(rule);
+                self.lanes.set_in_flight_max(number, rule.in_flight);
+                number
+            }
+            None => {
+                let number = self.lanes.add_rule(rule.in_flight);
+                self.lanes.set_paused(number, self.paused.contains(&*rule.name));
+                self.rules.insert(rule.name.as_str().into(), number);
+                let counters = AttemptCounters::new(&self.metrics, &rule.name);
+                self.known.push(Known { rule: Arc::clone(rule), lines: Vec::new(), counters });
+                self.unresolved.push(0);
+                number
+            }
+        };
+        self.set_lines(number);
+        number
+    }
+
+    fn set_lines(&mut self, rule: RuleNumber) {
+        let (now, known) = (Instant::now(), &mut self.known[rule as usize]);
+        for line in known.lines.iter().filter(|line| !known.rule.actions.iter().any(|action| line.is_of(action))) {
+            self.gate.retire(line.number, &mut self.lanes);
+        }
+        for action in &known.rule.actions {
+            let target = Arc::clone(&action.target);
+            let number = match known.lines.iter_mut().find(|line| line.is_of(action)) {
+                Some(line) => {
+                    line.target = target;
+                    line.number
+                }
+                None => {
+                    let number = self.lanes.add_line(rule);
+                    known.lines.push(Line { number, target });
+                    number
+                }
+            };
+            self.gate.set_line(number, &action.target, known.rule.rate, &mut self.lanes, now);
+        }
+    }
+
+    /// Where this action of the rule, or of what the rule was before a reload, waits for its slot.
+    pub(super) fn line(&self, rule: RuleNumber, action: &Action) -> LineNumber {
+        let line = self.known[rule as usize].lines.iter().find(|line| line.is_of(action));
+        line.expect("a rule that was seen has a line for each of its targets").number
+    }
+
+    /// Whether something of this rule waits for a target that is away.
+    pub(super) fn awaits_target(&self, rule: RuleNumber) -> bool {
+        self.known[rule as usize].lines.iter().any(|line| self.gate.is_open(line.number))
+    }
+}

@@ -1,0 +1,112 @@
+//! One call on its way: how far it is, and what its attempts came to.
+//!
+//! In: attempts as they ended. Out: the outcome when there is none to follow, the wait before the next, and of an operation's
+//! action whether it may have happened. Plain state of the dispatcher, without clock and I/O.
+
+use std::time::Duration;
+
+use crate::delivery::answer::Lack;
+use crate::delivery::attempt::Ready;
+use crate::delivery::bundle::Bundle;
+use crate::delivery::gate::Counts;
+use crate::delivery::lane::RuleNumber;
+use crate::delivery::{Delivery, Failure, Intent, Outcome};
+use crate::failure::{Answer, Attempts, Reason};
+use crate::operation::{ActEnd, Acted};
+use crate::retry::Waits;
+
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub bundle: Bundle,
+    pub rule: RuleNumber,
+    /// The target of its attempt, while one is under way.
+    pub target: usize,
+    pub attempts: Attempts,
+    /// How many of the attempts were of larger calls, of which this is a part.
+    pub inherited: u64,
+    /// Failed attempts that count against the rule's retries.
+    pub failed: u64,
+    pub waits: Option<Waits>,
+    pub prepared: Option<Box<Ready>>,
+    /// What it was to do may have been done, though no attempt said so.
+    pub may_have_happened: bool,
+    /// How an operation's action was done.
+    pub end: Option<ActEnd>,
+    /// Of an operation: whether its next attempt may be made without being Due.
+    pub intent: Intent,
+}
+
+impl UnderWay {
+    pub fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> UnderWay {
+        let attempts = Attempts::default();
+        let (target, inherited, failed, may_have_happened) = (0, 0, 0, false);
+        let (waits, prepared, end) = (None, None, None);
+        UnderWay { bundle, rule, target, attempts, inherited, failed, waits, prepared, may_have_happened, end, intent }
+    }
+
+    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
+    pub fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
+        self.failed += match counts {
+            Counts::Fully | Counts::ButNeverAsTheLast => 1,
+            Counts::Not { .. } => 0,
+        };
+        let is_last = counts == Counts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
+        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
+    }
+
+    /// What came of an operation's action, where it was tried.
+    pub fn acted(&mut self, outcome: &Outcome) -> Option<Acted> {
+        let Bundle::One(Delivery { doing: Some(_), doomed: None, .. }) = self.bundle else { return None };
+        let said = match (outcome, self.attempts.kept().last()) {
+            (Outcome::Held { .. }, _) => return None,
+            (Outcome::Dead(failure), _) => failure.message.clone(),
+            (Outcome::Delivered { .. }, last) => {
+                last.map_or_else(String::new, |attempt| said(&attempt.answer, self.end.as_ref()))
+            }
+        };
+        let given_up = if self.may_have_happened { ActEnd::Unknown } else { ActEnd::Failed };
+        Some(Acted { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), said })
+    }
+
+    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
+    /// does not count.
+    pub fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
+        if let Counts::Not { wait } = counts {
+            return wait;
+        }
+        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
+        waits.next_wait().max(retry_after.unwrap_or_default())
+    }
+}
+
+/// What an action that is done says of itself, for people.
+fn said(answer: &Answer, end: Option<&ActEnd>) -> String {
+    let answered = answer.in_words();
+    match end {
+        Some(ActEnd::Verified { happened: true, .. }) => format!("asked whether it happened, {answered}: it did"),
+        Some(ActEnd::Verified { happened: false, .. }) => format!("asked whether it happened, {answered}: it did not"),
+        _ => answered,
+    }
+}
+
+/// It must not be made again, and nobody knows whether it was.
+pub(super) fn unknown(answer: &Answer) -> Failure {
+    let message = format!("{}: nobody knows whether it happened, and it must not be repeated", answer.in_words());
+    Failure { reason: Reason::Unknown, message }
+}
+
+pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
+    let why = match answer {
+        Answer::Failed { .. } if lack != Some(Lack::Refused) => "which `retry_on` leaves out",
+        _ => "which a retry can't help",
+    };
+    Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
+}
+
+pub(super) fn exhausted(attempts: u64, answer: &Answer) -> Failure {
+    let message = match attempts {
+        1 => format!("the only attempt failed: {}", answer.in_words()),
+        _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
+    };
+    Failure { reason: Reason::Exhausted, message }
+}

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
+use crate::operation::Wish;
 use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
@@ -18,7 +19,7 @@ use crate::rules::RuleSet;
 pub enum Command {
     /// Send a dead letter's delivery again, which stands in the queues of `lanes`. The answer comes when the outcome is
     /// durable. One that waits behind letters that are on their way is sent when its turn comes.
-    Replay { delivery: Delivery, lanes: LaneKeys, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
+    Replay { delivery: Delivery, lanes: LaneKeys, wish: Wish, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
     /// Wait until no held delivery is on its way. Answered with how many went out since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.

@@ -23,7 +23,7 @@ type Answer = oneshot::Sender<Result<(), Refused>>;
 impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Replay { delivery, lanes, answer } => self.replay(delivery, lanes, answer),
+            Command::Replay { delivery, lanes, wish: _, answer } => self.replay(delivery, lanes, answer),
             Command::AwaitReleases { answer } => self.releases.when_quiet(answer),
             Command::Redeliver { delivery, answer } => {
                 self.redelivered += 1;

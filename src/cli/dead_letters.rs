@@ -121,8 +121,8 @@ struct WishArgs {
     /// Undo the steps that are not undone
     #[arg(long, conflicts_with = "happened")]
     undo: bool,
-    /// Say whether the step happened of which nobody knew, and go on
-    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"], requires = "numbers")]
+    /// Say whether the step happened of which nobody knew, and go on; wants numbers
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"], conflicts_with = "all", conflicts_with_all = CONDITIONS)]
     happened: Option<String>,
     /// Really do it
     #[arg(long, requires = "from_start")]

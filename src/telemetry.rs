@@ -63,6 +63,8 @@ pub struct Metrics {
     pub held_deliveries: Gauge<i64, AtomicI64>,
     /// Ordering keys that a dead letter holds.
     pub held_keys: Gauge<i64, AtomicI64>,
+    /// Dead letters whose steps have, or may have, an effect that is not undone.
+    pub deliveries_awaiting: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
     pub rules_reloaded: Counter,
     /// 1 while the rule files have problems and the rules of before are at work, else 0.
@@ -98,6 +100,11 @@ impl Metrics {
             self.held_deliveries.clone(),
         );
         r.register("held_keys", "Ordering keys that a dead letter holds", self.held_keys.clone());
+        r.register(
+            "deliveries_awaiting",
+            "Dead letters that wait for a person: what they did is not undone",
+            self.deliveries_awaiting.clone(),
+        );
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
         r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());

@@ -29,7 +29,7 @@ use super::replay::Replays;
 use super::serve::serve;
 use super::view::redelivery::RedeliveryRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, Selection};
+use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::Refused;
 
@@ -116,6 +116,7 @@ fn router(operations: Operations) -> Router {
         .route("/reload", post(reload))
         .route("/dead-letters/list", post(list))
         .route("/dead-letters/{number}", get(show))
+        .route("/dead-letters/resolve", post(resolve))
         .route("/dead-letters/discard", post(discard))
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
@@ -160,6 +161,13 @@ async fn show(
     shared.control.letters.show(number).await.map(Json)
 }
 
+async fn resolve(
+    State(shared): State<Operations>,
+    Json(request): Json<ResolveRequest>,
+) -> Result<Json<Option<LetterView>>, operations::Error> {
+    shared.control.letters.resolve(&request).await.map(Json)
+}
+
 async fn discard(
     State(shared): State<Operations>,
     Json(selection): Json<Selection>,
@@ -189,7 +197,9 @@ async fn replay_binlog(State(shared): State<Operations>, Json(request): Json<Red
 impl IntoResponse for operations::Error {
     fn into_response(self) -> Response {
         let status = match self {
-            operations::Error::NothingSelected | operations::Error::UnknownReason(_) => StatusCode::BAD_REQUEST,
+            operations::Error::NothingSelected | operations::Error::UnknownReason(_) | operations::Error::NoNote => {
+                StatusCode::BAD_REQUEST
+            }
             operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };

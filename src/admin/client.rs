@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
+use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
 /// An answer that is read as a whole: one letter with its row, or a list. Rows may be 64 MiB and more.
@@ -93,6 +93,11 @@ impl Daemon {
     /// None: there is no such letter.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
         whole(self.send(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
+    }
+
+    /// None: there is no such letter.
+    pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
+        whole(self.send(Method::POST, "/dead-letters/resolve", request).await?).await
     }
 
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {

@@ -26,7 +26,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A reason is a line on a screen.
-const WHY_CHARACTERS_MAX: usize = 200;
+pub(super) const WHY_CHARACTERS_MAX: usize = 200;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ impl Control {
 
     pub async fn pause(&self, request: PauseRequest) -> Result<(), ControlError> {
         let PauseRequest { rule, why } = request;
-        let why = one_line(&why.unwrap_or_default());
+        let why = one_line(&why.unwrap_or_default(), WHY_CHARACTERS_MAX);
         let answer = self.ask(DURABLE_TIMEOUT, |answer| Command::Pause { rule, why, answer }).await?;
         answer.map_err(|refused| self.refused(refused))
     }
@@ -125,9 +125,9 @@ pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item =
 }
 
 /// What was typed, without what would break a line, and not endless.
-pub(super) fn one_line(why: &str) -> String {
-    let printable = why.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(WHY_CHARACTERS_MAX).collect()
+pub(super) fn one_line(text: &str, characters_max: usize) -> String {
+    let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(characters_max).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_line_and_not_endless() {
-        assert_eq!(one_line(" their API\nis down\t"), "their API is down");
-        assert_eq!(one_line(&"ü".repeat(1000)).chars().count(), WHY_CHARACTERS_MAX);
+        assert_eq!(one_line(" their API\nis down\t", 99), "their API is down");
+        assert_eq!(one_line(&"ü".repeat(1000), WHY_CHARACTERS_MAX).chars().count(), WHY_CHARACTERS_MAX);
     }
 }

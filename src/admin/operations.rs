@@ -1,6 +1,6 @@
-//! Operations on dead letters that need no rules: list, show, discard.
+//! Operations on dead letters that need no rules: list, show, resolve, discard.
 //!
-//! In: a selection. Out: views of the letters that fit, or their removal, made durable. Reads page by page off the async
+//! In: a selection. Out: views of the letters that fit, or their removal or closing, made durable. Reads page by page off the async
 //! threads (promise 6: memory does not grow with the number of letters), and acts only on letters that were there when it
 //! began. Owns no state but the store.
 
@@ -8,8 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
-use super::view::{AttemptView, Discarded, LetterView, ListRequest, Listing, Selection, TransactionView, rfc3339};
+use super::control::one_line;
+use super::view::operation::OperationView;
+use super::view::{
+    AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
+    rfc3339,
+};
 use crate::change::{self, Change};
+use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
 use crate::store::{self, Closed, DeadLetterHead, Filter, Store};
 
@@ -19,13 +25,18 @@ const PAGE_LETTERS: usize = 100;
 /// Letters that one list may hold; beyond, a narrower selection is of more use.
 const LIST_LETTERS_MAX: usize = 10_000;
 
+/// A note is some lines on a screen.
+const NOTE_CHARACTERS_MAX: usize = 1_000;
+
 /// Why an operation was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no dead letters were selected; name numbers or conditions, or say all")]
     NothingSelected,
-    #[error("reason {0}: expected refused, exhausted, unrenderable, undecided or held")]
+    #[error("reason {0}: expected one of {words}", words = Reason::ALL.map(Reason::as_str).join(", "))]
     UnknownReason(String),
+    #[error("a dead letter is closed with a note that says why: what was done by hand, and where")]
+    NoNote,
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("rowhook is stopping; letters that were not reported stay as they were")]
@@ -64,20 +75,48 @@ impl DeadLetters {
         let views = self.read(move |store| {
             // A letter that is gone by now or damaged is listed all the same.
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
-            Ok(heads.iter().map(|head| LetterView { key: key_of(head.number), ..head_view(store, head) }).collect())
+            let listed = heads.iter().map(|head| {
+                let standing = store.standing(head.delivery_id)?.map(|standing| standing.as_str().to_string());
+                Ok(LetterView { key: key_of(head.number), standing, ..head_view(store, head) })
+            });
+            listed.collect()
         });
         views.await
     }
 
     /// One letter with its change. None: there is no letter of this number.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
-        let letter = self.read(move |store| store.dead_letter(number)).await?;
-        Ok(letter.map(|letter| LetterView {
+        let letter = self.read(move |store| {
+            let Some(letter) = store.dead_letter(number)? else { return Ok(None) };
+            let log = store.operation(letter.head.delivery_id)?;
+            Ok(Some((letter, log)))
+        });
+        Ok(letter.await?.map(|(letter, log)| LetterView {
             key: Some(key(&letter.change)),
+            standing: log.as_ref().map(|log| log.standing().as_str().to_string()),
+            operation: log.as_ref().map(OperationView::of),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
             ..head_view(&self.store, &letter.head)
         }))
+    }
+
+    /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and holds nothing back any more.
+    /// Durable when it returns, with the letter as it is then. None: there is no letter of this number.
+    pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
+        let ResolveRequest { number, note } = request;
+        let note = one_line(note, NOTE_CHARACTERS_MAX);
+        if note.is_empty() {
+            return Err(Error::NoNote);
+        }
+        let resolution = store::Resolution { number: *number, note: note.into(), at_us: now_us() };
+        let write = store::Write { letters_resolve: vec![resolution], ..store::Write::default() };
+        let written = self.store.write(write).await?;
+        if written.resolved == 0 {
+            return Ok(None);
+        }
+        tracing::info!(number, "dead letter resolved by hand");
+        self.show(*number).await
     }
 
     /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant goes out after
@@ -110,6 +149,11 @@ impl DeadLetters {
     /// How many deliveries wait behind one.
     pub(super) fn held_count(&self) -> u64 {
         self.store.held_count()
+    }
+
+    /// How many wait for a person, because what they did is not undone.
+    pub(super) fn awaiting_count(&self) -> u64 {
+        self.store.awaiting_count()
     }
 
     /// How many there are of each rule that has any, without held deliveries. Reads them all.
@@ -187,17 +231,21 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
         reason: selection.reason.as_ref().map(reason).transpose()?,
         created_from_us: selection.created_from_us,
         created_before_us: selection.created_before_us,
-        // Who names a letter means it, closed or not.
-        closed: if numbers.is_empty() { Closed::Without } else { Closed::With },
+        closed: match selection.resolved {
+            _ if !numbers.is_empty() => Closed::With,
+            true => Closed::Only,
+            false => Closed::Without,
+        },
         numbers: (!numbers.is_empty()).then_some(numbers),
     })
 }
 
 fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
     let behind = store.held().ahead_of(head.number, head.lanes).min();
+    let is_held = head.failure.reason == Reason::Held && head.resolved.is_none();
     let message = match behind {
-        Some(ahead) if head.failure.reason == Reason::Held => format!("waits behind dead letter {ahead}"),
-        None if head.failure.reason == Reason::Held => "goes out next".to_string(),
+        Some(ahead) if is_held => format!("waits behind dead letter {ahead}"),
+        None if is_held => "goes out next".to_string(),
         _ => head.failure.message.clone(),
     };
     LetterView { behind, message, ..view(head) }
@@ -220,6 +268,12 @@ fn view(head: &DeadLetterHead) -> LetterView {
         replays: head.replays,
         last_replayed_at: head.replayed_at_us.map(rfc3339),
         redacted: head.redacted.iter().map(ToString::to_string).collect(),
+        standing: None,
+        resolved: head
+            .resolved
+            .as_ref()
+            .map(|resolved| ResolvedView { note: resolved.note.to_string(), at: rfc3339(resolved.at_us) }),
+        operation: None,
         transaction: None,
         change: None,
     }

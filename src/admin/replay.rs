@@ -12,12 +12,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
+use super::view::operation::WishView;
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
-use crate::delivery::{Delivery, Outcome, request};
-use crate::operation::Wish;
+use crate::delivery::{Delivery, Doing, Outcome, request};
+use crate::operation::{Task, Wish};
 use crate::ordering::LaneKeys;
 use crate::pipeline::{Command, NotReplayed, delivery_of};
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, Work};
 use crate::store::{self, DeadLetterHead, Store};
 
 /// Letters under way at a time, far above what rules allow in flight.
@@ -105,6 +106,7 @@ impl Replays {
         let (letters, last) = self.letters.survey(selection).await?;
         heard(reports.send(Report::Started { letters }).await)?;
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
+        let wish = WishView::of(selection.wish);
         let mut tally = Tally { reports, totals: Totals::default(), bytes: 0 };
         let mut under_way = FuturesUnordered::new();
         'pages: while let Some(page) = pages.next().await? {
@@ -116,7 +118,7 @@ impl Replays {
                     let Some(ended) = under_way.next().await else { break };
                     tally.end(ended).await?;
                 }
-                match self.submit(&head).await? {
+                match self.submit(&head, wish).await? {
                     Ok((answer, bytes)) => {
                         tally.bytes += bytes;
                         under_way.push(self.ended(head, bytes, answer));
@@ -143,14 +145,14 @@ impl Replays {
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
-    async fn submit(&self, head: &DeadLetterHead) -> Result<Result<(Answered, usize), String>, Error> {
-        let (delivery, lanes) = match self.delivery(head).await? {
+    async fn submit(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Answered, usize), String>, Error> {
+        let (delivery, lanes) = match self.delivery(head, wish).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),
         };
         let bytes = delivery.change.weight_bytes();
         let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Replay { delivery, lanes, wish: Wish::Resume, answer }).await;
+        let sent = self.commands.send(Command::Replay { delivery, lanes, wish, answer }).await;
         Ok(sent.map(|()| (answered, bytes)).map_err(|_| "rowhook is stopping".to_string()))
     }
 
@@ -166,16 +168,20 @@ impl Replays {
     }
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
+        let wish = WishView::of(selection.wish);
         let (_, last) = self.letters.survey(selection).await?;
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         while let Some(page) = pages.next().await? {
             for head in page {
-                let request = self.delivery(&head).await?.and_then(|(delivery, _)| request::prepare(&delivery));
+                let request = match self.delivery(&head, wish).await? {
+                    Ok((delivery, _)) => self.next_call(delivery, wish).await?,
+                    Err(why) => Err(why),
+                };
                 let (number, rule) = (head.number, head.rule.to_string());
                 heard(
                     previews
                         .send(match request {
-                            Ok(prepared) => Preview::Request { number, rule, curl: prepared.to_curl() },
+                            Ok(curl) => Preview::Request { number, rule, curl },
                             Err(why) => Preview::NotReplayed { number, rule, why },
                         })
                         .await,
@@ -185,12 +191,38 @@ impl Replays {
         Ok(())
     }
 
+    /// The call that a replay would begin with, as a curl command; of an operation the next of its actions.
+    async fn next_call(&self, mut delivery: Delivery, wish: Wish) -> Result<Result<String, String>, Error> {
+        let rule = Arc::clone(&delivery.rule);
+        if let Some(plan) = &rule.plan {
+            let id = delivery.id;
+            let known = self.letters.read(move |store| store.operation(id)).await?;
+            let mut log = known.unwrap_or_else(|| plan.course.begin());
+            if let Err(refusal) = plan.course.grant(&mut log, wish) {
+                return Ok(Err(refusal.to_string()));
+            }
+            match plan.course.next(&mut log) {
+                Task::Do(action) => delivery.doing = Some(Doing { action, log: Arc::new(log) }),
+                Task::End(_) => return Ok(Err("there is nothing left to call".to_string())),
+            }
+        }
+        Ok(match &delivery.action().work {
+            Work::Call(_) => request::prepare(&delivery).map(|prepared| prepared.to_curl()),
+            Work::Sql(sql) => Ok(format!("# a statement: {}", sql.statement)),
+        })
+    }
+
     /// The letter's delivery under the rule of its name with the ordering keys that it holds, or why there is none.
-    async fn delivery(&self, head: &DeadLetterHead) -> Result<Result<(Delivery, LaneKeys), String>, Error> {
-        let number = head.number;
-        let letter = match self.letters.read(move |store| store.dead_letter(number)).await {
-            Ok(Some(letter)) => letter,
-            Ok(None) => return Ok(Err("it has gone meanwhile".to_string())),
+    async fn delivery(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Delivery, LaneKeys), String>, Error> {
+        let (number, id) = (head.number, head.delivery_id);
+        let read = move |store: &Store| Ok((store.dead_letter(number)?, store.standing(id)?));
+        let letter = match self.letters.read(read).await {
+            Ok((Some(_), None)) if wish != Wish::Resume => {
+                let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
+                return Ok(Err(why.to_string()));
+            }
+            Ok((Some(letter), _)) => letter,
+            Ok((None, _)) => return Ok(Err("it has gone meanwhile".to_string())),
             // The others can still be sent.
             Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(error.to_string())),
             Err(error) => return Err(error),

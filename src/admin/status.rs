@@ -33,6 +33,8 @@ pub(super) struct Letters {
     pub all: u64,
     /// Deliveries that wait behind one; not among the others.
     pub held: u64,
+    /// Those of `all` that wait for a person.
+    pub awaiting: u64,
     /// None: there are too many.
     pub by_rule: Option<BTreeMap<String, u64>>,
 }
@@ -41,7 +43,7 @@ impl Letters {
     pub(super) async fn count(letters: &DeadLetters) -> Result<Letters, Error> {
         let (all, held) = (letters.count(), letters.held_count());
         let by_rule = if all + held <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
-        Ok(Letters { all, held, by_rule })
+        Ok(Letters { all, held, awaiting: letters.awaiting_count(), by_rule })
     }
 
     /// Those of one rule.
@@ -72,6 +74,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         targets: Vec::new(),
         dead_letters: counted.all,
         held: counted.held,
+        awaiting: counted.awaiting,
         ..of_process(data)
     })
 }
@@ -115,6 +118,7 @@ fn of_process(data: &Path) -> StatusView {
         targets: Vec::new(),
         dead_letters: 0,
         held: 0,
+        awaiting: 0,
     }
 }
 
@@ -155,6 +159,7 @@ impl Moment<'_> {
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
             held: letters.held,
+            awaiting: letters.awaiting,
             ..of_process(data)
         }
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::control::{ControlError, no_such_rule_among, one_line};
+use super::control::{ControlError, WHY_CHARACTERS_MAX, no_such_rule_among, one_line};
 use super::operations;
 use super::view::status::{PauseRequest, ResumeRequest};
 use crate::clock::now_us;
@@ -25,7 +25,8 @@ pub async fn pause_in_store(store: &Store, request: PauseRequest) -> Result<(), 
     if paused.iter().any(|paused| *paused.rule == *rule) {
         return Err(ControlError::Refused(Refused::AlreadyPaused { rule }));
     }
-    paused.push(PausedRule { rule: known, since_us: now_us(), why: one_line(&why.unwrap_or_default()) });
+    let why = one_line(&why.unwrap_or_default(), WHY_CHARACTERS_MAX);
+    paused.push(PausedRule { rule: known, since_us: now_us(), why });
     write(store, paused).await
 }
 

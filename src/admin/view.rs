@@ -4,6 +4,7 @@
 //! contract with scripts can change apart. Times are RFC 3339 in UTC, durations say their unit. Enums are written with
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
+pub mod operation;
 pub mod redelivery;
 pub mod status;
 
@@ -11,6 +12,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use operation::{OperationView, WishView};
 
 /// Which dead letters are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,12 +31,16 @@ pub struct Selection {
     pub created_before_us: Option<u64>,
     /// Every letter. Must be said where nothing else is, so that an empty selection never means all.
     pub all: bool,
+    /// Those that were closed by hand, and no others; who names a number means it, closed or not.
+    pub resolved: bool,
+    /// Of a replay: what is wanted of operations.
+    pub wish: Option<WishView>,
 }
 
 impl Selection {
-    /// Whether nothing at all was said.
+    /// Whether nothing at all was said about which letters are meant.
     pub fn is_empty(&self) -> bool {
-        *self == Selection::default()
+        Selection { wish: None, ..self.clone() } == Selection::default()
     }
 }
 
@@ -69,8 +76,14 @@ pub struct LetterView {
     /// in their order and numbers exact.
     #[serde(default)]
     pub key: Option<Box<RawValue>>,
-    /// `refused`, `exhausted`, `unrenderable`, `undecided` or `held`.
+    /// `refused`, `exhausted`, `unrenderable`, `undecided`, `held`, `unknown`, `untold`, `fuse` or `interrupted`.
     pub reason: String,
+    /// What its operation leaves behind: `done`, `undone` or `open`. Absent where it takes but one repeatable call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub standing: Option<String>,
+    /// Set when a person has closed it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resolved: Option<ResolvedView>,
     /// The dead letter that this one waits behind. Absent when it waits for none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub behind: Option<u64>,
@@ -87,6 +100,9 @@ pub struct LetterView {
     /// The columns whose values were not kept; `***` stands in their place.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub redacted: Vec<String>,
+    /// Only in `show`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub operation: Option<OperationView>,
     /// Only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction: Option<TransactionView>,
@@ -113,6 +129,22 @@ pub struct TransactionView {
     pub gtid: Option<String>,
     pub file: String,
     pub offset: u64,
+}
+
+/// What a person said who closed a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedView {
+    pub note: String,
+    pub at: String,
+}
+
+/// What `resolve` is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRequest {
+    pub number: u64,
+    /// For people, one line.
+    pub note: String,
 }
 
 /// What `discard` did.
@@ -247,6 +279,8 @@ mod tests {
         let empty: Selection = serde_json::from_str("{}").expect("an object");
         assert!(empty.is_empty() && !empty.all);
         assert!(!Selection { all: true, ..Selection::default() }.is_empty());
+        let wish: Selection = serde_json::from_str(r#"{"wish": {"happened": false}}"#).expect("a wish");
+        assert_eq!((wish.is_empty(), wish.wish), (true, Some(WishView::Happened(false))), "a wish names no letters");
         serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
     }
 }

@@ -1,7 +1,7 @@
-//! `rowhook dead-letters`: list, show, replay and discard deliveries that were given up.
+//! `rowhook dead-letters`: list, show, replay, resolve and discard deliveries that were given up.
 //!
 //! In: which letters, as typed. Out: a table, a page or JSON. Works the same with and without a running daemon. `list`,
-//! `show` and `discard` need no rules.
+//! `show`, `resolve` and `discard` need no rules.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,8 @@ use clap::Subcommand;
 
 use super::reach::Reach;
 use super::{Verdict, output, page, replay};
-use crate::admin::view::{LetterView, ListRequest, Selection};
+use crate::admin::view::operation::WishView;
+use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::failure::Reason;
 
@@ -18,11 +19,14 @@ pub(super) enum Command {
     /// List dead letters, the oldest first
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
-    /// Show one dead letter: attempts, transaction and row
+    /// Show one dead letter: attempts, what was done step by step, transaction and row
     Show(ShowArgs),
     /// Send dead letters again, with the rules as they are now
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Close a dead letter that was settled by hand: it stays to be read and is not sent again
+    #[command(after_help = RESOLVE_EXAMPLES)]
+    Resolve(ResolveArgs),
     /// Delete dead letters for good, without sending them
     #[command(after_help = DISCARD_EXAMPLES)]
     Discard(DiscardArgs),
@@ -39,10 +43,19 @@ Examples:
   rowhook dead-letters replay 12 13
   rowhook dead-letters replay --rule order-paid --dry-run
   rowhook dead-letters replay --all
+  rowhook dead-letters replay 17 --happened no
 
 A letter that is delivered is gone; one that fails again stays, with its new attempts. What is held behind a letter
 follows by itself; a held letter is replayed only together with the one in front.
+Of a rule with steps, a replay goes on with the step that was given up. Where nobody knows whether a step happened that must
+not be repeated, and the rule can't ask, it is not replayed until --happened says.
 Exit code 1 when a letter stays. A running rowhook replays with its own rules; --rules is for when none runs.";
+
+const RESOLVE_EXAMPLES: &str = "\
+Example:
+  rowhook dead-letters resolve 17 --note 'charged twice; refunded in their console'
+
+The letter is no longer counted, and later changes of its key go out. `list --resolved` and `show` still have it.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
@@ -58,6 +71,9 @@ pub(super) struct ListArgs {
     /// Show at most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
+    /// Only those that were resolved
+    #[arg(long)]
+    resolved: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -80,6 +96,8 @@ pub(super) struct ShowArgs {
 pub(super) struct ReplayArgs {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    wish: WishArgs,
     /// Show the requests as curl commands, secrets masked, and send none
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -96,10 +114,56 @@ pub(super) struct ReplayArgs {
     tls: TlsArgs,
 }
 
+/// What is wanted of rules with steps, if not to go on.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+struct WishArgs {
+    /// Begin with the first step again, also where steps are done; needs --yes
+    #[arg(long, requires = "yes", conflicts_with_all = ["undo", "happened"])]
+    from_start: bool,
+    /// Undo the steps that are not undone
+    #[arg(long, conflicts_with = "happened")]
+    undo: bool,
+    /// Say whether the step happened of which nobody knew, and go on; wants numbers
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"], conflicts_with = "all", conflicts_with_all = CONDITIONS)]
+    happened: Option<String>,
+    /// Really do it
+    #[arg(long, requires = "from_start")]
+    yes: bool,
+}
+
+impl WishArgs {
+    fn view(&self) -> Option<WishView> {
+        match (self.from_start, self.undo, self.happened.as_deref()) {
+            (true, ..) => Some(WishView::FromStart),
+            (_, true, _) => Some(WishView::Undo),
+            (_, _, Some(word)) => Some(WishView::Happened(word == "yes")),
+            (false, false, None) => None,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ResolveArgs {
+    /// Number of the dead letter, as `list` shows it
+    number: u64,
+    /// What was done by hand, and where
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    note: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct DiscardArgs {
     #[command(flatten)]
     which: Which,
+    /// Of those, the ones that were resolved, and no others
+    #[arg(long, conflicts_with = "numbers")]
+    resolved: bool,
     /// Really do it
     #[arg(long, required = true)]
     yes: bool,
@@ -176,55 +240,69 @@ pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict
         Command::Show(args) => show(args, file).await,
         Command::Replay(args) => {
             let reach = Reach::open(&args.data.clone().resolve(file)).await?;
-            let selection = args.which.selection();
+            let selection = Selection { wish: args.wish.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
             let from = replay::Sources { rules: args.rules.resolve(file), write };
             replay::run(&reach, selection, how, from).await
         }
+        Command::Resolve(args) => resolve(args, file).await,
         Command::Discard(args) => discard(args, file).await,
     }
 }
 
 async fn list(args: ListArgs, file: &File) -> anyhow::Result<Verdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
-    let request = ListRequest { selection: args.conditions.selection(), limit: args.limit as usize };
+    let selection = Selection { resolved: args.resolved, ..args.conditions.selection() };
+    let request = ListRequest { selection, limit: args.limit as usize };
     let listing = reach.list(&request).await?;
     if args.json {
         output::print_json(&listing)?;
         return Ok(Verdict::Done);
     }
     if listing.dead_letters.is_empty() {
-        output::print("no dead letters\n")?;
+        output::print(if args.resolved { "no resolved dead letters\n" } else { "no dead letters\n" })?;
         return Ok(Verdict::Done);
     }
     let now = SystemTime::now();
-    let rows = listing.dead_letters.iter().map(|letter| row(letter, now));
-    output::print(&output::table(
-        &["number", "age", "rule", "table", "key", "reason", "answer", "attempts", "message"],
-        rows,
-    ))?;
+    // Only where some rule takes steps.
+    let has_standing = listing.dead_letters.iter().any(|letter| letter.standing.is_some());
+    let is_shown = |name: &str| has_standing || name != "standing";
+    let rows = listing.dead_letters.iter().map(|letter| {
+        let cells = LIST_HEAD.into_iter().zip(row(letter, now));
+        cells.filter(|(name, _)| is_shown(name)).map(|(_, cell)| cell).collect()
+    });
+    let head: Vec<&str> = LIST_HEAD.into_iter().filter(|name| is_shown(name)).collect();
+    output::print(&output::table(&head, rows))?;
     if listing.more > 0 {
         output::print(&format!("… and {} more; --limit shows more of them\n", listing.more))?;
     }
     Ok(Verdict::Done)
 }
 
-fn row(letter: &LetterView, now: SystemTime) -> Vec<String> {
+const LIST_HEAD: [&str; 10] =
+    ["number", "age", "rule", "table", "key", "reason", "standing", "answer", "attempts", "message"];
+
+fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
     let answer = match letter.attempts.last() {
         Some(attempt) => attempt.status.map_or("none".to_string(), |status| status.to_string()),
         None => "-".to_string(),
     };
-    vec![
+    let message = match &letter.resolved {
+        Some(resolved) => format!("resolved: {}", resolved.note),
+        None => letter.message.clone(),
+    };
+    [
         letter.number.to_string(),
         output::age(&letter.created_at, now),
         letter.rule.clone(),
         letter.table.clone(),
         page::key(letter),
         letter.reason.clone(),
+        letter.standing.clone().unwrap_or("-".to_string()),
         answer,
         letter.attempts_total.to_string(),
-        letter.message.clone(),
+        message,
     ]
 }
 
@@ -241,9 +319,24 @@ async fn show(args: ShowArgs, file: &File) -> anyhow::Result<Verdict> {
     Ok(Verdict::Done)
 }
 
+async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<Verdict> {
+    let reach = Reach::open(&args.data.resolve(file)).await?;
+    let request = ResolveRequest { number: args.number, note: args.note };
+    let Some(letter) = reach.resolve(&request).await? else {
+        anyhow::bail!("there is no dead letter {}; it may have been replayed or discarded", args.number);
+    };
+    if args.json {
+        output::print_json(&letter)?;
+    } else {
+        output::print(&format!("dead letter {} resolved; list --resolved shows it\n", args.number))?;
+    }
+    Ok(Verdict::Done)
+}
+
 async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<Verdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
-    let discarded = reach.discard(&args.which.selection()).await?;
+    let selection = Selection { resolved: args.resolved, ..args.which.selection() };
+    let discarded = reach.discard(&selection).await?;
     if args.json {
         output::print_json(&discarded)?;
     } else {

@@ -2,6 +2,8 @@
 //!
 //! In: a letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
 
+mod operation;
+
 use std::fmt;
 use std::time::SystemTime;
 
@@ -29,6 +31,10 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
         let rows = numbers.zip(&letter.attempts).map(attempt);
         page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
     }
+    if let Some(log) = &letter.operation {
+        page += "\noperation\n";
+        page += &indent(&operation::operation(log, letter.number, letter.resolved.is_some()));
+    }
     if let Some(event) = &event {
         page += "\nrow\n";
         page += &indent(&row(event));
@@ -46,6 +52,9 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
         ("message", letter.message.clone()),
         ("since", format!("{} ({} ago)", letter.created_at, age(&letter.created_at, now))),
     ];
+    if let Some(resolved) = &letter.resolved {
+        facts.push(("resolved", format!("{} ago: {}", age(&resolved.at, now), resolved.note)));
+    }
     if let Some(at) = &letter.last_replayed_at {
         facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, age(at, now))));
     }
@@ -152,7 +161,7 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().map(|line| format!("{}\n", format!("  {line}").trim_end())).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
-use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, Selection};
+use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
 use crate::admin::{BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, resume_in_store, status_of_store};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
@@ -116,6 +116,14 @@ impl Reach {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.show(number).await?,
             Reach::Store(store) => DeadLetters::new(store.clone()).show(number).await?,
+        })
+    }
+
+    /// Closes a letter that was dealt with by hand. None: there is no such letter.
+    pub(super) async fn resolve(&self, request: &ResolveRequest) -> anyhow::Result<Option<LetterView>> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.resolve(request).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).resolve(request).await?,
         })
     }
 

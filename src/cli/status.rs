@@ -180,6 +180,13 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         let letters = count(status.dead_letters, "dead letter");
         facts.push(("dead letters", format!("{letters}; rowhook dead-letters list shows them")));
     }
+    match status.awaiting {
+        0 => {}
+        1 => facts.push(("awaiting", "1 of them waits for a person: what it did is not undone".to_string())),
+        awaiting => {
+            facts.push(("awaiting", format!("{awaiting} of them wait for a person: what they did is not undone")))
+        }
+    }
     match status.held {
         0 => {}
         1 => facts.push(("held", "1 delivery waits behind them".to_string())),
@@ -306,6 +313,7 @@ mod tests {
             ],
             dead_letters: 3,
             held: 12,
+            awaiting: 2,
         }
     }
 
@@ -330,6 +338,7 @@ position      binlog.000042:1234567, 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77
 newest change 2025-11-20T23:06:36.000000Z (4s ago)
 runway        6d 22h until the server may purge what is still needed
 dead letters  3 dead letters; rowhook dead-letters list shows them
+awaiting      2 of them wait for a person: what they did is not undone
 held          12 deliveries wait behind them
 data          /var/lib/rowhook
 ";

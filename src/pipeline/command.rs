@@ -40,7 +40,7 @@ pub enum Command {
 pub enum NotReplayed {
     #[error("it is being replayed already")]
     UnderWay,
-    #[error("waits behind dead letter {0}; replay or discard that one first")]
+    #[error("waits behind dead letter {0}; replay, resolve or discard that one first")]
     Behind(u64),
     #[error("it has gone meanwhile")]
     Gone,

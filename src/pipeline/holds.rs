@@ -107,6 +107,8 @@ impl Releases {
             tracing::error!(number, %error, "a held delivery can't be read; discard it to let those behind it go");
             None
         });
+        // One that was closed by hand since has left its queues, as one that is gone.
+        let letter = letter.filter(|letter| letter.head.resolved.is_none());
         let seen = letter.as_ref().map(|letter| Seen {
             rule: &letter.head.rule,
             lanes: letter.head.lanes,

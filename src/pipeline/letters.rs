@@ -13,6 +13,9 @@ use crate::store::{DeadLetter, DeadLetterHead};
 /// The letter's delivery, or why it can't be sent.
 pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, String> {
     let DeadLetter { head, change } = letter;
+    if head.resolved.is_some() {
+        return Err("resolved".to_string());
+    }
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;
     let origin = Origin::Replay { dead_letter: head.number };

@@ -379,6 +379,7 @@ impl Pipeline {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
         self.metrics.held_deliveries.set(self.store.held_count() as i64);
         self.metrics.held_keys.set(self.store.held().keys() as i64);
+        self.metrics.deliveries_awaiting.set(self.store.awaiting_count() as i64);
         self.releases.review();
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();

@@ -56,6 +56,7 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
     assert!(!ready.contains("s3cret"), "{ready}");
     let metrics = get(&address, "/metrics");
     assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+    assert!(metrics.contains("rowhook_deliveries_awaiting 0\n"), "{metrics}");
     assert!(metrics.contains("rowhook_dead_letters 0\n") && metrics.trim_end().ends_with("# EOF"), "{metrics}");
 
     assert!(request(&address, "GET", "/healthz", "host: evil.example\r\n").starts_with("HTTP/1.1 403 "));
@@ -112,8 +113,15 @@ fn commands_reach_the_running_daemon_over_its_private_socket() {
     assert_eq!(home.run(&["dead-letters", "show", "1"]).code, 1);
     let finished = home.run(&["dead-letters", "replay", "3", "--dry-run"]);
     assert!(finished.code == 0 && finished.stdout.contains("/orders/3"), "{finished:?}");
+    let finished = home.run(&["dead-letters", "resolve", "3", "--note", "sent by hand", "--json"]);
+    let resolved: Value = serde_json::from_str(&finished.stdout).expect(&finished.stderr);
+    assert_eq!((&resolved["number"], &resolved["resolved"]["note"]), (&json!(3), &json!("sent by hand")));
+    let finished = home.run(&["dead-letters", "replay", "3"]);
+    assert!(finished.stdout.contains("3  order-paid  not replayed  resolved\n"), "{}", finished.stdout);
+    let finished = home.run(&["dead-letters", "replay", "2", "--undo"]);
+    assert!(finished.stdout.contains("2  order-paid  not replayed  no steps of it are written"), "{}", finished.stdout);
     let finished = home.run(&["dead-letters", "discard", "--all", "--yes"]);
-    assert_eq!(finished.stdout, "2 dead letters discarded\n", "{finished:?}");
+    assert_eq!(finished.stdout, "1 dead letter discarded\n", "{finished:?}");
 
     daemon.terminate();
     assert_eq!(daemon.wait(DEADLINE), 0);

@@ -103,7 +103,7 @@ fn a_letter_behind_another_is_replayed_only_together_with_it() {
     let home = home(&receiver);
     let finished = home.run(&["dead-letters", "replay", "2", "6"]);
     ended(&finished, 1);
-    let why = "2  order-paid  not replayed  waits behind dead letter 1; replay or discard that one first\n";
+    let why = "2  order-paid  not replayed  waits behind dead letter 1; replay, resolve or discard that one first\n";
     assert!(finished.stdout.contains(why), "{}", finished.stdout);
     assert_eq!(receiver.count(), 0);
 

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use rowhook::failure::{Answer, Attempt, Attempts, Reason};
+use rowhook::operation::OperationLog;
 use rowhook::ordering::LaneKeys;
-use rowhook::store::{Failure, NewDeadLetter, Store, Write};
+use rowhook::store::{Failure, NewDeadLetter, OperationPut, Store, Write};
 use uuid::Uuid;
 
 use crate::support::program::Home;
@@ -42,8 +43,19 @@ impl Letter {
 
 /// Makes the store in `home`'s `data` if there is none, and puts the letters into it.
 pub fn fill(home: &Home, letters: &[Letter]) {
+    write(home, Write { letters_add: letters.iter().map(new_letter).collect(), ..Write::default() });
+}
+
+/// As [`fill`], with one letter and what was done of it.
+pub fn fill_with_operation(home: &Home, letter: &Letter, log: OperationLog) {
+    let letter = new_letter(letter);
+    let (id, rule) = (letter.delivery_id, letter.rule.clone().into());
+    let operation = OperationPut { id, rule, log: Arc::new(log), change: None, letter: None };
+    write(home, Write { letters_add: vec![letter], operations_put: vec![operation], ..Write::default() });
+}
+
+fn write(home: &Home, write: Write) {
     let store = Store::open(&home.path("data")).unwrap();
-    let write = Write { letters_add: letters.iter().map(new_letter).collect(), ..Write::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(store.write(write)).unwrap();
 }

@@ -11,6 +11,7 @@ mod dead_letters;
 mod held_letters;
 mod hostile;
 mod letters;
+mod operations;
 mod support_process;
 mod support_program;
 mod support_receiver;

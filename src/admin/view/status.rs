@@ -33,6 +33,9 @@ pub struct StatusView {
     /// Deliveries that wait in the store behind a dead letter of their key; no dead letters.
     #[serde(default)]
     pub held: u64,
+    /// Dead letters that wait for a person: steps of theirs have, or may have, an effect that is not undone.
+    #[serde(default)]
+    pub awaiting: u64,
 }
 
 /// The server that is followed.

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::change::{Cell, Op, Value};
-use crate::delivery::Failure;
 use crate::delivery::testing::{made_of, rule, versions};
 
 const WITHIN: Duration = Duration::from_secs(5);

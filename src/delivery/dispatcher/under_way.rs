@@ -56,7 +56,7 @@ impl UnderWay {
 
     /// What came of an operation's action, where it was tried.
     pub fn acted(&mut self, outcome: &Outcome) -> Option<Acted> {
-        let Bundle::One(Delivery { doing: Some(_), doomed: None, .. }) = self.bundle else { return None };
+        let Bundle::One(Delivery { doing: Some(_), foregone: None, .. }) = self.bundle else { return None };
         let said = match (outcome, self.attempts.kept().last()) {
             (Outcome::Held { .. }, _) => return None,
             (Outcome::Dead(failure), _) => failure.message.clone(),

@@ -243,3 +243,98 @@ fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after
         assert!(check_holds_after_kill(&data) > before);
     }
 }
+
+/// Ids of operations that are under way, apart from those of letters.
+const UNDER_WAY: u64 = 1 << 40;
+
+/// Write n adds letter n with its operation and ledger entry, more than a transaction holds; puts operation n on its way,
+/// some with a change of several transactions; ends operation n - 1 with a ledger entry; and removes some letters.
+fn operating_write(n: u64) -> Write {
+    let kept = Kept { status: 200, headers: vec![], body: vec![b'x'; Kept::BODY_BYTES_MAX].into(), is_cut: false };
+    let mut of_letter = log(if n.is_multiple_of(2) { State::Unknown } else { State::Done });
+    of_letter.steps[0].answer = Some(kept);
+    let put = |number, log: OperationLog, change| OperationPut {
+        id: id(number),
+        rule: "rule-0".into(),
+        log: log.into(),
+        change,
+        letter: None,
+    };
+    let change = sized_letter(UNDER_WAY + n, if n.is_multiple_of(3) { 600_000 } else { 100 }).change;
+    Write {
+        ledger_add: vec![entry(n), entry(UNDER_WAY + n - 1)],
+        operations_put: vec![put(n, of_letter, None), put(UNDER_WAY + n, log(State::Begun), Some(change))],
+        operations_remove: vec![id(UNDER_WAY + n - 1)],
+        letters_remove: if n.is_multiple_of(4) { vec![n - 1, n - 2] } else { vec![] },
+        ..add([sized_letter(n, 200_000)])
+    }
+}
+
+async fn operate_until_killed(directory: PathBuf) {
+    let store = open(&directory);
+    let written = store.inner.trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
+    let mut waiting = std::collections::VecDeque::new();
+    for n in written + 1.. {
+        waiting.push_back((n, store.write(operating_write(n))));
+        if waiting.len() == 8 {
+            let (n, answer) = waiting.pop_front().expect("eight");
+            answer.await.expect("written");
+            log.write_all(format!("{n}\n").as_bytes()).expect("logged");
+        }
+    }
+}
+
+fn check_operations_after_kill(directory: &Path) -> u64 {
+    let store = open(directory);
+    let trees = &store.inner.trees;
+    let last = trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
+    assert!(last >= acknowledged(directory));
+    let ids = |tree: &sled::Tree| -> BTreeSet<u64> {
+        let number = |key: sled::IVec| Uuid::from_slice(&key[..16]).expect("an id").as_u128() as u64;
+        tree.iter().keys().map(|key| number(key.expect("a key"))).collect()
+    };
+    let letters: BTreeSet<u64> = numbers(&store).into_iter().collect();
+    let ledger: BTreeSet<u64> = (1..=last).chain((0..last).map(|n| UNDER_WAY + n)).collect();
+    assert!(ids(&trees.ledger) == ledger, "the ledger says something else than the {last} letters");
+    assert_eq!(ids(&trees.operation_letters), letters, "a letter without its operation, or the other way round");
+    let under_way = store.operations().expect("readable");
+    let found: BTreeSet<u64> = under_way.iter().map(|operation| operation.id.0.as_u128() as u64).collect();
+    // The next one is on its way before its write's letter.
+    let next = UNDER_WAY + last + 1;
+    let expected = [UNDER_WAY + last, next].into_iter().filter(|n| *n != next || found.contains(&next)).collect();
+    assert_eq!(found, expected, "an operation that ended, or one that was lost");
+    assert_eq!(ids(&trees.operation_changes), found, "a change without its operation");
+    assert_eq!(ids(&trees.operations), &letters | &found);
+    for operation in &under_way {
+        let n = operation.id.0.as_u128() as u64 - UNDER_WAY;
+        assert!(Some(&operation.change) == operating_write(n).operations_put[1].change.as_ref(), "{n}");
+    }
+    assert_eq!(store.awaiting_count(), letters.iter().filter(|n| n.is_multiple_of(2)).count() as u64);
+    acknowledged(directory)
+}
+
+#[test]
+fn an_operation_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
+    if let Some(directory) = child_directory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(operate_until_killed(directory));
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    for round in 0..20_u64 {
+        let before = acknowledged(&data);
+        let mut child = child("an_operation_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9", &data);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while acknowledged(&data) <= before + round % 4 {
+            assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
+            std::thread::yield_now();
+        }
+        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        std::thread::sleep(Duration::from_millis(round * 3 % 20));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert!(check_operations_after_kill(&data) > before);
+    }
+}

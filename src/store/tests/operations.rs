@@ -142,7 +142,9 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     let found = store.operations().expect("readable");
     assert!(found.len() == 1 && found[0].change == sized_letter(4, 6 << 20).change);
     store.write(Write { operations_remove: vec![id(4)], ..remove([1]) }).await.expect("written");
-    assert_eq!(left(&store), [0, 0, 0, 0]);
+    // What is too long to be removed at once is swept after the answer.
+    drop(store);
+    assert_eq!(left(&open(directory.path())), [0, 0, 0, 0]);
     let blobs = fs::read_dir(directory.path().join("blobs")).expect("sled's directory").count();
     assert_eq!(blobs, 0);
 }

@@ -1,0 +1,100 @@
+//! The documented JSON of an operation: what has been done of a delivery that takes several steps; and what an operator
+//! may wish of it.
+//!
+//! In: an operation's log. Out: plain records of their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::operation::{Act, Kept, OperationLog, StepLog, Wish};
+
+/// What has been done, step by step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationView {
+    /// What it leaves behind: `done`, `undone`, or `open`: then a person has to look.
+    pub standing: String,
+    /// `forward`, `back` (what was done is undone) or `stopped` (nobody knows whether a step happened).
+    pub direction: String,
+    /// In the rule's order.
+    pub steps: Vec<StepView>,
+    /// `on_success` while it goes forward, else `on_failure`.
+    pub callback: ActView,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    pub name: String,
+    #[serde(flatten)]
+    pub act: ActView,
+    /// Stays `waiting` where nothing is to be undone.
+    pub undo: ActView,
+    /// What the step's answer said, where later templates read it.
+    pub answer: Option<AnswerView>,
+}
+
+/// How far one action is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActView {
+    /// `waiting`, `begun`, `done`, `failed` (nothing happened) or `unknown` (it may have).
+    pub state: String,
+    pub attempts: u64,
+    /// What came of the last attempt; empty before the first.
+    pub said: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerView {
+    pub status: u16,
+    pub body: String,
+    /// Whether the answer was longer than that.
+    pub cut: bool,
+}
+
+/// What an operator wants of an operation; without it, to go on with the step that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WishView {
+    FromStart,
+    Undo,
+    /// The step of which nobody knows did, or did not, happen.
+    Happened(bool),
+}
+
+impl WishView {
+    pub fn of(wish: Option<WishView>) -> Wish {
+        match wish {
+            None => Wish::Resume,
+            Some(WishView::FromStart) => Wish::FromStart,
+            Some(WishView::Undo) => Wish::Undo,
+            Some(WishView::Happened(happened)) => Wish::Settle { happened },
+        }
+    }
+}
+
+impl OperationView {
+    pub fn of(log: &OperationLog) -> OperationView {
+        OperationView {
+            standing: log.standing().as_str().to_string(),
+            direction: log.direction.as_str().to_string(),
+            steps: log.steps.iter().map(step_view).collect(),
+            callback: act_view(&log.callback),
+        }
+    }
+}
+
+fn step_view(step: &StepLog) -> StepView {
+    StepView {
+        name: step.name.to_string(),
+        act: act_view(&step.act),
+        undo: act_view(&step.undo),
+        answer: step.answer.as_ref().map(answer_view),
+    }
+}
+
+fn act_view(act: &Act) -> ActView {
+    ActView { state: act.state.as_str().to_string(), attempts: act.attempts, said: act.said.clone() }
+}
+
+fn answer_view(kept: &Kept) -> AnswerView {
+    let body = String::from_utf8_lossy(&kept.body).into_owned();
+    AnswerView { status: kept.status, body, cut: kept.is_cut }
+}

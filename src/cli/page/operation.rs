@@ -1,0 +1,166 @@
+//! The part of a dead letter's page that says what was done step by step, how it stands, and what a person can do.
+//!
+//! In: an operation's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
+
+use crate::admin::view::operation::{ActView, OperationView, StepView};
+use crate::cli::output::table;
+use crate::operation::{Direction, Standing, State};
+
+/// A table of the steps, and how it stands in words.
+pub(super) fn operation(operation: &OperationView, number: u64, is_resolved: bool) -> String {
+    let told = (!is(&operation.callback.state, State::Waiting)).then(|| {
+        let name = if goes(operation, Direction::Forward) { "on_success" } else { "on_failure" };
+        row(name, &operation.callback, None)
+    });
+    let steps = operation.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
+    let steps = table(&["step", "state", "undo", "attempts", "said"], steps.chain(told));
+    let mut text = format!("{steps}\n{}\n", standing(operation));
+    if !is_resolved {
+        advice(operation, number).iter().for_each(|line| text += &format!("{line}\n"));
+    }
+    text
+}
+
+fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
+    let undo = undo.filter(|undo| !is(&undo.state, State::Waiting));
+    let said = match undo {
+        Some(undo) if !undo.said.is_empty() => format!("{}; undo: {}", act.said, undo.said),
+        _ => act.said.clone(),
+    };
+    let undo = undo.map_or("-".to_string(), |undo| undo.state.clone());
+    vec![name.to_string(), act.state.clone(), undo, act.attempts.to_string(), said]
+}
+
+fn standing(operation: &OperationView) -> String {
+    let unknown = steps(operation, |step| has_open(step) && is(&step.act.state, State::Unknown));
+    if stands(operation, Standing::Done) {
+        return "all steps are done".to_string();
+    }
+    if stands(operation, Standing::Undone) {
+        let was_undone = operation.steps.iter().any(|step| is(&step.undo.state, State::Done));
+        return if was_undone { "all undone" } else { "no step has an effect" }.to_string();
+    }
+    match goes(operation, Direction::Stopped) {
+        true => format!("waits for a person: whether {unknown} happened is unknown"),
+        false if goes(operation, Direction::Forward) => {
+            format!("it was under way when rowhook stopped: {} may have an effect", steps(operation, has_open))
+        }
+        false => format!("waits for a person: not undone: {}", steps(operation, has_open)),
+    }
+}
+
+fn advice(operation: &OperationView, number: u64) -> Vec<String> {
+    let replay = |wish: &str, what: &str| format!("  rowhook dead-letters replay {number}{wish}  {what}");
+    let by_hand = format!("  rowhook dead-letters resolve {number} --note TEXT  when it was settled by hand");
+    if stands(operation, Standing::Done) {
+        return vec![replay("", "tells so again"), by_hand];
+    }
+    if stands(operation, Standing::Undone) {
+        return vec![replay("", "begins with the step that failed")];
+    }
+    match goes(operation, Direction::Stopped) {
+        true => vec!["look there, then".to_string(), replay(" --happened yes|no", "goes on"), by_hand],
+        false => vec![replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand],
+    }
+}
+
+/// Names of the steps that are meant.
+fn steps(operation: &OperationView, is_meant: impl Fn(&StepView) -> bool) -> String {
+    let meant = operation.steps.iter().filter(|step| is_meant(step));
+    meant.map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether it has, or may have, an effect that is not undone.
+fn has_open(step: &StepView) -> bool {
+    let may_have_happened = [State::Begun, State::Done, State::Unknown].iter().any(|state| is(&step.act.state, *state));
+    may_have_happened && !is(&step.undo.state, State::Done)
+}
+
+fn is(word: &str, state: State) -> bool {
+    word == state.as_str()
+}
+
+fn goes(operation: &OperationView, direction: Direction) -> bool {
+    operation.direction == direction.as_str()
+}
+
+fn stands(operation: &OperationView, standing: Standing) -> bool {
+    operation.standing == standing.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{Act, OperationLog, StepLog};
+
+    fn act(state: State) -> Act {
+        let said = if state == State::Waiting { "" } else { "answered 200" };
+        Act { state, attempts: u64::from(state != State::Waiting), said: said.to_string(), ..Act::WAITING }
+    }
+
+    /// Each step's name, how far it is, and its undo.
+    fn shown(direction: Direction, steps: &[(&str, State, State)], callback: State, is_resolved: bool) -> String {
+        let step = |(name, state, undo): &(&str, State, State)| StepLog {
+            name: (*name).into(),
+            act: act(*state),
+            undo: act(*undo),
+            queries: 0,
+            answer: None,
+        };
+        let steps = steps.iter().map(step).collect();
+        let log = OperationLog { steps, direction, callback: act(callback), reason: None };
+        operation(&OperationView::of(&log), 17, is_resolved)
+    }
+
+    #[test]
+    fn a_step_of_which_nobody_knows_is_named_with_what_to_do() {
+        use State::{Done, Unknown, Waiting};
+        let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
+        let expected = "\
+step     state    undo  attempts  said
+account  done     -     1         answered 200
+charge   unknown  -     1         answered 200
+mail     waiting  -     0
+
+waits for a person: whether `charge` happened is unknown
+look there, then
+  rowhook dead-letters replay 17 --happened yes|no  goes on
+  rowhook dead-letters resolve 17 --note TEXT  when it was settled by hand
+";
+        assert_eq!(shown(Direction::Stopped, &steps, Waiting, false), expected);
+    }
+
+    #[test]
+    fn every_standing_has_its_words_and_its_way_on() {
+        use State::{Begun, Done, Failed, Unknown, Waiting};
+        let failed = [("a", Done, Done), ("b", Failed, Waiting)];
+        let not_undone = [("a", Done, Failed), ("b", Unknown, Unknown)];
+        let first = [("a", Failed, Waiting)];
+        let under_way = [("a", Done, Waiting), ("b", Begun, Waiting)];
+        let done = [("a", Done, Waiting)];
+        for (direction, steps, callback, expected) in [
+            (Direction::Back, &failed[..], Done, "all undone\n  rowhook dead-letters replay 17  begins with"),
+            (Direction::Back, &first[..], Waiting, "no step has an effect\n  rowhook dead-letters replay 17  begins"),
+            (
+                Direction::Back,
+                &not_undone[..],
+                Failed,
+                "not undone: `a`, `b`\n  rowhook dead-letters replay 17  goes on",
+            ),
+            (Direction::Forward, &under_way[..], Waiting, "rowhook stopped: `a`, `b` may have an effect\n"),
+            (
+                Direction::Forward,
+                &done[..],
+                Failed,
+                "all steps are done\n  rowhook dead-letters replay 17  tells so again",
+            ),
+        ] {
+            let text = shown(direction, steps, callback, false);
+            assert!(text.contains(expected), "{expected:?} is missing in\n{text}");
+        }
+        let text = shown(Direction::Back, &failed, Failed, true);
+        assert!(text.ends_with("\nall undone\n"), "of a closed letter nothing is asked:\n{text}");
+        assert!(text.contains("a           done    done  1         answered 200; undo: answered 200\n"), "{text}");
+        assert!(text.contains("on_failure  failed  -     1         answered 200\n"), "{text}");
+    }
+}

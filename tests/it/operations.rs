@@ -1,0 +1,171 @@
+//! Dead letters of deliveries that take several steps, and letters that a person closes, on a store that the test filled.
+
+use rowhook::failure::Reason;
+use rowhook::operation::{Act, Direction, Kept, OperationLog, State, StepLog};
+use rowhook::ordering::{LaneKey, LaneKeys};
+use serde_json::{Value, json};
+
+use crate::letters::{Letter, fill, fill_with_operation};
+use crate::support::program::{Finished, Home};
+use crate::support::receiver::{Answer, Receiver};
+
+/// Letter 1: an account was made, and whether its charge happened nobody knows. Letter 2 takes but one call.
+fn home(receiver: &Receiver) -> Home {
+    let url = receiver.url("/orders/{{ row.id }}");
+    let rule = format!(
+        "table: shop.orders\nrules:\n  - name: signup\n    call: {{url: \"{url}\"}}\n    retry: {{retries: 0}}\n"
+    );
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rule);
+    let lanes = LaneKeys::one(LaneKey(7));
+    fill_with_operation(&home, &Letter { reason: Reason::Unknown, lanes, ..Letter::of("signup", 1) }, log());
+    fill(&home, &[Letter { reason: Reason::Held, lanes, ..Letter::of("signup", 2) }, Letter::of("signup", 3)]);
+    home
+}
+
+fn log() -> OperationLog {
+    let act = |state, attempts, said: &str| Act { state, attempts, said: said.to_owned(), ..Act::WAITING };
+    let step = |name: &str, act, answer| StepLog { name: name.into(), act, undo: Act::WAITING, queries: 0, answer };
+    let made = Kept { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false };
+    OperationLog {
+        steps: vec![
+            step("account", act(State::Done, 1, "answered 201"), Some(made)),
+            step("charge", act(State::Unknown, 1, "no answer within 10s"), None),
+            step("mail", Act::WAITING, None),
+        ],
+        direction: Direction::Stopped,
+        callback: Act::WAITING,
+        reason: None,
+    }
+}
+
+#[track_caller]
+fn ended(finished: &Finished, code: i32) {
+    assert_eq!(finished.code, code, "stdout:\n{}\nstderr:\n{}", finished.stdout, finished.stderr);
+}
+
+fn json_of(home: &Home, args: &[&str]) -> Value {
+    let finished = home.run(args);
+    serde_json::from_str(&finished.stdout).expect(&finished.stderr)
+}
+
+fn numbers(home: &Home, args: &[&str]) -> Vec<u64> {
+    let listing = json_of(home, &[&["dead-letters", "list", "--json"], args].concat());
+    listing["dead_letters"].as_array().unwrap().iter().map(|letter| letter["number"].as_u64().unwrap()).collect()
+}
+
+/// Dead letters, held ones, those that wait for a person.
+fn counts(home: &Home) -> [Value; 3] {
+    let status = json_of(home, &["status", "--json"]);
+    ["dead_letters", "held", "awaiting"].map(|name| status[name].clone())
+}
+
+#[test]
+fn a_letter_shows_what_was_done_how_it_stands_and_what_a_person_can_do() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    let page = home.run(&["dead-letters", "show", "1"]).stdout;
+    let part = "
+operation
+  step     state    undo  attempts  said
+  account  done     -     1         answered 201
+  charge   unknown  -     1         no answer within 10s
+  mail     waiting  -     0
+
+  waits for a person: whether `charge` happened is unknown
+  look there, then
+    rowhook dead-letters replay 1 --happened yes|no  goes on
+    rowhook dead-letters resolve 1 --note TEXT  when it was settled by hand
+";
+    assert!(page.contains(part), "{page}");
+    let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);
+    let operation = &letter["operation"];
+    assert_eq!((&operation["standing"], &operation["direction"]), (&json!("open"), &json!("stopped")));
+    assert_eq!(operation["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
+    let waiting = json!({"state": "waiting", "attempts": 0, "said": ""});
+    let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "said": "no answer within 10s",
+        "undo": waiting, "answer": null});
+    assert_eq!((&operation["steps"][1], &operation["callback"]), (&charge, &waiting));
+
+    let list = home.run(&["dead-letters", "list"]).stdout;
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[0], "number  age  rule    table        key  reason     standing  answer  attempts  message");
+    assert_eq!(lines[1], "1       1m   signup  shop.orders  1    unknown    open      503     1         answered 503");
+    assert!(lines[3].starts_with("3       1m   signup  shop.orders  3    exhausted  -         503"), "{list}");
+    let plain = json_of(&home, &["dead-letters", "show", "3", "--json"]);
+    assert!(plain.get("operation").is_none() && plain.get("standing").is_none() && plain.get("resolved").is_none());
+    assert_eq!(counts(&home), [2, 1, 1].map(Value::from));
+    let status = home.run(&["status"]).stdout;
+    assert!(status.contains("awaiting      1 of them waits for a person: what it did is not undone\n"), "{status}");
+}
+
+#[test]
+fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    ended(&home.run(&["dead-letters", "resolve", "1"]), 2);
+    ended(&home.run(&["dead-letters", "resolve", "1", "--note", ""]), 2);
+    let blank = home.run(&["dead-letters", "resolve", "1", "--note", " \n"]);
+    ended(&blank, 1);
+    assert!(blank.stderr.contains("is closed with a note that says why"), "{}", blank.stderr);
+    let missing = home.run(&["dead-letters", "resolve", "9", "--note", "x"]);
+    ended(&missing, 1);
+    assert!(missing.stderr.contains("there is no dead letter 9"), "{}", missing.stderr);
+    assert_eq!(counts(&home), [2, 1, 1].map(Value::from), "nothing was closed");
+
+    let finished = home.run(&["dead-letters", "resolve", "1", "--note", "charged;\nmailed by hand"]);
+    ended(&finished, 0);
+    assert_eq!(finished.stdout, "dead letter 1 resolved; list --resolved shows it\n");
+    assert_eq!(counts(&home), [1, 1, 0].map(Value::from));
+    assert_eq!((numbers(&home, &[]), numbers(&home, &["--resolved"])), (vec![2, 3], vec![1]));
+    let list = home.run(&["dlq", "list", "--resolved"]).stdout;
+    assert!(list.contains("resolved: charged; mailed by hand\n"), "{list}");
+    let page = home.run(&["dlq", "show", "1"]).stdout;
+    assert!(page.contains("  resolved    0s ago: charged; mailed by hand\n"), "{page}");
+    assert!(page.contains("charge   unknown") && !page.contains("look there"), "{page}");
+    let letter = json_of(&home, &["dlq", "show", "1", "--json"]);
+    assert_eq!(letter["resolved"]["note"], json!("charged; mailed by hand"));
+
+    // It is not sent again, and what waited behind it goes out.
+    let again = home.run(&["dead-letters", "replay", "1"]);
+    ended(&again, 1);
+    assert!(again.stdout.contains("1  signup  not replayed  resolved\n"), "{}", again.stdout);
+    let all = home.run(&["dead-letters", "replay", "--all"]);
+    ended(&all, 0);
+    assert!(all.stdout.contains("2 delivered, 0 still dead"), "{}", all.stdout);
+    let mut paths: Vec<String> = receiver.received().iter().map(|request| request.path.clone()).collect();
+    paths.sort();
+    assert_eq!(paths, ["/orders/2", "/orders/3"]);
+
+    ended(&home.run(&["dead-letters", "discard", "--all", "--yes"]), 0);
+    assert_eq!(numbers(&home, &["--resolved"]), [1], "all means those that are open");
+    ended(&home.run(&["dead-letters", "discard", "--resolved", "--yes"]), 2);
+    let gone = home.run(&["dead-letters", "discard", "--all", "--resolved", "--yes"]);
+    assert_eq!(gone.stdout, "1 dead letter discarded\n");
+    assert_eq!(home.run(&["dead-letters", "list", "--resolved"]).stdout, "no resolved dead letters\n");
+}
+
+#[test]
+fn what_is_wished_of_steps_is_said_once_and_of_letters_that_have_some() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    for wrong in [
+        &["1", "--from-start"][..],
+        &["1", "--yes"],
+        &["1", "--undo", "--happened", "yes"],
+        &["1", "--from-start", "--yes", "--undo"],
+        &["1", "--happened", "perhaps"],
+        &["--all", "--happened", "no"],
+        &["--rule", "signup", "--happened", "no"],
+    ] {
+        ended(&home.run(&[&["dead-letters", "replay"], wrong].concat()), 2);
+    }
+    for wish in [&["--undo"][..], &["--from-start", "--yes"], &["--happened", "no"]] {
+        for dry_run in [&[][..], &["--dry-run"]] {
+            let finished = home.run(&[&["dead-letters", "replay", "3"], wish, dry_run].concat());
+            ended(&finished, 1);
+            let why = "no steps of it are written down; replay it without --from-start, --undo and --happened\n";
+            assert!(finished.stdout.contains(why), "{}", finished.stdout);
+        }
+    }
+    assert_eq!(receiver.count(), 0);
+}

@@ -53,7 +53,7 @@ async fn a_key_that_is_written_again_and_again_becomes_dead_letters_without_a_ca
     let letters = letters(&program);
     assert_eq!(letters.len(), 3);
     for letter in &letters {
-        assert_eq!((letter["reason"].as_str(), letter["attempts"].as_u64()), (Some("fuse"), Some(0)), "{letter}");
+        assert_eq!((letter["reason"].as_str(), letter["attempts_total"].as_u64()), (Some("fuse"), Some(0)), "{letter}");
     }
     // Somebody has looked, and lets one of them go.
     let number = letters[0]["number"].as_u64().expect("a number").to_string();

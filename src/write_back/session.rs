@@ -19,8 +19,8 @@ use crate::source::{Settings, connect_with};
 /// Prepared statements that a connection keeps on the server; above what the rules of one program hold.
 const STATEMENTS_MAX: usize = 64;
 
-/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`
-const LACKS_PRIVILEGE: u16 = 1227;
+/// What a server that knows tags answers an account that may not use them.
+const TAG_DENIED: u16 = 6038;
 
 /// How the source knows a transaction again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,10 +128,10 @@ async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
     if gtid_mode == "ON" {
         match connection.query_drop(format!("SET SESSION gtid_next = 'AUTOMATIC:{OWN_TAG}'")).await {
             Ok(()) => return Ok(Mark::Tag),
-            // Other errors are those of servers that know no tags.
-            Err(mysql_async::Error::Server(error)) if error.code == LACKS_PRIVILEGE => {
+            Err(mysql_async::Error::Server(error)) if error.code == TAG_DENIED => {
                 needed.insert(0, "TRANSACTION_GTID_TAG");
             }
+            // A server before 8.3, which knows no tags.
             Err(mysql_async::Error::Server(_)) => {}
             Err(error) => return Err(failed(error)),
         }

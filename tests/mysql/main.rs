@@ -23,3 +23,4 @@ mod source;
 mod stream;
 mod support_mysql;
 mod tail;
+mod write_back;

@@ -224,6 +224,19 @@ impl OperationLog {
         }
     }
 
+    /// `delivered` while it goes forward, else `dead`: what `on_success` and `on_failure` tell.
+    pub fn outcome(&self) -> &'static str {
+        match self.direction {
+            Direction::Forward => "delivered",
+            Direction::Back | Direction::Stopped => "dead",
+        }
+    }
+
+    /// The step that was given up, if one was.
+    pub fn given_up(&self) -> Option<&StepLog> {
+        self.steps.iter().find(|step| matches!(step.act.state, State::Failed | State::Unknown))
+    }
+
     /// The action's part of the log; a verification has none of its own.
     pub fn act(&self, action: ActionId) -> &Act {
         match action {

@@ -12,6 +12,7 @@ mod error;
 mod expression;
 mod filters;
 mod limits;
+mod operation;
 mod operators;
 mod output;
 mod rewrite;
@@ -21,7 +22,7 @@ mod text;
 mod url;
 
 pub use body::BodyTemplate;
-pub use error::{ColumnUse, Error, Flaw};
+pub use error::{ColumnUse, Error, Flaw, OperationUse, Read};
 pub use expression::Condition;
 pub use scope::Scope;
 pub use secret::Secret;

@@ -110,11 +110,11 @@ impl Waiting {
     }
 }
 
-/// A dead letter is replayed as it is, and what can't be decided is dead anyway. A row without a key of its own, of a
+/// A dead letter is replayed as it is, and what is doomed is dead anyway. A row without a key of its own, of a
 /// table without a primary key, stands for nobody else.
 fn may_be_held(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)
-        && delivery.undecided.is_none()
+        && delivery.doomed.is_none()
         && delivery.rule.has_key_for(&delivery.change)
 }
 

@@ -121,7 +121,7 @@ impl Dispatcher {
 
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
-        let turn = if delivery.undecided.is_some() { Turn::Pass } else { turn(delivery.origin) };
+        let turn = if delivery.doomed.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(rule, keys, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
     }
@@ -282,8 +282,8 @@ impl Dispatcher {
                 continue;
             }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
-            if let Bundle::One(Delivery { undecided: Some(problem), .. }) = &under_way.bundle {
-                let failure = Failure { reason: Reason::Undecided, message: problem.clone() };
+            if let Bundle::One(Delivery { doomed: Some(failure), .. }) = &under_way.bundle {
+                let failure = failure.clone();
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }

@@ -6,7 +6,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Delivery;
+use super::{Delivery, Doing};
 use crate::change::{Change, Value, json};
 use crate::rules::{Body, CloudEventMode};
 use crate::template::{Error, Scope};
@@ -42,6 +42,7 @@ pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>
         (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), Place::InArray) => {
             write_cloud_event(delivery, out);
         }
+        (Body::Outcome, _) => write_outcome(delivery, out),
         (Body::Change | Body::CloudEvent(CloudEventMode::Binary), _) => write_change(delivery, out),
     }
     Ok(())
@@ -75,6 +76,40 @@ pub fn headers(delivery: &Delivery) -> impl Iterator<Item = (String, String)> {
 
 fn write_change(delivery: &Delivery, out: &mut Vec<u8>) {
     json::write_event(&delivery.change, &delivery.rule.name, delivery.id, out);
+}
+
+/// `{id, rule, outcome, standing, steps, schema, table, key, committed_at}`.
+fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
+    let Doing { log, .. } = delivery.doing.as_ref().expect("only an operation has calls that tell its outcome");
+    let member = |name: &str, value: &str, out: &mut Vec<u8>| {
+        json::write_str(name, out);
+        out.push(b':');
+        json::write_str(value, out);
+        out.push(b',');
+    };
+    out.push(b'{');
+    member("id", &delivery.id.to_string(), out);
+    member("rule", &delivery.rule.name, out);
+    member("outcome", log.outcome(), out);
+    member("standing", log.standing().as_str(), out);
+    out.extend_from_slice(b"\"steps\":[");
+    for (n, step) in log.steps.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",{" } else { b"{" });
+        member("name", &step.name, out);
+        member("state", step.act.state.as_str(), out);
+        member("undo", step.undo.state.as_str(), out);
+        member("said", &step.act.said, out);
+        out.extend_from_slice(format!("\"attempts\":{}}}", step.act.attempts).as_bytes());
+    }
+    out.extend_from_slice(b"],");
+    let change = &delivery.change;
+    member("schema", &change.table.schema, out);
+    member("table", &change.table.name, out);
+    out.extend_from_slice(b"\"key\":");
+    json::write_key(change, out);
+    out.push(b',');
+    let committed_at = json::rfc3339(change.transaction.committed_at_us);
+    out.extend_from_slice(format!("\"committed_at\":\"{committed_at}\"}}").as_bytes());
 }
 
 fn write_cloud_event(delivery: &Delivery, out: &mut Vec<u8>) {

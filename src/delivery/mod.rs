@@ -40,6 +40,7 @@ use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
 use crate::operation::{Acted, ActionId, OperationLog};
 use crate::rules::{Action, Call, Rule};
+use crate::template::Scope;
 
 /// One rule applied to one change.
 #[derive(Debug, Clone)]
@@ -48,8 +49,8 @@ pub struct Delivery {
     pub rule: Arc<Rule>,
     pub change: Arc<Change>,
     pub origin: Origin,
-    /// Set when the rule's `when` could not be decided on this row: the delivery is dead before any attempt.
-    pub undecided: Option<String>,
+    /// Set when it is dead before any attempt, because the rule's `when` could not be decided on this row, say.
+    pub doomed: Option<Failure>,
     /// Of a rule with a plan: what is to be done now.
     pub doing: Option<Doing>,
 }
@@ -74,6 +75,32 @@ impl Delivery {
     /// What it sends now.
     pub fn call(&self) -> &Call {
         self.action().call().expect("whoever asks for the call knows that it is one")
+    }
+
+    /// What its templates read.
+    pub fn scope(&self) -> Scope {
+        let scope = Scope::new(&self.change, self.id);
+        match &self.doing {
+            Some(doing) => scope.with_operation(Arc::clone(&doing.log)),
+            None => scope,
+        }
+    }
+
+    /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
+    /// for every attempt, after a crash and when an operator resumes it.
+    pub fn call_id(&self) -> DeliveryId {
+        let (Some(Doing { action, log }), Some(plan)) = (&self.doing, &self.rule.plan) else { return self.id };
+        let round = log.act(*action).round;
+        let name = |n: usize| &*log.steps[n].name;
+        let place = match *action {
+            ActionId::Step(_) if plan.is_single && round == 0 => return self.id,
+            ActionId::Step(n) => name(n).to_owned(),
+            ActionId::Undo(n) => format!("{}/undo", name(n)),
+            ActionId::Verify(n) => format!("{}/verify", name(n)),
+            ActionId::OnSuccess => "/on_success".to_owned(),
+            ActionId::OnFailure => "/on_failure".to_owned(),
+        };
+        self.id.of_action(&place, round)
     }
 }
 
@@ -108,6 +135,13 @@ pub struct Failure {
     pub reason: Reason,
     /// One line for people, without row values.
     pub message: String,
+}
+
+impl Failure {
+    /// The rule could not be decided on the row.
+    pub fn undecided(message: String) -> Failure {
+        Failure { reason: Reason::Undecided, message }
+    }
 }
 
 /// A delivery with its outcome; of an operation, one action with what came of it.

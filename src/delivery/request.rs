@@ -73,10 +73,10 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
         return array::prepare_one(delivery);
     }
     let call = delivery.call();
-    let scope = Scope::new(&delivery.change, delivery.id);
+    let scope = delivery.scope();
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope)?;
-    let mut headers = render_headers(call, delivery.id, Place::Alone, &scope)?;
+    let mut headers = render_headers(call, delivery.call_id(), Place::Alone, &scope)?;
     headers.extend(item::headers(delivery).map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
     Ok(Prepared::of(call, url, headers, body))
 }
@@ -248,7 +248,7 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream, undecided: None, doing: None }
+        Delivery { id, rule, change, origin: Origin::Stream, doomed: None, doing: None }
     }
 
     fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {

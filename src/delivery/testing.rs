@@ -262,6 +262,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         batch: None,
         coalesce: None,
         rate: None,
+        fuse: None,
         start: None,
         redact: vec![],
         columns: vec![],
@@ -295,7 +296,7 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         rule: rule.clone(),
         change: Arc::new(change),
         origin: Origin::Stream,
-        undecided: None,
+        doomed: None,
         doing: None,
     }
 }

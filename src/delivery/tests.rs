@@ -40,7 +40,7 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         }),
         ordinal: 1,
     });
-    Ok(Delivery { id: change.delivery_id("r"), rule, change, origin: Origin::Stream, undecided: None, doing: None })
+    Ok(Delivery { id: change.delivery_id("r"), rule, change, origin: Origin::Stream, doomed: None, doing: None })
 }
 
 /// A text as a YAML scalar: JSON's strings are YAML's.

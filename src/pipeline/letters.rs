@@ -16,7 +16,7 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;
     let origin = Origin::Replay { dead_letter: head.number };
-    Ok(Delivery { id: head.delivery_id, rule, change, origin, undecided: None, doing: None })
+    Ok(Delivery { id: head.delivery_id, rule, change, origin, doomed: None, doing: None })
 }
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {

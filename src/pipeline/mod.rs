@@ -11,6 +11,7 @@ mod checkpointing;
 mod command;
 mod coverage;
 mod feed;
+mod fuse;
 mod holds;
 mod letters;
 mod main_stream;
@@ -39,7 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, Dispatcher, Failure, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
@@ -49,6 +50,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 
 use beginning::Beginning;
 use feed::Feed;
+use fuse::Fuse;
 use holds::Releases;
 use rule_stream::{RuleStream, Streams, Window};
 use writes::{PendingWrite, Written};
@@ -127,6 +129,7 @@ pub struct Pipeline {
     redelivered: u64,
     /// Dead letters that are sent again.
     releases: Releases,
+    fuse: Fuse,
 }
 
 impl Pipeline {
@@ -165,6 +168,7 @@ impl Pipeline {
             answers: HashMap::new(),
             redelivered: 0,
             releases,
+            fuse: Fuse::default(),
         };
         pipeline.relist();
         pipeline
@@ -281,9 +285,15 @@ impl Pipeline {
         };
         stream.opened += 1;
         if stream.tracker.open(opening) {
+            let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
             let change = Arc::clone(change);
-            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, undecided, doing: None });
+            self.dispatcher.submit(Delivery { id, rule, change, origin: Origin::Stream, doomed, doing: None });
         }
+    }
+
+    /// Why the change must not be delivered, where the rule has a fuse and the change's key has had too many.
+    fn blow_fuse(&mut self, rule: &Rule, change: &Change) -> Option<Failure> {
+        self.fuse.blow(rule.ordering_keys(change), change.transaction.committed_at_us, rule.fuse?)
     }
 
     fn settle(&mut self, completed: Completed) {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Command;
 use crate::change::Change;
-use crate::delivery::{Delivery, Origin, Outcome, request};
+use crate::delivery::{Delivery, Failure, Origin, Outcome, request};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
@@ -271,15 +271,15 @@ impl Run<'_> {
     }
 
     async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
-        let undecided = match self.rule.decide(change) {
+        let doomed = match self.rule.decide(change) {
             Ok(false) => return Ok(()),
             Ok(true) => None,
-            Err(reason) => Some(reason),
+            Err(reason) => Some(Failure::undecided(reason)),
         };
         self.tally.matched += 1;
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
-        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, undecided, doing: None };
+        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, doomed, doing: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery, under_way).await,
@@ -287,7 +287,7 @@ impl Run<'_> {
     }
 
     async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let request = if delivery.undecided.is_some() { None } else { request::prepare(delivery).ok() };
+        let request = if delivery.doomed.is_some() { None } else { request::prepare(delivery).ok() };
         match request {
             Some(request) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
                 heard(self.told.send(Told::Request { curl: request.to_curl() }).await)

@@ -4,16 +4,17 @@
 //! file. What compiles can only fail on data.
 
 mod auth;
+mod plan;
 mod tls;
 
 use std::path::Path;
-use std::sync::Arc;
 
+use self::plan::{KnownStep, Part};
 use super::diagnostic::{Diagnostic, Place};
 use super::reader::{Reader, member};
 use super::spec::{CallSpec, RuleSpec};
 use super::yaml::{Kind, Node};
-use super::{Action, Body, Call, Egress, Method, Rule, Target, Work, yaml};
+use super::{Action, Body, Call, Egress, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -25,6 +26,8 @@ pub(super) type Placed = (Rule, Place);
 pub(super) struct Contents {
     pub rules: Vec<Placed>,
     pub targets: Vec<(Target, Place)>,
+    /// Where the first `sql` stands.
+    pub first_sql: Option<Place>,
 }
 
 /// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
@@ -35,9 +38,10 @@ pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<D
         return Contents { targets: reader.targets(&root), ..Contents::default() };
     }
     let Some((table, specs)) = reader.file(&root) else { return Contents::default() };
-    let mut compiler = Compiler { reader, env, columns: Vec::new() };
+    let mut compiler =
+        Compiler { reader, env, columns: Vec::new(), steps: Vec::new(), part: Part::Decision, first_sql: None };
     let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect();
-    Contents { rules, ..Contents::default() }
+    Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
 }
 
 struct Compiler<'a> {
@@ -45,6 +49,10 @@ struct Compiler<'a> {
     env: EnvLookup<'a>,
     /// The columns that the rule at hand names, with places in the file.
     columns: Vec<ColumnUse>,
+    /// Of its operation; none where it has no plan.
+    steps: Vec<KnownStep>,
+    part: Part,
+    first_sql: Option<Place>,
 }
 
 impl Compiler<'_> {
@@ -54,42 +62,34 @@ impl Compiler<'_> {
         if let super::OrderBy::Columns(names) = &spec.order_by {
             self.columns.extend(names.iter().zip(&spec.order_by_places).map(|(name, at)| used(name, *at)));
         }
+        self.part = Part::Decision;
         let when = match spec.when {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
         };
-        let call = self.call(&spec.call)?;
-        if spec.gathering.batch.is_some() {
-            self.refuse_reading_rows(&spec, &call, table);
+        let (actions, plan) = self.plan(&spec.plan, &spec.name)?;
+        if spec.gathering.batch.is_some()
+            && let (Some(written), Some(call)) = (spec.plan.call(), actions.first().and_then(Action::call))
+        {
+            self.refuse_reading_rows(written, call, spec.gathering.key, table);
         }
-        let target = match call.url.origin() {
-            Some(origin) => Target::of(&origin),
-            None => Target::of_chosen_hosts(&spec.name),
-        };
-        let action = Action {
-            work: Work::Call(Box::new(call)),
-            target: Arc::new(target),
-            retry: spec.retry,
-            retry_on: spec.retry_on,
-            is_repeatable: true,
-            keeps_answer: false,
-        };
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
             table: table.clone(),
             on: spec.on,
-            own_writes: false,
+            own_writes: spec.own_writes,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
-            actions: vec![action],
-            plan: None,
+            actions,
+            plan,
             on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
             rate: spec.rate,
+            fuse: spec.fuse,
             start: spec.start,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
@@ -101,11 +101,13 @@ impl Compiler<'_> {
         let source = self.reader.string(node, "when")?;
         let condition = Condition::compile(source, rule, self.env);
         let condition = self.flaws(node, condition)?;
+        self.reads_operation(node, condition.operation_reads())?;
         self.uses(node, condition.columns());
         Some(condition)
     }
 
-    fn call(&mut self, spec: &CallSpec) -> Option<Call> {
+    /// `default_body` is what is sent where the rule doesn't say.
+    fn call(&mut self, spec: &CallSpec, default_body: Body) -> Option<Call> {
         let url = self.url(spec);
         let mut headers = Vec::new();
         let mut complete = true;
@@ -119,7 +121,7 @@ impl Compiler<'_> {
             (Some(node), _) => self.body(node).map(Body::Template),
             (None, Some(format)) => Some(format()),
             (None, None) if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
-            (None, None) => Some(Body::Change),
+            (None, None) => Some(default_body),
         };
         let auth = self.secretly(spec.auth, Self::auth);
         let sign = self.secretly(spec.sign, Self::sign);
@@ -147,11 +149,11 @@ impl Compiler<'_> {
     }
 
     /// One request stands for many rows, so that only its body may tell them apart.
-    fn refuse_reading_rows(&mut self, spec: &RuleSpec, call: &Call, table: &TablePattern) {
-        let headers = spec.call.headers.iter().zip(&call.headers);
+    fn refuse_reading_rows(&mut self, written: &CallSpec, call: &Call, key: &str, table: &TablePattern) {
+        let headers = written.headers.iter().zip(&call.headers);
         let headers =
             headers.map(|((name, _, node), (_, template))| (format!("header `{name}`"), *node, template.names_read()));
-        let url = ("the URL".to_string(), spec.call.url, call.url.names_read());
+        let url = ("the URL".to_string(), written.url, call.url.names_read());
         for (what, node, names) in std::iter::once(url).chain(headers) {
             for read in names {
                 if ["schema", "table"].contains(&read.name.as_str()) && table.is_exact() {
@@ -160,7 +162,7 @@ impl Compiler<'_> {
                 let at = node.place_within(self.reader.text, read.line, read.column);
                 let message = format!(
                     "{what} reads `{}`, but with `{}` one request stands for many rows; move it into `body`",
-                    read.name, spec.gathering.key
+                    read.name, key
                 );
                 self.reader.problem(at, message);
             }
@@ -178,6 +180,7 @@ impl Compiler<'_> {
             }
         };
         let url = self.flaws(node, url)?;
+        self.reads_operation(node, url.operation_reads())?;
         self.uses(node, url.columns());
         Some(url)
     }
@@ -195,6 +198,7 @@ impl Compiler<'_> {
         let Kind::Scalar { text, .. } = &node.kind else { return None };
         let template = TextTemplate::compile(text, self.env);
         let template = self.flaws(node, template)?;
+        self.reads_operation(node, template.operation_reads())?;
         self.uses(node, template.columns());
         Some(template)
     }

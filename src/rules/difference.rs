@@ -80,7 +80,7 @@ impl Digester<'_> {
             let Some(name) = name(rule) else { continue };
             let mut hasher = of_all.clone();
             self.add(rule, &mut hasher);
-            self.add_files_of_call(path, rule, &mut hasher);
+            self.add_files_of_calls(path, rule, &mut hasher);
             self.digests.by_rule.insert(name, hasher.finish());
         }
     }
@@ -109,10 +109,28 @@ impl Digester<'_> {
         }
     }
 
-    /// What the call of a rule names by its place: secrets in `auth` and `sign`, PEM files in `tls`.
-    fn add_files_of_call(&mut self, rule_file: &Path, rule: &Node, hasher: &mut DefaultHasher) {
+    /// What the calls of a rule name by their places: those of steps and whatever else has one, too.
+    fn add_files_of_calls(&mut self, rule_file: &Path, node: &Node, hasher: &mut DefaultHasher) {
+        match &node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter().for_each(|item| self.add_files_of_calls(rule_file, item, hasher)),
+            Kind::Map(members) => {
+                for (key, member) in members {
+                    match key.text.as_str() {
+                        "call" => self.add_files_of_call(rule_file, member, hasher),
+                        _ => self.add_files_of_calls(rule_file, member, hasher),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Secrets in `auth` and `sign`, PEM files in `tls`; and what a query about it names.
+    fn add_files_of_call(&mut self, rule_file: &Path, call: &Node, hasher: &mut DefaultHasher) {
         let folder = rule_file.parent().unwrap_or(Path::new(""));
-        let Some(call) = part(rule, "call") else { return };
+        if let Some(verify) = part(call, "verify") {
+            self.add_files_of_calls(rule_file, verify, hasher);
+        }
         for node in ["auth", "sign"].into_iter().filter_map(|key| part(call, key)) {
             self.add_secrets(folder, node, hasher);
         }

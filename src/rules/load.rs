@@ -42,8 +42,14 @@ impl RuleSet {
     ) -> Result<RuleSet, Diagnostics> {
         let mut rules: Vec<Placed> = Vec::new();
         let mut targets: Vec<(Arc<Target>, String)> = Vec::new();
+        let mut first_sql = None;
         for (path, text) in files {
             let contents = compile::file(path, text, env, &mut problems);
+            if let (None, Some(place)) = (&first_sql, contents.first_sql) {
+                let message = "`sql` writes to MySQL, and no server is named for it; give \
+                               --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
+                first_sql = Some(Diagnostic::at(path, text, place, message));
+            }
             for (target, place) in contents.targets {
                 match targets.iter().find(|(known, _)| known.origin == target.origin) {
                     Some((known, first)) => {
@@ -89,7 +95,8 @@ impl RuleSet {
         let unused = targets.iter().filter(|(target, _)| !is_called(target));
         let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin));
         let unused = unused.collect();
-        Ok(RuleSet::new(rules).with_unused_targets(unused).with_digests(difference::digests(files, env)))
+        let rules = RuleSet::new(rules).with_unused_targets(unused).with_digests(difference::digests(files, env));
+        Ok(rules.with_first_sql(first_sql))
     }
 }
 

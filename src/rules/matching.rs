@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rule;
+use super::diagnostic::Diagnostic;
 use super::difference::Digests;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
@@ -31,6 +32,8 @@ pub struct RuleSet {
     /// What the rules say, to tell later whether they changed.
     digests: Digests,
     unused_targets: Vec<String>,
+    /// What is wrong with the first `sql` where no write URL is set.
+    first_sql: Option<Diagnostic>,
     by_table: RwLock<ByTable>,
 }
 
@@ -87,12 +90,13 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 impl RuleSet {
     /// A set of these rules, whose names are unique.
     pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
-        RuleSet { rules, digests: Digests::default(), unused_targets: Vec::new(), by_table: RwLock::default() }
-    }
-
-    #[cfg(test)]
-    pub(super) fn into_rules(self) -> Vec<Arc<Rule>> {
-        self.rules
+        RuleSet {
+            rules,
+            digests: Digests::default(),
+            unused_targets: Vec::new(),
+            first_sql: None,
+            by_table: RwLock::default(),
+        }
     }
 
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
@@ -101,6 +105,15 @@ impl RuleSet {
 
     pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
         RuleSet { unused_targets, ..self }
+    }
+
+    pub(super) fn with_first_sql(self, first_sql: Option<Diagnostic>) -> RuleSet {
+        RuleSet { first_sql, ..self }
+    }
+
+    /// What is wrong with these rules where there is no server to write to: the first `sql`.
+    pub fn needs_write_url(&self) -> Option<&Diagnostic> {
+        self.first_sql.as_ref()
     }
 
     /// The files, besides rule files, that hold what the rules refer to.

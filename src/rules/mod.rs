@@ -15,6 +15,7 @@ mod matching;
 mod plan;
 mod reader;
 mod spec;
+mod statement;
 mod target;
 mod tls;
 mod yaml;
@@ -66,6 +67,8 @@ pub struct Rule {
     /// The changes of a key in this time are merged into one delivery.
     pub coalesce: Option<Duration>,
     pub rate: Option<Rate>,
+    /// So many changes of one ordering key per time, by the time of their commits; those above are dead letters.
+    pub fuse: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
     /// Columns whose values no dead letter keeps, in the order of the file.
@@ -110,7 +113,10 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        orders || self.actions.iter().any(|action| action.reads(column))
+        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        orders
+            || self.actions.iter().any(|action| action.reads(column))
+            || verdicts.into_iter().any(|verify| verify.when.reads(column))
     }
 
     /// Whether it may depend on the column which changes the rule means.
@@ -166,7 +172,7 @@ pub struct Call {
 impl Call {
     fn reads(&self, column: &str) -> bool {
         let body = match &self.body {
-            Body::Change | Body::Row | Body::CloudEvent(_) => true,
+            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome => true,
             Body::Template(template) => template.reads(column),
             Body::Empty => false,
         };
@@ -212,6 +218,8 @@ pub enum Body {
     Row,
     CloudEvent(CloudEventMode),
     Template(BodyTemplate),
+    /// How an operation ended: what `on_success` and `on_failure` send.
+    Outcome,
     /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
 }

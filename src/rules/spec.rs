@@ -5,41 +5,53 @@
 
 mod batch;
 mod call;
+mod plan;
 mod retry;
+mod sql;
 mod targets;
 
 pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
+pub(super) use plan::{ActionSpec, PlanSpec, StepSpec, WorkSpec};
+pub(super) use sql::SqlSpec;
+
+use std::time::Duration;
 
 use super::diagnostic::Place;
-use super::reader::{Reader, member};
+use super::reader::{Members, Reader, member};
 use super::yaml::{Kind, Node};
-use super::{OnDeadLetter, OrderBy, Rate, RetryOn};
+use super::{OnDeadLetter, OrderBy, Rate};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::position::Start;
-use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 16] = [
+const RULE_KEYS: [&str; 21] = [
     "name",
     "on",
     "changed",
     "when",
     "order_by",
     "call",
+    "steps",
+    "on_success",
+    "on_failure",
     "retry",
     "retry_on",
     "on_dead_letter",
     "in_flight",
     "rate",
+    "own_writes",
+    "fuse",
     "start",
     "batch",
     "coalesce",
     "per",
     "redact",
 ];
+/// Of a rule that matches what rowhook itself writes: a row that is written once a second is a loop.
+const FUSE_OF_OWN_WRITES: Rate = Rate { count: 60, per: Duration::from_secs(60) };
 const NAME_CHARACTERS_MAX: usize = 64;
 const IN_FLIGHT_DEFAULT: usize = 32;
 /// More at once to one API is a load test.
@@ -55,13 +67,13 @@ pub(super) struct RuleSpec<'n> {
     pub order_by: OrderBy,
     /// Where the columns of `order_by` stand.
     pub order_by_places: Vec<Place>,
-    pub call: CallSpec<'n>,
-    pub retry: RetryPolicy,
-    pub retry_on: RetryOn,
+    pub plan: PlanSpec<'n>,
     pub on_dead_letter: OnDeadLetter,
     pub in_flight: usize,
     pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
+    pub own_writes: bool,
+    pub fuse: Option<Rate>,
     pub start: Option<Start>,
     pub redact: Vec<(String, Place)>,
 }
@@ -115,7 +127,6 @@ impl<'n> Reader<'_> {
         }
         let (order_by, order_by_places) =
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
-        let retry = get("retry").map_or_else(RetryPolicy::default, |node| self.retry(node));
         let in_flight = match get("in_flight") {
             Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
             None => IN_FLIGHT_DEFAULT,
@@ -129,17 +140,9 @@ impl<'n> Reader<'_> {
             self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
         }
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
-        let call = match get("call") {
-            Some(call) => self.call(call),
-            None if members.iter().any(|(key, _)| key.text == "steps") => None,
-            None => {
-                self.problem(node.at, "the rule has no `call`");
-                None
-            }
-        };
-        let success = call.as_ref().map(|call| &call.success);
-        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
-        let gathering = self.gathering(members, &order_by, call.as_ref());
+        let plan = self.plan(node, members);
+        let (own_writes, fuse) = self.own_writes(members, &order_by);
+        let gathering = self.gathering(members, &order_by, plan.as_ref().and_then(PlanSpec::call));
         let together = ["batch", "per", "coalesce", "redact"].into_iter().find(|key| get(key).is_some());
         if let (Some(node), Some(key), OnDeadLetter::HoldKey) = (get("on_dead_letter"), together, on_dead_letter) {
             self.problem(
@@ -150,7 +153,7 @@ impl<'n> Reader<'_> {
             );
         }
         let (when, at) = (get("when"), node.at);
-        let (name, call) = (name?, call?);
+        let (name, plan) = (name?, plan?);
         Some(RuleSpec {
             name,
             at,
@@ -159,16 +162,27 @@ impl<'n> Reader<'_> {
             when,
             order_by,
             order_by_places,
-            call,
-            retry,
-            retry_on,
+            plan,
             on_dead_letter,
             in_flight,
             gathering,
             rate,
+            own_writes,
+            fuse,
             start,
             redact,
         })
+    }
+
+    /// Whether the rule sees what rowhook itself writes, and the fuse that stops a loop.
+    fn own_writes(&mut self, members: Members<'n>, order_by: &OrderBy) -> (bool, Option<Rate>) {
+        let get = |name| member(members, name);
+        let own_writes = get("own_writes").and_then(|node| self.truth(node, "own_writes")).unwrap_or(false);
+        let fuse = get("fuse").map(|node| self.rate(node));
+        if let (Some(node), OrderBy::None) = (get("fuse").or(get("own_writes").filter(|_| own_writes)), order_by) {
+            self.problem(node.at, "a fuse counts the changes of each ordering key, and `order_by: none` has no keys");
+        }
+        (own_writes, fuse.unwrap_or(own_writes.then_some(FUSE_OF_OWN_WRITES)))
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {

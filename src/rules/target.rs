@@ -31,11 +31,20 @@ impl Target {
         }
     }
 
+    /// The server that `sql` writes to, of which there is one.
+    pub fn of_write_url() -> Target {
+        let breaker = Some(BreakerPolicy::default());
+        Target { origin: WRITE_URL.to_owned(), rate: None, in_flight: None, breaker, is_many_hosts: false }
+    }
+
     /// All hosts that the rows of this rule choose, under one name. One that is away must not stop the others.
     pub fn of_chosen_hosts(rule: &str) -> Target {
         Target { origin: format!("hosts of {rule}"), rate: None, in_flight: None, breaker: None, is_many_hosts: true }
     }
 }
+
+/// The name of the server that statements are for; no origin is spelt like it.
+const WRITE_URL: &str = "write_url";
 
 /// So many attempts in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,26 @@ pub struct ColumnUse {
     pub column: usize,
 }
 
+/// What a template reads of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationUse {
+    pub what: Read,
+    /// Within the template's text, from 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// A member of `steps.NAME`.
+    Step { name: String, member: String },
+    /// `answer`.
+    Answer,
+    /// `outcome`.
+    Outcome,
+}
+
 /// Why a template can't be rendered, or a condition not decided, on one row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -42,6 +62,14 @@ pub enum Error {
     Operator { operator: &'static str, left: String, right: String, mend: &'static str },
     #[error("the exact result of `{operator}` needs more than 38 digits; convert with `| float` first")]
     Inexact { operator: &'static str },
+    #[error("there is no step `{step}`; mend the rule")]
+    UnknownStep { step: String },
+    #[error("step `{step}` ({state}) has no answer to read; guard it with `steps.{step}.state == 'done'`")]
+    NoAnswer { step: String, state: &'static str },
+    #[error("the answer to {whose} is longer than {limit_bytes} bytes, and no part of it is read")]
+    CutAnswer { whose: String, limit_bytes: usize },
+    #[error("the answer to {whose} can't be read: {problem}")]
+    BadAnswer { whose: String, problem: String },
     #[error("a name has no value here; give one with `| default(…)`")]
     Undefined,
     #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]

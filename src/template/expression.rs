@@ -11,7 +11,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
 use super::compiled::Compiled;
-use super::error::{ColumnUse, Error, Flaw};
+use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::rewrite::{self, Rewritten};
 use super::scope::{Env, Root, Scope};
 use super::secret::Secret;
@@ -45,6 +45,7 @@ pub struct Condition {
     compiled: Option<Compiled>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
+    operation: Vec<OperationUse>,
     reads_all_columns: bool,
 }
 
@@ -60,11 +61,12 @@ impl Condition {
         let mut flaws = Vec::new();
         let mut rewritten = rewrite::expression(&tree, source);
         let columns = std::mem::take(&mut rewritten.columns);
+        let operation = std::mem::take(&mut rewritten.operation);
         let reads_all_columns = rewritten.reads_all_columns;
         match Expression::new(rewritten, source, env, &mut flaws) {
             Some(expression) => {
                 let compiled = Compiled::new(&tree, source);
-                Ok(Condition { expression, compiled, rule: rule.into(), columns, reads_all_columns })
+                Ok(Condition { expression, compiled, rule: rule.into(), columns, operation, reads_all_columns })
             }
             None => Err(flaws),
         }
@@ -78,13 +80,23 @@ impl Condition {
 
     /// As `holds`, by the interpreter alone, which defines what every expression means.
     pub(super) fn interpret(&self, change: &Arc<Change>) -> Result<bool, Error> {
-        let value = self.expression.evaluate(&Scope::before_delivery(change, &self.rule))?;
+        self.holds_in(&Scope::before_delivery(change, &self.rule))
+    }
+
+    /// Whether it holds of what is known of a delivery, such as the `answer` to a query.
+    pub fn holds_in(&self, scope: &Scope) -> Result<bool, Error> {
+        let value = self.expression.evaluate(scope)?;
         if value.is_undefined() { Err(Error::Undefined) } else { Ok(value.is_true()) }
     }
 
     /// The columns it reads, in the order of the text.
     pub fn columns(&self) -> &[ColumnUse] {
         &self.columns
+    }
+
+    /// What it reads of an operation, in the order of the text.
+    pub fn operation_reads(&self) -> &[OperationUse] {
+        &self.operation
     }
 
     /// Whether the decision may depend on this column.

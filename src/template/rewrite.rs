@@ -8,7 +8,8 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
-use super::error::{ColumnUse, Flaw};
+use super::error::{ColumnUse, Flaw, OperationUse, Read};
+use super::operation::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use crate::suggest::did_you_mean;
 
 mod statements;
@@ -20,6 +21,9 @@ use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, TESTS, Word, names};
 /// Decimal digits that every double keeps.
 const DOUBLE_DIGITS: usize = 15;
 
+/// Names that only an operation has.
+const OPERATION_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
+
 /// What a template reads, and its text with safe operators.
 #[derive(Debug, Default)]
 pub(super) struct Rewritten {
@@ -29,6 +33,8 @@ pub(super) struct Rewritten {
     pub names: Vec<ColumnUse>,
     /// Whether it may read any column: `row` as a whole, `key`, `changed`, a name that is computed.
     pub reads_all_columns: bool,
+    /// What it reads of an operation.
+    pub operation: Vec<OperationUse>,
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
     pub flaws: Vec<Flaw>,
@@ -51,6 +57,11 @@ pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source
     let digits = written.bytes().filter(u8::is_ascii_digit).count();
     let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
     beyond.then(|| written.replace('_', ""))
+}
+
+/// The members of `answer` or `outcome`.
+fn members_of(name: &str) -> &'static [&'static str] {
+    if name == "answer" { &ANSWER_NAMES } else { &OUTCOME_NAMES }
 }
 
 impl Rewritten {
@@ -113,7 +124,9 @@ impl Rewritten {
         if name == "env" {
             self.flaw(span, "name the variable after `env`, for example `env.TOKEN`");
         } else if name == "steps" {
-            self.flaw(span, "`steps` is not supported by this version");
+            self.flaw(span, "name a step and what of it after `steps`, for example `steps.account.json.id`");
+        } else if ["answer", "outcome"].contains(&name) {
+            self.flaw(span, format!("name what is meant after `{name}`, for example `{name}.{}`", members_of(name)[0]));
         } else if !NAMES.contains(&name) && !self.locals.iter().any(|local| local == name) {
             let hint = did_you_mean(name, NAMES);
             self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
@@ -143,6 +156,9 @@ impl Rewritten {
     }
 
     fn attribute(&mut self, node: &ast::Spanned<ast::GetAttr>) {
+        if let Some(step) = self.step(&node.expr) {
+            return self.step_member(&step, node.name, node.span());
+        }
         match &node.expr {
             Expr::Var(var) if !self.is_local(var.id) => self.member(var.id, node.name, node.span()),
             inner => {
@@ -169,6 +185,13 @@ impl Rewritten {
                 self.reads_all_columns = true;
                 self.wrap("_old[", subscript, "]");
             }
+            (inner, Expr::Const(member)) if self.step(inner).is_some() && member.value.as_str().is_some() => {
+                let step = self.step(inner).unwrap_or_default();
+                self.step_member(&step, member.value.as_str().unwrap_or_default(), node.span());
+            }
+            (Expr::Var(var), Expr::Const(name)) if OPERATION_NAMES.contains(&var.id) => {
+                self.member(var.id, name.value.as_str().unwrap_or_default(), node.span());
+            }
             (inner, subscript) => {
                 self.wrap("(", inner, ")[");
                 self.expr(subscript);
@@ -189,6 +212,16 @@ impl Rewritten {
                 self.flaw(span, format!("`event` has no `{member}`{hint}; known are {}", EVENT_NAMES.join(", ")));
             }
             "event" => {}
+            "steps" => return self.var(name, span),
+            "answer" | "outcome" => {
+                let known = members_of(name);
+                if !known.contains(&member) {
+                    let hint = did_you_mean(member, known.iter().copied());
+                    self.flaw(span, format!("`{name}` has no `{member}`{hint}; known are {}", known.join(", ")));
+                }
+                let what = if name == "answer" { Read::Answer } else { Read::Outcome };
+                self.reads_operation(what, span);
+            }
             known if NAMES.contains(&known) => self.flaw(span, format!("`{known}` has no members")),
             unknown => return self.var(unknown, span),
         }
@@ -198,6 +231,37 @@ impl Rewritten {
         self.push(if name == "old" { "_old" } else { name });
         self.push(".");
         self.push(member);
+    }
+
+    /// The step's name when the expression is `steps.NAME`.
+    fn step(&self, expr: &Expr) -> Option<String> {
+        let is_steps = |expr: &Expr| matches!(expr, Expr::Var(var) if var.id == "steps");
+        match expr {
+            Expr::GetAttr(node) if is_steps(&node.expr) => Some(node.name.to_owned()),
+            Expr::GetItem(node) if is_steps(&node.expr) => match &node.subscript_expr {
+                Expr::Const(name) => name.value.as_str().map(str::to_owned),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn step_member(&mut self, step: &str, member: &str, span: Span) {
+        if !STEP_NAMES.contains(&member) {
+            let hint = did_you_mean(member, STEP_NAMES);
+            self.flaw(span, format!("a step has no `{member}`{hint}; known are {}", STEP_NAMES.join(", ")));
+        }
+        self.read("steps", span);
+        self.reads_operation(Read::Step { name: step.to_owned(), member: member.to_owned() }, span);
+        self.push("steps[");
+        self.string(step);
+        self.push("].");
+        self.push(member);
+    }
+
+    fn reads_operation(&mut self, what: Read, span: Span) {
+        let ColumnUse { line, column, .. } = self.place("", span);
+        self.operation.push(OperationUse { what, line, column });
     }
 
     fn read(&mut self, name: &str, span: Span) {

@@ -1,6 +1,7 @@
-//! What the names in an expression stand for: `row`, `old`, `op`, `schema`, `table`, `key`, `changed`, `event`, `env`.
+//! What the names in an expression stand for: `row`, `old`, `op`, `schema`, `table`, `key`, `changed`, `event`, `env`; of
+//! an operation also those of `operation`.
 //!
-//! In: a change and the delivery's identity. Out: objects that look a column up when it is asked for; nothing is
+//! In: a change, the delivery's identity, what was done of it. Out: objects that look a column up when it is asked for; nothing is
 //! converted beforehand. An unknown or absent column is an error at once, also under `is defined` and `default`.
 
 use std::collections::BTreeMap;
@@ -11,14 +12,18 @@ use minijinja::value::{DynObject, Enumerator, Object, Value};
 
 use super::decimal::Decimal;
 use super::error::Error;
+use super::operation::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
 use crate::change::{Change, DeliveryId, Value as CellValue, json};
+use crate::operation::{Kept, OperationLog};
 
 /// A change as templates see it.
 #[derive(Debug, Clone)]
 pub struct Scope {
     change: Arc<Change>,
     id: Id,
+    log: Option<Arc<OperationLog>>,
+    answer: Option<Arc<Kept>>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,12 +35,22 @@ enum Id {
 
 impl Scope {
     pub fn new(change: &Arc<Change>, id: DeliveryId) -> Scope {
-        Scope { change: Arc::clone(change), id: Id::Known(id) }
+        Scope { change: Arc::clone(change), id: Id::Known(id), log: None, answer: None }
     }
 
     /// For a condition: the delivery does not exist yet, its id follows from the rule's name.
     pub fn before_delivery(change: &Arc<Change>, rule: &Arc<str>) -> Scope {
-        Scope { change: Arc::clone(change), id: Id::OfRule(Arc::clone(rule)) }
+        Scope { change: Arc::clone(change), id: Id::OfRule(Arc::clone(rule)), log: None, answer: None }
+    }
+
+    /// With `steps` and `outcome`.
+    pub fn with_operation(self, log: Arc<OperationLog>) -> Scope {
+        Scope { log: Some(log), ..self }
+    }
+
+    /// With `answer`: that of a query.
+    pub fn with_answer(self, answer: Kept) -> Scope {
+        Scope { answer: Some(Arc::new(answer)), ..self }
     }
 
     pub(super) fn change(&self) -> &Arc<Change> {
@@ -127,6 +142,9 @@ impl Object for Root {
             "changed" => change.changed_columns().map(Value::from).collect(),
             "event" => Value::from_object(EventObject(self.scope.clone())),
             "env" => Value::from_object(EnvObject(Arc::clone(&self.env))),
+            "steps" => Value::from_object(StepsObject(Arc::clone(self.scope.log.as_ref()?))),
+            "outcome" => Value::from_object(OutcomeObject(Arc::clone(self.scope.log.as_ref()?))),
+            "answer" => Value::from_object(AnswerObject(Arc::clone(self.scope.answer.as_ref()?))),
             _ => return None,
         })
     }
@@ -231,7 +249,7 @@ fn cell_value(change: &Change, image: Image, column: &str) -> Value {
     }
 }
 
-fn parse_json(text: &str) -> Result<Value, String> {
+pub(super) fn parse_json(text: &str) -> Result<Value, String> {
     let parsed: serde_json::Value = serde_json::from_str(text)
         .map_err(|error| format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column()))?;
     json_value(&parsed)

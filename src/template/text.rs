@@ -13,7 +13,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 
 use super::EnvLookup;
-use super::error::{ColumnUse, Error, Flaw};
+use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::expression::{ENGINE, Expression, flaw_of, plain_column, resolve};
 use super::limits;
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
@@ -27,6 +27,7 @@ pub struct TextTemplate {
     pub(super) pieces: Vec<Piece>,
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
+    operation: Vec<OperationUse>,
     reads_all_columns: bool,
 }
 
@@ -61,8 +62,9 @@ impl TextTemplate {
             reads.add(&mut rewritten);
             Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
         };
-        let Reads { columns, names, all: reads_all_columns } = reads;
-        if flaws.is_empty() { Ok(TextTemplate { pieces, columns, names, reads_all_columns }) } else { Err(flaws) }
+        let Reads { columns, names, operation, all: reads_all_columns } = reads;
+        let template = TextTemplate { pieces, columns, names, operation, reads_all_columns };
+        if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
     /// Renders as text. NULL, a missing column and an undefined name are errors; so is more than `TEXT_BYTES_MAX`.
@@ -115,6 +117,11 @@ impl TextTemplate {
         &self.names
     }
 
+    /// What it reads of an operation, in the order of the text.
+    pub fn operation_reads(&self) -> &[OperationUse] {
+        &self.operation
+    }
+
     /// Whether what it renders may depend on this column.
     pub fn reads(&self, column: &str) -> bool {
         self.reads_all_columns || self.columns.iter().any(|used| used.name == column)
@@ -126,6 +133,7 @@ impl TextTemplate {
 struct Reads {
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
+    operation: Vec<OperationUse>,
     all: bool,
 }
 
@@ -133,6 +141,7 @@ impl Reads {
     fn add(&mut self, rewritten: &mut Rewritten) {
         self.columns.append(&mut rewritten.columns);
         self.names.append(&mut rewritten.names);
+        self.operation.append(&mut rewritten.operation);
         self.all |= rewritten.reads_all_columns;
     }
 }

@@ -14,7 +14,7 @@ pub use hosts::{AllowedHosts, HostPattern};
 
 use self::chosen::ChosenUrl;
 use super::EnvLookup;
-use super::error::{ColumnUse, Error, Flaw};
+use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::output::within_limit;
 use super::scope::Scope;
 use super::text::{Piece, TextTemplate};
@@ -99,6 +99,11 @@ impl UrlTemplate {
     /// The names it reads whose values differ from delivery to delivery, in the order of the text.
     pub fn names_read(&self) -> &[ColumnUse] {
         self.template().map_or(&[], TextTemplate::names_read)
+    }
+
+    /// What it reads of an operation, in the order of the text.
+    pub fn operation_reads(&self) -> &[OperationUse] {
+        self.template().map_or(&[], TextTemplate::operation_reads)
     }
 
     /// Whether what it renders may depend on this column.

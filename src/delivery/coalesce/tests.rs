@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::change::{Cell, Op, Value};
+use crate::delivery::Failure;
 use crate::delivery::testing::{made_of, rule, versions};
 
 const WITHIN: Duration = Duration::from_secs(5);
@@ -105,7 +106,7 @@ fn replays_and_undecided_ones_end_the_waiting_of_their_key_and_are_not_merged() 
     scene.add(0, Op::Update, Some([7, 1]), Some([7, 2]));
     let update = |number| made_of(&scene.rule, number, versions(Op::Update, Some([7, 2]), Some([7, 3]), 4));
     let replay = Delivery { origin: Origin::Replay { dead_letter: 1 }, ..update(20) };
-    let undecided = Delivery { undecided: Some("no such column".to_owned()), ..update(21) };
+    let undecided = Delivery { doomed: Some(Failure::undecided("no such column".to_owned())), ..update(21) };
     assert_eq!(scene.add_delivery(1, replay), [1, 20]);
     assert_eq!(scene.add_delivery(1, undecided), [21]);
 }

@@ -212,11 +212,9 @@ impl Dispatcher {
             _ => under_way.attempts.with_last_excerpt_only(),
         };
         for item in items.iter() {
-            let outcome = match (outcome, &item.delivery.undecided) {
+            let outcome = match (outcome, &item.delivery.doomed) {
                 // Only a dead letter is asked again whether the rule means it.
-                (Outcome::Held { .. }, Some(problem)) => {
-                    Outcome::Dead(Failure { reason: Reason::Undecided, message: problem.clone() })
-                }
+                (Outcome::Held { .. }, Some(failure)) => Outcome::Dead(failure.clone()),
                 _ => outcome.clone(),
             };
             self.hand_out(place, item.clone(), outcome, attempts.clone());

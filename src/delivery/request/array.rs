@@ -74,8 +74,8 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
 }
 
 fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
-    if let Some(problem) = &delivery.undecided {
-        return Err(Failure { reason: Reason::Undecided, message: problem.clone() });
+    if let Some(failure) = &delivery.doomed {
+        return Err(failure.clone());
     }
     let scope = Scope::new(&delivery.change, delivery.id);
     write_body(delivery, &scope, Place::InArray, out)

@@ -12,7 +12,7 @@ use super::super::{Body, CloudEventMode, Compression, Egress, Method, SuccessSta
 use crate::suggest::did_you_mean;
 use crate::template::HostPattern;
 
-const CALL_KEYS: [&str; 14] = [
+const CALL_KEYS: [&str; 16] = [
     "method",
     "url",
     "allow_hosts",
@@ -27,10 +27,12 @@ const CALL_KEYS: [&str; 14] = [
     "insecure_tls",
     "timeout",
     "success",
+    "idempotent",
+    "verify",
 ];
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
-const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
 type Format = fn() -> Body;
 

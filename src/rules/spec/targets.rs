@@ -104,7 +104,7 @@ impl Reader<'_> {
         let rate = text.split_once('/').and_then(|(count, unit)| {
             let per_s = match unit.trim() {
                 "s" => 1,
-                "m" => 60,
+                "m" | "min" => 60,
                 "h" => 3600,
                 _ => return None,
             };

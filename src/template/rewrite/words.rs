@@ -15,7 +15,8 @@ pub(super) fn names(words: &[Word]) -> impl Iterator<Item = &'static str> {
     words.iter().map(|word| word.name)
 }
 
-pub(super) const NAMES: [&str; 9] = ["row", "old", "op", "schema", "table", "key", "changed", "event", "env"];
+pub(super) const NAMES: [&str; 12] =
+    ["row", "old", "op", "schema", "table", "key", "changed", "event", "env", "steps", "answer", "outcome"];
 
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];

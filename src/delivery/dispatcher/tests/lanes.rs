@@ -123,8 +123,10 @@ async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let rule = rule(&api.url(), |rule| rule.in_flight = 1);
-    let undecided =
-        |number, key| Delivery { undecided: Some("no such column".to_owned()), ..delivery(&rule, number, key) };
+    let undecided = |number, key| Delivery {
+        doomed: Some(Failure::undecided("no such column".to_owned())),
+        ..delivery(&rule, number, key)
+    };
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     dispatcher.submit(undecided(2, 7));

@@ -61,7 +61,7 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
         let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| None).expect("compiles");
         rule.call_mut().body = Body::Template(BodyTemplate::Text(text));
     });
-    items[2].delivery.undecided = Some("no such column".to_owned());
+    items[2].delivery.doomed = Some(Failure::undecided("no such column".to_owned()));
     let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
     assert_eq!(prepared.body, "[6,2]");
     let [(0, unrenderable), (2, undecided)] = &unfit[..] else { panic!("{unfit:?}") };

@@ -114,7 +114,8 @@ async fn rows_that_cannot_be_rendered_or_decided_are_dead_and_the_others_are_sen
     for key in [0, 1, 2] {
         dispatcher.submit(delivery(&rule, key as u128, key));
     }
-    dispatcher.submit(Delivery { undecided: Some("no such column".to_owned()), ..delivery(&rule, 3, 3) });
+    dispatcher
+        .submit(Delivery { doomed: Some(Failure::undecided("no such column".to_owned())), ..delivery(&rule, 3, 3) });
     let outcomes: BTreeMap<u128, Outcome> =
         all(&mut dispatcher, 4).await.into_iter().map(|completed| (number(&completed), completed.outcome)).collect();
     assert!(matches!(&outcomes[&0], Outcome::Dead(Failure { reason: Reason::Unrenderable, .. })), "{outcomes:?}");

@@ -192,7 +192,8 @@ async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_
     dispatcher.submit(delivery(&alone, 1, 7));
     let first = next(&mut dispatcher).await;
     dispatcher.submit(delivery(&rule, 2, 7));
-    dispatcher.submit(Delivery { undecided: Some("no such name".to_owned()), ..delivery(&rule, 3, 8) });
+    dispatcher
+        .submit(Delivery { doomed: Some(Failure::undecided("no such name".to_owned())), ..delivery(&rule, 3, 8) });
     held.add(17, rule.ordering_keys(&first.delivery.change), false);
     dispatcher.release(first.ticket);
     let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };

@@ -1,0 +1,193 @@
+//! From the actions that a rule names to those that can run.
+//!
+//! In: a `PlanSpec`. Out: actions and their plan; or problems at their places, also where a template reads what is not
+//! there when it is rendered: a step that comes later, an answer that nobody has.
+
+use std::sync::Arc;
+
+use super::super::plan::{Action, Plan, Sql, Step, Verify, Work};
+use super::super::spec::{ActionSpec, PlanSpec, SqlSpec, StepSpec, WorkSpec};
+use super::super::yaml::Node;
+use super::super::{Body, Target};
+use super::Compiler;
+use crate::suggest::did_you_mean;
+use crate::template::{OperationUse, Read};
+
+/// Of what the template at hand is a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// `when`.
+    Decision,
+    /// The n-th step.
+    Step(usize),
+    Undo(usize),
+    /// The query about a step.
+    Verify(usize),
+    /// Whether the step happened, by the query's answer.
+    Verdict(usize),
+    OnSuccess,
+    OnFailure,
+}
+
+/// What is known of a step when templates are compiled.
+#[derive(Debug)]
+pub(super) struct KnownStep {
+    name: String,
+    is_sql: bool,
+    /// Some template reads its answer.
+    is_read: bool,
+}
+
+impl Compiler<'_> {
+    /// The actions of a rule and how they follow one another. `rule` is its name.
+    pub(super) fn plan(&mut self, spec: &PlanSpec, rule: &str) -> Option<(Vec<Action>, Option<Plan>)> {
+        let known = |step: &StepSpec| KnownStep {
+            name: step.name.clone(),
+            is_sql: matches!(step.action.work, WorkSpec::Sql(_)),
+            is_read: false,
+        };
+        self.steps = if spec.because.is_some() { spec.steps.iter().map(known).collect() } else { Vec::new() };
+        let mut actions = Vec::new();
+        // All of them first: each may have flaws to report.
+        let steps: Vec<_> = (0..spec.steps.len()).map(|n| self.step(spec, n, rule, &mut actions)).collect();
+        let on_success = self.ending(Part::OnSuccess, spec.on_success.as_ref(), rule, &mut actions);
+        let on_failure = self.ending(Part::OnFailure, spec.on_failure.as_ref(), rule, &mut actions);
+        let (steps, on_success, on_failure): (Vec<Step>, _, _) =
+            (steps.into_iter().collect::<Option<_>>()?, on_success?, on_failure?);
+        for (known, step) in self.steps.iter().zip(&steps) {
+            actions[step.action].keeps_answer = known.is_read;
+        }
+        let plan = spec.because.map(|_| Plan::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
+        Some((actions, plan))
+    }
+
+    fn step(&mut self, spec: &PlanSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<Step> {
+        let step = &spec.steps[n];
+        let action = self.action(Part::Step(n), &step.action, rule);
+        let undo = self.ending(Part::Undo(n), step.undo.as_ref(), rule, actions);
+        let verify = match &step.verify {
+            Some(verify) => {
+                let query = self.action(Part::Verify(n), &verify.action, rule);
+                self.part = Part::Verdict(n);
+                let when = self.condition(verify.when, rule);
+                Some(query.zip(when)?)
+            }
+            None => None,
+        };
+        let (action, undo) = (action?, undo?);
+        let verify = verify.map(|(query, when)| {
+            actions.push(Action { keeps_answer: true, ..query });
+            Verify { action: actions.len() - 1, when }
+        });
+        actions.push(Action { is_repeatable: step.is_repeatable, ..action });
+        Some(Step { name: step.name.as_str().into(), action: actions.len() - 1, undo, verify })
+    }
+
+    /// Adds an action that there may be; its place among `actions`.
+    fn ending(
+        &mut self,
+        part: Part,
+        spec: Option<&ActionSpec>,
+        rule: &str,
+        actions: &mut Vec<Action>,
+    ) -> Option<Option<usize>> {
+        let Some(spec) = spec else { return Some(None) };
+        actions.push(self.action(part, spec, rule)?);
+        Some(Some(actions.len() - 1))
+    }
+
+    fn action(&mut self, part: Part, spec: &ActionSpec, rule: &str) -> Option<Action> {
+        self.part = part;
+        let default_body = match part {
+            Part::OnSuccess | Part::OnFailure => Body::Outcome,
+            _ => Body::Change,
+        };
+        let (work, target) = match &spec.work {
+            WorkSpec::Call(call) => {
+                let call = self.call(call, default_body)?;
+                let target =
+                    call.url.origin().map_or_else(|| Target::of_chosen_hosts(rule), |origin| Target::of(&origin));
+                (Work::Call(Box::new(call)), target)
+            }
+            WorkSpec::Sql(sql) => (Work::Sql(Box::new(self.sql(sql)?)), Target::of_write_url()),
+        };
+        let (retry, retry_on) = (spec.retry.clone(), spec.retry_on.clone());
+        Some(Action { work, target: Arc::new(target), retry, retry_on, is_repeatable: true, keeps_answer: false })
+    }
+
+    fn sql(&mut self, spec: &SqlSpec) -> Option<Sql> {
+        self.first_sql.get_or_insert(spec.at);
+        let values: Vec<_> =
+            spec.params.iter().map(|(name, node)| Some((name.as_str().into(), self.body(node)?))).collect();
+        let params = values.into_iter().map(|pair| pair.map(|(name, value)| (name, Arc::new(value))));
+        Some(Sql {
+            statement: spec.statement.as_str().into(),
+            params: params.collect::<Option<_>>()?,
+            expect_rows: spec.expect_rows.clone(),
+            timeout: spec.timeout,
+        })
+    }
+
+    /// Holds what a template reads of the operation against what is there when it is rendered.
+    pub(super) fn reads_operation(&mut self, node: &Node, reads: &[OperationUse]) -> Option<()> {
+        let mut sound = Some(());
+        for OperationUse { what, line, column } in reads {
+            if let Some(problem) = self.unreadable(what) {
+                let at = node.place_within(self.reader.text, *line, *column);
+                self.reader.problem(at, problem);
+                sound = None;
+            }
+        }
+        sound
+    }
+
+    fn unreadable(&mut self, read: &Read) -> Option<String> {
+        let (name, member) = match read {
+            Read::Answer if matches!(self.part, Part::Verdict(_)) => return None,
+            Read::Answer => return Some("`answer` is there in the `when` of a `verify` only".to_owned()),
+            Read::Outcome if matches!(self.part, Part::OnSuccess | Part::OnFailure) => return None,
+            Read::Outcome => return Some("`outcome` is there in `on_success` and `on_failure` only".to_owned()),
+            Read::Step { name, member } => (name, member),
+        };
+        if self.part == Part::Decision {
+            return Some("`when` decides before any step is called, so that it can't read `steps`".to_owned());
+        }
+        if self.steps.is_empty() {
+            return Some("this rule has no steps to read; `steps` is there in rules with `steps:`".to_owned());
+        }
+        let names = || self.steps.iter().map(|step| step.name.as_str());
+        let Some(place) = names().position(|known| known == name) else {
+            let known: Vec<&str> = names().collect();
+            return Some(format!(
+                "there is no step `{name}`{}; known are {}",
+                did_you_mean(name, names()),
+                known.join(", ")
+            ));
+        };
+        let own = |n: usize| &self.steps[n].name;
+        match self.part {
+            Part::Step(n) if place == n => {
+                return Some(format!("step `{name}` reads its own answer, which comes after its call"));
+            }
+            Part::Step(n) if place > n => {
+                return Some(format!("step `{}` reads step `{name}`, which comes later", own(n)));
+            }
+            Part::Undo(n) if place > n => {
+                return Some(format!("the undo of step `{}` reads step `{name}`, which comes later", own(n)));
+            }
+            Part::Verify(n) | Part::Verdict(n) if place >= n => {
+                return Some(format!(
+                    "the query about step `{}` reads step `{name}`, of which nothing is known then",
+                    own(n)
+                ));
+            }
+            _ => {}
+        }
+        let step = &mut self.steps[place];
+        if step.is_sql && ["json", "text", "headers"].contains(&member.as_str()) {
+            return Some(format!("step `{name}` is a statement, which has no `{member}`"));
+        }
+        step.is_read |= member != "state";
+        None
+    }
+}

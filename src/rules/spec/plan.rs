@@ -1,0 +1,317 @@
+//! What a rule has done for a change: `call`, or `steps`, with what is told in the end.
+//!
+//! In: the members of a rule. Out: a `PlanSpec`: actions in their order, templates still nodes. Which keys make no sense
+//! together is told here, with the places.
+
+use super::super::diagnostic::Place;
+use super::super::reader::{Members, Reader, member};
+use super::super::yaml::{Kind, Node};
+use super::super::{Method, RetryOn, SuccessStatuses};
+use super::call::CallSpec;
+use super::sql::SqlSpec;
+use crate::retry::RetryPolicy;
+
+const STEP_KEYS: [&str; 8] = ["name", "call", "sql", "undo", "idempotent", "verify", "retry", "retry_on"];
+const ENDING_KEYS: [&str; 4] = ["call", "sql", "retry", "retry_on"];
+const VERIFY_KEYS: [&str; 2] = ["call", "when"];
+/// A rule with more is a program, and its log would be one, too.
+const STEPS_MAX: usize = 32;
+const STEP_NAME_CHARACTERS_MAX: usize = 64;
+/// The name of the one step of a rule that has a `call`.
+const CALL_NAME: &str = "call";
+
+/// The actions of one rule as written.
+pub(in crate::rules) struct PlanSpec<'n> {
+    pub steps: Vec<StepSpec<'n>>,
+    pub on_success: Option<ActionSpec<'n>>,
+    pub on_failure: Option<ActionSpec<'n>>,
+    /// Made of `call`, and not of `steps`.
+    pub is_single: bool,
+    /// What makes it more than one call that may be repeated; none: it is no more than that.
+    pub because: Option<&'static str>,
+}
+
+pub(in crate::rules) struct StepSpec<'n> {
+    pub name: String,
+    pub action: ActionSpec<'n>,
+    pub is_repeatable: bool,
+    pub undo: Option<ActionSpec<'n>>,
+    pub verify: Option<VerifySpec<'n>>,
+}
+
+pub(in crate::rules) struct ActionSpec<'n> {
+    pub work: WorkSpec<'n>,
+    pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
+}
+
+pub(in crate::rules) enum WorkSpec<'n> {
+    Call(Box<CallSpec<'n>>),
+    Sql(SqlSpec<'n>),
+}
+
+pub(in crate::rules) struct VerifySpec<'n> {
+    pub action: ActionSpec<'n>,
+    pub when: &'n Node,
+}
+
+/// What an action inherits.
+#[derive(Clone)]
+struct Retrying {
+    retry: RetryPolicy,
+    retry_on: RetryOn,
+}
+
+impl<'n> PlanSpec<'n> {
+    /// The call of a rule that has `call`.
+    pub fn call(&self) -> Option<&CallSpec<'n>> {
+        match (self.is_single, self.steps.first().map(|step| &step.action.work)) {
+            (true, Some(WorkSpec::Call(call))) => Some(call),
+            _ => None,
+        }
+    }
+}
+
+impl<'n> Reader<'_> {
+    /// Reads what a rule has done; none when there is a problem with it.
+    pub(super) fn plan(&mut self, rule: &'n Node, members: Members<'n>) -> Option<PlanSpec<'n>> {
+        let get = |name| member(members, name);
+        let (single, steps) = (get("call"), get("steps"));
+        if let (Some(_), Some(steps)) = (single, steps) {
+            self.problem(steps.at, "`steps` and `call` both say what is called; leave one of them out");
+        }
+        if single.is_none() && steps.is_none() {
+            self.problem(rule.at, "the rule has no `call`");
+        }
+        let retry = get("retry").map_or_else(RetryPolicy::default, |node| self.retry(node));
+        let (own_call, single_call) = match single {
+            Some(node) => (self.call(node), Some(node)),
+            None => (None, None),
+        };
+        let success = own_call.as_ref().map(|call| &call.success);
+        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
+        let inherited = Retrying { retry, retry_on };
+        let steps = match (steps, single_call) {
+            (Some(steps), _) => self.steps(steps, &inherited),
+            (None, Some(node)) => {
+                let (is_repeatable, verify) = self.repetition(None, node, &inherited);
+                own_call.map(|call| vec![inherited.step(CALL_NAME, call, is_repeatable, verify)])
+            }
+            (None, None) => None,
+        };
+        let mut ending = |key: &'static str| get(key).and_then(|node| self.ending(node, key, &inherited));
+        let (on_success, on_failure) = (ending("on_success"), ending("on_failure"));
+        let steps = steps?;
+        let is_single = get("steps").is_none();
+        let because = match steps.first() {
+            _ if !is_single => Some("steps"),
+            Some(step) if !step.is_repeatable => Some("idempotent: false"),
+            _ => ["on_success", "on_failure"].into_iter().find(|key| get(key).is_some()),
+        };
+        if let Some(because) = because {
+            self.refuse_gathering(members, because);
+        }
+        Some(PlanSpec { steps, on_success, on_failure, is_single, because })
+    }
+
+    /// What is about several changes in one call, or about forgetting, has no place beside a log of single steps.
+    fn refuse_gathering(&mut self, members: Members<'n>, because: &str) {
+        for (name, node) in ["batch", "per", "coalesce", "redact"].map(|name| (name, member(members, name))) {
+            if let Some(node) = node {
+                let message =
+                    format!("`{name}` and `{because}` don't go together in this version; leave one of them out");
+                self.problem(node.at, message);
+            }
+        }
+    }
+
+    fn steps(&mut self, node: &'n Node, inherited: &Retrying) -> Option<Vec<StepSpec<'n>>> {
+        let Kind::List(items) = &node.kind else {
+            self.problem(node.at, format!("`steps` must be a list of steps, not {}", node.describe()));
+            return None;
+        };
+        if items.is_empty() || items.len() > STEPS_MAX {
+            self.problem(node.at, format!("`steps` is a list of 1 to {STEPS_MAX} steps"));
+            return None;
+        }
+        let mut names: Vec<(&str, Place)> = Vec::new();
+        for name in items.iter().filter_map(step_name) {
+            let Kind::Scalar { text, .. } = &name.kind else { continue };
+            match names.iter().find(|(known, _)| known == text) {
+                Some((_, first)) => {
+                    let message = format!("step `{text}` exists already, at line {}; names are unique", first.line);
+                    self.problem(name.at, message);
+                }
+                None => names.push((text, name.at)),
+            }
+        }
+        // All of them first: each may have problems to report.
+        let steps: Vec<_> = items.iter().map(|item| self.step(item, inherited)).collect();
+        steps.into_iter().collect()
+    }
+
+    fn step(&mut self, node: &'n Node, inherited: &Retrying) -> Option<StepSpec<'n>> {
+        let members = self.members(node, "a step", &STEP_KEYS)?;
+        let name = match member(members, "name") {
+            Some(name) => self.step_name(name),
+            None => {
+                self.problem(node.at, "the step has no `name`");
+                None
+            }
+        };
+        let action = self.action(node, "a step", members, inherited);
+        let own = action.as_ref().map_or_else(|| inherited.clone(), ActionSpec::retrying);
+        let undo = member(members, "undo").and_then(|node| self.ending(node, "undo", &own));
+        let (is_repeatable, verify) = match ["call", "sql"].into_iter().find_map(|key| member(members, key)) {
+            Some(work) => self.repetition(Some(members), work, &own),
+            None => (true, None),
+        };
+        Some(StepSpec { name: name?, action: action?, is_repeatable, undo, verify })
+    }
+
+    /// A step's name is a word of the expression language.
+    fn step_name(&mut self, node: &'n Node) -> Option<String> {
+        let name = self.string(node, "name")?;
+        let is_word = |(i, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
+        if !(1..=STEP_NAME_CHARACTERS_MAX).contains(&name.len()) || !name.chars().enumerate().all(is_word) {
+            let message = format!(
+                "a step's name is 1 to {STEP_NAME_CHARACTERS_MAX} of `A-Z a-z 0-9 _`, with no digit first, so that templates \
+                 can say `steps.NAME`"
+            );
+            self.problem(node.at, message);
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    /// `call` or `sql` with the retries beside it.
+    fn action(
+        &mut self,
+        node: &Node,
+        what: &str,
+        members: Members<'n>,
+        inherited: &Retrying,
+    ) -> Option<ActionSpec<'n>> {
+        let get = |name| member(members, name);
+        let work = match (get("call"), get("sql")) {
+            (Some(_), Some(sql)) => {
+                self.problem(sql.at, "`call` and `sql` both say what is done; leave one of them out");
+                None
+            }
+            (Some(call), None) => self.call(call).map(Box::new).map(WorkSpec::Call),
+            (None, Some(sql)) => self.sql(sql).map(WorkSpec::Sql),
+            (None, None) => {
+                self.problem(node.at, format!("{what} needs `call` or `sql`"));
+                None
+            }
+        };
+        let success = work.as_ref().and_then(WorkSpec::success);
+        let retry = get("retry").map(|node| self.retry(node));
+        let retry_on = get("retry_on").map(|node| self.retry_on(node, success));
+        let Retrying { retry: inherited_retry, retry_on: inherited_retry_on } = inherited.clone();
+        let retry = retry.unwrap_or(inherited_retry);
+        Some(ActionSpec { work: work?, retry, retry_on: retry_on.unwrap_or(inherited_retry_on) })
+    }
+
+    /// An `undo`, `on_success` or `on_failure`: called again until it is known to be done.
+    fn ending(&mut self, node: &'n Node, key: &'static str, inherited: &Retrying) -> Option<ActionSpec<'n>> {
+        let members = self.members(node, &format!("`{key}`"), &ENDING_KEYS)?;
+        for work in ["call", "sql"].into_iter().filter_map(|key| member(members, key)) {
+            self.must_be_repeatable(work, key);
+        }
+        self.action(node, &format!("`{key}`"), members, inherited)
+    }
+
+    fn must_be_repeatable(&mut self, work: &'n Node, key: &str) {
+        let Kind::Map(members) = &work.kind else { return };
+        for name in ["idempotent", "verify"] {
+            if let Some(node) = member(members, name) {
+                let message = format!("`{key}` is repeated until it is known to be done; `{name}` has no place in it");
+                self.problem(node.at, message);
+            }
+        }
+    }
+
+    /// `idempotent` and `verify`, which stand beside a step's `call` or `sql`, or in it.
+    fn repetition(
+        &mut self,
+        step: Option<Members<'n>>,
+        work: &'n Node,
+        inherited: &Retrying,
+    ) -> (bool, Option<VerifySpec<'n>>) {
+        let within = if let Kind::Map(members) = &work.kind { &members[..] } else { &[] };
+        let mut find = |key: &str| match (step.and_then(|step| member(step, key)), member(within, key)) {
+            (Some(_), Some(second)) => {
+                self.problem(second.at, format!("`{key}` stands beside it already; leave one of them out"));
+                None
+            }
+            (found, other) => found.or(other),
+        };
+        let (idempotent, verify) = (find("idempotent"), find("verify"));
+        let is_repeatable = idempotent.and_then(|node| self.truth(node, "idempotent")).unwrap_or(true);
+        if let (true, Some(node)) = (is_repeatable, verify) {
+            let message = "`verify` has a meaning only beside `idempotent: false`: what may be repeated is repeated";
+            self.problem(node.at, message);
+        }
+        (is_repeatable, verify.and_then(|node| self.verify(node, inherited)))
+    }
+
+    fn verify(&mut self, node: &'n Node, inherited: &Retrying) -> Option<VerifySpec<'n>> {
+        let members = self.members(node, "`verify`", &VERIFY_KEYS)?;
+        let (Some(call_node), Some(when)) = (member(members, "call"), member(members, "when")) else {
+            self.problem(
+                node.at,
+                "`verify` needs `call`, the query, and `when`, which says of its `answer` that it happened",
+            );
+            return None;
+        };
+        self.must_be_repeatable(call_node, "verify");
+        let mut call = self.call(call_node)?;
+        let Kind::Map(keys) = &call_node.kind else { return None };
+        if ["method", "body", "format"].iter().all(|key| member(keys, key).is_none()) {
+            call.method = Method::Get;
+        }
+        if member(keys, "success").is_none() {
+            // That it is not there is an answer, too.
+            call.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
+        }
+        let Retrying { retry, retry_on } = inherited.clone();
+        Some(VerifySpec { action: ActionSpec { work: WorkSpec::Call(Box::new(call)), retry, retry_on }, when })
+    }
+}
+
+impl ActionSpec<'_> {
+    fn retrying(&self) -> Retrying {
+        Retrying { retry: self.retry.clone(), retry_on: self.retry_on.clone() }
+    }
+}
+
+impl Retrying {
+    fn step<'n>(
+        &self,
+        name: &str,
+        call: CallSpec<'n>,
+        is_repeatable: bool,
+        verify: Option<VerifySpec<'n>>,
+    ) -> StepSpec<'n> {
+        let Retrying { retry, retry_on } = self.clone();
+        let action = ActionSpec { work: WorkSpec::Call(Box::new(call)), retry, retry_on };
+        StepSpec { name: name.to_owned(), action, is_repeatable, undo: None, verify }
+    }
+}
+
+impl WorkSpec<'_> {
+    fn success(&self) -> Option<&SuccessStatuses> {
+        match self {
+            WorkSpec::Call(call) => Some(&call.success),
+            WorkSpec::Sql(_) => None,
+        }
+    }
+}
+
+fn step_name(step: &Node) -> Option<&Node> {
+    match &step.kind {
+        Kind::Map(members) => member(members, "name"),
+        Kind::Scalar { .. } | Kind::List(_) => None,
+    }
+}

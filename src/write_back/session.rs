@@ -162,9 +162,21 @@ fn quoted(account: &str) -> String {
 
 /// Whether the binlog keeps this statement's text with its rows, and not that of others within it, as for a CALL.
 fn is_logged_as_itself(statement: &str) -> bool {
-    let statement = statement.trim_start();
-    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let word = without_comments(statement).split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The statement behind the comments that it begins with. What `/*!` begins is none: the server runs it.
+fn without_comments(mut statement: &str) -> &str {
+    loop {
+        statement = statement.trim_start();
+        let end = match statement.as_bytes() {
+            [b'/', b'*', next, ..] if *next != b'!' => statement[2..].find("*/").map(|at| at + 4),
+            [b'#', ..] | [b'-', b'-', ..] => statement.find('\n'),
+            _ => return statement,
+        };
+        statement = end.map_or("", |end| &statement[end..]);
+    }
 }
 
 #[cfg(test)]
@@ -179,10 +191,25 @@ mod tests {
 
     #[test]
     fn a_call_is_not_logged_as_itself() {
-        for statement in ["UPDATE t SET a = ?", "\n insert into t values (1)", "WITH x AS (SELECT 1) DELETE FROM t"] {
+        for statement in [
+            "UPDATE t SET a = ?",
+            "\n insert into t values (1)",
+            "WITH x AS (SELECT 1) DELETE FROM t",
+            "/* CALL p() */ # CALL\n-- CALL\n /**/ REPLACE t VALUES (1)",
+        ] {
             assert!(is_logged_as_itself(statement), "{statement}");
         }
-        for statement in ["CALL p(?)", "SELECT f()", "/* UPDATE */ CALL p()", "UPDATED", "DO f()", ""] {
+        for statement in [
+            "CALL p(?)",
+            "SELECT f()",
+            "/* UPDATE */ CALL p()",
+            "/*! UPDATE */ t",
+            "/* UPDATE",
+            "-- UPDATE",
+            "UPDATED",
+            "DO f()",
+            "",
+        ] {
             assert!(!is_logged_as_itself(statement), "{statement}");
         }
     }

@@ -1,6 +1,7 @@
 //! Statements that rowhook writes to a real server: values, rows that are expected, every way to fail, and whether the
 //! source knows them again.
 
+mod checks;
 mod failures;
 mod own;
 

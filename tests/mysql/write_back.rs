@@ -127,6 +127,8 @@ async fn an_update_that_was_done_already_matches_its_rows_again() {
     assert_eq!(failed.message, "the statement matched 0 rows, expected 1; rolled back");
     let everything = database.execute("UPDATE test.t SET n = 7", vec![], Some(&(1..=1)), PATIENCE).await;
     assert_eq!(everything.expect_err("two rows").kind, Kind::Refused);
+    // The next transaction of the same connection would commit what was left open.
+    assert_eq!(succeeds(&database, update, vec![json!(5), json!(1)]).await, 1);
     assert_eq!(server.rows::<i32>("SELECT n FROM test.t ORDER BY id").await, [5, 1]);
 }
 

@@ -9,6 +9,7 @@ use super::{Delivery, Origin};
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::rules::RuleSet;
 
+mod actions;
 mod answers;
 mod urls;
 mod values;

@@ -91,7 +91,7 @@ impl Count {
 
     fn estimate(&self, at_us: u64, per_us: u64) -> u64 {
         let left_us = per_us.saturating_sub(at_us.saturating_sub(self.begins_at_us));
-        let before = u128::from(self.before) * u128::from(left_us) / u128::from(per_us.max(1));
+        let before = (u128::from(self.before) * u128::from(left_us)).div_ceil(u128::from(per_us.max(1)));
         u64::from(self.now) + before as u64
     }
 }

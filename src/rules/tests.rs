@@ -3,6 +3,7 @@
 mod attacks;
 mod matching;
 mod mistakes;
+mod plans;
 mod reading;
 
 use std::path::{Path, PathBuf};

@@ -157,7 +157,7 @@ impl Rewritten {
 
     fn attribute(&mut self, node: &ast::Spanned<ast::GetAttr>) {
         if let Some(step) = self.step(&node.expr) {
-            return self.step_member(&step, node.name, node.span());
+            return self.step_member(&step, node.name, node.expr.span());
         }
         match &node.expr {
             Expr::Var(var) if !self.is_local(var.id) => self.member(var.id, node.name, node.span()),
@@ -187,7 +187,7 @@ impl Rewritten {
             }
             (inner, Expr::Const(member)) if self.step(inner).is_some() && member.value.as_str().is_some() => {
                 let step = self.step(inner).unwrap_or_default();
-                self.step_member(&step, member.value.as_str().unwrap_or_default(), node.span());
+                self.step_member(&step, member.value.as_str().unwrap_or_default(), inner.span());
             }
             (Expr::Var(var), Expr::Const(name)) if OPERATION_NAMES.contains(&var.id) => {
                 self.member(var.id, name.value.as_str().unwrap_or_default(), node.span());

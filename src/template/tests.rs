@@ -2,6 +2,7 @@
 
 mod conditions;
 mod flaws;
+mod operation;
 mod properties;
 mod rendering;
 

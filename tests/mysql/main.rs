@@ -12,6 +12,7 @@ mod control;
 mod crash;
 mod daemon;
 mod definitions;
+mod fuse;
 mod geometry;
 mod holds;
 mod isolation;

@@ -87,7 +87,7 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("retry: {multiplier: .nan}"), 4, 25, "from 1 to 10"),
         (rule("retry: {initial: 40s}"), 4, 12, "longer than `max_delay`"),
         (rule("retry: 3"), 4, 12, "must be a map of retries"),
-        ("table: a.b\nrules:\n  - name: r\n    steps: []\n".into(), 4, 5, "`steps` is not supported by this version"),
+        ("table: a.b\nrules:\n  - name: r\n    steps: []\n".into(), 4, 12, "`steps` is a list of 1 to 32 steps"),
         // The call.
         ("table: a.b\nrules:\n  - name: r\n    call: {method: POST}\n".into(), 4, 11, "the call has no `url`"),
         (call("method: post"), 4, 41, "did you mean `POST`?"),

@@ -6,7 +6,7 @@ use super::*;
 fn flaws_are_found_at_load_with_their_place() {
     for (source, column, expected) in [
         ("rwo.id == 1", 1, "unknown name `rwo`; did you mean `row`?"),
-        ("1 == steps.a", 6, "`steps` is not supported by this version"),
+        ("1 == steps.a", 6, "name a step and what of it after `steps`"),
         ("env.TOKEN == 'x'", 1, "environment variable `TOKEN` is not set"),
         ("env == 'x'", 1, "env.TOKEN"),
         ("event.gtdi == 1", 1, "did you mean `gtid`?"),

@@ -1,0 +1,129 @@
+//! What templates read of an operation, and that nothing of it is ever an empty text by mistake.
+
+use super::*;
+use crate::operation::{Course, Kept, OperationLog, State, StepCourse};
+
+fn kept(body: &str) -> Kept {
+    let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
+    Kept { status: 201, headers, body: body.as_bytes().into(), is_cut: false }
+}
+
+/// Three steps: one done with this answer, one that was given up, one that waits.
+fn log(answer: Option<Kept>) -> OperationLog {
+    let step = |name: &str| StepCourse { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
+    let course =
+        Course { steps: ["account", "card", "mail"].map(step).into(), has_on_success: true, has_on_failure: true };
+    let mut log = course.begin();
+    (log.steps[0].act.state, log.steps[0].answer) = (State::Done, answer);
+    (log.steps[1].act.state, log.steps[1].act.said) = (State::Failed, "answered 402".to_owned());
+    log
+}
+
+fn scope(log: OperationLog) -> Scope {
+    let change = insert("new");
+    Scope::new(&change, change.delivery_id("r")).with_operation(Arc::new(log))
+}
+
+fn render(template: &str, scope: &Scope) -> Result<String, String> {
+    let template = TextTemplate::compile(template, &no_env).unwrap_or_else(|flaws| panic!("{template}: {flaws:?}"));
+    template.render(scope).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_step_says_its_state_and_what_was_answered() {
+    let scope = scope(log(Some(kept(
+        r#"{"id": 18446744073709551615, "fee": 12345678901234567890.12, "tags": ["a"], "none": null}"#,
+    ))));
+    for (template, expected) in [
+        ("{{ steps.account.state }} {{ steps.card.state }} {{ steps.mail.state }}", "done failed waiting"),
+        ("{{ steps.account.status }}", "201"),
+        ("{{ steps.account.json.id }}", "18446744073709551615"),
+        ("{{ steps.account.json.fee }}", "12345678901234567890.12"),
+        ("{{ steps.account.json['tags'][0] }}", "a"),
+        ("{{ steps['account']['json'].tags | length }}", "1"),
+        ("{{ steps.account.text[:5] }}", "{\"id\""),
+        ("{{ steps.account.headers.location }}", "/accounts/7"),
+        ("{{ steps.account.headers['Location'] }}", "/accounts/7"),
+        ("{{ steps.account.headers.X_A }}.", "."),
+        ("{{ steps.account.headers.etag | default('-') }}", "-"),
+        ("{{ steps.account.json.missing | default('-') }}", "-"),
+        ("{% if steps.card.state == 'done' %}{{ steps.card.json.id }}{% else %}none{% endif %}", "none"),
+        ("{{ outcome.state }} {{ outcome.standing }} {{ outcome.step is none }}", "delivered open false"),
+        ("{{ outcome.step }}: {{ outcome.reason }}, {{ outcome.said }}", "card: failed, answered 402"),
+    ] {
+        assert_eq!(render(template, &scope).as_deref(), Ok(expected), "{template}");
+    }
+    let template = TextTemplate::compile("{{ steps.account.json.id }}", &no_env).expect("sound");
+    let mut json = Vec::new();
+    template.render_json(&scope, &mut json).expect("a number");
+    assert_eq!(json, b"18446744073709551615", "it keeps its type");
+}
+
+#[test]
+fn an_operation_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
+    let mut log = log(Some(kept("{}")));
+    log.direction = crate::operation::Direction::Back;
+    log.steps[0].undo.state = State::Done;
+    let shown = render("{{ outcome.state }} {{ outcome.standing }} {{ steps.account.state }}", &scope(log));
+    assert_eq!(shown.as_deref(), Ok("dead undone undone"));
+}
+
+#[test]
+fn what_is_not_there_is_an_error_and_never_an_empty_text() {
+    let (whole, long) = (kept(r#"{"id": 7, "secret": null}"#), "x".repeat(9));
+    let cut = Kept { is_cut: true, ..kept(&long) };
+    let binary = Kept { body: [0xff].into(), ..kept("") };
+    for (answer, template, expected) in [
+        (Some(&whole), "{{ steps.mail.json.id }}", "step `mail` (waiting) has no answer to read"),
+        (Some(&whole), "{{ steps.mail.status | default('-') }}", "step `mail` (waiting) has no answer to read"),
+        (Some(&whole), "{{ steps.mail.json is defined }}", "step `mail` (waiting) has no answer to read"),
+        (Some(&whole), "{{ steps.other.status }}", "there is no step `other`"),
+        (Some(&whole), "{{ steps.account.json.idd }}", "a name has no value here"),
+        (Some(&whole), "{{ steps.account.json.idd.x }}", "a name has no value here"),
+        (Some(&whole), "{{ steps.account.json.secret }}", "NULL can't be part of a text"),
+        (Some(&whole), "{{ steps.account.headers.etag }}", "a name has no value here"),
+        (None, "{{ steps.account.text }}", "step `account` (done) has no answer to read"),
+        (Some(&cut), "{{ steps.account.json.id }}", "the answer to step `account` is longer than 65536 bytes"),
+        (Some(&cut), "{{ steps.account.json | default('-') }}", "is longer than 65536 bytes"),
+        (Some(&cut), "{{ steps.account.text }}", "is longer than 65536 bytes"),
+        (Some(&binary), "{{ steps.account.text }}", "the answer to step `account` can't be read: it is not UTF-8"),
+        (Some(&binary), "{{ steps.account.json.id }}", "it is not UTF-8"),
+        (Some(&kept("no json")), "{{ steps.account.json.id }}", "can't be read: Syntax error at line 1, column 2"),
+        (Some(&kept("")), "{{ steps.account.json.id }}", "can't be read: Eof error"),
+    ] {
+        let error = render(template, &scope(log(answer.cloned()))).expect_err(template);
+        assert!(error.contains(expected), "{template}: {error}");
+    }
+    let change = insert("new");
+    let outside = Scope::new(&change, change.delivery_id("r"));
+    for template in ["{{ steps.account.state }}", "{{ outcome.state }}", "{{ answer.status }}"] {
+        render(template, &outside).expect_err(template);
+    }
+}
+
+#[test]
+fn a_query_is_judged_by_its_answer() {
+    let holds = |condition: &str, answer: Kept| {
+        let condition = Condition::compile(condition, "r", &no_env).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+        condition.holds_in(&scope(log(None)).with_answer(answer)).map_err(|error| error.to_string())
+    };
+    let answer = kept(r#"{"charges": [{"order": 18446744073709551615}], "total": "12.30"}"#);
+    assert_eq!(holds("answer.status == 201 and answer.json.charges | length > 0", answer.clone()), Ok(true));
+    assert_eq!(holds("answer.json.charges[0].order == row.id", answer.clone()), Ok(true));
+    assert_eq!(holds("answer.status in [200, 404]", answer.clone()), Ok(false));
+    assert_eq!(holds("row.status == 'new' and answer.headers.location == '/accounts/7'", answer.clone()), Ok(true));
+    let error = holds("answer.json.nothing == 1", answer).expect_err("it says neither yes nor no");
+    assert!(error.contains("no value"), "{error}");
+    let error = holds("answer.json.a", Kept { is_cut: true, ..kept("{}") }).expect_err("half an answer");
+    assert!(error.contains("the answer to the query is longer than"), "{error}");
+}
+
+#[test]
+fn no_value_of_an_answer_shows_in_a_message() {
+    let scope = scope(log(Some(kept(r#"{"token": "s3cret" "#))));
+    for template in ["{{ steps.account.json.token }}", "{{ steps.account.text + 1 }}", "{{ steps.account.status.x.y }}"]
+    {
+        let error = render(template, &scope).expect_err(template);
+        assert!(!error.contains("s3cret") && !error.contains("token\":"), "{error}");
+    }
+}

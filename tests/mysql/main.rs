@@ -24,3 +24,4 @@ mod source;
 mod stream;
 mod support_mysql;
 mod tail;
+mod write_back;

@@ -59,6 +59,20 @@ CREATE TABLE shop.subscriptions (
   webhook_url   VARCHAR(2000)   NOT NULL
 );
 
+CREATE TABLE shop.charges (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  user_id    BIGINT UNSIGNED NOT NULL,
+  amount     DECIMAL(10, 2)  NOT NULL
+);
+
+CREATE TABLE shop.signups (
+  id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  email      VARCHAR(255)    NOT NULL,
+  plan       ENUM('free', 'pro') NOT NULL DEFAULT 'free',
+  account_id VARCHAR(64),
+  state      ENUM('new', 'done', 'failed', 'stuck') NOT NULL DEFAULT 'new'
+);
+
 -- Customers from before rowhook was there: no calls for them.
 INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
 

@@ -60,7 +60,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let rules = if needs_rules { Some(rule_files::load(&args.rules.resolve(file))?) } else { None };
     let patterns = rules.as_ref().map_or_else(|| tables.clone(), RuleSet::patterns);
     let view = match rules {
-        Some(rules) if !args.raw => View::Matches { rules, tables },
+        Some(rules) if !args.raw => View::Matches { rules: Box::new(rules), tables },
         _ => View::Raw { rows: 0 },
     };
     let mut lines = Lines { view, out: Vec::new(), left: args.count.unwrap_or(u64::MAX) };
@@ -92,7 +92,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
 /// What is shown of the stream.
 enum View {
     /// The event of each rule that matches, of these tables; no table named: of all.
-    Matches { rules: RuleSet, tables: TablePatterns },
+    Matches { rules: Box<RuleSet>, tables: TablePatterns },
     /// `rows` were seen of the open transaction.
     Raw { rows: u64 },
 }

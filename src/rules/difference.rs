@@ -275,4 +275,23 @@ mod tests {
             before = after;
         }
     }
+
+    #[test]
+    fn the_files_of_every_call_of_a_rule_are_watched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let call = |name: &str| format!("call: {{url: https://a.test/, tls: {{ca: {name}}}}}");
+        let verify = format!("verify: {{{}, when: true}}", call("query"));
+        let text = format!(
+            "table: shop.orders\nrules:\n  - name: a\n    steps:\n      - {{name: one, {}, undo: {{{}}}, {verify}}}\n    \
+             on_failure: {{{}}}\n  - name: b\n    call: {{url: https://a.test/, idempotent: false, {}}}\n",
+            call("step"),
+            call("undo"),
+            call("ending"),
+            verify.replace("query", "single"),
+        );
+        let mut watched = digests(&[(path("a.yaml"), text)], &|_| None).files;
+        watched.sort();
+        assert_eq!(watched, ["ending", "query", "single", "step", "undo"].map(path));
+    }
 }

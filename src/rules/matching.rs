@@ -33,7 +33,7 @@ pub struct RuleSet {
     digests: Digests,
     unused_targets: Vec<String>,
     /// What is wrong with the first `sql` where no write URL is set.
-    first_sql: Option<Diagnostic>,
+    first_sql: Option<Box<Diagnostic>>,
     by_table: RwLock<ByTable>,
 }
 
@@ -120,15 +120,12 @@ impl RuleSet {
     }
 
     pub(super) fn with_first_sql(self, first_sql: Option<Diagnostic>) -> RuleSet {
-        RuleSet { first_sql, ..self }
+        RuleSet { first_sql: first_sql.map(Box::new), ..self }
     }
 
-    /// The same, unless there is a statement and nowhere to send it.
-    pub fn with(self, write_url: WriteUrl) -> Result<RuleSet, Diagnostics> {
-        match (write_url, &self.first_sql) {
-            (WriteUrl::Missing, Some(problem)) => Err(Diagnostics(vec![problem.clone()])),
-            _ => Ok(self),
-        }
+    /// What is wrong with these rules where there is no server to write to: the first `sql`.
+    pub fn needs_write_url(&self) -> Option<&Diagnostic> {
+        self.first_sql.as_deref()
     }
 
     /// The files, besides rule files, that hold what the rules refer to.

@@ -19,8 +19,8 @@ use crate::source::{Settings, connect_with};
 /// Prepared statements that a connection keeps on the server; above what the rules of one program hold.
 const STATEMENTS_MAX: usize = 64;
 
-/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`
-const LACKS_PRIVILEGE: u16 = 1227;
+/// What a server that knows tags answers an account that may not use them.
+const TAG_DENIED: u16 = 6038;
 
 /// How the source knows a transaction again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,10 +128,10 @@ async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
     if gtid_mode == "ON" {
         match connection.query_drop(format!("SET SESSION gtid_next = 'AUTOMATIC:{OWN_TAG}'")).await {
             Ok(()) => return Ok(Mark::Tag),
-            // Other errors are those of servers that know no tags.
-            Err(mysql_async::Error::Server(error)) if error.code == LACKS_PRIVILEGE => {
+            Err(mysql_async::Error::Server(error)) if error.code == TAG_DENIED => {
                 needed.insert(0, "TRANSACTION_GTID_TAG");
             }
+            // A server before 8.3, which knows no tags.
             Err(mysql_async::Error::Server(_)) => {}
             Err(error) => return Err(failed(error)),
         }
@@ -162,9 +162,21 @@ fn quoted(account: &str) -> String {
 
 /// Whether the binlog keeps this statement's text with its rows, and not that of others within it, as for a CALL.
 fn is_logged_as_itself(statement: &str) -> bool {
-    let statement = statement.trim_start();
-    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let word = without_comments(statement).split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The statement behind the comments that it begins with. What `/*!` begins is none: the server runs it.
+fn without_comments(mut statement: &str) -> &str {
+    loop {
+        statement = statement.trim_start();
+        let end = match statement.as_bytes() {
+            [b'/', b'*', next, ..] if *next != b'!' => statement[2..].find("*/").map(|at| at + 4),
+            [b'#', ..] | [b'-', b'-', ..] => statement.find('\n'),
+            _ => return statement,
+        };
+        statement = end.map_or("", |end| &statement[end..]);
+    }
 }
 
 #[cfg(test)]
@@ -179,10 +191,25 @@ mod tests {
 
     #[test]
     fn a_call_is_not_logged_as_itself() {
-        for statement in ["UPDATE t SET a = ?", "\n insert into t values (1)", "WITH x AS (SELECT 1) DELETE FROM t"] {
+        for statement in [
+            "UPDATE t SET a = ?",
+            "\n insert into t values (1)",
+            "WITH x AS (SELECT 1) DELETE FROM t",
+            "/* CALL p() */ # CALL\n-- CALL\n /**/ REPLACE t VALUES (1)",
+        ] {
             assert!(is_logged_as_itself(statement), "{statement}");
         }
-        for statement in ["CALL p(?)", "SELECT f()", "/* UPDATE */ CALL p()", "UPDATED", "DO f()", ""] {
+        for statement in [
+            "CALL p(?)",
+            "SELECT f()",
+            "/* UPDATE */ CALL p()",
+            "/*! UPDATE */ t",
+            "/* UPDATE",
+            "-- UPDATE",
+            "UPDATED",
+            "DO f()",
+            "",
+        ] {
             assert!(!is_logged_as_itself(statement), "{statement}");
         }
     }

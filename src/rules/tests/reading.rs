@@ -129,14 +129,22 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
 
 #[test]
 fn the_example_rules_load() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let example_env = |_: &str| Some("x".to_string());
-    let rules = RuleSet::load(&dir, &example_env).unwrap_or_else(|problems| panic!("{problems}"));
-    let mut files: Vec<_> = rules.rules().iter().filter_map(|rule| rule.path.file_name()?.to_str()).collect();
-    files.dedup();
+    let load = |folder: &str| {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let rules = RuleSet::load(&dir, &|_| Some("x".to_string())).unwrap_or_else(|problems| panic!("{problems}"));
+        let name = |rule: &Arc<Rule>| rule.path.file_name().and_then(|name| name.to_str()).expect("a name").to_string();
+        let mut files: Vec<String> = rules.rules().iter().map(name).collect();
+        files.dedup();
+        (files, rules.needs_write_url().is_some())
+    };
+    let writing = ["shop.outbox.yaml", "shop.signups.yaml"].map(str::to_string);
+    assert_eq!(load("rules/write-back"), (writing.into(), true));
+    let (files, needs_write_url) = load("rules");
+    assert!(!needs_write_url, "the quickstart has no server to write to");
     assert_eq!(
         files,
         [
+            "shop.charges.yaml",
             "shop.order_lines.yaml",
             "shop.orders.yaml",
             "shop.outbox.yaml",

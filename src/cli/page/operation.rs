@@ -32,7 +32,6 @@ fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
 }
 
 fn standing(operation: &OperationView) -> String {
-    let unknown = steps(operation, |step| has_open(step) && is(&step.act.state, State::Unknown));
     if stands(operation, Standing::Done) {
         return "all steps are done".to_string();
     }
@@ -41,7 +40,7 @@ fn standing(operation: &OperationView) -> String {
         return if was_undone { "all undone" } else { "no step has an effect" }.to_string();
     }
     match goes(operation, Direction::Stopped) {
-        true => format!("waits for a person: whether {unknown} happened is unknown"),
+        true => format!("waits for a person: whether {} happened is unknown", steps(operation, is_unknown)),
         false if goes(operation, Direction::Forward) => {
             format!("it was under way when rowhook stopped: {} may have an effect", steps(operation, has_open))
         }
@@ -60,7 +59,14 @@ fn advice(operation: &OperationView, number: u64) -> Vec<String> {
     }
     match goes(operation, Direction::Stopped) {
         true => vec!["look there, then".to_string(), replay(" --happened yes|no", "goes on"), by_hand],
-        false => vec![replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand],
+        false => {
+            let unknown = operation.steps.iter().any(is_unknown).then(|| {
+                let what = format!("says so of {}, where it must not be repeated", steps(operation, is_unknown));
+                replay(" --happened yes|no", &what)
+            });
+            let ways = [replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand];
+            unknown.into_iter().chain(ways).collect()
+        }
     }
 }
 
@@ -74,6 +80,10 @@ fn steps(operation: &OperationView, is_meant: impl Fn(&StepView) -> bool) -> Str
 fn has_open(step: &StepView) -> bool {
     let may_have_happened = [State::Begun, State::Done, State::Unknown].iter().any(|state| is(&step.act.state, *state));
     may_have_happened && !is(&step.undo.state, State::Done)
+}
+
+fn is_unknown(step: &StepView) -> bool {
+    has_open(step) && is(&step.act.state, State::Unknown)
 }
 
 fn is(word: &str, state: State) -> bool {
@@ -145,7 +155,7 @@ look there, then
                 Direction::Back,
                 &not_undone[..],
                 Failed,
-                "not undone: `a`, `b`\n  rowhook dead-letters replay 17  goes on",
+                "not undone: `a`, `b`\n  rowhook dead-letters replay 17 --happened yes|no  says so of `b`, where it",
             ),
             (Direction::Forward, &under_way[..], Waiting, "rowhook stopped: `a`, `b` may have an effect\n"),
             (

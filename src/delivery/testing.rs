@@ -13,13 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::{Delivery, Origin};
+use super::{Delivery, Doing, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
+use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, RetryOn, Rule, SuccessStatuses, Target,
-    Work,
+    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, Plan, RetryOn, Rule, Step,
+    SuccessStatuses, Target, Work,
 };
 use crate::template::UrlTemplate;
 
@@ -36,6 +37,8 @@ pub(super) enum Reply {
     RawThenClose(Vec<u8>),
     /// 200, but only when the semaphore gives a permit.
     When(Arc<Semaphore>),
+    /// This status, but only when the semaphore gives a permit.
+    StatusWhen(u16, Arc<Semaphore>),
     /// Reads the request and never answers.
     Hang,
     /// Reads the request, then closes: it was processed, and nobody knows.
@@ -174,6 +177,10 @@ async fn serve(
                 semaphore.acquire().await.ok()?.forget();
                 b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()
             }
+            Reply::StatusWhen(status, semaphore) => {
+                semaphore.acquire().await.ok()?.forget();
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into_bytes()
+            }
             Reply::Hang => std::future::pending().await,
             Reply::LoseAnswer => return None,
             Reply::LoseAnswerWhen(semaphore) => {
@@ -269,6 +276,25 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     };
     edit(&mut rule);
     Arc::new(rule)
+}
+
+/// A rule that calls these URLs one after another, each as [`rule`] would, and is otherwise as the test edits it.
+pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    let action = |url: &&str| Arc::into_inner(rule(url, |_| {})).expect("nobody else has it").actions.remove(0);
+    let actions: Vec<Action> = urls.iter().map(action).collect();
+    let mut made = Arc::into_inner(rule(urls[0], |_| {})).expect("nobody else has it");
+    made.actions = actions;
+    edit(&mut made);
+    let step = |n: usize| Step { name: format!("step{n}").into(), action: n, undo: None, verify: None };
+    let steps = (0..made.actions.len()).map(step).collect();
+    made.plan.get_or_insert_with(|| Plan::new(steps, &made.actions, false));
+    Arc::new(made)
+}
+
+/// An operation on the row with this key, whose turn it is to do this.
+pub(super) fn operation(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
+    let log = rule.plan.as_ref().expect("a rule with a plan").course.begin();
+    Delivery { doing: Some(Doing { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
 }
 
 /// An insert of the row with this key.

@@ -1,8 +1,10 @@
 //! Tests of the dispatcher with real connections to a scripted API.
 
 mod attempts;
+mod effects;
 mod ending;
 mod lanes;
+mod operations;
 mod targets;
 
 use std::collections::HashMap;
@@ -10,9 +12,10 @@ use std::collections::HashMap;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::delivery::Failure;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
+use crate::delivery::{Doing, Failure};
 use crate::failure::Reason;
+use crate::operation::{ActEnd, ActionId};
 use crate::retry::Retries;
 
 pub(super) fn dispatcher() -> Dispatcher {
@@ -24,6 +27,35 @@ pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {
         Event::Completed(completed) => completed,
         other => panic!("not completed: {other:?}"),
     }
+}
+
+pub(super) async fn event(dispatcher: &mut Dispatcher) -> Event {
+    tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("something happens")
+}
+
+/// The action that is due next; nothing else may happen before.
+pub(super) async fn due(dispatcher: &mut Dispatcher) -> Due {
+    match event(dispatcher).await {
+        Event::Due(due) => due,
+        other => panic!("not due: {other:?}"),
+    }
+}
+
+/// Begins whatever is due until an action has ended.
+pub(super) async fn act(dispatcher: &mut Dispatcher) -> Completed {
+    loop {
+        match event(dispatcher).await {
+            Event::Completed(completed) => return completed,
+            Event::Due(due) => dispatcher.begin(due.ticket),
+            Event::NotDone(_) => {}
+        }
+    }
+}
+
+/// The same delivery, whose turn it is to do this now.
+pub(super) fn doing(delivery: &Delivery, action: ActionId) -> Delivery {
+    let log = delivery.doing.as_ref().expect("an operation").log.clone();
+    Delivery { doing: Some(Doing { action, log }), ..delivery.clone() }
 }
 
 /// Those that are completed of what the end of the work left.

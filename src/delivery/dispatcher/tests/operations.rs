@@ -1,0 +1,232 @@
+//! Operations: actions are due before their calls, wait in the lines of their targets, and keep their place in between.
+
+use super::*;
+use crate::delivery::testing::{operation, rule_of_steps};
+use crate::rules::{BreakerPolicy, Target};
+
+const FIRST: ActionId = ActionId::Step(0);
+const SECOND: ActionId = ActionId::Step(1);
+
+fn number(delivery: &Delivery) -> u128 {
+    delivery.id.0.as_u128()
+}
+
+/// What happens, in words, until the action has ended; whatever is due is begun.
+async fn course_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
+    let mut course = Vec::new();
+    loop {
+        match event(dispatcher).await {
+            Event::Due(due) => {
+                course.push("due");
+                dispatcher.begin(due.ticket);
+            }
+            Event::NotDone(_) => course.push("not done"),
+            Event::Completed(completed) => {
+                dispatcher.release(completed.ticket);
+                course.push("completed");
+                return course;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_due_once_and_what_must_not_before_every_attempt() {
+    for (is_repeatable, expected) in
+        [(true, &["due", "completed"][..]), (false, &["due", "not done", "due", "not done", "due", "completed"])]
+    {
+        let api = Api::start(|seen| Reply::Status(if seen.attempt < 3 { 429 } else { 200 })).await;
+        let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = is_repeatable);
+        let mut dispatcher = dispatcher();
+        dispatcher.submit(operation(&rule, 1, 1, FIRST));
+        assert_eq!(course_of(&mut dispatcher).await, expected);
+        assert_eq!(api.seen().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn an_intent_that_is_durable_is_not_asked_for_again_unless_the_action_must_not_be_repeated() {
+    for (is_repeatable, expected) in [(true, &["completed"][..]), (false, &["not done", "due", "completed"])] {
+        let api = Api::start(|seen| match seen.head.starts_with("POST /second") && seen.attempt == 1 {
+            true => Reply::Status(429),
+            false => Reply::Status(200),
+        })
+        .await;
+        let second = format!("{}second", api.url());
+        let rule = rule_of_steps(&[&api.url(), &second], |rule| rule.actions[1].is_repeatable = is_repeatable);
+        let mut dispatcher = dispatcher();
+        dispatcher.submit(operation(&rule, 1, 1, FIRST));
+        let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+        dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
+        assert_eq!(course_of(&mut dispatcher).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_calls_nobody_and_holds_its_slot() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule_of_steps(&[&api.url()], |rule| rule.in_flight = 1);
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    dispatcher.submit(operation(&rule, 2, 2, FIRST));
+    let first = due(&mut dispatcher).await;
+    assert_eq!(number(&first.delivery), 1);
+    assert!(dispatcher.try_next().is_none());
+    assert_eq!((api.connections(), dispatcher.in_flight(), dispatcher.counts("orders").queued), (0, 0, 1));
+    dispatcher.begin(first.ticket);
+    let Completed { ticket, .. } = next(&mut dispatcher).await;
+    dispatcher.release(ticket);
+    assert_eq!(number(&due(&mut dispatcher).await.delivery), 2);
+}
+
+#[tokio::test]
+async fn the_order_of_a_key_holds_through_a_whole_operation() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(operation(&rule, number, 7, FIRST));
+    }
+    let mut course = Vec::new();
+    for _ in 0..3 {
+        let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+        course.push((number(&delivery), delivery.doing.as_ref().unwrap().action));
+        assert!(dispatcher.try_next().is_none(), "nothing else of the key has its turn");
+        dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+        let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+        course.push((number(&delivery), delivery.doing.as_ref().unwrap().action));
+        dispatcher.release(ticket);
+    }
+    let expected: Vec<_> = (1..=3).flat_map(|number| [(number, FIRST), (number, SECOND)]).collect();
+    assert_eq!(course, expected);
+    assert_eq!((dispatcher.unresolved(), dispatcher.counts("orders").unresolved), (0, 0));
+}
+
+#[tokio::test]
+async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_steps_and_rules() {
+    let is_back = gate();
+    let back = is_back.clone();
+    let here = Api::start(|_| Reply::Status(200)).await;
+    let away = Api::start(move |_| match back.available_permits() {
+        0 => Reply::LoseAnswer,
+        _ => Reply::Status(200),
+    })
+    .await;
+    let steps = rule_of_steps(&[&here.url(), &away.url()], |rule| {
+        rule.in_flight = 1;
+        let probe = Duration::from_millis(3);
+        let policy = BreakerPolicy { failures: 2, probe, max_probe: 4 * probe };
+        rule.actions[1].target = Arc::new(Target { breaker: Some(policy), ..(*rule.actions[1].target).clone() });
+    });
+    let other = rule(&here.url(), |rule| rule.name = "other".to_owned());
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&steps, 1, 1, FIRST));
+    let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
+    drive_until_seen(&mut dispatcher, &away, 5).await;
+    assert!(dispatcher.is_blocked("orders") && !dispatcher.is_blocked("other"));
+    dispatcher.submit(operation(&steps, 2, 2, FIRST));
+    let Completed { delivery, acted, ticket, .. } = act(&mut dispatcher).await;
+    assert_eq!((number(&delivery), acted.unwrap().end), (2, ActEnd::Done(None)));
+    dispatcher.submit(delivery_of(&other, 3));
+    assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
+    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
+    is_back.add_permits(1);
+    for _ in 0..2 {
+        let Completed { outcome, ticket, .. } = act(&mut dispatcher).await;
+        assert_eq!(outcome, Outcome::Delivered { status: 200 });
+        dispatcher.release(ticket);
+    }
+    assert!(!dispatcher.is_blocked("orders"));
+}
+
+fn delivery_of(rule: &Arc<Rule>, number: u128) -> Delivery {
+    delivery(rule, number, number as i64)
+}
+
+#[tokio::test]
+async fn after_a_reload_what_is_under_way_goes_on_with_the_actions_of_its_old_rule() {
+    let [first, second, third] = [
+        Api::start(|_| Reply::Status(200)).await,
+        Api::start(|_| Reply::Status(200)).await,
+        Api::start(|_| Reply::Status(200)).await,
+    ];
+    let old = rule_of_steps(&[&first.url(), &second.url()], |_| {});
+    let new = rule(&third.url(), |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&old, 1, 7, FIRST));
+    let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+    dispatcher.adopt(std::slice::from_ref(&new));
+    dispatcher.submit(delivery_of(&new, 7));
+    assert!(dispatcher.try_next().is_none(), "the key is the rule's, whatever the rule calls");
+    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+    let Completed { ticket, .. } = act(&mut dispatcher).await;
+    assert_eq!((second.seen().len(), third.seen().len()), (1, 0));
+    let targets: Vec<String> = dispatcher.targets().into_iter().map(|target| target.target).collect();
+    assert_eq!(targets, [third.url().trim_end_matches('/')], "what no rule calls any more is not told");
+    dispatcher.release(ticket);
+    assert_eq!(resolve(&mut dispatcher).await.0, 7);
+    assert_eq!(dispatcher.unresolved(), 0);
+}
+
+#[tokio::test]
+async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not_to_be_done() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule_of_steps(&[&api.url()], |rule| rule.in_flight = 2);
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(operation(&rule, number, number as i64, FIRST));
+    }
+    let first = due(&mut dispatcher).await;
+    let begun = Instant::now();
+    assert_eq!(finish(&mut dispatcher, begun + PATIENCE).await.len(), 0);
+    assert!(begun.elapsed() < PATIENCE / 2, "what is due is not waited for");
+    dispatcher.begin(first.ticket);
+    match dispatcher.try_next() {
+        Some(Event::NotDone(delivery)) => assert_eq!(number(&delivery), 1),
+        other => panic!("{other:?}"),
+    }
+    assert!(dispatcher.try_next().is_none());
+    assert_eq!((api.connections(), dispatcher.unresolved(), dispatcher.in_flight()), (0, 3, 0));
+}
+
+#[tokio::test]
+async fn at_the_end_a_call_that_is_refused_is_said_not_to_be_done_before_its_retry_that_never_comes() {
+    let open = gate();
+    let answer = open.clone();
+    let api = Api::start(move |_| Reply::StatusWhen(429, answer.clone())).await;
+    let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = false);
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    let Due { ticket, .. } = due(&mut dispatcher).await;
+    dispatcher.begin(ticket);
+    drive_until_seen(&mut dispatcher, &api, 1).await;
+    open.add_permits(1);
+    let events = dispatcher.finish_in_flight(Instant::now() + PATIENCE).await;
+    assert!(matches!(&events[..], [Event::NotDone(_)]), "{events:?}");
+    assert_eq!(api.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_paused_rule_begins_no_action_and_goes_on_where_it_was() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
+    dispatcher.set_paused("orders", true);
+    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+    assert!(dispatcher.try_next().is_none());
+    dispatcher.set_paused("orders", false);
+    assert_eq!(due(&mut dispatcher).await.delivery.doing.unwrap().action, SECOND);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_doomed_is_dead_before_anything_is_due() {
+    let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
+    let mut dispatcher = dispatcher();
+    let doomed = Failure::undecided("no such column".to_owned());
+    dispatcher.submit(Delivery { doomed: Some(doomed.clone()), ..operation(&rule, 1, 1, FIRST) });
+    let Completed { outcome, acted, .. } = next(&mut dispatcher).await;
+    assert_eq!((outcome, acted), (Outcome::Dead(doomed), None));
+}

@@ -41,6 +41,9 @@ pub enum NotReplayed {
     UnderWay,
     #[error("waits behind dead letter {0}; replay or discard that one first")]
     Behind(u64),
+    /// It would wait, nobody knows how long.
+    #[error("rule {rule} is paused; rowhook resume {rule} first")]
+    Paused { rule: String },
     #[error("it has gone meanwhile")]
     Gone,
     #[error("{0}")]

@@ -79,6 +79,10 @@ impl Pipeline {
         self.writes.push(Box::pin(async move { written.await.map(|_| Written::Answered) }));
     }
 
+    pub(super) fn is_paused(&self, rule: &str) -> bool {
+        self.streams.find(rule).is_some_and(|at| self.streams.list[at].paused.is_some())
+    }
+
     fn pause(&mut self, rule: &str, why: String) -> Result<(), Refused> {
         let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
         let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;

@@ -176,15 +176,20 @@ impl Dispatcher {
     }
 
     /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
-    /// way ends as ever. Replays wait, too.
+    /// way ends as ever. Replays wait, too. A rule that [a dead letter pauses](Completed::pauses_its_rule) is stopped
+    /// when that is handed out.
     pub fn set_paused(&mut self, rule: &str, is_paused: bool) {
+        self.note_paused(rule, is_paused);
+        self.start_ready();
+    }
+
+    fn note_paused(&mut self, rule: &str, is_paused: bool) {
         match is_paused {
             true => self.paused.insert(rule.into()),
             false => self.paused.remove(rule),
         };
         if let Some(number) = self.rules.get(rule) {
             self.lanes.set_paused(*number, is_paused);
-            self.start_ready();
         }
     }
 
@@ -355,12 +360,21 @@ impl Dispatcher {
         if let Bundle::Many(_) = self.at(place).bundle {
             return self.complete_part(place, &outcome);
         }
-        self.lanes.end(place);
         let under_way = self.under_way[place as usize].take().expect("a call ends once");
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket });
+            self.hand_over(Completed { delivery, outcome, attempts, merged, ticket });
         }
+        self.lanes.end(place);
+    }
+
+    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. Whoever drives this
+    /// hears of the outcome later.
+    fn hand_over(&mut self, completed: Completed) {
+        if completed.pauses_its_rule() {
+            self.note_paused(&completed.delivery.rule.name, true);
+        }
+        self.completed.push_back(completed);
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {

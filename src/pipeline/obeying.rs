@@ -13,7 +13,8 @@ use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
 use crate::clock::now_us;
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::{Completed, Delivery, Origin};
+use crate::outcome;
 use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::store;
@@ -65,10 +66,29 @@ impl Pipeline {
         }));
     }
 
-    /// Pauses a rule as its dead letter demands, unless it is paused or gone.
-    pub(super) fn pause_for_letter(&mut self, rule: &str, why: String) {
-        if self.pause(rule, why.clone()).is_ok() {
+    /// Pauses a rule if what becomes a dead letter demands it, unless it is paused or gone. True: this has to be stored.
+    pub(super) fn pause_for_letter(&mut self, completed: &Completed) -> bool {
+        let Some(why) = outcome::pause(completed, None) else { return false };
+        let rule = &*completed.delivery.rule.name;
+        match self.pause(rule, why) {
+            Ok(()) => true,
+            Err(Refused::NoSuchRule { .. }) => {
+                self.dispatcher.set_paused(rule, false);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The dead letter has its number: what it paused says so, if it is paused still.
+    pub(super) fn name_letter(&mut self, completed: &Completed, number: u64) {
+        let (unnamed, named) = (outcome::pause(completed, None), outcome::pause(completed, Some(number)));
+        let (Some(unnamed), Some(why)) = (unnamed, named) else { return };
+        let rule = &*completed.delivery.rule.name;
+        let paused = self.streams.get_mut(rule).and_then(|stream| stream.paused.as_mut());
+        if let Some(paused) = paused.filter(|paused| paused.why == unnamed) {
             tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            paused.why = why;
             self.store_paused();
         }
     }

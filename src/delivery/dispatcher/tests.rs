@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer, delivery, moving_delivery, rule};
 use crate::retry::Retries;
-use crate::rules::{BreakerPolicy, OrderBy, Rate, RetryOn, Target};
+use crate::rules::{BreakerPolicy, OnDeadLetter, OrderBy, Rate, RetryOn, Target};
 use crate::telemetry::{AttemptLabels, TargetLabel};
 
 pub(super) fn dispatcher() -> Dispatcher {
@@ -45,6 +45,25 @@ fn statuses(completed: &Completed) -> Vec<u16> {
 
 fn dead(reason: Reason, message: &str) -> Outcome {
     Outcome::Dead(Failure { reason, message: message.to_owned() })
+}
+
+#[tokio::test]
+async fn nothing_is_started_after_a_dead_letter_that_pauses_its_rule() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
+    let rule = rule(&api.url(), |rule| (rule.in_flight, rule.on_dead_letter) = (1, OnDeadLetter::Pause));
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    let completed = next(&mut dispatcher).await;
+    assert!(matches!(completed.outcome, Outcome::Dead(_)));
+    assert_eq!((dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)), (0, true), "before anybody could pause it");
+    dispatcher.release(completed.ticket);
+    assert_eq!(dispatcher.in_flight(), 0);
+    dispatcher.set_paused(&rule.name, false);
+    for number in [2, 3] {
+        assert_eq!(resolve(&mut dispatcher).await.0, number);
+    }
 }
 
 #[tokio::test]

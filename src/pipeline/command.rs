@@ -30,7 +30,7 @@ pub enum Command {
     Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), Refused>> },
     /// How every rule and every target is doing.
     Status { answer: oneshot::Sender<Status> },
-    /// Go on with these rules. Deliveries that were begun end under the rule they began with.
+    /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
 

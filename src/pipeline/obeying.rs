@@ -70,14 +70,7 @@ impl Pipeline {
     pub(super) fn pause_for_letter(&mut self, completed: &Completed) -> bool {
         let Some(why) = outcome::pause(completed, None) else { return false };
         let rule = &*completed.delivery.rule.name;
-        match self.pause(rule, why) {
-            Ok(()) => true,
-            Err(Refused::NoSuchRule { .. }) => {
-                self.dispatcher.set_paused(rule, false);
-                false
-            }
-            Err(_) => false,
-        }
+        self.pause(rule, why).is_ok()
     }
 
     /// The dead letter has its number: what it paused says so, if it is paused still.
@@ -178,7 +171,11 @@ impl Pipeline {
         let mut streams = Vec::new();
         for rule in rules.rules() {
             let known = before.remove(rule.name.as_str());
-            let mut stream = known.unwrap_or_else(|| RuleStream::not_begun(rule, place.as_ref()));
+            let mut stream = known.unwrap_or_else(|| {
+                // One of this name may have gone before.
+                self.dispatcher.set_paused(&rule.name, false);
+                RuleStream::not_begun(rule, place.as_ref())
+            });
             let is_elsewhere = stream.rule.table != rule.table;
             stream.rule = Arc::clone(rule);
             if let Some(Behind { feed, .. }) = &mut stream.behind {
@@ -210,10 +207,8 @@ impl Pipeline {
                     "the rule is gone from the files while it was behind; what came after this place is not delivered"
                 );
             }
-            if stream.paused.is_some() {
-                was_paused = true;
-                self.dispatcher.set_paused(&stream.name, false);
-            }
+            // What is queued of it is still not sent, unless the rule comes back.
+            was_paused |= stream.paused.is_some();
             self.counts.forget(&stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }

@@ -290,6 +290,34 @@ async fn rules_come_and_go_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_rule_that_goes_sends_nothing_of_its_queue_before_it_comes_back() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    table(server, &database, "items").await;
+    let (paused, other) = (Receiver::start(|_| Answer::ok()), Receiver::start(|_| Answer::ok()));
+    let of_paused = rule(&database, "items", "paused", &paused);
+    let home = home().with_rule("a.yaml", &of_paused).with_rule("b.yaml", &rule(&database, "items", "other", &other));
+    let _program = run(&home, server, &["--no-watch"]);
+    done(&home.run(&["pause", "paused"]));
+    server.query(&format!("INSERT INTO {database}.items VALUES (1, 1), (2, 1)")).await;
+    other.wait_for_count(2, DEADLINE).await;
+    assert_eq!(of_rule(&status(&home), "paused")["unresolved"], 2);
+
+    std::fs::remove_file(home.path("rules/a.yaml")).expect("a file of our own");
+    assert_eq!(done(&home.run(&["reload"])), "removed  paused\n1 rule unchanged\n");
+    server.query(&format!("INSERT INTO {database}.items VALUES (3, 1)")).await;
+    other.wait_for_count(3, DEADLINE).await;
+    assert_eq!(paused.count(), 0);
+
+    home.write("rules/a.yaml", &of_paused);
+    assert_eq!(done(&home.run(&["reload"])), "added    paused\n1 rule unchanged\n");
+    server.query(&format!("INSERT INTO {database}.items VALUES (4, 1)")).await;
+    paused.wait_for_count(3, DEADLINE).await;
+    let keys = paused.received().iter().map(|request| key_and_version(request).0).collect::<HashSet<_>>();
+    assert_eq!(keys, HashSet::from([1, 2, 4]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_loads_the_rules_anew_and_ends_nothing() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;

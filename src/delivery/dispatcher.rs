@@ -66,8 +66,8 @@ pub struct Dispatcher {
 struct UnderWay {
     bundle: Bundle,
     rule: RuleNumber,
-    /// The target of its attempt, while one is under way.
-    target: usize,
+    /// The target of its attempt, while one is under way; none: one that its rule calls no more.
+    target: Option<usize>,
     attempts: Attempts,
     /// How many of the attempts were of larger calls, of which this is a part.
     inherited: u64,
@@ -106,8 +106,8 @@ impl Dispatcher {
     }
 
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
-    pub fn submit(&mut self, delivery: Delivery) {
-        let rule = self.rule_number(&delivery.rule);
+    pub fn submit(&mut self, mut delivery: Delivery) {
+        let rule = self.rule_of(&mut delivery);
         self.unresolved[rule as usize] += 1;
         if delivery.rule.gathers() {
             return self.gather(rule, delivery);
@@ -176,15 +176,20 @@ impl Dispatcher {
     }
 
     /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
-    /// way ends as ever. Replays wait, too.
+    /// way ends as ever. Replays wait, too. A rule that [a dead letter pauses](Completed::pauses_its_rule) is stopped
+    /// when that is handed out.
     pub fn set_paused(&mut self, rule: &str, is_paused: bool) {
+        self.note_paused(rule, is_paused);
+        self.start_ready();
+    }
+
+    fn note_paused(&mut self, rule: &str, is_paused: bool) {
         match is_paused {
             true => self.paused.insert(rule.into()),
             false => self.paused.remove(rule),
         };
         if let Some(number) = self.rules.get(rule) {
             self.lanes.set_paused(*number, is_paused);
-            self.start_ready();
         }
     }
 
@@ -241,6 +246,19 @@ impl Dispatcher {
         self.completed.drain(..).collect()
     }
 
+    /// What comes again may have been made from the rules before a reload; the stream's deliveries come with the newest.
+    fn rule_of(&mut self, delivery: &mut Delivery) -> RuleNumber {
+        let number = self.rules.get(&*delivery.rule.name).copied();
+        let Some(number) = number.filter(|_| delivery.origin != Origin::Stream) else {
+            return self.rule_number(&delivery.rule);
+        };
+        let known = &self.known[number as usize];
+        if known.takes_over_from(&delivery.rule) {
+            delivery.rule = Arc::clone(known);
+        }
+        number
+    }
+
     fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
         // By name and not by address: after a reload the rule of this name goes on with its lanes.
         let number = match self.rules.get(&*rule.name).copied() {
@@ -287,7 +305,17 @@ impl Dispatcher {
                 self.complete(place, Outcome::Dead(failure));
                 continue;
             }
-            under_way.target = self.gate.started(under_way.rule);
+            let known = &self.known[under_way.rule as usize];
+            if under_way.bundle.renew(known) {
+                under_way.prepared = None;
+            }
+            let target = self.gate.started(under_way.rule);
+            under_way.target = Some(target);
+            if under_way.bundle.rule().target.origin != known.target.origin {
+                // What comes of it says nothing about the target that the rule calls now.
+                self.gate.cancelled(target, place, Instant::now());
+                under_way.target = None;
+            }
             let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
             attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
         }
@@ -312,7 +340,9 @@ impl Dispatcher {
         let Sent { attempt, verdict, results, health, retry_after, quota, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
-                self.gate.cancelled(target, place, Instant::now());
+                if let Some(target) = target {
+                    self.gate.cancelled(target, place, Instant::now());
+                }
                 return self.settle_unsent(place, unfit, unsent);
             }
         };
@@ -320,7 +350,10 @@ impl Dispatcher {
             self.give_up_unfit(place, unfit);
         }
         let end = End { place, answer: &attempt.answer, health, retry_after, quota };
-        let counts = self.gate.ended(target, &end, &mut self.lanes, Instant::now);
+        let counts = match target {
+            Some(target) => self.gate.ended(target, &end, &mut self.lanes, Instant::now),
+            None => Counts::Fully,
+        };
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.counters[under_way.rule as usize].count(AttemptCounters::class(&attempt.answer));
@@ -355,12 +388,21 @@ impl Dispatcher {
         if let Bundle::Many(_) = self.at(place).bundle {
             return self.complete_part(place, &outcome);
         }
-        self.lanes.end(place);
         let under_way = self.under_way[place as usize].take().expect("a call ends once");
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket });
+            self.hand_over(Completed { delivery, outcome, attempts, merged, ticket });
         }
+        self.lanes.end(place);
+    }
+
+    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. Whoever drives this
+    /// hears of the outcome later.
+    fn hand_over(&mut self, completed: Completed) {
+        if completed.pauses_its_rule() {
+            self.note_paused(&completed.delivery.rule.name, true);
+        }
+        self.completed.push_back(completed);
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {
@@ -371,7 +413,7 @@ impl Dispatcher {
 impl UnderWay {
     fn new(bundle: Bundle, rule: RuleNumber) -> UnderWay {
         let attempts = Attempts::default();
-        UnderWay { bundle, rule, target: 0, attempts, inherited: 0, failed: 0, waits: None, prepared: None }
+        UnderWay { bundle, rule, target: None, attempts, inherited: 0, failed: 0, waits: None, prepared: None }
     }
 
     /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.

@@ -30,7 +30,7 @@ pub enum Command {
     Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), Refused>> },
     /// How every rule and every target is doing.
     Status { answer: oneshot::Sender<Status> },
-    /// Go on with these rules. Deliveries that were begun end under the rule they began with.
+    /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
 
@@ -41,6 +41,9 @@ pub enum NotReplayed {
     UnderWay,
     #[error("waits behind dead letter {0}; replay or discard that one first")]
     Behind(u64),
+    /// It would wait, nobody knows how long.
+    #[error("rule {rule} is paused; rowhook resume {rule} first")]
+    Paused { rule: String },
     #[error("it has gone meanwhile")]
     Gone,
     #[error("{0}")]

@@ -51,6 +51,9 @@ impl Pipeline {
     /// Sends a dead letter that an operator replays, now or when its turn comes.
     pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, answer: Answer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
+        if self.is_paused(&delivery.rule.name) {
+            return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
+        }
         if self.releases.turns.replay(dead_letter, lanes, answer) {
             self.dispatcher.submit(delivery);
         }

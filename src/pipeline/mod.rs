@@ -300,7 +300,11 @@ impl Pipeline {
         }
         match outcome::settle(&completed) {
             None => self.conclude(completed, Tracker::resolve),
-            Some(write) => {
+            Some(mut write) => {
+                // In one write with the letter: no crash leaves the letter without the pause.
+                if self.pause_for_letter(&completed) {
+                    write.paused = Some(self.paused_rules());
+                }
                 let written = self.store.write(write);
                 self.writes.push(Box::pin(async move {
                     let letter = written.await?.added.first().copied();
@@ -315,8 +319,8 @@ impl Pipeline {
             Written::Checkpoint => self.checkpointed(),
             Written::Answered => {}
             Written::Settled(completed, letter) => {
-                if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
-                    self.pause_for_letter(&completed.delivery.rule.name, why);
+                if let Some(number) = letter {
+                    self.name_letter(&completed, number);
                 }
                 self.conclude(*completed, Tracker::resolve_in_ledger);
             }

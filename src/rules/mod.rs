@@ -94,6 +94,16 @@ impl Rule {
 }
 
 impl Rule {
+    /// Whether what was queued under an earlier form of this rule can go out under this one: it would stand in the same
+    /// lanes and be sent in the same calls, and its failure would mean the same.
+    pub fn takes_over_from(&self, earlier: &Rule) -> bool {
+        self.table == earlier.table
+            && self.order_by == earlier.order_by
+            && self.batch == earlier.batch
+            && self.coalesce == earlier.coalesce
+            && self.on_dead_letter == earlier.on_dead_letter
+    }
+
     /// Whether the rule keeps this column's values out of dead letters.
     pub fn redacts(&self, column: &str) -> bool {
         self.redact.iter().any(|own| own.name == column)

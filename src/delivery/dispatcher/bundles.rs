@@ -227,7 +227,7 @@ impl Dispatcher {
     fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
         let Item { delivery, merged } = item;
         self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
-        self.completed.push_back(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
+        self.hand_over(Completed { delivery, outcome, attempts, merged, ticket: Ticket(place) });
     }
 
     /// Goes on with the next part, or ends the call.

@@ -200,7 +200,7 @@ fn held_text(hold: &BinlogHoldView, now: SystemTime) -> String {
     if hold.held {
         format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
     } else {
-        format!("not at the moment, the connection is being opened; {rules} need it from {file} on")
+        format!("not at the moment, the log says why; needed from {file} on, for {since}, for {rules}")
     }
 }
 

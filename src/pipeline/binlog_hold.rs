@@ -49,7 +49,7 @@ pub struct BinlogHoldStatus {
     pub rules: Vec<Arc<str>>,
     /// Microseconds since the Unix epoch.
     pub since_us: u64,
-    /// False while the connection is opened, for the first time or again.
+    /// False while the connection is opened, for the first time or again, and for files that can't be held.
     pub is_held: bool,
 }
 

@@ -28,6 +28,9 @@ use super::wire::{Begin, Unread};
 /// before it has left it.
 const UNREAD_BYTES_MAX: u64 = 8 << 20;
 
+/// At least as much as a connection takes in on a system with usual settings: 50 KiB were seen.
+const UNREAD_BYTES_MIN: u64 = 64 << 10;
+
 /// How often the server is asked whether the thread is still there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -42,8 +45,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whether it holds as far as is known: not before the first connection, and not while it is opened again. What the
-    /// server lost meanwhile stays lost.
+    /// Whether it holds as far as is known: not before the first connection, not while it is opened again, and not what the
+    /// server has purged already or what is too small.
     pub fn is_held(&self) -> bool {
         *self.is_held.borrow()
     }
@@ -79,26 +82,46 @@ async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Send
     }
 }
 
-/// One connection from its opening to its end.
+/// One stream from its opening to its end.
 async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sender<bool>) -> Result<Infallible, Error> {
     let mut connection = connect(settings).await?;
     let server = Server::inspect(&mut connection, &settings.address()).await?;
-    let begin = match begin(place, server.uuid, &server.files(&mut connection).await?) {
-        Some(begin) => begin,
-        None => return Err(server.other_server(place)),
-    };
+    let files = server.files(&mut connection).await?;
+    let begin = begin(place, server.uuid, &files).ok_or_else(|| server.other_server(place))?;
     let unread = Unread::open(settings, server.uuid, &begin).await?;
     begins(&server, &mut connection, unread.thread, settings.connect_timeout).await?;
     drop(connection);
-    is_held.send_replace(true);
-    tracing::debug!(?begin, thread = unread.thread, "the binlog is held");
+    tracing::debug!(?begin, thread = unread.thread, "the binlog is asked for and not read");
+    let mut does_hold = holds(place, server.uuid, &files);
+    let mut did_hold = true;
     loop {
+        is_held.send_replace(does_hold);
+        if did_hold && !does_hold {
+            let file = &*place.oldest_needed().file;
+            tracing::warn!(
+                file,
+                "the binlog from this file on can't be held: it is gone, or so small that a connection takes it in"
+            );
+        }
+        did_hold = does_hold;
         sleep(LOOK_INTERVAL).await;
-        let mut connection = connect(settings).await?;
-        if !server.is_dumping(&mut connection, unread.thread).await? {
-            return Err(Error::Lost("the server ended the stream that is not read".to_string()));
+        match look(settings, &server, unread.thread).await {
+            Ok(Some(files)) => does_hold = holds(place, server.uuid, &files),
+            Ok(None) => return Err(Error::Lost("the server ended the stream that is not read".to_string())),
+            // That we can't ask, for want of connections perhaps, is no reason to give the stream up.
+            Err(error) => tracing::debug!(%error, "the stream that is not read can't be looked after"),
         }
     }
+}
+
+/// The files of the server, if it is the same one and the thread is still there.
+async fn look(settings: &Settings, server: &Server, thread: u64) -> Result<Option<Vec<FileOffset>>, Error> {
+    let mut connection = connect(settings).await?;
+    let now = Server::inspect(&mut connection, &settings.address()).await?;
+    if now.uuid != server.uuid || !now.is_dumping(&mut connection, thread).await? {
+        return Ok(None);
+    }
+    now.files(&mut connection).await.map(Some)
 }
 
 /// Waits until the server has taken the command up.
@@ -134,6 +157,18 @@ fn begin(place: &Position, server: Uuid, files: &[FileOffset]) -> Option<Begin> 
         }
     }
     Some(Begin::At(FileOffset { file: first.file.clone(), offset: FILE_START }))
+}
+
+/// Whether a stream that begins as [`begin`] says keeps the server from purging the first file that is needed. While that is the
+/// newest one the server does not purge it in any case.
+fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
+    if place.server_uuid != server {
+        return true;
+    }
+    let needed = &*place.oldest_needed().file;
+    let Some(at) = files.iter().position(|file| *file.file == *needed) else { return false };
+    let bytes: u64 = files[..=at].iter().map(|file| file.offset).sum();
+    at + 1 == files.len() || bytes >= UNREAD_BYTES_MIN
 }
 
 #[cfg(test)]
@@ -173,5 +208,16 @@ mod tests {
         let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
         assert!(matches!(begin(&position(at(9, 4), &[], Some(set)), other, &files), Some(Begin::After(_))));
         assert!(begin(&position(at(1, 4), &[], None), other, &files).is_none());
+    }
+
+    #[test]
+    fn what_a_connection_takes_in_or_is_gone_is_not_held() {
+        const KIB: u64 = 1 << 10;
+        let files = [at(3, 10 * KIB), at(4, 10 * KIB), at(5, 50 * KIB), at(6, KIB)];
+        for (needed, expected) in [(2, false), (3, false), (4, false), (5, true), (6, true)] {
+            assert_eq!(holds(&position(at(needed, 4), &[], None), Uuid::nil(), &files), expected, "{needed}");
+        }
+        assert!(holds(&position(at(3, 4), &[], None), Uuid::nil(), &files[..1]), "the newest file is never purged");
+        assert!(!holds(&position(at(5, 4), &[at(3, 4)], None), Uuid::nil(), &files), "something undecided");
     }
 }

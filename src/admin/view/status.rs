@@ -78,7 +78,8 @@ pub struct BinlogHoldView {
     pub file: String,
     /// The late rules that ask for it.
     pub rules: Vec<String>,
-    /// False while the connection that holds them is opened, for the first time or again.
+    /// False while the connection that holds them is opened, for the first time or again, and for files that are gone or too
+    /// small to be held.
     pub held: bool,
 }
 

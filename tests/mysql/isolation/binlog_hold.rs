@@ -222,3 +222,17 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
     scene.purge().await;
     assert!(!scene.files().await.contains(&file), "nothing keeps the server from purging");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_too_small_to_be_held_is_told_and_not_called_held() {
+    let scene = Scene::start(&[], "hold_binlog: true, ").await;
+    let values: Vec<String> = (0..200).map(|id| format!("({id}, 'short')")).collect();
+    scene.server.query(&format!("INSERT INTO {} VALUES {}", scene.table, values.join(","))).await;
+    scene.has_had("other", 200).await;
+    // As long as it is the newest one, the server keeps it by itself.
+    let held = async |expected: bool| (scene.status()["binlog_hold"]["held"] == expected).then_some(());
+    scene.until("it is held", async || held(true).await).await;
+    scene.server.query("FLUSH BINARY LOGS").await;
+    scene.until("it is not called held", async || held(false).await).await;
+    scene.program.wait_for_line("can't be held", DEADLINE);
+}

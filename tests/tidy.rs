@@ -44,7 +44,7 @@ const STAGES: &[(&str, &[&str])] = &[
 /// Crates that are used in one place only, so that replacing one, or following its changes, stays a local matter.
 const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_async", "mysql_common"], &["src/source"]),
-    (&["tokio_rustls", "webpki_roots", "zstd"], &["src/source"]),
+    (&["socket2", "tokio_rustls", "webpki_roots", "zstd"], &["src/source"]),
     (&["reqwest", "flate2", "h2", "ring"], &["src/delivery"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.

@@ -255,6 +255,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         coalesce: None,
         rate: None,
         start: None,
+        hold_binlog: false,
         redact: vec![],
         columns: vec![],
     };

@@ -202,6 +202,14 @@ impl Tracker {
         }
     }
 
+    /// The oldest delivery not resolved.
+    pub fn oldest_unresolved(&self) -> Option<DeliveryId> {
+        match self.entries.front() {
+            Some(Entry::Delivery(tracked)) => Some(tracked.id),
+            _ => None,
+        }
+    }
+
     /// Gives all up: what the ledger names of this rule.
     pub fn abandon(self) -> Vec<DeliveryId> {
         let named = |entry: &Entry| match entry {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use super::binlog_hold::BinlogHoldStatus;
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
 use crate::ordering::LaneKeys;
@@ -75,6 +76,8 @@ pub struct Status {
     /// In the order of the files.
     pub rules: Vec<RuleStatus>,
     pub targets: Vec<TargetStatus>,
+    /// None: the server may purge what it likes.
+    pub binlog_hold: Option<BinlogHoldStatus>,
 }
 
 /// How one rule is doing.

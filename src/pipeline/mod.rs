@@ -6,6 +6,7 @@
 //! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
 
 mod beginning;
+mod binlog_hold;
 mod catching_up;
 mod checkpointing;
 mod command;
@@ -21,7 +22,9 @@ mod rule_stream;
 mod writes;
 
 pub use catching_up::Reading;
-pub use command::{Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use command::{
+    BinlogHoldStatus, Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus,
+};
 pub use letters::delivery_of;
 pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
 
@@ -48,6 +51,7 @@ use crate::store::{self, Saved, Store};
 use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 
 use beginning::Beginning;
+use binlog_hold::BinlogHold;
 use feed::Feed;
 use holds::Releases;
 use rule_stream::{RuleStream, Streams, Window};
@@ -95,6 +99,7 @@ pub struct Pipeline {
     /// Each rule's.
     window: Window,
     reading: Option<Reading>,
+    binlog_hold: BinlogHold,
     /// The main stream, and all rules.
     main: Feed,
     streams: Streams,
@@ -147,6 +152,7 @@ impl Pipeline {
             window: window_of(&limits, rules.rules().len()),
             limits,
             reading: None,
+            binlog_hold: BinlogHold::default(),
             streams: rules.rules().iter().map(|rule| RuleStream::not_begun(rule, None)).collect(),
             main: Feed::new(rules, None),
             behind: Vec::new(),
@@ -369,6 +375,9 @@ impl Pipeline {
         self.metrics.window_deliveries.set(deliveries as i64);
         self.metrics.window_bytes.set(bytes as i64);
         self.manage_readers();
+        if self.recording.is_empty() {
+            self.hold_binlog();
+        }
         self.checkpoint();
     }
 

@@ -142,6 +142,7 @@ impl Pipeline {
             read_up_to_us: self.main.read_up_to_us,
             rules: self.streams.list.iter().map(|stream| self.rule_status(stream)).collect(),
             targets: self.dispatcher.targets(),
+            binlog_hold: self.binlog_hold.status(),
         }
     }
 

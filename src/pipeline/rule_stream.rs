@@ -42,6 +42,8 @@ pub(super) struct RuleStream {
     pub behind: Option<Behind>,
     pub paused: Option<Paused>,
     pub patience: Patience,
+    /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
+    pub oldest: Option<(DeliveryId, Instant)>,
     /// Deliveries seen since the start.
     pub opened: u64,
     /// The definitions at its mark that were stored last, whole and cut to its own tables.
@@ -96,6 +98,7 @@ impl RuleStream {
             behind: None,
             paused: None,
             patience: Patience::new(Instant::now()),
+            oldest: None,
             opened: 0,
             own_schema: None,
         }

@@ -84,6 +84,7 @@ impl Compiler<'_> {
             coalesce: spec.gathering.coalesce,
             rate: spec.rate,
             start: spec.start,
+            hold_binlog: spec.hold_binlog,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };

@@ -66,6 +66,8 @@ pub struct Rule {
     pub rate: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
+    /// While it is late, the server is kept from purging what it still needs.
+    pub hold_binlog: bool,
     /// Columns whose values no dead letter keeps, in the order of the file.
     pub redact: Vec<ColumnUse>,
     /// Every column that the rule reads by its name, with its place in the file.

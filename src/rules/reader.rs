@@ -11,7 +11,7 @@ use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
 /// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 5] = ["steps", "undo", "on_success", "on_failure", "hold_binlog"];
+const LATER_KEYS: [&str; 4] = ["steps", "undo", "on_success", "on_failure"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

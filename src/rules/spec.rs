@@ -22,7 +22,7 @@ use crate::retry::RetryPolicy;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 16] = [
+const RULE_KEYS: [&str; 17] = [
     "name",
     "on",
     "changed",
@@ -35,6 +35,7 @@ const RULE_KEYS: [&str; 16] = [
     "in_flight",
     "rate",
     "start",
+    "hold_binlog",
     "batch",
     "coalesce",
     "per",
@@ -63,6 +64,7 @@ pub(super) struct RuleSpec<'n> {
     pub gathering: GatheringSpec,
     pub rate: Option<Rate>,
     pub start: Option<Start>,
+    pub hold_binlog: bool,
     pub redact: Vec<(String, Place)>,
 }
 
@@ -122,6 +124,7 @@ impl<'n> Reader<'_> {
         };
         let rate = get("rate").and_then(|node| self.rate(node));
         let start = get("start").and_then(|node| self.start(node));
+        let hold_binlog = get("hold_binlog").and_then(|node| self.truth(node, "hold_binlog")).unwrap_or(false);
         let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
         if let Some(node) = get("on_dead_letter")
             && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
@@ -167,6 +170,7 @@ impl<'n> Reader<'_> {
             gathering,
             rate,
             start,
+            hold_binlog,
             redact,
         })
     }

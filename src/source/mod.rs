@@ -17,6 +17,7 @@ mod event_type;
 mod follow;
 mod group;
 mod gtids_before;
+mod hold;
 mod link;
 mod locate;
 mod place;
@@ -43,6 +44,7 @@ use crate::position::{Committed, Resume, Retention, Start};
 pub use check::{Finding, Level, check, columns};
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
+pub use hold::{Hold, hold};
 pub use locate::locate;
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 

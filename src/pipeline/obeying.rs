@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::command::{Command, Paused, Refused, RuleStatus, Status};
+use super::counts::RuleCounts;
 use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
@@ -190,7 +191,7 @@ impl Pipeline {
                 was_paused = true;
                 self.dispatcher.set_paused(&stream.name, false);
             }
-            self.counts.forget(&stream.name);
+            RuleCounts::forget(&self.metrics, &stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {

@@ -51,8 +51,8 @@ pub struct Dispatcher {
     counters: Vec<AttemptCounters>,
     /// What waits for others to be sent with, by rule.
     gatherers: BTreeMap<RuleNumber, Gatherer>,
-    /// Of calls with several deliveries, how many tickets were not given back.
-    shares: HashMap<Place, usize>,
+    /// By place: how many tickets of the call were not given back.
+    shares: Vec<usize>,
     /// By rule number: deliveries submitted and not released, without those merged into completed ones.
     unresolved: Vec<usize>,
     /// When each waiting call is attempted again.
@@ -91,7 +91,7 @@ impl Dispatcher {
             paused: HashSet::new(),
             counters: Vec::new(),
             gatherers: BTreeMap::new(),
-            shares: HashMap::new(),
+            shares: Vec::new(),
             unresolved: Vec::new(),
             retries: BinaryHeap::new(),
             ended,
@@ -123,14 +123,17 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.undecided.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(rule, keys, turn);
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule));
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule), 1);
     }
 
-    fn set_under_way(&mut self, place: Place, under_way: UnderWay) {
-        match self.under_way.get_mut(place as usize) {
-            Some(free) => *free = Some(under_way),
-            None => self.under_way.push(Some(under_way)),
+    fn set_under_way(&mut self, place: Place, under_way: UnderWay, shares: usize) {
+        let place = place as usize;
+        if place >= self.under_way.len() {
+            self.under_way.resize_with(place + 1, || None);
+            self.shares.resize(place + 1, 0);
         }
+        self.under_way[place] = Some(under_way);
+        self.shares[place] = shares;
     }
 
     /// The next delivery that has its outcome; pending for ever when there is none to come. Also what makes retries
@@ -153,6 +156,10 @@ impl Dispatcher {
 
     /// As [`next`](Dispatcher::next), without waiting.
     pub fn try_next(&mut self) -> Option<Completed> {
+        // A call of many deliveries ends at once: neither clock nor channel is asked for each of them.
+        if let Some(completed) = self.completed.pop_front() {
+            return Some(completed);
+        }
         self.resume_due();
         self.close_due();
         self.gate.wake(Instant::now);

@@ -181,9 +181,9 @@ impl Lanes {
         self.held = held;
     }
 
-    /// Whether a dead letter holds one of these keys now.
-    pub fn is_held(&self, keys: LaneKeys) -> bool {
-        self.held.holder(keys.iter()).is_some()
+    /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
+    pub fn is_held(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
+        self.held.keys() > 0 && self.held.holder(keys().iter()).is_some()
     }
 
     /// From now on the rule's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.

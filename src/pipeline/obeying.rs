@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::command::{Command, Paused, Refused, RuleStatus, Status};
+use super::counts::RuleCounts;
 use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
@@ -210,7 +211,7 @@ impl Pipeline {
             }
             // What is queued of it is still not sent, unless the rule comes back.
             was_paused |= stream.paused.is_some();
-            self.counts.forget(&stream.name);
+            RuleCounts::forget(&self.metrics, &stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {

@@ -54,7 +54,7 @@ impl Dispatcher {
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
         // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
-        if self.lanes.is_held(delivery.rule.ordering_keys(&delivery.change)) {
+        if self.lanes.is_held(|| delivery.rule.ordering_keys(&delivery.change)) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
         }
@@ -122,19 +122,14 @@ impl Dispatcher {
         let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
         let place = self.lanes.enter_many(rule, keys, turn);
-        self.shares.insert(place, count);
-        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule));
+        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule), count);
     }
 
     /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
     pub(super) fn is_last_share(&mut self, place: Place) -> bool {
-        let Some(shares) = self.shares.get_mut(&place) else { return true };
+        let shares = &mut self.shares[place as usize];
         *shares -= 1;
-        if *shares > 0 {
-            return false;
-        }
-        self.shares.remove(&place);
-        true
+        *shares == 0
     }
 
     /// Sends the first half of the call next, and the second after it.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
 use crate::column::Fault;
@@ -130,9 +131,20 @@ impl Transaction {
     /// The name that all servers of a replica set agree on when GTIDs are on, and else the place in this server's
     /// binlog. First component of every delivery id.
     pub fn identity(&self) -> String {
+        let mut identity = String::new();
+        self.spell_identity(|part| identity.push_str(part));
+        identity
+    }
+
+    fn spell_identity(&self, mut put: impl FnMut(&str)) {
         match &self.gtid {
-            Some(gtid) => gtid.to_string(),
-            None => format!("{}:{}:{}", self.server_uuid, self.file, self.offset),
+            Some(gtid) => gtid.spell(put),
+            None => {
+                put(self.server_uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+                for part in [":", &*self.file, ":", itoa::Buffer::new().format(self.offset)] {
+                    put(part);
+                }
+            }
         }
     }
 
@@ -197,8 +209,14 @@ impl Change {
     /// Identity of the delivery that the rule of this name makes of this change: a version 5 UUID (RFC 9562,
     /// section 5.5) over transaction, table, ordinal and rule, so that anybody can compute it again.
     pub fn delivery_id(&self, rule: &str) -> DeliveryId {
-        let name = format!("{}/{}/{}/{}", self.transaction.identity(), self.table, self.ordinal, rule);
-        DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
+        DeliveryId::of_name(|hash| {
+            self.transaction.spell_identity(|part| hash.update(part));
+            let Table { schema, name, .. } = &*self.table;
+            let ordinal = &mut itoa::Buffer::new();
+            for part in ["/", &**schema, ".", &**name, "/", ordinal.format(self.ordinal), "/", rule] {
+                hash.update(part);
+            }
+        })
     }
 
     /// A copy that may be kept: it holds on to no event, and every value of it can be read. The fault names table and
@@ -239,14 +257,23 @@ impl DeliveryId {
     /// Identity of a call that carries these deliveries in this order: a version 5 UUID over their ids as text, joined
     /// by commas. The same deliveries give the same identity; others, or others beside them, another.
     pub fn of_all(ids: impl IntoIterator<Item = DeliveryId>) -> DeliveryId {
-        let mut name = String::new();
-        for id in ids {
-            if !name.is_empty() {
-                name.push(',');
+        DeliveryId::of_name(|hash| {
+            for (n, id) in ids.into_iter().enumerate() {
+                if n > 0 {
+                    hash.update(",");
+                }
+                hash.update(id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
             }
-            name.push_str(id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        }
-        DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
+        })
+    }
+
+    /// The version 5 UUID of the name that is put into the hash.
+    fn of_name(put: impl FnOnce(&mut Sha1)) -> DeliveryId {
+        let mut hash = Sha1::new_with_prefix(DELIVERY_NAMESPACE.as_bytes());
+        put(&mut hash);
+        let digest: [u8; 20] = hash.finalize().into();
+        let first: &[u8; 16] = digest.first_chunk().expect("16 of 20 bytes");
+        DeliveryId(uuid::Builder::from_sha1_bytes(*first).into_uuid())
     }
 
     /// Identity of one action's call among several of this delivery: a version 5 UUID over `ID/PLACE`, or `ID/PLACE/ROUND`
@@ -267,5 +294,57 @@ pub struct DeliveryId(pub Uuid);
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Tag;
+
+    fn change(gtid: Option<Gtid>) -> Change {
+        let table =
+            Table { schema: "shop".into(), name: "orders".into(), columns: Vec::new(), primary_key: Vec::new() };
+        let transaction = Transaction {
+            server_uuid: Uuid::from_u128(7),
+            gtid,
+            file: "binlog.000042".into(),
+            offset: 157,
+            committed_at_us: 0,
+            is_own: false,
+        };
+        let (table, transaction) = (table.into(), transaction.into());
+        Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1234 }
+    }
+
+    /// What anybody else would compute, from the texts that docs/data-format.md shows.
+    fn named(name: &str) -> DeliveryId {
+        DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
+    }
+
+    #[test]
+    fn a_delivery_id_is_the_version_5_uuid_of_transaction_table_ordinal_and_rule() {
+        let (uuid, number) = (Uuid::from_u128(0x3e11_fa47_71ca_11e1_9e33_c80a_a942_9562), u64::MAX);
+        for (tag, identity) in [
+            (Some(Tag::default()), "3e11fa47-71ca-11e1-9e33-c80aa9429562:18446744073709551615"),
+            (
+                Some(Tag::parse("nightly").expect("a tag")),
+                "3e11fa47-71ca-11e1-9e33-c80aa9429562:nightly:18446744073709551615",
+            ),
+            (None, "00000000-0000-0000-0000-000000000007:binlog.000042:157"),
+        ] {
+            let change = change(tag.map(|tag| Gtid { uuid, tag, number }));
+            assert_eq!(change.transaction.identity(), identity);
+            assert_eq!(change.delivery_id("order-paid"), named(&format!("{identity}/shop.orders/1234/order-paid")));
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_call_is_the_version_5_uuid_of_the_ids_in_it() {
+        let ids = [1, 2, u128::MAX].map(|number| DeliveryId(Uuid::from_u128(number)));
+        for count in 1..=ids.len() {
+            let texts: Vec<String> = ids[..count].iter().map(DeliveryId::to_string).collect();
+            assert_eq!(DeliveryId::of_all(ids[..count].iter().copied()), named(&texts.join(",")));
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! The words that delivery, the store and the command line share. Plain data; how it stands on disk is the store's affair,
 //! how it is printed the command line's.
 
+use std::sync::Arc;
+
 /// Why a delivery was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -82,7 +84,8 @@ impl Attempt {
 /// The attempts of one delivery: all are counted, the first and the last of them are kept.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Attempts {
-    kept: Vec<Attempt>,
+    /// The deliveries of a call share them.
+    kept: Arc<[Attempt]>,
     total: u64,
 }
 
@@ -95,21 +98,21 @@ impl Attempts {
     /// Attempts of which `kept` are known, the first and the last of `total`.
     pub fn new(kept: Vec<Attempt>, total: u64) -> Attempts {
         let total = total.max(kept.len() as u64);
-        Attempts { kept, total }
+        Attempts { kept: kept.into(), total }
     }
 
     pub fn push(&mut self, attempt: Attempt) {
-        if self.kept.len() == Self::FIRST_KEPT + Self::LAST_KEPT {
-            self.kept.remove(Self::FIRST_KEPT);
-        }
-        self.kept.push(attempt);
+        let is_full = self.kept.len() == Self::FIRST_KEPT + Self::LAST_KEPT;
+        let (first, last) = self.kept.split_at(self.kept.len().min(Self::FIRST_KEPT));
+        let last = &last[usize::from(is_full)..];
+        self.kept = first.iter().chain(last).cloned().chain([attempt]).collect();
         self.total += 1;
     }
 
     /// The same, as one delivery of the last call saw it: with what the answer said of this one instead of all.
     pub fn with_last_answer(&self, answer: &Answer) -> Attempts {
         let mut attempts = self.clone();
-        if let Some(last) = attempts.kept.last_mut() {
+        if let Some(last) = Arc::make_mut(&mut attempts.kept).last_mut() {
             last.answer = answer.clone();
         }
         attempts

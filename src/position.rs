@@ -90,6 +90,14 @@ impl Position {
         }
     }
 
+    /// The place from which on a reader needs the binlog files of `server_uuid` to go on here.
+    pub fn oldest_needed(&self) -> &FileOffset {
+        self.undecided.iter().fold(&self.file, |oldest, place| match place.order(oldest) {
+            Ordering::Less => place,
+            Ordering::Equal | Ordering::Greater => oldest,
+        })
+    }
+
     /// Whether one of the two can be said to lie before the other, or at the same place.
     pub fn is_comparable_with(&self, other: &Position) -> bool {
         match (&self.gtids, &other.gtids) {

@@ -72,6 +72,8 @@ pub struct Metrics {
     /// Seconds until the server may purge what is still needed of its binlog; infinite where it purges nothing by age, not
     /// a number as long as it is not known.
     pub runway_seconds: Gauge<f64, AtomicU64>,
+    /// 1 while the server is kept from purging what a late rule needs, else 0.
+    pub binlog_held: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -109,6 +111,7 @@ impl Metrics {
         r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());
         r.register("runway_seconds", "Time until the server purges what is still needed", self.runway_seconds.clone());
+        r.register("binlog_held", "1 while the server is kept from purging binlogs", self.binlog_held.clone());
         registry
     }
 }

@@ -7,6 +7,7 @@
 //!   `ROUNDS` times, medians and their ratio);
 //! - rows/s of the same rows in batches of 100, beside the bare loop's requests/s with the body of a single row;
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
+//! - microseconds of processor time of both processes for each delivery, which a busy machine bends far less;
 //! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
@@ -108,23 +109,25 @@ impl Bench {
 
     fn throughput(&self) {
         let before = self.insert(ROWS);
-        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Vec::new(), Vec::new(), 0, 0);
+        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Speed::default(), Speed::default(), 0, 0);
         for _ in 0..ROUNDS {
             let counter = Counter::start(Duration::ZERO);
             let program = Program::start(&self.server, &counter.url(), 64, &before);
             counter.wait_for(ROWS, DEADLINE);
+            ours.note(counter.per_second(), &program.child);
             peak_kib = peak_kib.max(program.memory_kib("VmHWM"));
-            ours.push(counter.per_second());
             body_bytes = counter.body_bytes() / ROWS;
             drop(program);
 
-            bare.push(bare_loop_per_second(body_bytes));
+            run_bare_loop(body_bytes, &mut bare);
         }
-        let (ours, bare) = (median(&mut ours), median(&mut bare));
+        let (ours_us, bare_us) = (median(&mut ours.cpu_us), median(&mut bare.cpu_us));
+        let (ours, bare) = (median(&mut ours.per_second), median(&mut bare.per_second));
         println!("throughput: {ROWS} rows of 11 columns, bodies of {body_bytes} bytes, 64 in flight");
         println!("  rowhook         {ours:>9.0} deliveries/s");
         println!("  bare reqwest    {bare:>9.0} requests/s");
         println!("  ratio           {:>9.2}   (aim 0.80)", ours / bare);
+        println!("  processor time  {ours_us:>9.2} us a delivery, bare {bare_us:.2}, ratio {:.2}", bare_us / ours_us);
         println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
     }
 
@@ -132,7 +135,7 @@ impl Bench {
     fn batches(&self) {
         const SIZE: u64 = 100;
         let before = self.insert(ROWS);
-        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Vec::new(), Vec::new(), 0, 0);
+        let (mut ours, mut bare, mut peak_kib, mut body_bytes) = (Speed::default(), Speed::default(), 0, 0);
         for _ in 0..ROUNDS {
             let counter = Counter::start(Duration::ZERO);
             let rule = format!(
@@ -142,17 +145,19 @@ impl Bench {
             );
             let program = Program::with_rule(&self.server, &rule, &before);
             counter.wait_for(ROWS / SIZE, DEADLINE);
+            ours.note(counter.per_second() * SIZE as f64, &program.child);
             peak_kib = peak_kib.max(program.memory_kib("VmHWM"));
-            ours.push(counter.per_second() * SIZE as f64);
             body_bytes = counter.body_bytes() / ROWS;
             drop(program);
-            bare.push(bare_loop_per_second(body_bytes));
+            run_bare_loop(body_bytes, &mut bare);
         }
-        let (ours, bare) = (median(&mut ours), median(&mut bare));
+        let (ours_us, bare_us) = (median(&mut ours.cpu_us), median(&mut bare.cpu_us));
+        let (ours, bare) = (median(&mut ours.per_second), median(&mut bare.per_second));
         println!("batches: {ROWS} rows of 11 columns, {body_bytes} bytes each, {SIZE} in a call, 64 calls in flight");
         println!("  rowhook         {ours:>9.0} rows/s");
         println!("  bare reqwest    {bare:>9.0} requests/s of one row");
         println!("  ratio           {:>9.2}   (aim 10)", ours / bare);
+        println!("  processor time  {ours_us:>9.2} us a row, bare {bare_us:.2}, ratio {:.2}", bare_us / ours_us);
         println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
     }
 
@@ -162,6 +167,7 @@ impl Bench {
         let program = Program::start(&self.server, &counter.url(), in_flight, &before);
         counter.wait_for(rows, DEADLINE);
         let (needed_s, reached) = (counter.mean_answer_s(), counter.per_second());
+        let cpu_us = cpu_us(&program.child) / rows as f64;
         let limit = in_flight as f64 / 0.020;
         let real_limit = in_flight as f64 / needed_s;
         println!("slow receiver: 20 ms an answer, {in_flight} in flight, {rows} rows");
@@ -173,6 +179,7 @@ impl Bench {
             reached / real_limit,
             needed_s * 1e3
         );
+        println!("  processor time  {cpu_us:>9.2} us a delivery");
         println!("  peak memory     {:>9.1} MiB\n", program.memory_kib("VmHWM") as f64 / 1024.0);
     }
 
@@ -303,16 +310,42 @@ impl Drop for Program {
     }
 }
 
-/// Requests a second of a bare loop with as many connections, in a process of its own.
-fn bare_loop_per_second(body_bytes: u64) -> f64 {
+/// What the rounds came to, of `ROWS` rows each.
+#[derive(Default)]
+struct Speed {
+    per_second: Vec<f64>,
+    /// Processor time for each row.
+    cpu_us: Vec<f64>,
+}
+
+impl Speed {
+    /// To be called as soon as the last row is there.
+    fn note(&mut self, per_second: f64, process: &Child) {
+        self.per_second.push(per_second);
+        self.cpu_us.push(cpu_us(process) / ROWS as f64);
+    }
+}
+
+/// One round of a bare loop with as many connections, in a process of its own.
+fn run_bare_loop(body_bytes: u64, speed: &mut Speed) {
     let counter = Counter::start(Duration::ZERO);
     let mut child = Command::new(std::env::current_exe().expect("own path"))
         .args(["bare-loop", &counter.url(), "64", &ROWS.to_string(), &body_bytes.to_string()])
         .spawn()
         .expect("start the bare loop");
     counter.wait_for(ROWS, DEADLINE);
+    speed.note(counter.per_second(), &child);
     child.wait().expect("the bare loop ends");
-    counter.per_second()
+}
+
+/// Processor time that a child has used, user and system. Its parent can ask until it waits for it.
+fn cpu_us(process: &Child) -> f64 {
+    const TICK_US: f64 = 10_000.0;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("a process not waited for");
+    // Behind the name, which may hold spaces: state is the 3rd field of proc(5), utime and stime are the 14th and 15th.
+    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+    ticks.sum::<u64>() as f64 * TICK_US
 }
 
 async fn gtid_executed(conn: &mut mysql_async::Conn) -> String {

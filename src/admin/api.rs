@@ -9,10 +9,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::body::{self, Body};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -35,6 +37,9 @@ use crate::pipeline::Refused;
 
 /// A selection of a hundred thousand numbers fits.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
+
+/// A client that has not sent all of its request by then is let go: it takes the place of another.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reports that wait for a slow reader before the replay waits for it.
 const REPORTS_AHEAD: usize = 64;
@@ -121,8 +126,19 @@ fn router(operations: Operations) -> Router {
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
         .route("/replay-binlog", post(replay_binlog))
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(|request, next| whole_request(REQUEST_TIMEOUT, request, next)))
         .with_state(operations)
+}
+
+/// Hands a request on when all of it is there.
+async fn whole_request(within: Duration, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(within, body::to_bytes(body, REQUEST_BYTES_MAX)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
 }
 
 async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, ControlError> {
@@ -231,4 +247,29 @@ fn json_lines<T: Serialize + Send + 'static>(items: mpsc::Receiver<T>) -> Respon
         Some((Ok::<_, Infallible>(line), items))
     });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_send_all_of_its_request_is_let_go() {
+        let within = Duration::from_millis(100);
+        let router = Router::new()
+            .route("/", post(async |body: String| body))
+            .layer(middleware::from_fn(move |request, next| whole_request(within, request, next)));
+        let service = TowerToHyperService::new(router);
+        for (body, status) in [
+            (Body::from("{}"), StatusCode::OK),
+            (Body::from_stream(stream::pending::<Result<String, Infallible>>()), StatusCode::REQUEST_TIMEOUT),
+            (Body::from(vec![b' '; REQUEST_BYTES_MAX + 1]), StatusCode::BAD_REQUEST),
+        ] {
+            let request = Request::post("/").body(body).expect("a request");
+            assert_eq!(service.call(request).await.expect("infallible").status(), status);
+        }
+    }
 }

@@ -106,7 +106,8 @@ mod tests {
         assert!(pulse.silence(Instant::now() + 2 * SILENCE_MAX).is_some(), "it has not answered at all");
 
         let Some(Command::Status { answer }) = received.recv().await else { panic!("only status is asked") };
-        let status = Status { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![] };
+        let status =
+            Status { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![], binlog_hold: None };
         answer.send(status).expect("it waits");
         // Asking again means that the answer was taken.
         let unanswered = received.recv().await.expect("it asks again");

@@ -15,6 +15,7 @@ use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::operation::WishView;
 use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
 use crate::delivery::{Delivery, Doing, Outcome, request};
+use crate::failure::Reason;
 use crate::operation::{Task, Wish};
 use crate::ordering::LaneKeys;
 use crate::pipeline::{Command, NotReplayed, delivery_of};
@@ -115,7 +116,7 @@ impl Replays {
                     break 'pages;
                 }
                 while under_way.len() >= UNDER_WAY_MAX || tally.bytes >= UNDER_WAY_BYTES_MAX {
-                    let Some(ended) = under_way.next().await else { break };
+                    let Some(ended) = next(&mut under_way, reports).await? else { break };
                     tally.end(ended).await?;
                 }
                 match self.submit(&head, wish).await? {
@@ -123,14 +124,14 @@ impl Replays {
                         tally.bytes += bytes;
                         under_way.push(self.ended(head, bytes, answer));
                     }
-                    Err(why) => tally.end(Ended { head, bytes: 0, result: Replayed::NotReplayed { why } }).await?,
+                    Err(why) => tally.end(Ended { result: not_replayed(&head, &why), head, bytes: 0 }).await?,
                 }
                 while let Some(Some(ended)) = under_way.next().now_or_never() {
                     tally.end(ended).await?;
                 }
             }
         }
-        while let Some(ended) = under_way.next().await {
+        while let Some(ended) = next(&mut under_way, reports).await? {
             tally.end(ended).await?;
         }
         if self.end == WithLast::Followed {
@@ -145,7 +146,7 @@ impl Replays {
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
-    async fn submit(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Answered, usize), String>, Error> {
+    async fn submit(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
         let (delivery, lanes) = match self.delivery(head, wish).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),
@@ -153,16 +154,16 @@ impl Replays {
         let bytes = delivery.change.weight_bytes();
         let (answer, answered) = oneshot::channel();
         let sent = self.commands.send(Command::Replay { delivery, lanes, wish, answer }).await;
-        Ok(sent.map(|()| (answered, bytes)).map_err(|_| "rowhook is stopping".to_string()))
+        Ok(sent.map(|()| (answered, bytes)).map_err(|_| unsendable("rowhook is stopping")))
     }
 
     async fn ended(&self, head: DeadLetterHead, bytes: usize, answer: Answered) -> Ended {
         let result = match answer.await {
-            Ok(Ok(Outcome::Delivered { status })) => Replayed::Delivered { status },
-            Ok(Ok(Outcome::Dead(failure))) => Replayed::StillDead { message: failure.message },
-            Ok(Ok(Outcome::Held { behind })) => Replayed::NotReplayed { why: NotReplayed::Behind(behind).to_string() },
-            Ok(Err(why)) => Replayed::NotReplayed { why: why.to_string() },
-            Err(_) => Replayed::NotReplayed { why: "rowhook stopped before it had an outcome".to_string() },
+            Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
+            Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
+            Ok(Ok(Outcome::Held { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
+            Ok(Err(why)) => not_replayed(&head, &why),
+            Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
         };
         Ended { head, bytes, result }
     }
@@ -175,7 +176,7 @@ impl Replays {
             for head in page {
                 let request = match self.delivery(&head, wish).await? {
                     Ok((delivery, _)) => self.next_call(delivery, wish).await?,
-                    Err(why) => Err(why),
+                    Err(why) => Err(why.to_string()),
                 };
                 let (number, rule) = (head.number, head.rule.to_string());
                 heard(
@@ -213,22 +214,27 @@ impl Replays {
     }
 
     /// The letter's delivery under the rule of its name with the ordering keys that it holds, or why there is none.
-    async fn delivery(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Delivery, LaneKeys), String>, Error> {
+    async fn delivery(
+        &self,
+        head: &DeadLetterHead,
+        wish: Wish,
+    ) -> Result<Result<(Delivery, LaneKeys), NotReplayed>, Error> {
         let (number, id) = (head.number, head.delivery_id);
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.standing(id)?));
         let letter = match self.letters.read(read).await {
             Ok((Some(_), None)) if wish != Wish::Resume => {
                 let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
-                return Ok(Err(why.to_string()));
+                return Ok(Err(unsendable(why)));
             }
             Ok((Some(letter), _)) => letter,
-            Ok((None, _)) => return Ok(Err("it has gone meanwhile".to_string())),
+            Ok((None, _)) => return Ok(Err(NotReplayed::Gone)),
             // The others can still be sent.
-            Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(error.to_string())),
+            Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(unsendable(&error.to_string()))),
             Err(error) => return Err(error),
         };
         let lanes = letter.head.lanes;
-        Ok(delivery_of(letter, &(self.rules)()).map(|delivery| (delivery, lanes)))
+        let delivery = delivery_of(letter, &(self.rules)());
+        Ok(delivery.map(|delivery| (delivery, lanes)).map_err(NotReplayed::Unsendable))
     }
 }
 
@@ -236,7 +242,18 @@ impl Replays {
 struct Ended {
     head: DeadLetterHead,
     bytes: usize,
-    result: Replayed,
+    /// None: there is nothing to say.
+    result: Option<Replayed>,
+}
+
+/// A held letter that has gone is no failure: it went out by itself behind the one in front.
+fn not_replayed(head: &DeadLetterHead, why: &NotReplayed) -> Option<Replayed> {
+    let has_followed = head.failure.reason == Reason::Held && *why == NotReplayed::Gone;
+    (!has_followed).then(|| Replayed::NotReplayed { why: why.to_string() })
+}
+
+fn unsendable(why: &str) -> NotReplayed {
+    NotReplayed::Unsendable(why.to_string())
 }
 
 /// What is reported and what is still held.
@@ -250,9 +267,22 @@ impl Tally<'_> {
     async fn end(&mut self, ended: Ended) -> Result<(), End> {
         let Ended { head, bytes, result } = ended;
         self.bytes -= bytes;
+        let Some(result) = result else { return Ok(()) };
         self.totals.count(&result);
         let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
         heard(self.reports.send(Report::Progress(Progress { number: head.number, id, rule, result })).await)
+    }
+}
+
+/// The next letter whose replay is over; none is under way: none. A letter may take as long as its target is away, and
+/// others wait for their replays meanwhile, so it is not waited for when nobody listens any more.
+async fn next(
+    under_way: &mut FuturesUnordered<impl Future<Output = Ended>>,
+    reports: &mpsc::Sender<Report>,
+) -> Result<Option<Ended>, End> {
+    tokio::select! {
+        ended = under_way.next() => Ok(ended),
+        () = reports.closed() => Err(End::Unheard),
     }
 }
 

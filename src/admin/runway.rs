@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn status(read_up_to_us: Option<u64>, rules: Vec<RuleStatus>) -> Status {
-        Status { position: None, read_up_to_us, rules, targets: Vec::new() }
+        Status { position: None, read_up_to_us, rules, targets: Vec::new(), binlog_hold: None }
     }
 
     #[test]

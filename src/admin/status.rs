@@ -11,8 +11,10 @@ use super::live_rules::FilesState;
 use super::operations::{DeadLetters, Error};
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
-use super::view::status::{PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state};
-use crate::pipeline::{FeedStatus, RuleStatus, Status, TargetStatus};
+use super::view::status::{
+    BinlogHoldView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state,
+};
+use crate::pipeline::{BinlogHoldStatus, FeedStatus, RuleStatus, Status, TargetStatus};
 use crate::position::Retention;
 use crate::store::{self, Saved};
 
@@ -69,6 +71,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
         read_up_to: None,
         runway_seconds: None,
+        binlog_hold: None,
         rule_files: None,
         rules,
         targets: Vec::new(),
@@ -113,6 +116,7 @@ fn of_process(data: &Path) -> StatusView {
         position: None,
         read_up_to: None,
         runway_seconds: None,
+        binlog_hold: None,
         rule_files: None,
         rules: Vec::new(),
         targets: Vec::new(),
@@ -154,6 +158,7 @@ impl Moment<'_> {
             position: status.position.as_ref().map(PositionView::of),
             read_up_to: status.read_up_to_us.map(rfc3339),
             runway_seconds,
+            binlog_hold: status.binlog_hold.as_ref().map(hold_view),
             rule_files: Some(files_view(files)),
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
@@ -206,6 +211,15 @@ fn source_view(source: &SourceNow) -> SourceView {
             Retention::ForEver => 0,
             Retention::For(time) => time.as_secs(),
         }),
+    }
+}
+
+fn hold_view(hold: &BinlogHoldStatus) -> BinlogHoldView {
+    BinlogHoldView {
+        since: rfc3339(hold.since_us),
+        file: hold.file.to_string(),
+        rules: hold.rules.iter().map(ToString::to_string).collect(),
+        held: hold.is_held,
     }
 }
 

@@ -5,7 +5,8 @@
 //! image are left out, which is not the same as null.
 
 use std::io::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
+
+use uuid::Uuid;
 
 use super::row::Stored;
 use super::{Change, DeliveryId, Row, Table, Transaction, Value};
@@ -18,7 +19,7 @@ use crate::column;
 /// value and is empty otherwise.
 pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":\"");
-    append(out, format_args!("{id}"));
+    write_uuid(&id.0, out);
     out.extend_from_slice(b"\",\"rule\":");
     write_str(rule, out);
     out.push(b',');
@@ -49,7 +50,7 @@ pub fn write_facts(change: &Change, out: &mut Vec<u8>) {
         write_str(column, out);
     }
     out.extend_from_slice(b"],\"committed_at\":\"");
-    out.extend_from_slice(rfc3339(change.transaction.committed_at_us).as_bytes());
+    column::temporal::rfc3339(change.transaction.committed_at_us, out);
     out.extend_from_slice(b"\",\"source\":");
     write_source(&change.transaction, out);
 }
@@ -73,8 +74,8 @@ pub fn write_row(table: &Table, row: &Row, out: &mut Vec<u8>) {
 pub fn write_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
-        Value::Int(number) => append(out, format_args!("{number}")),
-        Value::Uint(number) => append(out, format_args!("{number}")),
+        Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        Value::Uint(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         // MySQL's FLOAT and DOUBLE hold neither infinities nor NaN; `{:?}` is the shortest form that reads back the same.
         Value::Float(number) if number.is_finite() => append(out, format_args!("{number:?}")),
         Value::Double(number) if number.is_finite() => append(out, format_args!("{number:?}")),
@@ -131,9 +132,9 @@ pub fn is_plain(text: &str) -> bool {
 
 /// RFC 3339 in UTC with microseconds, for example `2026-11-20T23:04:05.123456Z`.
 pub fn rfc3339(us: u64) -> String {
-    // 9999-12-31, the last date of the format and of MySQL; a rogue event's time beyond it must not panic.
-    let us = us.min(253_402_300_799_999_999);
-    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(us)).to_string()
+    let mut out = Vec::new();
+    column::temporal::rfc3339(us, &mut out);
+    String::from_utf8(out).expect("digits and signs")
 }
 
 /// Writes the primary key as an object from column to value, or null where the table has none.
@@ -160,14 +161,26 @@ fn write_members<'a>(members: impl Iterator<Item = (&'a str, Value)>, out: &mut 
 }
 
 fn write_source(transaction: &Transaction, out: &mut Vec<u8>) {
-    append(out, format_args!("{{\"server_uuid\":\"{}\",\"gtid\":", transaction.server_uuid));
+    out.extend_from_slice(b"{\"server_uuid\":\"");
+    write_uuid(&transaction.server_uuid, out);
+    out.extend_from_slice(b"\",\"gtid\":");
     match &transaction.gtid {
-        Some(gtid) => append(out, format_args!("\"{gtid}\"")),
+        Some(gtid) => {
+            out.push(b'"');
+            gtid.spell(|part| out.extend_from_slice(part.as_bytes()));
+            out.push(b'"');
+        }
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"file\":");
     write_str(&transaction.file, out);
-    append(out, format_args!(",\"offset\":{}}}", transaction.offset));
+    out.extend_from_slice(b",\"offset\":");
+    out.extend_from_slice(itoa::Buffer::new().format(transaction.offset).as_bytes());
+    out.push(b'}');
+}
+
+fn write_uuid(uuid: &Uuid, out: &mut Vec<u8>) {
+    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
 }
 
 fn separate(index: usize, out: &mut Vec<u8>) {
@@ -185,7 +198,6 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
     use crate::change::{Cell, Op};

@@ -3,16 +3,22 @@
 //! In: a level or filters, a form. Out: lines with time, level, message and fields, coloured only on a terminal. Libraries
 //! stay quiet below warnings unless they are named: their words are not the operator's.
 
+mod lines;
+
 use std::io;
 
+use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::output;
 use crate::config::{Error, LogFormat, LogSettings};
 
-/// Starts logging for the whole process. A bare level is rowhook's own; filters are taken as they are.
-pub(super) fn start(settings: &LogSettings, default: &str) -> Result<(), Error> {
+pub(super) use lines::LastLines;
+
+/// Starts logging for the whole process, which ends in order where the result is dropped. A bare level is rowhook's own;
+/// filters are taken as they are.
+pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<LastLines> {
     let text = settings.filter.as_deref().unwrap_or(default);
     let expected =
         |problem| format!("{problem}; expected a level such as debug, or filters such as rowhook::source=debug");
@@ -21,16 +27,17 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> Result<(), Error> 
         value: text.to_string(),
         expected: expected(problem),
     })?;
+    let last_lines = lines::start().map_err(|error| anyhow!("cannot start threads: {error}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(lines::Gathering)
         .with_target(false)
         .with_ansi(output::is_coloured(&io::stderr()));
     match settings.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
     }
-    Ok(())
+    Ok(last_lines)
 }
 
 fn filter(text: &str) -> Result<EnvFilter, String> {

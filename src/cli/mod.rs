@@ -112,7 +112,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Command::Tail(_) => "warn",
         _ => QUIET,
     };
-    logging::start(&log, filter)?;
+    let _last_lines = logging::start(&log, filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| anyhow!("cannot start threads: {error}"))?;
     let verdict = runtime.block_on(async {

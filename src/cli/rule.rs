@@ -50,7 +50,7 @@ Examples:
   rowhook reload
 
 All rule files are taken, or none if one has problems; what they refer to is read anew. The same happens on SIGHUP, and by
-itself when the files change. Deliveries that were begun end under the rule they began with.")]
+itself when the files change. What waits goes out under the rule as it is then.")]
 pub(super) struct ReloadArgs {
     /// Print JSON
     #[arg(long)]

@@ -142,11 +142,12 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     }
     admin.spawn(socket.serve(operations(live, store, commands, source, reader, data), admin_stopped));
 
-    let ended = pipeline.run(Some(reading), received, stop).await;
+    // A task of its own, on one of the threads that attempts run on: what starts and ends there wakes no other thread.
+    let ended = tokio::spawn(pipeline.run(Some(reading), received, stop)).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
     beside.shutdown().await;
-    Ok(ended?)
+    Ok(ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
 }
 
 /// What may be asked over the socket.

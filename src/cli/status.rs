@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::Verdict;
 use super::output::{self, Columns, Tone, clean, count, short, span};
 use super::reach::Reach;
-use crate::admin::view::status::{PositionView, RuleView, StatusView, TargetView, state};
+use crate::admin::view::status::{BinlogHoldView, PositionView, RuleView, StatusView, TargetView, state};
 use crate::config::{DataArgs, File};
 
 #[derive(Debug, clap::Args)]
@@ -176,6 +176,9 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         (None, Some(0)) => facts.push(("runway", "the server purges nothing by age".to_string())),
         (None, _) => {}
     }
+    if let Some(hold) = &status.binlog_hold {
+        facts.push(("binlog held", held_text(hold, now)));
+    }
     if status.dead_letters > 0 {
         let letters = count(status.dead_letters, "dead letter");
         facts.push(("dead letters", format!("{letters}; rowhook dead-letters list shows them")));
@@ -197,6 +200,15 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     let version = &status.version;
     facts.push(("rowhook", if version == own { version.clone() } else { format!("{version} (this command: {own})") }));
     facts
+}
+
+fn held_text(hold: &BinlogHoldView, now: SystemTime) -> String {
+    let (file, rules, since) = (&hold.file, hold.rules.join(", "), ago(&hold.since, now));
+    if hold.held {
+        format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
+    } else {
+        format!("not at the moment, the log says why; needed from {file} on, for {since}, for {rules}")
+    }
 }
 
 /// The set of GTIDs of a server with a long history is long; its end is in file and offset as well.
@@ -276,6 +288,12 @@ mod tests {
             }),
             read_up_to: before(4),
             runway_seconds: Some(601_000),
+            binlog_hold: Some(BinlogHoldView {
+                since: before(11_000).expect("a time"),
+                file: "binlog.000040".to_string(),
+                rules: vec!["mail".to_string(), "stock".to_string()],
+                held: true,
+            }),
             rule_files: Some(RuleFilesView { loaded_at: rfc3339(0), problems_since: None, problems: vec![] }),
             rules: vec![
                 rule("order-paid", state::ATTACHED),
@@ -337,11 +355,14 @@ source        db.example:3306, MySQL 9.7.1
 position      binlog.000042:1234567, 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77
 newest change 2025-11-20T23:06:36.000000Z (4s ago)
 runway        6d 22h until the server may purge what is still needed
+binlog held   from binlog.000040 on, for 3h 3m, for mail, stock; the server purges nothing and its disk may fill
 dead letters  3 dead letters; rowhook dead-letters list shows them
 awaiting      2 of them wait for a person: what they did is not undone
 held          12 deliveries wait behind them
 data          /var/lib/rowhook
 ";
+        let opening = BinlogHoldView { held: false, ..status().binlog_hold.expect("it is held") };
+        assert!(held_text(&opening, now()).starts_with("not at the moment"));
         let text = text(&status(), now());
         let (shown, version) = text.split_once("rowhook       ").expect("the version comes last");
         assert_eq!(shown, expected);

@@ -66,6 +66,19 @@ fn timestamp(bytes: &mut Bytes<'_>, digits: usize, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+/// Appends a moment in microseconds since the Unix epoch as RFC 3339 in UTC, `2026-11-20T23:04:05.123456Z`; one beyond
+/// the year 9999, where the form ends, as its last.
+pub fn rfc3339(us: u64, out: &mut Vec<u8>) {
+    let us = us.min(253_402_300_799_999_999);
+    let seconds = us / 1_000_000;
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    ymd(year, month, day, out);
+    out.push(b'T');
+    hms(seconds / 3600 % 24, seconds / 60 % 60, seconds % 60, out);
+    fraction(us % 1_000_000, 6, out);
+    out.push(b'Z');
+}
+
 /// Appends the packed form inside JSON documents: (date part and clock) << 24 | microseconds, little-endian.
 pub fn in_json(packed: i64, form: JsonForm, out: &mut Vec<u8>) {
     let magnitude = packed.unsigned_abs();
@@ -164,6 +177,19 @@ mod tests {
         ] {
             assert_eq!(written(&Kind::Timestamp { digits: 0 }, &seconds.to_be_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn moments_are_written_as_rfc_3339_up_to_the_year_9999() {
+        for us in [0, 1, 951_782_399_999_999, 951_782_400_000_000, 1_795_215_845_123_456, 253_402_300_799_999_999] {
+            let mut out = Vec::new();
+            rfc3339(us, &mut out);
+            let moment = std::time::UNIX_EPOCH + std::time::Duration::from_micros(us);
+            assert_eq!(String::from_utf8(out).expect("digits"), humantime::format_rfc3339_micros(moment).to_string());
+        }
+        let mut out = Vec::new();
+        rfc3339(u64::MAX, &mut out);
+        assert_eq!(out, b"9999-12-31T23:59:59.999999Z");
     }
 
     #[test]

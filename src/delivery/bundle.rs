@@ -102,6 +102,27 @@ impl Bundle {
             && matches!(answer, Answer::Status { status, .. } if SPLITTING.contains(status))
     }
 
+    /// Goes on under the rule as it is now, if that can take over. True: something changed.
+    pub fn renew(&mut self, now: &Arc<Rule>) -> bool {
+        if Arc::ptr_eq(self.rule(), now) || !now.takes_over_from(self.rule()) {
+            return false;
+        }
+        match self {
+            Bundle::One(delivery) => delivery.rule = Arc::clone(now),
+            Bundle::Many(parts) => {
+                let later = parts.later.iter_mut().map(|part| &mut part.items);
+                for items in std::iter::once(&mut parts.current).chain(later) {
+                    let delivery = |item: &Item| Delivery { rule: Arc::clone(now), ..item.delivery.clone() };
+                    *items = items
+                        .iter()
+                        .map(|item| Item { delivery: delivery(item), merged: item.merged.clone() })
+                        .collect();
+                }
+            }
+        }
+        true
+    }
+
     pub fn load(&self) -> Load {
         match self {
             Bundle::One(delivery) => Load::One(delivery.clone()),

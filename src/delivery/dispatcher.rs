@@ -51,8 +51,8 @@ pub struct Dispatcher {
     paused: HashSet<Box<str>>,
     /// What waits for others to be sent with, by rule.
     gatherers: BTreeMap<RuleNumber, Gatherer>,
-    /// Of calls with several deliveries, how many tickets were not given back.
-    shares: HashMap<Place, usize>,
+    /// By place: how many tickets of the call were not given back.
+    shares: Vec<usize>,
     /// By rule number: deliveries submitted and not released, without those merged into completed ones.
     unresolved: Vec<usize>,
     /// When each waiting call is attempted again.
@@ -77,7 +77,7 @@ impl Dispatcher {
             known: Vec::new(),
             paused: HashSet::new(),
             gatherers: BTreeMap::new(),
-            shares: HashMap::new(),
+            shares: Vec::new(),
             unresolved: Vec::new(),
             retries: BinaryHeap::new(),
             ended,
@@ -93,8 +93,8 @@ impl Dispatcher {
     }
 
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
-    pub fn submit(&mut self, delivery: Delivery) {
-        let rule = self.rule_number(&delivery.rule);
+    pub fn submit(&mut self, mut delivery: Delivery) {
+        let rule = self.rule_of(&mut delivery);
         self.unresolved[rule as usize] += 1;
         if delivery.rule.gathers() {
             return self.gather(rule, delivery);
@@ -110,14 +110,17 @@ impl Dispatcher {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let turn = if delivery.foregone.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let place = self.lanes.enter(self.line(rule, delivery.action()), keys, turn);
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten));
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten), 1);
     }
 
-    fn set_under_way(&mut self, place: Place, under_way: UnderWay) {
-        match self.under_way.get_mut(place as usize) {
-            Some(free) => *free = Some(under_way),
-            None => self.under_way.push(Some(under_way)),
+    fn set_under_way(&mut self, place: Place, under_way: UnderWay, shares: usize) {
+        let place = place as usize;
+        if place >= self.under_way.len() {
+            self.under_way.resize_with(place + 1, || None);
+            self.shares.resize(place + 1, 0);
         }
+        self.under_way[place] = Some(under_way);
+        self.shares[place] = shares;
     }
 
     /// The next thing that happened; pending for ever when there is none to come. Also what makes retries happen, so it must
@@ -140,6 +143,10 @@ impl Dispatcher {
 
     /// As [`next`](Dispatcher::next), without waiting.
     pub fn try_next(&mut self) -> Option<Event> {
+        // A call of many deliveries ends at once: neither clock nor channel is asked for each of them.
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
         self.resume_due();
         self.close_due();
         self.gate.wake(Instant::now);
@@ -174,7 +181,7 @@ impl Dispatcher {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
         let line = self.line(rule, delivery.action());
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent));
+        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent), 1);
         self.lanes.proceed(place, line);
         self.start_ready();
     }
@@ -190,15 +197,20 @@ impl Dispatcher {
     }
 
     /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
-    /// way ends as ever. Replays wait, too.
+    /// way ends as ever. Replays wait, too. A rule that [a dead letter pauses](Completed::pauses_its_rule) is stopped
+    /// when that is handed out.
     pub fn set_paused(&mut self, rule: &str, is_paused: bool) {
+        self.note_paused(rule, is_paused);
+        self.start_ready();
+    }
+
+    fn note_paused(&mut self, rule: &str, is_paused: bool) {
         match is_paused {
             true => self.paused.insert(rule.into()),
             false => self.paused.remove(rule),
         };
         if let Some(number) = self.rules.get(rule) {
             self.lanes.set_paused(*number, is_paused);
-            self.start_ready();
         }
     }
 
@@ -279,7 +291,21 @@ impl Dispatcher {
                 self.complete(place, outcome);
                 continue;
             }
-            under_way.target = self.gate.started(self.lanes.line_of(place));
+            if under_way.bundle.renew(self.known[under_way.rule as usize].rule()) {
+                under_way.prepared = None;
+            }
+            let (rule, entered) = (under_way.rule, self.lanes.line_of(place));
+            let target = self.gate.started(entered);
+            let under_way = self.under_way[place as usize].as_ref().expect("the call has not ended");
+            let line = self.line(rule, under_way.bundle.action());
+            if line != entered {
+                // It calls another target now, whose turn it waits for.
+                self.gate.cancelled(target, place, Instant::now());
+                self.lanes.requeue(place, line);
+                continue;
+            }
+            let under_way = self.at(place);
+            under_way.target = target;
             match &under_way.bundle {
                 Bundle::One(delivery) if delivery.doing.is_some() && under_way.intent == Intent::ToBeWritten => {
                     let (delivery, ticket) = (delivery.clone(), DueTicket(place));
@@ -373,13 +399,23 @@ impl Dispatcher {
         if let Bundle::Many(_) = self.at(place).bundle {
             return self.complete_part(place, &outcome);
         }
-        self.lanes.end(place);
         let mut under_way = self.under_way[place as usize].take().expect("a call ends once");
         let acted = under_way.acted(&outcome);
         if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
-            self.events.push_back(Event::Completed(Completed { delivery, outcome, attempts, merged, acted, ticket }));
+            self.hand_over(Completed { delivery, outcome, attempts, merged, acted, ticket });
         }
+        self.lanes.end(place);
+    }
+
+    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. Whoever drives this
+    /// hears of the outcome later.
+    fn hand_over(&mut self, completed: Completed) {
+        // An operation is not over with this action: what was done before may have to be undone.
+        if completed.acted.is_none() && completed.pauses_its_rule() {
+            self.note_paused(&completed.delivery.rule.name, true);
+        }
+        self.events.push_back(Event::Completed(completed));
     }
 
     fn at(&mut self, place: Place) -> &mut UnderWay {

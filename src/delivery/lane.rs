@@ -79,6 +79,8 @@ struct Slot {
     links: Links,
     /// Lanes that this one does not head yet.
     lanes_ahead: u32,
+    /// It has done something before, and has more to do.
+    is_begun: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,9 @@ struct RuleLanes {
     /// Deliveries entered and not released.
     entered: usize,
     ended: usize,
+    /// Calls that have done something before: no more of them than may be under way, or a target that is away would leave
+    /// ever more of them half done.
+    begun: usize,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
 }
 
@@ -130,6 +135,7 @@ impl Lanes {
             is_paused: false,
             entered: 0,
             ended: 0,
+            begun: 0,
             last_of_lane: HashMap::default(),
         });
         (self.rules.len() - 1) as RuleNumber
@@ -167,9 +173,9 @@ impl Lanes {
         self.held = held;
     }
 
-    /// Whether a dead letter holds one of these keys now.
-    pub fn is_held(&self, keys: LaneKeys) -> bool {
-        self.held.holder(keys.iter()).is_some()
+    /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
+    pub fn is_held(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
+        self.held.keys() > 0 && self.held.holder(keys().iter()).is_some()
     }
 
     /// From now on the line's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
@@ -186,7 +192,7 @@ impl Lanes {
     /// Whether a gated line has something that nothing but the gate holds back.
     pub fn asks(&self, line: LineNumber) -> bool {
         let waits = &self.lines[line as usize];
-        waits.is_gated && waits.has_ready() && self.has_slot(line)
+        waits.is_gated && self.has_ready(line) && self.has_slot(line)
     }
 
     /// Starts the next delivery of a line that [`asks`](Lanes::asks), the one that has been ready for longest.
@@ -208,7 +214,7 @@ impl Lanes {
     }
 
     fn enter_linked(&mut self, line: LineNumber, links: Links, turn: Turn) -> Place {
-        let slot = Slot { line, turn, stage: Stage::Queued, links, lanes_ahead: 0 };
+        let slot = Slot { line, turn, stage: Stage::Queued, links, lanes_ahead: 0, is_begun: false };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -256,6 +262,23 @@ impl Lanes {
         self.line_of_mut(place).resting += 1;
     }
 
+    /// What was to start waits in another line of its rule instead.
+    pub fn requeue(&mut self, place: Place, line: LineNumber) {
+        self.leave_slot(place, Stage::Queued);
+        self.slots[place as usize].line = line;
+        self.queue_for_slot(place);
+    }
+
+    /// What waits in a line and has not begun waits in another one of its rule, in the same order.
+    pub fn move_queue(&mut self, from: LineNumber, to: LineNumber) {
+        let moved = std::mem::take(&mut self.lines[from as usize].ready);
+        for place in &moved {
+            self.slots[*place as usize].line = to;
+        }
+        self.lines[to as usize].ready.extend(moved);
+        self.fill(to);
+    }
+
     /// The wait for the retry is over.
     pub fn resume(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
@@ -280,6 +303,10 @@ impl Lanes {
         let rule = self.rule_of(place);
         let lanes = &mut self.rules[rule as usize];
         (lanes.entered, lanes.ended) = (lanes.entered - 1, lanes.ended - 1);
+        if std::mem::take(&mut self.slots[place as usize].is_begun) {
+            self.rules[rule as usize].begun -= 1;
+            self.fill_all(rule);
+        }
         self.free.push(place);
         for n in 0.. {
             let Some((key, behind)) = links.get(n) else { break };
@@ -304,9 +331,11 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
         (slot.stage, slot.turn, slot.line) = (Stage::Queued, Turn::Call, line);
-        self.rules_of(place).ended -= 1;
-        self.line_of_mut(place).ready_to_proceed.push_back(place);
-        self.fill(line);
+        let is_first = !std::mem::replace(&mut slot.is_begun, true);
+        let rule = self.rules_of(place);
+        rule.ended -= 1;
+        rule.begun += usize::from(is_first);
+        self.queue_for_slot(place);
     }
 
     /// From now on nobody's turn comes; what is under way ends as ever.
@@ -378,8 +407,10 @@ impl Lanes {
                 self.startable.push_back(place);
             }
             Turn::Call | Turn::CallUnlessHeld => {
-                let line = slot.line;
-                self.lines[line as usize].ready.push_back(place);
+                let (line, is_begun) = (slot.line, slot.is_begun);
+                let Line { ready, ready_to_proceed, .. } = &mut self.lines[line as usize];
+                let queue = if is_begun { ready_to_proceed } else { ready };
+                queue.push_back(place);
                 self.fill(line);
             }
         }
@@ -411,9 +442,23 @@ impl Lanes {
         running < rule.in_flight_max && !rule.is_paused && !self.closed
     }
 
+    fn has_ready(&self, line: LineNumber) -> bool {
+        let Line { ready, ready_to_proceed, .. } = &self.lines[line as usize];
+        !ready_to_proceed.is_empty() || (!ready.is_empty() && self.may_begin(line))
+    }
+
+    fn may_begin(&self, line: LineNumber) -> bool {
+        let rule = &self.rules[self.lines[line as usize].rule as usize];
+        rule.begun < rule.in_flight_max
+    }
+
     fn start_next(&mut self, line: LineNumber) -> Option<Place> {
+        let may_begin = self.may_begin(line);
         let line = &mut self.lines[line as usize];
-        let place = line.ready_to_proceed.pop_front().or_else(|| line.ready.pop_front())?;
+        let place = match line.ready_to_proceed.pop_front() {
+            None if may_begin => line.ready.pop_front()?,
+            begun => begun?,
+        };
         line.running += 1;
         self.running += 1;
         self.slots[place as usize].stage = Stage::Running;
@@ -431,12 +476,6 @@ impl Lanes {
             self.lines[line as usize].running -= 1;
             self.fill(line);
         }
-    }
-}
-
-impl Line {
-    fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.ready_to_proceed.is_empty()
     }
 }
 

@@ -43,7 +43,7 @@ pub use target::TargetStatus;
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
 use crate::operation::{Acted, ActionId, OperationLog};
-use crate::rules::{Action, Call, Rule};
+use crate::rules::{Action, Call, OnDeadLetter, Rule};
 use crate::template::Scope;
 
 /// One rule applied to one change.
@@ -176,6 +176,14 @@ impl Completed {
     pub fn parts(&self) -> impl Iterator<Item = Merged> {
         let own = Merged { id: self.delivery.id, origin: self.delivery.origin };
         std::iter::once(own).chain(self.merged.iter().copied())
+    }
+
+    /// Whether nothing more of its rule is to be attempted before somebody has looked. What an operator asked for does
+    /// not stop the rule: the operator looks on.
+    pub fn pauses_its_rule(&self) -> bool {
+        matches!(self.outcome, Outcome::Dead(_))
+            && self.delivery.origin == Origin::Stream
+            && self.delivery.rule.on_dead_letter == OnDeadLetter::Pause
     }
 }
 

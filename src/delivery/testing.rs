@@ -271,6 +271,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         own_writes: false,
         fuse: None,
         start: None,
+        hold_binlog: false,
         redact: vec![],
         columns: vec![],
     };

@@ -120,19 +120,14 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
     }
 }
 
-/// Why the rule is to be paused now that the delivery is the dead letter of this number; None: it is not.
-pub fn pause(completed: &Completed, number: u64) -> Option<String> {
+/// Why the rule is to be paused, for people; None: it is not. Without a number before the dead letter has one.
+pub fn pause(completed: &Completed, number: Option<u64>) -> Option<String> {
     let Outcome::Dead(failure) = &completed.outcome else { return None };
-    let rule = &completed.delivery.rule;
-    // What an operator asked for does not stop the rule: the operator looks on.
-    let is_of_stream = completed.delivery.origin == Origin::Stream;
-    (is_of_stream && rule.on_dead_letter == OnDeadLetter::Pause).then(|| {
-        let why = completed
-            .attempts
-            .kept()
-            .last()
-            .map_or_else(|| failure.message.clone(), |attempt| attempt.answer.in_words());
-        format!("dead letter {number}: {why}")
+    completed.pauses_its_rule().then(|| {
+        let last = completed.attempts.kept().last();
+        let why = last.map_or_else(|| failure.message.clone(), |attempt| attempt.answer.in_words());
+        let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+        format!("dead letter{number}: {why}")
     })
 }
 
@@ -279,8 +274,10 @@ mod tests {
             let lanes: usize = write.letters_add.iter().map(|letter| letter.lanes.iter().count()).sum();
             assert_eq!(lanes, keys, "{on_dead_letter} {origin:?}");
             assert_eq!(begins_a_hold(&completed), keys > 0, "{on_dead_letter} {origin:?}");
-            let why = pauses.then(|| "dead letter 17: answered 400".to_string());
-            assert_eq!(pause(&completed, 17), why, "{on_dead_letter} {origin:?}");
+            for (number, why) in [(None, "dead letter: answered 400"), (Some(17), "dead letter 17: answered 400")] {
+                let why = pauses.then(|| why.to_string());
+                assert_eq!(pause(&completed, number), why, "{on_dead_letter} {origin:?}");
+            }
         }
     }
 

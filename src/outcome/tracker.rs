@@ -5,7 +5,7 @@
 //! 4 (what was resolved above it is named in the ledger, so that it is not delivered again after a crash). Knows nothing of
 //! other rules, so that one rule's slow delivery holds back no other's mark. Pure: no I/O, no clock.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -122,13 +122,11 @@ impl Tracker {
     /// the ledger says so; or it is open already, because reading went back.
     pub fn open(&mut self, opening: Opening) -> bool {
         let Opening { id, transaction, table, ordinal, weight_bytes } = opening;
-        if self.open.contains_key(&id) {
-            return false;
-        }
-        let is_done = self.from_before.remove(&id);
+        let hash_map::Entry::Vacant(unknown) = self.open.entry(id) else { return false };
+        let is_done = !self.from_before.is_empty() && self.from_before.remove(&id);
         let state = if is_done { State::InLedger } else { State::Open };
         if !is_done {
-            self.open.insert(id, self.first_sequence + self.entries.len() as u64);
+            unknown.insert(self.first_sequence + self.entries.len() as u64);
             self.unresolved_bytes += weight_bytes;
         }
         self.entries.push_back(Entry::Delivery(Tracked { id, transaction, table, ordinal, weight_bytes, state }));
@@ -198,6 +196,14 @@ impl Tracker {
     pub fn oldest_unresolved_us(&self) -> Option<u64> {
         match self.entries.front() {
             Some(Entry::Delivery(tracked)) => Some(tracked.transaction.committed_at_us),
+            _ => None,
+        }
+    }
+
+    /// The oldest delivery not resolved.
+    pub fn oldest_unresolved(&self) -> Option<DeliveryId> {
+        match self.entries.front() {
+            Some(Entry::Delivery(tracked)) => Some(tracked.id),
             _ => None,
         }
     }

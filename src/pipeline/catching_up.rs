@@ -16,9 +16,9 @@ use super::{Error, Pipeline};
 use crate::change::Change;
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
-use crate::position::Start;
+use crate::position::{Position, Start};
 use crate::rules::{Match, RuleSet, TableRules};
-use crate::source::{self, Following, Settings, SourceEvent};
+use crate::source::{self, Following, Hold, Settings, SourceEvent};
 use crate::telemetry::Metrics;
 
 /// Readers of rules that are behind, at the same time; each is a connection, and a thread of the server.
@@ -60,11 +60,21 @@ impl Reading {
             (None, Some(place)) => source::From::Resume(place.resume()),
             (None, None) => return None,
         };
-        let instance = uuid::Uuid::new_v5(&self.settings.instance, stream.name.as_bytes());
+        Some(source::follow(self.settings_of(&stream.name), from, behind.feed.rules().patterns(), Arc::default()))
+    }
+
+    /// Keeps the server from purging from this place on. Two at a time have different files, and so two identities; no
+    /// rule's name has a colon.
+    pub(super) fn hold(&self, place: &Position) -> Hold {
+        let name = format!("hold_binlog:{}:{}", place.server_uuid, place.oldest_needed().file);
+        source::hold(self.settings_of(&name), place.clone())
+    }
+
+    /// For a connection beside the main stream's.
+    fn settings_of(&self, name: &str) -> Settings {
+        let instance = uuid::Uuid::new_v5(&self.settings.instance, name.as_bytes());
         // A server id that was set is the main stream's.
-        let settings =
-            Settings { instance, server_id: None, first_connect: source::FirstConnect::Wait, ..self.settings.clone() };
-        Some(source::follow(settings, from, behind.feed.rules().patterns(), Arc::default()))
+        Settings { instance, server_id: None, first_connect: source::FirstConnect::Wait, ..self.settings.clone() }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use super::binlog_hold::BinlogHoldStatus;
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
 use crate::operation::Wish;
@@ -31,7 +32,7 @@ pub enum Command {
     Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), Refused>> },
     /// How every rule and every target is doing.
     Status { answer: oneshot::Sender<Status> },
-    /// Go on with these rules. Deliveries that were begun end under the rule they began with.
+    /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
 
@@ -42,6 +43,9 @@ pub enum NotReplayed {
     UnderWay,
     #[error("waits behind dead letter {0}; replay, resolve or discard that one first")]
     Behind(u64),
+    /// It would wait, nobody knows how long.
+    #[error("rule {rule} is paused; rowhook resume {rule} first")]
+    Paused { rule: String },
     #[error("it has gone meanwhile")]
     Gone,
     #[error("{0}")]
@@ -73,6 +77,8 @@ pub struct Status {
     /// In the order of the files.
     pub rules: Vec<RuleStatus>,
     pub targets: Vec<TargetStatus>,
+    /// None: the server may purge what it likes.
+    pub binlog_hold: Option<BinlogHoldStatus>,
 }
 
 /// How one rule is doing.

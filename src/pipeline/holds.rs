@@ -52,6 +52,9 @@ impl Pipeline {
     /// Sends a dead letter that an operator replays, now or when its turn comes.
     pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: Wish, answer: Answer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
+        if self.is_paused(&delivery.rule.name) {
+            return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
+        }
         let delivery = match self.resume_operation(delivery, wish) {
             Ok(delivery) => delivery,
             Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),

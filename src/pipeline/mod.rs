@@ -6,9 +6,11 @@
 //! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
 
 mod beginning;
+mod binlog_hold;
 mod catching_up;
 mod checkpointing;
 mod command;
+mod counts;
 mod coverage;
 mod feed;
 mod fuse;
@@ -23,19 +25,18 @@ mod rule_stream;
 mod writes;
 
 pub use catching_up::Reading;
-pub use command::{Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus};
+pub use command::{
+    BinlogHoldStatus, Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus,
+};
 pub use letters::delivery_of;
 pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
@@ -47,9 +48,11 @@ use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
 use crate::source;
 use crate::store::{self, Saved, Store};
-use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
+use crate::telemetry::Metrics;
 
 use beginning::Beginning;
+use binlog_hold::BinlogHold;
+use counts::RuleCounts;
 use feed::Feed;
 use fuse::Fuse;
 use holds::Releases;
@@ -94,11 +97,11 @@ pub struct Pipeline {
     store: Store,
     dispatcher: Dispatcher,
     metrics: Arc<Metrics>,
-    counts: Counts,
     limits: Limits,
     /// Each rule's.
     window: Window,
     reading: Option<Reading>,
+    binlog_hold: BinlogHold,
     /// The main stream, and all rules.
     main: Feed,
     streams: Streams,
@@ -150,11 +153,11 @@ impl Pipeline {
         let mut pipeline = Pipeline {
             store,
             dispatcher,
-            counts: Counts { metrics: metrics.clone(), by_rule: HashMap::new() },
             metrics,
             window: window_of(&limits, rules.rules().len()),
             limits,
             reading: None,
+            binlog_hold: BinlogHold::default(),
             streams: rules.rules().iter().map(|rule| RuleStream::not_begun(rule, None)).collect(),
             main: Feed::new(rules, None),
             behind: Vec::new(),
@@ -282,7 +285,7 @@ impl Pipeline {
     /// Submits what a rule calls for on a change.
     fn deliver(&mut self, at: usize, rule: Arc<Rule>, change: &Arc<Change>, undecided: Option<String>) {
         let stream = &mut self.streams.list[at];
-        self.counts.of(&rule.name).matched.inc();
+        stream.counts(&self.metrics).matched.inc();
         let id = change.delivery_id(&rule.name);
         let opening = Opening {
             id,
@@ -316,20 +319,22 @@ impl Pipeline {
     }
 
     fn settle(&mut self, completed: Completed) {
-        let delivery = &completed.delivery;
-        let counts = self.counts.of(&delivery.rule.name);
-        match completed.outcome {
-            Outcome::Delivered { .. } => counts.delivered.inc(),
-            Outcome::Dead(_) => counts.dead.inc(),
-            Outcome::Held { .. } => counts.held.inc(),
-        };
-        counts.coalesced.inc_by(completed.merged.len() as u64);
+        let rule = &completed.delivery.rule.name;
+        let stream = self.streams.find(rule);
+        match stream {
+            Some(at) => self.streams.list[at].counts(&self.metrics).settled(&completed),
+            None => RuleCounts::of(&self.metrics, rule).settled(&completed),
+        }
         if outcome::begins_a_hold(&completed) {
             self.checkpoint_now();
         }
         match outcome::settle(&completed) {
-            None => self.conclude(completed, Tracker::resolve),
-            Some(write) => {
+            None => self.conclude(stream, completed, Tracker::resolve),
+            Some(mut write) => {
+                // In one write with the letter: no crash leaves the letter without the pause.
+                if self.pause_for_letter(&completed) {
+                    write.paused = Some(self.paused_rules());
+                }
                 let written = self.store.write(write);
                 self.writes.push(Box::pin(async move {
                     let letter = written.await?.added.first().copied();
@@ -346,21 +351,23 @@ impl Pipeline {
             Written::Begun(due) => self.intent_written(*due),
             Written::Acted { ticket, delivery, intent } => self.dispatcher.proceed(ticket, *delivery, intent),
             Written::Settled(completed, letter) => {
-                if let Some(why) = letter.and_then(|number| outcome::pause(&completed, number)) {
-                    self.pause_for_letter(&completed.delivery.rule.name, why);
+                if let Some(number) = letter {
+                    self.name_letter(&completed, number);
                 }
-                self.conclude(*completed, Tracker::resolve_in_ledger);
+                let stream = self.streams.find(&completed.delivery.rule.name);
+                self.conclude(stream, *completed, Tracker::resolve_in_ledger);
             }
         }
     }
 
-    /// Nothing more must become durable: who waits for the outcome is told, and the lanes move on.
-    fn conclude(&mut self, completed: Completed, resolve: fn(&mut Tracker, &DeliveryId)) {
+    /// Nothing more must become durable: who waits for the outcome is told, and the lanes move on. `stream` is the place
+    /// of its rule's stream, if the rule is there still.
+    fn conclude(&mut self, stream: Option<usize>, completed: Completed, resolve: fn(&mut Tracker, &DeliveryId)) {
         for part in completed.parts() {
             match part.origin {
                 Origin::Stream => {
-                    if let Some(stream) = self.streams.get_mut(&completed.delivery.rule.name) {
-                        resolve(&mut stream.tracker, &part.id);
+                    if let Some(at) = stream {
+                        resolve(&mut self.streams.list[at].tracker, &part.id);
                     }
                 }
                 Origin::Replay { dead_letter } => self.releases.ended(dead_letter, completed.outcome.clone()),
@@ -386,10 +393,7 @@ impl Pipeline {
         for stream in &mut self.streams.list {
             deliveries += stream.tracker.unresolved();
             bytes += stream.tracker.unresolved_bytes();
-            let counts = self.counts.of(&stream.name);
-            counts.unresolved.set(stream.tracker.unresolved() as i64);
-            counts.behind.set(i64::from(stream.behind.is_some()));
-            counts.lag_seconds.set(Duration::from_micros(stream.lag_us(now_us)).as_secs_f64());
+            stream.tell(&self.metrics, now_us);
             if stream.opened > REPEATS_EXPECTED_WITHIN && stream.tracker.expects_repeats() {
                 stream.tracker.forget_what_never_came();
             }
@@ -398,6 +402,9 @@ impl Pipeline {
         self.metrics.window_bytes.set(bytes as i64);
         self.manage_readers();
         self.give_up_interrupted();
+        if self.recording.is_empty() {
+            self.hold_binlog();
+        }
         self.checkpoint();
     }
 
@@ -428,52 +435,4 @@ fn window_of(limits: &Limits, rules: usize) -> Window {
 fn keep(change: &Change) -> Result<Arc<Change>, Error> {
     let kept = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
     Ok(Arc::new(kept))
-}
-
-/// The counters of each rule, found once instead of built anew for each delivery.
-struct Counts {
-    metrics: Arc<Metrics>,
-    by_rule: HashMap<String, RuleCounts>,
-}
-
-struct RuleCounts {
-    matched: Counter,
-    delivered: Counter,
-    dead: Counter,
-    held: Counter,
-    unresolved: Gauge<i64, AtomicI64>,
-    behind: Gauge<i64, AtomicI64>,
-    lag_seconds: Gauge<f64, AtomicU64>,
-    coalesced: Counter,
-}
-
-impl Counts {
-    fn of(&mut self, rule: &str) -> &RuleCounts {
-        if !self.by_rule.contains_key(rule) {
-            let name = rule.to_string();
-            let outcome = |outcome| OutcomeLabels { rule: name.clone(), outcome };
-            let label = RuleLabel { rule: name.clone() };
-            let counts = RuleCounts {
-                matched: self.metrics.changes_matched.get_or_create_owned(&label),
-                unresolved: self.metrics.rule_unresolved.get_or_create_owned(&label),
-                behind: self.metrics.rule_behind.get_or_create_owned(&label),
-                lag_seconds: self.metrics.rule_lag_seconds.get_or_create_owned(&label),
-                delivered: self.metrics.deliveries.get_or_create_owned(&outcome("delivered")),
-                dead: self.metrics.deliveries.get_or_create_owned(&outcome("dead")),
-                coalesced: self.metrics.deliveries.get_or_create_owned(&outcome("coalesced")),
-                held: self.metrics.deliveries.get_or_create_owned(&outcome("held")),
-            };
-            self.by_rule.insert(name, counts);
-        }
-        &self.by_rule[rule]
-    }
-
-    /// The rule is no more: how it is doing is no longer told, what it did is.
-    fn forget(&mut self, rule: &str) {
-        let label = RuleLabel { rule: rule.to_string() };
-        self.metrics.rule_unresolved.remove(&label);
-        self.metrics.rule_behind.remove(&label);
-        self.metrics.rule_lag_seconds.remove(&label);
-        self.by_rule.remove(rule);
-    }
 }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::command::{Command, Paused, Refused, RuleStatus, Status};
+use super::counts::RuleCounts;
 use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
 use crate::clock::now_us;
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::{Completed, Delivery, Origin};
+use crate::outcome;
 use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::store;
@@ -65,10 +67,22 @@ impl Pipeline {
         }));
     }
 
-    /// Pauses a rule as its dead letter demands, unless it is paused or gone.
-    pub(super) fn pause_for_letter(&mut self, rule: &str, why: String) {
-        if self.pause(rule, why.clone()).is_ok() {
+    /// Pauses a rule if what becomes a dead letter demands it, unless it is paused or gone. True: this has to be stored.
+    pub(super) fn pause_for_letter(&mut self, completed: &Completed) -> bool {
+        let Some(why) = outcome::pause(completed, None) else { return false };
+        let rule = &*completed.delivery.rule.name;
+        self.pause(rule, why).is_ok()
+    }
+
+    /// The dead letter has its number: what it paused says so, if it is paused still.
+    pub(super) fn name_letter(&mut self, completed: &Completed, number: u64) {
+        let (unnamed, named) = (outcome::pause(completed, None), outcome::pause(completed, Some(number)));
+        let (Some(unnamed), Some(why)) = (unnamed, named) else { return };
+        let rule = &*completed.delivery.rule.name;
+        let paused = self.streams.get_mut(rule).and_then(|stream| stream.paused.as_mut());
+        if let Some(paused) = paused.filter(|paused| paused.why == unnamed) {
             tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            paused.why = why;
             self.store_paused();
         }
     }
@@ -77,6 +91,10 @@ impl Pipeline {
         let paused = Some(self.paused_rules());
         let written = self.store.write(store::Write { paused, ..store::Write::default() });
         self.writes.push(Box::pin(async move { written.await.map(|_| Written::Answered) }));
+    }
+
+    pub(super) fn is_paused(&self, rule: &str) -> bool {
+        self.streams.find(rule).is_some_and(|at| self.streams.list[at].paused.is_some())
     }
 
     fn pause(&mut self, rule: &str, why: String) -> Result<(), Refused> {
@@ -125,6 +143,7 @@ impl Pipeline {
             read_up_to_us: self.main.read_up_to_us,
             rules: self.streams.list.iter().map(|stream| self.rule_status(stream)).collect(),
             targets: self.dispatcher.targets(),
+            binlog_hold: self.binlog_hold.status(),
         }
     }
 
@@ -154,7 +173,11 @@ impl Pipeline {
         let mut streams = Vec::new();
         for rule in rules.rules() {
             let known = before.remove(rule.name.as_str());
-            let mut stream = known.unwrap_or_else(|| RuleStream::not_begun(rule, place.as_ref()));
+            let mut stream = known.unwrap_or_else(|| {
+                // One of this name may have gone before.
+                self.dispatcher.set_paused(&rule.name, false);
+                RuleStream::not_begun(rule, place.as_ref())
+            });
             let is_elsewhere = stream.rule.table != rule.table;
             stream.rule = Arc::clone(rule);
             if let Some(Behind { feed, .. }) = &mut stream.behind {
@@ -186,11 +209,9 @@ impl Pipeline {
                     "the rule is gone from the files while it was behind; what came after this place is not delivered"
                 );
             }
-            if stream.paused.is_some() {
-                was_paused = true;
-                self.dispatcher.set_paused(&stream.name, false);
-            }
-            self.counts.forget(&stream.name);
+            // What is queued of it is still not sent, unless the rule comes back.
+            was_paused |= stream.paused.is_some();
+            RuleCounts::forget(&self.metrics, &stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {

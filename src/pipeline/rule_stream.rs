@@ -5,10 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::command::{FeedStatus, Paused};
+use super::counts::RuleCounts;
 use super::coverage::Coverage;
 use super::feed::Feed;
 use super::patience::Patience;
@@ -19,6 +21,7 @@ use crate::outcome::tracker::Tracker;
 use crate::position::{Committed, Position, Resume, Start};
 use crate::rules::{Rule, RuleSet};
 use crate::schema::Schema;
+use crate::telemetry::Metrics;
 
 /// Deliveries that may stand above a rule's low-water mark, resolved or not. With one key in retry the others go on for
 /// this long; each costs about 100 bytes.
@@ -42,10 +45,14 @@ pub(super) struct RuleStream {
     pub behind: Option<Behind>,
     pub paused: Option<Paused>,
     pub patience: Patience,
+    /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
+    pub oldest: Option<(DeliveryId, Instant)>,
     /// Deliveries seen since the start.
     pub opened: u64,
     /// The definitions at its mark that were stored last, whole and cut to its own tables.
     own_schema: Option<(Arc<Schema>, Arc<Schema>)>,
+    /// Looked up when they are first needed.
+    counts: Option<RuleCounts>,
 }
 
 /// A rule that the main stream goes on without.
@@ -96,8 +103,10 @@ impl RuleStream {
             behind: None,
             paused: None,
             patience: Patience::new(Instant::now()),
+            oldest: None,
             opened: 0,
             own_schema: None,
+            counts: None,
         }
     }
 
@@ -107,6 +116,20 @@ impl RuleStream {
         let mut stream = RuleStream::new(rule, place, HashSet::new());
         stream.behind = rule.start.clone().map(|start| Behind::from_start(rule, start, now_us()));
         stream
+    }
+
+    pub fn counts(&mut self, metrics: &Metrics) -> &RuleCounts {
+        self.counts.get_or_insert_with(|| RuleCounts::of(metrics, &self.name))
+    }
+
+    /// Says in the metrics how it is doing.
+    pub fn tell(&mut self, metrics: &Metrics, now_us: u64) {
+        let (unresolved, is_behind) = (self.tracker.unresolved(), self.behind.is_some());
+        let lag = Duration::from_micros(self.lag_us(now_us));
+        let counts = self.counts(metrics);
+        counts.unresolved.set(unresolved as i64);
+        counts.behind.set(i64::from(is_behind));
+        counts.lag_seconds.set(lag.as_secs_f64());
     }
 
     pub fn has_room(&self, window: Window) -> bool {

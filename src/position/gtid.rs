@@ -39,13 +39,24 @@ pub struct Gtid {
     pub number: u64,
 }
 
+impl Gtid {
+    /// Its text form, part by part.
+    pub fn spell(&self, mut put: impl FnMut(&str)) {
+        put(self.uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        put(":");
+        if !self.tag.as_str().is_empty() {
+            put(self.tag.as_str());
+            put(":");
+        }
+        put(itoa::Buffer::new().format(self.number));
+    }
+}
+
 impl fmt::Display for Gtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.uuid)?;
-        if !self.tag.as_str().is_empty() {
-            write!(f, "{}:", self.tag.as_str())?;
-        }
-        write!(f, "{}", self.number)
+        let mut written = Ok(());
+        self.spell(|part| written = written.and_then(|()| f.write_str(part)));
+        written
     }
 }
 

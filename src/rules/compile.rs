@@ -91,6 +91,7 @@ impl Compiler<'_> {
             own_writes: spec.own_writes,
             fuse: spec.fuse,
             start: spec.start,
+            hold_binlog: spec.hold_binlog,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };

@@ -5,6 +5,7 @@
 //! chance only wait for each other. Keys of held deliveries stand on disk, so the hash is one that no release of Rust or
 //! rowhook changes: SipHash-1-3 with key 0 over the bytes that `Bytes` and `hash_value` write.
 
+use std::borrow::Cow;
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
@@ -54,9 +55,9 @@ impl Rule {
     }
 
     /// The columns whose values make the key; none where the rule or the table has no such columns.
-    fn key_columns(&self, change: &Change) -> Option<Vec<usize>> {
-        let columns = match &self.order_by {
-            OrderBy::PrimaryKey => change.table.primary_key.clone(),
+    fn key_columns<'c>(&self, change: &'c Change) -> Option<Cow<'c, [usize]>> {
+        let columns: Cow<[usize]> = match &self.order_by {
+            OrderBy::PrimaryKey => Cow::Borrowed(&change.table.primary_key),
             OrderBy::Columns(names) => names.iter().map(|name| change.table.column(name)).collect::<Option<_>>()?,
             OrderBy::Table | OrderBy::None => return None,
         };

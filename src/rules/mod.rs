@@ -71,6 +71,8 @@ pub struct Rule {
     pub fuse: Option<Rate>,
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
+    /// While it is late, the server is kept from purging what it still needs.
+    pub hold_binlog: bool,
     /// Columns whose values no dead letter keeps, in the order of the file.
     pub redact: Vec<ColumnUse>,
     /// Every column that the rule reads by its name, with its place in the file.
@@ -101,6 +103,18 @@ impl Rule {
 }
 
 impl Rule {
+    /// Whether what was queued under an earlier form of this rule can go out under this one: it would stand in the same
+    /// lanes and be sent in the same calls, and its failure would mean the same.
+    pub fn takes_over_from(&self, earlier: &Rule) -> bool {
+        self.plan.is_none()
+            && earlier.plan.is_none()
+            && self.table == earlier.table
+            && self.order_by == earlier.order_by
+            && self.batch == earlier.batch
+            && self.coalesce == earlier.coalesce
+            && self.on_dead_letter == earlier.on_dead_letter
+    }
+
     /// Whether the rule keeps this column's values out of dead letters.
     pub fn redacts(&self, column: &str) -> bool {
         self.redact.iter().any(|own| own.name == column)

@@ -10,9 +10,6 @@ use super::diagnostic::{self, Diagnostic, Place};
 use super::yaml::{Key, Kind, Node};
 use crate::suggest::did_you_mean;
 
-/// Words of later versions: told apart from slips of the pen.
-const LATER_KEYS: [&str; 1] = ["hold_binlog"];
-
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads nodes of one file and collects its problems.
@@ -37,9 +34,7 @@ impl<'n> Reader<'_> {
             return None;
         };
         for (key, _) in members {
-            if LATER_KEYS.contains(&key.text.as_str()) {
-                self.problem(key.at, format!("`{}` is not supported by this version", key.text));
-            } else if !known.contains(&key.text.as_str()) {
+            if !known.contains(&key.text.as_str()) {
                 let hint = did_you_mean(&key.text, known.iter().copied());
                 self.problem(
                     key.at,

@@ -27,7 +27,7 @@ use crate::position::Start;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 21] = [
+const RULE_KEYS: [&str; 22] = [
     "name",
     "on",
     "changed",
@@ -45,6 +45,7 @@ const RULE_KEYS: [&str; 21] = [
     "own_writes",
     "fuse",
     "start",
+    "hold_binlog",
     "batch",
     "coalesce",
     "per",
@@ -75,6 +76,7 @@ pub(super) struct RuleSpec<'n> {
     pub own_writes: bool,
     pub fuse: Option<Rate>,
     pub start: Option<Start>,
+    pub hold_binlog: bool,
     pub redact: Vec<(String, Place)>,
 }
 
@@ -133,6 +135,7 @@ impl<'n> Reader<'_> {
         };
         let rate = get("rate").and_then(|node| self.rate(node));
         let start = get("start").and_then(|node| self.start(node));
+        let hold_binlog = get("hold_binlog").and_then(|node| self.truth(node, "hold_binlog")).unwrap_or(false);
         let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
         if let Some(node) = get("on_dead_letter")
             && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
@@ -170,6 +173,7 @@ impl<'n> Reader<'_> {
             own_writes,
             fuse,
             start,
+            hold_binlog,
             redact,
         })
     }

@@ -12,11 +12,13 @@ mod tls;
 pub(super) use command::{dump_after, dump_from, register};
 pub(super) use packet::{Broken, PACKET_BYTES_MAX, Packets};
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::net::sockopt;
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
@@ -25,6 +27,11 @@ use super::settings::Settings;
 
 /// Notices a dead peer while nothing is being read, for example during back-pressure.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The least room: small buffers here, and segments as small as every network takes. By their size the server's system
+/// reckons how much to buffer, which over the loopback device is megabytes else.
+const LEAST_RECEIVED_BYTES: u32 = 4 << 10;
+const LEAST_SEGMENT_BYTES: u32 = 536;
 
 const COM_QUERY: u8 = 3;
 
@@ -50,11 +57,24 @@ pub(super) fn answer(packet: &[u8]) -> Answer {
     }
 }
 
+/// How much may be under way between the server and us, in the buffers of both systems.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Room {
+    /// As much as makes reading quick.
+    Usual,
+    /// About 50 KiB: for what is not read.
+    Least,
+}
+
 /// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`.
-pub(super) async fn open(settings: &Settings, patience: Duration) -> Result<Link, Error> {
-    let refused = |problem: std::io::Error| Error::of_socket(&problem, &settings.address());
+pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<Link, Error> {
+    let refused = |problem: io::Error| Error::of_socket(&problem, &settings.address());
     let attempt = async {
-        let socket = TcpStream::connect((settings.host.as_str(), settings.port)).await.map_err(refused)?;
+        let socket = match room {
+            Room::Usual => TcpStream::connect((settings.host.as_str(), settings.port)).await,
+            Room::Least => connect_with_least_room(settings).await,
+        };
+        let socket = socket.map_err(refused)?;
         socket.set_nodelay(true).map_err(refused)?;
         sockopt::set_socket_keepalive(&socket, true).map_err(|problem| refused(problem.into()))?;
         sockopt::set_tcp_keepidle(&socket, TCP_KEEPALIVE).map_err(|problem| refused(problem.into()))?;
@@ -71,6 +91,21 @@ pub(super) async fn open(settings: &Settings, patience: Duration) -> Result<Link
             problem: format!("no answer within {} s", settings.connect_timeout.as_secs()),
         }),
     }
+}
+
+/// Tries the addresses of the host one after another; both ends learn of the sizes at the connection's beginning.
+async fn connect_with_least_room(settings: &Settings) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host((settings.host.as_str(), settings.port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_recv_buffer_size(LEAST_RECEIVED_BYTES)?;
+        SockRef::from(&socket).set_tcp_mss(LEAST_SEGMENT_BYTES)?;
+        match socket.connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(problem) => last = problem,
+        }
+    }
+    Err(last)
 }
 
 #[derive(Debug)]

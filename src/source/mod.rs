@@ -17,6 +17,7 @@ mod event_type;
 mod follow;
 mod group;
 mod gtids_before;
+mod hold;
 mod link;
 mod locate;
 mod place;
@@ -44,6 +45,7 @@ pub use check::{Finding, Level, check, columns};
 pub use connect::{connect_with, require_files};
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
+pub use hold::{Hold, hold};
 pub use locate::locate;
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 

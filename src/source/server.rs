@@ -183,7 +183,7 @@ impl Server {
         Ok(())
     }
 
-    fn other_server(&self, position: &Position) -> Error {
+    pub fn other_server(&self, position: &Position) -> Error {
         Error::OtherServer { expected: position.server_uuid.to_string(), found: self.uuid.to_string() }
     }
 
@@ -192,9 +192,28 @@ impl Server {
     }
 
     async fn oldest(&self, connection: &mut Conn) -> Result<FileOffset, Error> {
-        let row: Option<Row> = connection.query_first("SHOW BINARY LOGS").await.map_err(|error| self.failed(error))?;
-        let row = row.ok_or_else(|| Error::Lost("the server lists no binlog".to_string()))?;
-        Ok(FileOffset { offset: FILE_START, ..file_offset(&row)? })
+        let oldest = self.files(connection).await?.swap_remove(0);
+        Ok(FileOffset { offset: FILE_START, ..oldest })
+    }
+
+    /// The ends of all binlog files, the oldest first; there is at least one.
+    pub async fn files(&self, connection: &mut Conn) -> Result<Vec<FileOffset>, Error> {
+        let rows: Vec<Row> = connection.query("SHOW BINARY LOGS").await.map_err(|error| self.failed(error))?;
+        if rows.is_empty() {
+            return Err(Error::Lost("the server lists no binlog".to_string()));
+        }
+        rows.iter().map(file_offset).collect()
+    }
+
+    /// Whether this thread sends binlog to a replica. An account sees its own threads without any privilege.
+    pub async fn is_dumping(&self, connection: &mut Conn, thread: u64) -> Result<bool, Error> {
+        let rows: Vec<Row> = connection.query("SHOW PROCESSLIST").await.map_err(|error| self.failed(error))?;
+        let is_it = |row: &Row| {
+            let command: Option<String> = row.get_opt("Command").and_then(Result::ok);
+            row.get_opt("Id").and_then(Result::ok) == Some(thread)
+                && command.is_some_and(|command| command.starts_with("Binlog Dump"))
+        };
+        Ok(rows.iter().any(is_it))
     }
 
     /// At a first start: the rows of XA transactions that are prepared may lie before it, and nothing leads back to them.

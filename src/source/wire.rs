@@ -17,11 +17,12 @@ use super::checksum::Checksums;
 use super::error::Error;
 use super::event::Event;
 use super::event_type;
-use super::link::{self, Answer, Link, Packets, Refusal, answer};
+use super::link::{self, Answer, Link, Packets, Refusal, Room, answer};
 use super::settings::Settings;
 use super::unpack::Unpacker;
 
-/// Longer than any pause we make while rows wait for room: we end connections ourselves. A literal, because plain accounts
+/// Longer than any pause we make while rows wait for room, or while a stream is not read at all: we end connections
+/// ourselves. A literal, because plain accounts
 /// may not use expressions here.
 const NET_WRITE_TIMEOUT_SQL: &str = "SET SESSION net_write_timeout = 31536000";
 
@@ -54,13 +55,9 @@ impl Wire {
     /// is borne.
     pub async fn open(settings: &Settings, server: Uuid, begin: Begin, patience: Duration) -> Result<Wire, Error> {
         let address = settings.address();
-        let mut link = link::open(settings, patience).await?;
-        let failed = |refusal: Refusal| of_refusal(refusal, &begin, &address);
-        let answering = link.text("SELECT @@GLOBAL.server_uuid").await.map_err(failed)?;
-        if Uuid::try_parse(&answering).ok() != Some(server) {
-            return Err(Error::Lost(format!("first server {server} answered, now {answering} does")));
-        }
-        let packets = set_up(link, settings, &begin).await.map_err(failed)?;
+        let link = session(settings, server, Room::Usual, patience).await?;
+        let packets = set_up(link, settings, settings.heartbeat, &begin).await;
+        let packets = packets.map_err(|refusal| of_refusal(refusal, &begin, &address))?;
         let unpacker = Unpacker::new().map_err(|fault| of_fault(fault, "the start of the stream"))?;
         Ok(Wire { packets, checksums: Checksums::default(), unpacker, unpacking_at: 0, begin, address })
     }
@@ -114,9 +111,43 @@ impl Wire {
     }
 }
 
-/// Everything that a replica says before the stream begins.
-async fn set_up(mut link: Link, settings: &Settings, begin: &Begin) -> Result<Packets, Refusal> {
-    let (period, uuid) = (settings.heartbeat.as_nanos(), settings.instance.hyphenated());
+/// A stream that was asked for and is never read. Dropping it ends the connection, and the server's thread at once, which
+/// can't get rid of what it sends.
+pub(super) struct Unread {
+    /// The number of the thread, as SHOW PROCESSLIST has it.
+    pub thread: u64,
+    /// Whatever comes stays in the socket.
+    _packets: Packets,
+}
+
+impl Unread {
+    /// Asks for the stream of this server, without heartbeats: MySQL 8.0 sends those while it holds a
+    /// lock (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that nobody reads would stop all of them.
+    pub async fn open(settings: &Settings, server: Uuid, begin: &Begin) -> Result<Unread, Error> {
+        let address = settings.address();
+        let failed = |refusal: Refusal| of_refusal(refusal, begin, &address);
+        let mut link = session(settings, server, Room::Least, settings.connect_timeout).await?;
+        let thread = link.text("SELECT CONNECTION_ID()").await.map_err(failed)?;
+        let thread = thread.parse().map_err(|_| failed(Refusal::Unclear))?;
+        let packets = set_up(link, settings, Duration::ZERO, begin).await.map_err(failed)?;
+        Ok(Unread { thread, _packets: packets })
+    }
+}
+
+/// A session with this very server.
+async fn session(settings: &Settings, server: Uuid, room: Room, patience: Duration) -> Result<Link, Error> {
+    let mut link = link::open(settings, room, patience).await?;
+    let answering = link.text("SELECT @@GLOBAL.server_uuid").await;
+    let answering = answering.map_err(|refusal| Error::of_refusal(refusal, &settings.address()))?;
+    if Uuid::try_parse(&answering).ok() != Some(server) {
+        return Err(Error::Lost(format!("first server {server} answered, now {answering} does")));
+    }
+    Ok(link)
+}
+
+/// Everything that a replica says before the stream begins. `heartbeat` zero: none.
+async fn set_up(mut link: Link, settings: &Settings, heartbeat: Duration, begin: &Begin) -> Result<Packets, Refusal> {
+    let (period, uuid) = (heartbeat.as_nanos(), settings.instance.hyphenated());
     link.execute(&format!(
         "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
          @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"

@@ -1,6 +1,7 @@
 //! Promise 5: a rule whose API is slow or away stops neither the reading nor the other rules. Three rules on one table, of
 //! which one is not answered at all, one slowly, one at once; also under kill -9, and inside a large transaction.
 
+mod binlog_hold;
 mod commands;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

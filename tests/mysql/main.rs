@@ -21,6 +21,7 @@ mod outcomes;
 mod pacing;
 mod random_tables;
 mod redact;
+mod replays;
 mod source;
 mod stream;
 mod support_mysql;

@@ -52,8 +52,10 @@ fn letters(program: &Program) -> std::collections::BTreeMap<u64, Value> {
 fn wait_until_done(program: &Program, rule: &str, is_all: impl Fn() -> bool) {
     let give_up_at = Instant::now() + DEADLINE;
     loop {
-        let status = json(program, &["status", "--json"]);
-        let of_rule = status["rules"].as_array().expect("rules").iter().find(|one| one["rule"] == rule).cloned();
+        // Just started, it may not answer yet.
+        let answer = program.home().run(&["status", "--json"]).stdout;
+        let status: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let of_rule = status["rules"].as_array().into_iter().flatten().find(|one| one["rule"] == rule).cloned();
         let unresolved = of_rule.as_ref().and_then(|rule| rule["unresolved"].as_u64());
         if unresolved == Some(0) && is_all() {
             return;

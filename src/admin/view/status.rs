@@ -25,6 +25,9 @@ pub struct StatusView {
     /// How long until the server purges what is still needed; null where that is not known, and where it purges nothing by
     /// age.
     pub runway_seconds: Option<u64>,
+    /// That the server is kept from purging binlogs (`hold_binlog`); null where it is not.
+    #[serde(default)]
+    pub binlog_hold: Option<BinlogHoldView>,
     pub rule_files: Option<RuleFilesView>,
     /// In the order of the files; if no daemon runs, rules that are paused, were behind or have dead letters.
     pub rules: Vec<RuleView>,
@@ -68,6 +71,19 @@ impl PositionView {
             offset: position.file.offset,
         }
     }
+}
+
+/// That the server is kept from purging binlogs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BinlogHoldView {
+    pub since: String,
+    /// This file and all later ones.
+    pub file: String,
+    /// The late rules that ask for it.
+    pub rules: Vec<String>,
+    /// False while the connection that holds them is opened, for the first time or again, and for files that are gone or too
+    /// small to be held.
+    pub held: bool,
 }
 
 /// What is known of the rule files.

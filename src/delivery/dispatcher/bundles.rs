@@ -19,7 +19,7 @@ use crate::delivery::gate::Counts;
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Place, RuleCounts, RuleNumber, Turn};
 use crate::delivery::results::ItemResult;
-use crate::delivery::{Completed, Delivery, Event, Failure, Intent, Outcome, Ticket};
+use crate::delivery::{Completed, Delivery, Failure, Intent, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
 use crate::ordering::LaneKey;
 
@@ -55,7 +55,7 @@ impl Dispatcher {
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
         // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
-        if self.lanes.is_held(delivery.rule.ordering_keys(&delivery.change)) {
+        if self.lanes.is_held(|| delivery.rule.ordering_keys(&delivery.change)) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
         }
@@ -124,19 +124,15 @@ impl Dispatcher {
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
         let line = self.line(rule, items[0].delivery.action());
         let place = self.lanes.enter_many(line, keys, turn);
-        self.shares.insert(place, count);
-        self.set_under_way(place, UnderWay::new(Bundle::Many(Box::new(Parts::new(items))), rule, Intent::Durable));
+        let bundle = Bundle::Many(Box::new(Parts::new(items)));
+        self.set_under_way(place, UnderWay::new(bundle, rule, Intent::Durable), count);
     }
 
     /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
     pub(super) fn is_last_share(&mut self, place: Place) -> bool {
-        let Some(shares) = self.shares.get_mut(&place) else { return true };
+        let shares = &mut self.shares[place as usize];
         *shares -= 1;
-        if *shares > 0 {
-            return false;
-        }
-        self.shares.remove(&place);
-        true
+        *shares == 0
     }
 
     /// Sends the first half of the call next, and the second after it.
@@ -232,8 +228,7 @@ impl Dispatcher {
     fn hand_out(&mut self, place: Place, item: Item, outcome: Outcome, attempts: Attempts) {
         let Item { delivery, merged } = item;
         self.unresolved[self.lanes.rule_of(place) as usize] -= merged.len();
-        let completed = Completed { delivery, outcome, attempts, merged, acted: None, ticket: Ticket(place) };
-        self.events.push_back(Event::Completed(completed));
+        self.hand_over(Completed { delivery, outcome, attempts, merged, acted: None, ticket: Ticket(place) });
     }
 
     /// Goes on with the next part, or ends the call.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Dispatcher;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::lane::{LineNumber, RuleNumber};
+use crate::delivery::{Delivery, Origin};
 use crate::rules::{Action, Rule, Target};
 
 /// A rule as it was last seen.
@@ -28,6 +29,12 @@ struct Line {
     target: Arc<Target>,
 }
 
+impl Known {
+    pub fn rule(&self) -> &Arc<Rule> {
+        &self.rule
+    }
+}
+
 impl Line {
     fn is_of(&self, action: &Action) -> bool {
         Arc::ptr_eq(&self.target, &action.target) || self.target.origin == action.target.origin
@@ -35,6 +42,19 @@ impl Line {
 }
 
 impl Dispatcher {
+    /// What comes again may have been made from the rules before a reload; the stream's deliveries come with the newest.
+    pub(super) fn rule_of(&mut self, delivery: &mut Delivery) -> RuleNumber {
+        let number = self.rules.get(&*delivery.rule.name).copied();
+        let Some(number) = number.filter(|_| delivery.origin != Origin::Stream) else {
+            return self.rule_number(&delivery.rule);
+        };
+        let known = &self.known[number as usize].rule;
+        if known.takes_over_from(&delivery.rule) {
+            delivery.rule = Arc::clone(known);
+        }
+        number
+    }
+
     pub(super) fn rule_number(&mut self, rule: &Arc<Rule>) -> RuleNumber {
         // By name and not by address: after a reload the rule of this name goes on with its lanes.
         let number = match self.rules.get(&*rule.name).copied() {
@@ -60,8 +80,11 @@ impl Dispatcher {
 
     fn set_lines(&mut self, rule: RuleNumber) {
         let (now, known) = (Instant::now(), &mut self.known[rule as usize]);
-        for line in known.lines.iter().filter(|line| !known.rule.actions.iter().any(|action| line.is_of(action))) {
-            self.gate.retire(line.number, &mut self.lanes);
+        let retired = |line: &Line| !known.rule.actions.iter().any(|action| line.is_of(action));
+        let retired: Vec<LineNumber> =
+            known.lines.iter().filter(|line| retired(line)).map(|line| line.number).collect();
+        for line in &retired {
+            self.gate.retire(*line, &mut self.lanes);
         }
         for action in &known.rule.actions {
             let target = Arc::clone(&action.target);
@@ -77,6 +100,11 @@ impl Dispatcher {
                 }
             };
             self.gate.set_line(number, &action.target, known.rule.rate, &mut self.lanes, now);
+        }
+        if known.rule.plan.is_none() {
+            // What has not begun goes with the rule to its one target of now.
+            let line = self.line(rule, &self.known[rule as usize].rule.actions[0]);
+            retired.into_iter().for_each(|from| self.lanes.move_queue(from, line));
         }
     }
 

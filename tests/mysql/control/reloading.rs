@@ -1,5 +1,7 @@
 //! New rules, gone rules and changed secrets while it runs.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::support::receiver::Gate;
 
@@ -140,4 +142,32 @@ async fn secrets_that_changed_in_their_files_are_in_requests_after_the_next_load
     home.write("token", "t\two\n");
     assert_ne!(home.run(&["reload"]).code, 0, "a secret that no header can carry is refused");
     assert_eq!(sent(4).await, ["Bearer two", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_rule_that_goes_sends_nothing_of_its_queue_before_it_comes_back() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    table(server, &database, "items").await;
+    let (paused, other) = (Receiver::start(|_| Answer::ok()), Receiver::start(|_| Answer::ok()));
+    let of_paused = rule(&database, "items", "paused", &paused);
+    let home = home().with_rule("a.yaml", &of_paused).with_rule("b.yaml", &rule(&database, "items", "other", &other));
+    let _program = run(&home, server, &["--no-watch"]);
+    done(&home.run(&["pause", "paused"]));
+    server.query(&format!("INSERT INTO {database}.items VALUES (1, 1), (2, 1)")).await;
+    other.wait_for_count(2, DEADLINE).await;
+    assert_eq!(of_rule(&status(&home), "paused")["unresolved"], 2);
+
+    std::fs::remove_file(home.path("rules/a.yaml")).expect("a file of our own");
+    assert_eq!(done(&home.run(&["reload"])), "removed  paused\n1 rule unchanged\n");
+    server.query(&format!("INSERT INTO {database}.items VALUES (3, 1)")).await;
+    other.wait_for_count(3, DEADLINE).await;
+    assert_eq!(paused.count(), 0);
+
+    home.write("rules/a.yaml", &of_paused);
+    assert_eq!(done(&home.run(&["reload"])), "added    paused\n1 rule unchanged\n");
+    server.query(&format!("INSERT INTO {database}.items VALUES (4, 1)")).await;
+    paused.wait_for_count(3, DEADLINE).await;
+    let keys = paused.received().iter().map(|request| key_and_version(request).0).collect::<HashSet<_>>();
+    assert_eq!(keys, HashSet::from([1, 2, 4]));
 }

@@ -1,6 +1,7 @@
-//! Waits that are dropped lose nothing, and the end lets attempts under way finish.
+//! Waits that are dropped lose nothing, and the end lets attempts under way finish; a rule pauses where its dead letter says so.
 
 use super::*;
+use crate::rules::OnDeadLetter;
 
 #[tokio::test]
 async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
@@ -80,4 +81,23 @@ async fn at_the_end_an_attempt_that_takes_too_long_is_not_waited_for() {
     let finished = finish(&mut dispatcher, Instant::now() + Duration::from_millis(300)).await;
     assert!(finished.iter().all(|completed| completed.delivery.id.0.as_u128() == 2), "{finished:?}");
     assert!(dispatcher.in_flight() >= 1);
+}
+
+#[tokio::test]
+async fn nothing_is_started_after_a_dead_letter_that_pauses_its_rule() {
+    let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
+    let rule = rule(&api.url(), |rule| (rule.in_flight, rule.on_dead_letter) = (1, OnDeadLetter::Pause));
+    let mut dispatcher = dispatcher();
+    for number in 1..=3 {
+        dispatcher.submit(delivery(&rule, number, number as i64));
+    }
+    let completed = next(&mut dispatcher).await;
+    assert!(matches!(completed.outcome, Outcome::Dead(_)));
+    assert_eq!((dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)), (0, true), "before anybody could pause it");
+    dispatcher.release(completed.ticket);
+    assert_eq!(dispatcher.in_flight(), 0);
+    dispatcher.set_paused(&rule.name, false);
+    for number in [2, 3] {
+        assert_eq!(resolve(&mut dispatcher).await.0, number);
+    }
 }

@@ -226,7 +226,7 @@ async fn an_operation_that_is_doomed_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();
     let doomed = Failure::undecided("no such column".to_owned());
-    dispatcher.submit(Delivery { doomed: Some(doomed.clone()), ..operation(&rule, 1, 1, FIRST) });
+    dispatcher.submit(Delivery { foregone: Some(Outcome::Dead(doomed.clone())), ..operation(&rule, 1, 1, FIRST) });
     let Completed { outcome, acted, .. } = next(&mut dispatcher).await;
     assert_eq!((outcome, acted), (Outcome::Dead(doomed), None));
 }

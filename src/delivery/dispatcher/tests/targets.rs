@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::rules::{BreakerPolicy, OrderBy, Rate, Target};
 use crate::telemetry::TargetLabel;
@@ -154,4 +156,66 @@ async fn a_paced_rule_is_woken_by_its_timer() {
     }
     // Three intervals, of which half a one may be made up for.
     assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+}
+
+/// A rule before and after a reload: the API that it called is gone, and it calls this one now.
+async fn moved(api: &Api, edit: impl Fn(&mut Rule)) -> (Arc<Rule>, Arc<Rule>) {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let to = |url: &str, edit: &dyn Fn(&mut Rule)| {
+        rule(url, |rule| {
+            let breaker = Some(BreakerPolicy { failures: 2, ..BreakerPolicy::default() });
+            rule.actions[0].target = Arc::new(Target { breaker, ..(*rule.actions[0].target).clone() });
+            edit(rule);
+        })
+    };
+    (to(&format!("http://{gone}/"), &|_| {}), to(&api.url(), &edit))
+}
+
+async fn drive_until_away(dispatcher: &mut Dispatcher) {
+    while dispatcher.targets()[0].open_since_us.is_none() {
+        // Nothing completes; what is polled is the clock of retries.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(10), dispatcher.next()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_target_that_is_gone_goes_to_the_one_that_its_rule_calls_now() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let (before, now) = moved(&api, |_| {}).await;
+    let mut dispatcher = dispatcher();
+    for number in 1..=20 {
+        dispatcher.submit(delivery(&before, number, number as i64 % 7));
+    }
+    drive_until_away(&mut dispatcher).await;
+    dispatcher.adopt(&[now]);
+    // Made before the reload and handed over after it.
+    dispatcher.submit(Delivery { origin: Origin::Redelivery { number: 1 }, ..delivery(&before, 21, 1) });
+    for _ in 1..=21 {
+        assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 });
+    }
+    assert_eq!(dispatcher.targets()[0].last_error, None);
+}
+
+#[tokio::test]
+async fn what_can_only_go_to_a_target_that_is_gone_says_nothing_of_the_one_that_its_rule_calls_now() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let (before, now) = moved(&api, |rule| rule.order_by = OrderBy::None).await;
+    let mut dispatcher = dispatcher();
+    for number in 1..=20 {
+        dispatcher.submit(delivery(&before, number, number as i64));
+    }
+    drive_until_away(&mut dispatcher).await;
+    dispatcher.submit(delivery(&now, 21, 21));
+    let mut delivered = Vec::new();
+    for _ in 1..=21 {
+        let (number, outcome) = resolve(&mut dispatcher).await;
+        match outcome {
+            Outcome::Delivered { .. } => delivered.push(number),
+            Outcome::Dead(failure) => assert_eq!(failure.reason, Reason::Exhausted),
+            Outcome::Held { .. } => panic!("nothing is held"),
+        }
+    }
+    assert_eq!(delivered, [21]);
+    let target = &dispatcher.targets()[0];
+    assert_eq!((target.open_since_us, target.last_error.as_deref()), (None, None));
 }

@@ -1,0 +1,156 @@
+//! The way of log lines to stderr: gathered in memory for a moment and written together.
+//!
+//! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that a line for each
+//! delivery is not a write for each delivery. A warning or an error is written at once, with all before it, for the process
+//! may be about to end. A kill takes what was gathered with it. Bounded: where stderr takes nothing, whoever logs waits.
+
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Long enough for many lines at full load, too short to be noticed by who looks on.
+const GATHERED_FOR: Duration = Duration::from_millis(10);
+
+/// What is gathered is written when it is as large as this.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+/// Those of the process: there is one stderr.
+static LINES: Lines = Lines { gathered: Mutex::new(Gathered(Vec::new())), arrived: Condvar::new() };
+
+struct Lines {
+    gathered: Mutex<Gathered>,
+    /// There is something where nothing was.
+    arrived: Condvar,
+}
+
+/// Lines that are not written yet.
+struct Gathered(Vec<u8>);
+
+/// What follows from another line.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    /// All is to be written now.
+    Write,
+    /// The thread that writes is to know of it.
+    Tell,
+    /// It knows.
+    Nothing,
+}
+
+/// Where log lines are written to.
+pub(super) struct Gathering;
+
+/// One line on its way.
+pub(super) struct Line {
+    is_urgent: bool,
+}
+
+/// Writes what is gathered when it is dropped.
+pub(in crate::cli) struct LastLines;
+
+/// Starts the thread that writes.
+pub(super) fn start() -> io::Result<LastLines> {
+    thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_for_ever())?;
+    Ok(LastLines)
+}
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        LINES.lock().write_out();
+    }
+}
+
+impl<'w> MakeWriter<'w> for Gathering {
+    type Writer = Line;
+
+    fn make_writer(&'w self) -> Line {
+        Line { is_urgent: true }
+    }
+
+    fn make_writer_for(&'w self, metadata: &Metadata<'_>) -> Line {
+        Line { is_urgent: is_last_word(*metadata.level()) }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut gathered = LINES.lock();
+        match gathered.add(line, self.is_urgent) {
+            Then::Write => gathered.write_out(),
+            Then::Tell => LINES.arrived.notify_one(),
+            Then::Nothing => {}
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether the process may end on it.
+fn is_last_word(level: Level) -> bool {
+    level <= Level::WARN
+}
+
+impl Lines {
+    fn write_for_ever(&self) {
+        loop {
+            let gathered = self.arrived.wait_while(self.lock(), |gathered| gathered.0.is_empty());
+            gathered.unwrap_or_else(PoisonError::into_inner).write_out();
+            thread::sleep(GATHERED_FOR);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        // Whoever panicked with the lock left whole lines.
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, line: &[u8], is_urgent: bool) -> Then {
+        let was_empty = self.0.is_empty();
+        self.0.extend_from_slice(line);
+        match was_empty {
+            _ if is_urgent || self.0.len() >= GATHERED_BYTES_MAX => Then::Write,
+            true => Then::Tell,
+            false => Then::Nothing,
+        }
+    }
+
+    fn write_out(&mut self) {
+        // With stderr gone there is nobody left to tell.
+        let _ = io::stderr().write_all(&self.0);
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_gathered_in_order_until_one_is_urgent_or_they_are_many() {
+        let mut gathered = Gathered(Vec::new());
+        let told: Vec<Then> = ["a\n", "b\n", "c\n"].iter().map(|line| gathered.add(line.as_bytes(), false)).collect();
+        assert_eq!(told, [Then::Tell, Then::Nothing, Then::Nothing]);
+        assert_eq!(gathered.add(b"error\n", true), Then::Write);
+        assert_eq!(gathered.0, b"a\nb\nc\nerror\n");
+        let long = vec![b'x'; GATHERED_BYTES_MAX];
+        assert_eq!(Gathered(Vec::new()).add(&long, false), Then::Write);
+        assert_eq!(Gathered(Vec::new()).add(&long[1..], false), Then::Tell);
+    }
+
+    #[test]
+    fn what_may_be_the_last_word_is_urgent() {
+        for (level, is_urgent) in [("error", true), ("warn", true), ("info", false), ("debug", false)] {
+            let level: Level = level.parse().expect("a level");
+            assert_eq!(is_last_word(level), is_urgent, "{level}");
+        }
+    }
+}

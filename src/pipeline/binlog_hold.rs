@@ -1,0 +1,261 @@
+//! Keeping the server from purging what late rules still need, for those that ask for it (`hold_binlog`).
+//!
+//! In: at each tick, which of these rules are late and where their marks stand. Out: one connection that is not read, in the
+//! file of the earliest of these marks; one is enough for all rules, because the server purges its files in order. Owns that
+//! connection, and while another takes its place, both. Goes by durable marks alone, for a crash begins again at those (promise 1).
+//! Does not slow anything down: whether it holds or not, rules go on as they can.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Pipeline;
+use super::catching_up::Reading;
+use super::rule_stream::RuleStream;
+use crate::clock::now_us;
+use crate::outcome::reached::Reached;
+use crate::position::Position;
+use crate::source::Hold;
+
+/// A rule that is attached counts as late when its oldest delivery has not been resolved for this long: it is paused, or a key
+/// is retried for ever. Much shorter than any time after which binlogs are purged by age, longer than usual retries.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What is needed of the binlog.
+#[derive(Debug)]
+struct Needed {
+    /// The earliest mark.
+    place: Position,
+    /// Whose marks these are.
+    rules: Vec<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    needed: Needed,
+    since_us: u64,
+    hold: Hold,
+    /// What held before, until this one does.
+    before: Option<Hold>,
+}
+
+/// That the server is kept from purging, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogHoldStatus {
+    /// This file and all later ones.
+    pub file: Arc<str>,
+    pub rules: Vec<Arc<str>>,
+    /// Microseconds since the Unix epoch.
+    pub since_us: u64,
+    /// False while the connection is opened, for the first time or again, and for files that can't be held.
+    pub is_held: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct BinlogHold {
+    /// As it was when the checkpoint was taken that is under way.
+    recording: Option<Needed>,
+    held: Option<Held>,
+}
+
+impl Pipeline {
+    /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
+    pub(super) fn hold_binlog(&mut self) {
+        let Some(reading) = &self.reading else { return };
+        let needed = needed(&mut self.streams.list, Instant::now());
+        let durable = std::mem::replace(&mut self.binlog_hold.recording, needed);
+        self.binlog_hold.hold(durable, reading);
+        let is_held = self.binlog_hold.status().is_some_and(|status| status.is_held);
+        self.metrics.binlog_held.set(i64::from(is_held));
+    }
+}
+
+impl BinlogHold {
+    pub fn status(&self) -> Option<BinlogHoldStatus> {
+        self.held.as_ref().map(|Held { needed, since_us, hold, .. }| BinlogHoldStatus {
+            file: Arc::clone(&needed.place.oldest_needed().file),
+            rules: needed.rules.clone(),
+            since_us: *since_us,
+            is_held: hold.is_held(),
+        })
+    }
+
+    fn hold(&mut self, needed: Option<Needed>, reading: &Reading) {
+        match (needed, &mut self.held) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                self.held = None;
+                tracing::info!("the binlog is held no longer");
+            }
+            (Some(needed), None) => {
+                tracing::warn!(
+                    file = &*needed.place.oldest_needed().file,
+                    rules = needed.rules.join(", "),
+                    "the binlog is held from this file on, as long as these rules are late: the server purges nothing, and its \
+                     disk may fill"
+                );
+                let hold = reading.hold(&needed.place);
+                self.held = Some(Held { needed, since_us: now_us(), hold, before: None });
+            }
+            (Some(needed), Some(held)) => held.follow(needed, reading),
+        }
+    }
+}
+
+impl Held {
+    fn follow(&mut self, needed: Needed, reading: &Reading) {
+        if self.hold.is_held() {
+            self.before = None;
+        }
+        if !is_same_file(&needed.place, &self.needed.place) {
+            let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
+            tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is held from another file on");
+            // The oldest connection that holds protects most; one that never held protects nothing.
+            self.before = self.before.take().or_else(|| Some(hold).filter(Hold::is_held));
+        }
+        self.needed = needed;
+    }
+}
+
+impl RuleStream {
+    /// Whether the binlog that it needs is older than it should be. By our own clock, so that a server whose clock is slow
+    /// makes no rule late.
+    fn is_late(&mut self, now: Instant) -> bool {
+        let oldest = self.tracker.oldest_unresolved();
+        let known = self.oldest.filter(|(id, _)| oldest == Some(*id));
+        self.oldest = known.or_else(|| oldest.map(|id| (id, now)));
+        self.behind.is_some() || self.oldest.is_some_and(|(_, since)| now.duration_since(since) > LATE)
+    }
+}
+
+/// None: no rule that asks for it is late, or none of them has begun.
+fn needed(streams: &mut [RuleStream], now: Instant) -> Option<Needed> {
+    let mut needed: Option<Needed> = None;
+    for stream in streams.iter_mut().filter(|stream| stream.rule.hold_binlog) {
+        let is_late = stream.is_late(now);
+        let Some(place) = stream.own_mark().filter(|_| is_late).map(Reached::position) else { continue };
+        let Needed { place: earliest, rules } =
+            needed.get_or_insert_with(|| Needed { place: place.clone(), rules: Vec::new() });
+        *earliest = earlier(earliest, place);
+        rules.push(Arc::clone(&stream.name));
+    }
+    needed
+}
+
+fn earlier(one: &Position, other: &Position) -> Position {
+    if !one.is_comparable_with(other) {
+        // Without GTIDs, one of them is of a server that is not followed any more, and lost.
+        return one.clone();
+    }
+    let earlier = one.before_both(other);
+    // Files of two servers have no order: then only GTIDs say what comes first.
+    let server_uuid = if one.server_uuid == other.server_uuid { one.server_uuid } else { Uuid::nil() };
+    Position { server_uuid, ..earlier }
+}
+
+fn is_same_file(one: &Position, other: &Position) -> bool {
+    one.server_uuid == other.server_uuid && one.oldest_needed().file == other.oldest_needed().file
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::PathBuf;
+
+    use super::super::rule_stream::Behind;
+    use super::*;
+    use crate::change::{DeliveryId, Table, Transaction};
+    use crate::outcome::tracker::Opening;
+    use crate::position::{FileOffset, Resume};
+    use crate::rules::RuleSet;
+
+    fn at(server: u128, file: &str, gtids: Option<&str>) -> Position {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        Position {
+            server_uuid: Uuid::from_u128(server),
+            gtids: gtids.map(|numbers| format!("{uuid}:{numbers}").parse().expect("a set")),
+            file: FileOffset { file: file.into(), offset: 4 },
+            undecided: Arc::default(),
+        }
+    }
+
+    /// Streams of rules that are behind at these places, or attached without any delivery.
+    fn streams(rules: &[(&str, bool, Option<Position>)]) -> Vec<RuleStream> {
+        let rule = |(name, holds, _): &(&str, bool, Option<Position>)| {
+            format!("  - name: {name}\n    hold_binlog: {holds}\n    call: {{url: http://a.test/}}\n")
+        };
+        let text = format!("table: shop.orders\nrules:\n{}", rules.iter().map(rule).collect::<String>());
+        let set = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("rules");
+        let reached = |position: &Position| -> Reached {
+            Resume { position: position.clone(), within: vec![], schema: Arc::default() }.into()
+        };
+        let stream = |(rule, (_, _, place)): (&Arc<crate::rules::Rule>, &(&str, bool, Option<Position>))| {
+            let mark = place.as_ref().map_or_else(Reached::nowhere, reached);
+            let mut stream = RuleStream::new(rule, mark.clone(), HashSet::new());
+            stream.behind = place.as_ref().map(|_| Behind::at(rule, mark, 0));
+            stream
+        };
+        set.rules().iter().zip(rules).map(stream).collect()
+    }
+
+    #[test]
+    fn the_earliest_mark_of_the_late_rules_that_ask_for_it_is_needed() {
+        let file = |number: u32| Some(at(1, &format!("b.{number:06}"), None));
+        for (rules, expected) in [
+            (vec![("a", true, None), ("b", false, file(3))], None),
+            (vec![("a", true, file(10)), ("b", false, file(3)), ("c", true, None)], Some(("b.000010", "a"))),
+            (vec![("a", true, file(10)), ("b", true, file(9)), ("c", true, file(11))], Some(("b.000009", "a b c"))),
+        ] {
+            let needed = needed(&mut streams(&rules), Instant::now());
+            let found = needed.map(|needed| (needed.place.file.file.to_string(), needed.rules.join(" ")));
+            assert_eq!(found, expected.map(|(file, rules)| (file.to_string(), rules.to_string())));
+        }
+    }
+
+    #[test]
+    fn marks_on_two_servers_are_held_by_what_both_have() {
+        let marks =
+            [("a", true, Some(at(1, "b.000009", Some("1-7")))), ("b", true, Some(at(2, "c.000001", Some("1-5"))))];
+        let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
+        assert_eq!((place.server_uuid, place.gtids), (Uuid::nil(), at(1, "", Some("1-5")).gtids));
+        let marks =
+            marks.map(|(name, holds, place)| (name, holds, place.map(|place| Position { gtids: None, ..place })));
+        let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
+        assert_eq!(place, at(1, "b.000009", None));
+    }
+
+    #[test]
+    fn an_attached_rule_is_late_when_a_delivery_stays_without_outcome() {
+        let mut streams = streams(&[("a", true, None)]);
+        let transaction = Transaction {
+            server_uuid: Uuid::nil(),
+            gtid: None,
+            file: "b.000001".into(),
+            offset: 4,
+            committed_at_us: 0,
+            is_own: false,
+        };
+        let (schema, name) = ("shop".into(), "orders".into());
+        let table = Arc::new(Table { schema, name, columns: vec!["id".into()], primary_key: vec![0] });
+        let open = |number: u128| {
+            let (id, transaction) = (DeliveryId(Uuid::from_u128(number)), Arc::new(transaction.clone()));
+            let table = Arc::clone(&table);
+            Opening { id, transaction, table, ordinal: number as u64, weight_bytes: 1 }
+        };
+        let start = Instant::now();
+        streams[0]
+            .tracker
+            .go_on_from(Resume { position: at(0, "b.000001", None), within: vec![], schema: Arc::default() }.into());
+        streams[0].tracker.open(open(1));
+        streams[0].tracker.open(open(2));
+        assert!(needed(&mut streams, start).is_none());
+        assert!(needed(&mut streams, start + LATE).is_none());
+        let place = needed(&mut streams, start + LATE * 2).expect("it is late").place;
+        assert_eq!(place, at(0, "b.000001", None));
+        streams[0].tracker.resolve(&DeliveryId(Uuid::from_u128(1)));
+        assert!(needed(&mut streams, start + LATE * 2).is_none(), "another one is the oldest now");
+        assert!(needed(&mut streams, start + LATE * 4).is_some());
+    }
+}

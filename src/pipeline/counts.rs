@@ -1,0 +1,65 @@
+//! The counters and gauges of one rule, looked up once: counting a delivery is an atomic addition or two.
+//!
+//! In: what the loop does with deliveries of the rule. Out: metrics. A rule that is no more keeps its counters, which
+//! say what it did; how it is doing is no longer told.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::delivery::{Completed, Outcome};
+use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
+
+/// See the module's header.
+#[derive(Debug)]
+pub(super) struct RuleCounts {
+    pub matched: Counter,
+    delivered: Counter,
+    dead: Counter,
+    held: Counter,
+    coalesced: Counter,
+    pub unresolved: Gauge<i64, AtomicI64>,
+    pub behind: Gauge<i64, AtomicI64>,
+    pub lag_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl RuleCounts {
+    pub fn of(metrics: &Metrics, rule: &str) -> RuleCounts {
+        let outcome = |outcome| {
+            let labels = OutcomeLabels { rule: rule.to_string(), outcome };
+            metrics.deliveries.get_or_create_owned(&labels)
+        };
+        let label = RuleLabel { rule: rule.to_string() };
+        RuleCounts {
+            matched: metrics.changes_matched.get_or_create_owned(&label),
+            delivered: outcome("delivered"),
+            dead: outcome("dead"),
+            held: outcome("held"),
+            coalesced: outcome("coalesced"),
+            unresolved: metrics.rule_unresolved.get_or_create_owned(&label),
+            behind: metrics.rule_behind.get_or_create_owned(&label),
+            lag_seconds: metrics.rule_lag_seconds.get_or_create_owned(&label),
+        }
+    }
+
+    /// Counts what came of a delivery, and of those merged into it.
+    pub fn settled(&self, completed: &Completed) {
+        match completed.outcome {
+            Outcome::Delivered { .. } => self.delivered.inc(),
+            Outcome::Dead(_) => self.dead.inc(),
+            Outcome::Held { .. } => self.held.inc(),
+        };
+        if !completed.merged.is_empty() {
+            self.coalesced.inc_by(completed.merged.len() as u64);
+        }
+    }
+
+    /// The rule is no more.
+    pub fn forget(metrics: &Metrics, rule: &str) {
+        let label = RuleLabel { rule: rule.to_string() };
+        metrics.rule_unresolved.remove(&label);
+        metrics.rule_behind.remove(&label);
+        metrics.rule_lag_seconds.remove(&label);
+    }
+}

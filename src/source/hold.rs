@@ -1,0 +1,223 @@
+//! Keeping the server from purging its binlog from some place on.
+//!
+//! In: the place. Out: a [`Hold`], behind which stands a stream that was asked for and is not read: MySQL purges no file that
+//! a thread is sending, nor any after it, neither by age nor by hand. Owns that connection and opens it again for ever;
+//! looks after it from outside, because the end of a connection that is not read shows nowhere else. Takes nothing into memory
+//! (promise 6). Does not follow the place: whoever needs less makes another one.
+
+use std::cmp::Ordering;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::position::{FileOffset, Position};
+
+use super::connect::connect;
+use super::error::Error;
+use super::server::{FILE_START, Server};
+use super::settings::Settings;
+use super::wire::{Begin, Unread};
+
+/// More than the server can send into a connection before it is stuck: what the buffers of both systems take, and those of a
+/// proxy or tunnel between them. The stream begins so far before the end of the file that is needed, so that it gets stuck
+/// before it has left it.
+const UNREAD_BYTES_MAX: u64 = 8 << 20;
+
+/// At least as much as a connection takes in on a system with usual settings: 50 KiB were seen.
+const UNREAD_BYTES_MIN: u64 = 64 << 10;
+
+/// How often the server is asked whether the thread is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How soon a thread that was just asked for is looked at again.
+const FIRST_LOOKS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A place from which on the server keeps its binlog. Dropping it lets the server purge again.
+#[derive(Debug)]
+pub struct Hold {
+    is_held: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Hold {
+    /// Whether it holds as far as is known: not before the first connection, not while it is opened again, and not what the
+    /// server has purged already or what is too small.
+    pub fn is_held(&self) -> bool {
+        *self.is_held.borrow()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a task that holds the binlog from the file of this place on, and from those on where something undecided begins.
+/// Where they are gone, or are another server's, from the first file on that is left of what is needed. `settings` must have an
+/// `instance` of their own. Must be called within a Tokio runtime.
+///
+/// Files at the beginning of the binlog that together are smaller than the buffers of the connection (about 50 KiB) can't
+/// be held: the thread has sent them before it gets stuck.
+pub fn hold(settings: Settings, place: Position) -> Hold {
+    let (is_held, receiver) = watch::channel(false);
+    let task = tokio::spawn(hold_for_ever(settings, place, is_held));
+    Hold { is_held: receiver, task }
+}
+
+async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Sender<bool>) {
+    let mut waits = settings.reconnect.waits();
+    loop {
+        let Err(error) = hold_once(&settings, &place, &is_held).await;
+        if is_held.send_replace(false) {
+            waits.reset();
+        }
+        tracing::warn!(%error, file = &*place.oldest_needed().file, "the server may purge binlogs that a rule needs; trying to hold them again");
+        sleep(waits.next_wait()).await;
+    }
+}
+
+/// One stream from its opening to its end.
+async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sender<bool>) -> Result<Infallible, Error> {
+    let mut connection = connect(settings).await?;
+    let server = Server::inspect(&mut connection, &settings.address()).await?;
+    let files = server.files(&mut connection).await?;
+    let begin = begin(place, server.uuid, &files).ok_or_else(|| server.other_server(place))?;
+    let unread = Unread::open(settings, server.uuid, &begin).await?;
+    begins(&server, &mut connection, unread.thread, settings.connect_timeout).await?;
+    drop(connection);
+    tracing::debug!(?begin, thread = unread.thread, "the binlog is asked for and not read");
+    let mut does_hold = holds(place, server.uuid, &files);
+    let mut did_hold = true;
+    loop {
+        is_held.send_replace(does_hold);
+        if did_hold && !does_hold {
+            let file = &*place.oldest_needed().file;
+            tracing::warn!(
+                file,
+                "the binlog from this file on can't be held: it is gone, or so small that a connection takes it in"
+            );
+        }
+        did_hold = does_hold;
+        sleep(LOOK_INTERVAL).await;
+        match look(settings, &server, unread.thread).await {
+            Ok(Some(files)) => does_hold = holds(place, server.uuid, &files),
+            Ok(None) => return Err(Error::Lost("the server ended the stream that is not read".to_string())),
+            // That we can't ask, for want of connections perhaps, is no reason to give the stream up.
+            Err(error) => tracing::debug!(%error, "the stream that is not read can't be looked after"),
+        }
+    }
+}
+
+/// The files of the server, if it is the same one and the thread is still there.
+async fn look(settings: &Settings, server: &Server, thread: u64) -> Result<Option<Vec<FileOffset>>, Error> {
+    let mut connection = connect(settings).await?;
+    let now = Server::inspect(&mut connection, &settings.address()).await?;
+    if now.uuid != server.uuid || !now.is_dumping(&mut connection, thread).await? {
+        return Ok(None);
+    }
+    now.files(&mut connection).await.map(Some)
+}
+
+/// Waits until the server has taken the command up.
+async fn begins(server: &Server, connection: &mut Conn, thread: u64, patience: Duration) -> Result<(), Error> {
+    let give_up_at = Instant::now() + patience;
+    while !server.is_dumping(connection, thread).await? {
+        if Instant::now() > give_up_at {
+            return Err(Error::Lost("the server sends no binlog to the stream that is not read".to_string()));
+        }
+        sleep(FIRST_LOOKS_INTERVAL).await;
+    }
+    Ok(())
+}
+
+/// Where the stream must begin to get stuck no later than in the first file that is needed. `files` are the ends of all that
+/// the server has, the oldest first. None: it has none that could be meant.
+fn begin(place: &Position, server: Uuid, files: &[FileOffset]) -> Option<Begin> {
+    if place.server_uuid != server {
+        return place.gtids.clone().map(Begin::After);
+    }
+    let needed = place.oldest_needed();
+    let is_before = |file: &&FileOffset| {
+        let start = FileOffset { file: file.file.clone(), offset: 0 };
+        start.order(needed) != Ordering::Greater
+    };
+    let mut first = files.first()?;
+    let mut bytes = 0;
+    for file in files.iter().filter(is_before).rev() {
+        first = file;
+        bytes += file.offset;
+        if bytes >= UNREAD_BYTES_MAX {
+            break;
+        }
+    }
+    Some(Begin::At(FileOffset { file: first.file.clone(), offset: FILE_START }))
+}
+
+/// Whether a stream that begins as [`begin`] says keeps the server from purging the first file that is needed. While that is the
+/// newest one the server does not purge it in any case.
+fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
+    if place.server_uuid != server {
+        return true;
+    }
+    let needed = &*place.oldest_needed().file;
+    let Some(at) = files.iter().position(|file| *file.file == *needed) else { return false };
+    let bytes: u64 = files[..=at].iter().map(|file| file.offset).sum();
+    at + 1 == files.len() || bytes >= UNREAD_BYTES_MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn at(number: u32, offset: u64) -> FileOffset {
+        FileOffset { file: format!("b.{number:06}").into(), offset }
+    }
+
+    fn position(file: FileOffset, undecided: &[FileOffset], gtids: Option<&str>) -> Position {
+        let gtids = gtids.map(|set| set.parse().expect("a set"));
+        Position { server_uuid: Uuid::nil(), gtids, file, undecided: undecided.into() }
+    }
+
+    #[test]
+    fn the_stream_begins_far_enough_before_the_end_of_what_is_needed() {
+        let large = [at(7, 100 * MIB), at(8, 100 * MIB), at(9, 100 * MIB)];
+        let small = [at(3, MIB), at(4, 6 * MIB), at(5, MIB), at(6, MIB), at(7, MIB), at(8, MIB)];
+        for (what, place, files, expected) in [
+            ("a file larger than the buffers, at its end", position(at(8, 100 * MIB), &[], None), &large[..], 8),
+            ("with something undecided", position(at(9, 4), &[at(8, 700), at(7, 9)], None), &large, 7),
+            ("small files", position(at(6, 4), &[], None), &small, 4),
+            ("nothing before them", position(at(4, 4), &[], None), &small, 3),
+            ("gone", position(at(2, 4), &[], None), &small, 3),
+        ] {
+            let Some(Begin::At(place)) = begin(&place, Uuid::nil(), files) else { panic!("{what}: no place") };
+            assert_eq!(place, at(expected, FILE_START), "{what}");
+        }
+    }
+
+    #[test]
+    fn on_another_server_only_gtids_say_what_is_needed() {
+        let (files, other) = ([at(1, 100 * MIB)], Uuid::from_u128(1));
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+        assert!(matches!(begin(&position(at(9, 4), &[], Some(set)), other, &files), Some(Begin::After(_))));
+        assert!(begin(&position(at(1, 4), &[], None), other, &files).is_none());
+    }
+
+    #[test]
+    fn what_a_connection_takes_in_or_is_gone_is_not_held() {
+        const KIB: u64 = 1 << 10;
+        let files = [at(3, 10 * KIB), at(4, 10 * KIB), at(5, 50 * KIB), at(6, KIB)];
+        for (needed, expected) in [(2, false), (3, false), (4, false), (5, true), (6, true)] {
+            assert_eq!(holds(&position(at(needed, 4), &[], None), Uuid::nil(), &files), expected, "{needed}");
+        }
+        assert!(holds(&position(at(3, 4), &[], None), Uuid::nil(), &files[..1]), "the newest file is never purged");
+        assert!(!holds(&position(at(5, 4), &[at(3, 4)], None), Uuid::nil(), &files), "something undecided");
+    }
+}

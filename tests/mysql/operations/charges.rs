@@ -95,6 +95,7 @@ impl Scene {
             self.program.kill_9();
             self.program.restart();
         }
+        self.program.wait_for_line("reading after", DEADLINE);
         wait_until_done(&self.program, "charge", || self.asked() + letters(&self.program).len() >= ROWS);
     }
 }

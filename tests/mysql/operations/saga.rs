@@ -143,6 +143,7 @@ async fn whatever_fails_and_dies_every_row_is_all_done_all_undone_or_waits_for_a
         program.restart();
     }
     receiver.wait_until(|_| books.lock().expect("not poisoned").told.len() >= ROWS, DEADLINE).await;
+    program.wait_for_line("reading after", DEADLINE);
     super::wait_until_done(&program, "signup", || true);
     every_row_ended_as_it_should(&kinds, &books.lock().expect("not poisoned"), &program);
 }

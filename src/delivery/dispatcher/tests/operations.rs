@@ -113,7 +113,7 @@ async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_step
     })
     .await;
     let steps = rule_of_steps(&[&here.url(), &away.url()], |rule| {
-        rule.in_flight = 1;
+        rule.in_flight = 2;
         let probe = Duration::from_millis(3);
         let policy = BreakerPolicy { failures: 2, probe, max_probe: 4 * probe };
         rule.actions[1].target = Arc::new(Target { breaker: Some(policy), ..(*rule.actions[1].target).clone() });

@@ -121,7 +121,7 @@ async fn no_row_is_charged_twice_and_each_is_charged_declined_or_visibly_unknown
     let lost = scene.kinds.iter().filter(|kind| **kind == "loses-the-answer").count();
     assert!(unknown >= lost, "{unknown} unknown, though {lost} answers were lost");
     let status = json(&scene.program, &["status", "--json"]);
-    assert_eq!(status["dead_letters"]["awaiting"].as_u64(), Some(unknown as u64), "{status:#}");
+    assert_eq!(status["awaiting"].as_u64(), Some(unknown as u64), "{status:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

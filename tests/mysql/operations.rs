@@ -20,9 +20,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Random {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let seed = since_epoch.as_nanos() as u64;
-        eprintln!("seed {seed}");
-        Random(seed | 1)
+        Random(since_epoch.as_nanos() as u64 | 1)
     }
 
     /// Below `end`, by Marsaglia's xorshift.

@@ -9,6 +9,7 @@ use mysql_async::prelude::Queryable;
 
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
+use crate::support::random::Random;
 use crate::support::receiver::{Answer, Receiver, Request};
 
 /// Keys that belong to one writer each, which inserts, updates and deletes them.
@@ -34,7 +35,7 @@ async fn kill_9_at_random_moments_loses_nothing_keeps_order_and_repeats_only_wha
     server.query(&format!("INSERT INTO {database}.items VALUES {}", shared.join(","))).await;
     let mut random = Random::new();
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(server, database.clone(), writer, Random(random.next()))))
+        .map(|writer| tokio::spawn(write(server, database.clone(), writer, Random::seeded(random.next()))))
         .collect();
 
     let mut history = History::default();
@@ -294,30 +295,4 @@ fn key_and_step(request: &Request) -> (u32, Step) {
     let number = |name: &str| row[name].as_u64().expect("a number") as u32;
     let what = ["insert", "update", "delete"].into_iter().find(|op| event["op"] == *op).expect("a known op");
     (number("id"), (number("version"), what))
-}
-
-/// A small generator whose seed is printed, so that a failure can be looked at again.
-struct Random(u64);
-
-impl Random {
-    #[expect(clippy::print_stdout, reason = "shown when the test fails, and needed then")]
-    fn new() -> Random {
-        use std::hash::{BuildHasher as _, RandomState};
-        let seed = RandomState::new().hash_one(0);
-        println!("seed {seed}");
-        Random(seed)
-    }
-
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
 }

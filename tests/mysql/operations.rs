@@ -14,24 +14,6 @@ use crate::support::program::Program;
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Numbers for choosing moments; another seed each run.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Random {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        Random(since_epoch.as_nanos() as u64 | 1)
-    }
-
-    /// Below `end`, by Marsaglia's xorshift.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 /// What a command prints as JSON.
 fn json(program: &Program, args: &[&str]) -> Value {
     let finished = program.home().run(args);

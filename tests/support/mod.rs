@@ -9,4 +9,5 @@ pub mod authorization_server;
 pub mod mysql;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod receiver;

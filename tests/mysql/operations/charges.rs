@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{DEADLINE, Random, insert, json, letters, wait_until_done};
+use super::{DEADLINE, insert, json, letters, wait_until_done};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
+use crate::support::random::Random;
 use crate::support::receiver::{Answer, Receiver, Request};
 
 const ROWS: usize = 2000;

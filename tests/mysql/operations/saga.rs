@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use super::{DEADLINE, Random, insert, letters};
+use super::{DEADLINE, insert, letters};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
+use crate::support::random::Random;
 use crate::support::receiver::{Answer, Receiver, Request};
 
 const ROWS: usize = 2000;

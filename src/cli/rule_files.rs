@@ -1,9 +1,8 @@
 //! Loading rule files, with all their problems told at once.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::rules::{Diagnostic, Diagnostics, Look, Rule, RuleSet};
+use crate::rules::{Diagnostics, Look, RuleSet};
 use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
@@ -36,16 +35,8 @@ pub(super) fn read(directory: &Path) -> Result<RuleSet, Diagnostics> {
 /// The same; rules that write back are problems where there is no database to write to.
 pub(super) fn read_to_work(directory: &Path, database: Option<&Database>) -> Result<RuleSet, Diagnostics> {
     let rules = read(directory)?;
-    let problems = if database.is_some() { Vec::new() } else { without_database(&rules) };
-    if problems.is_empty() { Ok(rules) } else { Err(Diagnostics(problems)) }
-}
-
-/// A problem for each rule that writes back.
-pub(super) fn without_database(rules: &RuleSet) -> Vec<Diagnostic> {
-    let mend = "give --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
-    let writing = rules.rules().iter().filter(|rule| rule.writes_back());
-    let problem = |rule: &Arc<Rule>| {
-        Diagnostic::of_file(&rule.path, format!("rule `{}` writes to MySQL, and no server is named; {mend}", rule.name))
-    };
-    writing.map(problem).collect()
+    match rules.needs_write_url().filter(|_| database.is_none()) {
+        Some(problem) => Err(Diagnostics(vec![problem.clone()])),
+        None => Ok(rules),
+    }
 }

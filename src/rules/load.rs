@@ -46,8 +46,8 @@ impl RuleSet {
         for (path, text) in files {
             let contents = compile::file(path, text, env, &mut problems);
             if let (None, Some(place)) = (&first_sql, contents.first_sql) {
-                let message = "`sql` needs a server to write to: set --write-url, ROWHOOK_WRITE_URL, or write_url in \
-                               rowhook.yaml";
+                let message = "`sql` writes to MySQL, and no server is named for it; give \
+                               --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
                 first_sql = Some(Diagnostic::at(path, text, place, message));
             }
             for (target, place) in contents.targets {

@@ -37,13 +37,6 @@ pub struct RuleSet {
     by_table: RwLock<ByTable>,
 }
 
-/// Whether there is a server that `sql` may write to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteUrl {
-    Set,
-    Missing,
-}
-
 /// By the table's address, which stays taken as long as the rules of the table hold on to it.
 type ByTable = HashMap<usize, Arc<TableRules>>;
 
@@ -104,11 +97,6 @@ impl RuleSet {
             first_sql: None,
             by_table: RwLock::default(),
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn into_rules(self) -> Vec<Arc<Rule>> {
-        self.rules
     }
 
     pub(super) fn with_digests(self, digests: Digests) -> RuleSet {

@@ -35,7 +35,7 @@ pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use difference::Difference;
 pub use look::Look;
-pub use matching::{Match, RuleSet, TableRules, WriteUrl};
+pub use matching::{Match, RuleSet, TableRules};
 pub use plan::{Action, Plan, Sql, Step, Verify, Work};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};

@@ -128,11 +128,6 @@ impl Rule {
         self.actions[0].call().expect("the one action of a rule without a plan is a call")
     }
 
-    /// Whether a statement is among its actions.
-    pub fn writes_back(&self) -> bool {
-        self.actions.iter().any(|action| matches!(action.work, Work::Sql(_)))
-    }
-
     /// The action at this place as people call it.
     pub fn action_name(&self, number: usize) -> String {
         let Some(plan) = &self.plan else { return "call".to_string() };

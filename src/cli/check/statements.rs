@@ -4,14 +4,12 @@
 //! server looks at without running it.
 
 use super::{Finding, OK, PROBLEM};
-use crate::cli::rule_files;
 use crate::rules::{Rule, RuleSet, Sql, Work};
 use crate::write_back::{Database, Failed};
 
 pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Vec<Finding> {
     let Some(database) = database else {
-        let problems = rule_files::without_database(rules);
-        return problems.iter().map(|found| problem(&found.to_string())).collect();
+        return rules.needs_write_url().map(|found| problem(&found.to_string())).into_iter().collect();
     };
     let address = database.address();
     match database.inspect().await {

@@ -141,8 +141,9 @@ fn where_the_first_statement_stands_is_known_for_those_who_have_no_server_for_it
         "call: {url: http://a.test/}\non_success: {sql: {statement: DELETE FROM t}}\non_failure: {sql: {statement: DELETE FROM t}}",
     );
     let shown = load(&text).expect("it loads").needs_write_url().map(ToString::to_string);
-    let expected = "f.yaml:5:23: `sql` needs a server to write to: set --write-url, ROWHOOK_WRITE_URL, or write_url in \
-                    rowhook.yaml\n   5 |     on_success: {sql: {statement: DELETE FROM t}}\n     |                       ^";
+    let expected = "f.yaml:5:23: `sql` writes to MySQL, and no server is named for it; give --write-url \
+                    mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL\n   \
+                    5 |     on_success: {sql: {statement: DELETE FROM t}}\n     |                       ^";
     assert_eq!(shown.as_deref(), Some(expected));
     assert_eq!(rule_set("on: insert").needs_write_url(), None);
 }

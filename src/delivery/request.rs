@@ -72,7 +72,7 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
     if delivery.rule.batch.is_some() {
         return array::prepare_one(delivery);
     }
-    let call = delivery.call();
+    let Some(call) = delivery.action().call() else { return Err("a statement, which is no request".to_string()) };
     let scope = delivery.scope();
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope)?;
@@ -310,6 +310,16 @@ mod tests {
             let message = prepare(&delivery(call, &large)).expect_err("too large");
             assert!(message.starts_with("`body`: the rendered text is larger than"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_statement_is_no_request() {
+        let text = "table: shop.orders\nrules:\n  - name: r\n    steps:\n      - name: s\n        \
+                    sql: {statement: 'DELETE FROM t WHERE id = :id', params: {id: '{{ row.id }}'}}\n";
+        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text.to_string())], &|_| None).expect("it loads");
+        let rule = Arc::clone(&rules.rules()[0]);
+        let delivery = Delivery { rule, ..delivery("{url: 'http://a.test/'}", "paid") };
+        assert_eq!(prepare(&delivery).expect_err("a statement"), "a statement, which is no request");
     }
 
     #[test]

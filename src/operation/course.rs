@@ -201,6 +201,10 @@ impl Course {
                     ActEnd::Failed => State::Failed,
                     ActEnd::Unknown => State::Unknown,
                 };
+                // An operator had it undone after it was told that it was not.
+                if matches!(action, ActionId::Undo(_)) && log.act(action).state == State::Done {
+                    call_back_again(log);
+                }
             }
             (ActionId::Step(_), ActEnd::Verified { .. }) | (ActionId::Verify(_), ActEnd::Done(_)) => {
                 unreachable!("only a verification verifies, and does nothing else")

@@ -68,7 +68,9 @@ impl Pipeline {
             };
         };
         plan.course.grant(&mut log, wish).map_err(|refusal| refusal.to_string())?;
-        log.reason = None;
+        if wish != Wish::Undo {
+            log.reason = None;
+        }
         Ok(going_on(delivery, plan, log))
     }
 

@@ -61,3 +61,44 @@ async fn a_key_that_is_written_again_and_again_becomes_dead_letters_without_a_ca
     assert_eq!(replayed.code, 0, "{replayed:?}");
     receiver.wait_for_count(6, DEADLINE).await;
 }
+
+/// Each call makes the API write the row that it was called for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_through_the_api_ends_in_a_dead_letter() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    server.query(&format!("CREATE TABLE {database}.loops (id INT PRIMARY KEY, n INT)")).await;
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = Receiver::start(move |request| {
+        calls.send(request.json()["after"]["id"].as_i64().expect("a key")).expect("the API works until the end");
+        Answer::ok()
+    });
+    let api = tokio::spawn({
+        let database = database.clone();
+        async move {
+            while let Some(id) = called.recv().await {
+                server.query(&format!("UPDATE {database}.loops SET n = n + 1 WHERE id = {id}")).await;
+            }
+        }
+    });
+    let rule = format!(
+        "table: {database}.loops\nrules:\n  - name: loops\n    fuse: 8/h\n    steps:\n      - name: first\n        \
+         call: {{url: '{}'}}\n",
+        receiver.url("/")
+    );
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("loops.yaml", &rule);
+    let program = home.start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
+    program.wait_for_line("reading after", DEADLINE);
+    server.query(&format!("INSERT INTO {database}.loops VALUES (1, 0)")).await;
+    let give_up_at = Instant::now() + DEADLINE;
+    while letters(&program).is_empty() {
+        assert!(Instant::now() < give_up_at, "{} calls and no dead letter", receiver.count());
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    let letters = letters(&program);
+    assert_eq!((letters.len(), letters[0]["reason"].as_str()), (1, Some("fuse")), "{letters:?}");
+    assert_eq!(receiver.count(), 8);
+    assert_eq!(server.rows::<u64>(&format!("SELECT n FROM {database}.loops")).await, [8]);
+    drop(receiver);
+    api.await.expect("the API does not panic");
+}

@@ -3,7 +3,11 @@
 //! and not what it was asked.
 
 mod charges;
+mod operator;
+mod outbox;
+mod rules_change;
 mod saga;
+mod write_back;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +23,12 @@ fn json(program: &Program, args: &[&str]) -> Value {
     let finished = program.home().run(args);
     assert_eq!(finished.code, 0, "{args:?}: {}", finished.stderr);
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))
+}
+
+/// What `status` says; its exit code says whether all is well, which is not asked here.
+fn status(program: &Program) -> Value {
+    let finished = program.home().run(&["status", "--json"]);
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
 }
 
 /// The dead letters by the row's id.

@@ -16,7 +16,7 @@ pub(super) fn operation(operation: &OperationView, number: u64, is_resolved: boo
     let steps = table(&["step", "state", "undo", "attempts", "said"], steps.chain(told));
     let mut text = format!("{steps}\n{}\n", standing(operation));
     if !is_resolved {
-        advice(operation, number).iter().for_each(|line| text += &format!("{line}\n"));
+        text += &advice(operation, number);
     }
     text
 }
@@ -24,11 +24,19 @@ pub(super) fn operation(operation: &OperationView, number: u64, is_resolved: boo
 fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
     let undo = undo.filter(|undo| !is(&undo.state, State::Waiting));
     let said = match undo {
-        Some(undo) if !undo.said.is_empty() => format!("{}; undo: {}", act.said, undo.said),
-        _ => act.said.clone(),
+        Some(undo) if !undo.said.is_empty() => format!("{}; undo: {}", said(act), said(undo)),
+        _ => said(act),
     };
     let undo = undo.map_or("-".to_string(), |undo| undo.state.clone());
     vec![name.to_string(), act.state.clone(), undo, act.attempts.to_string(), said]
+}
+
+/// What was said of it; of what was begun once more, that was before.
+fn said(act: &ActView) -> String {
+    match is(&act.state, State::Begun) && !act.said.is_empty() {
+        true => format!("before: {}", act.said),
+        false => act.said.clone(),
+    }
 }
 
 fn standing(operation: &OperationView) -> String {
@@ -42,32 +50,43 @@ fn standing(operation: &OperationView) -> String {
     match goes(operation, Direction::Stopped) {
         true => format!("waits for a person: whether {} happened is unknown", steps(operation, is_unknown)),
         false if goes(operation, Direction::Forward) => {
-            format!("it was under way when rowhook stopped: {} may have an effect", steps(operation, has_open))
+            let known = [("done", steps(operation, is_done)), ("unknown", steps(operation, is_in_doubt))];
+            let known = known.iter().filter(|(_, names)| !names.is_empty());
+            let known: Vec<String> = known.map(|(word, names)| format!("{word}: {names}")).collect();
+            format!("it was under way when rowhook stopped; {}", known.join("; "))
         }
         false => format!("waits for a person: not undone: {}", steps(operation, has_open)),
     }
 }
 
-fn advice(operation: &OperationView, number: u64) -> Vec<String> {
-    let replay = |wish: &str, what: &str| format!("  rowhook dead-letters replay {number}{wish}  {what}");
-    let by_hand = format!("  rowhook dead-letters resolve {number} --note TEXT  when it was settled by hand");
+/// The commands that a person may give, one below the other.
+fn advice(operation: &OperationView, number: u64) -> String {
+    let replay = |wish: &str, what: &str| (format!("rowhook dead-letters replay {number}{wish}"), what.to_string());
+    let resolve = format!("rowhook dead-letters resolve {number} --note TEXT");
+    let by_hand = (resolve, "when it was settled by hand".to_string());
     if stands(operation, Standing::Done) {
-        return vec![replay("", "tells so again"), by_hand];
+        return commands("", &[replay("", "tells so again"), by_hand]);
     }
     if stands(operation, Standing::Undone) {
-        return vec![replay("", "begins with the step that failed")];
+        return commands("", &[replay("", "begins with the step that failed")]);
     }
     match goes(operation, Direction::Stopped) {
-        true => vec!["look there, then".to_string(), replay(" --happened yes|no", "goes on"), by_hand],
+        true => commands("look there, then\n", &[replay(" --happened yes|no", "goes on"), by_hand]),
         false => {
-            let unknown = operation.steps.iter().any(is_unknown).then(|| {
-                let what = format!("says so of {}, where it must not be repeated", steps(operation, is_unknown));
+            let in_doubt = operation.steps.iter().any(is_in_doubt).then(|| {
+                let what = format!("says so of {}, where it must not be repeated", steps(operation, is_in_doubt));
                 replay(" --happened yes|no", &what)
             });
             let ways = [replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand];
-            unknown.into_iter().chain(ways).collect()
+            commands("", &in_doubt.into_iter().chain(ways).collect::<Vec<_>>())
         }
     }
+}
+
+fn commands(first: &str, list: &[(String, String)]) -> String {
+    let width = list.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let lines = list.iter().map(|(command, what)| format!("  {command:<width$}  {what}\n"));
+    first.to_string() + &lines.collect::<String>()
 }
 
 /// Names of the steps that are meant.
@@ -84,6 +103,15 @@ fn has_open(step: &StepView) -> bool {
 
 fn is_unknown(step: &StepView) -> bool {
     has_open(step) && is(&step.act.state, State::Unknown)
+}
+
+fn is_done(step: &StepView) -> bool {
+    has_open(step) && is(&step.act.state, State::Done)
+}
+
+/// Whether nobody knows of it, be it that it was given up or that rowhook stopped.
+fn is_in_doubt(step: &StepView) -> bool {
+    has_open(step) && !is_done(step)
 }
 
 fn is(word: &str, state: State) -> bool {
@@ -135,7 +163,7 @@ mail     waiting  -     0
 waits for a person: whether `charge` happened is unknown
 look there, then
   rowhook dead-letters replay 17 --happened yes|no  goes on
-  rowhook dead-letters resolve 17 --note TEXT  when it was settled by hand
+  rowhook dead-letters resolve 17 --note TEXT       when it was settled by hand
 ";
         assert_eq!(shown(Direction::Stopped, &steps, Waiting, false), expected);
     }
@@ -157,12 +185,17 @@ look there, then
                 Failed,
                 "not undone: `a`, `b`\n  rowhook dead-letters replay 17 --happened yes|no  says so of `b`, where it",
             ),
-            (Direction::Forward, &under_way[..], Waiting, "rowhook stopped: `a`, `b` may have an effect\n"),
+            (
+                Direction::Forward,
+                &under_way[..],
+                Waiting,
+                "rowhook stopped; done: `a`; unknown: `b`\n  rowhook dead-letters replay 17 --happened yes|no  says so of `b`",
+            ),
             (
                 Direction::Forward,
                 &done[..],
                 Failed,
-                "all steps are done\n  rowhook dead-letters replay 17  tells so again",
+                "all steps are done\n  rowhook dead-letters replay 17               tells so again",
             ),
         ] {
             let text = shown(direction, steps, callback, false);
@@ -172,5 +205,7 @@ look there, then
         assert!(text.ends_with("\nall undone\n"), "of a closed letter nothing is asked:\n{text}");
         assert!(text.contains("a           done    done  1         answered 200; undo: answered 200\n"), "{text}");
         assert!(text.contains("on_failure  failed  -     1         answered 200\n"), "{text}");
+        let text = shown(Direction::Forward, &under_way, Waiting, true);
+        assert!(text.contains("b     begun  -     1         before: answered 200\n"), "{text}");
     }
 }

@@ -58,8 +58,9 @@ fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fai
     assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
     assert_eq!(log.standing(), Standing::Open);
     course.grant(&mut log, Wish::Undo).expect("one is not undone");
-    assert_eq!(carry(&course, &mut log, &[(ActionId::Undo(1), DONE)]), Ending::GivenUp { step: 2 });
-    assert_eq!(log.standing(), Standing::Undone);
+    let ends = [(ActionId::Undo(1), DONE), (ActionId::OnFailure, DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
+    assert_eq!((log.standing(), log.callback.round), (Standing::Undone, 1), "told anew, as it stands now");
     assert_eq!(course.grant(&mut log, Wish::Undo), Err(Refusal::NothingToUndo));
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{DEADLINE, insert, json, letters, wait_until_done};
+use super::{DEADLINE, insert, letters, status, wait_until_done};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::random::Random;
@@ -121,7 +121,7 @@ async fn no_row_is_charged_twice_and_each_is_charged_declined_or_visibly_unknown
     }
     let lost = scene.kinds.iter().filter(|kind| **kind == "loses-the-answer").count();
     assert!(unknown >= lost, "{unknown} unknown, though {lost} answers were lost");
-    let status = json(&scene.program, &["status", "--json"]);
+    let status = status(&scene.program);
     assert_eq!(status["awaiting"].as_u64(), Some(unknown as u64), "{status:#}");
 }
 

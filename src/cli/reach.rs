@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
@@ -19,7 +20,7 @@ use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
 use crate::rules::RuleSet;
 use crate::source::Settings;
-use crate::store::{Saved, Store};
+use crate::store::{self, Saved, Store};
 use crate::telemetry::Metrics;
 use crate::write_back::Database;
 
@@ -244,6 +245,24 @@ pub(super) async fn open_store(data: &Path) -> anyhow::Result<Store> {
     Ok(opened.map_err(|_| anyhow!("opening the store was aborted"))??)
 }
 
+/// As [`open_store`], for the one who keeps it: a command that has it for a moment, while none does, is waited for.
+pub(super) async fn open_store_to_keep(data: &Path) -> anyhow::Result<Store> {
+    let give_up_at = Instant::now() + COMMAND_PATIENCE;
+    loop {
+        match open_store(data).await {
+            Err(error) if is_in_use(&error) && Instant::now() < give_up_at => sleep(COMMAND_PATIENCE / 40).await,
+            opened => return opened,
+        }
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(store::Error::InUse { .. }))
+}
+
+/// `status` and its like are done in far less.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
     let store = store.clone();
     let saved = tokio::task::spawn_blocking(move || store.saved()).await;
@@ -255,3 +274,22 @@ pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long attempts under way may take when a pipeline without a source is interrupted.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_has_the_store_for_a_moment_does_not_keep_rowhook_from_starting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let of_command = open_store(directory.path()).await.expect("free");
+        assert!(is_in_use(&open_store(directory.path()).await.expect_err("taken")));
+        let opening = tokio::spawn({
+            let data = directory.path().to_path_buf();
+            async move { open_store_to_keep(&data).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        drop(of_command);
+        opening.await.expect("no panic").expect("free soon");
+    }
+}

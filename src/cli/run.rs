@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::reach::{CHECKPOINT_INTERVAL, open_store, read_saved};
+use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
 use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
     BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
 
-    let store = open_store(&data).await?;
+    let store = open_store_to_keep(&data).await?;
     source.instance = instance::find_or_draw(&data)?;
     let port = match settings.admin {
         Some(address) => Some(Port::bind(address, token).await?),

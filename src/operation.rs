@@ -111,7 +111,7 @@ impl Act {
 
     /// Whether it may have had an effect.
     fn may_have_happened(&self) -> bool {
-        matches!(self.state, State::Begun | State::Done | State::Unknown)
+        self.is_in_doubt || matches!(self.state, State::Begun | State::Done | State::Unknown)
     }
 }
 
@@ -132,6 +132,11 @@ impl StepLog {
     /// Whether it has, or may have, an effect that is not undone.
     pub fn stands(&self) -> bool {
         self.act.may_have_happened() && self.undo.state != State::Done
+    }
+
+    /// Whether nobody knows if it stands: it was being undone, and what came of that is not known.
+    fn may_be_undone(&self) -> bool {
+        self.stands() && matches!(self.undo.state, State::Begun | State::Unknown)
     }
 }
 

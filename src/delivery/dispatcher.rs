@@ -159,20 +159,22 @@ impl Dispatcher {
         self.events.pop_front()
     }
 
-    /// It is durable that this action's call is about to be made: it is made. Once the end of the work has begun it is not,
-    /// and [`Event::NotDone`] says so.
+    /// It is durable that this action's call is about to be made: it is made. It is not once the end of the work has begun,
+    /// or while its rule is paused, and [`Event::NotDone`] says so; a paused rule's action is Due again when the rule goes on.
     pub fn begin(&mut self, ticket: DueTicket) {
         let DueTicket(place) = ticket;
         self.due -= 1;
-        let is_closed = self.lanes.is_closed();
-        let under_way = self.at(place);
-        if !is_closed {
+        let under_way = self.under_way[place as usize].as_ref().expect("the call has not ended");
+        let is_paused = self.paused.contains(&*under_way.bundle.rule().name);
+        if !is_paused && !self.lanes.is_closed() {
             return self.attempt(place);
         }
         let (target, delivery) = (under_way.target, under_way.bundle.one().clone());
         self.gate.cancelled(target, place, Instant::now());
-        self.lanes.rest(place);
         self.events.push_back(Event::NotDone(delivery));
+        self.lanes.rest(place);
+        self.lanes.resume(place);
+        self.start_ready();
     }
 
     /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its operation's next action.

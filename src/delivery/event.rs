@@ -15,7 +15,7 @@ pub enum Event {
     /// An operation's action has its turn; its call is made when `begin` is called.
     Due(Due),
     /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
-    /// again. Also what was begun after the end of the work had begun, and was not called any more.
+    /// again. Also what was to begin when the end of the work had begun, or the rule was paused, and was not called.
     NotDone(Delivery),
 }
 

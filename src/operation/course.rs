@@ -3,7 +3,7 @@
 //! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
 //! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
 
-use super::{Act, ActEnd, Acted, ActionId, Direction, OperationLog, State, StepLog};
+use super::{Act, ActEnd, Acted, ActionId, Direction, OperationLog, Standing, State, StepLog};
 
 /// A step that a query found not to have happened is called again so many times.
 const CALLS_AFTER_QUERY_MAX: u32 = 3;
@@ -66,6 +66,8 @@ pub enum Refusal {
     Unknown { step: Box<str> },
     #[error("no step is in doubt; `--happened` says nothing here")]
     NothingUnknown,
+    #[error("nobody knows whether step `{step}` was undone: `--undo` undoes it, then it can be done again")]
+    PartlyUndone { step: Box<str> },
     #[error("there is nothing to undo")]
     NothingToUndo,
     #[error("the rule's steps are no longer those that the delivery began with ({began}); `--from-start` begins anew")]
@@ -146,9 +148,13 @@ impl Course {
         act.state = State::Begun;
     }
 
-    /// The action was called and refused in a way that proves that nothing happened; it will be called again.
+    /// What was marked as begun was not called after all, or refused in a way that proves that nothing happened; it will
+    /// be called again. What was in doubt before, of this call or of the step that it asks about, still is.
     pub fn not_done(&self, log: &mut OperationLog, action: ActionId) {
-        log.act_mut(action).state = State::Waiting;
+        let act = log.act_mut(action);
+        if !matches!(action, ActionId::Verify(_)) && !act.is_in_doubt {
+            act.state = State::Waiting;
+        }
     }
 
     fn leave_unknown(&self, log: &mut OperationLog, step: usize) {
@@ -222,6 +228,9 @@ impl Course {
             let names: Vec<&str> = log.steps.iter().map(|step| &*step.name).collect();
             return Err(Refusal::OtherSteps { began: names.join(", ") });
         }
+        if let Some(step) = log.steps.iter().find(|step| wish != Wish::Undo && step.may_be_undone()) {
+            return Err(Refusal::PartlyUndone { step: step.name.clone() });
+        }
         let in_doubt = (0..log.steps.len()).find(|n| self.is_in_doubt(log, *n));
         match (wish, in_doubt) {
             (Wish::Undo, _) => self.go_back(log),
@@ -254,8 +263,8 @@ impl Course {
     }
 
     fn go_forward(&self, log: &mut OperationLog) {
-        log.direction = Direction::Forward;
         call_back_again(log);
+        log.direction = Direction::Forward;
         for step in &mut log.steps {
             let is_undone = step.undo.state == State::Done;
             if is_undone {
@@ -309,9 +318,10 @@ impl Course {
     }
 }
 
-/// Whoever was told something else before is told by a call of its own.
+/// Whoever was, or may have been, told something else before is told by a call of its own.
 fn call_back_again(log: &mut OperationLog) {
-    log.callback.round += u32::from(log.callback.state == State::Done);
+    let is_same_story = log.standing() == Standing::Done;
+    log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_story);
     log.callback.state = State::Waiting;
 }
 

@@ -152,6 +152,75 @@ fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
     assert_eq!(carry(&course, &mut log, &[(ActionId::OnSuccess, DONE)]), Ending::Delivered);
 }
 
+#[test]
+fn what_was_not_called_after_all_is_no_less_in_doubt_than_before() {
+    let course = course(vec![StepCourse { is_repeatable: false, can_verify: true, ..step("charge") }]);
+    let mut log = course.begin();
+    course.begin_action(&mut log, ActionId::Step(0));
+    course.begin_action(&mut log, ActionId::Verify(0));
+    course.not_done(&mut log, ActionId::Verify(0));
+    assert_eq!(course.next(&mut log), Task::Do(ActionId::Verify(0)), "it may have been charged");
+    let course = Course { steps: vec![step("account")], ..course };
+    let mut log = course.begin();
+    for _ in 0..2 {
+        course.begin_action(&mut log, ActionId::Step(0));
+    }
+    course.not_done(&mut log, ActionId::Step(0));
+    let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::Undo(0), DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 0 });
+}
+
+#[test]
+fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
+    let course = course(vec![step("a"), step("b")]);
+    let mut log = course.begin();
+    let ends = [
+        (ActionId::Step(0), DONE),
+        (ActionId::Step(1), ActEnd::Unknown),
+        (ActionId::Undo(1), ActEnd::Failed),
+        (ActionId::Undo(0), DONE),
+    ];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 1 });
+    course.grant(&mut log, Wish::Resume).expect("a step failed");
+    let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::Undo(1), ActEnd::Failed)];
+    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 0 });
+    assert_eq!(log.standing(), Standing::Open);
+    course.grant(&mut log, Wish::Undo).expect("`b` may have happened");
+    carry(&course, &mut log, &[(ActionId::Undo(1), DONE)]);
+    assert_eq!(log.standing(), Standing::Undone);
+}
+
+#[test]
+fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
+    let course = course(vec![step("a"), step("b")]);
+    let mut log = course.begin();
+    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActEnd::Failed), (ActionId::Undo(0), ActEnd::Unknown)];
+    carry(&course, &mut log, &ends);
+    assert_eq!(course.grant(&mut log, Wish::Resume), Err(Refusal::PartlyUndone { step: "a".into() }));
+    course.grant(&mut log, Wish::Undo).expect("it may not be undone");
+    carry(&course, &mut log, &[(ActionId::Undo(0), DONE)]);
+    course.grant(&mut log, Wish::Resume).expect("all is clear");
+    assert_eq!(log.steps[0].act.round, 1);
+    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]), Ending::Delivered);
+}
+
+#[test]
+fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_first_was_heard() {
+    for (heard, round) in [(DONE, 1), (ActEnd::Unknown, 1), (ActEnd::Failed, 0)] {
+        let course = Course { has_on_failure: true, ..course(vec![step("a"), step("b")]) };
+        let mut log = course.begin();
+        let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::OnFailure, heard)];
+        carry(&course, &mut log, &ends);
+        course.grant(&mut log, Wish::Resume).expect("a step failed");
+        assert_eq!(log.callback.round, round);
+    }
+    let course = Course { has_on_success: true, ..course(vec![step("a")]) };
+    let mut log = course.begin();
+    carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActEnd::Unknown)]);
+    course.grant(&mut log, Wish::Resume).expect("to be told");
+    assert_eq!(log.callback.round, 0, "it is the same story");
+}
+
 fn kept() -> Kept {
     Kept { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false }
 }

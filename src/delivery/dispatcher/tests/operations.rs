@@ -222,6 +222,22 @@ async fn a_paused_rule_begins_no_action_and_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when_the_rule_goes_on() {
+    let api = Api::start(|_| Reply::Status(200)).await;
+    let rule = rule_of_steps(&[&api.url()], |_| {});
+    let mut dispatcher = dispatcher();
+    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    let Due { ticket, .. } = due(&mut dispatcher).await;
+    dispatcher.set_paused("orders", true);
+    dispatcher.begin(ticket);
+    assert!(matches!(dispatcher.try_next(), Some(Event::NotDone(_))));
+    assert!(dispatcher.try_next().is_none());
+    assert_eq!((api.connections(), dispatcher.in_flight()), (0, 0));
+    dispatcher.set_paused("orders", false);
+    assert_eq!(course_of(&mut dispatcher).await, ["due", "completed"]);
+}
+
+#[tokio::test]
 async fn an_operation_that_is_doomed_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();

@@ -98,8 +98,10 @@ pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
         created_at_us: now_us(),
         redacted: Vec::new(),
     };
+    // Should the change come again all the same, after a crash or with the rule, it has its letter.
+    let ledger_add = vec![store::LedgerEntry { id, rule: Arc::clone(&rule) }];
     let put = store::OperationPut { id, rule, log: Arc::new(log), change: None, letter: None };
-    store::Write { letters_add: vec![letter], operations_put: vec![put], ..store::Write::default() }
+    store::Write { letters_add: vec![letter], operations_put: vec![put], ledger_add, ..store::Write::default() }
 }
 
 fn dead_letter(origin: Origin) -> Option<u64> {

@@ -44,13 +44,15 @@ impl Pipeline {
     /// The delivery with what it does first; or as it ended already, before anything was to be done.
     pub(super) fn begin_operation(&mut self, delivery: Delivery) -> Delivery {
         let rule = Arc::clone(&delivery.rule);
-        let Some(plan) = rule.plan.as_ref().filter(|_| delivery.foregone.is_none()) else { return delivery };
-        let log = match self.operations.from_before.remove(&delivery.id) {
-            Some(operation) if plan.course.fits(&operation.log) => operation.log,
-            Some(operation) => return interrupted(delivery, operation.log),
-            None => plan.course.begin(),
-        };
-        going_on(delivery, plan, log)
+        let log = self.operations.from_before.remove(&delivery.id).map(|operation| operation.log);
+        match (&rule.plan, log) {
+            // Its letter has the log.
+            (_, Some(log)) if delivery.foregone.is_some() => with_log(delivery, log),
+            (Some(plan), Some(log)) if plan.course.fits(&log) => going_on(delivery, plan, log),
+            (_, Some(log)) => interrupted(delivery, log),
+            (Some(plan), None) if delivery.foregone.is_none() => going_on(delivery, plan, plan.course.begin()),
+            (_, None) => delivery,
+        }
     }
 
     /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
@@ -86,8 +88,9 @@ impl Pipeline {
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
     pub(super) fn not_done(&mut self, delivery: &Delivery) {
         let doing = delivery.doing.as_ref().expect("only an operation's actions are due");
-        let mut log = (*doing.log).clone();
-        course_of(&delivery.rule).not_done(&mut log, doing.action);
+        let (mut log, course) = ((*doing.log).clone(), course_of(&delivery.rule));
+        course.begin_action(&mut log, doing.action);
+        course.not_done(&mut log, doing.action);
         let write = put(delivery, log);
         self.write_then(write, Written::Answered);
     }
@@ -161,13 +164,12 @@ impl Pipeline {
         }
         let mut over = Vec::new();
         for (id, operation) in &self.operations.from_before {
-            let why = match self.streams.find(&operation.rule).map(|at| &self.streams.list[at]) {
-                None => "the rule is gone",
-                Some(stream) if stream.rule.plan.is_none() => "the rule has no steps any more",
-                Some(stream) if self.is_passed(stream, operation) => "the rule no longer means this change",
-                Some(_) => continue,
-            };
-            over.push((*id, why));
+            // Not before its change is passed: a rule that comes back until then goes on with it.
+            let stream = self.streams.find(&operation.rule).map(|at| &self.streams.list[at]);
+            if self.is_passed(stream, operation) {
+                let why = if stream.is_none() { "the rule is gone" } else { "the rule no longer means this change" };
+                over.push((*id, why));
+            }
         }
         for (id, why) in over {
             let operation = self.operations.from_before.remove(&id).expect("it was just there");
@@ -177,9 +179,11 @@ impl Pipeline {
         }
     }
 
-    fn is_passed(&self, stream: &RuleStream, operation: &store::Operation) -> bool {
-        let is_attached = stream.behind.is_none();
-        let mark = stream.own_mark().or_else(|| self.main.reached().filter(|_| is_attached));
+    /// Of a rule that is gone, by the main stream.
+    fn is_passed(&self, stream: Option<&RuleStream>, operation: &store::Operation) -> bool {
+        let is_attached = stream.is_none_or(|stream| stream.behind.is_none());
+        let own_mark = stream.and_then(RuleStream::own_mark);
+        let mark = own_mark.or_else(|| self.main.reached().filter(|_| is_attached));
         mark.is_some_and(|mark| Coverage::new(&mark.resume()).holds(&operation.change))
     }
 }
@@ -204,8 +208,12 @@ fn going_on(mut delivery: Delivery, plan: &Plan, mut log: OperationLog) -> Deliv
 fn interrupted(mut delivery: Delivery, log: OperationLog) -> Delivery {
     let message = format!("it was under way when the rule's steps became others; of its own {}", in_words(&log));
     delivery.foregone = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
-    delivery.doing = Some(Doing { action: ActionId::Step(0), log: Arc::new(log) });
-    delivery
+    with_log(delivery, log)
+}
+
+/// One that is over before anything more is done.
+fn with_log(delivery: Delivery, log: OperationLog) -> Delivery {
+    Delivery { doing: Some(Doing { action: ActionId::Step(0), log: Arc::new(log) }), ..delivery }
 }
 
 /// The rule calls once now, and its letter may be one of several steps.

@@ -206,7 +206,11 @@ fn going_on(mut delivery: Delivery, plan: &Plan, mut log: OperationLog) -> Deliv
 }
 
 fn interrupted(mut delivery: Delivery, log: OperationLog) -> Delivery {
-    let message = format!("it was under way when the rule's steps became others; of its own {}", in_words(&log));
+    let why = match delivery.rule.plan {
+        Some(_) => "the rule's steps became others",
+        None => "the rule has no steps any more",
+    };
+    let message = format!("it was under way when rowhook stopped, and {why}; of its own {}", in_words(&log));
     delivery.foregone = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
     with_log(delivery, log)
 }

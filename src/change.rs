@@ -277,7 +277,7 @@ impl DeliveryId {
     }
 
     /// Identity of one action's call among several of this delivery: a version 5 UUID over `ID/PLACE`, or `ID/PLACE/ROUND`
-    /// when the action was begun anew. `place` is `STEP`, `STEP/undo`, `STEP/verify`, `/on_success` or `/on_failure`.
+    /// when the action was begun anew. `place` is `STEP`, `STEP/undo`, `/on_success` or `/on_failure`.
     pub fn of_action(&self, place: &str, round: u32) -> DeliveryId {
         let name = match round {
             0 => format!("{self}/{place}"),

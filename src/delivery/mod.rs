@@ -32,6 +32,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 pub use client::Client;
 pub use dispatcher::Dispatcher;
 pub use event::{Due, DueTicket, Event, Intent};
@@ -92,7 +94,7 @@ impl Delivery {
     }
 
     /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
-    /// for every attempt, after a crash and when an operator resumes it.
+    /// for every attempt, after a crash and when an operator resumes it; but for a query, which is another one each time.
     pub fn call_id(&self) -> DeliveryId {
         let (Some(Doing { action, log }), Some(plan)) = (&self.doing, &self.rule.plan) else { return self.id };
         let round = log.act(*action).round;
@@ -101,7 +103,8 @@ impl Delivery {
             ActionId::Step(_) if plan.is_single && round == 0 => return self.id,
             ActionId::Step(n) => name(n).to_owned(),
             ActionId::Undo(n) => format!("{}/undo", name(n)),
-            ActionId::Verify(n) => format!("{}/verify", name(n)),
+            // A question, each time a new one: no API must answer it from memory.
+            ActionId::Verify(_) => return DeliveryId(Uuid::new_v4()),
             ActionId::OnSuccess => "/on_success".to_owned(),
             ActionId::OnFailure => "/on_failure".to_owned(),
         };

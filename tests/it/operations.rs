@@ -74,7 +74,7 @@ operation
   waits for a person: whether `charge` happened is unknown
   look there, then
     rowhook dead-letters replay 1 --happened yes|no  goes on
-    rowhook dead-letters resolve 1 --note TEXT  when it was settled by hand
+    rowhook dead-letters resolve 1 --note TEXT       when it was settled by hand
 ";
     assert!(page.contains(part), "{page}");
     let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);

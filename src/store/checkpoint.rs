@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
+use super::proof_records::ProofRecord;
 use crate::position::{FileOffset, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
 
@@ -64,6 +65,9 @@ struct Record {
     has_definitions: bool,
     #[serde(default)]
     undecided: Vec<PlaceRecord>,
+    /// Format 3 and before have none.
+    #[serde(default)]
+    proof: ProofRecord,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +162,7 @@ fn record(resume: &Resume) -> Record {
             .iter()
             .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
             .collect(),
+        proof: ProofRecord::of(&position.proof),
     }
 }
 
@@ -184,6 +189,7 @@ fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
                 .into_iter()
                 .map(|PlaceRecord { file, offset }| FileOffset { file: file.into(), offset })
                 .collect(),
+            proof: record.proof.read().map_err(|error| content(&error))?,
         },
         within: record
             .within
@@ -197,6 +203,7 @@ fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::{Anchor, Proof};
 
     #[test]
     fn a_checkpoint_reads_back_the_same() {
@@ -209,8 +216,10 @@ mod tests {
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
             let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
+            let newest = gtids.iter().flat_map(GtidSet::newest).map(Some).chain([None]);
+            let proof = Proof::new(newest.map(|gtid| Anchor::of_test(gtid, u64::MAX)).collect(), Some(u32::MAX));
             let resume = Resume {
-                position: Position { server_uuid: uuid, gtids, file, undecided },
+                position: Position { server_uuid: uuid, gtids, file, undecided, proof },
                 within,
                 schema: Default::default(),
             };

@@ -30,6 +30,7 @@ mod open;
 mod operation_records;
 mod operation_steps;
 mod operations;
+mod proof_records;
 mod queue;
 mod recorded;
 mod sweep;

@@ -51,6 +51,16 @@ impl Reached {
         &self.position
     }
 
+    /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
+    pub fn adopt_proof(&mut self, position: &Position) -> bool {
+        let is_here = position.file == self.position.file && position.gtids == self.position.gtids;
+        if !is_here || position.proof == self.position.proof {
+            return false;
+        }
+        self.position.proof = position.proof.clone();
+        true
+    }
+
     /// The transaction that rows were passed of and that has not ended.
     pub fn transaction(&self) -> Option<&Arc<Transaction>> {
         self.transaction.as_ref()

@@ -136,6 +136,11 @@ impl Tracker {
         !is_done
     }
 
+    /// Whether a delivery of this id is open, or was resolved before a restart and has not come again.
+    pub fn knows(&self, id: &DeliveryId) -> bool {
+        self.open.contains_key(id) || self.from_before.contains(id)
+    }
+
     /// Takes note of the end of a transaction.
     pub fn commit(&mut self, committed: &Committed) {
         match self.entries.back_mut() {

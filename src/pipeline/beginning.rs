@@ -29,7 +29,7 @@ pub(super) struct Beginning {
 
 /// `now_us` is when a rule counts as behind from, whose mark turns out to be too far back.
 pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beginning {
-    let SavedCheckpoint { main, rules: records, known, mut ledger } = saved;
+    let SavedCheckpoint { main, rules: records, known, mut ledger, former_ids: _ } = saved;
     let is_new = |rule: &Rule| known.as_ref().is_some_and(|known| known.iter().all(|name| **name != *rule.name));
     let mut marks = Vec::new();
     let mut streams = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
             behind_since_us,
         };
         let rules = records.into_iter().map(record).collect();
-        SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default() }
+        SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default(), former_ids: None }
     }
 
     /// Where the main stream begins, and of each rule whether it is behind and whether it leaves anything out.

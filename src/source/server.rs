@@ -22,7 +22,7 @@ use super::error::Error;
 pub(super) const FILE_START: u64 = 4;
 
 /// A server sends a transaction to its replicas a moment before it counts it as executed.
-const EXECUTED_GRACE: Duration = Duration::from_secs(2);
+pub(super) const EXECUTED_GRACE: Duration = Duration::from_secs(2);
 
 /// The facts that do not change while a connection lives.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
+use super::former_ids::FormerIds;
 use super::proof_records::ProofRecord;
 use crate::position::{FileOffset, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
@@ -31,6 +32,8 @@ pub struct CheckpointSet {
     pub rules: Vec<RuleCheckpoint>,
     /// Every rule that has begun, also those in `rules`.
     pub known: Vec<Arc<str>>,
+    /// None: every id that is stored has the form of now.
+    pub former_ids: Option<FormerIds>,
 }
 
 /// The mark of a rule that is not where the main stream is.
@@ -53,7 +56,7 @@ pub struct PausedRule {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     server_uuid: String,
     gtids: Option<String>,
     file: String,
@@ -140,7 +143,7 @@ pub(super) fn decode_paused(content: &[u8]) -> Result<Vec<PausedRule>, Damage> {
     Ok(chunks::decode::<Vec<PausedRecord>>(content)?.into_iter().map(rule).collect())
 }
 
-fn record(resume: &Resume) -> Record {
+pub(super) fn record(resume: &Resume) -> Record {
     let position = &resume.position;
     Record {
         server_uuid: position.server_uuid.to_string(),
@@ -177,7 +180,7 @@ pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
     Ok(StoredRule { resume: resume_of(resume, Arc::default())?, behind_since_us, has_own_definitions })
 }
 
-fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
+pub(super) fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
     Ok(Resume {
         position: Position {

@@ -54,7 +54,7 @@ pub(super) fn resume(offset: u64) -> Resume {
 
 /// A checkpoint without rules that are elsewhere.
 pub(super) fn set(offset: u64) -> CheckpointSet {
-    CheckpointSet { main: resume(offset), rules: Vec::new(), known: vec!["rule-0".into()] }
+    CheckpointSet { main: resume(offset), rules: Vec::new(), known: vec!["rule-0".into()], former_ids: None }
 }
 
 fn entry(number: u64) -> LedgerEntry {
@@ -149,7 +149,7 @@ async fn what_was_written_is_there_after_reopening() {
     let by_rule = HashMap::from([("rule-0".into(), HashSet::from([id(2)]))]);
     let ledger = Ledger { by_rule, ..Ledger::default() };
     let known = Some(vec!["rule-0".into()]);
-    let checkpoint = SavedCheckpoint { main: resume(8), rules: Vec::new(), known, ledger };
+    let checkpoint = SavedCheckpoint { main: resume(8), rules: Vec::new(), known, ledger, former_ids: None };
     assert_eq!(store.saved().expect("readable").checkpoint, Some(checkpoint));
     assert_eq!(store.dead_letter_count(), 3);
     let read = store.dead_letter(2).expect("readable").expect("there");

@@ -11,7 +11,10 @@ fn rule(name: &str, resume: Resume, behind_since_us: Option<u64>) -> RuleCheckpo
 
 fn write_set(main: &Resume, rules: &[RuleCheckpoint]) -> Write {
     let known = vec!["a".into(), "b".into(), "idle".into()];
-    Write { checkpoint: Some(CheckpointSet { main: main.clone(), rules: rules.to_vec(), known }), ..Write::default() }
+    Write {
+        checkpoint: Some(CheckpointSet { main: main.clone(), rules: rules.to_vec(), known, former_ids: None }),
+        ..Write::default()
+    }
 }
 
 fn saved(store: &Store) -> SavedCheckpoint {
@@ -59,7 +62,7 @@ async fn a_set_takes_the_place_of_the_one_before_with_the_definitions_of_each_pl
 #[tokio::test]
 async fn only_what_differs_is_written() {
     let mut recorded = recorded::Recorded::default();
-    let set = |main, rules| CheckpointSet { main: resume(main), rules, known: vec!["a".into()] };
+    let set = |main, rules| CheckpointSet { main: resume(main), rules, known: vec!["a".into()], former_ids: None };
     let put = |edits: &recorded::SetEdits| edits.checkpoints.put.len();
     assert_eq!(put(&recorded.replace(set(1, vec![rule("a", resume(1), None)]))), 3, "main, rule, names");
     assert_eq!(recorded.replace(set(1, vec![rule("a", resume(1), None)])).len_bytes(), 0);

@@ -44,7 +44,9 @@ impl Pipeline {
             mark.is_some_and(|mark| mark.position().reaches(end))
         };
         if main.is_some_and(|main| main.position().reaches(end)) && self.streams.list.iter().all(passed) {
-            tracing::info!("every rule has passed the end of the log at the upgrade: former delivery ids are no longer looked up");
+            tracing::info!(
+                "every rule has passed the end of the log at the upgrade: former delivery ids are no longer looked up"
+            );
             self.former_ids = None;
             self.has_moved = true;
         }

@@ -2,8 +2,8 @@
 //!
 //! In: heartbeats of a stream that stands still, and how far it was read. Out: whether the stream is at the end of the log;
 //! an error where the log has become another one. A server tells a reader of a reset late, and of a log that
-//! has grown beyond the reader's place never. So what the server says of its newest file and of its transactions is
-//! compared with what was read. Owns a connection for these questions, opened when the first one is due.
+//! has grown as far as the reader's place never. So what the server says of its newest file, of its transactions and of
+//! resets is compared with what was read, and the transactions themselves are looked at again. Owns a connection for these questions, opened when the first one is due.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,12 @@ use super::prove::{Evidence, Prover, not_backwards};
 use super::server::{EXECUTED_GRACE, Server, newest};
 use super::settings::Settings;
 
+/// How often the transactions behind the position are looked at again while nothing hints that the log is another one.
+const PROVED_EVERY: Duration = Duration::from_secs(60);
+
+/// Counts RESET statements, those of binlogs among them. Any account may ask.
+const RESETS_SQL: &str = "SHOW GLOBAL STATUS LIKE 'Com_reset'";
+
 /// A server that says so often in a row that it has more than its stream brings is asked for the stream anew.
 const STANDS_STILL_MAX: u32 = 5;
 
@@ -27,6 +33,8 @@ pub(super) struct Sentinel {
     connection: Option<Conn>,
     last: Option<Look>,
     stands_still: u32,
+    /// How many RESET statements the server had counted when the position was proven last, and when that was.
+    proven: Option<(u64, Instant)>,
     /// Since when the server is known to have more than was read.
     behind_since: Option<Instant>,
     may_ask: bool,
@@ -37,6 +45,13 @@ pub(super) struct Sentinel {
 struct Look {
     stream: FileOffset,
     end: FileOffset,
+}
+
+/// What the server says of its log.
+struct Answer {
+    end: FileOffset,
+    executed: GtidSet,
+    resets: u64,
 }
 
 /// How far a stream is that stands still.
@@ -54,6 +69,7 @@ impl Sentinel {
             connection: None,
             last: None,
             stands_still: 0,
+            proven: None,
             behind_since: None,
             may_ask: true,
         }
@@ -75,7 +91,7 @@ impl Sentinel {
         if !self.may_ask {
             return Ok(Standing::AtEnd);
         }
-        let (end, executed) = match self.ask(server).await {
+        let Answer { end, executed, resets } = match self.ask(server).await {
             Ok(answer) => answer,
             Err(Error::Privilege { problem, .. }) => {
                 tracing::warn!(
@@ -95,6 +111,12 @@ impl Sentinel {
         not_backwards(&Some(vec![end.clone()]), stream)?;
         self.require_executed(server, position, executed).await?;
         if is_same_place(stream, &end) {
+            // A new log may have grown to just this place.
+            let is_proven = |(before, at): (u64, Instant)| before == resets && at.elapsed() < PROVED_EVERY;
+            if !self.proven.is_some_and(is_proven) {
+                self.prove(server, position).await?;
+                self.proven = Some((resets, Instant::now()));
+            }
             self.moved();
             self.last = None;
             return Ok(Standing::AtEnd);
@@ -105,6 +127,10 @@ impl Sentinel {
         self.last = Some(now);
         if stood_still {
             self.prove(server, position).await?;
+            self.stands_still += 1;
+            if self.stands_still >= STANDS_STILL_MAX {
+                return Err(Error::Lost("the server has newer transactions and sends none".to_string()));
+            }
         }
         Ok(self.standing())
     }
@@ -113,7 +139,7 @@ impl Sentinel {
         self.behind_since.map_or(Standing::AtEnd, |since| Standing::Behind(since.elapsed()))
     }
 
-    async fn ask(&mut self, server: &Server) -> Result<(FileOffset, GtidSet), Error> {
+    async fn ask(&mut self, server: &Server) -> Result<Answer, Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.settings).await?),
@@ -124,14 +150,16 @@ impl Sentinel {
         if uuid != server.uuid.hyphenated().to_string() {
             return Err(Error::Lost(format!("server {} was read, now {uuid} answers", server.uuid)));
         }
-        newest(connection, &server.address).await
+        let resets: Option<(String, u64)> = connection.query_first(RESETS_SQL).await.map_err(failed)?;
+        let (end, executed) = newest(connection, &server.address).await?;
+        Ok(Answer { end, executed, resets: resets.map_or(0, |(_, resets)| resets) })
     }
 
     /// What was read must be among what the server has done.
     async fn require_executed(&mut self, server: &Server, position: &Position, executed: GtidSet) -> Result<(), Error> {
         let Some(read) = position.gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else { return Ok(()) };
         tokio::time::sleep(EXECUTED_GRACE).await;
-        let Ok((_, executed)) = self.ask(server).await else { return Ok(()) };
+        let Ok(Answer { executed, .. }) = self.ask(server).await else { return Ok(()) };
         let ahead = read.missing_from(&executed);
         if ahead.is_empty() { Ok(()) } else { Err(Error::Ahead { ahead: ahead.to_string() }) }
     }
@@ -141,10 +169,6 @@ impl Sentinel {
         let evidence = Prover::new(&self.settings, server).prove(connection, position).await?;
         if let Evidence::Unproven(why) = &evidence {
             tracing::debug!(why, "the position is not proven while the stream stands still");
-        }
-        self.stands_still += 1;
-        if self.stands_still >= STANDS_STILL_MAX {
-            return Err(Error::Lost("the server has newer transactions and sends none".to_string()));
         }
         Ok(())
     }
@@ -172,7 +196,7 @@ mod tests {
         assert_eq!(place, FileOffset { file: "binlog.000007".into(), offset: 0x10 });
         let beyond = FileOffset { offset: 0x1_0000_0010, ..place.clone() };
         assert!(is_same_place(&place, &beyond) && !is_same_place(&place, &FileOffset { offset: 0x11, ..beyond }));
-    
+
         for body in [&b""[..], b"binlog", b"\xff.000001"] {
             assert_eq!(place_of_heartbeat(body, 4), None);
         }

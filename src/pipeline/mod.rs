@@ -425,6 +425,7 @@ impl Pipeline {
             self.written(written?);
         }
         self.releases.finish().await;
+        self.forget_former_ids();
         if let Some(write) = self.take_checkpoint() {
             self.store.write(write).await?;
         }

@@ -123,20 +123,38 @@ pub struct Transaction {
     pub offset: u64,
     /// Commit time on the server where it was first committed, in microseconds since the Unix epoch.
     pub committed_at_us: u64,
+    /// The same where the log says so itself, in the GTID event, and else 0: part of the identity.
+    pub original_commit_us: u64,
     /// rowhook wrote it itself; of a transaction of several statements, the one that the change is of.
     pub is_own: bool,
 }
 
 impl Transaction {
-    /// The name that all servers of a replica set agree on when GTIDs are on, and else the place in this server's
-    /// binlog. First component of every delivery id.
+    /// What all servers of a replica set agree on when GTIDs are on, and no other transaction has: the [name](Self::name),
+    /// and behind an `@` the time of the first commit, where the log says it. First component of every delivery id.
     pub fn identity(&self) -> String {
         let mut identity = String::new();
         self.spell_identity(|part| identity.push_str(part));
         identity
     }
 
+    /// The GTID, or without one the server and the place in its binlog. After a reset, or from a backup, a server gives
+    /// names again that other transactions had. Up to store format 3 it was the identity.
+    pub fn name(&self) -> String {
+        let mut name = String::new();
+        self.spell_name(|part| name.push_str(part));
+        name
+    }
+
     fn spell_identity(&self, mut put: impl FnMut(&str)) {
+        self.spell_name(&mut put);
+        if self.original_commit_us != 0 {
+            put("@");
+            put(itoa::Buffer::new().format(self.original_commit_us));
+        }
+    }
+
+    fn spell_name(&self, mut put: impl FnMut(&str)) {
         match &self.gtid {
             Some(gtid) => gtid.spell(put),
             None => {
@@ -211,12 +229,24 @@ impl Change {
     pub fn delivery_id(&self, rule: &str) -> DeliveryId {
         DeliveryId::of_name(|hash| {
             self.transaction.spell_identity(|part| hash.update(part));
-            let Table { schema, name, .. } = &*self.table;
-            let ordinal = &mut itoa::Buffer::new();
-            for part in ["/", &**schema, ".", &**name, "/", ordinal.format(self.ordinal), "/", rule] {
-                hash.update(part);
-            }
+            self.put_place(rule, hash);
         })
+    }
+
+    /// The identity that the delivery had up to store format 3, which left the time of the commit out.
+    pub fn former_delivery_id(&self, rule: &str) -> DeliveryId {
+        DeliveryId::of_name(|hash| {
+            self.transaction.spell_name(|part| hash.update(part));
+            self.put_place(rule, hash);
+        })
+    }
+
+    fn put_place(&self, rule: &str, hash: &mut Sha1) {
+        let Table { schema, name, .. } = &*self.table;
+        let ordinal = &mut itoa::Buffer::new();
+        for part in ["/", &**schema, ".", &**name, "/", ordinal.format(self.ordinal), "/", rule] {
+            hash.update(part);
+        }
     }
 
     /// A copy that may be kept: it holds on to no event, and every value of it can be read. The fault names table and
@@ -311,6 +341,7 @@ mod tests {
             file: "binlog.000042".into(),
             offset: 157,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         };
         let (table, transaction) = (table.into(), transaction.into());

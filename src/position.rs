@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::change::Transaction;
 use crate::schema::Schema;
 
 mod gtid;
+mod proof;
 
 pub use gtid::{Gtid, GtidSet, ParseError, Tag};
+pub use proof::{Anchor, Local, Proof};
 
 /// A place between two events of one server's binlog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Position {
     /// Where XA transactions begin that were prepared before `file` and not decided yet; they are read again. Empty where
     /// there are GTIDs: theirs are not in `gtids` as long as they are undecided.
     pub undecided: Arc<[FileOffset]>,
+    /// By what the log is known again.
+    pub proof: Proof,
 }
 
 /// The end of one transaction: how a position moves.
@@ -66,6 +71,10 @@ pub struct Committed {
     pub end: FileOffset,
     /// As in [`Position`], from here on.
     pub undecided: Arc<[FileOffset]>,
+    /// The transaction that ended, by which the log is known again.
+    pub anchor: Arc<Anchor>,
+    /// As in [`Proof`], of the file in which it ended; none where the stream did not say.
+    pub file_created_s: Option<u32>,
     pub committed_at_us: u64,
     /// The definitions known after it; none where they are those of before.
     pub schema: Option<Arc<Schema>>,
@@ -85,6 +94,8 @@ impl Position {
         self.server_uuid = committed.server_uuid;
         self.file = committed.end.clone();
         self.undecided = Arc::clone(&committed.undecided);
+        self.proof.note(&committed.anchor);
+        self.proof.file_created_s = committed.file_created_s;
         if let Some(set) = &mut self.gtids {
             committed.gtids().for_each(|gtid| set.insert(gtid));
         }
@@ -124,7 +135,8 @@ impl Position {
             (Some(ours), Some(theirs)) => Some(ours.intersection(theirs)),
             _ => None,
         };
-        Position { gtids, ..earlier.clone() }
+        let proof = gtids.as_ref().map_or_else(|| earlier.proof.clone(), |set| earlier.proof.within(set));
+        Position { gtids, proof, ..earlier.clone() }
     }
 }
 
@@ -152,11 +164,29 @@ pub struct Resume {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Within {
-    /// [`crate::change::Transaction::identity`].
+    /// [`crate::change::Transaction::identity`]; stores of format 3 and before have its name here.
     pub transaction: Box<str>,
     /// `schema.table`.
     pub table: Box<str>,
     pub rows: u64,
+}
+
+impl Within {
+    pub fn is_of(&self, transaction: &Transaction) -> bool {
+        let name = transaction.name();
+        match self.transaction.strip_prefix(&*name) {
+            // The form of before, or a transaction without a time: the two can't be told apart, and both have this name.
+            Some("") => true,
+            Some(_) => *self.transaction == *transaction.identity(),
+            None => false,
+        }
+    }
+
+    /// Its GTID, if it has one, as a set.
+    pub fn gtid(&self) -> Option<GtidSet> {
+        let name = self.transaction.split_once('@').map_or(&*self.transaction, |(name, _)| name);
+        name.parse().ok()
+    }
 }
 
 /// Where a first start without a checkpoint begins.
@@ -216,6 +246,7 @@ mod tests {
             gtids: gtids.map(|set| set.parse().expect("a set")),
             file: FileOffset { file: file.into(), offset },
             undecided: [FileOffset { file: file.into(), offset: 4 }].into(),
+            proof: Proof::default(),
         }
     }
 

@@ -219,6 +219,7 @@ mod tests {
                 file: "binlog.000001".into(),
                 offset: 4,
                 committed_at_us: 1_795_215_845_123_456,
+                original_commit_us: 0,
                 is_own: false,
             }),
             ordinal: 1,

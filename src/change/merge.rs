@@ -72,6 +72,7 @@ mod tests {
             file: "binlog.000001".into(),
             offset: 4,
             committed_at_us: ordinal,
+            original_commit_us: 0,
             is_own: false,
         };
         Change { op, table: Arc::new(table), before, after, transaction: Arc::new(transaction), ordinal }

@@ -21,10 +21,10 @@ use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
-use crate::position::Start;
+use crate::position::{Position, Start};
 use crate::rules::{Look, RuleSet};
 use crate::source::Settings;
-use crate::store::{Saved, Store};
+use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
 use crate::write_back::Database;
 
@@ -121,7 +121,11 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     let dispatcher = Dispatcher::new(client, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
+    let end_of_log = end_of_log_at_upgrade(&source, &saved).await;
     pipeline.resume(saved);
+    if let Some(end) = end_of_log {
+        pipeline.note_end_of_log(end);
+    }
     let (address, reader) = (source.address(), source.clone());
     let (status, source_status) = watch::channel(None);
     let reading = Reading { settings: source, start: settings.start, status };
@@ -148,6 +152,16 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     while admin.join_next().await.is_some() {}
     beside.shutdown().await;
     Ok(ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
+}
+
+/// After an upgrade: up to where the store may name deliveries by former ids. None where nothing is to be known, or the
+/// server does not answer: then it is asked at the next start.
+async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Position> {
+    let former = saved.checkpoint.as_ref()?.former_ids.as_ref()?;
+    if *former != FormerIds::Everywhere {
+        return None;
+    }
+    crate::source::locate(source, &Start::Latest).await.ok()
 }
 
 /// What may be asked over the socket.

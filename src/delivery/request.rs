@@ -242,6 +242,7 @@ mod tests {
                 file: "binlog.000001".into(),
                 offset: 4,
                 committed_at_us: 0,
+                original_commit_us: 0,
                 is_own: false,
             }),
             ordinal: 1,

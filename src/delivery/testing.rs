@@ -338,6 +338,7 @@ fn change(op: Op, before: Option<i64>, after: Option<i64>) -> Change {
         file: "binlog.000001".into(),
         offset: 4,
         committed_at_us: 0,
+        original_commit_us: 0,
         is_own: false,
     };
     Change {

@@ -37,6 +37,7 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
             file: "binlog.000001".into(),
             offset: 4,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Table, Transaction};
-use crate::position::{Committed, FileOffset, GtidSet, Position, Resume, Within};
+use crate::position::{Committed, FileOffset, GtidSet, Position, Proof, Resume, Within};
 use crate::schema::Schema;
 
 /// A place between two rows.
@@ -41,13 +41,24 @@ impl Reached {
     /// Before anything was read.
     pub fn nowhere() -> Reached {
         let file = FileOffset { file: "".into(), offset: 0 };
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided: Arc::default() };
+        let (undecided, proof) = (Arc::default(), Proof::default());
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof };
         Resume { position, within: Vec::new(), schema: Arc::default() }.into()
     }
 
     /// The end of the last transaction that was passed.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
+    pub fn adopt_proof(&mut self, position: &Position) -> bool {
+        let is_here = position.file == self.position.file && position.gtids == self.position.gtids;
+        if !is_here || position.proof == self.position.proof {
+            return false;
+        }
+        self.position.proof = position.proof.clone();
+        true
     }
 
     /// The transaction that rows were passed of and that has not ended.
@@ -113,7 +124,7 @@ impl Reached {
         if self.transaction.as_ref().is_some_and(|known| known.identity() != identity) {
             self.within.clear();
         }
-        self.within_before.retain(|before| *before.transaction == *identity);
+        self.within_before.retain(|before| before.is_of(transaction));
         self.transaction = Some(Arc::clone(transaction));
     }
 

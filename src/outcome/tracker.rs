@@ -136,6 +136,11 @@ impl Tracker {
         !is_done
     }
 
+    /// Whether a delivery of this id is open, or was resolved before a restart and has not come again.
+    pub fn knows(&self, id: &DeliveryId) -> bool {
+        self.open.contains_key(id) || self.from_before.contains(id)
+    }
+
     /// Takes note of the end of a transaction.
     pub fn commit(&mut self, committed: &Committed) {
         match self.entries.back_mut() {
@@ -283,7 +288,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{FileOffset, Gtid, Position, Resume, Tag, Within};
+    use crate::position::{Anchor, FileOffset, Gtid, Position, Proof, Resume, Tag, Within};
     use crate::schema::Schema;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -296,6 +301,7 @@ mod tests {
                 gtids: Some(GtidSet::new()),
                 file,
                 undecided: Arc::default(),
+                proof: Proof::default(),
             },
             within: Vec::new(),
             schema: Arc::default(),
@@ -333,6 +339,7 @@ mod tests {
             file,
             offset: 4,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         })
     }
@@ -346,9 +353,12 @@ mod tests {
     }
 
     fn commit(number: u64) -> Committed {
+        let gtid = Some(Gtid { uuid: Uuid::nil(), tag: Tag::default(), number });
         Committed {
             server_uuid: Uuid::nil(),
-            gtid: Some(Gtid { uuid: Uuid::nil(), tag: Tag::default(), number }),
+            anchor: Anchor::of_test(gtid.clone(), 100 * number),
+            file_created_s: None,
+            gtid,
             end: FileOffset { file: "binlog.000001".into(), offset: 100 * number },
             committed_at_us: 0,
             schema: None,

@@ -29,7 +29,7 @@ pub(super) struct Beginning {
 
 /// `now_us` is when a rule counts as behind from, whose mark turns out to be too far back.
 pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beginning {
-    let SavedCheckpoint { main, rules: records, known, mut ledger } = saved;
+    let SavedCheckpoint { main, rules: records, known, mut ledger, former_ids: _ } = saved;
     let is_new = |rule: &Rule| known.as_ref().is_some_and(|known| known.iter().all(|name| **name != *rule.name));
     let mut marks = Vec::new();
     let mut streams = Vec::new();
@@ -128,14 +128,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::position::{FileOffset, Position};
+    use crate::position::{FileOffset, Position, Proof};
     use crate::schema::{Definition, Schema, TableName};
 
     const MAIN_OFFSET: u64 = 100 << 20;
 
     fn place(file: &str, offset: u64, rows: u64) -> Resume {
         let file = FileOffset { file: file.into(), offset };
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided: Arc::default() };
+        let (undecided, proof) = (Arc::default(), Proof::default());
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof };
         let within = Within { transaction: "t".into(), table: "shop.orders".into(), rows };
         Resume { position, within: (rows > 0).then_some(within).into_iter().collect(), schema: Arc::default() }
     }
@@ -157,7 +158,7 @@ mod tests {
             behind_since_us,
         };
         let rules = records.into_iter().map(record).collect();
-        SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default() }
+        SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default(), former_ids: None }
     }
 
     /// Where the main stream begins, and of each rule whether it is behind and whether it leaves anything out.

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::change::{DeliveryId, Table, Transaction};
     use crate::outcome::tracker::Opening;
-    use crate::position::{FileOffset, Resume};
+    use crate::position::{FileOffset, Proof, Resume};
     use crate::rules::RuleSet;
 
     fn at(server: u128, file: &str, gtids: Option<&str>) -> Position {
@@ -178,6 +178,7 @@ mod tests {
             gtids: gtids.map(|numbers| format!("{uuid}:{numbers}").parse().expect("a set")),
             file: FileOffset { file: file.into(), offset: 4 },
             undecided: Arc::default(),
+            proof: Proof::default(),
         }
     }
 
@@ -235,6 +236,7 @@ mod tests {
             file: "b.000001".into(),
             offset: 4,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         };
         let (schema, name) = ("shop".into(), "orders".into());

@@ -47,7 +47,7 @@ impl Pipeline {
             return None;
         }
         let main = main.resume();
-        let mut set = CheckpointSet { main, rules: Vec::new(), known: Vec::new() };
+        let mut set = CheckpointSet { main, rules: Vec::new(), known: Vec::new(), former_ids: self.former_ids.clone() };
         for stream in &mut self.streams.list {
             include(&mut set, stream);
         }

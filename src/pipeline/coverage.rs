@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::change::{Change, Table, Transaction};
 use crate::outcome::reached::Reached;
-use crate::position::{Committed, FileOffset, GtidSet, Position, Resume, Within};
+use crate::position::{Committed, FileOffset, Position, Resume, Within};
 
 /// Everything up to a place.
 #[derive(Debug)]
@@ -60,8 +60,7 @@ impl Coverage {
         if is_whole {
             return Covered::Whole;
         }
-        let identity = transaction.identity();
-        let rows: Vec<Within> = self.within.iter().filter(|within| *within.transaction == *identity).cloned().collect();
+        let rows: Vec<Within> = self.within.iter().filter(|within| within.is_of(transaction)).cloned().collect();
         if rows.is_empty() { Covered::Nothing } else { Covered::Rows(rows) }
     }
 
@@ -81,8 +80,8 @@ impl Coverage {
         let is_beyond = || {
             place.server_uuid == self.position.server_uuid && place.file.order(&self.position.file) == Ordering::Greater
         };
-        let has_ended = |within: &Within| match (&place.gtids, within.transaction.parse::<GtidSet>()) {
-            (Some(set), Ok(transaction)) => transaction.is_subset_of(set),
+        let has_ended = |within: &Within| match (&place.gtids, within.gtid()) {
+            (Some(set), Some(transaction)) => transaction.is_subset_of(set),
             _ => is_beyond(),
         };
         place.reaches(&self.position) && self.within.iter().all(has_ended)
@@ -119,14 +118,14 @@ mod tests {
 
     use super::*;
     use crate::change::Op;
-    use crate::position::{Gtid, Tag};
+    use crate::position::{Anchor, Gtid, GtidSet, Proof, Tag};
 
     const UUID: Uuid = Uuid::from_u128(7);
 
     fn place(gtids: Option<&str>, offset: u64) -> Position {
         let gtids = gtids.map(|numbers| if numbers.is_empty() { GtidSet::new() } else { set(numbers) });
         let file = FileOffset { file: "b.000001".into(), offset };
-        Position { server_uuid: UUID, gtids, file, undecided: Arc::default() }
+        Position { server_uuid: UUID, gtids, file, undecided: Arc::default(), proof: Proof::default() }
     }
 
     fn set(numbers: &str) -> GtidSet {
@@ -145,6 +144,7 @@ mod tests {
             file: "b.000001".into(),
             offset,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         })
     }
@@ -162,6 +162,8 @@ mod tests {
             decided: None,
             end: FileOffset { file: "b.000001".into(), offset },
             undecided: Arc::default(),
+            anchor: Anchor::of_test(number.map(gtid), offset),
+            file_created_s: None,
             committed_at_us: 0,
             schema: None,
         }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::Error;
 use crate::change::{Change, Changes, Transaction};
 use crate::outcome::reached::Reached;
-use crate::position::{Committed, Resume};
+use crate::position::{Committed, Position, Resume};
 use crate::rules::{RuleSet, TableRules};
 use crate::source::{Following, SourceEvent};
 
@@ -94,6 +94,11 @@ impl Feed {
     /// Goes on from elsewhere.
     pub fn leap(&mut self, place: Reached) {
         self.reached = Some(place);
+    }
+
+    /// Takes what was learned of the place where the feed stands, by which the log is known again. False: nothing was.
+    pub fn adopt_proof(&mut self, position: &Position) -> bool {
+        self.reached.as_mut().is_some_and(|reached| reached.adopt_proof(position))
     }
 
     /// The reader must begin where the feed stands.

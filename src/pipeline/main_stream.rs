@@ -51,6 +51,8 @@ impl Pipeline {
                     self.main.leap(resume.into());
                     self.has_moved = true;
                     self.checkpoint();
+                } else if self.main.adopt_proof(&resume.position) {
+                    self.has_moved = true;
                 }
             }
             Read::Change(change, rules) => self.take_change(change, &rules)?,

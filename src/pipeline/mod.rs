@@ -13,6 +13,7 @@ mod command;
 mod counts;
 mod coverage;
 mod feed;
+mod former_ids;
 mod fuse;
 mod holds;
 mod letters;
@@ -47,7 +48,7 @@ use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Match, Rule, RuleSet};
 use crate::source;
-use crate::store::{self, Saved, Store};
+use crate::store::{self, FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
 
 use beginning::Beginning;
@@ -126,6 +127,8 @@ pub struct Pipeline {
     has_moved: bool,
     /// In the ledger, of rules that are no more.
     orphans: Vec<DeliveryId>,
+    /// Up to where deliveries may be known by the ids that they had before an upgrade.
+    former_ids: Option<FormerIds>,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
     /// By number, who waits for the outcome of a redelivery.
@@ -179,6 +182,7 @@ impl Pipeline {
             operations: Operations::default(),
             is_ending: false,
             fuse: Fuse::default(),
+            former_ids: None,
         };
         pipeline.relist();
         pipeline
@@ -187,6 +191,7 @@ impl Pipeline {
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         if let Some(checkpoint) = saved.checkpoint {
+            self.former_ids = checkpoint.former_ids.clone();
             let Beginning { main, streams, orphans } = beginning::begin(self.main.rules(), checkpoint, now_us());
             self.main.leap(main.into());
             self.streams = streams;
@@ -284,9 +289,9 @@ impl Pipeline {
 
     /// Submits what a rule calls for on a change.
     fn deliver(&mut self, at: usize, rule: Arc<Rule>, change: &Arc<Change>, undecided: Option<String>) {
+        let id = self.id_of(at, &rule, change);
         let stream = &mut self.streams.list[at];
         stream.counts(&self.metrics).matched.inc();
-        let id = change.delivery_id(&rule.name);
         let opening = Opening {
             id,
             transaction: Arc::clone(&change.transaction),
@@ -402,6 +407,7 @@ impl Pipeline {
         self.metrics.window_bytes.set(bytes as i64);
         self.manage_readers();
         self.give_up_interrupted();
+        self.forget_former_ids();
         if self.recording.is_empty() {
             self.hold_binlog();
         }
@@ -419,6 +425,7 @@ impl Pipeline {
             self.written(written?);
         }
         self.releases.finish().await;
+        self.forget_former_ids();
         if let Some(write) = self.take_checkpoint() {
             self.store.write(write).await?;
         }

@@ -30,6 +30,13 @@ pub(super) struct Operations {
     given_up: HashMap<DeliveryId, Attempts>,
 }
 
+impl Operations {
+    /// Whether this one was under way when the last process ended, and was not seen since.
+    pub fn knows(&self, id: &DeliveryId) -> bool {
+        self.from_before.contains_key(id)
+    }
+}
+
 impl Pipeline {
     /// Takes over what was under way when the last process ended.
     pub(super) fn recall_operations(&mut self) -> Result<(), Error> {

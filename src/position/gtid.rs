@@ -111,6 +111,21 @@ impl GtidSet {
         *intervals = merged;
     }
 
+    /// The highest number of each server and tag.
+    pub fn newest(&self) -> impl Iterator<Item = Gtid> {
+        let last = |((uuid, tag), intervals): (&(Uuid, Tag), &Vec<Interval>)| {
+            intervals.last().map(|&(_, number)| Gtid { uuid: *uuid, tag: tag.clone(), number })
+        };
+        self.0.iter().filter_map(last)
+    }
+
+    /// The set without one GTID.
+    pub fn without(&self, gtid: &Gtid) -> GtidSet {
+        let mut one = GtidSet::new();
+        one.insert(gtid);
+        self.missing_from(&one)
+    }
+
     pub fn union_with(&mut self, other: &GtidSet) {
         for (uuid, tag, interval) in other.intervals() {
             self.insert_interval(uuid, tag.clone(), interval);

@@ -78,6 +78,7 @@ fn change(op: Op, before: Option<[Value; 3]>, after: Option<[Value; 3]>) -> Arc<
             file: "binlog.000001".into(),
             offset: 4,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

@@ -58,7 +58,8 @@ impl Checksums {
         if !is_intact(raw) {
             return Err(Fault::new(format!("the checksum of an event of type {} is wrong", event.kind), ""));
         }
-        Ok(without_tail(event, CHECKSUM_BYTES)?)
+        let checksum = raw.last_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        Ok(Event { checksum, ..without_tail(event, CHECKSUM_BYTES)? })
     }
 
     fn describe(&mut self, event: Event, raw: &Bytes) -> Result<Event, Fault> {

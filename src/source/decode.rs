@@ -187,6 +187,7 @@ mod tests {
             file,
             offset: 4,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         })
     }

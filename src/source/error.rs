@@ -55,6 +55,13 @@ pub enum Error {
     )]
     Ahead { ahead: String },
     #[error(
+        "the binlog of this server is not the one that was read before: {what}. It was reset, restored from a backup, rebuilt, or lost its \
+         newest transactions in a crash; fix: connect to the server that has the former binlog, or accept this one: \
+         `rowhook position show`, then `rowhook position set --to earliest` (all that it has), `--to latest` (only what \
+         comes from now on) or `--to FILE:OFFSET`"
+    )]
+    AnotherLog { what: String },
+    #[error(
         "this is server {found}, the checkpoint belongs to server {expected}, and without GTIDs in common a position does \
          not carry over; mend: connect to the right server, or start anew with a new data directory and --start"
     )]
@@ -97,6 +104,7 @@ impl Error {
             | Error::Version { .. }
             | Error::Purged { .. }
             | Error::Ahead { .. }
+            | Error::AnotherLog { .. }
             | Error::OtherServer { .. }
             | Error::GtidsOff { .. }
             | Error::BadPosition { .. }

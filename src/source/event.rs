@@ -34,6 +34,8 @@ pub(super) struct Event {
     /// Where the next event begins in the file, in 32 bits only; 0 for events that are in no file.
     pub log_pos: u32,
     pub body: bytes::Bytes,
+    /// As it stood behind the body; none where there are no checksums.
+    pub checksum: Option<u32>,
     /// Came out of a compressed transaction.
     pub is_inner: bool,
 }
@@ -47,7 +49,7 @@ impl Event {
         header.take(4)?;
         let (size, log_pos, flags) = (header.le(4)? as u32, header.le(4)? as u32, header.le(2)? as u16);
         bytes.advance(HEADER_BYTES);
-        Ok(Event { kind, flags, timestamp, size, log_pos, body: bytes, is_inner })
+        Ok(Event { kind, flags, timestamp, size, log_pos, body: bytes, checksum: None, is_inner })
     }
 
     /// Made up for the stream, not in the file.

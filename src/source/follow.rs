@@ -23,7 +23,10 @@ use crate::telemetry::Metrics;
 use super::clock::{StatusClock, age};
 use super::connect::connect;
 use super::error::{Error, Next};
+use super::event_type;
 use super::gtids_before::gtids_before;
+use super::prove::{Evidence, Prover};
+use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
@@ -332,7 +335,7 @@ impl Reader {
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {position}");
-        self.events_of(&mut wire, &mut transactions, progress).await
+        self.events_of(&mut wire, &mut transactions, progress, &server).await
     }
 
     fn tables_of(&self, server: &Server, tracking: Tracking) -> Tables {
@@ -365,8 +368,11 @@ impl Reader {
         wire: &mut Wire,
         transactions: &mut Transactions,
         progress: &mut Progress,
+        server: &Server,
     ) -> Result<std::convert::Infallible, End> {
         let mut out = Vec::new();
+        let mut sentinel = Sentinel::new(&self.settings);
+        let mut descriptions = 0;
         let mut last_event_at = Instant::now();
         let mut status = StatusClock::new();
         loop {
@@ -378,21 +384,42 @@ impl Reader {
             match transactions.take(&event, &mut out).await? {
                 // The server also sends heartbeats in place of transactions that it skips; those come at once.
                 Seen::Heartbeat if now.duration_since(last_event_at) >= self.settings.heartbeat / 2 => {
-                    self.publish(now, Duration::ZERO);
-                    if transactions.is_between_transactions() {
-                        self.idle()?;
+                    let place = place_of_heartbeat(&event.body, event.log_pos);
+                    let standing = match (place, &mut progress.position) {
+                        (Some(place), Some(position)) => sentinel.look(server, &place, position).await?,
+                        _ => Standing::AtEnd,
+                    };
+                    match standing {
+                        Standing::Behind(since) => self.publish(Instant::now(), since),
+                        Standing::AtEnd => {
+                            self.publish(Instant::now(), Duration::ZERO);
+                            if transactions.is_between_transactions() {
+                                self.idle()?;
+                            }
+                        }
                     }
                 }
                 Seen::Heartbeat => {}
                 Seen::Other => {
+                    sentinel.moved();
                     if status.is_due(now) {
                         self.publish(now, age(transactions.newest_commit_us));
                     }
                 }
             }
-            last_event_at = now;
+            last_event_at = Instant::now();
             for event in out.drain(..) {
                 self.give(event, progress).await?;
+            }
+            if event.kind == event_type::FORMAT_DESCRIPTION {
+                descriptions += 1;
+                // The first one is that of the file in which the stream begins.
+                if descriptions > 1
+                    && let Some(position) = &mut progress.position
+                {
+                    let mut connection = connect(&self.settings).await?;
+                    Prover::new(&self.settings, server).prove(&mut connection, position).await?;
+                }
             }
         }
     }
@@ -403,7 +430,7 @@ impl Reader {
         server: &Server,
         connection: &mut Conn,
     ) -> Result<Position, Error> {
-        let position = match (&progress.position, &progress.from) {
+        let mut position = match (&progress.position, &progress.from) {
             (Some(position), _) => position.clone(),
             (None, Some(start)) => {
                 let mut position = server.begin(connection, start).await?;
@@ -415,8 +442,18 @@ impl Reader {
             (None, None) => unreachable!("a reader begins at a start or a position"),
         };
         server.permit(connection, &position).await?;
+        self.prove(server, connection, &mut position).await?;
         progress.position = Some(position.clone());
         Ok(position)
+    }
+
+    /// Before anything is passed on: the names in a position may mean other transactions than before.
+    async fn prove(&self, server: &Server, connection: &mut Conn, position: &mut Position) -> Result<(), Error> {
+        match Prover::new(&self.settings, server).prove(connection, position).await? {
+            evidence @ Evidence::Proven(_) => tracing::info!("the position is {evidence}"),
+            evidence @ Evidence::Unproven(_) => tracing::warn!("the position is {evidence}"),
+        }
+        Ok(())
     }
 
     /// Hands an event on and notes that it was.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::change::{Changes, Transaction};
 use crate::column::Fault;
-use crate::position::Within;
+use crate::position::{Anchor, Within};
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
@@ -26,6 +26,8 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Group {
     pub transaction: Arc<Transaction>,
+    /// By which the log is known again when it has ended.
+    pub anchor: Arc<Anchor>,
     pub stage: Stage,
     /// Bytes of watched row events that wait.
     pub held_bytes: usize,
@@ -48,9 +50,16 @@ struct Sum {
 
 impl Group {
     /// Begins with the GTID event of `event_bytes`, which promises the bytes of the whole transaction.
-    pub fn new(transaction: Arc<Transaction>, event_bytes: u64, promised: u64, skip: Vec<Within>) -> Group {
+    pub fn new(
+        transaction: Arc<Transaction>,
+        anchor: Arc<Anchor>,
+        event_bytes: u64,
+        promised: u64,
+        skip: Vec<Within>,
+    ) -> Group {
         Group {
             transaction,
+            anchor,
             stage: Stage::Announced,
             held_bytes: 0,
             is_streaming: false,

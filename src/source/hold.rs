@@ -174,6 +174,7 @@ fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::Proof;
 
     const MIB: u64 = 1 << 20;
 
@@ -183,7 +184,7 @@ mod tests {
 
     fn position(file: FileOffset, undecided: &[FileOffset], gtids: Option<&str>) -> Position {
         let gtids = gtids.map(|set| set.parse().expect("a set"));
-        Position { server_uuid: Uuid::nil(), gtids, file, undecided: undecided.into() }
+        Position { server_uuid: Uuid::nil(), gtids, file, undecided: undecided.into(), proof: Proof::default() }
     }
 
     #[test]

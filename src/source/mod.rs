@@ -21,8 +21,10 @@ mod hold;
 mod link;
 mod locate;
 mod place;
+mod prove;
 mod scan;
 mod schema;
+mod sentinel;
 mod server;
 mod settings;
 mod statement;
@@ -47,6 +49,7 @@ pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
+pub use prove::Evidence;
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.

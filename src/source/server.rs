@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::column::charset::Charsets;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{FileOffset, GtidSet, Position, Retention, Start};
+use crate::position::{FileOffset, GtidSet, Position, Proof, Retention, Start};
 
 use super::ServerFacts;
 use super::error::Error;
@@ -22,7 +22,7 @@ use super::error::Error;
 pub(super) const FILE_START: u64 = 4;
 
 /// A server sends a transaction to its replicas a moment before it counts it as executed.
-const EXECUTED_GRACE: Duration = Duration::from_secs(2);
+pub(super) const EXECUTED_GRACE: Duration = Duration::from_secs(2);
 
 /// The facts that do not change while a connection lives.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Server {
             Start::After(_) => return Err(Error::GtidsOff { mode: self.gtid_mode() }),
             Start::At(place) => (None, place.clone()),
         };
-        Ok(Position { server_uuid: self.uuid, gtids, file, undecided: Arc::default() })
+        Ok(Position { server_uuid: self.uuid, gtids, file, undecided: Arc::default(), proof: Proof::default() })
     }
 
     pub fn gtid_mode(&self) -> String {
@@ -318,6 +318,7 @@ mod tests {
             gtids: None,
             file,
             undecided: Arc::from([undecided]),
+            proof: Proof::default(),
         };
         let (last, beyond) = (u64::from(u32::MAX), u64::from(u32::MAX) + 1);
         server.permit_file(&position(place(2, last), place(1, last))).expect("two places that have names");

@@ -37,7 +37,15 @@ const SPARE_BYTES: usize = 64 << 10;
 
 fn transaction() -> Arc<Transaction> {
     let file = "binlog.000001".into();
-    Arc::new(Transaction { server_uuid: Uuid::nil(), gtid: None, file, offset: 4, committed_at_us: 0, is_own: false })
+    Arc::new(Transaction {
+        server_uuid: Uuid::nil(),
+        gtid: None,
+        file,
+        offset: 4,
+        committed_at_us: 0,
+        original_commit_us: 0,
+        is_own: false,
+    })
 }
 
 fn table(map: &TableMap) -> Arc<Table> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::change::{OWN_MARKER, Transaction};
 use crate::column::Fault;
-use crate::position::{Committed, FileOffset, Gtid, Within};
+use crate::position::{Anchor, Committed, FileOffset, Gtid, Local, Within};
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
@@ -49,6 +49,8 @@ pub(super) struct Transactions {
     server_uuid: Uuid,
     /// Where the next event begins.
     place: FileOffset,
+    /// As in [`crate::position::Proof`], of the file there.
+    file_created_s: Option<u32>,
     tables: Tables,
     group: Option<Group>,
     skip: Vec<Within>,
@@ -62,6 +64,7 @@ impl Transactions {
         Transactions {
             server_uuid,
             place,
+            file_created_s: None,
             tables,
             group: None,
             skip,
@@ -118,7 +121,8 @@ impl Transactions {
             // They say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
-            event::STOP | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS => {}
+            event::FORMAT_DESCRIPTION => self.file_created_s = Some(event.timestamp).filter(|time| *time != 0),
+            event::STOP | event::PREVIOUS_GTIDS => {}
             event::ROWS_QUERY => self.rows_query(&event.body),
             event::IGNORABLE | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
             _ if event.flags & event::FLAG_IGNORABLE != 0 => {}
@@ -152,6 +156,9 @@ impl Transactions {
         if self.group.is_some() {
             return Err(self.damaged("the file ends inside a transaction"));
         }
+        if place.file != self.place.file {
+            self.file_created_s = None;
+        }
         self.place = place;
         Ok(())
     }
@@ -167,21 +174,32 @@ impl Transactions {
         let immediate_us = Some(read.immediate_commit_us).filter(|time| *time != 0).unwrap_or(header_us);
         let mut transaction = Transaction {
             server_uuid: self.server_uuid,
-            gtid: read.gtid,
+            gtid: read.gtid.clone(),
             file: Arc::clone(&self.place.file),
             offset: self.place.offset.saturating_sub(event_bytes),
             committed_at_us: Some(read.original_commit_us).filter(|time| *time != 0).unwrap_or(immediate_us),
+            original_commit_us: read.original_commit_us,
             is_own: false,
         };
         transaction.is_own = transaction.has_own_tag();
         self.tables.trim();
         self.newest_commit_us = immediate_us;
+        let anchor = self.anchor(&transaction, &read, event.checksum);
         // Only the transaction that they were sent of: another server may go on with another one.
-        let identity = transaction.identity();
-        let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|w| *w.transaction == *identity);
+        let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|within| within.is_of(&transaction));
         self.skip = others;
-        self.group = Some(Group::new(Arc::new(transaction), event_bytes, read.transaction_bytes, skip));
+        self.group = Some(Group::new(Arc::new(transaction), anchor.into(), event_bytes, read.transaction_bytes, skip));
         Ok(())
+    }
+
+    fn anchor(&self, transaction: &Transaction, read: &GtidEvent, checksum: Option<u32>) -> Anchor {
+        let begin = FileOffset { file: Arc::clone(&transaction.file), offset: transaction.offset };
+        let (server_uuid, immediate_commit_us) = (self.server_uuid, read.immediate_commit_us);
+        Anchor {
+            gtid: read.gtid.clone(),
+            original_commit_us: read.original_commit_us,
+            local: Local { server_uuid, begin, immediate_commit_us, checksum },
+        }
     }
 
     fn payload(&mut self, event: &Event) -> Result<(), Error> {
@@ -364,6 +382,8 @@ impl Transactions {
             decided,
             end: self.place.clone(),
             undecided: self.undecided.places(),
+            anchor: group.anchor,
+            file_created_s: self.file_created_s,
             committed_at_us: group.transaction.committed_at_us,
             schema: self.tables.take_change(),
         }));

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
+use super::former_ids::FormerIds;
+use super::proof_records::ProofRecord;
 use crate::position::{FileOffset, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
 
@@ -30,6 +32,8 @@ pub struct CheckpointSet {
     pub rules: Vec<RuleCheckpoint>,
     /// Every rule that has begun, also those in `rules`.
     pub known: Vec<Arc<str>>,
+    /// None: every id that is stored has the form of now.
+    pub former_ids: Option<FormerIds>,
 }
 
 /// The mark of a rule that is not where the main stream is.
@@ -52,7 +56,7 @@ pub struct PausedRule {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     server_uuid: String,
     gtids: Option<String>,
     file: String,
@@ -64,6 +68,9 @@ struct Record {
     has_definitions: bool,
     #[serde(default)]
     undecided: Vec<PlaceRecord>,
+    /// Format 3 and before have none.
+    #[serde(default)]
+    proof: ProofRecord,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,7 +143,7 @@ pub(super) fn decode_paused(content: &[u8]) -> Result<Vec<PausedRule>, Damage> {
     Ok(chunks::decode::<Vec<PausedRecord>>(content)?.into_iter().map(rule).collect())
 }
 
-fn record(resume: &Resume) -> Record {
+pub(super) fn record(resume: &Resume) -> Record {
     let position = &resume.position;
     Record {
         server_uuid: position.server_uuid.to_string(),
@@ -158,6 +165,7 @@ fn record(resume: &Resume) -> Record {
             .iter()
             .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
             .collect(),
+        proof: ProofRecord::of(&position.proof),
     }
 }
 
@@ -172,7 +180,7 @@ pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
     Ok(StoredRule { resume: resume_of(resume, Arc::default())?, behind_since_us, has_own_definitions })
 }
 
-fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
+pub(super) fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
     Ok(Resume {
         position: Position {
@@ -184,6 +192,7 @@ fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
                 .into_iter()
                 .map(|PlaceRecord { file, offset }| FileOffset { file: file.into(), offset })
                 .collect(),
+            proof: record.proof.read().map_err(|error| content(&error))?,
         },
         within: record
             .within
@@ -197,6 +206,7 @@ fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::{Anchor, Proof};
 
     #[test]
     fn a_checkpoint_reads_back_the_same() {
@@ -209,8 +219,10 @@ mod tests {
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
             let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
+            let newest = gtids.iter().flat_map(GtidSet::newest).map(Some).chain([None]);
+            let proof = Proof::new(newest.map(|gtid| Anchor::of_test(gtid, u64::MAX)).collect(), Some(u32::MAX));
             let resume = Resume {
-                position: Position { server_uuid: uuid, gtids, file, undecided },
+                position: Position { server_uuid: uuid, gtids, file, undecided, proof },
                 within,
                 schema: Default::default(),
             };

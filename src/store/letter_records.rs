@@ -85,6 +85,9 @@ struct TransactionRecord<'a> {
     file: Cow<'a, str>,
     offset: u64,
     committed_at_us: u64,
+    /// Letters of format 3 and before have none.
+    #[serde(default)]
+    original_commit_us: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     own: bool,
 }
@@ -216,6 +219,7 @@ pub(super) fn encode_change(change: &Change) -> Framed {
             file: (&*transaction.file).into(),
             offset: transaction.offset,
             committed_at_us: transaction.committed_at_us,
+            original_commit_us: transaction.original_commit_us,
             own: transaction.is_own,
         },
     })
@@ -240,6 +244,7 @@ pub(super) fn decode_change(content: &[u8]) -> Result<Change, Damage> {
             file: record.transaction.file.into(),
             offset: record.transaction.offset,
             committed_at_us: record.transaction.committed_at_us,
+            original_commit_us: record.transaction.original_commit_us,
             is_own: record.transaction.own,
         }),
     })
@@ -368,8 +373,8 @@ mod tests {
             primary_key in vec(any::<usize>(), 0..3),
             (before, after) in (any_row(), any_row()),
             gtid in any_gtid(),
-            (server_uuid, file, offset, committed_at_us, is_own, ordinal)
-                in (any::<u128>(), any_text(), any::<u64>(), any::<u64>(), any::<bool>(), any::<u64>()),
+            (server_uuid, file, offset, committed_at_us, original_commit_us, is_own, ordinal)
+                in (any::<u128>(), any_text(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>(), any::<u64>()),
         ) -> Change {
             let server_uuid = Uuid::from_u128(server_uuid);
             Change {
@@ -377,7 +382,9 @@ mod tests {
                 table: Arc::new(Table { schema, name, columns, primary_key }),
                 before,
                 after,
-                transaction: Arc::new(Transaction { server_uuid, gtid, file: file.into(), offset, committed_at_us, is_own }),
+                transaction: Arc::new(Transaction {
+                    server_uuid, gtid, file: file.into(), offset, committed_at_us, original_commit_us, is_own
+                }),
                 ordinal,
             }
         }

@@ -23,6 +23,7 @@ mod chunks;
 mod dead_letters;
 mod definitions;
 mod error;
+mod former_ids;
 mod holds;
 mod letter_records;
 mod lock;
@@ -30,6 +31,7 @@ mod open;
 mod operation_records;
 mod operation_steps;
 mod operations;
+mod proof_records;
 mod queue;
 mod recorded;
 mod sweep;
@@ -47,6 +49,7 @@ pub use dead_letters::{
     Closed, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Resolution, Resolved,
 };
 pub use error::Error;
+pub use former_ids::FormerIds;
 pub use operations::{Operation, OperationPut};
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use write::{LedgerEntry, Write, Written};
@@ -81,6 +84,8 @@ pub struct SavedCheckpoint {
     /// Every rule that has begun. None: an earlier version wrote it, and all that there were have.
     pub known: Option<Vec<Arc<str>>>,
     pub ledger: Ledger,
+    /// None: every id that is stored has the form of now.
+    pub former_ids: Option<FormerIds>,
 }
 
 /// Deliveries after the marks of their rules that are resolved already.

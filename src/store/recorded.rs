@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::checkpoint::{self, CheckpointSet, KNOWN, MAIN, RuleCheckpoint};
 use super::chunks::Edits;
 use super::definitions::{self, Owner};
+use super::former_ids::{self, FORMER_IDS, FormerIds};
 use crate::position::Resume;
 use crate::schema::Schema;
 
@@ -21,6 +22,7 @@ pub(super) struct Recorded {
     pub rules: HashMap<Arc<str>, RecordedRule>,
     /// None: an earlier version wrote the store.
     pub known: Option<Vec<Arc<str>>>,
+    pub former_ids: Option<FormerIds>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl SetEdits {
 impl Recorded {
     /// Takes the set for what is stored from now on.
     pub(super) fn replace(&mut self, set: CheckpointSet) -> SetEdits {
-        let CheckpointSet { main, rules, known } = set;
+        let CheckpointSet { main, rules, known, former_ids } = set;
         let definitions = definitions::between(Owner::Main, &self.schema, &main.schema);
         let mut edits = SetEdits { checkpoints: Edits::default(), definitions };
         self.schema = Arc::clone(&main.schema);
@@ -66,6 +68,13 @@ impl Recorded {
         if self.known.as_ref() != Some(&known) {
             edits.checkpoints.put.push((KNOWN.to_vec(), checkpoint::encode_known(&known)));
             self.known = Some(known);
+        }
+        if self.former_ids != former_ids {
+            match &former_ids {
+                Some(former) => edits.checkpoints.put.push((FORMER_IDS.to_vec(), former_ids::encode(former))),
+                None => edits.checkpoints.remove.push(FORMER_IDS.to_vec()),
+            }
+            self.former_ids = former_ids;
         }
         edits
     }

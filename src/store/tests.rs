@@ -14,7 +14,7 @@ use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::operation::{Act, Direction, Kept, State, StepLog};
 use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
-use crate::position::{FileOffset, Position, Within};
+use crate::position::{FileOffset, Position, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
@@ -40,7 +40,8 @@ fn id(number: u64) -> DeliveryId {
 pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
-    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided: Arc::default() };
+    let (undecided, proof) = (Arc::default(), Proof::default());
+    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided, proof };
     let mut schema = Schema::default();
     for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
         // Some take several chunks.
@@ -53,7 +54,7 @@ pub(super) fn resume(offset: u64) -> Resume {
 
 /// A checkpoint without rules that are elsewhere.
 pub(super) fn set(offset: u64) -> CheckpointSet {
-    CheckpointSet { main: resume(offset), rules: Vec::new(), known: vec!["rule-0".into()] }
+    CheckpointSet { main: resume(offset), rules: Vec::new(), known: vec!["rule-0".into()], former_ids: None }
 }
 
 fn entry(number: u64) -> LedgerEntry {
@@ -97,6 +98,7 @@ fn change(table: &str, value: Value) -> Change {
         file: "binlog.000001".into(),
         offset: 4,
         committed_at_us: 5,
+        original_commit_us: 0,
         is_own: false,
     };
     let after = Some(Row::from_iter([Cell::Value(value)]));
@@ -147,7 +149,7 @@ async fn what_was_written_is_there_after_reopening() {
     let by_rule = HashMap::from([("rule-0".into(), HashSet::from([id(2)]))]);
     let ledger = Ledger { by_rule, ..Ledger::default() };
     let known = Some(vec!["rule-0".into()]);
-    let checkpoint = SavedCheckpoint { main: resume(8), rules: Vec::new(), known, ledger };
+    let checkpoint = SavedCheckpoint { main: resume(8), rules: Vec::new(), known, ledger, former_ids: None };
     assert_eq!(store.saved().expect("readable").checkpoint, Some(checkpoint));
     assert_eq!(store.dead_letter_count(), 3);
     let read = store.dead_letter(2).expect("readable").expect("there");

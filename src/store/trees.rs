@@ -15,7 +15,7 @@ use super::chunks::{self, Damage};
 use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
 use super::definitions::Owner;
 use super::recorded::{Recorded, RecordedRule};
-use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, letter_records};
+use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, former_ids, letter_records};
 use crate::change::DeliveryId;
 use crate::schema::Schema;
 
@@ -75,11 +75,11 @@ impl Trees {
         let paused = self.record(&self.checkpoints, checkpoint::PAUSED, || "the list of paused rules".to_string())?;
         let paused = paused.map(|content| checkpoint::decode_paused(&content)).transpose();
         let paused = paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default();
-        let Recorded { main, rules, known, schema: _ } = self.recorded()?;
+        let Recorded { main, rules, known, former_ids, schema: _ } = self.recorded()?;
         let Some(main) = main else { return Ok(Saved { checkpoint: None, paused }) };
         let mut rules: Vec<RuleCheckpoint> = rules.into_values().map(|rule| rule.checkpoint).collect();
         rules.sort_by(|one, other| one.rule.cmp(&other.rule));
-        let checkpoint = SavedCheckpoint { main, rules, known, ledger: self.ledger()? };
+        let checkpoint = SavedCheckpoint { main, rules, known, ledger: self.ledger()?, former_ids };
         Ok(Saved { checkpoint: Some(checkpoint), paused })
     }
 
@@ -110,6 +110,10 @@ impl Trees {
         }
         if let Some(content) = self.record(&self.checkpoints, checkpoint::KNOWN, || "the list of rules".to_string())? {
             recorded.known = Some(checkpoint::decode_known(&content).map_err(damaged("the list of rules"))?);
+        }
+        let called = "up to where delivery ids have the former form";
+        if let Some(content) = self.record(&self.checkpoints, former_ids::FORMER_IDS, || called.to_string())? {
+            recorded.former_ids = Some(former_ids::decode(&content).map_err(damaged(called))?);
         }
         for rule in self.recorded_rules()? {
             let name = Arc::clone(&rule.checkpoint.rule);

@@ -34,6 +34,7 @@ fn change(op: Op, before: Option<Vec<Cell>>, after: Option<Vec<Cell>>) -> Arc<Ch
             file: "binlog.000001".into(),
             offset: 157,
             committed_at_us: 1_795_215_845_123_456,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

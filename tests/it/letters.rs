@@ -100,6 +100,7 @@ fn change(letter: &Letter) -> Change {
             file: "binlog.000003".into(),
             offset: 1000 + letter.id as u64,
             committed_at_us: 1_763_680_000_123_456,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

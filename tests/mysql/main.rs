@@ -26,4 +26,5 @@ mod source;
 mod stream;
 mod support_mysql;
 mod tail;
+mod upgrade;
 mod write_back;

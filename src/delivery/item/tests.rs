@@ -37,6 +37,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
             file: "binlog.000001".into(),
             offset: 4,
             committed_at_us: 1_763_680_000_123_456,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

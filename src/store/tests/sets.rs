@@ -11,7 +11,10 @@ fn rule(name: &str, resume: Resume, behind_since_us: Option<u64>) -> RuleCheckpo
 
 fn write_set(main: &Resume, rules: &[RuleCheckpoint]) -> Write {
     let known = vec!["a".into(), "b".into(), "idle".into()];
-    Write { checkpoint: Some(CheckpointSet { main: main.clone(), rules: rules.to_vec(), known }), ..Write::default() }
+    Write {
+        checkpoint: Some(CheckpointSet { main: main.clone(), rules: rules.to_vec(), known, former_ids: None }),
+        ..Write::default()
+    }
 }
 
 fn saved(store: &Store) -> SavedCheckpoint {
@@ -59,7 +62,7 @@ async fn a_set_takes_the_place_of_the_one_before_with_the_definitions_of_each_pl
 #[tokio::test]
 async fn only_what_differs_is_written() {
     let mut recorded = recorded::Recorded::default();
-    let set = |main, rules| CheckpointSet { main: resume(main), rules, known: vec!["a".into()] };
+    let set = |main, rules| CheckpointSet { main: resume(main), rules, known: vec!["a".into()], former_ids: None };
     let put = |edits: &recorded::SetEdits| edits.checkpoints.put.len();
     assert_eq!(put(&recorded.replace(set(1, vec![rule("a", resume(1), None)]))), 3, "main, rule, names");
     assert_eq!(recorded.replace(set(1, vec![rule("a", resume(1), None)])).len_bytes(), 0);
@@ -84,7 +87,7 @@ async fn paused_rules_are_kept_also_before_anything_was_read() {
 }
 
 #[tokio::test]
-async fn a_store_of_format_1_is_read_and_becomes_one_of_format_2() {
+async fn a_store_of_format_1_is_read_and_becomes_one_of_today() {
     let directory = directory();
     let store = open(directory.path());
     let trees = &store.inner.trees;
@@ -106,7 +109,8 @@ async fn a_store_of_format_1_is_read_and_becomes_one_of_format_2() {
     let saved = saved(&store);
     assert_eq!((&saved.main, saved.known.as_ref(), saved.rules.len()), (&resume(4), None, 0));
     assert_eq!(saved.ledger, Ledger { of_any_rule: HashSet::from([id(7)]), ..Ledger::default() });
-    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 3\n");
+    assert_eq!(saved.former_ids, Some(FormerIds::Everywhere));
+    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 4\n");
     // It goes on as any other.
     let write = Write { ledger_remove: vec![id(7)], ..write_set(&resume(5), &[rule("a", resume(4), None)]) };
     store.write(write).await.expect("written");

@@ -32,6 +32,7 @@ fn change(op: Op, columns: &[&str], before: Option<Vec<Cell>>, after: Option<Vec
             file: "binlog.000001".into(),
             offset: 157,
             committed_at_us: 0,
+            original_commit_us: 0,
             is_own: false,
         }),
         ordinal: 1,

@@ -1,6 +1,7 @@
 //! The source stage alone against a real server: what it reads equals what SELECT shows, also after breaks, and what it
 //! cannot read with certainty stops it. Each test has a server of its own, because it restarts or damages it.
 
+mod another_log;
 mod breaks;
 mod differential;
 mod json;

@@ -1,0 +1,66 @@
+//! Deliveries that are known by the id that they had before an upgrade.
+//!
+//! In: what the store says of an upgrade, and changes. Out: the id of a delivery: the one that it has, or the former one
+//! where a ledger or a saga names it by that (promise 3). So nothing that was done before an upgrade is done again under
+//! another id. Ends by itself when every rule's mark has passed the log's end of that time.
+
+use std::cmp::Ordering;
+
+use super::Pipeline;
+use super::rule_stream::RuleStream;
+use crate::change::{Change, DeliveryId, Transaction};
+use crate::position::{FileOffset, Position};
+use crate::rules::Rule;
+use crate::store::FormerIds;
+
+impl Pipeline {
+    /// The id of the delivery that a rule makes of a change.
+    pub(super) fn id_of(&self, at: usize, rule: &Rule, change: &Change) -> DeliveryId {
+        let id = change.delivery_id(&rule.name);
+        match &self.former_ids {
+            Some(former) if may_hold(former, &change.transaction) => {
+                let before = change.former_delivery_id(&rule.name);
+                let is_known = self.streams.list[at].tracker.knows(&before) || self.operations.knows(&before);
+                if is_known { before } else { id }
+            }
+            _ => id,
+        }
+    }
+
+    /// The log's end, as it is seen first after an upgrade.
+    pub fn note_end_of_log(&mut self, end: Position) {
+        if self.former_ids == Some(FormerIds::Everywhere) {
+            self.former_ids = Some(FormerIds::UpTo(end));
+            self.has_moved = true;
+        }
+    }
+
+    /// Whether the log's end of the upgrade lies behind every mark.
+    pub(super) fn forget_former_ids(&mut self) {
+        let Some(FormerIds::UpTo(end)) = &self.former_ids else { return };
+        let main = self.main.reached();
+        let passed = |stream: &RuleStream| {
+            let mark = stream.own_mark().or(main.filter(|_| stream.behind.is_none()));
+            mark.is_some_and(|mark| mark.position().reaches(end))
+        };
+        if main.is_some_and(|main| main.position().reaches(end)) && self.streams.list.iter().all(passed) {
+            tracing::info!(
+                "every rule has passed the end of the log at the upgrade: former delivery ids are no longer looked up"
+            );
+            self.former_ids = None;
+            self.has_moved = true;
+        }
+    }
+}
+
+/// Whether something of the transaction may be stored under an id of the former form.
+fn may_hold(former: &FormerIds, transaction: &Transaction) -> bool {
+    let FormerIds::UpTo(end) = former else { return true };
+    match (&end.gtids, &transaction.gtid) {
+        (Some(set), Some(gtid)) => set.contains(gtid),
+        _ => {
+            let begin = FileOffset { file: transaction.file.clone(), offset: transaction.offset };
+            transaction.server_uuid == end.server_uuid && begin.order(&end.file) == Ordering::Less
+        }
+    }
+}

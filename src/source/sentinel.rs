@@ -1,0 +1,204 @@
+//! Whether a stream that brings nothing has nothing to bring.
+//!
+//! In: heartbeats of a stream that stands still, and how far it was read. Out: whether the stream is at the end of the log;
+//! an error where the log has become another one. A server tells a reader of a reset late, and of a log that
+//! has grown as far as the reader's place never. So what the server says of its newest file, of its transactions and of
+//! resets is compared with what was read, and the transactions themselves are looked at again. Owns a connection for these questions, opened when the first one is due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+
+use crate::position::{FileOffset, GtidSet, Position};
+
+use super::connect::connect;
+use super::error::Error;
+use super::prove::{Evidence, Prover, not_backwards};
+use super::server::{EXECUTED_GRACE, Server, newest};
+use super::settings::Settings;
+
+/// How often the transactions behind the position are looked at again while nothing hints that the log is another one.
+const PROVED_EVERY: Duration = Duration::from_secs(60);
+
+/// Counts RESET statements, those of binlogs among them. Any account may ask.
+const RESETS_SQL: &str = "SHOW GLOBAL STATUS LIKE 'Com_reset'";
+
+/// A server that says so often in a row that it has more than its stream brings is asked for the stream anew.
+const STANDS_STILL_MAX: u32 = 5;
+
+pub(super) struct Sentinel {
+    settings: Settings,
+    connection: Option<Conn>,
+    last: Option<Look>,
+    stands_still: u32,
+    /// How many RESET statements the server had counted when the position was proven last, and when that was.
+    proven: Option<(u64, Instant)>,
+    /// Since when the server is known to have more than was read.
+    behind_since: Option<Instant>,
+    may_ask: bool,
+}
+
+/// Where the stream stood, and where the log ended then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Look {
+    stream: FileOffset,
+    end: FileOffset,
+}
+
+/// What the server says of its log.
+struct Answer {
+    end: FileOffset,
+    executed: GtidSet,
+    resets: u64,
+}
+
+/// How far a stream is that stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    AtEnd,
+    /// The server has had more for this long.
+    Behind(Duration),
+}
+
+impl Sentinel {
+    pub fn new(settings: &Settings) -> Sentinel {
+        Sentinel {
+            settings: settings.clone(),
+            connection: None,
+            last: None,
+            stands_still: 0,
+            proven: None,
+            behind_since: None,
+            may_ask: true,
+        }
+    }
+
+    /// The stream brings events again.
+    pub fn moved(&mut self) {
+        self.behind_since = None;
+        self.stands_still = 0;
+    }
+
+    /// The stream stands at this place of the log, and everything up to the position was read.
+    pub async fn look(
+        &mut self,
+        server: &Server,
+        stream: &FileOffset,
+        position: &mut Position,
+    ) -> Result<Standing, Error> {
+        if !self.may_ask {
+            return Ok(Standing::AtEnd);
+        }
+        let Answer { end, executed, resets } = match self.ask(server).await {
+            Ok(answer) => answer,
+            Err(Error::Privilege { problem, .. }) => {
+                tracing::warn!(
+                    problem,
+                    "the account may not ask how far the binlog goes: a reset is noticed only at the next connection"
+                );
+                self.may_ask = false;
+                return Ok(Standing::AtEnd);
+            }
+            // Asked again at the next heartbeat; if the server is gone, the stream notices.
+            Err(error) => {
+                tracing::debug!(%error, "how far the binlog goes could not be asked");
+                self.connection = None;
+                return Ok(self.standing());
+            }
+        };
+        not_backwards(&Some(vec![end.clone()]), stream)?;
+        self.require_executed(server, position, executed).await?;
+        if is_same_place(stream, &end) {
+            // A new log may have grown to just this place.
+            let is_proven = |(before, at): (u64, Instant)| before == resets && at.elapsed() < PROVED_EVERY;
+            if !self.proven.is_some_and(is_proven) {
+                self.prove(server, position).await?;
+                self.proven = Some((resets, Instant::now()));
+            }
+            self.moved();
+            self.last = None;
+            return Ok(Standing::AtEnd);
+        }
+        self.behind_since.get_or_insert_with(Instant::now);
+        let now = Look { stream: stream.clone(), end };
+        let stood_still = self.last.as_ref().is_some_and(|last| last.stream == now.stream);
+        self.last = Some(now);
+        if stood_still {
+            self.prove(server, position).await?;
+            self.stands_still += 1;
+            if self.stands_still >= STANDS_STILL_MAX {
+                return Err(Error::Lost("the server has newer transactions and sends none".to_string()));
+            }
+        }
+        Ok(self.standing())
+    }
+
+    fn standing(&self) -> Standing {
+        self.behind_since.map_or(Standing::AtEnd, |since| Standing::Behind(since.elapsed()))
+    }
+
+    async fn ask(&mut self, server: &Server) -> Result<Answer, Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(&self.settings).await?),
+        };
+        let failed = |error| Error::of_client(error, &server.address);
+        let uuid: Option<String> = connection.query_first("SELECT @@GLOBAL.server_uuid").await.map_err(failed)?;
+        let uuid = uuid.unwrap_or_default();
+        if uuid != server.uuid.hyphenated().to_string() {
+            return Err(Error::Lost(format!("server {} was read, now {uuid} answers", server.uuid)));
+        }
+        let resets: Option<(String, u64)> = connection.query_first(RESETS_SQL).await.map_err(failed)?;
+        let (end, executed) = newest(connection, &server.address).await?;
+        Ok(Answer { end, executed, resets: resets.map_or(0, |(_, resets)| resets) })
+    }
+
+    /// What was read must be among what the server has done.
+    async fn require_executed(&mut self, server: &Server, position: &Position, executed: GtidSet) -> Result<(), Error> {
+        let Some(read) = position.gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else { return Ok(()) };
+        tokio::time::sleep(EXECUTED_GRACE).await;
+        let Ok(Answer { executed, .. }) = self.ask(server).await else { return Ok(()) };
+        let ahead = read.missing_from(&executed);
+        if ahead.is_empty() { Ok(()) } else { Err(Error::Ahead { ahead: ahead.to_string() }) }
+    }
+
+    async fn prove(&mut self, server: &Server, position: &mut Position) -> Result<(), Error> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let evidence = Prover::new(&self.settings, server).prove(connection, position).await?;
+        if let Evidence::Unproven(why) = &evidence {
+            tracing::debug!(why, "the position is not proven while the stream stands still");
+        }
+        Ok(())
+    }
+}
+
+/// A heartbeat has 32 bits for the offset.
+fn is_same_place(stream: &FileOffset, end: &FileOffset) -> bool {
+    stream.file == end.file && stream.offset as u32 == end.offset as u32
+}
+
+/// Where a heartbeat says that the stream stands; none where it does not say.
+pub(super) fn place_of_heartbeat(body: &[u8], log_pos: u32) -> Option<FileOffset> {
+    let file: Arc<str> = std::str::from_utf8(body).ok()?.into();
+    crate::position::file_number(&file)?;
+    Some(FileOffset { file, offset: u64::from(log_pos) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_names_the_place_in_32_bits() {
+        let place = place_of_heartbeat(b"binlog.000007", 0x10).expect("a place");
+        assert_eq!(place, FileOffset { file: "binlog.000007".into(), offset: 0x10 });
+        let beyond = FileOffset { offset: 0x1_0000_0010, ..place.clone() };
+        assert!(is_same_place(&place, &beyond) && !is_same_place(&place, &FileOffset { offset: 0x11, ..beyond }));
+
+        for body in [&b""[..], b"binlog", b"\xff.000001"] {
+            assert_eq!(place_of_heartbeat(body, 4), None);
+        }
+    }
+}

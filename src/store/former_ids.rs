@@ -1,0 +1,60 @@
+//! How long deliveries are also known by the ids that they had up to format 3.
+//!
+//! In: a store of an older format, then the end of the log as it was seen first after the upgrade. Out: a record that says
+//! up to where ledger and sagas may name deliveries by their former ids. Gone when every rule's mark has passed that end.
+
+use serde::{Deserialize, Serialize};
+
+use super::chunks::{self, Damage, Framed};
+use super::trees::Trees;
+use super::{Error, checkpoint};
+use crate::position::{Position, Resume};
+
+/// Name of the record, among those of checkpoints.
+pub(super) const FORMER_IDS: &[u8] = b"former_ids";
+
+/// Up to where ids of the former form may be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormerIds {
+    /// The end of the log has not been seen yet since the upgrade.
+    Everywhere,
+    /// In transactions up to here.
+    UpTo(Position),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    up_to: Option<checkpoint::Record>,
+}
+
+/// Before an older store becomes one of this format.
+pub(super) fn expect(trees: &Trees) -> Result<(), Error> {
+    let failed = |error| Error::write(&trees.directory, &error);
+    let has_checkpoint = trees.checkpoints.contains_key(chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;
+    let is_known = trees.checkpoints.contains_key(chunks::key(FORMER_IDS, 0)).map_err(failed)?;
+    if has_checkpoint && !is_known {
+        for (chunk, content) in encode(&FormerIds::Everywhere).chunks() {
+            trees.checkpoints.insert(chunks::key(FORMER_IDS, chunk), content).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn encode(former: &FormerIds) -> Framed {
+    let up_to = match former {
+        FormerIds::Everywhere => None,
+        FormerIds::UpTo(position) => {
+            let resume = Resume { position: position.clone(), within: Vec::new(), schema: Default::default() };
+            Some(checkpoint::record(&resume))
+        }
+    };
+    Framed::json(&Record { up_to })
+}
+
+pub(super) fn decode(content: &[u8]) -> Result<FormerIds, Damage> {
+    let Record { up_to } = chunks::decode(content)?;
+    Ok(match up_to {
+        None => FormerIds::Everywhere,
+        Some(record) => FormerIds::UpTo(checkpoint::resume_of(record, Default::default())?.position),
+    })
+}

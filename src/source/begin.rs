@@ -126,7 +126,7 @@ fn refusal(obstacle: Obstacle, server: &Server, position: &Position) -> Error {
     match obstacle {
         Obstacle::OtherServer if position.gtids.is_some() => Error::AnonymousFollow { expected, found },
         Obstacle::OtherServer => Error::OtherServer { expected, found },
-        Obstacle::GtidsOff => Error::GtidsOff { mode: server.gtid_mode(), expected },
+        Obstacle::GtidsOff => Error::GtidsOff { mode: server.gtid_mode(), expected, found },
         Obstacle::Purged => gone(position),
         Obstacle::Unnameable => Error::BadPosition {
             file: position.file.file.to_string(),

@@ -60,10 +60,11 @@ pub enum Error {
     )]
     OtherServer { expected: String, found: String },
     #[error(
-        "this server finds the checkpoint by its GTID set alone, and takes none with gtid_mode={mode}; fix: connect to server \
-         {expected}, where it is found by file and offset, or wait until this one has gtid_mode=ON"
+        "this server ({found}) finds the checkpoint of server {expected} by its GTID set alone, and takes none with \
+         gtid_mode={mode}; fix: connect to server {expected} if that is another one, or change gtid_mode to ON here step by step \
+         (rowhook then looks whether transactions without GTIDs would be left out)"
     )]
-    GtidsOff { mode: String, expected: String },
+    GtidsOff { mode: String, expected: String, found: String },
     #[error(
         "a GTID set can't be the start with gtid_mode={mode}; fix: --start latest, earliest or file:offset \
          (SHOW BINLOG EVENTS names places)"

@@ -50,14 +50,27 @@ pub fn file_number(file: &str) -> Option<u64> {
 pub struct Position {
     /// `@@server_uuid` of the server that `file` belongs to.
     pub server_uuid: Uuid,
-    /// Set where `gtid_mode=ON`: it is then what a resume uses, and `file` is for people.
+    /// The transactions with GTIDs that are covered, whatever `gtid_mode` is; none where they are not known.
     pub gtids: Option<GtidSet>,
     pub file: FileOffset,
-    /// Where XA transactions begin that were prepared before `file` and not decided yet; they are read again. Empty where
-    /// there are GTIDs: theirs are not in `gtids` as long as they are undecided.
+    /// Where XA transactions begin that were prepared before `file` and not decided yet; they are read again. Their GTIDs,
+    /// if they have any, are not in `gtids` as long as they are undecided.
     pub undecided: Arc<[FileOffset]>,
+    pub found_by: FoundBy,
     /// By what the log is known again.
     pub proof: Proof,
+}
+
+/// By what a server finds a position again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundBy {
+    /// The GTID set alone: `file` is only where the search may begin, or is not known to belong to the set.
+    Set,
+    /// `file` alone, on the server that it belongs to: the set is not known, or transactions without GTIDs follow its last
+    /// one, of which another server can't tell whether they are covered.
+    Place,
+    /// On the server that `file` belongs to by `file`, on every other one by the GTID set.
+    Either,
 }
 
 /// The end of one transaction: how a position moves.
@@ -71,6 +84,12 @@ pub struct Committed {
     pub end: FileOffset,
     /// As in [`Position`], from here on.
     pub undecided: Arc<[FileOffset]>,
+    /// Whether only this server's file and offset say what is covered from here on: a transaction without GTID was committed
+    /// after the last one with, or is prepared.
+    pub anonymous_follow: bool,
+    /// The set of everything before the file in which it ended, without what was undecided there; none where the reader did
+    /// not come by the head of the file.
+    pub gtids_at_head: Option<Arc<GtidSet>>,
     /// The transaction that ended, by which the log is known again.
     pub anchor: Arc<Anchor>,
     /// As in [`Proof`], of the file in which it ended; none where the stream did not say.
@@ -86,6 +105,16 @@ impl Committed {
     pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
         self.gtid.iter().chain(&self.decided)
     }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.anchor.gtid.is_none()
+    }
+
+    /// Whether the transaction that rows were counted in is over with it. The end of an XA PREPARE with a GTID says nothing
+    /// of that, as it may be read again.
+    pub fn is_end(&self) -> bool {
+        self.is_anonymous() || self.gtids().next().is_some()
+    }
 }
 
 impl Position {
@@ -96,9 +125,36 @@ impl Position {
         self.undecided = Arc::clone(&committed.undecided);
         self.proof.note(&committed.anchor);
         self.proof.file_created_s = committed.file_created_s;
+        if self.gtids.is_none() {
+            self.gtids = committed.gtids_at_head.as_deref().cloned();
+        }
         if let Some(set) = &mut self.gtids {
             committed.gtids().for_each(|gtid| set.insert(gtid));
         }
+        let is_found_elsewhere = self.gtids.is_some() && !committed.anonymous_follow;
+        self.found_by = if is_found_elsewhere { FoundBy::Either } else { FoundBy::Place };
+    }
+
+    /// Whether a transaction that begins here on this server is covered.
+    pub fn covers(&self, gtid: Option<&Gtid>, server_uuid: Uuid, begin: &FileOffset) -> bool {
+        match (&self.gtids, gtid) {
+            (Some(set), Some(gtid)) => set.contains(gtid),
+            _ => self.is_placed() && server_uuid == self.server_uuid && begin.order(&self.file) == Ordering::Less,
+        }
+    }
+
+    /// Whether `file` says exactly where it is.
+    pub fn is_placed(&self) -> bool {
+        self.found_by != FoundBy::Set
+    }
+
+    /// The set by which it is found on other servers.
+    pub fn set(&self) -> Option<&GtidSet> {
+        self.gtids.as_ref().filter(|_| self.found_by != FoundBy::Place)
+    }
+
+    fn shares_places_with(&self, other: &Position) -> bool {
+        self.server_uuid == other.server_uuid && self.is_placed() && other.is_placed()
     }
 
     /// The place from which on a reader needs the binlog files of `server_uuid` to go on here.
@@ -111,19 +167,18 @@ impl Position {
 
     /// Whether one of the two can be said to lie before the other, or at the same place.
     pub fn is_comparable_with(&self, other: &Position) -> bool {
-        match (&self.gtids, &other.gtids) {
-            (Some(_), Some(_)) => true,
-            (None, None) => self.server_uuid == other.server_uuid,
-            _ => false,
-        }
+        self.shares_places_with(other) || (self.set().is_some() && other.set().is_some())
     }
 
-    /// Whether everything that `other` covers is covered here, too.
+    /// Whether everything that `other` covers is covered here, too. On one server both the sets and the places must say so: the
+    /// set alone knows nothing of transactions without GTIDs, and the place alone nothing of those that another server had
+    /// in another order.
     pub fn reaches(&self, other: &Position) -> bool {
-        match (&self.gtids, &other.gtids) {
-            (Some(ours), Some(theirs)) => theirs.is_subset_of(ours),
-            _ => self.server_uuid == other.server_uuid && self.file.order(&other.file) != Ordering::Less,
+        let by_set = self.gtids.as_ref().zip(other.gtids.as_ref()).map(|(ours, theirs)| theirs.is_subset_of(ours));
+        if self.shares_places_with(other) {
+            return by_set.unwrap_or(true) && self.file.order(&other.file) != Ordering::Less;
         }
+        by_set.unwrap_or(false) && other.set().is_some()
     }
 
     /// The last place from which nothing is missed that comes after either; both must be comparable. None of what it
@@ -136,14 +191,19 @@ impl Position {
             _ => None,
         };
         let proof = gtids.as_ref().map_or_else(|| earlier.proof.clone(), |set| earlier.proof.within(set));
-        Position { gtids, proof, ..earlier.clone() }
+        let found_by = match (self.shares_places_with(other), &gtids) {
+            (false, _) => FoundBy::Set,
+            (true, None) => FoundBy::Place,
+            (true, Some(_)) => earlier.found_by,
+        };
+        Position { gtids, found_by, proof, ..earlier.clone() }
     }
 }
 
 impl std::fmt::Display for Position {
     /// As people name it in the log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.gtids {
+        match self.gtids.as_ref().filter(|set| !set.is_empty()) {
             Some(set) => write!(f, "gtid set {set} ({})", self.file),
             None => self.file.fmt(f),
         }
@@ -246,6 +306,7 @@ mod tests {
             gtids: gtids.map(|set| set.parse().expect("a set")),
             file: FileOffset { file: file.into(), offset },
             undecided: [FileOffset { file: file.into(), offset: 4 }].into(),
+            found_by: if gtids.is_some() { FoundBy::Either } else { FoundBy::Place },
             proof: Proof::default(),
         }
     }
@@ -267,17 +328,34 @@ mod tests {
     }
 
     #[test]
-    fn places_with_gtids_are_ordered_by_their_sets_alone() {
+    fn places_of_two_servers_are_ordered_by_their_sets_alone() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let elsewhere = |position| Position { server_uuid: Uuid::from_u128(1), ..position };
         let one = at("b.000002", 4, Some(&format!("{uuid}:1-5:8")));
-        let other = at("b.000001", 4, Some(&format!("{uuid}:1-6")));
-        assert!(!one.reaches(&other) && !other.reaches(&one));
+        let other = elsewhere(at("b.000001", 4, Some(&format!("{uuid}:1-6"))));
+        assert!(!one.reaches(&other) && !other.reaches(&one) && one.is_comparable_with(&other));
         let before = at("b.000001", 4, Some(&format!("{uuid}:1-5")));
-        assert_eq!(one.before_both(&other), before);
+        let both = one.before_both(&other);
+        assert_eq!((both.gtids.as_ref(), both.found_by), (before.gtids.as_ref(), FoundBy::Set));
         assert!(one.reaches(&before) && other.reaches(&before));
-        assert!(one.is_comparable_with(&other) && !one.is_comparable_with(&at("b.000001", 4, None)));
-        let elsewhere = Position { server_uuid: Uuid::from_u128(1), ..at("b.000009", 4, None) };
-        assert!(!elsewhere.is_comparable_with(&at("b.000001", 4, None)));
-        assert!(!elsewhere.reaches(&at("b.000001", 4, None)));
+        let without = elsewhere(at("b.000009", 4, None));
+        assert!(!without.is_comparable_with(&one) && !without.reaches(&one) && !one.reaches(&without));
+        // Transactions without GTIDs follow: nobody else can tell which of them are covered.
+        let tied = Position { found_by: FoundBy::Place, ..before };
+        assert!(!other.reaches(&tied) && !tied.is_comparable_with(&other) && one.reaches(&tied));
+    }
+
+    #[test]
+    fn on_one_server_both_the_place_and_the_set_must_be_reached() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let one = at("b.000001", 400, Some(&format!("{uuid}:1-5")));
+        // Another server had 4 and 5 before 3.
+        let fewer = at("b.000001", 400, Some(&format!("{uuid}:1-2:4")));
+        let later = at("b.000001", 500, Some(&format!("{uuid}:1-5")));
+        assert!(one.reaches(&fewer) && !fewer.reaches(&one));
+        assert!(later.reaches(&one) && !one.reaches(&later), "a transaction without GTID lies between");
+        assert_eq!(later.before_both(&fewer), fewer);
+        assert!(one.is_comparable_with(&at("b.000001", 4, None)));
+        assert_eq!(one.before_both(&at("b.000001", 4, None)), at("b.000001", 4, None));
     }
 }

@@ -202,7 +202,7 @@ impl Started<'_> {
         Started {
             kind: "started",
             server_uuid: position.server_uuid.to_string(),
-            gtids: position.gtids.as_ref().map(ToString::to_string),
+            gtids: position.gtids.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string),
             file: &position.file.file,
             offset: position.file.offset,
         }

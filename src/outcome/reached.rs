@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Table, Transaction};
-use crate::position::{Committed, FileOffset, GtidSet, Position, Proof, Resume, Within};
+use crate::position::{Committed, FileOffset, FoundBy, GtidSet, Position, Proof, Resume, Within};
 use crate::schema::Schema;
 
 /// A place between two rows.
@@ -42,7 +42,8 @@ impl Reached {
     pub fn nowhere() -> Reached {
         let file = FileOffset { file: "".into(), offset: 0 };
         let (undecided, proof) = (Arc::default(), Proof::default());
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof };
+        let found_by = FoundBy::Place;
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof };
         Resume { position, within: Vec::new(), schema: Arc::default() }.into()
     }
 
@@ -90,16 +91,17 @@ impl Reached {
     /// Passes the end of a transaction.
     pub fn pass_commit(&mut self, committed: &Committed) {
         self.advance(committed);
-        self.end_transaction(committed.gtids().next().is_some());
+        self.end_transaction(committed.is_end());
     }
 
-    /// Passes the ends of several transactions at once: the last one, and the GTIDs of all.
-    pub fn pass_commits(&mut self, last: &Committed, gtids: &GtidSet) {
+    /// Passes the ends of several transactions at once: the last one, the GTIDs of all, and whether one of them
+    /// [is an end](Committed::is_end).
+    pub fn pass_commits(&mut self, last: &Committed, gtids: &GtidSet, has_end: bool) {
         self.advance(last);
         if let Some(set) = &mut self.position.gtids {
             set.union_with(gtids);
         }
-        self.end_transaction(!gtids.is_empty());
+        self.end_transaction(has_end);
     }
 
     /// Passes the n-th row of a table in its transaction, and with it all before.
@@ -136,8 +138,8 @@ impl Reached {
     }
 
     /// An XA PREPARE that is read again ends none among GTIDs: the one that rows were counted in goes on behind it.
-    fn end_transaction(&mut self, has_gtids: bool) {
-        if self.position.gtids.is_some() && !has_gtids {
+    fn end_transaction(&mut self, is_end: bool) {
+        if self.position.gtids.is_some() && !is_end {
             return;
         }
         self.within_before.clear();

@@ -46,6 +46,8 @@ enum Entry {
     Committed {
         last: Committed,
         gtids: GtidSet,
+        /// Whether one of them [is an end](Committed::is_end).
+        has_end: bool,
     },
     /// What lies between is left out.
     Leap(Box<Reached>),
@@ -148,7 +150,8 @@ impl Tracker {
                 self.mark.pass_commit(committed);
                 self.mark_moved = true;
             }
-            Some(Entry::Committed { last, gtids }) => {
+            Some(Entry::Committed { last, gtids, has_end }) => {
+                *has_end |= committed.is_end();
                 committed.gtids().for_each(|gtid| gtids.insert(gtid));
                 let schema = committed.schema.clone().or_else(|| last.schema.take());
                 *last = Committed { schema, ..committed.clone() };
@@ -156,7 +159,8 @@ impl Tracker {
             Some(Entry::Delivery(_) | Entry::Leap(_)) => {
                 let mut gtids = GtidSet::new();
                 committed.gtids().for_each(|gtid| gtids.insert(gtid));
-                self.entries.push_back(Entry::Committed { last: committed.clone(), gtids });
+                let has_end = committed.is_end();
+                self.entries.push_back(Entry::Committed { last: committed.clone(), gtids, has_end });
             }
         }
     }
@@ -275,7 +279,7 @@ impl Tracker {
                     }
                     self.mark.pass_row(&tracked.transaction, &tracked.table, tracked.ordinal);
                 }
-                Some(Entry::Committed { last, gtids }) => self.mark.pass_commits(last, gtids),
+                Some(Entry::Committed { last, gtids, has_end }) => self.mark.pass_commits(last, gtids, *has_end),
                 Some(Entry::Leap(place)) => self.mark = (**place).clone(),
             }
             self.entries.pop_front();
@@ -288,7 +292,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{Anchor, FileOffset, Gtid, Position, Proof, Resume, Tag, Within};
+    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, Position, Proof, Resume, Tag, Within};
     use crate::schema::Schema;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -301,6 +305,7 @@ mod tests {
                 gtids: Some(GtidSet::new()),
                 file,
                 undecided: Arc::default(),
+                found_by: FoundBy::Either,
                 proof: Proof::default(),
             },
             within: Vec::new(),
@@ -364,6 +369,8 @@ mod tests {
             schema: None,
             decided: None,
             undecided: Arc::default(),
+            anonymous_follow: false,
+            gtids_at_head: None,
         }
     }
 
@@ -484,10 +491,45 @@ mod tests {
         tracker.resolve(&third);
         assert_eq!(mark(&tracker).within, [within("shop.orders", 3), within("a.b.c", 7)]);
 
-        let position = Position { gtids: None, ..start().position };
+        let position = Position { gtids: None, found_by: FoundBy::Place, ..start().position };
         let mut tracker = tracker_at(Resume { position, ..resume }, HashSet::new());
         tracker.commit(&prepare());
         assert_eq!(mark(&tracker).within, []);
+    }
+
+    #[test]
+    fn a_transaction_without_gtid_ends_the_one_that_rows_were_counted_in() {
+        let anonymous =
+            |n| Committed { gtid: None, anchor: Anchor::of_test(None, 100 * n), anonymous_follow: true, ..commit(n) };
+        let mut tracker = tracker_at(Resume { within: vec![within("shop.orders", 2)], ..start() }, HashSet::new());
+        tracker.commit(&anonymous(1));
+        let (mark_of, place) = (mark(&tracker), anonymous(1).end);
+        assert_eq!((mark_of.within, mark_of.position.file), (vec![], place));
+        assert_eq!(mark_of.position.found_by, FoundBy::Place);
+        // Behind a delivery, several ends count as one.
+        let first = open(&mut tracker, opening(1, 1));
+        tracker.commit(&anonymous(2));
+        tracker.commit(&Committed { gtid: None, anonymous_follow: true, ..commit(3) });
+        tracker.resolve(&first);
+        assert_eq!(mark(&tracker).within, []);
+        tracker.commit(&commit(4));
+        assert_eq!(mark(&tracker).position.found_by, FoundBy::Either);
+    }
+
+    #[test]
+    fn a_set_that_a_file_begins_with_becomes_that_of_a_mark_that_had_none() {
+        let uuid = Uuid::from_u128(9);
+        let head = Arc::new(format!("{uuid}:1-5").parse::<GtidSet>().expect("a set"));
+        let position = Position { gtids: None, found_by: FoundBy::Place, ..start().position };
+        let mut tracker = tracker_at(Resume { position, ..start() }, HashSet::new());
+        let first = open(&mut tracker, opening(1, 1));
+        tracker.commit(&commit(1));
+        tracker.commit(&Committed { gtids_at_head: Some(Arc::clone(&head)), ..commit(2) });
+        assert_eq!(mark(&tracker).position.gtids, None);
+        tracker.resolve(&first);
+        let Position { gtids, found_by, .. } = mark(&tracker).position;
+        assert_eq!(gtids, Some(format!("{uuid}:1-5,{}:1-2", Uuid::nil()).parse().expect("a set")));
+        assert_eq!(found_by, FoundBy::Either);
     }
 
     #[test]

@@ -128,7 +128,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::position::{FileOffset, Position, Proof};
+    use crate::position::{FileOffset, FoundBy, Position, Proof};
     use crate::schema::{Definition, Schema, TableName};
 
     const MAIN_OFFSET: u64 = 100 << 20;
@@ -136,7 +136,8 @@ mod tests {
     fn place(file: &str, offset: u64, rows: u64) -> Resume {
         let file = FileOffset { file: file.into(), offset };
         let (undecided, proof) = (Arc::default(), Proof::default());
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof };
+        let found_by = FoundBy::Place;
+        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof };
         let within = Within { transaction: "t".into(), table: "shop.orders".into(), rows };
         Resume { position, within: (rows > 0).then_some(within).into_iter().collect(), schema: Arc::default() }
     }

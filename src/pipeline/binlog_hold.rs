@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::change::{DeliveryId, Table, Transaction};
     use crate::outcome::tracker::Opening;
-    use crate::position::{FileOffset, Proof, Resume};
+    use crate::position::{FileOffset, FoundBy, Proof, Resume};
     use crate::rules::RuleSet;
 
     fn at(server: u128, file: &str, gtids: Option<&str>) -> Position {
@@ -178,6 +178,7 @@ mod tests {
             gtids: gtids.map(|numbers| format!("{uuid}:{numbers}").parse().expect("a set")),
             file: FileOffset { file: file.into(), offset: 4 },
             undecided: Arc::default(),
+            found_by: if gtids.is_some() { FoundBy::Either } else { FoundBy::Place },
             proof: Proof::default(),
         }
     }
@@ -221,8 +222,9 @@ mod tests {
             [("a", true, Some(at(1, "b.000009", Some("1-7")))), ("b", true, Some(at(2, "c.000001", Some("1-5"))))];
         let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
         assert_eq!((place.server_uuid, place.gtids), (Uuid::nil(), at(1, "", Some("1-5")).gtids));
-        let marks =
-            marks.map(|(name, holds, place)| (name, holds, place.map(|place| Position { gtids: None, ..place })));
+        let marks = marks.map(|(name, holds, place)| {
+            (name, holds, place.map(|place| Position { gtids: None, found_by: FoundBy::Place, ..place }))
+        });
         let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
         assert_eq!(place, at(1, "b.000009", None));
     }

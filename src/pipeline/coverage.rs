@@ -1,7 +1,7 @@
 //! What a rule has had already of what its feed brings.
 //!
 //! In: a place up to which all is done, then the changes and ends of transactions that a feed brings which began earlier.
-//! Out: which of them to leave out (promise 4). By GTID where there are any, because another server may have its
+//! Out: which of them to leave out (promise 4). By GTID where a transaction has one, because another server may have its
 //! transactions in another order; else by place. Pure.
 
 use std::cmp::Ordering;
@@ -49,27 +49,21 @@ impl Coverage {
     }
 
     fn look_at(&self, transaction: &Transaction) -> Covered {
-        let is_whole = match (&self.position.gtids, &transaction.gtid) {
-            (Some(set), Some(gtid)) => set.contains(gtid),
-            _ => {
-                let begin = FileOffset { file: Arc::clone(&transaction.file), offset: transaction.offset };
-                transaction.server_uuid == self.position.server_uuid
-                    && begin.order(&self.position.file) == Ordering::Less
-            }
-        };
-        if is_whole {
+        let begin = FileOffset { file: Arc::clone(&transaction.file), offset: transaction.offset };
+        if self.position.covers(transaction.gtid.as_ref(), transaction.server_uuid, &begin) {
             return Covered::Whole;
         }
         let rows: Vec<Within> = self.within.iter().filter(|within| within.is_of(transaction)).cloned().collect();
         if rows.is_empty() { Covered::Nothing } else { Covered::Rows(rows) }
     }
 
-    /// Whether the end of a transaction is covered; among GTIDs also where none is done by it.
+    /// Whether the end of a transaction is covered; where it has a GTID also if none is done by it (an XA PREPARE).
     pub fn holds_commit(&self, committed: &Committed) -> bool {
-        match &self.position.gtids {
+        match self.position.gtids.as_ref().filter(|_| !committed.is_anonymous()) {
             Some(set) => committed.gtids().all(|gtid| set.contains(gtid)),
             None => {
-                committed.server_uuid == self.position.server_uuid
+                self.position.is_placed()
+                    && committed.server_uuid == self.position.server_uuid
                     && committed.end.order(&self.position.file) != Ordering::Greater
             }
         }
@@ -118,14 +112,15 @@ mod tests {
 
     use super::*;
     use crate::change::Op;
-    use crate::position::{Anchor, Gtid, GtidSet, Proof, Tag};
+    use crate::position::{Anchor, FoundBy, Gtid, GtidSet, Proof, Tag};
 
     const UUID: Uuid = Uuid::from_u128(7);
 
     fn place(gtids: Option<&str>, offset: u64) -> Position {
         let gtids = gtids.map(|numbers| if numbers.is_empty() { GtidSet::new() } else { set(numbers) });
         let file = FileOffset { file: "b.000001".into(), offset };
-        Position { server_uuid: UUID, gtids, file, undecided: Arc::default(), proof: Proof::default() }
+        let found_by = if gtids.is_some() { FoundBy::Either } else { FoundBy::Place };
+        Position { server_uuid: UUID, gtids, file, undecided: Arc::default(), found_by, proof: Proof::default() }
     }
 
     fn set(numbers: &str) -> GtidSet {
@@ -162,6 +157,8 @@ mod tests {
             decided: None,
             end: FileOffset { file: "b.000001".into(), offset },
             undecided: Arc::default(),
+            anonymous_follow: number.is_none(),
+            gtids_at_head: None,
             anchor: Anchor::of_test(number.map(gtid), offset),
             file_created_s: None,
             committed_at_us: 0,
@@ -198,9 +195,24 @@ mod tests {
             assert_eq!(coverage.holds(&change(&transaction(Some(number), 9000), "orders", 1)), is_covered, "{number}");
         }
         // The end of an XA PREPARE.
-        assert!(coverage.holds_commit(&commit(None, 9000)));
+        assert!(coverage.holds_commit(&Committed { gtid: None, ..commit(Some(7), 9000) }));
         assert!(!coverage.is_passed_by(&place(Some("1-4"), 9000)));
         assert!(coverage.is_passed_by(&place(Some("1-5"), 9000)));
+    }
+
+    #[test]
+    fn among_gtids_a_transaction_without_one_is_covered_by_its_place() {
+        let mut coverage = of(Position { found_by: FoundBy::Place, ..place(Some("1-5"), 500) }, None);
+        for (offset, is_covered) in [(400, true), (500, false), (600, false)] {
+            assert_eq!(coverage.holds(&change(&transaction(None, offset), "orders", 1)), is_covered, "{offset}");
+            assert_eq!(coverage.holds_commit(&commit(None, offset + 100)), is_covered, "{offset}");
+        }
+        let elsewhere = Transaction { server_uuid: Uuid::nil(), ..(*transaction(None, 400)).clone() };
+        assert!(!coverage.holds(&change(&elsewhere.into(), "orders", 1)), "on another server a place says nothing");
+        assert!(!coverage.is_passed_by(&place(Some("1-5"), 400)), "the set is reached, the place is not");
+        assert!(coverage.is_passed_by(&place(Some("1-5"), 500)));
+        let elsewhere = Position { server_uuid: Uuid::nil(), ..place(Some("1-9"), 900) };
+        assert!(!coverage.is_passed_by(&elsewhere), "whether it has those without GTIDs is not known");
     }
 
     #[test]
@@ -219,7 +231,10 @@ mod tests {
     }
     /// A binlog of transactions with so many rows each, and somebody who reads it.
     struct Log {
-        has_gtids: bool,
+        /// Whether positions have sets.
+        has_sets: bool,
+        /// Of each transaction.
+        numbers: Vec<Option<u64>>,
         transactions: Vec<Arc<Transaction>>,
         rows: Vec<u64>,
     }
@@ -231,13 +246,18 @@ mod tests {
     }
 
     impl Log {
-        fn new(has_gtids: bool, rows: Vec<u64>) -> Log {
-            let transaction = |n: usize| transaction(has_gtids.then_some(n as u64 + 1), 100 + 100 * n as u64);
-            Log { has_gtids, transactions: (0..rows.len()).map(transaction).collect(), rows }
+        /// Of each transaction, how many rows it has and whether it has a GTID.
+        fn new(has_sets: bool, transactions: Vec<(u64, bool)>) -> Log {
+            let (rows, has_gtid): (Vec<u64>, Vec<bool>) = transactions.into_iter().unzip();
+            let mut numbers = 1..;
+            let numbers: Vec<Option<u64>> =
+                has_gtid.into_iter().map(|has_gtid| numbers.next().filter(|_| has_gtid)).collect();
+            let transaction = |(n, number): (usize, &Option<u64>)| transaction(*number, 100 + 100 * n as u64);
+            Log { has_sets, transactions: numbers.iter().enumerate().map(transaction).collect(), rows, numbers }
         }
 
         fn reader(&self) -> Reader {
-            let position = place(self.has_gtids.then_some(""), 100);
+            let position = place(self.has_sets.then_some(""), 100);
             Reader { reached: Resume { position, within: vec![], schema: Arc::default() }.into(), at: (0, 0) }
         }
 
@@ -248,7 +268,7 @@ mod tests {
             if read < self.rows[n] {
                 return Some(Ok(change(open, "orders", read + 1)));
             }
-            Some(Err(commit(self.has_gtids.then_some(n as u64 + 1), 200 + 100 * n as u64)))
+            Some(Err(commit(self.numbers[n], 200 + 100 * n as u64)))
         }
 
         fn pass(&self, reader: &mut Reader, next: &Result<Change, Committed>) {
@@ -277,11 +297,11 @@ mod tests {
 
     proptest! {
         /// Wherever a rule is detached and attached, also inside transactions and while it still leaves things out: every
-        /// row comes to it once, in order.
+        /// row comes to it once, in order, with GTIDs, without, and where some transactions have one and some do not.
         #[test]
         fn a_rule_that_changes_feeds_gets_every_row_once_and_in_order(
-            has_gtids in any::<bool>(),
-            rows in proptest::collection::vec(0..4u64, 1..8),
+            has_sets in any::<bool>(),
+            transactions in proptest::collection::vec((0..4u64, any::<bool>()), 1..8),
             steps in proptest::collection::vec(
                 prop_oneof![
                     4 => Just(Step::Main), 5 => Just(Step::Own), 2 => Just(Step::Detach), 3 => Just(Step::Attach),
@@ -290,7 +310,7 @@ mod tests {
                 0..200,
             ),
         ) {
-            let log = Log::new(has_gtids, rows);
+            let log = Log::new(has_sets, transactions);
             let (mut main, mut own) = (log.reader(), None::<Reader>);
             let (mut coverage, mut came) = (None::<Coverage>, Vec::new());
             let to_the_end = std::iter::repeat_n([Step::Own, Step::Attach, Step::Main], 60).flatten();

@@ -263,6 +263,8 @@ impl Run<'_> {
         let transaction = &change.transaction;
         match (&self.to.gtids, &transaction.gtid) {
             (Some(set), Some(gtid)) => set.contains(gtid),
+            // The end is where the set is complete, wherever that is.
+            _ if !self.to.is_placed() => true,
             _ => {
                 let begin = FileOffset { file: transaction.file.clone(), offset: transaction.offset };
                 begin.order(&self.to.file).is_lt()

@@ -97,20 +97,35 @@ fn variables(server: &Server) -> Vec<Finding> {
         judge("binlog_format", "ROW", Level::Problem, "SET PERSIST binlog_format = 'ROW'"),
         judge("binlog_row_image", "FULL", Level::Warning, "SET PERSIST binlog_row_image = 'FULL'"),
         judge("binlog_row_metadata", "FULL", Level::Warning, "SET PERSIST binlog_row_metadata = 'FULL'"),
-        judge(
-            "gtid_mode",
-            "ON",
-            Level::Warning,
-            "SET PERSIST gtid_mode = ON, step by step: OFF_PERMISSIVE, ON_PERMISSIVE, ON",
-        ),
     ]
     .into_iter()
     .flatten()
     .collect();
+    findings.extend(value("gtid_mode").map(gtid_mode));
     findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image")));
     let retention = retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge"));
     findings.extend(retention.map(kept));
     findings
+}
+
+/// What each mode means for reading, and the one step towards ON that the server allows from there.
+fn gtid_mode(mode: &str) -> Finding {
+    let (meaning, next) = match mode {
+        "ON" => return good("gtid_mode = ON".to_string()),
+        "ON_PERMISSIVE" => {
+            ("new transactions have GTIDs; another server takes over only if it has gtid_mode = ON", "ON")
+        }
+        "OFF_PERMISSIVE" => ("new transactions have no GTIDs, and no other server can take over", "ON_PERMISSIVE"),
+        _ => (
+            "transactions have no GTIDs, those with GTIDs are not sent, and no other server can take over",
+            "OFF_PERMISSIVE",
+        ),
+    };
+    let step = format!(
+        "SET PERSIST gtid_mode = {next}, the next step on the way to ON (OFF_PERMISSIVE, ON_PERMISSIVE, ON; ON needs \
+         enforce_gtid_consistency = ON); before the last one wait until rowhook has read everything"
+    );
+    Finding { level: Level::Warning, what: format!("gtid_mode = {mode}: {meaning}"), mend: Some(step) }
 }
 
 /// Differences of JSON documents can be applied where the document before the update is logged, too.

@@ -67,10 +67,43 @@ pub enum Error {
     )]
     OtherServer { expected: String, found: String },
     #[error(
-        "the checkpoint is a GTID set but the server has gtid_mode={mode}; mend: SET GLOBAL gtid_mode = ON (by its \
-         steps), or start anew with a new data directory and --start file:offset"
+        "this server ({found}) finds the checkpoint of server {expected} by its GTID set alone, and takes none with \
+         gtid_mode={mode}; fix: connect to server {expected} if that is another one, or change gtid_mode to ON here step by step \
+         (rowhook then looks whether transactions without GTIDs would be left out)"
     )]
-    GtidsOff { mode: String },
+    GtidsOff { mode: String, expected: String, found: String },
+    #[error(
+        "a GTID set can't be the start with gtid_mode={mode}; fix: --start latest, earliest or file:offset \
+         (SHOW BINLOG EVENTS names places)"
+    )]
+    StartNeedsGtids { mode: String },
+    #[error(
+        "this is server {found}, and the checkpoint belongs to server {expected}: transactions without GTIDs follow its last \
+         GTID, and no other server can tell which of them were processed; fix: connect to server {expected} until rowhook \
+         has read a transaction with a GTID after them (gtid_mode = ON or ON_PERMISSIVE there), then change servers"
+    )]
+    AnonymousFollow { expected: String, found: String },
+    #[error(
+        "this is server {found}, and the checkpoint belongs to server {expected}: in {file} there are transactions without \
+         GTIDs, and its GTID set does not say whether they were processed; fix: connect to server {expected} until rowhook has \
+         read the transactions with GTIDs after them, then change servers"
+    )]
+    AnonymousHere { expected: String, found: String, file: String },
+    #[error(
+        "a stream by GTID set leaves out the transactions without GTIDs that stand in {file}; fix: begin at a file and offset \
+         (SHOW BINLOG EVENTS names places)"
+    )]
+    AnonymousLeftOut { file: String },
+    #[error(
+        "the next transactions have no GTIDs, and the server does not send them while gtid_mode is ON ({message}); \
+         fix: SET GLOBAL gtid_mode = ON_PERMISSIVE until rowhook has read them, then ON again"
+    )]
+    AnonymousRefused { message: String },
+    #[error(
+        "the next transactions have GTIDs, and the server does not send them while gtid_mode is OFF ({message}); \
+         fix: SET GLOBAL gtid_mode = OFF_PERMISSIVE until rowhook has read them, then OFF again"
+    )]
+    GtidsRefused { message: String },
     #[error(
         "position {file}:{offset} cannot be read from: {problem}; mend: give the beginning of a transaction \
          (SHOW BINLOG EVENTS IN '{file}'), or start anew with a new data directory and --start latest"
@@ -97,6 +130,8 @@ impl Error {
     pub fn next(&self) -> Next {
         match self {
             Error::Connect { .. } | Error::Lost(_) | Error::Silent { .. } | Error::Damaged { .. } => Next::Reconnect,
+            // The server sends them as soon as somebody has changed its gtid_mode.
+            Error::AnonymousRefused { .. } | Error::GtidsRefused { .. } => Next::Reconnect,
             Error::Login { .. } | Error::Tls { .. } | Error::Privilege { .. } | Error::Prerequisite { .. } => {
                 Next::Login
             }
@@ -107,6 +142,10 @@ impl Error {
             | Error::AnotherLog { .. }
             | Error::OtherServer { .. }
             | Error::GtidsOff { .. }
+            | Error::StartNeedsGtids { .. }
+            | Error::AnonymousFollow { .. }
+            | Error::AnonymousHere { .. }
+            | Error::AnonymousLeftOut { .. }
             | Error::BadPosition { .. }
             | Error::Duplicate(_)
             | Error::TooLarge(_)
@@ -226,6 +265,10 @@ pub(super) fn classify_1236(message: &str) -> Error {
         Error::Purged { missing: message.to_string() }
     } else if has("has more gtids than") {
         Error::Ahead { ahead: message.to_string() }
+    } else if has("cannot replicate anonymous transaction") {
+        Error::AnonymousRefused { message: message.to_string() }
+    } else if has("cannot replicate gtid-transaction") {
+        Error::GtidsRefused { message: message.to_string() }
     } else if has("same server_uuid/server_id") {
         Error::Duplicate(message.to_string())
     } else if has("position > file size") || has("impossible position") || has("exceeded max_allowed_packet") {
@@ -262,6 +305,23 @@ mod tests {
             ("log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source", Next::Operator),
             ("binlog truncated in the middle of event; consider out of disk space on source", Next::Reconnect),
             ("could not find next log; the first event '' at 4", Next::Reconnect),
+            (
+                "Cannot replicate anonymous transaction when AUTO_POSITION = 1, at file ./b.000003, position 198.",
+                Next::Reconnect,
+            ),
+            (
+                "Cannot replicate anonymous transaction when @@GLOBAL.GTID_MODE = ON, at file ./b.000003, position 198.",
+                Next::Reconnect,
+            ),
+            (
+                "Cannot replicate GTID-transaction when @@GLOBAL.GTID_MODE = OFF, at file ./b.000001, position 158.",
+                Next::Reconnect,
+            ),
+            (
+                "The replication sender thread cannot start in AUTO_POSITION mode: this server has GTID_MODE = OFF instead \
+                 of ON.",
+                Next::Reconnect,
+            ),
             ("something new", Next::Reconnect),
         ] {
             assert_eq!(classify_1236(message).next(), next, "{message}");

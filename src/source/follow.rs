@@ -20,6 +20,7 @@ use crate::position::{FileOffset, Position, Resume, Start, Within};
 use crate::schema::Schema;
 use crate::telemetry::Metrics;
 
+use super::begin::{begin_after, first, refused_by_set};
 use super::clock::{StatusClock, age};
 use super::connect::connect;
 use super::error::{Error, Next};
@@ -261,7 +262,9 @@ impl Reader {
             }
             _ => {}
         }
-        if error.next() == Next::Login {
+        if matches!(error, Error::AnonymousRefused { .. } | Error::GtidsRefused { .. }) {
+            tracing::error!(%error, attempt = failures.attempts, "mysql does not send what comes next; trying again");
+        } else if error.next() == Next::Login {
             tracing::error!(%error, attempt = failures.attempts, "mysql refuses the connection; trying again");
         } else {
             tracing::warn!(%error, attempt = failures.attempts, "connection to mysql failed; trying again");
@@ -318,24 +321,31 @@ impl Reader {
         }
         let patience =
             self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(PATIENCE_DOUBLINGS_MAX));
-        let begin = match &position.gtids {
-            Some(set) => Begin::After(set.clone()),
-            None => Begin::At(position.file.clone()),
-        };
+        let files = server.files(&mut connection).await?;
+        let begin = begin_after(&self.settings, &server, &files, &position).await?;
         // The stream has a connection of its own; the server need not hold two.
         drop(connection);
         let skip = progress.skip();
         let mut transactions =
             Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server, tracking));
-        // Before the stream is asked for: the server ends the older one of two that come from one replica.
-        for place in position.undecided.iter() {
+        // Before the stream is asked for: the server ends the older one of two that come from one replica. A stream by set
+        // brings them by itself.
+        let is_by_place = matches!(begin, Begin::At(_));
+        transactions.go_on_after(&position, is_by_place);
+        for place in position.undecided.iter().filter(|_| is_by_place) {
             if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, patience).await? {
                 transactions.hold(prepared);
             }
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {position}");
-        self.events_of(&mut wire, &mut transactions, progress, &server).await
+        match self.events_of(&mut wire, &mut transactions, progress, &server).await {
+            Err(End::Failed(error)) if !is_by_place => {
+                let position = progress.position.as_ref().unwrap_or(&position);
+                Err(End::Failed(refused_by_set(error, &server, position)))
+            }
+            ended => ended,
+        }
     }
 
     fn tables_of(&self, server: &Server, tracking: Tracking) -> Tables {
@@ -432,13 +442,7 @@ impl Reader {
     ) -> Result<Position, Error> {
         let mut position = match (&progress.position, &progress.from) {
             (Some(position), _) => position.clone(),
-            (None, Some(start)) => {
-                let mut position = server.begin(connection, start).await?;
-                if let (Start::At(place), true) = (start, server.has_gtids) {
-                    position.gtids = Some(gtids_before(&self.settings, server.uuid, place).await?);
-                }
-                position
-            }
+            (None, Some(start)) => first(&self.settings, server, connection, start).await?,
             (None, None) => unreachable!("a reader begins at a start or a position"),
         };
         server.permit(connection, &position).await?;
@@ -474,7 +478,7 @@ impl Reader {
                     progress.schema = Arc::clone(schema);
                 }
                 let is_among_gtids = progress.position.as_ref().is_some_and(|position| position.gtids.is_some());
-                if !is_among_gtids || committed.gtids().next().is_some() {
+                if !is_among_gtids || committed.is_end() {
                     progress.partial = Partial::default();
                 }
                 permit.send(Ok(event));

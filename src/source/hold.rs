@@ -174,7 +174,7 @@ fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::Proof;
+    use crate::position::{FoundBy, Proof};
 
     const MIB: u64 = 1 << 20;
 
@@ -184,7 +184,15 @@ mod tests {
 
     fn position(file: FileOffset, undecided: &[FileOffset], gtids: Option<&str>) -> Position {
         let gtids = gtids.map(|set| set.parse().expect("a set"));
-        Position { server_uuid: Uuid::nil(), gtids, file, undecided: undecided.into(), proof: Proof::default() }
+        let found_by = if gtids.is_some() { FoundBy::Either } else { FoundBy::Place };
+        Position {
+            server_uuid: Uuid::nil(),
+            gtids,
+            file,
+            undecided: undecided.into(),
+            found_by,
+            proof: Proof::default(),
+        }
     }
 
     #[test]

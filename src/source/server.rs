@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::column::charset::Charsets;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{FileOffset, GtidSet, Position, Proof, Retention, Start};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Retention, Start};
 
 use super::ServerFacts;
 use super::error::Error;
@@ -123,32 +123,31 @@ impl Server {
         Error::of_client(error, &self.address)
     }
 
-    /// Where a first start begins, except for `Start::At` with GTIDs, whose set must be read from the binlog itself.
+    /// Where a first start begins, except for the set of `Start::At`, which must be read from the binlog itself.
     pub async fn begin(&self, connection: &mut Conn, start: &Start) -> Result<Position, Error> {
         let (newest, executed) = self.newest(connection).await?;
-        let (gtids, file) = match start {
-            Start::Latest => (self.has_gtids.then_some(executed), newest),
-            Start::Earliest => {
-                let floor = if self.has_gtids { Some(self.purged(connection).await?) } else { None };
-                (floor, self.oldest(connection).await?)
-            }
-            Start::After(set) if self.has_gtids => (Some(set.clone()), self.oldest(connection).await?),
-            Start::After(_) => return Err(Error::GtidsOff { mode: self.gtid_mode() }),
-            Start::At(place) => (None, place.clone()),
+        // Where gtid_mode is not ON, nobody knows whether transactions without GTIDs follow the last one with.
+        let found_by = if self.has_gtids { FoundBy::Either } else { FoundBy::Place };
+        let (gtids, file, found_by) = match start {
+            Start::Latest => (Some(executed), newest, found_by),
+            Start::Earliest => (Some(self.purged(connection).await?), self.oldest(connection).await?, found_by),
+            Start::After(set) if self.has_gtids => (Some(set.clone()), self.oldest(connection).await?, FoundBy::Set),
+            Start::After(_) => return Err(Error::StartNeedsGtids { mode: self.gtid_mode() }),
+            Start::At(place) => (None, place.clone(), FoundBy::Place),
         };
-        Ok(Position { server_uuid: self.uuid, gtids, file, undecided: Arc::default(), proof: Proof::default() })
+        let (undecided, proof) = (Arc::default(), Proof::default());
+        Ok(Position { server_uuid: self.uuid, gtids, file, undecided, found_by, proof })
     }
 
     pub fn gtid_mode(&self) -> String {
         self.variables.get("gtid_mode").cloned().unwrap_or_else(|| "?".to_string())
     }
 
-    /// Whether reading may go on from here on this server.
+    /// Whether the server has executed what the position's set says, and purged nothing else.
     pub async fn permit(&self, connection: &mut Conn, position: &Position) -> Result<(), Error> {
         match &position.gtids {
-            Some(_) if !self.has_gtids => Err(Error::GtidsOff { mode: self.gtid_mode() }),
             Some(processed) => self.permit_gtids(connection, position, processed).await,
-            None => self.permit_file(position),
+            None => Ok(()),
         }
     }
 
@@ -166,21 +165,6 @@ impl Server {
         }
         let missing = self.purged(connection).await?.missing_from(processed);
         if missing.is_empty() { Ok(()) } else { Err(Error::Purged { missing: missing.to_string() }) }
-    }
-
-    fn permit_file(&self, position: &Position) -> Result<(), Error> {
-        if position.server_uuid != self.uuid {
-            return Err(self.other_server(position));
-        }
-        let mut places = std::iter::once(&position.file).chain(position.undecided.iter());
-        if let Some(FileOffset { file, offset }) = places.find(|place| place.offset > u64::from(u32::MAX)) {
-            return Err(Error::BadPosition {
-                file: file.to_string(),
-                offset: *offset,
-                problem: "it lies beyond 4 GiB, which the protocol cannot name without GTIDs".to_string(),
-            });
-        }
-        Ok(())
     }
 
     pub fn other_server(&self, position: &Position) -> Error {
@@ -306,25 +290,6 @@ mod tests {
             let mut server = server();
             server.variables.insert("lower_case_table_names".to_string(), setting.to_string());
             assert_eq!(server.require_names(&patterns(name)).is_ok(), is_allowed, "{setting} {name}");
-        }
-    }
-
-    #[test]
-    fn a_place_that_the_protocol_cannot_name_is_refused_also_where_something_undecided_begins() {
-        let server = server();
-        let place = |number: u32, offset| FileOffset { file: format!("binlog.{number:06}").into(), offset };
-        let position = |file, undecided| Position {
-            server_uuid: Uuid::nil(),
-            gtids: None,
-            file,
-            undecided: Arc::from([undecided]),
-            proof: Proof::default(),
-        };
-        let (last, beyond) = (u64::from(u32::MAX), u64::from(u32::MAX) + 1);
-        server.permit_file(&position(place(2, last), place(1, last))).expect("two places that have names");
-        for position in [position(place(2, beyond), place(1, 4)), position(place(2, 4), place(1, beyond))] {
-            let error = server.permit_file(&position).expect_err("a place without a name");
-            assert!(matches!(error, Error::BadPosition { offset, .. } if offset == beyond), "{error}");
         }
     }
 }

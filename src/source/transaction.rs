@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use crate::change::{OWN_MARKER, Transaction};
 use crate::column::Fault;
-use crate::position::{Anchor, Committed, FileOffset, Gtid, Local, Within};
+use crate::position::{Anchor, Committed, FileOffset, FoundBy, Gtid, GtidSet, Local, Position, Within};
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
 use super::error::Error;
-use super::event::{Event, GtidEvent, Payload, Query};
+use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
 use super::group::{Group, Stage};
 use super::place;
@@ -55,6 +55,14 @@ pub(super) struct Transactions {
     group: Option<Group>,
     skip: Vec<Within>,
     undecided: Undecided,
+    /// These come all the same where a stream begins at a place, if they stand in another order on another server.
+    covered: Option<GtidSet>,
+    /// The transaction that is being read is one of these.
+    is_passing_over: bool,
+    /// Whether the last transaction that counts had no GTID.
+    last_is_anonymous: bool,
+    /// As in [`Committed`].
+    gtids_at_head: Option<Arc<GtidSet>>,
     /// Commit time, on the server that is being read, of the newest transaction begun; microseconds since the epoch.
     pub newest_commit_us: u64,
 }
@@ -69,8 +77,18 @@ impl Transactions {
             group: None,
             skip,
             undecided: Undecided::default(),
+            covered: None,
+            is_passing_over: false,
+            last_is_anonymous: false,
+            gtids_at_head: None,
             newest_commit_us: 0,
         }
+    }
+
+    /// What follows comes after this position, which the stream begins at by its place or by its set.
+    pub fn go_on_after(&mut self, position: &Position, is_by_place: bool) {
+        self.last_is_anonymous = position.found_by == FoundBy::Place;
+        self.covered = position.gtids.clone().filter(|set| is_by_place && !set.is_empty());
     }
 
     pub fn is_between_transactions(&self) -> bool {
@@ -96,6 +114,10 @@ impl Transactions {
         if is_in_file && !place::move_to(&mut self.place, event.log_pos) {
             return Err(self.damaged("an offset that no file can have"));
         }
+        if self.is_passing_over && !ends_passing_over(event) {
+            return Ok(Seen::Other);
+        }
+        self.is_passing_over = false;
         match kind {
             event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
@@ -122,7 +144,8 @@ impl Transactions {
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
             event::FORMAT_DESCRIPTION => self.file_created_s = Some(event.timestamp).filter(|time| *time != 0),
-            event::STOP | event::PREVIOUS_GTIDS => {}
+            event::PREVIOUS_GTIDS => self.head(event)?,
+            event::STOP => {}
             event::ROWS_QUERY => self.rows_query(&event.body),
             event::IGNORABLE | event::TRANSACTION_CONTEXT | event::VIEW_CHANGE => {}
             _ if event.flags & event::FLAG_IGNORABLE != 0 => {}
@@ -158,8 +181,20 @@ impl Transactions {
         }
         if place.file != self.place.file {
             self.file_created_s = None;
+            self.gtids_at_head = None;
         }
         self.place = place;
+        Ok(())
+    }
+
+    /// The head of a file lists everything before it.
+    fn head(&mut self, event: &Event) -> Result<(), Error> {
+        if self.group.is_some() || event.is_artificial() {
+            return Ok(());
+        }
+        let mut set = previous_gtids(&event.body).map_err(|fault| self.fault(fault.within("the head of the file")))?;
+        self.undecided.gtids().for_each(|gtid| set = set.without(gtid));
+        self.gtids_at_head = Some(set.into());
         Ok(())
     }
 
@@ -169,6 +204,12 @@ impl Transactions {
         }
         let read =
             GtidEvent::parse(event.kind, &event.body).map_err(|fault| self.fault(fault.within("a GTID event")))?;
+        if let Some(gtid) = &read.gtid
+            && self.covered.as_ref().is_some_and(|set| set.contains(gtid))
+        {
+            self.is_passing_over = true;
+            return Ok(());
+        }
         let event_bytes = u64::from(event.size);
         let header_us = u64::from(event.timestamp) * 1_000_000;
         let immediate_us = Some(read.immediate_commit_us).filter(|time| *time != 0).unwrap_or(header_us);
@@ -376,12 +417,18 @@ impl Transactions {
         }
         let Some(mut group) = self.group.take() else { return Err(self.outside()) };
         group.give_out(out);
+        // The end of an XA PREPARE with a GTID covers nothing.
+        if group.transaction.gtid.is_none() || gtid.is_some() {
+            self.last_is_anonymous = group.transaction.gtid.is_none();
+        }
         out.push(SourceEvent::Committed(Committed {
             server_uuid: self.server_uuid,
             gtid,
             decided,
             end: self.place.clone(),
             undecided: self.undecided.places(),
+            anonymous_follow: self.last_is_anonymous || self.undecided.has_anonymous(),
+            gtids_at_head: self.gtids_at_head.clone(),
             anchor: group.anchor,
             file_created_s: self.file_created_s,
             committed_at_us: group.transaction.committed_at_us,
@@ -415,4 +462,11 @@ impl Transactions {
     fn fault(&self, fault: Fault) -> Error {
         of_fault(fault, &self.place())
     }
+}
+
+/// Whether the event is of no transaction that began before it.
+fn ends_passing_over(event: &Event) -> bool {
+    let kind = event.kind;
+    let is_of_file = matches!(kind, event::ROTATE | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS | event::STOP);
+    !event.is_inner && (is_of_file || matches!(kind, event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED))
 }

@@ -2,7 +2,8 @@
 //!
 //! In: the XA_PREPARE event, the rows before it, and the text of XA COMMIT and XA ROLLBACK. Out: the rows, where they are
 //! committed. Owns what is prepared and undecided, within a limit (promise 6). A position does not cover it until it is
-//! decided (promise 1): GTIDs are left out of the set, so that the server sends it again; without GTIDs its place is kept.
+//! decided (promise 1): its GTID is left out of the set, so that another server sends it again, and its place is kept for
+//! this one.
 
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ pub(super) struct Prepared {
 #[derive(Debug, Default)]
 pub(super) struct Undecided {
     prepared: Vec<Prepared>,
-    /// The places of those that only a place leads back to, as positions keep them.
+    /// Where they begin, as positions keep it.
     places: Arc<[FileOffset]>,
 }
 
@@ -119,14 +120,22 @@ impl Undecided {
         self.prepared.pop()
     }
 
-    /// Where those begin that have no GTID.
+    /// Whether one of them has no GTID, so that only its place leads back to it.
+    pub fn has_anonymous(&self) -> bool {
+        self.prepared.iter().any(|prepared| prepared.gtid.is_none())
+    }
+
+    pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
+        self.prepared.iter().filter_map(|prepared| prepared.gtid.as_ref())
+    }
+
+    /// Where they begin.
     pub fn places(&self) -> Arc<[FileOffset]> {
         Arc::clone(&self.places)
     }
 
     fn note_places(&mut self) {
-        let without_gtid = self.prepared.iter().filter(|prepared| prepared.gtid.is_none());
-        self.places = without_gtid.map(|prepared| prepared.begin.clone()).collect();
+        self.places = self.prepared.iter().map(|prepared| prepared.begin.clone()).collect();
     }
 }
 

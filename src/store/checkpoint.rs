@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::chunks::{self, Damage, Framed};
 use super::former_ids::FormerIds;
 use super::proof_records::ProofRecord;
-use crate::position::{FileOffset, GtidSet, Position, Resume, Within};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
 
 /// Name of the main stream's record.
@@ -68,9 +68,20 @@ pub(super) struct Record {
     has_definitions: bool,
     #[serde(default)]
     undecided: Vec<PlaceRecord>,
+    /// Format 3 and before have none: there a set was all by which a position was found, if there was one.
+    #[serde(default)]
+    found_by: Option<FoundByRecord>,
     /// Format 3 and before have none.
     #[serde(default)]
     proof: ProofRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FoundByRecord {
+    Set,
+    Place,
+    Either,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,6 +176,11 @@ pub(super) fn record(resume: &Resume) -> Record {
             .iter()
             .map(|FileOffset { file, offset }| PlaceRecord { file: file.to_string(), offset: *offset })
             .collect(),
+        found_by: Some(match position.found_by {
+            FoundBy::Set => FoundByRecord::Set,
+            FoundBy::Place => FoundByRecord::Place,
+            FoundBy::Either => FoundByRecord::Either,
+        }),
         proof: ProofRecord::of(&position.proof),
     }
 }
@@ -182,6 +198,13 @@ pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
 
 pub(super) fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
+    let found_by = match record.found_by {
+        Some(FoundByRecord::Place) => FoundBy::Place,
+        Some(FoundByRecord::Either) => FoundBy::Either,
+        Some(FoundByRecord::Set) => FoundBy::Set,
+        None if record.gtids.is_some() => FoundBy::Set,
+        None => FoundBy::Place,
+    };
     Ok(Resume {
         position: Position {
             server_uuid: Uuid::try_parse(&record.server_uuid).map_err(|error| content(&error))?,
@@ -192,6 +215,7 @@ pub(super) fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, D
                 .into_iter()
                 .map(|PlaceRecord { file, offset }| FileOffset { file: file.into(), offset })
                 .collect(),
+            found_by,
             proof: record.proof.read().map_err(|error| content(&error))?,
         },
         within: record
@@ -212,17 +236,18 @@ mod tests {
     fn a_checkpoint_reads_back_the_same() {
         let uuid = Uuid::from_u128(7);
         let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: u64::MAX }];
-        for (gtids, within) in [
-            (None, vec![]),
-            (Some(GtidSet::new()), within.clone()),
-            (Some(format!("{uuid}:1-5:9:tag:3").parse().expect("a set")), within),
+        for (gtids, found_by, within) in [
+            (None, FoundBy::Place, vec![]),
+            (Some(GtidSet::new()), FoundBy::Set, within.clone()),
+            (Some(format!("{uuid}:1-5:9").parse().expect("a set")), FoundBy::Place, within.clone()),
+            (Some(format!("{uuid}:1-5:9:tag:3").parse().expect("a set")), FoundBy::Either, within),
         ] {
             let file = FileOffset { file: "binlog.000007".into(), offset: u64::MAX };
             let undecided = [file.clone(), FileOffset { offset: 4, ..file.clone() }].into();
             let newest = gtids.iter().flat_map(GtidSet::newest).map(Some).chain([None]);
             let proof = Proof::new(newest.map(|gtid| Anchor::of_test(gtid, u64::MAX)).collect(), Some(u32::MAX));
             let resume = Resume {
-                position: Position { server_uuid: uuid, gtids, file, undecided, proof },
+                position: Position { server_uuid: uuid, gtids, file, undecided, found_by, proof },
                 within,
                 schema: Default::default(),
             };
@@ -234,6 +259,17 @@ mod tests {
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
             let read = decode_rule(&read.expect("whole").expect("there")).expect("a rule's record");
             assert_eq!((read.resume, read.behind_since_us, read.has_own_definitions), (rule.resume, Some(5), true));
+        }
+    }
+
+    #[test]
+    fn a_position_of_an_earlier_version_is_found_by_its_set_if_it_has_one() {
+        for (gtids, found_by) in [("null", FoundBy::Place), ("\"\"", FoundBy::Set)] {
+            let text = format!(
+                r#"{{"server_uuid":"00000000-0000-0000-0000-000000000007","gtids":{gtids},"file":"b.1","offset":4,"within":[]}}"#
+            );
+            let read = decode(text.as_bytes(), Arc::default()).expect("a checkpoint");
+            assert_eq!(read.position.found_by, found_by, "{gtids}");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::operation::{Act, Direction, Kept, State, StepLog};
 use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
-use crate::position::{FileOffset, Position, Proof, Within};
+use crate::position::{FileOffset, FoundBy, Position, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
@@ -41,7 +41,8 @@ pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
     let (undecided, proof) = (Arc::default(), Proof::default());
-    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided, proof };
+    let found_by = FoundBy::Place;
+    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided, found_by, proof };
     let mut schema = Schema::default();
     for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
         // Some take several chunks.

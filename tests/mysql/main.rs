@@ -14,6 +14,7 @@ mod daemon;
 mod definitions;
 mod fuse;
 mod geometry;
+mod gtid_mode;
 mod holds;
 mod isolation;
 mod operations;

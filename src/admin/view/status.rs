@@ -66,7 +66,7 @@ impl PositionView {
     pub fn of(position: &Position) -> PositionView {
         PositionView {
             server_uuid: position.server_uuid.to_string(),
-            gtids: position.gtids.as_ref().map(ToString::to_string),
+            gtids: position.gtids.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string),
             file: position.file.file.to_string(),
             offset: position.file.offset,
         }

@@ -1,7 +1,7 @@
 //! What is uncertain, unsafe or forbidden stops the reader with a message that says the mend.
 
 use mysql_async::prelude::Queryable;
-use rowhook::position::{FileOffset, Position, Start};
+use rowhook::position::{FileOffset, FoundBy, Position, Start};
 use rowhook::source::{Error, FirstConnect, Status};
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     assert!(matches!(error, Error::Purged { .. }), "{error}");
     let undecided = [position.file.clone()].into();
     let end_of_log = FileOffset { file: file.get::<String, _>(0).expect("a file").into(), offset: 4 };
-    let by_file = Position { gtids: None, file: end_of_log, undecided, ..position.clone() };
+    let by_file = Position { gtids: None, found_by: FoundBy::Place, file: end_of_log, undecided, ..position.clone() };
     let error = server.follow(resume(&by_file)).error().await;
     assert!(matches!(&error, Error::Purged { missing } if missing.starts_with(&*position.file.file)), "{error}");
     // Earliest begins after what was purged.
@@ -101,7 +101,7 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     sql(&mut root, "RESET BINARY LOGS AND GTIDS").await;
     let error = server.follow(resume(&position)).error().await;
     assert!(matches!(error, Error::Ahead { .. }), "{error}");
-    let mut by_file = Position { gtids: None, ..position };
+    let mut by_file = Position { gtids: None, found_by: FoundBy::Place, ..position };
     by_file.server_uuid = Uuid::new_v4();
     let error = server.follow(resume(&by_file)).error().await;
     assert!(matches!(error, Error::OtherServer { .. }), "{error}");

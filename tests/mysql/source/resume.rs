@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use rowhook::change::Change;
-use rowhook::position::{FileOffset, Resume, Start, Within};
+use rowhook::position::{FileOffset, FoundBy, Position, Resume, Start, Within};
 use rowhook::source::{Error, SourceEvent, Status};
 use tokio::time::timeout;
 
@@ -121,6 +121,60 @@ async fn a_place_in_a_file_becomes_the_gtid_set_before_it() {
     let inside: u64 = events[1].get(1).expect("a position");
     let error = server.follow(at(inside)).error().await;
     assert!(matches!(error, Error::BadPosition { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_set_holds_is_passed_over_where_it_comes_all_the_same() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    let mut reader = server.follow(latest());
+    let start = reader.started().await;
+    // As from a server that had them in another order: the second of three, also compressed, of two events, and a statement.
+    for (n, statement) in [
+        (10, "INSERT INTO test.a VALUES (11)"),
+        (20, "SET SESSION binlog_transaction_compression = ON"),
+        (30, "UPDATE test.a SET n = n + 1000 WHERE n < 1000"),
+        (40, "ALTER TABLE test.a COMMENT 'x'"),
+    ] {
+        sql(&mut root, &format!("INSERT INTO test.a VALUES ({n})")).await;
+        sql(&mut root, statement).await;
+        sql(&mut root, &format!("INSERT INTO test.a VALUES ({})", n + 2)).await;
+    }
+    done(&mut root, 1).await;
+    let all: Vec<Change> = reader.until_done(1).await;
+    for passed_over in &all {
+        let gtid = passed_over.transaction.gtid.clone().expect("a GTID");
+        let mut position = start.clone();
+        position.gtids.as_mut().expect("a set").insert(&gtid);
+        let expected: Vec<Change> =
+            all.iter().filter(|change| change.transaction.gtid.as_ref() != Some(&gtid)).cloned().collect();
+        let mut again = server.follow(resume(&position));
+        assert_eq!(named(&again.until_done(1).await), named(&expected), "without {gtid}");
+        assert_eq!(again.position.expect("a position").gtids, reader.position.as_ref().expect("a position").gtids);
+    }
+}
+
+#[tokio::test]
+async fn a_position_of_an_earlier_version_goes_on_while_gtid_mode_changes() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    sql(&mut root, "INSERT INTO test.a VALUES (1)").await;
+    let position = server.follow(latest()).started().await;
+    let position = Position { found_by: FoundBy::Set, ..position };
+    for mode in ["ON_PERMISSIVE", "OFF_PERMISSIVE"] {
+        sql(&mut root, &format!("SET GLOBAL gtid_mode = {mode}")).await;
+    }
+    sql(&mut root, "INSERT INTO test.a VALUES (2)").await;
+    done(&mut root, 1).await;
+    assert_eq!(ints(&server.follow(resume(&position)).until_done(1).await), [2]);
+    // Its set without a transaction that lies before its place: the place is not what the set says.
+    let mut elsewhere = position.clone();
+    let newest = position.gtids.as_ref().and_then(|set| set.newest().next()).expect("a GTID");
+    elsewhere.gtids = position.gtids.as_ref().map(|set| set.without(&newest));
+    let error = server.follow(resume(&elsewhere)).error().await;
+    assert!(matches!(error, Error::GtidsOff { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -20,7 +20,9 @@ mod gtids_before;
 mod hold;
 mod link;
 mod locate;
+mod passing;
 mod place;
+mod places;
 mod scan;
 mod schema;
 mod server;
@@ -47,6 +49,8 @@ pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
+pub use passing::What;
+pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.

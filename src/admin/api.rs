@@ -26,9 +26,11 @@ use tokio::sync::{mpsc, watch};
 use super::control::{Control, ControlError};
 use super::live_rules::ReloadError;
 use super::operations;
+use super::position::positions_of_store;
 use super::redelivery::BinlogReplays;
 use super::replay::Replays;
 use super::serve::serve;
+use super::view::position::PositionsView;
 use super::view::redelivery::RedeliveryRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
@@ -116,6 +118,7 @@ pub struct Operations {
 fn router(operations: Operations) -> Router {
     Router::new()
         .route("/status", get(status))
+        .route("/position", get(position))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
         .route("/reload", post(reload))
@@ -143,6 +146,10 @@ async fn whole_request(within: Duration, request: Request, next: Next) -> Respon
 
 async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, ControlError> {
     shared.control.status().await.map(Json)
+}
+
+async fn position(State(shared): State<Operations>) -> Result<Json<PositionsView>, operations::Error> {
+    positions_of_store(&shared.control.letters).await.map(Json)
 }
 
 async fn pause(State(shared): State<Operations>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {

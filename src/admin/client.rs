@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::view::position::PositionsView;
 use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
@@ -72,6 +73,10 @@ impl Daemon {
 
     pub async fn status(&self) -> Result<StatusView, Error> {
         whole(self.send(Method::GET, "/status", &()).await?).await
+    }
+
+    pub async fn positions(&self) -> Result<PositionsView, Error> {
+        whole(self.send(Method::GET, "/position", &()).await?).await
     }
 
     pub async fn pause(&self, request: &PauseRequest) -> Result<(), Error> {

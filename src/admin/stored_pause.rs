@@ -52,7 +52,7 @@ pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<()
 }
 
 /// The rule of this name, where the store knows all names or this one.
-fn known(saved: &Saved, rule: &str) -> Result<Arc<str>, ControlError> {
+pub(super) fn known(saved: &Saved, rule: &str) -> Result<Arc<str>, ControlError> {
     let names: Vec<&Arc<str>> = match &saved.checkpoint {
         // Written by a version that stored no names: whoever asks must know.
         Some(checkpoint) if checkpoint.known.is_none() => return Ok(rule.into()),

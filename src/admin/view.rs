@@ -5,6 +5,7 @@
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
 pub mod operation;
+pub mod position;
 pub mod redelivery;
 pub mod status;
 

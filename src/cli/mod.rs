@@ -11,6 +11,7 @@ mod instance;
 mod logging;
 mod output;
 mod page;
+mod position;
 mod reach;
 mod reloading;
 mod replay;
@@ -79,6 +80,9 @@ enum Command {
     Reload(rule::ReloadArgs),
     /// Deliver a stretch of the binlog once more for one rule
     ReplayBinlog(replay_binlog::Args),
+    /// Show where reading goes on, or move that past a transaction or onto another log
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Position(position::Command),
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::Command),
@@ -124,6 +128,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
             Command::Resume(args) => rule::resume(args, &file).await,
             Command::Reload(args) => rule::reload(args, &file).await,
             Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
+            Command::Position(command) => position::run(command, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),

@@ -12,10 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::admin::view::position::PositionsView;
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
-use crate::admin::{BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, resume_in_store, status_of_store};
+use crate::admin::{
+    BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
+};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
 use crate::rules::RuleSet;
@@ -85,6 +88,14 @@ impl Reach {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.status().await?,
             Reach::Store(store) => status_of_store(&DeadLetters::new(store.clone()), data).await?,
+        })
+    }
+
+    /// The marks as they are stored, and who moved them by hand.
+    pub(super) async fn positions(&self) -> anyhow::Result<PositionsView> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.positions().await?,
+            Reach::Store(store) => positions_of_store(&DeadLetters::new(store.clone())).await?,
         })
     }
 

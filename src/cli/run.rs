@@ -208,7 +208,10 @@ fn announce(
     data: &Path,
 ) {
     if saved.checkpoint.is_some() && settings.start != Start::Latest {
-        tracing::warn!("--start is for a first start; this data directory has a checkpoint and goes on from there");
+        tracing::warn!(
+            "--start is for a first start; this data directory has a checkpoint and goes on from there; `rowhook position \
+             set --to WHERE` moves it"
+        );
     }
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
     let position = match (&saved.checkpoint, &settings.start) {

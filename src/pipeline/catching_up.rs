@@ -216,7 +216,8 @@ impl Pipeline {
         let stream = &mut self.streams.list[at];
         let Some(behind) = &mut stream.behind else { return };
         behind.feed.close();
-        behind.error = Some(error.to_string());
+        let error = for_rule(&error.to_string(), &stream.name);
+        behind.error = Some(error.clone());
         let place = behind.feed.reached().map(|place| place.position().to_string()).unwrap_or_default();
         tracing::error!(
             rule = &*stream.name,
@@ -288,6 +289,11 @@ impl Pipeline {
             Err(error) => self.give_up(at, &error),
         }
     }
+}
+
+/// What the error advises for all rules, said for this one.
+fn for_rule(error: &str, rule: &str) -> String {
+    error.replace("rowhook position set ", &format!("rowhook position set --rule {rule} "))
 }
 
 fn has_reader(stream: &RuleStream) -> bool {

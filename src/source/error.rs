@@ -45,13 +45,14 @@ pub enum Error {
     #[error("mysql has been silent for {seconds} s, no heartbeat came")]
     Silent { seconds: u64 },
     #[error(
-        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or start anew with a new data directory and --start \
-         and accept the gap, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
+        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or accept the gap with `rowhook \
+         position set --to earliest`, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
     )]
     Purged { missing: String },
     #[error(
         "this server lacks transactions that were already processed ({ahead}): it is another server, was reset or lost \
-         its newest transactions; mend: connect to the right server, or start anew with a new data directory and --start"
+         its newest transactions; mend: connect to the right server, or go on in this log: `rowhook position set \
+         --to earliest` (or --to latest, --to file:offset)"
     )]
     Ahead { ahead: String },
     #[error(
@@ -63,7 +64,8 @@ pub enum Error {
     AnotherLog { what: String },
     #[error(
         "this is server {found}, the checkpoint belongs to server {expected}, and without GTIDs in common a position does \
-         not carry over; mend: connect to the right server, or start anew with a new data directory and --start"
+         not carry over; mend: connect to the right server, or go on in this one's log: `rowhook position set --to \
+         file:offset` (or --to earliest, --to latest)"
     )]
     OtherServer { expected: String, found: String },
     #[error(
@@ -106,7 +108,7 @@ pub enum Error {
     GtidsRefused { message: String },
     #[error(
         "position {file}:{offset} cannot be read from: {problem}; mend: give the beginning of a transaction \
-         (SHOW BINLOG EVENTS IN '{file}'), or start anew with a new data directory and --start latest"
+         (SHOW BINLOG EVENTS IN '{file}'): `rowhook position set --to file:offset`, or --to latest"
     )]
     BadPosition { file: String, offset: u64, problem: String },
     #[error(
@@ -119,7 +121,8 @@ pub enum Error {
     #[error("binlog damaged at {place}: {problem}")]
     Damaged { place: String, problem: String },
     #[error(
-        "gave up at {place} after {tries} tries: {problem}; mend: look at the server's binlog there with mysqlbinlog"
+        "gave up at {place} after {tries} tries: {problem}; mend: look at the server's binlog there with mysqlbinlog; \
+         `rowhook position set --skip-transaction` passes over what is damaged"
     )]
     GaveUp { place: String, tries: u32, problem: String },
     #[error("cannot interpret {what} at {place}; mend: {mend}")]
@@ -158,7 +161,8 @@ impl Error {
     pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
         let place = transaction.place();
         let mend = if fault.mend.is_empty() {
-            "look at the row with mysqlbinlog; leave the table out of the rules, or start anew after this place"
+            "look at the row with mysqlbinlog; leave the table out of the rules, or pass over this transaction: `rowhook \
+             position set --skip-transaction`"
                 .to_string()
         } else {
             fault.mend

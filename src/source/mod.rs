@@ -21,7 +21,9 @@ mod gtids_before;
 mod hold;
 mod link;
 mod locate;
+mod passing;
 mod place;
+mod places;
 mod prove;
 mod scan;
 mod schema;
@@ -51,6 +53,8 @@ pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
 pub use prove::Evidence;
+pub use passing::What;
+pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
 
 /// Where to begin.

@@ -147,7 +147,8 @@ impl Tracking {
 const NEVER_LOGGED: &str = "its labels do not fit those that were logged";
 
 const FULL_METADATA_MEND: &str = "if the account lacks it: GRANT SELECT on the table; else SET PERSIST \
-     binlog_row_metadata = 'FULL', so that the binlog itself names the columns, and start anew after this place";
+     binlog_row_metadata = 'FULL', so that the binlog itself names the columns, and pass over this transaction: `rowhook position set \
+     --skip-transaction`";
 
 fn changed_since(place: &FileOffset) -> Fault {
     let FileOffset { file, offset } = place;
@@ -157,8 +158,8 @@ fn changed_since(place: &FileOffset) -> Fault {
              that ends at {file}:{offset}"
         ),
         format!(
-            "SET PERSIST binlog_row_metadata = 'FULL', so that this cannot happen to rows from now on, and start anew \
-             with a new data directory and --start {file}:{offset}; the rows before are not delivered"
+            "SET PERSIST binlog_row_metadata = 'FULL', so that this cannot happen to rows from now on, and go on \
+             behind it: `rowhook position set --to {file}:{offset}`; the rows before are not delivered"
         ),
     )
 }

@@ -131,7 +131,8 @@ impl Transactions {
             event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
             event::EXECUTE_LOAD_QUERY => return Err(self.statement_change("LOAD DATA")),
             event::INCIDENT => {
-                let mend = "the server lost events: check the rows by hand, then start anew after this place";
+                let mend = "the server lost events: check the rows by hand, then pass over this place: `rowhook position set \
+                            --skip-transaction`";
                 return Err(self.stop("an INCIDENT event", mend));
             }
             event::WRITE_ROWS | event::UPDATE_ROWS | event::DELETE_ROWS | event::PARTIAL_UPDATE_ROWS => {
@@ -340,7 +341,8 @@ impl Transactions {
         if group.stage == Stage::OpenXa {
             if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
                 let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
-                            or leave the table out of the rules";
+                            leave the table out of the rules, or pass over this transaction: `rowhook position set \
+                            --skip-transaction`";
                 return Err(self.stop("XA transactions with more than 64 MiB of watched rows", mend));
             }
             return Ok(());
@@ -397,7 +399,8 @@ impl Transactions {
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         if group.is_streaming {
-            let mend = "part of its rows was delivered: check them by hand, then start anew after this place";
+            let mend = "part of its rows was delivered: check them by hand, then pass over this transaction: `rowhook position \
+                        set --skip-transaction`";
             return Err(self.stop("a large transaction that ends with ROLLBACK", mend));
         }
         group.discard();
@@ -447,7 +450,8 @@ impl Transactions {
 
     fn statement_change(&self, what: &str) -> Error {
         let mend = "SET PERSIST binlog_format = 'ROW' and let sessions that set it themselves reconnect; the rows of this \
-                    transaction are not in the binlog: check them by hand, then start anew after this place";
+                    transaction are not in the binlog: check them by hand, then pass over it: `rowhook position set \
+                    --skip-transaction`";
         self.stop(&format!("{what} in the binlog, logged as text and not as rows"), mend)
     }
 

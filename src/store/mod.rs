@@ -31,6 +31,7 @@ mod open;
 mod operation_records;
 mod operation_steps;
 mod operations;
+mod position_log;
 mod proof_records;
 mod queue;
 mod recorded;
@@ -51,6 +52,7 @@ pub use dead_letters::{
 pub use error::Error;
 pub use former_ids::FormerIds;
 pub use operations::{Operation, OperationPut};
+pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use write::{LedgerEntry, Write, Written};
 
@@ -170,6 +172,11 @@ impl Store {
     /// Checkpoints, ledger, paused rules. Blocks; to be read before the first write.
     pub fn saved(&self) -> Result<Saved, Error> {
         self.inner.trees.saved()
+    }
+
+    /// The marks of main stream and rules, and the log of those that were moved by hand. May be read beside writes. Blocks.
+    pub fn positions(&self) -> Result<Positions, Error> {
+        self.inner.trees.positions()
     }
 
     /// Queues the write at once, in the order of the calls, and answers when it is durable. Dropping the future does not

@@ -134,7 +134,7 @@ impl Trees {
     }
 
     /// Without their definitions.
-    fn recorded_rules(&self) -> Result<Vec<RecordedRule>, Error> {
+    pub(super) fn recorded_rules(&self) -> Result<Vec<RecordedRule>, Error> {
         let mut rules = Vec::new();
         for key in self.checkpoints.scan_prefix(checkpoint::RULE_PREFIX).keys() {
             let key = key.map_err(Error::read(&self.directory))?;

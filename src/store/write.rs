@@ -11,6 +11,7 @@ use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
 use super::operation_steps::{self, OperationStep};
 use super::operations::OperationPut;
+use super::position_log::{self, PositionChange};
 use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
@@ -24,6 +25,8 @@ pub struct Write {
     pub checkpoint: Option<CheckpointSet>,
     /// All rules that are paused from now on.
     pub paused: Option<Vec<PausedRule>>,
+    /// The whole log of moved positions, the oldest first; goes in the transaction of `checkpoint`.
+    pub position_log: Option<Vec<PositionChange>>,
     /// Where letters are written, too, become durable in the very transaction of a letter: of the one that they are of,
     /// else of the last.
     pub ledger_add: Vec<LedgerEntry>,
@@ -179,8 +182,12 @@ pub(super) fn steps(
         .flat_map(move |(number, (letter, beside))| letter_steps(number, letter, beside, step_bytes_max));
     let (operations, replayed) =
         operation_steps::with_replays(write.operations_put, write.letters_replayed, step_bytes_max);
+    let mut edits = write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default();
+    if let Some(log) = &write.position_log {
+        edits.checkpoints.put.push((position_log::POSITION_LOG.to_vec(), position_log::encode(log)));
+    }
     let progress = Step::Progress {
-        checkpoint: write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default(),
+        checkpoint: edits,
         paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,

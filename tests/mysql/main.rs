@@ -20,6 +20,7 @@ mod isolation;
 mod operations;
 mod outcomes;
 mod pacing;
+mod position;
 mod random_tables;
 mod redact;
 mod replays;

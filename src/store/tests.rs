@@ -19,6 +19,7 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
 mod held_keys;
+mod lane_forms;
 mod opening;
 mod operations;
 mod resolving;

@@ -268,8 +268,8 @@ impl Lanes {
                 }
             }
         }
-        for id in under.ids() {
-            self.definitions.leave(*id).into_iter().for_each(|waiting| self.come_nearer(waiting));
+        for part in under.parts() {
+            self.definitions.leave(*part).into_iter().for_each(|waiting| self.come_nearer(waiting));
         }
     }
 

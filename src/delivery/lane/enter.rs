@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use super::definitions::Under;
+use super::definitions::{Part, Under};
 use super::links::Links;
 use super::{Lanes, LineNumber, Place, Slot, Stage, Turn};
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
@@ -49,10 +49,7 @@ impl Lanes {
     ) -> Place {
         let behind = keys.definitions().into();
         let links = if keys.is_plain() { Links::few(keys) } else { Links::many(keys.iter().collect()) };
-        if let Some(definition) = under {
-            self.definitions.join(definition);
-        }
-        let under = under.map_or(Under::None, |definition| Under::One(definition.id()));
+        let under = under.map_or(Under::None, |definition| Under::One(self.definitions.join(definition)));
         self.enter_linked(line, links, under, behind, turn)
     }
 
@@ -73,16 +70,15 @@ impl Lanes {
     ) -> Place {
         behind.sort_unstable();
         behind.dedup();
-        let mut ids: Vec<DefinitionId> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         for definition in under {
-            if !ids.contains(&definition.id()) {
-                ids.push(definition.id());
-                self.definitions.join(definition);
+            if parts.iter().all(|part| part.id != definition.id()) {
+                parts.push(self.definitions.join(definition));
             }
         }
         // Deliveries of one call are in their order in it.
-        behind.retain(|id| !ids.contains(id));
-        self.enter_linked(line, Links::many(keys), Under::Many(ids.into()), behind.into(), turn)
+        behind.retain(|id| parts.iter().all(|part| part.id != *id));
+        self.enter_linked(line, Links::many(keys), Under::Many(parts.into()), behind.into(), turn)
     }
 
     fn enter_linked(

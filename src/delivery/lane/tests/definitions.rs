@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ordering::{MoreKeys, OrderedBy};
+use crate::ordering::{KeyDefinition, MoreKeys, OrderedBy};
 
 const ROWS: u64 = 4;
 
@@ -99,14 +99,14 @@ fn a_call_of_several_definitions_never_waits_for_itself() {
 #[derive(Debug, Clone)]
 enum Event {
     Enter { table: usize, definition: usize, row: u64 },
-    Finish(prop::sample::Index),
+    Finish(usize),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let enter = (0..2usize, 0..3usize, 0..ROWS);
     let event = prop_oneof![
         enter.prop_map(|(table, definition, row)| Event::Enter { table, definition, row }),
-        any::<prop::sample::Index>().prop_map(Event::Finish),
+        any::<usize>().prop_map(Event::Finish),
     ];
     prop::collection::vec(event, 0..120)
 }
@@ -120,7 +120,7 @@ proptest! {
         // Table, definition, row and place of what is not released, in the order in which it came.
         let mut open: Vec<(usize, usize, u64, Place)> = Vec::new();
         let mut running: Vec<Place> = Vec::new();
-        let rest = std::iter::repeat_n(Event::Finish(prop::sample::Index::from(0)), events.len());
+        let rest = std::iter::repeat_n(Event::Finish(0), events.len());
         for event in events.iter().cloned().chain(rest) {
             match event {
                 Event::Enter { table, definition, row } => {
@@ -128,7 +128,7 @@ proptest! {
                     open.push((table, definition, row, place));
                 }
                 Event::Finish(which) if !running.is_empty() => {
-                    let place = running.remove(which.index(running.len()));
+                    let place = running.remove(which % running.len());
                     open.retain(|(.., open)| *open != place);
                     finish(&mut lanes, place);
                 }

@@ -64,7 +64,7 @@ async fn merged_changes_are_one_request_and_share_its_outcome() {
     for number in 1..=3 {
         dispatcher.submit(update(number, number as i64));
     }
-    dispatcher.submit(delivery(&rule, 4, 8));
+    dispatcher.submit(made_of(&rule, 4, versions(Op::Insert, None, Some([8, 1]), 4)));
     let completed = all(&mut dispatcher, 2).await;
     let merged =
         |number: u128| Merged { id: crate::change::DeliveryId(uuid::Uuid::from_u128(number)), origin: Origin::Stream };

@@ -110,7 +110,7 @@ impl Scene {
         let receiver = Receiver::start(api);
         let rule = format!(
             "table: {database}.*\nrules:\n  - name: r\n    on: update\n{keys}    call: {{url: \"{}\"}}\n    \
-             retry: {{initial: 20ms, multiplier: 1, jitter: 0}}\n",
+             retry: {{retries: forever, initial: 20ms, multiplier: 1, jitter: 0}}\n    retry_on: [409]\n",
             receiver.url("/r")
         );
         let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("r.yaml", &rule);
@@ -158,7 +158,8 @@ impl Scene {
     async fn wait_for_letters(&self, count: usize) {
         let give_up_at = Instant::now() + DEADLINE;
         loop {
-            let list: Value = serde_json::from_str(&self.run(&["dead-letters", "list", "--json"])).expect("JSON");
+            let list: Value =
+                serde_json::from_str(&self.run(&["dead-letters", "list", "--limit", "1000", "--json"])).expect("JSON");
             let letters = list["dead_letters"].as_array().expect("a list");
             if letters.len() == count {
                 return;
@@ -194,7 +195,7 @@ fn has_all(calls: &[Call], row: u64, version: u64, meant: impl Fn(&Case) -> bool
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_in_retry_is_not_overtaken_when_the_key_is_declared_in_another_way() {
     let busy = |request: &Request| match call(request) {
-        (_, 1, 1) => Answer::status(503),
+        (_, 1, 1) => Answer::status(409),
         _ => Answer::ok(),
     };
     let scene = Scene::start("    in_flight: 50\n", busy).await;

@@ -35,7 +35,7 @@ impl Ledger {
         let mut dice = Random::seeded(seed ^ (row << 32) ^ (version << 8) ^ *attempt);
         match dice.below(10) {
             _ if self.calm => {}
-            0..=3 => return Answer::status(503),
+            0..=3 => return Answer::status(409),
             4 if *attempt == 1 => return Answer::status(400),
             _ => {}
         }
@@ -70,7 +70,8 @@ impl Shape {
                 if parts.is_empty() { "COMMENT 'as it was'".to_owned() } else { parts.join(", ") }
             }
             7 => {
-                let before = std::mem::replace(&mut self.id, if self.id == "id" { "number" } else { "id" });
+                let (before, after) = if self.id == "id" { ("id", "number") } else { ("number", "id") };
+                self.id = after;
                 format!("RENAME COLUMN {before} TO {}", self.id)
             }
             8 => {
@@ -86,7 +87,7 @@ fn rule(database: &str, url: &str, order_by: &str) -> String {
     format!(
         "table: {database}.t\nrules:\n  - name: r\n    on: update\n    order_by: {order_by}\n    \
          on_dead_letter: hold_key\n    in_flight: 20\n    call: {{url: \"{url}\"}}\n    \
-         retry: {{initial: 5ms, multiplier: 1, jitter: 0, max_attempts: 1000}}\n"
+         retry: {{retries: forever, initial: 5ms, multiplier: 1, jitter: 0}}\n    retry_on: [409]\n"
     )
 }
 

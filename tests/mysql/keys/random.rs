@@ -9,7 +9,7 @@ use super::*;
 use crate::support::random::Random;
 
 const SEEDS: [u64; 2] = [11, 20_261_128];
-const STEPS: usize = 60;
+const STEPS: usize = 150;
 const ROWS: u64 = 6;
 
 /// What the receiver knows of each row.

@@ -25,6 +25,7 @@ mod definitions;
 mod error;
 mod former_ids;
 mod holds;
+mod lane_forms;
 mod letter_records;
 mod lock;
 mod open;
@@ -140,7 +141,7 @@ impl Store {
         let recorded = trees.recorded()?;
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
-        let held = Held::new(trees.queues()?);
+        let held = trees.held()?;
         let queue = Arc::new(Queue::default());
         let (failed_sender, failed) = watch::channel(None);
         let progress = Progress::default();

@@ -14,7 +14,7 @@ use super::lock::{self, Lock};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::watchdog::Progress;
-use super::{Error, former_ids, sweep};
+use super::{Error, former_ids, lane_forms, sweep};
 
 /// A plain file, because sled writes when it is opened: a newer store must be recognised before.
 const FORMAT_FILE: &str = "format";
@@ -26,6 +26,8 @@ const FORMAT: u32 = 4;
 /// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
 /// Format 3 had delivery ids without the time of the commit: a version that knows no others would deliver again what is
 /// resolved.
+/// Format 3 had ordering keys that depended on the types of columns: a version that makes such keys would let later changes
+/// pass the letters that hold them.
 const FORMAT_OLDEST: u32 = 1;
 
 /// sled's log, and the file whose presence says that there is a database.
@@ -79,6 +81,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     }
     let counters = Counters::load(&trees)?;
     check_numbers(&trees, counters)?;
+    lane_forms::renew(&db, &trees)?;
     sweep::sweep(&db, &trees, &Progress::default())?;
     restrict_files(directory).map_err(Error::directory(directory, "set the mode of its files"))?;
 

@@ -17,6 +17,7 @@ mod geometry;
 mod gtid_mode;
 mod holds;
 mod isolation;
+mod keys;
 mod operations;
 mod outcomes;
 mod pacing;

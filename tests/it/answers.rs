@@ -4,10 +4,11 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 use crate::letters::{Letter, fill};
 use crate::support::program::{Finished, Home};
-use crate::support::receiver::{Answer, Authority, Receiver, Tls};
+use crate::support::receiver::{Answer, Authority, Identity, Receiver, Tls};
 
 fn home(rule: &str) -> Home {
     let home =
@@ -156,4 +157,29 @@ fn a_certificate_that_is_refused_is_told_with_the_fix_that_works() {
     let home = one_call(&receiver, "      tls: {ca: ../ca.pem}\n");
     home.write("ca.pem", ours.pem());
     assert!(replay(&home).stdout.ends_with("1 delivered, 0 still dead\n"));
+}
+
+/// As `openssl req -x509` makes it, which marks it as an authority's, or without that mark.
+fn self_signed(is_authority: bool) -> Identity {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = if is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+    let key = KeyPair::generate().unwrap();
+    Identity { cert_pem: params.self_signed(&key).unwrap().pem(), key_pem: key.serialize_pem() }
+}
+
+#[test]
+fn of_self_signed_certificates_it_is_told_which_can_be_trusted_and_how() {
+    let trusted = "      tls: {ca: ../ca.pem}\n";
+    for (is_authority, call, expected) in [
+        (false, "", "If it is self-signed, "),
+        (false, trusted, "1 delivered, 0 still dead"),
+        (true, trusted, "marked as one of an authority (CA:TRUE)"),
+    ] {
+        let identity = self_signed(is_authority);
+        let receiver = Receiver::start_tls(Tls::new(&identity), |_| Answer::ok());
+        let home = one_call(&receiver, call);
+        home.write("ca.pem", &identity.cert_pem);
+        let finished = replay(&home);
+        assert!(finished.stdout.contains(expected), "{is_authority} {call}: {finished:?}");
+    }
 }

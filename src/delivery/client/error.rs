@@ -40,7 +40,11 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
     if error.is_dns() {
         return format!("the host name cannot be resolved: {}", dns_text(&cause_text(error)));
     }
-    let what = if error.is_connect() { "no connection" } else { "the exchange failed" };
+    let what = match (error.is_connect(), answering) {
+        (true, _) => "no connection",
+        (false, true) => "the answer is broken",
+        (false, false) => "the exchange failed",
+    };
     format!("{what}: {}", cause_text(error))
 }
 

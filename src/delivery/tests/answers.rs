@@ -167,12 +167,12 @@ fn cases() -> Vec<Case> {
         (
             "a chunk size that is no number",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk size line: missing size digit",
+            "retry: the answer is broken: Invalid chunk size line: missing size digit",
         ),
         (
             "a negative chunk size",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk size line: missing size digit",
+            "retry: the answer is broken: Invalid chunk size line: missing size digit",
         ),
         (
             "a chunk size of 2^64",
@@ -183,7 +183,7 @@ fn cases() -> Vec<Case> {
         (
             "a chunk that is too long",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk body CR",
+            "retry: the answer is broken: Invalid chunk body CR",
         ),
         (
             "chunks without end",

@@ -151,6 +151,8 @@ pub struct Kept {
     pub body: Box<[u8]>,
     /// The answer was longer than what is kept.
     pub is_cut: bool,
+    /// Why nothing of the body is kept: it could not be unpacked, say.
+    pub problem: Option<Box<str>>,
 }
 
 impl Kept {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clock::now_us;
 use crate::delivery::answer::{self, Health, Lack, Verdict};
 use crate::delivery::bundle::{Item, Load};
-use crate::delivery::client::{Client, Keep, Received};
+use crate::delivery::client::{Client, Keep, Received, Text};
 use crate::delivery::lane::Place;
 use crate::delivery::quota::Quota;
 use crate::delivery::request::{self, Gathered, NoRequest, Prepared};
@@ -50,6 +50,8 @@ pub(super) struct Sent {
     pub health: Health,
     pub retry_after: Option<Duration>,
     pub quota: Option<Quota>,
+    /// Where the answer redirects; ends `it redirects …`.
+    pub redirect: Option<String>,
     /// Kept where a retry may follow: every attempt of a call sends the same bytes.
     pub prepared: Option<Box<Ready>>,
 }
@@ -169,13 +171,12 @@ async fn call_api(
     let wanted = rule.batch.as_ref().and_then(|batch| batch.results.as_ref());
     let asks = verified_by(first);
     let keep = match wanted {
-        // One byte more than is understood, so that a longer answer shows.
-        Some(_) => Keep::Body { bytes_max: RESULTS_BYTES_MAX + 1 },
+        Some(_) => Keep::Body { bytes_max: RESULTS_BYTES_MAX },
         None if action.keeps_answer || asks.is_some() => Keep::All,
         None => Keep::Nothing,
     };
     let received = auth::exchange(client, call, prepared, keep).await.map_err(Unsent::Unrenderable)?;
-    let Received { mut answer, mut lack, retry_after, quota, body, headers } = received;
+    let Received { mut answer, mut lack, retry_after, quota, body, headers, redirect } = received;
     let health = answer::health(&call.success, &answer, lack);
     let (mut results, mut end) = (None, None);
     if let Verdict::Done { status } = answer::classify(&call.success, &action.retry_on, &answer, lack) {
@@ -195,7 +196,9 @@ async fn call_api(
         }
     }
     let verdict = answer::classify(&call.success, &action.retry_on, &answer, lack);
-    Ok(Sent { attempt: timed(answer), lack, verdict, results, end, health, retry_after, quota, prepared: None })
+    let redirect = redirect.map(|redirect| redirect.hint);
+    let attempt = timed(answer);
+    Ok(Sent { attempt, lack, verdict, results, end, health, retry_after, quota, redirect, prepared: None })
 }
 
 /// The condition over the answer, where the delivery asks whether a step happened.
@@ -213,10 +216,12 @@ fn verify(delivery: &Delivery, when: &Condition, answer: Kept) -> Result<ActEnd,
     Ok(ActEnd::Verified { happened, answer: happened.then_some(answer) })
 }
 
-fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, mut body: Vec<u8>) -> Kept {
-    let is_cut = body.len() > Kept::BODY_BYTES_MAX;
-    body.truncate(Kept::BODY_BYTES_MAX);
-    Kept { status, headers, body: body.into(), is_cut }
+fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, body: Text) -> Kept {
+    let Text { bytes, is_cut, problem } = body;
+    match problem {
+        Some(problem) => Kept { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) },
+        None => Kept { status, headers, body: bytes.into(), is_cut, problem: None },
+    }
 }
 
 async fn write(
@@ -234,6 +239,7 @@ async fn write(
     let health = answer::health(&none, &answer, lack);
     let verdict = answer::classify(&none, &action.retry_on, &answer, lack);
     let end = matches!(verdict, Verdict::Done { .. }).then(|| ActEnd::Done(None));
-    let (retry_after, quota, results) = (None, None, None);
-    Ok(Sent { attempt: timed(answer), lack, verdict, results, end, health, retry_after, quota, prepared: None })
+    let (retry_after, quota, redirect, results) = (None, None, None, None);
+    let attempt = timed(answer);
+    Ok(Sent { attempt, lack, verdict, results, end, health, retry_after, quota, redirect, prepared: None })
 }

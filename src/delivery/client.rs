@@ -4,30 +4,40 @@
 //! Owns the pool of connections. Keeps promise 8: neither URL nor row values are in an error. One attempt is at most one
 //! request that a server could have acted on: redirects are not followed, nothing is sent again on its own, but for a
 //! request of which no byte was written because the idle connection had been closed. HTTP/2 is spoken where the server
-//! chooses it in the TLS handshake, else HTTP/1.1. Proxies from the environment are
-//! not used. Deliberately does not judge the answer.
+//! chooses it in the TLS handshake, else HTTP/1.1. Connections have a greatest age (`pool`). Proxies from the environment
+//! are not used. Deliberately does not judge the answer.
 
+mod answer_text;
 mod error;
 mod fetch;
+mod pool;
+mod receive;
+mod redirect;
 mod tls;
+mod tls_error;
+mod unpack;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use reqwest::Request;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Request, Response};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 
-use crate::delivery::answer::{self, Lack};
+pub(super) use answer_text::Text;
+pub(super) use fetch::Fetched;
+pub(super) use receive::{Keep, Received};
+pub(super) use redirect::Redirect;
+
+use crate::delivery::answer::Lack;
 use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
-use crate::delivery::quota::{self, Quota};
 use crate::delivery::request::{Header, Prepared};
 use crate::delivery::{Error, egress};
-use crate::failure::Answer;
-use crate::operation::Kept;
 use crate::rules::{Egress, Method, SuccessStatuses, Tls};
 use crate::write_back::Database;
 use error::{cause_text, is_unsent, plain_text};
+use pool::Pool;
+use receive::{ANSWER_BYTES_MAX, receive};
 
 /// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
 /// change it, and the attempt's slot is wanted by others.
@@ -39,9 +49,6 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Above any sensible `in_flight`, so that connections are reused also when that many attempts are under way.
 const POOL_IDLE_PER_HOST_MAX: usize = 4096;
-
-/// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// A head of an HTTP/2 answer larger than this ends its stream; of HTTP/1.1 the number of headers is limited.
 const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -62,60 +69,16 @@ const TOKENS_MAX: usize = 256;
 /// Sends requests; clones share connections and tokens.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    /// Connects to public addresses only. A client of its own, for connections are pooled by host and a resolver is not
+    http: Pool,
+    /// Connects to public addresses only. A pool of its own, for connections are pooled by host and a resolver is not
     /// told whose request it is.
-    public: reqwest::Client,
+    public: Pool,
     /// The same two for calls with TLS settings of their own.
-    by_tls: Arc<Mutex<Recent<Arc<Tls>, [reqwest::Client; 2]>>>,
+    by_tls: Arc<Mutex<Recent<Arc<Tls>, [Pool; 2]>>>,
     tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
     names: Names,
+    pool_age_max: Duration,
     database: Option<Database>,
-}
-
-/// What came of one attempt.
-#[derive(Debug, PartialEq)]
-pub struct Received {
-    pub answer: Answer,
-    /// Why there is no answer, where there is none.
-    pub lack: Option<Lack>,
-    /// How long the server asks us to wait.
-    pub retry_after: Option<Duration>,
-    /// The body of an answer with success, as far as it was asked for.
-    pub body: Vec<u8>,
-    /// The headers of such an answer, likewise.
-    pub headers: Vec<(Box<str>, Box<str>)>,
-    /// What the server says it will still take.
-    pub quota: Option<Quota>,
-}
-
-impl Received {
-    /// There is no answer, for this reason.
-    pub fn failed(error: String, lack: Lack) -> Received {
-        let answer = Answer::Failed { error };
-        Received { answer, lack: Some(lack), retry_after: None, quota: None, body: Vec::new(), headers: Vec::new() }
-    }
-}
-
-/// What is kept of an answer with success.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Keep {
-    Nothing,
-    Body {
-        bytes_max: usize,
-    },
-    /// What later templates may read; of the body one byte more, so that a longer one shows.
-    All,
-}
-
-impl Keep {
-    fn body_bytes_max(self) -> usize {
-        match self {
-            Keep::Nothing => 0,
-            Keep::Body { bytes_max } => bytes_max,
-            Keep::All => Kept::BODY_BYTES_MAX + 1,
-        }
-    }
 }
 
 impl Client {
@@ -126,17 +89,22 @@ impl Client {
     pub fn new() -> Result<Client, Error> {
         // Another stage may have chosen the same provider before; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::asking(Names::System)
+        Client::asking(Names::System, pool::AGE_MAX)
     }
 
-    fn asking(names: Names) -> Result<Client, Error> {
-        let client = |egress| build(Resolver { egress, names: names.clone() });
-        Ok(Client::over(client(Egress::PrivateToo)?, client(Egress::PublicOnly)?, names))
+    fn asking(names: Names, pool_age_max: Duration) -> Result<Client, Error> {
+        let pool = |egress| {
+            let resolver = Resolver { egress, names: names.clone() };
+            Pool::new(pool_age_max, move || build(resolver.clone()))
+                .map_err(|error| Error::Client { message: cause_text(&error) })
+        };
+        Ok(Client::over(pool(Egress::PrivateToo)?, pool(Egress::PublicOnly)?, names, pool_age_max))
     }
 
-    fn over(http: reqwest::Client, public: reqwest::Client, names: Names) -> Client {
+    fn over(http: Pool, public: Pool, names: Names, pool_age_max: Duration) -> Client {
         let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
-        Client { http, public, by_tls, tokens: Arc::new(Mutex::new(Recent::new(TOKENS_MAX))), names, database: None }
+        let tokens = Arc::new(Mutex::new(Recent::new(TOKENS_MAX)));
+        Client { http, public, by_tls, tokens, names, pool_age_max, database: None }
     }
 
     /// With a server to write back to; without one, a statement cannot be sent.
@@ -151,9 +119,9 @@ impl Client {
 
     /// A client that asks this script for the addresses of names.
     #[cfg(test)]
-    pub(super) fn scripted(dns: Arc<super::testing::Dns>) -> Client {
+    pub(super) fn scripted(dns: Arc<super::testing::Dns>, pool_age_max: Duration) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::asking(Names::Scripted(dns)).expect("a client")
+        Client::asking(Names::Scripted(dns), pool_age_max).expect("a client")
     }
 
     /// Where the token of these settings is kept, the same for all who ask.
@@ -193,10 +161,10 @@ impl Client {
         Received::failed(error, lack)
     }
 
-    fn http(&self, egress: Egress) -> &reqwest::Client {
+    fn http(&self, egress: Egress) -> reqwest::Client {
         match egress {
-            Egress::PrivateToo => &self.http,
-            Egress::PublicOnly => &self.public,
+            Egress::PrivateToo => self.http.http(),
+            Egress::PublicOnly => self.public.http(),
         }
     }
 }
@@ -217,6 +185,8 @@ pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, St
     };
     let mut request = Request::new(method, prepared.url.clone());
     *request.headers_mut() = headers(&prepared.headers)?;
+    // Without it an API may pack its answer as it likes (RFC 9110, section 12.5.3). What a rule says itself stays.
+    request.headers_mut().entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
     if !prepared.body.is_empty() {
         *request.body_mut() = Some(match prepared.gzipped() {
             Some(packed) => {
@@ -233,7 +203,7 @@ pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, St
 }
 
 fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(prepared.len() + 2);
+    let mut headers = HeaderMap::with_capacity(prepared.len() + 3);
     for Header { name, value, is_secret } in prepared {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
         let mut value = HeaderValue::from_bytes(value.as_bytes())
@@ -245,16 +215,15 @@ fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-fn build(resolver: Resolver) -> Result<reqwest::Client, Error> {
-    let http = builder(resolver.clone()).build().or_else(|error| {
+fn build(resolver: Resolver) -> reqwest::Result<reqwest::Client> {
+    builder(resolver.clone()).build().or_else(|error| {
         let http = builder(resolver).tls_certs_only([]).build()?;
         tracing::warn!(
             error = cause_text(&error),
             "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
         );
         Ok(http)
-    });
-    http.map_err(|error: reqwest::Error| Error::Client { message: cause_text(&error) })
+    })
 }
 
 fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
@@ -275,50 +244,6 @@ fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .dns_resolver(resolver)
-}
-
-async fn receive(mut response: Response, success: &SuccessStatuses, keep: Keep) -> reqwest::Result<Received> {
-    let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
-    let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let quota = quota::read(headers, SystemTime::now);
-    let is_success = success.contains(status);
-    let kept_max = if is_success { keep.body_bytes_max() } else { answer::EXCERPT_BYTES_MAX };
-    let headers = match keep {
-        Keep::All if is_success => kept_headers(response.headers()),
-        _ => Vec::new(),
-    };
-    let mut kept = Vec::new();
-    let mut read = 0;
-    while let Some(chunk) = response.chunk().await? {
-        let more = chunk.len().min(kept_max - kept.len());
-        kept.extend_from_slice(&chunk[..more]);
-        read += chunk.len();
-        if read > kept_max.max(ANSWER_BYTES_MAX) {
-            break;
-        }
-    }
-    let (excerpt, body) = match is_success {
-        true => (String::new(), kept),
-        false => (answer::excerpt(&kept), Vec::new()),
-    };
-    Ok(Received { answer: Answer::Status { status, excerpt }, lack: None, retry_after, quota, body, headers })
-}
-
-/// Those that are text, as far as there is room for them.
-fn kept_headers(headers: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
-    let mut bytes_left = Kept::HEADERS_BYTES_MAX;
-    let texts =
-        headers.iter().filter_map(|(name, value)| Some((name.as_str(), str::from_utf8(value.as_bytes()).ok()?)));
-    let fitting = texts.filter(|(name, value)| {
-        let left = bytes_left.checked_sub(name.len() + value.len());
-        bytes_left = left.unwrap_or(bytes_left);
-        left.is_some()
-    });
-    fitting.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody

@@ -28,7 +28,7 @@ use crate::ordering::Held;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
 use lines::Known;
-use under_way::{UnderWay, refused, unknown};
+use under_way::{UnderWay, refused, unknown, with_redirect};
 
 mod bundles;
 mod definitions;
@@ -349,7 +349,8 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, lack, verdict, results, end, health, retry_after, quota, prepared } = match result {
+        let Sent { attempt, lack, verdict, results, end, health, retry_after, quota, redirect, prepared } = match result
+        {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -376,6 +377,7 @@ impl Dispatcher {
             Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer, lack))),
             Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
+        let outcome = outcome.map(|outcome| with_redirect(outcome, redirect.as_deref()));
         let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
         under_way.attempts.push(attempt);
         match (outcome, results) {

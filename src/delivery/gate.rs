@@ -71,9 +71,14 @@ pub(super) enum Counts {
     Fully,
     /// The same, but it is not the last one: the target is away, and the delivery waits for its return.
     ButNeverAsTheLast,
-    /// Not at all: it said nothing of the delivery. The next waits for so long, and for the gate.
+    /// Not at all: it said nothing of the delivery. The next waits for so long, at least [`NOT_COUNTED_WAIT_MIN`], and for
+    /// the gate.
     Not { wait: Duration },
 }
+
+/// Attempts that do not count have no end, so they have a floor: however small the wait that a target names, a delivery is
+/// sent four times a second at most. A limit that is given in smaller steps is kept to by the other deliveries.
+pub(super) const NOT_COUNTED_WAIT_MIN: Duration = Duration::from_millis(250);
 
 impl Gate {
     pub fn new(metrics: Arc<Metrics>) -> Gate {
@@ -183,9 +188,11 @@ impl Gate {
             target.heed(quota, now());
         }
         let counts = match (end.health, pause) {
-            (Health::Throttles, Some(wait)) => Counts::Not { wait: wait.min(answer::RETRY_AFTER_MAX) },
+            (Health::Throttles, Some(wait)) => {
+                Counts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
+            }
             (Health::Throttles | Health::Away | Health::Unknown, _) if was_probe && is_open => {
-                Counts::Not { wait: Duration::ZERO }
+                Counts::Not { wait: NOT_COUNTED_WAIT_MIN }
             }
             _ if was_probe || !is_open => Counts::Fully,
             _ => Counts::ButNeverAsTheLast,

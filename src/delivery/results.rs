@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::delivery::answer::{self, Verdict};
+use crate::delivery::client::Text;
 use crate::failure::Answer;
 use crate::rules::{ItemVerdict, Results, Rule};
 
@@ -22,11 +23,13 @@ pub struct ItemResult {
 }
 
 /// Reads the results of a batch of `count` deliveries out of an answer with this status.
-pub fn read(results: &Results, rule: &Rule, status: u16, body: &[u8], count: usize) -> Result<Vec<ItemResult>, String> {
-    if body.len() > RESULTS_BYTES_MAX {
+pub fn read(results: &Results, rule: &Rule, status: u16, body: &Text, count: usize) -> Result<Vec<ItemResult>, String> {
+    if let Some(problem) = &body.problem {
+        return Err(format!("the answer can't be read: {problem}"));
+    } else if body.is_cut {
         return Err(format!("the answer is longer than {RESULTS_BYTES_MAX} bytes"));
     }
-    let document: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON".to_owned())?;
+    let document: Value = serde_json::from_slice(&body.bytes).map_err(|_| "the answer is not JSON".to_owned())?;
     let pointer = &results.items;
     let items = document.pointer(pointer).and_then(Value::as_array);
     let items = items.ok_or_else(|| format!("the answer has no array at `{pointer}`"))?;
@@ -93,7 +96,8 @@ mod tests {
 
     fn read_all(verdict: ItemVerdict, body: &str, count: usize) -> Result<Vec<ItemResult>, String> {
         let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
-        read(&results(verdict), &rule, 207, body.as_bytes(), count)
+        let text = Text { bytes: body.into(), ..Text::default() };
+        read(&results(verdict), &rule, 207, &text, count)
     }
 
     #[test]
@@ -134,8 +138,14 @@ mod tests {
             let problem = read_all(ItemVerdict::Status("/status".to_owned()), body, 2).expect_err(body);
             assert_eq!(problem, expected);
         }
-        let long = format!("[{}]", " ".repeat(RESULTS_BYTES_MAX));
-        let problem = read_all(ItemVerdict::Status("/status".to_owned()), &long, 0).expect_err("too long");
-        assert_eq!(problem, "the answer is longer than 1048576 bytes");
+        let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
+        for (is_cut, problem, expected) in [
+            (true, None, "the answer is longer than 1048576 bytes"),
+            (false, Some("it is damaged"), "the answer can't be read: it is damaged"),
+        ] {
+            let body = Text { bytes: b"{}".to_vec(), is_cut, problem: problem.map(str::to_owned) };
+            let verdict = ItemVerdict::Status("/status".to_owned());
+            assert_eq!(read(&results(verdict), &rule, 207, &body, 0), Err(expected.to_owned()));
+        }
     }
 }

@@ -114,7 +114,7 @@ impl Api {
 /// Names as a test wants them resolved. What may be called of the answer is written down, and the API dialled instead.
 pub(super) struct Dns {
     answer: Box<Answers>,
-    api: SocketAddr,
+    api: Mutex<SocketAddr>,
     pub asked: Mutex<Vec<String>>,
     pub dialled: Mutex<Vec<IpAddr>>,
 }
@@ -123,7 +123,12 @@ type Answers = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 impl Dns {
     pub fn new(api: SocketAddr, answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Arc<Dns> {
-        Arc::new(Dns { answer: Box::new(answer), api, asked: Mutex::default(), dialled: Mutex::default() })
+        Arc::new(Dns {
+            answer: Box::new(answer),
+            api: Mutex::new(api),
+            asked: Mutex::default(),
+            dialled: Mutex::default(),
+        })
     }
 
     pub fn look_up(&self, name: &str) -> Vec<SocketAddr> {
@@ -134,7 +139,12 @@ impl Dns {
     /// The API's port is called only for URLs without a port of their own.
     pub fn dialled(&self, allowed: &[SocketAddr]) -> Vec<SocketAddr> {
         self.dialled.lock().unwrap().extend(allowed.iter().map(SocketAddr::ip));
-        vec![self.api]
+        vec![*self.api.lock().unwrap()]
+    }
+
+    /// From now on another API is dialled.
+    pub fn move_to(&self, api: SocketAddr) {
+        *self.api.lock().unwrap() = api;
     }
 }
 

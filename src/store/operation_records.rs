@@ -48,6 +48,8 @@ struct KeptRecord<'a> {
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     body: BodyRecord<'a>,
     cut: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,7 +142,7 @@ fn act(record: ActRecord) -> Result<Act, Damage> {
 }
 
 fn kept_record(kept: &Kept) -> KeptRecord<'_> {
-    let Kept { status, headers, body, is_cut } = kept;
+    let Kept { status, headers, body, is_cut, problem } = kept;
     KeptRecord {
         status: *status,
         headers: headers.iter().map(|(name, value)| ((&**name).into(), (&**value).into())).collect(),
@@ -149,6 +151,7 @@ fn kept_record(kept: &Kept) -> KeptRecord<'_> {
             Err(_) => BodyRecord::Base64(BASE64.encode(body).into()),
         },
         cut: *is_cut,
+        problem: problem.as_deref().map(Cow::from),
     }
 }
 
@@ -163,6 +166,7 @@ fn kept(record: KeptRecord) -> Result<Kept, Damage> {
             }
         },
         is_cut: record.cut,
+        problem: record.problem.map(|problem| (*problem).into()),
     })
 }
 
@@ -203,8 +207,11 @@ mod tests {
     fn any_kept() -> impl Strategy<Value = Kept> {
         let text = || ".{0,12}".prop_map(Box::from);
         let body = prop_oneof![vec(any::<u8>(), 0..60), ".{0,60}".prop_map(String::into_bytes)];
-        let parts = (any::<u16>(), vec((text(), text()), 0..4), body, any::<bool>());
-        parts.prop_map(|(status, headers, body, is_cut)| Kept { status, headers, body: body.into(), is_cut })
+        let parts = (any::<u16>(), vec((text(), text()), 0..4), body, any::<bool>(), proptest::option::of(text()));
+        parts.prop_map(|(status, headers, body, is_cut, problem)| {
+            let body = body.into();
+            Kept { status, headers, body, is_cut, problem }
+        })
     }
 
     fn any_step() -> impl Strategy<Value = StepLog> {

@@ -75,9 +75,10 @@ impl Object for AnswerObject {
 
 /// `whose` is for messages.
 fn member_of(kept: &Kept, member: &str, whose: &str) -> Option<Value> {
-    let body = || match kept.is_cut {
-        true => Err(Error::CutAnswer { whose: whose.to_owned(), limit_bytes: Kept::BODY_BYTES_MAX }),
-        false => Ok(&*kept.body),
+    let body = || match (&kept.problem, kept.is_cut) {
+        (Some(problem), _) => Err(Error::BadAnswer { whose: whose.to_owned(), problem: problem.to_string() }),
+        (None, true) => Err(Error::CutAnswer { whose: whose.to_owned(), limit_bytes: Kept::BODY_BYTES_MAX }),
+        (None, false) => Ok(&*kept.body),
     };
     let value = match member {
         "status" => Ok(Value::from(kept.status)),

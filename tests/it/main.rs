@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod call_auth;
 mod call_tls;
 mod command_line;

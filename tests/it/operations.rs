@@ -25,7 +25,8 @@ fn home(receiver: &Receiver) -> Home {
 fn log() -> OperationLog {
     let act = |state, attempts, said: &str| Act { state, attempts, said: said.to_owned(), ..Act::WAITING };
     let step = |name: &str, act, answer| StepLog { name: name.into(), act, undo: Act::WAITING, queries: 0, answer };
-    let made = Kept { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false };
+    let made =
+        Kept { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false, problem: None };
     OperationLog {
         steps: vec![
             step("account", act(State::Done, 1, "answered 201"), Some(made)),

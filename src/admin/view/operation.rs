@@ -95,6 +95,9 @@ fn act_view(act: &Act) -> ActView {
 }
 
 fn answer_view(kept: &Kept) -> AnswerView {
-    let body = String::from_utf8_lossy(&kept.body).into_owned();
+    let body = match &kept.problem {
+        Some(problem) => format!("(it can't be shown: {problem})"),
+        None => String::from_utf8_lossy(&kept.body).into_owned(),
+    };
     AnswerView { status: kept.status, body, cut: kept.is_cut }
 }

@@ -20,7 +20,7 @@ pub(super) use recent::Recent;
 pub(super) use signature::ID as SIGNED_ID;
 pub(super) use token::{Token, TokenKey, TokenSlot};
 
-use crate::delivery::answer::Lack;
+use crate::delivery::answer::{self, Lack};
 use crate::delivery::client::{self, Client, Keep, Received};
 use crate::delivery::request::Prepared;
 use crate::failure::Answer;
@@ -59,6 +59,7 @@ pub(super) async fn exchange(
         Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared, keep).await?,
         Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
+    let received = with_redirect(received, prepared.hides_url);
     Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
 }
 
@@ -109,12 +110,26 @@ fn authorized(mut request: Request, token: &Token) -> Request {
     request
 }
 
+/// The address that a redirect leads to stands before what the answer says.
+fn with_redirect(mut received: Received, hides_url: bool) -> Received {
+    if let (Some(redirect), Answer::Status { excerpt, .. }) = (&mut received.redirect, &mut received.answer) {
+        if hides_url {
+            redirect.hide_path();
+        }
+        if let Some(shown) = &redirect.shown {
+            let line = format!("Location: {shown} {excerpt}");
+            *excerpt = answer::excerpt(line.as_bytes());
+        }
+    }
+    received
+}
+
 /// The answer without our credentials, which some APIs repeat in what they answer.
 fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>) -> Received {
     let Received { answer: Answer::Status { excerpt, .. }, body, headers, .. } = &mut received else {
         return received;
     };
-    if excerpt.is_empty() && body.is_empty() && headers.is_empty() {
+    if excerpt.is_empty() && body.bytes.is_empty() && headers.is_empty() {
         return received;
     }
     for secret in secrets {
@@ -126,7 +141,7 @@ fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>
         if excerpt.contains(secret) {
             *excerpt = excerpt.replace(secret, "***");
         }
-        mask_kept(body, headers, secret);
+        mask_kept(&mut body.bytes, headers, secret);
     }
     received
 }

@@ -128,8 +128,14 @@ async fn without_a_token_the_api_is_not_called_and_the_attempt_has_failed() {
         (Reply::Status(503), "token request: answered 503"),
         (answer(401, &[], refusal), "token request: answered 401 (invalid_client)"),
         (answer(400, &[], "s3cret"), "token request: answered 400"),
-        (answer(302, &[("Location", "http://127.0.0.1:9/")], ""), "token request: answered 302"),
-        (answer(200, &[], "<html>"), "token request: the answer is not the JSON of a token"),
+        (
+            answer(302, &[("Location", "http://127.0.0.1:9/")], ""),
+            "token request: answered 302; it redirects to http://127.0.0.1:9: `token_url` must be the final address",
+        ),
+        (
+            answer(200, &[], "<html>"),
+            "token request: the answer is a page for people, not the JSON of a token: is `token_url` right?",
+        ),
         (answer(200, &[], &large), "token request: the answer is larger than 65536 bytes"),
         (Reply::LoseAnswer, "token request: connection closed before the answer"),
     ] {

@@ -1,8 +1,8 @@
 //! One request for a token: the client credentials grant of OAuth 2.0 (RFC 6749, section 4.4).
 //!
 //! In: a rule's settings. Out: the token and how long it lives, or why there is none, in words of our own: of what the
-//! server writes only the error codes of the standard are repeated, and only those. Under the same guards as any call:
-//! the addresses that are never called, TLS, no redirects, an answer of at most 64 KiB.
+//! server writes only error codes are repeated, and where it redirects to. Under the same guards as any call: the addresses
+//! that are never called, TLS, no redirects, an answer of at most 64 KiB.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::delivery::client::{self, Client};
+use crate::delivery::client::{self, Client, Fetched};
 use crate::delivery::request::{Header, Prepared, USER_AGENT};
 use crate::rules::{ClientStyle, Egress, Method, OAuth2};
 use crate::template::Secret;
@@ -31,18 +32,11 @@ const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Above what servers take as a header.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// RFC 6749 section 5.2, RFC 8707 section 2, and what servers borrow from section 4.1.2.1.
-const ERROR_CODES: [&str; 9] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "server_error",
-    "temporarily_unavailable",
-];
+/// Codes are short words; what is longer is a sentence, and may quote what we sent.
+const CODE_BYTES_MAX: usize = 64;
+
+/// Refusals that time may mend (RFC 6749, section 4.1.2.1).
+const PASSING_CODES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
 /// A token and how long it can be used.
 #[derive(Debug)]
@@ -62,13 +56,29 @@ pub(super) struct Failure {
 pub(super) async fn send(settings: &OAuth2, egress: Egress, client: &Client) -> Result<Granted, Failure> {
     let failed = |message| Failure { message, is_refusal: false };
     let request = client::request(&prepare(settings), egress).map_err(failed)?;
-    let (status, body) = client.fetch(request, egress, TIMEOUT, ANSWER_BYTES_MAX).await.map_err(failed)?;
-    if status == 200 {
-        return read(&body).map_err(|problem| failed(problem.to_owned()));
+    let fetched = client.fetch(request, egress, TIMEOUT, ANSWER_BYTES_MAX).await.map_err(failed)?;
+    understand(&fetched, settings)
+}
+
+fn understand(Fetched { status, body, redirect }: &Fetched, settings: &OAuth2) -> Result<Granted, Failure> {
+    let code = error_code(body, settings);
+    if (200..300).contains(status) {
+        return read(body).map_err(|problem| match code {
+            Some(code) => {
+                let is_refusal = !PASSING_CODES.contains(&code.as_str());
+                Failure { message: format!("answered {status} with the error {code}"), is_refusal }
+            }
+            None => Failure { message: problem.to_owned(), is_refusal: false },
+        });
     }
-    let code = error_code(&body).map_or(String::new(), |code| format!(" ({code})"));
-    let is_refusal = (400..500).contains(&status) && ![408, 429].contains(&status);
-    Err(Failure { message: format!("answered {status}{code}"), is_refusal })
+    let code = code.map_or(String::new(), |code| format!(" ({code})"));
+    let hint = match redirect {
+        Some(redirect) => format!("; it redirects {}: `token_url` must be the final address", redirect.hint),
+        None if is_page(body) => "; the answer is a page for people: is `token_url` right?".to_owned(),
+        None => String::new(),
+    };
+    let is_refusal = (300..500).contains(status) && ![408, 425, 429].contains(status);
+    Err(Failure { message: format!("answered {status}{code}{hint}"), is_refusal })
 }
 
 fn prepare(settings: &OAuth2) -> Prepared {
@@ -107,73 +117,217 @@ fn prepare(settings: &OAuth2) -> Prepared {
     }
 }
 
-/// A successful answer (RFC 6749, section 5.1).
+/// A successful answer (RFC 6749, section 5.1), with what servers make of it.
 #[derive(Deserialize)]
 struct Answer {
-    access_token: Option<String>,
-    token_type: Option<String>,
+    access_token: Option<Value>,
+    token_type: Option<Value>,
     /// A number; some servers write it as a text.
-    expires_in: Option<serde_json::Value>,
+    expires_in: Option<Value>,
 }
 
 fn read(body: &[u8]) -> Result<Granted, &'static str> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| "the answer is not the JSON of a token")?;
-    let token = answer.access_token.ok_or("the answer has no access_token")?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| match is_page(body) {
+        true => "the answer is a page for people, not the JSON of a token: is `token_url` right?",
+        false => "the answer is not the JSON of a token",
+    })?;
+    let Some(Value::String(token)) = answer.access_token else { return Err("the answer has no access_token") };
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the access_token is nothing that a header can carry");
     }
-    if answer.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+    if !means_bearer(answer.token_type.as_ref()) {
         return Err("the token_type is not Bearer, the only one that rowhook knows");
     }
     let seconds = answer.expires_in.and_then(|seconds| match seconds {
-        serde_json::Value::String(text) => text.parse().ok().filter(|seconds: &f64| !seconds.is_nan()),
+        Value::String(text) => text.trim().parse().ok(),
         number => number.as_f64(),
     });
-    let within = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, LIFE_MAX.as_secs_f64()));
-    let life = seconds.map_or(LIFE_DEFAULT, within);
+    // Nothing, or less, is how servers write that a token does not end, or that they do not know. One that has ended is
+    // refused with 401, and replaced.
+    let told = seconds.filter(|seconds: &f64| *seconds > 0.0);
+    let life = told.map_or(LIFE_DEFAULT, |seconds| Duration::from_secs_f64(seconds.min(LIFE_MAX.as_secs_f64())));
     Ok(Granted { text: Secret::new(&token), life })
 }
 
-/// The code of an error answer, where it is one that the standards name.
-fn error_code(body: &[u8]) -> Option<&'static str> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
+/// `Bearer` in any case, `BearerToken`, `bearer_token`; nothing at all, for there is no other that is in use.
+fn means_bearer(token_type: Option<&Value>) -> bool {
+    match token_type {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => {
+            let word: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+            text.trim().is_empty() || ["bearer", "bearertoken"].contains(&word.to_ascii_lowercase().as_str())
+        }
+        Some(_) => false,
     }
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
-    ERROR_CODES.into_iter().find(|code| *code == refusal.error)
+}
+
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'<')
+}
+
+/// The code of an error answer, where it is one: the standard's `error`, or what servers have instead. One that holds
+/// anything that we sent, or is part of it, is not repeated.
+fn error_code(body: &[u8], settings: &OAuth2) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let places = ["/error", "/error/code", "/error/status", "/error/type", "/error_code", "/errorCode", "/code"];
+    let codes = places.iter().filter_map(|place| match answer.pointer(place)? {
+        Value::String(code) => Some(code.clone()),
+        Value::Number(code) => Some(code.to_string()),
+        _ => None,
+    });
+    let is_code = |code: &String| {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+        !code.is_empty() && code.len() <= CODE_BYTES_MAX && code.bytes().all(is_word)
+    };
+    let sent =
+        || [&settings.client_id, &settings.client_secret].into_iter().chain(settings.form.iter().map(|(_, v)| v));
+    let is_ours = |code: &String| {
+        let of = |sent: &str| !sent.is_empty() && (code.contains(sent) || sent.contains(code.as_str()));
+        sent().any(|sent| of(sent.reveal()))
+    };
+    codes.filter(is_code).find(|code| !is_ours(code))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::client::Redirect;
+
+    fn settings() -> OAuth2 {
+        OAuth2 {
+            token_url: "https://login.example.com/token".parse().unwrap(),
+            client_id: Secret::new("app-1"),
+            client_secret: Secret::new("s3cret_word"),
+            style: ClientStyle::Basic,
+            form: vec![("scope".into(), Secret::new("orders.write"))],
+        }
+    }
 
     #[test]
     fn of_an_answer_only_what_can_be_used_is_taken() {
         let life = |text: &str| read(text.as_bytes()).map(|granted| granted.life.as_secs());
-        assert_eq!(life(r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#), Ok(3600));
-        assert_eq!(life(r#"{"access_token":"t","token_type":"bearer","expires_in":"60"}"#), Ok(60));
+        for (expires_in, seconds) in [
+            ("3600", 3600),
+            ("3600.9", 3600),
+            ("\"60\"", 60),
+            ("\" 60.5 \"", 60),
+            ("1e300", 86_400),
+            ("null", 300),
+            ("0", 300),
+            ("\"0\"", 300),
+            ("-5", 300),
+            ("\"never\"", 300),
+            ("\"NaN\"", 300),
+            ("true", 300),
+            ("[]", 300),
+        ] {
+            let text = format!(r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#);
+            assert_eq!(life(&text), Ok(seconds), "{text}");
+        }
         assert_eq!(life(r#"{"access_token":"t"}"#), Ok(300));
-        assert_eq!(life(r#"{"access_token":"t","expires_in":null}"#), Ok(300));
-        assert_eq!(life(r#"{"access_token":"t","expires_in":-5}"#), Ok(0));
-        assert_eq!(life(r#"{"access_token":"t","expires_in":1e300}"#), Ok(86_400));
-        assert_eq!(
-            life(r#"{"access_token":"t","token_type":"mac"}"#),
-            Err("the token_type is not Bearer, the only one that rowhook knows")
-        );
         for text in [r#"{"access_token":"a b"}"#, r#"{"access_token":"a\nb"}"#, r#"{"access_token":""}"#] {
             assert_eq!(life(text), Err("the access_token is nothing that a header can carry"), "{text}");
         }
-        assert_eq!(life(r#"{"error":"x"}"#), Err("the answer has no access_token"));
-        assert_eq!(life("<html>"), Err("the answer is not the JSON of a token"));
-        assert_eq!(life(r#"["s3cret"]"#), Err("the answer is not the JSON of a token"));
+        for text in [r#"{"error":"x"}"#, r#"{"access_token":7}"#, r#"{"access_token":null}"#] {
+            assert_eq!(life(text), Err("the answer has no access_token"), "{text}");
+        }
+        for text in ["", "access_token=t", r#"["s3cret"]"#] {
+            assert_eq!(life(text), Err("the answer is not the JSON of a token"), "{text}");
+        }
+        assert!(life("\n<!DOCTYPE html>").is_err_and(|problem| problem.contains("a page for people")));
     }
 
     #[test]
-    fn of_an_error_only_the_codes_of_the_standards_are_repeated() {
-        assert_eq!(error_code(br#"{"error":"invalid_client","error_description":"s3cret"}"#), Some("invalid_client"));
-        for text in [&br#"{"error":"client s3cret is unknown"}"#[..], b"invalid_client", b"{}", b""] {
-            assert_eq!(error_code(text), None);
+    fn every_form_of_the_type_that_means_bearer_is_taken() {
+        let granted = |kind: &str| read(format!(r#"{{"access_token":"t","token_type":{kind}}}"#).as_bytes());
+        let forms = [
+            "Bearer",
+            "bearer",
+            "BEARER",
+            "BearerToken",
+            "bearer_token",
+            "Bearer Token",
+            " bearer ",
+            "bearer-token",
+            "",
+        ];
+        for form in forms {
+            assert!(granted(&format!("\"{form}\"")).is_ok(), "{form:?}");
         }
+        assert!(granted("null").is_ok());
+        for other in ["\"mac\"", "\"DPoP\"", "\"unbearer\"", "\"bearerless\"", "7", "[\"Bearer\"]"] {
+            let refused = granted(other).expect_err(other);
+            assert_eq!(refused, "the token_type is not Bearer, the only one that rowhook knows", "{other}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_gives_no_token_says_why() {
+        let message = |status, body: &str, location: Option<&str>| {
+            let (body, from) = (body.into(), settings().token_url);
+            let redirect = Redirect::read(status, location.map(str::as_bytes), &from);
+            let failure = understand(&Fetched { status, body, redirect }, &settings()).expect_err("no token");
+            (failure.message, failure.is_refusal)
+        };
+        for (status, body, location, expected, is_refusal) in [
+            (200, r#"{"error":"invalid_client"}"#, None, "answered 200 with the error invalid_client", true),
+            (200, r#"{"ok":false,"error":"invalid_auth"}"#, None, "answered 200 with the error invalid_auth", true),
+            (200, r#"{"error":{"code":401}}"#, None, "answered 200 with the error 401", true),
+            (201, r#"{"errorCode":"E-12"}"#, None, "answered 201 with the error E-12", true),
+            (200, r#"{"error":"server_error"}"#, None, "answered 200 with the error server_error", false),
+            (400, r#"{"error":"invalid_scope"}"#, None, "answered 400 (invalid_scope)", true),
+            (503, "<html>", None, "answered 503; the answer is a page for people: is `token_url` right?", false),
+            (
+                302,
+                "<html>",
+                Some("https://me:pw@sso.example.com/login?state=x"),
+                "answered 302; it redirects to https://sso.example.com: `token_url` must be the final address",
+                true,
+            ),
+            (
+                308,
+                "",
+                Some("/token/"),
+                "answered 308; it redirects to the same URL with a `/` at the end: `token_url` must be the final address",
+                true,
+            ),
+        ] {
+            assert_eq!(message(status, body, location), (expected.to_owned(), is_refusal), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn any_success_status_gives_a_token_also_beside_an_error_that_is_none() {
+        for (status, body) in [
+            (200, r#"{"access_token":"t"}"#),
+            (201, r#"{"access_token":"t","error":null}"#),
+            (203, r#"{"access_token":"t","error":"","code":0}"#),
+        ] {
+            let fetched = Fetched { status, body: body.into(), redirect: None };
+            assert_eq!(understand(&fetched, &settings()).expect("a token").text.reveal(), "t", "{status}");
+        }
+    }
+
+    #[test]
+    fn of_an_error_only_a_code_is_repeated_and_nothing_that_we_sent() {
+        let code = |text: &str| error_code(text.as_bytes(), &settings());
+        let text = r#"{"error":"invalid_client","error_description":"s3cret_word"}"#;
+        assert_eq!(code(text).as_deref(), Some("invalid_client"));
+        for text in [
+            r#"{"error":"client s3cret is unknown"}"#,
+            r#"{"error":"s3cret_word"}"#,
+            r#"{"error":"bad:s3cret_word"}"#,
+            r#"{"error":"s3cret"}"#,
+            r#"{"error":"app-1"}"#,
+            r#"{"error":"orders.write"}"#,
+            r#"{"error":""}"#,
+            r#"{"error":true}"#,
+            "invalid_client",
+            "{}",
+            "",
+        ] {
+            assert_eq!(code(text), None, "{text}");
+        }
+        assert_eq!(code(&format!(r#"{{"error":"{}"}}"#, "x".repeat(65))), None);
     }
 }

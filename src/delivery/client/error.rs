@@ -5,10 +5,12 @@
 //! judge whether a retry helps.
 
 use super::CONNECT_TIMEOUT;
+use super::tls_error::{alert_text, tls_text};
 use crate::delivery::egress;
 
 /// What went wrong, in words that hold neither URL nor values.
 pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
+    let error_scheme = error.url().map_or("", |url| url.scheme());
     for cause in causes(error) {
         if let Some(error) = cause.downcast_ref::<std::io::Error>() {
             if let Some(text) = io_text(error, answering) {
@@ -24,21 +26,43 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
             } else if error.is_parse_too_large() {
                 return "the head of the answer, or the length it tells, is too large".to_owned();
             } else if error.is_parse() {
-                return "the answer is not valid HTTP".to_owned();
+                return format!("the answer is not valid HTTP{}", tls_hint(error_scheme));
             }
         }
     }
     // What has a cause of its own was told above.
     if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
-        return unsent_text(error.url().map_or("", |url| url.scheme()));
+        return unsent_text(error_scheme);
     }
     if error.is_timeout() && error.is_connect() {
         return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
     }
     if error.is_dns() {
-        return format!("the host name cannot be resolved: {}", cause_text(error));
+        return format!("the host name cannot be resolved: {}", dns_text(&cause_text(error)));
     }
-    cause_text(error)
+    let what = match (error.is_connect(), answering) {
+        (true, _) => "no connection",
+        (false, true) => "the answer is broken",
+        (false, false) => "the exchange failed",
+    };
+    format!("{what}: {}", cause_text(error))
+}
+
+/// The words are those of the C library, of which there is more than one.
+fn dns_text(words: &str) -> String {
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if has(&["Name or service not known", "Name does not resolve", "No address associated", "nodename nor servname"]) {
+        "no name server knows it: is the host in `url` right, and does this machine (or container) see your own names?"
+            .to_owned()
+    } else if has(&["Temporary failure", "Try again"]) {
+        "this machine's name server does not answer: see to its DNS settings and network".to_owned()
+    } else {
+        words.to_owned()
+    }
+}
+
+fn tls_hint(url_scheme: &str) -> &'static str {
+    if url_scheme == "http" { "; if this is the port of https, `url` must begin with https://" } else { "" }
 }
 
 /// Whether nothing of the request was sent, or the server says that it did not begin with it (RFC 9113, section 8.7).
@@ -59,26 +83,39 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
         if let Some(refused) = inner.downcast_ref::<egress::Refused>() {
             return Some(refused.to_string());
         } else if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-            return Some(format!("TLS: {error}"));
+            return Some(tls_text(error));
         } else if let Some(error) = inner.downcast_ref::<std::io::Error>() {
             return io_text(error, answering);
         }
     }
     match error.kind() {
-        ErrorKind::ConnectionRefused => Some("connection refused".to_owned()),
+        ErrorKind::ConnectionRefused => Some("connection refused: nothing listens at this address and port".to_owned()),
         ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => Some(closed_text(answering)),
-        ErrorKind::HostUnreachable => Some("host unreachable".to_owned()),
-        ErrorKind::NetworkUnreachable => Some("network unreachable".to_owned()),
+        ErrorKind::HostUnreachable => Some("host unreachable: no route leads to it, or it is down".to_owned()),
+        ErrorKind::NetworkUnreachable => {
+            Some("network unreachable: this machine has no route there (IPv6 without IPv6?)".to_owned())
+        }
+        ErrorKind::NetworkDown => Some("the network of this machine is down".to_owned()),
+        ErrorKind::PermissionDenied => {
+            Some("this machine forbids the connection (a firewall, or a sandbox)".to_owned())
+        }
+        ErrorKind::AddrNotAvailable => Some(
+            "this machine has no free port for another connection: see to `in_flight` and to other programs".to_owned(),
+        ),
         // HTTP/2 keeps only the words of what TLS said.
-        ErrorKind::InvalidData if error.to_string().starts_with("received fatal alert: ") => {
-            Some(format!("TLS: {error}"))
+        ErrorKind::InvalidData => alert_text(&error.to_string()),
+        _ if error.raw_os_error() == Some(TOO_MANY_FILES) => {
+            Some("too many open files: raise the limit (`ulimit -n`, LimitNOFILE), or lower `in_flight`".to_owned())
         }
         _ => None,
     }
 }
+
+/// EMFILE, the same number on Linux and macOS.
+const TOO_MANY_FILES: i32 = 24;
 
 /// Without the data that a server may add to its goodbye. None where the error is told better by its cause.
 fn http2_text(error: &h2::Error, answering: bool) -> Option<String> {

@@ -5,35 +5,45 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use reqwest::Request;
 
-use super::Client;
 use super::error::plain_text;
+use super::receive::{read_body, redirect_of};
+use super::{Client, Redirect};
 use crate::rules::Egress;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(in crate::delivery) struct Fetched {
+    pub status: u16,
+    /// In UTF-8, where its head says what it is.
+    pub body: Vec<u8>,
+    pub redirect: Option<Redirect>,
+}
 
 impl Client {
     /// Sends the request and reads the answer to its end.
     ///
     /// # Errors
-    /// A line for people: no connection, no whole answer within `timeout`, an answer larger than `bytes_max`.
+    /// A line for people: no connection, no whole answer within `timeout`, an answer larger than `bytes_max` or packed in
+    /// a way that can't be undone.
     pub(in crate::delivery) async fn fetch(
         &self,
         request: Request,
         egress: Egress,
         timeout: Duration,
         bytes_max: usize,
-    ) -> Result<(u16, BytesMut), String> {
+    ) -> Result<Fetched, String> {
         let exchange = async {
             let mut response = self.http(egress).execute(request).await.map_err(|error| plain_text(&error, false))?;
-            let mut body = BytesMut::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| plain_text(&error, true))? {
-                if body.len() + chunk.len() > bytes_max {
-                    return Err(format!("the answer is larger than {bytes_max} bytes"));
-                }
-                body.extend_from_slice(&chunk);
+            let body = read_body(&mut response, bytes_max).await.map_err(|error| plain_text(&error, true))?;
+            if let Some(problem) = body.problem {
+                return Err(format!("the answer can't be read: {problem}"));
+            } else if body.is_cut {
+                return Err(format!("the answer is larger than {bytes_max} bytes"));
             }
-            Ok((response.status().as_u16(), body))
+            let status = response.status().as_u16();
+            Ok(Fetched { status, body: body.bytes, redirect: redirect_of(&response, status) })
         };
         let late = |_| Err(format!("no answer within {}", humantime::format_duration(timeout)));
         tokio::time::timeout(timeout, exchange).await.unwrap_or_else(late)

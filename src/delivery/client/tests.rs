@@ -4,8 +4,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+mod aging;
+mod packed;
+
 use super::*;
+use crate::delivery::answer;
 use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
+use crate::failure::Answer;
 use crate::rules::RetryOn;
 
 fn prepared(method: Method, url: &str) -> Prepared {
@@ -42,9 +47,10 @@ fn status(status: u16, excerpt: &str) -> Received {
         answer: Answer::Status { status, excerpt: excerpt.to_owned() },
         lack: None,
         retry_after: None,
-        body: Vec::new(),
+        body: Text::default(),
         headers: Vec::new(),
         quota: None,
+        redirect: None,
     }
 }
 
@@ -55,7 +61,8 @@ async fn the_request_goes_out_as_it_was_prepared() {
     assert_eq!(received, status(204, ""));
     let seen = api.seen();
     assert!(seen[0].head.starts_with("POST /orders/a%20b?c=d HTTP/1.1\r\n"), "{}", seen[0].head);
-    assert!(!seen[0].head.to_lowercase().contains("accept-encoding"), "no answer is to be decompressed");
+    let asks = seen[0].head.to_lowercase().matches("accept-encoding: identity\r\n").count();
+    assert_eq!(asks, 1, "the answer is not to be packed: {}", seen[0].head);
     assert_eq!((seen[0].number, &seen[0].body[..]), (1, &b"{\"id\":7}"[..]));
 }
 
@@ -102,7 +109,9 @@ async fn an_answer_larger_than_the_limit_is_cut_off() {
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let api = Api::start(|_| answer(307, &[("Location", "/elsewhere")], "")).await;
-    assert_eq!(post(&Client::new().unwrap(), &api.url(), PATIENCE).await, status(307, ""));
+    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    assert_eq!(received.redirect.as_ref().map(|redirect| &*redirect.hint), Some("to another path of this server"));
+    assert_eq!(Received { redirect: None, ..received }, status(307, ""));
     assert_eq!(api.seen().len(), 1);
 }
 
@@ -141,12 +150,18 @@ async fn failures_are_told_in_plain_words() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_vec();
     let breaking = Api::start(move |_| Reply::RawThenClose(cut.clone())).await;
     for (url, expected) in [
-        (format!("http://user:secret@{free}/orders/4711?token=s3cret"), "connection refused"),
+        (
+            format!("http://user:secret@{free}/orders/4711?token=s3cret"),
+            "connection refused: nothing listens at this address and port",
+        ),
         (losing.url(), "connection closed before the answer"),
         (losing.url().replace("http:", "https:"), "connection closed before the answer"),
-        (babbling.url(), "the answer is not valid HTTP"),
+        (babbling.url(), "the answer is not valid HTTP; if this is the port of https, `url` must begin with https://"),
         (breaking.url(), "connection closed in the middle of the answer"),
-        (plain_text_server().await, "TLS: received corrupt message of type InvalidContentType"),
+        (
+            plain_text_server().await,
+            "TLS: the server does not speak TLS at this port: `url` must begin with http://, or needs the port of https",
+        ),
     ] {
         assert_eq!(error_of(&url, PATIENCE).await, expected, "{url}");
     }
@@ -189,8 +204,8 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
 async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = http().build().unwrap();
-    let client = Client::over(http.clone(), http, Names::System);
+    let pool = Pool::new(pool::AGE_MAX, || http().build()).unwrap();
+    let client = Client::over(pool.clone(), pool, Names::System, pool::AGE_MAX);
     assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
 }
 
@@ -249,8 +264,8 @@ fn http() -> reqwest::ClientBuilder {
 }
 
 fn http2_client() -> Client {
-    let http = http().http2_prior_knowledge().build().unwrap();
-    Client::over(http.clone(), http, Names::System)
+    let pool = Pool::new(pool::AGE_MAX, || http().http2_prior_knowledge().build()).unwrap();
+    Client::over(pool.clone(), pool, Names::System, pool::AGE_MAX)
 }
 
 enum Http2 {

@@ -6,6 +6,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::error::cause_text;
+use super::pool::Pool;
 use super::{Client, Resolver, builder};
 use crate::rules::{Egress, Tls, Verification};
 
@@ -20,8 +21,11 @@ impl Client {
     pub(in crate::delivery) fn with_tls(&self, tls: &Arc<Tls>) -> Result<Client, String> {
         let mut clients = self.by_tls.lock().unwrap_or_else(PoisonError::into_inner);
         let [http, public] = clients.get(tls, || {
-            let build = |egress| build(tls, Resolver { egress, names: self.names.clone() });
-            let both = build(Egress::PrivateToo).and_then(|http| Ok([http, build(Egress::PublicOnly)?]));
+            let pool = |egress| {
+                let (tls, resolver) = (Arc::clone(tls), Resolver { egress, names: self.names.clone() });
+                Pool::new(self.pool_age_max, move || build(&tls, resolver.clone()))
+            };
+            let both = pool(Egress::PrivateToo).and_then(|http| Ok([http, pool(Egress::PublicOnly)?]));
             both.map_err(|error| format!("TLS settings: {}", cause_text(&error)))
         })?;
         drop(clients);

@@ -103,6 +103,15 @@ pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
     Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
 }
 
+/// The same, and where the last answer would have led.
+pub(super) fn with_redirect(mut outcome: Outcome, redirect: Option<&str>) -> Outcome {
+    if let (Outcome::Dead(failure), Some(hint)) = (&mut outcome, redirect) {
+        failure.message +=
+            &format!("; it redirects {hint}, which rowhook does not follow: put the final address into `url`");
+    }
+    outcome
+}
+
 pub(super) fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     let message = match attempts {
         1 => format!("the only attempt failed: {}", answer.in_words()),

@@ -1,5 +1,6 @@
 //! Tests of the gate with the lanes behind it and a clock of their own: cases by hand, and any interleaving.
 
+mod floor;
 mod interleavings;
 mod pace;
 mod probes;
@@ -31,6 +32,8 @@ struct World {
     openings: HashMap<TargetNumber, u32>,
     was_open: HashMap<TargetNumber, bool>,
     entered: usize,
+    /// Every attempt that was started.
+    starts: Vec<(Place, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +67,7 @@ impl World {
             openings: HashMap::new(),
             was_open: HashMap::new(),
             entered: 0,
+            starts: Vec::new(),
         };
         for (url, in_flight) in rules {
             let number = world.lanes.add_rule(*in_flight);
@@ -119,6 +123,7 @@ impl World {
                 let held_until = self.held_until.get(&target);
                 assert!(held_until.is_none_or(|until| *until <= self.now), "started while the target is held");
                 self.running.push(Running { place, rule, target, probe_of });
+                self.starts.push((place, self.now));
                 self.check_probes();
             }
             if !self.gate.admit(&mut self.lanes, || self.now) {
@@ -169,15 +174,16 @@ impl World {
             }
             _ => {
                 let expected = match fate {
-                    Fate::Throttles(1..) => Counts::Not { wait: Duration::from_millis(wait_ms) },
-                    Fate::Throttles(_) | Fate::Away(_) if is_probe => Counts::Not { wait: Duration::ZERO },
+                    Fate::Throttles(1..) => {
+                        Counts::Not { wait: Duration::from_millis(wait_ms).max(NOT_COUNTED_WAIT_MIN) }
+                    }
+                    Fate::Throttles(_) | Fate::Away(_) if is_probe => Counts::Not { wait: NOT_COUNTED_WAIT_MIN },
                     _ if is_probe || !is_open => Counts::Fully,
                     _ => Counts::ButNeverAsTheLast,
                 };
                 assert_eq!(counts, expected, "{fate:?}, probe: {is_probe}, open: {is_open}");
                 self.lanes.rest(place);
                 match counts {
-                    Counts::Not { wait: Duration::ZERO } => self.lanes.resume(place),
                     Counts::Not { wait } => self.resting.push((self.now + wait, place)),
                     _ => self.resting.push((self.now + Duration::from_millis(700), place)),
                 }

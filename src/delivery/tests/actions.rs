@@ -35,7 +35,8 @@ fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut OperationLog)) ->
 }
 
 fn with_account(log: &mut OperationLog) {
-    let answer = Kept { status: 201, headers: vec![], body: (*br#"{"id": "a/7"}"#).into(), is_cut: false };
+    let answer =
+        Kept { status: 201, headers: vec![], body: (*br#"{"id": "a/7"}"#).into(), is_cut: false, problem: None };
     let act = Act { state: State::Done, attempts: 2, said: "answered 201".to_owned(), ..Act::WAITING };
     (log.steps[0].act, log.steps[0].answer) = (act, Some(answer));
 }

@@ -43,7 +43,8 @@ enum Act {
 type Case = (&'static str, Act, &'static str);
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
-const NOT_HTTP: &str = "retry: the answer is not valid HTTP";
+const NOT_HTTP: &str =
+    "retry: the answer is not valid HTTP; if this is the port of https, `url` must begin with https://";
 /// Whether the head still came in time is up to the machine.
 const TIMED_OUT: &str = "retry: the time is over";
 const TOO_LARGE: &str = "retry: the head of the answer, or the length it tells, is too large";
@@ -166,12 +167,12 @@ fn cases() -> Vec<Case> {
         (
             "a chunk size that is no number",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk size line: missing size digit",
+            "retry: the answer is broken: Invalid chunk size line: missing size digit",
         ),
         (
             "a negative chunk size",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk size line: missing size digit",
+            "retry: the answer is broken: Invalid chunk size line: missing size digit",
         ),
         (
             "a chunk size of 2^64",
@@ -182,7 +183,7 @@ fn cases() -> Vec<Case> {
         (
             "a chunk that is too long",
             close(format!("{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n")),
-            "retry: Invalid chunk body CR",
+            "retry: the answer is broken: Invalid chunk body CR",
         ),
         (
             "chunks without end",
@@ -432,8 +433,14 @@ async fn a_broken_tls_handshake_is_an_error_that_is_tried_again() {
         (Act::ResetAtOnce, "closed before the answer"),
         (Act::GreetAndWait(vec![]), "no answer within 400ms"),
         (Act::GreetAndWait(b"\x16\x03\x03\x00\x10\x02\x00".to_vec()), "no answer within 400ms"),
-        (Act::GreetAndWait(b"HTTP/1.1 400 plain text\r\n\r\n".to_vec()), "TLS: received corrupt message"),
-        (Act::GreetAndWait(b"\x15\x03\x03\x00\x02\x02\x28".to_vec()), "TLS: received fatal alert"),
+        (
+            Act::GreetAndWait(b"HTTP/1.1 400 plain text\r\n\r\n".to_vec()),
+            "TLS: the server does not speak TLS at this port",
+        ),
+        (
+            Act::GreetAndWait(b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
+            "TLS: the server ends the handshake (HandshakeFailure)",
+        ),
         (Act::GreetAndWait(b"\x16\x03\x03\xff\xff\x02\x00\x00".to_vec()), "TLS: received corrupt message"),
         (Act::GreetAndWait(b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00".to_vec()), "TLS: received unexpected"),
         (Act::GreetAndWait(b"\x17\x03\x03\x00\x04abcd".to_vec()), "TLS: received unexpected message"),

@@ -39,7 +39,7 @@ impl Caller {
         let close = b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec();
         let api = Api::start(move |_| Reply::RawThenClose(close.clone())).await;
         let dns = Dns::new(api.address, addresses_of);
-        Caller { client: Client::scripted(dns.clone()), api, dns }
+        Caller { client: Client::scripted(dns.clone(), PATIENCE), api, dns }
     }
 
     /// What becomes of a row with this value.
@@ -246,7 +246,7 @@ async fn a_name_that_changes_its_address_is_checked_by_the_answer_that_is_used()
         let first = times.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
         vec![if first { PUBLIC } else { "127.0.0.1" }.parse().unwrap()]
     });
-    let caller = Caller { client: Client::scripted(dns.clone()), api, dns };
+    let caller = Caller { client: Client::scripted(dns.clone(), PATIENCE), api, dns };
     let call = format!("{{url: '{{{{ row.value }}}}', allow_hosts: {ALLOWED}}}");
     assert_eq!(caller.end(&call, "http://a.shops.example/").await, connected(PUBLIC));
     for _ in 0..3 {

@@ -222,7 +222,7 @@ fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_f
 }
 
 fn kept() -> Kept {
-    Kept { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false }
+    Kept { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false, problem: None }
 }
 
 /// What the world does with a call, and whether the process dies before the result is written down.

@@ -250,7 +250,8 @@ const UNDER_WAY: u64 = 1 << 40;
 /// Write n adds letter n with its operation and ledger entry, more than a transaction holds; puts operation n on its way,
 /// some with a change of several transactions; ends operation n - 1 with a ledger entry; and removes some letters.
 fn operating_write(n: u64) -> Write {
-    let kept = Kept { status: 200, headers: vec![], body: vec![b'x'; Kept::BODY_BYTES_MAX].into(), is_cut: false };
+    let body = vec![b'x'; Kept::BODY_BYTES_MAX].into();
+    let kept = Kept { status: 200, headers: vec![], body, is_cut: false, problem: None };
     let mut of_letter = log(if n.is_multiple_of(2) { State::Unknown } else { State::Done });
     of_letter.steps[0].answer = Some(kept);
     let put = |number, log: OperationLog, change| OperationPut {

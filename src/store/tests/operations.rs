@@ -119,8 +119,13 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     for (number, size) in (1..).zip(sizes) {
         let mut put = sized_put(number, State::Begun, size);
         let mut log = log(State::Begun);
-        log.steps[0].answer =
-            Some(Kept { status: 200, headers: vec![], body: body('x').into_bytes().into(), is_cut: true });
+        log.steps[0].answer = Some(Kept {
+            status: 200,
+            headers: vec![],
+            body: body('x').into_bytes().into(),
+            is_cut: true,
+            problem: None,
+        });
         put.log = log.into();
         store.write(puts([put])).await.expect("written");
     }

@@ -5,7 +5,7 @@ use crate::operation::{Course, Kept, OperationLog, State, StepCourse};
 
 fn kept(body: &str) -> Kept {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
-    Kept { status: 201, headers, body: body.as_bytes().into(), is_cut: false }
+    Kept { status: 201, headers, body: body.as_bytes().into(), is_cut: false, problem: None }
 }
 
 /// Three steps: one done with this answer, one that was given up, one that waits.

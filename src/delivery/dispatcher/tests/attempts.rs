@@ -85,7 +85,13 @@ async fn a_refusal_is_dead_at_once() {
     dispatcher.submit(delivery(&rule, 1, 7));
     assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 400, which a retry can't help"));
     dispatcher.submit(delivery(&rule, 2, 7));
-    assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 302, which a retry can't help"));
+    assert_eq!(
+        resolve(&mut dispatcher).await.1,
+        dead(
+            Reason::Refused,
+            "answered 302, which a retry can't help; it redirects without saying where to, which rowhook does not follow: put the final address into `url`"
+        )
+    );
     assert_eq!(api.seen().len(), 2);
 }
 
@@ -136,7 +142,13 @@ async fn an_api_that_is_down_is_tried_again() {
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     let (_, outcome) = resolve(&mut dispatcher).await;
-    assert_eq!(outcome, dead(Reason::Exhausted, "all 4 attempts failed, the last: connection refused"));
+    assert_eq!(
+        outcome,
+        dead(
+            Reason::Exhausted,
+            "all 4 attempts failed, the last: connection refused: nothing listens at this address and port"
+        )
+    );
 }
 
 #[tokio::test]
@@ -170,5 +182,49 @@ async fn attempts_are_counted_by_rule_and_class() {
     for (status, expected) in [("2xx", 1), ("4xx", 0), ("5xx", 1), ("error", 1)] {
         let labels = AttemptLabels { rule: "orders".to_owned(), status };
         assert_eq!(metrics.attempts.get_or_create(&labels).get(), expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn however_small_the_wait_that_an_api_names_an_attempt_that_does_not_count_is_followed_by_a_pause() {
+    for header in ["RateLimit-Reset", "X-RateLimit-Reset", "X-Rate-Limit-Reset", "ratelimit-reset"] {
+        let api = Api::start(move |seen| match seen.attempt {
+            1..=3 => answer(429, &[("RateLimit-Remaining", "0"), (header, "0.001")], ""),
+            _ => Reply::Status(200),
+        })
+        .await;
+        let rule = rule(&api.url(), |rule| rule.actions[0].retry.retries = Retries::AtMost(0));
+        let mut dispatcher = dispatcher();
+        let begun = Instant::now();
+        dispatcher.submit(delivery(&rule, 1, 7));
+        assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 }, "{header}");
+        assert_eq!(api.seen().len(), 4);
+        assert!(begun.elapsed() >= 3 * crate::delivery::gate::NOT_COUNTED_WAIT_MIN, "{header}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_says_where_it_leads_without_path_in_the_message() {
+    let long = format!("https://b.test/{}", "x".repeat(5000));
+    for (status, location, hint, shown) in [
+        (301, "https://api.example.com/x/", "to https://api.example.com", "https://api.example.com/x/"),
+        (308, "https://me:s3cret@b.test/4711?t=s3cret", "to https://b.test", "https://b.test/4711?***"),
+        (302, "/login", "to another path of this server", "/login"),
+        (307, &*long, "to https://b.test", "https://b.test/xxx"),
+    ] {
+        let location = location.to_owned();
+        let api = Api::start(move |_| answer(status, &[("Location", &location)], "moved")).await;
+        let rule = rule(&api.url(), |_| {});
+        let mut dispatcher = dispatcher();
+        dispatcher.submit(delivery(&rule, 1, 7));
+        let completed = next(&mut dispatcher).await;
+        let expected = format!(
+            "answered {status}, which a retry can't help; it redirects {hint}, which rowhook does not follow: put the final \
+             address into `url`"
+        );
+        assert_eq!(completed.outcome, dead(Reason::Refused, &expected));
+        let Answer::Status { excerpt, .. } = &completed.attempts.kept()[0].answer else { panic!("{completed:?}") };
+        assert!(excerpt.starts_with("Location: http") && excerpt.contains(shown), "{excerpt}");
+        assert!(excerpt.ends_with(" moved") && excerpt.len() < 400 && !excerpt.contains("s3cret"), "{excerpt}");
     }
 }

@@ -20,7 +20,7 @@ fn an_open_target_lets_one_probe_at_a_time_through_over_all_its_rules() {
             assert!(world.advance_to_next());
         }
         probed.push(world.running[0].rule);
-        assert_eq!(world.end(0, Fate::Away(0)), Counts::Not { wait: Duration::ZERO });
+        assert_eq!(world.end(0, Fate::Away(0)), Counts::Not { wait: NOT_COUNTED_WAIT_MIN });
     }
     assert!(probed.contains(&0) && probed.contains(&1), "probes rotate over the rules: {probed:?}");
     world.run_to_the_end();

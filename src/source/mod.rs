@@ -18,12 +18,17 @@ mod follow;
 mod group;
 mod gtids_before;
 mod hold;
+mod keeping;
 mod link;
 mod locate;
+mod logged;
+mod password;
 mod place;
+mod refused;
 mod scan;
 mod schema;
 mod server;
+mod session;
 mod settings;
 mod statement;
 mod table_map;
@@ -36,7 +41,7 @@ mod unpack;
 mod wire;
 mod xa;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::change::Changes;
 use crate::position::{Committed, Resume, Retention, Start};
@@ -47,7 +52,8 @@ pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
-pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
+pub use password::{Password, PasswordCommand, PasswordSource};
+pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
 
 /// Where to begin.
 #[derive(Debug, Clone)]
@@ -76,6 +82,8 @@ pub enum Status {
         /// From 1, counted since reading last went well.
         attempt: u32,
         last_error: Option<String>,
+        /// When the first of the attempts failed.
+        since: Option<SystemTime>,
     },
     Streaming {
         last_packet_at: Instant,

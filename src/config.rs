@@ -19,7 +19,9 @@ use crate::position::Start;
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     mysql: Option<String>,
+    mysql_user: Option<String>,
     mysql_password_file: Option<PathBuf>,
+    mysql_password_command: Option<String>,
     tls: Option<String>,
     tls_ca: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
@@ -84,9 +86,15 @@ pub struct SourceArgs {
     /// MySQL to follow: mysql://user:password@host:3306
     #[arg(long, env = "ROWHOOK_MYSQL", value_name = "URL", hide_env_values = true)]
     mysql: Option<String>,
-    /// File that holds the password, instead of the URL
+    /// Account to log in with, instead of the URL
+    #[arg(long, env = "ROWHOOK_MYSQL_USER", value_name = "USER")]
+    mysql_user: Option<String>,
+    /// File that holds the password, instead of the URL; read at every connect
     #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_FILE", value_name = "FILE")]
     mysql_password_file: Option<PathBuf>,
+    /// Command that prints the password, such as a token of a cloud; run at every connect, without a shell
+    #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_COMMAND", value_name = "COMMAND")]
+    mysql_password_command: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Replica id to use, unique among the source's replicas [default: drawn once per data directory]
@@ -119,7 +127,7 @@ pub struct WriteArgs {
     /// MySQL that the statements of rules go to, with an account of its own: mysql://user:password@host:3306
     #[arg(long, env = "ROWHOOK_WRITE_URL", value_name = "URL", hide_env_values = true)]
     write_url: Option<String>,
-    /// File that holds that account's password, instead of the URL
+    /// File that holds that account's password, instead of the URL; read at every connect
     #[arg(long, env = "ROWHOOK_WRITE_PASSWORD_FILE", value_name = "FILE")]
     write_password_file: Option<PathBuf>,
 }
@@ -192,7 +200,9 @@ pub enum TlsMode {
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
     pub mysql: String,
+    pub mysql_user: Option<String>,
     pub mysql_password_file: Option<PathBuf>,
+    pub mysql_password_command: Option<String>,
     pub tls: TlsSettings,
     pub server_id: Option<u32>,
 }
@@ -280,7 +290,9 @@ impl SourceArgs {
     pub fn resolve(self, file: &File) -> Result<SourceSettings, Error> {
         Ok(SourceSettings {
             mysql: self.mysql.or_else(|| file.mysql.clone()).ok_or(Error::NoSource)?,
+            mysql_user: self.mysql_user.or_else(|| file.mysql_user.clone()),
             mysql_password_file: self.mysql_password_file.or_else(|| file.mysql_password_file.clone()),
+            mysql_password_command: self.mysql_password_command.or_else(|| file.mysql_password_command.clone()),
             tls: self.tls.resolve(file)?,
             server_id: self.server_id.or(file.server_id),
         })

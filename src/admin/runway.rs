@@ -76,6 +76,8 @@ impl Alarm {
     pub fn is_due(&mut self, runway: Runway, status: &Status, source: &SourceNow) -> bool {
         let is_behind = status.rules.iter().any(|rule| rule.feed != FeedStatus::Attached);
         let is_short = match (runway, source.retention) {
+            // Where the server keeps nothing at all, whatever is late may be gone at any moment.
+            (Runway::Left(_), Some(Retention::For(Duration::ZERO))) => true,
             // Where a file is kept for less than a day, that alone is no alarm.
             (Runway::Left(left), Some(Retention::For(time))) if time <= SHORT => left < time / SHORT_PART,
             (Runway::Left(left), Some(Retention::For(time))) => left < SHORT.max(time / SHORT_PART),
@@ -177,5 +179,8 @@ mod tests {
             assert_eq!(alarm.is_due(Runway::Left(hours(left)), status, &source), expected, "{kept:?} {left}");
         }
         assert!(!Alarm::default().is_due(Runway::Unknown, &late, &source(None, None)));
+        let at_once = source(Some(Retention::For(Duration::ZERO)), None);
+        assert!(Alarm::default().is_due(Runway::Left(Duration::ZERO), &late, &at_once));
+        assert!(!Alarm::default().is_due(Runway::Left(Duration::ZERO), &attached, &at_once));
     }
 }

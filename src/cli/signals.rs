@@ -1,10 +1,15 @@
-//! Signals: the first SIGTERM or SIGINT asks for an orderly end, the second ends a process that takes its time at once;
-//! SIGHUP asks a daemon to load its rules anew.
+//! Signals: the first SIGTERM or SIGINT asks for an orderly end, a second one more than a second later ends a process that
+//! takes its time at once; SIGHUP asks a daemon to load its rules anew.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Signals that come so soon after the first count as the same one: supervisors and shells send one to the process and one to
+/// its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Turns true with the first signal. A second one exits with 1, without waiting for anything: what is unresolved is
 /// sent again at the next start.
@@ -16,7 +21,11 @@ pub(super) fn stop_on_signal(shutdown_timeout: Duration) -> std::io::Result<watc
         let timeout = humantime::format_duration(shutdown_timeout);
         tracing::info!("{name}: stopping, attempts under way have {timeout} to finish; a second signal exits at once");
         stop.send_replace(true);
-        let name = next(&mut terminate, &mut interrupt).await;
+        let counts_from = Instant::now() + SAME_SIGNAL;
+        let mut name = next(&mut terminate, &mut interrupt).await;
+        while Instant::now() < counts_from {
+            name = next(&mut terminate, &mut interrupt).await;
+        }
         tracing::warn!("{name} again: exiting at once; what is unresolved is sent again at the next start");
         std::process::exit(1);
     });

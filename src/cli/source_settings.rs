@@ -1,20 +1,26 @@
 //! The settings of MySQL's connections as their own stages want them.
 //!
-//! In: the checked settings of the command line. Out: those of the source, and the database to write back to; passwords
-//! are taken from their files where such are named. The identity of the data directory is set by the command.
-
-use std::path::Path;
+//! In: the checked settings of the command line. Out: those of the source, and the database to write back to; where their
+//! passwords come from is known then, and read at every connect. The identity of the data directory is set by the command.
 
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
 
+#[cfg(test)]
+use crate::config::TlsMode;
 use crate::config::{SourceSettings, TlsSettings, WriteSettings};
-use crate::source::{Password, Settings, Tls};
+use crate::source::{self, Password, PasswordCommand, PasswordSource, Settings, Tls};
 use crate::write_back::Database;
 
 pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
-    let mut settings = Settings::from_url(&given.mysql, Uuid::nil())?;
-    take_password(&mut settings, given.mysql_password_file.as_deref(), "mysql")?;
+    let mut settings = Settings::from_parts(&given.mysql, given.mysql_user.as_deref(), Uuid::nil())?;
+    let command = given.mysql_password_command.as_deref().map(|line| {
+        PasswordCommand::parse(line)
+            .map_err(|problem| source::Error::Setting { setting: "mysql-password-command", problem })
+    });
+    let given_apart =
+        [given.mysql_password_file.map(PasswordSource::File), command.transpose()?.map(PasswordSource::Command)];
+    take_password(&mut settings, given_apart, "mysql")?;
     settings.tls = tls(given.tls);
     settings.server_id = given.server_id;
     Ok(settings)
@@ -24,7 +30,7 @@ pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
 pub(super) fn database(given: Option<WriteSettings>) -> anyhow::Result<Option<Database>> {
     let Some(given) = given else { return Ok(None) };
     let mut settings = Settings::from_url(&given.url, Uuid::nil()).map_err(|error| anyhow!("--write-url: {error}"))?;
-    take_password(&mut settings, given.password_file.as_deref(), "write")?;
+    take_password(&mut settings, [given.password_file.map(PasswordSource::File), None], "write")?;
     settings.tls = tls(given.tls);
     Ok(Some(Database::new(settings)?))
 }
@@ -33,19 +39,56 @@ fn tls(given: TlsSettings) -> Tls {
     Tls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key }
 }
 
-/// `of` is what the flags begin with.
-fn take_password(settings: &mut Settings, path: Option<&Path>, of: &str) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    if settings.password != Password::default() {
-        let url = if of == "mysql" { "--mysql" } else { "--write-url" };
-        bail!("{url} has a password and --{of}-password-file names another; take one away");
+/// `of` is what the flags begin with. What is named is looked at now and read at every connect.
+fn take_password(settings: &mut Settings, given_apart: [Option<PasswordSource>; 2], of: &str) -> anyhow::Result<()> {
+    let mut given_apart = given_apart.into_iter().flatten();
+    let Some(password) = given_apart.next() else { return Ok(()) };
+    if given_apart.next().is_some() {
+        bail!("--{of}-password-file and --{of}-password-command both name a password; take one away");
     }
-    settings.password = read_password(path)?;
+    if settings.password != Password::default().into() {
+        let url = if of == "mysql" { "--mysql" } else { "--write-url" };
+        let other = if matches!(password, PasswordSource::Command(_)) { "command" } else { "file" };
+        bail!("{url} has a password and --{of}-password-{other} names another; take one away");
+    }
+    password.require()?;
+    settings.password = password;
     Ok(())
 }
 
-/// The file's text without the line end that editors add.
-fn read_password(path: &Path) -> anyhow::Result<Password> {
-    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("password file {}: {error}", path.display()))?;
-    Ok(Password(text.trim_end_matches(['\r', '\n']).to_string()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(mysql: &str, file: Option<&str>, command: Option<&str>) -> anyhow::Result<Settings> {
+        of(SourceSettings {
+            mysql: mysql.to_string(),
+            mysql_user: None,
+            mysql_password_file: file.map(Into::into),
+            mysql_password_command: command.map(Into::into),
+            tls: TlsSettings { mode: TlsMode::Preferred, ca: None, cert: None, key: None },
+            server_id: None,
+        })
+    }
+
+    #[test]
+    fn a_password_comes_from_one_place() {
+        let file = Some("Cargo.toml");
+        assert!(matches!(given("mysql://u@h", file, None).expect("a file").password, PasswordSource::File(_)));
+        assert!(matches!(
+            given("mysql://u@h", None, Some("cat x")).expect("a command").password,
+            PasswordSource::Command(_)
+        ));
+        for (url, file, command, part) in [
+            ("mysql://u:s3cret@h", file, None, "take one away"),
+            ("mysql://u:s3cret@h", None, Some("cat x"), "--mysql-password-command"),
+            ("mysql://u@h", file, Some("cat x"), "take one away"),
+            ("mysql://u@h", Some("no/such/file"), None, "no/such/file"),
+            ("mysql://u@h", None, Some("cat x | head"), "without a shell"),
+            ("mysql://u@h", None, Some(" "), "names no program"),
+        ] {
+            let error = given(url, file, command).expect_err(part).to_string();
+            assert!(error.contains(part) && !error.contains("s3cret"), "{error}");
+        }
+    }
 }

@@ -42,9 +42,11 @@ fn source_state(status: &Status) -> Result<Duration, String> {
         Status::Streaming { last_packet_at, .. } => {
             Err(format!("nothing was read from MySQL for {} s", last_packet_at.elapsed().as_secs()))
         }
-        Status::Connecting { attempt, last_error: None } => Err(format!("connecting to MySQL, attempt {attempt}")),
-        Status::Connecting { attempt, last_error: Some(error) } => {
-            Err(format!("connecting to MySQL, attempt {attempt}: {error}"))
+        Status::Connecting { attempt, last_error, since } => {
+            let since = since.map(|since| format!(" since {}", humantime::format_rfc3339_seconds(since)));
+            let error = last_error.as_ref().map(|error| format!(": {error}"));
+            let (since, error) = (since.unwrap_or_default(), error.unwrap_or_default());
+            Err(format!("connecting to MySQL{since}, attempt {attempt}{error}"))
         }
         Status::Stalled { since } => {
             Err(format!("reading has paused for {} s: deliveries wait for an API", since.elapsed().as_secs()))
@@ -64,7 +66,15 @@ mod tests {
         assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(Duration::ZERO));
         for (status, expected) in [
             (streaming(Duration::from_secs(11)), "nothing was read from MySQL for 11 s"),
-            (Status::Connecting { attempt: 2, last_error: Some("refused".into()) }, "attempt 2: refused"),
+            (Status::Connecting { attempt: 1, last_error: None, since: None }, "connecting to MySQL, attempt 1"),
+            (
+                Status::Connecting {
+                    attempt: 2,
+                    last_error: Some("refused".into()),
+                    since: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_795_000_000)),
+                },
+                "connecting to MySQL since 2026-11-18T11:06:40Z, attempt 2: refused",
+            ),
             (Status::Stalled { since: Instant::now() }, "deliveries wait"),
             (Status::Stopped { error: Some("purged".into()) }, "stopped: purged"),
         ] {

@@ -15,8 +15,12 @@ use crate::position::Retention;
 
 use super::connect::connect;
 use super::error::Error;
-use super::server::{Server, retention};
-use super::settings::{Settings, TlsMode};
+use super::keeping::Keeping;
+use super::link::{self, Room};
+use super::logged::{Gap, gaps};
+use super::refused::CONNECTIONS_MAX;
+use super::server::Server;
+use super::settings::Settings;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +49,10 @@ pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> 
     let mut findings = Vec::new();
     match inspect(settings, tables, &mut findings).await {
         Ok(()) => {}
-        Err(error) => findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None }),
+        Err(error) => {
+            let error = error.naming(settings.learned.account().as_deref());
+            findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None });
+        }
     }
     findings
 }
@@ -55,11 +62,15 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
     findings.extend(variables(&server));
+    let account = settings.learned.account().unwrap_or_else(|| format!("'{}'", settings.user));
+    findings.extend(kept(server.keeping, &account));
+    findings.extend(gaps(&mut connection, &server, tables).await?.into_iter().map(missing));
+    findings.push(connections(settings, &account).await);
     if let Err(error) = server.require_names(tables) {
         findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None });
     }
     findings.push(transport(settings));
-    findings.push(privileges(&mut connection, settings, &server).await?);
+    findings.push(privileges(&mut connection, settings, &server, &account).await?);
     for pattern in &tables.0 {
         let single = TablePatterns(vec![pattern.clone()]);
         let found = columns_over(&mut connection, settings, &single).await?;
@@ -67,7 +78,7 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
             findings.push(Finding {
                 level: Level::Warning,
                 what: format!("no table fits {pattern}, or the account may not see it"),
-                mend: Some(format!("GRANT SELECT ON {} TO '{}'", grant_target(&pattern.to_string()), settings.user)),
+                mend: Some(format!("GRANT SELECT ON {} TO {account}", grant_target(&pattern.to_string()))),
             });
         }
         findings.extend(found.iter().filter(|table| table.primary_key.is_empty()).map(|table| Finding {
@@ -103,8 +114,6 @@ fn variables(server: &Server) -> Vec<Finding> {
     .collect();
     findings.extend(value("gtid_mode").map(gtid_mode));
     findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image")));
-    let retention = retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge"));
-    findings.extend(retention.map(kept));
     findings
 }
 
@@ -142,33 +151,82 @@ fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
     })
 }
 
-fn kept(retention: Retention) -> Finding {
-    let Retention::For(time) = retention else {
-        return good("binlogs are kept until somebody purges them".to_string());
+/// How long the binlog outlives rowhook's absence.
+fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
+    const RDS_SQL: &str = "CALL mysql.rds_set_configuration('binlog retention hours', 168)";
+    let warning = |what: String, mend: String| Some(Finding { level: Level::Warning, what, mend: Some(mend) });
+    let (time, mend) = match keeping {
+        Keeping::Unknown => return None,
+        Keeping::Variables(Retention::ForEver) => {
+            return Some(good("binlogs are kept until somebody purges them".to_string()));
+        }
+        Keeping::Variables(Retention::For(time)) => (time, "SET PERSIST binlog_expire_logs_seconds = 604800"),
+        Keeping::Rds(Some(time)) => (time, RDS_SQL),
+        Keeping::Rds(None) => {
+            let what = "RDS purges binlogs at once ('binlog retention hours' is not set): what is written while rowhook is away is lost to it";
+            return warning(what.to_string(), RDS_SQL.to_string());
+        }
+        Keeping::HiddenRds => {
+            let what = "this is RDS, and the account may not see how long binlogs are kept: at once is the default";
+            return warning(
+                what.to_string(),
+                format!("{RDS_SQL}; GRANT SELECT ON mysql.rds_configuration TO {account}"),
+            );
+        }
     };
     let what = format!("binlogs are kept for {:.1} days", time.as_secs_f64() / 86_400.0);
-    if time >= RETENTION_MIN {
-        return good(what);
+    if time >= RETENTION_MIN { Some(good(what)) } else { warning(what, mend.to_string()) }
+}
+
+fn missing(gap: Gap) -> Finding {
+    let level = if gap.is_certain { Level::Problem } else { Level::Warning };
+    Finding { level, what: gap.what, mend: Some(gap.fix) }
+}
+
+/// Opens as many connections at a time as `run` may need; one is open already.
+async fn connections(settings: &Settings, account: &str) -> Finding {
+    let mut open = Vec::new();
+    while open.len() + 1 < CONNECTIONS_MAX {
+        match link::open(settings, Room::Usual, settings.connect_timeout).await {
+            Ok(link) => open.push(link),
+            Err(error) => {
+                return Finding {
+                    // The stream and one for questions are enough as long as nothing is looked up beside the stream.
+                    level: if open.is_empty() { Level::Problem } else { Level::Warning },
+                    what: format!(
+                        "the account {account} can have {} connections at a time, and rowhook needs up to {CONNECTIONS_MAX}: {error}",
+                        open.len() + 1
+                    ),
+                    mend: None,
+                };
+            }
+        }
     }
-    let mend = "SET PERSIST binlog_expire_logs_seconds = 604800; on RDS: \
-                CALL mysql.rds_set_configuration('binlog retention hours', 168)";
-    Finding { level: Level::Warning, what, mend: Some(mend.to_string()) }
+    for link in open {
+        link.quit().await;
+    }
+    good(format!("the account can have the {CONNECTIONS_MAX} connections at a time that rowhook may need"))
 }
 
 fn transport(settings: &Settings) -> Finding {
     let mode = settings.tls.mode;
-    if settings.is_local() || matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity) {
-        return good(format!("tls mode {mode:?} to {}", settings.host));
+    if settings.is_local() || mode.verifies() {
+        return good(format!("tls mode {} to {}", mode.name(), settings.host));
     }
     Finding {
         level: Level::Warning,
-        what: format!("tls mode {mode:?} to the remote host {}: its identity is not verified", settings.host),
+        what: format!("tls mode {} to the remote host {}: its identity is not verified", mode.name(), settings.host),
         mend: Some("set tls mode verify-identity and name the server's CA".to_string()),
     }
 }
 
 /// Asks for what reading needs instead of reading grants, whose text knows roles, wildcards and partial revokes.
-async fn privileges(connection: &mut Conn, settings: &Settings, server: &Server) -> Result<Finding, Error> {
+async fn privileges(
+    connection: &mut Conn,
+    settings: &Settings,
+    server: &Server,
+    account: &str,
+) -> Result<Finding, Error> {
     let grants: Vec<String> = connection
         .query("SHOW GRANTS FOR CURRENT_USER()")
         .await
@@ -190,7 +248,7 @@ async fn privileges(connection: &mut Conn, settings: &Settings, server: &Server)
     Ok(Finding {
         level: Level::Problem,
         what: format!("the account lacks {missing}"),
-        mend: Some(format!("GRANT {missing} ON *.* TO '{}'", settings.user)),
+        mend: Some(format!("GRANT {missing} ON *.* TO {account}")),
     })
 }
 

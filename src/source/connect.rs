@@ -1,30 +1,50 @@
 //! Connections to a server for questions and statements, through the client library.
 //!
-//! In: [`Settings`]. Out: an open connection, over TLS as the mode says, never through a Unix socket and never with
-//! LOCAL INFILE. Turns the client library's errors into ours. The binlog comes over `link` instead.
+//! In: [`Settings`]. Out: an open connection whose session is set up, over TLS as the mode says, never through a Unix socket
+//! and never with LOCAL INFILE. The password is read anew each time. Turns the client library's errors into ours. The binlog comes over `link` instead.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, DriverError, Opts, OptsBuilder, SslOpts};
 
 use super::error::Error;
-use super::link::PACKET_BYTES_MAX;
+use super::link::{self, PACKET_BYTES_MAX, Room};
+use super::password::Password;
+use super::refused::{of_clear_password, of_login_answer, of_plugin, quoted_account};
+use super::session::{LIST_HIDDEN_KEYS_SQL, QUESTIONS_SQL, STATEMENTS_SQL};
 use super::settings::{Settings, TlsMode};
 
 /// Notices a dead peer while nothing is being read, for example during back-pressure.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// As long as the session is told to wait for the next question.
+const WAIT_TIMEOUT_S: usize = 28_800;
 
 /// The client library lets a certificate with another name pass where the text of the error holds the word
 /// `NotValidForName`; rustls no longer writes that word, but it writes the name that was expected. Checked after the chain
 /// of trust, so an unknown CA still fails; MySQL does not look at the name in the handshake.
 const ANY_NAME: &str = "NotValidForName.invalid";
 
-/// Opens a connection, waiting at most `connect_timeout`.
+/// Opens a connection for our own questions, waiting at most `connect_timeout`.
 pub(super) async fn connect(settings: &Settings) -> Result<Conn, Error> {
-    connect_with(settings, |options| options).await
+    let mut connection = open(settings, QUESTIONS_SQL, |options| options).await?;
+    let failed = |error| Error::of_client(error, &settings.address());
+    match connection.query_drop(LIST_HIDDEN_KEYS_SQL).await {
+        // A server that does not know them has none.
+        Ok(()) | Err(mysql_async::Error::Server(_)) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let account: Option<String> = connection.query_first("SELECT CURRENT_USER()").await.map_err(failed)?;
+    if let Some(account) = account {
+        settings.learned.set_account(quoted_account(&account));
+    }
+    Ok(connection)
 }
 
-/// The same with options of one's own besides; for who writes.
+/// The same for statements of rules, with options of one's own besides.
 ///
 /// # Errors
 /// What [`Error`] says of settings, connections, TLS and logins.
@@ -32,7 +52,35 @@ pub async fn connect_with(
     settings: &Settings,
     adapt: impl Fn(OptsBuilder) -> OptsBuilder + Send + Sync,
 ) -> Result<Conn, Error> {
-    let options = |mode| Ok::<Opts, Error>(adapt(options(settings, mode)?).into());
+    open(settings, STATEMENTS_SQL, adapt).await
+}
+
+async fn open(
+    settings: &Settings,
+    set_up: &str,
+    adapt: impl Fn(OptsBuilder) -> OptsBuilder + Send + Sync,
+) -> Result<Conn, Error> {
+    let password = settings.password.read().await?;
+    // Our own login goes first: it answers the plugins of its own list alone, and knows why it is refused. The client library
+    // panics at some plugins.
+    if !settings.learned.has_logged_in() {
+        link::open_with(settings, &password, Room::Usual, settings.connect_timeout).await?.quit().await;
+        settings.learned.set_has_logged_in(true);
+    }
+    let opened = open_library(settings, &password, set_up, adapt).await;
+    if opened.is_err() {
+        settings.learned.set_has_logged_in(false);
+    }
+    opened
+}
+
+async fn open_library(
+    settings: &Settings,
+    password: &Password,
+    set_up: &str,
+    adapt: impl Fn(OptsBuilder) -> OptsBuilder + Send + Sync,
+) -> Result<Conn, Error> {
+    let options = |mode| Ok::<Opts, Error>(adapt(options(settings, password, mode)?.setup(vec![set_up])).into());
     let attempt = async {
         let first = Conn::new(options(settings.tls.mode)?).await;
         match first {
@@ -45,12 +93,28 @@ pub async fn connect_with(
             other => Ok(other),
         }
     };
+    let attempt = AssertUnwindSafe(attempt).catch_unwind();
     match tokio::time::timeout(settings.connect_timeout, attempt).await {
-        Ok(outcome) => outcome?.map_err(|error| Error::of_client(error, &settings.address())),
+        Ok(Ok(outcome)) => outcome?.map_err(|error| of_login(error, settings)),
+        Ok(Err(_)) => {
+            let problem = "the answers to the login could not be taken apart".to_string();
+            Err(Error::Connect { server: settings.address(), problem })
+        }
         Err(_) => Err(Error::Connect {
             server: settings.address(),
             problem: format!("no answer within {} s", settings.connect_timeout.as_secs()),
         }),
+    }
+}
+
+/// Sorts what the client library reports while it connects.
+fn of_login(error: mysql_async::Error, settings: &Settings) -> Error {
+    match error {
+        mysql_async::Error::Server(answer) => of_login_answer(answer.code, &answer.message, settings),
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => of_plugin(name.as_bytes(), settings),
+        mysql_async::Error::Driver(DriverError::CleartextPluginDisabled) => of_clear_password(settings),
+        mysql_async::Error::Driver(DriverError::MysqlOldPasswordDisabled) => of_plugin(b"mysql_old_password", settings),
+        other => Error::of_client(other, &settings.address()),
     }
 }
 
@@ -59,20 +123,25 @@ pub async fn connect_with(
 /// # Errors
 /// [`Error::Setting`]
 pub fn require_files(settings: &Settings) -> Result<(), Error> {
+    settings.password.require()?;
     tls(settings, settings.tls.mode).map(drop)
 }
 
-fn options(settings: &Settings, mode: TlsMode) -> Result<OptsBuilder, Error> {
+fn options(settings: &Settings, password: &Password, mode: TlsMode) -> Result<OptsBuilder, Error> {
     Ok(OptsBuilder::default()
         .ip_or_hostname(settings.host.clone())
         .tcp_port(settings.port)
         .user(Some(settings.user.clone()))
-        .pass(Some(settings.password.0.clone()))
+        .pass(Some(password.0.clone()))
+        // The library would use it without TLS, too; in these modes there is none without.
+        .enable_cleartext_plugin(mode.verifies())
         .prefer_socket(false)
         .max_allowed_packet(Some(PACKET_BYTES_MAX))
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .tcp_nodelay(true)
         .stmt_cache_size(0)
+        // Otherwise it asks the server, before the session is set up.
+        .wait_timeout(Some(WAIT_TIMEOUT_S))
         .ssl_opts(tls(settings, mode)?))
 }
 

@@ -13,6 +13,9 @@ use crate::column::Fault;
 
 use super::link::{Broken, Refusal};
 
+/// Stands in a fix until the account is known.
+const THE_ACCOUNT: &str = "the account";
+
 /// What the reader does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -30,8 +33,10 @@ pub enum Error {
     Setting { setting: &'static str, problem: String },
     #[error("cannot connect to mysql at {server}: {problem}")]
     Connect { server: String, problem: String },
-    #[error("mysql at {server} refuses the login: {problem}; mend: check user, password and host of the account")]
-    Login { server: String, problem: String },
+    #[error("mysql at {server} refuses the login: {problem}; fix: {fix}")]
+    Login { server: String, problem: String, fix: String },
+    #[error("no password for mysql: {problem}")]
+    Password { problem: String },
     #[error("tls to mysql at {server}: {problem}")]
     Tls { server: String, problem: String },
     #[error("the account lacks a privilege: {problem}; mend: {mend}")]
@@ -135,11 +140,14 @@ impl Error {
             Error::Connect { .. } | Error::Lost(_) | Error::Silent { .. } | Error::Damaged { .. } => Next::Reconnect,
             // The server sends them as soon as somebody has changed its gtid_mode.
             Error::AnonymousRefused { .. } | Error::GtidsRefused { .. } => Next::Reconnect,
-            Error::Login { .. } | Error::Tls { .. } | Error::Privilege { .. } | Error::Prerequisite { .. } => {
-                Next::Login
-            }
-            Error::Setting { .. }
-            | Error::Version { .. }
+            // Files of passwords and certificates may come back while rowhook runs.
+            Error::Login { .. }
+            | Error::Password { .. }
+            | Error::Setting { .. }
+            | Error::Tls { .. }
+            | Error::Privilege { .. }
+            | Error::Prerequisite { .. } => Next::Login,
+            Error::Version { .. }
             | Error::Purged { .. }
             | Error::Ahead { .. }
             | Error::AnotherLog { .. }
@@ -195,11 +203,24 @@ impl Error {
         let problem = format!("{message} (error {code})");
         match code {
             // Access denied by password, database, plugin or host; locked, expired.
-            1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 => Error::Login { server, problem },
+            1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 => {
+                let fix = "check user, password and host of the account".to_string();
+                Error::Login { server, problem, fix }
+            }
             1227 | 1142 | 1143 => Error::replication_privilege(problem),
             1236 => classify_1236(message),
             3159 => Error::Tls { server, problem: format!("{problem}; mend: tls mode required or stricter") },
             _ => Error::Connect { server, problem },
+        }
+    }
+
+    /// The same with the account named in a fix that grants it something.
+    pub(super) fn naming(self, account: Option<&str>) -> Error {
+        match (self, account) {
+            (Error::Privilege { problem, mend }, Some(account)) => {
+                Error::Privilege { problem, mend: mend.replace(THE_ACCOUNT, account) }
+            }
+            (error, _) => error,
         }
     }
 
@@ -254,7 +275,7 @@ impl Error {
     }
 
     pub(super) fn replication_privilege(problem: String) -> Error {
-        let mend = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account".to_string();
+        let mend = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {THE_ACCOUNT}");
         Error::Privilege { problem, mend }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use mysql_async::Conn;
@@ -28,6 +28,7 @@ use super::event_type;
 use super::gtids_before::gtids_before;
 use super::prove::{Evidence, Prover};
 use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
+use super::logged::{gaps, require_logged};
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
@@ -84,7 +85,7 @@ impl Drop for Following {
 /// Starts a task that reads from `from` on, for ever. Must be called within a Tokio runtime.
 pub fn follow(settings: Settings, from: From, tables: TablePatterns, metrics: Arc<Metrics>) -> Following {
     let (events, receiver) = mpsc::channel(CHANNEL_ITEMS);
-    let (status, status_receiver) = watch::channel(Status::Connecting { attempt: 1, last_error: None });
+    let (status, status_receiver) = watch::channel(Status::Connecting { attempt: 1, last_error: None, since: None });
     let (server, server_receiver) = watch::channel(None);
     let reader = Reader { settings, tables, metrics, events, status, server };
     let task = tokio::spawn(reader.run(Progress::new(from)));
@@ -197,6 +198,13 @@ struct Failures {
     silences: u32,
     damages: u32,
     last: Option<String>,
+    since: Option<SystemTime>,
+}
+
+impl Failures {
+    fn status(&self) -> Status {
+        Status::Connecting { attempt: self.attempts + 1, last_error: self.last.clone(), since: self.since }
+    }
 }
 
 impl Reader {
@@ -204,8 +212,7 @@ impl Reader {
         let mut waits = self.settings.reconnect.waits();
         let mut failures = Failures::default();
         loop {
-            self.status
-                .send_replace(Status::Connecting { attempt: failures.attempts + 1, last_error: failures.last.clone() });
+            self.status.send_replace(failures.status());
             let steps_before = progress.steps;
             let session = self.connection(&mut progress, failures.silences);
             let end = AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| {
@@ -226,6 +233,7 @@ impl Reader {
                 }
                 End::Failed(error) => match self.judge(error, &mut failures, &progress) {
                     Ok(()) => {
+                        self.status.send_replace(failures.status());
                         tokio::time::sleep(waits.next_wait()).await;
                         self.metrics.reconnects.inc();
                     }
@@ -247,6 +255,7 @@ impl Reader {
             Next::Reconnect | Next::Login => {}
         }
         failures.attempts += 1;
+        let since = humantime::format_rfc3339_seconds(*failures.since.get_or_insert_with(SystemTime::now));
         match &error {
             Error::Silent { .. } => failures.silences += 1,
             Error::Damaged { place, problem } => {
@@ -263,11 +272,11 @@ impl Reader {
             _ => {}
         }
         if matches!(error, Error::AnonymousRefused { .. } | Error::GtidsRefused { .. }) {
-            tracing::error!(%error, attempt = failures.attempts, "mysql does not send what comes next; trying again");
+            tracing::error!(%error, attempt = failures.attempts, %since, "mysql does not send what comes next; trying again");
         } else if error.next() == Next::Login {
-            tracing::error!(%error, attempt = failures.attempts, "mysql refuses the connection; trying again");
+            tracing::error!(%error, attempt = failures.attempts, %since, "mysql refuses the connection; trying again");
         } else {
-            tracing::warn!(%error, attempt = failures.attempts, "connection to mysql failed; trying again");
+            tracing::warn!(%error, attempt = failures.attempts, %since, "connection to mysql failed; trying again");
         }
         failures.last = Some(error.to_string());
         Ok(())
@@ -290,6 +299,7 @@ impl Reader {
     async fn connection(&self, progress: &mut Progress, silences: u32) -> End {
         match self.stream(progress, silences).await {
             Ok(never) => match never {},
+            Err(End::Failed(error)) => End::Failed(error.naming(self.settings.learned.account().as_deref())),
             Err(end) => end,
         }
     }
@@ -299,6 +309,7 @@ impl Reader {
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
         server.require_names(&self.tables)?;
+        require_logged(gaps(&mut connection, &server, &self.tables).await?)?;
         self.server.send_replace(Some(server.facts()));
         let position = self.position(progress, &server, &mut connection).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);

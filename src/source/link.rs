@@ -23,6 +23,9 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use crate::column::bytes::Bytes as Cursor;
 
 use super::error::Error;
+use super::password::Password;
+use super::refused::of_login_answer;
+use super::session::QUESTIONS_SQL;
 use super::settings::Settings;
 
 /// Notices a dead peer while nothing is being read, for example during back-pressure.
@@ -33,6 +36,10 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 const LEAST_RECEIVED_BYTES: u32 = 4 << 10;
 const LEAST_SEGMENT_BYTES: u32 = 536;
 
+/// A server that takes longer to say goodbye is not waited for.
+const QUIT_PATIENCE: Duration = Duration::from_secs(1);
+
+const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;
 
 /// What a packet says by its first byte.
@@ -66,8 +73,26 @@ pub(super) enum Room {
     Least,
 }
 
-/// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`.
+/// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`. The session is
+/// set up as all of ours are.
 pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<Link, Error> {
+    let password = settings.password.read().await?;
+    let mut link = open_with(settings, &password, room, patience).await?;
+    let set_up = link.execute(QUESTIONS_SQL).await;
+    match set_up {
+        Ok(()) => Ok(link),
+        Err(Refusal::Answer { code, message }) => Err(of_login_answer(code, &message, settings)),
+        Err(refusal) => Err(Error::of_refusal(refusal, &settings.address())),
+    }
+}
+
+/// Logs in with this password, and no more.
+pub(super) async fn open_with(
+    settings: &Settings,
+    password: &Password,
+    room: Room,
+    patience: Duration,
+) -> Result<Link, Error> {
     let refused = |problem: io::Error| Error::of_socket(&problem, &settings.address());
     let attempt = async {
         let socket = match room {
@@ -78,7 +103,7 @@ pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) ->
         socket.set_nodelay(true).map_err(refused)?;
         sockopt::set_socket_keepalive(&socket, true).map_err(|problem| refused(problem.into()))?;
         sockopt::set_tcp_keepidle(&socket, TCP_KEEPALIVE).map_err(|problem| refused(problem.into()))?;
-        login::log_in(socket, settings).await
+        login::log_in(socket, settings, password).await
     };
     match tokio::time::timeout(settings.connect_timeout, attempt).await {
         Ok(packets) => {
@@ -170,6 +195,14 @@ impl Link {
     pub async fn stream(mut self, packet: &[u8]) -> Result<Packets, Refusal> {
         self.packets.command(packet).await?;
         Ok(self.packets)
+    }
+
+    /// Ends the session and waits until the server has noted it, so that it no longer counts as a connection of the account.
+    pub async fn quit(mut self) {
+        self.packets.set_patience(QUIT_PATIENCE);
+        if self.packets.command(&[COM_QUIT]).await.is_ok() {
+            let _ = self.packets.next().await;
+        }
     }
 
     async fn expect_ok(&mut self) -> Result<(), Refusal> {

@@ -19,16 +19,21 @@ mod follow;
 mod group;
 mod gtids_before;
 mod hold;
+mod keeping;
 mod link;
 mod locate;
+mod logged;
 mod passing;
+mod password;
 mod place;
 mod places;
 mod prove;
+mod refused;
 mod scan;
 mod schema;
 mod sentinel;
 mod server;
+mod session;
 mod settings;
 mod statement;
 mod table_map;
@@ -41,7 +46,7 @@ mod unpack;
 mod wire;
 mod xa;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::change::Changes;
 use crate::position::{Committed, Resume, Retention, Start};
@@ -55,7 +60,8 @@ pub use locate::locate;
 pub use prove::Evidence;
 pub use passing::What;
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
-pub use settings::{FirstConnect, Password, Settings, Tls, TlsMode};
+pub use password::{Password, PasswordCommand, PasswordSource};
+pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
 
 /// Where to begin.
 #[derive(Debug, Clone)]
@@ -84,6 +90,8 @@ pub enum Status {
         /// From 1, counted since reading last went well.
         attempt: u32,
         last_error: Option<String>,
+        /// When the first of the attempts failed.
+        since: Option<SystemTime>,
     },
     Streaming {
         last_packet_at: Instant,

@@ -169,10 +169,7 @@ impl Definitions {
     }
 
     async fn open(&self) -> Result<Conn, Error> {
-        let mut connection = connect_to(&self.settings, self.server_uuid).await?;
-        // Generated invisible primary keys are in the row image, so they must be listed; unknown before 8.0.30.
-        let _ = connection.query_drop("SET SESSION show_gipk_in_create_table_and_information_schema = ON").await;
-        Ok(connection)
+        connect_to(&self.settings, self.server_uuid).await
     }
 }
 

@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use crate::column::charset::Charsets;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Retention, Start};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Start};
 
 use super::ServerFacts;
 use super::error::Error;
+use super::keeping::Keeping;
 
 /// The first event of every binlog file stands behind a magic number of four bytes.
 pub(super) const FILE_START: u64 = 4;
@@ -33,13 +34,15 @@ pub(super) struct Server {
     pub charsets: Arc<Charsets>,
     /// `gtid_mode=ON`.
     pub has_gtids: bool,
+    pub keeping: Keeping,
     pub variables: HashMap<String, String>,
 }
 
 const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'version', 'version_comment', \
      'gtid_mode', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_row_value_options', \
      'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'server_id', 'max_allowed_packet', \
-     'lower_case_table_names')";
+     'lower_case_table_names', 'log_replica_updates', 'log_slave_updates', 'read_only', 'super_read_only', 'basedir', \
+     'aurora_version')";
 
 impl Server {
     /// Asks the server about itself; refuses MariaDB and versions before 8.0.
@@ -61,6 +64,7 @@ impl Server {
             .map_err(failed)?;
         Ok(Server {
             address: address.to_string(),
+            keeping: Keeping::inspect(connection, address, &variables).await?,
             uuid,
             version,
             charsets: Arc::new(Charsets::new(collations)),
@@ -87,11 +91,7 @@ impl Server {
 
     /// What operators want to know of it.
     pub fn facts(&self) -> ServerFacts {
-        let value = |name: &str| self.variables.get(name).map(String::as_str);
-        ServerFacts {
-            version: self.version.clone(),
-            retention: retention(value("binlog_expire_logs_seconds"), value("binlog_expire_logs_auto_purge")),
-        }
+        ServerFacts { version: self.version.clone(), retention: self.keeping.retention() }
     }
 
     /// Whether the binlog itself names columns and labels.
@@ -246,13 +246,6 @@ pub(super) async fn newest(connection: &mut Conn, address: &str) -> Result<(File
     Ok((place, parse_gtids(&executed)?))
 }
 
-/// None where the server does not say.
-pub(super) fn retention(seconds: Option<&str>, auto_purge: Option<&str>) -> Option<Retention> {
-    let seconds: u64 = seconds?.parse().ok()?;
-    let is_for_ever = seconds == 0 || auto_purge == Some("OFF");
-    Some(if is_for_ever { Retention::ForEver } else { Retention::For(Duration::from_secs(seconds)) })
-}
-
 fn parse_gtids(text: &str) -> Result<GtidSet, Error> {
     text.parse().map_err(|error| Error::Lost(format!("the server's GTID set cannot be read: {error}")))
 }
@@ -277,6 +270,7 @@ mod tests {
             version: String::new(),
             charsets: Arc::new(Charsets::new([])),
             has_gtids: false,
+            keeping: Keeping::Unknown,
             variables: HashMap::new(),
         }
     }

@@ -3,8 +3,9 @@
 //! In: a `mysql://` URL and the settings around it. Out: [`Settings`], checked. The password prints as `***` and appears
 //! in no error (promise 8). Opens no connection.
 
-use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use url::Url;
@@ -13,17 +14,8 @@ use uuid::Uuid;
 use crate::retry::RetryPolicy;
 
 use super::error::Error;
+use super::password::{Password, PasswordSource};
 pub use crate::config::TlsMode;
-
-/// A password; its text never reaches a log line.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Password(pub String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// TLS mode and PEM files.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +42,8 @@ pub struct Settings {
     pub host: String,
     pub port: u16,
     pub user: String,
-    pub password: Password,
+    /// Read anew at every connect.
+    pub password: PasswordSource,
     pub tls: Tls,
     /// The replica's server id; none: drawn from `instance`, from the upper half of the range, where people's own
     /// servers rarely are.
@@ -66,20 +59,61 @@ pub struct Settings {
     pub reconnect: RetryPolicy,
     /// How long the reader waits for room in the event channel before it gives its connection back to the server.
     pub stall_timeout: Duration,
+    /// What earlier connections learned; clones share it.
+    pub learned: Arc<Learned>,
+}
+
+/// What connections learned of the account.
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// Whether our own login has succeeded since a login failed last.
+    has_logged_in: AtomicBool,
+    account: Mutex<Option<String>>,
+}
+
+impl Learned {
+    pub(super) fn has_logged_in(&self) -> bool {
+        self.has_logged_in.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_has_logged_in(&self, has_logged_in: bool) {
+        self.has_logged_in.store(has_logged_in, Ordering::Relaxed);
+    }
+
+    /// The account as statements name it, `'user'@'host'`; none before the first connection.
+    pub(super) fn account(&self) -> Option<String> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_account(&self, account: String) {
+        *self.account.lock().unwrap_or_else(PoisonError::into_inner) = Some(account);
+    }
 }
 
 impl Settings {
     /// Reads `mysql://user:password@host:port`; user and password may be percent-encoded, the port defaults to 3306.
     pub fn from_url(text: &str, instance: Uuid) -> Result<Settings, Error> {
+        Settings::from_parts(text, None, instance)
+    }
+
+    /// The same where the user may be given apart from the URL.
+    pub fn from_parts(text: &str, user: Option<&str>, instance: Uuid) -> Result<Settings, Error> {
         let wrong = |problem: &str| setting("url", format!("{problem}; expected mysql://user:password@host:3306"));
+        if has_delimiter_in_password(text) {
+            return Err(wrong(
+                "a user or password with `/`, `#` or `?` must be written percent-encoded (`/` is %2F, `#` is %23, `?` is %3F, \
+                 `@` is %40, `%` is %25), or be given apart from the URL (--mysql-user, --mysql-password-file or \
+                 --mysql-password-command)",
+            ));
+        }
         // The parser's own error may quote the text, password and all, so it is not passed on.
         let url = Url::parse(text).map_err(|_| wrong("it is not a URL"))?;
         if url.scheme() != "mysql" {
             return Err(wrong("the scheme is not mysql"));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
-        if url.username().is_empty() {
-            return Err(wrong("it names no user"));
+        if url.username().is_empty() && user.is_none() {
+            return Err(wrong("it names no user, and --mysql-user names none either"));
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it goes on after the port; databases and options do not belong there"));
@@ -88,11 +122,16 @@ impl Settings {
             let bytes = percent_encoding::percent_decode_str(part);
             bytes.decode_utf8().map(|text| text.into_owned()).map_err(|_| setting(name, "it is not UTF-8".to_string()))
         };
+        let (in_url, password) =
+            (decoded(url.username(), "user")?, decoded(url.password().unwrap_or_default(), "password")?);
+        if user.is_some_and(|user| !in_url.is_empty() && in_url != user) {
+            return Err(setting("user", "the URL and --mysql-user name two; take one away".to_string()));
+        }
         Ok(Settings {
             host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
             port: url.port().unwrap_or(3306),
-            user: decoded(url.username(), "user")?,
-            password: Password(decoded(url.password().unwrap_or_default(), "password")?),
+            user: user.map_or(in_url, ToString::to_string),
+            password: Password(password).into(),
             tls: Tls::default(),
             server_id: None,
             instance,
@@ -101,6 +140,7 @@ impl Settings {
             first_connect: FirstConnect::default(),
             reconnect: RetryPolicy::default(),
             stall_timeout: Duration::from_secs(30),
+            learned: Arc::default(),
         })
     }
 
@@ -120,6 +160,12 @@ impl Settings {
     }
 }
 
+/// Whether the part before the host goes on behind a character that ends it in a URL: an unencoded password, most likely.
+fn has_delimiter_in_password(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.find(['/', '#', '?']).is_some_and(|end| rest[end..].contains('@'))
+}
+
 fn setting(setting: &'static str, problem: String) -> Error {
     Error::Setting { setting, problem }
 }
@@ -131,8 +177,12 @@ mod tests {
     #[test]
     fn a_url_is_read_with_its_percent_signs_decoded() {
         let settings = Settings::from_url("mysql://ho%40ok:p%2Fw%3A1@db.example:3307", Uuid::nil()).expect("a URL");
-        assert_eq!((settings.user.as_str(), settings.password.0.as_str()), ("ho@ok", "p/w:1"));
+        assert_eq!((settings.user.as_str(), settings.password), ("ho@ok", Password("p/w:1".to_string()).into()));
+        let settings = Settings::from_url("mysql://u@db.example:3307", Uuid::nil()).expect("a URL");
         assert_eq!(settings.address(), "db.example:3307");
+        // The last `@` ends the password: no host holds one.
+        let settings = Settings::from_url("mysql://u:p@ss@h", Uuid::nil()).expect("a URL");
+        assert_eq!((settings.host.as_str(), settings.password), ("h", Password("p@ss".to_string()).into()));
         assert_eq!(Settings::from_url("mysql://u@[::1]", Uuid::nil()).expect("a URL").address(), "::1:3306");
     }
 
@@ -151,5 +201,26 @@ mod tests {
         }
         let settings = Settings::from_url("mysql://u:s3cret@h", Uuid::nil()).expect("a URL");
         assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_password_that_a_url_cannot_hold_as_it_is_is_refused_with_the_way_to_write_it() {
+        for password in ["s3c/ret", "s3c#ret", "s3c?ret", "12/s3cret", "s3cr@t/ret", "s3cret/", "?s3cret", "//s3cret"] {
+            for text in [format!("mysql://u:{password}@h:3306"), format!("mysql://{password}:u@h")] {
+                let error = Settings::from_url(&text, Uuid::nil()).expect_err(&text).to_string();
+                assert!(error.contains("%2F") && error.contains("--mysql-password-file"), "{text}: {error}");
+                assert!(!error.contains("s3c") && !error.contains("ret/"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_user_may_be_given_apart_from_the_url() {
+        let of = |text: &str, user| Settings::from_parts(text, user, Uuid::nil()).map(|settings| settings.user);
+        assert_eq!(of("mysql://h", Some("a@b/c")).expect("a user"), "a@b/c");
+        assert_eq!(of("mysql://u@h", Some("u")).expect("the same user"), "u");
+        assert_eq!(of("mysql://u@h", None).expect("a user"), "u");
+        assert!(of("mysql://u@h", Some("v")).expect_err("two users").to_string().contains("take one away"));
+        assert!(of("mysql://h", None).expect_err("no user").to_string().contains("--mysql-user"));
     }
 }

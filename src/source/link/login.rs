@@ -2,7 +2,8 @@
 //!
 //! In: a socket and the account. Out: packets over it, encrypted as the TLS mode says. Speaks `caching_sha2_password` by its
 //! fast way, in clear text over TLS, and with the server's RSA key without TLS; `mysql_native_password` for accounts of
-//! 8.0 servers; and follows one switch between them. A password never goes over the wire in clear text without TLS.
+//! 8.0 servers; `mysql_clear_password`, which cloud tokens need, over TLS to a verified server alone; and follows one switch
+//! between them. All other plugins are refused by name. A password never goes over the wire in clear text without TLS.
 
 use std::borrow::Cow;
 
@@ -14,6 +15,8 @@ use mysql_common::proto::MySerialize;
 use tokio::net::TcpStream;
 
 use super::super::error::Error;
+use super::super::password::Password;
+use super::super::refused::{of_clear_password, of_login_answer, of_plugin};
 use super::super::settings::{Settings, TlsMode};
 use super::packet::{Broken, PACKET_BYTES_MAX, Packets, Socket};
 use super::{Answer, answer, tls};
@@ -24,13 +27,13 @@ const COLLATION: u8 = 45;
 /// The plugin's data that is the nonce: 20 bytes and a zero.
 const NONCE_BYTES: usize = 20;
 
-pub(super) async fn log_in(socket: TcpStream, settings: &Settings) -> Result<Packets, Error> {
+pub(super) async fn log_in(socket: TcpStream, settings: &Settings, password: &Password) -> Result<Packets, Error> {
     let broken = |problem: Broken| Error::of_broken_login(&problem, &settings.address());
     let unclear = |what: &str| Error::Connect { server: settings.address(), problem: what.to_string() };
     let mut packets = Packets::new(Socket::Plain(socket), settings.connect_timeout);
     let greeting = packets.next().await.map_err(broken)?;
     if let Answer::Error { code, message } = answer(&greeting) {
-        return Err(Error::of_answer(code, &message, settings.address()));
+        return Err(of_login_answer(code, &message, settings));
     }
     let greeting: HandshakePacket<'_> = ParseBuf(&greeting).parse(()).map_err(|_| unclear("no greeting of MySQL"))?;
     let mut capabilities = greeting.capabilities()
@@ -54,7 +57,7 @@ pub(super) async fn log_in(socket: TcpStream, settings: &Settings) -> Result<Pac
         // The server asks for a switch when the account has another plugin than it proposes.
         _ => AuthPlugin::MysqlNativePassword,
     };
-    let proof = plugin.gen_data(Some(&settings.password.0), &nonce);
+    let proof = plugin.gen_data(Some(&password.0), &nonce);
     let response = HandshakeResponse::new(
         proof.as_deref().map(Cow::from),
         greeting.server_version_parsed().unwrap_or_default(),
@@ -66,7 +69,7 @@ pub(super) async fn log_in(socket: TcpStream, settings: &Settings) -> Result<Pac
         PACKET_BYTES_MAX as u32,
     );
     packets.send(&serialized(&response)).await.map_err(broken)?;
-    Exchange { packets, settings, plugin: plugin.into_owned(), nonce, is_switched: false }.run().await
+    Exchange { packets, settings, password, plugin: plugin.into_owned(), nonce, is_switched: false }.run().await
 }
 
 async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: &Settings) -> Result<Packets, Error> {
@@ -91,6 +94,7 @@ fn serialized(packet: &impl MySerialize) -> Vec<u8> {
 struct Exchange<'a> {
     packets: Packets,
     settings: &'a Settings,
+    password: &'a Password,
     plugin: AuthPlugin<'static>,
     nonce: Vec<u8>,
     is_switched: bool,
@@ -103,7 +107,7 @@ impl Exchange<'_> {
             match (answer(&packet), &self.plugin) {
                 (Answer::Ok, _) => return Ok(self.packets),
                 (Answer::Error { code, message }, _) => {
-                    return Err(Error::of_answer(code, &message, self.settings.address()));
+                    return Err(of_login_answer(code, &message, self.settings));
                 }
                 (Answer::Other(0xfe), _) if !self.is_switched => self.switch(&packet).await?,
                 (Answer::Other(1), AuthPlugin::CachingSha2Password) => match packet.get(1) {
@@ -123,22 +127,29 @@ impl Exchange<'_> {
         let request = ParseBuf(packet).parse::<AuthSwitchRequest<'_>>(()).map_err(|_| self.unclear())?;
         self.plugin = match request.auth_plugin() {
             plugin @ (AuthPlugin::CachingSha2Password | AuthPlugin::MysqlNativePassword) => plugin.into_owned(),
-            other => {
-                let name = String::from_utf8_lossy(other.as_bytes()).into_owned();
-                let problem = format!("the account uses the plugin {name}, which rowhook does not know");
-                return Err(Error::Login { server: self.settings.address(), problem });
-            }
+            AuthPlugin::MysqlClearPassword => return self.send_clear().await,
+            other => return Err(of_plugin(other.as_bytes(), self.settings)),
         };
         self.nonce = request.plugin_data().to_vec();
         self.nonce.resize(NONCE_BYTES, 0);
-        let proof = self.plugin.gen_data(Some(&self.settings.password.0), &self.nonce);
+        let proof = self.plugin.gen_data(Some(&self.password.0), &self.nonce);
         let proof = proof.as_deref().map(<[u8]>::to_vec).unwrap_or_default();
         self.send(&proof).await
     }
 
+    /// The password itself, for plugins that must see it: to a server that is known to be the right one, encrypted.
+    async fn send_clear(&mut self) -> Result<(), Error> {
+        if !(self.packets.is_encrypted() && self.settings.tls.mode.verifies()) {
+            return Err(of_clear_password(self.settings));
+        }
+        self.plugin = AuthPlugin::MysqlClearPassword;
+        let password = [self.password.0.as_bytes(), &[0]].concat();
+        self.send(&password).await
+    }
+
     /// The full way of `caching_sha2_password`: the password itself, hidden by TLS or by the server's RSA key.
     async fn prove(&mut self) -> Result<(), Error> {
-        let mut password = self.settings.password.0.clone().into_bytes();
+        let mut password = self.password.0.clone().into_bytes();
         password.push(0);
         if self.packets.is_encrypted() {
             return self.send(&password).await;
@@ -146,7 +157,7 @@ impl Exchange<'_> {
         self.send(&[2]).await?;
         let packet = self.next().await?;
         if let Answer::Error { code, message } = answer(&packet) {
-            return Err(Error::of_answer(code, &message, self.settings.address()));
+            return Err(of_login_answer(code, &message, self.settings));
         }
         let Some((1, key)) = packet.split_first() else { return Err(self.unclear()) };
         for (byte, mask) in password.iter_mut().zip(self.nonce.iter().cycle()) {
@@ -222,7 +233,7 @@ mod tests {
             Settings::from_url(&format!("mysql://reader:s3cret@127.0.0.1:{port}"), Uuid::nil()).expect("a URL");
         settings.tls.mode = TlsMode::Preferred;
         let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-        let outcome = log_in(socket, &settings).await;
+        let outcome = log_in(socket, &settings, &Password("s3cret".to_string())).await;
         (outcome, serving.await.expect("a server"))
     }
 
@@ -243,7 +254,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_password_goes_to_no_plugin_that_would_see_it() {
-        for plugin in ["mysql_clear_password", "mysql_old_password", "something_new"] {
+        for plugin in [
+            "mysql_clear_password",
+            "mysql_old_password",
+            "sha256_password",
+            "client_ed25519",
+            "parsec",
+            "dialog",
+            "something_new",
+        ] {
             let (outcome, heard) = attempt(CapabilityFlags::empty(), vec![switch_to(plugin), OK.to_vec()]).await;
             let error = outcome.expect_err("refused").to_string();
             assert!(error.contains(plugin), "{error}");

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::super::error::Error;
+use super::super::refused;
 use super::super::settings::{Settings, Tls, TlsMode};
 
 /// Stands for a host that is no name a certificate could hold, where the name does not matter.
@@ -33,7 +34,10 @@ pub(super) async fn encrypt(socket: TcpStream, settings: &Settings) -> Result<Tl
         (Err(_), _) => ServerName::try_from(ANY_NAME).expect("a constant that is a name"),
     };
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-    connecting.map_err(|problem| Error::of_socket(&problem, &settings.address()))
+    connecting.map_err(|problem| match problem.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(problem) => refused::of_tls(problem, settings),
+        None => Error::of_socket(&problem, &settings.address()),
+    })
 }
 
 fn config(tls: &Tls) -> Result<ClientConfig, Error> {

@@ -49,6 +49,7 @@ fn transactions() -> Transactions {
         uuid: Uuid::nil(),
         version: "9.7.4".to_string(),
         charsets: Arc::clone(&charsets),
+        keeping: crate::source::keeping::Keeping::Unknown,
         has_gtids: true,
         variables: HashMap::new(),
     };

@@ -67,7 +67,8 @@ async fn a_password_that_the_server_has_not_cached_is_proved_with_and_without_tl
     sql(&mut root, "CREATE USER open@'%' IDENTIFIED BY ''").await;
     sql(&mut root, "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO open@'%'").await;
     let mut settings = server.settings();
-    (settings.user, settings.password.0) = ("open".to_string(), String::new());
+    settings.user = "open".to_string();
+    settings.password = rowhook::source::Password(String::new()).into();
     Reader::new(settings, latest()).started().await;
     // The password changes between the two connections: that is a refused login, not a missing privilege.
     let changed = "ALTER USER hook@'%' IDENTIFIED BY 'another'";

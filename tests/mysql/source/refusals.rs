@@ -111,7 +111,7 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
 async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
     let mut server = Mysql::start(&[]).await;
     let mut settings = server.settings();
-    settings.password = rowhook::source::Password("wrong".to_string());
+    settings.password = rowhook::source::Password("wrong".to_string()).into();
     let error = Reader::new(settings, latest()).error().await;
     assert!(matches!(error, Error::Login { .. }), "{error}");
     assert!(!error.to_string().contains("wrong"), "{error}");
@@ -120,7 +120,7 @@ async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
     sql(&mut root, "GRANT REPLICATION CLIENT ON *.* TO bare@'%'").await;
     let mut settings = server.settings();
     settings.user = "bare".to_string();
-    settings.password = rowhook::source::Password(String::new());
+    settings.password = rowhook::source::Password(String::new()).into();
     let error = Reader::new(settings.clone(), latest()).error().await;
     assert!(matches!(error, Error::Privilege { .. }), "{error}");
     let findings = source::check(&settings, &watched()).await;

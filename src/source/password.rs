@@ -1,0 +1,120 @@
+//! Where the password of a MySQL account comes from, and reading it.
+//!
+//! In: a text, a file or a command. Out: the password, read anew at every connect, so that a rotated one needs no restart.
+//! The time and the size of what is read are limited. The text appears in no error and in no log line (promise 8).
+
+mod command;
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use command::PasswordCommand;
+
+use super::error::Error;
+
+/// A token of a cloud has one to two KiB.
+const PASSWORD_BYTES_MAX: u64 = 64 << 10;
+
+/// A password; its text never reaches a log line.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    Given(Password),
+    File(PathBuf),
+    Command(PasswordCommand),
+}
+
+impl From<Password> for PasswordSource {
+    fn from(password: Password) -> PasswordSource {
+        PasswordSource::Given(password)
+    }
+}
+
+impl PasswordSource {
+    /// The password as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Password`], without what was read.
+    pub async fn read(&self) -> Result<Password, Error> {
+        let read = match self {
+            PasswordSource::Given(password) => return Ok(password.clone()),
+            PasswordSource::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                read.unwrap_or_else(|_| Err("reading the password file was aborted".to_string()))
+            }
+            PasswordSource::Command(command) => command.run().await,
+        };
+        read.map_err(|problem| Error::Password { problem })
+    }
+
+    /// What is wrong with a file that is named, before a connection needs it. A command is not run.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]
+    pub fn require(&self) -> Result<(), Error> {
+        let PasswordSource::File(path) = self else { return Ok(()) };
+        read_file(path).map(drop).map_err(|problem| Error::Setting { setting: "password", problem })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Password, String> {
+    let failed = |problem: &dyn fmt::Display| format!("password file {}: {problem}", path.display());
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    file.take(PASSWORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    password(bytes).map_err(|problem| failed(&problem))
+}
+
+/// The text without the line end that editors and commands add.
+fn password(bytes: Vec<u8>) -> Result<Password, &'static str> {
+    if bytes.len() as u64 > PASSWORD_BYTES_MAX {
+        return Err("it is longer than 64 KiB");
+    }
+    // A password ends at a NUL on the wire.
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or("it is not UTF-8 text")?;
+    Ok(Password(text.trim_end_matches(['\r', '\n']).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_read_anew_each_time_and_its_text_stands_in_no_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("password");
+        let source = PasswordSource::File(path.clone());
+        for (written, expected) in [
+            (&b"old\n"[..], Some("old")),
+            (b"new\r\n", Some("new")),
+            (b" with blanks ", Some(" with blanks ")),
+            (b"", Some("")),
+            (b"s3cret\xff", None),
+            (b"s3cret\0x", None),
+        ] {
+            std::fs::write(&path, written).expect("written");
+            match (source.read().await, expected) {
+                (Ok(read), Some(expected)) => assert_eq!(read.0, expected),
+                (Err(error), None) => assert!(!error.to_string().contains("s3cret"), "{error}"),
+                (read, expected) => panic!("{read:?}, expected {expected:?}"),
+            }
+        }
+        std::fs::write(&path, vec![b'x'; 65 << 10]).expect("written");
+        source.read().await.expect_err("too long");
+        std::fs::remove_file(&path).expect("removed");
+        let error = source.read().await.expect_err("no file").to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        assert!(source.require().is_err());
+    }
+}

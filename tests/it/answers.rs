@@ -40,8 +40,10 @@ fn utf16(text: &str) -> Vec<u8> {
     std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
 }
 
+type Headers = Vec<(&'static str, &'static str)>;
+
 /// Ways to write one answer, each with the headers that say so.
-fn written(text: &'static str) -> Vec<(Vec<(&'static str, &'static str)>, Vec<u8>)> {
+fn written(text: &'static str) -> Vec<(Headers, Vec<u8>)> {
     let latin1: Vec<u8> = text.chars().map(|c| c as u8).collect();
     vec![
         (vec![("content-encoding", "gzip")], gzip(text.as_bytes())),

@@ -1,45 +1,132 @@
 //! Ordering keys as values: what two deliveries have in common when one waits for the other (promise 2).
 //!
-//! A key is a hash that `rules` makes; delivery queues by it, the store keeps it with dead letters that hold it. Plain
-//! data; which keys are held back by dead letters is in `held`.
+//! A key is a hash of what a row's key columns hold, in a form that does not depend on their types; delivery queues by it,
+//! the store keeps it with dead letters that hold it. A change also stands in the lanes that it has under earlier key
+//! definitions whose deliveries are still open; where such lanes can't be told, it waits for all of those deliveries.
+//! Plain data; which keys are held back by dead letters is in `held`.
 
+use std::sync::Arc;
+
+mod definition;
+mod form;
 mod held;
 
+pub use definition::{Declared, DefinitionId, KeyColumn, KeyDefinition, OrderedBy, lane};
+pub use form::KeyHash;
 pub use held::{Held, Queue};
 
-/// Identity of a lane: rule, table and the values that deliveries are ordered by. Stands on disk: how it is made may
-/// never change.
+/// Goes up when the way changes in which keys are made: the store then makes those of its letters anew.
+pub const LANE_FORM: u64 = 2;
+
+/// Identity of a lane: rule, table and the values that deliveries are ordered by. Stands on disk, see [`LANE_FORM`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneKey(pub u64);
 
-/// The lanes that a delivery has to wait in: none, one, or both of an update that changes its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaneKeys([Option<LaneKey>; 2]);
+/// The lanes that a delivery has to wait in: none, one, or both of an update that changes its key, and those of earlier
+/// key definitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneKeys {
+    own: [Option<LaneKey>; 2],
+    more: Option<Arc<MoreKeys>>,
+}
+
+/// What a delivery waits in and for besides the lanes of its own key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MoreKeys {
+    /// Its lanes under other key definitions.
+    pub keys: Vec<LaneKey>,
+    /// Definitions of which all that was made under them before is waited for.
+    pub definitions: Vec<DefinitionId>,
+    /// Of a dead letter: what its own key is made by.
+    pub made_under: Option<Arc<KeyDefinition>>,
+}
 
 impl LaneKeys {
     pub fn none() -> LaneKeys {
-        LaneKeys([None, None])
+        LaneKeys { own: [None, None], more: None }
     }
 
     pub fn one(key: LaneKey) -> LaneKeys {
-        LaneKeys([Some(key), None])
+        LaneKeys { own: [Some(key), None], more: None }
     }
 
     /// Both keys; equal ones are one.
     pub fn two(old: LaneKey, new: LaneKey) -> LaneKeys {
-        LaneKeys([Some(old), (old != new).then_some(new)])
+        LaneKeys { own: [Some(old), (old != new).then_some(new)], more: None }
     }
 
-    pub fn is_empty(self) -> bool {
-        self.0[0].is_none()
+    /// As they stand on disk: any number of keys, each once.
+    pub fn stored(
+        keys: Vec<LaneKey>,
+        definitions: Vec<DefinitionId>,
+        made_under: Option<Arc<KeyDefinition>>,
+    ) -> LaneKeys {
+        let mut keys = keys.into_iter();
+        let own = [keys.next(), keys.next()];
+        LaneKeys { own, more: None }.with(MoreKeys { keys: keys.collect(), definitions, made_under })
     }
 
-    pub fn iter(self) -> impl Iterator<Item = LaneKey> {
-        self.0.into_iter().flatten()
+    /// The same and more.
+    pub fn with(self, more: MoreKeys) -> LaneKeys {
+        match more == MoreKeys::default() {
+            true => LaneKeys { more: None, ..self },
+            false => LaneKeys { more: Some(Arc::new(more)), ..self },
+        }
     }
 
-    /// Which of the two a key is.
-    pub fn position(self, key: LaneKey) -> Option<usize> {
-        self.0.iter().position(|own| *own == Some(key))
+    pub fn with_shared(self, more: Option<Arc<MoreKeys>>) -> LaneKeys {
+        LaneKeys { more, ..self }
+    }
+
+    /// Without what is waited for besides: of the own key alone.
+    pub fn own(&self) -> LaneKeys {
+        LaneKeys { own: self.own, more: None }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.own[0].is_none()
+    }
+
+    /// Whether there is nothing but the keys of its own.
+    pub fn is_plain(&self) -> bool {
+        self.more.is_none()
+    }
+
+    /// The lanes it stands in.
+    pub fn iter(&self) -> impl Iterator<Item = LaneKey> {
+        self.own.into_iter().flatten().chain(self.more.iter().flat_map(|more| more.keys.iter().copied()))
+    }
+
+    /// The definitions that it waits for as a whole.
+    pub fn definitions(&self) -> &[DefinitionId] {
+        self.more.as_ref().map_or(&[], |more| &more.definitions)
+    }
+
+    /// What the own key of a dead letter is made by.
+    pub fn made_under(&self) -> Option<&Arc<KeyDefinition>> {
+        self.more.as_ref()?.made_under.as_ref()
+    }
+
+    /// Which of the keys of its own a key is.
+    pub fn position(&self, key: LaneKey) -> Option<usize> {
+        self.own.iter().position(|own| *own == Some(key))
+    }
+}
+
+impl MoreKeys {
+    /// Both; none where there is nothing in them.
+    pub fn union(one: Option<Arc<MoreKeys>>, other: Option<Arc<MoreKeys>>) -> Option<Arc<MoreKeys>> {
+        let (one, other) = match (one, other) {
+            (Some(one), Some(other)) => (one, other),
+            (one, other) => return one.or(other),
+        };
+        let mut both = (*one).clone();
+        both.keys.extend(&other.keys);
+        both.definitions.extend(&other.definitions);
+        both.keys.sort_unstable();
+        both.keys.dedup();
+        both.definitions.sort_unstable();
+        both.definitions.dedup();
+        Some(Arc::new(both))
     }
 }

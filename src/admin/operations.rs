@@ -241,7 +241,7 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
 }
 
 fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
-    let behind = store.held().ahead_of(head.number, head.lanes).min();
+    let behind = store.held().ahead_of(head.number, &head.lanes).min();
     let is_held = head.failure.reason == Reason::Held && head.resolved.is_none();
     let message = match behind {
         Some(ahead) if is_held => format!("waits behind dead letter {ahead}"),

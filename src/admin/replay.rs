@@ -232,7 +232,7 @@ impl Replays {
             Err(Error::Store(error @ store::Error::Record { .. })) => return Ok(Err(unsendable(&error.to_string()))),
             Err(error) => return Err(error),
         };
-        let lanes = letter.head.lanes;
+        let lanes = letter.head.lanes.clone();
         let delivery = delivery_of(letter, &(self.rules)());
         Ok(delivery.map(|delivery| (delivery, lanes)).map_err(NotReplayed::Unsendable))
     }

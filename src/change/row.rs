@@ -91,6 +91,14 @@ impl Row {
         }
     }
 
+    /// How the columns were declared, where the row is still as the log has it.
+    pub fn kinds(&self) -> Option<&Arc<[Kind]>> {
+        match &self.0 {
+            Form::Cells(_) => None,
+            Form::Image(image) => Some(&image.kinds),
+        }
+    }
+
     /// Whether every column is in the image.
     pub(super) fn is_complete(&self) -> bool {
         match &self.0 {

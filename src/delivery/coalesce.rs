@@ -111,10 +111,12 @@ impl Waiting {
 }
 
 /// A dead letter is replayed as it is, and what has its outcome needs no call. A row without a key of its own, of a
-/// table without a primary key, stands for nobody else.
+/// table without a primary key, stands for nobody else; and what also waits in lanes of an earlier key definition waits by
+/// itself.
 fn may_be_held(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)
         && delivery.foregone.is_none()
+        && delivery.more.is_none()
         && delivery.rule.has_key_for(&delivery.change)
 }
 

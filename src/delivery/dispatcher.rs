@@ -31,6 +31,7 @@ use lines::Known;
 use under_way::{UnderWay, refused, unknown};
 
 mod bundles;
+mod definitions;
 mod lines;
 mod under_way;
 
@@ -96,6 +97,7 @@ impl Dispatcher {
     pub fn submit(&mut self, mut delivery: Delivery) {
         let rule = self.rule_of(&mut delivery);
         self.unresolved[rule as usize] += 1;
+        self.take_lanes_of_other_definitions(rule, &mut delivery);
         if delivery.rule.gathers() {
             return self.gather(rule, delivery);
         }
@@ -107,9 +109,11 @@ impl Dispatcher {
     }
 
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
-        let keys = delivery.rule.ordering_keys(&delivery.change);
+        let keys = delivery.lanes();
         let turn = if delivery.foregone.is_some() { Turn::Pass } else { turn(delivery.origin) };
-        let place = self.lanes.enter(self.line(rule, delivery.action()), keys, turn);
+        let line = self.line(rule, delivery.action());
+        let definition = self.known[rule as usize].keys.definition(&delivery.rule, &delivery.change);
+        let place = self.lanes.enter_under(line, keys, definition, turn);
         self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten), 1);
     }
 

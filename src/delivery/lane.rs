@@ -4,21 +4,27 @@
 //! start. Owns the queue of every (rule, key), and the lines of every rule: where calls that head their lanes wait for a
 //! slot. Lanes are the rule's, slots the line's: a rule has a line for each target that it calls, so that what waits for one
 //! target keeps nobody from another. Keeps promise 2: a call starts only when it heads all its lanes, and leaves them only
-//! when it is released; what it does in between, and in which lines, is its own affair. Everyone queues in one order, so two
-//! calls never wait for each other, however many keys they have. Where a line is gated, its turns come only when they
+//! when it is released; what it does in between, and in which lines, is its own affair. Where a row's lane under an earlier
+//! key definition can't be told, a call waits for all that are open under it. Everyone queues in one order, so two calls
+//! never wait for each other, however many keys they have. Where a line is gated, its turns come only when they
 //! are admitted. Deliberately knows nothing of what a call holds and why a line is gated.
 //!
 //! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket behind it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
-use crate::ordering::{Held, LaneKey, LaneKeys};
+use crate::ordering::{DefinitionId, Held, LaneKey, LaneKeys};
+use definitions::{Definitions, Under};
 use links::{KeyHasher, Links};
 
+mod counts;
+mod definitions;
+mod enter;
 mod links;
+
+pub use counts::RuleCounts;
 
 /// The place of one call in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
@@ -56,19 +62,7 @@ pub struct Lanes {
     closed: bool,
     /// Keys whose deliveries are not attempted, whoever decides that.
     held: Held,
-}
-
-/// What one rule has under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RuleCounts {
-    /// Deliveries submitted and not released.
-    pub unresolved: usize,
-    /// Attempts under way.
-    pub in_flight: usize,
-    /// Waiting for the time of their next attempt.
-    pub in_retry: usize,
-    /// Waiting for their turn: for an earlier delivery of the key, a slot, or the target.
-    pub queued: usize,
+    definitions: Definitions,
 }
 
 #[derive(Debug)]
@@ -77,7 +71,11 @@ struct Slot {
     turn: Turn,
     stage: Stage,
     links: Links,
-    /// Lanes that this one does not head yet.
+    /// What the keys are made by.
+    under: Under,
+    /// Definitions of which it waits for all calls that are before it, and for all dead letters that hold keys.
+    behind: Box<[DefinitionId]>,
+    /// Lanes that this one does not head yet, and definitions that it waits for.
     lanes_ahead: u32,
     /// It has done something before, and has more to do.
     is_begun: bool,
@@ -173,11 +171,6 @@ impl Lanes {
         self.held = held;
     }
 
-    /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
-    pub fn is_held(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
-        self.held.keys() > 0 && self.held.holder(keys().iter()).is_some()
-    }
-
     /// From now on the line's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
     pub fn set_gated(&mut self, line: LineNumber, is_gated: bool) {
         self.lines[line as usize].is_gated = is_gated;
@@ -201,49 +194,6 @@ impl Lanes {
             return None;
         }
         self.start_next(line)
-    }
-
-    /// Queues a call of one delivery behind all earlier ones of its keys.
-    pub fn enter(&mut self, line: LineNumber, keys: LaneKeys, turn: Turn) -> Place {
-        self.enter_linked(line, Links::few(keys), turn)
-    }
-
-    /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
-    pub fn enter_many(&mut self, line: LineNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
-        self.enter_linked(line, Links::many(keys), turn)
-    }
-
-    fn enter_linked(&mut self, line: LineNumber, links: Links, turn: Turn) -> Place {
-        let slot = Slot { line, turn, stage: Stage::Queued, links, lanes_ahead: 0, is_begun: false };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.slots[place as usize] = slot;
-                place
-            }
-            None => {
-                self.slots.push(slot);
-                (self.slots.len() - 1) as Place
-            }
-        };
-        let rule = self.lines[line as usize].rule;
-        self.rules[rule as usize].entered += 1;
-        for n in 0.. {
-            let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };
-            match self.rules[rule as usize].last_of_lane.entry(key) {
-                Entry::Occupied(mut last) => {
-                    let ahead = &mut self.slots[last.insert(place) as usize];
-                    ahead.links.set_behind(key, place);
-                    self.slots[place as usize].lanes_ahead += 1;
-                }
-                Entry::Vacant(lane) => {
-                    lane.insert(place);
-                }
-            }
-        }
-        if self.slots[place as usize].lanes_ahead == 0 {
-            self.reach_head(place);
-        }
-        place
     }
 
     /// What a call that was started has to do.
@@ -300,6 +250,7 @@ impl Lanes {
         assert_eq!(slot.stage, Stage::Ended, "only a call that has its outcome is released");
         slot.stage = Stage::Free;
         let links = std::mem::replace(&mut slot.links, Links::few(LaneKeys::none()));
+        let under = std::mem::take(&mut slot.under);
         let rule = self.rule_of(place);
         let lanes = &mut self.rules[rule as usize];
         (lanes.entered, lanes.ended) = (lanes.entered - 1, lanes.ended - 1);
@@ -311,17 +262,23 @@ impl Lanes {
         for n in 0.. {
             let Some((key, behind)) = links.get(n) else { break };
             match behind {
-                Some(next) => {
-                    let next_slot = &mut self.slots[next as usize];
-                    next_slot.lanes_ahead -= 1;
-                    if next_slot.lanes_ahead == 0 {
-                        self.reach_head(next);
-                    }
-                }
+                Some(next) => self.come_nearer(next),
                 None => {
                     self.rules[rule as usize].last_of_lane.remove(&key);
                 }
             }
+        }
+        for part in under.parts() {
+            self.definitions.leave(*part).into_iter().for_each(|waiting| self.come_nearer(waiting));
+        }
+    }
+
+    /// One thing less that the call waits for.
+    fn come_nearer(&mut self, place: Place) {
+        let slot = &mut self.slots[place as usize];
+        slot.lanes_ahead -= 1;
+        if slot.lanes_ahead == 0 {
+            self.reach_head(place);
         }
     }
 
@@ -358,16 +315,6 @@ impl Lanes {
         self.running
     }
 
-    /// What one rule has in the lanes.
-    pub fn counts(&self, rule: RuleNumber) -> RuleCounts {
-        let lanes = &self.rules[rule as usize];
-        let lines = || lanes.lines.iter().map(|line| &self.lines[*line as usize]);
-        let in_flight = lines().map(|line| line.running).sum();
-        let in_retry = lines().map(|line| line.resting).sum();
-        let queued = lanes.entered.saturating_sub(in_flight + in_retry + lanes.ended);
-        RuleCounts { unresolved: lanes.entered, in_flight, in_retry, queued }
-    }
-
     /// In which line it waits, or waited last.
     pub fn line_of(&self, place: Place) -> LineNumber {
         self.slots[place as usize].line
@@ -393,7 +340,8 @@ impl Lanes {
     fn reach_head(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         if slot.turn == Turn::CallUnlessHeld {
-            slot.turn = self.held.holder(slot.links.keys()).map_or(Turn::Call, |behind| Turn::Hold { behind });
+            let holder = self.held.holder(slot.links.keys(), &slot.behind);
+            slot.turn = holder.map_or(Turn::Call, |behind| Turn::Hold { behind });
         }
         self.queue_for_slot(place);
     }

@@ -45,6 +45,7 @@ pub use target::TargetStatus;
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
 use crate::operation::{Acted, ActionId, OperationLog};
+use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::{Action, Call, OnDeadLetter, Rule};
 use crate::template::Scope;
 
@@ -60,6 +61,8 @@ pub struct Delivery {
     pub foregone: Option<Outcome>,
     /// Of a rule with a plan: what is to be done now.
     pub doing: Option<Doing>,
+    /// What it waits in and for besides the lanes of its own key.
+    pub more: Option<Arc<MoreKeys>>,
 }
 
 /// One action of an operation, with what was done before it.
@@ -70,6 +73,11 @@ pub struct Doing {
 }
 
 impl Delivery {
+    /// All that it waits in and for.
+    pub fn lanes(&self) -> LaneKeys {
+        self.rule.ordering_keys(&self.change).with_shared(self.more.clone())
+    }
+
     /// The action of its rule whose turn it is.
     pub fn action(&self) -> &Action {
         let number = match (&self.doing, &self.rule.plan) {

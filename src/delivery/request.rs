@@ -248,7 +248,7 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None }
+        Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None, more: None }
     }
 
     fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {

@@ -325,6 +325,7 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         origin: Origin::Stream,
         foregone: None,
         doing: None,
+        more: None,
     }
 }
 

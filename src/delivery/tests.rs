@@ -41,7 +41,15 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         }),
         ordinal: 1,
     });
-    Ok(Delivery { id: change.delivery_id("r"), rule, change, origin: Origin::Stream, foregone: None, doing: None })
+    Ok(Delivery {
+        id: change.delivery_id("r"),
+        rule,
+        change,
+        origin: Origin::Stream,
+        foregone: None,
+        doing: None,
+        more: None,
+    })
 }
 
 /// A text as a YAML scalar: JSON's strings are YAML's.

@@ -2,8 +2,9 @@
 //!
 //! In: letters that came into a key's queue and left it, from the store's one writer, before it answers that they are
 //! durable. Out: whether a delivery may be attempted, and letters that came to the front of a queue and may have to go
-//! out. So there is no moment in which a dead letter is durable and its key is not held. Clones are the same. Bounded by
-//! what is held on disk: about 50 bytes for a key, however long its queue is.
+//! out; and the key definitions that letters which hold their keys were made under. So there is no moment in which a dead
+//! letter is durable and its key is not held. Clones are the same. Bounded by what is held on disk: about 50 bytes for a
+//! key, however long its queue is, and some 100 for each definition.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{LaneKey, LaneKeys};
+use super::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 /// See the module's header.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<LaneKey, Queue>,
+    /// By the table of a rule: what the letters that hold keys of it were made under, and how many they are. Their fronts
+    /// are no turns: they do not wait for one another.
+    definitions: HashMap<u64, Vec<(Arc<KeyDefinition>, Queue)>>,
     /// Letters that may have to go out; at most one for each key.
     moved: BTreeSet<u64>,
 }
@@ -43,33 +47,51 @@ pub struct Queue {
 }
 
 impl Held {
-    /// As a store holds them when it is opened.
-    pub fn new(queues: HashMap<LaneKey, Queue>) -> Held {
+    /// As a store holds them when it is opened, with the definitions of the letters.
+    pub fn new(queues: HashMap<LaneKey, Queue>, definitions: Vec<(Arc<KeyDefinition>, Queue)>) -> Held {
         let held = Held::default();
         held.shared.keys.store(queues.len(), Ordering::Release);
-        held.lock().queues = queues;
+        let mut state = held.lock();
+        state.queues = queues;
+        for (definition, queue) in definitions {
+            state.definitions.entry(definition.id().table).or_default().push((definition, queue));
+        }
+        drop(state);
         held
     }
 
-    /// The dead letter that holds one of these keys; the older one if two do.
-    pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>) -> Option<u64> {
+    /// The dead letter that holds one of these keys, or is of one of the definitions; the oldest if several are.
+    pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
         if self.keys() == 0 {
             return None;
         }
         let state = self.lock();
-        keys.into_iter().filter_map(|key| state.queues.get(&key)).map(|queue| queue.front).min()
+        let keys = keys.into_iter().filter_map(|key| state.queues.get(&key)).map(|queue| queue.front).min();
+        let whole =
+            definitions.iter().filter_map(|definition| state.members(*definition)).map(|queue| queue.front).min();
+        [keys, whole].into_iter().flatten().min()
     }
 
     /// The letters that this one, which stands in the queues of these keys, waits behind; none when it is the next.
-    pub fn ahead_of(&self, number: u64, keys: LaneKeys) -> impl Iterator<Item = u64> + use<> {
-        let mut ahead = [None; 2];
+    pub fn ahead_of(&self, number: u64, keys: &LaneKeys) -> impl Iterator<Item = u64> + use<> {
+        let mut ahead = Vec::new();
         if !keys.is_empty() {
             let state = self.lock();
-            for (ahead, key) in ahead.iter_mut().zip(keys.iter()) {
-                *ahead = state.queues.get(&key).map(|queue| queue.front).filter(|front| *front < number);
-            }
+            let queues = keys.iter().filter_map(|key| state.queues.get(&key).copied());
+            let whole = keys.definitions().iter().filter_map(|definition| state.members(*definition));
+            ahead.extend(queues.chain(whole).map(|queue| queue.front).filter(|front| *front < number));
         }
-        ahead.into_iter().flatten()
+        ahead.into_iter()
+    }
+
+    /// The definitions that letters which hold keys of this rule's table were made under, besides this one.
+    pub fn other_definitions(&self, own: DefinitionId) -> Vec<Arc<KeyDefinition>> {
+        if self.keys() == 0 {
+            return Vec::new();
+        }
+        let state = self.lock();
+        let of_table = state.definitions.get(&own.table).into_iter().flatten();
+        of_table.map(|(definition, _)| definition).filter(|definition| definition.id() != own).cloned().collect()
     }
 
     /// How many keys are held.
@@ -111,7 +133,7 @@ impl Held {
     /// Names every front again: after a start, and when other rules may be able to send what could not be sent.
     pub fn look_at_all(&self) {
         let mut state = self.lock();
-        let State { queues, moved } = &mut *state;
+        let State { queues, moved, definitions: _ } = &mut *state;
         moved.extend(queues.values().map(|queue| queue.front));
         drop(state);
         self.shared.moved.notify_one();
@@ -119,7 +141,7 @@ impl Held {
 
     /// A letter is durable at the end of these keys' queues. One that waits is named as moved where nothing is left to
     /// wait for.
-    pub fn add(&self, number: u64, keys: LaneKeys, waits: bool) {
+    pub fn add(&self, number: u64, keys: &LaneKeys, waits: bool) {
         if keys.is_empty() {
             return;
         }
@@ -129,6 +151,12 @@ impl Held {
             let queue = state.queues.entry(key).or_insert(Queue { front: number, letters: 0 });
             queue.letters += 1;
             is_next &= queue.front == number;
+        }
+        for definition in keys.definitions() {
+            is_next &= state.members(*definition).is_none_or(|queue| queue.front > number);
+        }
+        if let Some(definition) = keys.made_under() {
+            state.join(definition, number);
         }
         if is_next {
             state.moved.insert(number);
@@ -146,7 +174,7 @@ impl Held {
     pub fn remove<E>(
         &self,
         number: u64,
-        keys: LaneKeys,
+        keys: &LaneKeys,
         next: impl Fn(LaneKey) -> Result<Option<u64>, E>,
     ) -> Result<(), E> {
         for key in keys.iter() {
@@ -168,6 +196,27 @@ impl Held {
             }
             self.shared.keys.store(state.queues.len(), Ordering::Release);
         }
+        keys.made_under().map_or(Ok(()), |definition| self.leave(number, definition, next))
+    }
+
+    /// A letter that was made under this definition has gone: those that wait for all of them may be next.
+    fn leave<E>(
+        &self,
+        number: u64,
+        definition: &KeyDefinition,
+        next: impl Fn(LaneKey) -> Result<Option<u64>, E>,
+    ) -> Result<(), E> {
+        let id = definition.id();
+        let Some(queue) = self.lock().members(id) else { return Ok(()) };
+        let front = if queue.front == number { next(id.definition)? } else { Some(queue.front) };
+        let mut state = self.lock();
+        let left = front.map(|front| Queue { front, letters: queue.letters.saturating_sub(1) });
+        state.set_members(id, left);
+        let waiting = state.queues.get(&id.waiting()).map(|queue| queue.front);
+        if let Some(waiting) = waiting.filter(|_| front != Some(queue.front)) {
+            state.moved.insert(waiting);
+            self.shared.moved.notify_one();
+        }
         Ok(())
     }
 
@@ -179,6 +228,34 @@ impl Held {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code under this lock can panic halfway through a change.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The letters that were made under a definition.
+    fn members(&self, definition: DefinitionId) -> Option<Queue> {
+        let mut of_table = self.definitions.get(&definition.table)?.iter();
+        of_table.find(|(known, _)| known.id() == definition).map(|(_, queue)| *queue)
+    }
+
+    fn join(&mut self, definition: &Arc<KeyDefinition>, number: u64) {
+        let of_table = self.definitions.entry(definition.id().table).or_default();
+        match of_table.iter_mut().find(|(known, _)| known.id() == definition.id()) {
+            Some((_, queue)) => queue.letters += 1,
+            None => of_table.push((Arc::clone(definition), Queue { front: number, letters: 1 })),
+        }
+    }
+
+    /// None: no letter is left.
+    fn set_members(&mut self, id: DefinitionId, left: Option<Queue>) {
+        let Some(of_table) = self.definitions.get_mut(&id.table) else { return };
+        match (left, of_table.iter_mut().find(|(known, _)| known.id() == id)) {
+            (Some(left), Some((_, queue))) => *queue = left,
+            _ => of_table.retain(|(known, _)| known.id() != id),
+        }
+        if of_table.is_empty() {
+            self.definitions.remove(&id.table);
+        }
     }
 }
 
@@ -195,30 +272,33 @@ mod tests {
     }
 
     fn remove(held: &Held, number: u64, keys: LaneKeys, next: Option<u64>) {
-        held.remove(number, keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
+        held.remove(number, &keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
     }
 
     #[test]
     fn a_key_is_held_by_its_oldest_letter_until_its_last_one_is_gone() {
         let held = Held::default();
-        held.add(17, LaneKeys::one(A), false);
-        held.add(18, LaneKeys::one(A), true);
-        assert_eq!((held.holder(LaneKeys::one(A).iter()), held.holder(LaneKeys::one(B).iter())), (Some(17), None));
-        assert_eq!(held.ahead_of(18, LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
+        held.add(17, &LaneKeys::one(A), false);
+        held.add(18, &LaneKeys::one(A), true);
+        assert_eq!(
+            (held.holder(LaneKeys::one(A).iter(), &[]), held.holder(LaneKeys::one(B).iter(), &[])),
+            (Some(17), None)
+        );
+        assert_eq!(held.ahead_of(18, &LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
         moved(&held);
         remove(&held, 17, LaneKeys::one(A), Some(18));
-        assert_eq!((held.holder(LaneKeys::one(A).iter()), moved(&held)), (Some(18), vec![18]));
-        assert_eq!(held.ahead_of(18, LaneKeys::one(A)).count(), 0);
+        assert_eq!((held.holder(LaneKeys::one(A).iter(), &[]), moved(&held)), (Some(18), vec![18]));
+        assert_eq!(held.ahead_of(18, &LaneKeys::one(A)).count(), 0);
         remove(&held, 18, LaneKeys::one(A), None);
-        assert_eq!((held.holder(LaneKeys::one(A).iter()), held.keys()), (None, 0));
+        assert_eq!((held.holder(LaneKeys::one(A).iter(), &[]), held.keys()), (None, 0));
     }
 
     #[test]
     fn a_letter_in_the_middle_goes_without_moving_anyone() {
         let held = Held::default();
-        held.add(1, LaneKeys::one(A), false);
-        held.add(2, LaneKeys::one(A), true);
-        held.add(3, LaneKeys::one(A), true);
+        held.add(1, &LaneKeys::one(A), false);
+        held.add(2, &LaneKeys::one(A), true);
+        held.add(3, &LaneKeys::one(A), true);
         moved(&held);
         remove(&held, 2, LaneKeys::one(A), None);
         assert_eq!((held.queue(A), moved(&held)), (Some(Queue { front: 1, letters: 2 }), vec![]));
@@ -227,27 +307,27 @@ mod tests {
     #[test]
     fn a_letter_of_two_keys_waits_in_both_queues() {
         let held = Held::default();
-        held.add(1, LaneKeys::one(A), false);
-        held.add(2, LaneKeys::one(B), false);
-        held.add(3, LaneKeys::two(A, B), true);
-        assert_eq!(held.ahead_of(3, LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(held.holder(LaneKeys::two(B, A).iter()), Some(1), "the older one is named");
+        held.add(1, &LaneKeys::one(A), false);
+        held.add(2, &LaneKeys::one(B), false);
+        held.add(3, &LaneKeys::two(A, B), true);
+        assert_eq!(held.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(held.holder(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
         remove(&held, 1, LaneKeys::one(A), Some(3));
-        assert_eq!(held.ahead_of(3, LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
+        assert_eq!(held.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
         let held = Held::default();
-        held.add(1, LaneKeys::one(A), false);
+        held.add(1, &LaneKeys::one(A), false);
         remove(&held, 1, LaneKeys::one(A), None);
-        held.add(2, LaneKeys::one(A), true);
+        held.add(2, &LaneKeys::one(A), true);
         assert_eq!(moved(&held), [2]);
     }
 
     #[tokio::test]
     async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
-        let held = Held::new(HashMap::from([(A, Queue { front: 4, letters: 2 })]));
+        let held = Held::new(HashMap::from([(A, Queue { front: 4, letters: 2 })]), Vec::new());
         held.look_at_all();
         held.moved().await;
         assert_eq!(moved(&held), [4]);

@@ -12,7 +12,7 @@ use crate::change::Change;
 use crate::clock::now_us;
 use crate::delivery::{Completed, Delivery, Failure, Origin, Outcome};
 use crate::failure::{Attempts, Reason};
-use crate::ordering::LaneKeys;
+use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::OnDeadLetter;
 use crate::store;
 
@@ -43,7 +43,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
         (Outcome::Delivered { .. }, _) => settled,
         (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
             let lanes = match holds_its_key(completed) {
-                true => delivery.rule.ordering_keys(&delivery.change),
+                true => keys_to_hold(delivery, MoreKeys::default()),
                 false => LaneKeys::none(),
             };
             let letter = new_letter(completed, record(failure, completed), lanes);
@@ -52,7 +52,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
         (Outcome::Held { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
             let message = format!("waits behind dead letter {behind}");
             let failure = store::Failure { reason: Reason::Held, message, attempts: Attempts::default() };
-            let letter = new_letter(completed, failure, delivery.rule.ordering_keys(&delivery.change));
+            let waits_in = delivery.more.as_deref().cloned().unwrap_or_default();
+            let letter = new_letter(completed, failure, keys_to_hold(delivery, waits_in));
             store::Write { letters_add: vec![letter], ..settled }
         }
         (Outcome::Held { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
@@ -117,8 +118,11 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
     match completed.outcome {
         Outcome::Delivered { .. } => false,
         Outcome::Dead(_) => holds_its_key(completed),
-        // One of its two keys may have been free.
-        Outcome::Held { .. } => completed.delivery.rule.ordering_keys(&completed.delivery.change).iter().count() > 1,
+        // One of its keys may have been free.
+        Outcome::Held { .. } => {
+            let lanes = completed.delivery.lanes();
+            lanes.iter().count() > 1 || !lanes.definitions().is_empty()
+        }
     }
 }
 
@@ -143,6 +147,19 @@ fn is_new(completed: &Completed) -> bool {
         Origin::Stream | Origin::Redelivery { .. } => true,
         Origin::Replay { .. } => false,
     }
+}
+
+/// What the delivery's letter stands in from now on: the queues of its own keys, and whatever it waits in besides. Those
+/// that wait for whole definitions have one queue, too, and go out one after another.
+fn keys_to_hold(delivery: &Delivery, mut more: MoreKeys) -> LaneKeys {
+    let Delivery { rule, change, .. } = delivery;
+    let own = rule.ordering_keys(change);
+    if own.is_empty() {
+        return own;
+    }
+    more.keys.extend(more.definitions.iter().map(|definition| definition.waiting()));
+    more.made_under = rule.key_definition(&change.table, change.row()).map(Arc::new);
+    own.with(more)
 }
 
 fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::NewDeadLetter {
@@ -238,7 +255,7 @@ mod tests {
         let answer = Answer::Status { status: 400, excerpt: "secret".to_string() };
         let attempts = Attempts::new(vec![Attempt { started_at_us: 0, duration_us: 0, answer }], 1);
         Completed {
-            delivery: Delivery { id, rule, change, origin, foregone: None, doing: None },
+            delivery: Delivery { id, rule, change, origin, foregone: None, doing: None, more: None },
             outcome,
             attempts,
             merged: Vec::new(),

@@ -175,7 +175,7 @@ mod tests {
         let mut fuse = Fuse::default();
         let moved = LaneKeys::two(LaneKey(1), LaneKey(2));
         for at_s in [1, 2, 3] {
-            assert!(fuse.blow(moved, at_s * SECOND_US, LIMIT).is_none());
+            assert!(fuse.blow(moved.clone(), at_s * SECOND_US, LIMIT).is_none());
         }
         assert!(!passes(&mut fuse, 1, 4) && !passes(&mut fuse, 2, 4));
         assert!(fuse.blow(LaneKeys::two(LaneKey(3), LaneKey(2)), 4 * SECOND_US, LIMIT).is_some());

@@ -114,7 +114,7 @@ impl Releases {
         let letter = letter.filter(|letter| letter.head.resolved.is_none());
         let seen = letter.as_ref().map(|letter| Seen {
             rule: &letter.head.rule,
-            lanes: letter.head.lanes,
+            lanes: letter.head.lanes.clone(),
             is_held: letter.head.failure.reason == Reason::Held,
             bytes: letter.change.weight_bytes(),
         });
@@ -221,7 +221,7 @@ impl Turns {
         let is_looked_for = self.looking.remove(&number) && !self.under_way.contains_key(&number);
         let goes = match seen {
             Some(Seen { rule, lanes, is_held, bytes }) if is_looked_for => {
-                let is_next = self.stands(number, lanes) && self.held.ahead_of(number, lanes).next().is_none();
+                let is_next = self.stands(number, &lanes) && self.held.ahead_of(number, &lanes).next().is_none();
                 let is_meant = is_held || self.waiting.contains_key(&number);
                 is_next && is_meant && self.has_room(number, rule, bytes)
             }
@@ -238,7 +238,7 @@ impl Turns {
     }
 
     /// Whether the letter is still in the queues of its keys.
-    fn stands(&self, number: u64, lanes: LaneKeys) -> bool {
+    fn stands(&self, number: u64, lanes: &LaneKeys) -> bool {
         lanes.iter().all(|key| self.held.queue(key).is_some_and(|queue| queue.front <= number))
     }
 
@@ -268,17 +268,17 @@ impl Turns {
             refuse(answer, NotReplayed::UnderWay);
             return false;
         }
-        if !self.stands(number, lanes) {
+        if !self.stands(number, &lanes) {
             refuse(answer, NotReplayed::Gone);
             return false;
         }
-        if self.held.ahead_of(number, lanes).next().is_none() {
+        if self.held.ahead_of(number, &lanes).next().is_none() {
             self.looking.remove(&number);
             self.forget_later(number);
             self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
             return true;
         }
-        if let Some(ahead) = self.held.ahead_of(number, lanes).next().filter(|_| wish != Wish::Resume) {
+        if let Some(ahead) = self.held.ahead_of(number, &lanes).next().filter(|_| wish != Wish::Resume) {
             // What waits goes out as a held delivery does, and by then nobody remembers another wish.
             refuse(answer, NotReplayed::Behind(ahead));
             return false;
@@ -322,7 +322,7 @@ impl Turns {
         // In ascending number: who is ahead has been reviewed before.
         let numbers: Vec<u64> = self.waiting.keys().copied().collect();
         for number in numbers {
-            let lanes = self.waiting[&number].0;
+            let lanes = &self.waiting[&number].0;
             let why = match self.held.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
                 _ if !self.stands(number, lanes) => NotReplayed::Gone,
                 Some(ahead) => NotReplayed::Behind(ahead),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::delivery::{Delivery, Origin};
 use crate::failure::Reason;
+use crate::ordering::MoreKeys;
 use crate::rules::{Rule, RuleSet};
 use crate::store::{DeadLetter, DeadLetterHead};
 
@@ -19,7 +20,10 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;
     let origin = Origin::Replay { dead_letter: head.number };
-    Ok(Delivery { id: head.delivery_id, rule, change, origin, foregone: None, doing: None })
+    // It waits in the queues that it stands in, whatever the rule's keys are now.
+    let keys: Vec<_> = head.lanes.iter().collect();
+    let more = (!keys.is_empty()).then(|| Arc::new(MoreKeys { keys, ..MoreKeys::default() }));
+    Ok(Delivery { id: head.delivery_id, rule, change, origin, foregone: None, doing: None, more })
 }
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {

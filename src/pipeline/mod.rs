@@ -299,7 +299,7 @@ impl Pipeline {
             let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
             let change = Arc::clone(change);
             let foregone = doomed.map(Outcome::Dead);
-            let delivery = Delivery { id, rule, change, origin: Origin::Stream, foregone, doing: None };
+            let delivery = Delivery { id, rule, change, origin: Origin::Stream, foregone, doing: None, more: None };
             let delivery = self.begin_operation(delivery);
             self.dispatcher.submit(delivery);
         }

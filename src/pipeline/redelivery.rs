@@ -279,7 +279,8 @@ impl Run<'_> {
         self.tally.matched += 1;
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
-        let delivery = Delivery { id, rule, change, origin: Origin::Redelivery { number: 0 }, foregone, doing: None };
+        let origin = Origin::Redelivery { number: 0 };
+        let delivery = Delivery { id, rule, change, origin, foregone, doing: None, more: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery, under_way).await,

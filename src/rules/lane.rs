@@ -1,18 +1,15 @@
 //! Ordering keys: which deliveries of a rule wait for one another (promise 2).
 //!
 //! In: a rule's `order_by` and a change. Out: no key, one, or, for an update that moves the row to another key, both
-//! the old and the new one. A key is a hash: equal values always give equal keys, and two different rows that meet by
-//! chance only wait for each other. Keys of held deliveries stand on disk, so the hash is one that no release of Rust or
-//! rowhook changes: SipHash-1-3 with key 0 over the bytes that `Bytes` and `hash_value` write.
+//! the old and the new one; and by what they are made. A key is a hash of values in their
+//! [form](crate::ordering::KeyHash): equal values always give equal keys, and two different rows that meet by chance
+//! only wait for each other.
 
 use std::borrow::Cow;
-use std::hash::Hasher as _;
-
-use siphasher::sip::SipHasher13;
 
 use super::{OrderBy, Rule};
-use crate::change::{Cell, Change, Row, Value};
-use crate::ordering::{LaneKey, LaneKeys};
+use crate::change::{Cell, Change, Row, Table, Value};
+use crate::ordering::{KeyDefinition, KeyHash, LaneKey, LaneKeys, OrderedBy};
 
 impl Rule {
     /// The lanes of the delivery that this rule makes of the change. Where the columns of `order_by` have no value,
@@ -23,10 +20,9 @@ impl Rule {
             None if self.order_by == OrderBy::None => return LaneKeys::none(),
             None => return LaneKeys::one(self.lane(change, |_| {})),
         };
-        let now = self.lane(change, |bytes| columns.iter().for_each(|c| hash_value(change.latest(*c).as_ref(), bytes)));
+        let now = self.lane(change, |hash| columns.iter().for_each(|c| hash.add(change.latest(*c).as_ref())));
         let Some(before) = change.before.as_ref().filter(|_| change.after.is_some()) else { return LaneKeys::one(now) };
-        let old =
-            self.lane(change, |bytes| columns.iter().for_each(|c| hash_value(was(change, before, *c).as_ref(), bytes)));
+        let old = self.lane(change, |hash| columns.iter().for_each(|c| hash.add(was(change, before, *c).as_ref())));
         LaneKeys::two(old, now)
     }
 
@@ -65,13 +61,26 @@ impl Rule {
         complete.then_some(columns)
     }
 
-    fn lane(&self, change: &Change, add_values: impl FnOnce(&mut Bytes)) -> LaneKey {
-        let mut bytes = Bytes(SipHasher13::new());
-        for name in [self.name.as_str(), &change.table.schema, &change.table.name] {
-            bytes.text(name.as_bytes());
-        }
-        add_values(&mut bytes);
-        LaneKey(bytes.0.finish())
+    /// By what the keys of changes of this table are made, whose row images are like this one; none where the rule keeps no
+    /// order. Costs more than the key itself: to be asked for once per table, not per row.
+    pub fn key_definition(&self, table: &Table, row: Option<&Row>) -> Option<KeyDefinition> {
+        let columns: Option<Cow<[usize]>> = match &self.order_by {
+            OrderBy::None => return None,
+            OrderBy::Table => None,
+            OrderBy::PrimaryKey => Some(Cow::Borrowed(&table.primary_key)),
+            OrderBy::Columns(names) => names.iter().map(|name| table.column(name)).collect::<Option<_>>(),
+        };
+        let by = match columns.filter(|columns| !columns.is_empty()) {
+            Some(columns) => OrderedBy::columns(table, &columns, row),
+            None => OrderedBy::Table,
+        };
+        Some(KeyDefinition::new(&self.name, &table.schema, &table.name, by))
+    }
+
+    fn lane(&self, change: &Change, add_values: impl FnOnce(&mut KeyHash)) -> LaneKey {
+        let mut hash = KeyHash::of([self.name.as_str(), &change.table.schema, &change.table.name]);
+        add_values(&mut hash);
+        hash.key()
     }
 }
 
@@ -80,46 +89,5 @@ fn was(change: &Change, before: &Row, column: usize) -> Option<Value> {
     match before.cell(column) {
         Cell::Value(value) => Some(value),
         Cell::Absent => change.latest(column),
-    }
-}
-
-/// Writes a kind, then the value.
-fn hash_value(value: Option<&Value>, bytes: &mut Bytes) {
-    match value {
-        None => bytes.kind(0),
-        Some(Value::Null) => bytes.kind(1),
-        Some(Value::Int(number)) => bytes.kind(2).number(*number as u64),
-        Some(Value::Uint(number)) => bytes.kind(3).number(*number),
-        Some(Value::Float(number)) => bytes.kind(4).number(number.to_bits().into()),
-        Some(Value::Double(number)) => bytes.kind(5).number(number.to_bits()),
-        Some(Value::Decimal(text)) => bytes.kind(6).text(text.as_bytes()),
-        Some(Value::Text(text)) => bytes.kind(7).text(text.as_bytes()),
-        Some(Value::Bytes(content)) => bytes.kind(8).text(content),
-        Some(Value::Labels(labels)) => {
-            bytes.kind(9).number(labels.len() as u64);
-            labels.iter().fold(bytes, |bytes, label| bytes.text(label.as_bytes()))
-        }
-        Some(Value::Json(text)) => bytes.kind(10).text(text.as_bytes()),
-    };
-}
-
-/// What a key is the hash of: kinds as one byte, numbers as eight, little-endian, texts behind their length.
-struct Bytes(SipHasher13);
-
-impl Bytes {
-    fn kind(&mut self, kind: u8) -> &mut Bytes {
-        self.0.write(&[kind]);
-        self
-    }
-
-    fn number(&mut self, number: u64) -> &mut Bytes {
-        self.0.write(&number.to_le_bytes());
-        self
-    }
-
-    fn text(&mut self, text: &[u8]) -> &mut Bytes {
-        self.number(text.len() as u64);
-        self.0.write(text);
-        self
     }
 }

@@ -1,14 +1,16 @@
 //! Which letters hold back the later changes of their ordering keys: an index of letters by key.
 //!
-//! In: the tree, whose keys are a lane key and a letter's number (8 bytes each, big-endian), without values. Out: the
-//! queue of every held key when the store is opened, and who comes next in one. An entry is written and removed in the
+//! In: the tree, whose keys are a lane key and a letter's number (8 bytes each, big-endian), without values; and for the
+//! key definition that a letter was made under an entry of the same form, with the definition as its value. Out: the
+//! queue of every held key and definition when the store is opened, and who comes next in one. An entry is written and removed in the
 //! transaction of its letter; one whose letter is not there (an older release removed it) counts for nothing. Reads only.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::trees::Trees;
-use super::{Error, chunks};
-use crate::ordering::{LaneKey, Queue};
+use super::{Error, chunks, letter_records};
+use crate::ordering::{Held, KeyDefinition, LaneKey, LaneKeys, Queue};
 
 /// The entry of a letter in one queue.
 pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {
@@ -16,6 +18,15 @@ pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {
     entry[..8].copy_from_slice(&key.0.to_be_bytes());
     entry[8..].copy_from_slice(&number.to_be_bytes());
     entry
+}
+
+/// The entries of a letter: one in the queue of each key, and one of its definition.
+pub(super) fn entries(lanes: &LaneKeys, number: u64) -> Vec<([u8; 16], Vec<u8>)> {
+    let queues = lanes.iter().map(|key| (entry(key, number), Vec::new()));
+    let of_definition = lanes
+        .made_under()
+        .map(|definition| (entry(definition.id().definition, number), letter_records::encode_definition(definition)));
+    queues.chain(of_definition).collect()
 }
 
 fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
@@ -26,18 +37,34 @@ fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
 }
 
 impl Trees {
-    /// The queues of all held keys. One look at each entry, and at one letter of each key.
-    pub(super) fn queues(&self) -> Result<HashMap<LaneKey, Queue>, Error> {
+    /// What letters hold. One look at each entry, and at one letter of each key.
+    pub(super) fn held(&self) -> Result<Held, Error> {
         let mut queues = HashMap::new();
-        for entry in self.holds.iter().keys() {
-            let (key, number) = parse(&entry.map_err(Error::read(&self.directory))?)?;
-            if let Some(Queue { letters, .. }) = queues.get_mut(&key) {
+        let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, Queue)> = HashMap::new();
+        for entry in self.holds.iter() {
+            let (entry, definition) = entry.map_err(Error::read(&self.directory))?;
+            let (key, number) = parse(&entry)?;
+            let known = match definition.is_empty() {
+                true => queues.get_mut(&key),
+                false => definitions.get_mut(&key).map(|(_, queue)| queue),
+            };
+            if let Some(Queue { letters, .. }) = known {
                 *letters += 1;
-            } else if self.has_letter(number)? {
-                queues.insert(key, Queue { front: number, letters: 1 });
+                continue;
+            }
+            if !self.has_letter(number)? {
+                continue;
+            }
+            let queue = Queue { front: number, letters: 1 };
+            if definition.is_empty() {
+                queues.insert(key, queue);
+            } else {
+                let damaged = |damage| Error::record("the key definition of a dead letter", damage);
+                let definition = letter_records::decode_definition(&definition).map_err(damaged)?;
+                definitions.insert(key, (Arc::new(definition), queue));
             }
         }
-        Ok(queues)
+        Ok(Held::new(queues, definitions.into_values().collect()))
     }
 
     /// The lowest number in the queue of a key.

@@ -17,7 +17,7 @@ use super::chunks::{self, Damage, Framed};
 use super::dead_letters::{DeadLetterHead, Failure, Resolved};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::ordering::{LaneKey, LaneKeys};
+use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
 use crate::position::{Gtid, Tag};
 
 #[derive(Serialize, Deserialize)]
@@ -38,10 +38,36 @@ struct HeadRecord<'a> {
     /// Ordering keys in hexadecimal digits. An earlier version, which holds nothing back, leaves them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lanes: Vec<Cow<'a, str>>,
+    /// The key definitions that it waits for, as `lanes`: the table's and the definition's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What its own key is made by; format 3 and earlier leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<DefinitionRecord<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     redacted: Vec<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resolved: Option<ResolvedRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DefinitionRecord<'a> {
+    rule: Cow<'a, str>,
+    schema: Cow<'a, str>,
+    table: Cow<'a, str>,
+    by: OrderedByRecord<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OrderedByRecord<'a> {
+    /// Names and types of the key's columns, and the names of all of the table's.
+    Columns {
+        key: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+        all: Vec<Cow<'a, str>>,
+    },
+    Table,
+    Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,7 +154,9 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
         created_at_us: head.created_at_us,
         replays: head.replays,
         replayed_at_us: head.replayed_at_us,
-        lanes: head.lanes.iter().map(|LaneKey(key)| format!("{key:016x}").into()).collect(),
+        lanes: head.lanes.iter().map(hex).collect(),
+        behind: head.lanes.definitions().iter().map(|id| (hex(LaneKey(id.table)), hex(id.definition))).collect(),
+        key: head.lanes.made_under().map(|definition| definition_record(definition)),
         redacted: head.redacted.iter().map(|column| (&**column).into()).collect(),
         resolved: head
             .resolved
@@ -155,20 +183,70 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         created_at_us: record.created_at_us,
         replays: record.replays,
         replayed_at_us: record.replayed_at_us,
-        lanes: lanes(&record.lanes)?,
+        lanes: lanes(&record.lanes, &record.behind, record.key)?,
         redacted: record.redacted.into_iter().map(Box::from).collect(),
         resolved: record.resolved.map(|resolved| Resolved { note: resolved.note.into(), at_us: resolved.at_us }),
     })
 }
 
-fn lanes(texts: &[Cow<str>]) -> Result<LaneKeys, Damage> {
+fn hex(LaneKey(key): LaneKey) -> Cow<'static, str> {
+    format!("{key:016x}").into()
+}
+
+fn lanes(
+    keys: &[Cow<str>],
+    behind: &[(Cow<str>, Cow<str>)],
+    made_under: Option<DefinitionRecord>,
+) -> Result<LaneKeys, Damage> {
     let key = |text: &Cow<str>| u64::from_str_radix(text, 16).map(LaneKey).map_err(damaged);
-    match texts {
-        [] => Ok(LaneKeys::none()),
-        [one] => Ok(LaneKeys::one(key(one)?)),
-        [old, new] => Ok(LaneKeys::two(key(old)?, key(new)?)),
-        more => Err(Damage::Content(format!("{} ordering keys", more.len()))),
+    let id = |(table, definition): &(Cow<str>, Cow<str>)| {
+        let LaneKey(table) = key(table)?;
+        Ok::<_, Damage>(DefinitionId { table, definition: key(definition)? })
+    };
+    let keys = keys.iter().map(key).collect::<Result<_, _>>()?;
+    let behind = behind.iter().map(id).collect::<Result<_, _>>()?;
+    Ok(LaneKeys::stored(keys, behind, made_under.map(definition).transpose()?.map(Arc::new)))
+}
+
+/// As it stands beside the queues.
+pub(super) fn encode_definition(definition: &KeyDefinition) -> Vec<u8> {
+    serde_json::to_vec(&definition_record(definition)).expect("names and numbers are written as JSON")
+}
+
+pub(super) fn decode_definition(content: &[u8]) -> Result<KeyDefinition, Damage> {
+    definition(chunks::decode(content)?)
+}
+
+fn definition_record(definition: &KeyDefinition) -> DefinitionRecord<'_> {
+    DefinitionRecord {
+        rule: (&*definition.rule).into(),
+        schema: (&*definition.schema).into(),
+        table: (&*definition.table).into(),
+        by: match &definition.by {
+            OrderedBy::Columns { key, all } => OrderedByRecord::Columns {
+                key: key.iter().map(|column| ((&*column.name).into(), column.declared.to_text().into())).collect(),
+                all: all.iter().map(|name| (&**name).into()).collect(),
+            },
+            OrderedBy::Table => OrderedByRecord::Table,
+            OrderedBy::Unknown => OrderedByRecord::Unknown,
+        },
     }
+}
+
+fn definition(record: DefinitionRecord) -> Result<KeyDefinition, Damage> {
+    let column = |(name, declared): (Cow<str>, Cow<str>)| {
+        let declared = Declared::parse(&declared).ok_or_else(|| unknown("type of a key's column", &declared))?;
+        Ok::<_, Damage>(KeyColumn { name: name.into(), declared })
+    };
+    let by = match record.by {
+        OrderedByRecord::Columns { key, all } => OrderedBy::Columns {
+            key: key.into_iter().map(column).collect::<Result<_, _>>()?,
+            all: all.into_iter().map(Box::from).collect(),
+        },
+        OrderedByRecord::Table => OrderedBy::Table,
+        OrderedByRecord::Unknown => OrderedBy::Unknown,
+    };
+    Ok(KeyDefinition::new(&record.rule, &record.schema, &record.table, by))
 }
 
 fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {

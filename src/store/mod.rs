@@ -24,6 +24,7 @@ mod dead_letters;
 mod definitions;
 mod error;
 mod holds;
+mod lane_forms;
 mod letter_records;
 mod lock;
 mod open;
@@ -133,7 +134,7 @@ impl Store {
         let recorded = trees.recorded()?;
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
-        let held = Held::new(trees.queues()?);
+        let held = trees.held()?;
         let queue = Arc::new(Queue::default());
         let (failed_sender, failed) = watch::channel(None);
         let progress = Progress::default();

@@ -14,16 +14,18 @@ use super::lock::{self, Lock};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::watchdog::Progress;
-use super::{Error, sweep};
+use super::{Error, lane_forms, sweep};
 
 /// A plain file, because sled writes when it is opened: a newer store must be recognised before.
 const FORMAT_FILE: &str = "format";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
 /// rules: a version that knows no other would pass what rules with their own have not resolved. Format 2 had no operations: a
 /// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
+/// Format 3 had ordering keys that depended on the types of columns: a version that makes such keys would let later changes
+/// pass the letters that hold them.
 const FORMAT_OLDEST: u32 = 1;
 
 /// sled's log, and the file whose presence says that there is a database.
@@ -75,6 +77,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     let trees = Trees::open(&db, directory).map_err(open_failed)?;
     let counters = Counters::load(&trees)?;
     check_numbers(&trees, counters)?;
+    lane_forms::renew(&db, &trees)?;
     sweep::sweep(&db, &trees, &Progress::default())?;
     restrict_files(directory).map_err(Error::directory(directory, "set the mode of its files"))?;
 

@@ -19,6 +19,7 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod crash;
 mod held_keys;
+mod lane_forms;
 mod opening;
 mod operations;
 mod resolving;
@@ -266,7 +267,7 @@ async fn large_letters_read_back_and_leave_nothing_behind() {
     let store = open(directory.path());
     let trees = &store.inner.trees;
     assert_eq!((trees.heads.len(), trees.changes.len()), (0, 0));
-    assert_eq!(trees.meta.len(), 2, "the two counters, no marks");
+    assert_eq!(trees.meta.len(), 3, "the two counters and the form of keys, no marks");
     let blobs = fs::read_dir(directory.path().join("blobs")).expect("sled's directory").count();
     assert_eq!(blobs, 0);
 }

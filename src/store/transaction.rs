@@ -143,8 +143,8 @@ impl View<'_> {
                     None => drop(self.meta.remove(sweep::mark(*number))?),
                 }
                 chunks::put(self.heads, &number.to_be_bytes(), head)?;
-                for key in lanes.iter() {
-                    self.holds.insert(&holds::entry(key, *number), &[][..])?;
+                for (entry, definition) in holds::entries(lanes, *number) {
+                    self.holds.insert(&entry, definition)?;
                 }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;
@@ -185,14 +185,14 @@ impl View<'_> {
         let mut lanes = LaneKeys::none();
         // A letter that can't be read can be discarded all the same; what it held is free when the store is opened next.
         if let Ok(Some(head)) = self.head(number)? {
-            lanes = head.lanes;
             counters.uncount(&head);
             self.leave_operation(head.delivery_id, number, counters)?;
+            lanes = head.lanes;
         }
         if !chunks::remove(self.heads, &name, 0..u32::MAX)? {
             return Ok(None);
         }
-        self.let_go(lanes, number)?;
+        self.let_go(&lanes, number)?;
         counters.letter_count = counters.letter_count.saturating_sub(1);
         chunks::remove(self.changes, &name, 0..sweep::CHUNKS_MAX)?;
         if self.changes.get(chunks::key(&name, sweep::CHUNKS_MAX))?.is_some() {
@@ -208,9 +208,9 @@ impl View<'_> {
         Ok(())
     }
 
-    fn let_go(&self, lanes: LaneKeys, number: u64) -> Result<(), UnabortableTransactionError> {
-        for key in lanes.iter() {
-            self.holds.remove(&holds::entry(key, number))?;
+    fn let_go(&self, lanes: &LaneKeys, number: u64) -> Result<(), UnabortableTransactionError> {
+        for (entry, _) in holds::entries(lanes, number) {
+            self.holds.remove(&entry)?;
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl View<'_> {
         counters.uncount(&head);
         counters.resolved_count += 1;
         let lanes = std::mem::replace(&mut head.lanes, LaneKeys::none());
-        self.let_go(lanes, *number)?;
+        self.let_go(&lanes, *number)?;
         self.close_operation(head.delivery_id, *number, counters)?;
         head.resolved = Some(Resolved { note: note.clone(), at_us: *at_us });
         chunks::put(self.heads, &number.to_be_bytes(), &letter_records::encode_head(&head))?;

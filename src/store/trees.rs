@@ -24,6 +24,8 @@ pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
 pub(super) const HELD_COUNT: &[u8] = b"dead_letters_held";
 pub(super) const RESOLVED_COUNT: &[u8] = b"dead_letters_resolved";
 pub(super) const AWAITING_COUNT: &[u8] = b"operations_awaiting";
+/// The form of the ordering keys of all letters.
+pub(super) const LANE_FORM_STORED: &[u8] = b"lane_form";
 
 /// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
 /// within microseconds and the same one once per replay, so the second time is enough in practice.

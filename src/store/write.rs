@@ -83,6 +83,9 @@ pub(super) const LETTER_BYTES: usize = 500;
 /// What a ledger entry weighs, with its key in sled's pages.
 const LEDGER_BYTES: usize = 40;
 
+/// What a key definition weighs, in entries.
+const DEFINITION_ENTRIES: usize = 8;
+
 /// A part of a write that is never divided.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -146,7 +149,8 @@ impl Step {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             Step::Letter { head, change, lanes, beside, .. } => {
                 let Beside { in_ledger, operation, operations_remove } = beside;
-                let entries = in_ledger.len() + operations_remove.len() + lanes.iter().count();
+                // An entry of a definition is some times as long as one of a key.
+                let entries = in_ledger.len() + operations_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
                 let operation = operation.as_ref().map_or(0, OperationStep::weight_bytes);
                 head.len() + change.as_ref().map_or(0, Framed::len) + operation + entries * LEDGER_BYTES
             }
@@ -227,7 +231,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         created_at_us: letter.created_at_us,
         replays: 0,
         replayed_at_us: None,
-        lanes,
+        lanes: lanes.clone(),
         redacted: letter.redacted,
         resolved: None,
     });

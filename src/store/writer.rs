@@ -121,9 +121,9 @@ impl Writer {
     fn hold(&self, steps: &[Step], met: &[Met]) -> Result<(), Error> {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
-                (Step::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, *lanes, *is_held),
+                (Step::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, lanes, *is_held),
                 (Step::Remove { number } | Step::Resolve(Resolution { number, .. }), Ok(Some(lanes))) => {
-                    self.held.remove(*number, *lanes, |key| self.trees.front(key))?;
+                    self.held.remove(*number, lanes, |key| self.trees.front(key))?;
                 }
                 _ => {}
             }

@@ -55,7 +55,7 @@ impl Dispatcher {
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
         // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
-        if self.lanes.is_held(|| delivery.rule.ordering_keys(&delivery.change)) {
+        if self.lanes.is_held(|| delivery.lanes()) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
         }
@@ -116,14 +116,23 @@ impl Dispatcher {
             return self.enter(rule, delivery);
         }
         let count = items.len();
-        let keys: Vec<LaneKey> = items
-            .iter()
-            .flat_map(|Item { delivery, .. }| delivery.rule.ordering_keys(&delivery.change).iter())
-            .collect();
+        let mut keys: Vec<LaneKey> = Vec::with_capacity(count);
+        let (mut under, mut behind) = (Vec::new(), Vec::new());
+        for Item { delivery, .. } in &items {
+            let lanes = delivery.lanes();
+            keys.extend(lanes.iter());
+            behind.extend_from_slice(lanes.definitions());
+            let definition = self.known[rule as usize].keys.definition(&delivery.rule, &delivery.change);
+            if let Some(definition) = definition
+                && under.last().is_none_or(|last| !Arc::ptr_eq(last, definition))
+            {
+                under.push(Arc::clone(definition));
+            }
+        }
         let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
         let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
         let line = self.line(rule, items[0].delivery.action());
-        let place = self.lanes.enter_many(line, keys, turn);
+        let place = self.lanes.enter_many_under(line, keys, &under, behind, turn);
         let bundle = Bundle::Many(Box::new(Parts::new(items)));
         self.set_under_way(place, UnderWay::new(bundle, rule, Intent::Durable), count);
     }

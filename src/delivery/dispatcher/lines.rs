@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Dispatcher;
+use super::definitions::KeyDefinitions;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::lane::{LineNumber, RuleNumber};
 use crate::delivery::{Delivery, Origin};
@@ -20,6 +21,7 @@ use crate::rules::{Action, Rule, Target};
 pub(super) struct Known {
     rule: Arc<Rule>,
     lines: Vec<Line>,
+    pub keys: KeyDefinitions,
     pub counters: AttemptCounters,
 }
 
@@ -69,7 +71,12 @@ impl Dispatcher {
                 self.lanes.set_paused(number, self.paused.contains(&*rule.name));
                 self.rules.insert(rule.name.as_str().into(), number);
                 let counters = AttemptCounters::new(&self.metrics, &rule.name);
-                self.known.push(Known { rule: Arc::clone(rule), lines: Vec::new(), counters });
+                self.known.push(Known {
+                    rule: Arc::clone(rule),
+                    lines: Vec::new(),
+                    keys: KeyDefinitions::default(),
+                    counters,
+                });
                 self.unresolved.push(0);
                 number
             }

@@ -43,7 +43,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
     });
     let id = change.delivery_id("r");
     let rule = Arc::clone(&rules.rules()[0]);
-    Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None }
+    Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None, more: None }
 }
 
 fn item(delivery: &Delivery, place: Place) -> Vec<u8> {

@@ -38,10 +38,10 @@ impl Links {
 
     pub fn keys(&self) -> impl Iterator<Item = LaneKey> {
         let (few, many) = match self {
-            Links::Few { keys, .. } => (*keys, &[][..]),
-            Links::Many(links) => (LaneKeys::none(), &links[..]),
+            Links::Few { keys, .. } => (Some(keys), &[][..]),
+            Links::Many(links) => (None, &links[..]),
         };
-        few.iter().chain(many.iter().map(|(key, _)| *key))
+        few.into_iter().flat_map(LaneKeys::iter).chain(many.iter().map(|(key, _)| *key))
     }
 
     pub fn set_behind(&mut self, key: LaneKey, place: Place) {

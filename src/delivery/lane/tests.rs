@@ -1,5 +1,7 @@
 //! Tests of the lanes: the cases by hand, and any interleaving against a model.
 
+mod definitions;
+
 use proptest::prelude::*;
 
 use super::*;

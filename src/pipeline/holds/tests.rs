@@ -31,8 +31,8 @@ fn answer() -> (Answer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
 /// Letter 1 holds A, and 2 to `last` wait behind it.
 fn queue(last: u64) -> Turns {
     let held = Held::default();
-    held.add(1, LaneKeys::one(A), false);
-    (2..=last).for_each(|number| held.add(number, LaneKeys::one(A), true));
+    held.add(1, &LaneKeys::one(A), false);
+    (2..=last).for_each(|number| held.add(number, &LaneKeys::one(A), true));
     let mut turns = Turns::new(held);
     while let Some(number) = turns.look() {
         assert!(!turns.looked(number, seen(LaneKeys::one(A), true)), "{number} waits");
@@ -41,7 +41,7 @@ fn queue(last: u64) -> Turns {
 }
 
 fn remove(turns: &Turns, number: u64, lanes: LaneKeys, next: Option<u64>) {
-    turns.held.remove(number, lanes, |_| Ok::<_, Infallible>(next)).expect("infallible");
+    turns.held.remove(number, &lanes, |_| Ok::<_, Infallible>(next)).expect("infallible");
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
 #[test]
 fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
     let held = Held::default();
-    held.add(1, LaneKeys::one(A), false);
-    held.add(2, LaneKeys::one(B), false);
-    held.add(3, LaneKeys::two(A, B), true);
+    held.add(1, &LaneKeys::one(A), false);
+    held.add(2, &LaneKeys::one(B), false);
+    held.add(3, &LaneKeys::two(A, B), true);
     let mut turns = Turns::new(held);
     assert_eq!(turns.look(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));
@@ -156,7 +156,7 @@ fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
 fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
     let held = Held::default();
     let keys = 3 * RELEASED_MAX as u64;
-    (1..=keys).for_each(|number| held.add(number, LaneKeys::one(LaneKey(number)), true));
+    (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
     let mut turns = Turns::new(held);
     let mut under_way = Vec::new();
     let mut sent = 0;
@@ -179,7 +179,7 @@ fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
 fn letters_put_off_go_on_when_the_one_that_was_to_go_next_is_gone() {
     let held = Held::default();
     let keys = RELEASED_MAX as u64 + 2;
-    (1..=keys).for_each(|number| held.add(number, LaneKeys::one(LaneKey(number)), true));
+    (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
     let mut turns = Turns::new(held);
     while let Some(number) = turns.look() {
         turns.looked(number, seen(LaneKeys::one(LaneKey(number)), true));

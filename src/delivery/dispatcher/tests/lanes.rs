@@ -166,7 +166,7 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
     dispatcher.heed(held.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
     // It fills the rule's limit; the letter that holds key 8 is durable only now.
-    held.add(17, rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    held.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
     dispatcher.submit(delivery(&rule, 2, 8));
     dispatcher.submit(moving_delivery(&rule, 3, 9, 8));
     dispatcher.submit(delivery(&rule, 4, 9));
@@ -196,11 +196,11 @@ async fn whether_a_key_is_held_is_asked_when_the_turn_comes() {
     }
     let first = next(&mut dispatcher).await;
     let lanes = rule.ordering_keys(&first.delivery.change);
-    held.add(1, lanes, false);
+    held.add(1, &lanes, false);
     dispatcher.release(first.ticket);
     let second = next(&mut dispatcher).await;
     assert_eq!(second.outcome, Outcome::Held { behind: 1 });
-    held.remove(1, lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
+    held.remove(1, &lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
     dispatcher.release(second.ticket);
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
 }

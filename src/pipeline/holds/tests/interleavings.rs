@@ -1,13 +1,16 @@
-//! Any interleaving of changes, failures, replays, discards and restarts, with the lanes and a model of the store.
+//! Any interleaving of changes, failures, replays, discards and restarts, with the lanes and a model of the store; also
+//! while the key is made by other columns now and then.
 
 mod disk;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::delivery::{Lanes, Place, Turn};
+use crate::ordering::{KeyDefinition, LaneKey, MoreKeys, OrderedBy};
 use disk::{Disk, Letter};
 
 #[derive(Clone, Copy)]
@@ -38,9 +41,38 @@ struct History {
     successes: Vec<(usize, usize)>,
 }
 
+/// A change of two rows, or of one, and the definition of its key: 0, 1, or 2, whose lanes those of the others can't tell.
+#[derive(Clone, Copy)]
+struct Changed {
+    from: u64,
+    to: u64,
+    definition: u64,
+}
+
+impl Changed {
+    fn definition(self) -> Arc<KeyDefinition> {
+        let by = match self.definition {
+            0 => OrderedBy::Table,
+            1 => OrderedBy::Columns { key: Vec::new(), all: Vec::new() },
+            _ => OrderedBy::Unknown,
+        };
+        Arc::new(KeyDefinition::new("r", "shop", "t", by))
+    }
+
+    fn keys(self, definition: u64) -> LaneKeys {
+        LaneKeys::two(LaneKey(definition * 10 + self.from), LaneKey(definition * 10 + self.to))
+    }
+
+    fn is_of(self, key: u64) -> bool {
+        self.from == key || self.to == key
+    }
+}
+
 /// The loop, the lanes and the store, with all that may happen at any moment decided by the test.
 struct World {
-    changes: Vec<LaneKeys>,
+    changes: Vec<Changed>,
+    /// What each change waited in when it last came.
+    entered: HashMap<usize, LaneKeys>,
     disk: Disk,
     held: Held,
     turns: Turns,
@@ -60,6 +92,7 @@ impl World {
         let disk = Disk { next_number: 1, ..Disk::default() };
         let mut world = World {
             changes: Vec::new(),
+            entered: HashMap::new(),
             disk,
             held: Held::default(),
             turns: Turns::new(Held::default()),
@@ -85,7 +118,7 @@ impl World {
         }
         self.writes.clear();
         self.reads.clear();
-        self.held = Held::new(self.disk.queues());
+        self.held = Held::new(self.disk.queues(), self.disk.definitions());
         self.held.look_at_all();
         self.turns = Turns::new(self.held.clone());
         self.lanes = Lanes::default();
@@ -104,13 +137,49 @@ impl World {
     }
 
     fn submit(&mut self, what: What) {
-        let (keys, turn) = match what {
-            What::Change(change) => (self.changes[change], Turn::CallUnlessHeld),
-            What::Letter(number) => (self.disk.letters[&number].lanes, Turn::Call),
+        let (change, turn) = match what {
+            What::Change(change) => (change, Turn::CallUnlessHeld),
+            What::Letter(number) => (self.disk.letters[&number].change, Turn::Call),
         };
-        let place = self.lanes.enter(0, keys, turn);
+        let stored = match what {
+            What::Change(_) => Vec::new(),
+            What::Letter(number) => self.disk.letters[&number].lanes.iter().collect(),
+        };
+        let under = self.changes[change].definition();
+        let keys = self.lanes_of(change, stored);
+        self.entered.insert(change, keys.clone());
+        let place = self.lanes.enter_under(0, keys, Some(&under), turn);
         self.places.insert(place, what);
         self.start();
+    }
+
+    /// As `Dispatcher::take_lanes_of_other_definitions` has it.
+    fn lanes_of(&self, change: usize, stored: Vec<LaneKey>) -> LaneKeys {
+        let changed = self.changes[change];
+        let mut more = MoreKeys { keys: stored, ..MoreKeys::default() };
+        for other in self.lanes.other_definitions(changed.definition().id()) {
+            let other_number = (0..3).find(|n| Changed { definition: *n, ..changed }.definition() == other);
+            match other_number.expect("one of three") {
+                2 => more.definitions.push(other.id()),
+                _ if changed.definition == 2 => more.definitions.push(other.id()),
+                number => more.keys.extend(changed.keys(number).iter()),
+            }
+        }
+        changed.keys(changed.definition).with(more)
+    }
+
+    /// As `outcome::keys_to_hold` has it.
+    fn keys_to_hold(&self, change: usize, is_held: bool) -> LaneKeys {
+        let lanes = &self.entered[&change];
+        let mut keys: Vec<LaneKey> = lanes.own().iter().collect();
+        let mut definitions = Vec::new();
+        if is_held {
+            keys = lanes.iter().chain(lanes.definitions().iter().map(|id| id.waiting())).collect();
+            definitions = lanes.definitions().to_vec();
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        LaneKeys::stored(keys, definitions, Some(self.changes[change].definition()))
     }
 
     fn start(&mut self) {
@@ -119,8 +188,9 @@ impl World {
                 (Turn::Hold { .. }, What::Change(change)) => {
                     self.lanes.end(place);
                     // As `outcome::begins_a_hold` has it.
-                    let resolved = match self.changes[change].iter().count() {
-                        1 => BTreeSet::new(),
+                    let lanes = &self.entered[&change];
+                    let resolved = match lanes.iter().count() {
+                        1 if lanes.definitions().is_empty() => BTreeSet::new(),
                         _ => std::mem::take(&mut self.fresh),
                     };
                     self.writes.push_back(Write::Add { change, is_held: true, place, resolved });
@@ -165,11 +235,12 @@ impl World {
             Write::Add { change, is_held, resolved, .. } => {
                 let number = self.disk.next_number;
                 self.disk.next_number += 1;
-                let letter = Letter { change: *change, lanes: self.changes[*change], is_held: *is_held };
-                self.disk.letters.insert(number, letter);
+                let lanes = self.keys_to_hold(*change, *is_held);
+                let letter = Letter { change: *change, lanes, is_held: *is_held };
+                self.disk.letters.insert(number, letter.clone());
                 self.disk.ledger.insert(*change);
                 self.disk.ledger.extend(resolved);
-                self.held.add(number, letter.lanes, *is_held);
+                self.held.add(number, &letter.lanes, *is_held);
             }
             Write::Replayed { number, outcome: Outcome::Delivered { .. }, .. } => self.remove(*number),
             Write::Replayed { number, .. } => {
@@ -189,7 +260,7 @@ impl World {
     fn remove(&mut self, number: u64) {
         if let Some(letter) = self.disk.letters.remove(&number) {
             self.held
-                .remove(number, letter.lanes, |key| Ok::<_, Infallible>(self.disk.front(key)))
+                .remove(number, &letter.lanes, |key| Ok::<_, Infallible>(self.disk.front(key)))
                 .expect("infallible");
         }
     }
@@ -210,7 +281,7 @@ impl World {
 
     fn look(&mut self) {
         if let Some(number) = self.turns.look() {
-            self.reads.push_back((number, self.disk.letters.get(&number).copied()));
+            self.reads.push_back((number, self.disk.letters.get(&number).cloned()));
         }
     }
 
@@ -230,7 +301,7 @@ impl World {
 
     fn replay(&mut self, number: u64) {
         let (answer, _gone) = oneshot::channel();
-        if self.turns.replay(number, self.disk.letters[&number].lanes, Wish::Resume, answer) {
+        if self.turns.replay(number, self.disk.letters[&number].lanes.clone(), Wish::Resume, answer) {
             self.submit(What::Letter(number));
         }
     }
@@ -258,7 +329,7 @@ impl World {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Change { from: u64, to: u64 },
+    Change { from: u64, to: u64, definition: u64 },
     Finish(prop::sample::Index, bool),
     Write,
     Look,
@@ -268,10 +339,10 @@ enum Event {
     Restart { durable: usize },
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn events(definition: impl Strategy<Value = u64> + 'static) -> impl Strategy<Value = Vec<Event>> {
     let index = any::<prop::sample::Index>;
     let event = prop_oneof![
-        8 => (0..3u64, 0..3u64).prop_map(|(from, to)| Event::Change { from, to }),
+        8 => (0..3u64, 0..3u64, definition).prop_map(|(from, to, definition)| Event::Change { from, to, definition }),
         8 => (index(), prop::bool::weighted(0.6)).prop_map(|(which, success)| Event::Finish(which, success)),
         8 => Just(Event::Write),
         4 => Just(Event::Look),
@@ -285,61 +356,75 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
-    /// Whatever happens in whatever order: within a run the successes of a key are in commit order, in the end every
-    /// change has succeeded or was discarded, the last success of a key is that of its last change that was not, and only a restart
-    /// repeats anything.
     #[test]
-    fn order_holds_through_failures_replays_discards_and_restarts(events in events()) {
-        let mut world = World::new();
-        for event in events {
-            match event {
-                Event::Change { from, to } => {
-                    world.changes.push(LaneKeys::two(LaneKey(from), LaneKey(to)));
-                    world.submit(What::Change(world.changes.len() - 1));
-                }
-                Event::Finish(which, success) if !world.started.is_empty() => {
-                    world.finish(which.index(world.started.len()), success);
-                }
-                Event::Finish(..) => {}
-                Event::Write => world.write(),
-                Event::Look => world.look(),
-                Event::Decide => world.decide(),
-                Event::Replay(which) => if let Some(number) = world.letter(which) {
+    fn order_holds_through_failures_replays_discards_and_restarts(events in events(Just(0))) {
+        check(events)?;
+    }
+
+    #[test]
+    fn order_holds_while_the_key_is_made_by_other_columns(events in events(prop_oneof![4 => Just(0), 4 => Just(1), 1 => Just(2)])) {
+        check(events)?;
+    }
+}
+
+/// Whatever happens in whatever order: within a run the successes of a key are in commit order, in the end every
+/// change has succeeded or was discarded, the last success of a key is that of its last change that was not, and only a restart
+/// repeats anything.
+fn check(events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    for event in events {
+        match event {
+            Event::Change { from, to, definition } => {
+                world.changes.push(Changed { from, to, definition });
+                world.submit(What::Change(world.changes.len() - 1));
+            }
+            Event::Finish(which, success) if !world.started.is_empty() => {
+                world.finish(which.index(world.started.len()), success);
+            }
+            Event::Finish(..) => {}
+            Event::Write => world.write(),
+            Event::Look => world.look(),
+            Event::Decide => world.decide(),
+            Event::Replay(which) => {
+                if let Some(number) = world.letter(which) {
                     world.replay(number);
-                },
-                Event::Discard(which) => if let Some(number) = world.letter(which) {
+                }
+            }
+            Event::Discard(which) => {
+                if let Some(number) = world.letter(which) {
                     world.writes.push_back(Write::Discard(number));
-                },
-                Event::Restart { durable } => world.restart(durable),
+                }
             }
-        }
-        world.settle();
-        prop_assert_eq!(world.held.keys(), 0);
-        prop_assert_eq!(world.lanes.len(), 0);
-        for key in [0, 1, 2].map(LaneKey) {
-            let of_key = |change: &usize| world.changes[*change].position(key).is_some();
-            let successes: Vec<_> = world.history.successes.iter().filter(|(_, change)| of_key(change)).collect();
-            for pair in successes.windows(2) {
-                let ((run, change), (next_run, next)) = (pair[0], pair[1]);
-                prop_assert!(run != next_run || change < next, "{change} before {next} in run {run}");
-            }
-            let mut furthest = None;
-            for (_, change) in &successes {
-                let skipped = (0..*change).filter(of_key).find(|earlier| {
-                    Some(*earlier) > furthest && !world.discarded.contains(earlier)
-                });
-                prop_assert_eq!(skipped, None, "{} came before it", change);
-                furthest = furthest.max(Some(*change));
-            }
-            let meant: Vec<usize> = (0..world.changes.len())
-                .filter(of_key)
-                .filter(|change| !world.discarded.contains(change) || successes.iter().any(|(_, c)| c == change))
-                .collect();
-            let distinct: BTreeSet<usize> = successes.iter().map(|(_, change)| *change).collect();
-            prop_assert_eq!(distinct.iter().copied().collect::<Vec<_>>(), meant.clone());
-            // A repeat that failed may have been discarded although the change had succeeded before.
-            let last_kept = meant.iter().rfind(|change| !world.discarded.contains(change)).copied();
-            prop_assert!(successes.last().map(|(_, change)| *change) >= last_kept);
+            Event::Restart { durable } => world.restart(durable),
         }
     }
+    world.settle();
+    prop_assert_eq!(world.held.keys(), 0);
+    prop_assert_eq!(world.lanes.len(), 0);
+    for key in [0, 1, 2] {
+        let of_key = |change: &usize| world.changes[*change].is_of(key);
+        let successes: Vec<_> = world.history.successes.iter().filter(|(_, change)| of_key(change)).collect();
+        for pair in successes.windows(2) {
+            let ((run, change), (next_run, next)) = (pair[0], pair[1]);
+            prop_assert!(run != next_run || change < next, "{change} before {next} in run {run}");
+        }
+        let mut furthest = None;
+        for (_, change) in &successes {
+            let skipped = (0..*change)
+                .filter(of_key)
+                .find(|earlier| Some(*earlier) > furthest && !world.discarded.contains(earlier));
+            prop_assert_eq!(skipped, None, "{} came before it", change);
+            furthest = furthest.max(Some(*change));
+        }
+        let meant: Vec<usize> = (0..world.changes.len())
+            .filter(of_key)
+            .filter(|change| !world.discarded.contains(change) || successes.iter().any(|(_, c)| c == change))
+            .collect();
+        let distinct: BTreeSet<usize> = successes.iter().map(|(_, change)| *change).collect();
+        prop_assert_eq!(distinct.iter().copied().collect::<Vec<_>>(), meant.clone());
+        // A repeat that failed may have been discarded although the change had succeeded before.
+        let last_kept = meant.iter().rfind(|change| !world.discarded.contains(change)).copied();
+        prop_assert!(successes.last().map(|(_, change)| *change) >= last_kept);
+    }
+    Ok(())
 }

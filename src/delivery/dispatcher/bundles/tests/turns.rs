@@ -64,7 +64,7 @@ async fn merged_changes_are_one_request_and_share_its_outcome() {
     for number in 1..=3 {
         dispatcher.submit(update(number, number as i64));
     }
-    dispatcher.submit(delivery(&rule, 4, 8));
+    dispatcher.submit(made_of(&rule, 4, versions(Op::Insert, None, Some([8, 1]), 4)));
     let completed = all(&mut dispatcher, 2).await;
     let merged =
         |number: u128| Merged { id: crate::change::DeliveryId(uuid::Uuid::from_u128(number)), origin: Origin::Stream };
@@ -160,7 +160,7 @@ async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_b
     let held = crate::ordering::Held::default();
     dispatcher.heed(held.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
-    held.add(17, rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    held.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
     let origin = Origin::Replay { dead_letter: 17 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 2, 8) });
     dispatcher.submit(delivery(&rule, 3, 8));
@@ -196,7 +196,7 @@ async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_
         foregone: Some(Outcome::Dead(Failure::undecided("no such name".to_owned()))),
         ..delivery(&rule, 3, 8)
     });
-    held.add(17, rule.ordering_keys(&first.delivery.change), false);
+    held.add(17, &rule.ordering_keys(&first.delivery.change), false);
     dispatcher.release(first.ticket);
     let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };
     let expected = [(2, Outcome::Held { behind: 17 }), (3, Outcome::Dead(undecided))];

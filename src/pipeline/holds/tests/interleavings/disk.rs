@@ -1,7 +1,7 @@
 //! What the store keeps of letters and changes, as the model has it.
 
 use super::*;
-use crate::ordering::Queue;
+use crate::ordering::{KeyDefinition, Queue};
 
 /// What is on disk.
 #[derive(Clone, Default)]
@@ -12,17 +12,36 @@ pub(super) struct Disk {
     pub(super) ledger: BTreeSet<usize>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Letter {
     pub(super) change: usize,
     pub(super) lanes: LaneKeys,
     pub(super) is_held: bool,
 }
 
+impl Letter {
+    fn is_in(&self, key: LaneKey) -> bool {
+        let is_made_under_it = self.lanes.made_under().is_some_and(|definition| definition.id().definition == key);
+        is_made_under_it || self.lanes.iter().any(|own| own == key)
+    }
+}
+
 impl Disk {
     pub(super) fn front(&self, key: LaneKey) -> Option<u64> {
         let mut letters = self.letters.iter();
-        letters.find(|(_, letter)| letter.lanes.position(key).is_some()).map(|(number, _)| *number)
+        letters.find(|(_, letter)| letter.is_in(key)).map(|(number, _)| *number)
+    }
+
+    pub(super) fn definitions(&self) -> Vec<(Arc<KeyDefinition>, Queue)> {
+        let mut definitions: Vec<(Arc<KeyDefinition>, Queue)> = Vec::new();
+        for (number, letter) in &self.letters {
+            let Some(definition) = letter.lanes.made_under() else { continue };
+            match definitions.iter_mut().find(|(known, _)| known == definition) {
+                Some((_, queue)) => queue.letters += 1,
+                None => definitions.push((Arc::clone(definition), Queue { front: *number, letters: 1 })),
+            }
+        }
+        definitions
     }
 
     pub(super) fn queues(&self) -> HashMap<LaneKey, Queue> {

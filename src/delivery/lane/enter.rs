@@ -1,0 +1,127 @@
+//! The way into the lanes: a call takes its place behind whatever it has to wait for.
+//!
+//! In: a call's keys, what they are made by, and the definitions that it waits for as a whole. Out: its place. Everything
+//! that it waits for entered before it. Also says under which other definitions a change has to take its lanes.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::definitions::{Part, Under};
+use super::links::Links;
+use super::{Lanes, LineNumber, Place, Slot, Stage, Turn};
+use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
+
+impl Lanes {
+    /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
+    pub fn is_held(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
+        if self.held.keys() == 0 {
+            return false;
+        }
+        let keys = keys();
+        self.held.holder(keys.iter(), keys.definitions()).is_some()
+    }
+
+    /// The definitions of this rule's table, besides this one, under which calls or letters that hold keys are open.
+    pub fn other_definitions(&self, own: DefinitionId) -> Vec<Arc<KeyDefinition>> {
+        let mut others: Vec<Arc<KeyDefinition>> = self.definitions.others(own).cloned().collect();
+        for held in self.held.other_definitions(own) {
+            if others.iter().all(|known| known.id() != held.id()) {
+                others.push(held);
+            }
+        }
+        others
+    }
+
+    /// Queues a call of one delivery behind all earlier ones of its keys.
+    #[cfg(test)]
+    pub fn enter(&mut self, line: LineNumber, keys: LaneKeys, turn: Turn) -> Place {
+        self.enter_under(line, keys, None, turn)
+    }
+
+    /// Queues a call of one delivery, whose own keys are made by this definition, behind all earlier ones of its keys and
+    /// behind all of the definitions that it waits for.
+    pub fn enter_under(
+        &mut self,
+        line: LineNumber,
+        keys: LaneKeys,
+        under: Option<&Arc<KeyDefinition>>,
+        turn: Turn,
+    ) -> Place {
+        let behind = keys.definitions().into();
+        let links = if keys.is_plain() { Links::few(keys) } else { Links::many(keys.iter().collect()) };
+        let under = under.map_or(Under::None, |definition| Under::One(self.definitions.join(definition)));
+        self.enter_linked(line, links, under, behind, turn)
+    }
+
+    /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
+    #[cfg(test)]
+    pub fn enter_many(&mut self, line: LineNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
+        self.enter_many_under(line, keys, &[], Vec::new(), turn)
+    }
+
+    /// As [`enter_under`](Lanes::enter_under), for a call of deliveries with any number of keys; equal ones are one.
+    pub fn enter_many_under(
+        &mut self,
+        line: LineNumber,
+        keys: Vec<LaneKey>,
+        under: &[Arc<KeyDefinition>],
+        mut behind: Vec<DefinitionId>,
+        turn: Turn,
+    ) -> Place {
+        behind.sort_unstable();
+        behind.dedup();
+        let mut parts: Vec<Part> = Vec::new();
+        for definition in under {
+            if parts.iter().all(|part| part.id != definition.id()) {
+                parts.push(self.definitions.join(definition));
+            }
+        }
+        // Deliveries of one call are in their order in it.
+        behind.retain(|id| parts.iter().all(|part| part.id != *id));
+        self.enter_linked(line, Links::many(keys), Under::Many(parts.into()), behind.into(), turn)
+    }
+
+    fn enter_linked(
+        &mut self,
+        line: LineNumber,
+        links: Links,
+        under: Under,
+        behind: Box<[DefinitionId]>,
+        turn: Turn,
+    ) -> Place {
+        let slot = Slot { line, turn, stage: Stage::Queued, links, under, behind, lanes_ahead: 0, is_begun: false };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.slots[place as usize] = slot;
+                place
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as Place
+            }
+        };
+        let rule = self.lines[line as usize].rule;
+        self.rules[rule as usize].entered += 1;
+        for n in 0.. {
+            let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };
+            match self.rules[rule as usize].last_of_lane.entry(key) {
+                Entry::Occupied(mut last) => {
+                    let ahead = &mut self.slots[last.insert(place) as usize];
+                    ahead.links.set_behind(key, place);
+                    self.slots[place as usize].lanes_ahead += 1;
+                }
+                Entry::Vacant(lane) => {
+                    lane.insert(place);
+                }
+            }
+        }
+        for n in 0..self.slots[place as usize].behind.len() {
+            let id = self.slots[place as usize].behind[n];
+            self.slots[place as usize].lanes_ahead += u32::from(self.definitions.wait(id, place));
+        }
+        if self.slots[place as usize].lanes_ahead == 0 {
+            self.reach_head(place);
+        }
+        place
+    }
+}

@@ -16,6 +16,7 @@ mod fuse;
 mod geometry;
 mod holds;
 mod isolation;
+mod keys;
 mod operations;
 mod outcomes;
 mod pacing;

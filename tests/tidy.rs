@@ -57,7 +57,7 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["sled"], &["src/store"]),
     (&["minijinja"], &["src/template"]),
     (&["backoff"], &["src/retry"]),
-    (&["siphasher"], &["src/rules/lane"]),
+    (&["siphasher"], &["src/ordering"]),
     (&["anyhow"], &["src/cli", "src/main"]),
 ];
 

@@ -31,6 +31,15 @@ enum Form {
     Text = 3,
 }
 
+impl LaneKey {
+    /// Of bytes that are a key's already.
+    pub fn of(bytes: &[u8]) -> LaneKey {
+        let mut hash = SipHasher13::new();
+        hash.write(bytes);
+        LaneKey(hash.finish())
+    }
+}
+
 impl KeyHash {
     /// Begins with names, each apart from the next.
     pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> KeyHash {

@@ -7,10 +7,8 @@
 //! wait in that rule. A letter is renewed in one transaction, and once: a crash in between costs nothing.
 
 use std::collections::HashMap;
-use std::hash::Hasher as _;
 use std::sync::Arc;
 
-use siphasher::sip::SipHasher13;
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
@@ -138,16 +136,16 @@ pub(super) fn old_keys(rule: &str, change: &Change, columns: &[usize]) -> LaneKe
 
 /// A key as it was made up to format 3: SipHash-1-3 with key 0 over the names and a byte for the type before each value.
 fn old_lane(rule: &str, change: &Change, values: &[Option<Value>]) -> LaneKey {
-    let mut bytes = OldBytes(SipHasher13::new());
+    let mut bytes = OldBytes(Vec::new());
     for name in [rule, &change.table.schema, &change.table.name] {
         bytes.text(name.as_bytes());
     }
     values.iter().for_each(|value| bytes.value(value.as_ref()));
-    LaneKey(bytes.0.finish())
+    LaneKey::of(&bytes.0)
 }
 
 /// Kinds as one byte, numbers as eight, little-endian, texts behind their length.
-struct OldBytes(SipHasher13);
+struct OldBytes(Vec<u8>);
 
 impl OldBytes {
     fn value(&mut self, value: Option<&Value>) {
@@ -170,18 +168,18 @@ impl OldBytes {
     }
 
     fn kind(&mut self, kind: u8) -> &mut OldBytes {
-        self.0.write(&[kind]);
+        self.0.push(kind);
         self
     }
 
     fn number(&mut self, number: u64) -> &mut OldBytes {
-        self.0.write(&number.to_le_bytes());
+        self.0.extend(number.to_le_bytes());
         self
     }
 
     fn text(&mut self, text: &[u8]) -> &mut OldBytes {
         self.number(text.len() as u64);
-        self.0.write(text);
+        self.0.extend(text);
         self
     }
 }

@@ -75,7 +75,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
             message: "answered 503".to_owned(),
             attempts: Attempts::new(vec![attempt], 1),
         },
-        lanes: letter.lanes,
+        lanes: letter.lanes.clone(),
         created_at_us,
         redacted: letter.redacted.iter().map(|&column| column.into()).collect(),
     }

@@ -17,7 +17,11 @@ fn home(receiver: &Receiver) -> Home {
     );
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rule);
     let lanes = LaneKeys::one(LaneKey(7));
-    fill_with_operation(&home, &Letter { reason: Reason::Unknown, lanes, ..Letter::of("signup", 1) }, log());
+    fill_with_operation(
+        &home,
+        &Letter { reason: Reason::Unknown, lanes: lanes.clone(), ..Letter::of("signup", 1) },
+        log(),
+    );
     fill(&home, &[Letter { reason: Reason::Held, lanes, ..Letter::of("signup", 2) }, Letter::of("signup", 3)]);
     home
 }

@@ -73,7 +73,7 @@ async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_held() {
         assert_eq!([1, 2, 3, 4, 5, 6].map(by), ["id", "id", "customer", "note,customer", "Table", "Unknown"]);
         let held = store.held();
         let front = |key: LaneKey| held.queue(key).map(|queue| (queue.front, queue.letters));
-        assert_eq!(front(key_of(&[int.clone()])), Some((1, 2)));
+        assert_eq!(front(key_of(std::slice::from_ref(&int))), Some((1, 2)));
         assert_eq!(store.inner.trees.holds.iter().count(), 7 + 6, "the old entries are gone");
         let own = lanes(1).made_under().expect("a definition").id();
         assert_eq!(held.other_definitions(own).len(), 4);

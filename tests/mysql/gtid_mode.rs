@@ -430,7 +430,11 @@ async fn caught_up(replica: &MysqlServer, set: &str) {
 
 async fn rows_are(server: &MysqlServer, table: &str, rows: u32) {
     let give_up_at = std::time::Instant::now() + DEADLINE;
-    while server.rows::<u32>(&format!("SELECT COUNT(*) FROM {table}")).await != [rows] {
+    let is_there = format!(
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) = '{table}'"
+    );
+    let count = format!("SELECT COUNT(*) FROM {table}");
+    while server.rows::<u32>(&is_there).await != [1] || server.rows::<u32>(&count).await != [rows] {
         assert!(std::time::Instant::now() < give_up_at, "the replica does not get the rows");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

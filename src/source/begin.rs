@@ -211,7 +211,9 @@ pub(super) fn refused_by_set(error: Error, server: &Server, position: &Position)
         Error::AnonymousRefused { message } if position.server_uuid == server.uuid && position.is_placed() => {
             Error::Lost(message)
         }
-        Error::AnonymousRefused { message } => refusal_of_anonymous(server, position, &message),
+        Error::AnonymousRefused { message } => {
+            refusal_of_anonymous(server, position, &format!("its binlog ({message})"))
+        }
         other => other,
     }
 }

@@ -312,6 +312,9 @@ impl Reader {
         require_logged(gaps(&mut connection, &server, &self.tables).await?)?;
         self.server.send_replace(Some(server.facts()));
         let position = self.position(progress, &server, &mut connection).await?;
+        // Before the position is told: one that is refused must not become a checkpoint.
+        let files = server.files(&mut connection).await?;
+        let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
             if progress.from.is_some() {
@@ -332,8 +335,6 @@ impl Reader {
         }
         let patience =
             self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(PATIENCE_DOUBLINGS_MAX));
-        let files = server.files(&mut connection).await?;
-        let begin = begin_after(&self.settings, &server, &files, &position).await?;
         // The stream has a connection of its own; the server need not hold two.
         drop(connection);
         let skip = progress.skip();

@@ -16,6 +16,7 @@ mod fuse;
 mod geometry;
 mod holds;
 mod isolation;
+mod login;
 mod operations;
 mod outcomes;
 mod pacing;

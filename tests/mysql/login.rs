@@ -130,18 +130,17 @@ async fn hostile_global_settings_change_nothing() {
     let server = MysqlServer::start(&[
         "--sql-mode=ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,STRICT_ALL_TABLES",
         "--character-set-server=latin1",
-        "--character-set-client-handshake=OFF",
+        "--loose-character-set-client-handshake=OFF",
         "--default-time-zone=+13:00",
         "--transaction-isolation=SERIALIZABLE",
-        "--transaction-read-only=ON",
-        "--lc-messages=de_DE",
     ]);
     let database = account(&server, "hostile").await;
     server
         .query(
             "SET GLOBAL sql_select_limit = 1; SET GLOBAL max_execution_time = 1; SET GLOBAL max_join_size = 1;
              SET GLOBAL sql_big_selects = OFF; SET GLOBAL max_sort_length = 4; SET GLOBAL sql_safe_updates = ON;
-             SET GLOBAL information_schema_stats_expiry = 0; SET GLOBAL completion_type = 'RELEASE'",
+             SET GLOBAL character_set_client = latin1; SET GLOBAL character_set_results = ucs2;
+             SET GLOBAL transaction_read_only = ON; SET GLOBAL information_schema_stats_expiry = 0; SET GLOBAL completion_type = 'RELEASE'",
         )
         .await;
     let receiver = Receiver::start(|_| Answer::ok());

@@ -43,10 +43,10 @@ fn source_state(status: &Status) -> Result<Duration, String> {
             Err(format!("nothing was read from MySQL for {} s", last_packet_at.elapsed().as_secs()))
         }
         Status::Connecting { attempt, last_error, since } => {
-            let since = since.map(|since| format!(" since {}", humantime::format_rfc3339_seconds(since)));
+            let since = since.map(|since| format!(" (failing since {})", humantime::format_rfc3339_seconds(since)));
             let error = last_error.as_ref().map(|error| format!(": {error}"));
             let (since, error) = (since.unwrap_or_default(), error.unwrap_or_default());
-            Err(format!("connecting to MySQL{since}, attempt {attempt}{error}"))
+            Err(format!("connecting to MySQL, attempt {attempt}{since}{error}"))
         }
         Status::Stalled { since } => {
             Err(format!("reading has paused for {} s: deliveries wait for an API", since.elapsed().as_secs()))
@@ -73,7 +73,7 @@ mod tests {
                     last_error: Some("refused".into()),
                     since: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_795_000_000)),
                 },
-                "connecting to MySQL since 2026-11-18T11:06:40Z, attempt 2: refused",
+                "connecting to MySQL, attempt 2 (failing since 2026-11-18T11:06:40Z): refused",
             ),
             (Status::Stalled { since: Instant::now() }, "deliveries wait"),
             (Status::Stopped { error: Some("purged".into()) }, "stopped: purged"),

@@ -244,11 +244,17 @@ impl Reader {
         self.status.send_replace(Status::Stopped { error: None });
     }
 
+    /// A refusal at a reader's first connection, while another reader of the same account has read before: a password that
+    /// is being rotated, most likely.
+    fn may_be_passing(&self) -> bool {
+        self.settings.learned.has_streamed() && self.settings.first_connect == FirstConnect::Wait
+    }
+
     /// Whether to try again; an error is for a person.
     fn judge(&self, error: Error, failures: &mut Failures, progress: &Progress) -> Result<(), Error> {
         match error.next() {
             Next::Operator => return Err(error),
-            Next::Login if !progress.has_streamed => return Err(error),
+            Next::Login if !progress.has_streamed && !self.may_be_passing() => return Err(error),
             Next::Reconnect if !progress.has_streamed && self.settings.first_connect == FirstConnect::FailFast => {
                 return Err(error);
             }
@@ -402,6 +408,7 @@ impl Reader {
             let now = Instant::now();
             if !progress.has_streamed {
                 progress.has_streamed = true;
+                self.settings.learned.set_has_streamed();
             }
             match transactions.take(&event, &mut out).await? {
                 // The server also sends heartbeats in place of transactions that it skips; those come at once.

@@ -136,7 +136,7 @@ fn filter_gaps(log_do: &[String], log_ignore: &[String], tables: &TablePatterns,
         let how_many = if is_certain { "no change of" } else { "not every change of" };
         gaps.push(Gap {
             is_certain,
-            what: format!("the server's filter {filter} lets {how_many} {pattern} into the binlog"),
+            what: format!("{filter}: {how_many} {pattern} is in the binlog"),
             fix: "take the option from the server's configuration and start it again".to_string(),
         });
     }
@@ -160,7 +160,7 @@ fn replica_gap(channels: &[Channel], logs_nothing: bool) -> Option<Gap> {
     let is_certain = channels.iter().any(Channel::is_active);
     Some(Gap {
         is_certain,
-        what: "the server is a replica and does not log what it applies (log_replica_updates = OFF): changes of its source never come"
+        what: "log_replica_updates = OFF: the server is a replica and does not log what it applies, so that changes of its source never come"
             .to_string(),
         fix: "follow its source, or start it with --log-replica-updates=ON".to_string(),
     })

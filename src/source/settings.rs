@@ -68,6 +68,8 @@ pub struct Settings {
 pub struct Learned {
     /// Whether our own login has succeeded since a login failed last.
     has_logged_in: AtomicBool,
+    /// Whether a reader has got anything from the binlog.
+    has_streamed: AtomicBool,
     account: Mutex<Option<String>>,
 }
 
@@ -78,6 +80,14 @@ impl Learned {
 
     pub(super) fn set_has_logged_in(&self, has_logged_in: bool) {
         self.has_logged_in.store(has_logged_in, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_streamed(&self) -> bool {
+        self.has_streamed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_has_streamed(&self) {
+        self.has_streamed.store(true, Ordering::Relaxed);
     }
 
     /// The account as statements name it, `'user'@'host'`; none before the first connection.

@@ -18,6 +18,7 @@ mod gtid_mode;
 mod holds;
 mod isolation;
 mod keys;
+mod login;
 mod operations;
 mod outcomes;
 mod pacing;

@@ -296,4 +296,83 @@ mod tests {
         client.next().await.expect("a packet");
         assert!(client.into_plain_socket().is_none());
     }
+
+    /// A packet as it stands on the wire; none where the client has gone.
+    async fn framed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Vec<u8>> {
+        use tokio::io::AsyncReadExt as _;
+        let head = stream.read_u32_le().await.ok()?;
+        let mut body = vec![0; (head & 0xff_ffff) as usize];
+        stream.read_exact(&mut body).await.ok()?;
+        Some(body)
+    }
+
+    /// A server with a certificate of its own that asks for the password itself; what it heard then.
+    async fn asked_for_clear_password(mode: TlsMode) -> (Result<Packets, Error>, Option<Vec<u8>>) {
+        use tokio::io::AsyncWriteExt as _;
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, cert.pem()).expect("written");
+        let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("a config");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let serving = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let mut packets = Packets::new(Socket::Plain(socket), std::time::Duration::from_secs(10));
+            let greeting = HandshakePacket::new(
+                10,
+                b"8.0.40".as_slice(),
+                7,
+                NONCE[..8].try_into().expect("eight bytes"),
+                Some([&NONCE[8..], &[0]].concat()),
+                CapabilityFlags::CLIENT_PROTOCOL_41
+                    | CapabilityFlags::CLIENT_SECURE_CONNECTION
+                    | CapabilityFlags::CLIENT_PLUGIN_AUTH
+                    | CapabilityFlags::CLIENT_SSL,
+                COLLATION,
+                Default::default(),
+                Some(b"caching_sha2_password".as_slice()),
+            );
+            packets.send(&serialized(&greeting)).await.expect("sent");
+            packets.next().await.expect("a request for TLS");
+            let socket = packets.into_plain_socket().expect("nothing was said before");
+            let mut stream = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)).accept(socket).await.ok()?;
+            framed(&mut stream).await?;
+            let switch = b"\xfemysql_clear_password\0";
+            stream.write_all(&[&[switch.len() as u8, 0, 0, 3], &switch[..]].concat()).await.expect("sent");
+            stream.flush().await.expect("sent");
+            let body = framed(&mut stream).await?;
+            stream.write_all(&[&[OK.len() as u8, 0, 0, 5], OK].concat()).await.expect("sent");
+            stream.flush().await.expect("sent");
+            Some(body)
+        });
+        let mut settings = Settings::from_url(&format!("mysql://reader@127.0.0.1:{port}"), Uuid::nil()).expect("a URL");
+        settings.tls.mode = mode;
+        settings.tls.ca = Some(ca);
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        let outcome = log_in(socket, &settings, &Password("a-t0ken".to_string())).await;
+        (outcome, serving.await.expect("a server"))
+    }
+
+    #[tokio::test]
+    async fn the_password_itself_goes_to_a_verified_server_alone() {
+        for mode in [TlsMode::VerifyCa, TlsMode::VerifyIdentity] {
+            let (outcome, heard) = asked_for_clear_password(mode).await;
+            outcome.expect("logged in");
+            assert_eq!(heard.as_deref(), Some(&b"a-t0ken\0"[..]), "{mode:?}");
+        }
+        for mode in [TlsMode::Preferred, TlsMode::Required] {
+            let (outcome, heard) = asked_for_clear_password(mode).await;
+            let error = outcome.expect_err("refused").to_string();
+            assert!(error.contains("mysql_clear_password") && error.contains("--tls verify-identity"), "{error}");
+            assert_eq!(heard, None, "{mode:?}");
+        }
+    }
 }

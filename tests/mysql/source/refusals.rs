@@ -111,10 +111,10 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
 async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
     let mut server = Mysql::start(&[]).await;
     let mut settings = server.settings();
-    settings.password = rowhook::source::Password("wrong".to_string()).into();
+    settings.password = rowhook::source::Password("mistaken".to_string()).into();
     let error = Reader::new(settings, latest()).error().await;
     assert!(matches!(error, Error::Login { .. }), "{error}");
-    assert!(!error.to_string().contains("wrong"), "{error}");
+    assert!(!error.to_string().contains("mistaken"), "{error}");
     let mut root = server.root().await;
     sql(&mut root, "CREATE USER bare@'%' IDENTIFIED BY ''").await;
     sql(&mut root, "GRANT REPLICATION CLIENT ON *.* TO bare@'%'").await;

@@ -25,7 +25,6 @@ use super::clock::{StatusClock, age};
 use super::connect::connect;
 use super::error::{Error, Next};
 use super::event_type;
-use super::gtids_before::gtids_before;
 use super::prove::{Evidence, Prover};
 use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
 use super::logged::{gaps, require_logged};

@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn event(kind: u8, body: Vec<u8>, size: u32) -> Event {
-        Event { kind, flags: 0, timestamp: 0, size, log_pos: 0, body: body.into(), is_inner: false }
+        Event { kind, flags: 0, timestamp: 0, size, log_pos: 0, body: body.into(), checksum: None, is_inner: false }
     }
 
     fn query(text: &str) -> Event {

@@ -70,6 +70,10 @@ pub enum Error {
     CutAnswer { whose: String, limit_bytes: usize },
     #[error("the answer to {whose} can't be read: {problem}")]
     BadAnswer { whose: String, problem: String },
+    #[error("`{filter}` is for columns of bytes (BINARY, VARBINARY, BLOB), and this value is none")]
+    NotBinary { filter: &'static str },
+    #[error("`uuid` is for columns of 16 bytes, and this value has another length")]
+    NotUuid,
     #[error("a name has no value here; give one with `| default(…)`")]
     Undefined,
     #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]

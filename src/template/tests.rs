@@ -1,5 +1,6 @@
 //! The expression language as rules see it: names, types, DECIMAL, URLs, hostile values.
 
+mod binary;
 mod conditions;
 mod flaws;
 mod operation;

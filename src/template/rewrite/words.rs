@@ -21,7 +21,7 @@ pub(super) const NAMES: [&str; 12] =
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 30] = [
+pub(super) const FILTERS: [Word; 32] = [
     word("abs", 0, 0),
     word("bool", 0, 0),
     word("capitalize", 0, 0),
@@ -31,6 +31,7 @@ pub(super) const FILTERS: [Word; 30] = [
     word("dictsort", 0, 0),
     word("first", 0, 0),
     word("float", 0, 1),
+    word("hex", 0, 0),
     word("int", 0, 1),
     word("items", 0, 0),
     word("join", 0, 1),
@@ -52,6 +53,7 @@ pub(super) const FILTERS: [Word; 30] = [
     word("tojson", 0, 0),
     word("trim", 0, 1),
     word("upper", 0, 0),
+    word("uuid", 0, 1),
 ];
 
 /// Comparisons by name, such as `is gt(5)`, are not tests here: `rewrite` turns them into operators.

@@ -1,0 +1,42 @@
+//! Bytes in texts: `hex` and `uuid`.
+
+use super::*;
+
+/// An insert whose column `raw` holds these bytes.
+fn holding(bytes: &[u8]) -> Arc<Change> {
+    let mut cells = cells("paid", "12.30");
+    cells[6] = Cell::Value(Value::Bytes(bytes.into()));
+    change(Op::Insert, None, Some(cells))
+}
+
+const UUID: [u8; 16] = [0x1f, 0x07, 0x27, 0xb7, 0x2c, 0xc9, 0x69, 0x10, 0x92, 0x0c, 0xb1, 0x2f, 0x2d, 0x10, 0x06, 0x00];
+
+#[test]
+fn bytes_are_written_as_hex_digits_and_as_a_uuid() {
+    for (source, bytes, expected) in [
+        ("{{ row.raw | hex }}", &[0_u8, 255, 0x1f][..], "00ff1f"),
+        ("{{ row.raw | hex | upper }}", &[0xab], "AB"),
+        ("{{ row.raw | hex }}", &[], ""),
+        ("{{ row.raw | uuid }}", &UUID, "1f0727b7-2cc9-6910-920c-b12f2d100600"),
+        ("{{ row.raw | uuid }}", &[0; 16], "00000000-0000-0000-0000-000000000000"),
+        // What UUID_TO_BIN('1f0727b7-2cc9-6910-920c-b12f2d100600', 1) gives.
+        (
+            "{{ row.raw | uuid(true) }}",
+            &[0x69, 0x10, 0x2c, 0xc9, 0x1f, 0x07, 0x27, 0xb7, 0x92, 0x0c, 0xb1, 0x2f, 0x2d, 0x10, 0x06, 0x00],
+            "1f0727b7-2cc9-6910-920c-b12f2d100600",
+        ),
+    ] {
+        assert_eq!(text(source, &holding(bytes)), Ok(expected.to_string()), "{source}");
+    }
+    let called = url("https://api.example.com/orders/{{ row.raw | uuid }}", &holding(&UUID));
+    assert_eq!(called, Ok("https://api.example.com/orders/1f0727b7-2cc9-6910-920c-b12f2d100600".to_string()));
+}
+
+#[test]
+fn what_is_no_column_of_bytes_is_refused() {
+    fails_with(text("{{ row.raw | uuid }}", &holding(&UUID[..15])), "16 bytes");
+    fails_with(text("{{ row.raw | uuid }}", &holding(&[])), "16 bytes");
+    fails_with(text("{{ row.id | hex }}", &insert("paid")), "columns of bytes");
+    fails_with(text("{{ row.note | hex }}", &insert("paid")), "NULL");
+    fails_with(text("{{ row.status | uuid }}", &insert("no base64")), "columns of bytes");
+}

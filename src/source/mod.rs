@@ -57,10 +57,10 @@ pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
-pub use prove::Evidence;
 pub use passing::What;
-pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use password::{Password, PasswordCommand, PasswordSource};
+pub use places::{Between, Count, NextTransaction, NoPlace, Places};
+pub use prove::Evidence;
 pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
 
 /// Where to begin.

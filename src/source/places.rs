@@ -10,13 +10,13 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use uuid::Uuid;
 
-use crate::position::{FileOffset, Gtid, GtidSet, Position, Start};
+use crate::position::{FileOffset, FoundBy, Gtid, GtidSet, Position, Start};
 
+use super::begin::first;
 use super::connect::connect;
 use super::error::Error;
 use super::event::previous_gtids;
 use super::event_type;
-use super::gtids_before::gtids_before;
 use super::passing::{Passing, Passings, What};
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
@@ -108,10 +108,15 @@ impl NextTransaction {
     pub fn passed_from(&self, mark: &Position) -> Position {
         let mut passed = self.without(mark).unwrap_or_else(|| mark.clone());
         passed.server_uuid = self.server_uuid;
+        if passed.file.file != self.passing.end.file {
+            passed.proof.file_created_s = None;
+        }
         passed.file = self.passing.end.clone();
         if let Some(Prepared { begin, .. }) = &self.decided {
             passed.undecided = passed.undecided.iter().filter(|place| *place != begin).cloned().collect();
         }
+        let is_in_set = self.passing.gtid.is_some() && passed.gtids.is_some() && passed.undecided.is_empty();
+        passed.found_by = if is_in_set { FoundBy::Either } else { FoundBy::Place };
         passed
     }
 
@@ -164,21 +169,13 @@ impl Places {
 
     /// The place that a start means, as a reader would begin there.
     pub async fn find(&mut self, start: &Start) -> Result<Position, NoPlace> {
-        let mut position = self.server.begin(&mut self.connection, start).await?;
-        if let Start::At(place) = start {
-            // Also where the set is not used: a place inside a transaction is refused.
-            let before = gtids_before(&self.settings, self.server.uuid, place).await?;
-            position.gtids = self.server.has_gtids.then_some(before);
-        }
+        let position = first(&self.settings, &self.server, &mut self.connection, start).await?;
         self.server.permit(&mut self.connection, &position).await?;
         Ok(position)
     }
 
     /// The place right behind a transaction, in the order of the log.
     pub async fn behind(&mut self, gtid: &Gtid) -> Result<Position, NoPlace> {
-        if !self.server.has_gtids {
-            return Err(Error::GtidsOff { mode: self.server.gtid_mode() }.into());
-        }
         if self.server.purged(&mut self.connection).await?.contains(gtid) {
             return Err(NoPlace::GtidPurged { gtid: gtid.to_string() });
         }

@@ -58,9 +58,9 @@ pub(super) fn moved(
     ways: Vec<(Mark, Way)>,
     now_us: u64,
 ) -> CheckpointSet {
-    let SavedCheckpoint { main, rules, .. } = saved;
+    let SavedCheckpoint { main, rules, former_ids, .. } = saved;
     let moves_all = ways.iter().any(|(mark, _)| mark.rule.is_none());
-    let mut set = CheckpointSet { main, rules, known };
+    let mut set = CheckpointSet { main, rules, known, former_ids };
     for (mark, way) in ways {
         let Some(name) = mark.rule else {
             if let Way::To(resume) = way {
@@ -117,12 +117,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::position::{FileOffset, Within};
+    use crate::position::{FileOffset, FoundBy, Proof, Within};
     use crate::store::Ledger;
 
     fn resume(offset: u64) -> Resume {
         let file = FileOffset { file: "b.000001".into(), offset };
-        at(Position { server_uuid: Uuid::nil(), gtids: None, file, undecided: Arc::default() })
+        let (undecided, proof, found_by) = (Arc::default(), Proof::default(), FoundBy::Place);
+        at(Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof, found_by })
     }
 
     fn record(rule: &str, offset: u64, behind_since_us: Option<u64>) -> RuleCheckpoint {
@@ -131,7 +132,7 @@ mod tests {
 
     fn saved() -> SavedCheckpoint {
         let rules = vec![record("near", 90, None), record("late", 10, Some(5))];
-        SavedCheckpoint { main: resume(100), rules, known: None, ledger: Ledger::default() }
+        SavedCheckpoint { main: resume(100), rules, known: None, ledger: Ledger::default(), former_ids: None }
     }
 
     fn known() -> Vec<Arc<str>> {

@@ -341,8 +341,9 @@ mod tests {
                 Some(b"caching_sha2_password".as_slice()),
             );
             packets.send(&serialized(&greeting)).await.expect("sent");
-            packets.next().await.expect("a request for TLS");
-            let socket = packets.into_plain_socket().expect("nothing was said before");
+            let mut socket = packets.into_plain_socket().expect("nothing was said before");
+            // No byte more: the client begins with TLS right behind it.
+            framed(&mut socket).await.expect("a request for TLS");
             let mut stream = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)).accept(socket).await.ok()?;
             framed(&mut stream).await?;
             let switch = b"\xfemysql_clear_password\0";

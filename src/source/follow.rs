@@ -14,9 +14,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Changes, Table, Transaction};
+use crate::change::Changes;
 use crate::pattern::TablePatterns;
-use crate::position::{FileOffset, Position, Resume, Start, Within};
+use crate::position::{FileOffset, Position, Resume, Start};
 use crate::schema::Schema;
 use crate::telemetry::Metrics;
 
@@ -26,6 +26,7 @@ use super::connect::connect;
 use super::error::{Error, Next};
 use super::event_type;
 use super::logged::{gaps, require_logged};
+use super::progress::Progress;
 use super::prove::{Evidence, Prover};
 use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
 use super::server::Server;
@@ -100,28 +101,6 @@ struct Reader {
     server: watch::Sender<Option<ServerFacts>>,
 }
 
-/// What was handed on so far.
-struct Progress {
-    from: Option<Start>,
-    position: Option<Position>,
-    /// The definitions known there.
-    schema: Arc<Schema>,
-    /// Rows handed on of the transaction after `position`.
-    partial: Partial,
-    has_announced: bool,
-    has_streamed: bool,
-    /// Grows with everything handed on; tells whether a new connection got any further.
-    steps: u64,
-}
-
-#[derive(Debug, Default)]
-struct Partial {
-    /// From an earlier process.
-    resumed: Vec<Within>,
-    transaction: Option<Arc<Transaction>>,
-    tables: Vec<(Arc<Table>, u64)>,
-}
-
 /// Why a connection ended.
 enum End {
     ReceiverGone,
@@ -133,60 +112,6 @@ enum End {
 impl std::convert::From<Error> for End {
     fn from(error: Error) -> End {
         End::Failed(error)
-    }
-}
-
-impl Progress {
-    fn new(from: From) -> Progress {
-        let (from, position, resumed, schema) = match from {
-            From::Start(start) => (Some(start), None, Vec::new(), Arc::default()),
-            From::Resume(resume) => (None, Some(resume.position), resume.within, resume.schema),
-        };
-        Progress {
-            from,
-            position,
-            schema,
-            partial: Partial { resumed, ..Partial::default() },
-            has_announced: false,
-            has_streamed: false,
-            steps: 0,
-        }
-    }
-
-    /// What was handed on of the transaction that the connection broke in.
-    fn skip(&self) -> Vec<Within> {
-        let Partial { resumed, transaction, tables } = &self.partial;
-        let mut within = resumed.clone();
-        let Some(transaction) = transaction else { return within };
-        let identity = transaction.identity();
-        for (table, rows) in tables {
-            let table = table.to_string();
-            match within.iter_mut().find(|known| *known.transaction == *identity && *known.table == *table) {
-                Some(known) => known.rows = known.rows.max(*rows),
-                None => {
-                    let transaction = identity.as_str().into();
-                    within.push(Within { transaction, table: table.into(), rows: *rows });
-                }
-            }
-        }
-        within
-    }
-
-    fn note_rows(&mut self, events: &[Changes]) {
-        let Some(first) = events.first() else { return };
-        let same = |known: &Arc<Transaction>| {
-            Arc::ptr_eq(known, first.transaction()) || known.identity() == first.transaction().identity()
-        };
-        if !self.partial.transaction.as_ref().is_some_and(same) {
-            self.partial.transaction = Some(Arc::clone(first.transaction()));
-            self.partial.tables.clear();
-        }
-        for changes in events {
-            match self.partial.tables.iter_mut().find(|(table, _)| Arc::ptr_eq(table, changes.table())) {
-                Some((_, rows)) => *rows = changes.last_ordinal(),
-                None => self.partial.tables.push((Arc::clone(changes.table()), changes.last_ordinal())),
-            }
-        }
     }
 }
 
@@ -497,7 +422,7 @@ impl Reader {
                 }
                 let is_among_gtids = progress.position.as_ref().is_some_and(|position| position.gtids.is_some());
                 if !is_among_gtids || committed.is_end() {
-                    progress.partial = Partial::default();
+                    progress.end_transaction();
                 }
                 permit.send(Ok(event));
             }

@@ -27,6 +27,7 @@ mod passing;
 mod password;
 mod place;
 mod places;
+mod progress;
 mod prove;
 mod refused;
 mod scan;

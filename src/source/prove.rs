@@ -69,6 +69,8 @@ enum AtPlace {
     NoEvent,
     /// The server has no such file.
     Gone,
+    /// With its `gtid_mode` of now the server does not send it.
+    Withheld,
 }
 
 /// A server and the settings to ask it.
@@ -146,6 +148,10 @@ impl<'s> Prover<'s> {
         let now = match self.read_at(begin, is_in_log).await? {
             AtPlace::Event(event) if is_gtid(event.kind) => return self.compare(anchor, &event, begin),
             AtPlace::Gone => return Ok(Found::Nothing(format!("{} is no longer there", begin.file))),
+            AtPlace::Withheld => {
+                let why = format!("with this gtid_mode the server does not send {}", named(anchor));
+                return Ok(Found::Nothing(why));
+            }
             AtPlace::Event(_) => "another event does",
             AtPlace::End => "the log ends before it",
             AtPlace::NoEvent => "no event begins there",
@@ -171,6 +177,7 @@ impl<'s> Prover<'s> {
             };
             match read.await {
                 Err(Error::Purged { .. }) => return Ok(AtPlace::Gone),
+                Err(Error::AnonymousRefused { .. } | Error::GtidsRefused { .. }) => return Ok(AtPlace::Withheld),
                 Err(Error::BadPosition { .. }) => return Ok(AtPlace::NoEvent),
                 // Either the connection bent the event, or the server takes for an event what is none: then it does so again.
                 Err(error @ (Error::Damaged { .. } | Error::Uninterpretable { .. } | Error::TooLarge(_))) => {
@@ -196,6 +203,9 @@ impl<'s> Prover<'s> {
     async fn fetch(&self, gtid: &Gtid, set: &GtidSet) -> Result<Result<(Event, FileOffset), String>, Error> {
         let gone = |error| match error {
             Error::Purged { .. } => Ok(Err(format!("transaction {gtid} was purged"))),
+            Error::AnonymousRefused { message } | Error::GtidsRefused { message } => {
+                Ok(Err(format!("transaction {gtid}: {message}")))
+            }
             Error::Lost(problem) if problem.contains("1236") => Ok(Err(format!("transaction {gtid}: {problem}"))),
             error => Err(error),
         };
@@ -290,7 +300,7 @@ impl<'s> Prover<'s> {
         let is_description = |event: &Event| event.kind == event_type::FORMAT_DESCRIPTION;
         Ok(match self.read_at(&head, is_description).await? {
             AtPlace::Event(event) => Some(event.timestamp),
-            AtPlace::End | AtPlace::NoEvent | AtPlace::Gone => None,
+            AtPlace::End | AtPlace::NoEvent | AtPlace::Gone | AtPlace::Withheld => None,
         })
     }
 

@@ -173,7 +173,11 @@ fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
     runtime.block_on(receiver.wait_for_count(2, DEADLINE));
     daemon.interrupt();
     daemon.wait_for_line("SIGINT: stopping", DEADLINE);
-    daemon.interrupt();
+    // Signals within a second are one; which of these is the first after it does not matter.
+    while !daemon.has_ended() {
+        daemon.interrupt();
+        std::thread::sleep(Duration::from_millis(50));
+    }
     assert_eq!(daemon.wait(DEADLINE), 1);
     assert_eq!(replay.wait(DEADLINE), 1, "{:?}", replay.lines());
     gate.open();

@@ -111,7 +111,8 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     let plan = rule.plan.as_ref().expect("steps");
     let mut log: OperationLog = plan.course.begin();
     plan.course.begin_action(&mut log, ActionId::Step(0));
-    let kept = Kept { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
+    let kept =
+        Kept { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
     let acted = Acted { end: ActEnd::Done(Some(kept)), attempts: 1, said: "200".to_string() };
     plan.course.record(&mut log, ActionId::Step(0), acted);
 

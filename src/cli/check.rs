@@ -25,6 +25,9 @@ pub(super) struct Args {
     /// Check the rule files alone, without MySQL
     #[arg(long)]
     offline: bool,
+    /// A table that is not there is a warning: for a deployment that comes before its migration
+    #[arg(long)]
+    allow_missing_table: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +66,8 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let mut findings = rule_findings(&directory, &loaded);
     if let (Some((mut settings, database)), Ok(rules)) = (servers, &loaded) {
         settings.instance = instance::find(&args.data.resolve(file))?.unwrap_or_else(Uuid::new_v4);
-        findings.extend(source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from));
+        let missing = if args.allow_missing_table { Level::Warning } else { Level::Problem };
+        findings.extend(source::check(&settings, &rules.patterns(), missing).await.into_iter().map(Finding::from));
         if findings.iter().all(|finding| finding.level != PROBLEM) {
             findings.extend(column_findings(&settings, rules).await?);
         }

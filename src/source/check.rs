@@ -18,6 +18,7 @@ use super::error::Error;
 use super::keeping::Keeping;
 use super::link::{self, Room};
 use super::logged::{Gap, gaps};
+use super::missing::explain;
 use super::refused::CONNECTIONS_MAX;
 use super::server::Server;
 use super::settings::Settings;
@@ -44,10 +45,11 @@ pub struct Finding {
 /// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
 const RETENTION_MIN: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// Looks at everything that must hold before reading.
-pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> {
+/// Looks at everything that must hold before reading. `missing` says how bad it is when a table is not there that is
+/// named exactly; where a pattern fits no table it is a warning.
+pub async fn check(settings: &Settings, tables: &TablePatterns, missing: Level) -> Vec<Finding> {
     let mut findings = Vec::new();
-    match inspect(settings, tables, &mut findings).await {
+    match inspect(settings, tables, missing, &mut findings).await {
         Ok(()) => {}
         Err(error) => {
             let error = error.naming(settings.learned.account().as_deref());
@@ -57,7 +59,12 @@ pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> 
     findings
 }
 
-async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec<Finding>) -> Result<(), Error> {
+async fn inspect(
+    settings: &Settings,
+    tables: &TablePatterns,
+    if_missing: Level,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Error> {
     let mut connection = connect(settings).await?;
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
@@ -75,11 +82,9 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
         let single = TablePatterns(vec![pattern.clone()]);
         let found = columns_over(&mut connection, settings, &single).await?;
         if found.is_empty() {
-            findings.push(Finding {
-                level: Level::Warning,
-                what: format!("no table fits {pattern}, or the account may not see it"),
-                mend: Some(format!("GRANT SELECT ON {} TO {account}", grant_target(&pattern.to_string()))),
-            });
+            let (what, fix) = explain(&mut connection, &settings.address(), pattern, &account).await?;
+            let level = if pattern.is_exact() { if_missing } else { Level::Warning };
+            findings.push(Finding { level, what, mend: Some(fix) });
         }
         findings.extend(found.iter().filter(|table| table.primary_key.is_empty()).map(|table| Finding {
             level: Level::Warning,
@@ -250,14 +255,6 @@ async fn privileges(
         what: format!("the account lacks {missing}"),
         mend: Some(format!("GRANT {missing} ON *.* TO {account}")),
     })
-}
-
-fn grant_target(pattern: &str) -> String {
-    match pattern.split_once('.') {
-        Some((schema, table)) if !schema.contains('*') && !table.contains('*') => format!("`{schema}`.`{table}`"),
-        Some((schema, _)) if !schema.contains('*') => format!("`{schema}`.*"),
-        _ => "*.*".to_string(),
-    }
 }
 
 /// The tables that fit the patterns, with their columns in order, as they are now.

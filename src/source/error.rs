@@ -80,7 +80,7 @@ pub enum Error {
     )]
     GtidsOff { mode: String, expected: String, found: String },
     #[error(
-        "a GTID set can't be the start with gtid_mode={mode}; fix: --start latest, earliest or file:offset \
+        "a GTID can't name a place with gtid_mode={mode}; fix: latest, earliest or file:offset \
          (SHOW BINLOG EVENTS names places)"
     )]
     StartNeedsGtids { mode: String },

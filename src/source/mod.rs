@@ -23,6 +23,7 @@ mod keeping;
 mod link;
 mod locate;
 mod logged;
+mod missing;
 mod passing;
 mod password;
 mod place;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::position::{FileOffset, FoundBy, Gtid, GtidSet, Position, Start};
 
-use super::begin::first;
+use super::begin::{begin_after, first};
 use super::connect::connect;
 use super::error::Error;
 use super::event::previous_gtids;
@@ -122,6 +122,8 @@ impl NextTransaction {
 
     /// A mark somewhere before it, without this one transaction. Only a set of GTIDs can say that.
     pub fn without(&self, mark: &Position) -> Option<Position> {
+        // Without a GTID of its own no set can name it.
+        self.passing.gtid.as_ref()?;
         let mut without = mark.clone();
         let set = without.gtids.as_mut()?;
         let decided = self.decided.as_ref().and_then(|prepared| prepared.gtid.as_ref());
@@ -180,6 +182,9 @@ impl Places {
             return Err(NoPlace::GtidPurged { gtid: gtid.to_string() });
         }
         let executed = self.server.executed(&mut self.connection).await?;
+        if executed.is_empty() && !self.server.has_gtids {
+            return Err(Error::StartNeedsGtids { mode: self.server.gtid_mode() }.into());
+        }
         let not_executed = || NoPlace::NotExecuted { gtid: gtid.to_string(), executed: executed.to_string() };
         if !executed.contains(gtid) {
             return Err(not_executed());
@@ -225,10 +230,8 @@ impl Places {
     /// The transaction right behind a mark; none where the log ends there.
     pub async fn next(&mut self, mark: &Position) -> Result<Option<NextTransaction>, NoPlace> {
         self.server.permit(&mut self.connection, mark).await?;
-        let begin = match &mark.gtids {
-            Some(set) => Begin::After(set.clone()),
-            None => Begin::At(mark.file.clone()),
-        };
+        let files = self.server.files(&mut self.connection).await?;
+        let begin = begin_after(&self.settings, &self.server, &files, mark).await?;
         let mut passings = Passings::open(&self.settings, self.server.uuid, begin).await?;
         let mut prepared = Vec::new();
         let passing = loop {
@@ -236,6 +239,8 @@ impl Places {
                 None => return Ok(None),
                 // It was read already; the set lacks it only because it is not decided.
                 Some(passing) if self.was_read(&passing, mark) => prepared.push(passing),
+                // By place they come all the same.
+                Some(passing) if is_in(mark, passing.gtid.as_ref()) => {}
                 Some(passing) => break passing,
             }
         };
@@ -291,7 +296,7 @@ impl Places {
             (true, true) => (Count::NOTHING, span.count),
             (false, _) => (Count::default(), Count::default()),
         };
-        if let (Some(before), Some(after)) = (&from.gtids, &to.gtids) {
+        if let (true, Some(before), Some(after)) = (self.server.has_gtids, &from.gtids, &to.gtids) {
             let purged = self.server.purged(&mut self.connection).await?;
             skipped.transactions = Some(number_of(&after.missing_from(before)));
             repeated.transactions = Some(number_of(&before.missing_from(after).missing_from(&purged)));
@@ -345,6 +350,10 @@ impl Places {
         }
         Ok((transactions, prepared.len() as u64))
     }
+}
+
+fn is_in(mark: &Position, gtid: Option<&Gtid>) -> bool {
+    mark.gtids.as_ref().zip(gtid).is_some_and(|(set, gtid)| set.contains(gtid))
 }
 
 #[derive(Debug, Default)]

@@ -359,7 +359,7 @@ async fn a_start_by_set_is_refused_where_it_would_leave_something_out() {
     for mode in ["ON_PERMISSIVE", "OFF_PERMISSIVE"] {
         scene.step(mode).await;
         let ended = start(&set);
-        let expected = format!("a GTID set can't be the start with gtid_mode={mode}");
+        let expected = format!("a GTID can't name a place with gtid_mode={mode}");
         assert!(ended.code == 1 && ended.stderr.contains(&expected), "{}", ended.stderr);
     }
     // With a row without GTID behind the set, and behind that nothing or one with.

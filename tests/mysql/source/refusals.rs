@@ -89,7 +89,9 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     assert!(matches!(error, Error::Purged { .. }), "{error}");
     let undecided = [position.file.clone()].into();
     let end_of_log = FileOffset { file: file.get::<String, _>(0).expect("a file").into(), offset: 4 };
-    let by_file = Position { gtids: None, found_by: FoundBy::Place, file: end_of_log, undecided, ..position.clone() };
+    let proof = Default::default();
+    let found_by = FoundBy::Place;
+    let by_file = Position { gtids: None, found_by, file: end_of_log, undecided, proof, ..position.clone() };
     let error = server.follow(resume(&by_file)).error().await;
     assert!(matches!(&error, Error::Purged { missing } if missing.starts_with(&*position.file.file)), "{error}");
     // Earliest begins after what was purged.
@@ -123,9 +125,9 @@ async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
     settings.password = rowhook::source::Password(String::new()).into();
     let error = Reader::new(settings.clone(), latest()).error().await;
     assert!(matches!(error, Error::Privilege { .. }), "{error}");
-    let findings = source::check(&settings, &watched()).await;
+    let findings = source::check(&settings, &watched(), source::Level::Problem).await;
     assert!(findings.iter().any(|finding| finding.what.contains("REPLICATION SLAVE")), "{findings:?}");
-    let findings = source::check(&server.settings(), &watched()).await;
+    let findings = source::check(&server.settings(), &watched(), source::Level::Problem).await;
     assert!(findings.iter().all(|finding| finding.level != source::Level::Problem), "{findings:?}");
     let mut settings = server.settings();
     settings.port = free_port();

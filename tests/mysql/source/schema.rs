@@ -207,7 +207,7 @@ async fn names_that_were_changed_before_anybody_knew_them_stop_the_reader_instea
         let error = server.follow(resume(&before)).error().await;
         let text = error.to_string();
         assert!(matches!(error, Error::Uninterpretable { .. }), "{alter}: {text}");
-        for part in ["table test.a", &format!("--start {place}"), "binlog_row_metadata = 'FULL'"] {
+        for part in ["table test.a", &format!("position set --to {place}"), "binlog_row_metadata = 'FULL'"] {
             assert!(text.contains(part), "{alter}: {text} lacks {part}");
         }
         // The place that the message names is one to begin at.

@@ -5,8 +5,8 @@
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
 //! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
-pub mod begin;
-mod check;
+mod begin;
+pub mod check;
 mod checksum;
 mod clock;
 mod connect;

@@ -11,7 +11,7 @@ use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
 use crate::column::Fault;
-use crate::position::Gtid;
+use crate::position::{FileOffset, Gtid};
 
 pub use changes::{Changes, Images, Rows, Spans};
 pub use row::Row;
@@ -169,6 +169,11 @@ impl Transaction {
     /// Whether its GTID has the tag that those of rowhook's own transactions have.
     pub fn has_own_tag(&self) -> bool {
         self.gtid.as_ref().is_some_and(|gtid| gtid.tag.as_str() == OWN_TAG)
+    }
+
+    /// Where it begins.
+    pub fn begin(&self) -> FileOffset {
+        FileOffset { file: Arc::clone(&self.file), offset: self.offset }
     }
 
     /// Where it begins, for messages.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::change::{Change, Table, Transaction};
 use crate::outcome::reached::Reached;
-use crate::position::{Committed, FileOffset, Position, Resume, Within};
+use crate::position::{Committed, Position, Resume, Within};
 
 /// Everything up to a place.
 #[derive(Debug)]
@@ -49,8 +49,7 @@ impl Coverage {
     }
 
     fn look_at(&self, transaction: &Transaction) -> Covered {
-        let begin = FileOffset { file: Arc::clone(&transaction.file), offset: transaction.offset };
-        if self.position.covers(transaction.gtid.as_ref(), transaction.server_uuid, &begin) {
+        if self.position.covers(transaction.gtid.as_ref(), transaction.server_uuid, &transaction.begin()) {
             return Covered::Whole;
         }
         let rows: Vec<Within> = self.within.iter().filter(|within| within.is_of(transaction)).cloned().collect();
@@ -112,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::change::Op;
-    use crate::position::{Anchor, FoundBy, Gtid, GtidSet, Proof, Tag};
+    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, GtidSet, Proof, Tag};
 
     const UUID: Uuid = Uuid::from_u128(7);
 

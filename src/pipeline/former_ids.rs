@@ -4,12 +4,10 @@
 //! where a ledger or a saga names it by that (promise 3). So nothing that was done before an upgrade is done again under
 //! another id. Ends by itself when every rule's mark has passed the log's end of that time.
 
-use std::cmp::Ordering;
-
 use super::Pipeline;
 use super::rule_stream::RuleStream;
 use crate::change::{Change, DeliveryId, Transaction};
-use crate::position::{FileOffset, Position};
+use crate::position::Position;
 use crate::rules::Rule;
 use crate::store::FormerIds;
 
@@ -55,12 +53,8 @@ impl Pipeline {
 
 /// Whether something of the transaction may be stored under an id of the former form.
 fn may_hold(former: &FormerIds, transaction: &Transaction) -> bool {
-    let FormerIds::UpTo(end) = former else { return true };
-    match (&end.gtids, &transaction.gtid) {
-        (Some(set), Some(gtid)) => set.contains(gtid),
-        _ => {
-            let begin = FileOffset { file: transaction.file.clone(), offset: transaction.offset };
-            transaction.server_uuid == end.server_uuid && begin.order(&end.file) == Ordering::Less
-        }
+    match former {
+        FormerIds::Everywhere => true,
+        FormerIds::UpTo(end) => end.covers(transaction.gtid.as_ref(), transaction.server_uuid, &transaction.begin()),
     }
 }

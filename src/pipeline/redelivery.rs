@@ -19,7 +19,7 @@ use super::Command;
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome, request};
 use crate::pattern::TablePatterns;
-use crate::position::{FileOffset, Position, Start};
+use crate::position::{Position, Start};
 use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
@@ -265,10 +265,7 @@ impl Run<'_> {
             (Some(set), Some(gtid)) => set.contains(gtid),
             // The end is where the set is complete, wherever that is.
             _ if !self.to.is_placed() => true,
-            _ => {
-                let begin = FileOffset { file: transaction.file.clone(), offset: transaction.offset };
-                begin.order(&self.to.file).is_lt()
-            }
+            _ => transaction.begin().order(&self.to.file).is_lt(),
         }
     }
 

@@ -235,7 +235,7 @@ impl Transactions {
     }
 
     fn anchor(&self, transaction: &Transaction, read: &GtidEvent, checksum: Option<u32>) -> Anchor {
-        let begin = FileOffset { file: Arc::clone(&transaction.file), offset: transaction.offset };
+        let begin = transaction.begin();
         let (server_uuid, immediate_commit_us) = (self.server_uuid, read.immediate_commit_us);
         Anchor {
             gtid: read.gtid.clone(),
@@ -308,7 +308,7 @@ impl Transactions {
 
     async fn table_map(&mut self, body: &[u8]) -> Result<(), Error> {
         let Some(group) = &self.group else { return Err(self.outside()) };
-        let since = FileOffset { file: Arc::clone(&group.transaction.file), offset: group.transaction.offset };
+        let since = group.transaction.begin();
         match self.tables.learn(body, &since).await {
             Ok(()) => Ok(()),
             Err(Refusal::Event(fault)) => Err(self.fault(fault)),
@@ -365,9 +365,7 @@ impl Transactions {
         if rows.is_empty() {
             return self.end(out);
         }
-        let Transaction { gtid, file, offset, .. } = &*group.transaction;
-        let begin = FileOffset { file: Arc::clone(file), offset: *offset };
-        let gtid = gtid.clone();
+        let (gtid, begin) = (group.transaction.gtid.clone(), group.transaction.begin());
         self.undecided.add(Prepared { xid, gtid, begin, rows, held_bytes });
         self.end_as(None, None, out)
     }

@@ -38,6 +38,7 @@ pub struct File {
     window_mib: Option<usize>,
     shutdown_timeout: Option<String>,
     watch: Option<bool>,
+    allow_missing_table: Option<bool>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -175,6 +176,9 @@ pub struct RunArgs {
     /// Load rule files on SIGHUP and `rowhook reload` alone, not when they change; `watch: false` in the settings file
     #[arg(long, env = "ROWHOOK_NO_WATCH", value_parser = FalseyValueParser::new())]
     no_watch: bool,
+    /// A table that is not there keeps nothing from starting: it comes with a later migration
+    #[arg(long, env = "ROWHOOK_ALLOW_MISSING_TABLE", value_parser = FalseyValueParser::new())]
+    allow_missing_table: bool,
 }
 
 /// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
@@ -236,6 +240,7 @@ pub struct RunSettings {
     pub shutdown_timeout: Duration,
     /// Whether rule files are loaded anew when they change.
     pub watch: bool,
+    pub allow_missing_table: bool,
 }
 
 /// What is wrong with a setting, and how to mend it.
@@ -352,6 +357,7 @@ impl RunArgs {
             window_bytes: at_least_one("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))? << 20,
             shutdown_timeout: parse_duration("shutdown-timeout", timeout.as_deref().unwrap_or("30s"))?,
             watch: !self.no_watch && file.watch.unwrap_or(true),
+            allow_missing_table: self.allow_missing_table || file.allow_missing_table.unwrap_or(false),
         })
     }
 }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::change::Table;
+use crate::pattern::TablePattern;
+
 /// Tables known at most. What does not fit is looked up each time it is met.
 pub const TABLES_MAX: usize = 16_384;
 
@@ -113,6 +116,23 @@ impl Schema {
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }
+}
+
+/// The tables that patterns name, as a server has them now.
+#[derive(Debug, Clone, Default)]
+pub struct NamedTables {
+    pub found: Vec<Table>,
+    /// The patterns that no table fits.
+    pub missing: Vec<MissingTable>,
+}
+
+/// A pattern that no table fits.
+#[derive(Debug, Clone)]
+pub struct MissingTable {
+    pub pattern: TablePattern,
+    /// What is there instead, or the name that may have been meant.
+    pub what: String,
+    pub fix: String,
 }
 
 #[cfg(test)]

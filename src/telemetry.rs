@@ -54,6 +54,10 @@ pub struct Metrics {
     pub rule_unresolved: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while the main stream goes on without the rule, else 0.
     pub rule_behind: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// 1 while the rule is paused, for whatever reason, else 0.
+    pub rule_paused: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// 1 while it is paused because a table lacks a column that it needs, else 0.
+    pub rule_lacks_column: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// Age of the oldest transaction that the rule has not dealt with; 0 when there is none.
     pub rule_lag_seconds: Family<RuleLabel, Gauge<f64, AtomicU64>>,
     pub window_deliveries: Gauge<i64, AtomicI64>,
@@ -92,6 +96,12 @@ impl Metrics {
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
         r.register("rule_unresolved", "Deliveries of the rule that are not resolved yet", self.rule_unresolved.clone());
         r.register("rule_behind", "1 while the others go on without the rule", self.rule_behind.clone());
+        r.register("rule_paused", "1 while the rule is paused", self.rule_paused.clone());
+        r.register(
+            "rule_lacks_column",
+            "1 while the rule is paused because a table lacks a column that it needs",
+            self.rule_lacks_column.clone(),
+        );
         r.register("rule_lag_seconds", "Age of the oldest change not dealt with", self.rule_lag_seconds.clone());
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
         r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());

@@ -79,6 +79,7 @@ mod tests {
             target: String::new(),
             feed,
             paused: Some(Paused { since_us: 1, why: String::new() }),
+            lacks: None,
             unresolved: 0,
             in_flight: 0,
             in_retry: 0,

@@ -1,21 +1,35 @@
 //! The rules that a running rowhook works with, and how others take their place.
 //!
 //! In: the wish to load the files anew: from a signal, from the control socket, or because the files look different. Out:
-//! new rules in the pipeline, for replays and for whoever asks; or the old ones, and every problem of the files. All or
+//! new rules in the pipeline, for replays and for whoever asks; or the old ones, and every problem of the files, or of the tables that they name. All or
 //! nothing, one at a time, and not once the stop was given. Owns the rules of now and what is known of the files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::now_us;
+use crate::pattern::TablePatterns;
 use crate::pipeline::Command;
-use crate::rules::{Diagnostics, Difference, Look, Rule, RuleSet};
+use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, Look, Rule, RuleSet};
+use crate::schema::NamedTables;
 use crate::telemetry::Metrics;
 
 /// Loads and compiles the rule files of a directory.
 pub type Load = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
+
+/// Asks the server for the tables that patterns name, as they are now; an error says why it did not answer.
+pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<NamedTables, String>> + Send + Sync>;
+
+/// Where the rules are from, and what they are held against.
+pub struct RuleSource {
+    pub directory: PathBuf,
+    pub load: Load,
+    pub tables: AskTables,
+    pub if_missing: IfMissing,
+}
 
 /// Why the rules stayed as they were.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,8 +58,7 @@ pub struct LiveRules {
 }
 
 struct Inner {
-    directory: PathBuf,
-    load: Load,
+    source: RuleSource,
     now: watch::Sender<Arc<RuleSet>>,
     files: Mutex<FilesState>,
     commands: mpsc::Sender<Command>,
@@ -58,7 +71,7 @@ struct Inner {
 impl Inner {
     fn look(&self) -> Look {
         let rules = self.now.borrow().clone();
-        Look::at(&self.directory, rules.files())
+        Look::at(&self.source.directory, rules.files())
     }
 }
 
@@ -80,11 +93,10 @@ impl Looks {
 }
 
 impl LiveRules {
-    /// `rules` are those of `directory` that `loaded` looked like when they were read; `load` reads them anew.
+    /// `rules` are those of `source`, whose files looked like `loaded` when they were read.
     pub fn new(
         (rules, loaded): (Arc<RuleSet>, Look),
-        directory: PathBuf,
-        load: Load,
+        source: RuleSource,
         commands: mpsc::Sender<Command>,
         metrics: Arc<Metrics>,
         stopping: watch::Receiver<bool>,
@@ -92,8 +104,9 @@ impl LiveRules {
         let files = Mutex::new(FilesState { loaded_at_us: now_us(), problems: None });
         let turn = tokio::sync::Mutex::new(Looks { loaded, last: loaded });
         rules.rules().iter().for_each(|rule| warn_of(rule));
+        rules.misnamed_files().iter().for_each(|file| tracing::warn!("{file}"));
         let now = watch::Sender::new(rules);
-        LiveRules { inner: Arc::new(Inner { directory, load, now, files, commands, metrics, stopping, turn }) }
+        LiveRules { inner: Arc::new(Inner { source, now, files, commands, metrics, stopping, turn }) }
     }
 
     /// The rules that the pipeline works with.
@@ -127,14 +140,38 @@ impl LiveRules {
         let inner = self.inner.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             let before = inner.now.borrow().clone();
-            Look::and_load(&inner.directory, before.files(), &inner.load)
+            Look::and_load(&inner.source.directory, before.files(), &inner.source.load)
         });
         let loaded = loaded.await;
         let (look, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
         *looks = Looks { loaded: look, last: look };
         match rules {
-            Ok(rules) => self.take(Arc::new(rules)).await,
+            Ok(rules) => match self.judge(&rules).await {
+                Ok(()) => self.take(Arc::new(rules)).await,
+                Err(diagnostics) => Err(self.refuse(diagnostics)),
+            },
             Err(diagnostics) => Err(self.refuse(diagnostics)),
+        }
+    }
+
+    /// Holds new rules against the tables as they are now. A rule that asks for nothing else than before is not what is new:
+    /// it is paused where a row lacks what it needs.
+    async fn judge(&self, rules: &RuleSet) -> Result<(), Diagnostics> {
+        let RuleSource { tables, if_missing, .. } = &self.inner.source;
+        match tables(rules.patterns()).await {
+            Ok(tables) => {
+                let now = self.now();
+                let needs = |rules: &RuleSet, name: &str| rules.rule(name).map(|rule| rule.needs());
+                let is_at_work = |name: &str| needs(rules, name) == needs(&now, name);
+                Judgement::of(rules.against(&tables, *if_missing), is_at_work).take()
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "the tables that rules name could not be looked at; the rules are taken as they are"
+                );
+                Ok(())
+            }
         }
     }
 
@@ -155,6 +192,7 @@ impl LiveRules {
         );
         let names = difference.added.iter().chain(&difference.changed);
         names.filter_map(|name| rules.rule(name)).for_each(|rule| warn_of(rule));
+        rules.misnamed_files().iter().for_each(|file| tracing::warn!("{file}"));
         Ok(difference)
     }
 
@@ -206,7 +244,9 @@ mod tests {
             let (sender, commands) = mpsc::channel(4);
             let (stop, stopping) = watch::channel(false);
             let metrics = Arc::new(Metrics::default());
-            let live = LiveRules::new(rules, directory, load, sender, metrics.clone(), stopping);
+            let there = |_: TablePatterns| -> BoxFuture<'static, _> { Box::pin(async { Ok(NamedTables::default()) }) };
+            let source = RuleSource { directory, load, tables: Box::new(there), if_missing: IfMissing::Refuse };
+            let live = LiveRules::new(rules, source, sender, metrics.clone(), stopping);
             Scene { folder, live, commands, stop, metrics }
         }
 

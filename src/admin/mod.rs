@@ -31,7 +31,7 @@ pub use client::{Daemon, Error as DaemonError};
 pub use control::{Control, ControlError};
 pub use health::Health;
 pub use http::{Error as PortError, Port, Token};
-pub use live_rules::{LiveRules, ReloadError};
+pub use live_rules::{LiveRules, ReloadError, RuleSource};
 pub use operations::{DeadLetters, Error};
 pub use position::{move_in_store, positions_of_store, require_rule};
 pub use pulse::Pulse;

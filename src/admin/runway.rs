@@ -110,6 +110,7 @@ mod tests {
             target: String::new(),
             feed,
             paused: None,
+            lacks: None,
             unresolved: 0,
             in_flight: 0,
             in_retry: 0,

@@ -177,7 +177,8 @@ impl Moment<'_> {
                 (Some(*since_us), Some(lag), error.clone())
             }
         };
-        let state = match (&error, &rule.paused, behind_since_us) {
+        let paused = rule.paused.as_ref().or(rule.lacks.as_ref());
+        let state = match (&error, paused, behind_since_us) {
             (Some(_), _, _) => state::STOPPED,
             (None, Some(_), _) => state::PAUSED,
             (None, None, Some(_)) => state::BEHIND,
@@ -186,9 +187,9 @@ impl Moment<'_> {
         RuleView {
             target: Some(rule.target.clone()),
             state: Some(state.to_string()),
-            why: error.or_else(|| rule.paused.as_ref().map(|paused| paused.why.clone())),
+            why: error.or_else(|| paused.map(|paused| paused.why.clone())),
             behind_since: behind_since_us.map(rfc3339),
-            paused_since: rule.paused.as_ref().map(|paused| rfc3339(paused.since_us)),
+            paused_since: paused.map(|paused| rfc3339(paused.since_us)),
             unresolved: Some(rule.unresolved),
             in_flight: Some(rule.in_flight),
             in_retry: Some(rule.in_retry),

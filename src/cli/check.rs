@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Verdict, instance, output, rule_files, source_settings};
 use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, RuleSet};
+use crate::rules::{Diagnostics, IfMissing, Objection, RuleSet};
 use crate::source::{self, Level};
 use crate::write_back::Database;
 
@@ -49,7 +49,7 @@ struct Report {
     findings: Vec<Finding>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     /// `ok`, `warning` or `problem`.
     level: &'static str,
@@ -66,10 +66,14 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let mut findings = rule_findings(&directory, &loaded);
     if let (Some((mut settings, database)), Ok(rules)) = (servers, &loaded) {
         settings.instance = instance::find(&args.data.resolve(file))?.unwrap_or_else(Uuid::new_v4);
-        let missing = if args.allow_missing_table { Level::Warning } else { Level::Problem };
-        findings.extend(source::check(&settings, &rules.patterns(), missing).await.into_iter().map(Finding::from));
-        if findings.iter().all(|finding| finding.level != PROBLEM) {
-            findings.extend(column_findings(&settings, rules).await?);
+        let if_missing = if args.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
+        let of_server: Vec<Finding> =
+            source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from).collect();
+        // A server that can't be asked has been said to be so.
+        let answers = of_server.iter().any(|finding| finding.level == OK);
+        findings.extend(of_server);
+        if answers {
+            findings.extend(table_findings(&settings, rules, if_missing).await);
         }
         findings.extend(statements::findings(rules, database.as_ref()).await);
     }
@@ -109,7 +113,7 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
                     Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
                 findings.push(Finding { level: WARNING, what, mend });
             }
-            let unused = rules.unused_targets().iter();
+            let unused = rules.unused_targets().iter().chain(rules.misnamed_files());
             findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), mend: None }));
             findings
         }
@@ -117,22 +121,30 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     }
 }
 
-/// Column names in rules, held against the tables as they are now.
-async fn column_findings(settings: &source::Settings, rules: &RuleSet) -> anyhow::Result<Vec<Finding>> {
-    let tables = source::columns(settings, &rules.patterns()).await?;
+/// Tables and columns that rules name, held against the server as it is now.
+async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing: IfMissing) -> Vec<Finding> {
+    let tables = match source::named_tables(settings, &rules.patterns()).await {
+        Ok(tables) => tables,
+        Err(error) => return vec![Finding { level: PROBLEM, what: error.to_string(), mend: None }],
+    };
     let mut findings = Vec::new();
-    for table in &tables {
-        for rule in rules.rules().iter().filter(|rule| rule.table.matches(&table.schema, &table.name)) {
-            findings.extend(rule.unknown_columns(&table.to_string(), &table.columns).into_iter().map(|flaw| {
-                let what = format!("{}:{}:{}: {}", rule.path.display(), flaw.line, flaw.column, flaw.message);
-                Finding { level: PROBLEM, what, mend: None }
-            }));
+    for Objection { is_problem, said, fix, .. } in rules.against(&tables, if_missing) {
+        let level = if is_problem { PROBLEM } else { WARNING };
+        let finding = Finding { level, what: said.to_string(), mend: fix };
+        // Rules of one file name one table.
+        if !findings.contains(&finding) {
+            findings.push(finding);
         }
     }
-    if findings.is_empty() && !tables.is_empty() {
+    let columns_are_there = findings.iter().all(|finding| finding.level != PROBLEM);
+    findings.extend(tables.found.iter().filter(|table| table.primary_key.is_empty()).map(|table| {
+        let what = format!("table {table} has no primary key: its changes are ordered as a whole");
+        Finding { level: WARNING, what, mend: None }
+    }));
+    if columns_are_there && !tables.found.is_empty() {
         findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), mend: None });
     }
-    Ok(findings)
+    findings
 }
 
 impl From<source::Finding> for Finding {

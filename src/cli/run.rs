@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,16 +15,16 @@ use tokio::task::JoinSet;
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
 use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
-    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays, RulesNow,
-    SourceWatch, Token,
+    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays,
+    RuleSource, RulesNow, SourceWatch, Token,
 };
 use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
 use crate::position::{Position, Start};
-use crate::rules::{Look, RuleSet};
-use crate::source::Settings;
+use crate::rules::{IfMissing, Look, RuleSet};
+use crate::source::{self, Settings};
 use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
 use crate::write_back::Database;
@@ -66,6 +67,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
 
     let store = open_store_to_keep(&data).await?;
     source.instance = instance::find_or_draw(&data)?;
+    source.names_tables = true;
     let port = match settings.admin {
         Some(address) => Some(Port::bind(address, token).await?),
         None => None,
@@ -112,7 +114,7 @@ struct Signals {
 async fn work(parts: Parts) -> anyhow::Result<()> {
     let Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data } = parts;
     let metrics = Arc::new(Metrics::default());
-    let stop = signals.stop;
+    let (stop, look) = (signals.stop, files.look);
     let limits = Limits {
         window_deliveries: settings.window_deliveries,
         window_bytes: settings.window_bytes,
@@ -128,12 +130,14 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     }
     let (address, reader) = (source.address(), source.clone());
     let (status, source_status) = watch::channel(None);
-    let reading = Reading { settings: source, start: settings.start, status };
+    let if_missing = if settings.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
+    let rule_source = rule_source(files, reader.clone(), if_missing);
+    let reading = Reading { settings: source, start: settings.start, if_missing, status };
     let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
-    let live = live_rules(rules, files, commands.clone(), metrics.clone(), stop.clone());
+    let live = LiveRules::new((rules, look), rule_source, commands.clone(), metrics.clone(), stop.clone());
     let (pulse, feeling) = Pulse::new(commands.clone(), source.clone(), metrics.clone());
     let mut beside = JoinSet::new();
     beside.spawn(feeling);
@@ -161,7 +165,7 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
     if *former != FormerIds::Everywhere {
         return None;
     }
-    crate::source::locate(source, &Start::Latest).await.ok()
+    source::locate(source, &Start::Latest).await.ok()
 }
 
 /// What may be asked over the socket.
@@ -186,17 +190,16 @@ fn operations(
     }
 }
 
-fn live_rules(
-    rules: Arc<RuleSet>,
-    files: RuleFiles,
-    commands: mpsc::Sender<Command>,
-    metrics: Arc<Metrics>,
-    stopping: watch::Receiver<bool>,
-) -> LiveRules {
-    let RuleFiles { directory, look, database } = files;
+/// Where new rules come from, and what they are held against.
+fn rule_source(files: RuleFiles, reader: Settings, if_missing: IfMissing) -> RuleSource {
+    let RuleFiles { directory, look: _, database } = files;
     let from = directory.clone();
     let load = Box::new(move || rule_files::read_to_work(&from, database.as_ref()));
-    LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
+    let tables = Box::new(move |patterns| -> BoxFuture<'static, _> {
+        let reader = reader.clone();
+        Box::pin(async move { source::named_tables(&reader, &patterns).await.map_err(|error| error.to_string()) })
+    });
+    RuleSource { directory, load, tables, if_missing }
 }
 
 fn announce(

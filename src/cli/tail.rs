@@ -152,7 +152,12 @@ impl Lines {
         Ok(())
     }
 
-    fn matched(&mut self, change: &Change, Match { rule, undecided }: &Match) {
+    fn matched(&mut self, change: &Change, Match { rule, undecided, lacks }: &Match) {
+        if let Some(lacks) = lacks {
+            // The rule would be paused.
+            output::complain(&format!("rule {}, a row of {}: {lacks}", rule.name, change.table));
+            return;
+        }
         if let Some(reason) = undecided {
             // It would become a dead letter.
             output::complain(&format!("rule {}, a row of {}: undecided: {reason}", rule.name, change.table));

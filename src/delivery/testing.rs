@@ -19,7 +19,7 @@ use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, Plan, RetryOn, Rule, Step,
+    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, Place, Plan, RetryOn, Rule, Step,
     SuccessStatuses, Target, Work,
 };
 use crate::template::UrlTemplate;
@@ -242,6 +242,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         name: "orders".to_owned(),
         path: PathBuf::from("orders.yaml"),
         table: TablePattern::parse("shop.orders").unwrap(),
+        table_at: Place { line: 1, column: 8 },
         on: vec![Op::Insert, Op::Update, Op::Delete],
         changed: vec![],
         when: None,

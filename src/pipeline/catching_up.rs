@@ -17,7 +17,7 @@ use crate::change::Change;
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
 use crate::position::{Position, Start};
-use crate::rules::{Match, RuleSet, TableRules};
+use crate::rules::{IfMissing, Match, RuleSet, TableRules};
 use crate::source::{self, Following, Hold, Settings, SourceEvent};
 use crate::telemetry::Metrics;
 
@@ -36,6 +36,8 @@ pub struct Reading {
     pub settings: Settings,
     /// Where the very first start begins.
     pub start: Start,
+    /// What it means for the start that a table is missing.
+    pub if_missing: IfMissing,
     /// Gets what the main stream's reader says of itself, and each that takes its place.
     pub status: watch::Sender<Option<source::Watch>>,
 }
@@ -74,21 +76,31 @@ impl Reading {
     fn settings_of(&self, name: &str) -> Settings {
         let instance = uuid::Uuid::new_v5(&self.settings.instance, name.as_bytes());
         // A server id that was set is the main stream's.
-        Settings { instance, server_id: None, first_connect: source::FirstConnect::Wait, ..self.settings.clone() }
+        let first_connect = source::FirstConnect::Wait;
+        Settings { instance, server_id: None, first_connect, names_tables: false, ..self.settings.clone() }
     }
 }
 
 impl Pipeline {
     /// The main stream goes on without this rule, from the place where it stands.
     pub(super) fn detach(&mut self, at: usize, why: &str) {
-        let Some(place) = self.main.reached().cloned() else { return };
+        if let Some(place) = self.leave_main_stream(at) {
+            let rule = &*self.streams.list[at].name;
+            tracing::warn!(rule, %place, "behind: {why}; the others go on without it");
+        }
+    }
+
+    /// From here on the rule is read for by itself. None: the main stream stands nowhere yet.
+    pub(super) fn leave_main_stream(&mut self, at: usize) -> Option<Position> {
+        let place = self.main.reached().cloned()?;
+        let position = place.position().clone();
         let stream = &mut self.streams.list[at];
-        tracing::warn!(rule = &*stream.name, place = %place.position(), "behind: {why}; the others go on without it");
         stream.behind = Some(Behind::at(&stream.rule, place, now_us()));
         if !self.behind.contains(&at) {
             self.behind.push(at);
         }
         self.has_moved = true;
+        Some(position)
     }
 
     /// Takes what the readers of rules that are behind have ready, and attaches those that have caught up. True: there is
@@ -132,6 +144,8 @@ impl Pipeline {
     /// What the feed of a rule that is behind brought.
     fn take_behind(&mut self, at: usize, read: Read) {
         match read {
+            // Only the main stream's reader says it.
+            Read::Tables(_) => {}
             Read::Started(resume) => self.begun(at, resume.into()),
             Read::Change(change, rules) => {
                 if let Err(error) = self.take_change_behind(at, &change, &rules) {
@@ -153,7 +167,11 @@ impl Pipeline {
         if !self.streams.list[at].has_had(change) {
             self.alone.clear();
             rules.matches(change, &mut self.alone);
-            if let Some(Match { rule, undecided }) = self.alone.pop() {
+            if let Some(Match { rule, undecided, lacks }) = self.alone.pop() {
+                if let Some(lacks) = lacks {
+                    self.pause_at(at, change, &lacks);
+                    return Ok(());
+                }
                 let kept = super::keep(change)?;
                 let stream = &mut self.streams.list[at];
                 if !stream.has_own_mark()
@@ -199,7 +217,8 @@ impl Pipeline {
         if stream.coverage.is_some() || !stream.uses_less_than(2, self.window) {
             return;
         }
-        let own = stream.behind.as_ref().filter(|behind| behind.start.is_none() && behind.is_recorded);
+        let may_join = |behind: &&Behind| behind.start.is_none() && behind.is_recorded && behind.lacks.is_none();
+        let own = stream.behind.as_ref().filter(may_join);
         let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
         let Some(Handover { coverage }) = handover(main, place) else { return };
         tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; follows the main stream again");
@@ -301,7 +320,6 @@ fn has_reader(stream: &RuleStream) -> bool {
 }
 
 fn wants_reader(stream: &RuleStream, window: Window) -> bool {
-    stream.paused.is_none()
-        && stream.behind.as_ref().is_some_and(|behind| !behind.feed.is_open() && behind.error.is_none())
-        && stream.uses_less_than(2, window)
+    let can_read = |behind: &Behind| !behind.feed.is_open() && behind.error.is_none() && behind.lacks.is_none();
+    stream.paused.is_none() && stream.behind.as_ref().is_some_and(can_read) && stream.uses_less_than(2, window)
 }

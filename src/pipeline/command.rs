@@ -89,6 +89,8 @@ pub struct RuleStatus {
     pub target: String,
     pub feed: FeedStatus,
     pub paused: Option<Paused>,
+    /// That it is paused before rows whose table lacks a column that it needs; what came before goes out.
+    pub lacks: Option<Paused>,
     /// Deliveries in memory that are not resolved.
     pub unresolved: u64,
     /// Attempts under way.

@@ -21,6 +21,8 @@ pub(super) struct RuleCounts {
     coalesced: Counter,
     pub unresolved: Gauge<i64, AtomicI64>,
     pub behind: Gauge<i64, AtomicI64>,
+    pub paused: Gauge<i64, AtomicI64>,
+    pub lacks_column: Gauge<i64, AtomicI64>,
     pub lag_seconds: Gauge<f64, AtomicU64>,
 }
 
@@ -39,6 +41,8 @@ impl RuleCounts {
             coalesced: outcome("coalesced"),
             unresolved: metrics.rule_unresolved.get_or_create_owned(&label),
             behind: metrics.rule_behind.get_or_create_owned(&label),
+            paused: metrics.rule_paused.get_or_create_owned(&label),
+            lacks_column: metrics.rule_lacks_column.get_or_create_owned(&label),
             lag_seconds: metrics.rule_lag_seconds.get_or_create_owned(&label),
         }
     }
@@ -60,6 +64,8 @@ impl RuleCounts {
         let label = RuleLabel { rule: rule.to_string() };
         metrics.rule_unresolved.remove(&label);
         metrics.rule_behind.remove(&label);
+        metrics.rule_paused.remove(&label);
+        metrics.rule_lacks_column.remove(&label);
         metrics.rule_lag_seconds.remove(&label);
     }
 }

@@ -14,6 +14,7 @@ use crate::change::{Change, Changes, Transaction};
 use crate::outcome::reached::Reached;
 use crate::position::{Committed, Position, Resume};
 use crate::rules::{RuleSet, TableRules};
+use crate::schema::NamedTables;
 use crate::source::{Following, SourceEvent};
 
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Feed {
 /// What a feed brings.
 #[derive(Debug)]
 pub(super) enum Read {
+    Tables(NamedTables),
     Started(Resume),
     /// A change of a table that some of the rules are about, with the rules of that table.
     Change(Arc<Change>, Arc<TableRules>),
@@ -149,6 +151,7 @@ impl Feed {
     /// Takes an event in; rows are read one by one afterwards.
     pub fn take(&mut self, event: SourceEvent) -> Option<Read> {
         match event {
+            SourceEvent::Tables(tables) => Some(Read::Tables(tables)),
             SourceEvent::Started(resume) => Some(Read::Started(resume)),
             SourceEvent::Rows(rows) => {
                 self.rows = Unread { events: rows.into_iter(), open: None };

@@ -2,7 +2,7 @@
 //!
 //! In: what its feed brings. Out: deliveries of every attached rule that a change matches. A change is taken by all of them
 //! or by none yet: a rule without room holds the stream up, until it has room or the patience with it ends; then the stream
-//! goes on without it, at exactly that change (promise 5). Ends of transactions are told only to rules that have something
+//! goes on without it, at exactly that change (promise 5). So it does where a rule needs a column that the change's table lacks. Ends of transactions are told only to rules that have something
 //! above their marks; the mark of any other is where the stream stands.
 
 use std::sync::Arc;
@@ -46,6 +46,7 @@ impl Pipeline {
 
     pub(super) fn take(&mut self, read: Read) -> Result<(), Error> {
         match read {
+            Read::Tables(tables) => self.judge(&tables)?,
             Read::Started(resume) => {
                 if self.main.reached().is_none() {
                     self.main.leap(resume.into());
@@ -100,6 +101,7 @@ impl Pipeline {
     /// Gives the change that is held to the rules that it is for. False: one of them has no room.
     fn take_held(&mut self) -> Result<bool, Error> {
         let Some(change) = self.held.take() else { return Ok(true) };
+        self.part_with_lacking(&change);
         loop {
             self.find_takers(&change);
             if self.full.is_empty() {

@@ -16,6 +16,7 @@ mod feed;
 mod former_ids;
 mod fuse;
 mod holds;
+mod lacking;
 mod letters;
 mod main_stream;
 mod obeying;
@@ -46,7 +47,7 @@ use crate::clock::now_us;
 use crate::delivery::{Completed, Delivery, Dispatcher, Event, Failure, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
-use crate::rules::{Match, Rule, RuleSet};
+use crate::rules::{Diagnostics, Match, Rule, RuleSet};
 use crate::source;
 use crate::store::{self, FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
@@ -57,6 +58,7 @@ use counts::RuleCounts;
 use feed::Feed;
 use fuse::Fuse;
 use holds::Releases;
+use lacking::Needs;
 use operations::Operations;
 use rule_stream::{RuleStream, Streams, Window};
 use writes::{PendingWrite, Written};
@@ -89,6 +91,9 @@ pub enum Error {
     Source(#[from] source::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Rules name what the server does not have.
+    #[error("{0}")]
+    Rules(Diagnostics),
     #[error("the reader of the binlog ended without saying why")]
     SourceVanished,
 }
@@ -138,6 +143,7 @@ pub struct Pipeline {
     /// Dead letters that are sent again.
     releases: Releases,
     operations: Operations,
+    needs: Needs,
     /// The work ends: nothing more is begun.
     is_ending: bool,
     fuse: Fuse,
@@ -180,6 +186,7 @@ impl Pipeline {
             redelivered: 0,
             releases,
             operations: Operations::default(),
+            needs: Needs::default(),
             is_ending: false,
             fuse: Fuse::default(),
             former_ids: None,
@@ -190,6 +197,7 @@ impl Pipeline {
 
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
     pub fn resume(&mut self, saved: Saved) {
+        self.needs = Needs::of(&saved);
         if let Some(checkpoint) = saved.checkpoint {
             self.former_ids = checkpoint.former_ids.clone();
             let Beginning { main, streams, orphans } = beginning::begin(self.main.rules(), checkpoint, now_us());

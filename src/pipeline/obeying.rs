@@ -112,11 +112,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Also gives a rule whose reader gave up another try.
+    /// Also gives a rule another try whose reader gave up, or whose table lacked a column.
     fn go_on(&mut self, rule: &str, from: Option<Start>) -> Result<(), Refused> {
         let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
         let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;
-        let has_given_up = stream.behind.as_ref().is_some_and(|behind| behind.error.is_some());
+        let stands = |behind: &Behind| behind.error.is_some() || behind.lacks.is_some();
+        let has_given_up = stream.behind.as_ref().is_some_and(stands);
         match (&mut stream.behind, from) {
             (None, Some(_)) => return Err(Refused::NotBehind { rule: rule.to_string() }),
             (Some(behind), Some(from)) => {
@@ -130,6 +131,7 @@ impl Pipeline {
         }
         if let Some(behind) = &mut stream.behind {
             behind.error = None;
+            behind.lacks = None;
         }
         stream.paused = None;
         self.dispatcher.set_paused(rule, false);
@@ -156,6 +158,7 @@ impl Pipeline {
             target: target(stream),
             feed: stream.feed_status(),
             paused: stream.paused.clone(),
+            lacks: stream.lacks().cloned(),
             unresolved: stream.tracker.unresolved() as u64,
             in_flight: counts.in_flight as u64,
             in_retry: counts.in_retry as u64,
@@ -180,8 +183,10 @@ impl Pipeline {
             });
             let is_elsewhere = stream.rule.table != rule.table;
             stream.rule = Arc::clone(rule);
-            if let Some(Behind { feed, .. }) = &mut stream.behind {
+            if let Some(Behind { feed, lacks, .. }) = &mut stream.behind {
                 feed.set_rules(alone(rule));
+                // It may do without the column now; else the same row pauses it again.
+                *lacks = None;
                 if is_elsewhere {
                     feed.close();
                 }
@@ -194,6 +199,7 @@ impl Pipeline {
         self.window = window_of(&self.limits, self.streams.list.len());
         self.relist();
         self.follow_rules(rules);
+        self.record_needs();
         self.releases.look_at_all();
         self.has_moved = true;
     }

@@ -19,7 +19,7 @@ use super::Command;
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome, request};
 use crate::pattern::TablePatterns;
-use crate::position::{Position, Start};
+use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
@@ -148,6 +148,7 @@ impl Redeliveries {
             instance: Uuid::new_v4(),
             server_id: None,
             first_connect: FirstConnect::FailFast,
+            names_tables: false,
             ..self.settings.clone()
         };
         let to = self.end(&settings, to).await?;
@@ -238,7 +239,7 @@ impl Run<'_> {
     /// Whether the end of the stretch was reached.
     async fn take(&mut self, event: SourceEvent, under_way: &mut UnderWay) -> Result<bool, End> {
         match event {
-            SourceEvent::Started(_) => Ok(false),
+            SourceEvent::Tables(_) | SourceEvent::Started(_) => Ok(false),
             SourceEvent::Rows(events) => {
                 for change in events.into_iter().flatten() {
                     if self.holds(&change) {
@@ -270,7 +271,15 @@ impl Run<'_> {
     }
 
     async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
-        let foregone = match self.rule.decide(change) {
+        let decided = self.rule.decide(change);
+        if decided != Ok(false)
+            && let Some(lacks) = self.rule.lacks(&change.table)
+        {
+            let FileOffset { file, offset } = change.transaction.begin();
+            let rest = "what comes from there on is not delivered again; choose an end before it with --to, or change the rule";
+            return Err(End::Failed(format!("{lacks} in rows from {file}:{offset} on; {rest}")));
+        }
+        let foregone = match decided {
             Ok(false) => return Ok(()),
             Ok(true) => None,
             Err(reason) => Some(Outcome::Dead(Failure::undecided(reason))),

@@ -67,19 +67,21 @@ pub(super) struct Behind {
     pub is_recorded: bool,
     /// Why its reader gave up.
     pub error: Option<String>,
+    /// That it is paused before a row whose table lacks a column that it needs.
+    pub lacks: Option<Paused>,
 }
 
 impl Behind {
     /// Goes on from a place.
     pub fn at(rule: &Arc<Rule>, place: Reached, since_us: u64) -> Behind {
         let feed = Feed::new(alone(rule), Some(place));
-        Behind { since_us, feed, start: None, is_recorded: true, error: None }
+        Behind { since_us, feed, start: None, is_recorded: true, error: None, lacks: None }
     }
 
     /// Has not begun yet, and will here.
     pub fn from_start(rule: &Arc<Rule>, start: Start, since_us: u64) -> Behind {
         let feed = Feed::new(alone(rule), None);
-        Behind { since_us, feed, start: Some(start), is_recorded: false, error: None }
+        Behind { since_us, feed, start: Some(start), is_recorded: false, error: None, lacks: None }
     }
 
     /// Whether its reader may bring anything.
@@ -126,9 +128,13 @@ impl RuleStream {
     pub fn tell(&mut self, metrics: &Metrics, now_us: u64) {
         let (unresolved, is_behind) = (self.tracker.unresolved(), self.behind.is_some());
         let lag = Duration::from_micros(self.lag_us(now_us));
+        let lacks_column = self.lacks().is_some();
+        let is_paused = self.paused.is_some() || lacks_column;
         let counts = self.counts(metrics);
         counts.unresolved.set(unresolved as i64);
         counts.behind.set(i64::from(is_behind));
+        counts.paused.set(i64::from(is_paused));
+        counts.lacks_column.set(i64::from(lacks_column));
         counts.lag_seconds.set(lag.as_secs_f64());
     }
 
@@ -206,6 +212,11 @@ impl RuleStream {
         let read = self.behind.as_ref().map(|behind| behind.feed.read_up_to_us.unwrap_or(behind.since_us));
         let oldest = self.tracker.oldest_unresolved_us().into_iter().chain(read).min();
         oldest.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us))
+    }
+
+    /// That it is paused before a row whose table lacks a column that it needs.
+    pub fn lacks(&self) -> Option<&Paused> {
+        self.behind.as_ref()?.lacks.as_ref()
     }
 
     pub fn feed_status(&self) -> FeedStatus {

@@ -37,10 +37,10 @@ pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<D
     if matches!(&root.kind, Kind::Map(members) if member(members, "targets").is_some()) {
         return Contents { targets: reader.targets(&root), ..Contents::default() };
     }
-    let Some((table, specs)) = reader.file(&root) else { return Contents::default() };
+    let Some((table, table_at, specs)) = reader.file(&root) else { return Contents::default() };
     let mut compiler =
         Compiler { reader, env, columns: Vec::new(), steps: Vec::new(), part: Part::Decision, first_sql: None };
-    let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table)).collect();
+    let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table, table_at)).collect();
     Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
 }
 
@@ -56,7 +56,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn rule(&mut self, spec: RuleSpec, table: &TablePattern) -> Option<Placed> {
+    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_at: Place) -> Option<Placed> {
         self.columns.clear();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
         if let super::OrderBy::Columns(names) = &spec.order_by {
@@ -77,6 +77,7 @@ impl Compiler<'_> {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
             table: table.clone(),
+            table_at,
             on: spec.on,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
@@ -246,14 +247,16 @@ impl Compiler<'_> {
 
     fn uses(&mut self, node: &Node, columns: &[ColumnUse]) {
         let text = self.reader.text;
-        let placed =
-            columns.iter().map(|column| used(&column.name, node.place_within(text, column.line, column.column)));
+        let placed = columns.iter().map(|column| ColumnUse {
+            may_lack: column.may_lack,
+            ..used(&column.name, node.place_within(text, column.line, column.column))
+        });
         self.columns.extend(placed);
     }
 }
 
 fn used(name: &str, at: Place) -> ColumnUse {
-    ColumnUse { name: name.to_string(), line: at.line, column: at.column }
+    ColumnUse { name: name.to_string(), line: at.line, column: at.column, may_lack: false }
 }
 
 /// An unquoted scalar that is a JSON number, boolean or null stands for itself; everything else is a string.

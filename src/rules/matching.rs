@@ -2,7 +2,8 @@
 //!
 //! In: changes, one after another. Out: the rules whose `on`, `changed` and `when` hold, in the order of the files;
 //! cheap tests first. Owns a cache from table to rules, so that patterns are matched once per table, not per row.
-//! A rule that can't be decided on a row matches with the reason: it becomes a dead letter, never a silence (promise 7).
+//! A rule that can't be decided on a row matches with the reason: it becomes a dead letter, never a silence (promise 7). Where
+//! the table lacks a column that the rule needs, the match says so, and the rule is paused.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Match {
     pub rule: Arc<Rule>,
     /// Why `changed`, `when` or `order_by` can't be decided on this row, without row values.
     pub undecided: Option<String>,
+    /// Why the rule can't work on rows of this table as it is defined here: it needs columns that the table lacks.
+    pub lacks: Option<Arc<str>>,
 }
 
 /// All rules of a directory.
@@ -32,6 +35,7 @@ pub struct RuleSet {
     /// What the rules say, to tell later whether they changed.
     digests: Digests,
     unused_targets: Vec<String>,
+    misnamed_files: Vec<String>,
     /// What is wrong with the first `sql` where no write URL is set.
     first_sql: Option<Box<Diagnostic>>,
     by_table: RwLock<ByTable>,
@@ -52,12 +56,18 @@ struct TableRule {
     rule: Arc<Rule>,
     /// Indexes of the columns that `changed` names; an error says which of them the table lacks.
     changed: Result<Vec<usize>, String>,
+    /// See [`Match::lacks`].
+    lacks: Option<Arc<str>>,
 }
 
 impl TableRules {
     fn new(table: &Arc<Table>, rules: &[Arc<Rule>]) -> TableRules {
         let of_table = rules.iter().filter(|rule| rule.table.matches(&table.schema, &table.name));
-        let rules = of_table.map(|rule| TableRule { rule: Arc::clone(rule), changed: changed_columns(rule, table) });
+        let rules = of_table.map(|rule| TableRule {
+            rule: Arc::clone(rule),
+            changed: changed_columns(rule, table),
+            lacks: rule.lacks(table).map(Arc::from),
+        });
         TableRules { table: Arc::clone(table), rules: rules.collect() }
     }
 
@@ -69,12 +79,13 @@ impl TableRules {
     /// Appends the rules that match a change of this table.
     pub fn matches(&self, change: &Arc<Change>, out: &mut Vec<Match>) {
         debug_assert!(Arc::ptr_eq(&self.table, &change.table), "the rules were looked up for another table");
-        for TableRule { rule, changed } in &self.rules {
-            match rule.decide_with(change, changed) {
-                Ok(true) => out.push(Match { rule: Arc::clone(rule), undecided: None }),
-                Ok(false) => {}
-                Err(reason) => out.push(Match { rule: Arc::clone(rule), undecided: Some(reason) }),
-            }
+        for TableRule { rule, changed, lacks } in &self.rules {
+            let undecided = match rule.decide_with(change, changed) {
+                Ok(true) => None,
+                Ok(false) => continue,
+                Err(reason) => Some(reason),
+            };
+            out.push(Match { rule: Arc::clone(rule), undecided, lacks: lacks.clone() });
         }
     }
 }
@@ -94,6 +105,7 @@ impl RuleSet {
             rules,
             digests: Digests::default(),
             unused_targets: Vec::new(),
+            misnamed_files: Vec::new(),
             first_sql: None,
             by_table: RwLock::default(),
         }
@@ -105,6 +117,10 @@ impl RuleSet {
 
     pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
         RuleSet { unused_targets, ..self }
+    }
+
+    pub(super) fn with_misnamed_files(self, misnamed_files: Vec<String>) -> RuleSet {
+        RuleSet { misnamed_files, ..self }
     }
 
     pub(super) fn with_first_sql(self, first_sql: Option<Diagnostic>) -> RuleSet {
@@ -133,6 +149,11 @@ impl RuleSet {
     /// A line for each target that something is set for and that no rule calls, with its place: perhaps misspelt.
     pub fn unused_targets(&self) -> &[String] {
         &self.unused_targets
+    }
+
+    /// A line for each file beside the rule files that has another ending and looks like one.
+    pub fn misnamed_files(&self) -> &[String] {
+        &self.misnamed_files
     }
 
     pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {

@@ -16,6 +16,7 @@ mod plan;
 mod reader;
 mod spec;
 mod statement;
+mod tables;
 mod target;
 mod tls;
 mod yaml;
@@ -27,8 +28,7 @@ use std::time::Duration;
 use crate::change::{Op, Table};
 use crate::pattern::TablePattern;
 use crate::position::Start;
-use crate::suggest::did_you_mean;
-use crate::template::{BodyTemplate, ColumnUse, Condition, Flaw, TextTemplate, UrlTemplate};
+use crate::template::{BodyTemplate, ColumnUse, Condition, TextTemplate, UrlTemplate};
 
 pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use batch::{Batch, ItemVerdict, Results, Until};
@@ -37,6 +37,7 @@ pub use difference::Difference;
 pub use look::Look;
 pub use matching::{Match, RuleSet, TableRules};
 pub use plan::{Action, Plan, Sql, Step, Verify, Work};
+pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};
 
@@ -48,6 +49,8 @@ pub struct Rule {
     /// The file it stands in.
     pub path: PathBuf,
     pub table: TablePattern,
+    /// Where the file names the table.
+    pub table_at: Place,
     pub on: Vec<Op>,
     /// Updates match only when at least one of these columns differs; empty: no such condition.
     pub changed: Vec<String>,
@@ -85,20 +88,6 @@ impl Rule {
         let calls = self.actions.iter().filter_map(Action::call);
         let mut tls = calls.filter_map(|call| call.tls.as_ref());
         tls.any(|tls| tls.verification == Verification::None)
-    }
-
-    /// The columns that the rule names and a table of these columns lacks, as flaws with places in the rule's file.
-    /// For `check`, where the schema is known; at run time such a row is a dead letter.
-    pub fn unknown_columns(&self, table: &str, columns: &[Box<str>]) -> Vec<Flaw> {
-        let named = self.columns.iter().chain(&self.redact);
-        let unknown = named.filter(|used| !columns.iter().any(|column| **column == *used.name));
-        unknown
-            .map(|used| {
-                let hint = did_you_mean(&used.name, columns.iter().map(|column| &**column));
-                let message = format!("table {table} has no column `{}`{hint}", used.name);
-                Flaw { line: used.line, column: used.column, message }
-            })
-            .collect()
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) struct RuleSpec<'n> {
 
 impl<'n> Reader<'_> {
     /// Reads a whole file; rules with problems are left out.
-    pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, Vec<RuleSpec<'n>>)> {
+    pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, Place, Vec<RuleSpec<'n>>)> {
         let members = self.members(root, "a rule file", &FILE_KEYS)?;
         let table = match member(members, "table") {
             Some(node) => self.table(node),
@@ -104,7 +104,8 @@ impl<'n> Reader<'_> {
                 Vec::new()
             }
         };
-        Some((table?, rules))
+        let table_at = member(members, "table").map_or(root.at, |node| node.at);
+        Some((table?, table_at, rules))
     }
 
     fn table(&mut self, node: &Node) -> Option<TablePattern> {

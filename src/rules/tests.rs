@@ -5,6 +5,8 @@ mod matching;
 mod mistakes;
 mod plans;
 mod reading;
+mod tables;
+mod yaml_mistakes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

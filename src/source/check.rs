@@ -1,15 +1,13 @@
-//! Findings about the source for `rowhook check`, and the columns of watched tables for the check of rules.
+//! Findings about the source for `rowhook check`; the tables that rules name are for `named`.
 //!
 //! In: [`Settings`]. Out: one [`Finding`] for each prerequisite, the bad ones with the exact SQL that mends them. Opens
 //! connections of its own and changes nothing on the server.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::change::Table;
 use crate::pattern::TablePatterns;
 use crate::position::Retention;
 
@@ -18,7 +16,6 @@ use super::error::Error;
 use super::keeping::Keeping;
 use super::link::{self, Room};
 use super::logged::{Gap, gaps};
-use super::missing::explain;
 use super::refused::CONNECTIONS_MAX;
 use super::server::Server;
 use super::settings::Settings;
@@ -45,11 +42,10 @@ pub struct Finding {
 /// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
 const RETENTION_MIN: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// Looks at everything that must hold before reading. `missing` says how bad it is when a table is not there that is
-/// named exactly; where a pattern fits no table it is a warning.
-pub async fn check(settings: &Settings, tables: &TablePatterns, missing: Level) -> Vec<Finding> {
+/// Looks at everything that must hold before reading, but for the tables themselves.
+pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> {
     let mut findings = Vec::new();
-    match inspect(settings, tables, missing, &mut findings).await {
+    match inspect(settings, tables, &mut findings).await {
         Ok(()) => {}
         Err(error) => {
             let error = error.naming(settings.learned.account().as_deref());
@@ -59,12 +55,7 @@ pub async fn check(settings: &Settings, tables: &TablePatterns, missing: Level) 
     findings
 }
 
-async fn inspect(
-    settings: &Settings,
-    tables: &TablePatterns,
-    if_missing: Level,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Error> {
+async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let mut connection = connect(settings).await?;
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
@@ -78,20 +69,6 @@ async fn inspect(
     }
     findings.push(transport(settings));
     findings.push(privileges(&mut connection, settings, &server, &account).await?);
-    for pattern in &tables.0 {
-        let single = TablePatterns(vec![pattern.clone()]);
-        let found = columns_over(&mut connection, settings, &single).await?;
-        if found.is_empty() {
-            let (what, fix) = explain(&mut connection, &settings.address(), pattern, &account).await?;
-            let level = if pattern.is_exact() { if_missing } else { Level::Warning };
-            findings.push(Finding { level, what, mend: Some(fix) });
-        }
-        findings.extend(found.iter().filter(|table| table.primary_key.is_empty()).map(|table| Finding {
-            level: Level::Warning,
-            what: format!("table {table} has no primary key: its changes are ordered as a whole"),
-            mend: None,
-        }));
-    }
     Ok(())
 }
 
@@ -255,47 +232,4 @@ async fn privileges(
         what: format!("the account lacks {missing}"),
         mend: Some(format!("GRANT {missing} ON *.* TO {account}")),
     })
-}
-
-/// The tables that fit the patterns, with their columns in order, as they are now.
-pub async fn columns(settings: &Settings, tables: &TablePatterns) -> Result<Vec<Table>, Error> {
-    let mut connection = connect(settings).await?;
-    columns_over(&mut connection, settings, tables).await
-}
-
-type ColumnRow = (String, String, String, Option<u64>);
-
-/// Column name, and its place in the primary key.
-type NamedColumn = (String, Option<u64>);
-
-async fn columns_over(connection: &mut Conn, settings: &Settings, tables: &TablePatterns) -> Result<Vec<Table>, Error> {
-    let rows: Vec<ColumnRow> = connection
-        .query(
-            "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, s.SEQ_IN_INDEX FROM information_schema.COLUMNS c \
-             JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
-             LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA \
-             AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME AND s.INDEX_NAME = 'PRIMARY' \
-             WHERE t.TABLE_TYPE = 'BASE TABLE' ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION",
-        )
-        .await
-        .map_err(|error| Error::of_client(error, &settings.address()))?;
-    let mut found: BTreeMap<(String, String), Vec<NamedColumn>> = BTreeMap::new();
-    for (schema, table, column, key_place) in rows {
-        if tables.match_any(&schema, &table) {
-            found.entry((schema, table)).or_default().push((column, key_place));
-        }
-    }
-    Ok(found.into_iter().map(|((schema, name), columns)| table(schema, name, columns)).collect())
-}
-
-fn table(schema: String, name: String, columns: Vec<NamedColumn>) -> Table {
-    let mut key: Vec<(u64, usize)> =
-        columns.iter().enumerate().filter_map(|(index, (_, place))| Some(((*place)?, index))).collect();
-    key.sort_unstable();
-    Table {
-        schema: schema.into(),
-        name: name.into(),
-        columns: columns.into_iter().map(|(column, _)| column.into()).collect(),
-        primary_key: key.into_iter().map(|(_, index)| index).collect(),
-    }
 }

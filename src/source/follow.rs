@@ -26,6 +26,7 @@ use super::connect::connect;
 use super::error::{Error, Next};
 use super::event_type;
 use super::logged::{gaps, require_logged};
+use super::named::named_tables_over;
 use super::progress::Progress;
 use super::prove::{Evidence, Prover};
 use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
@@ -247,6 +248,10 @@ impl Reader {
         let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
+            if self.settings.names_tables {
+                let named = named_tables_over(&mut connection, &self.settings, &self.tables).await?;
+                self.hand_on(SourceEvent::Tables(named)).await?;
+            }
             if progress.from.is_some() {
                 server.warn_of_prepared(&mut connection).await;
             }
@@ -426,7 +431,7 @@ impl Reader {
                 }
                 permit.send(Ok(event));
             }
-            SourceEvent::Started(_) | SourceEvent::Idle => self.hand_on(event).await?,
+            SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Idle => self.hand_on(event).await?,
         }
         progress.steps += 1;
         Ok(())

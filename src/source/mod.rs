@@ -24,6 +24,7 @@ mod link;
 mod locate;
 mod logged;
 mod missing;
+mod named;
 mod passing;
 mod password;
 mod place;
@@ -52,13 +53,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::change::Changes;
 use crate::position::{Committed, Resume, Retention, Start};
+use crate::schema::NamedTables;
 
-pub use check::{Finding, Level, check, columns};
+pub use check::{Finding, Level, check};
 pub use connect::{connect_with, require_files};
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
 pub use locate::locate;
+pub use named::named_tables;
 pub use passing::What;
 pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
@@ -75,7 +78,9 @@ pub enum From {
 /// What the reader hands on.
 #[derive(Debug, Clone)]
 pub enum SourceEvent {
-    /// Once, before all else: where reading begins. A checkpoint may be made of it.
+    /// Once, before all else, if [`Settings::names_tables`] says so: the watched tables as they are now.
+    Tables(NamedTables),
+    /// Once, before any row: where reading begins. A checkpoint may be made of it.
     Started(Resume),
     /// Rows of watched tables, all of one transaction, in its order. A large transaction comes in several portions.
     Rows(Vec<Changes>),

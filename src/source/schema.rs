@@ -107,7 +107,8 @@ impl Definitions {
     pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(TableName, Definition)>, Error> {
         let mut tables: BTreeMap<TableName, Definition> = BTreeMap::new();
         for pattern in &patterns.0 {
-            let rows: Vec<TableRow> = self.ask(TABLES_SQL, Params::Positional(like(&pattern.to_string()))).await?;
+            let (schema, table) = like(&pattern.to_string());
+            let rows: Vec<TableRow> = self.ask(TABLES_SQL, (schema, table, COLUMNS_MAX as u64).into()).await?;
             let is_cut = rows.len() == COLUMNS_MAX;
             let mut found: BTreeMap<TableName, Vec<Defined>> = BTreeMap::new();
             for (schema, table, name, data_type, column_type, key_place) in rows {
@@ -177,11 +178,11 @@ fn no_answer() -> Error {
     Error::Lost(format!("the server did not say within {} s how its tables are defined", ANSWER_TIMEOUT.as_secs()))
 }
 
-/// The parameters of [`TABLES_SQL`]: LIKE ignores case, so it may find more than the pattern means, never less.
-fn like(pattern: &str) -> Vec<mysql_async::Value> {
+/// What finds the schemas and the tables of a pattern: LIKE ignores case, so it may find more than is meant, never less.
+pub(super) fn like(pattern: &str) -> (String, String) {
     let (schema, table) = pattern.split_once('.').unwrap_or((pattern, "*"));
     let escaped = |part: &str| part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
-    vec![escaped(schema).into(), escaped(table).into(), (COLUMNS_MAX as u64).into()]
+    (escaped(schema), escaped(table))
 }
 
 /// Another connection to the server that is being read. Behind one address there may be several, and what another one
@@ -382,8 +383,7 @@ mod tests {
 
     #[test]
     fn patterns_become_those_of_like() {
-        let expected: Vec<mysql_async::Value> = vec![r"shop\_%".into(), r"o\%%".into(), (COLUMNS_MAX as u64).into()];
-        assert_eq!(like("shop_*.o%*"), expected);
+        assert_eq!(like("shop_*.o%*"), (r"shop\_%".to_string(), r"o\%%".to_string()));
     }
 
     #[test]

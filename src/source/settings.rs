@@ -55,6 +55,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     pub connect_timeout: Duration,
     pub first_connect: FirstConnect,
+    /// The reader says how the watched tables are defined now, before it says where it begins.
+    pub names_tables: bool,
     /// Paces reconnects; they go on for ever, so `retries` does not count here.
     pub reconnect: RetryPolicy,
     /// How long the reader waits for room in the event channel before it gives its connection back to the server.
@@ -148,6 +150,7 @@ impl Settings {
             heartbeat: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(10),
             first_connect: FirstConnect::default(),
+            names_tables: false,
             reconnect: RetryPolicy::default(),
             stall_timeout: Duration::from_secs(30),
             learned: Arc::default(),

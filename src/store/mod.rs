@@ -28,6 +28,7 @@ mod holds;
 mod lane_forms;
 mod letter_records;
 mod lock;
+mod needs;
 mod open;
 mod operation_records;
 mod operation_steps;
@@ -52,6 +53,7 @@ pub use dead_letters::{
 };
 pub use error::Error;
 pub use former_ids::FormerIds;
+pub use needs::RuleNeeds;
 pub use operations::{Operation, OperationPut};
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
@@ -76,6 +78,8 @@ pub struct Saved {
     /// None: no checkpoint was ever written.
     pub checkpoint: Option<SavedCheckpoint>,
     pub paused: Vec<PausedRule>,
+    /// What each rule needed of tables when it went to work. Stores of earlier versions do not say.
+    pub needs: Vec<RuleNeeds>,
 }
 
 /// How far each rule is resolved.
@@ -173,6 +177,12 @@ impl Store {
     /// Checkpoints, ledger, paused rules. Blocks; to be read before the first write.
     pub fn saved(&self) -> Result<Saved, Error> {
         self.inner.trees.saved()
+    }
+
+    /// Every rule that has ever been at work as far as is known, in no order. None: an earlier version wrote the store, which did not
+    /// note them. May be read beside writes. Blocks.
+    pub fn rule_names(&self) -> Result<Option<Vec<Arc<str>>>, Error> {
+        self.inner.trees.rule_names()
     }
 
     /// The marks of main stream and rules, and the log of those that were moved by hand. May be read beside writes. Blocks.

@@ -78,11 +78,12 @@ impl Trees {
         let paused = paused.map(|content| checkpoint::decode_paused(&content)).transpose();
         let paused = paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default();
         let Recorded { main, rules, known, former_ids, schema: _ } = self.recorded()?;
-        let Some(main) = main else { return Ok(Saved { checkpoint: None, paused }) };
+        let needs = self.needs()?;
+        let Some(main) = main else { return Ok(Saved { checkpoint: None, paused, needs }) };
         let mut rules: Vec<RuleCheckpoint> = rules.into_values().map(|rule| rule.checkpoint).collect();
         rules.sort_by(|one, other| one.rule.cmp(&other.rule));
         let checkpoint = SavedCheckpoint { main, rules, known, ledger: self.ledger()?, former_ids };
-        Ok(Saved { checkpoint: Some(checkpoint), paused })
+        Ok(Saved { checkpoint: Some(checkpoint), paused, needs })
     }
 
     fn ledger(&self) -> Result<Ledger, Error> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
+use super::needs::{self, RuleNeeds};
 use super::operation_steps::{self, OperationStep};
 use super::operations::OperationPut;
 use super::position_log::{self, PositionChange};
@@ -27,6 +28,8 @@ pub struct Write {
     pub paused: Option<Vec<PausedRule>>,
     /// The whole log of moved positions, the oldest first; goes in the transaction of `checkpoint`.
     pub position_log: Option<Vec<PositionChange>>,
+    /// What every rule needs of tables that is at work from now on.
+    pub needs: Option<Vec<RuleNeeds>>,
     /// Where letters are written, too, become durable in the very transaction of a letter: of the one that they are of,
     /// else of the last.
     pub ledger_add: Vec<LedgerEntry>,
@@ -72,7 +75,8 @@ impl Write {
     pub(super) fn weight_bytes(&self) -> usize {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
         let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
-            + self.paused.as_ref().map_or(0, |paused| 1 + paused.len());
+            + self.paused.as_ref().map_or(0, |paused| 1 + paused.len())
+            + self.needs.as_ref().map_or(0, |needs| 1 + needs.len());
         let notes: usize = self.letters_resolve.iter().map(|resolution| LETTER_BYTES + resolution.note.len()).sum();
         let operations: usize = self.operations_put.iter().map(OperationPut::weight_bytes).sum();
         let others = self.letters_replayed.len() + self.letters_remove.len() + records;
@@ -189,6 +193,9 @@ pub(super) fn steps(
     let mut edits = write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default();
     if let Some(log) = &write.position_log {
         edits.checkpoints.put.push((position_log::POSITION_LOG.to_vec(), position_log::encode(log)));
+    }
+    if let Some(needs) = &write.needs {
+        edits.checkpoints.put.push((needs::NEEDS.to_vec(), needs::encode(needs)));
     }
     let progress = Step::Progress {
         checkpoint: edits,

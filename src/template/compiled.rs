@@ -30,7 +30,7 @@ enum Test {
     Compare(Term, Relation, Term),
     OneOf(Term, Box<[Literal]>),
     IsNone(Term),
-    /// Every value is defined; what can't be read is an error.
+    /// False of a column that the table lacks. Every value is defined; what can't be read is an error.
     IsDefined(Term),
     /// A value by itself, which counts as true or not.
     IsTrue(Term),
@@ -146,6 +146,7 @@ impl Test {
             }
             Test::OneOf(term, literals) => term.with(change, |needle| one_of(needle, literals))?,
             Test::IsNone(term) => term.with(change, |operand| Ok(operand.is_null()))?,
+            Test::IsDefined(term) if term.is_of_no_column(&change.table) => false,
             Test::IsDefined(term) => term.with(change, |_| Ok(true))?,
             Test::IsTrue(term) => term.with(change, |operand| Ok(operand.is_true()))?,
             Test::HasNoOld => change.old().is_none(),

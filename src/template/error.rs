@@ -22,6 +22,8 @@ pub struct ColumnUse {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
+    /// The template asks with `is defined` whether the table has it.
+    pub may_lack: bool,
 }
 
 /// What a template reads of an operation.

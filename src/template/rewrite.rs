@@ -9,6 +9,7 @@ use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
 use super::error::{ColumnUse, Flaw, OperationUse, Read};
+use super::expression::plain_column;
 use super::operation::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use crate::suggest::did_you_mean;
 
@@ -38,6 +39,8 @@ pub(super) struct Rewritten {
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
     pub flaws: Vec<Flaw>,
+    /// Columns of which it asks with `is defined` whether the table has them.
+    asked_for: Vec<String>,
     /// Names set in the template itself.
     locals: Vec<String>,
     /// The text that spans point into.
@@ -57,6 +60,11 @@ pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source
     let digits = written.bytes().filter(u8::is_ascii_digit).count();
     let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
     beyond.then(|| written.replace('_', ""))
+}
+
+/// NULL as other languages write it.
+fn is_null(name: &str) -> bool {
+    ["null", "nil", "None"].contains(&name) || name.eq_ignore_ascii_case("null")
 }
 
 /// The members of `answer` or `outcome`.
@@ -128,7 +136,10 @@ impl Rewritten {
         } else if ["answer", "outcome"].contains(&name) {
             self.flaw(span, format!("name what is meant after `{name}`, for example `{name}.{}`", members_of(name)[0]));
         } else if !NAMES.contains(&name) && !self.locals.iter().any(|local| local == name) {
-            let hint = did_you_mean(name, NAMES);
+            let hint = match is_null(name) {
+                true => "; write `none`".to_string(),
+                false => did_you_mean(name, NAMES),
+            };
             self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
         } else if !self.is_local(name) {
             self.read(name, span);
@@ -279,7 +290,22 @@ impl Rewritten {
             name: name.to_string(),
             line: usize::from(span.start_line),
             column: usize::from(span.start_col) + 1,
+            may_lack: self.asked_for.iter().any(|asked_for| asked_for == name),
         }
+    }
+
+    /// `row.x is defined`: false, and no error, where the table has no such column. What else this template reads of the
+    /// column is no mistake then.
+    fn asks_for_column(&mut self, image: &str, name: &str, test: &str, span: Span) {
+        self.asked_for.push(name.to_string());
+        self.columns.iter_mut().filter(|column| column.name == name).for_each(|column| column.may_lack = true);
+        self.read(image, span);
+        self.column(name, span);
+        self.push(if image == "old" { "(_any_old[" } else { "(_any_row[" });
+        self.string(name);
+        self.push("] is ");
+        self.push(test);
+        self.push(")");
     }
 
     fn binary(&mut self, node: &ast::BinOp) {
@@ -364,6 +390,12 @@ impl Rewritten {
             return self.wrap("", right, ")");
         }
         self.check_word("test", node.name, &TESTS, &node.args, node.span());
+        if let (Some((image, name)), "defined" | "undefined", []) =
+            (plain_column(&node.expr), node.name, &node.args[..])
+            && !self.is_local(image)
+        {
+            return self.asks_for_column(image, name, node.name, node.expr.span());
+        }
         let reads_all_columns = self.reads_all_columns;
         self.wrap("(", &node.expr, " is ");
         if matches!((&node.expr, node.name), (Expr::Var(_), "none" | "defined" | "undefined")) {
@@ -389,6 +421,9 @@ impl Rewritten {
     /// What is wrong with a name or its number of arguments would else only show on a row.
     fn check_word(&mut self, kind: &str, name: &str, known: &[Word], args: &[CallArg], span: Span) {
         match known.iter().find(|word| word.name == name) {
+            None if kind == "test" && is_null(name) => {
+                self.flaw(span, format!("unknown test `{name}`; write `is none`, or `is not none`"));
+            }
             None => self.flaw(span, format!("unknown {kind} `{name}`{}", did_you_mean(name, names(known)))),
             Some(word) if !(word.args_min..=word.args_max).contains(&args.len()) => {
                 let takes = match (word.args_min, word.args_max) {

@@ -2,7 +2,8 @@
 //! an operation also those of `operation`.
 //!
 //! In: a change, the delivery's identity, what was done of it. Out: objects that look a column up when it is asked for; nothing is
-//! converted beforehand. An unknown or absent column is an error at once, also under `is defined` and `default`.
+//! converted beforehand. An unknown or absent column is an error at once, also under `default`; `is defined` asks for an
+//! unknown one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,6 +132,9 @@ impl Object for Root {
             "row" => row(Image::Row),
             // `_old` is what `old.column` is rewritten to: it explains itself where `old` is none.
             "_old" => row(Image::Old),
+            // What `row.column is defined` is rewritten to.
+            "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Row }),
+            "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Old }),
             "old" => match change.old() {
                 Some(_) => row(Image::Old),
                 None => Value::from(()),
@@ -153,6 +157,21 @@ impl Object for Root {
 fn key_values(change: &Arc<Change>) -> Value {
     let columns = change.table.primary_key.iter().filter_map(|index| change.table.columns.get(*index));
     columns.map(|column| cell_value(change, Image::Row, column)).collect()
+}
+
+/// A row of which a column that its table lacks is undefined, and no error.
+#[derive(Debug)]
+struct AnyColumn {
+    change: Arc<Change>,
+    image: Image,
+}
+
+impl Object for AnyColumn {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let column = key.as_str()?;
+        self.change.table.column(column)?;
+        Some(cell_value(&self.change, self.image, column))
+    }
 }
 
 #[derive(Debug)]

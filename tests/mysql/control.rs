@@ -1,6 +1,7 @@
 //! What operators do with a running rowhook: status, pause and resume, new rules while it works, a stretch of binlog
 //! once more. The oracles are what receivers got, in which order, and the table itself.
 
+mod columns;
 mod pausing;
 mod redelivery;
 mod reloading;

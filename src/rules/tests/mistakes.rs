@@ -207,13 +207,3 @@ fn two_rules_of_one_name_in_two_files_name_both_places() {
     let shown = RuleSet::from_texts(&files, &env).expect_err("same name").to_string();
     assert!(shown.starts_with("b.yaml:3:5: rule `r` exists already, at a.yaml:3:5"), "{shown}");
 }
-
-#[test]
-fn columns_that_a_table_lacks_are_found_with_their_places() {
-    let rules = rule_set("when: row.sttaus == 'paid' and old.id == 1");
-    let columns: Vec<Box<str>> = vec!["id".into(), "status".into()];
-    let flaws = rules.rules()[0].unknown_columns("shop.orders", &columns);
-    assert_eq!(flaws.len(), 1);
-    assert_eq!((flaws[0].line, flaws[0].column), (4, 11));
-    assert_eq!(flaws[0].message, "table shop.orders has no column `sttaus`; did you mean `status`?");
-}

@@ -89,6 +89,11 @@ impl Term {
         Literal::of(expr, source).map(Term::Literal)
     }
 
+    /// Whether it is a column that the table lacks.
+    pub(super) fn is_of_no_column(&self, table: &Table) -> bool {
+        matches!(self, Term::Column(_, column) if column.index(table).is_none())
+    }
+
     /// Reads the value and goes on with it, which then needs no place beyond this call.
     pub(super) fn with<T>(&self, change: &Change, then: impl FnOnce(&Operand) -> Result<T, Stop>) -> Result<T, Stop> {
         match self {

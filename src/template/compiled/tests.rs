@@ -257,6 +257,10 @@ fn numbers_keep_their_exactness_at_the_edges() {
         (Value::Null, "row.a == none", true),
         (Value::Null, "row.a is none", true),
         (Value::Null, "row.a is defined", true),
+        (Value::Null, "row.gone is defined", false),
+        (Value::Null, "row['gone'] is not defined", true),
+        (Value::Null, "row.gone is defined and row.gone == 1", false),
+        (Value::Null, "old.gone is defined", false),
         (Value::Null, "row.a == 0", false),
         (Value::Null, "row.a != 'paid'", true),
     ] {

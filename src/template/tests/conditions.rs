@@ -95,7 +95,6 @@ fn what_could_be_silently_wrong_is_an_error() {
             "38 digits",
         ),
         ("row.sttaus == 'paid'", "table shop.orders has no column `sttaus`"),
-        ("row.sttaus is defined", "no column `sttaus`"),
         ("row.sttaus | default('x') == 'x'", "no column `sttaus`"),
         ("row.doc.c == 1", "no value"),
         ("row.doc.c.d == 1", "no value"),
@@ -115,4 +114,23 @@ fn messages_hold_no_row_values() {
         let message = condition(source, &change).expect_err(source);
         assert!(!message.contains("hunter2"), "{message}");
     }
+}
+
+#[test]
+fn whether_a_table_has_a_column_can_be_asked_for() {
+    for (source, expected) in [
+        ("row.gone is defined", false),
+        ("row.gone is undefined", true),
+        ("old.gone is not defined", true),
+        ("row['gone'] is defined and row.gone == 'x'", false),
+        ("row.status is defined and row.status == 'paid'", true),
+        ("old.status is undefined", false),
+    ] {
+        assert_eq!(condition(source, &update()), Ok(expected), "{source}");
+    }
+    let rendered = text("{{ row.gone if row.gone is defined else row.status }}", &update());
+    assert_eq!(rendered.as_deref(), Ok("paid"));
+    fails_with(text("{{ row.gone if row.status is defined else '-' }}", &update()), "no column `gone`");
+    // There is no old row to have a value in.
+    fails_with(condition("old.status is defined", &insert("paid")), "no old row for an insert");
 }

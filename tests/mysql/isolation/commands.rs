@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rowhook::delivery::{Client, Dispatcher};
 use rowhook::pipeline::{self, Command, FeedStatus, Limits, Pipeline, Reading, Refused, RuleStatus, Status};
 use rowhook::position::Start;
-use rowhook::rules::RuleSet;
+use rowhook::rules::{IfMissing, RuleSet};
 use rowhook::source::Settings;
 use rowhook::store::Store;
 use rowhook::telemetry::Metrics;
@@ -64,7 +64,8 @@ impl Loop {
         let (commands, received) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(false);
         let (status, _) = watch::channel(None);
-        let reading = Reading { settings: self.settings.clone(), start: Start::Latest, status };
+        let reading =
+            Reading { settings: self.settings.clone(), start: Start::Latest, if_missing: IfMissing::Refuse, status };
         let task = tokio::spawn(pipeline.run(Some(reading), received, stopped));
         self.running = Some(Running { commands, stop, task });
         self.until(|status| status.position.is_some()).await;

@@ -125,9 +125,9 @@ async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
     settings.password = rowhook::source::Password(String::new()).into();
     let error = Reader::new(settings.clone(), latest()).error().await;
     assert!(matches!(error, Error::Privilege { .. }), "{error}");
-    let findings = source::check(&settings, &watched(), source::Level::Problem).await;
+    let findings = source::check(&settings, &watched()).await;
     assert!(findings.iter().any(|finding| finding.what.contains("REPLICATION SLAVE")), "{findings:?}");
-    let findings = source::check(&server.settings(), &watched(), source::Level::Problem).await;
+    let findings = source::check(&server.settings(), &watched()).await;
     assert!(findings.iter().all(|finding| finding.level != source::Level::Problem), "{findings:?}");
     let mut settings = server.settings();
     settings.port = free_port();

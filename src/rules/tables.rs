@@ -1,0 +1,151 @@
+//! Rules held against the tables that they name: the one place where compiled rules meet table definitions.
+//!
+//! In: rules, and tables as a server has them now, or as one is at a place in the binlog. Out: every objection with its place in
+//! the rule files; used by `check`, by the start and by every reload, so that all three say the same. And why a rule can't work on
+//! rows of one table, for the loop, which pauses it there. What a single row lacks is not for this file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Place};
+use super::{Rule, RuleSet};
+use crate::change::Table;
+use crate::schema::NamedTables;
+use crate::suggest::did_you_mean;
+use crate::template::ColumnUse;
+
+/// What a table means that is named exactly and does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    Refuse,
+    /// It comes later: `--allow-missing-table`.
+    Allow,
+}
+
+/// What tables have against one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    pub rule: String,
+    /// The rule can't be used as it is; else it is only worth a look.
+    pub is_problem: bool,
+    pub said: Diagnostic,
+    /// What helps, where `said` does not say it by itself.
+    pub fix: Option<String>,
+}
+
+impl Objection {
+    /// With the fix in the same line.
+    fn in_one_line(mut self) -> Diagnostic {
+        if let Some(fix) = self.fix {
+            let message = &mut self.said.message;
+            *message += if message.ends_with('?') { " Fix: " } else { "; fix: " };
+            *message += &fix;
+        }
+        self.said
+    }
+}
+
+/// Objections sorted into what refuses rules and what is only said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    pub problems: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Judgement {
+    /// `is_at_work` says of a rule whether it worked with what it needs before: then a table or a column has gone since,
+    /// which refuses no rules. It is paused where it meets that in the binlog.
+    pub fn of(objections: Vec<Objection>, is_at_work: impl Fn(&str) -> bool) -> Judgement {
+        let mut judgement = Judgement::default();
+        for objection in objections {
+            let refuses = objection.is_problem && !is_at_work(&objection.rule);
+            let list = if refuses { &mut judgement.problems } else { &mut judgement.warnings };
+            let said = objection.in_one_line();
+            if !list.contains(&said) {
+                list.push(said);
+            }
+        }
+        judgement
+    }
+
+    /// Warns of what refuses nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there are problems.
+    pub fn take(self) -> Result<(), Diagnostics> {
+        self.warnings.iter().for_each(|said| tracing::warn!("{said}"));
+        if self.problems.is_empty() { Ok(()) } else { Err(Diagnostics(self.problems)) }
+    }
+}
+
+impl RuleSet {
+    /// Everything that tables, as they are now, have against these rules, in the order of the files. What else a rule says
+    /// of a table's columns is to be added here.
+    pub fn against(&self, tables: &NamedTables, if_missing: IfMissing) -> Vec<Objection> {
+        let mut objections = Vec::new();
+        for rule in self.rules() {
+            let of_rule = |is_problem, said, fix| Objection { rule: rule.name.clone(), is_problem, said, fix };
+            if let Some(missing) = tables.missing.iter().find(|missing| missing.pattern == rule.table) {
+                let is_problem = rule.table.is_exact() && if_missing == IfMissing::Refuse;
+                let said = located(&rule.path, rule.table_at, missing.what.clone());
+                objections.push(of_rule(is_problem, said, Some(missing.fix.clone())));
+            }
+            for table in tables.found.iter().filter(|table| rule.table.matches(&table.schema, &table.name)) {
+                objections.extend(rule.unknown_columns(table).map(|(said, fix)| of_rule(true, said, fix)));
+            }
+        }
+        objections.sort_by(|a, b| (&a.said.path, a.said.place).cmp(&(&b.said.path, b.said.place)));
+        objections
+    }
+}
+
+impl Rule {
+    /// What the rule needs of tables, as one text: equal as long as it needs the same.
+    pub fn needs(&self) -> String {
+        let columns: BTreeSet<&str> = self.needed_columns().map(|used| used.name.as_str()).collect();
+        format!("{}: {}", self.table, columns.into_iter().collect::<Vec<_>>().join(", "))
+    }
+
+    /// Why the rule can't work on rows of this table: columns that it names and the table lacks.
+    pub fn lacks(&self, table: &Table) -> Option<String> {
+        // Only its name is known, as of one that was emptied: no row of it needs a column.
+        if table.columns.is_empty() {
+            return None;
+        }
+        let lacking: BTreeSet<&str> =
+            self.needed_columns().map(|used| used.name.as_str()).filter(|name| table.column(name).is_none()).collect();
+        let names: Vec<String> = lacking.iter().map(|name| format!("`{name}`")).collect();
+        let hint = match lacking.first().filter(|_| lacking.len() == 1) {
+            Some(name) => did_you_mean(name, table.columns.iter().map(|column| &**column)),
+            None => String::new(),
+        };
+        (!names.is_empty()).then(|| format!("table {table} has no column {}{hint}", names.join(", ")))
+    }
+
+    /// The columns that the rule names and this table lacks, each with its place in the rule's file, and with what helps.
+    fn unknown_columns(&self, table: &Table) -> impl Iterator<Item = (Diagnostic, Option<String>)> {
+        self.needed_columns().filter(|used| table.column(&used.name).is_none()).map(
+            move |ColumnUse { name, line, column, .. }| {
+                let hint = did_you_mean(name, table.columns.iter().map(|column| &**column));
+                let fix = hint.is_empty().then(|| {
+                    format!(
+                        "correct the name, or add the column first; `row.{name} is defined` asks whether it is there"
+                    )
+                });
+                let message = format!("table {table} has no column `{name}`{hint}");
+                (located(&self.path, Place { line: *line, column: *column }, message), fix)
+            },
+        )
+    }
+
+    /// Those that every table of the rule must have.
+    fn needed_columns(&self) -> impl Iterator<Item = &ColumnUse> {
+        self.columns.iter().chain(&self.redact).filter(|used| !used.may_lack)
+    }
+}
+
+/// With its place; the file may be another one by now, so its text is not shown.
+fn located(path: &Path, place: Place, message: String) -> Diagnostic {
+    Diagnostic { path: path.to_path_buf(), place: Some(place), message, line_text: String::new() }
+}

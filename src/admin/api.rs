@@ -223,6 +223,7 @@ impl IntoResponse for operations::Error {
             operations::Error::NothingSelected | operations::Error::UnknownReason(_) | operations::Error::NoNote => {
                 StatusCode::BAD_REQUEST
             }
+            operations::Error::NoSuchLetter { .. } | operations::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
             operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
-use super::control::one_line;
+use super::control::{no_such_rule_among, one_line};
 use super::view::operation::OperationView;
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
@@ -33,6 +33,15 @@ const NOTE_CHARACTERS_MAX: usize = 1_000;
 pub enum Error {
     #[error("no dead letters were selected; name numbers or conditions, or say all")]
     NothingSelected,
+    #[error("there is no dead letter {}; it may have been replayed or discarded{}", numbers(.missing), .and_then)]
+    NoSuchLetter {
+        missing: Vec<u64>,
+        /// What it means for the others that were named, if any were.
+        and_then: &'static str,
+    },
+    /// With the name that may have been meant.
+    #[error("{0}")]
+    NoSuchRule(String),
     #[error("reason {0}: expected one of {words}", words = Reason::ALL.map(Reason::as_str).join(", "))]
     UnknownReason(String),
     #[error("a dead letter is closed with a note that says why: what was done by hand, and where")]
@@ -59,6 +68,7 @@ impl DeadLetters {
     /// The oldest letters that fit, and how many more there are. An empty selection means all of them here.
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
         let filter = filter(&request.selection)?;
+        self.require_rule(&request.selection).await?;
         let limit = request.limit.min(LIST_LETTERS_MAX);
         let mut pages = Pages::new(self, filter, u64::MAX);
         let mut listing = Listing { dead_letters: Vec::new(), more: 0 };
@@ -168,18 +178,40 @@ impl DeadLetters {
         Ok(by_rule)
     }
 
-    /// How many letters a selection means now, and the highest number among them.
+    /// How many letters a selection means now, and the highest number among them. All that it names must be there.
     pub(super) async fn survey(&self, selection: &Selection) -> Result<(u64, u64), Error> {
         if selection.is_empty() {
             return Err(Error::NothingSelected);
         }
         let mut pages = Pages::new(self, filter(selection)?, u64::MAX);
+        self.require_rule(selection).await?;
         let (mut letters, mut last) = (0, 0);
+        let mut missing: BTreeSet<u64> = selection.numbers.iter().copied().collect();
         while let Some(page) = pages.next().await? {
             letters += page.len() as u64;
             last = page.last().map_or(last, |head| head.number);
+            missing.retain(|number| page.iter().all(|head| head.number != *number));
+        }
+        if !missing.is_empty() {
+            let and_then = if letters > 0 { "; nothing was done about the others" } else { "" };
+            return Err(Error::NoSuchLetter { missing: missing.into_iter().collect(), and_then });
         }
         Ok((letters, last))
+    }
+
+    /// Refuses the name of a rule that the store has never heard of. One that is gone from the files may have letters.
+    async fn require_rule(&self, selection: &Selection) -> Result<(), Error> {
+        let Some(rule) = selection.rule.clone() else { return Ok(()) };
+        let refused = self.read(move |store| {
+            let Some(names) = store.rule_names()? else { return Ok(None) };
+            let of_rule = Filter { rule: Some(rule.clone()), closed: Closed::With, ..Filter::default() };
+            let is_known = names.iter().any(|name| **name == *rule);
+            if is_known || !store.dead_letters(&of_rule, None, 1)?.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(no_such_rule_among(&rule, names.iter().map(|name| &**name))))
+        });
+        refused.await?.map_or(Ok(()), |message| Err(Error::NoSuchRule(message)))
     }
 
     /// Reads the store on a thread that may block.
@@ -219,6 +251,10 @@ impl<'a> Pages<'a> {
         page.retain(|head| head.number <= self.last);
         Ok((!page.is_empty()).then_some(page))
     }
+}
+
+fn numbers(numbers: &[u64]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The store's filter of a selection.

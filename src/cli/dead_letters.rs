@@ -49,7 +49,7 @@ A letter that is delivered is gone; one that fails again stays, with its new att
 follows by itself; a held letter is replayed only together with the one in front.
 Of a rule with steps, a replay goes on with the step that was given up. Where nobody knows whether a step happened that must
 not be repeated, and the rule can't ask, it is not replayed until --happened says.
-Exit code 1 when a letter stays. A running rowhook replays with its own rules; --rules is for when none runs.";
+Exit code 1 when a letter stays, and when a number or a rule that is named does not exist; nothing is sent then. A running rowhook replays with its own rules; --rules is for when none runs.";
 
 const RESOLVE_EXAMPLES: &str = "\
 Example:
@@ -62,7 +62,8 @@ Examples:
   rowhook dead-letters discard 12 --yes
   rowhook dead-letters discard --older-than 30d --yes
 
-What is held behind a discarded letter, and is not discarded itself, goes out.";
+What is held behind a discarded letter, and is not discarded itself, goes out. A number that does not exist is an error, and
+nothing is discarded then.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {

@@ -16,3 +16,4 @@ mod operations;
 mod support_process;
 mod support_program;
 mod support_receiver;
+mod unknown_names;

@@ -2,6 +2,11 @@
 
 /// `; did you mean …?` when a known word is near enough to be meant, and else nothing.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map_or(String::new(), |candidate| format!("; did you mean `{candidate}`?"))
+}
+
+/// The known word that is near enough to be meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // One slip in three letters: more would suggest words that only have their length in common.
     let slips_max = word.chars().count().div_ceil(3);
     known
@@ -9,7 +14,7 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
-        .map_or(String::new(), |(_, candidate)| format!("; did you mean `{candidate}`?"))
+        .map(|(_, candidate)| candidate)
 }
 
 /// Slips between two words: letters put in, left out, mistaken, or two neighbours swapped (optimal string alignment).

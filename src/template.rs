@@ -11,6 +11,7 @@ mod decimal;
 mod error;
 mod expression;
 mod filters;
+mod foreign;
 mod limits;
 mod operation;
 mod operators;

@@ -6,10 +6,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::printable::{is_printable, shortened};
+use crate::printable::{columns_of, is_printable};
 
-/// Lines of generated files may be very long; the beginning shows where one is.
+/// Lines of generated files may be very long: so much of one is shown, around the place that is meant.
 const LINE_CHARACTERS_MAX: usize = 200;
+
+/// Of a line that is cut, so much is shown before the place.
+const CHARACTERS_BEFORE: usize = 120;
 
 /// A place in a file; lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,12 +57,26 @@ impl fmt::Display for Diagnostic {
         if self.line_text.is_empty() {
             return Ok(());
         }
-        let shown = shortened(&self.line_text, LINE_CHARACTERS_MAX);
+        let (shown, before) = window(&self.line_text, column.saturating_sub(1));
         // Tabs stay tabs below, so that the caret stands where the terminal puts the character.
-        let indent: String =
-            shown.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "\n{line:>4} | {shown}\n     | {indent}^")
+        let below = |c: char| if c == '\t' { "\t".to_string() } else { " ".repeat(columns_of(c)) };
+        let indent: String = shown.chars().take(before).map(below).collect();
+        let number = format!("{line:>4}");
+        write!(f, "\n{number} | {shown}\n{:1$} | {indent}^", "", number.len())
     }
+}
+
+/// The part of a line that is shown, and how many characters of it stand before the one that is meant.
+fn window(line: &str, before: usize) -> (String, usize) {
+    let length = line.chars().count();
+    if length <= LINE_CHARACTERS_MAX {
+        return (line.to_string(), before);
+    }
+    let latest = length - LINE_CHARACTERS_MAX;
+    let first = if before < LINE_CHARACTERS_MAX { 0 } else { (before - CHARACTERS_BEFORE).min(latest) };
+    let part: String = line.chars().skip(first).take(LINE_CHARACTERS_MAX).collect();
+    let (open, close) = (if first > 0 { "…" } else { "" }, if first < latest { "…" } else { "" });
+    (format!("{open}{part}{close}"), before - first + open.chars().count())
 }
 
 /// More at once than anybody mends; a file that is no rule file at all could bring one per line.
@@ -90,3 +107,57 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The character above the caret, with tabs of eight columns, and the width of what is shown.
+    fn above_caret(text: &str, column: usize) -> (char, usize) {
+        let diagnostic = Diagnostic::at(Path::new("f"), text, Place { line: 1, column }, "m").to_string();
+        let lines: Vec<&str> = diagnostic.lines().collect();
+        let [_, shown, caret] = lines[..] else { panic!("{diagnostic}") };
+        let end = |at: usize, c: char| if c == '\t' { (at / 8 + 1) * 8 } else { at + columns_of(c) };
+        let wanted = caret.chars().take_while(|c| *c != '^').fold(0, end);
+        let mut at = 0;
+        let found = shown.chars().find(|c| {
+            let is_there = at == wanted && columns_of(*c) > 0;
+            at = end(at, *c);
+            is_there
+        });
+        (found.unwrap_or('$'), shown.chars().count())
+    }
+
+    #[test]
+    fn the_caret_stands_below_the_place_in_lines_of_any_length() {
+        let long = |before: usize, after: usize| format!("{}X{}", "ab".repeat(before / 2), "c".repeat(after));
+        for (text, column) in [
+            ("X".to_string(), 1),
+            ("a: X".to_string(), 4),
+            ("\ta:\tX b".to_string(), 5),
+            ("名前: X".to_string(), 5),
+            ("e\u{301}🎉X".to_string(), 4),
+            (long(198, 0), 199),
+            (long(198, 300), 199),
+            (long(200, 0), 201),
+            (long(200, 900), 201),
+            (long(900, 0), 901),
+            (long(900, 4), 901),
+            (long(15_000, 1_000), 15_001),
+            ("名".repeat(700) + "X" + &"前".repeat(300), 701),
+            ("\t".repeat(300) + "X", 301),
+        ] {
+            let (found, shown) = above_caret(&text, column);
+            assert_eq!(found, 'X', "{column} of {text}");
+            assert!(shown <= LINE_CHARACTERS_MAX + 12, "{shown} characters of {text}");
+        }
+        assert_eq!(above_caret("abc", 4).0, '$', "behind the end");
+    }
+
+    #[test]
+    fn the_caret_stands_right_in_a_file_of_very_many_lines() {
+        let text = "\n".repeat(99_999) + "abc";
+        let shown = Diagnostic::at(Path::new("f"), &text, Place { line: 100_000, column: 2 }, "m").to_string();
+        assert!(shown.ends_with("\n100000 | abc\n       |  ^"), "{shown}");
+    }
+}

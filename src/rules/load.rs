@@ -13,6 +13,7 @@ use super::difference;
 use super::matching::RuleSet;
 use super::yaml::{FILE_BYTES_MAX, too_large};
 use super::{Rule, Target};
+use crate::suggest::nearest;
 use crate::template::EnvLookup;
 
 impl RuleSet {
@@ -27,7 +28,8 @@ impl RuleSet {
                 Err(problem) => problems.push(problem),
             }
         }
-        RuleSet::compile(&files, env, problems)
+        let misnamed = misnamed(dir).into_iter().map(|what| format!("{}: {what}", dir.display())).collect();
+        Ok(RuleSet::compile(&files, env, problems)?.with_misnamed_files(misnamed))
     }
 
     /// Compiles rule files from their paths and texts, as `load` does.
@@ -112,10 +114,41 @@ pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         }
     }
     if paths.is_empty() {
-        return Err(Diagnostic::of_file(dir, "there is no rule file (`*.yaml`) in this directory"));
+        let misnamed = misnamed(dir).into_iter().map(|problem| format!("; {problem}")).collect::<String>();
+        return Err(Diagnostic::of_file(dir, format!("there is no rule file (`*.yaml`) in this directory{misnamed}")));
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Files that are no rule files by their ending, and look like some by the rest: a line for each, in name order. Others may lie
+/// there, and `*.yaml.off` is a way to put a rule file aside.
+pub(super) fn misnamed(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<(String, String)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let (stem, ending) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())?;
+            let stem = stem.trim_end_matches(".yaml").trim_end_matches(".yml");
+            // An editor's copy is none that somebody means to be read.
+            let is_near = !ending.ends_with('~')
+                && !["yaml", "yml"].contains(&ending)
+                && (["txt", "json", "conf", "cfg"].contains(&ending)
+                    || nearest(&ending.to_lowercase(), ["yaml", "yml"]).is_some());
+            let rules = (is_near && is_of_rules(&read(&entry.path()).ok()?)).then(|| format!("{stem}.yaml"))?;
+            Some((name, rules))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(name, rules)| format!("{name} is not read: rename it to {rules}")).collect()
+}
+
+/// Whether a text begins like a rule file, or one of targets.
+fn is_of_rules(text: &str) -> bool {
+    let has = |key: &str| {
+        text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
+    };
+    has("targets") || (has("table") && has("rules"))
 }
 
 pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {

@@ -36,6 +36,7 @@ impl Look {
             }
             Err(problem) => problem.message.hash(&mut hasher),
         }
+        load::misnamed(directory).hash(&mut hasher);
         referred_to.iter().for_each(|path| add_file(path, &mut hasher));
         Look(hasher.finish())
     }

@@ -10,6 +10,8 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
 use super::diagnostic::{self, Diagnostic, Place};
 
+mod hint;
+
 /// A hundred times a large rule file.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
 
@@ -157,7 +159,10 @@ impl<'a> Builder<'a, '_> {
             Err(error) => {
                 let marker = error.marker();
                 let at = Place { line: marker.line().max(1), column: marker.col() + 1 };
-                self.problem(at, format!("not YAML: {}", error.info()));
+                match hint::of(self.text, at, &error.info()) {
+                    Some((place, what)) => self.problem(place, format!("not YAML: {what} ({})", error.info())),
+                    None => self.problem(at, format!("not YAML: {}", error.info())),
+                }
                 self.failed = true;
                 None
             }
@@ -184,17 +189,20 @@ impl<'a> Builder<'a, '_> {
             _ => (0, false),
         };
         if anchor != 0 {
-            self.problem(at, "anchors (`&name`) are not available in rule files; write the value out");
+            self.problem(at, "anchors (`&name`) are not available in rule files; write the value out, or in quotes if it begins with `&`");
         }
         if tagged {
-            self.problem(at, "tags (`!name`) are not available in rule files");
+            self.problem(
+                at,
+                "tags (`!name`) are not available in rule files; a value that begins with `!` stands in quotes",
+            );
         }
         let kind = match event {
             Event::Scalar(text, style, ..) => Kind::Scalar { text: text.into_owned(), style },
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.problem(at, "aliases (`*name`) are not available in rule files; write the value out");
+                self.problem(at, "aliases (`*name`) are not available in rule files; write the value out, or in quotes if it begins with `*`");
                 // Reading goes on, but what stands here is not known.
                 self.failed = true;
                 Kind::Scalar { text: String::new(), style: ScalarStyle::DoubleQuoted }
@@ -229,7 +237,10 @@ impl<'a> Builder<'a, '_> {
                 self.problem(key.at, "merge keys (`<<`) are not available in rule files; write the members out");
             }
             let Kind::Scalar { text, .. } = key.kind else {
-                self.problem(key.at, "a key is a single word, not a list or map; quote a string that begins with `{`");
+                self.problem(
+                    key.at,
+                    "a key is a single word, not a list or map; a template stands in quotes: \"{{ row.id }}\"",
+                );
                 continue;
             };
             if let Some((first, _)) = members.iter().find(|(known, _)| known.text == text) {

@@ -15,7 +15,7 @@ use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::rewrite::{self, Rewritten};
 use super::scope::{Env, Root, Scope};
 use super::secret::Secret;
-use super::{EnvLookup, filters, limits, operators, output};
+use super::{EnvLookup, filters, foreign, limits, operators, output};
 use crate::change::Change;
 
 /// Instructions that one rendering may take: about 10 ms of loops, far beyond what a rule needs.
@@ -166,12 +166,18 @@ pub(super) fn resolve(rewritten: &Rewritten, env: EnvLookup, flaws: &mut Vec<Fla
 
 /// A syntax error with its place; the engine's detail quotes rule text only.
 pub(super) fn flaw_of(error: &minijinja::Error, source: &str) -> Flaw {
-    let line = error.line().unwrap_or(1);
-    let start = error.range().map_or(0, |range| range.start.min(source.len()));
+    let given_up_at = error.range().map(|range| range.start.min(source.len()));
+    let instead = foreign::instead(source, given_up_at);
+    let start = instead.as_ref().map(|(at, _)| *at).or(given_up_at).unwrap_or(0);
+    let line = match (given_up_at, error.line()) {
+        (None, Some(line)) if instead.is_none() => line,
+        _ => source.get(..start).map_or(1, |before| before.matches('\n').count() + 1),
+    };
     let line_start = source.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
     let column = source.get(line_start..start).map_or(0, |before| before.chars().count()) + 1;
     let detail = error.detail().unwrap_or("not an expression");
-    Flaw { line, column, message: format!("template: {detail}") }
+    let advice = instead.map_or(String::new(), |(_, advice)| format!("; {advice}"));
+    Flaw { line, column, message: format!("template: {detail}{advice}") }
 }
 
 /// The column name when the expression is nothing but `row.column` or `old.column`.

@@ -7,22 +7,20 @@
 
 use std::collections::BTreeSet;
 
-use crate::column::charset::{Charset, Charsets};
+use crate::column::charset::Charsets;
 use crate::schema::TableName;
 
 use super::event::Query;
+use super::lexer::{self, Token, group, position_outside, split_at_commas};
 
 mod alter;
 mod apply;
 mod column;
 #[cfg(test)]
 mod tests;
-mod token;
 
 use alter::Alteration;
 use column::{ColumnDefinition, Element};
-pub(super) use token::Modes;
-use token::{Token, group, position_outside, split_at_commas, tokens};
 
 /// The statement says something that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,24 +160,15 @@ const NO_DEFINITIONS: &[&str] = &[
 
 /// Reads a statement as its event has it.
 pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: bool) -> Effect {
-    let charset = query.charset_client.map(|collation| charsets.of(u64::from(collation)));
-    let decoded = |bytes: &[u8]| match &charset {
-        _ if bytes.is_ascii() => std::str::from_utf8(bytes).ok().map(Into::into),
-        // Bytes that are not UTF-8 may stand in a text; no name holds any, and no sign of the syntax is hidden by them.
-        Some(Charset::Utf8) => Some(String::from_utf8_lossy(bytes).into()),
-        Some(charset) => charset.decode(bytes).ok(),
-        None => None,
-    };
     // The name of the schema is UTF-8 whatever the session's character set.
-    let (text, schema) = (decoded(query.text), std::str::from_utf8(query.schema));
-    let text = text.filter(|text| query.sql_mode.is_some() || !text.contains(['"', '\\']));
+    let schema = std::str::from_utf8(query.schema);
     let naming = Naming { default_schema: schema.unwrap_or_default(), ignores_case };
-    read(text.as_deref(), Modes::of_bits(query.sql_mode.unwrap_or_default()), &naming)
+    read(lexer::tokens_of(query, charsets).as_deref(), &naming)
 }
 
-/// Reads a statement that defines. `text` is None when its character set cannot be read.
-pub(super) fn read(text: Option<&str>, modes: Modes, naming: &Naming<'_>) -> Effect {
-    let Some(tokens) = text.and_then(|text| tokens(text, modes)) else { return Effect::Unclear(Mentions::All) };
+/// Reads a statement that defines. `tokens` is None when its text cannot be read.
+pub(super) fn read(tokens: Option<&[Token]>, naming: &Naming<'_>) -> Effect {
+    let Some(tokens) = tokens else { return Effect::Unclear(Mentions::All) };
     let end = tokens.iter().rposition(|token| !token.is_sign(';')).map_or(0, |last| last + 1);
     let tokens = &tokens[..end];
     effect(tokens, naming).unwrap_or_else(|Unclear| {
@@ -227,7 +216,7 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
 }
 
 /// `[schema.]table`, and what follows.
-fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
+pub(super) fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
     match tokens {
         [schema, dot, table, rest @ ..] if dot.is_sign('.') => {
             let (schema, table) = (schema.name().ok_or(Unclear)?, table.name().ok_or(Unclear)?);

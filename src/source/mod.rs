@@ -3,7 +3,7 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement` and `writes` on `lexer`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 mod begin;
 pub mod check;
@@ -20,6 +20,7 @@ mod group;
 mod gtids_before;
 mod hold;
 mod keeping;
+mod lexer;
 mod link;
 mod locate;
 mod logged;
@@ -46,6 +47,7 @@ mod tracking;
 mod transaction;
 mod unpack;
 mod wire;
+mod writes;
 mod xa;
 
 use std::time::{Duration, Instant, SystemTime};

@@ -21,6 +21,7 @@ use super::connect::connect;
 use super::error::Error;
 use super::server;
 use super::settings::Settings;
+use super::writes::Write;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
 pub(super) struct Definitions {
@@ -84,6 +85,28 @@ const TABLES_SQL: &str = concat!(
      ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?"
 );
 
+/// What a table is, how many triggers it has, how many foreign keys carry its changes on, and whether its triggers are shown
+/// to the account, which a role's privileges do not count for.
+const SIDE_EFFECTS_SQL: &str = "\
+    WITH account AS (SELECT CONCAT('''', REGEXP_REPLACE(CURRENT_USER(), '@[^@]*$', ''), '''@''', \
+      SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') AS named) \
+    SELECT CAST(t.TABLE_TYPE AS CHAR), \
+      (SELECT COUNT(*) FROM information_schema.TRIGGERS r \
+       WHERE r.EVENT_OBJECT_SCHEMA = t.TABLE_SCHEMA AND r.EVENT_OBJECT_TABLE = t.TABLE_NAME), \
+      (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS k \
+       WHERE k.UNIQUE_CONSTRAINT_SCHEMA = t.TABLE_SCHEMA AND k.REFERENCED_TABLE_NAME = t.TABLE_NAME \
+       AND NOT (k.DELETE_RULE IN ('NO ACTION', 'RESTRICT') AND k.UPDATE_RULE IN ('NO ACTION', 'RESTRICT'))), \
+      EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+              WHERE p.PRIVILEGE_TYPE = 'TRIGGER') \
+      OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND t.TABLE_SCHEMA LIKE p.TABLE_SCHEMA) \
+      OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND p.TABLE_SCHEMA = t.TABLE_SCHEMA AND p.TABLE_NAME = t.TABLE_NAME) \
+    FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :table";
+
+/// Names of a statement that are looked for among the views.
+const NAMES_MAX: usize = 1000;
+
 /// Columns read at once; some tens of megabytes.
 const COLUMNS_MAX: usize = 200_000;
 
@@ -123,6 +146,59 @@ impl Definitions {
             tables.extend(defined.filter_map(|(name, columns)| Some((name, definition(&columns).ok()?))));
         }
         Ok(tables.into_iter().collect())
+    }
+
+    /// Why a write to its tables may write to others, too, as things are now; none where it cannot. What the account may
+    /// not see counts as a reason.
+    pub async fn side_effects(&mut self, write: &Write) -> Result<Option<String>, Error> {
+        for table in &write.tables {
+            if let Some(reason) = self.side_effects_on(table, write.changes_rows).await? {
+                return Ok(Some(reason));
+            }
+        }
+        self.view_among(write).await
+    }
+
+    async fn side_effects_on(&mut self, name: &TableName, changes_rows: bool) -> Result<Option<String>, Error> {
+        let TableName { schema, table } = name;
+        let parameters = params! { "schema" => &**schema, "table" => &**table };
+        let rows: Vec<(String, u64, u64, bool)> = self.ask(SIDE_EFFECTS_SQL, parameters).await?;
+        Ok(match rows.first() {
+            None => Some(format!(
+                "{name} is not there now, or the account may not see it (GRANT SELECT, TRIGGER ON {name})"
+            )),
+            Some((kind, ..)) if kind != "BASE TABLE" => Some(format!("{name} is a {}", kind.to_lowercase())),
+            Some((_, triggers @ 1.., ..)) => {
+                Some(format!("{name} has triggers ({triggers}), which may write anywhere"))
+            }
+            Some((.., false)) => {
+                Some(format!("whether {name} has triggers is not shown to the account (GRANT TRIGGER ON {name})"))
+            }
+            Some((_, _, 1.., _)) if changes_rows => {
+                Some(format!("foreign keys carry changes of {name} on to other tables"))
+            }
+            Some(_) => None,
+        })
+    }
+
+    /// A view that is read may call a function.
+    async fn view_among(&mut self, write: &Write) -> Result<Option<String>, Error> {
+        if write.names.len() > NAMES_MAX {
+            return Ok(Some(format!("it has more than {NAMES_MAX} names")));
+        }
+        let marks = |count: usize| vec!["?"; count].join(", ");
+        let count = write.names.len();
+        let sql = format!(
+            "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_TYPE = 'VIEW' \
+             AND LOWER(TABLE_NAME) IN ({}) AND LOWER(TABLE_SCHEMA) IN ({}) LIMIT 1",
+            marks(count),
+            marks(count + 1)
+        );
+        let names = write.names.iter().map(|name| mysql_async::Value::from(name.as_str()));
+        let schema = mysql_async::Value::from(write.default_schema.to_lowercase());
+        let parameters = names.clone().chain(names).chain([schema]).collect();
+        let views: Vec<String> = self.ask(&sql, Params::Positional(parameters)).await?;
+        Ok(views.first().map(|view| format!("it may read the view {view}, which may call a function")))
     }
 
     /// How far the binlog goes by now. What was read before stands before this place, if it stands in the binlog.

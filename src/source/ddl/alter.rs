@@ -6,8 +6,8 @@
 
 use crate::schema::TableName;
 
+use super::super::lexer::{Token, group, position_outside, split_at_commas};
 use super::column::{self, ColumnDefinition, Element, begins_key_or_constraint};
-use super::token::{Token, group, position_outside, split_at_commas};
 use super::{Naming, Unclear, table_name};
 
 /// What one ALTER TABLE does to a definition.

@@ -6,8 +6,8 @@
 
 use crate::schema::{Family, Labels};
 
+use super::super::lexer::{Token, group, position_outside, split_at_commas};
 use super::Unclear;
-use super::token::{Token, group, position_outside, split_at_commas};
 
 /// A column as a statement defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]

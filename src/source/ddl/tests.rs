@@ -2,7 +2,9 @@
 //! key behind the bar; `?` is a table that is not known.
 
 use super::*;
+use crate::column::charset::Charset;
 use crate::schema::{Column, Definition, Family, Schema};
+use crate::source::lexer::{Modes, tokens};
 
 const NAMING: Naming<'static> = Naming { default_schema: "s", ignores_case: false };
 
@@ -53,8 +55,13 @@ fn schema(tables: &[(&str, &str)]) -> Schema {
     schema
 }
 
+/// What a statement means that a client with UTF-8 sends.
+fn understood(statement: &str, modes: Modes, naming: &Naming<'_>) -> Effect {
+    read(tokens(statement.as_bytes(), Charset::Utf8, modes).as_deref(), naming)
+}
+
 fn apply(schema: &mut Schema, statement: &str, modes: Modes) {
-    read(Some(statement), modes, &NAMING).apply(schema, |_| true);
+    understood(statement, modes, &NAMING).apply(schema, |_| true);
 }
 
 #[track_caller]
@@ -63,7 +70,7 @@ fn check(before: &str, statement: &str, after: &str) {
     apply(&mut found, statement, Modes::default());
     assert_eq!(found, schema(&[("t", after)]), "{statement}");
     let is_same = before == after;
-    let redefines = read(Some(statement), Modes::default(), &NAMING).redefines(&TableName::new("s", "t"));
+    let redefines = understood(statement, Modes::default(), &NAMING).redefines(&TableName::new("s", "t"));
     assert!(is_same || before == "?" || redefines, "{statement} is noticed when it is looked for");
 }
 
@@ -234,7 +241,7 @@ fn what_concerns_no_columns_leaves_definitions_alone() {
         "",
     ] {
         check(t, statement, t);
-        let effect = read(Some(statement), Modes::default(), &NAMING);
+        let effect = understood(statement, Modes::default(), &NAMING);
         assert!(!effect.redefines(&TableName::new("s", "t")), "{statement}");
     }
 }
@@ -268,10 +275,10 @@ fn what_is_not_understood_makes_unknown_what_it_may_mean() {
     check(t, "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", t);
     check("e enum(größe/x)", "ALTER TABLE t CONVERT TO CHARACTER SET latin1", "?");
     let mut found = schema(&[("t", t)]);
-    read(None, Modes::default(), &NAMING).apply(&mut found, |_| true);
+    read(None, &NAMING).apply(&mut found, |_| true);
     assert!(found.is_empty(), "a text that cannot be read may mean any table");
     let mut found = schema(&[("t", t)]);
-    read(Some("DROP TABLE t"), Modes::default(), &Naming { default_schema: "", ..NAMING }).apply(&mut found, |_| true);
+    understood("DROP TABLE t", Modes::default(), &Naming { default_schema: "", ..NAMING }).apply(&mut found, |_| true);
     assert!(found.is_empty(), "a table without a schema may be in any");
 }
 
@@ -330,7 +337,7 @@ fn quotes_and_case_read_as_the_session_and_the_server_say() {
     });
     let mut found = schema(&[("t", "id i4")]);
     let lower = Naming { ignores_case: true, ..NAMING };
-    read(Some("ALTER TABLE S.T ADD Col INT"), Modes::default(), &lower).apply(&mut found, |_| true);
+    understood("ALTER TABLE S.T ADD Col INT", Modes::default(), &lower).apply(&mut found, |_| true);
     assert_eq!(found, schema(&[("t", "id i4, Col i4")]));
     let mut found = schema(&[("t", "id i4")]);
     apply(&mut found, "ALTER TABLE T ADD c INT", Modes::default());
@@ -340,6 +347,6 @@ fn quotes_and_case_read_as_the_session_and_the_server_say() {
 #[test]
 fn a_new_table_is_noted_when_it_is_wanted_and_an_unwanted_one_forgets_the_old() {
     let mut found = schema(&[("t", "id i4")]);
-    read(Some("CREATE TABLE t (x INT)"), Modes::default(), &NAMING).apply(&mut found, |_| false);
+    understood("CREATE TABLE t (x INT)", Modes::default(), &NAMING).apply(&mut found, |_| false);
     assert!(found.is_empty());
 }

@@ -6,7 +6,7 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::source) struct Query<'a> {
     /// The session's default schema; empty when it had none.
     pub schema: &'a [u8],
@@ -24,11 +24,22 @@ const TOO_MANY_SCHEMAS: u8 = 254;
 
 impl<'a> Query<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Query<'a>, Truncated> {
+        Query::parse_with(body, 0)
+    }
+
+    /// The body of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
+    /// (`Execute_load_query_event`).
+    pub fn parse_load(body: &'a [u8]) -> Result<Query<'a>, Truncated> {
+        Query::parse_with(body, 13)
+    }
+
+    fn parse_with(body: &'a [u8], more_fixed_bytes: usize) -> Result<Query<'a>, Truncated> {
         let mut bytes = Bytes(body);
         bytes.take(8)?;
         let schema_bytes = usize::from(bytes.u8()?);
         bytes.take(2)?;
         let variables_bytes = bytes.le(2)? as usize;
+        bytes.take(more_fixed_bytes)?;
         let variables = Bytes(bytes.take(variables_bytes)?);
         let schema = bytes.take(schema_bytes)?;
         bytes.take(1)?;

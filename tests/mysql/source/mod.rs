@@ -10,6 +10,7 @@ mod partial_json;
 mod refusals;
 mod resume;
 mod schema;
+mod statements;
 mod tls;
 mod transactions;
 mod types;

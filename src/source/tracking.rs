@@ -98,7 +98,7 @@ impl Tracking {
     pub fn confirm(&mut self, schema: &str, table: &str, map: &TableMap) {
         let name = self.naming("").table(schema, table);
         let Some(known) = self.schema.get(&name) else { return };
-        let Some(logged) = logged(map) else { return };
+        let Some(logged) = logged(map, known) else { return };
         if **known != logged {
             self.schema.insert(name, Arc::new(logged));
             self.is_changed = true;
@@ -197,8 +197,9 @@ fn changed_since(place: &FileOffset) -> Fault {
     )
 }
 
-/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels.
-fn logged(map: &TableMap) -> Option<Definition> {
+/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels. The table's own character set is in no
+/// event, so that the one that is known stays.
+fn logged(map: &TableMap, known: &Definition) -> Option<Definition> {
     let names = map.names.as_ref()?;
     let column = |(at, kind): (usize, &Kind)| {
         let family = match kind {
@@ -221,7 +222,7 @@ fn logged(map: &TableMap) -> Option<Definition> {
         Some(Column { name: names.get(at)?.clone(), family })
     };
     let columns = map.kinds.iter().enumerate().map(column).collect::<Option<_>>()?;
-    Some(Definition { columns, primary_key: map.primary_key.clone() })
+    Some(Definition { columns, primary_key: map.primary_key.clone(), charset: known.charset.clone() })
 }
 
 /// The map with the definition's names and labels, if it can be that of these rows.

@@ -15,6 +15,8 @@ pub(in crate::source) struct Query<'a> {
     pub sql_mode: Option<u64>,
     /// The collation id of `@@character_set_client`, the character set of `text`.
     pub charset_client: Option<u16>,
+    /// `@@collation_connection`: texts are converted to its character set before anything else.
+    pub charset_connection: Option<u16>,
     /// The schemas that it writes to; none when the event does not say, or there are too many to name.
     pub updated_schemas: Option<Vec<&'a [u8]>>,
 }
@@ -43,7 +45,7 @@ impl<'a> Query<'a> {
         let variables = Bytes(bytes.take(variables_bytes)?);
         let schema = bytes.take(schema_bytes)?;
         bytes.take(1)?;
-        let mut query = Query { schema, text: bytes.0, sql_mode: None, charset_client: None, updated_schemas: None };
+        let mut query = Query { schema, text: bytes.0, ..Query::default() };
         query.read_variables(variables)?;
         Ok(query)
     }
@@ -63,7 +65,8 @@ impl<'a> Query<'a> {
                 // Q_CHARSET_CODE: client, connection, server
                 4 => {
                     self.charset_client = Some(bytes.le(2)? as u16);
-                    bytes.take(4)?;
+                    self.charset_connection = Some(bytes.le(2)? as u16);
+                    bytes.take(2)?;
                 }
                 // Q_TIME_ZONE_CODE, Q_CATALOG_NZ_CODE
                 5 | 6 => skip_text(&mut bytes)?,

@@ -238,7 +238,7 @@ impl Run<'_> {
     /// Whether the end of the stretch was reached.
     async fn take(&mut self, event: SourceEvent, under_way: &mut UnderWay) -> Result<bool, End> {
         match event {
-            SourceEvent::Started(_) => Ok(false),
+            SourceEvent::Started(_) | SourceEvent::Emptied(_) => Ok(false),
             SourceEvent::Rows(events) => {
                 for change in events.into_iter().flatten() {
                     if self.holds(&change) {

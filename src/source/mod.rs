@@ -12,6 +12,7 @@ mod clock;
 mod connect;
 mod ddl;
 mod decode;
+mod emptied;
 mod error;
 mod event;
 mod event_type;
@@ -57,6 +58,7 @@ use crate::position::{Committed, Resume, Retention, Start};
 
 pub use check::{Finding, Level, check, columns};
 pub use connect::{connect_with, require_files};
+pub use emptied::Emptied;
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
@@ -83,6 +85,8 @@ pub enum SourceEvent {
     Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
+    /// A statement took rows of watched tables, or brought some, without row events.
+    Emptied(Emptied),
     /// The server had nothing newer for a while.
     Idle,
 }

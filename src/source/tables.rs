@@ -14,6 +14,7 @@ use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Schema, TableName};
 
+use super::emptied::emptied;
 use super::error::Error;
 use super::event::Query;
 use super::lexer::Token;
@@ -69,6 +70,17 @@ impl Tables {
     pub fn define(&mut self, query: &Query<'_>) {
         self.tracking.define(query, &self.patterns);
         self.known.clear();
+    }
+
+    /// What a statement did to rows of watched tables without row events, and of which ones.
+    pub fn emptied(&self, query: &Query<'_>, tokens: &[Token]) -> Option<(&'static str, Vec<TableName>)> {
+        let schema = std::str::from_utf8(query.schema).unwrap_or_default();
+        let (what, mut tables) = emptied(tokens, &self.tracking.naming(schema))?;
+        tables.retain(|name| match &*name.table {
+            "" => self.patterns.match_schema(&name.schema),
+            table => self.patterns.match_any(&name.schema, table),
+        });
+        (!tables.is_empty()).then_some((what, tables))
     }
 
     /// The definitions known, if they have changed since the last call.

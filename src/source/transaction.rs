@@ -16,6 +16,7 @@ use crate::position::{Anchor, Committed, FileOffset, FoundBy, Gtid, GtidSet, Loc
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
+use super::emptied::Emptied;
 use super::error::Error;
 use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
@@ -261,6 +262,7 @@ impl Transactions {
             (Stage::Announced, Statement::XaOutcome) => self.decide(tokens.as_deref(), out)?,
             (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
+                self.note_emptied(&query, tokens.as_deref(), out);
                 self.tables.define(&query);
                 self.end(out)?;
             }
@@ -280,6 +282,15 @@ impl Transactions {
             (stage, statement) => return Err(self.damaged(&format!("{statement:?} in stage {stage:?}"))),
         }
         Ok(())
+    }
+
+    fn note_emptied(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, out: &mut Vec<SourceEvent>) {
+        let Some((what, tables)) = tokens.and_then(|tokens| self.tables.emptied(query, tokens)) else { return };
+        let emptied = Emptied { what, tables, place: self.place() };
+        if let (Some(group), Some(table)) = (&mut self.group, emptied.truncated()) {
+            group.truncate(table);
+        }
+        out.push(SourceEvent::Emptied(emptied));
     }
 
     /// The text of the statement whose rows follow. Without a tag, it tells whether rowhook wrote them.

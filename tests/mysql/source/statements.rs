@@ -86,7 +86,10 @@ const STATEMENTS: &[(&str, Decision)] = &[
     ("UPDATE other.t JOIN shop.orders USING (id) SET t.n = orders.n + 30", Decision::Passes),
     ("UPDATE other.t a, shop.orders AS b, other.u c SET a.n = 30, c.n = 31 WHERE a.id = b.id", Decision::Passes),
     ("DELETE other.t FROM other.t JOIN shop.orders USING (id)", Decision::Passes),
-    ("DELETE FROM other.t, other.u USING other.t JOIN shop.orders USING (id) JOIN other.u USING (id)", Decision::Passes),
+    (
+        "DELETE FROM other.t, other.u USING other.t JOIN shop.orders USING (id) JOIN other.u USING (id)",
+        Decision::Passes,
+    ),
     ("UPDATE other.t JOIN shop.plain USING (id) SET t.n = 8, plain.n = 9", Decision::Passes),
     ("DELETE shop.orders FROM shop.orders JOIN other.t USING (id)", Decision::Stops),
     ("DELETE other.t, shop.parent FROM other.t JOIN shop.parent USING (id)", Decision::Stops),

@@ -127,12 +127,12 @@ fn label(part: &[Token]) -> Result<Box<str>, Unclear> {
 /// The labels as the server keeps them in this character set: it drops spaces at the end, but not of bytes, and turns letters
 /// that the set does not have into question marks; a label with such a letter is left to `information_schema`.
 pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> Result<Labels, Unclear> {
-    let settled = |label: &Box<str>| -> Result<Box<str>, Unclear> {
+    let settled = |label: &str| -> Result<Box<str>, Unclear> {
         if label.is_ascii() && !label.ends_with(' ') {
-            return Ok(label.clone());
+            return Ok(label.into());
         }
         match charset.ok_or(Unclear)? {
-            "binary" if label.is_ascii() || is_utf8 => Ok(label.clone()),
+            "binary" if label.is_ascii() || is_utf8 => Ok(label.into()),
             "binary" => Err(Unclear),
             charset => {
                 let label = label.trim_end_matches(' ');
@@ -140,7 +140,7 @@ pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> 
             }
         }
     };
-    labels.iter().map(settled).collect()
+    labels.iter().map(|label| settled(label)).collect()
 }
 
 /// The character set that a column's attributes or a table's options name, by itself or by a collation of it; an inner none

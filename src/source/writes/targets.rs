@@ -113,7 +113,7 @@ fn references(mut tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Reference
 fn reference<'t>(tokens: &'t [Token], naming: &Naming<'_>, found: &mut Vec<Reference>) -> Option<&'t [Token]> {
     match tokens {
         [lateral, rest @ ..] if lateral.is("LATERAL") => reference(rest, naming, found),
-        [table, open, ..] if table.is("JSON_TABLE") && open.is_sign('(') => Some(group(&tokens[1..])?.1).map(past_name),
+        [table, open, ..] if table.is("JSON_TABLE") && open.is_sign('(') => Some(past_name(group(&tokens[1..])?.1)),
         [open, ..] if open.is_sign('(') => {
             let (inside, rest) = group(tokens)?;
             if inside.first()?.is_any(&["SELECT", "WITH", "VALUES", "TABLE"]) {

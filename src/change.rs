@@ -1,4 +1,5 @@
-//! A change: one row inserted, updated, deleted or read, with the names and values it had in that very transaction.
+//! A change: one row inserted, updated, deleted or read, with the names and values it had in that very transaction; or all
+//! rows of a table taken away by TRUNCATE, without names and values.
 //!
 //! In: what the source decoded. Out: the plain data that rules match, templates read, bodies are written from and
 //! dead letters keep. Also the identity of a delivery (promise 3), which is a pure function of the change and the
@@ -30,20 +31,25 @@ pub enum Op {
     Delete,
     /// The row stood in the table when a backfill read it.
     Read,
+    /// All rows went at once. The change has no images, its table no columns, and its ordinal is 0.
+    Truncate,
 }
 
 impl Op {
+    pub const ALL: [Op; 5] = [Op::Insert, Op::Update, Op::Delete, Op::Read, Op::Truncate];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Op::Insert => "insert",
             Op::Update => "update",
             Op::Delete => "delete",
             Op::Read => "read",
+            Op::Truncate => "truncate",
         }
     }
 
     pub fn parse(text: &str) -> Option<Op> {
-        [Op::Insert, Op::Update, Op::Delete, Op::Read].into_iter().find(|op| op.as_str() == text)
+        Op::ALL.into_iter().find(|op| op.as_str() == text)
     }
 }
 
@@ -58,7 +64,7 @@ impl fmt::Display for Op {
 pub struct Table {
     pub schema: Box<str>,
     pub name: Box<str>,
-    /// Column names in the order of the row image.
+    /// Column names in the order of the row image; empty where the change has no rows.
     pub columns: Vec<Box<str>>,
     /// Indexes into `columns`, in the key's own order; empty when the table has no primary key.
     pub primary_key: Vec<usize>,
@@ -183,7 +189,7 @@ impl Transaction {
     }
 }
 
-/// One row changed.
+/// One row changed, or all of a table gone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub op: Op,
@@ -191,7 +197,7 @@ pub struct Change {
     pub before: Option<Row>,
     pub after: Option<Row>,
     pub transaction: Arc<Transaction>,
-    /// This is the n-th row of this table in its transaction, counted from 1.
+    /// This is the n-th row of this table in its transaction, counted from 1; 0 of TRUNCATE.
     pub ordinal: u64,
 }
 

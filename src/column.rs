@@ -278,6 +278,16 @@ fn set_labels(mask: u64, labels: Option<&[Box<str>]>) -> impl Iterator<Item = Re
     (0..64).filter(move |place| mask >> place & 1 == 1).map(move |place| label(place, labels))
 }
 
+/// A label in the binary character set, whose bytes mean what the client that made it meant: nearly always UTF-8. Others
+/// are given as base64, like other binary values.
+pub fn binary_label(bytes: &[u8]) -> Box<str> {
+    use base64::Engine as _;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+    }
+}
+
 /// Appends a string of base64, which is how binary values stand in JSON.
 pub fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     use base64::Engine as _;

@@ -25,6 +25,11 @@ impl TableName {
     pub fn new(schema: &str, table: &str) -> TableName {
         TableName { schema: schema.into(), table: table.into() }
     }
+
+    /// Stands for the schema itself, whose character set its new tables get: no table has an empty name.
+    pub fn of_schema(schema: &str) -> TableName {
+        TableName::new(schema, "")
+    }
 }
 
 impl fmt::Display for TableName {
@@ -34,12 +39,14 @@ impl fmt::Display for TableName {
 }
 
 /// What rows of a table need besides their bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
     /// In the order of the row image.
     pub columns: Vec<Column>,
     /// Indexes into `columns`, in the key's own order.
     pub primary_key: Vec<usize>,
+    /// The character set that new columns get where nothing else is said; none where it is not known.
+    pub charset: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_full_schema_takes_no_other_table_and_still_renews_those_it_has() {
-        let definition = Arc::new(Definition { columns: Vec::new(), primary_key: Vec::new() });
+        let definition = Arc::new(Definition::default());
         let mut schema = Schema::default();
         for number in 0..TABLES_MAX {
             assert!(schema.insert(TableName::new("s", &number.to_string()), Arc::clone(&definition)));

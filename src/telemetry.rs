@@ -40,6 +40,8 @@ pub struct TargetLabel {
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub changes_read: Counter,
+    /// Statements that took or brought rows of watched tables without row events.
+    pub rows_without_events: Counter,
     pub changes_matched: Family<RuleLabel, Counter>,
     pub deliveries: Family<OutcomeLabels, Counter>,
     pub attempts: Family<AttemptLabels, Counter>,
@@ -85,6 +87,11 @@ impl Metrics {
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("rowhook");
         let r = &mut registry;
+        r.register(
+            "rows_without_events",
+            "Statements that took or brought rows of watched tables without row events (TRUNCATE, DROP TABLE, partitions)",
+            self.rows_without_events.clone(),
+        );
         r.register("changes_read", "Row changes read of tables that a rule names", self.changes_read.clone());
         r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
         r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());

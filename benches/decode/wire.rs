@@ -133,7 +133,7 @@ fn follow(captures: &Captures, capture: &Capture, table: &str, mut take: impl Fn
                 SourceEvent::Started(_) => began = Instant::now(),
                 SourceEvent::Rows(changes) => changes.into_iter().for_each(&mut take),
                 SourceEvent::Committed(committed) if committed.gtid.as_ref() == Some(&capture.last) => break,
-                SourceEvent::Committed(_) | SourceEvent::Idle => {}
+                _ => {}
             }
         }
         Pass::without_rows(capture, began.elapsed())

@@ -65,6 +65,14 @@ impl Changes {
         Changes { current, rows, next: 0, first_ordinal }
     }
 
+    /// All rows of the table went, without images.
+    pub fn truncate(schema: &str, table: &str, transaction: Arc<Transaction>) -> Changes {
+        let (columns, primary_key) = (Vec::new(), Vec::new());
+        let table = Table { schema: schema.into(), name: table.into(), columns, primary_key };
+        let rows = Rows::Images { first: (None, None), spans: vec![Spans::default()] };
+        Changes::new(Op::Truncate, Arc::new(table), transaction, rows, 0)
+    }
+
     pub fn op(&self) -> Op {
         self.current.op
     }

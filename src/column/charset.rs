@@ -50,6 +50,24 @@ impl Charset {
         })
     }
 
+    /// Whether the server's character set of this name is certain to hold every character of a text.
+    pub fn holds(name: &str, text: &str) -> bool {
+        match Charset::named(name) {
+            // utf8mb3 and ucs2 have three bytes and two for a character at most.
+            Some(Charset::Utf8) if name != "utf8mb4" => text.chars().all(|character| character <= '\u{ffff}'),
+            Some(Charset::Ucs2) => text.chars().all(|character| character <= '\u{ffff}'),
+            Some(Charset::Utf8 | Charset::Utf16Be | Charset::Utf16Le | Charset::Utf32) => true,
+            Some(set @ Charset::SingleByte(_)) => {
+                let of_byte = |byte: u8| set.decode(&[byte]).ok().and_then(|text| text.chars().next());
+                let known: Vec<char> = (0..=u8::MAX).filter_map(of_byte).collect();
+                text.chars().all(|character| known.contains(&character))
+            }
+            // Of the others only the characters that all have are known without their tables.
+            Some(Charset::Ascii | Charset::MultiByte(_) | Charset::Binary | Charset::Unknown { .. }) => text.is_ascii(),
+            None => false,
+        }
+    }
+
     /// The text of these bytes; an error says why there is none.
     pub fn decode(self, bytes: &[u8]) -> Result<Box<str>, String> {
         let not = |name: &str| format!("bytes that are not {name}");
@@ -143,6 +161,26 @@ mod tests {
             let set = Charset::named(charset).expect(charset);
             assert_eq!(set.decode(bytes).ok().as_deref(), expected, "{charset} {bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_set_holds_the_characters_that_it_has_a_code_for() {
+        for (set, held, other) in [
+            ("utf8mb4", "größe 中 😀", None),
+            ("utf16", "😀", None),
+            ("utf8mb3", "größe 中", Some("😀")),
+            ("ucs2", "中", Some("😀")),
+            ("latin1", "größe €", Some("я")),
+            ("cp1251", "Да", Some("ß")),
+            ("swe7", "ÄÖ", Some("[")),
+            ("gbk", "plain", Some("中")),
+            ("ascii", "plain", Some("é")),
+            ("binary", "plain", Some("é")),
+        ] {
+            assert!(Charset::holds(set, held), "{set} {held}");
+            assert!(other.is_none_or(|other| !Charset::holds(set, other)), "{set} {other:?}");
+        }
+        assert!(!Charset::holds("utf64", "a"));
     }
 
     #[test]

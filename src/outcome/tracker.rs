@@ -399,7 +399,7 @@ mod tests {
         let first = open(&mut tracker, opening(1, 1));
         let known = |table: &str| {
             let mut schema = Schema::default();
-            let definition = crate::schema::Definition { columns: Vec::new(), primary_key: Vec::new() };
+            let definition = crate::schema::Definition::default();
             schema.insert(crate::schema::TableName::new("shop", table), definition.into());
             Some(Arc::new(schema))
         };

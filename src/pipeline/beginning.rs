@@ -240,7 +240,7 @@ mod tests {
 
     fn schema() -> Schema {
         let mut schema = Schema::default();
-        let definition = Definition { columns: Vec::new(), primary_key: Vec::new() };
+        let definition = Definition::default();
         schema.insert(TableName::new("shop", "orders"), definition.into());
         schema
     }

@@ -159,7 +159,8 @@ impl Pipeline {
                 self.has_moved = true;
                 self.streams.list[at].commit(&committed, None);
             }
-            Read::Idle => {}
+            // The main stream has told of it.
+            Read::Emptied(_) | Read::Idle => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::outcome::reached::Reached;
 use crate::position::{Committed, Position, Resume};
 use crate::rules::{RuleSet, TableRules};
 use crate::schema::NamedTables;
-use crate::source::{Following, SourceEvent};
+use crate::source::{Emptied, Following, SourceEvent};
 
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -37,6 +37,7 @@ pub(super) enum Read {
     Change(Arc<Change>, Arc<TableRules>),
     /// The place is behind it already. With the transaction, if rows of it were passed.
     Committed(Committed, Option<Arc<Transaction>>),
+    Emptied(Emptied),
     Idle,
 }
 
@@ -166,6 +167,7 @@ impl Feed {
                 });
                 Some(Read::Committed(committed, ended))
             }
+            SourceEvent::Emptied(emptied) => Some(Read::Emptied(emptied)),
             SourceEvent::Idle => Some(Read::Idle),
         }
     }

@@ -8,12 +8,15 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::feed::Read;
 use super::{Error, Pipeline, keep};
-use crate::change::Change;
+use crate::change::{Change, Op};
 use crate::position::Committed;
-use crate::rules::{Match, TableRules};
+use crate::rules::{Match, Rule, TableRules};
+use crate::schema::TableName;
+use crate::source::Emptied;
 
 /// Changes and ends of transactions taken in one turn, so that completions and the stop get theirs.
 const TAKEN_PER_TURN: usize = 256;
@@ -63,9 +66,24 @@ impl Pipeline {
                 }
                 self.commit(&committed);
             }
+            Read::Emptied(emptied) => self.tell_of(&emptied),
             Read::Idle => {}
         }
         Ok(())
+    }
+
+    /// Rows of watched tables went, or came, that no rule can be called for.
+    fn tell_of(&self, emptied: &Emptied) {
+        let is_about = |table: &TableName, rule: &Rule| {
+            rule.on.contains(&Op::Truncate) && rule.table.matches(&table.schema, &table.table)
+        };
+        let is_delivered =
+            emptied.truncated().is_some_and(|table| self.main.rules().rules().iter().any(|rule| is_about(table, rule)));
+        if !is_delivered {
+            self.metrics.rows_without_events.inc();
+            let place = &emptied.place;
+            warn!(%place, "{emptied}: rows went or came without row events, so that no rule is called for them");
+        }
     }
 
     fn commit(&mut self, committed: &Committed) {

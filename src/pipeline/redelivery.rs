@@ -239,7 +239,7 @@ impl Run<'_> {
     /// Whether the end of the stretch was reached.
     async fn take(&mut self, event: SourceEvent, under_way: &mut UnderWay) -> Result<bool, End> {
         match event {
-            SourceEvent::Tables(_) | SourceEvent::Started(_) => Ok(false),
+            SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) => Ok(false),
             SourceEvent::Rows(events) => {
                 for change in events.into_iter().flatten() {
                     if self.holds(&change) {

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::{OrderBy, Rule};
-use crate::change::{Cell, Change, Row, Table, Value};
+use crate::change::{Cell, Change, Op, Row, Table, Value};
 use crate::ordering::{KeyDefinition, KeyHash, LaneKey, LaneKeys, OrderedBy};
 
 impl Rule {
@@ -34,6 +34,10 @@ impl Rule {
     /// Why the change can't be ordered as the rule demands.
     pub(super) fn unorderable(&self, change: &Change) -> Option<String> {
         let OrderBy::Columns(names) = &self.order_by else { return None };
+        if change.op == Op::Truncate {
+            // It waits for the whole table.
+            return None;
+        }
         names.iter().find_map(|name| {
             let Some(index) = change.table.column(name) else {
                 return Some(format!("table {} has no column `{name}`, which `order_by` names", change.table));

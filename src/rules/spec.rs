@@ -156,6 +156,17 @@ impl<'n> Reader<'_> {
                 ),
             );
         }
+        if let (Some(on), true) = (get("on"), on.contains(&Op::Truncate)) {
+            let is_hold_key = on_dead_letter == OnDeadLetter::HoldKey;
+            let other = ["batch", "per", "coalesce"].into_iter().find(|key| get(key).is_some());
+            if let Some(other) = is_hold_key.then_some("on_dead_letter: hold_key").or(other) {
+                let message = format!(
+                    "`truncate` is about a whole table and has no row or key, and `{other}` needs them; write another \
+                     rule for it"
+                );
+                self.problem(on.at, message);
+            }
+        }
         let (when, at) = (get("when"), node.at);
         let (name, plan) = (name?, plan?);
         Some(RuleSpec {
@@ -202,7 +213,7 @@ impl<'n> Reader<'_> {
     }
 
     fn operations(&mut self, node: &Node) -> Vec<Op> {
-        const OPERATIONS: [&str; 4] = ["insert", "update", "delete", "read"];
+        const OPERATIONS: [&str; 5] = ["insert", "update", "delete", "read", "truncate"];
         let words = self.words(node, "on");
         let mut operations = Vec::new();
         for (word, at) in words {

@@ -11,18 +11,16 @@ use crate::column::charset::{Charset, Charsets};
 use crate::schema::TableName;
 
 use super::event::Query;
+use super::lexer::{self, Token, group, position_outside, split_at_commas};
 
 mod alter;
 mod apply;
 mod column;
 #[cfg(test)]
 mod tests;
-mod token;
 
 use alter::Alteration;
 use column::{ColumnDefinition, Element};
-pub(super) use token::Modes;
-use token::{Token, group, position_outside, split_at_commas, tokens};
 
 /// The statement says something that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +59,11 @@ pub(super) enum Effect {
     },
     Drop(Vec<TableName>),
     DropSchema(String),
+    /// The character set that new tables of a schema get from now on; none where it does not say.
+    SchemaCharset {
+        schema: String,
+        charset: Option<Box<str>>,
+    },
     /// One after another.
     Rename(Vec<(TableName, TableName)>),
     Alter {
@@ -74,7 +77,7 @@ pub(super) enum Effect {
 /// The definition of a new table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Created {
-    Columns { columns: Vec<ColumnDefinition>, key: Vec<String> },
+    Columns { columns: Vec<ColumnDefinition>, key: Vec<String>, charset: Option<Option<Box<str>>> },
     Like(TableName),
 }
 
@@ -162,24 +165,50 @@ const NO_DEFINITIONS: &[&str] = &[
 
 /// Reads a statement as its event has it.
 pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: bool) -> Effect {
-    let charset = query.charset_client.map(|collation| charsets.of(u64::from(collation)));
-    let decoded = |bytes: &[u8]| match &charset {
-        _ if bytes.is_ascii() => std::str::from_utf8(bytes).ok().map(Into::into),
-        // Bytes that are not UTF-8 may stand in a text; no name holds any, and no sign of the syntax is hidden by them.
-        Some(Charset::Utf8) => Some(String::from_utf8_lossy(bytes).into()),
-        Some(charset) => charset.decode(bytes).ok(),
-        None => None,
-    };
     // The name of the schema is UTF-8 whatever the session's character set.
-    let (text, schema) = (decoded(query.text), std::str::from_utf8(query.schema));
-    let text = text.filter(|text| query.sql_mode.is_some() || !text.contains(['"', '\\']));
+    let schema = std::str::from_utf8(query.schema);
     let naming = Naming { default_schema: schema.unwrap_or_default(), ignores_case };
-    read(text.as_deref(), Modes::of_bits(query.sql_mode.unwrap_or_default()), &naming)
+    let mut tokens = lexer::tokens_of(query, charsets);
+    if !keeps_texts(query, charsets) {
+        let texts = tokens.iter_mut().flatten().filter_map(|token| match token {
+            Token::Text(text) if !text.is_ascii() => Some(text),
+            _ => None,
+        });
+        texts.for_each(|text| *text = "\u{fffd}".to_string());
+    }
+    let mut effect = read(tokens.as_deref(), &naming);
+    if query.charset_connection.map(|id| charsets.of(id.into())) != Some(Charset::Utf8) {
+        effect.for_each_column(|column| column.is_utf8 = false);
+    }
+    effect
 }
 
-/// Reads a statement that defines. `text` is None when its character set cannot be read.
-pub(super) fn read(text: Option<&str>, modes: Modes, naming: &Naming<'_>) -> Effect {
-    let Some(tokens) = text.and_then(|text| tokens(text, modes)) else { return Effect::Unclear(Mentions::All) };
+impl Effect {
+    fn for_each_column(&mut self, change: impl FnMut(&mut ColumnDefinition)) {
+        match self {
+            Effect::Create { definition: Ok(Created::Columns { columns, .. }), .. } => {
+                columns.iter_mut().for_each(change)
+            }
+            Effect::Alter { alteration: Ok(alteration), .. } => {
+                alteration.columns.iter_mut().map(|changed| &mut changed.column).for_each(change);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a text is the same to the server as to the client: it goes through the character set of the connection, where
+/// other letters may get lost.
+fn keeps_texts(query: &Query<'_>, charsets: &Charsets) -> bool {
+    let (client, connection) = (query.charset_client, query.charset_connection);
+    let is_same_set = client.map(|id| charsets.of(id.into())) == connection.map(|id| charsets.of(id.into()));
+    // Of UTF-8 there are two sets, one without what lies beyond the Basic Multilingual Plane, which takes four bytes.
+    is_same_set && (client == connection || query.text.iter().all(|byte| *byte < 0xf0))
+}
+
+/// Reads a statement that defines. `tokens` is None when its text cannot be read.
+pub(super) fn read(tokens: Option<&[Token]>, naming: &Naming<'_>) -> Effect {
+    let Some(tokens) = tokens else { return Effect::Unclear(Mentions::All) };
     let end = tokens.iter().rposition(|token| !token.is_sign(';')).map_or(0, |last| last + 1);
     let tokens = &tokens[..end];
     effect(tokens, naming).unwrap_or_else(|Unclear| {
@@ -210,6 +239,8 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
             }
             _ => Err(Unclear),
         }
+    } else if is_schema && first.is_any(&["CREATE", "ALTER"]) {
+        Ok(schema_charset(first.is("CREATE"), rest, naming))
     } else if first.is("DROP") && second.is("INDEX") {
         drop_index(rest, naming)
     } else if first.is("RENAME") && is_table {
@@ -217,7 +248,7 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
     } else if first.is("DROP") && second.is("TEMPORARY") {
         Ok(Effect::Nothing)
     } else if first.is_any(&["CREATE", "ALTER", "DROP"]) {
-        let is_other = is_schema || second.is_any(OTHER_OBJECTS) || second.is_any(BEFORE_OBJECTS);
+        let is_other = second.is_any(OTHER_OBJECTS) || second.is_any(BEFORE_OBJECTS);
         if is_other { Ok(Effect::Nothing) } else { Err(Unclear) }
     } else if first.is_any(NO_DEFINITIONS) || first.is_sign('(') || (first.is("RENAME") && second.is("USER")) {
         Ok(Effect::Nothing)
@@ -226,8 +257,26 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
     }
 }
 
+/// What CREATE and ALTER DATABASE say of new tables.
+fn schema_charset(is_new: bool, tokens: &[Token], naming: &Naming<'_>) -> Effect {
+    let is_conditional = tokens.first().is_some_and(|token| token.is("IF"));
+    let rest = if is_conditional { tokens.get(3..).unwrap_or_default() } else { tokens };
+    // ALTER DATABASE may leave out the name.
+    let is_option =
+        |token: &Token| token.is_any(&["CHARACTER", "CHAR", "CHARSET", "COLLATE", "DEFAULT", "ENCRYPTION", "READ"]);
+    let named = rest.first().filter(|token| !is_option(token)).and_then(Token::name);
+    let schema = named.unwrap_or(naming.default_schema);
+    let schema = if naming.ignores_case { schema.to_lowercase() } else { schema.to_string() };
+    match column::named_charset(rest) {
+        None if !is_new || is_conditional => Effect::Nothing,
+        // Whether it was made now is not known, nor what it has if it was not.
+        _ if is_conditional => Effect::SchemaCharset { schema, charset: None },
+        named => Effect::SchemaCharset { schema, charset: named.flatten() },
+    }
+}
+
 /// `[schema.]table`, and what follows.
-fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
+pub(super) fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
     match tokens {
         [schema, dot, table, rest @ ..] if dot.is_sign('.') => {
             let (schema, table) = (schema.name().ok_or(Unclear)?, table.name().ok_or(Unclear)?);
@@ -325,5 +374,5 @@ fn created(tokens: &[Token], naming: &Naming<'_>) -> Result<Created, Unclear> {
             Element::Other => {}
         }
     }
-    Ok(Created::Columns { columns, key })
+    Ok(Created::Columns { columns, key, charset: column::named_charset(options) })
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::Changes;
+use crate::change::{Changes, Op};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Resume, Start};
 use crate::schema::Schema;
@@ -413,7 +413,8 @@ impl Reader {
         match &event {
             SourceEvent::Rows(changes) => {
                 let permit = self.room().await?;
-                self.metrics.changes_read.inc_by(changes.iter().map(Changes::len).sum::<usize>() as u64);
+                let of_rows = changes.iter().filter(|changes| changes.op() != Op::Truncate);
+                self.metrics.changes_read.inc_by(of_rows.map(Changes::len).sum::<usize>() as u64);
                 progress.note_rows(changes);
                 permit.send(Ok(event));
             }
@@ -431,7 +432,9 @@ impl Reader {
                 }
                 permit.send(Ok(event));
             }
-            SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Idle => self.hand_on(event).await?,
+            SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) | SourceEvent::Idle => {
+                self.hand_on(event).await?;
+            }
         }
         progress.steps += 1;
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::change::{Changes, Transaction};
 use crate::column::Fault;
 use crate::position::{Anchor, Within};
+use crate::schema::TableName;
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
@@ -139,6 +140,13 @@ impl Group {
             self.held.push(changes);
         }
         Ok(())
+    }
+
+    /// All rows of a table went; left out if that was given out before.
+    pub fn truncate(&mut self, table: &TableName) {
+        if self.skip.iter().all(|within| *within.table != *table.to_string()) {
+            self.held.push(Changes::truncate(&table.schema, &table.table, Arc::clone(&self.transaction)));
+        }
     }
 
     /// Takes out the rows that wait, with the bytes that they hold.

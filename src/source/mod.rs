@@ -3,7 +3,7 @@
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
 //! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement` and `writes` on `lexer`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 mod begin;
 pub mod check;
@@ -12,6 +12,7 @@ mod clock;
 mod connect;
 mod ddl;
 mod decode;
+mod emptied;
 mod error;
 mod event;
 mod event_type;
@@ -20,6 +21,7 @@ mod group;
 mod gtids_before;
 mod hold;
 mod keeping;
+mod lexer;
 mod link;
 mod locate;
 mod logged;
@@ -47,6 +49,7 @@ mod tracking;
 mod transaction;
 mod unpack;
 mod wire;
+mod writes;
 mod xa;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -57,6 +60,7 @@ use crate::schema::NamedTables;
 
 pub use check::{Finding, Level, check};
 pub use connect::{connect_with, require_files};
+pub use emptied::Emptied;
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use hold::{Hold, hold};
@@ -86,6 +90,8 @@ pub enum SourceEvent {
     Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
+    /// A statement took rows of watched tables, or brought some, without row events.
+    Emptied(Emptied),
     /// The server had nothing newer for a while.
     Idle,
 }

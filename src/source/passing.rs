@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::column::charset::Charsets;
 use crate::position::{FileOffset, Gtid};
 
 use super::error::Error;
@@ -18,7 +19,7 @@ use super::event_type as event;
 use super::place;
 use super::server::FILE_START;
 use super::settings::Settings;
-use super::statement::{Statement, classify};
+use super::statement::{self, Statement};
 use super::table_map;
 use super::wire::{Begin, Wire, of_fault};
 use super::xa::{self, Prepare, Xid};
@@ -177,7 +178,9 @@ impl Passing {
             Ok(query) => query,
             Err(error) => return self.breaks_off(format!("a QUERY event: {error}")),
         };
-        match classify(query.text) {
+        // What it is, its first words say, whatever the character set of the rest.
+        let (statement, tokens) = statement::read(&query, &Charsets::default());
+        match statement {
             Statement::Definition | Statement::DefinitionWithRows => {
                 self.may_define = true;
                 self.is(What::Definition);
@@ -187,7 +190,7 @@ impl Passing {
                 self.is(What::Statement);
             }
             Statement::XaOutcome => {
-                self.decides = xa::decision(query.text).map(|(_, xid)| xid);
+                self.decides = tokens.as_deref().and_then(xa::decision).map(|(_, xid)| xid);
                 self.is(What::XaOutcome);
             }
             Statement::Begin | Statement::Commit | Statement::Rollback | Statement::Savepoint => {}
@@ -204,8 +207,8 @@ impl Passing {
 
 /// Whether the statement is certain to define nothing: it begins with a word that only changes rows.
 fn changes_rows_only(text: &[u8]) -> bool {
-    let word = text.trim_ascii_start().split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
-    [&b"INSERT"[..], b"UPDATE", b"DELETE", b"REPLACE", b"LOAD"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    let head = statement::head_of(text);
+    head.first().is_some_and(|first| first.is_any(&["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD"]))
 }
 
 /// The transactions from a place on.

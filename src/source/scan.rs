@@ -20,8 +20,9 @@ use super::event_type as event;
 use super::place;
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
-use super::statement::{Statement, classify};
+use super::statement::{self, Statement};
 use super::wire::{Begin, Wire};
+use super::writes::Hidden;
 
 /// Statements kept. A stretch with more of them counts as one in which every table was defined anew.
 const FOUND_MAX: usize = 10_000;
@@ -42,6 +43,7 @@ struct Stretch {
     from: FileOffset,
     to: FileOffset,
     found: Vec<Found>,
+    hidden: Vec<(FileOffset, Hidden)>,
     is_full: bool,
 }
 
@@ -54,7 +56,7 @@ struct Found {
 impl Stretch {
     /// Nothing is known yet behind this place.
     fn at(place: &FileOffset) -> Stretch {
-        Stretch { from: place.clone(), to: place.clone(), found: Vec::new(), is_full: false }
+        Stretch { from: place.clone(), to: place.clone(), found: Vec::new(), hidden: Vec::new(), is_full: false }
     }
 
     /// Whether it can say what comes after a place.
@@ -68,6 +70,7 @@ impl Stretch {
     /// Forgets what lies before a place that the stream has reached: it only moves forward.
     fn pass(&mut self, since: &FileOffset) {
         self.found.retain(|found| found.end.order(since) == Ordering::Greater);
+        self.hidden.retain(|(end, _)| end.order(since) == Ordering::Greater);
         self.from = since.clone();
         if self.to.order(since) == Ordering::Less {
             self.to = since.clone();
@@ -85,6 +88,15 @@ impl Stretch {
             effect = Effect::Unclear(Mentions::All);
         }
         self.found.push(Found { end: end.clone(), effect });
+    }
+
+    fn note_hidden(&mut self, end: &FileOffset, hidden: Hidden) {
+        if self.hidden.len() < FOUND_MAX {
+            self.hidden.push((end.clone(), hidden));
+        } else {
+            self.hidden.push((end.clone(), Hidden::OfAny));
+            self.is_full = true;
+        }
     }
 
     fn last_redefinition(&self, name: &TableName) -> Option<FileOffset> {
@@ -121,6 +133,18 @@ impl Scan {
         let last = stretch.last_redefinition(name);
         self.stretch = Some(stretch);
         Ok(last)
+    }
+
+    /// Whether a statement between two places may have taken away what a write to the table set off before it.
+    pub async fn may_have_hidden(
+        &mut self,
+        name: &TableName,
+        since: &FileOffset,
+        until: &FileOffset,
+    ) -> Result<bool, Error> {
+        let redefined = self.last_redefinition(name, since, until).await?;
+        let hidden = self.stretch.iter().flat_map(|stretch| &stretch.hidden);
+        Ok(redefined.is_some() || hidden.into_iter().any(|(_, hidden)| hidden.concerns(name)))
     }
 
     /// Reads on from the end of the stretch.
@@ -160,11 +184,11 @@ impl Scan {
     }
 
     fn note(&self, query: &Query<'_>, end: &FileOffset, stretch: &mut Stretch) {
-        let is_other = !matches!(
-            classify(query.text),
-            Statement::Definition | Statement::DefinitionWithRows | Statement::RowChange
-        );
-        if !is_other {
+        let (statement, tokens) = statement::read(query, &self.charsets);
+        if matches!(statement, Statement::Definition | Statement::DefinitionWithRows | Statement::RowChange) {
+            if let Some(hidden) = tokens.as_deref().and_then(Hidden::of) {
+                stretch.note_hidden(end, hidden);
+            }
             stretch.note(end, ddl::read_logged(query, &self.charsets, self.ignores_case));
         }
     }

@@ -11,8 +11,8 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, params};
 use uuid::Uuid;
 
-use crate::column::Kind;
 use crate::column::charset::Charset;
+use crate::column::{Kind, binary_label};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, TableName};
@@ -21,6 +21,7 @@ use super::connect::connect;
 use super::error::Error;
 use super::server;
 use super::settings::Settings;
+use super::writes::Write;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
 pub(super) struct Definitions {
@@ -44,12 +45,15 @@ pub(super) struct Defined {
     digits: Option<u64>,
     /// Its place in the primary key, from 1.
     key_place: Option<u64>,
+    /// The character set that new columns of the table get.
+    table_charset: Option<Box<str>>,
 }
 
-type ColumnRow = (String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<u64>);
+type ColumnRow =
+    (String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
 
 /// A table's name before the columns of [`ColumnRow`], of which a tuple has no room for more.
-type TableRow = (String, String, String, String, String, Option<u64>);
+type TableRow = (String, String, String, String, String, Option<u64>, Option<String>);
 
 /// The type as SQL. It is kept as `utf8mb3`, which has a question mark for each character beyond the Basic Multilingual
 /// Plane; where that may have happened to a label, the labels are left out.
@@ -64,8 +68,9 @@ const COLUMNS_SQL: &str = concat!(
     "SELECT c.COLUMN_NAME, c.DATA_TYPE, ",
     column_type!(),
     ", c.CHARACTER_OCTET_LENGTH, \
-     c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, s.SEQ_IN_INDEX \
-     FROM information_schema.COLUMNS c LEFT JOIN information_schema.STATISTICS s \
+     c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, s.SEQ_IN_INDEX, \
+     SUBSTRING_INDEX(t.TABLE_COLLATION, '_', 1) \
+     FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
      AND s.INDEX_NAME = 'PRIMARY' \
      WHERE c.TABLE_SCHEMA = :schema AND c.TABLE_NAME = :table ORDER BY c.ORDINAL_POSITION"
@@ -74,7 +79,7 @@ const COLUMNS_SQL: &str = concat!(
 const TABLES_SQL: &str = concat!(
     "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
     column_type!(),
-    ", s.SEQ_IN_INDEX \
+    ", s.SEQ_IN_INDEX, SUBSTRING_INDEX(t.TABLE_COLLATION, '_', 1) \
      FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
      LEFT JOIN information_schema.STATISTICS s \
      ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME \
@@ -83,6 +88,30 @@ const TABLES_SQL: &str = concat!(
      AND c.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
      ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION LIMIT ?"
 );
+
+const SCHEMAS_SQL: &str = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
+
+/// What a table is, how many triggers it has, how many foreign keys carry its changes on, and whether its triggers are shown
+/// to the account, which a role's privileges do not count for.
+const SIDE_EFFECTS_SQL: &str = "\
+    WITH account AS (SELECT CONCAT('''', REGEXP_REPLACE(CURRENT_USER(), '@[^@]*$', ''), '''@''', \
+      SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') AS named) \
+    SELECT CAST(t.TABLE_TYPE AS CHAR), \
+      (SELECT COUNT(*) FROM information_schema.TRIGGERS r \
+       WHERE r.EVENT_OBJECT_SCHEMA = t.TABLE_SCHEMA AND r.EVENT_OBJECT_TABLE = t.TABLE_NAME), \
+      (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS k \
+       WHERE k.UNIQUE_CONSTRAINT_SCHEMA = t.TABLE_SCHEMA AND k.REFERENCED_TABLE_NAME = t.TABLE_NAME \
+       AND NOT (k.DELETE_RULE IN ('NO ACTION', 'RESTRICT') AND k.UPDATE_RULE IN ('NO ACTION', 'RESTRICT'))), \
+      EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+              WHERE p.PRIVILEGE_TYPE = 'TRIGGER') \
+      OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND t.TABLE_SCHEMA LIKE p.TABLE_SCHEMA) \
+      OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND p.TABLE_SCHEMA = t.TABLE_SCHEMA AND p.TABLE_NAME = t.TABLE_NAME) \
+    FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :table";
+
+/// Names of a statement that are looked for among the views.
+const NAMES_MAX: usize = 1000;
 
 /// Columns read at once; some tens of megabytes.
 const COLUMNS_MAX: usize = 200_000;
@@ -102,7 +131,7 @@ impl Definitions {
         Ok(rows.into_iter().map(Defined::from_row).collect())
     }
 
-    /// The tables that fit the patterns, as they are now; not those with a type that is not known, and not all where a
+    /// The tables that fit the patterns, as they are now, and the schemas that may hold some; not those with a type that is not known, and not all where a
     /// pattern means very many.
     pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(TableName, Definition)>, Error> {
         let mut tables: BTreeMap<TableName, Definition> = BTreeMap::new();
@@ -111,8 +140,9 @@ impl Definitions {
             let rows: Vec<TableRow> = self.ask(TABLES_SQL, (schema, table, COLUMNS_MAX as u64).into()).await?;
             let is_cut = rows.len() == COLUMNS_MAX;
             let mut found: BTreeMap<TableName, Vec<Defined>> = BTreeMap::new();
-            for (schema, table, name, data_type, column_type, key_place) in rows {
-                let column = Defined::from_row((name, data_type, column_type, None, None, None, None, key_place));
+            for (schema, table, name, data_type, column_type, key_place, charset) in rows {
+                let row = (name, data_type, column_type, None, None, None, None, key_place, charset);
+                let column = Defined::from_row(row);
                 found.entry(TableName::new(&schema, &table)).or_default().push(column);
             }
             if is_cut {
@@ -123,7 +153,65 @@ impl Definitions {
             let defined = found.into_iter().filter(|(name, _)| is_meant(name));
             tables.extend(defined.filter_map(|(name, columns)| Some((name, definition(&columns).ok()?))));
         }
+        let schemas: Vec<(String, String)> = self.ask(SCHEMAS_SQL, Params::Empty).await?;
+        for (schema, charset) in schemas.into_iter().filter(|(schema, _)| patterns.match_schema(schema)) {
+            let charset = Some(known_as(charset));
+            tables.insert(TableName::of_schema(&schema), Definition { charset, ..Definition::default() });
+        }
         Ok(tables.into_iter().collect())
+    }
+
+    /// Why a write to its tables may write to others, too, as things are now; none where it cannot. What the account may
+    /// not see counts as a reason.
+    pub async fn side_effects(&mut self, write: &Write) -> Result<Option<String>, Error> {
+        for table in &write.tables {
+            if let Some(reason) = self.side_effects_on(table, write.changes_rows).await? {
+                return Ok(Some(reason));
+            }
+        }
+        self.view_among(write).await
+    }
+
+    async fn side_effects_on(&mut self, name: &TableName, changes_rows: bool) -> Result<Option<String>, Error> {
+        let TableName { schema, table } = name;
+        let parameters = params! { "schema" => &**schema, "table" => &**table };
+        let rows: Vec<(String, u64, u64, bool)> = self.ask(SIDE_EFFECTS_SQL, parameters).await?;
+        Ok(match rows.first() {
+            None => Some(format!(
+                "{name} is not there now, or the account may not see it (GRANT SELECT, TRIGGER ON {name})"
+            )),
+            Some((kind, ..)) if kind != "BASE TABLE" => Some(format!("{name} is a {}", kind.to_lowercase())),
+            Some((_, triggers @ 1.., ..)) => {
+                Some(format!("{name} has triggers ({triggers}), which may write anywhere"))
+            }
+            Some((.., false)) => {
+                Some(format!("whether {name} has triggers is not shown to the account (GRANT TRIGGER ON {name})"))
+            }
+            Some((_, _, 1.., _)) if changes_rows => {
+                Some(format!("foreign keys carry changes of {name} on to other tables"))
+            }
+            Some(_) => None,
+        })
+    }
+
+    /// A view that is read may call a function.
+    async fn view_among(&mut self, write: &Write) -> Result<Option<String>, Error> {
+        if write.names.len() > NAMES_MAX {
+            return Ok(Some(format!("it has more than {NAMES_MAX} names")));
+        }
+        let marks = |count: usize| vec!["?"; count].join(", ");
+        let count = write.names.len();
+        let sql = format!(
+            "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_TYPE = 'VIEW' \
+             AND LOWER(TABLE_NAME) IN ({}) AND LOWER(TABLE_SCHEMA) IN ({}) LIMIT 1",
+            marks(count),
+            marks(count + 1)
+        );
+        let names = write.names.iter().map(|name| mysql_async::Value::from(name.as_str()));
+        let schema = mysql_async::Value::from(write.default_schema.to_lowercase());
+        let parameters = names.clone().chain(names).chain([schema]).collect();
+        let views: Vec<String> = self.ask(&sql, Params::Positional(parameters)).await?;
+        Ok(views.first().map(|view| format!("it may read the view {view}, which may call a function")))
     }
 
     /// How far the binlog goes by now. What was read before stands before this place, if it stands in the binlog.
@@ -201,7 +289,7 @@ pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result
 
 impl Defined {
     fn from_row(row: ColumnRow) -> Defined {
-        let (name, data_type, column_type, octets_max, precision, scale, digits, key_place) = row;
+        let (name, data_type, column_type, octets_max, precision, scale, digits, key_place, table_charset) = row;
         Defined {
             name: name.into(),
             data_type: data_type.to_ascii_lowercase(),
@@ -211,8 +299,14 @@ impl Defined {
             scale,
             digits,
             key_place,
+            table_charset: table_charset.map(known_as),
         }
     }
+}
+
+/// `utf8` has been short for `utf8mb3`.
+fn known_as(charset: String) -> Box<str> {
+    if charset == "utf8" { "utf8mb3".into() } else { charset.into() }
 }
 
 /// The definition of columns that must be those of `kinds`; the text says what does not fit.
@@ -237,7 +331,8 @@ fn definition(defined: &[Defined]) -> Result<Definition, String> {
     let mut key: Vec<(u64, usize)> =
         defined.iter().enumerate().filter_map(|(index, column)| Some((column.key_place?, index))).collect();
     key.sort_unstable();
-    Ok(Definition { columns, primary_key: key.into_iter().map(|(_, index)| index).collect() })
+    let charset = defined.first().and_then(|column| column.table_charset.clone());
+    Ok(Definition { columns, primary_key: key.into_iter().map(|(_, index)| index).collect(), charset })
 }
 
 fn family(column: &Defined) -> Result<Family, String> {
@@ -332,12 +427,27 @@ fn labels(column_type: &str) -> Result<Labels, String> {
     }
     let mut labels = Vec::new();
     let mut rest = list;
-    while let Some(quoted) = rest.strip_prefix('\'') {
-        let (label, tail) = until_quote(quoted).ok_or_else(wrong)?;
-        labels.push(label.into());
+    loop {
+        let (label, tail) = if let Some(quoted) = rest.strip_prefix('\'') {
+            let (label, tail) = until_quote(quoted).ok_or_else(wrong)?;
+            (label.into(), tail)
+        } else if let Some(digits) = rest.strip_prefix("x'") {
+            let (digits, tail) = digits.split_once('\'').ok_or_else(wrong)?;
+            (binary_label(&hex(digits).ok_or_else(wrong)?), tail)
+        } else {
+            break;
+        };
+        labels.push(label);
         rest = tail.strip_prefix(',').unwrap_or(tail);
     }
     if rest.is_empty() { Ok(labels.into()) } else { Err(wrong()) }
+}
+
+/// The server lists bytes so that are no text of `utf8mb3`, of labels in the binary character set.
+fn hex(digits: &str) -> Option<Box<[u8]>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 /// The text up to the closing quote, and what follows. The server doubles quotes and puts a backslash before what would
@@ -369,7 +479,8 @@ mod tests {
     use super::*;
 
     fn defined(name: &str, data_type: &str, column_type: &str) -> Defined {
-        let row = (name.to_string(), data_type.to_string(), column_type.to_string(), None, None, None, None, None);
+        let row =
+            (name.to_string(), data_type.to_string(), column_type.to_string(), None, None, None, None, None, None);
         Defined::from_row(row)
     }
 
@@ -377,6 +488,9 @@ mod tests {
     fn labels_are_read_with_their_quotes_and_commas() {
         let read = labels(r"enum('a','it''s','x,y','','b\\s\n')").expect("labels");
         assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", "", "b\\s\n"]);
+        let read = labels("enum('a  ',x'e9',x'656d6f6a69f09f9880','x')").expect("labels");
+        assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a  ", "6Q==", "emoji😀", "x"]);
+        labels("enum(x'e')").expect_err("half a byte");
         labels("int").expect_err("no labels");
         labels("enum(?)").expect_err("labels that were left out");
     }

@@ -1,8 +1,13 @@
 //! Statements in the binlog: which of them change rows without saying which rows.
 //!
-//! In: the text of a QUERY event. Out: what it means for a transaction. Looks at the first words only, past comments:
-//! statements need not be understood, they need to be told apart. What changes rows in statement form would be a silent
-//! gap (promise 7); what merely defines or grants must never stop the stream.
+//! In: the tokens of a QUERY event's text. Out: what it means for a transaction. Statements need not be understood here,
+//! they need to be told apart. What changes rows in statement form would be a silent gap (promise 7), unless `writes` finds
+//! that no watched table is among them; what merely defines or grants must never stop the stream.
+
+use crate::column::charset::{Charset, Charsets};
+
+use super::event::Query;
+use super::lexer::{self, Lexer, Modes, Piece, Token};
 
 /// What a QUERY event means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +60,34 @@ const DEFINITIONS: &[&str] = &[
     "USE",
 ];
 
-pub(super) fn classify(text: &[u8]) -> Statement {
-    let mut rest = text;
-    let first = next_word(&mut rest);
-    let second = next_word(&mut rest);
+/// What a logged statement means, with its tokens where its text can be cut as a whole.
+pub(super) fn read(query: &Query<'_>, charsets: &Charsets) -> (Statement, Option<Vec<Token>>) {
+    match query.text {
+        // Each transaction has these two, always in this form.
+        b"BEGIN" => (Statement::Begin, None),
+        b"COMMIT" => (Statement::Commit, None),
+        text => {
+            let tokens = lexer::tokens_of(query, charsets);
+            (classify(text, tokens.as_deref()), tokens)
+        }
+    }
+}
+
+/// `tokens` are those of the text, or none where it cannot be cut as a whole: then what stands at its head decides.
+fn classify(text: &[u8], tokens: Option<&[Token]>) -> Statement {
+    let head: Vec<Token>;
+    let known = match tokens {
+        Some(tokens) => tokens,
+        None => {
+            head = head_of(text);
+            &head
+        }
+    };
+    let keyword = |at: usize| match known.get(at) {
+        Some(Token::Word(word)) => word.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let (first, second) = (keyword(0), keyword(1));
     match (first.as_str(), second.as_str()) {
         ("BEGIN", _) | ("START", "TRANSACTION") => Statement::Begin,
         ("COMMIT", _) => Statement::Commit,
@@ -67,77 +96,43 @@ pub(super) fn classify(text: &[u8]) -> Statement {
         ("XA", "START" | "BEGIN") => Statement::XaStart,
         ("XA", "END" | "PREPARE") => Statement::XaEnd,
         ("XA", "COMMIT" | "ROLLBACK") => Statement::XaOutcome,
-        ("CREATE", "TABLE") if holds_query(rest) => Statement::DefinitionWithRows,
+        ("CREATE", "TABLE") if tokens.map_or_else(|| may_hold_query(text), |tokens| holds_query(&tokens[2..])) => {
+            Statement::DefinitionWithRows
+        }
         (word, _) if DEFINITIONS.contains(&word) => Statement::Definition,
         _ => Statement::RowChange,
     }
 }
 
+/// The first two tokens, which are words of ASCII where a statement begins, whatever its character set.
+pub(super) fn head_of(text: &[u8]) -> Vec<Token> {
+    let pieces = Lexer::new(text, Charset::Binary, Modes::default());
+    let token = |(_, piece)| match piece {
+        Piece::Token(token) => Some(token),
+        Piece::Blank | Piece::Unended => None,
+    };
+    pieces.filter_map(token).take(2).collect()
+}
+
 /// Whether the rest of a CREATE TABLE holds `SELECT`, `TABLE other` or `VALUES ROW(...)`. All three words are reserved, so
-/// that outside quotes and comments they can't be names.
-fn holds_query(mut rest: &[u8]) -> bool {
-    let mut previous = String::new();
-    loop {
-        let word = next_word(&mut rest);
-        match (previous.as_str(), word.as_str()) {
-            (_, "SELECT" | "TABLE") | ("VALUES", "ROW") => return true,
-            (_, "") => match rest.first() {
-                None => return false,
-                Some(quote @ (b'\'' | b'"' | b'`')) => rest = after_quoted(&rest[1..], *quote),
-                Some(_) => rest = &rest[1..],
-            },
-            _ => {}
-        }
-        previous = word;
-    }
+/// that without quotes and not beside a dot they can't be names.
+fn holds_query(tokens: &[Token]) -> bool {
+    tokens.iter().any(|token| token.is_any(&["SELECT", "TABLE"]))
+        || tokens.windows(2).any(|two| two[0].is("VALUES") && two[1].is("ROW"))
 }
 
-/// What follows the closing quote; a doubled quote reads as two texts side by side, which comes to the same.
-fn after_quoted(mut rest: &[u8], quote: u8) -> &[u8] {
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        match *byte {
-            byte if byte == quote => break,
-            b'\\' if quote != b'`' => rest = rest.get(1..).unwrap_or_default(),
-            _ => {}
-        }
-    }
-    rest
-}
-
-/// The next word in capitals, past white space and comments; of `/*!80000 ... */` the inside counts, as the server
-/// executes it. Empty at the end or before a sign.
-fn next_word(rest: &mut &[u8]) -> String {
-    loop {
-        *rest = rest.trim_ascii_start();
-        if let Some(inside) = rest.strip_prefix(b"/*!") {
-            let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            *rest = &inside[digits..];
-        } else if rest.starts_with(b"/*") {
-            *rest = after(rest, b"*/");
-        } else if rest.starts_with(b"*/") || rest.starts_with(b"(") {
-            // The end of an executed comment; a parenthesis before a query.
-            *rest = &rest[if rest[0] == b'(' { 1 } else { 2 }..];
-        } else if rest.starts_with(b"#") || rest.starts_with(b"--") {
-            *rest = after(rest, b"\n");
-        } else {
-            break;
-        }
-    }
-    let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    let (word, tail) = rest.split_at(length);
-    *rest = tail;
-    word.iter().map(|byte| char::from(byte.to_ascii_uppercase())).collect()
-}
-
-fn after<'a>(text: &'a [u8], mark: &[u8]) -> &'a [u8] {
-    let at = text.windows(mark.len()).position(|window| window == mark);
-    at.map_or(&[], |at| &text[at + mark.len()..])
+/// The same of a text that cannot be cut: a column may be called so.
+fn may_hold_query(text: &[u8]) -> bool {
+    let text = text.to_ascii_uppercase();
+    let count = |word: &[u8]| text.windows(word.len()).filter(|window| *window == word).count();
+    count(b"SELECT") > 0 || count(b"VALUES") > 0 || count(b"TABLE") > 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::column::charset::Charsets;
+    use crate::source::lexer::tokens;
 
     #[test]
     fn statements_are_told_apart_by_their_first_words() {
@@ -155,9 +150,20 @@ mod tests {
             ("CREATE TABLE t (a INT) /* x */ WITH c AS (SELECT 1) SELECT * FROM c", Statement::DefinitionWithRows),
             ("CREATE TABLE IF NOT EXISTS s.`t` TABLE other", Statement::DefinitionWithRows),
             ("CREATE TABLE t VALUES ROW(1)", Statement::DefinitionWithRows),
+            ("CREATE TABLE s.table ((((SELECT 1))))", Statement::DefinitionWithRows),
+            ("CREATE TABLE s.select (a INT) SELECT 1 AS a", Statement::DefinitionWithRows),
             ("CREATE TABLE t (`select` INT COMMENT 'it''s \\' select') -- select", Statement::Definition),
             ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))", Statement::Definition),
             ("CREATE TABLE t LIKE other", Statement::Definition),
+            ("CREATE TABLE s.table (id INT)", Statement::Definition),
+            ("CREATE TABLE s .select (id INT)", Statement::Definition),
+            ("CREATE TABLE `s`.values (id INT)", Statement::Definition),
+            ("CREATE TABLE table.t (id INT)", Statement::Definition),
+            ("CREATE TABLE t LIKE s.table", Statement::Definition),
+            ("CREATE TABLE t (a INT, FOREIGN KEY (a) REFERENCES s.table (id))", Statement::Definition),
+            ("CREATE TABLE t (a INT, sel$ect INT, $select INT, table$ INT)", Statement::Definition),
+            ("CREATE TABLE t (a INT CHECK (s.t.select > 1))", Statement::Definition),
+            ("CREATE TABLE t (a INT /* select */) /*!80000 COMMENT 'table' */", Statement::Definition),
             ("CREATE VIEW v AS SELECT 1", Statement::Definition),
             ("CREATE TEMPORARY TABLE t SELECT 1", Statement::Definition),
             ("/* insert */ ALTER TABLE t ADD c int", Statement::Definition),
@@ -176,10 +182,45 @@ mod tests {
             ("REPLACE t VALUES (1)", Statement::RowChange),
             ("LOAD DATA INFILE 'x' INTO TABLE t", Statement::RowChange),
             ("DO f()", Statement::RowChange),
+            ("`begin`", Statement::RowChange),
             ("BEGINNING", Statement::RowChange),
             ("", Statement::RowChange),
         ] {
-            assert_eq!(classify(text.as_bytes()), expected, "{text}");
+            let tokens = tokens(text.as_bytes(), Charset::Utf8, Modes::default()).expect(text);
+            assert_eq!(classify(text.as_bytes(), Some(&tokens)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_and_character_sets_of_the_client_decide_where_a_text_ends() {
+        let (plain, no_escapes) = (Modes::default(), Modes { no_backslash_escapes: true, ..Modes::default() });
+        let ansi = Modes { ansi_quotes: true, ..Modes::default() };
+        for (set, modes, text) in [
+            ("utf8mb4", no_escapes, &b"CREATE TABLE n (id INT COMMENT 'c:\\', v INT COMMENT 'select')"[..]),
+            ("utf8mb4", ansi, b"CREATE TABLE \"select\" (\"table\" INT)"),
+            ("sjis", plain, b"CREATE TABLE s (id INT COMMENT '\x95\x5c', v INT COMMENT 'select one')"),
+            ("cp932", plain, b"CREATE TABLE s (id INT COMMENT '\x83\x5c', v INT COMMENT 'select one')"),
+            ("gbk", plain, b"CREATE TABLE s (id INT COMMENT '\xbf\x5c', v INT COMMENT 'select one')"),
+            ("gb18030", plain, b"CREATE TABLE s (id INT COMMENT '\xbf\x5c', v INT COMMENT 'select one')"),
+            ("big5", plain, b"CREATE TABLE s (id INT COMMENT '\xa5\x5c', v INT COMMENT 'select one')"),
+            ("latin1", plain, b"CREATE\xa0TABLE s (id INT COMMENT 'select')"),
+        ] {
+            let charset = Charsets::new([(1, set.to_string())]).of(1);
+            let tokens = tokens(text, charset, modes).expect(set);
+            assert_eq!(classify(text, Some(&tokens)), Statement::Definition, "{set} {modes:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_text_that_cannot_be_cut_the_head_decides() {
+        for (text, expected) in [
+            ("CREATE TABLE t (a INT COMMENT 'open)", Statement::Definition),
+            ("CREATE TABLE t (a INT COMMENT 'open') SELECT 1", Statement::DefinitionWithRows),
+            ("CREATE TABLE t TABLE u", Statement::DefinitionWithRows),
+            ("INSERT INTO t VALUES ('open", Statement::RowChange),
+            ("/* open", Statement::RowChange),
+        ] {
+            assert_eq!(classify(text.as_bytes(), None), expected, "{text}");
         }
     }
 }

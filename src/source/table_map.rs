@@ -7,7 +7,7 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::charset::{Charset, Charsets};
-use crate::column::{Fault, Kind, unreadable};
+use crate::column::{Fault, Kind, binary_label, unreadable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableMap {
@@ -344,7 +344,10 @@ fn next_labels(bytes: &mut Bytes<'_>, charset: &Charset) -> Result<Box<[Box<str>
     let mut labels = Vec::new();
     for _ in 0..count {
         let label = bytes.lenenc_bytes()?;
-        labels.push(charset.decode(label).map_err(|problem| unreadable(&problem))?);
+        labels.push(match charset {
+            Charset::Binary => binary_label(label),
+            charset => charset.decode(label).map_err(|problem| unreadable(&problem))?,
+        });
     }
     Ok(labels.into())
 }

@@ -12,12 +12,15 @@ use crate::column::charset::Charsets;
 use crate::column::{Fault, Kind};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
-use crate::schema::Schema;
+use crate::schema::{Schema, TableName};
 
+use super::emptied::emptied;
 use super::error::Error;
 use super::event::Query;
+use super::lexer::Token;
 use super::table_map::{self, TableMap};
 use super::tracking::Tracking;
+use super::writes::Write;
 
 /// Tables known at most; the ids of dropped and reopened tables never come back.
 const TABLES_MAX: usize = 1024;
@@ -69,6 +72,17 @@ impl Tables {
         self.known.clear();
     }
 
+    /// What a statement did to rows of watched tables without row events, and of which ones.
+    pub fn emptied(&self, query: &Query<'_>, tokens: &[Token]) -> Option<(&'static str, Vec<TableName>)> {
+        let schema = std::str::from_utf8(query.schema).unwrap_or_default();
+        let (what, mut tables) = emptied(tokens, &self.tracking.naming(schema))?;
+        tables.retain(|name| match &*name.table {
+            "" => self.patterns.match_schema(&name.schema),
+            table => self.patterns.match_any(&name.schema, table),
+        });
+        (!tables.is_empty()).then_some((what, tables))
+    }
+
     /// The definitions known, if they have changed since the last call.
     pub fn take_change(&mut self) -> Option<Arc<Schema>> {
         self.tracking.take_change()
@@ -81,8 +95,44 @@ impl Tables {
         }
     }
 
-    pub fn watches_schema(&self, schema: &str) -> bool {
-        self.patterns.match_schema(schema)
+    pub fn charsets(&self) -> &Charsets {
+        &self.charsets
+    }
+
+    /// Why a statement, which changed rows without saying which, may have changed those of a watched table; none where it
+    /// cannot have. `since` is where its transaction begins.
+    pub async fn may_write(
+        &mut self,
+        query: &Query<'_>,
+        tokens: Option<&[Token]>,
+        since: &FileOffset,
+    ) -> Result<Option<String>, Error> {
+        if self.touches_only_others(query) {
+            return Ok(None);
+        }
+        let schema = std::str::from_utf8(query.schema).unwrap_or_default();
+        let write = match tokens
+            .ok_or_else(|| "its text cannot be read".to_string())
+            .and_then(|tokens| Write::of(tokens, &self.tracking.naming(schema)))
+        {
+            Ok(write) => write,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        let is_watched = |table: &&TableName| self.patterns.match_any(&table.schema, &table.table);
+        if let Some(table) = write.tables.iter().find(is_watched) {
+            return Ok(Some(format!("it writes to {table}")));
+        }
+        self.tracking.may_write_more(&write, since).await
+    }
+
+    /// Whether the event names the schemas it touches (`Q_UPDATED_DB_NAMES`), those of triggers, functions and views among
+    /// them, and no rule watches any of them.
+    fn touches_only_others(&self, query: &Query<'_>) -> bool {
+        let names = query.updated_schemas.as_deref().unwrap_or_default();
+        let is_other = |name: &&[u8]| {
+            std::str::from_utf8(name).is_ok_and(|schema| !schema.is_empty() && !self.patterns.match_schema(schema))
+        };
+        !names.is_empty() && names.iter().all(is_other)
     }
 
     /// The table of this id: none when the id is unknown, an inner none when no rule names the table.

@@ -19,7 +19,7 @@ use super::ddl::{self, Effect};
 use super::decode::RowsEvent;
 use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
-use super::statement::classify;
+use super::statement;
 use super::table_map::{TableMap, heading};
 use super::unpack::Unpacker;
 use super::xa::{self, Prepare};
@@ -244,9 +244,9 @@ fn damaged_events_without_rows_do_no_harm() {
                 event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => GtidEvent::parse(*kind, body).is_ok(),
                 event::QUERY => {
                     let query = Query::parse(body);
-                    let text = query.as_ref().map_or(&body[..], |query| query.text);
-                    classify(text);
-                    drop(xa::decision(text));
+                    let text = Query { text: body, ..Query::default() };
+                    let (_, tokens) = statement::read(query.as_ref().unwrap_or(&text), &captured::charsets());
+                    drop(tokens.as_deref().map(xa::decision));
                     query.is_ok()
                 }
                 event::PREVIOUS_GTIDS => previous_gtids(body).is_ok(),

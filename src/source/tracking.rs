@@ -7,6 +7,7 @@
 //! here and the end of the binlog may have changed it since. Else reading stops: there is nothing to take names from
 //! (promise 7).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::column::charset::Charsets;
@@ -23,9 +24,13 @@ use super::schema::{Definitions, fit};
 use super::server::Server;
 use super::settings::Settings;
 use super::table_map::TableMap;
+use super::writes::Write;
 
 /// Tables of no rule that are tracked, because they may be renamed into one.
 const UNWATCHED_MAX: usize = 4096;
+
+/// Writes that are remembered to be harmless; others are looked at each time.
+const HARMLESS_MAX: usize = 256;
 
 /// Looks at a definition: it may be read while it changes, and the second one decides.
 const LOOKS_MAX: usize = 2;
@@ -39,6 +44,8 @@ pub(super) struct Tracking {
     charsets: Arc<Charsets>,
     definitions: Definitions,
     scan: Scan,
+    /// Writes that were found to write to their table only. What may change that is a statement, which empties it.
+    harmless: HashSet<Write>,
 }
 
 impl Tracking {
@@ -52,6 +59,7 @@ impl Tracking {
             charsets: Arc::clone(&server.charsets),
             definitions: Definitions::new(settings.clone(), server.uuid),
             scan: Scan::new(settings, server),
+            harmless: HashSet::new(),
         }
     }
 
@@ -62,6 +70,7 @@ impl Tracking {
 
     /// Carries out a statement.
     pub fn define(&mut self, query: &Query<'_>, watched: &TablePatterns) {
+        self.harmless.clear();
         let effect = ddl::read_logged(query, &self.charsets, self.ignores_case);
         let has_room = self.schema.len() < UNWATCHED_MAX;
         let notes_new_tables = self.notes_new_tables;
@@ -77,7 +86,7 @@ impl Tracking {
         let defined = self.definitions.all(watched).await?;
         let until = self.definitions.end_of_log().await?;
         for (name, definition) in defined {
-            let name = self.naming().table(&name.schema, &name.table);
+            let name = self.naming("").table(&name.schema, &name.table);
             if self.scan.last_redefinition(&name, since, &until).await?.is_none() {
                 self.is_changed |= self.schema.insert(name, Arc::new(definition));
             }
@@ -87,9 +96,9 @@ impl Tracking {
 
     /// A TABLE_MAP came with names: what was known of the table is put right for those that come without.
     pub fn confirm(&mut self, schema: &str, table: &str, map: &TableMap) {
-        let name = self.naming().table(schema, table);
+        let name = self.naming("").table(schema, table);
         let Some(known) = self.schema.get(&name) else { return };
-        let Some(logged) = logged(map) else { return };
+        let Some(logged) = logged(map, known) else { return };
         if **known != logged {
             self.schema.insert(name, Arc::new(logged));
             self.is_changed = true;
@@ -105,7 +114,7 @@ impl Tracking {
         map: TableMap,
         since: &FileOffset,
     ) -> Result<Result<TableMap, Fault>, Error> {
-        let name = self.naming().table(schema, table);
+        let name = self.naming("").table(schema, table);
         if let Some(known) = self.schema.get(&name) {
             match completed(&map, known) {
                 Some(map) => return Ok(Ok(map)),
@@ -139,8 +148,32 @@ impl Tracking {
         Ok(Err(Fault::new(problem, FULL_METADATA_MEND)))
     }
 
-    fn naming(&self) -> Naming<'static> {
-        Naming { default_schema: "", ignores_case: self.ignores_case }
+    /// What names mean in a statement of a session with this default schema.
+    pub fn naming<'a>(&self, default_schema: &'a str) -> Naming<'a> {
+        Naming { default_schema, ignores_case: self.ignores_case }
+    }
+
+    /// Why a statement that writes to tables of no rule may write to other tables, too; none where it cannot. What the
+    /// server says of it now counts only if no statement since may have made it say so.
+    pub async fn may_write_more(&mut self, write: &Write, since: &FileOffset) -> Result<Option<String>, Error> {
+        if write.is_new || self.harmless.contains(write) {
+            return Ok(None);
+        }
+        if let Some(reason) = self.definitions.side_effects(write).await? {
+            return Ok(Some(reason));
+        }
+        let until = self.definitions.end_of_log().await?;
+        for table in &write.tables {
+            if self.scan.may_have_hidden(table, since, &until).await? {
+                return Ok(Some(format!(
+                    "what a write to {table} set off then is not known: it was defined anew since"
+                )));
+            }
+        }
+        if self.harmless.len() < HARMLESS_MAX {
+            self.harmless.insert(write.clone());
+        }
+        Ok(None)
     }
 }
 
@@ -164,8 +197,9 @@ fn changed_since(place: &FileOffset) -> Fault {
     )
 }
 
-/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels.
-fn logged(map: &TableMap) -> Option<Definition> {
+/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels. The table's own character set is in no
+/// event, so that the one that is known stays.
+fn logged(map: &TableMap, known: &Definition) -> Option<Definition> {
     let names = map.names.as_ref()?;
     let column = |(at, kind): (usize, &Kind)| {
         let family = match kind {
@@ -188,7 +222,7 @@ fn logged(map: &TableMap) -> Option<Definition> {
         Some(Column { name: names.get(at)?.clone(), family })
     };
     let columns = map.kinds.iter().enumerate().map(column).collect::<Option<_>>()?;
-    Some(Definition { columns, primary_key: map.primary_key.clone() })
+    Some(Definition { columns, primary_key: map.primary_key.clone(), charset: known.charset.clone() })
 }
 
 /// The map with the definition's names and labels, if it can be that of these rows.

@@ -16,12 +16,14 @@ use crate::position::{Anchor, Committed, FileOffset, FoundBy, Gtid, GtidSet, Loc
 
 use super::SourceEvent;
 use super::decode::RowsEvent;
+use super::emptied::Emptied;
 use super::error::Error;
 use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
 use super::group::{Group, Stage};
+use super::lexer::Token;
 use super::place;
-use super::statement::{Statement, classify};
+use super::statement::{self, Statement};
 use super::tables::{Refusal, Tables};
 use super::wire::of_fault;
 use super::xa::{self, Decision, Prepare, Prepared, Undecided};
@@ -121,7 +123,7 @@ impl Transactions {
         match kind {
             event::ROTATE => self.rotate(&event.body)?,
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
-            event::QUERY => self.query(event, out)?,
+            event::QUERY => self.query(event, out).await?,
             event::XID => {
                 self.require(Stage::Open, "XID")?;
                 self.end(out)?;
@@ -129,7 +131,7 @@ impl Transactions {
             event::TABLE_MAP => self.table_map(&event.body).await?,
             event::TRANSACTION_PAYLOAD => self.payload(event)?,
             event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
-            event::EXECUTE_LOAD_QUERY => return Err(self.statement_change("LOAD DATA")),
+            event::EXECUTE_LOAD_QUERY => self.load_query(event).await?,
             event::INCIDENT => {
                 let mend = "the server lost events: check the rows by hand, then pass over this place: `rowhook position set \
                             --skip-transaction`";
@@ -250,16 +252,17 @@ impl Transactions {
         opened.and_then(|group| group.open_payload(read.unpacked_bytes)).map_err(|problem| self.damaged(&problem))
     }
 
-    fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+    async fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let query = Query::parse(&event.body).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
         let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
-        let statement = classify(query.text);
+        let (statement, tokens) = statement::read(&query, self.tables.charsets());
         match (stage, statement) {
             (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
             (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
-            (Stage::Announced, Statement::XaOutcome) => self.decide(query.text, out)?,
+            (Stage::Announced, Statement::XaOutcome) => self.decide(tokens.as_deref(), out)?,
             (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
             (Stage::Announced, Statement::Definition) => {
+                self.note_emptied(&query, tokens.as_deref(), out);
                 self.tables.define(&query);
                 self.end(out)?;
             }
@@ -270,9 +273,7 @@ impl Transactions {
             (Stage::Open, Statement::Rollback) => self.roll_back(out)?,
             (Stage::Open | Stage::OpenXa, Statement::Savepoint) | (Stage::OpenXa, Statement::XaEnd) => {}
             (_, Statement::RowChange | Statement::DefinitionWithRows) => {
-                if !self.concerns_only_others(&query) {
-                    return Err(self.statement_change("a statement that changes rows"));
-                }
+                self.pass_over(&query, tokens.as_deref(), "a statement that changes rows").await?;
                 self.tables.define(&query);
                 if stage == Stage::Announced {
                     self.end(out)?;
@@ -283,6 +284,15 @@ impl Transactions {
         Ok(())
     }
 
+    fn note_emptied(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, out: &mut Vec<SourceEvent>) {
+        let Some((what, tables)) = tokens.and_then(|tokens| self.tables.emptied(query, tokens)) else { return };
+        let emptied = Emptied { what, tables, place: self.place() };
+        if let (Some(group), Some(table)) = (&mut self.group, emptied.truncated()) {
+            group.truncate(table);
+        }
+        out.push(SourceEvent::Emptied(emptied));
+    }
+
     /// The text of the statement whose rows follow. Without a tag, it tells whether rowhook wrote them.
     fn rows_query(&mut self, body: &[u8]) {
         if let Some(group) = &mut self.group {
@@ -291,13 +301,25 @@ impl Transactions {
         }
     }
 
-    /// Whether the event names the schemas it writes to (`Q_UPDATED_DB_NAMES`) and no rule watches any of them.
-    fn concerns_only_others(&self, query: &Query<'_>) -> bool {
-        let names = query.updated_schemas.as_deref().unwrap_or_default();
-        !names.is_empty()
-            && names.iter().all(|name| {
-                std::str::from_utf8(name).is_ok_and(|schema| !schema.is_empty() && !self.tables.watches_schema(schema))
-            })
+    /// LOAD DATA in statement form: its file came in events before.
+    async fn load_query(&mut self, event: &Event) -> Result<(), Error> {
+        let query = Query::parse_load(&event.body)
+            .map_err(|error| self.damaged(&format!("an EXECUTE_LOAD_QUERY event: {error}")))?;
+        if self.group.as_ref().is_none_or(|group| group.stage == Stage::Announced) {
+            return Err(self.outside());
+        }
+        let (_, tokens) = statement::read(&query, self.tables.charsets());
+        self.pass_over(&query, tokens.as_deref(), "LOAD DATA").await
+    }
+
+    /// Rows that changed without row events: an error, unless no watched table can be among those that were written to.
+    async fn pass_over(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, what: &str) -> Result<(), Error> {
+        let Some(group) = &self.group else { return Err(self.outside()) };
+        let since = FileOffset { file: Arc::clone(&group.transaction.file), offset: group.transaction.offset };
+        match self.tables.may_write(query, tokens, &since).await? {
+            None => Ok(()),
+            Some(reason) => Err(self.statement_change(what, &reason)),
+        }
     }
 
     fn set_stage(&mut self, stage: Stage) {
@@ -371,8 +393,8 @@ impl Transactions {
     }
 
     /// XA COMMIT and XA ROLLBACK of what was prepared before.
-    fn decide(&mut self, statement: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let Some((decision, xid)) = xa::decision(statement) else {
+    fn decide(&mut self, statement: Option<&[Token]>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+        let Some((decision, xid)) = statement.and_then(xa::decision) else {
             return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
         };
         let Some(prepared) = self.undecided.take(&xid) else { return self.end(out) };
@@ -446,11 +468,11 @@ impl Transactions {
         }
     }
 
-    fn statement_change(&self, what: &str) -> Error {
+    fn statement_change(&self, what: &str, reason: &str) -> Error {
         let mend = "SET PERSIST binlog_format = 'ROW' and let sessions that set it themselves reconnect; the rows of this \
                     transaction are not in the binlog: check them by hand, then pass over it: `rowhook position set \
                     --skip-transaction`";
-        self.stop(&format!("{what} in the binlog, logged as text and not as rows"), mend)
+        self.stop(&format!("{what} in the binlog, logged as text and not as rows: {reason}"), mend)
     }
 
     fn stop(&self, what: &str, mend: &str) -> Error {

@@ -11,6 +11,8 @@ use crate::change::Changes;
 use crate::column::bytes::{Bytes, Truncated};
 use crate::position::{FileOffset, Gtid};
 
+use super::lexer::Token;
+
 /// Identity of an XA transaction, as `xid_t` has it in the server's `sql/xa.h`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Xid {
@@ -50,26 +52,25 @@ pub(super) enum Decision {
 }
 
 /// Reads `XA COMMIT X'6162',X'',1`, the one form in which the server logs these statements.
-pub(super) fn decision(statement: &[u8]) -> Option<(Decision, Xid)> {
-    let text = std::str::from_utf8(statement).ok()?.trim();
-    let rest = strip_word(text, "XA")?;
-    let (decision, rest) = match strip_word(rest, "COMMIT") {
-        Some(rest) => (Decision::Commit, rest),
-        None => (Decision::Rollback, strip_word(rest, "ROLLBACK")?),
+pub(super) fn decision(tokens: &[Token]) -> Option<(Decision, Xid)> {
+    let [xa, verb, Token::Hex(global), comma, Token::Hex(branch), other_comma, format @ ..] = tokens else {
+        return None;
     };
-    let mut parts = rest.split(',').map(str::trim);
-    let (global, branch) = (hex(parts.next()?)?, hex(parts.next()?)?);
-    let format = parts.next()?.parse::<i64>().ok()? as i32;
-    parts.next().is_none().then_some((decision, Xid { format, global, branch }))
+    let decision = match verb {
+        _ if !xa.is("XA") || !comma.is_sign(',') || !other_comma.is_sign(',') => return None,
+        verb if verb.is("COMMIT") => Decision::Commit,
+        verb if verb.is("ROLLBACK") => Decision::Rollback,
+        _ => return None,
+    };
+    let format = match format {
+        [Token::Word(digits)] => digits.parse::<i64>().ok()?,
+        [Token::Sign('-'), Token::Word(digits)] => digits.parse::<i64>().ok()?.wrapping_neg(),
+        _ => return None,
+    };
+    Some((decision, Xid { format: format as i32, global: bytes_of(global)?, branch: bytes_of(branch)? }))
 }
 
-fn strip_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
-    let (head, rest) = text.split_at_checked(word.len())?;
-    (head.eq_ignore_ascii_case(word) && rest.starts_with(' ')).then(|| rest.trim_start())
-}
-
-fn hex(text: &str) -> Option<Box<[u8]>> {
-    let digits = text.strip_prefix(['X', 'x'])?.strip_prefix('\'')?.strip_suffix('\'')?;
+fn bytes_of(digits: &str) -> Option<Box<[u8]>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
@@ -142,6 +143,12 @@ impl Undecided {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::column::charset::Charset;
+    use crate::source::lexer::{Modes, tokens};
+
+    fn decision(text: &str) -> Option<(Decision, Xid)> {
+        super::decision(&tokens(text.as_bytes(), Charset::Utf8, Modes::default())?)
+    }
 
     fn xid(format: i32, global: &[u8], branch: &[u8]) -> Xid {
         Xid { format, global: global.into(), branch: branch.into() }
@@ -152,13 +159,13 @@ mod tests {
         let body = [&[0, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 1, 0, 0, 0][..], b"ab", b"c"].concat();
         let expected = xid(-1, b"ab", b"c");
         assert_eq!(Prepare::parse(&body), Ok(Prepare::TwoPhase(expected.clone())));
-        assert_eq!(decision(b"XA COMMIT X'6162',X'63',-1"), Some((Decision::Commit, expected.clone())));
-        assert_eq!(decision(b"xa rollback X'6162', X'63', -1"), Some((Decision::Rollback, expected)));
+        assert_eq!(decision("XA COMMIT X'6162',X'63',-1"), Some((Decision::Commit, expected.clone())));
+        assert_eq!(decision("xa rollback X'6162', X'63', -1"), Some((Decision::Rollback, expected)));
         let long = [&[0, 5, 0, 0, 0x80, 1, 0, 0, 0, 0, 0, 0, 0][..], b"a"].concat();
         let Ok(Prepare::TwoPhase(expected)) = Prepare::parse(&long) else { panic!("a two-phase prepare") };
         for format in ["2147483653", "6442450949", "-2147483643"] {
             let commit = format!("XA COMMIT X'61',X'',{format}");
-            assert_eq!(decision(commit.as_bytes()), Some((Decision::Commit, expected.clone())), "{commit}");
+            assert_eq!(decision(&commit), Some((Decision::Commit, expected.clone())), "{commit}");
         }
         assert_eq!(Prepare::parse(&[1]), Ok(Prepare::OnePhase));
     }
@@ -177,7 +184,7 @@ mod tests {
             "XA",
             "é",
         ] {
-            assert_eq!(decision(text.as_bytes()), None, "{text}");
+            assert_eq!(decision(text), None, "{text}");
         }
         let body = [0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a'];
         for length in 0..=body.len() {

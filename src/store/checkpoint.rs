@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn definitions_beside_a_checkpoint_of_an_earlier_version_are_not_taken_for_those_of_its_place() {
         let mut schema = Schema::default();
-        let definition = crate::schema::Definition { columns: Vec::new(), primary_key: Vec::new() };
+        let definition = crate::schema::Definition::default();
         schema.insert(crate::schema::TableName::new("shop", "orders"), definition.into());
         let schema = Arc::new(schema);
         let text =

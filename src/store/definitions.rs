@@ -15,6 +15,8 @@ use crate::schema::{Column, Definition, Family, Labels, Schema, TableName};
 struct Record {
     columns: Vec<ColumnRecord>,
     primary_key: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charset: Option<Box<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,7 +80,7 @@ fn encode(definition: &Definition) -> Framed {
         ColumnRecord { name: column.name.clone(), family: family.into(), labels: labels.cloned() }
     };
     let columns = definition.columns.iter().map(column).collect();
-    Framed::json(&Record { columns, primary_key: definition.primary_key.clone() })
+    Framed::json(&Record { columns, primary_key: definition.primary_key.clone(), charset: definition.charset.clone() })
 }
 
 pub(super) fn decode(content: &[u8]) -> Result<Definition, Damage> {
@@ -88,7 +90,7 @@ pub(super) fn decode(content: &[u8]) -> Result<Definition, Damage> {
     if record.primary_key.iter().any(|at| *at >= columns.len()) {
         return Err(Damage::Content("a primary key over columns that do not exist".to_string()));
     }
-    Ok(Definition { columns, primary_key: record.primary_key })
+    Ok(Definition { columns, primary_key: record.primary_key, charset: record.charset })
 }
 
 fn family_text(family: &Family) -> (&'static str, Option<&Labels>) {
@@ -150,8 +152,9 @@ mod tests {
         let mut schema = Schema::default();
         for (table, columns) in tables {
             let column = |(name, family): &(&str, Family)| Column { name: (*name).into(), family: family.clone() };
-            let definition =
-                Definition { columns: columns.iter().map(column).collect(), primary_key: vec![columns.len() - 1] };
+            let primary_key = vec![columns.len() - 1];
+            let columns = columns.iter().map(column).collect();
+            let definition = Definition { columns, primary_key, charset: Some("latin1".into()) };
             schema.insert(TableName::new("shop", table), definition.into());
         }
         schema.into()

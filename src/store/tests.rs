@@ -49,7 +49,10 @@ pub(super) fn resume(offset: u64) -> Resume {
         // Some take several chunks.
         let names = (0..=(offset % 3) * 200).map(|n| format!("a column of place {offset}, {n}").into());
         let columns = names.map(|name| Column { name, family: Family::Bit }).collect();
-        schema.insert(TableName::new("shop", table), Definition { columns, primary_key: vec![0] }.into());
+        schema.insert(
+            TableName::new("shop", table),
+            Definition { columns, primary_key: vec![0], charset: Some("latin1".into()) }.into(),
+        );
     }
     Resume { position, within, schema: schema.into() }
 }

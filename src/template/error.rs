@@ -58,6 +58,10 @@ pub enum Error {
     AbsentColumn { table: String, column: String },
     #[error("there is no old row for an {op}, so `old.{column}` has no value; guard it with `old is none or …`")]
     NoOldRow { op: &'static str, column: String },
+    #[error(
+        "a truncate has no row, so column `{column}` has no value; guard it with `op == 'truncate' or …`, or write another rule for it"
+    )]
+    NoRow { column: String },
     #[error("the JSON document in column `{column}` of table {table} can't be read: {problem}")]
     BadJson { table: String, column: String, problem: String },
     #[error("`{operator}` can't be used with {left} and {right}; {mend}")]

@@ -15,7 +15,7 @@ use super::decimal::Decimal;
 use super::error::Error;
 use super::operation::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
-use crate::change::{Change, DeliveryId, Value as CellValue, json};
+use crate::change::{Change, DeliveryId, Op, Value as CellValue, json};
 use crate::operation::{Kept, OperationLog};
 
 /// A change as templates see it.
@@ -102,6 +102,9 @@ fn column_name(change: &Change, index: usize) -> String {
 }
 
 pub(super) fn unknown_column(change: &Change, column: &str) -> Error {
+    if change.op == Op::Truncate {
+        return Error::NoRow { column: column.to_string() };
+    }
     Error::UnknownColumn { table: change.table.to_string(), column: column.to_string() }
 }
 

@@ -30,5 +30,6 @@ mod source;
 mod stream;
 mod support_mysql;
 mod tail;
+mod truncate;
 mod upgrade;
 mod write_back;

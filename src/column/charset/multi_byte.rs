@@ -92,6 +92,22 @@ impl MultiByte {
         })
     }
 
+    /// Bytes of the character at the head of these: 1 where they are none of several bytes. As the server's lexer asks
+    /// (`ismbchar_*` in `strings/ctype-*.cc`): by the ranges of the bytes, whether the set has a character there or not.
+    pub fn length(self, bytes: &[u8]) -> usize {
+        match (self, bytes) {
+            (Big5, [0xa1..=0xf9, 0x40..=0x7e | 0xa1..=0xfe, ..])
+            | (Cp932 | Sjis, [0x81..=0x9f | 0xe0..=0xfc, 0x40..=0x7e | 0x80..=0xfc, ..])
+            | (Euckr, [0x81..=0xfe, 0x41..=0x5a | 0x61..=0x7a | 0x81..=0xfe, ..])
+            | (Gb18030 | Gbk, [0x81..=0xfe, 0x40..=0x7e | 0x80..=0xfe, ..])
+            | (Gb2312, [0xa1..=0xf7, 0xa1..=0xfe, ..])
+            | (Eucjpms | Ujis, [0x8e, 0xa1..=0xdf, ..] | [0xa1..=0xfe, 0xa1..=0xfe, ..]) => 2,
+            (Eucjpms | Ujis, [0x8f, 0xa1..=0xfe, 0xa1..=0xfe, ..]) => 3,
+            (Gb18030, [0x81..=0xfe, 0x30..=0x39, 0x81..=0xfe, 0x30..=0x39, ..]) => 4,
+            _ => 1,
+        }
+    }
+
     pub(super) fn decode(self, bytes: &[u8]) -> Option<Box<str>> {
         let tables = self.tables();
         // Two bytes of these sets become three of UTF-8 at most.

@@ -6,8 +6,8 @@
 
 use crate::schema::TableName;
 
+use super::super::lexer::{Token, group, position_outside, split_at_commas};
 use super::column::{self, ColumnDefinition, Element, begins_key_or_constraint};
-use super::token::{Token, group, position_outside, split_at_commas};
 use super::{Naming, Unclear, table_name};
 
 /// What one ALTER TABLE does to a definition.
@@ -22,6 +22,8 @@ pub(in crate::source) struct Alteration {
     pub key: Option<Vec<String>>,
     /// Labels go over into another character set.
     pub converts: bool,
+    /// The table's character set for new columns; an inner none where it is that of the schema.
+    pub charset: Option<Option<Box<str>>>,
     pub new_name: Option<TableName>,
 }
 
@@ -105,8 +107,15 @@ const OTHER_CLAUSES: &[&str] = &[
 
 /// Reads the clauses. `naming` says what a table name without a schema means.
 pub(super) fn alteration(tokens: &[Token], naming: &Naming<'_>) -> Result<Alteration, Unclear> {
-    let clauses = split_at_commas(without_partitions(tokens)).ok_or(Unclear)?;
+    let tokens = without_partitions(tokens);
     let mut alteration = Alteration::default();
+    let tokens = match list_at_end(tokens) {
+        // Nothing but the list.
+        Some(0) => return Ok(alteration),
+        Some(at) => &tokens[..at - 1],
+        None => tokens,
+    };
+    let clauses = split_at_commas(tokens).ok_or(Unclear)?;
     for clause in clauses {
         alteration.take(clause, naming)?;
     }
@@ -122,9 +131,40 @@ fn without_partitions(tokens: &[Token]) -> &[Token] {
     position_outside(tokens, begins).map_or(tokens, |at| &tokens[..at])
 }
 
+/// Where the clause begins that holds a list with commas of its own, and is therefore the last one: ORDER BY, and what is
+/// done to partitions, which has their names.
+fn list_at_end(tokens: &[Token]) -> Option<usize> {
+    let begins = |tokens: &[Token]| match tokens {
+        [order, by, ..] if order.is("ORDER") && by.is("BY") => true,
+        [verb, partition, ..] if partition.is("PARTITION") => verb.is_any(PARTITION_VERBS),
+        _ => false,
+    };
+    if begins(tokens) {
+        return Some(0);
+    }
+    position_outside(tokens, |tokens| tokens[0].is_sign(',') && begins(&tokens[1..])).map(|at| at + 1)
+}
+
+const PARTITION_VERBS: &[&str] = &[
+    "ADD",
+    "ANALYZE",
+    "CHECK",
+    "COALESCE",
+    "DISCARD",
+    "DROP",
+    "EXCHANGE",
+    "IMPORT",
+    "OPTIMIZE",
+    "REBUILD",
+    "REORGANIZE",
+    "REPAIR",
+    "TRUNCATE",
+];
+
 impl Alteration {
     pub fn changes_columns(&self) -> bool {
-        *self != Alteration { new_name: self.new_name.clone(), ..Alteration::default() }
+        let (new_name, charset) = (self.new_name.clone(), self.charset.clone());
+        *self != Alteration { new_name, charset, ..Alteration::default() }
     }
 
     fn take(&mut self, clause: &[Token], naming: &Naming<'_>) -> Result<(), Unclear> {
@@ -163,9 +203,16 @@ impl Alteration {
             }
             "CONVERT" => {
                 self.converts = true;
+                self.charset = column::named_charset(rest);
                 Ok(())
             }
-            other if OTHER_CLAUSES.contains(&other) => Ok(()),
+            other if OTHER_CLAUSES.contains(&other) => {
+                // Options stand side by side without commas. ALTER concerns one column.
+                if other != "ALTER" {
+                    self.charset = column::named_charset(clause).or(self.charset.take());
+                }
+                Ok(())
+            }
             _ => Err(Unclear),
         }
     }

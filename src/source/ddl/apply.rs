@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 use super::alter::{Alteration, ColumnChange, Place};
-use super::column::ColumnDefinition;
+use super::column::{ColumnDefinition, settled};
 use super::{Created, Effect, Unclear};
 
 impl Effect {
@@ -33,7 +33,7 @@ impl Effect {
                 }
                 schema.remove(table);
                 if let (true, Ok(created)) = (is_wanted(table), definition)
-                    && let Ok(definition) = define(created, schema)
+                    && let Ok(definition) = define(table, created, schema)
                 {
                     schema.insert(table.clone(), definition);
                 }
@@ -42,14 +42,23 @@ impl Effect {
             Effect::DropSchema(dropped) => schema.forget(|table| *table.schema == **dropped),
             Effect::Rename(pairs) => pairs.iter().for_each(|(from, to)| rename(schema, from, to)),
             Effect::Alter { table, alteration } => {
+                let default = schema_charset(schema, table);
                 if let Some(before) = schema.remove(table)
                     && let Ok(alteration) = alteration
-                    && let Ok(after) = alter(&before, alteration)
+                    && let Ok(after) = alter(&before, alteration, default)
                 {
                     schema.insert(table.clone(), if after == *before { before } else { Arc::new(after) });
                 }
                 if let Ok(Alteration { new_name: Some(to), .. }) = alteration {
                     rename(schema, table, to);
+                }
+            }
+            Effect::SchemaCharset { schema: name, charset } => {
+                let name = TableName::of_schema(name);
+                schema.remove(&name);
+                if charset.is_some() && is_wanted(&name) {
+                    let charset = charset.clone();
+                    schema.insert(name, Arc::new(Definition { charset, ..Definition::default() }));
                 }
             }
             Effect::Unclear(mentions) => schema.forget(|table| mentions.may_mean(table)),
@@ -62,6 +71,7 @@ impl Effect {
             Effect::Nothing | Effect::Create { .. } => false,
             Effect::Drop(tables) => tables.contains(name),
             Effect::DropSchema(dropped) => *name.schema == **dropped,
+            Effect::SchemaCharset { schema, .. } => *name == TableName::of_schema(schema),
             Effect::Rename(pairs) => pairs.iter().any(|(from, to)| from == name || to == name),
             Effect::Alter { table, alteration: Err(Unclear) } => table == name,
             Effect::Alter { table, alteration: Ok(alteration) } => {
@@ -81,24 +91,38 @@ fn rename(schema: &mut Schema, from: &TableName, to: &TableName) {
     }
 }
 
-fn define(created: &Created, schema: &Schema) -> Result<Arc<Definition>, Unclear> {
+/// The character set that new tables of its schema get.
+fn schema_charset(schema: &Schema, table: &TableName) -> Option<Box<str>> {
+    schema.get(&TableName::of_schema(&table.schema))?.charset.clone()
+}
+
+fn define(table: &TableName, created: &Created, schema: &Schema) -> Result<Arc<Definition>, Unclear> {
     match created {
         Created::Like(other) => schema.get(other).cloned().ok_or(Unclear),
-        Created::Columns { columns, key } => {
-            let columns = columns.iter().map(as_column).collect();
-            Definition::with_key(columns, key).map(Arc::new)
+        Created::Columns { columns, key, charset } => {
+            let charset = charset.clone().flatten().or_else(|| schema_charset(schema, table));
+            let columns =
+                columns.iter().map(|column| as_column(column, charset.as_deref())).collect::<Result<_, _>>()?;
+            Definition::with_key(columns, key, charset).map(Arc::new)
         }
     }
 }
 
-fn as_column(definition: &ColumnDefinition) -> Column {
-    Column { name: definition.name.as_str().into(), family: definition.family.clone() }
+/// `default` is the character set of the table.
+fn as_column(definition: &ColumnDefinition, default: Option<&str>) -> Result<Column, Unclear> {
+    let charset = definition.charset.as_ref().and_then(Option::as_deref).or(default);
+    let family = match &definition.family {
+        Family::Enum(labels) => Family::Enum(settled(labels, charset, definition.is_utf8)?),
+        Family::Set(labels) => Family::Set(settled(labels, charset, definition.is_utf8)?),
+        other => other.clone(),
+    };
+    Ok(Column { name: definition.name.as_str().into(), family })
 }
 
 impl Definition {
-    fn with_key(columns: Vec<Column>, key: &[String]) -> Result<Definition, Unclear> {
+    fn with_key(columns: Vec<Column>, key: &[String], charset: Option<Box<str>>) -> Result<Definition, Unclear> {
         let primary_key = key.iter().map(|name| find(names(&columns), name)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Definition { columns, primary_key })
+        Ok(Definition { columns, primary_key, charset })
     }
 }
 
@@ -130,7 +154,7 @@ struct Placed {
 
 /// Follows `mysql_prepare_alter_table`: first the columns that were there, each in its place; then, in the order of the
 /// statement, those that are added or moved.
-fn alter(before: &Definition, alteration: &Alteration) -> Result<Definition, Unclear> {
+fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>) -> Result<Definition, Unclear> {
     let has_wide_labels = |column: &Column| match &column.family {
         Family::Enum(labels) | Family::Set(labels) => labels.iter().any(|label| !label.is_ascii()),
         _ => false,
@@ -139,14 +163,21 @@ fn alter(before: &Definition, alteration: &Alteration) -> Result<Definition, Unc
         return Err(Unclear);
     }
     all_are_there(before, alteration)?;
+    let charset = match &alteration.charset {
+        None => before.charset.clone(),
+        Some(named) => named.clone().or(default),
+    };
     let mut list: Vec<Placed> = before
         .columns
         .iter()
-        .filter_map(|column| Some(Placed { column: successor(column, alteration)?, known_as: column.name.clone() }))
-        .collect();
+        .filter_map(|column| {
+            let placed = |column: Column, known_as: &Column| Placed { column, known_as: known_as.name.clone() };
+            Some(successor(column, alteration, charset.as_deref())?.map(|next| placed(next, column)))
+        })
+        .collect::<Result<_, _>>()?;
     let place_of = |list: &[Placed], name: &str| find(list.iter().map(|placed| &*placed.column.name), name);
     for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != Place::Default) {
-        let column = as_column(&change.column);
+        let column = as_column(&change.column, charset.as_deref())?;
         // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
         let known_as = match change.old {
             Some(_) => list.remove(place_of(&list, &column.name)?).known_as,
@@ -169,21 +200,21 @@ fn alter(before: &Definition, alteration: &Alteration) -> Result<Definition, Unc
         None if alteration.drops_key => Vec::new(),
         None => before.primary_key.iter().filter_map(successor_of).collect(),
     };
-    Definition::with_key(list.into_iter().map(|placed| placed.column).collect(), &key)
+    Definition::with_key(list.into_iter().map(|placed| placed.column).collect(), &key, charset)
 }
 
 /// What becomes of a column; none if it is dropped.
-fn successor(column: &Column, alteration: &Alteration) -> Option<Column> {
+fn successor(column: &Column, alteration: &Alteration, charset: Option<&str>) -> Option<Result<Column, Unclear>> {
     if alteration.drops.iter().any(|dropped| is_same(dropped, &column.name)) {
         return None;
     }
     let replaces = |change: &&ColumnChange| change.old.as_ref().is_some_and(|old| is_same(old, &column.name));
     if let Some(change) = alteration.columns.iter().find(replaces) {
-        return Some(as_column(&change.column));
+        return Some(as_column(&change.column, charset));
     }
     let renamed = alteration.renames.iter().find(|(from, _)| is_same(from, &column.name));
     let name = renamed.map_or_else(|| column.name.clone(), |(_, to)| to.as_str().into());
-    Some(Column { name, family: column.family.clone() })
+    Some(Ok(Column { name, family: column.family.clone() }))
 }
 
 /// What the statement names must be there: else the definition was not the table's.

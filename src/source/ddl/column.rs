@@ -4,16 +4,22 @@
 //! or the columns of a key; or nothing, where an index or a constraint is meant. Attributes that change neither are
 //! stepped over. An unknown type is an [`Unclear`], never a guess.
 
+use crate::column::charset::Charset;
 use crate::schema::{Family, Labels};
 
+use super::super::lexer::{Token, group, position_outside, split_at_commas};
 use super::Unclear;
-use super::token::{Token, group, position_outside, split_at_commas};
 
 /// A column as a statement defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct ColumnDefinition {
     pub name: String,
+    /// With labels as they are written: what the server makes of them depends on the character set.
     pub family: Family,
+    /// The character set that it names; an inner none where that is a default.
+    pub charset: Option<Option<Box<str>>>,
+    /// The bytes of its labels are those of UTF-8, which matters where they are kept as bytes.
+    pub is_utf8: bool,
     /// It is the primary key by itself.
     pub is_key: bool,
 }
@@ -72,7 +78,7 @@ pub(super) fn column(tokens: &[Token]) -> Result<ColumnDefinition, Unclear> {
     let key = position_outside(rest, |tokens| tokens[0].is("KEY"));
     let is_key = key.is_some_and(|at| at == 0 || !rest[at - 1].is("UNIQUE"))
         || position_outside(rest, |tokens| tokens[0].is("PRIMARY")).is_some();
-    Ok(ColumnDefinition { name, family, is_key })
+    Ok(ColumnDefinition { name, family, charset: named_charset(rest), is_utf8: true, is_key })
 }
 
 /// Type names and their synonyms (MySQL manual, "Data Types" and "Using Data Types from Other Database Engines").
@@ -111,11 +117,60 @@ fn labels(tokens: &[Token]) -> Result<Labels, Unclear> {
     parts.into_iter().map(label).collect()
 }
 
-/// The server drops spaces at the end of a label. It converts labels to the character set of the column, where other
-/// letters than ASCII may become question marks: those are left to `information_schema`.
 fn label(part: &[Token]) -> Result<Box<str>, Unclear> {
     match part {
-        [Token::Text(text)] if text.is_ascii() => Ok(text.trim_end_matches(' ').into()),
+        [Token::Text(text)] if !text.contains('\u{fffd}') => Ok(text.as_str().into()),
         _ => Err(Unclear),
     }
+}
+
+/// The labels as the server keeps them in this character set: it drops spaces at the end, but not of bytes, and turns letters
+/// that the set does not have into question marks; a label with such a letter is left to `information_schema`.
+pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> Result<Labels, Unclear> {
+    let settled = |label: &str| -> Result<Box<str>, Unclear> {
+        if label.is_ascii() && !label.ends_with(' ') {
+            return Ok(label.into());
+        }
+        match charset.ok_or(Unclear)? {
+            "binary" if label.is_ascii() || is_utf8 => Ok(label.into()),
+            "binary" => Err(Unclear),
+            charset => {
+                let label = label.trim_end_matches(' ');
+                if Charset::holds(charset, label) { Ok(label.into()) } else { Err(Unclear) }
+            }
+        }
+    };
+    labels.iter().map(|label| settled(label)).collect()
+}
+
+/// The character set that a column's attributes or a table's options name, by itself or by a collation of it; an inner none
+/// where they say DEFAULT.
+pub(super) fn named_charset(tokens: &[Token]) -> Option<Option<Box<str>>> {
+    let value = |tokens: &[Token]| {
+        let rest = if tokens.first().is_some_and(|token| token.is_sign('=')) { &tokens[1..] } else { tokens };
+        match rest.first()? {
+            Token::Word(word) if word.eq_ignore_ascii_case("DEFAULT") => Some(None),
+            Token::Word(name) | Token::Name(name) | Token::Text(name) => Some(Some(name.to_ascii_lowercase())),
+            _ => None,
+        }
+    };
+    let named = |keywords: &[&str]| {
+        let begins = |tokens: &[Token]| {
+            tokens.len() > keywords.len() && keywords.iter().zip(tokens).all(|(keyword, token)| token.is(keyword))
+        };
+        position_outside(tokens, begins).and_then(|at| value(&tokens[at + keywords.len()..]))
+    };
+    let by_itself = named(&["CHARSET"]).or_else(|| named(&["CHARACTER", "SET"])).or_else(|| named(&["CHAR", "SET"]));
+    let short = |keyword: &str, name: &str| {
+        let is_there = position_outside(tokens, |tokens| tokens[0].is(keyword)).is_some_and(|at| at > 0);
+        is_there.then(|| Some(name.to_string()))
+    };
+    // The name of a collation begins with that of its character set.
+    let of_collation = || named(&["COLLATE"]).map(|name| name.map(|name| charset_of_collation(&name).to_string()));
+    let found = by_itself.or_else(of_collation).or_else(|| short("BYTE", "binary"))?;
+    Some(found.map(|name| if name == "utf8" { "utf8mb3".into() } else { name.into() }))
+}
+
+fn charset_of_collation(name: &str) -> &str {
+    name.split_once('_').map_or(name, |(charset, _)| charset)
 }

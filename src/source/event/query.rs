@@ -6,7 +6,7 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::source) struct Query<'a> {
     /// The session's default schema; empty when it had none.
     pub schema: &'a [u8],
@@ -15,6 +15,8 @@ pub(in crate::source) struct Query<'a> {
     pub sql_mode: Option<u64>,
     /// The collation id of `@@character_set_client`, the character set of `text`.
     pub charset_client: Option<u16>,
+    /// `@@collation_connection`: texts are converted to its character set before anything else.
+    pub charset_connection: Option<u16>,
     /// The schemas that it writes to; none when the event does not say, or there are too many to name.
     pub updated_schemas: Option<Vec<&'a [u8]>>,
 }
@@ -24,15 +26,26 @@ const TOO_MANY_SCHEMAS: u8 = 254;
 
 impl<'a> Query<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Query<'a>, Truncated> {
+        Query::parse_with(body, 0)
+    }
+
+    /// The body of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
+    /// (`Execute_load_query_event`).
+    pub fn parse_load(body: &'a [u8]) -> Result<Query<'a>, Truncated> {
+        Query::parse_with(body, 13)
+    }
+
+    fn parse_with(body: &'a [u8], more_fixed_bytes: usize) -> Result<Query<'a>, Truncated> {
         let mut bytes = Bytes(body);
         bytes.take(8)?;
         let schema_bytes = usize::from(bytes.u8()?);
         bytes.take(2)?;
         let variables_bytes = bytes.le(2)? as usize;
+        bytes.take(more_fixed_bytes)?;
         let variables = Bytes(bytes.take(variables_bytes)?);
         let schema = bytes.take(schema_bytes)?;
         bytes.take(1)?;
-        let mut query = Query { schema, text: bytes.0, sql_mode: None, charset_client: None, updated_schemas: None };
+        let mut query = Query { schema, text: bytes.0, ..Query::default() };
         query.read_variables(variables)?;
         Ok(query)
     }
@@ -52,7 +65,8 @@ impl<'a> Query<'a> {
                 // Q_CHARSET_CODE: client, connection, server
                 4 => {
                     self.charset_client = Some(bytes.le(2)? as u16);
-                    bytes.take(4)?;
+                    self.charset_connection = Some(bytes.le(2)? as u16);
+                    bytes.take(2)?;
                 }
                 // Q_TIME_ZONE_CODE, Q_CATALOG_NZ_CODE
                 5 | 6 => skip_text(&mut bytes)?,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::super::ddl;
 use super::super::event::{GtidEvent, Query, previous_gtids};
 use super::super::event_type as event;
-use super::super::statement::classify;
+use super::super::statement;
 use super::super::table_map::{TableMap, heading};
 use super::mutation::{MEMORY_PER_BYTE_MAX, sealed};
 use super::stream::{self, payload, unchecked};
@@ -293,7 +293,7 @@ fn statements_that_nest_or_go_on_for_ever_are_read_in_one_go() {
             let first = Query::parse(&first).expect("a query");
             ddl::read_logged(&first, &captured::charsets(), false).apply(&mut known, |_| true);
             effect.apply(&mut known, |_| true);
-            classify(query.text);
+            statement::read(&query, &captured::charsets());
         });
         let head = &text[..30];
         assert!(memory.bytes_max < (text.len() * MEMORY_PER_BYTE_MAX) as u64, "{head}: {memory:?}");

@@ -3,4 +3,8 @@
 
 CREATE TABLE t (id INT PRIMARY KEY, e ENUM('😀', 'b'));
 INSERT INTO t VALUES (1, '😀');
+-- {"op":"insert","table":"t","key":{"id":1},"after":{"id":1,"e":"😀"}}
+-- What CONVERT TO makes of labels beyond ASCII is looked up.
+ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+INSERT INTO t VALUES (2, '😀');
 -- stops: FULL

@@ -10,6 +10,7 @@ mod partial_json;
 mod refusals;
 mod resume;
 mod schema;
+mod statements;
 mod tls;
 mod transactions;
 mod types;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use rowhook::change::{Change, Changes, Value};
+use rowhook::change::{Change, Changes, Op, Value};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Position, Resume, Start};
 use rowhook::schema::Schema;
@@ -163,9 +164,10 @@ impl Reader {
     }
 }
 
-/// The changes of row events, as who keeps them sees them.
+/// The changes of row events, as who keeps them sees them. That a table was truncated is no row.
 fn taken(events: Vec<Changes>) -> Vec<Change> {
-    events.into_iter().flatten().map(|change| change.detach().expect("readable values")).collect()
+    let of_rows = events.into_iter().filter(|changes| changes.op() != Op::Truncate);
+    of_rows.flatten().map(|change| change.detach().expect("readable values")).collect()
 }
 
 async fn done(connection: &mut Conn, n: i64) {

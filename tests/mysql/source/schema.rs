@@ -115,6 +115,56 @@ async fn rows_keep_the_names_they_had_when_they_were_written() {
 }
 
 #[tokio::test]
+async fn migrations_in_one_go_with_labels_of_any_language_are_followed() {
+    check(
+        &[
+            "ALTER DATABASE test CHARACTER SET utf8mb4",
+            "CREATE TABLE test.o (id INT PRIMARY KEY, e ENUM('groß', 'klein'))",
+            "CREATE TABLE test.l (id INT PRIMARY KEY, e ENUM('é ', 'b') CHARACTER SET latin1) DEFAULT CHARSET=cp1251",
+            "CREATE TABLE test.w (id INT PRIMARY KEY, e ENUM('a ', 'b')) DEFAULT CHARSET=binary",
+        ],
+        &[
+            "ALTER TABLE test.o MODIFY e ENUM('groß', 'klein', 'mittel')",
+            "INSERT INTO test.o VALUES (1, 'groß')",
+            "ALTER TABLE test.o ADD c INT, ORDER BY e, id",
+            "INSERT INTO test.o VALUES (2, 'klein', 1)",
+            "ALTER TABLE test.o ALGORITHM=COPY, LOCK=SHARED, ADD s SET('中', '😀  ') COMMENT 'ä'",
+            "INSERT INTO test.o VALUES (3, 'mittel', 1, '😀')",
+            "ALTER TABLE test.o CHARSET latin1, ADD d ENUM('é')",
+            "INSERT INTO test.o VALUES (4, 'groß', 1, '中,😀', 'é')",
+            "ALTER TABLE test.o DROP COLUMN c",
+            "ALTER TABLE test.l ADD f ENUM('Да', 'нет')",
+            "INSERT INTO test.l VALUES (1, 'é', 'Да')",
+            "ALTER TABLE test.l MODIFY f SET('Да', 'нет') FIRST",
+            "INSERT INTO test.l VALUES ('Да,нет', 2, 'b')",
+            "ALTER TABLE test.w MODIFY e ENUM('a ', 'b', 'c  ', 'ß ')",
+            "INSERT INTO test.w VALUES (1, 1), (2, 3), (3, 4)",
+            "ALTER TABLE test.w ADD d SET('中', 'é') CHARACTER SET binary",
+            "INSERT INTO test.w VALUES (4, 4, 3)",
+            "CREATE TABLE test.n (id INT PRIMARY KEY, e ENUM('ü ', 'b'))",
+            "INSERT INTO test.n VALUES (1, 1)",
+            "ALTER TABLE test.n MODIFY e ENUM('b', 'ü', 'ö') DEFAULT 'ö'",
+            "INSERT INTO test.n (id) VALUES (2)",
+        ],
+        &[
+            "o(*id=1 e=groß)",
+            "o(*id=2 e=klein c=1)",
+            "o(*id=3 e=mittel c=1 s=😀)",
+            "o(*id=4 e=groß c=1 s=中+😀 d=é)",
+            "l(*id=1 e=é f=Да)",
+            "l(f=Да+нет *id=2 e=b)",
+            "w(*id=1 e=a )",
+            "w(*id=2 e=c  )",
+            "w(*id=3 e=ß )",
+            "w(*id=4 e=ß  d=中+é)",
+            "n(*id=1 e=ü)",
+            "n(*id=2 e=ö)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_dropped_table_lends_nothing_to_the_one_that_is_made_after_it() {
     check(
         &["CREATE TABLE test.a (id INT PRIMARY KEY, x INT)"],

@@ -43,6 +43,8 @@ const TYPES: &[&str] = &[
     "POINT",
     "VECTOR(3)",
     "ENUM(\"b\\\\s\", 'q\\'r') CHARACTER SET utf8mb4",
+    "ENUM('e  ','b') CHARACTER SET binary",
+    "SET('p ','q') BYTE",
 ];
 
 const ATTRIBUTES: &[&str] = &[
@@ -175,6 +177,9 @@ impl Dice {
                     " PARTITION BY KEY () PARTITIONS 2",
                     " REMOVE PARTITIONING",
                     ", ALGORITHM=COPY",
+                    ", LOCK=SHARED, ALGORITHM=COPY",
+                    ", ORDER BY c0, c1",
+                    ", DEFAULT CHARACTER SET latin1",
                 ]);
                 format!("ALTER /* x */ TABLE {table} {}{end}", clauses.join(", "))
             }
@@ -183,23 +188,25 @@ impl Dice {
 }
 
 async fn defined_now(root: &mut Conn, table: &str) -> Option<Definition> {
-    let rows: Vec<(String, String, String, Option<u64>)> = root
+    let rows: Vec<(String, String, String, Option<u64>, String)> = root
         .query(format!(
-            "SELECT c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, s.SEQ_IN_INDEX FROM information_schema.COLUMNS c \
-             LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME \
+            "SELECT c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, s.SEQ_IN_INDEX, SUBSTRING_INDEX(t.TABLE_COLLATION, '_', 1) \
+             FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME \
              AND s.COLUMN_NAME = c.COLUMN_NAME AND s.INDEX_NAME = 'PRIMARY' \
              WHERE c.TABLE_SCHEMA = 'test' AND c.TABLE_NAME = '{table}' ORDER BY c.ORDINAL_POSITION"
         ))
         .await
         .expect("columns");
     let mut key: Vec<(u64, usize)> =
-        rows.iter().enumerate().filter_map(|(at, (.., place))| Some(((*place)?, at))).collect();
+        rows.iter().enumerate().filter_map(|(at, (.., place, _))| Some(((*place)?, at))).collect();
     key.sort_unstable();
     let columns: Vec<Column> = rows
         .iter()
-        .map(|(name, data, whole, _)| Column { name: name.as_str().into(), family: family(data, whole) })
+        .map(|(name, data, whole, ..)| Column { name: name.as_str().into(), family: family(data, whole) })
         .collect();
-    (!columns.is_empty()).then(|| Definition { columns, primary_key: key.into_iter().map(|(_, at)| at).collect() })
+    let charset = rows.first().map(|(.., charset)| charset.as_str().into());
+    let primary_key = key.into_iter().map(|(_, at)| at).collect();
+    (!columns.is_empty()).then(|| Definition { columns, primary_key, charset })
 }
 
 fn family(data_type: &str, column_type: &str) -> Family {
@@ -208,6 +215,8 @@ fn family(data_type: &str, column_type: &str) -> Family {
             "enum('a','b')" => ["a".into(), "b".into()].into(),
             "enum('x','it''s','c,d','e')" => ["x".into(), "it's".into(), "c,d".into(), "e".into()].into(),
             "set('p','q)')" => ["p".into(), "q)".into()].into(),
+            "enum('e  ','b')" => ["e  ".into(), "b".into()].into(),
+            "set('p ','q')" => ["p ".into(), "q".into()].into(),
             "enum('b\\\\s','q''r')" => ["b\\s".into(), "q'r".into()].into(),
             other => panic!("{other}"),
         }

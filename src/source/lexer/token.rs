@@ -1,0 +1,91 @@
+//! Tokens, and how to walk over lists of them.
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) enum Token {
+    /// Without quotes: a keyword, a name or a number.
+    Word(String),
+    /// A name that is no keyword, because it stands in quotes, beside a dot or behind `@`.
+    Name(String),
+    Text(String),
+    /// The digits of `x'41'`.
+    Hex(String),
+    /// The digits of `b'0'`.
+    Bits(String),
+    Sign(char),
+}
+
+impl Token {
+    /// Whether this is the keyword, which is given in capitals.
+    pub fn is(&self, keyword: &str) -> bool {
+        matches!(self, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
+
+    pub fn is_any(&self, keywords: &[&str]) -> bool {
+        keywords.iter().any(|keyword| self.is(keyword))
+    }
+
+    pub fn is_sign(&self, sign: char) -> bool {
+        *self == Token::Sign(sign)
+    }
+
+    /// The name that this token may be.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Token::Word(name) | Token::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// Cuts at the commas outside parentheses. None: parentheses do not match.
+pub(in crate::source) fn split_at_commas(tokens: &[Token]) -> Option<Vec<&[Token]>> {
+    let mut parts = Vec::new();
+    let (mut depth, mut begin) = (0_u32, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth = depth.checked_sub(1)?,
+            Token::Sign(',') if depth == 0 => {
+                parts.push(&tokens[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&tokens[begin..]);
+    (depth == 0).then_some(parts)
+}
+
+/// The inside of the parentheses that begin here, and what follows them.
+pub(in crate::source) fn group(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
+    let (first, inside) = tokens.split_first()?;
+    if !first.is_sign('(') {
+        return None;
+    }
+    let mut depth = 1_u32;
+    for (at, token) in inside.iter().enumerate() {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&inside[..at], &inside[at + 1..]));
+        }
+    }
+    None
+}
+
+/// Index of the first token outside parentheses for which `fits` says yes; it is given the tokens from there on.
+pub(in crate::source) fn position_outside(tokens: &[Token], fits: impl Fn(&[Token]) -> bool) -> Option<usize> {
+    let mut depth = 0_i32;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth -= 1,
+            _ if depth == 0 && fits(&tokens[at..]) => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}

@@ -206,7 +206,7 @@ async fn defined_now(root: &mut Conn, table: &str) -> Option<Definition> {
         .collect();
     let charset = rows.first().map(|(.., charset)| charset.as_str().into());
     let primary_key = key.into_iter().map(|(_, at)| at).collect();
-    (!columns.is_empty()).then(|| Definition { columns, primary_key, charset })
+    (!columns.is_empty()).then_some(Definition { columns, primary_key, charset })
 }
 
 fn family(data_type: &str, column_type: &str) -> Family {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::column::Kind;
+
 /// Tables known at most. What does not fit is looked up each time it is met.
 pub const TABLES_MAX: usize = 16_384;
 
@@ -50,6 +52,22 @@ pub struct Definition {
 pub struct Column {
     pub name: Box<str>,
     pub family: Family,
+}
+
+/// A column as a condition sees it: how its values are logged, and whether they may be NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedColumn {
+    pub name: Box<str>,
+    /// None for a type that is not known; lengths and digits may be any.
+    pub kind: Option<Kind>,
+    pub is_nullable: bool,
+}
+
+/// A table's columns as they are now, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedTable {
+    pub name: TableName,
+    pub columns: Vec<TypedColumn>,
 }
 
 /// The labels of an ENUM or SET, in their order.

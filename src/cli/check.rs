@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Verdict, instance, output, rule_files, source_settings};
 use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, RuleSet};
+use crate::rules::{Diagnostics, Misfit, RuleSet};
 use crate::source::{self, Level};
 use crate::write_back::Database;
 
@@ -70,6 +70,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
         findings.extend(source::check(&settings, &rules.patterns(), missing).await.into_iter().map(Finding::from));
         if findings.iter().all(|finding| finding.level != PROBLEM) {
             findings.extend(column_findings(&settings, rules).await?);
+            findings.extend(type_findings(&settings, rules).await?);
         }
         findings.extend(statements::findings(rules, database.as_ref()).await);
     }
@@ -133,6 +134,16 @@ async fn column_findings(settings: &source::Settings, rules: &RuleSet) -> anyhow
         findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), mend: None });
     }
     Ok(findings)
+}
+
+/// Conditions in rules, held against the types of the columns as they are now.
+async fn type_findings(settings: &source::Settings, rules: &RuleSet) -> anyhow::Result<Vec<Finding>> {
+    let tables = source::typed_tables(settings, &rules.patterns()).await?;
+    let finding = |misfit: Misfit| {
+        let level = if misfit.is_problem { PROBLEM } else { WARNING };
+        Finding { level, what: misfit.said.to_string(), mend: None }
+    };
+    Ok(rules.misfits(&tables).into_iter().map(finding).collect())
 }
 
 impl From<source::Finding> for Finding {

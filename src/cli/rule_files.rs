@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::rules::{Diagnostics, Look, RuleSet};
+use crate::source::{self, Settings};
 use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
@@ -39,4 +40,21 @@ pub(super) fn read_to_work(directory: &Path, database: Option<&Database>) -> Res
         Some(problem) => Err(Diagnostics(vec![problem.clone()])),
         None => Ok(rules),
     }
+}
+
+/// Holds the conditions of rules against the types of the columns as they are now. A server that does not answer leaves the rules as they
+/// are: rows bring their types, too, and what can't be decided by them is a dead letter.
+pub(super) async fn require_types(settings: &Settings, rules: &RuleSet) -> Result<(), Diagnostics> {
+    match source::typed_tables(settings, &rules.patterns()).await {
+        Ok(tables) => rules.require_types(&tables),
+        Err(error) => {
+            tracing::warn!(%error, "the columns that rules name could not be looked at; their conditions are taken as they are");
+            Ok(())
+        }
+    }
+}
+
+/// The same at the start.
+pub(super) async fn require_types_to_start(settings: &Settings, rules: &RuleSet) -> anyhow::Result<()> {
+    Ok(require_types(settings, rules).await.map_err(|diagnostics| Faulty { diagnostics })?)
 }

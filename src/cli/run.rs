@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -74,6 +75,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let saved = read_saved(&store).await?;
     let client = Client::new()?.with_database(database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
+    rule_files::require_types_to_start(&source, &rules).await?;
     let files = RuleFiles { directory, look, database };
     // From here on a signal may come.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
@@ -133,7 +135,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
-    let live = live_rules(rules, files, commands.clone(), metrics.clone(), stop.clone());
+    let live = live_rules(rules, files, reader.clone(), commands.clone(), metrics.clone(), stop.clone());
     let (pulse, feeling) = Pulse::new(commands.clone(), source.clone(), metrics.clone());
     let mut beside = JoinSet::new();
     beside.spawn(feeling);
@@ -189,13 +191,19 @@ fn operations(
 fn live_rules(
     rules: Arc<RuleSet>,
     files: RuleFiles,
+    reader: Settings,
     commands: mpsc::Sender<Command>,
     metrics: Arc<Metrics>,
     stopping: watch::Receiver<bool>,
 ) -> LiveRules {
     let RuleFiles { directory, look, database } = files;
     let from = directory.clone();
-    let load = Box::new(move || rule_files::read_to_work(&from, database.as_ref()));
+    let load = Box::new(move || {
+        let rules = rule_files::read_to_work(&from, database.as_ref())?;
+        // Files are loaded on a thread that may wait.
+        Handle::current().block_on(rule_files::require_types(&reader, &rules))?;
+        Ok(rules)
+    });
     LiveRules::new((rules, look), directory, load, commands, metrics, stopping)
 }
 

@@ -18,6 +18,7 @@ mod spec;
 mod statement;
 mod target;
 mod tls;
+mod typing;
 mod yaml;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use matching::{Match, RuleSet, TableRules};
 pub use plan::{Action, Plan, Sql, Step, Verify, Work};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{Tls, Verification};
+pub use typing::Misfit;
 
 /// One rule, checked and compiled.
 #[derive(Debug)]

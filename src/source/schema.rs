@@ -63,6 +63,7 @@ macro_rules! column_type {
          ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030'), CONCAT(c.DATA_TYPE, '(?)'), CAST(c.COLUMN_TYPE AS CHAR))"
     };
 }
+pub(super) use column_type;
 
 const COLUMNS_SQL: &str = concat!(
     "SELECT c.COLUMN_NAME, c.DATA_TYPE, ",
@@ -265,8 +266,8 @@ fn no_answer() -> Error {
     Error::Lost(format!("the server did not say within {} s how its tables are defined", ANSWER_TIMEOUT.as_secs()))
 }
 
-/// The parameters of [`TABLES_SQL`]: LIKE ignores case, so it may find more than the pattern means, never less.
-fn like(pattern: &str) -> Vec<mysql_async::Value> {
+/// The parameters of [`TABLES_SQL`] and its kin: LIKE ignores case, so it may find more than the pattern means, never less.
+pub(super) fn like(pattern: &str) -> Vec<mysql_async::Value> {
     let (schema, table) = pattern.split_once('.').unwrap_or((pattern, "*"));
     let escaped = |part: &str| part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
     vec![escaped(schema).into(), escaped(table).into(), (COLUMNS_MAX as u64).into()]
@@ -361,7 +362,7 @@ fn family(column: &Defined) -> Result<Family, String> {
 }
 
 /// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
-const SPATIAL: [&str; 9] = [
+pub(super) const SPATIAL: [&str; 9] = [
     "geometry",
     "point",
     "linestring",
@@ -418,7 +419,7 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
 }
 
 /// The labels of `enum('a','it''s')`.
-fn labels(column_type: &str) -> Result<Labels, String> {
+pub(super) fn labels(column_type: &str) -> Result<Labels, String> {
     let wrong = || format!("the labels of {column_type} cannot be read");
     let list = column_type.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).ok_or_else(wrong)?;
     if list == "?" {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
-use crate::column::Fault;
+use crate::column::{Fault, Kind};
 use crate::position::{FileOffset, Gtid};
 
 pub use changes::{Changes, Images, Rows, Spans};
@@ -218,6 +218,11 @@ impl Change {
             Cell::Value(value) => Some(value),
             Cell::Absent => None,
         })
+    }
+
+    /// How the column's values stand in the log; none for a row that was stored.
+    pub fn kind(&self, column: usize) -> Option<&Kind> {
+        [&self.after, &self.before].into_iter().flatten().find_map(|row| row.kind(column))
     }
 
     /// Whether an update gave the column another value. A column that the after image lacks was not changed: the server

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::change::Table;
+use crate::column::Kind;
 use crate::pattern::TablePattern;
 
 /// Tables known at most. What does not fit is looked up each time it is met.
@@ -53,6 +54,22 @@ pub struct Definition {
 pub struct Column {
     pub name: Box<str>,
     pub family: Family,
+}
+
+/// A column as a condition sees it: how its values are logged, and whether they may be NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedColumn {
+    pub name: Box<str>,
+    /// None for a type that is not known; lengths and digits may be any.
+    pub kind: Option<Kind>,
+    pub is_nullable: bool,
+}
+
+/// A table's columns as they are now, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedTable {
+    pub name: TableName,
+    pub columns: Vec<TypedColumn>,
 }
 
 /// The labels of an ENUM or SET, in their order.
@@ -129,6 +146,8 @@ impl Schema {
 #[derive(Debug, Clone, Default)]
 pub struct NamedTables {
     pub found: Vec<Table>,
+    /// The same, with the types of their columns.
+    pub typed: Vec<TypedTable>,
     /// The patterns that no table fits.
     pub missing: Vec<MissingTable>,
 }

@@ -6,25 +6,35 @@
 //! that hold secrets, which are read at load.
 
 mod body;
+mod class;
+mod compare;
 mod compiled;
+mod condition;
 mod decimal;
 mod error;
 mod expression;
 mod filters;
 mod foreign;
 mod limits;
+mod logic;
+mod moment;
+mod null_changes;
+mod nulls;
+mod operand;
 mod operation;
 mod operators;
 mod output;
+mod range;
 mod rewrite;
 mod scope;
 mod secret;
 mod text;
+mod typing;
 mod url;
 
 pub use body::BodyTemplate;
+pub use condition::Condition;
 pub use error::{ColumnUse, Error, Flaw, OperationUse, Read};
-pub use expression::Condition;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use text::TextTemplate;

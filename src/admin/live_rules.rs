@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::now_us;
 use crate::pattern::TablePatterns;
 use crate::pipeline::Command;
-use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, Look, Rule, RuleSet};
+use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, Look, Objection, Rule, RuleSet};
 use crate::schema::NamedTables;
 use crate::telemetry::Metrics;
 
@@ -162,7 +162,7 @@ impl LiveRules {
             Ok(tables) => {
                 let now = self.now();
                 let needs = |rules: &RuleSet, name: &str| rules.rule(name).map(|rule| rule.needs());
-                let is_at_work = |name: &str| needs(rules, name) == needs(&now, name);
+                let is_at_work = |said: &Objection| needs(rules, &said.rule) == needs(&now, &said.rule);
                 Judgement::of(rules.against(&tables, *if_missing), is_at_work).take()
             }
             Err(error) => {

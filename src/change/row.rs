@@ -83,6 +83,14 @@ impl Row {
         }
     }
 
+    /// How a column's values stand in the log; none for cells that were read before.
+    pub fn kind(&self, column: usize) -> Option<&Kind> {
+        match &self.0 {
+            Form::Cells(_) => None,
+            Form::Image(image) => image.kinds.get(column),
+        }
+    }
+
     /// All cells, in the order of the columns.
     pub fn cells(&self) -> Box<[Cell]> {
         match &self.0 {

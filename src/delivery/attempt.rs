@@ -211,8 +211,10 @@ fn verified_by(delivery: &Delivery) -> Option<&Condition> {
 
 fn verify(delivery: &Delivery, when: &Condition, answer: Kept) -> Result<ActEnd, String> {
     let happened = when
-        .holds_in(&delivery.scope().with_answer(answer.clone()))
-        .map_err(|error| format!("`verify.when` can't be decided: {error}"))?;
+        .decide_in(&delivery.scope().with_answer(answer.clone()))
+        .map_err(|error| format!("`verify.when` can't be decided: {error}"))?
+        // To take this for "no" would repeat a call that may have happened.
+        .ok_or("`verify.when` compares with NULL, so that it says neither yes nor no; ask with `is none`")?;
     Ok(ActEnd::Verified { happened, answer: happened.then_some(answer) })
 }
 

@@ -10,7 +10,7 @@ use super::writes::Written;
 use super::{Error, Pipeline};
 use crate::change::Change;
 use crate::clock::now_us;
-use crate::rules::{IfMissing, Judgement, Rule};
+use crate::rules::{IfMissing, Judgement, Objection, Rule};
 use crate::schema::NamedTables;
 use crate::store::{self, RuleNeeds, Saved};
 
@@ -34,10 +34,12 @@ impl Needs {
         Needs { recorded: saved.needs.clone(), of_earlier_version, is_judged: false }
     }
 
-    /// Whether the rule was at work with what it needs now.
-    fn knows(&self, rule: &Rule) -> bool {
+    /// Whether the rule was at work with what it needs now. Earlier versions took every condition, whatever the types were.
+    fn knows(&self, rule: &Rule, is_of_types: bool) -> bool {
         let recorded = self.recorded.iter().any(|known| *known.rule == *rule.name && known.needs == rule.needs());
-        recorded || self.of_earlier_version.as_ref().is_none_or(|names| names.iter().any(|name| **name == *rule.name))
+        recorded
+            || !is_of_types
+                && self.of_earlier_version.as_ref().is_none_or(|names| names.iter().any(|name| **name == *rule.name))
     }
 }
 
@@ -53,7 +55,8 @@ impl Pipeline {
             reading.settings.names_tables = false;
         }
         let rules = self.main.rules();
-        let is_at_work = |name: &str| rules.rule(name).is_some_and(|rule| self.needs.knows(rule));
+        let is_at_work =
+            |said: &Objection| rules.rule(&said.rule).is_some_and(|rule| self.needs.knows(rule, said.is_of_types));
         Judgement::of(rules.against(tables, if_missing), is_at_work).take().map_err(Error::Rules)?;
         self.record_needs();
         Ok(())

@@ -105,7 +105,11 @@ impl Compiler<'_> {
         let condition = self.flaws(node, condition)?;
         self.reads_operation(node, condition.operation_reads())?;
         self.uses(node, condition.columns());
-        Some(condition)
+        let text = self.reader.text;
+        Some(condition.placed(|line, column| {
+            let Place { line, column } = node.place_within(text, line, column);
+            (line, column)
+        }))
     }
 
     /// `default_body` is what is sent where the rule doesn't say.

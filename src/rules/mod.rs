@@ -19,6 +19,7 @@ mod statement;
 mod tables;
 mod target;
 mod tls;
+mod typing;
 mod yaml;
 
 use std::path::PathBuf;

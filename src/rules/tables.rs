@@ -28,6 +28,8 @@ pub struct Objection {
     pub rule: String,
     /// The rule can't be used as it is; else it is only worth a look.
     pub is_problem: bool,
+    /// Conditions that the types of the columns can't be compared in, and not that a table or a column is not there.
+    pub is_of_types: bool,
     pub said: Diagnostic,
     /// What helps, where `said` does not say it by itself.
     pub fix: Option<String>,
@@ -53,12 +55,13 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// `is_at_work` says of a rule whether it worked with what it needs before: then a table or a column has gone since,
-    /// which refuses no rules. It is paused where it meets that in the binlog.
-    pub fn of(objections: Vec<Objection>, is_at_work: impl Fn(&str) -> bool) -> Judgement {
+    /// `is_at_work` says of an objection's rule whether it worked with what it needs before: then a table or a column has gone,
+    /// or has another type, since, which refuses no rules. It is paused where it meets that in the binlog; rows whose types it
+    /// can't decide by are dead letters.
+    pub fn of(objections: Vec<Objection>, is_at_work: impl Fn(&Objection) -> bool) -> Judgement {
         let mut judgement = Judgement::default();
         for objection in objections {
-            let refuses = objection.is_problem && !is_at_work(&objection.rule);
+            let refuses = objection.is_problem && !is_at_work(&objection);
             let list = if refuses { &mut judgement.problems } else { &mut judgement.warnings };
             let said = objection.in_one_line();
             if !list.contains(&said) {
@@ -80,12 +83,17 @@ impl Judgement {
 }
 
 impl RuleSet {
-    /// Everything that tables, as they are now, have against these rules, in the order of the files. What else a rule says
-    /// of a table's columns is to be added here.
+    /// Everything that tables, as they are now, have against these rules, in the order of the files.
     pub fn against(&self, tables: &NamedTables, if_missing: IfMissing) -> Vec<Objection> {
         let mut objections = Vec::new();
         for rule in self.rules() {
-            let of_rule = |is_problem, said, fix| Objection { rule: rule.name.clone(), is_problem, said, fix };
+            let of_rule = |is_problem, said, fix| Objection {
+                rule: rule.name.clone(),
+                is_problem,
+                is_of_types: false,
+                said,
+                fix,
+            };
             if let Some(missing) = tables.missing.iter().find(|missing| missing.pattern == rule.table) {
                 let is_problem = rule.table.is_exact() && if_missing == IfMissing::Refuse;
                 let said = located(&rule.path, rule.table_at, missing.what.clone());
@@ -94,8 +102,16 @@ impl RuleSet {
             for table in tables.found.iter().filter(|table| rule.table.matches(&table.schema, &table.name)) {
                 objections.extend(rule.unknown_columns(table).map(|(said, fix)| of_rule(true, said, fix)));
             }
+            for table in tables.typed.iter().filter(|table| rule.table.matches(&table.name.schema, &table.name.table)) {
+                let misfits = rule.misfits(table).into_iter();
+                objections.extend(
+                    misfits
+                        .map(|(is_problem, said)| Objection { is_of_types: true, ..of_rule(is_problem, said, None) }),
+                );
+            }
         }
         objections.sort_by(|a, b| (&a.said.path, a.said.place).cmp(&(&b.said.path, b.said.place)));
+        objections.dedup();
         objections
     }
 }
@@ -104,7 +120,8 @@ impl Rule {
     /// What the rule needs of tables, as one text: equal as long as it needs the same.
     pub fn needs(&self) -> String {
         let columns: BTreeSet<&str> = self.needed_columns().map(|used| used.name.as_str()).collect();
-        format!("{}: {}", self.table, columns.into_iter().collect::<Vec<_>>().join(", "))
+        let conditions: String = self.conditions().map(|condition| format!("; {}", condition.text())).collect();
+        format!("{}: {}{conditions}", self.table, columns.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     /// Why the rule can't work on rows of this table: columns that it names and the table lacks.

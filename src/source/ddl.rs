@@ -180,10 +180,25 @@ pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: 
     if query.charset_connection.map(|id| charsets.of(id.into())) != Some(Charset::Utf8) {
         effect.for_each_column(|column| column.is_utf8 = false);
     }
+    effect.in_session_of(query);
     effect
 }
 
 impl Effect {
+    /// What the text does not say by itself: whether a table was made or was there, and whether temporary tables are meant.
+    fn in_session_of(&mut self, query: &Query<'_>) {
+        match self {
+            Effect::Alter { .. } if query.is_of_session => *self = Effect::Nothing,
+            Effect::Create { definition, if_not_exists, .. } => {
+                *if_not_exists &= !query.has_changed_dictionary;
+                if query.is_of_session && matches!(definition, Ok(Created::Like(_))) {
+                    *definition = Err(Unclear);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn for_each_column(&mut self, change: impl FnMut(&mut ColumnDefinition)) {
         match self {
             Effect::Create { definition: Ok(Created::Columns { columns, .. }), .. } => {
@@ -245,7 +260,7 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
         drop_index(rest, naming)
     } else if first.is("RENAME") && is_table {
         rename(rest, naming)
-    } else if first.is("DROP") && second.is("TEMPORARY") {
+    } else if first.is_any(&["CREATE", "DROP"]) && second.is("TEMPORARY") {
         Ok(Effect::Nothing)
     } else if first.is_any(&["CREATE", "ALTER", "DROP"]) {
         let is_other = second.is_any(OTHER_OBJECTS) || second.is_any(BEFORE_OBJECTS);

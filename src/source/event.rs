@@ -56,6 +56,11 @@ impl Event {
     pub fn is_artificial(&self) -> bool {
         self.flags & event_type::FLAG_ARTIFICIAL != 0
     }
+
+    /// Whether it was run with a temporary table of its session.
+    pub fn is_of_session(&self) -> bool {
+        self.flags & event_type::FLAG_THREAD_SPECIFIC != 0
+    }
 }
 
 /// The variable-length integer of the server's serialization library (`libs/mysql/serialization`, "MySQL Serialization

@@ -35,6 +35,9 @@ pub(super) const PARTIAL_UPDATE_ROWS: u8 = 39;
 pub(super) const TRANSACTION_PAYLOAD: u8 = 40;
 pub(super) const GTID_TAGGED: u8 = 42;
 
+/// `LOG_EVENT_THREAD_SPECIFIC_F`.
+pub(super) const FLAG_THREAD_SPECIFIC: u16 = 0x4;
+
 /// `LOG_EVENT_ARTIFICIAL_F`: made up for the stream, not in the file.
 pub(super) const FLAG_ARTIFICIAL: u16 = 0x20;
 /// `LOG_EVENT_IGNORABLE_F`: may be skipped by who does not know the type.

@@ -47,6 +47,7 @@ mod tables;
 mod tests;
 mod tracking;
 mod transaction;
+mod typed;
 mod unpack;
 mod wire;
 mod writes;
@@ -71,6 +72,7 @@ pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use prove::Evidence;
 pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
+pub use typed::typed_tables;
 
 /// Where to begin.
 #[derive(Debug, Clone)]

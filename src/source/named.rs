@@ -14,6 +14,7 @@ use super::error::Error;
 use super::missing::explain;
 use super::schema::like;
 use super::settings::Settings;
+use super::typed::typed_tables_over;
 use crate::change::Table;
 use crate::pattern::{TablePattern, TablePatterns};
 use crate::schema::{MissingTable, NamedTables};
@@ -40,7 +41,8 @@ pub(super) async fn named_tables_over(
         let (what, fix) = explain(connection, &settings.address(), pattern, &account).await?;
         missing.push(MissingTable { pattern: pattern.clone(), what, fix });
     }
-    Ok(NamedTables { found, missing })
+    let typed = typed_tables_over(connection, settings, patterns).await?;
+    Ok(NamedTables { found, typed, missing })
 }
 
 const COLUMNS_SQL: &str = "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, s.SEQ_IN_INDEX FROM information_schema.COLUMNS c \

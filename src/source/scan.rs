@@ -173,7 +173,7 @@ impl Scan {
                         return Err(damaged(&at, "an offset that no file can have"));
                     }
                     if kind == event::QUERY && at.order(&stretch.to) == Ordering::Greater {
-                        let query = Query::parse(&next.body).map_err(|error| damaged(&at, &error.to_string()))?;
+                        let query = Query::of(&next).map_err(|error| damaged(&at, &error.to_string()))?;
                         self.note(&query, &at, stretch);
                     }
                 }

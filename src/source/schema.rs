@@ -63,6 +63,7 @@ macro_rules! column_type {
          ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030'), CONCAT(c.DATA_TYPE, '(?)'), CAST(c.COLUMN_TYPE AS CHAR))"
     };
 }
+pub(super) use column_type;
 
 const COLUMNS_SQL: &str = concat!(
     "SELECT c.COLUMN_NAME, c.DATA_TYPE, ",
@@ -91,8 +92,8 @@ const TABLES_SQL: &str = concat!(
 
 const SCHEMAS_SQL: &str = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
 
-/// What a table is, how many triggers it has, how many foreign keys carry its changes on, and whether its triggers are shown
-/// to the account, which a role's privileges do not count for.
+/// What a table is, how many triggers it has, how many foreign keys carry its changes on, and whether its triggers, and all tables
+/// whose foreign keys may name it, are shown to the account, which a role's privileges do not count for.
 const SIDE_EFFECTS_SQL: &str = "\
     WITH account AS (SELECT CONCAT('''', REGEXP_REPLACE(CURRENT_USER(), '@[^@]*$', ''), '''@''', \
       SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') AS named) \
@@ -107,7 +108,9 @@ const SIDE_EFFECTS_SQL: &str = "\
       OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
                  WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND t.TABLE_SCHEMA LIKE p.TABLE_SCHEMA) \
       OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
-                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND p.TABLE_SCHEMA = t.TABLE_SCHEMA AND p.TABLE_NAME = t.TABLE_NAME) \
+                 WHERE p.PRIVILEGE_TYPE = 'TRIGGER' AND p.TABLE_SCHEMA = t.TABLE_SCHEMA AND p.TABLE_NAME = t.TABLE_NAME), \
+      EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES p JOIN account ON p.GRANTEE = account.named \
+              WHERE p.PRIVILEGE_TYPE = 'SELECT') AND NOT @@GLOBAL.partial_revokes \
     FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :table";
 
 /// Names of a statement that are looked for among the views.
@@ -162,21 +165,28 @@ impl Definitions {
     }
 
     /// Why a write to its tables may write to others, too, as things are now; none where it cannot. What the account may
-    /// not see counts as a reason.
-    pub async fn side_effects(&mut self, write: &Write) -> Result<Option<String>, Error> {
+    /// not see counts as a reason. A table that is not there was a temporary one where the session had such: whether another
+    /// one of that name was dropped since, the caller asks.
+    pub async fn side_effects(&mut self, write: &Write, is_of_session: bool) -> Result<Option<String>, Error> {
         for table in &write.tables {
-            if let Some(reason) = self.side_effects_on(table, write.changes_rows).await? {
+            if let Some(reason) = self.side_effects_on(table, write.changes_rows, is_of_session).await? {
                 return Ok(Some(reason));
             }
         }
         self.view_among(write).await
     }
 
-    async fn side_effects_on(&mut self, name: &TableName, changes_rows: bool) -> Result<Option<String>, Error> {
+    async fn side_effects_on(
+        &mut self,
+        name: &TableName,
+        changes_rows: bool,
+        is_of_session: bool,
+    ) -> Result<Option<String>, Error> {
         let TableName { schema, table } = name;
         let parameters = params! { "schema" => &**schema, "table" => &**table };
-        let rows: Vec<(String, u64, u64, bool)> = self.ask(SIDE_EFFECTS_SQL, parameters).await?;
+        let rows: Vec<(String, u64, u64, bool, bool)> = self.ask(SIDE_EFFECTS_SQL, parameters).await?;
         Ok(match rows.first() {
+            None if is_of_session => None,
             None => Some(format!(
                 "{name} is not there now, or the account may not see it (GRANT SELECT, TRIGGER ON {name})"
             )),
@@ -184,12 +194,16 @@ impl Definitions {
             Some((_, triggers @ 1.., ..)) => {
                 Some(format!("{name} has triggers ({triggers}), which may write anywhere"))
             }
-            Some((.., false)) => {
+            Some((_, _, _, false, _)) => {
                 Some(format!("whether {name} has triggers is not shown to the account (GRANT TRIGGER ON {name})"))
             }
-            Some((_, _, 1.., _)) if changes_rows => {
+            Some((_, _, 1.., ..)) if changes_rows => {
                 Some(format!("foreign keys carry changes of {name} on to other tables"))
             }
+            Some((.., false)) if changes_rows => Some(format!(
+                "whether foreign keys carry changes of {name} on to other tables is shown only to an account that sees all \
+                 tables (GRANT SELECT ON *.*)"
+            )),
             Some(_) => None,
         })
     }
@@ -362,7 +376,7 @@ fn family(column: &Defined) -> Result<Family, String> {
 }
 
 /// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
-const SPATIAL: [&str; 9] = [
+pub(super) const SPATIAL: [&str; 9] = [
     "geometry",
     "point",
     "linestring",
@@ -419,7 +433,7 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
 }
 
 /// The labels of `enum('a','it''s')`.
-fn labels(column_type: &str) -> Result<Labels, String> {
+pub(super) fn labels(column_type: &str) -> Result<Labels, String> {
     let wrong = || format!("the labels of {column_type} cannot be read");
     let list = column_type.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).ok_or_else(wrong)?;
     if list == "?" {

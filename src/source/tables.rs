@@ -122,7 +122,7 @@ impl Tables {
         if let Some(table) = write.tables.iter().find(is_watched) {
             return Ok(Some(format!("it writes to {table}")));
         }
-        self.tracking.may_write_more(&write, since).await
+        self.tracking.may_write_more(&write, query.is_of_session, since).await
     }
 
     /// Whether the event names the schemas it touches (`Q_UPDATED_DB_NAMES`), those of triggers, functions and views among

@@ -155,11 +155,16 @@ impl Tracking {
 
     /// Why a statement that writes to tables of no rule may write to other tables, too; none where it cannot. What the
     /// server says of it now counts only if no statement since may have made it say so.
-    pub async fn may_write_more(&mut self, write: &Write, since: &FileOffset) -> Result<Option<String>, Error> {
+    pub async fn may_write_more(
+        &mut self,
+        write: &Write,
+        is_of_session: bool,
+        since: &FileOffset,
+    ) -> Result<Option<String>, Error> {
         if write.is_new || self.harmless.contains(write) {
             return Ok(None);
         }
-        if let Some(reason) = self.definitions.side_effects(write).await? {
+        if let Some(reason) = self.definitions.side_effects(write, is_of_session).await? {
             return Ok(Some(reason));
         }
         let until = self.definitions.end_of_log().await?;
@@ -170,7 +175,7 @@ impl Tracking {
                 )));
             }
         }
-        if self.harmless.len() < HARMLESS_MAX {
+        if self.harmless.len() < HARMLESS_MAX && !is_of_session {
             self.harmless.insert(write.clone());
         }
         Ok(None)

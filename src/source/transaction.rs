@@ -253,7 +253,7 @@ impl Transactions {
     }
 
     async fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let query = Query::parse(&event.body).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
+        let query = Query::of(event).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
         let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
         let (statement, tokens) = statement::read(&query, self.tables.charsets());
         match (stage, statement) {
@@ -287,6 +287,10 @@ impl Transactions {
     fn note_emptied(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, out: &mut Vec<SourceEvent>) {
         let Some((what, tables)) = tokens.and_then(|tokens| self.tables.emptied(query, tokens)) else { return };
         let emptied = Emptied { what, tables, place: self.place() };
+        if query.is_of_session && emptied.truncated().is_some() {
+            // A temporary table, which hides the one of that name.
+            return;
+        }
         if let (Some(group), Some(table)) = (&mut self.group, emptied.truncated()) {
             group.truncate(table);
         }
@@ -303,8 +307,9 @@ impl Transactions {
 
     /// LOAD DATA in statement form: its file came in events before.
     async fn load_query(&mut self, event: &Event) -> Result<(), Error> {
-        let query = Query::parse_load(&event.body)
+        let mut query = Query::parse_load(&event.body)
             .map_err(|error| self.damaged(&format!("an EXECUTE_LOAD_QUERY event: {error}")))?;
+        query.is_of_session = event.is_of_session();
         if self.group.as_ref().is_none_or(|group| group.stage == Stage::Announced) {
             return Err(self.outside());
         }

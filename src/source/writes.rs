@@ -136,11 +136,21 @@ fn called(tokens: &[Token]) -> Option<String> {
     tokens.windows(2).enumerate().find_map(|(at, two)| {
         let is_named_by_as = at > 0 && tokens[at - 1].is("AS");
         match &two[0] {
-            _ if !two[1].is_sign('(') || is_named_by_as => None,
+            _ if !two[1].is_sign('(') || is_named_by_as || names_columns(tokens, at) => None,
             Token::Word(word) if functions::is_own(word) => None,
             token => token.name().map(str::to_string),
         }
     })
+}
+
+/// Whether names of columns stand in the parentheses behind this name: those of a common table, `c (a, b) AS (`, or of a
+/// query with a name, `(SELECT ...) d (a, b)`.
+fn names_columns(tokens: &[Token], at: usize) -> bool {
+    let is_common = || {
+        let behind = group(&tokens[at + 1..]).map(|(_, behind)| behind);
+        behind.is_some_and(|behind| matches!(behind, [used, open, ..] if used.is("AS") && open.is_sign('(')))
+    };
+    (at > 0 && tokens[at - 1].is_sign(')')) || is_common()
 }
 
 /// A statement that may take away what a write set off before it.

@@ -1,34 +1,30 @@
-//! Conditions of the plain kind, decided without the interpreter.
+//! Comparisons of the plain kind, decided without the interpreter.
 //!
-//! In: the syntax tree of a `when:`; then changes. Out: a tree of comparisons, or none when any part of the expression
-//! is beyond it; then for each change exactly what the interpreter would answer, errors included, at a small part of
-//! its cost. A value that only the interpreter reads (JSON, SET, BLOB) is left to it, and with it the whole row. Owns no
-//! state but where each column was found last.
+//! In: the syntax tree of one comparison or test of a `when:`; then changes. Out: what the interpreter would answer, errors included,
+//! at a small part of its cost; none for expressions that are not plain. A row with a value that only the interpreter reads (JSON)
+//! is left to it. Owns no state but where each column was found last.
 
-use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr};
 
+use super::compare::{self, Relation};
 use super::error::Error;
+use super::nulls;
+use super::operand::{Literal, Operand};
 use crate::change::Change;
 
-mod compare;
 mod term;
 #[cfg(test)]
 mod tests;
 
-use compare::Relation;
-use term::{ColumnName, Literal, Operand, Term};
-
-/// A condition that needs no interpreter for most rows.
-#[derive(Debug)]
-pub(super) struct Compiled(Test);
+pub(super) use term::{ColumnName, Term};
 
 #[derive(Debug)]
-enum Test {
-    All(Box<[Test; 2]>),
-    Any(Box<[Test; 2]>),
-    Not(Box<Test>),
+pub(super) enum Test {
     Compare(Term, Relation, Term),
-    OneOf(Term, Box<[Literal]>),
+    /// Whether it equals one of the literals; and whether `none` is written among them.
+    OneOf(Term, Box<[Literal]>, bool),
+    /// The left one is a piece of the right one.
+    Within(Term, Term),
     IsNone(Term),
     /// False of a column that the table lacks. Every value is defined; what can't be read is an error.
     IsDefined(Term),
@@ -42,7 +38,7 @@ enum Test {
 
 /// Why a test has no answer.
 #[derive(Debug)]
-enum Stop {
+pub(super) enum Stop {
     /// The interpreter has to decide on this row.
     Ask,
     Failed(Error),
@@ -54,112 +50,129 @@ impl From<Error> for Stop {
     }
 }
 
-impl Compiled {
-    /// None when the expression, or any part of it, has to stay with the interpreter. `source` is its text.
-    pub(super) fn new(expr: &Expr, source: &str) -> Option<Compiled> {
-        test(expr, source).map(Compiled)
-    }
-
-    /// Whether the change meets the condition; none when the interpreter has to decide on this row.
-    pub(super) fn holds(&self, change: &Change) -> Option<Result<bool, Error>> {
-        match self.0.decide(change) {
-            Ok(truth) => Some(Ok(truth)),
-            Err(Stop::Failed(error)) => Some(Err(error)),
-            Err(Stop::Ask) => None,
-        }
-    }
+/// One comparison, as `when:` may link several: `a < b < c`.
+#[derive(Clone, Copy)]
+pub(super) struct Link<'e, 's> {
+    pub left: &'e Expr<'s>,
+    pub operator: Operator,
+    pub right: &'e Expr<'s>,
 }
 
-fn test(expr: &Expr, source: &str) -> Option<Test> {
-    Some(match expr {
-        Expr::UnaryOp(node) if matches!(node.op, UnaryOpKind::Not) => Test::Not(Box::new(test(&node.expr, source)?)),
-        Expr::BinOp(node) => match node.op {
-            BinOpKind::ScAnd => Test::All(Box::new([test(&node.left, source)?, test(&node.right, source)?])),
-            BinOpKind::ScOr => Test::Any(Box::new([test(&node.left, source)?, test(&node.right, source)?])),
-            BinOpKind::In => within(&node.left, &node.right, source)?,
-            BinOpKind::Eq => comparison(&node.left, Relation::Equal, &node.right, source)?,
-            BinOpKind::Ne => comparison(&node.left, Relation::Unequal, &node.right, source)?,
-            BinOpKind::Lt => comparison(&node.left, Relation::Less, &node.right, source)?,
-            BinOpKind::Lte => comparison(&node.left, Relation::AtMost, &node.right, source)?,
-            BinOpKind::Gt => comparison(&node.left, Relation::Greater, &node.right, source)?,
-            BinOpKind::Gte => comparison(&node.left, Relation::AtLeast, &node.right, source)?,
-            _ => return None,
-        },
-        Expr::Compare(node) => {
-            let lefts = std::iter::once(&node.expr).chain(node.ops.iter().map(|op| &op.expr));
-            let pairs = lefts.zip(&node.ops).map(|(left, op)| link(left, op.op, &op.expr, source));
-            pairs.reduce(|all, pair| Some(Test::All(Box::new([all?, pair?]))))??
-        }
-        Expr::Test(node) if node.args.is_empty() => match (node.name, &node.expr) {
-            ("none", Expr::Var(var)) if var.id == "old" => Test::HasNoOld,
-            ("none", expr) => Test::IsNone(Term::of(expr, source)?),
-            ("defined", expr) => Test::IsDefined(Term::of(expr, source)?),
-            _ => return None,
-        },
-        expr => Test::IsTrue(Term::of(expr, source)?),
-    })
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Is(Relation),
+    In,
 }
 
-/// One link of `a < b < c`.
-fn link(left: &Expr, op: CompareOpKind, right: &Expr, source: &str) -> Option<Test> {
-    let relation = match op {
+/// The operator of a comparison as it is written; `in` for `not in`, too.
+pub(super) fn operator_of(kind: CompareOpKind) -> Operator {
+    Operator::Is(match kind {
         CompareOpKind::Eq => Relation::Equal,
         CompareOpKind::Ne => Relation::Unequal,
         CompareOpKind::Lt => Relation::Less,
         CompareOpKind::Lte => Relation::AtMost,
         CompareOpKind::Gt => Relation::Greater,
         CompareOpKind::Gte => Relation::AtLeast,
-        CompareOpKind::In => return within(left, right, source),
-        CompareOpKind::NotIn => return Some(Test::Not(Box::new(within(left, right, source)?))),
-    };
-    comparison(left, relation, right, source)
+        CompareOpKind::In | CompareOpKind::NotIn => return Operator::In,
+    })
 }
 
-fn comparison(left: &Expr, relation: Relation, right: &Expr, source: &str) -> Option<Test> {
-    Some(Test::Compare(Term::of(left, source)?, relation, Term::of(right, source)?))
+/// The same for the other form in which the parser gives a single comparison.
+pub(super) fn binary_operator_of(kind: BinOpKind) -> Option<Operator> {
+    Some(Operator::Is(match kind {
+        BinOpKind::Eq => Relation::Equal,
+        BinOpKind::Ne => Relation::Unequal,
+        BinOpKind::Lt => Relation::Less,
+        BinOpKind::Lte => Relation::AtMost,
+        BinOpKind::Gt => Relation::Greater,
+        BinOpKind::Gte => Relation::AtLeast,
+        BinOpKind::In => return Some(Operator::In),
+        _ => return None,
+    }))
 }
 
-/// `needle in container`.
-fn within(needle: &Expr, container: &Expr, source: &str) -> Option<Test> {
-    let items = match container {
-        Expr::List(list) => &list.items,
-        Expr::Tuple(tuple) => &tuple.items,
-        Expr::Var(var) if var.id == "changed" => match needle {
-            Expr::Const(name) => return Some(Test::HasChanged(ColumnName::new(name.value.as_str()?))),
-            _ => return None,
-        },
-        text => return comparison(needle, Relation::Within, text, source),
-    };
-    let literals = items.iter().map(|item| Literal::of(item, source)).collect::<Option<_>>()?;
-    Some(Test::OneOf(Term::of(needle, source)?, literals))
+pub(super) fn is_none_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Const(constant) if constant.value.is_none())
 }
 
 impl Test {
-    /// Reads from left to right and no further than needed, as the interpreter does: errors depend on it.
-    fn decide(&self, change: &Change) -> Result<bool, Stop> {
-        Ok(match self {
-            Test::All(both) => both[0].decide(change)? && both[1].decide(change)?,
-            Test::Any(both) => both[0].decide(change)? || both[1].decide(change)?,
-            Test::Not(test) => !test.decide(change)?,
-            Test::Compare(left, relation, right) => {
-                left.with(change, |left| right.with(change, |right| Ok(relation.holds(left, right)?)))?
+    /// Of what is no comparison and no `and`, `or`, `not`; none when it has to stay with the interpreter. `source` is the text.
+    pub fn of(expr: &Expr, source: &str) -> Option<Test> {
+        Some(match expr {
+            Expr::Test(node) if node.args.is_empty() => match (node.name, &node.expr) {
+                ("none", Expr::Var(var)) if var.id == "old" => Test::HasNoOld,
+                ("none", expr) => Test::IsNone(Term::of(expr, source)?),
+                ("defined", expr) => Test::IsDefined(Term::of(expr, source)?),
+                _ => return None,
+            },
+            expr => Test::IsTrue(Term::of(expr, source)?),
+        })
+    }
+
+    /// Of a comparison.
+    pub fn of_link(link: Link, source: &str) -> Option<Test> {
+        let Link { left, operator, right } = link;
+        match (operator, right) {
+            (Operator::In, Expr::List(list)) => one_of(left, &list.items, source),
+            (Operator::In, Expr::Tuple(tuple)) => one_of(left, &tuple.items, source),
+            (Operator::In, Expr::Var(var)) if var.id == "changed" => match left {
+                Expr::Const(name) => Some(Test::HasChanged(ColumnName::new(name.value.as_str()?))),
+                _ => None,
+            },
+            (Operator::In, text) => Some(Test::Within(Term::of(left, source)?, Term::of(text, source)?)),
+            (Operator::Is(Relation::Equal), _) if is_none_literal(right) => Some(Test::IsNone(Term::of(left, source)?)),
+            (Operator::Is(Relation::Equal), _) if is_none_literal(left) => Some(Test::IsNone(Term::of(right, source)?)),
+            // `!= none` is the opposite of `is none`, which is for the caller to say.
+            (Operator::Is(Relation::Unequal), _) if is_none_literal(right) || is_none_literal(left) => None,
+            (Operator::Is(relation), _) => {
+                Some(Test::Compare(Term::of(left, source)?, relation, Term::of(right, source)?))
             }
-            Test::OneOf(term, literals) => term.with(change, |needle| one_of(needle, literals))?,
-            Test::IsNone(term) => term.with(change, |operand| Ok(operand.is_null()))?,
-            Test::IsDefined(term) if term.is_of_no_column(&change.table) => false,
-            Test::IsDefined(term) => term.with(change, |_| Ok(true))?,
-            Test::IsTrue(term) => term.with(change, |operand| Ok(operand.is_true()))?,
-            Test::HasNoOld => change.old().is_none(),
-            Test::HasChanged(column) => column.index(&change.table).is_some_and(|index| change.column_differs(index)),
+        }
+    }
+
+    /// What it says of the change; none for "unknown", because something is NULL.
+    pub fn decide(&self, change: &Change) -> Result<Option<bool>, Stop> {
+        Ok(match self {
+            Test::Compare(left, relation, right) => {
+                left.with(change, |left| right.with(change, |right| Ok(nulls::holds(*relation, left, right)?)))?
+            }
+            Test::OneOf(term, literals, has_none) => {
+                term.with(change, |needle| equals_one(needle, literals, *has_none))?
+            }
+            Test::Within(piece, whole) => piece.with(change, |piece| {
+                whole.with(change, |whole| match piece.is_null() || whole.is_null() {
+                    true => Ok(None),
+                    false => Ok(Some(compare::within(piece, whole)?)),
+                })
+            })?,
+            Test::IsNone(term) => term.with(change, |operand| Ok(Some(operand.is_null())))?,
+            Test::IsDefined(term) if term.is_of_no_column(&change.table) => Some(false),
+            Test::IsDefined(term) => term.with(change, |_| Ok(Some(true)))?,
+            Test::IsTrue(term) => term.with(change, |operand| Ok(nulls::truth_of(operand)?))?,
+            Test::HasNoOld => Some(change.old().is_none()),
+            Test::HasChanged(column) => {
+                Some(column.index(&change.table).is_some_and(|index| change.column_differs(index)))
+            }
         })
     }
 }
 
-fn one_of(needle: &Operand, literals: &[Literal]) -> Result<bool, Stop> {
+fn one_of(needle: &Expr, items: &[Expr], source: &str) -> Option<Test> {
+    let has_none = items.iter().any(is_none_literal);
+    let items = items.iter().filter(|item| !is_none_literal(item));
+    let literals = items.map(|item| Literal::of(item, source)).collect::<Option<_>>()?;
+    Some(Test::OneOf(Term::of(needle, source)?, literals, has_none))
+}
+
+fn equals_one(needle: &Operand, literals: &[Literal], has_none: bool) -> Result<Option<bool>, Stop> {
+    if needle.is_null() {
+        // Nothing is in an empty list, NULL neither.
+        return Ok(if has_none || literals.is_empty() { Some(has_none) } else { None });
+    }
     for literal in literals {
-        if Relation::Equal.holds(needle, &literal.operand())? {
-            return Ok(true);
+        if nulls::holds(Relation::Equal, needle, &literal.operand())? == Some(true) {
+            return Ok(Some(true));
         }
     }
-    Ok(false)
+    Ok(Some(false))
 }

@@ -66,6 +66,8 @@ pub enum Error {
     BadJson { table: String, column: String, problem: String },
     #[error("`{operator}` can't be used with {left} and {right}; {mend}")]
     Operator { operator: &'static str, left: String, right: String, mend: &'static str },
+    #[error("{column} by itself is no condition; compare it, for example `row.column != ''`")]
+    NoTruth { column: &'static str },
     #[error("the exact result of `{operator}` needs more than 38 digits; convert with `| float` first")]
     Inexact { operator: &'static str },
     #[error("there is no step `{step}`; mend the rule")]
@@ -80,8 +82,11 @@ pub enum Error {
     NotBinary { filter: &'static str },
     #[error("`uuid` is for columns of 16 bytes, and this value has another length")]
     NotUuid,
-    #[error("a name has no value here; give one with `| default(…)`")]
-    Undefined,
+    #[error("{} is undefined; give a replacement with `| default(…)`", path.as_deref().unwrap_or("a name"))]
+    Undefined {
+        /// What has no value, as the rule writes it, with its backquotes.
+        path: Option<String>,
+    },
     #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]
     Null,
     #[error("{kind} can't be part of a URL; use a single value")]
@@ -120,7 +125,7 @@ impl Error {
             cause = link.source();
         }
         match error.kind() {
-            minijinja::ErrorKind::UndefinedError => Error::Undefined,
+            minijinja::ErrorKind::UndefinedError => Error::Undefined { path: None },
             minijinja::ErrorKind::WriteFailure => Error::TooLarge { limit_bytes: super::TEXT_BYTES_MAX },
             kind => Error::Engine { source_text: first_line(source_text), problem: kind.to_string() },
         }

@@ -1,25 +1,28 @@
-//! Expressions: compiled once, evaluated per row; and `Condition`, the `when:` of a rule.
+//! Expressions: compiled once, evaluated per row.
 //!
-//! In: the text between `{{` and `}}`, or after `when:`. Out: a value of the expression language. Owns the engine's one
-//! environment, which has strict names, fuel, and the operators of `operators`.
+//! In: the text between `{{` and `}}`, or a part of what stands after `when:`. Out: a value of the expression language; where
+//! there is none, an error that names the path that led nowhere. Owns the engine's one environment, which has strict names,
+//! fuel, and the operators of `operators` and `nulls`.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use minijinja::machinery::{ast::Expr, parse_expr};
+use minijinja::machinery::ast::Expr;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
-use super::compiled::Compiled;
-use super::error::{ColumnUse, Error, Flaw, OperationUse};
-use super::rewrite::{self, Rewritten};
+use super::error::{Error, Flaw};
+use super::rewrite::{Path, Rewritten};
 use super::scope::{Env, Root, Scope};
 use super::secret::Secret;
-use super::{EnvLookup, filters, foreign, limits, operators, output};
-use crate::change::Change;
+use super::{EnvLookup, filters, foreign, nulls, operators, output};
+use crate::printable::shortened;
 
 /// Instructions that one rendering may take: about 10 ms of loops, far beyond what a rule needs.
 const FUEL: u64 = 100_000;
+
+/// A path in a message; longer ones are cut.
+const PATHS_CHARS_MAX: usize = 120;
 
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
@@ -33,95 +36,35 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         out.write_str(&rendered).map_err(minijinja::Error::from)
     });
     operators::install(&mut env);
+    nulls::install(&mut env);
     filters::install(&mut env);
     env
 });
-
-/// The `when:` of a rule.
-#[derive(Debug)]
-pub struct Condition {
-    expression: Expression,
-    /// The same without the interpreter, where the expression is plain enough.
-    compiled: Option<Compiled>,
-    rule: Arc<str>,
-    columns: Vec<ColumnUse>,
-    operation: Vec<OperationUse>,
-    reads_all_columns: bool,
-}
-
-impl Condition {
-    /// Compiles an expression for the rule of this name. All flaws are reported, with their places.
-    pub fn compile(source: &str, rule: &str, env: EnvLookup) -> Result<Condition, Vec<Flaw>> {
-        if source.trim_start().starts_with("{{") {
-            let message = "`when` is an expression by itself; write it without `{{ }}`".to_string();
-            return Err(vec![Flaw { line: 1, column: 1, message }]);
-        }
-        limits::check_expression(source)?;
-        let tree = parse_expr(source).map_err(|error| vec![flaw_of(&error, source)])?;
-        let mut flaws = Vec::new();
-        let mut rewritten = rewrite::expression(&tree, source);
-        let columns = std::mem::take(&mut rewritten.columns);
-        let operation = std::mem::take(&mut rewritten.operation);
-        let reads_all_columns = rewritten.reads_all_columns;
-        match Expression::new(rewritten, source, env, &mut flaws) {
-            Some(expression) => {
-                let compiled = Compiled::new(&tree, source);
-                Ok(Condition { expression, compiled, rule: rule.into(), columns, operation, reads_all_columns })
-            }
-            None => Err(flaws),
-        }
-    }
-
-    /// Whether the change meets the condition; an error when it can't be decided on this row.
-    pub fn holds(&self, change: &Arc<Change>) -> Result<bool, Error> {
-        let compiled = self.compiled.as_ref().and_then(|compiled| compiled.holds(change));
-        compiled.unwrap_or_else(|| self.interpret(change))
-    }
-
-    /// As `holds`, by the interpreter alone, which defines what every expression means.
-    pub(super) fn interpret(&self, change: &Arc<Change>) -> Result<bool, Error> {
-        self.holds_in(&Scope::before_delivery(change, &self.rule))
-    }
-
-    /// Whether it holds of what is known of a delivery, such as the `answer` to a query.
-    pub fn holds_in(&self, scope: &Scope) -> Result<bool, Error> {
-        let value = self.expression.evaluate(scope)?;
-        if value.is_undefined() { Err(Error::Undefined) } else { Ok(value.is_true()) }
-    }
-
-    /// The columns it reads, in the order of the text.
-    pub fn columns(&self) -> &[ColumnUse] {
-        &self.columns
-    }
-
-    /// What it reads of an operation, in the order of the text.
-    pub fn operation_reads(&self) -> &[OperationUse] {
-        &self.operation
-    }
-
-    /// Whether the decision may depend on this column.
-    pub fn reads(&self, column: &str) -> bool {
-        self.reads_all_columns || self.columns.iter().any(|used| used.name == column)
-    }
-}
 
 /// One compiled expression with the secrets it names.
 pub(super) struct Expression {
     compiled: minijinja::Expression<'static, 'static>,
     source: Box<str>,
     env: Arc<Env>,
+    paths: Box<[Path]>,
 }
 
 impl Expression {
     /// None when there are flaws, which are added to `flaws`.
-    pub(super) fn new(rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Expression> {
+    pub(super) fn new(
+        mut rewritten: Rewritten,
+        source: &str,
+        env: EnvLookup,
+        flaws: &mut Vec<Flaw>,
+    ) -> Option<Expression> {
         let resolved = resolve(&rewritten, env, flaws);
+        let paths = std::mem::take(&mut rewritten.paths).into();
         if !rewritten.flaws.is_empty() || resolved.is_none() {
             flaws.extend(rewritten.flaws);
             return None;
         }
         match ENGINE.compile_expression_owned(rewritten.text) {
-            Ok(compiled) => Some(Expression { compiled, source: source.into(), env: resolved? }),
+            Ok(compiled) => Some(Expression { compiled, source: source.into(), env: resolved?, paths }),
             Err(error) => {
                 flaws.push(flaw_of(&error, source));
                 None
@@ -129,9 +72,24 @@ impl Expression {
         }
     }
 
+    /// A value that is defined, though what is in it may not be.
     pub(super) fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
-        let root = Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) });
-        self.compiled.eval(root).map_err(|error| Error::from_engine(&error, &self.source))
+        let root = self.root(scope);
+        let error = match self.compiled.eval(root.clone()) {
+            Ok(value) if value.is_undefined() => Error::Undefined { path: None },
+            Ok(value) => return Ok(value),
+            Err(error) => Error::from_engine(&error, &self.source),
+        };
+        Err(named(error, &self.paths, &root))
+    }
+
+    /// An error that writing the value brought, with what is undefined.
+    pub(super) fn naming(&self, error: Error, scope: &Scope) -> Error {
+        named(error, &self.paths, &self.root(scope))
+    }
+
+    fn root(&self, scope: &Scope) -> Value {
+        Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) })
     }
 
     pub(super) fn uses_env(&self) -> bool {
@@ -143,6 +101,31 @@ impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Expression").field(&self.source).finish()
     }
+}
+
+/// The error with what is undefined, as the rule writes it: the first path that leads nowhere. Of paths that begin at a name of a loop
+/// nobody knows afterwards where they led, so all of them are named.
+pub(super) fn named(error: Error, paths: &[Path], root: &Value) -> Error {
+    let Error::Undefined { path: None } = error else { return error };
+    let leads_nowhere = |path: &&Path| {
+        let compiled = ENGINE.compile_expression(&path.rewritten);
+        compiled.is_ok_and(|path| path.eval(root).map_or_else(is_undefined_error, |value| value.is_undefined()))
+    };
+    let mut known = paths.iter().filter(|path| !path.is_local);
+    if let Some(path) = known.find(leads_nowhere) {
+        return Error::Undefined { path: Some(quoted(&path.written)) };
+    }
+    let local: Vec<String> = paths.iter().filter(|path| path.is_local).map(|path| quoted(&path.written)).collect();
+    let path = (!local.is_empty()).then(|| shortened(&local.join(" or "), PATHS_CHARS_MAX));
+    Error::Undefined { path }
+}
+
+fn is_undefined_error(error: minijinja::Error) -> bool {
+    matches!(Error::from_engine(&error, ""), Error::Undefined { .. })
+}
+
+fn quoted(path: &str) -> String {
+    format!("`{}`", shortened(path, PATHS_CHARS_MAX))
 }
 
 /// Looks up every environment variable that is named; a missing one is a flaw, and so is a file that can't be used.

@@ -2,7 +2,8 @@
 //!
 //! In: operands from an expression. Out: what the engine's own operators would give, with three differences: DECIMAL
 //! counts as an exact number, ordering values of different kinds is an error (the engine would order them by kind, so
-//! that NULL is less than every number), and NULL is an error in text. `rewrite` puts these in the operators' place.
+//! that NULL is less than every number), and NULL is an error in text. `rewrite` puts these in the operators' place in
+//! templates; conditions have those of `nulls`.
 
 use std::cmp::Ordering;
 
@@ -13,9 +14,9 @@ use super::decimal::Decimal;
 use super::error::Error;
 use super::{TEXT_BYTES_MAX, output};
 
-pub(super) const MEND_EQUAL: &str = "a DECIMAL compares with numbers, written without quotes";
-pub(super) const MEND_ORDER: &str = "guard it, for example with `row.column is not none and …`, or convert one side";
-pub(super) const MEND_IN: &str = "the right side must be a list, or both sides texts";
+const MEND_EQUAL: &str = "a DECIMAL compares with numbers, written without quotes";
+const MEND_ORDER: &str = "guard it, for example with `row.column is not none and …`, or convert one side";
+const MEND_IN: &str = "the right side must be a list, or both sides texts";
 
 /// What the engine expects of a function.
 pub(super) type Outcome<T> = Result<T, minijinja::Error>;
@@ -33,7 +34,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_function("_sub", |a: &Value, b: &Value| subtract(a, b).map_err(Error::into_engine));
     env.add_function("_mul", |a: &Value, b: &Value| multiply(a, b).map_err(Error::into_engine));
     env.add_function("_neg", |a: &Value| subtract(&Value::from(0), a).map_err(Error::into_engine));
-    env.add_function("_float", |a: &Value| as_decimal(a).map_or_else(|| a.clone(), |d| Value::from(d.to_f64())));
+    env.add_function("_float", as_float);
     env.add_function("_whole", |a: &Value| whole(a).map_err(Error::into_engine));
     env.add_function("_concat", |a: &Value, b: &Value| concat(a, b).map_err(Error::into_engine));
     env.add_function("_decimal", |a: &str| Decimal::parse(a).map(Value::from_object).unwrap_or_default());
@@ -58,17 +59,17 @@ fn number(value: &Value) -> Option<Decimal> {
     }
 }
 
-fn defined(a: &Value, b: &Value) -> Result<(), Error> {
+pub(super) fn defined(a: &Value, b: &Value) -> Result<(), Error> {
     // An invalid value is a lookup that failed inside a list.
     let has_none = |value: &Value| matches!(value.kind(), ValueKind::Undefined | ValueKind::Invalid);
-    if has_none(a) || has_none(b) { Err(Error::Undefined) } else { Ok(()) }
+    if has_none(a) || has_none(b) { Err(Error::Undefined { path: None }) } else { Ok(()) }
 }
 
 fn mismatch(operator: &'static str, a: &Value, b: &Value, mend: &'static str) -> Error {
     Error::Operator { operator, left: kind_of(a), right: kind_of(b), mend }
 }
 
-fn kind_of(value: &Value) -> String {
+pub(super) fn kind_of(value: &Value) -> String {
     if as_decimal(value).is_some() {
         return "a DECIMAL".to_string();
     }
@@ -78,7 +79,7 @@ fn kind_of(value: &Value) -> String {
     }
 }
 
-fn equal(a: &Value, b: &Value) -> Result<bool, Error> {
+pub(super) fn equal(a: &Value, b: &Value) -> Result<bool, Error> {
     defined(a, b)?;
     if as_decimal(a).is_some() || as_decimal(b).is_some() {
         if a.is_none() || b.is_none() {
@@ -126,7 +127,7 @@ fn contains(needle: &Value, container: &Value) -> Result<bool, Error> {
     match (container.kind(), needle.as_str()) {
         (ValueKind::String, Some(piece)) => Ok(container.as_str().is_some_and(|text| text.contains(piece))),
         (ValueKind::Seq | ValueKind::Map | ValueKind::Iterable, _) => {
-            for item in container.try_iter().map_err(|_| Error::Undefined)? {
+            for item in container.try_iter().map_err(|_| Error::Undefined { path: None })? {
                 if equal(needle, &item)? {
                     return Ok(true);
                 }
@@ -150,7 +151,7 @@ pub(super) fn subtract(a: &Value, b: &Value) -> Result<Value, Error> {
     calculate("-", a, b, i128::checked_sub, |a, b| a - b, |a, b| a.checked_add(&b.checked_neg()?))
 }
 
-fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
+pub(super) fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
     defined(a, b)?;
     calculate("*", a, b, i128::checked_mul, |a, b| a * b, Decimal::checked_mul)
 }
@@ -185,7 +186,19 @@ pub(super) fn integer(number: i128) -> Value {
     i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
 }
 
-fn whole(value: &Value) -> Result<Value, Error> {
+/// An integer that no column holds as an exact number; other values as they are.
+pub(super) fn exact(value: Value) -> Value {
+    let is_wide = value.is_integer() && i64::try_from(value.clone()).is_err() && u64::try_from(value.clone()).is_err();
+    let decimal = if is_wide { Decimal::parse(&value.to_string()) } else { None };
+    decimal.map_or(value, Value::from_object)
+}
+
+/// A DECIMAL as the nearest double; other values as they are.
+pub(super) fn as_float(value: &Value) -> Value {
+    as_decimal(value).map_or_else(|| value.clone(), |decimal| Value::from(decimal.to_f64()))
+}
+
+pub(super) fn whole(value: &Value) -> Result<Value, Error> {
     if as_decimal(value).is_some() {
         let mend = "convert it with `| int` or `| float` first";
         return Err(Error::Operator { operator: "//, % and **", left: kind_of(value), right: "a number".into(), mend });
@@ -193,7 +206,7 @@ fn whole(value: &Value) -> Result<Value, Error> {
     Ok(value.clone())
 }
 
-fn concat(a: &Value, b: &Value) -> Result<Value, Error> {
+pub(super) fn concat(a: &Value, b: &Value) -> Result<Value, Error> {
     defined(a, b)?;
     let (mut left, mut right) = (String::new(), String::new());
     output::write_text(a, &mut left)?;

@@ -37,7 +37,7 @@ pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
     }
     match (value.kind(), value.as_str()) {
         (_, Some(text)) => out.push_str(text),
-        (ValueKind::Undefined, _) => return Err(Error::Undefined),
+        (ValueKind::Undefined, _) => return Err(Error::Undefined { path: None }),
         (ValueKind::None, _) => return Err(Error::Null),
         _ => {
             let mut json = Vec::new();
@@ -65,7 +65,7 @@ fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result
     }
     match (value.kind(), value.as_str()) {
         (_, Some(text)) => json::write_str(text, out),
-        (ValueKind::Undefined, _) => return Err(Error::Undefined),
+        (ValueKind::Undefined, _) => return Err(Error::Undefined { path: None }),
         (ValueKind::None, _) => out.extend_from_slice(b"null"),
         (ValueKind::Bool, _) => out.extend_from_slice(if value.is_true() { b"true" } else { b"false" }),
         (ValueKind::Number, _) => write_number(value, out),

@@ -8,14 +8,18 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
+use super::compiled::{Link, operator_of};
 use super::error::{ColumnUse, Flaw, OperationUse, Read};
 use super::expression::plain_column;
 use super::operation::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
+use super::operators;
 use crate::suggest::did_you_mean;
 
+mod conditions;
 mod statements;
 mod words;
 
+pub(super) use conditions::{condition, condition_link, operator_named};
 pub(super) use statements::template;
 use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, TESTS, Word, names};
 
@@ -41,10 +45,24 @@ pub(super) struct Rewritten {
     pub flaws: Vec<Flaw>,
     /// Columns of which it asks with `is defined` whether the table has them.
     asked_for: Vec<String>,
+    /// Ways into documents and answers, the shorter ones first.
+    pub paths: Vec<Path>,
+    /// NULL makes unknown what is asked of it.
+    in_condition: bool,
     /// Names set in the template itself.
     locals: Vec<String>,
     /// The text that spans point into.
     source: String,
+}
+
+/// A way into a document that may lead nowhere: `row.items[0].sku`.
+#[derive(Debug)]
+pub(super) struct Path {
+    /// As the rule has it.
+    pub written: String,
+    pub rewritten: String,
+    /// It begins at a name that the template sets itself.
+    pub is_local: bool,
 }
 
 /// Rewrites one expression.
@@ -84,6 +102,7 @@ impl Rewritten {
             Expr::Const(constant) => self.constant(&constant.value, constant.span()),
             Expr::GetAttr(node) => self.attribute(node),
             Expr::GetItem(node) => self.item(node),
+            Expr::Slice(node) if self.in_condition => self.slice_of_null(node),
             Expr::Slice(node) => {
                 self.push("(");
                 self.expr(&node.expr);
@@ -95,10 +114,14 @@ impl Rewritten {
                 self.push("]");
             }
             Expr::UnaryOp(node) => match (&node.op, &node.expr) {
+                (UnaryOpKind::Not, inner) if self.in_condition => self.wrap("_is_not(", inner, ")"),
+                (UnaryOpKind::Neg, inner) if self.in_condition => self.wrap("_of_neg(", inner, ")"),
                 (UnaryOpKind::Not, inner) => self.wrap("(not ", inner, ")"),
                 (UnaryOpKind::Neg, inner) => self.wrap("_neg(", inner, ")"),
             },
+            Expr::BinOp(node) if self.in_condition => self.binary_of_nulls(node),
             Expr::BinOp(node) => self.binary(node),
+            Expr::Compare(node) if self.in_condition => self.compare_nulls(node),
             Expr::Compare(node) => self.compare(node),
             Expr::IfExpr(node) => {
                 self.wrap("(", &node.true_expr, " if ");
@@ -155,6 +178,11 @@ impl Rewritten {
             (_, Some(text)) => self.string(text),
             (ValueKind::None, _) => self.push("none"),
             (ValueKind::Bool, _) => self.push(if value.is_true() { "true" } else { "false" }),
+            (ValueKind::Number, _)
+                if self.in_condition && operators::as_decimal(&operators::exact(value.clone())).is_some() =>
+            {
+                self.push(&format!("_decimal(\"{value}\")"));
+            }
             // Integers and floats print as the literals they were.
             _ => self.push(&value.to_string()),
         }
@@ -173,8 +201,16 @@ impl Rewritten {
         match &node.expr {
             Expr::Var(var) if !self.is_local(var.id) => self.member(var.id, node.name, node.span()),
             inner => {
-                self.wrap("(", inner, ").");
-                self.push(node.name);
+                let begin = self.text.len();
+                if self.in_condition {
+                    self.wrap("_member(", inner, ", ");
+                    self.string(node.name);
+                    self.push(")");
+                } else {
+                    self.wrap("(", inner, ").");
+                    self.push(node.name);
+                }
+                self.path(node.span(), begin, inner);
             }
         }
     }
@@ -204,9 +240,12 @@ impl Rewritten {
                 self.member(var.id, name.value.as_str().unwrap_or_default(), node.span());
             }
             (inner, subscript) => {
-                self.wrap("(", inner, ")[");
+                let begin = self.text.len();
+                let (open, between, close) = if self.in_condition { ("_member(", ", ", ")") } else { ("(", ")[", "]") };
+                self.wrap(open, inner, between);
                 self.expr(subscript);
-                self.push("]");
+                self.push(close);
+                self.path(node.span(), begin, inner);
             }
         }
     }
@@ -347,16 +386,8 @@ impl Rewritten {
         let mut left = &node.expr;
         for (i, op) in node.ops.iter().enumerate() {
             self.push(if i == 0 { "" } else { " and " });
-            self.push(match op.op {
-                CompareOpKind::Eq => "_eq(",
-                CompareOpKind::Ne => "_ne(",
-                CompareOpKind::Lt => "_lt(",
-                CompareOpKind::Lte => "_le(",
-                CompareOpKind::Gt => "_gt(",
-                CompareOpKind::Gte => "_ge(",
-                CompareOpKind::In => "_in(",
-                CompareOpKind::NotIn => "not _in(",
-            });
+            self.push(if matches!(op.op, CompareOpKind::NotIn) { "not " } else { "" });
+            self.push(conditions::function_of_values(operator_of(op.op)));
             self.wrap("", left, ", ");
             self.wrap("", &op.expr, ")");
             left = &op.expr;
@@ -366,6 +397,18 @@ impl Rewritten {
 
     fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
         self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
+        let paths_before = self.paths.len();
+        if self.in_condition {
+            self.filter_of_null(node);
+        } else {
+            self.plain_filter(node);
+        }
+        if ["d", "default"].contains(&node.name) {
+            node.expr.iter().for_each(|inner| self.forget_path(paths_before, inner));
+        }
+    }
+
+    fn plain_filter(&mut self, node: &ast::Spanned<ast::Filter>) {
         self.push("(");
         node.expr.iter().for_each(|expr| self.expr(expr));
         self.push("|");
@@ -375,35 +418,40 @@ impl Rewritten {
     }
 
     fn test(&mut self, node: &ast::Spanned<ast::Test>) {
-        let operator = match node.name {
-            "eq" | "equalto" | "==" => Some("_eq("),
-            "ne" | "!=" => Some("_ne("),
-            "lt" | "lessthan" | "<" => Some("_lt("),
-            "le" | "<=" => Some("_le("),
-            "gt" | "greaterthan" | ">" => Some("_gt("),
-            "ge" | ">=" => Some("_ge("),
-            "in" => Some("_in("),
-            _ => None,
-        };
-        if let (Some(operator), [CallArg::Pos(right)]) = (operator, &node.args[..]) {
-            self.wrap(operator, &node.expr, ", ");
+        if let (Some(operator), [CallArg::Pos(right)]) = (conditions::operator_named(node.name), &node.args[..]) {
+            if self.in_condition {
+                return self.link(Link { left: &node.expr, operator, right });
+            }
+            self.wrap(conditions::function_of_values(operator), &node.expr, ", ");
             return self.wrap("", right, ")");
         }
         self.check_word("test", node.name, &TESTS, &node.args, node.span());
+        if self.in_condition && conditions::TESTS_OF_TEXT.contains(&node.name) {
+            return self.test_of_null(node);
+        }
         if let (Some((image, name)), "defined" | "undefined", []) =
             (plain_column(&node.expr), node.name, &node.args[..])
             && !self.is_local(image)
         {
             return self.asks_for_column(image, name, node.name, node.expr.span());
         }
-        let reads_all_columns = self.reads_all_columns;
-        self.wrap("(", &node.expr, " is ");
+        let (reads_all_columns, paths_before) = (self.reads_all_columns, self.paths.len());
+        // What is undefined is neither NULL nor not.
+        let is_of_null = self.in_condition && node.name == "none";
+        self.push(if is_of_null { "_is_none(" } else { "(" });
+        self.expr(&node.expr);
+        if ["defined", "undefined"].contains(&node.name) {
+            self.forget_path(paths_before, &node.expr);
+        }
         if matches!((&node.expr, node.name), (Expr::Var(_), "none" | "defined" | "undefined")) {
             // `old is none` asks for the operation and reads no column.
             self.reads_all_columns = reads_all_columns;
         }
-        self.push(node.name);
-        self.arguments(&node.args, node.span());
+        if !is_of_null {
+            self.push(" is ");
+            self.push(node.name);
+            self.arguments(&node.args, node.span());
+        }
         self.push(")");
     }
 
@@ -440,6 +488,11 @@ impl Rewritten {
 
     fn arguments(&mut self, args: &[CallArg], span: Span) {
         self.push("(");
+        self.more_arguments(args, span);
+        self.push(")");
+    }
+
+    fn more_arguments(&mut self, args: &[CallArg], span: Span) {
         for arg in args {
             match arg {
                 CallArg::Pos(expr) => self.expr(expr),
@@ -447,7 +500,6 @@ impl Rewritten {
             }
             self.push(", ");
         }
-        self.push(")");
     }
 
     fn sequence<'e, 's: 'e>(&mut self, open: &str, items: impl Iterator<Item = &'e Expr<'s>>, close: &str) {

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use minijinja::value::{DynObject, Enumerator, Object, Value};
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 
+use super::class::Class;
 use super::decimal::Decimal;
 use super::error::Error;
 use super::operation::{AnswerObject, OutcomeObject, StepsObject};
@@ -138,6 +139,9 @@ impl Object for Root {
             // What `row.column is defined` is rewritten to.
             "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Row }),
             "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Old }),
+            // What columns are rewritten to beside an operator of a condition.
+            "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), image: Image::Row }),
+            "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), image: Image::Old }),
             "old" => match change.old() {
                 Some(_) => row(Image::Old),
                 None => Value::from(()),
@@ -221,6 +225,42 @@ impl Object for RowObject {
     }
 }
 
+/// Columns with their types, for comparisons.
+#[derive(Debug)]
+struct TypedRow {
+    change: Arc<Change>,
+    image: Image,
+}
+
+impl Object for TypedRow {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let column = key.as_str()?;
+        Some(match cell(&self.change, self.image, column) {
+            Ok(value @ (CellValue::Null | CellValue::Json(_))) => plain_value(&self.change, column, value),
+            Ok(value) => Value::from_object(TypedCell { class: class_of(&self.change, column, &value), value }),
+            Err(error) => Value::from(error.into_engine()),
+        })
+    }
+}
+
+fn class_of(change: &Change, column: &str, value: &CellValue) -> Class {
+    let kind = change.table.column(column).and_then(|index| change.kind(index));
+    kind.map_or_else(|| Class::of_cell(value), Class::of)
+}
+
+/// A cell beside an operator of a condition, never NULL and never a document; or, of no class, a text of the rule.
+#[derive(Debug)]
+pub(super) struct TypedCell {
+    pub value: CellValue,
+    pub class: Class,
+}
+
+impl Object for TypedCell {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
 #[derive(Debug)]
 struct EventObject(Scope);
 
@@ -250,10 +290,13 @@ impl Object for EnvObject {
 
 /// A cell as a value of the expression language; a lookup that fails is an invalid value, which ends the evaluation.
 fn cell_value(change: &Change, image: Image, column: &str) -> Value {
-    let value = match cell(change, image, column) {
-        Ok(value) => value,
-        Err(error) => return Value::from(error.into_engine()),
-    };
+    match cell(change, image, column) {
+        Ok(value) => plain_value(change, column, value),
+        Err(error) => Value::from(error.into_engine()),
+    }
+}
+
+fn plain_value(change: &Change, column: &str, value: CellValue) -> Value {
     match value {
         CellValue::Null => Value::from(()),
         CellValue::Int(number) => Value::from(number),

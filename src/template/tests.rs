@@ -6,6 +6,7 @@ mod flaws;
 mod operation;
 mod properties;
 mod rendering;
+mod types;
 
 use std::sync::Arc;
 

@@ -14,10 +14,10 @@ use minijinja::value::Value;
 
 use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, OperationUse};
-use super::expression::{ENGINE, Expression, flaw_of, plain_column, resolve};
+use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
 use super::limits;
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
-use super::rewrite::{self, Rewritten};
+use super::rewrite::{self, Path, Rewritten};
 use super::scope::{Env, Image, Root, Scope, cell};
 use crate::change::json;
 
@@ -82,7 +82,10 @@ impl TextTemplate {
         let begin = out.len();
         match &self.pieces[..] {
             [Piece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
-            [Piece::Expression(expression)] => write_json(&expression.evaluate(scope)?, out)?,
+            [Piece::Expression(expression)] => {
+                let value = expression.evaluate(scope)?;
+                write_json(&value, out).map_err(|error| expression.naming(error, scope))?;
+            }
             [Piece::Literal(text)] => json::write_str(text, out),
             _ => json::write_str(&self.render(scope)?, out),
         }
@@ -151,7 +154,10 @@ impl Piece {
         match self {
             Piece::Literal(text) => out.push_str(text),
             Piece::Column(image, column) => write_cell(&cell(scope.change(), *image, column)?, out)?,
-            Piece::Expression(expression) => write_text(&expression.evaluate(scope)?, out)?,
+            Piece::Expression(expression) => {
+                let value = expression.evaluate(scope)?;
+                write_text(&value, out).map_err(|error| expression.naming(error, scope))?;
+            }
             Piece::Program(program) => program.render(scope, out)?,
         }
         Ok(())
@@ -166,16 +172,18 @@ pub(super) struct Program {
     engine: Environment<'static>,
     source: Box<str>,
     env: Arc<Env>,
+    paths: Box<[Path]>,
 }
 
 impl Program {
-    fn new(rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Program> {
+    fn new(mut rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Program> {
         let resolved = resolve(&rewritten, env, flaws);
         flaws.extend(rewritten.flaws);
         let env = resolved.filter(|_| flaws.is_empty())?;
+        let paths = std::mem::take(&mut rewritten.paths).into();
         let mut engine = ENGINE.clone();
         match engine.add_template_owned(TEMPLATE, rewritten.text) {
-            Ok(()) => Some(Program { engine, source: source.into(), env }),
+            Ok(()) => Some(Program { engine, source: source.into(), env, paths }),
             Err(error) => {
                 flaws.push(flaw_of(&error, source));
                 None
@@ -188,8 +196,8 @@ impl Program {
         let mut bounded = Bounded(Vec::new());
         self.engine
             .get_template(TEMPLATE)
-            .and_then(|template| template.render_captured_to(root, &mut bounded).map(drop))
-            .map_err(|error| Error::from_engine(&error, &self.source))?;
+            .and_then(|template| template.render_captured_to(root.clone(), &mut bounded).map(drop))
+            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root))?;
         // The engine writes whole strings.
         out.push_str(&String::from_utf8_lossy(&bounded.0));
         Ok(())

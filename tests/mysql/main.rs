@@ -8,6 +8,7 @@ mod batches;
 mod calls;
 mod cases;
 mod charsets;
+mod conditions;
 mod control;
 mod crash;
 mod daemon;

@@ -44,7 +44,7 @@ fn what_cant_be_decided_matches_with_the_reason() {
     let update = change(Op::Update, Some(values(1, "new", 5)), Some(values(1, "paid", 5)));
     for (keys, expected) in [
         ("when: row.state == 'paid'", "`when`: table shop.orders has no column `state`"),
-        ("when: row.status > 5", "`when`: `>` can't be used with a string and a number"),
+        ("when: row.status > 5", "`when`: `>` can't be used with a text column and a number"),
         ("changed: [state]", "no column `state`, which `changed` names"),
         ("order_by: [state]", "no column `state`, which `order_by` names"),
     ] {

@@ -12,7 +12,7 @@ fn table(name: &str, columns: &[&str]) -> Table {
 /// Tables of the schema of these tests.
 fn there(tables: &[(&str, &[&str])]) -> NamedTables {
     let found = tables.iter().map(|(name, columns)| table(name, columns)).collect();
-    NamedTables { found, missing: Vec::new() }
+    NamedTables { found, ..NamedTables::default() }
 }
 
 fn judged(
@@ -21,7 +21,7 @@ fn judged(
     if_missing: IfMissing,
     at_work: &[&str],
 ) -> (Vec<String>, Vec<String>) {
-    let judgement = Judgement::of(rules.against(tables, if_missing), |name| at_work.contains(&name));
+    let judgement = Judgement::of(rules.against(tables, if_missing), |said| at_work.contains(&said.rule.as_str()));
     let shown = |said: Vec<Diagnostic>| said.iter().map(ToString::to_string).collect();
     (shown(judgement.problems), shown(judgement.warnings))
 }
@@ -85,7 +85,7 @@ fn a_table_that_is_not_there_is_a_problem_unless_it_may_come_later_or_was_there(
         let rules = load(&rule("when: row.id == 1").replace("shop.orders", pattern)).expect("loads");
         let (what, fix) = ("there is no such table".to_string(), "create it".to_string());
         let missing = vec![MissingTable { pattern: TablePattern::parse(pattern).expect("a pattern"), what, fix }];
-        let tables = NamedTables { found: vec![table("lines", &["id"])], missing };
+        let tables = NamedTables { found: vec![table("lines", &["id"])], missing, ..NamedTables::default() };
         let said = vec!["f.yaml:1:8: there is no such table; fix: create it".to_string()];
         let expected = if is_problem { (said, vec![]) } else { (vec![], said) };
         assert_eq!(judged(&rules, &tables, if_missing, at_work), expected, "{pattern} {if_missing:?} {at_work:?}");
@@ -109,12 +109,12 @@ fn of_tables_that_fit_a_pattern_each_is_looked_at() {
 }
 
 #[test]
-fn what_a_rule_needs_is_told_apart_by_table_and_columns_alone() {
+fn what_a_rule_needs_is_told_apart_by_table_columns_and_conditions() {
     let needs = |text: &str| load(text).expect("loads").rules()[0].needs();
     let first = rule("when: row.a == 1 and row.b == 2");
-    assert_eq!(needs(&first), "shop.orders: a, b");
+    assert_eq!(needs(&first), "shop.orders: a, b; row.a == 1 and row.b == 2");
     for (text, is_same) in [
-        (rule("when: row.b == 3 or row.a == row.b"), true),
+        (rule("when: row.b == 3 or row.a == row.b"), false),
         (rule_calling("when: row.a == 1 and row.b == 2", "method: PUT"), true),
         (rule("when: row.a == 1"), false),
         (rule("{}").replace("{}", "when: row.a == 1 and row.b == 2\n    redact: [c]"), false),

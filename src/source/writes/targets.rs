@@ -11,7 +11,8 @@ use super::super::lexer::{Token, group, position_outside, split_at_commas};
 /// A table that is read, and the name that the statement calls it by.
 struct Reference {
     called: String,
-    table: TableName,
+    /// None: a common table, which nothing can be written to.
+    table: Option<TableName>,
 }
 
 /// Words that may follow a table, so that they are no name for it.
@@ -43,7 +44,9 @@ pub(super) fn of_update(tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Tab
                 vec![naming.table(schema.name()?, table.name()?)]
             }
             [table, dot, _, sign, ..] if dot.is_sign('.') && is_assigned(sign) => called(table.name()?, &references)?,
-            [_, sign, ..] if is_assigned(sign) => references.iter().map(|reference| reference.table.clone()).collect(),
+            [_, sign, ..] if is_assigned(sign) => {
+                references.iter().map(|reference| reference.table.clone()).collect::<Option<_>>()?
+            }
             _ => return None,
         });
     }
@@ -82,7 +85,7 @@ fn is_assigned(token: &Token) -> bool {
 fn called(name: &str, references: &[Reference]) -> Option<Vec<TableName>> {
     let name = name.to_lowercase();
     let meant = references.iter().filter(|reference| reference.called == name);
-    let tables: Vec<TableName> = meant.map(|reference| reference.table.clone()).collect();
+    let tables: Vec<TableName> = meant.map(|reference| reference.table.clone()).collect::<Option<_>>()?;
     (!tables.is_empty()).then_some(tables)
 }
 
@@ -123,14 +126,19 @@ fn reference<'t>(tokens: &'t [Token], naming: &Naming<'_>, found: &mut Vec<Refer
             Some(past_name(rest))
         }
         _ => {
-            let (table, rest) = table_name(tokens, naming).ok()?;
+            let (name, table, rest) = match (table_name(tokens, naming), tokens) {
+                (Ok((table, rest)), _) => (table.table.to_string(), Some(table), rest),
+                // Without a schema to stand in.
+                (Err(_), [name, rest @ ..]) => (name.name()?.to_string(), None, rest),
+                (Err(_), []) => return None,
+            };
             let rest = match rest {
                 [partition, parts @ ..] if partition.is("PARTITION") => group(parts)?.1,
                 rest => rest,
             };
             let after = past_name(rest);
             let given = rest[..rest.len() - after.len()].last().and_then(Token::name);
-            let called = given.unwrap_or(&table.table).to_lowercase();
+            let called = given.unwrap_or(&name).to_lowercase();
             found.push(Reference { called, table });
             Some(after)
         }

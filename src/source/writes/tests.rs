@@ -15,6 +15,14 @@ fn the_table_that_is_written_to_is_the_target_and_not_what_is_read() {
         ("INSERT INTO o.t SELECT * FROM s.orders", "o.t", false),
         ("insert low_priority ignore `o`.`t` (a, b) values (1, 2), (3, concat('a', now()))", "o.t", false),
         ("INSERT INTO t SET a = 1", "s.t", false),
+        ("INSERT INTO o.t WITH c (id, n) AS (SELECT id, n FROM s.orders) SELECT * FROM c", "o.t", false),
+        ("WITH RECURSIVE c (id) AS (SELECT 1) UPDATE o.t SET a = 1", "o.t", true),
+        ("INSERT INTO o.t SELECT a FROM (SELECT id, n FROM s.orders) d (a, b) WHERE 1 MEMBER OF ('[1]')", "o.t", false),
+        (
+            "INSERT INTO o.t SELECT VECTOR_DIM(STRING_TO_VECTOR('[1]')), ST_NumPoints(ST_LineFromText('x'))",
+            "o.t",
+            false,
+        ),
         ("INSERT INTO o.t (a) SELECT id FROM s.orders ON DUPLICATE KEY UPDATE a = a + 1", "o.t", true),
         ("INSERT INTO o.t VALUES (1) AS new ON DUPLICATE KEY UPDATE a = new.a", "o.t", true),
         ("REPLACE INTO percona.checksums SELECT 's', 'orders', COUNT(*) FROM s.orders", "percona.checksums", true),
@@ -88,6 +96,21 @@ fn of_several_tables_those_are_written_to_that_are_set_or_removed_from() {
 }
 
 #[test]
+fn without_a_default_schema_a_name_alone_is_a_common_table() {
+    let naming = Naming { default_schema: "", ignores_case: false };
+    let written =
+        |text: &str| Write::of(&tokens(text.as_bytes(), Charset::Utf8, Modes::default()).expect("tokens"), &naming);
+    let write =
+        written("WITH c AS (SELECT 1 AS id) UPDATE o.t JOIN c USING (id) SET t.n = 1, o.t.m = 2").expect("known");
+    assert_eq!(write.tables, [TableName::new("o", "t"), TableName::new("o", "t")]);
+    for text in
+        ["WITH c AS (SELECT 1 AS id) UPDATE o.t JOIN c USING (id) SET n = 1", "DELETE c FROM o.t JOIN c USING (id)"]
+    {
+        assert!(written(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn what_may_write_to_more_than_it_names_is_refused() {
     for text in [
         "UPDATE o.t JOIN s.orders ON f(t.id) = orders.id SET t.n = 1",
@@ -103,6 +126,8 @@ fn what_may_write_to_more_than_it_names_is_refused() {
         "INSERT INTO o.t SELECT s.my_function(id) FROM s.orders",
         "INSERT INTO o.t SELECT `count`(id) FROM s.orders",
         "INSERT INTO o.t VALUES (f (1))",
+        "WITH c (id) AS (SELECT f(1)) UPDATE o.t SET a = 1",
+        "INSERT INTO o.t SELECT a FROM (SELECT 1) d (a) WHERE f(a)",
         "INSERT INTO o.t (a) VALUES (s.f())",
         "WITH c AS (SELECT f() AS id) DELETE FROM o.t WHERE id IN (SELECT id FROM c)",
         "DELETE FROM o.t WHERE f()",

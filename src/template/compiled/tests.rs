@@ -1,10 +1,10 @@
-//! Compiled conditions against the interpreter: whatever the expression and the row, the same truth or the same error.
+//! Compiled conditions against the interpreter: whatever the expression and the row, the same answer or the same error.
 //!
-//! Random expressions of the supported kind over random rows of several tables, and the edges of numbers by hand.
+//! Random expressions of the supported kind over random rows of several tables, and the edges of numbers by hand. These rows come
+//! without types, as stored ones do; rows with types are for `template::tests::types`.
 
 use std::sync::Arc;
 
-use minijinja::machinery::parse_expr;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use uuid::Uuid;
@@ -44,36 +44,28 @@ fn insert(value: Value) -> Arc<Change> {
     change(Op::Insert, &["a"], None, Some(vec![Cell::Value(value)]))
 }
 
-fn compiled(source: &str) -> Option<Compiled> {
-    Compiled::new(&parse_expr(source).expect(source), source)
+/// One that needs no interpreter.
+fn plain(source: &str) -> Condition {
+    let condition = condition(source);
+    assert!(condition.is_plain(), "{source} needs the interpreter");
+    condition
 }
 
 fn condition(source: &str) -> Condition {
     Condition::compile(source, "r", &no_env).expect(source)
 }
 
-/// What both ways answer; the compiled one must answer by itself.
+/// What both ways answer.
 #[track_caller]
-fn both(source: &str, change: &Arc<Change>) -> Result<bool, Error> {
-    let answer = compiled(source).expect(source).holds(change).expect("a value for the compiled way");
-    assert_eq!(answer, condition(source).interpret(change), "{source}");
-    answer
+fn both(source: &str, change: &Arc<Change>) -> Result<Option<bool>, Error> {
+    let condition = plain(source);
+    agree(&condition, change);
+    condition.decide(change)
 }
 
-/// Both answer the same; the compiled one may leave it to the interpreter only for kinds of values that it does not know.
 #[track_caller]
-fn agree(compiled: &Compiled, condition: &Condition, change: &Arc<Change>) {
-    let interpreted = condition.interpret(change);
-    let mut cells = [&change.before, &change.after].into_iter().flatten().flat_map(|row| row.cells());
-    match compiled.holds(change) {
-        Some(answer) => assert_eq!(answer, interpreted, "{condition:?} on {change:?}"),
-        None => assert!(cells.any(|cell| is_opaque(&cell)), "left to the interpreter: {condition:?} on {change:?}"),
-    }
-    assert_eq!(condition.holds(change), interpreted, "{condition:?} on {change:?}");
-}
-
-fn is_opaque(cell: &Cell) -> bool {
-    matches!(cell, Cell::Value(Value::Bytes(_) | Value::Labels(_) | Value::Json(_)))
+fn agree(condition: &Condition, change: &Arc<Change>) {
+    assert_eq!(condition.decide(change), condition.interpret(change), "{condition:?} on {change:?}");
 }
 
 fn edges() -> Vec<Value> {
@@ -129,7 +121,7 @@ fn any_change() -> impl Strategy<Value = Arc<Change>> {
 
 /// Literals at the edges, as a rule writes them.
 fn literals() -> Vec<String> {
-    "0 1 -1 -0 5 9007199254740992 9007199254740993 9223372036854775807 9223372036854775808 0x10 1_000 \
+    "0 1 -1 -0 5 18446744073709551616 -9223372036854775809 9007199254740992 9007199254740993 9223372036854775807 9223372036854775808 0x10 1_000 \
      -9223372036854775808 18446744073709551615 0.0 -0.0 0.1 12.3 -12.30 16777217.0 9007199254740993.0 \
      9223372036854775807.0 9223372036854775808.0 18446744073709551615.0 1e19 1e300 5e-324 \
      1.2345678901234567 -1.2345678901234567 99999999999999999999999999999999999.99 \
@@ -183,16 +175,18 @@ fn expression() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig { cases: 3_000, max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_compiled_condition_answers_as_the_interpreter_does(
         source in expression(), changes in proptest::collection::vec(any_change(), 1..6),
     ) {
-        let (Some(compiled), condition) = (compiled(&source), condition(&source)) else {
-            return Err(TestCaseError::fail(format!("not compiled: {source}")));
-        };
-        changes.iter().for_each(|change| agree(&compiled, &condition, change));
+        // What never holds is refused: `row.a < none`, `op == 'paid'`.
+        let condition = Condition::compile(&source, "r", &no_env);
+        prop_assume!(condition.is_ok());
+        let condition = condition.expect("it is");
+        prop_assert!(condition.is_plain(), "not compiled: {source}");
+        changes.iter().for_each(|change| agree(&condition, change));
     }
 }
 
@@ -200,11 +194,11 @@ proptest! {
 fn every_edge_compares_with_every_edge_as_in_the_interpreter() {
     for operator in ["==", "!=", "<", "<=", ">", ">=", "in"] {
         let source = format!("row.a {operator} row.b");
-        let (compiled, condition) = (compiled(&source).expect("compiles"), condition(&source));
+        let condition = plain(&source);
         for a in edges() {
             for b in edges() {
                 let cells = vec![Cell::Value(a.clone()), Cell::Value(b)];
-                agree(&compiled, &condition, &change(Op::Insert, &["a", "b"], None, Some(cells)));
+                agree(&condition, &change(Op::Insert, &["a", "b"], None, Some(cells)));
             }
         }
     }
@@ -216,8 +210,11 @@ fn every_edge_compares_with_every_literal_as_in_the_interpreter() {
     for operator in ["==", "<", "<=", ">", ">=", "in"] {
         for literal in literals() {
             for source in [format!("row.a {operator} {literal}"), format!("{literal} {operator} row.a")] {
-                let (compiled, condition) = (compiled(&source).expect("compiles"), condition(&source));
-                rows.iter().for_each(|change| agree(&compiled, &condition, change));
+                if literal == "none" && operator != "==" {
+                    continue;
+                }
+                let condition = plain(&source);
+                rows.iter().for_each(|change| agree(&condition, change));
             }
         }
     }
@@ -232,15 +229,19 @@ fn numbers_keep_their_exactness_at_the_edges() {
         (Value::Int((1 << 53) + 1), "row.a == 9007199254740992.0", false),
         (Value::Int((1 << 53) + 1), "row.a > 9007199254740992.0", true),
         (Value::Double(9_007_199_254_740_992.0), "row.a == 9007199254740992", true),
-        (Value::Double(9_007_199_254_740_992.0), "row.a == 9007199254740993", false),
-        (Value::Double(9_007_199_254_740_992.0), "row.a < 9007199254740993", true),
+        // Beside a DOUBLE, MySQL takes every number for one.
+        (Value::Double(9_007_199_254_740_992.0), "row.a == 9007199254740993", true),
+        (Value::Double(9_007_199_254_740_992.0), "row.a < 9007199254740993", false),
         (Value::Uint(u64::MAX), "row.a > 9223372036854775807", true),
         (Value::Uint(u64::MAX), "row.a == -1", false),
         (Value::Int(i64::MIN), "row.a == -9223372036854775808", true),
         (Value::Double(-0.0), "row.a == 0", true),
         (Value::Double(-0.0), "row.a < 0", false),
         (Value::Double(-0.0), "row.a", false),
-        (Value::Float(0.1), "row.a == 0.1", true),
+        // A FLOAT of 0.1 is 0.10000000149011612.
+        (Value::Float(0.1), "row.a == 0.1", false),
+        (Value::Float(0.1), "row.a > 0.1", true),
+        (Value::Float(0.5), "row.a == 0.5", true),
         (Value::Double(0.1), "row.a == 0.1", true),
         (decimal("0.10"), "row.a == 0.1", true),
         (decimal("12.30"), "row.a > 12", true),
@@ -249,9 +250,7 @@ fn numbers_keep_their_exactness_at_the_edges() {
         (decimal("9007199254740993"), "row.a > 9007199254740992.0", true),
         (decimal("99999999999999999999.99"), "row.a == 99999999999999999999.99", true),
         (decimal("99999999999999999999.99"), "row.a < 99999999999999999999.98", false),
-        (text("12.30"), "row.a == 12.3", false),
         (text("10"), "row.a < '9'", true),
-        (text(""), "row.a", false),
         (text("paid"), "'ai' in row.a", true),
         (Value::Int(1), "row.a == true", true),
         (Value::Null, "row.a == none", true),
@@ -261,11 +260,12 @@ fn numbers_keep_their_exactness_at_the_edges() {
         (Value::Null, "row['gone'] is not defined", true),
         (Value::Null, "row.gone is defined and row.gone == 1", false),
         (Value::Null, "old.gone is defined", false),
-        (Value::Null, "row.a == 0", false),
-        (Value::Null, "row.a != 'paid'", true),
     ] {
-        assert_eq!(both(source, &insert(value)), Ok(expected), "{source}");
+        assert_eq!(both(source, &insert(value)), Ok(Some(expected)), "{source}");
     }
+    let error = both("row.a == 12.3", &insert(text("12.30"))).expect_err("a text is no number").to_string();
+    assert!(error.contains("a text is compared with texts"), "{error}");
+    both("row.a", &insert(text(""))).expect_err("a text is no condition");
 }
 
 #[test]
@@ -280,29 +280,29 @@ fn errors_are_the_interpreters_and_come_only_from_what_is_evaluated() {
         ("row.gone == 1", "has no column `gone`"),
         ("row.c == 1", "column `c` of table shop.orders is not in the row image"),
         ("old.c is none", "is not in the row image"),
-        ("row.a < 5", "`<` can't be used with NULL and a number"),
-        ("'x' >= row.b", "`>=` can't be used with a string and a number"),
+        ("'x' >= row.b", "`>=` can't be used with a string and a number column"),
         ("1 < row.b < row.gone", "no column `gone`"),
-        ("row.a is none and row.a > 1", "NULL and a number"),
     ] {
         let error = both(source, &update).expect_err(source).to_string();
         assert!(error.contains(expected), "{source}: {error}");
     }
     for (source, expected) in [
-        ("row.a is not none and row.a < 5", false),
-        ("row.a is none or row.gone == 1", true),
-        ("9 < row.b < row.gone", false),
-        ("row.b == 5 and old.b == 5", true),
+        ("row.a < 5", None),
+        ("row.a is none and row.a > 1", None),
+        ("row.a is not none and row.a < 5", Some(false)),
+        ("row.a is none or row.gone == 1", Some(true)),
+        ("9 < row.b < row.gone", Some(false)),
+        ("row.b == 5 and old.b == 5", Some(true)),
     ] {
         assert_eq!(both(source, &update), Ok(expected), "{source}");
     }
     let error = both("old.a == 1", &insert(Value::Null)).expect_err("no old row").to_string();
     assert!(error.contains("no old row for an insert"), "{error}");
-    assert_eq!(both("old is none or old.a == 1", &insert(Value::Null)), Ok(true));
+    assert_eq!(both("old is none or old.a == 1", &insert(Value::Null)), Ok(Some(true)));
 }
 
 #[test]
-fn what_is_not_plain_stays_with_the_interpreter_as_a_whole() {
+fn what_is_not_plain_stays_with_the_interpreter() {
     for source in [
         "row.a | lower == 'x'",
         "row.a == 1 and row.b | length > 2",
@@ -320,30 +320,93 @@ fn what_is_not_plain_stays_with_the_interpreter_as_a_whole() {
         "op in changed",
         "event.offset > 5",
         "row.a is string",
-        "row.a is eq 1",
         "(row.a == 1) == true",
-        "1 if row.a else 2",
-        "row.a == 18446744073709551616",
-        "row.a == -9223372036854775809",
         "row.a == 1e999",
         "row.a == 1.2345678901234567e5",
         "row.a == -'x'",
     ] {
-        assert!(compiled(source).is_none(), "{source}");
+        assert!(!condition(source).is_plain(), "{source}");
     }
 }
 
 #[test]
 fn a_column_is_found_where_each_table_has_it() {
-    let compiled = compiled("row.a == 1 and row.b == 2").expect("compiles");
+    let condition = plain("row.a == 1 and row.b == 2");
     let cells = |values: [i64; 3]| Some(values.map(|value| Cell::Value(Value::Int(value))).to_vec());
     for _ in 0..2 {
         let rows = [(["a", "b", "c"], [1, 2, 9]), (["b", "c", "a"], [2, 9, 1]), (["c", "a", "b"], [9, 1, 2])];
         for (columns, values) in rows {
             let change = change(Op::Insert, &columns, None, cells(values));
-            assert_eq!(compiled.holds(&change), Some(Ok(true)), "{columns:?}");
+            assert_eq!(condition.holds(&change), Ok(true), "{columns:?}");
         }
         let without = change(Op::Insert, &["c", "b", "d"], None, cells([1, 2, 1]));
-        assert!(matches!(compiled.holds(&without), Some(Err(Error::UnknownColumn { .. }))));
+        assert!(matches!(condition.holds(&without), Err(Error::UnknownColumn { .. })));
+    }
+}
+
+#[test]
+fn and_or_and_not_have_the_three_values_of_sql() {
+    let row = |a: Value, b: Value| change(Op::Insert, &["a", "b"], None, Some(vec![Cell::Value(a), Cell::Value(b)]));
+    let value = |truth: Option<bool>| truth.map_or(Value::Null, |truth| Value::Int(truth.into()));
+    let (yes, no, unknown) = (Some(true), Some(false), None);
+    for (a, b, and, or) in [
+        (yes, yes, yes, yes),
+        (yes, no, no, yes),
+        (yes, unknown, unknown, yes),
+        (no, yes, no, yes),
+        (no, no, no, no),
+        (no, unknown, no, unknown),
+        (unknown, yes, unknown, yes),
+        (unknown, no, no, unknown),
+        (unknown, unknown, unknown, unknown),
+    ] {
+        let row = row(value(a), value(b));
+        let negated = |truth: Option<bool>| truth.map(|truth| !truth);
+        for (source, expected) in [
+            ("row.a == 1 and row.b == 1", and),
+            ("row.a == 1 or row.b == 1", or),
+            ("row.a and row.b", and),
+            ("row.a or row.b", or),
+            ("not (row.a == 1 and row.b == 1)", negated(and)),
+            ("not (row.a == 1 or row.b == 1)", negated(or)),
+            ("row.a != 1 or row.b != 1", negated(and)),
+            ("row.a != 1 and row.b != 1", negated(or)),
+            ("row.a in [1, 5] and row.b in (1, 7)", and),
+            ("row.a not in [1] or row.b not in [1]", negated(and)),
+            ("row.a == row.b", a.zip(b).map(|(a, b)| a == b)),
+            ("row.b if row.a else 0", if a == yes { b } else { no }),
+        ] {
+            assert_eq!(both(source, &row), Ok(expected), "{source} of {a:?} and {b:?}");
+            let holds = condition(source).holds(&row);
+            assert_eq!(holds, Ok(expected == yes), "only true is a match: {source}");
+        }
+    }
+}
+
+#[test]
+fn null_is_asked_for_by_is_none_and_equality_with_none() {
+    for (source, of_null, of_one) in [
+        ("row.a is none", Some(true), Some(false)),
+        ("row.a == none", Some(true), Some(false)),
+        ("none == row.a", Some(true), Some(false)),
+        ("row.a is not none", Some(false), Some(true)),
+        ("row.a != none", Some(false), Some(true)),
+        ("none != row.a", Some(false), Some(true)),
+        ("row.a in [2, none]", Some(true), Some(false)),
+        ("row.a not in [2, none]", Some(false), Some(true)),
+        ("row.a in []", Some(false), Some(false)),
+        ("row.a not in []", Some(true), Some(true)),
+        ("row.a == 1", None, Some(true)),
+        ("row.a != 2", None, Some(true)),
+        ("0 < row.a < 5", None, Some(true)),
+        ("row.a > 5 or row.a is none", Some(true), Some(false)),
+        ("row.a is defined", Some(true), Some(true)),
+    ] {
+        assert_eq!(both(source, &insert(Value::Null)), Ok(of_null), "{source} of NULL");
+        assert_eq!(both(source, &insert(Value::Int(1))), Ok(of_one), "{source} of 1");
+    }
+    for source in ["row.a < none", "none >= row.a", "row.a > none"] {
+        let flaws = Condition::compile(source, "r", &no_env).expect_err(source);
+        assert!(flaws[0].message.contains("write `is none`"), "{flaws:?}");
     }
 }

@@ -20,11 +20,42 @@ fn conditions_decide_on_the_row() {
         ("row.doc.a[1] == row.id", true),
         ("row.doc.b is none", true),
         ("row.doc.c is defined", false),
+        ("row.doc.c is defined and row.doc.c == 1", false),
         ("row.doc.price == 12345678901234567890.12", true),
         ("row.doc.price == 12345678901234567890.13", false),
         ("'red' in row.tags", true),
         ("row.tags | length == 2", true),
-        ("row.ratio == 0.1", true),
+        ("row.ratio == 0.1", false),
+        ("row.ratio > 0.1", true),
+        ("row.raw == 'AP8='", false),
+        ("row.id == '18446744073709551615'", true),
+        ("row.id in [row.big, '18446744073709551615']", true),
+        ("row.note == 'x' or row.status == 'paid'", true),
+        ("row.note != 'x'", false),
+        ("not (row.note == 'x')", false),
+        ("not (row.note | lower == 'x')", false),
+        ("row.note not in ['x']", false),
+        ("row.note < 5", false),
+        ("row.note | default('-') == '-'", false),
+        ("(row.note or '-') == '-'", true),
+        ("row.note is startingwith('x')", false),
+        ("not (row.note is startingwith('x'))", false),
+        ("row.note.x == 1", false),
+        ("row.note[:2] != 'x'", false),
+        ("row.note + 1 != 2", false),
+        ("-row.note != 2", false),
+        ("row.note ~ 'x' != 'x'", false),
+        ("row.doc.b != 1", false),
+        ("row.doc.b == none", true),
+        ("row.id / 0 != 1", false),
+        ("row.note in row.tags", false),
+        ("row.note not in row.tags", false),
+        ("row.tags == 'red,blue'", true),
+        ("row.tags == ['red', 'blue']", true),
+        ("row.tags != 'red'", true),
+        ("row.note", false),
+        ("not row.note", false),
+        ("row.total", true),
         ("row == old", false),
         ("row == row", true),
         ("row['status'] == 'paid'", true),
@@ -46,6 +77,8 @@ fn conditions_decide_on_the_row() {
 fn a_decimal_is_an_exact_number_in_every_comparison() {
     for (source, expected) in [
         ("row.total > 12", true),
+        ("row.total == '12.30'", true),
+        ("row.total == '12.3'", true),
         ("row.total > 100", false),
         ("row.total == 12.3", true),
         ("12.3 == row.total", true),
@@ -61,6 +94,7 @@ fn a_decimal_is_an_exact_number_in_every_comparison() {
         ("row.total is number", true),
         ("row.total and true", true),
         ("row.total == none", false),
+        ("row.total == true", false),
         ("row.total * 100 == 1230", true),
         ("row.total + 0.1 == 12.4", true),
         ("row.total - old.total == 2.31", true),
@@ -84,10 +118,16 @@ fn a_decimal_is_an_exact_number_in_every_comparison() {
 #[test]
 fn what_could_be_silently_wrong_is_an_error() {
     for (source, expected) in [
-        ("row.total == '12.30'", "written without quotes"),
+        ("row.total == '12.30 EUR'", "written without quotes"),
         ("row.total > 'a'", "`>` can't be used with a DECIMAL and a string"),
-        ("row.note < 5", "NULL and a number"),
-        ("row.status > 5", "a string and a number"),
+        ("row.status > 5", "a text column and a number"),
+        ("row.status == 5", "a text is compared with texts"),
+        ("row.status in [5, 'paid']", "a text is compared with texts"),
+        ("row.id == 'one'", "written without quotes"),
+        ("row.raw == 5", "compare its hex digits"),
+        ("row.tags < 'red'", "labels have no order"),
+        ("row.tags == 5", "compare with its labels"),
+        ("row.status", "a text column by itself is no condition"),
         ("row.total % 5 == 0", "| int"),
         (
             "row.total * row.total * row.total * row.total * row.total * row.total * row.total \
@@ -96,8 +136,15 @@ fn what_could_be_silently_wrong_is_an_error() {
         ),
         ("row.sttaus == 'paid'", "table shop.orders has no column `sttaus`"),
         ("row.sttaus | default('x') == 'x'", "no column `sttaus`"),
-        ("row.doc.c == 1", "no value"),
-        ("row.doc.c.d == 1", "no value"),
+        ("row.doc.c == 1", "`row.doc.c` is undefined"),
+        ("row.doc.c.d == 1", "`row.doc.c` is undefined"),
+        ("row.status == 'paid' and row.doc.a[7] == 1", "`row.doc.a[7]` is undefined"),
+        ("row.doc['x y'] is none or row.id == 1", "`row.doc['x y']` is undefined"),
+        ("row.doc.c | lower == 'x'", "`row.doc.c` is undefined"),
+        ("row.doc.c in [1]", "`row.doc.c` is undefined"),
+        ("not row.doc.c", "`row.doc.c` is undefined"),
+        ("1 in row.doc.c", "`row.doc.c` is undefined"),
+        ("row.doc.c + 1 == 2", "`row.doc.c` is undefined"),
         ("5 in row.status", "can't be used"),
         ("[1, 'a'] | sort", "sort"),
     ] {
@@ -105,6 +152,18 @@ fn what_could_be_silently_wrong_is_an_error() {
     }
     fails_with(condition("old.status == 'new'", &insert("paid")), "no old row for an insert");
     assert_eq!(condition("old is none or old.status == 'new'", &insert("paid")), Ok(true));
+}
+
+#[test]
+fn what_op_never_is_does_not_load() {
+    for source in
+        ["op == 'inserted'", "op != 'UPDATE'", "op in ['insert', 'remove']", "'upsert' == op", "op is eq('replace')"]
+    {
+        fails_with(condition(source, &update()), "`op` is never this");
+    }
+    for source in ["op != 'insert'", "op in ['update', 'delete']", "op < 'z'", "op != 'truncate'"] {
+        assert_eq!(condition(source, &update()), Ok(true), "{source}");
+    }
 }
 
 #[test]

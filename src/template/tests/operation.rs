@@ -78,10 +78,10 @@ fn what_is_not_there_is_an_error_and_never_an_empty_text() {
         (Some(&whole), "{{ steps.mail.status | default('-') }}", "step `mail` (waiting) has no answer to read"),
         (Some(&whole), "{{ steps.mail.json is defined }}", "step `mail` (waiting) has no answer to read"),
         (Some(&whole), "{{ steps.other.status }}", "there is no step `other`"),
-        (Some(&whole), "{{ steps.account.json.idd }}", "a name has no value here"),
-        (Some(&whole), "{{ steps.account.json.idd.x }}", "a name has no value here"),
+        (Some(&whole), "{{ steps.account.json.idd }}", "`steps.account.json.idd` is undefined"),
+        (Some(&whole), "{{ steps.account.json.idd.x }}", "`steps.account.json.idd` is undefined"),
         (Some(&whole), "{{ steps.account.json.secret }}", "NULL can't be part of a text"),
-        (Some(&whole), "{{ steps.account.headers.etag }}", "a name has no value here"),
+        (Some(&whole), "{{ steps.account.headers.etag }}", "`steps.account.headers.etag` is undefined"),
         (None, "{{ steps.account.text }}", "step `account` (done) has no answer to read"),
         (Some(&cut), "{{ steps.account.json.id }}", "the answer to step `account` is longer than 65536 bytes"),
         (Some(&cut), "{{ steps.account.json | default('-') }}", "is longer than 65536 bytes"),
@@ -105,15 +105,22 @@ fn what_is_not_there_is_an_error_and_never_an_empty_text() {
 fn a_query_is_judged_by_its_answer() {
     let holds = |condition: &str, answer: Kept| {
         let condition = Condition::compile(condition, "r", &no_env).unwrap_or_else(|flaws| panic!("{flaws:?}"));
-        condition.holds_in(&scope(log(None)).with_answer(answer)).map_err(|error| error.to_string())
+        condition.decide_in(&scope(log(None)).with_answer(answer)).map_err(|error| error.to_string())
     };
-    let answer = kept(r#"{"charges": [{"order": 18446744073709551615}], "total": "12.30"}"#);
-    assert_eq!(holds("answer.status == 201 and answer.json.charges | length > 0", answer.clone()), Ok(true));
-    assert_eq!(holds("answer.json.charges[0].order == row.id", answer.clone()), Ok(true));
-    assert_eq!(holds("answer.status in [200, 404]", answer.clone()), Ok(false));
-    assert_eq!(holds("row.status == 'new' and answer.headers.location == '/accounts/7'", answer.clone()), Ok(true));
+    let answer = kept(r#"{"charges": [{"order": 18446744073709551615}], "total": "12.30", "paid": null}"#);
+    assert_eq!(holds("answer.status == 201 and answer.json.charges | length > 0", answer.clone()), Ok(Some(true)));
+    assert_eq!(holds("answer.json.charges[0].order == row.id", answer.clone()), Ok(Some(true)));
+    assert_eq!(holds("answer.status in [200, 404]", answer.clone()), Ok(Some(false)));
+    assert_eq!(
+        holds("row.status == 'new' and answer.headers.location == '/accounts/7'", answer.clone()),
+        Ok(Some(true))
+    );
+    for unknown in ["answer.json.paid", "answer.json.paid == true", "not (answer.json.paid == true)", "row.note != 'x'"]
+    {
+        assert_eq!(holds(unknown, answer.clone()), Ok(None), "{unknown}");
+    }
     let error = holds("answer.json.nothing == 1", answer).expect_err("it says neither yes nor no");
-    assert!(error.contains("no value"), "{error}");
+    assert!(error.contains("`answer.json.nothing` is undefined"), "{error}");
     let error = holds("answer.json.a", Kept { is_cut: true, ..kept("{}") }).expect_err("half an answer");
     assert!(error.contains("the answer to the query is longer than"), "{error}");
 }

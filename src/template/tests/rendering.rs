@@ -124,3 +124,31 @@ fn url_values_are_encoded_and_stay_in_their_place() {
     fails_with(url("http://a.test/.{{ row.status }}", &insert(".")), "another resource");
     fails_with(url("http://a.test/{{ row.note }}", &update()), "NULL");
 }
+
+#[test]
+fn what_is_undefined_is_named_by_its_path() {
+    for (source, expected) in [
+        ("{{ row.doc.items }}", "`row.doc.items` is undefined; give a replacement with `| default(…)`"),
+        ("{{ row.doc.a[7].sku }}", "`row.doc.a[7]` is undefined"),
+        ("{{ row.doc['x y'] | upper }}", "`row.doc['x y']` is undefined"),
+        ("{{ row.doc.c ~ 'x' }}", "`row.doc.c` is undefined"),
+        ("x{{ row.doc.c }}", "`row.doc.c` is undefined"),
+        ("{{ row.status if row.doc.c == 1 else row.doc.d }}", "`row.doc.c` is undefined"),
+        ("{{ [row.doc.a, row.doc.e] }}", "`row.doc.e` is undefined"),
+        ("{% if row.doc.c %}x{% endif %}", "`row.doc.c` is undefined"),
+        ("{% for item in row.doc.a %}{{ item.sku }}{% endfor %}", "`item.sku` is undefined"),
+        ("{% for item in row.doc.items %}x{% endfor %}", "`row.doc.items` is undefined"),
+        ("{% set doc = row.doc %}{{ doc.a[0] }}{{ doc.x }}", "`doc.x` is undefined"),
+    ] {
+        fails_with(typed(source, &update()), expected);
+    }
+    for (source, expected) in [
+        ("{{ row.doc.c | default('-') }}", "-"),
+        ("{{ row.doc.a[7].sku is defined }}", "`row.doc.a[7]` is undefined"),
+        ("{{ row.note or '-' }}", "-"),
+        ("{{ row.note | default('-', true) }}", "-"),
+    ] {
+        let rendered = text(source, &update()).unwrap_or_else(|error| error);
+        assert!(rendered.starts_with(expected), "{source}: {rendered}");
+    }
+}

@@ -1,0 +1,36 @@
+//! Conditions of rules held against the types of the columns that they name.
+//!
+//! In: rules, and tables as a server has them now. Out: every comparison that can't be decided or can never be true, and every
+//! place where a NULL leads to another answer than in earlier versions, each with its place in the rule's file. `tables` asks.
+
+use super::Rule;
+use super::diagnostic::{Diagnostic, Place};
+use crate::schema::TypedTable;
+use crate::template::{Condition, Flaw};
+
+impl Rule {
+    /// What the types of a table's columns have against this rule, and whether it can't be used as it is; else it is only worth a
+    /// look.
+    pub(super) fn misfits(&self, table: &TypedTable) -> Vec<(bool, Diagnostic)> {
+        let name = table.name.to_string();
+        let of = |conditions: &dyn Fn(&Condition) -> Vec<Flaw>, is_problem| -> Vec<(bool, Diagnostic)> {
+            let flaws = self.conditions().flat_map(conditions);
+            flaws.map(|flaw| (is_problem, self.misfit(flaw))).collect()
+        };
+        let mut misfits = of(&|condition| condition.misfits(&name, &table.columns), true);
+        misfits.extend(of(&|condition| condition.changed_by_nulls(&table.columns), false));
+        misfits
+    }
+
+    /// `when`, and the `when` of each `verify`.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        self.when.iter().chain(verdicts.map(|verify| &verify.when))
+    }
+
+    /// The file may be another one by now, so its text is not shown.
+    fn misfit(&self, flaw: Flaw) -> Diagnostic {
+        let place = Some(Place { line: flaw.line, column: flaw.column });
+        Diagnostic { path: self.path.clone(), place, message: flaw.message, line_text: String::new() }
+    }
+}

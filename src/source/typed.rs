@@ -1,0 +1,94 @@
+//! The types of columns as the server has them now, for conditions that are held against them.
+//!
+//! In: [`Settings`] and table patterns. Out: [`TypedTable`]s. Opens a connection of its own and changes nothing on the server. For which
+//! rows in the binlog a definition holds is not known here: a row brings its types itself.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::connect::connect;
+use super::error::Error;
+use super::schema::{SPATIAL, column_type, labels, like};
+use super::settings::Settings;
+use crate::column::Kind;
+use crate::column::charset::Charset;
+use crate::pattern::TablePatterns;
+use crate::schema::{TableName, TypedColumn, TypedTable};
+
+const COLUMNS_SQL: &str = concat!(
+    "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
+    column_type!(),
+    ", c.CHARACTER_OCTET_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, c.IS_NULLABLE = 'YES' \
+     FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+     WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
+     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION"
+);
+
+type ColumnRow = (String, String, String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool);
+
+/// The tables that fit the patterns, with their columns in order, as they are now.
+///
+/// # Errors
+/// What [`Error`] says of connections and logins.
+pub async fn typed_tables(settings: &Settings, patterns: &TablePatterns) -> Result<Vec<TypedTable>, Error> {
+    let mut connection = connect(settings).await?;
+    typed_tables_over(&mut connection, settings, patterns).await
+}
+
+pub(super) async fn typed_tables_over(
+    connection: &mut Conn,
+    settings: &Settings,
+    patterns: &TablePatterns,
+) -> Result<Vec<TypedTable>, Error> {
+    let mut tables: BTreeMap<TableName, Vec<TypedColumn>> = BTreeMap::new();
+    for pattern in &patterns.0 {
+        let rows: Vec<ColumnRow> = connection
+            .exec(COLUMNS_SQL, like(&pattern.to_string()))
+            .await
+            .map_err(|error| Error::of_client(error, &settings.address()))?;
+        let mut found: BTreeMap<TableName, Vec<TypedColumn>> = BTreeMap::new();
+        for row in rows.into_iter().filter(|(schema, table, ..)| pattern.matches(schema, table)) {
+            let name = TableName::new(&row.0, &row.1);
+            found.entry(name).or_default().push(column(row));
+        }
+        tables.extend(found);
+    }
+    Ok(tables.into_iter().map(|(name, columns)| TypedTable { name, columns }).collect())
+}
+
+fn column(
+    (_, _, name, data_type, column_type, octets, precision, scale, digits, is_nullable): ColumnRow,
+) -> TypedColumn {
+    let number = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
+    let (digits, precision, scale) = (number(digits), number(precision), number(scale));
+    let is_unsigned = column_type.contains("unsigned");
+    let int = |bytes| Kind::Int { bytes, unsigned: is_unsigned };
+    let text = |charset| Kind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
+    let kind = match data_type.to_ascii_lowercase().as_str() {
+        "tinyint" => int(1),
+        "smallint" => int(2),
+        "mediumint" => int(3),
+        "int" => int(4),
+        "bigint" => int(8),
+        "float" => Kind::Float,
+        "double" => Kind::Double,
+        "decimal" => Kind::Decimal { precision, scale },
+        "bit" => Kind::Bit { bits: precision },
+        "year" => Kind::Year,
+        "date" => Kind::Date,
+        "time" => Kind::Time { digits },
+        "datetime" => Kind::DateTime { digits },
+        "timestamp" => Kind::Timestamp { digits },
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => text(Charset::Utf8),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => text(Charset::Binary),
+        "enum" => Kind::Enum { bytes: 2, charset: Charset::Utf8, labels: labels(&column_type).ok() },
+        "set" => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: labels(&column_type).ok() },
+        "json" => Kind::Json { length_bytes: 4 },
+        "vector" => Kind::Vector { length_bytes: 4 },
+        spatial if SPATIAL.contains(&spatial) => Kind::Geometry { length_bytes: 4 },
+        _ => return TypedColumn { name: name.into(), kind: None, is_nullable },
+    };
+    TypedColumn { name: name.into(), kind: Some(kind), is_nullable }
+}

@@ -307,9 +307,8 @@ impl Transactions {
 
     /// LOAD DATA in statement form: its file came in events before.
     async fn load_query(&mut self, event: &Event) -> Result<(), Error> {
-        let mut query = Query::parse_load(&event.body)
-            .map_err(|error| self.damaged(&format!("an EXECUTE_LOAD_QUERY event: {error}")))?;
-        query.is_of_session = event.is_of_session();
+        let query =
+            Query::of_load(event).map_err(|error| self.damaged(&format!("an EXECUTE_LOAD_QUERY event: {error}")))?;
         if self.group.as_ref().is_none_or(|group| group.stage == Stage::Announced) {
             return Err(self.outside());
         }

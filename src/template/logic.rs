@@ -26,7 +26,7 @@ pub(super) enum Logic {
     Not(Box<Logic>),
     /// Condition, then, else.
     If(Box<[Logic; 3]>),
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
 }
 
 /// One comparison, test or value.
@@ -216,7 +216,7 @@ impl Builder<'_> {
     fn finish(&mut self, mut rewritten: Rewritten, test: Option<Test>, span: Span) -> Option<Logic> {
         self.reads.push(rewritten.take_reads());
         let expression = Expression::new(rewritten, self.source, self.env, &mut self.flaws)?;
-        Some(Logic::Leaf(Leaf { test, expression, at: place(span) }))
+        Some(Logic::Leaf(Box::new(Leaf { test, expression, at: place(span) })))
     }
 
     /// `op == 'inserted'` is not true of any change.

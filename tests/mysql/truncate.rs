@@ -81,6 +81,13 @@ async fn a_truncate_is_delivered_over_a_kill_with_the_same_id_and_no_row() {
          retry: {{retries: forever, initial: 20ms, multiplier: 1, jitter: 0}}\n",
         receiver.url("/")
     ));
+    // One of that name hides it, in a session that logs statements.
+    server
+        .query(&format!(
+            "SET SESSION binlog_format = STATEMENT; CREATE TEMPORARY TABLE {database}.t (id INT); TRUNCATE {database}.t; \
+             DROP TEMPORARY TABLE {database}.t"
+        ))
+        .await;
     server.query(&format!("INSERT INTO {database}.t VALUES (1, 1); USE {database}; TRUNCATE t")).await;
     receiver.wait_for_count(2, DEADLINE).await;
     program.kill_9();

@@ -40,10 +40,10 @@ impl<'a> Query<'a> {
         Query::parse_with(body, 0)
     }
 
-    /// The body of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
+    /// Of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
     /// (`Execute_load_query_event`).
-    pub fn parse_load(body: &'a [u8]) -> Result<Query<'a>, Truncated> {
-        Query::parse_with(body, 13)
+    pub fn of_load(event: &'a Event) -> Result<Query<'a>, Truncated> {
+        Ok(Query { is_of_session: event.is_of_session(), ..Query::parse_with(&event.body, 13)? })
     }
 
     fn parse_with(body: &'a [u8], more_fixed_bytes: usize) -> Result<Query<'a>, Truncated> {

@@ -185,6 +185,51 @@ async fn an_account_that_may_not_see_triggers_is_told_which_grant_helps() {
 }
 
 #[tokio::test]
+async fn foreign_keys_that_the_account_may_not_see_count_as_there() {
+    let (server, mut root) = shop().await;
+    fill(&mut root).await;
+    sql(&mut root, "REVOKE SELECT ON *.* FROM hook@'%'").await;
+    sql(&mut root, "GRANT SELECT ON shop.* TO hook@'%'").await;
+    let mut reader = follow(&server, latest());
+    reader.started().await;
+    sql(&mut root, "SET SESSION binlog_format = STATEMENT").await;
+    sql(&mut root, "INSERT INTO other.t SELECT id + 10, n FROM shop.orders").await;
+    sql(&mut root, "SET SESSION binlog_format = ROW").await;
+    done(&mut root, 1).await;
+    assert_eq!(reader.until_done(1).await, [], "rows that are new are no foreign key's parents yet");
+    sql(&mut root, "SET SESSION binlog_format = STATEMENT").await;
+    sql(&mut root, "DELETE FROM other.t WHERE id > 10 AND id IN (SELECT id + 10 FROM shop.orders)").await;
+    let error = reader.error().await;
+    assert!(error.to_string().contains("GRANT SELECT ON *.*"), "{error}");
+}
+
+#[tokio::test]
+async fn a_temporary_table_is_none_of_the_rules_whatever_its_name() {
+    let (server, mut root) = shop().await;
+    fill(&mut root).await;
+    let mut reader = follow(&server, latest());
+    reader.started().await;
+    for statement in [
+        "SET SESSION binlog_format = STATEMENT",
+        "CREATE TEMPORARY TABLE other.made LIKE shop.orders",
+        "INSERT INTO other.made SELECT id, n FROM shop.orders",
+        "UPDATE other.made SET n = (SELECT MAX(n) FROM shop.orders)",
+        "CREATE TEMPORARY TABLE shop.orders (id INT PRIMARY KEY)",
+        "TRUNCATE shop.orders",
+        "ALTER TABLE shop.orders ADD x INT",
+        "DROP TEMPORARY TABLE shop.orders",
+        "SET SESSION binlog_format = ROW",
+    ] {
+        sql(&mut root, statement).await;
+    }
+    sql(&mut root, "INSERT INTO shop.orders VALUES (7, 7)").await;
+    done(&mut root, 1).await;
+    let changes = reader.until_done(1).await;
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0].table.columns, ["id".into(), "n".into()]);
+}
+
+#[tokio::test]
 async fn a_harmless_create_table_never_ends_the_stream() {
     let (server, mut root) = shop().await;
     let mut reader = follow(&server, latest());

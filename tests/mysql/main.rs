@@ -13,6 +13,7 @@ mod control;
 mod crash;
 mod daemon;
 mod definitions;
+mod faults;
 mod fuse;
 mod geometry;
 mod gtid_mode;

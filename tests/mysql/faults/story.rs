@@ -1,0 +1,85 @@
+//! What was done, for the summary and for whoever looks at a failure.
+
+use std::collections::VecDeque;
+use std::time::{Instant, SystemTime};
+
+use super::ledger::Ledger;
+
+const STEPS_KEPT_MAX: usize = 400;
+
+/// Tells the steps and the seed when its test fails.
+pub struct Story {
+    seed: u64,
+    begun_at: Instant,
+    steps: VecDeque<String>,
+    missing: String,
+    pub counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub changes: u64,
+    pub rowhook_kills: u64,
+    pub rowhook_restarts: u64,
+    pub mysqld_kills: u64,
+    pub cuts: u64,
+    pub api_gone: u64,
+    pub statements: u64,
+    pub gtid_steps: u64,
+    pub large: u64,
+    pub rollbacks: u64,
+}
+
+impl Story {
+    pub fn new(seed: u64) -> Story {
+        let (steps, missing) = (VecDeque::new(), String::new());
+        Story { seed, begun_at: Instant::now(), steps, missing, counts: Counts::default() }
+    }
+
+    pub fn note(&mut self, step: &str) {
+        self.steps.push_back(format!("{}  {step}", humantime::format_rfc3339_millis(SystemTime::now())));
+        if self.steps.len() > STEPS_KEPT_MAX {
+            self.steps.pop_front();
+        }
+    }
+
+    /// What has not arrived yet, as far as is known.
+    pub fn missing(&mut self, missing: &str) {
+        self.missing = missing.to_owned();
+    }
+
+    #[allow(clippy::print_stderr, reason = "the figures of a run are for whoever started it")]
+    pub fn say(&self, when: &str, ledger: &Ledger) {
+        let counts = &self.counts;
+        eprintln!(
+            "faults, {when}: seed {}, {} s: {} changes, {} calls, {} repeats; {} kills and {} orderly restarts of rowhook, \
+             {} kills of mysqld, {} connections cut, {} times without the API, {} statements on tables, {} steps of gtid_mode, \
+             {} large transactions, {} rollbacks",
+            self.seed,
+            self.begun_at.elapsed().as_secs(),
+            counts.changes,
+            ledger.calls,
+            ledger.repeats,
+            counts.rowhook_kills,
+            counts.rowhook_restarts,
+            counts.mysqld_kills,
+            counts.cuts,
+            counts.api_gone,
+            counts.statements,
+            counts.gtid_steps,
+            counts.large,
+            counts.rollbacks
+        );
+    }
+}
+
+impl Drop for Story {
+    #[allow(clippy::print_stderr, reason = "the test harness shows it with the failed test")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the last faults; run it again with ROWHOOK_SEED={}", self.seed);
+            self.steps.iter().for_each(|step| eprintln!("{step}"));
+            eprintln!("looked for last: {}", self.missing);
+        }
+    }
+}

@@ -297,7 +297,7 @@ impl Scene {
 
     async fn cut(&mut self, whose: &str) {
         let find = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE {whose}");
-        let connections: Vec<u64> = self.server.rows(&find).await;
+        let connections: Vec<u64> = self.site.ask(&find).await;
         for id in connections {
             self.site.try_once(&format!("KILL {id}")).await;
             self.story.counts.cuts += 1;

@@ -18,7 +18,9 @@ pub const TABLES: usize = 2;
 const ROWS: u64 = 40;
 const WRITERS: usize = 4;
 const LARGE_ROUNDS: u64 = 40;
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Longer than a large transaction takes on a busy machine.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Lock waits, deadlocks, definitions that were changed meanwhile, a server that goes, connections and statements that
 /// were killed, a `gtid_mode` that waits for transactions.
@@ -125,14 +127,13 @@ impl Site {
 
     /// Runs it once; that it fails because of a fault is nothing special.
     pub async fn try_once(&self, sql: &str) {
-        let result = async { self.conn().await?.query_drop(sql).await }.await;
-        passing(result, sql);
+        passing(in_time(async { self.conn().await?.query_drop(sql).await }).await, sql);
     }
 
     /// Runs it until it is done.
     pub async fn insist(&self, sql: &str) {
         let give_up_at = Instant::now() + DEADLINE;
-        while passing(async { self.conn().await?.query_drop(sql).await }.await, sql).is_none() {
+        while passing(in_time(async { self.conn().await?.query_drop(sql).await }).await, sql).is_none() {
             assert!(Instant::now() < give_up_at, "not done in {DEADLINE:?}: {sql}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -141,7 +142,7 @@ impl Site {
     pub async fn ask<T: mysql_async::prelude::FromRow + Send + 'static>(&self, sql: &str) -> Vec<T> {
         let give_up_at = Instant::now() + DEADLINE;
         loop {
-            if let Some(rows) = passing(async { self.conn().await?.query(sql).await }.await, sql) {
+            if let Some(rows) = passing(in_time(async { self.conn().await?.query(sql).await }).await, sql) {
                 return rows;
             }
             assert!(Instant::now() < give_up_at, "not answered in {DEADLINE:?}: {sql}");
@@ -198,6 +199,13 @@ impl Site {
     }
 }
 
+/// What an answer that does not come is worth: a server that kills a connection while it sends to it may write the rest to
+/// a connection made at that moment, which gets the same socket's number and never understands what it reads.
+async fn in_time<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let answer = tokio::time::timeout(ANSWER_DEADLINE, asking).await;
+    answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
 /// The result; `None` when a fault took it.
 #[track_caller]
 fn passing<T>(result: Result<T, Error>, sql: &str) -> Option<T> {
@@ -250,7 +258,7 @@ async fn write(site: Arc<Site>, mut random: Random) {
             Ok(())
         };
         // What became of a COMMIT without an answer the next transaction reads in `versions`.
-        failed_since = match passing(result.await, "a writer's transaction") {
+        failed_since = match passing(in_time(result).await, "a writer's transaction") {
             Some(()) => None,
             None => failed_since.or(Some(Instant::now())),
         };

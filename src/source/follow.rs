@@ -394,15 +394,23 @@ impl Reader {
             (None, None) => unreachable!("a reader begins at a start or a position"),
         };
         server.permit(connection, &position).await?;
-        self.prove(server, connection, &mut position).await?;
+        self.prove(server, connection, &mut position, progress.from.is_some()).await?;
         progress.position = Some(position.clone());
         Ok(position)
     }
 
-    /// Before anything is passed on: the names in a position may mean other transactions than before.
-    async fn prove(&self, server: &Server, connection: &mut Conn, position: &mut Position) -> Result<(), Error> {
+    /// Before anything is passed on: the names in a position may mean other transactions than before. Of one where reading
+    /// begins for the first time nothing is known, and nothing need be.
+    async fn prove(
+        &self,
+        server: &Server,
+        connection: &mut Conn,
+        position: &mut Position,
+        is_first: bool,
+    ) -> Result<(), Error> {
         match Prover::new(&self.settings, server).prove(connection, position).await? {
             evidence @ Evidence::Proven(_) => tracing::info!("the position is {evidence}"),
+            evidence @ Evidence::Unproven(_) if is_first => tracing::debug!("the position is {evidence}"),
             evidence @ Evidence::Unproven(_) => tracing::warn!("the position is {evidence}"),
         }
         Ok(())

@@ -315,9 +315,18 @@ fn plain_value(change: &Change, column: &str, value: CellValue) -> Value {
 }
 
 pub(super) fn parse_json(text: &str) -> Result<Value, String> {
-    let parsed: serde_json::Value = serde_json::from_str(text)
-        .map_err(|error| format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column()))?;
+    let parsed: serde_json::Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
     json_value(&parsed)
+}
+
+/// In plain words and without the text, which may be private.
+fn not_json(text: &str, error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    match error.is_eof() {
+        _ if text.trim().is_empty() => "it is empty, not JSON".to_string(),
+        true => format!("it is JSON that ends too early, at {place}"),
+        false => format!("it is not JSON, at {place}"),
+    }
 }
 
 fn json_value(json: &serde_json::Value) -> Result<Value, String> {

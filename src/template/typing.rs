@@ -177,7 +177,7 @@ fn missing_label(name: &str, labels: &[Box<str>], label: &str) -> Option<String>
     let hint = did_you_mean(label, labels.iter().map(|label| &**label));
     let known = labels.iter().map(|label| format!("'{label}'")).collect::<Vec<_>>().join(", ");
     let (label, known) = (shortened(label, LABEL_CHARS_MAX), shortened(&known, 4 * LABEL_CHARS_MAX));
-    Some(format!("column `{name}` has no label '{label}'{hint}; its labels are {known}"))
+    Some(format!("column `{name}` has no label '{label}'; its labels are {known}{hint}"))
 }
 
 /// Labels of a SET stand in the column's order, each once.

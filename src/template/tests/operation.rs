@@ -88,8 +88,13 @@ fn what_is_not_there_is_an_error_and_never_an_empty_text() {
         (Some(&cut), "{{ steps.account.text }}", "is longer than 65536 bytes"),
         (Some(&binary), "{{ steps.account.text }}", "the answer to step `account` can't be read: it is not UTF-8"),
         (Some(&binary), "{{ steps.account.json.id }}", "it is not UTF-8"),
-        (Some(&kept("no json")), "{{ steps.account.json.id }}", "can't be read: Syntax error at line 1, column 2"),
-        (Some(&kept("")), "{{ steps.account.json.id }}", "can't be read: Eof error"),
+        (Some(&kept("no json")), "{{ steps.account.json.id }}", "can't be read: it is not JSON, at line 1, column 2"),
+        (
+            Some(&kept("{\"id\": ")),
+            "{{ steps.account.json.id }}",
+            "it is JSON that ends too early, at line 1, column 7",
+        ),
+        (Some(&kept("")), "{{ steps.account.json.id }}", "can't be read: it is empty, not JSON"),
     ] {
         let error = render(template, &scope(log(answer.cloned()))).expect_err(template);
         assert!(error.contains(expected), "{template}: {error}");

@@ -244,7 +244,7 @@ fn what_can_t_be_compared_is_refused_beforehand_and_on_the_row() {
 fn what_is_never_true_is_refused_beforehand_and_false_on_the_row() {
     let row = typed_row(false);
     for (source, expected) in [
-        ("row.size == 'S'", "column `size` has no label 'S'; did you mean `s`?; its labels are 's', 'm', 'l'"),
+        ("row.size == 'S'", "column `size` has no label 'S'; its labels are 's', 'm', 'l'; did you mean `s`?"),
         ("row.size in ['s', 'xl']", "no label 'xl'"),
         ("row.tags == 'a,d'", "no label 'd'"),
         ("row.tags == 'b,a'", "write 'a,b'"),

@@ -5,7 +5,7 @@
 # back brings the old labels again. MODIFY with the same set converts properly. A reader that follows labels by the text of
 # statements must look them up after CONVERT TO.
 measured=9.7.4
-. "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/support/server.bash"
 
 start --server-id=1
 sql "CREATE DATABASE d; CREATE TABLE d.t (e ENUM('ß') CHARACTER SET utf8mb4); INSERT INTO d.t VALUES ('ß');

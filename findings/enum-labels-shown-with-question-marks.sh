@@ -5,7 +5,7 @@
 # that takes labels from there delivers `?`, and a dump that is loaded has another label. Only the binlog's own metadata
 # (binlog_row_metadata=FULL) and the text of the statement that made it have it.
 measured=9.7.4
-. "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/support/server.bash"
 
 start --server-id=1
 sql "CREATE DATABASE d; CREATE TABLE d.t (e ENUM('😀') CHARACTER SET utf8mb4); INSERT INTO d.t VALUES ('😀')"

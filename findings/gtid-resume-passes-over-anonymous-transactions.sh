@@ -7,7 +7,7 @@
 # before it are in the set, and row 2 stands in an earlier one. By file and offset it gets an error that names row 2's
 # transaction. So what a set covers says nothing about transactions without one; after a switch, a position needs both.
 measured=9.7.4
-. "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/support/server.bash"
 
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" -q install mysql-replication==1.0.12

@@ -7,7 +7,7 @@ set -euo pipefail
 
 folder=$(mktemp -d)
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-mysql=$(bash "$here/../tests/support/get-mysql.sh" "$folder/mysql")
+mysql=$(bash "$here/../../tests/support/get-mysql.sh" "$folder/mysql")
 server=
 trap '[[ -z $server ]] || { kill "$server"; wait "$server" || true; }; rm -rf "$folder"' EXIT
 

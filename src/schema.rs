@@ -65,10 +65,10 @@ pub struct TypedColumn {
     pub is_nullable: bool,
 }
 
-/// A table's columns as they are now, in their order.
+/// A table as it is now, with the types of its columns in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedTable {
-    pub name: TableName,
+    pub table: Table,
     pub columns: Vec<TypedColumn>,
 }
 
@@ -145,9 +145,7 @@ impl Schema {
 /// The tables that patterns name, as a server has them now.
 #[derive(Debug, Clone, Default)]
 pub struct NamedTables {
-    pub found: Vec<Table>,
-    /// The same, with the types of their columns.
-    pub typed: Vec<TypedTable>,
+    pub found: Vec<TypedTable>,
     /// The patterns that no table fits.
     pub missing: Vec<MissingTable>,
 }

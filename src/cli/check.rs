@@ -137,10 +137,12 @@ async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing
         }
     }
     let columns_are_there = findings.iter().all(|finding| finding.level != PROBLEM);
-    findings.extend(tables.found.iter().filter(|table| table.primary_key.is_empty()).map(|table| {
-        let what = format!("table {table} has no primary key: its changes are ordered as a whole");
-        Finding { level: WARNING, what, mend: None }
-    }));
+    findings.extend(tables.found.iter().map(|found| &found.table).filter(|table| table.primary_key.is_empty()).map(
+        |table| {
+            let what = format!("table {table} has no primary key: its changes are ordered as a whole");
+            Finding { level: WARNING, what, mend: None }
+        },
+    ));
     if columns_are_there && !tables.found.is_empty() {
         findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), mend: None });
     }

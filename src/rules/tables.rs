@@ -99,11 +99,10 @@ impl RuleSet {
                 let said = located(&rule.path, rule.table_at, missing.what.clone());
                 objections.push(of_rule(is_problem, said, Some(missing.fix.clone())));
             }
-            for table in tables.found.iter().filter(|table| rule.table.matches(&table.schema, &table.name)) {
-                objections.extend(rule.unknown_columns(table).map(|(said, fix)| of_rule(true, said, fix)));
-            }
-            for table in tables.typed.iter().filter(|table| rule.table.matches(&table.name.schema, &table.name.table)) {
-                let misfits = rule.misfits(table).into_iter();
+            for found in tables.found.iter().filter(|found| rule.table.matches(&found.table.schema, &found.table.name))
+            {
+                objections.extend(rule.unknown_columns(&found.table).map(|(said, fix)| of_rule(true, said, fix)));
+                let misfits = rule.misfits(found).into_iter();
                 objections.extend(
                     misfits
                         .map(|(is_problem, said)| Objection { is_of_types: true, ..of_rule(is_problem, said, None) }),

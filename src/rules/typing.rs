@@ -11,14 +11,14 @@ use crate::template::{Condition, Flaw};
 impl Rule {
     /// What the types of a table's columns have against this rule, and whether it can't be used as it is; else it is only worth a
     /// look.
-    pub(super) fn misfits(&self, table: &TypedTable) -> Vec<(bool, Diagnostic)> {
-        let name = table.name.to_string();
+    pub(super) fn misfits(&self, found: &TypedTable) -> Vec<(bool, Diagnostic)> {
+        let name = found.table.to_string();
         let of = |conditions: &dyn Fn(&Condition) -> Vec<Flaw>, is_problem| -> Vec<(bool, Diagnostic)> {
             let flaws = self.conditions().flat_map(conditions);
             flaws.map(|flaw| (is_problem, self.misfit(flaw))).collect()
         };
-        let mut misfits = of(&|condition| condition.misfits(&name, &table.columns), true);
-        misfits.extend(of(&|condition| condition.changed_by_nulls(&table.columns), false));
+        let mut misfits = of(&|condition| condition.misfits(&name, &found.columns), true);
+        misfits.extend(of(&|condition| condition.changed_by_nulls(&found.columns), false));
         misfits
     }
 

@@ -72,7 +72,6 @@ pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use prove::Evidence;
 pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
-pub use typed::typed_tables;
 
 /// Where to begin.
 #[derive(Debug, Clone)]

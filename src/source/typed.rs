@@ -1,6 +1,6 @@
-//! The types of columns as the server has them now, for conditions that are held against them.
+//! Tables with the types of their columns, as the server has them now, for rules that are held against them.
 //!
-//! In: [`Settings`] and table patterns. Out: [`TypedTable`]s. Opens a connection of its own and changes nothing on the server. For which
+//! In: a connection and table patterns. Out: [`TypedTable`]s. Changes nothing on the server. For which
 //! rows in the binlog a definition holds is not known here: a row brings its types itself.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::connect::connect;
 use super::error::Error;
 use super::schema::{SPATIAL, column_type, labels, like};
 use super::settings::Settings;
+use crate::change::Table;
 use crate::column::Kind;
 use crate::column::charset::Charset;
 use crate::pattern::TablePatterns;
@@ -20,46 +20,55 @@ use crate::schema::{TableName, TypedColumn, TypedTable};
 const COLUMNS_SQL: &str = concat!(
     "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
     column_type!(),
-    ", c.CHARACTER_OCTET_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, c.IS_NULLABLE = 'YES' \
+    ", c.CHARACTER_OCTET_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, c.IS_NULLABLE = 'YES', \
+     s.SEQ_IN_INDEX \
      FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+     LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA \
+     AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME AND s.INDEX_NAME = 'PRIMARY' \
      WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
      ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION"
 );
 
-type ColumnRow = (String, String, String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool);
+type ColumnRow =
+    (String, String, String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool, Option<u64>);
+
+/// A column behind its place in the primary key, from 1.
+type KeyedColumn = (Option<u64>, TypedColumn);
 
 /// The tables that fit the patterns, with their columns in order, as they are now.
-///
-/// # Errors
-/// What [`Error`] says of connections and logins.
-pub async fn typed_tables(settings: &Settings, patterns: &TablePatterns) -> Result<Vec<TypedTable>, Error> {
-    let mut connection = connect(settings).await?;
-    typed_tables_over(&mut connection, settings, patterns).await
-}
-
-pub(super) async fn typed_tables_over(
+pub(super) async fn typed_tables(
     connection: &mut Conn,
     settings: &Settings,
     patterns: &TablePatterns,
 ) -> Result<Vec<TypedTable>, Error> {
-    let mut tables: BTreeMap<TableName, Vec<TypedColumn>> = BTreeMap::new();
+    let mut tables: BTreeMap<TableName, Vec<KeyedColumn>> = BTreeMap::new();
     for pattern in &patterns.0 {
         let rows: Vec<ColumnRow> = connection
             .exec(COLUMNS_SQL, like(&pattern.to_string()))
             .await
             .map_err(|error| Error::of_client(error, &settings.address()))?;
-        let mut found: BTreeMap<TableName, Vec<TypedColumn>> = BTreeMap::new();
+        let mut found: BTreeMap<TableName, Vec<KeyedColumn>> = BTreeMap::new();
         for row in rows.into_iter().filter(|(schema, table, ..)| pattern.matches(schema, table)) {
             let name = TableName::new(&row.0, &row.1);
-            found.entry(name).or_default().push(column(row));
+            found.entry(name).or_default().push((row.10, column(row)));
         }
         tables.extend(found);
     }
-    Ok(tables.into_iter().map(|(name, columns)| TypedTable { name, columns }).collect())
+    Ok(tables.into_iter().map(|(name, columns)| table(name, columns)).collect())
+}
+
+fn table(TableName { schema, table: name }: TableName, columns: Vec<KeyedColumn>) -> TypedTable {
+    let mut key: Vec<(u64, usize)> =
+        columns.iter().enumerate().filter_map(|(index, (place, _))| Some(((*place)?, index))).collect();
+    key.sort_unstable();
+    let primary_key = key.into_iter().map(|(_, index)| index).collect();
+    let columns: Vec<TypedColumn> = columns.into_iter().map(|(_, column)| column).collect();
+    let names = columns.iter().map(|column| column.name.clone()).collect();
+    TypedTable { table: Table { schema, name, columns: names, primary_key }, columns }
 }
 
 fn column(
-    (_, _, name, data_type, column_type, octets, precision, scale, digits, is_nullable): ColumnRow,
+    (_, _, name, data_type, column_type, octets, precision, scale, digits, is_nullable, _): ColumnRow,
 ) -> TypedColumn {
     let number = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
     let (digits, precision, scale) = (number(digits), number(precision), number(scale));

@@ -121,7 +121,7 @@ impl World {
                 rows.insert(id, Arc::new(change));
             }
         }
-        let tables = source::typed_tables(&settings, &patterns).await.expect("the types");
+        let tables = source::named_tables(&settings, &patterns).await.expect("the types").found;
         let [table] = <[TypedTable; 1]>::try_from(tables).expect("one table");
         World { session, table, rows, said: String::new() }
     }

@@ -2,16 +2,20 @@
 
 use super::*;
 use crate::pattern::TablePattern;
-use crate::schema::{MissingTable, NamedTables};
+use crate::schema::{MissingTable, NamedTables, TypedTable};
 
 fn table(name: &str, columns: &[&str]) -> Table {
     let columns = columns.iter().map(|name| Box::from(*name)).collect();
     Table { schema: "shop".into(), name: name.into(), columns, primary_key: vec![0] }
 }
 
+fn untyped(table: Table) -> TypedTable {
+    TypedTable { table, columns: Vec::new() }
+}
+
 /// Tables of the schema of these tests.
 fn there(tables: &[(&str, &[&str])]) -> NamedTables {
-    let found = tables.iter().map(|(name, columns)| table(name, columns)).collect();
+    let found = tables.iter().map(|(name, columns)| untyped(table(name, columns))).collect();
     NamedTables { found, ..NamedTables::default() }
 }
 
@@ -85,7 +89,7 @@ fn a_table_that_is_not_there_is_a_problem_unless_it_may_come_later_or_was_there(
         let rules = load(&rule("when: row.id == 1").replace("shop.orders", pattern)).expect("loads");
         let (what, fix) = ("there is no such table".to_string(), "create it".to_string());
         let missing = vec![MissingTable { pattern: TablePattern::parse(pattern).expect("a pattern"), what, fix }];
-        let tables = NamedTables { found: vec![table("lines", &["id"])], missing, ..NamedTables::default() };
+        let tables = NamedTables { found: vec![untyped(table("lines", &["id"]))], missing };
         let said = vec!["f.yaml:1:8: there is no such table; fix: create it".to_string()];
         let expected = if is_problem { (said, vec![]) } else { (vec![], said) };
         assert_eq!(judged(&rules, &tables, if_missing, at_work), expected, "{pattern} {if_missing:?} {at_work:?}");

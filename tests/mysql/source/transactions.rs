@@ -217,5 +217,5 @@ async fn partial_row_images_and_schema_changes_under_minimal_metadata() {
     let error = server.follow(resume(&start)).error().await;
     assert!(error.to_string().contains("binlog_row_metadata"), "{error}");
     let tables = source::named_tables(&server.settings(), &watched()).await.expect("tables");
-    assert_eq!(tables.found.iter().map(|table| table.to_string()).collect::<Vec<_>>(), ["test.a", "test.done"]);
+    assert_eq!(tables.found.iter().map(|found| found.table.to_string()).collect::<Vec<_>>(), ["test.a", "test.done"]);
 }

@@ -11,7 +11,7 @@ use crate::column::charset::{Charset, Charsets};
 use crate::schema::TableName;
 
 use super::event::Query;
-use super::lexer::{self, Token, group, position_outside, split_at_commas};
+use super::lexer::{self, Token, group, past, position_outside, split_at_commas};
 
 mod alter;
 mod apply;
@@ -304,11 +304,8 @@ pub(super) fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result
     }
 }
 
-fn without_if_exists(tokens: &[Token]) -> &[Token] {
-    match tokens {
-        [first, second, rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
-        other => other,
-    }
+pub(super) fn without_if_exists(tokens: &[Token]) -> &[Token] {
+    past(tokens, &["IF", "EXISTS"]).unwrap_or(tokens)
 }
 
 /// A list of tables, perhaps with RESTRICT or CASCADE behind it.
@@ -355,12 +352,9 @@ fn drop_index(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> 
 }
 
 fn create(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
-    let (if_not_exists, tokens) = match tokens {
-        [a, b, c, rest @ ..] if a.is("IF") && b.is("NOT") && c.is("EXISTS") => (true, rest),
-        other => (false, other),
-    };
-    let (table, rest) = table_name(tokens, naming)?;
-    Ok(Effect::Create { table, definition: created(rest, naming), if_not_exists })
+    let conditional = past(tokens, &["IF", "NOT", "EXISTS"]);
+    let (table, rest) = table_name(conditional.unwrap_or(tokens), naming)?;
+    Ok(Effect::Create { table, definition: created(rest, naming), if_not_exists: conditional.is_some() })
 }
 
 /// Reads what follows the name: `(elements) options` or LIKE. Columns that a query gives are in no list.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::schema::TableName;
 
-use super::ddl::{Naming, table_name};
+use super::ddl::{Naming, table_name, without_if_exists};
 use super::lexer::{Token, position_outside, split_at_commas};
 
 /// Rows came or went without row events.
@@ -58,10 +58,7 @@ pub(super) fn emptied(tokens: &[Token], naming: &Naming<'_>) -> Option<(&'static
         let rest = if second.is("TABLE") { behind } else { rest };
         return Some((TRUNCATE, vec![named(rest)?]));
     }
-    let existing = match behind {
-        [a, b, rest @ ..] if a.is("IF") && b.is("EXISTS") => rest,
-        rest => rest,
-    };
+    let existing = without_if_exists(behind);
     if first.is("DROP") && second.is_any(&["TABLE", "TABLES"]) {
         let tables = split_at_commas(existing)?.into_iter().filter_map(named).collect();
         return Some(("DROP TABLE", tables));

@@ -14,7 +14,7 @@ use std::ops::Range;
 use crate::column::charset::{Charset, Charsets};
 
 use super::event::Query;
-pub(super) use token::{Token, group, position_outside, split_at_commas};
+pub(super) use token::{Token, group, past, position_outside, split_at_commas};
 
 /// The parts of `sql_mode` that a statement cannot be read without (`Q_SQL_MODE_CODE` of its event).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::schema::TableName;
 
 use super::ddl::{Naming, table_name};
-use super::lexer::{Token, group, position_outside};
+use super::lexer::{Token, group, past, position_outside};
 
 /// A statement that names the tables it writes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -90,12 +90,9 @@ fn verb(tokens: &[Token]) -> Option<(&Token, &[Token])> {
             let at = position_outside(tokens, |tokens| tokens[0].is_any(&["UPDATE", "DELETE"]))?;
             Some((&tokens[at], &tokens[at + 1..]))
         }
-        [create, table, a, b, c, rest @ ..]
-            if create.is("CREATE") && table.is("TABLE") && a.is("IF") && b.is("NOT") && c.is("EXISTS") =>
-        {
-            Some((create, rest))
+        [create, table, rest @ ..] if create.is("CREATE") && table.is("TABLE") => {
+            Some((create, past(rest, &["IF", "NOT", "EXISTS"]).unwrap_or(rest)))
         }
-        [create, table, rest @ ..] if create.is("CREATE") && table.is("TABLE") => Some((create, rest)),
         [verb, rest @ ..] => Some((verb, rest)),
         [] => None,
     }

@@ -37,6 +37,12 @@ impl Token {
     }
 }
 
+/// What follows these keywords, which are given in capitals, where the tokens begin with them.
+pub(in crate::source) fn past<'t>(tokens: &'t [Token], keywords: &[&str]) -> Option<&'t [Token]> {
+    let (head, rest) = tokens.split_at_checked(keywords.len())?;
+    head.iter().zip(keywords).all(|(token, keyword)| token.is(keyword)).then_some(rest)
+}
+
 /// Cuts at the commas outside parentheses. None: parentheses do not match.
 pub(in crate::source) fn split_at_commas(tokens: &[Token]) -> Option<Vec<&[Token]>> {
     let mut parts = Vec::new();

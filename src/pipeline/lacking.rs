@@ -97,8 +97,8 @@ impl Pipeline {
         tracing::error!(
             rule,
             why,
-            "the rule is paused before these rows, what came before goes out; change the rule so that it does without, or leave \
-             rows out: `rowhook resume {rule} --from latest`"
+            "the rule is paused before these rows; earlier rows are still delivered. Change the rule so that it does not need \
+             the column, or skip the rows: `rowhook resume {rule} --from latest`"
         );
         behind.lacks = Some(Paused { since_us: now_us(), why });
         self.has_moved = true;

@@ -82,7 +82,7 @@ impl Pipeline {
         if !is_delivered {
             self.metrics.rows_without_events.inc();
             let place = &emptied.place;
-            warn!(%place, "{emptied}: rows went or came without row events, so that no rule is called for them");
+            warn!(%place, "{emptied}: rows were removed or added without row events; no rule is called for them");
         }
     }
 

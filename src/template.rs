@@ -29,6 +29,7 @@ mod rewrite;
 mod scope;
 mod secret;
 mod text;
+mod tokens;
 mod typing;
 mod url;
 

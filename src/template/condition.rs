@@ -8,10 +8,9 @@ use std::sync::Arc;
 use minijinja::machinery::parse_expr;
 
 use super::error::{ColumnUse, Error, Flaw, OperationUse};
-use super::expression::flaw_of;
 use super::logic::{Builder, Logic, Subject};
 use super::scope::Scope;
-use super::{EnvLookup, limits, null_changes, typing};
+use super::{EnvLookup, limits, null_changes, tokens, typing};
 use crate::change::Change;
 use crate::schema::TypedColumn;
 
@@ -34,7 +33,7 @@ impl Condition {
             return Err(vec![Flaw { line: 1, column: 1, message }]);
         }
         limits::check_expression(source)?;
-        let tree = parse_expr(source).map_err(|error| vec![flaw_of(&error, source)])?;
+        let tree = tokens::all_read(parse_expr(source), source, true)?;
         let mut builder = Builder { source, env, reads: Vec::new(), flaws: Vec::new() };
         let logic = builder.logic(&tree);
         let Builder { reads, mut flaws, .. } = builder;

@@ -149,7 +149,12 @@ pub(super) fn resolve(rewritten: &Rewritten, env: EnvLookup, flaws: &mut Vec<Fla
 
 /// A syntax error with its place; the engine's detail quotes rule text only.
 pub(super) fn flaw_of(error: &minijinja::Error, source: &str) -> Flaw {
-    let given_up_at = error.range().map(|range| range.start.min(source.len()));
+    flaw_at(error, error.range().map(|range| range.start), source)
+}
+
+/// The same at a place that the caller knows, as an offset.
+pub(super) fn flaw_at(error: &minijinja::Error, given_up_at: Option<usize>, source: &str) -> Flaw {
+    let given_up_at = given_up_at.map(|at| at.min(source.len()));
     let instead = foreign::instead(source, given_up_at);
     let start = instead.as_ref().map(|(at, _)| *at).or(given_up_at).unwrap_or(0);
     let line = match (given_up_at, error.line()) {

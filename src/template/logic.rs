@@ -193,6 +193,7 @@ impl Builder<'_> {
     }
 
     fn link(&mut self, link: Link, is_negated: bool) -> Option<Logic> {
+        self.misread(&link);
         let is_none_test = is_none_literal(link.right) || is_none_literal(link.left);
         if let (true, Operator::Is(relation)) = (is_none_test, link.operator)
             && relation.orders()
@@ -209,6 +210,11 @@ impl Builder<'_> {
     }
 
     fn leaf(&mut self, expr: &Expr) -> Option<Logic> {
+        if is_text(expr) {
+            let message =
+                "a text by itself is no condition; compare it, or write all texts as a list: `in ['paid', 'new']`";
+            self.flaw(expr.span(), message.to_string());
+        }
         let test = Test::of(expr, self.source);
         self.finish(rewrite::condition(expr, self.source), test, expr.span())
     }
@@ -217,6 +223,21 @@ impl Builder<'_> {
         self.reads.push(rewritten.take_reads());
         let expression = Expression::new(rewritten, self.source, self.env, &mut self.flaws)?;
         Some(Logic::Leaf(Box::new(Leaf { test, expression, at: place(span) })))
+    }
+
+    /// What means another thing than whoever writes it believes.
+    fn misread(&mut self, link: &Link) {
+        let Link { left, operator, right } = *link;
+        if operator == Operator::In && is_text(right) {
+            let message = "`in` with a text looks for a piece of that text; write a list: `in ['paid']`";
+            self.flaw(right.span(), message.to_string());
+        }
+        for (status, other) in [(left, right), (right, left)] {
+            if is_status(status) && holds_text(other) {
+                let message = "a status is a number; write it without quotes, as in `== 200`";
+                self.flaw(other.span(), message.to_string());
+            }
+        }
     }
 
     /// `op == 'inserted'` is not true of any change.
@@ -243,6 +264,38 @@ impl Builder<'_> {
     fn flaw(&mut self, span: Span, message: String) {
         let (line, column) = place(span);
         self.flaws.push(Flaw { line, column, message });
+    }
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Const(constant) if constant.value.as_str().is_some())
+}
+
+/// A text, or a list with one in it.
+fn holds_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::List(list) => list.items.iter().any(is_text),
+        Expr::Tuple(tuple) => tuple.items.iter().any(is_text),
+        other => is_text(other),
+    }
+}
+
+/// `answer.status` or `steps.NAME.status`.
+fn is_status(expr: &Expr) -> bool {
+    let Some(("status", of)) = member(expr) else { return false };
+    let is_step = member(of).is_some_and(|(_, steps)| matches!(steps, Expr::Var(var) if var.id == "steps"));
+    is_step || matches!(of, Expr::Var(var) if var.id == "answer")
+}
+
+/// The name of a member, and of what.
+fn member<'e>(expr: &'e Expr) -> Option<(&'e str, &'e Expr<'e>)> {
+    match expr {
+        Expr::GetAttr(node) => Some((node.name, &node.expr)),
+        Expr::GetItem(node) => match &node.subscript_expr {
+            Expr::Const(name) => Some((name.value.as_str()?, &node.expr)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

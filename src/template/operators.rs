@@ -38,6 +38,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_function("_whole", |a: &Value| whole(a).map_err(Error::into_engine));
     env.add_function("_concat", |a: &Value, b: &Value| concat(a, b).map_err(Error::into_engine));
     env.add_function("_decimal", |a: &str| Decimal::parse(a).map(Value::from_object).unwrap_or_default());
+    env.add_test("containing", |text: &str, piece: &str| text.contains(piece));
     env.add_test("number", |value: &Value| value.is_number() || as_decimal(value).is_some());
 }
 

@@ -3,6 +3,7 @@
 mod binary;
 mod conditions;
 mod flaws;
+mod habits;
 mod operation;
 mod properties;
 mod rendering;

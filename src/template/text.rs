@@ -12,13 +12,12 @@ use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 
-use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
-use super::limits;
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, Path, Rewritten};
 use super::scope::{Env, Image, Root, Scope, cell};
+use super::{EnvLookup, limits, tokens};
 use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
@@ -50,7 +49,7 @@ impl TextTemplate {
             return Ok(TextTemplate { pieces, ..TextTemplate::default() });
         }
         limits::check_template(source)?;
-        let tree = parse(source, TEMPLATE, SyntaxConfig::default()).map_err(|error| vec![flaw_of(&error, source)])?;
+        let tree = tokens::all_read(parse(source, TEMPLATE, SyntaxConfig::default()), source, false)?;
         let Stmt::Template(template) = &tree else { return Ok(TextTemplate::default()) };
         let (mut flaws, mut reads) = (Vec::new(), Reads::default());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));

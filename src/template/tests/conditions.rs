@@ -65,6 +65,8 @@ fn conditions_decide_on_the_row() {
         ("1 < 2 < 2", false),
         ("row.status is eq 'paid'", true),
         ("row.status is startingwith('pa')", true),
+        ("row.status is containing('ai')", true),
+        ("row.status is containing('ia')", false),
         ("not (row.status == 'paid')", false),
         ("row.status in ['paid', 'sent']", true),
         ("row.status not in ('paid', 'sent')", false),

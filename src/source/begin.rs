@@ -8,10 +8,9 @@
 
 use std::cmp::Ordering;
 
-use mysql_async::Conn;
-
 use crate::position::{FileOffset, FoundBy, GtidSet, Position, Start, file_number};
 
+use super::connection::Connection;
 use super::error::Error;
 use super::event_type;
 use super::gtids_before::gtids_before;
@@ -47,7 +46,7 @@ enum Obstacle {
 pub(super) async fn first(
     settings: &Settings,
     server: &Server,
-    connection: &mut Conn,
+    connection: &mut Connection,
     start: &Start,
 ) -> Result<Position, Error> {
     let mut position = server.begin(connection, start).await?;

@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use crate::pattern::TablePatterns;
 use crate::position::Retention;
 
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::keeping::Keeping;
 use super::link::{self, Room};
@@ -204,7 +202,7 @@ fn transport(settings: &Settings) -> Finding {
 
 /// Asks for what reading needs instead of reading grants, whose text knows roles, wildcards and partial revokes.
 async fn privileges(
-    connection: &mut Conn,
+    connection: &mut Connection,
     settings: &Settings,
     server: &Server,
     account: &str,

@@ -7,9 +7,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, DriverError, Opts, OptsBuilder, SslOpts};
 
+use super::connection::Connection;
 use super::error::Error;
 use super::link::{self, PACKET_BYTES_MAX, Room};
 use super::password::Password;
@@ -29,8 +29,9 @@ const WAIT_TIMEOUT_S: usize = 28_800;
 const ANY_NAME: &str = "NotValidForName.invalid";
 
 /// Opens a connection for our own questions, waiting at most `connect_timeout`.
-pub(super) async fn connect(settings: &Settings) -> Result<Conn, Error> {
-    let mut connection = open(settings, QUESTIONS_SQL, |options| options).await?;
+pub(super) async fn connect(settings: &Settings) -> Result<Connection, Error> {
+    let open = open(settings, QUESTIONS_SQL, |options| options).await?;
+    let mut connection = Connection::new(open, settings.answer_timeout);
     let failed = |error| Error::of_client(error, &settings.address());
     match connection.query_drop(LIST_HIDDEN_KEYS_SQL).await {
         // A server that does not know them has none.

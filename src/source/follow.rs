@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
-use mysql_async::Conn;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +22,7 @@ use crate::telemetry::Metrics;
 use super::begin::{begin_after, first, refused_by_set};
 use super::clock::{StatusClock, age};
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::{Error, Next};
 use super::event_type;
 use super::logged::{gaps, require_logged};
@@ -386,7 +386,7 @@ impl Reader {
         &self,
         progress: &mut Progress,
         server: &Server,
-        connection: &mut Conn,
+        connection: &mut Connection,
     ) -> Result<Position, Error> {
         let mut position = match (&progress.position, &progress.from) {
             (Some(position), _) => position.clone(),
@@ -404,7 +404,7 @@ impl Reader {
     async fn prove(
         &self,
         server: &Server,
-        connection: &mut Conn,
+        connection: &mut Connection,
         position: &mut Position,
         is_first: bool,
     ) -> Result<(), Error> {

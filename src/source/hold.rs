@@ -9,7 +9,6 @@ use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use mysql_async::Conn;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use crate::position::{FileOffset, Position};
 
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
@@ -125,7 +125,7 @@ async fn look(settings: &Settings, server: &Server, thread: u64) -> Result<Optio
 }
 
 /// Waits until the server has taken the command up.
-async fn begins(server: &Server, connection: &mut Conn, thread: u64, patience: Duration) -> Result<(), Error> {
+async fn begins(server: &Server, connection: &mut Connection, thread: u64, patience: Duration) -> Result<(), Error> {
     let give_up_at = Instant::now() + patience;
     while !server.is_dumping(connection, thread).await? {
         if Instant::now() > give_up_at {

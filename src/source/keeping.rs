@@ -6,11 +6,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use crate::position::Retention;
 
+use super::connection::Connection;
 use super::error::Error;
 
 /// ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR: the server is none of Amazon's.
@@ -31,11 +29,11 @@ pub(super) enum Keeping {
 
 impl Keeping {
     pub async fn inspect(
-        connection: &mut Conn,
+        connection: &mut Connection,
         address: &str,
         variables: &HashMap<String, String>,
     ) -> Result<Keeping, Error> {
-        match connection.query_first::<Option<String>, _>(RDS_HOURS_SQL).await {
+        match connection.query_first::<Option<String>>(RDS_HOURS_SQL).await {
             Ok(Some(hours)) => return Ok(Keeping::Rds(hours.as_deref().and_then(of_hours))),
             Ok(None) => return Ok(Keeping::Rds(None)),
             Err(mysql_async::Error::Server(answer)) => {

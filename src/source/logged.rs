@@ -4,11 +4,11 @@
 //! replica that does not log what it applies, a replica whose replication has stopped. Asks only what the account may ask; where it
 //! may not, nothing is said. Errors of replication are told by their number, because their text may hold row values (promise 8).
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
 use crate::pattern::TablePatterns;
 
+use super::connection::Connection;
 use super::error::Error;
 use super::server::Server;
 
@@ -43,7 +43,11 @@ impl Channel {
 }
 
 /// Everything that keeps changes of these tables out of the binlog, or makes them late.
-pub(super) async fn gaps(connection: &mut Conn, server: &Server, tables: &TablePatterns) -> Result<Vec<Gap>, Error> {
+pub(super) async fn gaps(
+    connection: &mut Connection,
+    server: &Server,
+    tables: &TablePatterns,
+) -> Result<Vec<Gap>, Error> {
     let failed = |error| Error::of_client(error, &server.address);
     let (log_do, log_ignore) =
         match status(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"]).await.map_err(failed)? {
@@ -75,9 +79,9 @@ pub(super) fn require_logged(gaps: Vec<Gap>) -> Result<(), Error> {
 }
 
 /// The rows of the first statement that the server knows; none where the account may not ask.
-async fn status(connection: &mut Conn, statements: &[&str]) -> Result<Option<Vec<Row>>, mysql_async::Error> {
+async fn status(connection: &mut Connection, statements: &[&str]) -> Result<Option<Vec<Row>>, mysql_async::Error> {
     for statement in statements {
-        match connection.query(*statement).await {
+        match connection.query(statement).await {
             Ok(rows) => return Ok(Some(rows)),
             // A syntax error: an older or newer server has another name for it. Else a privilege that the account lacks.
             Err(mysql_async::Error::Server(answer)) if answer.code == 1064 => {}

@@ -3,17 +3,15 @@
 //! In: a pattern that no table fits. Out: what is there instead (a view, the name in other case, a name much like it), and
 //! a fix that is valid there. What the account may not see looks like what is not there, so then both are said.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable as _;
-
 use crate::pattern::TablePattern;
 use crate::suggest::did_you_mean;
 
+use super::connection::Connection;
 use super::error::Error;
 
 /// What is said of a pattern that no table fits, and the fix.
 pub(super) async fn explain(
-    connection: &mut Conn,
+    connection: &mut Connection,
     address: &str,
     pattern: &TablePattern,
     account: &str,

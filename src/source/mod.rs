@@ -10,6 +10,7 @@ pub mod check;
 mod checksum;
 mod clock;
 mod connect;
+mod connection;
 mod ddl;
 mod decode;
 mod emptied;

@@ -4,9 +4,8 @@
 //! without a table what is there instead. Changes nothing on the server. For which rows in the binlog a definition holds is for
 //! `tracking` to say.
 
-use mysql_async::Conn;
-
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::missing::explain;
 use super::settings::Settings;
@@ -24,7 +23,7 @@ pub async fn named_tables(settings: &Settings, patterns: &TablePatterns) -> Resu
 }
 
 pub(super) async fn named_tables_over(
-    connection: &mut Conn,
+    connection: &mut Connection,
     settings: &Settings,
     patterns: &TablePatterns,
 ) -> Result<NamedTables, Error> {

@@ -6,14 +6,14 @@
 
 use std::cmp::Ordering;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 use uuid::Uuid;
 
 use crate::position::{FileOffset, FoundBy, Gtid, GtidSet, Position, Start};
 
 use super::begin::{begin_after, first};
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::event::previous_gtids;
 use super::event_type;
@@ -157,7 +157,7 @@ impl Count {
 /// A server that is asked for places.
 pub struct Places {
     settings: Settings,
-    connection: Conn,
+    connection: Connection,
     server: Server,
 }
 
@@ -276,7 +276,7 @@ impl Places {
 
     /// XA transactions that are prepared right now, as far as the account may know.
     pub async fn prepared(&mut self) -> usize {
-        self.connection.query::<Row, _>("XA RECOVER").await.map_or(0, |list| list.len())
+        self.connection.query::<Row>("XA RECOVER").await.map_or(0, |list| list.len())
     }
 
     /// What moving from one place to another skips and repeats. `is_exact`: the new place's file and offset are it, and not

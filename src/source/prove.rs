@@ -10,11 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mysql_async::Conn;
 use uuid::Uuid;
 
 use crate::position::{Anchor, FileOffset, Gtid, GtidSet, Local, Position, Proof};
 
+use super::connection::Connection;
 use super::error::Error;
 use super::event::{Event, GtidEvent};
 use super::event_type;
@@ -87,7 +87,7 @@ impl<'s> Prover<'s> {
     }
 
     /// Looks at the position's transactions again. Where it has none yet, its proof is looked up, for the next time.
-    pub async fn prove(&self, connection: &mut Conn, position: &mut Position) -> Result<Evidence, Error> {
+    pub async fn prove(&self, connection: &mut Connection, position: &mut Position) -> Result<Evidence, Error> {
         let files = self.files(connection).await?;
         if position.server_uuid == self.server.uuid {
             not_backwards(&files, &position.file)?;
@@ -112,7 +112,7 @@ impl<'s> Prover<'s> {
     }
 
     /// All files of the server; none where the account may not ask.
-    async fn files(&self, connection: &mut Conn) -> Result<Option<Vec<FileOffset>>, Error> {
+    async fn files(&self, connection: &mut Connection) -> Result<Option<Vec<FileOffset>>, Error> {
         match self.server.files(connection).await {
             Ok(files) => Ok(Some(files)),
             Err(Error::Privilege { .. }) => Ok(None),

@@ -5,10 +5,8 @@
 //! far the binlog goes. Knows nothing of positions: for which rows a definition holds is for `tracking` to say.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, params};
+use mysql_async::{Params, params};
 use uuid::Uuid;
 
 use crate::column::charset::Charset;
@@ -18,6 +16,7 @@ use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, TableName};
 
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::server;
 use super::settings::Settings;
@@ -28,7 +27,7 @@ pub(super) struct Definitions {
     settings: Settings,
     /// The server that the rows come from.
     server_uuid: Uuid,
-    connection: Option<Conn>,
+    connection: Option<Connection>,
 }
 
 /// One column as `information_schema.COLUMNS` shows it.
@@ -118,9 +117,6 @@ const NAMES_MAX: usize = 1000;
 
 /// Columns read at once; some tens of megabytes.
 const COLUMNS_MAX: usize = 200_000;
-
-/// A server with very many tables takes its time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Definitions {
     pub fn new(settings: Settings, server_uuid: Uuid) -> Definitions {
@@ -232,8 +228,7 @@ impl Definitions {
     pub async fn end_of_log(&mut self) -> Result<FileOffset, Error> {
         let mut connection = self.take().await?;
         let address = self.settings.address();
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, server::newest(&mut connection, &address)).await;
-        let (place, _) = answer.map_err(|_| no_answer())??;
+        let (place, _) = server::newest(&mut connection, &address).await?;
         self.connection = Some(connection);
         Ok(place)
     }
@@ -255,29 +250,24 @@ impl Definitions {
         R: mysql_async::prelude::FromRow + Send + 'static,
     {
         let mut connection = self.take().await?;
-        let question = connection.exec(sql, parameters);
-        let rows = tokio::time::timeout(ANSWER_TIMEOUT, question)
+        let rows = connection
+            .exec(sql, parameters)
             .await
-            .map_err(|_| no_answer())?
             .map_err(|error| Error::of_client(error, &self.settings.address()))?;
         self.connection = Some(connection);
         Ok(rows)
     }
 
-    async fn take(&mut self) -> Result<Conn, Error> {
+    async fn take(&mut self) -> Result<Connection, Error> {
         match self.connection.take() {
             Some(open) => Ok(open),
             None => self.open().await,
         }
     }
 
-    async fn open(&self) -> Result<Conn, Error> {
+    async fn open(&self) -> Result<Connection, Error> {
         connect_to(&self.settings, self.server_uuid).await
     }
-}
-
-fn no_answer() -> Error {
-    Error::Lost(format!("the server did not say within {} s how its tables are defined", ANSWER_TIMEOUT.as_secs()))
 }
 
 /// What finds the schemas and the tables of a pattern: LIKE ignores case, so it may find more than is meant, never less.
@@ -289,7 +279,7 @@ pub(super) fn like(pattern: &str) -> (String, String) {
 
 /// Another connection to the server that is being read. Behind one address there may be several, and what another one
 /// says of its tables and its binlog means nothing here.
-pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result<Conn, Error> {
+pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result<Connection, Error> {
     let mut connection = connect(settings).await?;
     let uuid: Option<String> = connection
         .query_first("SELECT @@GLOBAL.server_uuid")

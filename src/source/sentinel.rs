@@ -8,12 +8,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable as _;
-
 use crate::position::{FileOffset, GtidSet, Position};
 
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
 use super::prove::{Evidence, Prover, not_backwards};
 use super::server::{EXECUTED_GRACE, Server, newest};
@@ -30,7 +28,7 @@ const STANDS_STILL_MAX: u32 = 5;
 
 pub(super) struct Sentinel {
     settings: Settings,
-    connection: Option<Conn>,
+    connection: Option<Connection>,
     last: Option<Look>,
     stands_still: u32,
     /// How many RESET statements the server had counted when the position was proven last, and when that was.

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 use uuid::Uuid;
 
 use crate::column::charset::Charsets;
@@ -16,6 +15,7 @@ use crate::pattern::{TablePattern, TablePatterns};
 use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Start};
 
 use super::ServerFacts;
+use super::connection::Connection;
 use super::error::Error;
 use super::keeping::Keeping;
 
@@ -46,7 +46,7 @@ const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('serv
 
 impl Server {
     /// Asks the server about itself; refuses MariaDB and versions before 8.0.
-    pub async fn inspect(connection: &mut Conn, address: &str) -> Result<Server, Error> {
+    pub async fn inspect(connection: &mut Connection, address: &str) -> Result<Server, Error> {
         let failed = |error| Error::of_client(error, address);
         let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
         let version = version.unwrap_or_default();
@@ -55,7 +55,7 @@ impl Server {
             return Err(Error::Version { version });
         }
         let variables: HashMap<String, String> =
-            connection.query::<(String, String), _>(VARIABLES_SQL).await.map_err(failed)?.into_iter().collect();
+            connection.query::<(String, String)>(VARIABLES_SQL).await.map_err(failed)?.into_iter().collect();
         let uuid = variables.get("server_uuid").and_then(|text| Uuid::try_parse(text).ok());
         let uuid = uuid.ok_or_else(|| Error::Lost("the server told no server_uuid".to_string()))?;
         let collations: Vec<(u16, String)> = connection
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// Where a first start begins, except for the set of `Start::At`, which must be read from the binlog itself.
-    pub async fn begin(&self, connection: &mut Conn, start: &Start) -> Result<Position, Error> {
+    pub async fn begin(&self, connection: &mut Connection, start: &Start) -> Result<Position, Error> {
         let (newest, executed) = self.newest(connection).await?;
         // Where gtid_mode is not ON, nobody knows whether transactions without GTIDs follow the last one with.
         let found_by = if self.has_gtids { FoundBy::Either } else { FoundBy::Place };
@@ -144,14 +144,19 @@ impl Server {
     }
 
     /// Whether the server has executed what the position's set says, and purged nothing else.
-    pub async fn permit(&self, connection: &mut Conn, position: &Position) -> Result<(), Error> {
+    pub async fn permit(&self, connection: &mut Connection, position: &Position) -> Result<(), Error> {
         match &position.gtids {
             Some(processed) => self.permit_gtids(connection, position, processed).await,
             None => Ok(()),
         }
     }
 
-    async fn permit_gtids(&self, connection: &mut Conn, position: &Position, processed: &GtidSet) -> Result<(), Error> {
+    async fn permit_gtids(
+        &self,
+        connection: &mut Connection,
+        position: &Position,
+        processed: &GtidSet,
+    ) -> Result<(), Error> {
         if processed.is_empty() && position.server_uuid != self.uuid {
             return Err(self.other_server(position));
         }
@@ -171,17 +176,17 @@ impl Server {
         Error::OtherServer { expected: position.server_uuid.to_string(), found: self.uuid.to_string() }
     }
 
-    async fn newest(&self, connection: &mut Conn) -> Result<(FileOffset, GtidSet), Error> {
+    async fn newest(&self, connection: &mut Connection) -> Result<(FileOffset, GtidSet), Error> {
         newest(connection, &self.address).await
     }
 
-    async fn oldest(&self, connection: &mut Conn) -> Result<FileOffset, Error> {
+    async fn oldest(&self, connection: &mut Connection) -> Result<FileOffset, Error> {
         let oldest = self.files(connection).await?.swap_remove(0);
         Ok(FileOffset { offset: FILE_START, ..oldest })
     }
 
     /// The ends of all binlog files, the oldest first; there is at least one.
-    pub async fn files(&self, connection: &mut Conn) -> Result<Vec<FileOffset>, Error> {
+    pub async fn files(&self, connection: &mut Connection) -> Result<Vec<FileOffset>, Error> {
         let rows: Vec<Row> = connection.query("SHOW BINARY LOGS").await.map_err(|error| self.failed(error))?;
         if rows.is_empty() {
             return Err(Error::Lost("the server lists no binlog".to_string()));
@@ -190,7 +195,7 @@ impl Server {
     }
 
     /// Whether this thread sends binlog to a replica. An account sees its own threads without any privilege.
-    pub async fn is_dumping(&self, connection: &mut Conn, thread: u64) -> Result<bool, Error> {
+    pub async fn is_dumping(&self, connection: &mut Connection, thread: u64) -> Result<bool, Error> {
         let rows: Vec<Row> = connection.query("SHOW PROCESSLIST").await.map_err(|error| self.failed(error))?;
         let is_it = |row: &Row| {
             let command: Option<String> = row.get_opt("Command").and_then(Result::ok);
@@ -202,8 +207,8 @@ impl Server {
 
     /// At a first start: the rows of XA transactions that are prepared may lie before it, and nothing leads back to them.
     /// Accounts that may not ask (`XA_RECOVER_ADMIN`) hear nothing.
-    pub async fn warn_of_prepared(&self, connection: &mut Conn) {
-        let prepared = connection.query::<Row, _>("XA RECOVER").await.map_or(0, |list| list.len());
+    pub async fn warn_of_prepared(&self, connection: &mut Connection) {
+        let prepared = connection.query::<Row>("XA RECOVER").await.map_or(0, |list| list.len());
         if prepared > 0 {
             tracing::warn!(
                 prepared,
@@ -213,22 +218,22 @@ impl Server {
         }
     }
 
-    pub async fn executed(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
+    pub async fn executed(&self, connection: &mut Connection) -> Result<GtidSet, Error> {
         self.gtids(connection, "SELECT @@GLOBAL.gtid_executed").await
     }
 
-    pub async fn purged(&self, connection: &mut Conn) -> Result<GtidSet, Error> {
+    pub async fn purged(&self, connection: &mut Connection) -> Result<GtidSet, Error> {
         self.gtids(connection, "SELECT @@GLOBAL.gtid_purged").await
     }
 
-    async fn gtids(&self, connection: &mut Conn, question: &str) -> Result<GtidSet, Error> {
+    async fn gtids(&self, connection: &mut Connection, question: &str) -> Result<GtidSet, Error> {
         let text: Option<String> = connection.query_first(question).await.map_err(|error| self.failed(error))?;
         parse_gtids(&text.unwrap_or_default())
     }
 }
 
 /// End of the newest binlog file, and what was executed by then.
-pub(super) async fn newest(connection: &mut Conn, address: &str) -> Result<(FileOffset, GtidSet), Error> {
+pub(super) async fn newest(connection: &mut Connection, address: &str) -> Result<(FileOffset, GtidSet), Error> {
     let failed = |error| Error::of_client(error, address);
     let row: Option<Row> = match connection.query_first("SHOW BINARY LOG STATUS").await {
         // Before 8.2 the statement had another name.

@@ -54,6 +54,8 @@ pub struct Settings {
     /// How often an idle server says so. After three periods of silence the connection is opened anew.
     pub heartbeat: Duration,
     pub connect_timeout: Duration,
+    /// How long the server may take to answer a question. One with very many tables takes its time.
+    pub answer_timeout: Duration,
     pub first_connect: FirstConnect,
     /// The reader says how the watched tables are defined now, before it says where it begins.
     pub names_tables: bool,
@@ -149,6 +151,7 @@ impl Settings {
             instance,
             heartbeat: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
             first_connect: FirstConnect::default(),
             names_tables: false,
             reconnect: RetryPolicy::default(),

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
+use super::connection::Connection;
 use super::error::Error;
 use super::schema::{SPATIAL, column_type, labels, like};
 use super::settings::Settings;
@@ -37,7 +35,7 @@ type KeyedColumn = (Option<u64>, TypedColumn);
 
 /// The tables that fit the patterns, with their columns in order, as they are now.
 pub(super) async fn typed_tables(
-    connection: &mut Conn,
+    connection: &mut Connection,
     settings: &Settings,
     patterns: &TablePatterns,
 ) -> Result<Vec<TypedTable>, Error> {

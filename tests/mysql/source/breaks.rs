@@ -5,14 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use rowhook::change::Value;
-use rowhook::source::{Error, Status, TlsMode};
+use rowhook::source::{Error, FirstConnect, Status, TlsMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+
+/// More than come before reading begins.
+const PIECES_MAX: i64 = 40;
+/// The server takes no more than 151 connections.
+const READERS_AT_A_TIME: usize = 8;
 
 #[tokio::test]
 async fn a_broken_connection_or_a_restarted_server_costs_and_repeats_nothing() {
@@ -44,6 +50,8 @@ async fn a_broken_connection_or_a_restarted_server_costs_and_repeats_nothing() {
 struct Proxy {
     address: SocketAddr,
     is_silent: Arc<AtomicBool>,
+    /// The connection that brings the last of so many pieces goes silent with it, once.
+    pieces_until_silence: Arc<AtomicI64>,
     /// The bytes beside which one is flipped; none: nothing is.
     flip_marker: Arc<std::sync::Mutex<Option<Vec<u8>>>>,
     /// Where the byte to flip stands, counted from the marker.
@@ -56,6 +64,8 @@ async fn proxy(port: u16) -> Proxy {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let is_silent = Arc::new(AtomicBool::new(false));
+    let pieces_until_silence = Arc::new(AtomicI64::new(i64::MAX));
+    let pieces = Arc::clone(&pieces_until_silence);
     let flip_marker: Arc<std::sync::Mutex<Option<Vec<u8>>>> = Arc::default();
     let flips = Arc::new(AtomicU64::new(0));
     let flip_offset = Arc::new(AtomicI64::new(0));
@@ -68,12 +78,13 @@ async fn proxy(port: u16) -> Proxy {
             let (mut server_read, mut server_write) = server.into_split();
             tokio::spawn(async move { tokio::io::copy(&mut client_read, &mut server_write).await });
             let (silent, marker, count) = (Arc::clone(&silent), Arc::clone(&marker), Arc::clone(&count));
-            let offset = Arc::clone(&offset);
+            let (offset, pieces) = (Arc::clone(&offset), Arc::clone(&pieces));
             // Silence belongs to the connections that live when it falls.
             tokio::spawn(async move {
                 let mut buffer = vec![0; 1 << 16];
                 while let Ok(length @ 1..) = server_read.read(&mut buffer).await {
-                    if silent.load(Ordering::SeqCst) {
+                    let is_last = pieces.fetch_sub(1, Ordering::SeqCst) == 1;
+                    if is_last || silent.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
                     }
                     let chunk = &mut buffer[..length];
@@ -91,7 +102,7 @@ async fn proxy(port: u16) -> Proxy {
             });
         }
     });
-    Proxy { address, is_silent, flip_marker, flip_offset, flips, _task: task }
+    Proxy { address, is_silent, pieces_until_silence, flip_marker, flip_offset, flips, _task: task }
 }
 
 #[tokio::test]
@@ -140,4 +151,49 @@ async fn silence_is_noticed_and_a_flipped_bit_is_never_taken_for_data() {
     sql(&mut root, "INSERT INTO test.a VALUES (4, 'marker-in-a-row')").await;
     let error = reader.error().await;
     assert!(matches!(error, Error::GaveUp { .. }), "{error}");
+}
+
+/// Whatever the server leaves unanswered before reading begins, the login, a question, the stream: it is asked anew.
+#[tokio::test]
+async fn a_server_that_goes_silent_at_any_answer_is_asked_again() {
+    let server = Mysql::start(&["--binlog-row-metadata=MINIMAL"]).await;
+    let mut root = server.root().await;
+    sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
+    let position = {
+        let mut reader = server.follow(latest());
+        reader.started().await;
+        done(&mut root, 1).await;
+        reader.until_done(1).await;
+        reader.position.expect("reading began")
+    };
+    let one = async |pieces: i64, from: source::From| {
+        let proxy = proxy(server.server.port()).await;
+        proxy.pieces_until_silence.store(pieces, Ordering::SeqCst);
+        let mut settings = server.settings();
+        settings.port = proxy.address.port();
+        settings.tls.mode = TlsMode::Disabled;
+        settings.first_connect = FirstConnect::Wait;
+        settings.connect_timeout = Duration::from_secs(2);
+        settings.answer_timeout = Duration::from_secs(1);
+        let mut reader = Reader::new(settings, from);
+        reader.started().await;
+        (proxy, reader)
+    };
+    let (mut interrupted, mut all) = (0, 0);
+    let pieces: Vec<i64> = (1..=PIECES_MAX).collect();
+    for (round, pieces) in (1..).zip(pieces.chunks(READERS_AT_A_TIME)) {
+        let mut new = join_all(pieces.iter().map(|pieces| one(*pieces, latest()))).await;
+        let mut resumed = join_all(pieces.iter().map(|pieces| one(*pieces, resume(&position)))).await;
+        sql(&mut root, &format!("INSERT INTO test.a VALUES ({round})")).await;
+        done(&mut root, round + 1).await;
+        for (_, reader) in &mut new {
+            assert_eq!(ints(&reader.until_done(round + 1).await), [round]);
+        }
+        for (_, reader) in &mut resumed {
+            assert_eq!(ints(&reader.until_done(round + 1).await), (1..=round).collect::<Vec<_>>());
+        }
+        all += new.len() + resumed.len();
+        interrupted += new.iter().chain(&resumed).filter(|(_, reader)| reader.metrics.reconnects.get() > 0).count();
+    }
+    assert!((20..all).contains(&interrupted), "{interrupted} of {all} were interrupted");
 }

@@ -163,6 +163,7 @@ impl Scene {
             self.nothing_is_broken();
         }
         self.calm().await;
+        self.make_up().await;
         writers.stop().await;
         self.all_arrives().await;
         // What ON alone refuses has gone by now. The last change of each row is made to the tables as they are.
@@ -337,6 +338,31 @@ impl Scene {
             self.start_rowhook();
         }
         self.step_gtid_mode("ON_PERMISSIVE").await;
+    }
+
+    /// Plays what the deck had and chance took: rowhook was down when it was to be restarted, or its connections when they
+    /// were to be cut; each large transaction was rolled back or broken off.
+    async fn make_up(&mut self) {
+        if self.story.counts.rowhook_restarts == 0 {
+            self.program.wait_for_line("reading after", DEADLINE);
+            self.play(Fault::RestartRowhook).await;
+            self.start_rowhook();
+        }
+        let give_up_at = Instant::now() + DEADLINE;
+        loop {
+            let (large, rollbacks) = self.site.large_and_rollbacks();
+            if large > 0 && rollbacks > 0 && self.story.counts.cuts > 0 {
+                break;
+            }
+            if large == 0 {
+                self.play(Fault::Large).await;
+            }
+            if self.story.counts.cuts == 0 {
+                self.play(Fault::CutAll).await;
+            }
+            assert!(Instant::now() < give_up_at, "{large} large transactions, {rollbacks} rollbacks in {DEADLINE:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn all_arrives(&mut self) {

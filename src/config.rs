@@ -232,6 +232,8 @@ pub struct WriteSettings {
 #[derive(Debug, Clone)]
 pub struct RunSettings {
     pub start: Start,
+    /// Whether somebody said where, and it is not the default.
+    pub start_is_given: bool,
     /// None: no admin address at all.
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
@@ -350,6 +352,7 @@ impl RunArgs {
         let timeout = self.shutdown_timeout.or_else(|| file.shutdown_timeout.clone());
         let token_file = self.admin_token_file.or_else(|| file.admin_token_file.clone());
         Ok(RunSettings {
+            start_is_given: start.is_some(),
             start: parse_start("start", start.as_deref().unwrap_or("latest"))?,
             admin: parse_admin(admin.as_deref().unwrap_or("127.0.0.1:8055"), token_file.is_some())?,
             admin_token_file: token_file,

@@ -48,8 +48,8 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_async"], &["src/source", "src/write_back"]),
     (&["mysql_common"], &["src/source"]),
     (&["socket2", "tokio_rustls", "webpki_roots"], &["src/source"]),
-    // Compressed transactions, packed answers.
-    (&["zstd"], &["src/source", "src/delivery/client"]),
+    // Compressed transactions, packed answers, backups.
+    (&["zstd"], &["src/source", "src/delivery/client", "src/store/backup"]),
     (&["reqwest", "flate2", "h2", "ring"], &["src/delivery"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.

@@ -33,6 +33,7 @@ use super::serve::serve;
 use super::view::position::PositionsView;
 use super::view::redelivery::RedeliveryRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::Refused;
@@ -129,6 +130,8 @@ fn router(operations: Operations) -> Router {
         .route("/dead-letters/replay", post(replay))
         .route("/dead-letters/preview", post(preview))
         .route("/replay-binlog", post(replay_binlog))
+        .route("/store/verify", post(verify_store))
+        .route("/store/backup", post(back_up_store))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(|request, next| whole_request(REQUEST_TIMEOUT, request, next)))
         .with_state(operations)
@@ -150,6 +153,17 @@ async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, Co
 
 async fn position(State(shared): State<Operations>) -> Result<Json<PositionsView>, operations::Error> {
     positions_of_store(&shared.control.letters).await.map(Json)
+}
+
+async fn verify_store(State(shared): State<Operations>) -> Result<Json<VerifiedView>, operations::Error> {
+    shared.control.letters.verify_store().await.map(Json)
+}
+
+async fn back_up_store(
+    State(shared): State<Operations>,
+    Json(request): Json<BackupRequest>,
+) -> Result<Json<BackupView>, operations::Error> {
+    shared.control.letters.back_up_store(&request).await.map(Json)
 }
 
 async fn pause(State(shared): State<Operations>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {

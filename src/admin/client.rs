@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use super::view::position::PositionsView;
 use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -77,6 +78,14 @@ impl Daemon {
 
     pub async fn positions(&self) -> Result<PositionsView, Error> {
         whole(self.send(Method::GET, "/position", &()).await?).await
+    }
+
+    pub async fn verify_store(&self) -> Result<VerifiedView, Error> {
+        whole(self.send(Method::POST, "/store/verify", &()).await?).await
+    }
+
+    pub async fn back_up_store(&self, request: &BackupRequest) -> Result<BackupView, Error> {
+        whole(self.send(Method::POST, "/store/backup", request).await?).await
     }
 
     pub async fn pause(&self, request: &PauseRequest) -> Result<(), Error> {

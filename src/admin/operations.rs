@@ -5,11 +5,13 @@
 //! began. Owns no state but the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
 use super::control::{no_such_rule_among, one_line};
 use super::view::operation::OperationView;
+use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
     rfc3339,
@@ -63,6 +65,17 @@ pub struct DeadLetters {
 impl DeadLetters {
     pub fn new(store: Store) -> DeadLetters {
         DeadLetters { store }
+    }
+
+    /// Reads all that the store holds, while nothing is written.
+    pub async fn verify_store(&self) -> Result<VerifiedView, Error> {
+        Ok(VerifiedView::of(&self.store.verify().await?))
+    }
+
+    /// Writes all that the store holds into a file, which must not be there yet.
+    pub async fn back_up_store(&self, request: &BackupRequest) -> Result<BackupView, Error> {
+        let backup = self.store.backup(PathBuf::from(&request.file)).await?;
+        Ok(BackupView::of(&request.file, &backup))
     }
 
     /// The oldest letters that fit, and how many more there are. An empty selection means all of them here.

@@ -8,6 +8,7 @@ pub mod operation;
 pub mod position;
 pub mod redelivery;
 pub mod status;
+pub mod store;
 
 use std::time::{Duration, UNIX_EPOCH};
 

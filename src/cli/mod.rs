@@ -23,6 +23,7 @@ mod signals;
 mod source_settings;
 mod source_watch;
 mod status;
+mod store;
 mod tail;
 
 use anyhow::anyhow;
@@ -86,6 +87,9 @@ enum Command {
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::Command),
+    /// Verify, back up, restore and compact the store in the data directory
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Store(store::Command),
     /// Print changes as JSON lines as they come; nothing is sent
     Tail(tail::Args),
     /// Print a completion script for a shell
@@ -130,6 +134,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
             Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
             Command::Position(command) => position::run(command, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
+            Command::Store(command) => store::run(command, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),
         }

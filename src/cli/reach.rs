@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::admin::view::position::PositionsView;
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
+use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -71,6 +72,11 @@ impl Reach {
         if let Some(daemon) = Daemon::connect(data).await? {
             return Ok(Reach::Daemon(daemon));
         }
+        Ok(Reach::Store(Reach::stored(data).await?))
+    }
+
+    /// The store in a directory that has one.
+    pub(super) async fn stored(data: &Path) -> anyhow::Result<Store> {
         // Opening would make a store: looking must not.
         if !Store::is_in(data) {
             let problem = match std::fs::read_dir(data).map(Iterator::count) {
@@ -80,7 +86,25 @@ impl Reach {
             };
             bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
         }
-        Ok(Reach::Store(open_store(data).await?))
+        open_store(data).await
+    }
+
+    /// Reads all that the store holds.
+    pub(super) async fn verify(&self) -> anyhow::Result<VerifiedView> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.verify_store().await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).verify_store().await?,
+        })
+    }
+
+    /// Writes all that the store holds into a file.
+    pub(super) async fn backup(&self, file: &Path) -> anyhow::Result<BackupView> {
+        let file = file.to_str().ok_or_else(|| anyhow!("backup {}: its path is not UTF-8", file.display()))?;
+        let request = BackupRequest { file: file.to_string() };
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.back_up_store(&request).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).back_up_store(&request).await?,
+        })
     }
 
     /// How it goes; of a store alone, what it says.

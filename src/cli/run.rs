@@ -74,6 +74,13 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     };
     let socket = ControlSocket::bind(&data)?;
     let saved = read_saved(&store).await?;
+    if let Some(place) = saved.lost.as_ref().filter(|_| !settings.start_is_given) {
+        anyhow::bail!(
+            "data directory {}: its checkpoint is lost, and rowhook does not choose where to go on; reading had got to {place}; fix: \
+             --start {place} repeats what was delivered since, --start latest leaves out what was written since",
+            data.display()
+        );
+    }
     let client = Client::new()?.with_database(database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     let files = RuleFiles { directory, look, database };

@@ -92,6 +92,18 @@ impl Course {
         }
     }
 
+    /// Takes each step that must not be repeated, and is not known to be done, for one that may have been called: the store was
+    /// restored, and what was called since the backup left no trace in it.
+    pub fn doubt(&self, log: &mut OperationLog) {
+        for (step, course) in log.steps.iter_mut().zip(&self.steps) {
+            match step.act.state {
+                State::Waiting if !course.is_repeatable => step.act.state = State::Begun,
+                State::Failed if !course.is_repeatable => step.act.state = State::Unknown,
+                _ => {}
+            }
+        }
+    }
+
     /// Whether the log is of these steps.
     pub fn fits(&self, log: &OperationLog) -> bool {
         self.steps.iter().map(|step| &step.name).eq(log.steps.iter().map(|step| &step.name))

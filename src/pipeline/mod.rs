@@ -198,6 +198,7 @@ impl Pipeline {
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         self.needs = Needs::of(&saved);
+        self.operations.restored_until_us = saved.restored_until_us;
         if let Some(checkpoint) = saved.checkpoint {
             self.former_ids = checkpoint.former_ids.clone();
             let Beginning { main, streams, orphans } = beginning::begin(self.main.rules(), checkpoint, now_us());

@@ -26,6 +26,8 @@ use crate::store::{self, OperationPut};
 pub(super) struct Operations {
     /// Under way when the last process ended, and not seen since.
     from_before: HashMap<DeliveryId, store::Operation>,
+    /// Of a store that was restored: calls for changes committed up to then may have been made.
+    pub restored_until_us: Option<u64>,
     /// The attempts of the step that was given up, while others are undone: its dead letter shows them.
     given_up: HashMap<DeliveryId, Attempts>,
 }
@@ -55,10 +57,25 @@ impl Pipeline {
         match (&rule.plan, log) {
             // Its letter has the log.
             (_, Some(log)) if delivery.foregone.is_some() => with_log(delivery, log),
-            (Some(plan), Some(log)) if plan.course.fits(&log) => going_on(delivery, plan, log),
+            (Some(plan), Some(mut log)) if plan.course.fits(&log) => {
+                self.doubt(&delivery, plan, &mut log);
+                going_on(delivery, plan, log)
+            }
             (_, Some(log)) => interrupted(delivery, log),
-            (Some(plan), None) if delivery.foregone.is_none() => going_on(delivery, plan, plan.course.begin()),
+            (Some(plan), None) if delivery.foregone.is_none() => {
+                let mut log = plan.course.begin();
+                self.doubt(&delivery, plan, &mut log);
+                going_on(delivery, plan, log)
+            }
             (_, None) => delivery,
+        }
+    }
+
+    /// What may have been called since the backup that was restored.
+    fn doubt(&self, delivery: &Delivery, plan: &Plan, log: &mut OperationLog) {
+        let committed_at_us = delivery.change.transaction.committed_at_us;
+        if self.operations.restored_until_us.is_some_and(|until| committed_at_us <= until) {
+            plan.course.doubt(log);
         }
     }
 
@@ -72,10 +89,15 @@ impl Pipeline {
         };
         let Some(mut log) = log else {
             return match wish {
-                Wish::Resume | Wish::FromStart => Ok(going_on(delivery, plan, plan.course.begin())),
+                Wish::Resume | Wish::FromStart => {
+                    let mut log = plan.course.begin();
+                    self.doubt(&delivery, plan, &mut log);
+                    Ok(going_on(delivery, plan, log))
+                }
                 Wish::Undo | Wish::Settle { .. } => Err("nothing of it was ever begun".to_string()),
             };
         };
+        self.doubt(&delivery, plan, &mut log);
         plan.course.grant(&mut log, wish).map_err(|refusal| refusal.to_string())?;
         if wish != Wish::Undo {
             log.reason = None;

@@ -33,11 +33,22 @@ pub enum Error {
 
     #[error(
         "data directory {path}: the store is corrupt ({detail}) and nothing was deleted: 1. stop rowhook and check the disk (dmesg, smartctl); \
-         2. keep a copy: cp -a {path} {path}.corrupt; 3. restore {path} from a backup, or move it away and start with `--start` at the \
+         2. keep a copy: cp -a {path} {path}.corrupt; 3. rowhook store restore BACKUP, or move {path} away and start with `--start` at the \
          last position in rowhook's log: dead letters that only stand in the copy are not replayed, deliveries after that position are repeated",
         path = directory.display()
     )]
     Corrupt { directory: PathBuf, detail: String },
+
+    #[error(
+        "data directory {path}: the store lacks what it held: {missing}. Nothing is sent, for that would lose or repeat calls; fix: \
+         1. keep a copy: cp -a {path} {path}.damaged; 2. rowhook store restore BACKUP, or without one rowhook store accept-loss, \
+         which says what is left and goes on with it",
+        path = directory.display()
+    )]
+    Behind { directory: PathBuf, missing: String },
+
+    #[error("backup {}: {source}", path.display())]
+    Backup { path: PathBuf, source: Arc<io::Error> },
 
     #[error("data directory {}: can't open the store: {source}", directory.display())]
     Open { directory: PathBuf, source: sled::Error },
@@ -75,6 +86,11 @@ impl Error {
     pub(super) fn directory(directory: &Path, attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
         let directory = directory.to_path_buf();
         move |source| Error::Directory { directory, attempt, source: Arc::new(source) }
+    }
+
+    pub(super) fn backup(path: &Path, source: &io::Error) -> Error {
+        let (kind, text) = (source.kind(), source.to_string());
+        Error::Backup { path: path.to_path_buf(), source: Arc::new(io::Error::new(kind, text)) }
     }
 
     pub(super) fn read(directory: &Path) -> impl FnOnce(sled::Error) -> Error {

@@ -6,25 +6,29 @@
 //! deliveries, and not when a checkpoint may move.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::change::DeliveryId;
 use crate::operation::{OperationLog, Standing};
 use crate::ordering::Held;
 use crate::position::Resume;
 
+mod backup;
 mod checkpoint;
 mod chunks;
 mod dead_letters;
 mod definitions;
 mod error;
+mod files;
 mod former_ids;
 mod holds;
+mod kept;
 mod lane_forms;
 mod letter_records;
 mod lock;
@@ -37,9 +41,13 @@ mod position_log;
 mod proof_records;
 mod queue;
 mod recorded;
+mod recovery;
+mod swap;
 mod sweep;
+mod tally;
 mod transaction;
 mod trees;
+mod verify;
 mod watchdog;
 mod write;
 mod writer;
@@ -47,6 +55,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{Backup, BackupHead};
 pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
     Closed, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Resolution, Resolved,
@@ -54,9 +63,11 @@ pub use dead_letters::{
 pub use error::Error;
 pub use former_ids::FormerIds;
 pub use needs::RuleNeeds;
+pub use open::{Loss, Restored};
 pub use operations::{Operation, OperationPut};
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
+pub use verify::Verified;
 pub use write::{LedgerEntry, Write, Written};
 
 use open::Opened;
@@ -75,11 +86,16 @@ pub struct Store {
 /// Where to go on after a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
-    /// None: no checkpoint was ever written.
+    /// None: no checkpoint was ever written, or it is lost.
     pub checkpoint: Option<SavedCheckpoint>,
     pub paused: Vec<PausedRule>,
     /// What each rule needed of tables when it went to work. Stores of earlier versions do not say.
     pub needs: Vec<RuleNeeds>,
+    /// Where reading had got to, where that is known and the checkpoint is lost.
+    pub lost: Option<String>,
+    /// Calls for changes that were committed up to then may have been made without a trace here, because a backup was restored; in
+    /// microseconds since the Unix epoch.
+    pub restored_until_us: Option<u64>,
 }
 
 /// How far each rule is resolved.
@@ -109,6 +125,8 @@ struct Inner {
     trees: Trees,
     counts: Arc<Counts>,
     held: Held,
+    /// What the tally said of the checkpoint's place.
+    place_at_opening: Option<String>,
     queue: Arc<Queue>,
     failed: watch::Receiver<Option<Error>>,
     writer: Option<JoinHandle<()>>,
@@ -141,8 +159,9 @@ impl Store {
     /// [`Error::InUse`] if another process has it, [`Error::NewerFormat`] and [`Error::Foreign`] before anything is
     /// written, [`Error::Corrupt`] with the steps to take.
     pub fn open(directory: &Path) -> Result<Store, Error> {
-        let Opened { db, trees, counters, log, lock } = open::open(directory)?;
+        let Opened { db, trees, counters, log, tally, lock } = open::open(directory)?;
         let recorded = trees.recorded()?;
+        let place_at_opening = tally.tally.place.clone();
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
         let held = trees.held()?;
@@ -156,6 +175,8 @@ impl Store {
             trees: trees.clone(),
             log,
             counters,
+            tally,
+            tally_written_at: Instant::now(),
             recorded,
             counts: counts.clone(),
             held: held.clone(),
@@ -165,8 +186,68 @@ impl Store {
         };
         let thread = std::thread::Builder::new().name("store writer".to_string());
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
-        let inner = Inner { trees, counts, held, queue, failed, writer, _watchdog: watchdog, _lock: lock };
+        let inner =
+            Inner { trees, counts, held, place_at_opening, queue, failed, writer, _watchdog: watchdog, _lock: lock };
         Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Reads everything that the store holds, between two writes: what is written meanwhile waits. A million dead letters take
+    /// some 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] and errors of a write that failed before. What is damaged is no error: the answer says it.
+    pub async fn verify(&self) -> Result<Verified, Error> {
+        self.read(|trees, progress| verify::all(trees, || progress.step())).await
+    }
+
+    /// Has something read while nobody writes.
+    async fn read<T: Send + 'static>(
+        &self,
+        reading: impl FnOnce(&Trees, &Progress) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        // Who no longer waits does not need the answer.
+        let reading = move |trees: &Trees, progress: &Progress| drop(answer.send(reading(trees, progress)));
+        self.inner.queue.read(Box::new(reading))?;
+        answered.await.map_err(|_| Error::Closed)
+    }
+
+    /// Writes all that the store holds into a file, which must not be there yet, between two writes: what is written meanwhile waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backup`], [`Error::Read`], [`Error::Closed`].
+    pub async fn backup(&self, file: PathBuf) -> Result<Backup, Error> {
+        self.read(move |trees, progress| backup::write(trees, open::FORMAT, &file, || progress.step())).await?
+    }
+
+    /// Puts a backup in the place of the store in this directory, if there is one. That one is kept beside it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`], [`Error::Backup`]; nothing was changed then.
+    pub fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
+        open::restore(directory, file)
+    }
+
+    /// Writes the store anew without what is gone, which gives its disk space back. Blocks. The bytes before and after.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::open`], and [`Error::Full`]: both need room at the same time.
+    pub fn compact(directory: &Path) -> Result<(u64, u64), Error> {
+        open::compact(directory)
+    }
+
+    /// Takes what is left of a damaged store for the whole of it, so that it opens again. Where it has no checkpoint any more, the next
+    /// start has to be told where to begin. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`], and [`Error::Corrupt`] where nothing can be read: then the files have to go.
+    pub fn accept_loss(directory: &Path) -> Result<Loss, Error> {
+        open::accept_loss(directory)
     }
 
     /// Whether [`Store::open`] would find a store in this directory, and not make one. Writes nothing.
@@ -176,7 +257,9 @@ impl Store {
 
     /// Checkpoints, ledger, paused rules. Blocks; to be read before the first write.
     pub fn saved(&self) -> Result<Saved, Error> {
-        self.inner.trees.saved()
+        let saved = self.inner.trees.saved()?;
+        let lost = self.inner.place_at_opening.clone().filter(|_| saved.checkpoint.is_none());
+        Ok(Saved { lost, ..saved })
     }
 
     /// Every rule that has ever been at work as far as is known, in no order. None: an earlier version wrote the store, which did not

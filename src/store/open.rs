@@ -1,26 +1,33 @@
 //! Opening the store: from a directory to a database that is ours, of our format, and whole.
 //!
 //! In: the data directory, whatever state a crash left it in. Out: the opened trees, or an error that says what a person
-//! has to do. Looks at the format before anything is written, takes the process lock before sled is touched, and deletes
-//! nothing but half-written snapshots: those are only an index that sled makes anew from its log.
+//! has to do. Looks at the format before anything is written, takes the process lock before sled is touched, and leaves
+//! sled's own files to `recovery`.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
+use crate::clock::now_us;
+
+use super::backup::BackupHead;
+use super::files::{self, sync_directory};
 use super::lock::{self, Lock};
+use super::recovery::{self, Database, LOG_FILE};
+use super::tally::{self, Stored, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::watchdog::Progress;
-use super::{Error, former_ids, lane_forms, sweep};
+use super::{Error, backup, former_ids, kept, lane_forms, swap, sweep, verify};
 
 /// A plain file, because sled writes when it is opened: a newer store must be recognised before.
-const FORMAT_FILE: &str = "format";
+pub(super) const FORMAT_FILE: &str = "format";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 4;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
 /// rules: a version that knows no other would pass what rules with their own have not resolved. Format 2 had no operations: a
 /// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
@@ -30,21 +37,6 @@ const FORMAT: u32 = 4;
 /// pass the letters that hold them.
 const FORMAT_OLDEST: u32 = 1;
 
-/// sled's log, and the file whose presence says that there is a database.
-const LOG_FILE: &str = "db";
-const SNAPSHOT_PREFIX: &str = "snap.";
-/// What sled calls a snapshot that it has not finished.
-const HALF_SNAPSHOT_SUFFIX: &str = ".generating";
-/// Where snapshots go that made the store unopenable; must not begin with `snap.`.
-const SET_ASIDE: &str = "set-aside";
-
-/// sled's page cache. Its default, 1 GiB, holds a million dead letters in memory for nothing.
-const CACHE_BYTES: u64 = 16 << 20;
-
-/// sled's threads may hold its lock for a moment after their database was closed in this process.
-const SLED_LOCK_WAIT: Duration = Duration::from_secs(2);
-const SLED_LOCK_PAUSE: Duration = Duration::from_millis(20);
-
 #[derive(Debug)]
 pub(super) struct Opened {
     pub db: sled::Db,
@@ -52,35 +44,42 @@ pub(super) struct Opened {
     pub counters: Counters,
     /// Own handle of sled's log, to sync it.
     pub log: File,
+    pub tally: TallyFile,
     pub lock: Lock,
 }
 
 pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(Error::directory(directory, "create it"))?;
+    files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
     let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
-    read_format(directory)?;
+    // In the middle of a swap, which is finished under the lock, it is not to be judged.
+    if !directory.join(swap::FOLDER).exists() {
+        format_of(directory, &tally::read(directory)?)?;
+    }
     let lock = Lock::acquire(directory)?;
+    swap::finish(directory).map_err(Error::directory(directory, "put a new store in its place"))?;
     // Again, now that nobody else can be creating it.
-    let format = read_format(directory)?;
+    let stored = tally::read(directory)?;
+    let format = format_of(directory, &stored)?;
     let new = format.is_none();
-    if new {
+    if new || read_format(directory).ok().flatten().is_none() {
         create_format(directory)?;
     }
     restrict_directory(directory, new);
-    let db = open_database(directory)?;
-    let open_failed = |source| Error::Open { directory: directory.to_path_buf(), source };
-    let trees = Trees::open(&db, directory).map_err(open_failed)?;
+    if stored == Stored::Damaged {
+        tracing::warn!(directory = %directory.display(), "the file `{}` was damaged and is made anew", tally::FILE);
+    }
+    let known = match stored {
+        Stored::Known(tally) => Some(tally),
+        Stored::Missing | Stored::Damaged => None,
+    };
+    let Database { db, trees, counters } = recovery::open(directory, known.as_ref())?;
     if format.is_some_and(|format| format < FORMAT) {
         former_ids::expect(&trees)?;
         db.flush().map_err(|error| Error::write(directory, &error))?;
         create_format(directory)?;
     }
-    let counters = Counters::load(&trees)?;
     check_numbers(&trees, counters)?;
+    let tally = mark(directory, &trees, counters, known)?;
     lane_forms::renew(&db, &trees)?;
     sweep::sweep(&db, &trees, &Progress::default())?;
     restrict_files(directory).map_err(Error::directory(directory, "set the mode of its files"))?;
@@ -89,19 +88,152 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     db.flush().map_err(|error| Error::write(directory, &error))?;
     log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
     sync_directory(directory)?;
-    Ok(Opened { db, trees, counters, log, lock })
+    let tally = TallyFile::create(directory, tally)?;
+    Ok(Opened { db, trees, counters, log, tally, lock })
+}
+
+/// What was taken for lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Writes that are missing; none: nothing is.
+    pub writes: u64,
+    /// Numbers of dead letters that are missing: the first, and the first that is not.
+    pub letters: std::ops::Range<u64>,
+    /// Dead letters that are left, those that are held or resolved included.
+    pub letters_left: u64,
+    /// Where reading had got to, if the checkpoint is missing.
+    pub place: Option<String>,
+}
+
+/// Makes the tally say what the store holds, and no more. Sled's snapshot stays what it is, or goes if it can't be used.
+pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
+    let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
+    let _lock = Lock::acquire(directory)?;
+    let Stored::Known(known) = tally::read(directory)? else {
+        let problem = format!("its file `{}` does not say what the store held", tally::FILE);
+        return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
+    };
+    let Database { db, trees, counters } = recovery::open_what_is_left(directory, &known)?;
+    let id = known.store.parse::<Uuid>().unwrap_or_else(|_| Uuid::new_v4());
+    trees.meta.insert(trees::STORE_ID, &id.as_bytes()[..]).map_err(|error| Error::write(directory, &error))?;
+    let main = trees.recorded()?.main;
+    let place = known.place.clone().filter(|_| main.is_none());
+    let (writes, next) = (known.writes.saturating_sub(counters.write_count), counters.next_number);
+    let letters = next..known.next_number.max(next);
+    let found = verify::all(&trees, || {});
+    // Numbers that were given are not given again: people know them.
+    let counters = Counters {
+        next_number: letters.end,
+        letter_count: found.letters,
+        held_count: found.held,
+        resolved_count: found.resolved,
+        ..counters
+    };
+    counters.put(&trees).and_then(|()| db.flush()).map_err(|error| Error::write(directory, &error))?;
+    let mut tally = known;
+    tally.count(counters);
+    tally.is_closed = true;
+    kept::keep(directory, &mut tally).map_err(|error| Error::write_io(directory, &error))?;
+    drop((trees, db));
+    TallyFile::create(directory, tally)?;
+    create_format(directory)?;
+    Ok(Loss { writes, letters, letters_left: counters.letter_count, place })
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub head: BackupHead,
+    /// Where reading had got to in the store that was there, as far as that is known.
+    pub place_before: Option<String>,
+    /// Where the store that was there is now; none: there was none.
+    pub old_store: Option<PathBuf>,
+}
+
+/// By how much the clocks of this machine and of MySQL may differ.
+const CLOCKS_DIFFER_MAX_US: u64 = 5_000_000;
+
+/// Puts a backup in the place of what is there.
+pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
+    files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
+    let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
+    let _lock = Lock::acquire(directory)?;
+    let swapped = Error::directory(directory, "put a new store in its place");
+    swap::finish(directory).map_err(swapped)?;
+    let there_is_one = is_there(directory);
+    let place_before = match tally::read(directory)? {
+        Stored::Known(tally) => tally.place,
+        Stored::Missing | Stored::Damaged => None,
+    };
+    let prepared = swap::prepare(directory).map_err(Error::directory(directory, "make room for a new store"));
+    let folder = prepared?;
+    let until = now_us() + CLOCKS_DIFFER_MAX_US;
+    let made =
+        backup::read(file, &folder, FORMAT, until).and_then(|head| write_format(&folder, head.format).map(|()| head));
+    let head = made.inspect_err(|_| drop(swap::prepare(directory)))?;
+    let put = || swap::begin(directory, swap::Old::SetAside).and_then(|()| swap::finish(directory));
+    put().map_err(Error::directory(directory, "put a new store in its place"))?;
+    Ok(Restored { head, place_before, old_store: there_is_one.then(|| directory.join(swap::OLD_STORE)) })
+}
+
+/// Writes the store anew without what is gone. The bytes of its log before and after.
+pub(super) fn compact(directory: &Path) -> Result<(u64, u64), Error> {
+    let Opened { db, trees, counters: _, log, tally, lock } = open(directory)?;
+    let directory = trees.directory.clone();
+    let log_bytes = || fs::metadata(directory.join(LOG_FILE)).map_or(0, |log| log.len());
+    let before = log_bytes();
+    let folder = swap::prepare(&directory).map_err(Error::directory(&directory, "make room for a new store"))?;
+    let copied = backup::copy(&trees, FORMAT, &folder).and_then(|()| write_format(&folder, FORMAT));
+    copied.inspect_err(|_| drop(swap::prepare(&directory)))?;
+    drop((trees, db, log, tally));
+    let put = || swap::begin(&directory, swap::Old::Remove).and_then(|()| swap::finish(&directory));
+    put().map_err(Error::directory(&directory, "put a new store in its place"))?;
+    let after = log_bytes();
+    drop(lock);
+    Ok((before, after))
+}
+
+/// Gives the store its id if it has none, and keeps copies of what sled has left beside its log. The tally of now, not written yet.
+fn mark(directory: &Path, trees: &Trees, counters: Counters, known: Option<Tally>) -> Result<Tally, Error> {
+    let store = match trees.store_id()? {
+        Some(id) => id,
+        None => {
+            let id = known.as_ref().and_then(|tally| Uuid::try_parse(&tally.store).ok()).unwrap_or_else(Uuid::new_v4);
+            let inserted = trees.meta.insert(trees::STORE_ID, &id.as_bytes()[..]);
+            inserted.map_err(|error| Error::write(directory, &error))?;
+            id
+        }
+    };
+    let mut tally = known.unwrap_or_else(|| Tally::new(store, FORMAT));
+    tally.format = FORMAT;
+    tally.is_closed = false;
+    tally.count(counters);
+    kept::keep(directory, &mut tally).map_err(|error| Error::write_io(directory, &error))?;
+    Ok(tally)
 }
 
 /// Whether there is a store here, or what was one.
 pub(super) fn is_there(directory: &Path) -> bool {
-    [FORMAT_FILE, LOG_FILE].iter().any(|name| directory.join(name).exists())
+    [FORMAT_FILE, LOG_FILE, tally::FILE, swap::FOLDER].iter().any(|name| directory.join(name).exists())
+}
+
+/// `None`: there is no store here yet. What the file lacks the tally knows.
+fn format_of(directory: &Path, stored: &Stored) -> Result<Option<u32>, Error> {
+    match (read_format(directory), stored) {
+        (Ok(None) | Err(Error::Foreign { .. }), Stored::Known(tally)) => Ok(Some(tally.format)),
+        (Ok(None), Stored::Damaged) => {
+            let problem = format!("it has a file `{}` and no file `{FORMAT_FILE}`", tally::FILE);
+            Err(Error::Foreign { directory: directory.to_path_buf(), problem })
+        }
+        (format, _) => format,
+    }
 }
 
 /// `None`: there is no store here yet.
 fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
     let foreign = |problem: String| Error::Foreign { directory: directory.to_path_buf(), problem };
-    let text = match fs::read_to_string(directory.join(FORMAT_FILE)) {
-        Ok(text) => text,
+    let text = match fs::read(directory.join(FORMAT_FILE)) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return match directory.join(LOG_FILE).exists() {
                 true => Err(foreign(format!("it has a file `{LOG_FILE}` and no file `{FORMAT_FILE}`"))),
@@ -121,22 +253,14 @@ fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
 }
 
 fn create_format(directory: &Path) -> Result<(), Error> {
-    let path = directory.join(FORMAT_FILE);
-    let unfinished = path.with_extension("unfinished");
-    let create = || {
-        let mut file = File::create(&unfinished)?;
-        writeln!(file, "{FORMAT_PREFIX}{FORMAT}")?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)
-    };
-    create().map_err(|error| Error::write_io(directory, &error))?;
-    sync_directory(directory)?;
+    write_format(directory, FORMAT)?;
     // The entry of the directory itself stands in its parent.
     directory.parent().map_or(Ok(()), sync_directory)
 }
 
-fn sync_directory(directory: &Path) -> Result<(), Error> {
-    File::open(directory).and_then(|handle| handle.sync_all()).map_err(Error::directory(directory, "sync it"))
+fn write_format(directory: &Path, format: u32) -> Result<(), Error> {
+    let text = format!("{FORMAT_PREFIX}{format}\n");
+    files::put(&directory.join(FORMAT_FILE), text.as_bytes()).map_err(|error| Error::write_io(directory, &error))
 }
 
 /// A directory that was made for the store by somebody else (a mounted volume, say) becomes private as if we had made
@@ -169,78 +293,13 @@ fn holds_nothing_else(directory: &Path) -> std::io::Result<bool> {
 
 /// sled creates its files with the mode that the process's umask gives them.
 fn restrict_files(directory: &Path) -> std::io::Result<()> {
-    for name in [LOG_FILE, "conf", FORMAT_FILE, lock::FILE_NAME] {
+    for name in [LOG_FILE, kept::CONF, FORMAT_FILE, lock::FILE_NAME] {
         fs::set_permissions(directory.join(name), Permissions::from_mode(0o600))?;
     }
-    for path in snapshots(directory)? {
+    for path in kept::paths(directory)? {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
     }
     fs::set_permissions(directory.join("blobs"), Permissions::from_mode(0o700))
-}
-
-fn open_database(directory: &Path) -> Result<sled::Db, Error> {
-    remove_half_snapshots(directory).map_err(Error::directory(directory, "remove a half-written snapshot"))?;
-    match open_sled(directory) {
-        Err(Error::Open { source: source @ sled::Error::Corruption { .. }, .. }) => {
-            tracing::warn!(%source, "the store does not open; setting its snapshots aside, they are made anew from the log");
-            set_snapshots_aside(directory).map_err(Error::directory(directory, "set the snapshots aside"))?;
-            open_sled(directory).map_err(|error| match error {
-                Error::Open { directory, source } => Error::Corrupt { directory, detail: source.to_string() },
-                other => other,
-            })
-        }
-        other => other,
-    }
-}
-
-fn open_sled(directory: &Path) -> Result<sled::Db, Error> {
-    let deadline = Instant::now() + SLED_LOCK_WAIT;
-    loop {
-        match sled::Config::new().path(directory).cache_capacity(CACHE_BYTES).open() {
-            Ok(db) => return Ok(db),
-            Err(error) if !is_locked(&error) => {
-                return Err(Error::Open { directory: directory.to_path_buf(), source: error });
-            }
-            Err(_) if Instant::now() < deadline => std::thread::sleep(SLED_LOCK_PAUSE),
-            Err(_) => return Err(Error::InUse { directory: directory.to_path_buf(), pid: None }),
-        }
-    }
-}
-
-/// sled 0.34 has no kind of its own for this.
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
-}
-
-fn snapshots(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(SNAPSHOT_PREFIX) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// sled takes what a kill left of a snapshot for the newest one, and refuses to open.
-fn remove_half_snapshots(directory: &Path) -> std::io::Result<()> {
-    for path in snapshots(directory)? {
-        if path.to_string_lossy().ends_with(HALF_SNAPSHOT_SUFFIX) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-fn set_snapshots_aside(directory: &Path) -> std::io::Result<()> {
-    let aside = directory.join(SET_ASIDE);
-    DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
-    for path in snapshots(directory)? {
-        let name = path.file_name().unwrap_or_default();
-        fs::rename(&path, aside.join(name))?;
-    }
-    Ok(())
 }
 
 /// A number is counted up in the transaction that uses it: letters above are a sign that a part of the log is missing.

@@ -9,6 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::Error;
+use super::trees::Trees;
+use super::watchdog::Progress;
 use super::write::{Write, Written};
 
 /// The pipeline's window is far below; who gets there has lost control of what it sends.
@@ -27,6 +29,15 @@ pub(super) struct Job {
     weight_bytes: usize,
 }
 
+/// Reads that want to see the store while nobody writes.
+pub(super) type Reading = Box<dyn FnOnce(&Trees, &Progress) + Send>;
+
+/// What the writer does next.
+pub(super) enum Work {
+    Write(Vec<Job>),
+    Read(Reading),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -37,11 +48,37 @@ pub(super) struct Queue {
 struct State {
     jobs: VecDeque<Job>,
     bytes: usize,
+    readings: Readings,
     /// Why no more writes are taken.
     refusal: Option<Error>,
 }
 
+#[derive(Default)]
+struct Readings(VecDeque<Reading>);
+
+impl std::fmt::Debug for Readings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} readings", self.0.len())
+    }
+}
+
 impl Queue {
+    /// Has something read between two transactions. Writes wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write.
+    pub(super) fn read(&self, reading: Reading) -> Result<(), Error> {
+        let mut state = self.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        state.readings.0.push_back(reading);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     /// Appends a write; the receiver gets the answer once it is durable.
     pub(super) fn push(&self, write: Write) -> Result<oneshot::Receiver<Result<Written, Error>>, Error> {
         let (answer, answered) = oneshot::channel();
@@ -63,9 +100,16 @@ impl Queue {
 
     /// Waits for writes and takes those of the next transaction: whatever waits, up to the limits. A lone write goes
     /// at once; while it is being flushed, the next group gathers by itself. `None` once closed and empty.
-    pub(super) fn take(&self) -> Option<Vec<Job>> {
+    pub(super) fn take(&self) -> Option<Work> {
         let mut state = self.lock();
-        while state.jobs.is_empty() {
+        loop {
+            // Before the writes, which may never end.
+            if let Some(reading) = state.readings.0.pop_front() {
+                return Some(Work::Read(reading));
+            }
+            if !state.jobs.is_empty() {
+                break;
+            }
             if state.refusal.is_some() {
                 return None;
             }
@@ -83,7 +127,7 @@ impl Queue {
             state.bytes -= job.weight_bytes;
             group.push(job);
         }
-        Some(group)
+        Some(Work::Write(group))
     }
 
     /// Takes no more writes; those that wait are still written.
@@ -97,6 +141,8 @@ impl Queue {
         let mut state = self.lock();
         state.refusal = Some(error.clone());
         state.bytes = 0;
+        // Whoever waits for one learns of it by its end.
+        state.readings.0.clear();
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         for job in jobs {
@@ -115,6 +161,13 @@ impl Queue {
 mod tests {
     use super::*;
 
+    fn taken(queue: &Queue) -> Vec<Job> {
+        match queue.take() {
+            Some(Work::Write(jobs)) => jobs,
+            _ => panic!("no writes"),
+        }
+    }
+
     fn ledger_write(ids: usize) -> Write {
         let entry = crate::store::LedgerEntry { id: crate::change::DeliveryId(uuid::Uuid::nil()), rule: "r".into() };
         Write { ledger_add: vec![entry; ids], ..Write::default() }
@@ -124,13 +177,13 @@ mod tests {
     fn a_group_is_what_waits_up_to_its_limits_in_order() {
         let queue = Queue::default();
         let _waiting: Vec<_> = (0..GROUP_JOBS_MAX + 1).map(|ids| queue.push(ledger_write(ids))).collect();
-        let group = queue.take().expect("writes");
+        let group = taken(&queue);
         let order: Vec<usize> = group.iter().map(|job| job.write.ledger_add.len()).collect();
         assert_eq!(order, (0..GROUP_JOBS_MAX).collect::<Vec<_>>());
-        assert_eq!(queue.take().expect("the last one").len(), 1);
+        assert_eq!(taken(&queue).len(), 1);
 
         let _large: Vec<_> = (0..3).map(|_| queue.push(ledger_write(TRANSACTION_BYTES_MAX / 40))).collect();
-        assert_eq!(queue.take().expect("writes").len(), 1);
+        assert_eq!(taken(&queue).len(), 1);
     }
 
     #[test]
@@ -138,7 +191,7 @@ mod tests {
         let queue = Queue::default();
         let _waiting: Vec<_> = (0..JOBS_MAX).map(|_| queue.push(ledger_write(0))).collect();
         assert!(matches!(queue.push(ledger_write(0)), Err(Error::Overloaded { jobs: JOBS_MAX, .. })));
-        queue.take().expect("writes");
+        taken(&queue);
         queue.push(ledger_write(0)).expect("room again");
     }
 
@@ -148,7 +201,7 @@ mod tests {
         let _first = queue.push(ledger_write(1)).expect("open");
         queue.close();
         assert!(matches!(queue.push(ledger_write(1)), Err(Error::Closed)));
-        assert_eq!(queue.take().expect("the one that waits").len(), 1);
+        assert_eq!(taken(&queue).len(), 1);
         assert!(queue.take().is_none());
 
         let queue = Queue::default();

@@ -17,9 +17,12 @@ use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
 use crate::position::{FileOffset, FoundBy, Position, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
+mod backups;
 mod crash;
+mod damage;
 mod held_keys;
 mod lane_forms;
+mod losing;
 mod opening;
 mod operations;
 mod resolving;
@@ -273,7 +276,7 @@ async fn large_letters_read_back_and_leave_nothing_behind() {
     let store = open(directory.path());
     let trees = &store.inner.trees;
     assert_eq!((trees.heads.len(), trees.changes.len()), (0, 0));
-    assert_eq!(trees.meta.len(), 3, "the two counters and the form of keys, no marks");
+    assert_eq!(trees.meta.len(), 5, "three counters, the store's id and the form of keys, no marks");
     let blobs = fs::read_dir(directory.path().join("blobs")).expect("sled's directory").count();
     assert_eq!(blobs, 0);
 }

@@ -12,7 +12,7 @@ use sled::transaction::{
 
 use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
-use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees};
+use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
 use super::write::{LedgerEntry, Step};
 use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
 use crate::failure::Reason;
@@ -29,6 +29,8 @@ pub(super) struct Counters {
     pub resolved_count: u64,
     /// Operations of letters that wait for a person.
     pub awaiting_count: u64,
+    /// Transactions, this one included.
+    pub write_count: u64,
 }
 
 impl Counters {
@@ -39,18 +41,28 @@ impl Counters {
             held_count: trees.counter(HELD_COUNT)?.unwrap_or(0),
             resolved_count: trees.counter(RESOLVED_COUNT)?.unwrap_or(0),
             awaiting_count: trees.counter(AWAITING_COUNT)?.unwrap_or(0),
+            write_count: trees.counter(WRITE_COUNT)?.unwrap_or(0),
         })
     }
 
     /// Each with its key.
-    fn all(self) -> [(&'static [u8], u64); 5] {
+    fn all(self) -> [(&'static [u8], u64); 6] {
         [
             (NEXT_NUMBER, self.next_number),
             (LETTER_COUNT, self.letter_count),
             (HELD_COUNT, self.held_count),
             (RESOLVED_COUNT, self.resolved_count),
             (AWAITING_COUNT, self.awaiting_count),
+            (WRITE_COUNT, self.write_count),
         ]
+    }
+
+    /// Stores them by themselves, while nothing else is written. Not durable yet.
+    pub(super) fn put(self, trees: &Trees) -> Result<(), sled::Error> {
+        for (key, value) in self.all() {
+            trees.meta.insert(key, &value.to_be_bytes())?;
+        }
+        Ok(())
     }
 
     /// A letter that was counted is there no longer, or is resolved from now on.
@@ -97,7 +109,7 @@ pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(
             operation_changes,
             operation_letters,
         };
-        let mut counters = before;
+        let mut counters = Counters { write_count: before.write_count + 1, ..before };
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
             met.push(view.apply(step, &mut counters)?);

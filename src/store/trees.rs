@@ -24,6 +24,12 @@ pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
 pub(super) const HELD_COUNT: &[u8] = b"dead_letters_held";
 pub(super) const RESOLVED_COUNT: &[u8] = b"dead_letters_resolved";
 pub(super) const AWAITING_COUNT: &[u8] = b"operations_awaiting";
+/// Transactions of the writer.
+pub(super) const WRITE_COUNT: &[u8] = b"writes";
+/// Up to when calls may have been made of which the store knows nothing, because it was restored.
+pub(super) const RESTORED_UNTIL_US: &[u8] = b"restored_until_us";
+/// Which store it is (16 bytes); earlier versions gave none.
+pub(super) const STORE_ID: &[u8] = b"store_id";
 /// The form of the ordering keys of all letters.
 pub(super) const LANE_FORM_STORED: &[u8] = b"lane_form";
 
@@ -73,17 +79,39 @@ impl Trees {
         })
     }
 
+    /// Each with its name.
+    pub(super) fn named(&self) -> [(&'static str, &sled::Tree); 10] {
+        [
+            ("meta", &self.meta),
+            ("checkpoints", &self.checkpoints),
+            ("definitions", &self.definitions),
+            ("ledger", &self.ledger),
+            ("dead_letter_heads", &self.heads),
+            ("dead_letter_changes", &self.changes),
+            ("holds", &self.holds),
+            ("operations", &self.operations),
+            ("operation_changes", &self.operation_changes),
+            ("operation_letters", &self.operation_letters),
+        ]
+    }
+
+    pub(super) fn store_id(&self) -> Result<Option<Uuid>, Error> {
+        let Some(value) = self.meta.get(STORE_ID).map_err(Error::read(&self.directory))? else { return Ok(None) };
+        Uuid::from_slice(&value).map(Some).map_err(|error| Error::record("the store's id", error))
+    }
+
     pub(super) fn saved(&self) -> Result<Saved, Error> {
         let paused = self.record(&self.checkpoints, checkpoint::PAUSED, || "the list of paused rules".to_string())?;
         let paused = paused.map(|content| checkpoint::decode_paused(&content)).transpose();
         let paused = paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default();
         let Recorded { main, rules, known, former_ids, schema: _ } = self.recorded()?;
         let needs = self.needs()?;
-        let Some(main) = main else { return Ok(Saved { checkpoint: None, paused, needs }) };
+        let restored_until_us = self.counter(RESTORED_UNTIL_US)?;
+        let Some(main) = main else { return Ok(Saved { paused, needs, restored_until_us, ..Saved::default() }) };
         let mut rules: Vec<RuleCheckpoint> = rules.into_values().map(|rule| rule.checkpoint).collect();
         rules.sort_by(|one, other| one.rule.cmp(&other.rule));
         let checkpoint = SavedCheckpoint { main, rules, known, ledger: self.ledger()?, former_ids };
-        Ok(Saved { checkpoint: Some(checkpoint), paused, needs })
+        Ok(Saved { checkpoint: Some(checkpoint), paused, needs, lost: None, restored_until_us })
     }
 
     fn ledger(&self) -> Result<Ledger, Error> {

@@ -7,19 +7,24 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::dead_letters::Resolution;
-use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX};
+use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX, Work};
 use super::recorded::Recorded;
 use super::sweep;
+use super::tally::TallyFile;
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::Progress;
 use super::write::{self, Step, Write, Written};
 use super::{Counts, Error};
 use crate::ordering::Held;
+
+/// How often the tally is written for marks alone.
+const TALLY_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -28,6 +33,8 @@ pub(super) struct Writer {
     /// Our own handle of sled's log: `flush` hands the bytes to the kernel, `fdatasync` brings them to the disk.
     pub log: File,
     pub counters: Counters,
+    pub tally: TallyFile,
+    pub tally_written_at: Instant,
     /// What is stored of checkpoints and definitions.
     pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
@@ -42,13 +49,26 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes until the queue is closed and empty, or a write fails.
     pub(super) fn run(mut self) {
-        while let Some(jobs) = self.queue.take() {
+        while let Some(work) = self.queue.take() {
             self.progress.begin();
+            let jobs = match work {
+                Work::Write(jobs) => jobs,
+                Work::Read(reading) => {
+                    reading(&self.trees, &self.progress);
+                    self.progress.end();
+                    continue;
+                }
+            };
             let outcome = self.commit_group(jobs).and_then(|()| sweep::sweep(&self.db, &self.trees, &self.progress));
             self.progress.end();
             if let Err(error) = outcome {
                 return self.fail(error);
             }
+        }
+        self.tally.tally.is_closed = true;
+        if let Err(error) = self.write_tally() {
+            // It is behind by marks at most, which is no lie.
+            tracing::warn!(%error, "the tally could not be written at the end");
         }
     }
 
@@ -98,6 +118,7 @@ impl Writer {
         self.db.flush().map_err(|error| Error::write(directory, &error))?;
         self.log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
         self.counters = counters;
+        self.note_in_tally(&pending.steps).map_err(|error| Error::write_io(&self.trees.directory, &error))?;
         self.counts.follow(counters);
         self.hold(&pending.steps, &met)?;
         self.progress.step();
@@ -115,6 +136,24 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Without marks calls are repeated; without the rest something would be lost that was acknowledged.
+    fn note_in_tally(&mut self, steps: &[Step]) -> std::io::Result<()> {
+        self.tally.tally.count(self.counters);
+        let is_of_marks = |step: &Step| matches!(step, Step::Progress { paused: None, operations_remove, .. } if operations_remove.is_empty());
+        if steps.iter().all(is_of_marks) && self.tally_written_at.elapsed() < TALLY_INTERVAL {
+            return Ok(());
+        }
+        self.write_tally()
+    }
+
+    fn write_tally(&mut self) -> std::io::Result<()> {
+        if let Some(main) = &self.recorded.main {
+            self.tally.tally.set_place(&main.position.file.to_string());
+        }
+        self.tally_written_at = Instant::now();
+        self.tally.write()
     }
 
     /// Says which keys are held from now on, and which no longer.

@@ -29,6 +29,7 @@ mod random_tables;
 mod redact;
 mod replays;
 mod source;
+mod store;
 mod stream;
 mod support_mysql;
 mod tail;

@@ -80,7 +80,7 @@ async fn paused_rules_are_kept_also_before_anything_was_read() {
     store.write(Write { paused: Some(paused.clone()), ..Write::default() }).await.expect("written");
     drop(store);
     let store = open(directory.path());
-    assert_eq!(store.saved().expect("readable"), Saved { checkpoint: None, paused, needs: vec![] });
+    assert_eq!(store.saved().expect("readable"), Saved { checkpoint: None, paused, ..Saved::default() });
     store.write(Write { paused: Some(vec![]), ..Write::default() }).await.expect("written");
     drop(store);
     assert_eq!(open(directory.path()).saved().expect("readable"), Saved::default());

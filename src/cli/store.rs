@@ -1,0 +1,258 @@
+//! `rowhook store`: verify, back up, restore and compact what the data directory holds.
+//!
+//! In: the data directory, a file. Out: what was found or done. `verify` and `backup` work with and without a running daemon; the
+//! others replace files, so that no daemon may run. What can't be taken back wants a yes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Subcommand;
+
+use super::output::{clean, count};
+use super::reach::Reach;
+use super::{Verdict, output};
+use crate::admin::view::rfc3339;
+use crate::admin::view::store::{BackupView, VerifiedView};
+use crate::config::{DataArgs, File};
+use crate::store::{Loss, Restored, Store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Read everything in the store, and say what is damaged
+    Verify(VerifyArgs),
+    /// Write everything in the store to one file
+    Backup(BackupArgs),
+    /// Replace the store by a backup
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Rewrite the store without what was deleted, so that the disk gets its space back
+    Compact(CompactArgs),
+    /// Go on with what is left of a damaged store that lost something
+    #[command(after_help = ACCEPT_LOSS_HELP)]
+    AcceptLoss(AcceptLossArgs),
+}
+
+const RESTORE_HELP: &str = "\
+Stop rowhook first. The store that is there is kept in set-aside/before-restore of the data directory.
+
+After a restore reading goes on where it was when the backup was made. What was delivered since is delivered once more, with the same
+idempotency keys. Calls with `idempotent: false` for changes that were committed before the restore are not made again: a `verify`
+query decides, and without one they become dead letters `unknown`, for a person to look at.
+Dead letters that were replayed, resolved or discarded since the backup are there again.";
+
+const ACCEPT_LOSS_HELP: &str = "\
+Stop rowhook first, and keep a copy of the data directory. Better than this is `rowhook store restore`, if there is a backup.
+If the checkpoint is lost, the next `rowhook run` wants --start.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The file to write; it must not be there yet. It holds rows, as the store does: its mode is 0600
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    /// The backup
+    file: PathBuf,
+    /// Confirm that the store that is there is replaced
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompactArgs {
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AcceptLossArgs {
+    /// Confirm
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict> {
+    match command {
+        Command::Verify(args) => verify(args, file).await,
+        Command::Backup(args) => backup(args, file).await,
+        Command::Restore(args) => restore(args, file).await,
+        Command::Compact(args) => compact(args, file).await,
+        Command::AcceptLoss(args) => accept_loss(args, file).await,
+    }
+}
+
+async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<Verdict> {
+    let found = Reach::open(&args.data.resolve(file)).await?.verify().await?;
+    if args.json {
+        output::print_json(&found)?;
+    } else {
+        output::print(&verified_text(&found))?;
+    }
+    Ok(if found.is_whole { Verdict::Done } else { Verdict::Problems })
+}
+
+fn verified_text(found: &VerifiedView) -> String {
+    let VerifiedView { dead_letters, held, resolved, operations, entries, bytes, problems, problem_count, .. } = found;
+    let mut text = format!(
+        "read: {} ({held} held, {resolved} resolved), {}, {entries} entries, {}\n",
+        count(*dead_letters, "dead letter"),
+        count(*operations, "operation"),
+        size(*bytes)
+    );
+    if found.is_whole {
+        return text + "the store is whole\n";
+    }
+    text += &format!("{}:\n", count(*problem_count, "problem"));
+    problems.iter().for_each(|problem| text += &format!("  {}\n", clean(problem)));
+    if *problem_count > problems.len() as u64 {
+        text += &format!("  and {} more\n", problem_count - problems.len() as u64);
+    }
+    text + "fix: discard dead letters that can't be read, or rowhook store restore BACKUP\n"
+}
+
+async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<Verdict> {
+    // The daemon may run in another directory.
+    let path = std::path::absolute(&args.file)?;
+    let made = Reach::open(&args.data.resolve(file)).await?.backup(&path).await?;
+    if args.json {
+        output::print_json(&made)?;
+    } else {
+        let BackupView { file, dead_letters, place, bytes, .. } = &made;
+        let place = place.as_ref().map_or(String::new(), |place| format!(", reading had got to {place}"));
+        let text = format!("{file}: {}, {}{place}\n", size(*bytes), count(*dead_letters, "dead letter"));
+        output::print(&text)?;
+    }
+    Ok(Verdict::Done)
+}
+
+async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<Verdict> {
+    let data = args.data.resolve(file);
+    if Store::is_in(&data) && !args.yes {
+        output::print(&format!(
+            "the store in {} would be replaced, and kept in {}; to do it: rowhook store restore {} --yes\n",
+            data.display(),
+            data.join("set-aside/before-restore").display(),
+            args.file.display()
+        ))?;
+        return Ok(Verdict::Problems);
+    }
+    let backup = args.file;
+    let restored = blocking(&data, move |data| Store::restore(data, &backup)).await?;
+    output::print(&restored_text(&restored))?;
+    Ok(Verdict::Done)
+}
+
+fn restored_text(restored: &Restored) -> String {
+    let Restored { head, place_before, old_store } = restored;
+    let at = rfc3339(head.made_at_us);
+    let mut text = format!("restored: the backup of {at} with {}\n", count(head.letters, "dead letter"));
+    let until = place_before.as_ref().map_or(String::new(), |place| format!(" (it had got to {place})"));
+    text += &match &head.place {
+        Some(place) => format!(
+            "reading goes on after {place}{until}: what was delivered since is delivered once more, with the same keys\n"
+        ),
+        None => "it has no checkpoint: rowhook run begins as at a first start; say --start WHERE\n".to_string(),
+    };
+    text += "calls with `idempotent: false` for changes up to now become `unknown`, or are verified\n";
+    if let Some(old) = old_store {
+        text += &format!("the store that was there is in {}\n", old.display());
+    }
+    text
+}
+
+async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<Verdict> {
+    let data = args.data.resolve(file);
+    // Opening would make a store where there is none.
+    drop(Reach::stored(&data).await?);
+    let (before, after) = blocking(&data, Store::compact).await?;
+    output::print(&format!("{} before, {} now\n", size(before), size(after)))?;
+    Ok(Verdict::Done)
+}
+
+async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Verdict> {
+    let data = args.data.resolve(file);
+    if !args.yes {
+        let problem = match blocking(&data, |data| Store::open(data).map(drop)).await {
+            Ok(()) => "the store lacks nothing that is known".to_string(),
+            Err(error) => error.to_string(),
+        };
+        output::print(
+            &(clean(&format!("{problem}\nnothing is changed; to do it: rowhook store accept-loss --yes")) + "\n"),
+        )?;
+        return Ok(Verdict::Problems);
+    }
+    let loss = blocking(&data, Store::accept_loss).await?;
+    output::print(&loss_text(&loss))?;
+    Ok(Verdict::Done)
+}
+
+fn loss_text(loss: &Loss) -> String {
+    let Loss { writes, letters, letters_left, place } = loss;
+    let mut text = format!("{} lost; {} left\n", count(*writes, "write"), count(*letters_left, "dead letter"));
+    if !letters.is_empty() {
+        text += &format!("dead letters {} to {} are lost\n", letters.start, letters.end - 1);
+    }
+    if let Some(place) = place {
+        text += &format!("the checkpoint is lost; reading had got to {place}: rowhook run --start {place}\n");
+    }
+    text
+}
+
+async fn blocking<T: Send + 'static>(
+    data: &Path,
+    work: impl FnOnce(&Path) -> Result<T, crate::store::Error> + Send + 'static,
+) -> anyhow::Result<T> {
+    let data = data.to_path_buf();
+    let done = tokio::task::spawn_blocking(move || work(&data)).await;
+    Ok(done.map_err(|_| anyhow!("the work on the store was aborted"))??)
+}
+
+/// `1.2 MB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64 / 1e3, 0);
+    while value >= 1e3 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1e3, unit + 1);
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_the_unit_that_people_expect() {
+        for (bytes, expected) in [(0, "0.0 kB"), (999, "1.0 kB"), (524_288, "524.3 kB"), (2_100_000_000, "2.1 GB")] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_said_with_the_way_on() {
+        let loss = Loss { writes: 3, letters: 5..7, letters_left: 1, place: Some("binlog.000003:4711".to_string()) };
+        let text = loss_text(&loss);
+        assert!(text.contains("3 writes lost; 1 dead letter left"), "{text}");
+        assert!(text.contains("dead letters 5 to 6 are lost"), "{text}");
+        assert!(text.contains("rowhook run --start binlog.000003:4711"), "{text}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The tally: what is lost is told, and nothing begins anew by itself.
+
+use super::*;
+
+async fn store_with_letters(count: u64) -> TempDir {
+    let directory = directory();
+    let store = open(directory.path());
+    for number in 1..=count {
+        store.write(Write { checkpoint: Some(set(number)), ..add([letter(number)]) }).await.expect("written");
+    }
+    directory
+}
+
+fn refusal(directory: &Path) -> String {
+    let error = Store::open(directory).expect_err("something is missing");
+    assert!(matches!(error, Error::Behind { .. }), "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_store_whose_log_is_gone_is_not_new() {
+    let directory = store_with_letters(3).await;
+    for name in ["db", "format", "conf"] {
+        fs::remove_file(directory.path().join(name)).expect("removed");
+        let text = refusal(directory.path());
+        assert!(text.contains("it held 3 writes and 3 dead letters; reading had got to binlog.000001:3"), "{text}");
+        assert!(text.contains("rowhook store restore") && text.contains("rowhook store accept-loss"), "{text}");
+        assert!(Store::is_in(directory.path()));
+    }
+}
+
+#[tokio::test]
+async fn an_older_log_lacks_what_was_acknowledged_since() {
+    let directory = store_with_letters(3).await;
+    let older = fs::read(directory.path().join("db")).expect("the log");
+    let store = open(directory.path());
+    store.write(Write { checkpoint: Some(set(5)), ..add([letter(4), letter(5)]) }).await.expect("written");
+    drop(store);
+    fs::write(directory.path().join("db"), older).expect("written");
+    let text = refusal(directory.path());
+    assert!(text.contains("1 of 4 writes are missing, among them 2 new dead letters, from number 4 on"), "{text}");
+
+    let loss = Store::accept_loss(directory.path()).expect("accepted");
+    assert_eq!(loss, Loss { writes: 1, letters: 4..6, letters_left: 3, place: None });
+    let store = open(directory.path());
+    assert_eq!(numbers(&store), [1, 2, 3]);
+    assert_eq!(main(&store), Some(resume(3)));
+    assert!(store.verify().await.expect("read").is_whole());
+    // The numbers of those that are lost are not given again.
+    assert_eq!(store.write(add([letter(9)])).await.expect("written").added, [6]);
+}
+
+#[tokio::test]
+async fn marks_alone_may_be_a_little_behind_and_letters_never_are() {
+    let directory = store_with_letters(1).await;
+    let store = open(directory.path());
+    let before = |directory: &Path| match tally::read(directory).expect("readable") {
+        tally::Stored::Known(tally) => tally.writes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(before(directory.path()), 1);
+    for offset in 2..5 {
+        let write = Write { checkpoint: Some(set(offset)), ..Write::default() };
+        store.write(write).await.expect("written");
+    }
+    store.write(add([letter(2)])).await.expect("written");
+    assert_eq!(before(directory.path()), 5);
+    drop(store);
+    let known = tally::read(directory.path()).expect("readable");
+    assert!(matches!(known, tally::Stored::Known(tally) if tally.is_closed), "an orderly end says so");
+}
+
+#[tokio::test]
+async fn without_a_checkpoint_the_place_of_the_lost_one_is_known() {
+    let directory = store_with_letters(2).await;
+    fs::remove_file(directory.path().join("db")).expect("removed");
+    let loss = Store::accept_loss(directory.path()).expect("accepted");
+    let place = Some("binlog.000001:2".to_string());
+    assert_eq!(loss, Loss { writes: 2, letters: 1..3, letters_left: 0, place: place.clone() });
+    for _ in 0..2 {
+        let store = open(directory.path());
+        let saved = store.saved().expect("readable");
+        assert_eq!((saved.checkpoint, saved.lost), (None, place.clone()), "it does not begin by itself");
+    }
+    let store = open(directory.path());
+    let write = Write { checkpoint: Some(set(7)), ..Write::default() };
+    store.write(write).await.expect("written");
+    assert_eq!(store.saved().expect("readable").lost, None);
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_marked_and_protected_from_then_on() {
+    let directory = store_with_letters(4).await;
+    let store = open(directory.path());
+    for key in [trees::STORE_ID, trees::WRITE_COUNT] {
+        store.inner.trees.meta.remove(key).expect("removed");
+    }
+    drop(store);
+    fs::remove_dir_all(directory.path().join("kept")).expect("removed");
+    fs::remove_file(directory.path().join("tally")).expect("removed");
+
+    let store = open(directory.path());
+    assert_eq!(numbers(&store), [1, 2, 3, 4]);
+    store.write(add([letter(5)])).await.expect("written");
+    drop(store);
+    assert_eq!(numbers(&open(directory.path())), [1, 2, 3, 4, 5]);
+    fs::remove_file(directory.path().join("db")).expect("removed");
+    refusal(directory.path());
+}
+
+#[tokio::test]
+async fn everything_is_read_and_what_is_damaged_is_named() {
+    let directory = store_with_letters(3).await;
+    let store = open(directory.path());
+    let found = store.verify().await.expect("read");
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!((found.letters, found.held, found.resolved), (3, 0, 0));
+    let key = chunks::key(&2_u64.to_be_bytes(), 0);
+    store.inner.trees.changes.insert(&key, &b"\x01damaged beyond its frame"[..]).expect("written");
+    let found = store.verify().await.expect("read");
+    assert_eq!(found.problem_count, 1, "{found:?}");
+    assert!(found.problems[0].contains("dead letter 2"), "{found:?}");
+    assert_eq!(found.contradiction, None);
+    store.inner.trees.heads.remove(chunks::key(&3_u64.to_be_bytes(), 0)).expect("removed");
+    let found = store.verify().await.expect("read");
+    assert!(found.contradiction.is_some_and(|text| text.contains("2 dead letters are there")), "{:?}", found.problems);
+}

@@ -1,0 +1,147 @@
+//! Reading everything that the store holds.
+//!
+//! In: the trees, while nobody writes. Out: what is there, and each thing that can't be read or contradicts another. Needs no more memory
+//! for a large store. Writes nothing.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::checkpoint;
+use super::transaction::Counters;
+use super::trees::{self, Trees};
+use super::{Error, chunks};
+use crate::change::DeliveryId;
+use crate::failure::Reason;
+
+/// Problems beyond this number are counted alone.
+const PROBLEMS_MAX: usize = 20;
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Dead letters, those that are held or resolved included.
+    pub letters: u64,
+    pub held: u64,
+    pub resolved: u64,
+    pub operations: u64,
+    /// Entries of the trees, and the bytes of their keys and values.
+    pub entries: u64,
+    pub bytes: u64,
+    /// The first of what is wrong, each with the thing's name.
+    pub problems: Vec<String>,
+    pub problem_count: u64,
+    /// Why it holds less, or more, than its own counters say.
+    pub contradiction: Option<String>,
+}
+
+impl Verified {
+    pub fn is_whole(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, problem: impl ToString) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem.to_string());
+        }
+        self.problem_count += 1;
+    }
+
+    fn note<T>(&mut self, read: Result<T, Error>) -> Option<T> {
+        read.map_err(|error| self.problem(error)).ok()
+    }
+}
+
+/// Reads all trees. `step` is called now and then.
+pub(super) fn all(trees: &Trees, mut step: impl FnMut()) -> Verified {
+    let mut found = Verified::default();
+    for (name, tree) in trees.named() {
+        for entry in tree.iter() {
+            match entry {
+                Ok((key, value)) => {
+                    found.entries += 1;
+                    found.bytes += (key.len() + value.len()) as u64;
+                }
+                // Behind it sled goes on with nothing.
+                Err(error) => {
+                    found.problem(format!("{name}: {error}"));
+                    break;
+                }
+            }
+            if found.entries.is_multiple_of(1000) {
+                step();
+            }
+        }
+    }
+    found.note(trees.saved());
+    found.note(trees.held());
+    found.note(trees.positions());
+    letters(trees, &mut found, &mut step);
+    operations(trees, &mut found, &mut step);
+    found
+}
+
+fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
+    let (mut last, mut are_all_read) = (0, true);
+    for key in trees.heads.iter().keys() {
+        let Ok(key) = key else { return };
+        if !key.ends_with(&0_u32.to_be_bytes()) {
+            continue;
+        }
+        let Some(number) = found.note(trees::number_of(&key)) else { continue };
+        (found.letters, last) = (found.letters + 1, number);
+        match found
+            .note(trees.letter(number))
+            .flatten()
+            .map(|letter| (letter.head.resolved, letter.head.failure.reason))
+        {
+            Some((Some(_), _)) => found.resolved += 1,
+            Some((None, Reason::Held)) => found.held += 1,
+            Some((None, _)) => {}
+            None => are_all_read = false,
+        }
+        step();
+    }
+    let Some(counters) = found.note(Counters::load(trees)) else { return };
+    let Counters { next_number, letter_count, held_count, resolved_count, .. } = counters;
+    let Verified { letters, held, resolved, .. } = *found;
+    let is_as_counted = letters == letter_count
+        && (!are_all_read || (held, resolved) == (held_count, resolved_count))
+        && last < next_number;
+    if !is_as_counted {
+        let contradiction = format!(
+            "{letters} dead letters are there ({held} held, {resolved} resolved, the last one is {last}), and {letter_count} are \
+             counted ({held_count} held, {resolved_count} resolved, the next one is {next_number})"
+        );
+        found.problem(&contradiction);
+        found.contradiction = Some(contradiction);
+    }
+}
+
+fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
+    let mut names = BTreeSet::new();
+    for tree in [&trees.operations, &trees.operation_letters] {
+        for key in tree.iter().keys() {
+            let Ok(key) = key else { break };
+            let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
+            match Uuid::from_slice(name) {
+                Ok(id) => drop(names.insert(id)),
+                Err(_) => found.problem(format!("an operation's name has {} bytes", name.len())),
+            }
+        }
+    }
+    for id in names {
+        found.operations += 1;
+        found.note(trees.operation(DeliveryId(id)));
+        found.note(trees.standing(DeliveryId(id)));
+        step();
+    }
+    found.note(trees.operations_under_way());
+}
+
+/// Whether nothing was ever written.
+pub(super) fn is_empty(trees: &Trees) -> Result<bool, Error> {
+    let key = chunks::key(checkpoint::MAIN, 0);
+    let has_checkpoint = trees.checkpoints.contains_key(key).map_err(Error::read(&trees.directory))?;
+    Ok(!has_checkpoint && trees.counter(trees::NEXT_NUMBER)?.is_none())
+}

@@ -35,6 +35,8 @@ pub enum Error {
     Connect { server: String, problem: String },
     #[error("mysql at {server} refuses the login: {problem}; fix: {fix}")]
     Login { server: String, problem: String, fix: String },
+    #[error("the password is not sent to mysql at {server}: {problem}; fix: {fix}")]
+    PasswordKept { server: String, problem: String, fix: String },
     #[error("no password for mysql: {problem}")]
     Password { problem: String },
     #[error("tls to mysql at {server}: {problem}")]
@@ -143,6 +145,7 @@ impl Error {
             // Files of passwords and certificates may come back while rowhook runs.
             Error::Login { .. }
             | Error::Password { .. }
+            | Error::PasswordKept { .. }
             | Error::Setting { .. }
             | Error::Tls { .. }
             | Error::Privilege { .. }
@@ -183,12 +186,7 @@ impl Error {
         let server = server.to_string();
         match error {
             mysql_async::Error::Server(answer) => Error::of_answer(answer.code, &answer.message, server),
-            mysql_async::Error::Io(IoError::Tls(problem)) => Error::of_tls(&server, &problem.to_string()),
             mysql_async::Error::Io(IoError::Io(problem)) => Error::of_socket(&problem, &server),
-            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::without_tls(&server),
-            mysql_async::Error::Driver(DriverError::NoKeyFound) => {
-                Error::Setting { setting: "tls key", problem: "the file holds no private key in PEM form".to_string() }
-            }
             mysql_async::Error::Driver(DriverError::PacketTooLarge) => Error::TooLarge("packet too large".to_string()),
             // The payload of an unexpected packet may hold row data: it stays out of the text.
             mysql_async::Error::Driver(DriverError::UnexpectedPacket { .. }) => {

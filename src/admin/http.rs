@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::health::Health;
-use super::serve::serve;
+use super::serve::{Answers, serve};
 use crate::telemetry::Metrics;
 
 /// Prometheus' text format as prometheus-client writes it.
@@ -91,7 +91,7 @@ impl Port {
     /// Serves until `stop` turns true.
     pub async fn serve(self, health: Health, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
         let router = router(self.address, self.token, health, &metrics);
-        serve(self.listener, router, stop).await;
+        serve(self.listener, router, Answers::Short, stop).await;
     }
 }
 
@@ -114,7 +114,16 @@ fn router(address: SocketAddr, token: Option<Token>, health: Health, metrics: &M
 }
 
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+    let mut hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    let (host, other) = (hosts.next(), hosts.next());
+    // Which of two counts, or which of a header and an absolute URL, is read differently by whoever stands in front.
+    let url_host = request.uri().authority().map(|authority| authority.as_str());
+    if other.is_some() || url_host.is_some_and(|url_host| host != Some(url_host)) {
+        return (StatusCode::BAD_REQUEST, "a request names one host\n").into_response();
+    }
+    if shared.checks_host && url_host.is_some_and(|host| !names_this_machine(host)) {
+        return (StatusCode::BAD_REQUEST, "this is no proxy\n").into_response();
+    }
     if shared.checks_host && host.is_some_and(|host| !names_this_machine(host)) {
         return (StatusCode::FORBIDDEN, "this address answers to IP addresses and localhost only\n").into_response();
     }

@@ -12,6 +12,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::file;
 use crate::position::Start;
 
 /// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
@@ -189,6 +190,9 @@ pub struct RunArgs {
     allow_missing_table: bool,
 }
 
+/// As large as a rule file may be.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
 const WINDOW_MAX: usize = 1 << 16;
 
@@ -277,7 +281,7 @@ impl File {
             None => return Ok(File::default()),
         };
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
         // Without the lines around the mistake: one of them may hold the password.
         let malformed = |error: serde_saphyr::Error| Error::Malformed {
             path: path.to_path_buf(),

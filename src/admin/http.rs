@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::health::Health;
 use super::serve::{Answers, serve};
+use crate::file;
 use crate::telemetry::Metrics;
 
 /// Prometheus' text format as prometheus-client writes it.
@@ -42,6 +43,9 @@ pub enum Error {
 /// Shorter tokens can be guessed over the network.
 const TOKEN_BYTES_MIN: usize = 16;
 
+/// Far above any token; a file beyond it is not the one that was meant.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
+
 /// The token of the admin port. It has neither Debug nor Serialize, so that it can't be printed by accident.
 pub struct Token(String);
 
@@ -49,7 +53,7 @@ impl Token {
     /// Reads the token from its file; white space around it does not count.
     pub fn load(path: &Path) -> Result<Token, Error> {
         let unreadable = |source| Error::TokenUnreadable { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = file::read_text(path, TOKEN_BYTES_MAX).map_err(unreadable)?;
         let token = text.trim();
         if token.len() < TOKEN_BYTES_MIN {
             return Err(Error::TokenShort { path: path.to_path_buf(), bytes: token.len() });

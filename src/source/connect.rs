@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
 use super::connection::Connection;
-use super::error::Error;
+use super::error::{Error, said};
 use super::link::{self, Counts, PACKET_BYTES_MAX, Relay};
 use super::refused::{of_login_answer, quoted_account};
 use super::session::{LIST_HIDDEN_KEYS_SQL, QUESTIONS_SQL, STATEMENTS_SQL};
@@ -73,7 +73,7 @@ async fn open(
 /// Sorts what comes of the statement that sets the session up: with an expired password the server refuses only that.
 fn of_set_up(error: mysql_async::Error, settings: &Settings) -> Error {
     match error {
-        mysql_async::Error::Server(answer) => of_login_answer(answer.code, &answer.message, settings),
+        mysql_async::Error::Server(answer) => of_login_answer(answer.code, &said(&answer.message), settings),
         other => Error::of_client(other, &settings.address()),
     }
 }

@@ -30,7 +30,7 @@ use crate::column::bytes::Bytes as Cursor;
 
 use login::Session;
 
-use super::error::Error;
+use super::error::{Error, said};
 use super::password::Password;
 use super::refused::of_login_answer;
 use super::session::QUESTIONS_SQL;
@@ -64,7 +64,7 @@ pub(super) fn answer(packet: &[u8]) -> Answer {
         [0, ..] => Answer::Ok,
         [0xff, low, high, text @ ..] => {
             let text = if text.first() == Some(&b'#') { text.get(6..).unwrap_or_default() } else { text };
-            let message = String::from_utf8_lossy(text).into_owned();
+            let message = said(&String::from_utf8_lossy(text));
             Answer::Error { code: u16::from_le_bytes([*low, *high]), message }
         }
         // An empty packet is no answer either.
@@ -260,6 +260,11 @@ mod tests {
         assert_eq!(answer(b"\xff\x15\x04#28000Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04#28"), error(""));
+        assert_eq!(answer(b"\xff\x15\x04\x1b[2J\x07a\r\nb\xe2\x80\xae!"), error(" [2J a  b !"));
+        let Answer::Error { message, .. } = answer(&[&b"\xff\x15\x04"[..], &[b'x'; 100_000]].concat()) else {
+            panic!("no error");
+        };
+        assert_eq!(message.chars().count(), 1025);
         assert_eq!(answer(b"\x00\x00"), Answer::Ok);
         assert_eq!(
             (answer(b"\xfe"), answer(b""), answer(b"\xff\x15")),

@@ -12,6 +12,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::file;
 use crate::position::Start;
 
 /// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
@@ -26,8 +27,10 @@ pub struct File {
     tls_ca: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    mysql_public_key: Option<PathBuf>,
     write_url: Option<String>,
     write_password_file: Option<PathBuf>,
+    write_public_key: Option<PathBuf>,
     server_id: Option<u32>,
     start: Option<String>,
     rules: Option<PathBuf>,
@@ -119,6 +122,9 @@ pub struct TlsArgs {
     /// Key of the client certificate, PEM
     #[arg(long, env = "ROWHOOK_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// MySQL's RSA public key, PEM: without TLS the password is sent under this key alone, or to a loopback address
+    #[arg(long, env = "ROWHOOK_MYSQL_PUBLIC_KEY", value_name = "FILE")]
+    mysql_public_key: Option<PathBuf>,
 }
 
 /// Where rules write back to.
@@ -131,6 +137,9 @@ pub struct WriteArgs {
     /// File that holds that account's password, instead of the URL; read at every connect
     #[arg(long, env = "ROWHOOK_WRITE_PASSWORD_FILE", value_name = "FILE")]
     write_password_file: Option<PathBuf>,
+    /// RSA public key of that MySQL, PEM, if it is another one [default: that of --mysql-public-key]
+    #[arg(long, env = "ROWHOOK_WRITE_PUBLIC_KEY", value_name = "FILE")]
+    write_public_key: Option<PathBuf>,
 }
 
 /// Where the rule files are.
@@ -181,6 +190,9 @@ pub struct RunArgs {
     allow_missing_table: bool,
 }
 
+/// As large as a rule file may be.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// Deliveries, or MiB: more would only move a backlog from the binlog, where it is safe, into memory.
 const WINDOW_MAX: usize = 1 << 16;
 
@@ -218,6 +230,7 @@ pub struct TlsSettings {
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    pub public_key: Option<PathBuf>,
 }
 
 /// Where to write back to, checked.
@@ -270,7 +283,7 @@ impl File {
             None => return Ok(File::default()),
         };
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
         // Without the lines around the mistake: one of them may hold the password.
         let malformed = |error: serde_saphyr::Error| Error::Malformed {
             path: path.to_path_buf(),
@@ -320,14 +333,17 @@ impl TlsArgs {
             ca: self.tls_ca.or_else(|| file.tls_ca.clone()),
             cert: self.tls_cert.or_else(|| file.tls_cert.clone()),
             key: self.tls_key.or_else(|| file.tls_key.clone()),
+            public_key: self.mysql_public_key.or_else(|| file.mysql_public_key.clone()),
         })
     }
 }
 
 impl WriteArgs {
     /// None: nothing is written back. Encrypted as the source's connection is.
-    pub fn resolve(self, tls: TlsSettings, file: &File) -> Option<WriteSettings> {
+    pub fn resolve(self, mut tls: TlsSettings, file: &File) -> Option<WriteSettings> {
         let url = self.write_url.or_else(|| file.write_url.clone())?;
+        let public_key = self.write_public_key.or_else(|| file.write_public_key.clone());
+        tls.public_key = public_key.or(tls.public_key);
         let password_file = self.write_password_file.or_else(|| file.write_password_file.clone());
         Some(WriteSettings { url, password_file, tls })
     }

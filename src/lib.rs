@@ -8,6 +8,7 @@ pub mod clock;
 pub mod column;
 pub mod config;
 pub mod failure;
+pub mod file;
 pub mod operation;
 pub mod ordering;
 pub mod pattern;

@@ -41,6 +41,11 @@ pub fn shortened(text: &str, characters_max: usize) -> String {
     }
 }
 
+/// A text from outside on one line, cut off where it is too long: what would not be shown as it is becomes a space.
+pub fn one_line(text: &str, characters_max: usize) -> String {
+    shortened(text, characters_max).chars().map(|c| if is_printable(c) { c } else { ' ' }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +55,12 @@ mod tests {
         assert_eq!(shortened("äöü", 3), "äöü");
         assert_eq!(shortened("äöüß", 3), "äöü…");
         assert_eq!(shortened("", 0), "");
+    }
+
+    #[test]
+    fn a_text_from_outside_is_put_on_one_line() {
+        assert_eq!(one_line("a\r\nb\u{1b}[31m\u{202e}c", 99), "a  b [31m c");
+        assert_eq!(one_line("\0\0\0", 2), "  …");
     }
 
     #[test]

@@ -23,6 +23,7 @@ const VOCABULARY: &[&str] = &[
     "telemetry",
     "config",
     "failure",
+    "file",
     "operation",
     "ordering",
     "shutdown",

@@ -29,7 +29,7 @@ use super::operations;
 use super::position::positions_of_store;
 use super::redelivery::BinlogReplays;
 use super::replay::Replays;
-use super::serve::serve;
+use super::serve::{Answers, serve};
 use super::view::position::PositionsView;
 use super::view::redelivery::RedeliveryRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
@@ -103,7 +103,7 @@ impl ControlSocket {
     /// Serves until `stop` turns true.
     pub async fn serve(self, operations: Operations, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
-        serve(listener, router(operations), stop).await;
+        serve(listener, router(operations), Answers::Long, stop).await;
         drop(file);
     }
 }

@@ -20,7 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::health::Health;
-use super::serve::serve;
+use super::serve::{Answers, serve};
+use crate::file;
 use crate::telemetry::Metrics;
 
 /// Prometheus' text format as prometheus-client writes it.
@@ -42,6 +43,9 @@ pub enum Error {
 /// Shorter tokens can be guessed over the network.
 const TOKEN_BYTES_MIN: usize = 16;
 
+/// Far above any token; a file beyond it is not the one that was meant.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
+
 /// The token of the admin port. It has neither Debug nor Serialize, so that it can't be printed by accident.
 pub struct Token(String);
 
@@ -49,7 +53,7 @@ impl Token {
     /// Reads the token from its file; white space around it does not count.
     pub fn load(path: &Path) -> Result<Token, Error> {
         let unreadable = |source| Error::TokenUnreadable { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = file::read_text(path, TOKEN_BYTES_MAX).map_err(unreadable)?;
         let token = text.trim();
         if token.len() < TOKEN_BYTES_MIN {
             return Err(Error::TokenShort { path: path.to_path_buf(), bytes: token.len() });
@@ -91,7 +95,7 @@ impl Port {
     /// Serves until `stop` turns true.
     pub async fn serve(self, health: Health, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
         let router = router(self.address, self.token, health, &metrics);
-        serve(self.listener, router, stop).await;
+        serve(self.listener, router, Answers::Short, stop).await;
     }
 }
 
@@ -114,7 +118,16 @@ fn router(address: SocketAddr, token: Option<Token>, health: Health, metrics: &M
 }
 
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+    let mut hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    let (host, other) = (hosts.next(), hosts.next());
+    // Which of two counts, or which of a header and an absolute URL, is read differently by whoever stands in front.
+    let url_host = request.uri().authority().map(|authority| authority.as_str());
+    if other.is_some() || url_host.is_some_and(|url_host| host != Some(url_host)) {
+        return (StatusCode::BAD_REQUEST, "a request names one host\n").into_response();
+    }
+    if shared.checks_host && url_host.is_some_and(|host| !names_this_machine(host)) {
+        return (StatusCode::BAD_REQUEST, "this is no proxy\n").into_response();
+    }
     if shared.checks_host && host.is_some_and(|host| !names_this_machine(host)) {
         return (StatusCode::FORBIDDEN, "this address answers to IP addresses and localhost only\n").into_response();
     }

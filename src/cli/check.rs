@@ -6,6 +6,7 @@
 mod statements;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::{Verdict, instance, output, rule_files, source_settings};
 use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::rules::{Diagnostics, IfMissing, Objection, RuleSet};
-use crate::source::{self, Level};
+use crate::source::{self, EncryptedServers, Level};
 use crate::write_back::Database;
 
 #[derive(Debug, clap::Args)]
@@ -61,11 +62,12 @@ struct Finding {
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let directory = args.rules.resolve(file);
     // Settings first: what was typed wrong is no finding about rules or server.
-    let servers = if args.offline { None } else { Some(servers(args.source, args.write, file)?) };
+    let data = args.data.resolve(file);
+    let servers = if args.offline { None } else { Some(servers(args.source, args.write, &data, file)?) };
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
     if let (Some((mut settings, database)), Ok(rules)) = (servers, &loaded) {
-        settings.instance = instance::find(&args.data.resolve(file))?.unwrap_or_else(Uuid::new_v4);
+        settings.instance = instance::find(&data)?.unwrap_or_else(Uuid::new_v4);
         let if_missing = if args.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
         let of_server: Vec<Finding> =
             source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from).collect();
@@ -87,10 +89,16 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
 }
 
 /// What is followed, and where rules write back to.
-fn servers(source: SourceArgs, write: WriteArgs, file: &File) -> anyhow::Result<(source::Settings, Option<Database>)> {
+fn servers(
+    source: SourceArgs,
+    write: WriteArgs,
+    data: &Path,
+    file: &File,
+) -> anyhow::Result<(source::Settings, Option<Database>)> {
     let source = source.resolve(file)?;
-    let database = source_settings::database(write.resolve(source.tls.clone(), file))?;
-    Ok((source_settings::of(source)?, database))
+    let encrypted = Arc::new(EncryptedServers::read_from(data));
+    let database = source_settings::database(write.resolve(source.tls.clone(), file), &encrypted)?;
+    Ok((source_settings::of(source, &encrypted)?, database))
 }
 
 const OK: &str = "ok";

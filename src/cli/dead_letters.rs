@@ -23,7 +23,7 @@ pub(super) enum Command {
     Show(ShowArgs),
     /// Send dead letters again, with the rules as they are now
     #[command(after_help = REPLAY_EXAMPLES)]
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
     /// Close a dead letter that was settled by hand: it stays to be read and is not sent again
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(ResolveArgs),
@@ -240,11 +240,12 @@ pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict
         Command::List(args) => list(args, file).await,
         Command::Show(args) => show(args, file).await,
         Command::Replay(args) => {
-            let reach = Reach::open(&args.data.clone().resolve(file)).await?;
+            let data = args.data.clone().resolve(file);
+            let reach = Reach::open(&data).await?;
             let selection = Selection { wish: args.wish.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
-            let from = replay::Sources { rules: args.rules.resolve(file), write };
+            let from = replay::Sources { rules: args.rules.resolve(file), write, data };
             replay::run(&reach, selection, how, from).await
         }
         Command::Resolve(args) => resolve(args, file).await,

@@ -11,12 +11,17 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
 
+use crate::file;
+
 const FILE_NAME: &str = "instance";
+
+/// A UUID and a line end take less.
+const FILE_BYTES_MAX: u64 = 1 << 10;
 
 /// The UUID of a data directory that has one.
 pub(super) fn find(data: &Path) -> anyhow::Result<Option<Uuid>> {
     let path = data.join(FILE_NAME);
-    match std::fs::read_to_string(&path) {
+    match file::read_text(&path, FILE_BYTES_MAX) {
         Ok(text) => match text.trim().parse() {
             Ok(uuid) => Ok(Some(uuid)),
             Err(_) => bail!("{}: holds no UUID; delete it and a new one is drawn", path.display()),

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,6 +14,7 @@ use super::reach::{Offline, Reach, Running, SHUTDOWN_TIMEOUT};
 use super::{Verdict, rule_files, signals, source_settings};
 use crate::admin::view::{Preview, Progress, Replayed, Report, Selection, Totals};
 use crate::config::WriteSettings;
+use crate::source::EncryptedServers;
 
 /// Letters that stay are named on a terminal up to this number; `list` has them all.
 const NAMED_MAX: u64 = 20;
@@ -29,6 +31,7 @@ pub(super) struct How {
 pub(super) struct Sources {
     pub rules: PathBuf,
     pub write: Option<WriteSettings>,
+    pub data: PathBuf,
 }
 
 pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sources) -> anyhow::Result<Verdict> {
@@ -37,7 +40,8 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sou
         return preview(reach.preview(selection, load).await?, how.json).await;
     }
     let offline = || {
-        let database = source_settings::database(from.write)?;
+        let encrypted = Arc::new(EncryptedServers::kept_in(&from.data));
+        let database = source_settings::database(from.write, &encrypted)?;
         Ok(Offline { rules: rule_files::load_to_work(&from.rules, database.as_ref())?, database })
     };
     // Before anything is sent: from then on an interruption has to be an orderly one.

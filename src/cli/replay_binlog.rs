@@ -4,6 +4,7 @@
 //! `--dry-run` the requests. Calls again what was called, so it asks first. The verdict is "problems" if a delivery died.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,6 +14,7 @@ use super::{Verdict, rule_files, signals, source_settings};
 use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
 use crate::admin::view::status::PositionView;
 use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
+use crate::source::EncryptedServers;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -59,13 +61,15 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     if !dry_run && !yes {
         confirm(&rule)?;
     }
-    let reach = Reach::open(&data.resolve(file)).await?;
+    let data = data.resolve(file);
+    let reach = Reach::open(&data).await?;
     let request = RedeliveryRequest { rule, from, to, dry_run };
     let offline = || {
         let source = source.resolve(file)?;
-        let database = source_settings::database(write.resolve(source.tls.clone(), file))?;
+        let encrypted = Arc::new(EncryptedServers::kept_in(&data));
+        let database = source_settings::database(write.resolve(source.tls.clone(), file), &encrypted)?;
         let rules = rule_files::load_to_work(&rules.resolve(file), database.as_ref())?;
-        Ok((Offline { rules, database }, source_settings::of(source)?))
+        Ok((Offline { rules, database }, source_settings::of(source, &encrypted)?))
     };
     // Before anything is sent: from then on an interruption has to be an orderly one.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;

@@ -24,7 +24,7 @@ use crate::delivery::{Client, Dispatcher};
 use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, Look, RuleSet};
-use crate::source::{self, Settings};
+use crate::source::{self, EncryptedServers, Settings};
 use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
 use crate::write_back::Database;
@@ -56,10 +56,11 @@ const COMMANDS_WAITING_MAX: usize = 64;
 
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let source = args.source.resolve(file)?;
-    let database = source_settings::database(args.write.resolve(source.tls.clone(), file))?;
-    let mut source = source_settings::of(source)?;
-    let settings = args.run.resolve(file)?;
     let data = args.data.resolve(file);
+    let encrypted = Arc::new(EncryptedServers::kept_in(&data));
+    let database = source_settings::database(args.write.resolve(source.tls.clone(), file), &encrypted)?;
+    let mut source = source_settings::of(source, &encrypted)?;
+    let settings = args.run.resolve(file)?;
     let directory = args.rules.resolve(file);
     let (look, rules) = rule_files::look_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);

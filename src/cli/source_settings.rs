@@ -1,7 +1,10 @@
 //! The settings of MySQL's connections as their own stages want them.
 //!
-//! In: the checked settings of the command line. Out: those of the source, and the database to write back to; where their
-//! passwords come from is known then, and read at every connect. The identity of the data directory is set by the command.
+//! In: the checked settings of the command line, and which servers were encrypted before. Out: those of the source, and the
+//! database to write back to; where their passwords come from is known then, and read at every connect. The identity of the
+//! data directory is set by the command.
+
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
@@ -9,10 +12,10 @@ use uuid::Uuid;
 #[cfg(test)]
 use crate::config::TlsMode;
 use crate::config::{SourceSettings, TlsSettings, WriteSettings};
-use crate::source::{self, Password, PasswordCommand, PasswordSource, Settings, Tls};
+use crate::source::{self, EncryptedServers, Password, PasswordCommand, PasswordSource, Settings, Tls};
 use crate::write_back::Database;
 
-pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
+pub(super) fn of(given: SourceSettings, encrypted: &Arc<EncryptedServers>) -> anyhow::Result<Settings> {
     let mut settings = Settings::from_parts(&given.mysql, given.mysql_user.as_deref(), Uuid::nil())?;
     let command = given.mysql_password_command.as_deref().map(|line| {
         PasswordCommand::parse(line)
@@ -22,21 +25,26 @@ pub(super) fn of(given: SourceSettings) -> anyhow::Result<Settings> {
         [given.mysql_password_file.map(PasswordSource::File), command.transpose()?.map(PasswordSource::Command)];
     take_password(&mut settings, given_apart, "mysql")?;
     settings.tls = tls(given.tls);
+    settings.encrypted = Arc::clone(encrypted);
     settings.server_id = given.server_id;
     Ok(settings)
 }
 
 /// The database to write back to, where one is named.
-pub(super) fn database(given: Option<WriteSettings>) -> anyhow::Result<Option<Database>> {
+pub(super) fn database(
+    given: Option<WriteSettings>,
+    encrypted: &Arc<EncryptedServers>,
+) -> anyhow::Result<Option<Database>> {
     let Some(given) = given else { return Ok(None) };
     let mut settings = Settings::from_url(&given.url, Uuid::nil()).map_err(|error| anyhow!("--write-url: {error}"))?;
     take_password(&mut settings, [given.password_file.map(PasswordSource::File), None], "write")?;
     settings.tls = tls(given.tls);
+    settings.encrypted = Arc::clone(encrypted);
     Ok(Some(Database::new(settings)?))
 }
 
 fn tls(given: TlsSettings) -> Tls {
-    Tls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key }
+    Tls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key, public_key: given.public_key }
 }
 
 /// `of` is what the flags begin with. What is named is looked at now and read at every connect.
@@ -61,14 +69,15 @@ mod tests {
     use super::*;
 
     fn given(mysql: &str, file: Option<&str>, command: Option<&str>) -> anyhow::Result<Settings> {
-        of(SourceSettings {
+        let given = SourceSettings {
             mysql: mysql.to_string(),
             mysql_user: None,
             mysql_password_file: file.map(Into::into),
             mysql_password_command: command.map(Into::into),
-            tls: TlsSettings { mode: TlsMode::Preferred, ca: None, cert: None, key: None },
+            tls: TlsSettings { mode: TlsMode::Preferred, ca: None, cert: None, key: None, public_key: None },
             server_id: None,
-        })
+        };
+        of(given, &Arc::default())
     }
 
     #[test]

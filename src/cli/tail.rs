@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
-    let mut settings = source_settings::of(args.source.resolve(file)?)?;
+    let mut settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?;
     settings.instance = Uuid::new_v4();
     settings.server_id = None;
     settings.first_connect = FirstConnect::FailFast;

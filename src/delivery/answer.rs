@@ -112,8 +112,8 @@ pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) ->
     }
 }
 
-/// The wait that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds or a date), at most
-/// [`RETRY_AFTER_MAX`]; none when it is neither.
+/// The wait that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds, or a date by the server's clock), at
+/// most [`RETRY_AFTER_MAX`]; none when it is neither. `now` is what [`made_at`] says.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -123,6 +123,12 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
         httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// When an answer was made, by the clock that its dates come from: its own `Date` header. Without one, or with one that is no
+/// date, our clock has to do.
+pub fn made_at(date: Option<&str>, now: SystemTime) -> SystemTime {
+    date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now)
 }
 
 /// The beginning of a body as text: bytes that are no UTF-8 replaced; control characters, and those that change the
@@ -259,6 +265,23 @@ mod tests {
         ] {
             assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value:?}");
         }
+    }
+
+    #[test]
+    fn dates_of_an_answer_are_of_its_own_clock() {
+        let ours = httpdate::parse_http_date("Fri, 20 Nov 2026 23:00:00 GMT").unwrap();
+        let wait = |date, value| retry_after(value, made_at(date, ours)).map(|wait| wait.as_secs());
+        // A server an hour behind, or ahead, that wants nine seconds.
+        let behind = Some("Fri, 20 Nov 2026 22:00:00 GMT");
+        assert_eq!(wait(behind, "Fri, 20 Nov 2026 22:00:09 GMT"), Some(9));
+        let ahead = Some(" Sat, 21 Nov 2026 00:00:00 GMT ");
+        assert_eq!(wait(ahead, "Sat, 21 Nov 2026 00:00:09 GMT"), Some(9));
+        for date in [None, Some(""), Some("yesterday")] {
+            assert_eq!(wait(date, "Fri, 20 Nov 2026 23:00:09 GMT"), Some(9), "{date:?}");
+        }
+        assert_eq!(wait(behind, "7"), Some(7));
+        let long_ago = Some("Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(wait(long_ago, "Fri, 20 Nov 2026 23:00:09 GMT"), Some(300), "within the limit, whatever it says");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! In: a directory. Out: a `RuleSet`, or every problem of every file at once, in name order; nothing in between. Only
 //! `*.yaml` and `*.yml` directly in the directory are rule files; the size of each is bounded before it is parsed.
 
-use std::io::Read as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::difference;
 use super::matching::RuleSet;
 use super::yaml::{FILE_BYTES_MAX, too_large};
 use super::{Rule, Target};
+use crate::file;
 use crate::suggest::nearest;
 use crate::template::EnvLookup;
 
@@ -152,13 +153,10 @@ fn is_of_rules(text: &str) -> bool {
 }
 
 pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {
-    let unreadable = |error: std::io::Error| Diagnostic::of_file(path, format!("the file can't be read: {error}"));
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(too_large(path));
-    }
+    let bytes = file::read(path, FILE_BYTES_MAX as u64).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => too_large(path),
+        _ => Diagnostic::of_file(path, format!("the file can't be read: {error}")),
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         Diagnostic::of_file(path, format!("line {} is not UTF-8", line + 1))

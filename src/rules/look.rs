@@ -4,14 +4,13 @@
 //! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Judges nothing: a file that can't be
 //! read looks like that, and loading says why.
 
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostics;
 use super::load;
 use super::matching::RuleSet;
+use crate::file;
 
 /// Of a file that stands for a secret, as much is read; none is larger.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -59,10 +58,9 @@ impl Look {
 
 /// Adds what a file holds.
 pub(super) fn add_file(path: &Path, hasher: &mut DefaultHasher) {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes));
+    let read = file::read(path, SECRET_BYTES_MAX);
     read.is_ok().hash(hasher);
-    bytes.hash(hasher);
+    read.unwrap_or_default().hash(hasher);
 }
 
 #[cfg(test)]

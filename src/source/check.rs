@@ -16,7 +16,7 @@ use super::link::{self, Room};
 use super::logged::{Gap, gaps};
 use super::refused::CONNECTIONS_MAX;
 use super::server::Server;
-use super::settings::Settings;
+use super::settings::{Settings, TlsMode};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,8 +195,17 @@ fn transport(settings: &Settings) -> Finding {
     }
     Finding {
         level: Level::Warning,
-        what: format!("tls mode {} to the remote host {}: its identity is not verified", mode.name(), settings.host),
-        mend: Some("set tls mode verify-identity and name the server's CA".to_string()),
+        what: format!("tls mode {} to the remote host {}: {}", mode.name(), settings.host, exposure(settings)),
+        mend: Some("--tls verify-identity with --tls-ca FILE, the authority of the server's certificate".to_string()),
+    }
+}
+
+/// What a stranger in between gets to see in a mode that does not look at the certificate.
+fn exposure(settings: &Settings) -> &'static str {
+    match (settings.tls.mode, &settings.tls.public_key) {
+        (TlsMode::Disabled, None) => "nothing is encrypted, and the server's identity is not verified",
+        (TlsMode::Disabled, Some(_)) => "nothing is encrypted but the password",
+        _ => "its identity is not verified, and a server in the middle with a certificate of its own gets the password",
     }
 }
 

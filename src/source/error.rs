@@ -10,8 +10,12 @@ use mysql_async::{DriverError, IoError};
 
 use crate::change::Transaction;
 use crate::column::Fault;
+use crate::printable::one_line;
 
 use super::link::{Broken, Refusal};
+
+/// As much as is kept of an API's answer; MySQL's own texts end at 512 bytes.
+const SAID_CHARACTERS_MAX: usize = 1024;
 
 /// Stands in a fix until the account is known.
 const THE_ACCOUNT: &str = "the account";
@@ -35,6 +39,8 @@ pub enum Error {
     Connect { server: String, problem: String },
     #[error("mysql at {server} refuses the login: {problem}; fix: {fix}")]
     Login { server: String, problem: String, fix: String },
+    #[error("the password is not sent to mysql at {server}: {problem}; fix: {fix}")]
+    PasswordKept { server: String, problem: String, fix: String },
     #[error("no password for mysql: {problem}")]
     Password { problem: String },
     #[error("tls to mysql at {server}: {problem}")]
@@ -143,6 +149,7 @@ impl Error {
             // Files of passwords and certificates may come back while rowhook runs.
             Error::Login { .. }
             | Error::Password { .. }
+            | Error::PasswordKept { .. }
             | Error::Setting { .. }
             | Error::Tls { .. }
             | Error::Privilege { .. }
@@ -182,19 +189,14 @@ impl Error {
     pub(super) fn of_client(error: mysql_async::Error, server: &str) -> Error {
         let server = server.to_string();
         match error {
-            mysql_async::Error::Server(answer) => Error::of_answer(answer.code, &answer.message, server),
-            mysql_async::Error::Io(IoError::Tls(problem)) => Error::of_tls(&server, &problem.to_string()),
+            mysql_async::Error::Server(answer) => Error::of_answer(answer.code, &said(&answer.message), server),
             mysql_async::Error::Io(IoError::Io(problem)) => Error::of_socket(&problem, &server),
-            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::without_tls(&server),
-            mysql_async::Error::Driver(DriverError::NoKeyFound) => {
-                Error::Setting { setting: "tls key", problem: "the file holds no private key in PEM form".to_string() }
-            }
             mysql_async::Error::Driver(DriverError::PacketTooLarge) => Error::TooLarge("packet too large".to_string()),
             // The payload of an unexpected packet may hold row data: it stays out of the text.
             mysql_async::Error::Driver(DriverError::UnexpectedPacket { .. }) => {
                 Error::Lost("unexpected packet".to_string())
             }
-            other => Error::Connect { server, problem: other.to_string() },
+            other => Error::Connect { server, problem: said(&other.to_string()) },
         }
     }
 
@@ -278,6 +280,11 @@ impl Error {
         let mend = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {THE_ACCOUNT}");
         Error::Privilege { problem, mend }
     }
+}
+
+/// What a server says, fit to be shown and kept: it is anybody's text until the server has proved who it is.
+pub(super) fn said(text: &str) -> String {
+    one_line(text, SAID_CHARACTERS_MAX)
 }
 
 /// Error 1236 (ER_MASTER_FATAL_ERROR_READING_BINLOG) stands for a dozen causes that only its text tells apart; the

@@ -1,28 +1,36 @@
-//! A connection of our own to the server, for the binlog alone.
+//! Sessions with the server, all opened by our own login.
 //!
-//! In: [`Settings`]. Out: a logged-in session that takes statements and the commands of a replica, and then gives packets.
-//! The files in the order in which bytes meet them: `packet`, `login`, `tls`, `command`. Owns the socket; dropping it ends
-//! the session. Questions whose answers are tables go through the client library (`connect`).
+//! In: [`Settings`]. Out: a [`Link`], which takes statements and the commands of a replica, and then gives packets; or a
+//! [`Relay`], over which the client library asks what is answered with tables (`connect`). The files in the order in which bytes meet
+//! them: `packet`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the session.
 
 mod command;
+mod greeting;
+mod key;
 mod login;
 mod packet;
+mod relay;
 mod tls;
 
 pub(super) use command::{dump_after, dump_from, register};
 pub(super) use packet::{Broken, PACKET_BYTES_MAX, Packets};
+pub(super) use relay::Relay;
+pub(super) use tls::require_files;
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mysql_common::constants::CapabilityFlags;
 use rustix::net::sockopt;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
-use super::error::Error;
+use login::Session;
+
+use super::error::{Error, said};
 use super::password::Password;
 use super::refused::of_login_answer;
 use super::session::QUESTIONS_SQL;
@@ -56,7 +64,7 @@ pub(super) fn answer(packet: &[u8]) -> Answer {
         [0, ..] => Answer::Ok,
         [0xff, low, high, text @ ..] => {
             let text = if text.first() == Some(&b'#') { text.get(6..).unwrap_or_default() } else { text };
-            let message = String::from_utf8_lossy(text).into_owned();
+            let message = said(&String::from_utf8_lossy(text));
             Answer::Error { code: u16::from_le_bytes([*low, *high]), message }
         }
         // An empty packet is no answer either.
@@ -73,6 +81,14 @@ pub(super) enum Room {
     Least,
 }
 
+/// What the server counts of an UPDATE.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counts {
+    ChangedRows,
+    /// Also those that held the new values already.
+    FoundRows,
+}
+
 /// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`. The session is
 /// set up as all of ours are.
 pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<Link, Error> {
@@ -87,12 +103,30 @@ pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) ->
 }
 
 /// Logs in with this password, and no more.
-pub(super) async fn open_with(
+async fn open_with(settings: &Settings, password: &Password, room: Room, patience: Duration) -> Result<Link, Error> {
+    let mut packets = session(settings, password, room, login::OWN_CAPABILITIES).await?.packets;
+    packets.set_patience(patience);
+    Ok(Link { packets })
+}
+
+/// Opens a session for the client library, waiting at most `connect_timeout`.
+pub(super) async fn relay(settings: &Settings, password: &Password, counts: Counts) -> Result<Relay, Error> {
+    let wanted = relay::LIBRARY_CAPABILITIES
+        | match counts {
+            Counts::ChangedRows => CapabilityFlags::empty(),
+            Counts::FoundRows => CapabilityFlags::CLIENT_FOUND_ROWS,
+        };
+    let session = session(settings, password, Room::Usual, wanted).await?;
+    let problem = |error: io::Error| format!("no port of the loopback device for the client library: {error}");
+    Relay::over(session).await.map_err(|error| Error::Lost(problem(error)))
+}
+
+async fn session(
     settings: &Settings,
     password: &Password,
     room: Room,
-    patience: Duration,
-) -> Result<Link, Error> {
+    wanted: CapabilityFlags,
+) -> Result<Session, Error> {
     let refused = |problem: io::Error| Error::of_socket(&problem, &settings.address());
     let attempt = async {
         let socket = match room {
@@ -103,14 +137,11 @@ pub(super) async fn open_with(
         socket.set_nodelay(true).map_err(refused)?;
         sockopt::set_socket_keepalive(&socket, true).map_err(|problem| refused(problem.into()))?;
         sockopt::set_tcp_keepidle(&socket, TCP_KEEPALIVE).map_err(|problem| refused(problem.into()))?;
-        login::log_in(socket, settings, password).await
+        let peer = socket.peer_addr().map_err(refused)?.ip();
+        login::log_in(socket, peer, wanted, settings, password).await
     };
     match tokio::time::timeout(settings.connect_timeout, attempt).await {
-        Ok(packets) => {
-            let mut packets = packets?;
-            packets.set_patience(patience);
-            Ok(Link { packets })
-        }
+        Ok(outcome) => outcome,
         Err(_) => Err(Error::Connect {
             server: settings.address(),
             problem: format!("no answer within {} s", settings.connect_timeout.as_secs()),
@@ -229,6 +260,11 @@ mod tests {
         assert_eq!(answer(b"\xff\x15\x04#28000Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04#28"), error(""));
+        assert_eq!(answer(b"\xff\x15\x04\x1b[2J\x07a\r\nb\xe2\x80\xae!"), error(" [2J a  b !"));
+        let Answer::Error { message, .. } = answer(&[&b"\xff\x15\x04"[..], &[b'x'; 100_000]].concat()) else {
+            panic!("no error");
+        };
+        assert_eq!(message.chars().count(), 1025);
         assert_eq!(answer(b"\x00\x00"), Answer::Ok);
         assert_eq!(
             (answer(b"\xfe"), answer(b""), answer(b"\xff\x15")),

@@ -6,12 +6,13 @@
 mod command;
 
 use std::fmt;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use command::PasswordCommand;
 
 use super::error::Error;
+use crate::file;
 
 /// A token of a cloud has one to two KiB.
 const PASSWORD_BYTES_MAX: u64 = 64 << 10;
@@ -70,9 +71,11 @@ impl PasswordSource {
 
 fn read_file(path: &Path) -> Result<Password, String> {
     let failed = |problem: &dyn fmt::Display| format!("password file {}: {problem}", path.display());
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    file.take(PASSWORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    let bytes = file::read(path, PASSWORD_BYTES_MAX).map_err(|error| match error.kind() {
+        // It is read at every connect, and what a process substitution gives only once.
+        io::ErrorKind::InvalidInput => failed(&format!("{error}; for what a program prints: --mysql-password-command")),
+        _ => failed(&error),
+    })?;
     password(bytes).map_err(|problem| failed(&problem))
 }
 

@@ -168,6 +168,38 @@ pub(super) fn of_clear_password(settings: &Settings) -> Error {
     }
 }
 
+/// The server wants the password itself, and nothing would hide it from whoever is in between.
+pub(super) fn of_bare_password(settings: &Settings) -> Error {
+    Error::PasswordKept {
+        server: settings.address(),
+        problem: format!(
+            "the connection is not encrypted (--tls is {}, and without TLS anybody on the way can offer an RSA key of his own)",
+            settings.tls.mode.name()
+        ),
+        fix: "TLS (--tls verify-identity with --tls-ca FILE), or the server's key: --mysql-public-key FILE, with what SHOW STATUS LIKE \
+              'Caching_sha2_password_rsa_public_key' shows on the server"
+            .to_string(),
+    }
+}
+
+/// A server that was encrypted before and now offers no TLS.
+pub(super) fn of_removed_tls(settings: &Settings) -> Error {
+    let address = settings.address();
+    let undo = match settings.encrypted.file() {
+        Some(file) => {
+            format!("take the line {address} out of {} and start again, or give --tls disabled", file.display())
+        }
+        None => "start again, or give --tls disabled".to_string(),
+    };
+    Error::Tls {
+        server: address,
+        problem: format!(
+            "the server offers no TLS, and was encrypted before: --tls preferred does not fall back, because somebody in between could be \
+             the reason; fix: enable TLS on the server; if it is to have none, {undo}"
+        ),
+    }
+}
+
 /// What is wrong with encryption, in words of our own for what happens most.
 pub(super) fn of_tls(problem: &rustls::Error, settings: &Settings) -> Error {
     let (what, fix) = match problem {

@@ -16,7 +16,7 @@ use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Start};
 
 use super::ServerFacts;
 use super::connection::Connection;
-use super::error::Error;
+use super::error::{Error, said};
 use super::keeping::Keeping;
 
 /// The first event of every binlog file stands behind a magic number of four bytes.
@@ -49,13 +49,18 @@ impl Server {
     pub async fn inspect(connection: &mut Connection, address: &str) -> Result<Server, Error> {
         let failed = |error| Error::of_client(error, address);
         let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
-        let version = version.unwrap_or_default();
+        let version = said(&version.unwrap_or_default());
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if version.to_ascii_lowercase().contains("mariadb") || major.is_none_or(|major| major < 8) {
             return Err(Error::Version { version });
         }
-        let variables: HashMap<String, String> =
-            connection.query::<(String, String)>(VARIABLES_SQL).await.map_err(failed)?.into_iter().collect();
+        let variables: HashMap<String, String> = connection
+            .query::<(String, String)>(VARIABLES_SQL)
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(|(name, value)| (name, said(&value)))
+            .collect();
         let uuid = variables.get("server_uuid").and_then(|text| Uuid::try_parse(text).ok());
         let uuid = uuid.ok_or_else(|| Error::Lost("the server told no server_uuid".to_string()))?;
         let collations: Vec<(u16, String)> = connection

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::retry::RetryPolicy;
 
+use super::encrypted::EncryptedServers;
 use super::error::Error;
 use super::password::{Password, PasswordSource};
 pub use crate::config::TlsMode;
@@ -26,6 +27,8 @@ pub struct Tls {
     /// Client certificate; needs `key`.
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// The server's RSA key: where nothing is encrypted, the password goes out under it alone.
+    pub public_key: Option<PathBuf>,
 }
 
 /// What to do when the very first connection fails for a reason that may pass.
@@ -65,27 +68,19 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// What earlier connections learned; clones share it.
     pub learned: Arc<Learned>,
+    /// Where `preferred` means `required` by now.
+    pub encrypted: Arc<EncryptedServers>,
 }
 
 /// What connections learned of the account.
 #[derive(Debug, Default)]
 pub struct Learned {
-    /// Whether our own login has succeeded since a login failed last.
-    has_logged_in: AtomicBool,
     /// Whether a reader has got anything from the binlog.
     has_streamed: AtomicBool,
     account: Mutex<Option<String>>,
 }
 
 impl Learned {
-    pub(super) fn has_logged_in(&self) -> bool {
-        self.has_logged_in.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_has_logged_in(&self, has_logged_in: bool) {
-        self.has_logged_in.store(has_logged_in, Ordering::Relaxed);
-    }
-
     pub(super) fn has_streamed(&self) -> bool {
         self.has_streamed.load(Ordering::Relaxed)
     }
@@ -157,6 +152,7 @@ impl Settings {
             reconnect: RetryPolicy::default(),
             stall_timeout: Duration::from_secs(30),
             learned: Arc::default(),
+            encrypted: Arc::default(),
         })
     }
 

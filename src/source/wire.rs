@@ -14,7 +14,7 @@ use crate::column::Fault;
 use crate::position::{FileOffset, GtidSet};
 
 use super::checksum::Checksums;
-use super::error::Error;
+use super::error::{Error, said};
 use super::event::Event;
 use super::event_type;
 use super::link::{self, Answer, Link, Packets, Refusal, Room, answer};
@@ -140,7 +140,7 @@ async fn session(settings: &Settings, server: Uuid, room: Room, patience: Durati
     let answering = link.text("SELECT @@GLOBAL.server_uuid").await;
     let answering = answering.map_err(|refusal| Error::of_refusal(refusal, &settings.address()))?;
     if Uuid::try_parse(&answering).ok() != Some(server) {
-        return Err(Error::Lost(format!("first server {server} answered, now {answering} does")));
+        return Err(Error::Lost(format!("first server {server} answered, now {} does", said(&answering))));
     }
     Ok(link)
 }

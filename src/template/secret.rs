@@ -5,11 +5,12 @@
 //! variable or a rule names as the place of a secret, up to `FILE_BYTES_MAX`. No message ever holds a secret's text.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io;
 use std::path::Path;
 
 use super::EnvLookup;
 use super::error::Flaw;
+use crate::file;
 
 /// A hundred times a long token; a file above it is not the one that was meant.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -48,13 +49,12 @@ impl Secret {
     /// A line for people with the file's name: not readable, larger than 64 KiB, no UTF-8.
     pub fn from_file(path: &Path) -> Result<Secret, String> {
         let shown = path.display();
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|error| format!("file {shown} can't be read: {error}"))?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(format!("file {shown} is larger than {FILE_BYTES_MAX} bytes, which no secret is"));
-        }
+        let bytes = file::read(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                format!("file {shown} is larger than {FILE_BYTES_MAX} bytes, which no secret is")
+            }
+            _ => format!("file {shown} can't be read: {error}"),
+        })?;
         let text = String::from_utf8(bytes).map_err(|_| format!("file {shown} is not UTF-8"))?;
         let line = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
         Ok(Secret::new(line))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::{DriverError, Error, ServerError};
 
-use crate::printable::{is_printable, shortened};
+use crate::printable::one_line;
 
 /// A statement that was not committed, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,7 @@ fn kind(code: u16, state: &str, message: &str, stage: Stage) -> Kind {
 fn said(code: u16, message: &str, stage: Stage) -> String {
     let has_no_values = matches!(stage, Stage::Connecting | Stage::Preparing) || WITHOUT_VALUES.contains(&code);
     let text = match code {
-        _ if has_no_values => one_line(message),
+        _ if has_no_values => one_line(message, MESSAGE_CHARACTERS_MAX),
         code if DUPLICATE.contains(&code) => match key_name(message) {
             Some(key) => format!("duplicate entry for key {key}"),
             None => "duplicate entry for a key".to_string(),
@@ -180,11 +180,6 @@ fn key_name(message: &str) -> Option<&str> {
     let (_, key) = message.strip_suffix('\'')?.rsplit_once(" for key '")?;
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '-');
     (!key.is_empty() && key.chars().all(is_name)).then_some(key)
-}
-
-fn one_line(message: &str) -> String {
-    let clean: String = message.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect();
-    shortened(&clean, MESSAGE_CHARACTERS_MAX)
 }
 
 #[cfg(test)]

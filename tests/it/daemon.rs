@@ -69,6 +69,19 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
     assert!(request(&address, "GET", "/healthz", "host: evil.example\r\n").starts_with("HTTP/1.1 403 "));
     assert!(request(&address, "GET", "/healthz", "host: localhost:8055\r\n").starts_with("HTTP/1.1 200 "));
     assert!(request(&address, "HEAD", "/healthz", "host: [::1]:8055\r\n").starts_with("HTTP/1.1 200 "));
+    for headers in ["host: localhost\r\nhost: localhost\r\n", "host: localhost\r\nhost: evil.example\r\n"] {
+        assert!(request(&address, "GET", "/healthz", headers).starts_with("HTTP/1.1 400 "), "{headers}");
+    }
+    for (url, host, status) in [
+        ("http://evil.example/healthz", "localhost", 400),
+        ("http://evil.example/healthz", "evil.example", 400),
+        ("http://localhost@evil.example/healthz", "localhost", 400),
+        ("http://localhost:1/healthz", "localhost", 400),
+        ("http://localhost/healthz", "localhost", 200),
+    ] {
+        let answer = request(&address, "GET", url, &format!("host: {host}\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{url} {host}: {answer}");
+    }
     assert!(request(&address, "POST", "/metrics", "host: 127.0.0.1\r\n").starts_with("HTTP/1.1 405 "));
     assert!(get(&address, "/dead-letters/1").starts_with("HTTP/1.1 404 "));
 
@@ -77,6 +90,49 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
     assert!(!daemon.home().path("data/control.sock").exists());
     let printed = daemon.lines().join("\n");
     assert!(!printed.contains("s3cret"), "{printed}");
+}
+
+/// Far below what a half request may take.
+const SOON: Duration = Duration::from_secs(2);
+
+#[test]
+fn half_requests_on_either_port_keep_nobody_waiting() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    let (_daemon, address) = start(&home, &[]);
+    let half = b"GET /status HTTP/1.1\r\nhost: loc";
+    let over_tcp: Vec<TcpStream> = (0..500)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            // The daemon may have closed it already, to make room.
+            let _ = stream.write_all(half);
+            stream
+        })
+        .collect();
+    for path in ["/healthz", "/readyz"] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer}");
+    }
+    drop(over_tcp);
+    let socket = home.path("data/control.sock");
+    let over_socket: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+            let _ = stream.write_all(half);
+            stream
+        })
+        .collect();
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(over_socket);
 }
 
 #[test]

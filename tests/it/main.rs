@@ -12,6 +12,7 @@ mod dead_letters;
 mod held_letters;
 mod hostile;
 mod letters;
+mod named_files;
 mod operations;
 mod support_process;
 mod support_program;

@@ -20,7 +20,7 @@ use crate::cli::{Verdict, instance, source_settings};
 use crate::clock::now_us;
 use crate::config::{self, File};
 use crate::position::{Gtid, GtidSet, Position, Resume, Start};
-use crate::source::{Between, Count, NextTransaction, Places, Settings, What};
+use crate::source::{Between, Count, EncryptedServers, NextTransaction, Places, Settings, What};
 use crate::store::{PositionChange, PositionMove, Saved, SavedCheckpoint, Store};
 
 /// Where to.
@@ -55,7 +55,8 @@ pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<Verdict> {
         require_rule(&saved, rule)?;
     }
     let (checkpoint, known) = checkpoint(saved)?;
-    let settings = settings(source_settings::of(source.resolve(file)?)?, &data)?;
+    let encrypted = Arc::new(EncryptedServers::kept_in(&data));
+    let settings = settings(source_settings::of(source.resolve(file)?, &encrypted)?, &data)?;
     let mut places = Places::open(settings).await?;
     let marks = plan::marks(&checkpoint, rule.as_deref());
     let plan = match &wanted {

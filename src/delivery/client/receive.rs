@@ -7,7 +7,9 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+};
 
 use super::redirect::Redirect;
 use super::{Text, unpack};
@@ -76,12 +78,11 @@ pub(super) async fn receive(
     keep: Keep,
 ) -> reqwest::Result<Received> {
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| answer::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let made_at = answer::made_at(texts(response.headers(), &DATE).next(), SystemTime::now());
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| answer::retry_after(value.to_str().ok()?, made_at));
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let quota = quota::read(headers, SystemTime::now);
+    let quota = quota::read(headers, || made_at);
     let is_success = success.contains(status);
     let bytes_max = if is_success { keep.body_bytes_max() } else { REFUSAL_BYTES_MAX };
     let body = read_body(&mut response, bytes_max).await?;

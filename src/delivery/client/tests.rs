@@ -98,6 +98,14 @@ async fn the_text_of_an_answer_is_kept_only_when_it_is_no_success() {
 }
 
 #[tokio::test]
+async fn a_date_to_retry_after_is_read_by_the_servers_own_clock() {
+    let headers = [("Date", "Fri, 20 Nov 2020 23:00:00 GMT"), ("Retry-After", "Fri, 20 Nov 2020 23:00:09 GMT")];
+    let api = Api::start(move |_| answer(503, &headers, "")).await;
+    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    assert_eq!(received.retry_after, Some(Duration::from_secs(9)), "years ago by our clock");
+}
+
+#[tokio::test]
 async fn an_answer_larger_than_the_limit_is_cut_off() {
     let endless = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();

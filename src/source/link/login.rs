@@ -1,23 +1,27 @@
 //! From an open socket to an authenticated session.
 //!
-//! In: a socket and the account. Out: packets over it, encrypted as the TLS mode says. Speaks `caching_sha2_password` by its
-//! fast way, in clear text over TLS, and with the server's RSA key without TLS; `mysql_native_password` for accounts of
-//! 8.0 servers; `mysql_clear_password`, which cloud tokens need, over TLS to a verified server alone; and follows one switch
-//! between them. All other plugins are refused by name. A password never goes over the wire in clear text without TLS.
+//! In: a socket and the account. Out: packets over it, encrypted as the TLS mode says. The one place that logs in, also for the
+//! client library, which gets a session and no password. Speaks `caching_sha2_password` by its fast way, in clear text over TLS, and
+//! without TLS under an RSA key; `mysql_native_password` for accounts of 8.0 servers; `mysql_clear_password`, which cloud tokens
+//! need, over TLS to a verified server alone; and follows one switch between them. All other plugins are refused by name.
+//! Without TLS the password itself goes out under a key that was given, or over the loopback device, where the server is
+//! asked for its key: on a network anybody can answer that.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use mysql_common::constants::CapabilityFlags;
-use mysql_common::crypto;
+use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::ParseBuf;
-use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
+use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
 use tokio::net::TcpStream;
 
 use super::super::error::Error;
 use super::super::password::Password;
-use super::super::refused::{of_clear_password, of_login_answer, of_plugin};
+use super::super::refused::{of_bare_password, of_clear_password, of_login_answer, of_plugin, of_removed_tls};
 use super::super::settings::{Settings, TlsMode};
+use super::greeting::Greeting;
+use super::key::PublicKey;
 use super::packet::{Broken, PACKET_BYTES_MAX, Packets, Socket};
 use super::{Answer, answer, tls};
 
@@ -25,9 +29,35 @@ use super::{Answer, answer, tls};
 const COLLATION: u8 = 45;
 
 /// The plugin's data that is the nonce: 20 bytes and a zero.
-const NONCE_BYTES: usize = 20;
+pub(super) const NONCE_BYTES: usize = 20;
 
-pub(super) async fn log_in(socket: TcpStream, settings: &Settings, password: &Password) -> Result<Packets, Error> {
+/// Any version that knows `utf8mb4`: which one it is is asked for later.
+const SERVER_VERSION: (u16, u16, u16) = (8, 0, 0);
+
+/// What our own commands need.
+pub(super) const OWN_CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
+    .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
+    .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH);
+
+/// A session, and what was agreed on.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub packets: Packets,
+    pub capabilities: CapabilityFlags,
+    pub connection_id: u32,
+    pub status: StatusFlags,
+}
+
+/// `peer` is the address that the socket leads to, `wanted` what the session is to be able to do if the server can.
+pub(super) async fn log_in(
+    socket: TcpStream,
+    peer: IpAddr,
+    wanted: CapabilityFlags,
+    settings: &Settings,
+    password: &Password,
+) -> Result<Session, Error> {
     let broken = |problem: Broken| Error::of_broken_login(&problem, &settings.address());
     let unclear = |what: &str| Error::Connect { server: settings.address(), problem: what.to_string() };
     let mut packets = Packets::new(Socket::Plain(socket), settings.connect_timeout);
@@ -35,32 +65,29 @@ pub(super) async fn log_in(socket: TcpStream, settings: &Settings, password: &Pa
     if let Answer::Error { code, message } = answer(&greeting) {
         return Err(of_login_answer(code, &message, settings));
     }
-    let greeting: HandshakePacket<'_> = ParseBuf(&greeting).parse(()).map_err(|_| unclear("no greeting of MySQL"))?;
-    let mut capabilities = greeting.capabilities()
-        & (CapabilityFlags::CLIENT_PROTOCOL_41
-            | CapabilityFlags::CLIENT_SECURE_CONNECTION
-            | CapabilityFlags::CLIENT_LONG_PASSWORD
-            | CapabilityFlags::CLIENT_TRANSACTIONS
-            | CapabilityFlags::CLIENT_PLUGIN_AUTH);
+    let greeting = Greeting::parse(&greeting).ok_or_else(|| unclear("no greeting of MySQL"))?;
+    let mut capabilities = greeting.capabilities & wanted;
     if settings.tls.mode != TlsMode::Disabled {
-        if greeting.capabilities().contains(CapabilityFlags::CLIENT_SSL) {
+        if greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL) {
             capabilities |= CapabilityFlags::CLIENT_SSL;
             packets = encrypt(packets, capabilities, settings).await?;
+            settings.encrypted.remember(&settings.address());
         } else if settings.tls.mode != TlsMode::Preferred {
             return Err(Error::without_tls(&settings.address()));
+        } else if settings.encrypted.has(&settings.address())? {
+            return Err(of_removed_tls(settings));
         }
     }
-    let mut nonce = [greeting.scramble_1_ref(), greeting.scramble_2_ref().unwrap_or_default()].concat();
-    nonce.resize(NONCE_BYTES, 0);
-    let plugin = match greeting.auth_plugin() {
-        Some(AuthPlugin::CachingSha2Password) => AuthPlugin::CachingSha2Password,
+    let Greeting { nonce, connection_id, status, .. } = greeting;
+    let plugin = match &*greeting.plugin {
+        b"caching_sha2_password" => AuthPlugin::CachingSha2Password,
         // The server asks for a switch when the account has another plugin than it proposes.
         _ => AuthPlugin::MysqlNativePassword,
     };
     let proof = plugin.gen_data(Some(&password.0), &nonce);
     let response = HandshakeResponse::new(
         proof.as_deref().map(Cow::from),
-        greeting.server_version_parsed().unwrap_or_default(),
+        SERVER_VERSION,
         Some(settings.user.as_bytes()),
         None::<&[u8]>,
         Some(plugin.borrow()),
@@ -69,7 +96,9 @@ pub(super) async fn log_in(socket: TcpStream, settings: &Settings, password: &Pa
         PACKET_BYTES_MAX as u32,
     );
     packets.send(&serialized(&response)).await.map_err(broken)?;
-    Exchange { packets, settings, password, plugin: plugin.into_owned(), nonce, is_switched: false }.run().await
+    let exchange =
+        Exchange { packets, peer, settings, password, plugin: plugin.into_owned(), nonce, is_switched: false };
+    Ok(Session { packets: exchange.run().await?, capabilities, connection_id, status })
 }
 
 async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: &Settings) -> Result<Packets, Error> {
@@ -84,7 +113,7 @@ async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: 
     Ok(Packets::new(Socket::Tls(Box::new(socket)), settings.connect_timeout).with_sequence(sequence))
 }
 
-fn serialized(packet: &impl MySerialize) -> Vec<u8> {
+pub(super) fn serialized(packet: &impl MySerialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     packet.serialize(&mut bytes);
     bytes
@@ -93,6 +122,7 @@ fn serialized(packet: &impl MySerialize) -> Vec<u8> {
 /// Question and answer until the server is convinced.
 struct Exchange<'a> {
     packets: Packets,
+    peer: IpAddr,
     settings: &'a Settings,
     password: &'a Password,
     plugin: AuthPlugin<'static>,
@@ -147,29 +177,37 @@ impl Exchange<'_> {
         self.send(&password).await
     }
 
-    /// The full way of `caching_sha2_password`: the password itself, hidden by TLS or by the server's RSA key.
+    /// The full way of `caching_sha2_password`: the password itself, hidden by TLS or by an RSA key.
     async fn prove(&mut self) -> Result<(), Error> {
-        let mut password = self.password.0.clone().into_bytes();
-        password.push(0);
         if self.packets.is_encrypted() {
+            let password = [self.password.0.as_bytes(), &[0]].concat();
             return self.send(&password).await;
         }
+        let key = match &self.settings.tls.public_key {
+            Some(path) => tls::public_key(path)?,
+            None if self.peer.to_canonical().is_loopback() => self.ask_for_key().await?,
+            None => return Err(of_bare_password(self.settings)),
+        };
+        let hidden = key.hide(self.password, &self.nonce).ok_or_else(|| Error::PasswordKept {
+            server: self.settings.address(),
+            problem: "it is too long for the server's RSA key".to_string(),
+            fix: "--tls required or stricter".to_string(),
+        })?;
+        self.send(&hidden).await
+    }
+
+    async fn ask_for_key(&mut self) -> Result<PublicKey, Error> {
         self.send(&[2]).await?;
         let packet = self.next().await?;
         if let Answer::Error { code, message } = answer(&packet) {
             return Err(of_login_answer(code, &message, self.settings));
         }
-        let Some((1, key)) = packet.split_first() else { return Err(self.unclear()) };
-        for (byte, mask) in password.iter_mut().zip(self.nonce.iter().cycle()) {
-            *byte ^= mask;
-        }
-        // The library panics on a key that it cannot read, and on one too short for the password.
-        let hidden = std::panic::catch_unwind(|| crypto::encrypt(&password, key)).map_err(|_| Error::Connect {
+        let Some((1, pem)) = packet.split_first() else { return Err(self.unclear()) };
+        PublicKey::parse(pem).map_err(|problem| Error::PasswordKept {
             server: self.settings.address(),
-            problem: "the server's RSA key does not do for the password; mend: tls mode preferred or stricter"
-                .to_string(),
-        })?;
-        self.send(&hidden).await
+            problem: format!("the server's RSA key does not do: {problem}"),
+            fix: "--tls required or stricter".to_string(),
+        })
     }
 
     async fn next(&mut self) -> Result<bytes::Bytes, Error> {
@@ -188,192 +226,4 @@ impl Exchange<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use mysql_common::scramble::scramble_native;
-    use tokio::net::TcpListener;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const NONCE: &[u8] = b"nonce-of-twenty-byte";
-
-    /// A server that speaks one greeting and then what `script` says: before each packet it takes one of the client.
-    async fn attempt(capabilities: CapabilityFlags, script: Vec<Vec<u8>>) -> (Result<Packets, Error>, Vec<Vec<u8>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let serving = tokio::spawn(async move {
-            let (socket, _) = listener.accept().await.expect("a client");
-            let mut packets = Packets::new(Socket::Plain(socket), std::time::Duration::from_secs(10));
-            let second = [&NONCE[8..], &[0]].concat();
-            let first = NONCE[..8].try_into().expect("eight bytes");
-            let greeting = HandshakePacket::new(
-                10,
-                b"8.0.40".as_slice(),
-                7,
-                first,
-                Some(second),
-                capabilities
-                    | CapabilityFlags::CLIENT_PROTOCOL_41
-                    | CapabilityFlags::CLIENT_SECURE_CONNECTION
-                    | CapabilityFlags::CLIENT_PLUGIN_AUTH,
-                COLLATION,
-                Default::default(),
-                Some(b"caching_sha2_password".as_slice()),
-            );
-            packets.send(&serialized(&greeting)).await.expect("sent");
-            let mut heard = Vec::new();
-            for packet in script {
-                let Ok(answer) = packets.next().await else { break };
-                heard.push(answer.to_vec());
-                packets.send(&packet).await.expect("sent");
-            }
-            heard
-        });
-        let mut settings =
-            Settings::from_url(&format!("mysql://reader:s3cret@127.0.0.1:{port}"), Uuid::nil()).expect("a URL");
-        settings.tls.mode = TlsMode::Preferred;
-        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-        let outcome = log_in(socket, &settings, &Password("s3cret".to_string())).await;
-        (outcome, serving.await.expect("a server"))
-    }
-
-    fn switch_to(plugin: &str) -> Vec<u8> {
-        [b"\xfe", plugin.as_bytes(), b"\0another-nonce-of-20by\0"].concat()
-    }
-
-    const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
-
-    #[tokio::test]
-    async fn a_switch_to_the_native_plugin_is_answered_with_its_proof() {
-        let script = vec![switch_to("mysql_native_password"), OK.to_vec()];
-        let (outcome, heard) = attempt(CapabilityFlags::empty(), script).await;
-        outcome.expect("logged in");
-        let proof = scramble_native(b"another-nonce-of-20by".get(..20).expect("twenty"), b"s3cret").expect("a proof");
-        assert_eq!(heard[1], proof);
-    }
-
-    #[tokio::test]
-    async fn the_password_goes_to_no_plugin_that_would_see_it() {
-        for plugin in [
-            "mysql_clear_password",
-            "mysql_old_password",
-            "sha256_password",
-            "client_ed25519",
-            "parsec",
-            "dialog",
-            "something_new",
-        ] {
-            let (outcome, heard) = attempt(CapabilityFlags::empty(), vec![switch_to(plugin), OK.to_vec()]).await;
-            let error = outcome.expect_err("refused").to_string();
-            assert!(error.contains(plugin), "{error}");
-            assert_eq!(heard.len(), 1);
-        }
-        // A second switch could go back to the first question with a nonce of somebody's choice.
-        let script = vec![switch_to("mysql_native_password"), switch_to("mysql_native_password"), OK.to_vec()];
-        attempt(CapabilityFlags::empty(), script).await.0.expect_err("two switches");
-    }
-
-    #[tokio::test]
-    async fn a_key_that_is_none_is_an_error_and_no_password_follows() {
-        let script =
-            vec![vec![1, 4], b"\x01-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----".to_vec(), OK.to_vec()];
-        let (outcome, heard) = attempt(CapabilityFlags::empty(), script).await;
-        let error = outcome.expect_err("no key").to_string();
-        assert!(error.contains("RSA key"), "{error}");
-        assert_eq!(heard.len(), 2);
-        assert!(heard.iter().all(|packet| !packet.windows(6).any(|part| part == b"s3cret")));
-    }
-
-    #[tokio::test]
-    async fn a_server_that_speaks_before_the_encryption_is_refused() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let mut client = Packets::new(
-            Socket::Plain(TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection")),
-            std::time::Duration::from_secs(10),
-        );
-        let (mut server, _) = listener.accept().await.expect("a client");
-        tokio::io::AsyncWriteExt::write_all(&mut server, b"\x01\0\0\0x\x01\0\0").await.expect("written");
-        client.next().await.expect("a packet");
-        assert!(client.into_plain_socket().is_none());
-    }
-
-    /// A packet as it stands on the wire; none where the client has gone.
-    async fn framed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Vec<u8>> {
-        use tokio::io::AsyncReadExt as _;
-        let head = stream.read_u32_le().await.ok()?;
-        let mut body = vec![0; (head & 0xff_ffff) as usize];
-        stream.read_exact(&mut body).await.ok()?;
-        Some(body)
-    }
-
-    /// A server with a certificate of its own that asks for the password itself; what it heard then.
-    async fn asked_for_clear_password(mode: TlsMode) -> (Result<Packets, Error>, Option<Vec<u8>>) {
-        use tokio::io::AsyncWriteExt as _;
-        let rcgen::CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).expect("a certificate");
-        let directory = tempfile::tempdir().expect("a directory");
-        let ca = directory.path().join("ca.pem");
-        std::fs::write(&ca, cert.pem()).expect("written");
-        let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .expect("a config");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let serving = tokio::spawn(async move {
-            let (socket, _) = listener.accept().await.expect("a client");
-            let mut packets = Packets::new(Socket::Plain(socket), std::time::Duration::from_secs(10));
-            let greeting = HandshakePacket::new(
-                10,
-                b"8.0.40".as_slice(),
-                7,
-                NONCE[..8].try_into().expect("eight bytes"),
-                Some([&NONCE[8..], &[0]].concat()),
-                CapabilityFlags::CLIENT_PROTOCOL_41
-                    | CapabilityFlags::CLIENT_SECURE_CONNECTION
-                    | CapabilityFlags::CLIENT_PLUGIN_AUTH
-                    | CapabilityFlags::CLIENT_SSL,
-                COLLATION,
-                Default::default(),
-                Some(b"caching_sha2_password".as_slice()),
-            );
-            packets.send(&serialized(&greeting)).await.expect("sent");
-            let mut socket = packets.into_plain_socket().expect("nothing was said before");
-            // No byte more: the client begins with TLS right behind it.
-            framed(&mut socket).await.expect("a request for TLS");
-            let mut stream = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)).accept(socket).await.ok()?;
-            framed(&mut stream).await?;
-            let switch = b"\xfemysql_clear_password\0";
-            stream.write_all(&[&[switch.len() as u8, 0, 0, 3], &switch[..]].concat()).await.expect("sent");
-            stream.flush().await.expect("sent");
-            let body = framed(&mut stream).await?;
-            stream.write_all(&[&[OK.len() as u8, 0, 0, 5], OK].concat()).await.expect("sent");
-            stream.flush().await.expect("sent");
-            Some(body)
-        });
-        let mut settings = Settings::from_url(&format!("mysql://reader@127.0.0.1:{port}"), Uuid::nil()).expect("a URL");
-        settings.tls.mode = mode;
-        settings.tls.ca = Some(ca);
-        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-        let outcome = log_in(socket, &settings, &Password("a-t0ken".to_string())).await;
-        (outcome, serving.await.expect("a server"))
-    }
-
-    #[tokio::test]
-    async fn the_password_itself_goes_to_a_verified_server_alone() {
-        for mode in [TlsMode::VerifyCa, TlsMode::VerifyIdentity] {
-            let (outcome, heard) = asked_for_clear_password(mode).await;
-            outcome.expect("logged in");
-            assert_eq!(heard.as_deref(), Some(&b"a-t0ken\0"[..]), "{mode:?}");
-        }
-        for mode in [TlsMode::Preferred, TlsMode::Required] {
-            let (outcome, heard) = asked_for_clear_password(mode).await;
-            let error = outcome.expect_err("refused").to_string();
-            assert!(error.contains("mysql_clear_password") && error.contains("--tls verify-identity"), "{error}");
-            assert_eq!(heard, None, "{mode:?}");
-        }
-    }
-}
+mod tests;

@@ -84,6 +84,11 @@ impl Packets {
         }
     }
 
+    /// The socket as it is; none when bytes have come that nobody took.
+    pub(super) fn into_socket(self) -> Option<Socket> {
+        (self.buffer.is_empty() && self.joined.is_none()).then_some(self.socket)
+    }
+
     /// Goes on over another socket where these packets stopped.
     pub(super) fn with_sequence(mut self, sequence: u8) -> Packets {
         self.sequence = sequence;

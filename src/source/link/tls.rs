@@ -2,7 +2,8 @@
 //!
 //! In: a plain socket and the TLS settings. Out: an encrypted one, whose server was verified as the mode says. `preferred`
 //! and `required` take any certificate, `verify-ca` one of a trusted CA, `verify-identity` one that also names the host.
-//! Reads the PEM files anew for each connection, so that a renewed certificate needs no restart.
+//! Reads the PEM files anew for each connection, so that a renewed certificate needs no restart; also that of the key under which
+//! a password goes out without TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ use tokio_rustls::client::TlsStream;
 use super::super::error::Error;
 use super::super::refused;
 use super::super::settings::{Settings, Tls, TlsMode};
+use super::key::PublicKey;
+use crate::file;
+
+/// Hundreds of certificates: the public authorities together take a quarter of it.
+const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// Stands for a host that is no name a certificate could hold, where the name does not matter.
 const ANY_NAME: &str = "mysql.invalid";
@@ -40,6 +46,20 @@ pub(super) async fn encrypt(socket: TcpStream, settings: &Settings) -> Result<Tl
     })
 }
 
+/// Whether the files that the settings name do, before a connection needs them.
+pub(in crate::source) fn require_files(tls: &Tls) -> Result<(), Error> {
+    if tls.mode != TlsMode::Disabled {
+        config(tls)?;
+    }
+    tls.public_key.as_deref().map_or(Ok(()), |path| public_key(path).map(drop))
+}
+
+/// The server's public key, from the file that was given.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Error> {
+    let pem = pem("mysql-public-key", path)?;
+    PublicKey::parse(&pem).map_err(|problem| wrong("mysql-public-key", format!("{}: {problem}", path.display())))
+}
+
 fn config(tls: &Tls) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let internal = |problem: &dyn std::fmt::Display| wrong("tls", problem.to_string());
@@ -55,7 +75,7 @@ fn config(tls: &Tls) -> Result<ClientConfig, Error> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => {
             let chain = certificates("tls cert", cert)?;
-            let key = PrivateKeyDer::from_pem_file(key)
+            let key = PrivateKeyDer::from_pem_slice(&pem("tls key", key)?)
                 .map_err(|problem| wrong("tls key", format!("{}: {problem}", key.display())))?;
             builder.with_client_auth_cert(chain, key).map_err(|problem| wrong("tls cert", problem.to_string()))
         }
@@ -78,9 +98,14 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
 
 fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read = |problem: &dyn std::fmt::Display| wrong(setting, format!("{}: {problem}", path.display()));
-    let found = CertificateDer::pem_file_iter(path).map_err(|problem| read(&problem))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|problem| read(&problem))?;
+    let pem = pem(setting, path)?;
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|problem| read(&problem))?;
     if found.is_empty() { Err(read(&"the file holds no certificate in PEM form")) } else { Ok(found) }
+}
+
+fn pem(setting: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    file::read(path, PEM_BYTES_MAX).map_err(|problem| wrong(setting, format!("{}: {problem}", path.display())))
 }
 
 fn wrong(setting: &'static str, problem: String) -> Error {

@@ -1,8 +1,7 @@
 //! The binlog's own connection: it logs in and verifies the server as strictly as the one before it, and reads what is
 //! large.
 //!
-//! A reader's first connection is our own login, which goes before that of the client library; it asks its questions over the
-//! second one and reads over the third; a relay in between tells them apart.
+//! A reader asks its questions over its first connection and reads over the second one; a relay in between tells them apart.
 
 use std::net::SocketAddr;
 
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// Passes connections on: before each, `sql` is run by root of the first server; the third and later ones go to
+/// Passes connections on: before each, `sql` is run by root of the first server; the second and later ones go to
 /// `port_after`.
 struct Relay {
     address: SocketAddr,
@@ -29,7 +28,7 @@ async fn relay(mut root: Conn, statements: [&'static str; 2], port: u16, port_af
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let task = tokio::spawn(async move {
-        let mut turns = [(statements[0], port); 2].into_iter().chain(std::iter::repeat((statements[1], port_after)));
+        let mut turns = std::iter::once((statements[0], port)).chain(std::iter::repeat((statements[1], port_after)));
         while let Ok((mut client, _)) = listener.accept().await {
             let (statement, port) = turns.next().expect("a turn for every connection");
             if !statement.is_empty() {
@@ -105,7 +104,10 @@ async fn the_second_connection_trusts_no_more_than_the_first() {
     other.server.restart(&["--tls-version="]);
     let refused = error(TlsMode::Required, &other).await;
     assert!(matches!(&refused, Error::Tls { problem, .. } if problem.contains("offers no TLS")), "{refused}");
+    // Where the first was encrypted, the second has to be.
     let refused = error(TlsMode::Preferred, &other).await;
+    assert!(matches!(&refused, Error::Tls { problem, .. } if problem.contains("encrypted before")), "{refused}");
+    let refused = error(TlsMode::Disabled, &other).await;
     assert!(matches!(&refused, Error::Lost(text) if text.contains("first server")), "{refused}");
 }
 

@@ -35,6 +35,26 @@ async fn every_tls_mode_does_what_it_says() {
 }
 
 #[tokio::test]
+async fn without_tls_the_server_reads_a_password_under_its_own_key_alone() {
+    let server = Mysql::start(&[]).await;
+    let mut root = server.root().await;
+    let own = server.server.data_dir().join("public_key.pem");
+    let other = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/link/key/test-key.pem"));
+    for (key, is_own) in [(own, true), (other, false)] {
+        // Forgets what was cached: the server needs the password itself.
+        sql(&mut root, "FLUSH PRIVILEGES").await;
+        let mut settings = server.settings();
+        settings.first_connect = FirstConnect::FailFast;
+        settings.tls.mode = TlsMode::Disabled;
+        settings.tls.public_key = Some(key);
+        match Reader::new(settings, latest()).next().await {
+            Ok(_) => assert!(is_own),
+            Err(error) => assert!(!is_own && matches!(error, Error::Login { .. }), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_good_enough_for_preferred_only() {
     let server = Mysql::start(&["--tls-version="]).await;
     for (mode, is_enough) in [(TlsMode::Preferred, true), (TlsMode::Disabled, true), (TlsMode::Required, false)] {

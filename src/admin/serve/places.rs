@@ -1,0 +1,176 @@
+//! Who is connected, and who has to go when there is no place.
+//!
+//! In: where a connection comes from; that its request's head is whole. Out: a place, or none. Owns the list of connections, the oldest
+//! first, and ends those that make room. Two limits: all connections together, and those of one network that have sent no
+//! whole head, so that one client can't push out the half requests of others.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+/// Far above what probes and operators need, far below what a process may open.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Connections of one network without a whole head. A client that has that many has a purpose of its own.
+const WAITING_MAX: usize = 32;
+
+/// What happens when all have sent their heads, and are being answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// Answers are short: the one that takes longest is of a client that does not read.
+    EndOldest,
+    /// Each is somebody's work.
+    RefuseNew,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    connections: Mutex<Connections>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    last: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    network: Option<IpAddr>,
+    has_head: bool,
+    task: AbortHandle,
+}
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+}
+
+impl Place {
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().open.remove(&self.number);
+    }
+}
+
+impl Places {
+    /// Makes room and starts a connection's task, which holds its place as long as it runs. Without room it is not started.
+    pub fn take(
+        self: &Arc<Places>,
+        network: Option<IpAddr>,
+        when_full: WhenFull,
+        start: impl FnOnce(Place) -> AbortHandle,
+    ) {
+        let mut connections = self.lock();
+        if !connections.make_room(network, when_full) {
+            return;
+        }
+        connections.last += 1;
+        let number = connections.last;
+        // Under the lock: a task that ends at once must find itself in the list.
+        let task = start(Place { places: Arc::clone(self), number });
+        connections.open.insert(number, Open { network, has_head: false, task });
+    }
+
+    pub fn head_is_whole(&self, number: u64) {
+        if let Some(open) = self.lock().open.get_mut(&number) {
+            open.has_head = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// Whether there is room for one more, after the one that has to go has gone.
+    fn make_room(&mut self, network: Option<IpAddr>, when_full: WhenFull) -> bool {
+        let waiting = |open: &Open| !open.has_head;
+        let mut of_network = self.open.iter().filter(|(_, open)| waiting(open) && open.network == network);
+        let oldest_of_network = of_network.next().map(|(number, _)| *number);
+        if network.is_some() && of_network.count() + 1 >= WAITING_MAX {
+            return self.end(oldest_of_network);
+        }
+        if self.open.len() < CONNECTIONS_MAX {
+            return true;
+        }
+        let oldest_waiting = self.open.iter().find(|(_, open)| waiting(open)).map(|(number, _)| *number);
+        let oldest = self.open.keys().next().copied().filter(|_| when_full == WhenFull::EndOldest);
+        self.end(oldest_waiting.or(oldest))
+    }
+
+    /// Ends a connection; false where there is none.
+    fn end(&mut self, number: Option<u64>) -> bool {
+        let ended = number.and_then(|number| self.open.remove(&number));
+        ended.map(|open| open.task.abort()).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections that last, and those that are open after they came.
+    fn open_after(came: &[(u8, bool)], when_full: WhenFull) -> Vec<usize> {
+        let places = Arc::new(Places::default());
+        for (network, has_head) in came {
+            let network = (*network > 0).then(|| IpAddr::from([10, 0, 0, *network]));
+            let mut number = None;
+            places.take(network, when_full, |place| {
+                number = Some(place.number());
+                tokio::spawn(async move {
+                    let _place = place;
+                    std::future::pending::<()>().await;
+                })
+                .abort_handle()
+            });
+            if let Some(number) = number.filter(|_| *has_head) {
+                places.head_is_whole(number);
+            }
+        }
+        places.lock().open.keys().map(|number| *number as usize - 1).collect()
+    }
+
+    #[tokio::test]
+    async fn one_network_may_have_so_many_half_requests_and_any_number_of_whole_ones() {
+        let came = [&[(2, false); 2][..], &[(1, false); WAITING_MAX], &[(1, true); 5], &[(1, false); 3]].concat();
+        let open = open_after(&came, WhenFull::EndOldest);
+        // The first whole one, and two of the last three, took the place of the oldest of their network.
+        let expected: Vec<usize> = (0..came.len()).filter(|at| ![2, 3, 4].contains(at)).collect();
+        assert_eq!(open, expected);
+    }
+
+    #[tokio::test]
+    async fn when_all_are_being_answered_short_ones_end_and_long_ones_stay() {
+        let mut came = vec![(0, true); CONNECTIONS_MAX + 1];
+        let open = open_after(&came, WhenFull::EndOldest);
+        assert!(open.len() == CONNECTIONS_MAX && !open.contains(&0));
+        let open = open_after(&came, WhenFull::RefuseNew);
+        assert_eq!(open, (0..CONNECTIONS_MAX).collect::<Vec<_>>());
+        // A half one goes first, also if it is not the oldest.
+        came[9] = (0, false);
+        for when_full in [WhenFull::EndOldest, WhenFull::RefuseNew] {
+            let open = open_after(&came, when_full);
+            assert!(open.len() == CONNECTIONS_MAX && !open.contains(&9), "{when_full:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_gives_its_place_back() {
+        let places = Arc::new(Places::default());
+        places.take(None, WhenFull::RefuseNew, |place| tokio::spawn(async move { drop(place) }).abort_handle());
+        while !places.lock().open.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Reading a file that a setting, a rule or an environment variable names.
+//!
+//! In: a path and how long the file may be. Out: its bytes, or why not. The one way in which rowhook reads rules, secrets,
+//! passwords, certificates and settings: opened without waiting and looked at before anything is read, because a pipe (FIFO) that nobody
+//! writes to, a terminal or a device would keep the reader waiting for ever, and `/dev/zero` never ends. Reads regular files
+//! alone, also through links. The store has its own files and its own ways.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// The file's bytes, up to `bytes_max`.
+///
+/// # Errors
+/// Those of opening and reading; a file that is no regular one, or longer. The texts say what it is and do not name the path.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {}", size(bytes_max))));
+    }
+    Ok(bytes)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`read`], and where the bytes are not UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(read(path, bytes_max)?).map_err(not_text)
+}
+
+/// Whether the file may be read, before that is needed.
+///
+/// # Errors
+/// As [`read`], but for its length.
+pub fn require(path: &Path) -> io::Result<()> {
+    open(path).map(drop)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Without this flag opening a pipe waits for its writer. It changes nothing for a regular file.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match kind(file.metadata()?.file_type()) {
+        None => Ok(file),
+        Some(kind) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file"))),
+    }
+}
+
+/// What it is instead of a regular file.
+fn kind(found: FileType) -> Option<&'static str> {
+    Some(match found {
+        _ if found.is_file() => return None,
+        _ if found.is_dir() => "a directory",
+        _ if found.is_fifo() => "a pipe (FIFO)",
+        _ if found.is_char_device() => "a character device",
+        _ if found.is_block_device() => "a block device",
+        _ if found.is_socket() => "a socket",
+        _ => "something else",
+    })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes >= 1 << 10 && bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit_also_through_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&path, "four").expect("written");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        assert_eq!(read(&link, 4).expect("read"), b"four");
+        assert_eq!(read_text(&path, 4).expect("read"), "four");
+        assert_eq!(read(&path, 3).expect_err("too long").to_string(), "it is longer than 3 bytes");
+        std::fs::write(&path, [0xff]).expect("written");
+        assert_eq!(read_text(&path, 4).expect_err("no text").to_string(), "it is not UTF-8 text");
+        assert_eq!(read(&folder.path().join("none"), 4).expect_err("none").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_could_wait_for_ever_is_refused_by_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (fifo, socket) = (folder.path().join("fifo"), folder.path().join("socket"));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+        assert!(made.success());
+        let (reads, writes) = io::pipe().expect("a pipe");
+        let substituted = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reads));
+        for (path, what) in [
+            (fifo.as_path(), "a pipe (FIFO)"),
+            (Path::new(&substituted), "a pipe (FIFO)"),
+            (Path::new("/dev/zero"), "a character device"),
+            (folder.path(), "a directory"),
+        ] {
+            let expected = format!("it is {what}, not a regular file");
+            assert_eq!(read(path, 9).expect_err(what).to_string(), expected);
+            assert_eq!(require(path).expect_err(what).to_string(), expected);
+        }
+        drop((reads, writes));
+        // Opening one fails by itself.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        read(&socket, 9).expect_err("a socket");
+    }
+
+    #[test]
+    fn a_limit_is_said_in_the_unit_that_fits() {
+        for (bytes, expected) in [(7, "7 bytes"), (64 << 10, "64 KiB"), (1 << 20, "1 MiB"), (1500, "1500 bytes")] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}

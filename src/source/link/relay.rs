@@ -1,0 +1,204 @@
+//! The client library on a session of ours, without the password.
+//!
+//! In: a session that our own login opened. Out: a port of the loopback device and a password for one use, with which the client
+//! library logs in here; from then on what it sends goes to the server and what the server sends to it, byte by byte. So there
+//! is one login, with one list of plugins, one kind of TLS and one guard of the password. The library cannot be given a socket. Ends
+//! with either side; a library that goes is a session that ends.
+
+use std::io;
+use std::time::Duration;
+
+use mysql_common::constants::CapabilityFlags;
+use mysql_common::io::ParseBuf;
+use mysql_common::packets::{HandshakePacket, HandshakeResponse};
+use mysql_common::scramble::scramble_native;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::QUIT_PATIENCE;
+use super::login::{NONCE_BYTES, OWN_CAPABILITIES, Session, serialized};
+use super::packet::{Broken, Packets, Socket};
+
+/// What the client library makes use of, without LOCAL INFILE: a server can't ask for files of a session that never offered them.
+pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
+    .union(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+
+/// The library answers at once; somebody else on this machine might not.
+const LIBRARY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is carried at a time: rows come in more and larger pieces than questions.
+const QUESTION_BYTES: usize = 16 << 10;
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// What the server calls itself is asked for later: the library panics at some versions.
+const SERVER_VERSION: &[u8] = b"8.0.11";
+
+/// `utf8mb4_general_ci`, which the session is set up with anyway.
+const COLLATION: u8 = 45;
+
+/// Where the library finds the session. Dropping it ends the wait for the library, and nothing once that has logged in.
+#[derive(Debug)]
+pub(in crate::source) struct Relay {
+    pub port: u16,
+    /// Good for this one login, at this port.
+    pub password: String,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Relay {
+    pub(super) async fn over(session: Session) -> io::Result<Relay> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let password = Uuid::new_v4().simple().to_string();
+        let accepting = tokio::spawn(accept(listener, session, password.clone()));
+        Ok(Relay { port, password, accepting })
+    }
+}
+
+/// Waits until somebody comes who knows the password.
+async fn accept(listener: TcpListener, session: Session, password: String) {
+    loop {
+        let Ok((socket, _)) = listener.accept().await else { return };
+        match greet(socket, &session, &password).await {
+            Ok(library) => {
+                if let Some(server) = session.packets.into_socket() {
+                    // By itself: it outlives the wait for the library.
+                    tokio::spawn(carry(library, server));
+                }
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "somebody else came to the port meant for the client library"),
+        }
+    }
+}
+
+/// Speaks as the server does, which has let the session in already.
+async fn greet(socket: TcpStream, session: &Session, password: &str) -> Result<TcpStream, Broken> {
+    let stranger = || Broken::Socket(io::Error::from(io::ErrorKind::PermissionDenied));
+    socket.set_nodelay(true)?;
+    let mut packets = Packets::new(Socket::Plain(socket), LIBRARY_PATIENCE);
+    let drawn = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+    let (nonce, offered) = (&drawn[..NONCE_BYTES], session.capabilities - CapabilityFlags::CLIENT_SSL);
+    let greeting = HandshakePacket::new(
+        10,
+        SERVER_VERSION,
+        session.connection_id,
+        nonce[..8].try_into().expect("eight of twenty bytes"),
+        Some([&nonce[8..], &[0]].concat()),
+        offered,
+        COLLATION,
+        session.status,
+        Some(b"mysql_native_password".as_slice()),
+    );
+    packets.send(&serialized(&greeting)).await?;
+    let response = packets.next().await?;
+    let response: HandshakeResponse<'_> = ParseBuf(&response).parse(()).map_err(|_| stranger())?;
+    let proof = scramble_native(nonce, password.as_bytes()).expect("the password is not empty");
+    // A session in which both ends read answers differently would be no session.
+    if response.scramble_buf() != proof || response.capabilities() != offered {
+        return Err(stranger());
+    }
+    let [low, high] = session.status.bits().to_le_bytes();
+    packets.send(&[0, 0, 0, low, high, 0, 0]).await?;
+    packets.into_plain_socket().ok_or_else(stranger)
+}
+
+async fn carry(library: TcpStream, server: Socket) {
+    match server {
+        Socket::Plain(server) => carry_between(library, server).await,
+        Socket::Tls(server) => carry_between(library, *server).await,
+    }
+}
+
+async fn carry_between(library: TcpStream, server: impl AsyncRead + AsyncWrite + Unpin) {
+    let (from_library, to_library) = library.into_split();
+    let (from_server, to_server) = tokio::io::split(server);
+    let questions = pump(from_library, to_server, QUESTION_BYTES);
+    let mut answers = std::pin::pin!(pump(from_server, to_library, ANSWER_BYTES));
+    let ended = tokio::select! {
+        ended = answers.as_mut() => ended,
+        ended = questions => match ended {
+            // The server ends the session by itself then; one that does not is not waited for.
+            Ok(()) => tokio::time::timeout(QUIT_PATIENCE, answers).await.unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a session of the client library broke off");
+    }
+}
+
+/// Carries bytes until there are no more, and says so to the other side.
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, piece_bytes: usize) -> io::Result<()> {
+    let mut piece = vec![0; piece_bytes];
+    loop {
+        let length = from.read(&mut piece).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&piece[..length]).await?;
+        to.flush().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::prelude::Queryable as _;
+    use mysql_async::{Conn, OptsBuilder};
+    use mysql_common::constants::StatusFlags;
+
+    use super::*;
+
+    const COM_PING: u8 = 0x0e;
+
+    #[tokio::test]
+    async fn the_library_alone_gets_the_session_and_ends_it_when_it_goes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+        let (mut server, _) = listener.accept().await.expect("a client");
+        let session = Session {
+            packets: Packets::new(Socket::Plain(socket), Duration::from_secs(10)),
+            capabilities: LIBRARY_CAPABILITIES | CapabilityFlags::CLIENT_SSL,
+            connection_id: 77,
+            status: StatusFlags::SERVER_STATUS_AUTOCOMMIT,
+        };
+        let relay = Relay::over(session).await.expect("a relay");
+        let options = |password: &str| {
+            OptsBuilder::default()
+                .ip_or_hostname("127.0.0.1")
+                .tcp_port(relay.port)
+                .user(Some("rowhook"))
+                .pass(Some(password))
+                .prefer_socket(false)
+                .max_allowed_packet(Some(1 << 20))
+                .wait_timeout(Some(60))
+        };
+        // Somebody who found the port, with and without a try at the password.
+        Conn::new(options("guessed")).await.expect_err("a stranger");
+        drop(TcpStream::connect(("127.0.0.1", relay.port)).await.expect("a connection"));
+        let mut connection = Conn::new(options(&relay.password)).await.expect("logged in");
+        assert_eq!(connection.id(), 77);
+        drop(relay);
+        let (pinged, ()) = tokio::join!(connection.ping(), async {
+            let mut question = [0; 5];
+            server.read_exact(&mut question).await.expect("a question");
+            assert_eq!(question, [1, 0, 0, 0, COM_PING], "nothing was said before");
+            server.write_all(&[7, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]).await.expect("answered");
+        });
+        pinged.expect("an answer");
+        drop(connection);
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).await.expect("the end");
+    }
+}

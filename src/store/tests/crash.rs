@@ -339,3 +339,99 @@ fn an_operation_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
         assert!(check_operations_after_kill(&data) > before);
     }
 }
+
+/// Writes, and after each write opens the store anew, compacts it, or restores it from a backup of just now.
+async fn keep_up_until_killed(directory: PathBuf) {
+    let backup = directory.with_extension("backup");
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
+    loop {
+        let store = open(&directory);
+        let n = main(&store).map_or(0, |main| main.position.file.offset) + 1;
+        store.write(numbered_write(n)).await.expect("written");
+        log.write_all(format!("{n}\n").as_bytes()).expect("logged");
+        if n % 3 == 1 {
+            // One that a kill left is of an earlier state.
+            drop(fs::remove_file(&backup));
+            store.backup(backup.clone()).await.expect("made");
+        }
+        drop(store);
+        match n % 3 {
+            0 => drop(Store::compact(&directory).expect("compacted")),
+            1 => drop(Store::restore(&directory, &backup).expect("restored")),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_killed_while_it_is_opened_compacted_or_restored_keeps_what_was_answered() {
+    const NAME: &str = "a_store_that_is_killed_while_it_is_opened_compacted_or_restored_keeps_what_was_answered";
+    if let Some(directory) = child_directory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(keep_up_until_killed(directory));
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    for round in 0..30_u64 {
+        let before = acknowledged(&data);
+        let mut child = child(NAME, &data);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while acknowledged(&data) <= before + round % 3 {
+            assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(round * 17 % 120));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert!(check_after_kill(&data) > before);
+    }
+}
+
+/// Compacts and restores with files that may grow no further than the limit; an error is right, too.
+async fn keep_up_on_a_full_disk(directory: PathBuf) {
+    let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
+    let _handled = tokio::signal::unix::signal(size_signal).expect("a handler");
+    let bytes = std::env::var("ROWHOOK_TEST_LIMIT").expect("a limit").parse().expect("a number");
+    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+    let backup = directory.with_extension("backup");
+    let done = [Store::compact(&directory).map(drop), Store::restore(&directory, &backup).map(drop)];
+    for error in done.into_iter().filter_map(Result::err) {
+        let is_of_space =
+            matches!(error, Error::Full { .. } | Error::Directory { .. } | Error::Open { .. } | Error::Write { .. });
+        assert!(is_of_space, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing() {
+    const NAME: &str = "a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing";
+    if let Some(directory) = child_directory() {
+        keep_up_on_a_full_disk(directory).await;
+        return;
+    }
+    let parent = directory();
+    let data = parent.path().join("data");
+    let store = open(&data);
+    for n in 1..=40 {
+        store.write(numbered_write(n)).await.expect("written");
+    }
+    store.backup(data.with_extension("backup")).await.expect("made");
+    drop(store);
+    fs::write(acknowledged_path(&data), "40\n").expect("logged");
+    for step in 0..14 {
+        let bytes = (8_u64 << 10) << step;
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", &format!("store::tests::crash::{NAME}")])
+            .env(CHILD_DIRECTORY, &data)
+            .env("ROWHOOK_TEST_LIMIT", bytes.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a child");
+        let status = child.wait().expect("a child");
+        assert!(status.success(), "{bytes} bytes: {status}");
+        assert_eq!(check_after_kill(&data), 40, "{bytes} bytes");
+    }
+}

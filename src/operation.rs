@@ -226,6 +226,12 @@ impl fmt::Display for Standing {
 }
 
 impl OperationLog {
+    /// Whether nothing was called for it yet, as far as it says.
+    pub fn is_uncalled(&self) -> bool {
+        let acts = self.steps.iter().flat_map(|step| [&step.act, &step.undo]).chain([&self.callback]);
+        acts.into_iter().all(|act| act.attempts == 0)
+    }
+
     /// Whether nothing was ever begun.
     pub fn is_fresh(&self) -> bool {
         self.steps.iter().all(|step| step.act == Act { round: step.act.round, ..Act::WAITING })

@@ -268,7 +268,8 @@ fn put(delivery: &Delivery, log: OperationLog) -> store::Write {
         Origin::Replay { dead_letter } => Some(dead_letter),
         Origin::Stream | Origin::Redelivery { .. } => None,
     };
-    let is_first = delivery.doing.as_ref().is_some_and(|doing| doing.log.is_fresh());
+    // Also of one that is only in doubt, because the store was restored. Written twice it does no harm.
+    let is_first = delivery.doing.as_ref().is_some_and(|doing| doing.log.is_uncalled());
     let operation = OperationPut {
         id: delivery.id,
         rule: delivery.rule.name.as_str().into(),

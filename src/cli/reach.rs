@@ -72,21 +72,21 @@ impl Reach {
         if let Some(daemon) = Daemon::connect(data).await? {
             return Ok(Reach::Daemon(daemon));
         }
-        Ok(Reach::Store(Reach::stored(data).await?))
+        Reach::require_store(data)?;
+        Ok(Reach::Store(open_store(data).await?))
     }
 
-    /// The store in a directory that has one.
-    pub(super) async fn stored(data: &Path) -> anyhow::Result<Store> {
-        // Opening would make a store: looking must not.
-        if !Store::is_in(data) {
-            let problem = match std::fs::read_dir(data).map(Iterator::count) {
-                Ok(0) => "it is empty".to_string(),
-                Ok(_) => "it holds no store of rowhook".to_string(),
-                Err(error) => error.to_string(),
-            };
-            bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
+    /// Opening would make a store where there is none: looking must not.
+    pub(super) fn require_store(data: &Path) -> anyhow::Result<()> {
+        if Store::is_in(data) {
+            return Ok(());
         }
-        open_store(data).await
+        let problem = match std::fs::read_dir(data).map(Iterator::count) {
+            Ok(0) => "it is empty".to_string(),
+            Ok(_) => "it holds no store of rowhook".to_string(),
+            Err(error) => error.to_string(),
+        };
+        bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
     }
 
     /// Reads all that the store holds.

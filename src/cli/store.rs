@@ -33,16 +33,17 @@ pub(super) enum Command {
 }
 
 const RESTORE_HELP: &str = "\
-Stop rowhook first. The store that is there is kept in set-aside/before-restore of the data directory.
+Stop rowhook first. The store that is there is kept in set-aside of the data directory.
 
-After a restore reading goes on where it was when the backup was made. What was delivered since is delivered once more, with the same
-idempotency keys. Calls with `idempotent: false` for changes that were committed before the restore are not made again: a `verify`
-query decides, and without one they become dead letters `unknown`, for a person to look at.
+After a restore reading goes on where it was when the backup was made. What was delivered since is delivered once more, with the \
+same idempotency keys. Calls with `idempotent: false` for changes that were committed before the restore are not made again: a \
+`verify` query decides, and without one they become dead letters `unknown`, for a person to look at.
+
 Dead letters that were replayed, resolved or discarded since the backup are there again.";
 
 const ACCEPT_LOSS_HELP: &str = "\
-Stop rowhook first, and keep a copy of the data directory. Better than this is `rowhook store restore`, if there is a backup.
-If the checkpoint is lost, the next `rowhook run` wants --start.";
+Stop rowhook first, and keep a copy of the data directory. Better than this is `rowhook store restore`, if there is a backup. \
+Without --yes it says what is missing and changes nothing. If the checkpoint is lost, the next `rowhook run` wants --start.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
@@ -150,7 +151,7 @@ async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<Verdict> {
         output::print(&format!(
             "the store in {} would be replaced, and kept in {}; to do it: rowhook store restore {} --yes\n",
             data.display(),
-            data.join("set-aside/before-restore").display(),
+            data.join("set-aside").display(),
             args.file.display()
         ))?;
         return Ok(Verdict::Problems);
@@ -181,8 +182,7 @@ fn restored_text(restored: &Restored) -> String {
 
 async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<Verdict> {
     let data = args.data.resolve(file);
-    // Opening would make a store where there is none.
-    drop(Reach::stored(&data).await?);
+    Reach::require_store(&data)?;
     let (before, after) = blocking(&data, Store::compact).await?;
     output::print(&format!("{} before, {} now\n", size(before), size(after)))?;
     Ok(Verdict::Done)
@@ -190,14 +190,13 @@ async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<Verdict> {
 
 async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Verdict> {
     let data = args.data.resolve(file);
+    Reach::require_store(&data)?;
     if !args.yes {
         let problem = match blocking(&data, |data| Store::open(data).map(drop)).await {
             Ok(()) => "the store lacks nothing that is known".to_string(),
             Err(error) => error.to_string(),
         };
-        output::print(
-            &(clean(&format!("{problem}\nnothing is changed; to do it: rowhook store accept-loss --yes")) + "\n"),
-        )?;
+        output::print(&(clean(&problem) + "\nnothing is changed; to do it: rowhook store accept-loss --yes\n"))?;
         return Ok(Verdict::Problems);
     }
     let loss = blocking(&data, Store::accept_loss).await?;

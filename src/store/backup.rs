@@ -4,7 +4,7 @@
 //! file is one zstd frame with a checksum: a line of JSON that says what it is, the entries of all trees, and their number at
 //! the end, so that a file that is cut or damaged is never taken for a whole one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -56,12 +56,22 @@ pub struct Backup {
 /// Writes a backup, which must not be there yet. Whole and durable, or not there. `step` is called now and then.
 pub(super) fn write(trees: &Trees, format: u32, path: &Path, step: impl FnMut()) -> Result<Backup, Error> {
     let head = head(trees, format)?;
-    if path.exists() {
+    if fs::canonicalize(path.parent().unwrap_or(Path::new(".")))
+        .is_ok_and(|folder| folder.starts_with(&trees.directory))
+    {
+        let within =
+            io::Error::new(io::ErrorKind::InvalidInput, "it would stand in the data directory; choose another place");
+        return Err(Error::backup(path, &within));
+    }
+    if path.symlink_metadata().is_ok() {
         let exists = io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of this name; choose another");
         return Err(Error::backup(path, &exists));
     }
     let unfinished = files::unfinished_of(path);
-    let written = entries_to(trees, &head, &unfinished, step);
+    let written = entries_to(trees, &head, &unfinished, step).map_err(|error| match error {
+        Error::Backup { source, .. } => Error::Backup { path: path.to_path_buf(), source },
+        other => other,
+    });
     let finish = |entries| {
         std::fs::rename(&unfinished, path)?;
         files::sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
@@ -125,7 +135,13 @@ fn entries_to(trees: &Trees, head: &BackupHead, path: &Path, mut step: impl FnMu
 
 /// Makes a store of a backup, in a folder that must be empty or not there. Whole, durable, and read once in full.
 pub(super) fn read(path: &Path, folder: &Path, format_max: u32, restored_until_us: u64) -> Result<BackupHead, Error> {
-    let failed = |error: io::Error| Error::backup(path, &error);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Error::backup(path, &error),
+        _ => {
+            let text = format!("{error}: it is cut or damaged, or no backup of rowhook; nothing was changed");
+            Error::backup(path, &io::Error::new(error.kind(), text))
+        }
+    };
     let mut from = BufReader::new(zstd::Decoder::new(File::open(path).map_err(failed)?).map_err(failed)?);
     let head = read_head(&mut from, format_max).map_err(failed)?;
     let mut database = make(folder)?;

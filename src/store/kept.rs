@@ -134,7 +134,7 @@ fn copy(folder: &Path, file: Option<(String, Vec<u8>)>) -> io::Result<Option<Kno
 }
 
 /// The one that sled would take.
-fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
+pub(super) fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
     Ok(list(directory)?.pop())
 }
 
@@ -173,14 +173,19 @@ fn remove_others(directory: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Sled takes what a kill left of a snapshot for the newest one, and refuses to open; what a kill left of ours begins like one.
+/// What a kill left half-written: sled takes such a snapshot for the newest one, and refuses to open.
 pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for folder in [directory.to_path_buf(), directory.join(FOLDER)] {
-        for path in paths(&folder)? {
-            let name = path.to_string_lossy();
-            if name.ends_with(HALF_SNAPSHOT_SUFFIX) || name.ends_with(files::UNFINISHED) {
-                fs::remove_file(&path)?;
-            }
+        for path in paths(&folder)?.into_iter().filter(|path| path.to_string_lossy().ends_with(HALF_SNAPSHOT_SUFFIX)) {
+            fs::remove_file(path)?;
+        }
+        let known = ["db", CONF, "format"].into_iter().map(str::to_string);
+        let snapshots = paths(&folder)?.into_iter().map(|path| path.to_string_lossy().into_owned());
+        let unfinished = known.map(|name| files::unfinished_of(&folder.join(name)));
+        let unfinished =
+            unfinished.chain(snapshots.filter(|path| path.ends_with(files::UNFINISHED)).map(PathBuf::from));
+        for path in unfinished.filter(|path| path.exists()) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())

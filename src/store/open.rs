@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::change::DeliveryId;
 use crate::clock::now_us;
 
 use super::backup::BackupHead;
@@ -109,6 +110,7 @@ pub struct Loss {
 pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
     let _lock = Lock::acquire(directory)?;
+    swap::finish(directory).map_err(Error::directory(directory, "put a new store in its place"))?;
     let Stored::Known(known) = tally::read(directory)? else {
         let problem = format!("its file `{}` does not say what the store held", tally::FILE);
         return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
@@ -129,6 +131,13 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         resolved_count: found.resolved,
         ..counters
     };
+    drop_broken_operations(&trees)?;
+    if writes > 0 || main.is_none() {
+        // What was called in what is lost left no trace, as after a restore.
+        let until = (now_us() + CLOCKS_DIFFER_MAX_US).to_be_bytes();
+        let inserted = trees.meta.insert(trees::RESTORED_UNTIL_US, &until);
+        inserted.map_err(|error| Error::write(directory, &error))?;
+    }
     counters.put(&trees).and_then(|()| db.flush()).map_err(|error| Error::write(directory, &error))?;
     let mut tally = known;
     tally.count(counters);
@@ -138,6 +147,19 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     TallyFile::create(directory, tally)?;
     create_format(directory)?;
     Ok(Loss { writes, letters, letters_left: counters.letter_count, place })
+}
+
+/// Of an operation without a dead letter, log and change are of use together only.
+fn drop_broken_operations(trees: &Trees) -> Result<(), Error> {
+    let keys: Vec<_> = trees.operations.iter().keys().filter_map(Result::ok).collect();
+    for key in keys {
+        let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
+        let id = Uuid::from_slice(name).ok().map(DeliveryId);
+        if id.is_none_or(|id| trees.operation_is_broken(id)) {
+            trees.operations.remove(&key).map_err(|error| Error::write(&trees.directory, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a restore did.
@@ -155,6 +177,11 @@ const CLOCKS_DIFFER_MAX_US: u64 = 5_000_000;
 
 /// Puts a backup in the place of what is there.
 pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
+    File::open(file).map_err(|error| Error::backup(file, &error))?;
+    if !is_there(directory) && !holds_nothing_else(directory).unwrap_or(true) {
+        let problem = "it holds other files and no store".to_string();
+        return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
+    }
     files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
     let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
     let _lock = Lock::acquire(directory)?;
@@ -171,9 +198,9 @@ pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> 
     let made =
         backup::read(file, &folder, FORMAT, until).and_then(|head| write_format(&folder, head.format).map(|()| head));
     let head = made.inspect_err(|_| drop(swap::prepare(directory)))?;
-    let put = || swap::begin(directory, swap::Old::SetAside).and_then(|()| swap::finish(directory));
-    put().map_err(Error::directory(directory, "put a new store in its place"))?;
-    Ok(Restored { head, place_before, old_store: there_is_one.then(|| directory.join(swap::OLD_STORE)) })
+    let put = || swap::begin(directory, swap::Old::SetAside).and_then(|aside| swap::finish(directory).map(|()| aside));
+    let aside = put().map_err(Error::directory(directory, "put a new store in its place"))?;
+    Ok(Restored { head, place_before, old_store: aside.filter(|_| there_is_one) })
 }
 
 /// Writes the store anew without what is gone. The bytes of its log before and after.
@@ -186,7 +213,7 @@ pub(super) fn compact(directory: &Path) -> Result<(u64, u64), Error> {
     let copied = backup::copy(&trees, FORMAT, &folder).and_then(|()| write_format(&folder, FORMAT));
     copied.inspect_err(|_| drop(swap::prepare(&directory)))?;
     drop((trees, db, log, tally));
-    let put = || swap::begin(&directory, swap::Old::Remove).and_then(|()| swap::finish(&directory));
+    let put = || swap::begin(&directory, swap::Old::Remove).and_then(|_| swap::finish(&directory));
     put().map_err(Error::directory(&directory, "put a new store in its place"))?;
     let after = log_bytes();
     drop(lock);

@@ -53,6 +53,15 @@ impl Trees {
         Ok(operations)
     }
 
+    /// Whether neither a dead letter has it nor can be gone on with.
+    pub(super) fn operation_is_broken(&self, id: DeliveryId) -> bool {
+        match self.of_letters(id) {
+            Ok(Some(_)) => false,
+            Ok(None) => self.under_way(id).is_err(),
+            Err(_) => true,
+        }
+    }
+
     fn under_way(&self, id: DeliveryId) -> Result<Option<Operation>, Error> {
         let Some((rule, log)) = self.operation(id)? else { return Ok(None) };
         let called = || format!("the change of operation {id}");

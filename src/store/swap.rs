@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use super::open::FORMAT_FILE;
 use super::recovery::LOG_FILE;
 use super::{files, kept, tally};
+use crate::clock::now_us;
 
 pub(super) const FOLDER: &str = "new-store";
-/// Where a store goes that another one takes the place of.
-pub(super) const OLD_STORE: &str = "set-aside/before-restore";
-/// The new store is whole. Holds what becomes of the old one.
+/// Where stores go that another one takes the place of, each with the second of that in its name.
+const OLD_STORES: &str = "set-aside/before-restore-";
+/// The new store is whole. Holds where the old one goes, or nothing.
 const WHOLE: &str = "whole";
 /// And nothing of the old one is in its place any more.
 const OLD_IS_AWAY: &str = "old-is-away";
@@ -23,7 +24,6 @@ const OLD_IS_AWAY: &str = "old-is-away";
 /// What becomes of the old store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Old {
-    /// Goes to [`OLD_STORE`], in place of one that is there.
     SetAside,
     Remove,
 }
@@ -37,13 +37,14 @@ pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Takes the folder for a whole store from now on.
-pub(super) fn begin(directory: &Path, old: Old) -> io::Result<()> {
-    let text: &[u8] = match old {
-        Old::SetAside => b"set aside\n",
-        Old::Remove => b"remove\n",
-    };
-    files::put(&directory.join(FOLDER).join(WHOLE), text)
+/// Takes the folder for a whole store from now on. Where the old one will be.
+pub(super) fn begin(directory: &Path, old: Old) -> io::Result<Option<PathBuf>> {
+    let now_s = now_us() / 1_000_000;
+    let mut names = (now_s..).map(|second| format!("{OLD_STORES}{second}"));
+    let aside = names.find(|name| !directory.join(name).exists()).filter(|_| old == Old::SetAside);
+    files::put(&directory.join(FOLDER).join(WHOLE), aside.as_deref().unwrap_or_default().as_bytes())?;
+    files::sync(directory)?;
+    Ok(aside.map(|name| directory.join(name)))
 }
 
 /// Finishes what was begun, if anything was.
@@ -70,15 +71,17 @@ fn step(directory: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let away = folder.join(OLD_IS_AWAY);
-    if let Some(old) = files::read(&folder.join(WHOLE))? {
-        let old = if old == b"remove\n" { Old::Remove } else { Old::SetAside };
+    let mark = files::read(&folder.join(WHOLE))?.filter(|_| is_whole(&folder));
+    if let Some(aside) = mark {
         match store_files(directory)?.first() {
-            Some(path) => take_away(directory, path, old)?,
+            Some(path) => take_away(directory, path, &String::from_utf8_lossy(&aside))?,
             None => fs::rename(folder.join(WHOLE), &away)?,
         }
         files::sync(&folder)?;
     } else if let Some(path) = store_files(&folder)?.first().filter(|_| away.exists()) {
-        fs::rename(path, directory.join(path.file_name().unwrap_or_default()))?;
+        let place = directory.join(path.file_name().unwrap_or_default());
+        // Nothing of the old store is there; what is, is of the new one.
+        if place.exists() { remove(path)? } else { fs::rename(path, place)? }
     } else {
         fs::remove_dir_all(&folder)?;
     }
@@ -86,15 +89,20 @@ fn step(directory: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn take_away(directory: &Path, path: &Path, old: Old) -> io::Result<()> {
-    if old == Old::Remove {
+/// A mark alone is no store.
+fn is_whole(folder: &Path) -> bool {
+    let is_there = |name: &str| fs::metadata(folder.join(name)).is_ok_and(|file| file.len() > 0);
+    [LOG_FILE, tally::FILE, FORMAT_FILE].into_iter().all(is_there)
+}
+
+/// To this place below the directory; without one for good.
+fn take_away(directory: &Path, path: &Path, aside: &str) -> io::Result<()> {
+    if !aside.starts_with(OLD_STORES) {
         return remove(path);
     }
-    let aside = directory.join(OLD_STORE);
+    let aside = directory.join(aside);
     files::make_directory(&aside)?;
-    let to = aside.join(path.file_name().unwrap_or_default());
-    remove(&to)?;
-    fs::rename(path, to)
+    fs::rename(path, aside.join(path.file_name().unwrap_or_default()))
 }
 
 /// The files and folders of a store, whether it is whole or not.

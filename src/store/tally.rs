@@ -32,7 +32,7 @@ const PLACE_CHARS_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     /// Goes up with each time it is written.
-    turn: u64,
+    pub turn: u64,
     /// The id of the store that it is of.
     pub store: String,
     /// The store's format.

@@ -136,7 +136,10 @@ fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
         found.note(trees.standing(DeliveryId(id)));
         step();
     }
-    found.note(trees.operations_under_way());
+    if let Err(error) = trees.operations_under_way() {
+        found.problem(&error);
+        found.contradiction.get_or_insert(error.to_string());
+    }
 }
 
 /// Whether nothing was ever written.

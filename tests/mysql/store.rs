@@ -47,6 +47,13 @@ impl Scene {
         self.receiver.wait_for_count(calls + 3, DEADLINE).await;
     }
 
+    /// Writes a row and waits for the call that may be repeated.
+    async fn insert_and_mail(&self, id: u64) {
+        self.server.query(&format!("INSERT INTO {}.orders VALUES ({id})", self.database)).await;
+        let path = format!("/mail/{id}");
+        self.receiver.wait_until(|received| received.iter().any(|one| one.path == path), DEADLINE).await;
+    }
+
     fn stop(&mut self) {
         self.program.terminate();
         assert_eq!(self.program.wait(DEADLINE), 0);
@@ -143,13 +150,64 @@ async fn a_data_directory_that_was_used_never_begins_anew_by_itself() {
     let place = refused.stderr.split("--start ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a place");
     scene.program = home.start(&[&run[..], &["--start", place]].concat());
     scene.program.wait_for_line("reading after", DEADLINE);
-    scene.insert(2).await;
+    scene.insert_and_mail(2).await;
     scene.stop();
     let compacted = home.run(&["store", "compact"]);
     assert!(compacted.code == 0 && compacted.stdout.contains("before"), "{compacted:?}");
     scene.program = home.start(&run);
     scene.program.wait_for_line("reading after", DEADLINE);
-    scene.insert(3).await;
+    scene.insert_and_mail(3).await;
     assert_eq!((scene.calls("mail", 2), scene.calls("mail", 3)), (1, 1));
     scene.stop();
+}
+
+/// What is in doubt after a restore is undone, also when rowhook ends in the middle of that.
+#[tokio::test]
+async fn an_undo_after_a_restore_goes_on_over_a_restart() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    server.query(&format!("CREATE TABLE {database}.orders (id INT PRIMARY KEY)")).await;
+    let receiver = Receiver::start(|_| Answer::ok());
+    let url = |path: &str| receiver.url(path);
+    let rule = format!(
+        "table: {database}.orders\nrules:\n  - name: book\n    on: [insert]\n    retry: {{retries: forever, initial: 20ms, max_delay: 50ms}}\n    \
+         steps:\n      - name: a\n        call: {{url: \"{}\", idempotent: false}}\n        undo: {{call: {{url: \"{}\"}}}}\n",
+        url("/book"),
+        url("/undo")
+    );
+    let targets = format!("targets:\n  {}: {{breaker: off}}\n", receiver.url(""));
+    let home =
+        Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rule).with_rule("targets.yaml", &targets);
+    let mut program = home.start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
+    program.wait_for_line("reading after", DEADLINE);
+    let file = home.path("backup");
+    let made = home.run(&["store", "backup", file.to_str().expect("a path")]);
+    assert_eq!(made.code, 0, "{made:?}");
+    server.query(&format!("INSERT INTO {database}.orders VALUES (1)")).await;
+    receiver.wait_for_count(1, DEADLINE).await;
+    program.terminate();
+    assert_eq!(program.wait(DEADLINE), 0);
+    let restored = home.run(&["store", "restore", file.to_str().expect("a path"), "--yes"]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    receiver.set_script(|_| Answer::status(503));
+    for _ in 0..3 {
+        let calls = receiver.count();
+        program.restart();
+        receiver.wait_for_count(calls + 2, DEADLINE).await;
+        program.kill_9();
+    }
+    receiver.set_script(|_| Answer::ok());
+    program.restart();
+    let give_up_at = std::time::Instant::now() + DEADLINE;
+    loop {
+        let list = home.run(&["dead-letters", "list", "--json"]).stdout;
+        let list: Value = serde_json::from_str(&list).unwrap_or_default();
+        if list["dead_letters"][0]["reason"] == "unknown" {
+            break;
+        }
+        assert!(std::time::Instant::now() < give_up_at, "{list:#}");
+    }
+    assert_eq!(receiver.received().iter().filter(|one| one.path == "/book").count(), 1, "nobody is booked twice");
+    program.terminate();
+    assert_eq!(program.wait(DEADLINE), 0);
 }

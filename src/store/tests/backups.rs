@@ -37,7 +37,8 @@ fn content(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 async fn a_backup_that_is_restored_holds_what_the_store_held_then() {
     let directory = filled(40).await;
     let store = open(directory.path());
-    let file = directory.path().join("backup");
+    let outside = self::directory();
+    let file = outside.path().join("backup");
     let made = store.backup(file.clone()).await.expect("made");
     assert_eq!(made.head.letters, 21);
     assert_eq!(made.head.place.as_deref(), Some("binlog.000001:40"));
@@ -70,7 +71,8 @@ async fn a_backup_that_is_restored_holds_what_the_store_held_then() {
 async fn a_backup_that_is_not_whole_is_refused_and_nothing_changes() {
     let directory = filled(30).await;
     let store = open(directory.path());
-    let file = directory.path().join("backup");
+    let outside = self::directory();
+    let file = outside.path().join("backup");
     store.backup(file.clone()).await.expect("made");
     let before = content(&store);
     drop(store);
@@ -114,7 +116,8 @@ async fn compaction_keeps_all_and_gives_the_disk_back() {
 async fn a_swap_that_was_cut_short_at_any_step_is_finished_or_undone() {
     let directory = filled(20).await;
     let store = open(directory.path());
-    let file = directory.path().join("backup");
+    let outside = self::directory();
+    let file = outside.path().join("backup");
     store.backup(file.clone()).await.expect("made");
     let then = content(&store);
     store.write(add([letter(21)])).await.expect("written");
@@ -152,4 +155,46 @@ fn copy_of(directory: &Path) -> TempDir {
     let copy = self::directory();
     damage::copy_all(directory, copy.path());
     copy
+}
+
+#[tokio::test]
+async fn a_mark_without_a_store_takes_nobody_s_place() {
+    let directory = filled(20).await;
+    let before = content(&open(directory.path()));
+    let folder = directory.path().join("new-store");
+    for (mark, text) in [("whole", ""), ("whole", "set-aside/before-restore-1"), ("old-is-away", "")] {
+        fs::create_dir(&folder).expect("made");
+        fs::write(folder.join(mark), text).expect("written");
+        if mark == "old-is-away" {
+            fs::write(folder.join("db"), "").expect("written");
+        }
+        assert_eq!(content(&open(directory.path())), before, "{mark} {text}");
+        assert!(!folder.exists());
+    }
+}
+
+#[tokio::test]
+async fn each_restore_keeps_the_store_that_was_there_by_itself() {
+    let directory = filled(20).await;
+    let backup = self::directory().keep().join("backup");
+    open(directory.path()).backup(backup.clone()).await.expect("made");
+    let restored: Vec<PathBuf> = (0..3)
+        .map(|_| Store::restore(directory.path(), &backup).expect("restored").old_store.expect("there"))
+        .collect();
+    assert!(restored[0] != restored[1] && restored.iter().all(|old| old.join("db").exists()), "{restored:?}");
+    fs::remove_dir_all(backup.parent().expect("a folder")).expect("removed");
+}
+
+#[tokio::test]
+async fn a_restore_touches_no_directory_of_others_and_a_backup_no_data_directory() {
+    let directory = filled(20).await;
+    let elsewhere = self::directory();
+    let backup = elsewhere.path().join("backup");
+    let store = open(directory.path());
+    let within = store.backup(directory.path().join("new-store")).await.expect_err("within");
+    assert!(within.to_string().contains("choose another place"), "{within}");
+    store.backup(backup.clone()).await.expect("made");
+    let error = Store::restore(elsewhere.path(), &backup).expect_err("not ours");
+    assert!(error.to_string().contains("it holds other files and no store"), "{error}");
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("a directory").count(), 1);
 }

@@ -388,8 +388,8 @@ fn a_store_that_is_killed_while_it_is_opened_compacted_or_restored_keeps_what_wa
     }
 }
 
-/// Compacts and restores with files that may grow no further than the limit; an error is right, too.
-async fn keep_up_on_a_full_disk(directory: PathBuf) {
+/// Within a runtime. Compacts and restores with files that may grow no further than the limit; an error is right, too.
+fn keep_up_on_a_full_disk(directory: PathBuf) {
     let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
     let _handled = tokio::signal::unix::signal(size_signal).expect("a handler");
     let bytes = std::env::var("ROWHOOK_TEST_LIMIT").expect("a limit").parse().expect("a number");
@@ -408,7 +408,7 @@ async fn keep_up_on_a_full_disk(directory: PathBuf) {
 async fn a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing() {
     const NAME: &str = "a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing";
     if let Some(directory) = child_directory() {
-        keep_up_on_a_full_disk(directory).await;
+        keep_up_on_a_full_disk(directory);
         return;
     }
     let parent = directory();

@@ -125,3 +125,64 @@ async fn everything_is_read_and_what_is_damaged_is_named() {
     let found = store.verify().await.expect("read");
     assert!(found.contradiction.is_some_and(|text| text.contains("2 dead letters are there")), "{:?}", found.problems);
 }
+
+#[tokio::test]
+async fn a_refusal_leaves_the_files_as_they_were() {
+    for is_closed in [true, false] {
+        let directory = store_with_letters(30).await;
+        let store = open(directory.path());
+        store.write(add([letter(31)])).await.expect("written");
+        let copy = directory.path().with_extension("copy");
+        let data = if is_closed {
+            drop(store);
+            directory.path()
+        } else {
+            damage::copy_all(directory.path(), &copy);
+            &copy
+        };
+        let log = data.join("db");
+        let whole = fs::read(&log).expect("the log");
+        let mut refused = 0;
+        let written = whole.iter().rposition(|byte| *byte != 0).expect("not empty");
+        for at in (64..written).rev().step_by(1_499) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x20;
+            fs::write(&log, &damaged).expect("written");
+            if let Err(error) = Store::open(data) {
+                assert!(matches!(error, Error::Behind { .. }), "{error}");
+                assert!(fs::read(&log).expect("the log") == damaged, "byte {at}: it was changed");
+                assert!(!data.join("set-aside").exists());
+                refused += 1;
+            }
+            // Whatever became of the damage: put right, it is whole, if nothing was written since.
+            if Store::open(data).is_err() {
+                fs::write(&log, &whole).expect("written");
+                assert_eq!(open(data).dead_letter_count(), 31);
+            }
+            if refused == 3 {
+                break;
+            }
+        }
+        assert!(refused > 0, "nothing was refused");
+        drop(fs::remove_dir_all(copy));
+    }
+}
+
+#[tokio::test]
+async fn what_was_lost_may_have_been_called() {
+    let directory = store_with_letters(3).await;
+    assert_eq!(open(directory.path()).saved().expect("readable").restored_until_us, None);
+    fs::remove_file(directory.path().join("db")).expect("removed");
+    Store::accept_loss(directory.path()).expect("accepted");
+    assert!(open(directory.path()).saved().expect("readable").restored_until_us.is_some());
+}
+
+#[tokio::test]
+async fn a_used_directory_without_log_and_tally_is_not_new() {
+    let directory = store_with_letters(3).await;
+    for name in ["db", "tally"] {
+        fs::remove_file(directory.path().join(name)).expect("removed");
+    }
+    let error = Store::open(directory.path()).expect_err("it was used");
+    assert!(matches!(error, Error::Foreign { .. }) && error.to_string().contains("it was used"), "{error}");
+}

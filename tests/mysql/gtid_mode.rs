@@ -422,7 +422,18 @@ async fn replica_of(source: &MysqlServer) -> MysqlServer {
         source.port()
     );
     replica.query(&change).await;
-    replica
+    // One that connects while only one of the two has changed its mode gives up for good.
+    let give_up_at = std::time::Instant::now() + DEADLINE;
+    loop {
+        let status: Vec<mysql_async::Row> = replica.rows("SHOW REPLICA STATUS").await;
+        let running = status.first().and_then(|row| row.get::<String, _>("Replica_IO_Running"));
+        if running.as_deref() == Some("Yes") {
+            return replica;
+        }
+        let log = replica.log();
+        assert!(std::time::Instant::now() < give_up_at, "the replica does not connect\n{}", last_lines(&log, 12));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn caught_up(replica: &MysqlServer, set: &str) {
@@ -437,7 +448,15 @@ async fn rows_are(server: &MysqlServer, table: &str, rows: u32) {
     );
     let count = format!("SELECT COUNT(*) FROM {table}");
     while server.rows::<u32>(&is_there).await != [1] || server.rows::<u32>(&count).await != [rows] {
-        assert!(std::time::Instant::now() < give_up_at, "the replica does not get the rows");
+        if std::time::Instant::now() >= give_up_at {
+            panic!("the replica does not get the rows; its log ends\n{}", last_lines(&server.log(), 12));
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What the server said of its replication.
+fn last_lines(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }

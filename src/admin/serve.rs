@@ -84,6 +84,8 @@ pub(super) async fn serve<L: Listener<Addr: Peer>>(
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
+        // Those that came before read what they have got, before one of them has to make room for this one.
+        tokio::task::yield_now().await;
         places.take(peer.network(), when_full, |place| {
             let answering = answer_one(io, router.clone(), place.number(), Arc::clone(&places), stop.clone());
             connections.spawn(async move {

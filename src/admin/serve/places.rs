@@ -40,7 +40,8 @@ struct Connections {
 struct Open {
     network: Option<IpAddr>,
     has_head: bool,
-    task: AbortHandle,
+    /// None while it is being started.
+    task: Option<AbortHandle>,
 }
 
 /// Given back when it is dropped.
@@ -70,15 +71,13 @@ impl Places {
         when_full: WhenFull,
         start: impl FnOnce(Place) -> AbortHandle,
     ) {
-        let mut connections = self.lock();
-        if !connections.make_room(network, when_full) {
-            return;
-        }
-        connections.last += 1;
-        let number = connections.last;
-        // Under the lock: a task that ends at once must find itself in the list.
+        let Some(number) = self.lock().add(network, when_full) else { return };
         let task = start(Place { places: Arc::clone(self), number });
-        connections.open.insert(number, Open { network, has_head: false, task });
+        match self.lock().open.get_mut(&number) {
+            Some(open) => open.task = Some(task),
+            // It has ended, or had to go already.
+            None => task.abort(),
+        }
     }
 
     pub fn head_is_whole(&self, number: u64) {
@@ -93,6 +92,16 @@ impl Places {
 }
 
 impl Connections {
+    /// The number of one more; none if there is no room for it.
+    fn add(&mut self, network: Option<IpAddr>, when_full: WhenFull) -> Option<u64> {
+        if !self.make_room(network, when_full) {
+            return None;
+        }
+        self.last += 1;
+        self.open.insert(self.last, Open { network, has_head: false, task: None });
+        Some(self.last)
+    }
+
     /// Whether there is room for one more, after the one that has to go has gone.
     fn make_room(&mut self, network: Option<IpAddr>, when_full: WhenFull) -> bool {
         let waiting = |open: &Open| !open.has_head;
@@ -112,7 +121,7 @@ impl Connections {
     /// Ends a connection; false where there is none.
     fn end(&mut self, number: Option<u64>) -> bool {
         let ended = number.and_then(|number| self.open.remove(&number));
-        ended.map(|open| open.task.abort()).is_some()
+        ended.map(|open| open.task.inspect(AbortHandle::abort)).is_some()
     }
 }
 

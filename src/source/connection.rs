@@ -7,8 +7,8 @@
 use std::io;
 use std::time::Duration;
 
-use mysql_async::prelude::{FromRow, Queryable as _};
-use mysql_async::{Conn, Error, Params};
+use mysql_async::prelude::{FromRow, Protocol, Queryable as _};
+use mysql_async::{Conn, Error, FromRowError, Params, QueryResult, from_row_opt};
 
 /// An open connection for our own questions.
 #[derive(Debug)]
@@ -25,11 +25,17 @@ impl Connection {
 
     /// All rows of an answer.
     pub async fn query<T: FromRow + Send + 'static>(&mut self, sql: &str) -> Result<Vec<T>, Error> {
-        self.ask(async |open| open.query(sql).await).await
+        self.ask(async |open| rows(open.query_iter(sql).await?).await).await
     }
 
     pub async fn query_first<T: FromRow + Send + 'static>(&mut self, sql: &str) -> Result<Option<T>, Error> {
-        self.ask(async |open| open.query_first(sql).await).await
+        let first = async |open: &mut Conn| {
+            let mut answer = open.query_iter(sql).await?;
+            let first = answer.next().await?.map(from_row_opt).transpose().map_err(|error| of_row(&error))?;
+            answer.drop_result().await?;
+            Ok(first)
+        };
+        self.ask(first).await
     }
 
     pub async fn query_drop(&mut self, sql: &str) -> Result<(), Error> {
@@ -43,7 +49,7 @@ impl Connection {
         parameters: impl Into<Params> + Send,
     ) -> Result<Vec<T>, Error> {
         let parameters = parameters.into();
-        self.ask(async |open| open.exec(sql, parameters).await).await
+        self.ask(async |open| rows(open.exec_iter(sql, parameters).await?).await).await
     }
 
     async fn ask<T>(&mut self, question: impl AsyncFnOnce(&mut Conn) -> Result<T, Error>) -> Result<T, Error> {
@@ -61,4 +67,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// The library's own way panics at a row of other columns than were asked for.
+async fn rows<T: FromRow + Send + 'static>(answer: QueryResult<'_, '_, impl Protocol>) -> Result<Vec<T>, Error> {
+    let rows = answer.try_collect_and_drop().await?;
+    rows.into_iter().collect::<Result<_, _>>().map_err(|error| of_row(&error))
+}
+
+fn of_row(_: &FromRowError) -> Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an answer has other columns than were asked for").into()
 }

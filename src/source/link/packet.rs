@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// Length and sequence number before each piece.
-const HEAD_BYTES: usize = 4;
+pub(super) const HEAD_BYTES: usize = 4;
 
 /// A piece of this length is followed by another one of the same packet.
-const PIECE_BYTES_MAX: usize = 0xff_ffff;
+pub(super) const PIECE_BYTES_MAX: usize = 0xff_ffff;
 
 /// The largest packet of the protocol: an event may be larger than the server's own `max_allowed_packet`, because an
 /// update holds a row twice.

@@ -1,9 +1,11 @@
 //! The client library on a session of ours, without the password.
 //!
 //! In: a session that our own login opened. Out: a port of the loopback device and a password for one use, with which the client
-//! library logs in here; from then on what it sends goes to the server and what the server sends to it, byte by byte. So there
-//! is one login, with one list of plugins, one kind of TLS and one guard of the password. The library cannot be given a socket. Ends
+//! library logs in here; from then on what it sends goes to the server and what the server sends to it, byte by byte, as long as that is an
+//! answer (`answers`). So there is one login, with one list of plugins, one kind of TLS and one guard of the password. The library cannot be given a socket. Ends
 //! with either side; a library that goes is a session that ends.
+
+mod answers;
 
 use std::io;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use super::QUIT_PATIENCE;
 use super::login::{NONCE_BYTES, OWN_CAPABILITIES, Session, serialized};
 use super::packet::{Broken, Packets, Socket};
+use answers::{Answers, Asked, NoAnswer, Questions};
 
 /// What the client library makes use of, without LOCAL INFILE: a server can't ask for files of a session that never offered them.
 pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
@@ -72,9 +75,10 @@ async fn accept(listener: TcpListener, session: Session, password: String) {
         let Ok((socket, _)) = listener.accept().await else { return };
         match greet(socket, &session, &password).await {
             Ok(library) => {
+                let answers = Answers::new(session.capabilities);
                 if let Some(server) = session.packets.into_socket() {
                     // By itself: it outlives the wait for the library.
-                    tokio::spawn(carry(library, server));
+                    tokio::spawn(carry(library, server, answers));
                 }
                 return;
             }
@@ -114,39 +118,63 @@ async fn greet(socket: TcpStream, session: &Session, password: &str) -> Result<T
     packets.into_plain_socket().ok_or_else(stranger)
 }
 
-async fn carry(library: TcpStream, server: Socket) {
-    match server {
-        Socket::Plain(server) => carry_between(library, server).await,
-        Socket::Tls(server) => carry_between(library, *server).await,
+/// Why a session of the library ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("{0}")]
+    NoAnswer(#[from] NoAnswer),
+}
+
+async fn carry(library: TcpStream, server: Socket, answers: Answers) {
+    let carried = match server {
+        Socket::Plain(server) => carry_between(library, server, answers).await,
+        Socket::Tls(server) => carry_between(library, *server, answers).await,
+    };
+    match carried {
+        Ok(()) => {}
+        Err(Cut::NoAnswer(problem)) => {
+            tracing::warn!(%problem, "a connection to mysql was cut: the server sent what is no answer");
+        }
+        Err(error) => tracing::debug!(%error, "a session of the client library broke off"),
     }
 }
 
-async fn carry_between(library: TcpStream, server: impl AsyncRead + AsyncWrite + Unpin) {
+async fn carry_between(
+    library: TcpStream,
+    server: impl AsyncRead + AsyncWrite + Unpin,
+    mut answers: Answers,
+) -> Result<(), Cut> {
+    let (asked, mut questions) = (Asked::nothing(), Questions::default());
     let (from_library, to_library) = library.into_split();
     let (from_server, to_server) = tokio::io::split(server);
-    let questions = pump(from_library, to_server, QUESTION_BYTES);
-    let mut answers = std::pin::pin!(pump(from_server, to_library, ANSWER_BYTES));
-    let ended = tokio::select! {
-        ended = answers.as_mut() => ended,
-        ended = questions => match ended {
+    let asking = pump(from_library, to_server, QUESTION_BYTES, |piece| questions.see(piece, &asked));
+    let mut answering = std::pin::pin!(pump(from_server, to_library, ANSWER_BYTES, |piece| answers.see(piece, &asked)));
+    tokio::select! {
+        ended = answering.as_mut() => ended,
+        ended = asking => {
+            ended?;
             // The server ends the session by itself then; one that does not is not waited for.
-            Ok(()) => tokio::time::timeout(QUIT_PATIENCE, answers).await.unwrap_or(Ok(())),
-            Err(error) => Err(error),
-        },
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a session of the client library broke off");
+            tokio::time::timeout(QUIT_PATIENCE, answering).await.unwrap_or(Ok(()))
+        }
     }
 }
 
-/// Carries bytes until there are no more, and says so to the other side.
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, piece_bytes: usize) -> io::Result<()> {
+/// Carries bytes that are seen to be right until there are no more, and says so to the other side.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    piece_bytes: usize,
+    mut see: impl FnMut(&[u8]) -> Result<(), NoAnswer>,
+) -> Result<(), Cut> {
     let mut piece = vec![0; piece_bytes];
     loop {
         let length = from.read(&mut piece).await?;
         if length == 0 {
-            return to.shutdown().await;
+            return Ok(to.shutdown().await?);
         }
+        see(&piece[..length])?;
         to.write_all(&piece[..length]).await?;
         to.flush().await?;
     }

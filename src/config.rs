@@ -245,7 +245,7 @@ pub struct WriteSettings {
 #[derive(Debug, Clone)]
 pub struct RunSettings {
     pub start: Start,
-    /// Whether somebody said where, and it is not the default.
+    /// Whether `start` was said, and is not the default.
     pub start_is_given: bool,
     /// None: no admin address at all.
     pub admin: Option<SocketAddr>,

@@ -93,20 +93,15 @@ pub(super) enum Counts {
 /// set up as all of ours are.
 pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<Link, Error> {
     let password = settings.password.read().await?;
-    let mut link = open_with(settings, &password, room, patience).await?;
+    let mut packets = session(settings, &password, room, login::OWN_CAPABILITIES).await?.packets;
+    packets.set_patience(patience);
+    let mut link = Link { packets };
     let set_up = link.execute(QUESTIONS_SQL).await;
     match set_up {
         Ok(()) => Ok(link),
         Err(Refusal::Answer { code, message }) => Err(of_login_answer(code, &message, settings)),
         Err(refusal) => Err(Error::of_refusal(refusal, &settings.address())),
     }
-}
-
-/// Logs in with this password, and no more.
-async fn open_with(settings: &Settings, password: &Password, room: Room, patience: Duration) -> Result<Link, Error> {
-    let mut packets = session(settings, password, room, login::OWN_CAPABILITIES).await?.packets;
-    packets.set_patience(patience);
-    Ok(Link { packets })
 }
 
 /// Opens a session for the client library, waiting at most `connect_timeout`.

@@ -173,7 +173,7 @@ pub(super) fn of_bare_password(settings: &Settings) -> Error {
     Error::PasswordKept {
         server: settings.address(),
         problem: format!(
-            "the connection is not encrypted (--tls is {}, and without TLS anybody on the way can offer an RSA key of his own)",
+            "the connection is not encrypted (--tls is {}, and without TLS anybody on the way can offer an RSA key of their own)",
             settings.tls.mode.name()
         ),
         fix: "TLS (--tls verify-identity with --tls-ca FILE), or the server's key: --mysql-public-key FILE, with what SHOW STATUS LIKE \

@@ -52,7 +52,7 @@ impl PublicKey {
         }
         let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
         if modulus.len() > MODULUS_BYTES_MAX || exponent.len() > EXPONENT_BYTES_MAX || exponent == [1] {
-            return Err("it is an RSA key as nobody has one: longer than 8192 bits, or with an odd exponent");
+            return Err("the RSA key is longer than 8192 bits, or its exponent is 1 or has more than 32 bits");
         }
         if !is_odd(modulus) || !is_odd(exponent) {
             return Err("it is no RSA key: its numbers are even");

@@ -1,14 +1,14 @@
-//! Reading a file that a setting, a rule or an environment variable names.
+//! Files outside the store: reading those that a setting, a rule or an environment variable names, and putting ours in place.
 //!
 //! In: a path and how long the file may be. Out: its bytes, or why not. The one way in which rowhook reads rules, secrets,
 //! passwords, certificates and settings: opened without waiting and looked at before anything is read, because a pipe (FIFO) that nobody
 //! writes to, a terminal or a device would keep the reader waiting for ever, and `/dev/zero` never ends. Reads regular files
 //! alone, also through links. The store has its own files and its own ways.
 
-use std::fs::{File, FileType, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -42,7 +42,43 @@ pub fn require(path: &Path) -> io::Result<()> {
     open(path).map(drop)
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Behind the name of a file of ours that is not whole yet.
+pub const UNFINISHED: &str = ".unfinished";
+
+/// The name that a file has until it is whole.
+pub fn unfinished_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(UNFINISHED);
+    name.into()
+}
+
+/// Puts a file of ours in place, whole, durable and readable by us alone, over the one of that name if there is one.
+///
+/// # Errors
+/// Those of writing; the old file is as it was then.
+pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = unfinished_of(path);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    sync_parent(path)
+}
+
+/// Makes it durable that the file has this name.
+///
+/// # Errors
+/// Those of opening and syncing the directory.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// Those of opening; a file that is no regular one.
+pub fn open(path: &Path) -> io::Result<File> {
     // Without this flag opening a pipe waits for its writer. It changes nothing for a regular file.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

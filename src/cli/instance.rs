@@ -3,9 +3,7 @@
 //! In: the data directory. Out: its UUID, from which the source draws the replica's server id and uuid; the same after each
 //! restart, so that the server recognises its replica. Made only by the process that holds the store.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
@@ -38,14 +36,8 @@ pub(super) fn find_or_draw(data: &Path) -> anyhow::Result<Uuid> {
     }
     let uuid = Uuid::new_v4();
     let path = data.join(FILE_NAME);
-    let unfinished = path.with_extension("unfinished");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        writeln!(file, "{uuid}")?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)
-    };
-    write().map_err(|error| anyhow!("{}: cannot be written: {error}", path.display()))?;
+    file::put(&path, format!("{uuid}\n").as_bytes())
+        .map_err(|error| anyhow!("{}: cannot be written: {error}", path.display()))?;
     Ok(uuid)
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sled::IVec;
 
 use super::recovery::{self, Database, LOG_FILE};
 use super::tally::{Tally, TallyFile};
@@ -17,6 +18,7 @@ use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::{Error, files, kept, verify};
 use crate::clock::now_us;
+use crate::file;
 
 /// Goes up when an older rowhook would misread a backup.
 const VERSION: u32 = 1;
@@ -55,34 +57,31 @@ pub struct Backup {
 
 /// Writes a backup, which must not be there yet. Whole and durable, or not there. `step` is called now and then.
 pub(super) fn write(trees: &Trees, format: u32, path: &Path, step: impl FnMut()) -> Result<Backup, Error> {
+    require_place(trees, path)?;
     let head = head(trees, format)?;
-    if fs::canonicalize(path.parent().unwrap_or(Path::new(".")))
-        .is_ok_and(|folder| folder.starts_with(&trees.directory))
-    {
-        let within =
-            io::Error::new(io::ErrorKind::InvalidInput, "it would stand in the data directory; choose another place");
-        return Err(Error::backup(path, &within));
-    }
-    if path.symlink_metadata().is_ok() {
-        let exists = io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of this name; choose another");
-        return Err(Error::backup(path, &exists));
-    }
-    let unfinished = files::unfinished_of(path);
-    let written = entries_to(trees, &head, &unfinished, step).map_err(|error| match error {
-        Error::Backup { source, .. } => Error::Backup { path: path.to_path_buf(), source },
-        other => other,
+    let unfinished = file::unfinished_of(path);
+    let failed = |error: io::Error| Error::backup(path, &error);
+    let written = entries_to(trees, &head, &unfinished, path, step).and_then(|entries| {
+        fs::rename(&unfinished, path).and_then(|()| file::sync_parent(path)).map_err(failed)?;
+        Ok(Backup { head, entries, bytes: fs::metadata(path).map_err(failed)?.len() })
     });
-    let finish = |entries| {
-        std::fs::rename(&unfinished, path)?;
-        files::sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-        Ok(Backup { head, entries, bytes: std::fs::metadata(path)?.len() })
+    written.inspect_err(|_| {
+        // Nobody takes it for a backup, and the disk may be full.
+        drop(fs::remove_file(&unfinished));
+    })
+}
+
+/// Not in the data directory, and not over a file.
+fn require_place(trees: &Trees, path: &Path) -> Result<(), Error> {
+    let folder = fs::canonicalize(path.parent().unwrap_or(Path::new(".")));
+    let (kind, problem) = if folder.is_ok_and(|folder| folder.starts_with(&trees.directory)) {
+        (io::ErrorKind::InvalidInput, "it would stand in the data directory; choose another place")
+    } else if path.symlink_metadata().is_ok() {
+        (io::ErrorKind::AlreadyExists, "there is a file of this name; choose another")
+    } else {
+        return Ok(());
     };
-    written.and_then(|entries| finish(entries).map_err(|error: io::Error| Error::backup(path, &error))).inspect_err(
-        |_| {
-            // Nobody takes it for a backup, and the disk may be full.
-            let _ = std::fs::remove_file(&unfinished);
-        },
-    )
+    Err(Error::backup(path, &io::Error::new(kind, problem)))
 }
 
 fn head(trees: &Trees, format: u32) -> Result<BackupHead, Error> {
@@ -100,9 +99,16 @@ fn head(trees: &Trees, format: u32) -> Result<BackupHead, Error> {
     })
 }
 
-fn entries_to(trees: &Trees, head: &BackupHead, path: &Path, mut step: impl FnMut()) -> Result<u64, Error> {
-    let failed = |error: io::Error| Error::backup(path, &error);
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+/// `named` is what the file will be called.
+fn entries_to(
+    trees: &Trees,
+    head: &BackupHead,
+    path: &Path,
+    named: &Path,
+    mut step: impl FnMut(),
+) -> Result<u64, Error> {
+    let failed = |error: io::Error| Error::backup(named, &error);
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let mut out = zstd::Encoder::new(BufWriter::new(file.map_err(failed)?), 3).map_err(failed)?;
     out.include_checksum(true).map_err(failed)?;
     serde_json::to_writer(&mut out, head).map_err(|error| failed(error.into()))?;
@@ -133,41 +139,39 @@ fn entries_to(trees: &Trees, head: &BackupHead, path: &Path, mut step: impl FnMu
     Ok(entries)
 }
 
-/// Makes a store of a backup, in a folder that must be empty or not there. Whole, durable, and read once in full.
-pub(super) fn read(path: &Path, folder: &Path, format_max: u32, restored_until_us: u64) -> Result<BackupHead, Error> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Error::backup(path, &error),
-        _ => {
-            let text = format!("{error}: it is cut or damaged, or no backup of rowhook; nothing was changed");
-            Error::backup(path, &io::Error::new(error.kind(), text))
-        }
+/// Opens a backup to be read.
+pub(super) fn open(path: &Path) -> Result<File, Error> {
+    file::open(path).map_err(|error| Error::backup(path, &error))
+}
+
+/// Makes a store of a backup of this name, in a folder that must be empty or not there. Whole, durable, and read once in full.
+pub(super) fn read(
+    path: &Path,
+    backup: File,
+    folder: &Path,
+    format_max: u32,
+    restored_until_us: u64,
+) -> Result<BackupHead, Error> {
+    let failed = |error: io::Error| {
+        let text = format!("{error}: it is cut or damaged, or no backup of rowhook; nothing was changed");
+        Error::backup(path, &io::Error::new(error.kind(), text))
     };
-    let mut from = BufReader::new(zstd::Decoder::new(File::open(path).map_err(failed)?).map_err(failed)?);
+    let mut from = BufReader::new(zstd::Decoder::new(backup).map_err(failed)?);
     let head = read_head(&mut from, format_max).map_err(failed)?;
-    let mut database = make(folder)?;
-    let mut bytes = 0;
-    let mut entries = 0_u64;
-    while let Some(Entry { tree, key, value }) = read_entry(&mut from).map_err(failed)? {
-        let Some((_, tree)) = database.trees.named().get(usize::from(tree)).copied() else {
+    let mut new = NewStore::make(folder)?;
+    while let Some(entry) = read_entry(&mut from).map_err(failed)? {
+        if !new.add(entry)? {
             return Err(failed(damaged("an entry of no known kind")));
-        };
-        bytes += key.len() + value.len();
-        tree.insert(key, value).map_err(|error| Error::write(folder, &error))?;
-        if bytes >= FLUSH_BYTES {
-            database.db.flush().map_err(|error| Error::write(folder, &error))?;
-            bytes = 0;
         }
-        entries += 1;
     }
     let mut count = [0; 8];
     from.read_exact(&mut count).map_err(failed)?;
-    if u64::from_be_bytes(count) != entries || from.read(&mut [0]).map_err(failed)? != 0 {
+    if u64::from_be_bytes(count) != new.entries || from.read(&mut [0]).map_err(failed)? != 0 {
         return Err(failed(damaged("it does not end where it should")));
     }
-    let inserted = database.trees.meta.insert(trees::RESTORED_UNTIL_US, &restored_until_us.to_be_bytes());
+    let inserted = new.database.trees.meta.insert(trees::RESTORED_UNTIL_US, &restored_until_us.to_be_bytes());
     inserted.map_err(|error| Error::write(folder, &error))?;
-    database.counters = Counters::load(&database.trees)?;
-    finish(database, folder, &head)?;
+    new.finish(&head)?;
     Ok(head)
 }
 
@@ -184,8 +188,8 @@ fn read_head(from: &mut impl io::BufRead, format_max: u32) -> io::Result<BackupH
 /// Of one tree, by its place among them.
 struct Entry {
     tree: u8,
-    key: Vec<u8>,
-    value: Vec<u8>,
+    key: IVec,
+    value: IVec,
 }
 
 /// None: the end.
@@ -207,58 +211,75 @@ fn read_entry(from: &mut impl Read) -> io::Result<Option<Entry>> {
         from.read_exact(part)?;
     }
     let [key, value] = parts;
-    Ok(Some(Entry { tree: tree[0], key, value }))
+    Ok(Some(Entry { tree: tree[0], key: key.into(), value: value.into() }))
 }
 
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-fn make(folder: &Path) -> Result<Database, Error> {
-    files::make_directory(folder).map_err(Error::directory(folder, "create it"))?;
-    recovery::open(folder, None)
+/// A store that is being made, in a folder of its own.
+struct NewStore<'f> {
+    folder: &'f Path,
+    database: Database,
+    /// Since the last flush.
+    bytes: usize,
+    entries: u64,
 }
 
-/// Closes a store that was made, with its tally.
-fn finish(database: Database, folder: &Path, head: &BackupHead) -> Result<(), Error> {
-    let Database { db, trees, counters } = database;
-    db.flush().map_err(|error| Error::write(folder, &error))?;
-    let found = verify::all(&trees, || {});
-    if let Some(problem) = found.problems.first() {
-        return Err(Error::Corrupt { directory: folder.to_path_buf(), detail: problem.clone() });
+impl NewStore<'_> {
+    fn make(folder: &Path) -> Result<NewStore<'_>, Error> {
+        files::make_directory(folder).map_err(Error::directory(folder, "create it"))?;
+        Ok(NewStore { folder, database: recovery::open(folder, None)?, bytes: 0, entries: 0 })
     }
-    let mut tally = Tally::of_closed(&head.store, head.format, counters);
-    if let Some(place) = &head.place {
-        tally.set_place(place);
-    }
-    kept::keep(folder, &mut tally).map_err(|error| Error::write_io(folder, &error))?;
-    drop((trees, db));
-    let sync = || {
-        for name in [LOG_FILE, kept::CONF] {
-            File::open(folder.join(name))?.sync_all()?;
+
+    /// Adds an entry to a tree, by its place among them. False: there is no such tree.
+    fn add(&mut self, Entry { tree, key, value }: Entry) -> Result<bool, Error> {
+        let Some((_, tree)) = self.database.trees.named().get(usize::from(tree)).copied() else { return Ok(false) };
+        self.bytes += key.len() + value.len();
+        self.entries += 1;
+        tree.insert(key, value).map_err(|error| Error::write(self.folder, &error))?;
+        if self.bytes >= FLUSH_BYTES {
+            self.flush()?;
+            self.bytes = 0;
         }
-        io::Result::Ok(())
-    };
-    sync().map_err(|error| Error::write_io(folder, &error))?;
-    TallyFile::create(folder, tally).map(drop)
+        Ok(true)
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        self.database.db.flush().map(drop).map_err(|error| Error::write(self.folder, &error))
+    }
+
+    /// Reads all of it once and closes it, with its tally. Durable.
+    fn finish(self, head: &BackupHead) -> Result<(), Error> {
+        self.flush()?;
+        let NewStore { folder, database: Database { db, trees, counters: _ }, .. } = self;
+        if let Some(problem) = verify::all(&trees, || {}).problems.first() {
+            return Err(Error::Corrupt { directory: folder.to_path_buf(), detail: problem.clone() });
+        }
+        let mut tally = Tally::of_closed(&head.store, head.format, Counters::load(&trees)?);
+        if let Some(place) = &head.place {
+            tally.set_place(place);
+        }
+        kept::keep(folder, &mut tally).map_err(|error| Error::write_io(folder, &error))?;
+        drop((trees, db));
+        for name in [LOG_FILE, kept::CONF] {
+            let synced = File::open(folder.join(name)).and_then(|file| file.sync_all());
+            synced.map_err(|error| Error::write_io(folder, &error))?;
+        }
+        TallyFile::create(folder, tally).map(drop)
+    }
 }
 
 /// Makes a store with the same content, in a folder that must be empty or not there: its log holds nothing that is gone.
 pub(super) fn copy(trees: &Trees, format: u32, folder: &Path) -> Result<(), Error> {
     let head = head(trees, format)?;
-    let mut database = make(folder)?;
-    for ((_, from), (_, to)) in trees.named().into_iter().zip(database.trees.named()) {
-        let mut bytes = 0;
-        for entry in from.iter() {
+    let mut new = NewStore::make(folder)?;
+    for (tree, (_, content)) in (0_u8..).zip(trees.named()) {
+        for entry in content.iter() {
             let (key, value) = entry.map_err(Error::read(&trees.directory))?;
-            bytes += key.len() + value.len();
-            to.insert(key, value).map_err(|error| Error::write(folder, &error))?;
-            if bytes >= FLUSH_BYTES {
-                database.db.flush().map_err(|error| Error::write(folder, &error))?;
-                bytes = 0;
-            }
+            new.add(Entry { tree, key, value })?;
         }
     }
-    database.counters = Counters::load(&database.trees)?;
-    finish(database, folder, &head)
+    new.finish(&head)
 }

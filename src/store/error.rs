@@ -45,7 +45,7 @@ pub enum Error {
          which says what is left and goes on with it",
         path = directory.display()
     )]
-    Behind { directory: PathBuf, missing: String },
+    Incomplete { directory: PathBuf, missing: String },
 
     #[error("backup {}: {source}", path.display())]
     Backup { path: PathBuf, source: Arc<io::Error> },

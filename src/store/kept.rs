@@ -9,13 +9,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
+use super::open::FORMAT_FILE;
+use super::recovery::LOG_FILE;
 use super::tally::{KnownFile, Tally};
+use crate::file;
 
 /// The folder of the copies.
 pub(super) const FOLDER: &str = "kept";
 const COPIES_MAX: usize = 2;
 
-pub(super) const SNAPSHOT_PREFIX: &str = "snap.";
+const SNAPSHOT_PREFIX: &str = "snap.";
 /// What sled calls a snapshot that it has not finished.
 const HALF_SNAPSHOT_SUFFIX: &str = ".generating";
 pub(super) const CONF: &str = "conf";
@@ -57,12 +60,12 @@ pub(super) fn inspect(directory: &Path, tally: Option<&Tally>) -> io::Result<Fou
     let newest = newest_in(directory)?;
     let known = tally.and_then(|tally| tally.snapshot.as_ref());
     match (known, newest) {
-        (None, None) if tally.is_some() || !directory.join("db").exists() => Ok(Found::AsLeft),
+        (None, None) if tally.is_some() || !directory.join(LOG_FILE).exists() => Ok(Found::AsLeft),
         // An earlier version's: its first snapshot is made at its second opening.
         (None, None) => Ok(Found::Other { tries: vec![None], problem: "there is no snapshot".to_string() }),
         // Sled made it at an opening that was cut short, or an earlier version did.
         (None, Some(newest)) if newest.is_whole() && tally.is_none() => Ok(Found::AsLeft),
-        (None, Some(newest)) => Ok(other(directory, vec![newest], "a snapshot was not made by this version")?),
+        (None, Some(newest)) => other(directory, Some(newest), "a snapshot was not made by this version"),
         (Some(known), Some(newest)) if newest.name == known.name && known.is(&newest.content) => Ok(Found::AsLeft),
         (Some(known), newest) => {
             let is_newer = newest.as_ref().is_some_and(|newest| newest.name > known.name);
@@ -70,17 +73,15 @@ pub(super) fn inspect(directory: &Path, tally: Option<&Tally>) -> io::Result<Fou
                 remove_others(directory, &known.name)?;
                 return Ok(Found::AsLeft);
             }
-            other(directory, newest.into_iter().collect(), "its snapshot is not the one that was there")
+            other(directory, newest, "its snapshot is not the one that was there")
         }
     }
 }
 
-fn other(directory: &Path, newest: Vec<Snapshot>, problem: &str) -> io::Result<Found> {
-    let mut tries: Vec<Snapshot> = newest.into_iter().filter(Snapshot::is_whole).collect();
-    let mut copies = list(&directory.join(FOLDER))?;
-    copies.reverse();
-    tries.extend(copies.into_iter().filter(Snapshot::is_whole));
-    let tries = tries.into_iter().map(Some).chain([None]).collect();
+fn other(directory: &Path, newest: Option<Snapshot>, problem: &str) -> io::Result<Found> {
+    let copies = list(&directory.join(FOLDER))?;
+    let whole = newest.into_iter().chain(copies.into_iter().rev()).filter(Snapshot::is_whole);
+    let tries = whole.map(Some).chain([None]).collect();
     Ok(Found::Other { tries, problem: problem.to_string() })
 }
 
@@ -92,7 +93,7 @@ fn put_back(directory: &Path, known: &KnownFile) -> io::Result<bool> {
     }
     match files::read(&directory.join(FOLDER).join(&known.name))?.filter(|copy| known.is(copy)) {
         Some(copy) => {
-            files::put(&path, &copy)?;
+            file::put(&path, &copy)?;
             tracing::warn!(file = %path.display(), "was damaged or gone; put back from its copy");
             Ok(true)
         }
@@ -103,7 +104,7 @@ fn put_back(directory: &Path, known: &KnownFile) -> io::Result<bool> {
 /// Makes this the only snapshot.
 pub(super) fn place(directory: &Path, snapshot: Option<&Snapshot>) -> io::Result<()> {
     if let Some(Snapshot { name, content }) = snapshot {
-        files::put(&directory.join(name), content)?;
+        file::put(&directory.join(name), content)?;
     }
     remove_others(directory, snapshot.map_or("", |snapshot| &snapshot.name))
 }
@@ -116,11 +117,10 @@ pub(super) fn keep(directory: &Path, tally: &mut Tally) -> io::Result<()> {
     let snapshot = newest_in(directory)?.map(|snapshot| (snapshot.name, snapshot.content));
     tally.conf = copy(&folder, conf)?;
     tally.snapshot = copy(&folder, snapshot)?;
-    let copies = list(&folder)?;
-    for old in &copies[..copies.len().saturating_sub(COPIES_MAX)] {
-        fs::remove_file(folder.join(&old.name))?;
-    }
-    Ok(())
+    let mut copies = paths(&folder)?;
+    copies.sort();
+    let old = copies.len().saturating_sub(COPIES_MAX);
+    copies[..old].iter().try_for_each(fs::remove_file)
 }
 
 fn copy(folder: &Path, file: Option<(String, Vec<u8>)>) -> io::Result<Option<KnownFile>> {
@@ -128,13 +128,13 @@ fn copy(folder: &Path, file: Option<(String, Vec<u8>)>) -> io::Result<Option<Kno
     let known = KnownFile::of(&name, &content);
     let copy = folder.join(&name);
     if files::read(&copy)?.is_none_or(|there| !known.is(&there)) {
-        files::put(&copy, &content)?;
+        file::put(&copy, &content)?;
     }
     Ok(Some(known))
 }
 
 /// The one that sled would take.
-pub(super) fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
+fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
     Ok(list(directory)?.pop())
 }
 
@@ -176,17 +176,13 @@ fn remove_others(directory: &Path, name: &str) -> io::Result<()> {
 /// What a kill left half-written: sled takes such a snapshot for the newest one, and refuses to open.
 pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for folder in [directory.to_path_buf(), directory.join(FOLDER)] {
-        for path in paths(&folder)?.into_iter().filter(|path| path.to_string_lossy().ends_with(HALF_SNAPSHOT_SUFFIX)) {
-            fs::remove_file(path)?;
-        }
-        let known = ["db", CONF, "format"].into_iter().map(str::to_string);
-        let snapshots = paths(&folder)?.into_iter().map(|path| path.to_string_lossy().into_owned());
-        let unfinished = known.map(|name| files::unfinished_of(&folder.join(name)));
-        let unfinished =
-            unfinished.chain(snapshots.filter(|path| path.ends_with(files::UNFINISHED)).map(PathBuf::from));
-        for path in unfinished.filter(|path| path.exists()) {
-            fs::remove_file(path)?;
-        }
+        let known = [LOG_FILE, CONF, FORMAT_FILE].map(|name| file::unfinished_of(&folder.join(name)));
+        let known = known.into_iter().filter(|path| path.exists());
+        let is_unfinished = |path: &PathBuf| {
+            let name = path.to_string_lossy();
+            name.ends_with(HALF_SNAPSHOT_SUFFIX) || name.ends_with(file::UNFINISHED)
+        };
+        known.chain(paths(&folder)?.into_iter().filter(is_unfinished)).try_for_each(fs::remove_file)?;
     }
     Ok(())
 }

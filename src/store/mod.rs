@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
@@ -37,6 +36,7 @@ mod open;
 mod operation_records;
 mod operation_steps;
 mod operations;
+mod original;
 mod position_log;
 mod proof_records;
 mod queue;
@@ -47,6 +47,8 @@ mod sweep;
 mod tally;
 mod transaction;
 mod trees;
+mod trial;
+mod upkeep;
 mod verify;
 mod watchdog;
 mod write;
@@ -63,10 +65,10 @@ pub use dead_letters::{
 pub use error::Error;
 pub use former_ids::FormerIds;
 pub use needs::RuleNeeds;
-pub use open::{Loss, Restored};
 pub use operations::{Operation, OperationPut};
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
+pub use upkeep::{Loss, Restored};
 pub use verify::Verified;
 pub use write::{LedgerEntry, Write, Written};
 
@@ -159,9 +161,9 @@ impl Store {
     /// [`Error::InUse`] if another process has it, [`Error::NewerFormat`] and [`Error::Foreign`] before anything is
     /// written, [`Error::Corrupt`] with the steps to take.
     pub fn open(directory: &Path) -> Result<Store, Error> {
-        let Opened { db, trees, counters, log, tally, lock } = open::open(directory)?;
+        let Opened { db, trees, counters, log, tally_file, lock } = open::open(directory)?;
         let recorded = trees.recorded()?;
-        let place_at_opening = tally.tally.place.clone();
+        let place_at_opening = tally_file.tally.place.clone();
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
         let held = trees.held()?;
@@ -175,8 +177,7 @@ impl Store {
             trees: trees.clone(),
             log,
             counters,
-            tally,
-            tally_written_at: Instant::now(),
+            tally_file,
             recorded,
             counts: counts.clone(),
             held: held.clone(),
@@ -228,7 +229,7 @@ impl Store {
     ///
     /// [`Error::InUse`], [`Error::Backup`]; nothing was changed then.
     pub fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
-        open::restore(directory, file)
+        upkeep::restore(directory, file)
     }
 
     /// Writes the store anew without what is gone, which gives its disk space back. Blocks. The bytes before and after.
@@ -237,7 +238,7 @@ impl Store {
     ///
     /// Those of [`Store::open`], and [`Error::Full`]: both need room at the same time.
     pub fn compact(directory: &Path) -> Result<(u64, u64), Error> {
-        open::compact(directory)
+        upkeep::compact(directory)
     }
 
     /// Takes what is left of a damaged store for the whole of it, so that it opens again. Where it has no checkpoint any more, the next
@@ -247,7 +248,7 @@ impl Store {
     ///
     /// [`Error::InUse`], and [`Error::Corrupt`] where nothing can be read: then the files have to go.
     pub fn accept_loss(directory: &Path) -> Result<Loss, Error> {
-        open::accept_loss(directory)
+        upkeep::accept_loss(directory)
     }
 
     /// Whether [`Store::open`] would find a store in this directory, and not make one. Writes nothing.

@@ -7,14 +7,10 @@
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::change::DeliveryId;
-use crate::clock::now_us;
-
-use super::backup::BackupHead;
 use super::files::{self, sync_directory};
 use super::lock::{self, Lock};
 use super::recovery::{self, Database, LOG_FILE};
@@ -22,10 +18,13 @@ use super::tally::{self, Stored, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::watchdog::Progress;
-use super::{Error, backup, former_ids, kept, lane_forms, swap, sweep, verify};
+use super::{Error, former_ids, kept, lane_forms, swap, sweep};
+use crate::file;
 
 /// A plain file, because sled writes when it is opened: a newer store must be recognised before.
 pub(super) const FORMAT_FILE: &str = "format";
+/// The identity towards MySQL, made when the store is there.
+pub(super) const INSTANCE_FILE: &str = "instance";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
 pub(super) const FORMAT: u32 = 4;
@@ -45,7 +44,7 @@ pub(super) struct Opened {
     pub counters: Counters,
     /// Own handle of sled's log, to sync it.
     pub log: File,
-    pub tally: TallyFile,
+    pub tally_file: TallyFile,
     pub lock: Lock,
 }
 
@@ -57,7 +56,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
         format_of(directory, &tally::read(directory)?)?;
     }
     let lock = Lock::acquire(directory)?;
-    swap::finish(directory).map_err(Error::directory(directory, "put a new store in its place"))?;
+    swap::finish(directory).map_err(Error::directory(directory, swap::FINISH))?;
     // Again, now that nobody else can be creating it.
     let stored = tally::read(directory)?;
     let format = format_of(directory, &stored)?;
@@ -89,135 +88,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     db.flush().map_err(|error| Error::write(directory, &error))?;
     log.sync_data().map_err(|error| Error::write_io(directory, &error))?;
     sync_directory(directory)?;
-    let tally = TallyFile::create(directory, tally)?;
-    Ok(Opened { db, trees, counters, log, tally, lock })
-}
-
-/// What was taken for lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// Writes that are missing; none: nothing is.
-    pub writes: u64,
-    /// Numbers of dead letters that are missing: the first, and the first that is not.
-    pub letters: std::ops::Range<u64>,
-    /// Dead letters that are left, those that are held or resolved included.
-    pub letters_left: u64,
-    /// Where reading had got to, if the checkpoint is missing.
-    pub place: Option<String>,
-}
-
-/// Makes the tally say what the store holds, and no more. Sled's snapshot stays what it is, or goes if it can't be used.
-pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
-    let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
-    let _lock = Lock::acquire(directory)?;
-    swap::finish(directory).map_err(Error::directory(directory, "put a new store in its place"))?;
-    let Stored::Known(known) = tally::read(directory)? else {
-        let problem = format!("its file `{}` does not say what the store held", tally::FILE);
-        return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
-    };
-    let Database { db, trees, counters } = recovery::open_what_is_left(directory, &known)?;
-    let id = known.store.parse::<Uuid>().unwrap_or_else(|_| Uuid::new_v4());
-    trees.meta.insert(trees::STORE_ID, &id.as_bytes()[..]).map_err(|error| Error::write(directory, &error))?;
-    let main = trees.recorded()?.main;
-    let place = known.place.clone().filter(|_| main.is_none());
-    let (writes, next) = (known.writes.saturating_sub(counters.write_count), counters.next_number);
-    let letters = next..known.next_number.max(next);
-    let found = verify::all(&trees, || {});
-    // Numbers that were given are not given again: people know them.
-    let counters = Counters {
-        next_number: letters.end,
-        letter_count: found.letters,
-        held_count: found.held,
-        resolved_count: found.resolved,
-        ..counters
-    };
-    drop_broken_operations(&trees)?;
-    if writes > 0 || main.is_none() {
-        // What was called in what is lost left no trace, as after a restore.
-        let until = (now_us() + CLOCKS_DIFFER_MAX_US).to_be_bytes();
-        let inserted = trees.meta.insert(trees::RESTORED_UNTIL_US, &until);
-        inserted.map_err(|error| Error::write(directory, &error))?;
-    }
-    counters.put(&trees).and_then(|()| db.flush()).map_err(|error| Error::write(directory, &error))?;
-    let mut tally = known;
-    tally.count(counters);
-    tally.is_closed = true;
-    kept::keep(directory, &mut tally).map_err(|error| Error::write_io(directory, &error))?;
-    drop((trees, db));
-    TallyFile::create(directory, tally)?;
-    create_format(directory)?;
-    Ok(Loss { writes, letters, letters_left: counters.letter_count, place })
-}
-
-/// Of an operation without a dead letter, log and change are of use together only.
-fn drop_broken_operations(trees: &Trees) -> Result<(), Error> {
-    let keys: Vec<_> = trees.operations.iter().keys().filter_map(Result::ok).collect();
-    for key in keys {
-        let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
-        let id = Uuid::from_slice(name).ok().map(DeliveryId);
-        if id.is_none_or(|id| trees.operation_is_broken(id)) {
-            trees.operations.remove(&key).map_err(|error| Error::write(&trees.directory, &error))?;
-        }
-    }
-    Ok(())
-}
-
-/// What a restore did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
-    pub head: BackupHead,
-    /// Where reading had got to in the store that was there, as far as that is known.
-    pub place_before: Option<String>,
-    /// Where the store that was there is now; none: there was none.
-    pub old_store: Option<PathBuf>,
-}
-
-/// By how much the clocks of this machine and of MySQL may differ.
-const CLOCKS_DIFFER_MAX_US: u64 = 5_000_000;
-
-/// Puts a backup in the place of what is there.
-pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
-    File::open(file).map_err(|error| Error::backup(file, &error))?;
-    if !is_there(directory) && !holds_nothing_else(directory).unwrap_or(true) {
-        let problem = "it holds other files and no store".to_string();
-        return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
-    }
-    files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
-    let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
-    let _lock = Lock::acquire(directory)?;
-    let swapped = Error::directory(directory, "put a new store in its place");
-    swap::finish(directory).map_err(swapped)?;
-    let there_is_one = is_there(directory);
-    let place_before = match tally::read(directory)? {
-        Stored::Known(tally) => tally.place,
-        Stored::Missing | Stored::Damaged => None,
-    };
-    let prepared = swap::prepare(directory).map_err(Error::directory(directory, "make room for a new store"));
-    let folder = prepared?;
-    let until = now_us() + CLOCKS_DIFFER_MAX_US;
-    let made =
-        backup::read(file, &folder, FORMAT, until).and_then(|head| write_format(&folder, head.format).map(|()| head));
-    let head = made.inspect_err(|_| drop(swap::prepare(directory)))?;
-    let put = || swap::begin(directory, swap::Old::SetAside).and_then(|aside| swap::finish(directory).map(|()| aside));
-    let aside = put().map_err(Error::directory(directory, "put a new store in its place"))?;
-    Ok(Restored { head, place_before, old_store: aside.filter(|_| there_is_one) })
-}
-
-/// Writes the store anew without what is gone. The bytes of its log before and after.
-pub(super) fn compact(directory: &Path) -> Result<(u64, u64), Error> {
-    let Opened { db, trees, counters: _, log, tally, lock } = open(directory)?;
-    let directory = trees.directory.clone();
-    let log_bytes = || fs::metadata(directory.join(LOG_FILE)).map_or(0, |log| log.len());
-    let before = log_bytes();
-    let folder = swap::prepare(&directory).map_err(Error::directory(&directory, "make room for a new store"))?;
-    let copied = backup::copy(&trees, FORMAT, &folder).and_then(|()| write_format(&folder, FORMAT));
-    copied.inspect_err(|_| drop(swap::prepare(&directory)))?;
-    drop((trees, db, log, tally));
-    let put = || swap::begin(&directory, swap::Old::Remove).and_then(|_| swap::finish(&directory));
-    put().map_err(Error::directory(&directory, "put a new store in its place"))?;
-    let after = log_bytes();
-    drop(lock);
-    Ok((before, after))
+    let tally_file = TallyFile::create(directory, tally)?;
+    Ok(Opened { db, trees, counters, log, tally_file, lock })
 }
 
 /// Gives the store its id if it has none, and keeps copies of what sled has left beside its log. The tally of now, not written yet.
@@ -279,15 +151,15 @@ fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
     }
 }
 
-fn create_format(directory: &Path) -> Result<(), Error> {
+pub(super) fn create_format(directory: &Path) -> Result<(), Error> {
     write_format(directory, FORMAT)?;
     // The entry of the directory itself stands in its parent.
     directory.parent().map_or(Ok(()), sync_directory)
 }
 
-fn write_format(directory: &Path, format: u32) -> Result<(), Error> {
+pub(super) fn write_format(directory: &Path, format: u32) -> Result<(), Error> {
     let text = format!("{FORMAT_PREFIX}{format}\n");
-    files::put(&directory.join(FORMAT_FILE), text.as_bytes()).map_err(|error| Error::write_io(directory, &error))
+    file::put(&directory.join(FORMAT_FILE), text.as_bytes()).map_err(|error| Error::write_io(directory, &error))
 }
 
 /// A directory that was made for the store by somebody else (a mounted volume, say) becomes private as if we had made
@@ -308,10 +180,13 @@ fn restrict_directory(directory: &Path, new: bool) {
     }
 }
 
-fn holds_nothing_else(directory: &Path) -> std::io::Result<bool> {
+/// What else may stand in a data directory: of rowhook's other parts, and of the file system.
+const OF_OTHERS: [&str; 5] = [INSTANCE_FILE, "encrypted-servers", "control.sock", ".control", "lost+found"];
+
+pub(super) fn holds_nothing_else(directory: &Path) -> std::io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        if ![FORMAT_FILE, lock::FILE_NAME, "lost+found"].iter().any(|known| name == **known) {
+        if ![FORMAT_FILE, lock::FILE_NAME].iter().chain(&OF_OTHERS).any(|known| name == **known) {
             return Ok(false);
         }
     }

@@ -62,7 +62,8 @@ impl Trees {
         }
     }
 
-    fn under_way(&self, id: DeliveryId) -> Result<Option<Operation>, Error> {
+    /// None: there is no such operation.
+    pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<Operation>, Error> {
         let Some((rule, log)) = self.operation(id)? else { return Ok(None) };
         let called = || format!("the change of operation {id}");
         let content = self.record(&self.operation_changes, id.0.as_bytes(), called)?;

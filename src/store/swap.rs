@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::open::FORMAT_FILE;
 use super::recovery::LOG_FILE;
-use super::{files, kept, tally};
+use super::{files, kept, original, tally};
 use crate::clock::now_us;
+use crate::file;
 
 pub(super) const FOLDER: &str = "new-store";
+/// What [`finish`] does, for messages.
+pub(super) const FINISH: &str = "put a new store in its place";
 /// Where stores go that another one takes the place of, each with the second of that in its name.
 const OLD_STORES: &str = "set-aside/before-restore-";
 /// The new store is whole. Holds where the old one goes, or nothing.
@@ -37,12 +40,14 @@ pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Takes the folder for a whole store from now on. Where the old one will be.
+/// Takes the folder for a whole store from now on. Where the old one will be. What openings left aside is of the old one, and
+/// goes.
 pub(super) fn begin(directory: &Path, old: Old) -> io::Result<Option<PathBuf>> {
+    original::forget(directory, None)?;
     let now_s = now_us() / 1_000_000;
     let mut names = (now_s..).map(|second| format!("{OLD_STORES}{second}"));
     let aside = names.find(|name| !directory.join(name).exists()).filter(|_| old == Old::SetAside);
-    files::put(&directory.join(FOLDER).join(WHOLE), aside.as_deref().unwrap_or_default().as_bytes())?;
+    file::put(&directory.join(FOLDER).join(WHOLE), aside.as_deref().unwrap_or_default().as_bytes())?;
     files::sync(directory)?;
     Ok(aside.map(|name| directory.join(name)))
 }

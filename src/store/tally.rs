@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -117,9 +118,8 @@ pub(super) enum Stored {
 
 pub(super) fn read(directory: &Path) -> Result<Stored, Error> {
     let mut content = Vec::new();
-    match File::open(directory.join(FILE))
-        .and_then(|file| file.take(SLOT_BYTES as u64 * SLOTS).read_to_end(&mut content))
-    {
+    let read = |file: File| file.take(SLOT_BYTES as u64 * SLOTS).read_to_end(&mut content);
+    match File::open(directory.join(FILE)).and_then(read) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Stored::Missing),
         Err(error) => return Err(Error::directory(directory, "read the tally")(error)),
@@ -141,6 +141,7 @@ fn parse(slot: &[u8]) -> Option<Tally> {
 pub(super) struct TallyFile {
     file: File,
     pub tally: Tally,
+    pub written_at: Instant,
 }
 
 impl TallyFile {
@@ -149,7 +150,7 @@ impl TallyFile {
         let path = directory.join(FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| Error::write_io(directory, &error))?;
-        let mut open = TallyFile { file, tally };
+        let mut open = TallyFile { file, tally, written_at: Instant::now() };
         // Both, so that neither is an older store's.
         open.write().map_err(|error| Error::write_io(directory, &error))?;
         open.write().map_err(|error| Error::write_io(directory, &error))?;
@@ -160,6 +161,7 @@ impl TallyFile {
     /// Writes it into the slot that is the older one. Durable.
     pub fn write(&mut self) -> std::io::Result<()> {
         self.tally.turn += 1;
+        self.written_at = Instant::now();
         let text = serde_json::to_vec(&self.tally).map_err(std::io::Error::other)?;
         let mut slot = vec![0; SLOT_BYTES];
         slot[4..HEAD_BYTES].copy_from_slice(&(text.len() as u32).to_be_bytes());

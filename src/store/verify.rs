@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::checkpoint;
+use super::Error;
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::{Error, chunks};
 use crate::change::DeliveryId;
 use crate::failure::Reason;
 
@@ -90,14 +89,10 @@ fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
         }
         let Some(number) = found.note(trees::number_of(&key)) else { continue };
         (found.letters, last) = (found.letters + 1, number);
-        match found
-            .note(trees.letter(number))
-            .flatten()
-            .map(|letter| (letter.head.resolved, letter.head.failure.reason))
-        {
-            Some((Some(_), _)) => found.resolved += 1,
-            Some((None, Reason::Held)) => found.held += 1,
-            Some((None, _)) => {}
+        match found.note(trees.letter(number)).flatten() {
+            Some(letter) if letter.head.resolved.is_some() => found.resolved += 1,
+            Some(letter) if letter.head.failure.reason == Reason::Held => found.held += 1,
+            Some(_) => {}
             None => are_all_read = false,
         }
         step();
@@ -130,21 +125,23 @@ fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
             }
         }
     }
-    for id in names {
+    for id in names.into_iter().map(DeliveryId) {
         found.operations += 1;
-        found.note(trees.operation(DeliveryId(id)));
-        found.note(trees.standing(DeliveryId(id)));
+        match trees.standing(id) {
+            Ok(Some(_)) => drop(found.note(trees.operation(id))),
+            Ok(None) => {
+                if let Err(error) = trees.under_way(id) {
+                    found.problem(&error);
+                    found.contradiction.get_or_insert(error.to_string());
+                }
+            }
+            Err(error) => found.problem(error),
+        }
         step();
-    }
-    if let Err(error) = trees.operations_under_way() {
-        found.problem(&error);
-        found.contradiction.get_or_insert(error.to_string());
     }
 }
 
 /// Whether nothing was ever written.
 pub(super) fn is_empty(trees: &Trees) -> Result<bool, Error> {
-    let key = chunks::key(checkpoint::MAIN, 0);
-    let has_checkpoint = trees.checkpoints.contains_key(key).map_err(Error::read(&trees.directory))?;
-    Ok(!has_checkpoint && trees.counter(trees::NEXT_NUMBER)?.is_none())
+    Ok(trees.recorded()?.main.is_none() && trees.counter(trees::NEXT_NUMBER)?.is_none())
 }

@@ -151,6 +151,14 @@ pub(super) struct Beside {
 }
 
 impl Step {
+    /// Whether all that its loss would cost is repeats.
+    pub(super) fn is_of_marks(&self) -> bool {
+        match self {
+            Step::Progress { paused, operations_remove, .. } => paused.is_none() && operations_remove.is_empty(),
+            _ => false,
+        }
+    }
+
     pub(super) fn weight_bytes(&self) -> usize {
         match self {
             Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,

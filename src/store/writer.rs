@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -33,8 +33,7 @@ pub(super) struct Writer {
     /// Our own handle of sled's log: `flush` hands the bytes to the kernel, `fdatasync` brings them to the disk.
     pub log: File,
     pub counters: Counters,
-    pub tally: TallyFile,
-    pub tally_written_at: Instant,
+    pub tally_file: TallyFile,
     /// What is stored of checkpoints and definitions.
     pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
@@ -65,7 +64,7 @@ impl Writer {
                 return self.fail(error);
             }
         }
-        self.tally.tally.is_closed = true;
+        self.tally_file.tally.is_closed = true;
         if let Err(error) = self.write_tally() {
             // It is behind by marks at most, which is no lie.
             tracing::warn!(%error, "the tally could not be written at the end");
@@ -140,9 +139,8 @@ impl Writer {
 
     /// Without marks calls are repeated; without the rest something would be lost that was acknowledged.
     fn note_in_tally(&mut self, steps: &[Step]) -> std::io::Result<()> {
-        self.tally.tally.count(self.counters);
-        let is_of_marks = |step: &Step| matches!(step, Step::Progress { paused: None, operations_remove, .. } if operations_remove.is_empty());
-        if steps.iter().all(is_of_marks) && self.tally_written_at.elapsed() < TALLY_INTERVAL {
+        self.tally_file.tally.count(self.counters);
+        if steps.iter().all(Step::is_of_marks) && self.tally_file.written_at.elapsed() < TALLY_INTERVAL {
             return Ok(());
         }
         self.write_tally()
@@ -150,10 +148,9 @@ impl Writer {
 
     fn write_tally(&mut self) -> std::io::Result<()> {
         if let Some(main) = &self.recorded.main {
-            self.tally.tally.set_place(&main.position.file.to_string());
+            self.tally_file.tally.set_place(&main.position.file.to_string());
         }
-        self.tally_written_at = Instant::now();
-        self.tally.write()
+        self.tally_file.write()
     }
 
     /// Says which keys are held from now on, and which no longer.

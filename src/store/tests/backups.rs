@@ -185,6 +185,30 @@ async fn each_restore_keeps_the_store_that_was_there_by_itself() {
     fs::remove_dir_all(backup.parent().expect("a folder")).expect("removed");
 }
 
+/// A kill in the middle of an opening leaves a copy of the log; the store that is restored then may have the same turn.
+#[tokio::test]
+async fn a_copy_of_the_old_log_is_not_put_back_into_a_restored_store() {
+    let directory = filled(20).await;
+    let outside = self::directory();
+    let backup = outside.path().join("backup");
+    let store = open(directory.path());
+    store.backup(backup.clone()).await.expect("made");
+    let then = content(&store);
+    let id = store.inner.trees.store_id().expect("readable").expect("it has one");
+    drop(store);
+    Store::restore(directory.path(), &backup).expect("restored");
+    let turn = match tally::read(directory.path()).expect("readable") {
+        tally::Stored::Known(tally) => tally.turn,
+        other => panic!("{other:?}"),
+    };
+    let stale = directory.path().join(format!("set-aside/before-opening-{id}-{turn}"));
+    fs::create_dir_all(&stale).expect("made");
+    fs::write(stale.join("db"), "the log of another store").expect("written");
+    Store::restore(directory.path(), &backup).expect("restored");
+    assert!(!stale.exists());
+    assert_eq!(content(&open(directory.path())), then);
+}
+
 #[tokio::test]
 async fn a_restore_touches_no_directory_of_others_and_a_backup_no_data_directory() {
     let directory = filled(20).await;

@@ -15,9 +15,14 @@ fn child_directory() -> Option<PathBuf> {
 
 /// Runs the test of this name again, in a process of its own.
 fn child(test: &str, directory: &Path) -> Child {
+    child_with(test, directory, &[])
+}
+
+fn child_with(test: &str, directory: &Path, settings: &[(&str, String)]) -> Child {
     Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "--nocapture", &format!("store::tests::crash::{test}")])
         .env(CHILD_DIRECTORY, directory)
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -122,6 +127,18 @@ fn every_answered_write_survives_kill_9_and_no_checkpoint_passes_a_letter() {
 /// A file may grow no further than this in the child: as if the disk were full.
 const FILE_BYTES_MAX: u64 = 3 << 20;
 
+/// Set in the child: how far its files may grow.
+const FILE_LIMIT: &str = "ROWHOOK_TEST_LIMIT";
+
+/// As if the disk were full beyond it. Within a runtime.
+fn limit_files_to(bytes: u64) {
+    // The kernel sends SIGXFSZ before it answers EFBIG, and without a handler that ends the process.
+    let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
+    drop(tokio::signal::unix::signal(size_signal).expect("a handler"));
+    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+}
+
 #[test]
 fn a_full_disk_fails_all_later_writes_and_loses_nothing_answered() {
     if let Some(directory) = child_directory() {
@@ -140,11 +157,7 @@ fn a_full_disk_fails_all_later_writes_and_loses_nothing_answered() {
 }
 
 async fn write_until_full(directory: PathBuf) {
-    // The kernel sends SIGXFSZ before it answers EFBIG, and without a handler that ends the process.
-    let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
-    let _handled = tokio::signal::unix::signal(size_signal).expect("a handler");
-    let limit = rustix::process::Rlimit { current: Some(FILE_BYTES_MAX), maximum: Some(FILE_BYTES_MAX) };
-    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+    limit_files_to(FILE_BYTES_MAX);
     let store = open(&directory);
     let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
     let mut n = 0;
@@ -390,11 +403,7 @@ fn a_store_that_is_killed_while_it_is_opened_compacted_or_restored_keeps_what_wa
 
 /// Within a runtime. Compacts and restores with files that may grow no further than the limit; an error is right, too.
 fn keep_up_on_a_full_disk(directory: PathBuf) {
-    let size_signal = tokio::signal::unix::SignalKind::from_raw(25);
-    let _handled = tokio::signal::unix::signal(size_signal).expect("a handler");
-    let bytes = std::env::var("ROWHOOK_TEST_LIMIT").expect("a limit").parse().expect("a number");
-    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+    limit_files_to(std::env::var(FILE_LIMIT).expect("a limit").parse().expect("a number"));
     let backup = directory.with_extension("backup");
     let done = [Store::compact(&directory).map(drop), Store::restore(&directory, &backup).map(drop)];
     for error in done.into_iter().filter_map(Result::err) {
@@ -422,14 +431,7 @@ async fn a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing() {
     fs::write(acknowledged_path(&data), "40\n").expect("logged");
     for step in 0..14 {
         let bytes = (8_u64 << 10) << step;
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", &format!("store::tests::crash::{NAME}")])
-            .env(CHILD_DIRECTORY, &data)
-            .env("ROWHOOK_TEST_LIMIT", bytes.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a child");
+        let mut child = child_with(NAME, &data, &[(FILE_LIMIT, bytes.to_string())]);
         let status = child.wait().expect("a child");
         assert!(status.success(), "{bytes} bytes: {status}");
         assert_eq!(check_after_kill(&data), 40, "{bytes} bytes");

@@ -13,7 +13,7 @@ async fn store_with_letters(count: u64) -> TempDir {
 
 fn refusal(directory: &Path) -> String {
     let error = Store::open(directory).expect_err("something is missing");
-    assert!(matches!(error, Error::Behind { .. }), "{error}");
+    assert!(matches!(error, Error::Incomplete { .. }), "{error}");
     error.to_string()
 }
 
@@ -149,7 +149,7 @@ async fn a_refusal_leaves_the_files_as_they_were() {
             damaged[at] ^= 0x20;
             fs::write(&log, &damaged).expect("written");
             if let Err(error) = Store::open(data) {
-                assert!(matches!(error, Error::Behind { .. }), "{error}");
+                assert!(matches!(error, Error::Incomplete { .. }), "{error}");
                 assert!(fs::read(&log).expect("the log") == damaged, "byte {at}: it was changed");
                 assert!(!data.join("set-aside").exists());
                 refused += 1;
@@ -168,6 +168,31 @@ async fn a_refusal_leaves_the_files_as_they_were() {
     }
 }
 
+/// An opening that is killed has changed log and snapshots; the next one, and who accepts a loss, begins with them as they were.
+#[tokio::test]
+async fn what_a_killed_opening_changed_is_as_it_was_before() {
+    for accepts_loss in [false, true] {
+        let directory = store_with_letters(5).await;
+        drop(open(directory.path()));
+        let known = match tally::read(directory.path()).expect("readable") {
+            tally::Stored::Known(tally) => tally,
+            other => panic!("{other:?}"),
+        };
+        original::Original::of(directory.path(), Some(&known)).make().expect("copied");
+        fs::write(directory.path().join("db"), vec![0; 1 << 20]).expect("written");
+        for path in kept::paths(directory.path()).expect("readable") {
+            fs::remove_file(path).expect("removed");
+        }
+        fs::write(directory.path().join("snap.FFFFFFFFFFFFFF00"), "of the opening that was killed").expect("written");
+        if accepts_loss {
+            let loss = Store::accept_loss(directory.path()).expect("accepted");
+            assert_eq!((loss.writes, loss.letters_left), (0, 5));
+        }
+        assert_eq!(numbers(&open(directory.path())), [1, 2, 3, 4, 5]);
+        assert!(!directory.path().join("set-aside").exists());
+    }
+}
+
 #[tokio::test]
 async fn what_was_lost_may_have_been_called() {
     let directory = store_with_letters(3).await;
@@ -175,6 +200,20 @@ async fn what_was_lost_may_have_been_called() {
     fs::remove_file(directory.path().join("db")).expect("removed");
     Store::accept_loss(directory.path()).expect("accepted");
     assert!(open(directory.path()).saved().expect("readable").restored_until_us.is_some());
+}
+
+/// Also where the writes are all there, and only something of them is missing.
+#[tokio::test]
+async fn what_contradicts_its_counters_may_have_been_called() {
+    let directory = store_with_letters(3).await;
+    let store = open(directory.path());
+    store.inner.trees.heads.remove(chunks::key(&2_u64.to_be_bytes(), 0)).expect("removed");
+    drop(store);
+    let loss = Store::accept_loss(directory.path()).expect("accepted");
+    assert_eq!((loss.writes, loss.letters_left), (0, 2));
+    let store = open(directory.path());
+    assert!(store.saved().expect("readable").restored_until_us.is_some());
+    assert_eq!((store.dead_letter_count(), store.verify().await.expect("read").contradiction), (2, None));
 }
 
 #[tokio::test]

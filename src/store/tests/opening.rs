@@ -145,7 +145,7 @@ async fn a_store_that_stays_corrupt_is_left_as_it_is_with_the_steps_to_take() {
     fs::remove_dir_all(directory.path().join("kept")).expect("removed");
     let log = fs::read(directory.path().join("db")).expect("the log");
     let error = Store::open(directory.path()).expect_err("corrupt");
-    assert!(matches!(error, Error::Behind { .. }), "{error}");
+    assert!(matches!(error, Error::Incomplete { .. }), "{error}");
     assert!(error.to_string().contains("cp -a"), "{error}");
     assert_eq!(fs::read(directory.path().join("db")).expect("the log"), log);
     // Nobody knows what it held.

@@ -55,7 +55,8 @@ impl Scene {
         );
         let arguments = ["run", "--mysql", &server.url("rowhook", "secret"), "--admin", "off", "--window", "64"];
         let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("items.yaml", &rules);
-        let program = home.with_env("ROWHOOK_LOG", "info,rowhook::pipeline=debug").start(&arguments);
+        let program =
+            home.with_env("ROWHOOK_LOG", "info,rowhook::pipeline=debug,rowhook::source::hold=debug").start(&arguments);
         program.wait_for_line("checkpoint durable", DEADLINE);
         Scene { server, table, receiver, gate, rules, program }
     }
@@ -95,15 +96,25 @@ impl Scene {
         let is_held = async || Some(self.status()["binlog_hold"].clone()).filter(|hold| hold["held"] == true);
         let hold = self.until("the binlog is held", is_held).await;
         assert_eq!(hold["rules"], serde_json::json!(["late"]));
-        self.until("the server waits", async || self.waiting_threads().await.first().copied()).await;
+        self.until("the server waits", async || self.stuck_s(self.holding_thread()?).await).await;
         hold["file"].as_str().expect("a file").to_string()
     }
 
-    /// Threads that can't get rid of what they send to a replica, and for how many seconds they have lived.
-    async fn waiting_threads(&self) -> Vec<(u64, u64)> {
-        let sql = "SELECT ID, TIME FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' \
-             AND STATE LIKE 'Sending%'";
-        self.server.rows(sql).await
+    /// The thread that sends into the connection that is not read.
+    fn holding_thread(&self) -> Option<u64> {
+        let lines = self.program.lines();
+        let line = lines.iter().rev().find(|line| line.contains("the binlog is asked for and not read"))?;
+        line.rsplit_once("thread=").map(|(_, thread)| thread.parse().expect("a number"))
+    }
+
+    /// How old a thread is that can't get rid of what it sends to a replica. Those that look at a transaction again are in
+    /// this state, too, but only for a moment.
+    async fn stuck_s(&self, thread: u64) -> Option<u64> {
+        let sql = format!(
+            "SELECT TIME FROM information_schema.PROCESSLIST WHERE ID = {thread} AND COMMAND LIKE 'Binlog Dump%' \
+             AND STATE LIKE 'Sending%'"
+        );
+        self.server.rows(&sql).await.pop()
     }
 
     async fn files(&self) -> Vec<String> {
@@ -149,11 +160,10 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     assert!(warned.contains("WARN") && warned.contains(&file) && warned.contains("rules=\"late\""), "{warned}");
 
     // Longer than the server waits for others.
-    let (thread, since_s) = scene.waiting_threads().await[0];
-    let is_old = async |enough_s: u64| {
-        scene.waiting_threads().await.into_iter().find(|known| known.0 == thread && known.1 >= since_s + enough_s)
-    };
-    scene.until("it waits for long", async || is_old(3 * NET_WRITE_TIMEOUT_S).await).await;
+    let thread = scene.holding_thread().expect("a thread");
+    let since_s = scene.stuck_s(thread).await.expect("it waits");
+    let is_old = async || scene.stuck_s(thread).await.filter(|age_s| *age_s >= since_s + 3 * NET_WRITE_TIMEOUT_S);
+    scene.until("it waits for long", is_old).await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file), "purged by hand");
     scene.server.query("SET GLOBAL binlog_expire_logs_seconds = 1").await;
@@ -161,7 +171,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     assert!(scene.files().await.contains(&file), "purged by age");
 
     scene.server.query(&format!("KILL {thread}")).await;
-    let is_another = async || scene.waiting_threads().await.into_iter().find(|known| known.0 != thread);
+    let is_another = async || scene.stuck_s(scene.holding_thread().filter(|another| *another != thread)?).await;
     scene.until("it is held again", is_another).await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file), "purged after the connection had broken");
@@ -218,9 +228,12 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
 
     reload(&scene.rules);
     scene.program.wait_for_line("the binlog is held no longer", DEADLINE);
-    scene.until("nobody waits", async || scene.waiting_threads().await.is_empty().then_some(())).await;
-    scene.purge().await;
-    assert!(!scene.files().await.contains(&file), "nothing keeps the server from purging");
+    // Streams that end keep a file for a moment longer.
+    let is_purged = async || {
+        scene.purge().await;
+        (!scene.files().await.contains(&file)).then_some(())
+    };
+    scene.until("nothing keeps the server from purging", is_purged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,6 +255,14 @@ impl Reader {
             if progress.from.is_some() {
                 server.warn_of_prepared(&mut connection).await;
             }
+        }
+        // The stream has a connection of its own; this one is for questions about tables, where there will be some.
+        if server.has_full_metadata() {
+            drop(connection);
+        } else {
+            tracking.ask_over(connection);
+        }
+        if !progress.has_announced {
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
                 // Known from the first moment on, so that tables that are altered before their first row comes stay known.
                 if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {
@@ -270,8 +278,6 @@ impl Reader {
         }
         let patience =
             self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(PATIENCE_DOUBLINGS_MAX));
-        // The stream has a connection of its own; the server need not hold two.
-        drop(connection);
         let skip = progress.skip();
         let mut transactions =
             Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server, tracking));

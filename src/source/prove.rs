@@ -306,6 +306,18 @@ impl<'s> Prover<'s> {
 
     /// What a position without a proof is known by the next time.
     async fn learn(&self, position: &Position) -> Result<Proof, Error> {
+        // A uuid of its own besides, because both are read at once.
+        let beside = Prover::new(&self.settings, self.server);
+        let (anchors, file_created_s) = tokio::try_join!(self.learn_anchors(position), async {
+            match position.server_uuid == self.server.uuid {
+                true => beside.created(&position.file.file).await,
+                false => Ok(None),
+            }
+        })?;
+        Ok(Proof::new(anchors, file_created_s))
+    }
+
+    async fn learn_anchors(&self, position: &Position) -> Result<Vec<Arc<Anchor>>, Error> {
         let mut anchors = Vec::new();
         if let Some(set) = position.gtids.as_ref().filter(|_| self.server.has_gtids) {
             for gtid in set.newest().take(LEARNED_MAX) {
@@ -314,11 +326,7 @@ impl<'s> Prover<'s> {
                 }
             }
         }
-        let file_created_s = match position.server_uuid == self.server.uuid {
-            true => self.created(&position.file.file).await?,
-            false => None,
-        };
-        Ok(Proof::new(anchors, file_created_s))
+        Ok(anchors)
     }
 
     fn anchor(&self, event: &Event, begin: FileOffset) -> Result<Anchor, Error> {

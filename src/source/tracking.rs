@@ -16,6 +16,7 @@ use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, Schema};
 
+use super::connection::Connection;
 use super::ddl::{self, Naming};
 use super::error::Error;
 use super::event::Query;
@@ -78,6 +79,11 @@ impl Tracking {
             notes_new_tables && (has_room || watched.match_any(&name.schema, &name.table))
         });
         self.is_changed |= is_changed;
+    }
+
+    /// Definitions are asked for over this connection, which leads to the server that is read.
+    pub fn ask_over(&mut self, connection: Connection) {
+        self.definitions.ask_over(connection);
     }
 
     /// Takes the definitions of all watched tables in at once, where reading begins at `since`. Those that cannot be had

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::connection::Connection;
 use super::error::Error;
-use super::schema::{SPATIAL, column_type, labels, like};
+use super::schema::{KEYS_SQL, KeyRow, SPATIAL, column_type, labels, like};
 use super::settings::Settings;
 use crate::change::Table;
 use crate::column::Kind;
@@ -23,10 +23,6 @@ const COLUMNS_SQL: &str = concat!(
      WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
      ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION"
 );
-
-/// A question of its own: joined with the columns it takes the server ten times as long.
-const KEYS_SQL: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, SEQ_IN_INDEX FROM information_schema.STATISTICS \
-     WHERE INDEX_NAME = 'PRIMARY' AND TABLE_SCHEMA LIKE ? AND TABLE_NAME LIKE ?";
 
 type ColumnRow = (String, String, String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool);
 
@@ -44,7 +40,7 @@ pub(super) async fn typed_tables(
         let failed = |error| Error::of_client(error, &settings.address());
         let meant = like(&pattern.to_string());
         let rows: Vec<ColumnRow> = connection.exec(COLUMNS_SQL, meant.clone()).await.map_err(failed)?;
-        let keys: Vec<(String, String, String, u64)> = connection.exec(KEYS_SQL, meant).await.map_err(failed)?;
+        let keys: Vec<KeyRow> = connection.exec(KEYS_SQL, meant).await.map_err(failed)?;
         let keys: HashMap<_, _> =
             keys.into_iter().map(|(schema, table, column, place)| ((schema, table, column), place)).collect();
         let mut found: BTreeMap<TableName, Vec<KeyedColumn>> = BTreeMap::new();

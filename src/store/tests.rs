@@ -27,6 +27,8 @@ mod opening;
 mod operations;
 mod resolving;
 mod sets;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod steps;
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")

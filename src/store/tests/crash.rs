@@ -9,7 +9,7 @@ use super::*;
 /// Set in the child: the data directory.
 const CHILD_DIRECTORY: &str = "ROWHOOK_TEST_STORE";
 
-fn child_directory() -> Option<PathBuf> {
+pub(super) fn child_directory() -> Option<PathBuf> {
     std::env::var_os(CHILD_DIRECTORY).map(PathBuf::from)
 }
 
@@ -19,19 +19,28 @@ fn child(test: &str, directory: &Path) -> Child {
 }
 
 fn child_with(test: &str, directory: &Path, settings: &[(&str, String)]) -> Child {
-    Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "--nocapture", &format!("store::tests::crash::{test}")])
+    child_command(&format!("crash::{test}"), directory, settings).spawn().expect("a child")
+}
+
+/// Runs one of the store's tests again.
+pub(super) fn child_command(test: &str, directory: &Path, settings: &[(&str, String)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command
+        .args(["--exact", "--nocapture", &format!("store::tests::{test}")])
         .env(CHILD_DIRECTORY, directory)
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a child")
+        .stderr(Stdio::null());
+    command
 }
 
 /// The child's log of what was answered: one number per write. It outlives the child, being with the kernel.
 fn acknowledged_path(directory: &Path) -> PathBuf {
     directory.with_extension("acknowledged")
+}
+
+pub(super) fn log_as_acknowledged(directory: &Path, number: u64) {
+    fs::write(acknowledged_path(directory), format!("{number}\n")).expect("logged");
 }
 
 fn acknowledged(directory: &Path) -> u64 {
@@ -43,7 +52,7 @@ fn acknowledged(directory: &Path) -> u64 {
 /// Write n adds letter n and ledger entry n, removes entry n - 1, and moves the checkpoint to n; every fourth letter
 /// takes several transactions, every third one is removed by the write after it. So at any moment, for the checkpoint
 /// at n: letters up to n, ledger exactly {n}.
-fn numbered_write(n: u64) -> Write {
+pub(super) fn numbered_write(n: u64) -> Write {
     let size = if n.is_multiple_of(4) { 1_500_000 } else { 100 };
     Write {
         checkpoint: Some(set(n)),
@@ -73,7 +82,7 @@ async fn write_until_killed(directory: PathBuf) {
     }
 }
 
-fn check_after_kill(directory: &Path) -> u64 {
+pub(super) fn check_after_kill(directory: &Path) -> u64 {
     let store = open(directory);
     let acknowledged = acknowledged(directory);
     let Some(saved) = store.saved().expect("readable").checkpoint else {
@@ -428,7 +437,7 @@ async fn a_full_disk_at_any_step_of_compaction_and_restore_loses_nothing() {
     }
     store.backup(data.with_extension("backup")).await.expect("made");
     drop(store);
-    fs::write(acknowledged_path(&data), "40\n").expect("logged");
+    log_as_acknowledged(&data, 40);
     for step in 0..14 {
         let bytes = (8_u64 << 10) << step;
         let mut child = child_with(NAME, &data, &[(FILE_LIMIT, bytes.to_string())]);

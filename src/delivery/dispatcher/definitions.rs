@@ -5,7 +5,6 @@
 //! whole. Owns what was worked out for the tables of a rule. Where only one definition is open, as nearly always, a delivery
 //! costs two look-ups.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Dispatcher;
@@ -24,8 +23,8 @@ const TABLES_MAX: usize = 32;
 pub(super) struct KeyDefinitions {
     rule: Option<Arc<Rule>>,
     tables: Vec<Known>,
-    /// Of the changes that were gathered last, by table.
-    gathered: HashMap<u64, DefinitionId>,
+    /// Of the changes that were gathered last, one for each table.
+    gathered: Vec<DefinitionId>,
 }
 
 #[derive(Debug)]
@@ -63,12 +62,15 @@ impl KeyDefinitions {
 
     /// Whether changes of this definition's table are gathered that were made under another one; it takes their place.
     fn begins_another(&mut self, id: DefinitionId) -> bool {
-        if self.gathered.len() >= TABLES_MAX && !self.gathered.contains_key(&id.table) {
-            self.gathered.clear();
-            self.gathered.insert(id.table, id);
-            return true;
+        if let Some(known) = self.gathered.iter_mut().find(|known| known.table == id.table) {
+            return std::mem::replace(known, id) != id;
         }
-        self.gathered.insert(id.table, id).is_some_and(|before| before != id)
+        let is_full = self.gathered.len() >= TABLES_MAX;
+        if is_full {
+            self.gathered.clear();
+        }
+        self.gathered.push(id);
+        is_full
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
 
+    // Beside the store: it reads the system's certificate authorities, a file for each.
+    let client = tokio::task::spawn_blocking(Client::new);
     let store = open_store_to_keep(&data).await?;
     source.instance = instance::find_or_draw(&data)?;
     source.names_tables = true;
@@ -82,7 +84,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
             data.display()
         );
     }
-    let client = Client::new()?.with_database(database.clone());
+    let client = client.await??.with_database(database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     let files = RuleFiles { directory, look, database };
     // From here on a signal may come.

@@ -242,14 +242,23 @@ impl Reader {
         server.require_names(&self.tables)?;
         require_logged(gaps(&mut connection, &server, &self.tables).await?)?;
         self.server.send_replace(Some(server.facts()));
-        let position = self.position(progress, &server, &mut connection).await?;
-        // Before the position is told: one that is refused must not become a checkpoint.
+        let mut position = self.position(progress, &server, &mut connection).await?;
         let files = server.files(&mut connection).await?;
+        // Before the position is told: one that is refused must not become a checkpoint.
+        let names_tables = !progress.has_announced && self.settings.names_tables;
+        let named = async {
+            match names_tables {
+                true => named_tables_over(&mut connection, &self.settings, &self.tables).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let is_first = progress.from.is_some();
+        let (named, ()) = tokio::try_join!(named, self.prove(&server, &files, &mut position, is_first))?;
+        progress.position = Some(position.clone());
         let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {
-            if self.settings.names_tables {
-                let named = named_tables_over(&mut connection, &self.settings, &self.tables).await?;
+            if let Some(named) = named {
                 self.hand_on(SourceEvent::Tables(named)).await?;
             }
             if progress.from.is_some() {
@@ -382,7 +391,7 @@ impl Reader {
                     && let Some(position) = &mut progress.position
                 {
                     let mut connection = connect(&self.settings).await?;
-                    Prover::new(&self.settings, server).prove(&mut connection, position).await?;
+                    Prover::new(&self.settings, server).prove_over(&mut connection, position).await?;
                 }
             }
         }
@@ -390,18 +399,16 @@ impl Reader {
 
     async fn position(
         &self,
-        progress: &mut Progress,
+        progress: &Progress,
         server: &Server,
         connection: &mut Connection,
     ) -> Result<Position, Error> {
-        let mut position = match (&progress.position, &progress.from) {
+        let position = match (&progress.position, &progress.from) {
             (Some(position), _) => position.clone(),
             (None, Some(start)) => first(&self.settings, server, connection, start).await?,
             (None, None) => unreachable!("a reader begins at a start or a position"),
         };
         server.permit(connection, &position).await?;
-        self.prove(server, connection, &mut position, progress.from.is_some()).await?;
-        progress.position = Some(position.clone());
         Ok(position)
     }
 
@@ -410,11 +417,11 @@ impl Reader {
     async fn prove(
         &self,
         server: &Server,
-        connection: &mut Connection,
+        files: &[FileOffset],
         position: &mut Position,
         is_first: bool,
     ) -> Result<(), Error> {
-        match Prover::new(&self.settings, server).prove(connection, position).await? {
+        match Prover::new(&self.settings, server).prove(Some(files), position).await? {
             evidence @ Evidence::Proven(_) => tracing::info!("the position is {evidence}"),
             evidence @ Evidence::Unproven(_) if is_first => tracing::debug!("the position is {evidence}"),
             evidence @ Evidence::Unproven(_) => tracing::warn!("the position is {evidence}"),

@@ -86,20 +86,20 @@ impl<'s> Prover<'s> {
         Prover { settings: Settings { instance, ..settings.clone() }, server }
     }
 
-    /// Looks at the position's transactions again. Where it has none yet, its proof is looked up, for the next time.
-    pub async fn prove(&self, connection: &mut Connection, position: &mut Position) -> Result<Evidence, Error> {
-        let files = self.files(connection).await?;
+    /// Looks at the position's transactions again. Where it has none yet, its proof is looked up, for the next time. `files`
+    /// are all that the server has; none where the account may not ask.
+    pub async fn prove(&self, files: Option<&[FileOffset]>, position: &mut Position) -> Result<Evidence, Error> {
         if position.server_uuid == self.server.uuid {
-            not_backwards(&files, &position.file)?;
+            not_backwards(files.unwrap_or_default(), &position.file)?;
         }
         let mut evidence = None;
         for anchor in position.proof.anchors().iter().rev() {
-            match self.look(anchor, position.gtids.as_ref(), &files).await? {
+            match self.look(anchor, position.gtids.as_ref(), files).await? {
                 Found::Other(what) => return Err(Error::AnotherLog { what }),
                 found => evidence = evidence.or(Some(found)),
             }
         }
-        let head = self.look_at_file(position, &files).await?;
+        let head = self.look_at_file(position, files).await?;
         match (evidence, head) {
             (_, Found::Other(what)) => Err(Error::AnotherLog { what }),
             (Some(Found::Same(by)), _) | (_, Found::Same(by)) => Ok(Evidence::Proven(by)),
@@ -111,23 +111,24 @@ impl<'s> Prover<'s> {
         }
     }
 
-    /// All files of the server; none where the account may not ask.
-    async fn files(&self, connection: &mut Connection) -> Result<Option<Vec<FileOffset>>, Error> {
-        match self.server.files(connection).await {
-            Ok(files) => Ok(Some(files)),
-            Err(Error::Privilege { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The same, with the files that the server has now.
+    pub async fn prove_over(&self, connection: &mut Connection, position: &mut Position) -> Result<Evidence, Error> {
+        let files = match self.server.files(connection).await {
+            Ok(files) => Some(files),
+            Err(Error::Privilege { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        self.prove(files.as_deref(), position).await
     }
 
     async fn look(
         &self,
         anchor: &Anchor,
         gtids: Option<&GtidSet>,
-        files: &Option<Vec<FileOffset>>,
+        files: Option<&[FileOffset]>,
     ) -> Result<Found, Error> {
         let Local { server_uuid, begin, .. } = &anchor.local;
-        let is_listed = files.as_ref().is_none_or(|files| files.iter().any(|end| end.file == begin.file));
+        let is_listed = files.is_none_or(|files| files.iter().any(|end| end.file == begin.file));
         if *server_uuid == self.server.uuid && is_listed && begin.offset <= u64::from(u32::MAX) {
             let found = self.at_place(anchor).await?;
             if !matches!(found, Found::Nothing(_)) {
@@ -275,9 +276,9 @@ impl<'s> Prover<'s> {
     }
 
     /// When the position's own file was begun.
-    async fn look_at_file(&self, position: &Position, files: &Option<Vec<FileOffset>>) -> Result<Found, Error> {
+    async fn look_at_file(&self, position: &Position, files: Option<&[FileOffset]>) -> Result<Found, Error> {
         let file = &position.file.file;
-        let is_listed = files.as_ref().is_none_or(|files| files.iter().any(|end| end.file == *file));
+        let is_listed = files.is_none_or(|files| files.iter().any(|end| end.file == *file));
         let Some(known) = position.proof.file_created_s.filter(|_| is_listed) else {
             return Ok(Found::Nothing(format!("nothing is known of file {file}")));
         };
@@ -343,14 +344,14 @@ impl<'s> Prover<'s> {
 }
 
 /// A server's files are counted up, and the newest one grows.
-pub(super) fn not_backwards(files: &Option<Vec<FileOffset>>, place: &FileOffset) -> Result<(), Error> {
-    let Some(newest) = files.as_ref().and_then(|files| files.last()) else { return Ok(()) };
+pub(super) fn not_backwards(files: &[FileOffset], place: &FileOffset) -> Result<(), Error> {
+    let Some(newest) = files.last() else { return Ok(()) };
     let is_of_one_name = base_name(&newest.file) == base_name(&place.file);
     if is_of_one_name && newest.order(place) == Ordering::Less {
         let what = format!("it was read up to {place}, and now it ends at {newest}");
         return Err(Error::AnotherLog { what });
     }
-    let end = files.iter().flatten().find(|end| end.file == place.file);
+    let end = files.iter().find(|end| end.file == place.file);
     match end {
         Some(end) if end.offset < place.offset => {
             let what = format!("{} was read up to {}, and now it has {} bytes", place.file, place.offset, end.offset);

@@ -106,7 +106,7 @@ impl Sentinel {
                 return Ok(self.standing());
             }
         };
-        not_backwards(&Some(vec![end.clone()]), stream)?;
+        not_backwards(std::slice::from_ref(&end), stream)?;
         self.require_executed(server, position, executed).await?;
         if is_same_place(stream, &end) {
             // A new log may have grown to just this place.
@@ -164,7 +164,7 @@ impl Sentinel {
 
     async fn prove(&mut self, server: &Server, position: &mut Position) -> Result<(), Error> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let evidence = Prover::new(&self.settings, server).prove(connection, position).await?;
+        let evidence = Prover::new(&self.settings, server).prove_over(connection, position).await?;
         if let Evidence::Unproven(why) = &evidence {
             tracing::debug!(why, "the position is not proven while the stream stands still");
         }

@@ -70,8 +70,8 @@ impl KeyHash {
             Value::Text(text) | Value::Decimal(text) | Value::Json(text) => return self.free(text.as_bytes()),
             Value::Bytes(bytes) => return self.free(bytes),
             Value::Labels(labels) => return self.labels(labels),
-            Value::Int(number) => return self.free(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Uint(number) => return self.free(itoa::Buffer::new().format(*number).as_bytes()),
+            Value::Int(number) => return self.whole(number.is_negative(), number.unsigned_abs()),
+            Value::Uint(number) => return self.whole(false, *number),
             Value::Float(number) => write(format_args!("{number:e}")),
             Value::Double(number) => write(format_args!("{number:e}")),
         };
@@ -95,11 +95,24 @@ impl KeyHash {
         }
     }
 
+    /// The same as its text, which keys are made of most often.
+    fn whole(&mut self, is_negative: bool, mut significant: u64) {
+        let mut exponent = 0;
+        while significant != 0 && significant.is_multiple_of(10) {
+            (significant, exponent) = (significant / 10, exponent + 1);
+        }
+        let mut buffer = itoa::Buffer::new();
+        let whole = if significant == 0 { &[] } else { buffer.format(significant).as_bytes() };
+        self.number(&Number { is_negative, exponent, whole, fraction: &[] });
+    }
+
     fn number(&mut self, number: &Number<'_>) {
-        self.form(Form::Number);
-        self.write(&[u8::from(number.is_negative)]);
-        self.write(&number.exponent.to_le_bytes());
-        self.write(&((number.whole.len() + number.fraction.len()) as u64).to_le_bytes());
+        let digits = (number.whole.len() + number.fraction.len()) as u64;
+        let mut head = [0; 18];
+        (head[0], head[1]) = (Form::Number as u8, u8::from(number.is_negative));
+        head[2..10].copy_from_slice(&number.exponent.to_le_bytes());
+        head[10..].copy_from_slice(&digits.to_le_bytes());
+        self.write(&head);
         self.write(number.whole);
         self.write(number.fraction);
     }

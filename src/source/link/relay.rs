@@ -190,32 +190,38 @@ mod tests {
 
     const COM_PING: u8 = 0x0e;
 
-    #[tokio::test]
-    async fn the_library_alone_gets_the_session_and_ends_it_when_it_goes() {
+    /// A relay, and the other end of the session behind it.
+    async fn relay() -> (Relay, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let socket = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
-        let (mut server, _) = listener.accept().await.expect("a client");
+        let (server, _) = listener.accept().await.expect("a client");
         let session = Session {
             packets: Packets::new(Socket::Plain(socket), Duration::from_secs(10)),
             capabilities: LIBRARY_CAPABILITIES | CapabilityFlags::CLIENT_SSL,
             connection_id: 77,
             status: StatusFlags::SERVER_STATUS_AUTOCOMMIT,
         };
-        let relay = Relay::over(session).await.expect("a relay");
-        let options = |password: &str| {
-            OptsBuilder::default()
-                .ip_or_hostname("127.0.0.1")
-                .tcp_port(relay.port)
-                .user(Some("rowhook"))
-                .pass(Some(password))
-                .prefer_socket(false)
-                .max_allowed_packet(Some(1 << 20))
-                .wait_timeout(Some(60))
-        };
+        (Relay::over(session).await.expect("a relay"), server)
+    }
+
+    fn options(relay: &Relay, password: &str) -> OptsBuilder {
+        OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(relay.port)
+            .user(Some("rowhook"))
+            .pass(Some(password))
+            .prefer_socket(false)
+            .max_allowed_packet(Some(1 << 20))
+            .wait_timeout(Some(60))
+    }
+
+    #[tokio::test]
+    async fn the_library_alone_gets_the_session_and_ends_it_when_it_goes() {
+        let (relay, mut server) = relay().await;
         // Somebody who found the port, with and without a try at the password.
-        Conn::new(options("guessed")).await.expect_err("a stranger");
+        Conn::new(options(&relay, "guessed")).await.expect_err("a stranger");
         drop(TcpStream::connect(("127.0.0.1", relay.port)).await.expect("a connection"));
-        let mut connection = Conn::new(options(&relay.password)).await.expect("logged in");
+        let mut connection = Conn::new(options(&relay, &relay.password)).await.expect("logged in");
         assert_eq!(connection.id(), 77);
         drop(relay);
         let (pinged, ()) = tokio::join!(connection.ping(), async {
@@ -228,5 +234,20 @@ mod tests {
         drop(connection);
         let mut rest = Vec::new();
         server.read_to_end(&mut rest).await.expect("the end");
+    }
+
+    #[tokio::test]
+    async fn the_library_never_sees_what_is_no_answer() {
+        let (relay, mut server) = relay().await;
+        let mut connection = Conn::new(options(&relay, &relay.password)).await.expect("logged in");
+        let (answer, ()) = tokio::join!(connection.query_drop("SELECT 1"), async {
+            let mut question = [0; 13];
+            server.read_exact(&mut question).await.expect("a question");
+            // 4097 columns, one more than there can be.
+            server.write_all(&[3, 0, 0, 1, 0xfc, 1, 16]).await.expect("answered");
+            let mut rest = Vec::new();
+            server.read_to_end(&mut rest).await.expect("the end");
+        });
+        answer.expect_err("the connection is cut");
     }
 }

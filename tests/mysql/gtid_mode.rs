@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
 use crate::support::mysql::MysqlServer;
@@ -331,12 +330,7 @@ async fn files_that_are_purged_end_nothing_as_long_as_gtids_say_that_nothing_is_
             scene.step(mode).await;
             scene.write().await;
         }
-        scene.server.query("FLUSH BINARY LOGS").await;
-        let mut conn = scene.server.conn().await;
-        let newest: mysql_async::Row =
-            conn.query_first("SHOW BINARY LOG STATUS").await.expect("a status").expect("a row");
-        let newest: String = newest.get(0).expect("a file");
-        scene.server.query(&format!("PURGE BINARY LOGS TO '{newest}'")).await;
+        scene.server.purge().await;
         program.restart();
         if ends {
             program.wait_for_line("the server has purged binlogs that are still needed", DEADLINE);

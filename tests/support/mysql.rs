@@ -161,6 +161,28 @@ impl MysqlServer {
         rows
     }
 
+    /// Begins a new binlog file and purges all others; its name.
+    pub async fn purge(&self) -> String {
+        self.query("FLUSH BINARY LOGS").await;
+        self.purge_all_but_newest().await
+    }
+
+    /// Purges all binlog files but the newest; its name. A file is in use until the thread that sends it to a replica has
+    /// noticed that the replica went, or has come to the next file.
+    pub async fn purge_all_but_newest(&self) -> String {
+        let give_up_at = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut files: Vec<(String, u64, String)> = self.rows("SHOW BINARY LOGS").await;
+            let (newest, ..) = files.pop().expect("a file");
+            if files.is_empty() {
+                return newest;
+            }
+            assert!(Instant::now() < give_up_at, "files stay in use: {files:?}");
+            self.query(&format!("PURGE BINARY LOGS TO '{newest}'")).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Creates an empty database that no other test uses, and returns its name.
     pub async fn fresh_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);

@@ -60,9 +60,7 @@ async fn behind_what_was_purged_nothing_can_be_found_and_the_oldest_that_is_left
     let executed: Vec<String> = scene.server.rows("SELECT @@GLOBAL.gtid_executed").await;
     let (uuid, numbers) = executed[0].split_once(':').expect("a set");
     let gtid = format!("{uuid}:{}", numbers.rsplit('-').next().expect("a number"));
-    scene.server.query("FLUSH BINARY LOGS").await;
-    let files: Vec<(String, u64, String)> = scene.server.rows("SHOW BINARY LOGS").await;
-    scene.server.query(&format!("PURGE BINARY LOGS TO '{}'", files.last().expect("a file").0)).await;
+    scene.server.purge().await;
     scene.insert([4]).await;
     let finished = scene.set(&["--after", &gtid, "--yes"]);
     assert_eq!(finished.code, 1, "{finished:?}");

@@ -1,6 +1,5 @@
 //! What is uncertain, unsafe or forbidden stops the reader with a message that says the mend.
 
-use mysql_async::prelude::Queryable;
 use rowhook::position::{FileOffset, FoundBy, Position, Start};
 use rowhook::source::{Error, FirstConnect, Status};
 use uuid::Uuid;
@@ -82,13 +81,11 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     let error = other.follow(resume(&position)).error().await;
     assert!(matches!(error, Error::Ahead { .. }), "{error}");
     sql(&mut root, "INSERT INTO test.a VALUES (1)").await;
-    sql(&mut root, "FLUSH BINARY LOGS").await;
-    let file: mysql_async::Row = root.query_first("SHOW BINARY LOG STATUS").await.expect("status").expect("a row");
-    sql(&mut root, &format!("PURGE BINARY LOGS TO '{}'", file.get::<String, _>(0).expect("a file"))).await;
+    let newest = server.server.purge().await;
     let error = server.follow(resume(&position)).error().await;
     assert!(matches!(error, Error::Purged { .. }), "{error}");
     let undecided = [position.file.clone()].into();
-    let end_of_log = FileOffset { file: file.get::<String, _>(0).expect("a file").into(), offset: 4 };
+    let end_of_log = FileOffset { file: newest.into(), offset: 4 };
     let proof = Default::default();
     let found_by = FoundBy::Place;
     let by_file = Position { gtids: None, found_by, file: end_of_log, undecided, proof, ..position.clone() };

@@ -5,8 +5,10 @@
 //! first answer that is late, because that one might still come, and be taken for the answer to the next question.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use mysql_async::prelude::{FromRow, Protocol, Queryable as _};
 use mysql_async::{Conn, Error, FromRowError, Params, QueryResult, from_row_opt};
 
@@ -57,15 +59,19 @@ impl Connection {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "an earlier answer did not come").into());
         };
         let patience = self.patience;
-        match tokio::time::timeout(patience, question(open)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.open = None;
-                let problem =
-                    format!("it took the login, and did not answer a question within {} s", patience.as_secs());
-                Err(io::Error::new(io::ErrorKind::TimedOut, problem).into())
-            }
-        }
+        let (kind, problem) =
+            match tokio::time::timeout(patience, AssertUnwindSafe(question(open)).catch_unwind()).await {
+                Ok(Ok(answer)) => return answer,
+                // Values of types that the library does not know.
+                Ok(Err(_)) => (io::ErrorKind::InvalidData, "its answer can't be taken apart".to_string()),
+                Err(_) => {
+                    let silent =
+                        format!("it took the login, and did not answer a question within {} s", patience.as_secs());
+                    (io::ErrorKind::TimedOut, silent)
+                }
+            };
+        self.open = None;
+        Err(io::Error::new(kind, problem).into())
     }
 }
 

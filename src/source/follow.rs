@@ -253,8 +253,12 @@ impl Reader {
             }
         };
         let is_first = progress.from.is_some();
-        let (named, ()) = tokio::try_join!(named, self.prove(&server, &files, &mut position, is_first))?;
+        let (named, proven) = tokio::join!(named, self.prove(&server, &files, &mut position, is_first));
+        proven?;
         progress.position = Some(position.clone());
+        let named = named?;
+        // Anew: some may have been purged meanwhile.
+        let files = server.files(&mut connection).await?;
         let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
         if !progress.has_announced {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Statement};
+use mysql_async::{Conn, Params, Row, Statement, from_row_opt};
 use serde_json::Value as Json;
 
 use super::failed::{Failed, Kind, Stage};
@@ -119,7 +119,9 @@ impl Session {
 async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
     let failed = |error| Failed::of(error, Stage::Connecting);
     let facts = "SELECT @@GLOBAL.log_bin, @@GLOBAL.gtid_mode, @@SESSION.binlog_rows_query_log_events, CURRENT_USER()";
-    let facts: Option<(bool, String, bool, String)> = connection.query_first(facts).await.map_err(failed)?;
+    let facts: Option<Row> = connection.query_first(facts).await.map_err(failed)?;
+    let no_facts = |_| Failed::new(Kind::Away, "the server does not say how it logs".to_string());
+    let facts: Option<(bool, String, bool, String)> = facts.map(from_row_opt).transpose().map_err(no_facts)?;
     let (logs, gtid_mode, keeps_text, account) = facts.unwrap_or_default();
     if !logs {
         return Ok(Mark::NotNeeded);

@@ -243,8 +243,8 @@ mod tests {
         let (answer, ()) = tokio::join!(connection.query_drop("SELECT 1"), async {
             let mut question = [0; 13];
             server.read_exact(&mut question).await.expect("a question");
-            // 4097 columns, one more than there can be.
-            server.write_all(&[3, 0, 0, 1, 0xfc, 1, 16]).await.expect("answered");
+            // 65,536 columns.
+            server.write_all(&[4, 0, 0, 1, 0xfd, 0, 0, 1]).await.expect("answered");
             let mut rest = Vec::new();
             server.read_to_end(&mut rest).await.expect("the end");
         });

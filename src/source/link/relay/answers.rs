@@ -8,16 +8,19 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
+use mysql_common::io::ParseBuf;
+use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer, OkPacketKind, OldEofPacket, ResultSetTerminator};
 
-use crate::column::bytes::{Bytes, Truncated};
+use crate::column::bytes::Bytes;
 
 use super::super::packet::{HEAD_BYTES, PIECE_BYTES_MAX};
 
-/// What is looked at of a packet: a byte, two numbers of at most 9 bytes each, the status and a count of warnings.
-const START_BYTES: usize = 24;
+/// What is looked at of a packet: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
+const START_BYTES: usize = 1 << 10;
 
-/// The most columns that a result has (MySQL's `MAX_FIELDS`).
-const COLUMNS_MAX: u64 = 4096;
+/// The most columns that a result may have. A table has 4096 at most, a list of expressions may be longer; of a prepared statement the
+/// protocol can't count more.
+const COLUMNS_MAX: u64 = u16::MAX as u64;
 
 /// Each definition of a column begins with the name of its catalog, which is always this.
 const DEFINITION: &[u8] = b"\x03def";
@@ -35,13 +38,13 @@ const NOTHING: u8 = 0xff;
 /// Why the server's bytes are no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoAnswer {
-    #[error("an answer of {0} columns, and MySQL has at most {COLUMNS_MAX}")]
+    #[error("an answer of {0} columns, and no more than {COLUMNS_MAX} are taken")]
     Columns(u64),
     #[error("something that nobody asked for")]
     Unasked,
     #[error("a request for a file")]
     File,
-    #[error("a packet that is none of {0}")]
+    #[error("a packet that can't be read as {0}")]
     Malformed(&'static str),
 }
 
@@ -91,8 +94,8 @@ impl Questions {
 pub(super) struct Answers {
     packets: Starts,
     place: Place,
-    /// Whether definitions are not followed by a packet that says so.
-    ends_by_count: bool,
+    /// What the session was agreed to be able to do: it decides how packets are read.
+    capabilities: CapabilityFlags,
 }
 
 /// Where in an answer the next packet stands.
@@ -120,25 +123,32 @@ enum Behind {
 
 impl Answers {
     pub fn new(capabilities: CapabilityFlags) -> Answers {
-        let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
-        Answers { packets: Starts::default(), place: Place::Head, ends_by_count }
+        Answers { packets: Starts::default(), place: Place::Head, capabilities }
     }
 
     /// # Errors
     /// What is wrong with the answer; nothing of this piece is for the library then.
     pub fn see(&mut self, piece: &[u8], asked: &Asked) -> Result<(), NoAnswer> {
-        let Answers { packets, place, ends_by_count } = self;
+        let Answers { packets, place, capabilities } = self;
         packets.see(piece, |start, length| {
-            *place = place.after(start, length, *ends_by_count, asked)?;
+            *place = place.after(start, length, *capabilities, asked)?;
             Ok(())
         })
     }
 }
 
 impl Place {
-    fn after(self, start: &[u8], length: usize, ends_by_count: bool, asked: &Asked) -> Result<Place, NoAnswer> {
-        let first = *start.first().ok_or(NoAnswer::Malformed("the protocol's"))?;
+    fn after(
+        self,
+        start: &[u8],
+        length: usize,
+        capabilities: CapabilityFlags,
+        asked: &Asked,
+    ) -> Result<Place, NoAnswer> {
+        let first = *start.first().ok_or(NoAnswer::Malformed("anything, for it is empty"))?;
         let is_error = first == 0xff;
+        // Definitions are not followed by a packet that says so.
+        let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
         match self {
             Place::Over => Err(NoAnswer::Unasked),
             // The library takes the answer before for ended.
@@ -152,33 +162,38 @@ impl Place {
                 NOTHING if is_error => Ok(Place::Over),
                 NOTHING => Err(NoAnswer::Unasked),
                 _ if is_error => Ok(Place::Head),
-                COM_QUERY | COM_STMT_EXECUTE => result(first, start, ends_by_count),
+                COM_QUERY | COM_STMT_EXECUTE => result(start, length, capabilities),
                 COM_STMT_PREPARE => prepared(start, ends_by_count),
                 _ => Ok(Place::Head),
             },
             _ if is_error => Ok(Place::Head),
-            Place::NextResult => result(first, start, ends_by_count),
+            Place::NextResult => result(start, length, capabilities),
             Place::Definitions(left, behind) if start.starts_with(DEFINITION) => {
                 Ok(definitions(left - 1, behind, ends_by_count))
             }
-            Place::Definitions(..) => Err(NoAnswer::Malformed("a column's")),
+            Place::Definitions(..) => Err(NoAnswer::Malformed("the definition of a column")),
             Place::EndOfDefinitions(behind) if first == 0xfe && length == 5 => Ok(after_definitions(behind, false)),
             Place::EndOfDefinitions(_) => Err(NoAnswer::Malformed("the end of a list of columns")),
             // A row whose first value is that long begins with the same byte.
-            Place::Rows if first == 0xfe && ends_by_count && length < PIECE_BYTES_MAX => end(start, true),
-            Place::Rows if first == 0xfe && !ends_by_count && length < 8 => old_end(start),
+            Place::Rows if first == 0xfe && ends_by_count && length < PIECE_BYTES_MAX => {
+                end::<ResultSetTerminator>(start, length, capabilities)
+            }
+            Place::Rows if first == 0xfe && !ends_by_count && length < 8 => {
+                end::<OldEofPacket>(start, length, capabilities)
+            }
             Place::Rows => Ok(Place::Rows),
         }
     }
 }
 
 /// The first packet of a result: there are no rows, or so many columns.
-fn result(first: u8, start: &[u8], ends_by_count: bool) -> Result<Place, NoAnswer> {
-    match first {
-        0x00 => end(start, false),
-        0xfb => Err(NoAnswer::File),
+fn result(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<Place, NoAnswer> {
+    let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+    match start.first() {
+        Some(0x00) => end::<CommonOkPacket>(start, length, capabilities),
+        Some(0xfb) => Err(NoAnswer::File),
         _ => match Bytes(start).lenenc() {
-            Err(_) | Ok(0) => Err(NoAnswer::Malformed("a result's")),
+            Err(_) | Ok(0) => Err(NoAnswer::Malformed("the head of a result")),
             Ok(columns) if columns > COLUMNS_MAX => Err(NoAnswer::Columns(columns)),
             Ok(columns) => Ok(definitions(columns, Behind::Rows, ends_by_count)),
         },
@@ -188,12 +203,9 @@ fn result(first: u8, start: &[u8], ends_by_count: bool) -> Result<Place, NoAnswe
 /// A statement's number, and how many columns and parameters it has.
 fn prepared(start: &[u8], ends_by_count: bool) -> Result<Place, NoAnswer> {
     let [0, _, _, _, _, low, high, parameters_low, parameters_high, ..] = *start else {
-        return Err(NoAnswer::Malformed("a prepared statement's"));
+        return Err(NoAnswer::Malformed("the head of a prepared statement"));
     };
     let columns = u64::from(u16::from_le_bytes([low, high]));
-    if columns > COLUMNS_MAX {
-        return Err(NoAnswer::Columns(columns));
-    }
     let parameters = u64::from(u16::from_le_bytes([parameters_low, parameters_high]));
     Ok(match parameters {
         0 => after_definitions(Behind::Columns(columns), ends_by_count),
@@ -217,31 +229,15 @@ fn after_definitions(behind: Behind, ends_by_count: bool) -> Place {
     }
 }
 
-/// The end of a result, which says whether another one follows.
-fn end(start: &[u8], is_behind_rows: bool) -> Result<Place, NoAnswer> {
-    let status = |mut bytes: Bytes<'_>| -> Result<u64, Truncated> {
-        bytes.u8()?;
-        bytes.lenenc()?;
-        bytes.lenenc()?;
-        let status = bytes.le(2)?;
-        bytes.le(2)?;
-        Ok(status)
+/// The end of a result, which says whether another one follows. Read as the library reads it, which goes by what the end before
+/// said where it can't read one.
+fn end<Kind: OkPacketKind>(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<Place, NoAnswer> {
+    let read = ParseBuf(start).parse::<OkPacketDeserializer<'_, Kind>>(capabilities);
+    let Some(end) = read.ok().filter(|_| length <= START_BYTES) else {
+        return Err(NoAnswer::Malformed("the end of a result"));
     };
-    let wanted = if is_behind_rows { "the end of rows" } else { "a result's" };
-    status(Bytes(start)).map(after_result).map_err(|_| NoAnswer::Malformed(wanted))
-}
-
-/// The same, as it was said before `CLIENT_DEPRECATE_EOF`: a count of warnings and the status.
-fn old_end(start: &[u8]) -> Result<Place, NoAnswer> {
-    match start {
-        [_, _, _, low, high] => Ok(after_result(u64::from(u16::from_le_bytes([*low, *high])))),
-        _ => Err(NoAnswer::Malformed("the end of rows")),
-    }
-}
-
-fn after_result(status: u64) -> Place {
-    let follows = u64::from(StatusFlags::SERVER_MORE_RESULTS_EXISTS.bits());
-    if status & follows == 0 { Place::Head } else { Place::NextResult }
+    let follows = end.into_inner().status_flags().contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS);
+    Ok(if follows { Place::NextResult } else { Place::Head })
 }
 
 /// The first bytes of packets.
@@ -383,21 +379,27 @@ mod tests {
         let new = CapabilityFlags::CLIENT_DEPRECATE_EOF;
         let more: &[u8] = &[0, 0, 0, 2 | MORE, 0, 0, 0];
         for (exchanges, expected) in [
-            (vec![to(COM_QUERY, &[b"\xfc\x01\x10"])], NoAnswer::Columns(4097)),
-            (vec![to(COM_STMT_EXECUTE, &[b"\xfd\x00\x00\x01"])], NoAnswer::Columns(1 << 16)),
-            (vec![to(COM_QUERY, &[more, b"\xfc\x01\x10"])], NoAnswer::Columns(4097)),
-            (vec![to(COM_STMT_PREPARE, &[&[0, 1, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0]])], NoAnswer::Columns(4097)),
+            (vec![to(COM_QUERY, &[b"\xfd\x01\x00\x01"])], NoAnswer::Columns(65_537)),
+            (vec![to(COM_STMT_EXECUTE, &[b"\xfd\x00\x00\x01"])], NoAnswer::Columns(65_536)),
+            (vec![to(COM_QUERY, &[more, b"\xfd\x01\x00\x01"])], NoAnswer::Columns(65_537)),
             (vec![to(COM_QUERY, &[b"\xfb/a/file"])], NoAnswer::File),
-            (vec![to(COM_QUERY, &[b"\xfc\x00\x00"])], NoAnswer::Malformed("a result's")),
-            (vec![to(COM_QUERY, &[b"\xfe\x01"])], NoAnswer::Malformed("a result's")),
-            (vec![to(COM_QUERY, &[b"\x00\x00\x00\x02\x00"])], NoAnswer::Malformed("a result's")),
-            (vec![to(COM_QUERY, &[b""])], NoAnswer::Malformed("the protocol's")),
-            (vec![to(COM_QUERY, &[&[1], DEFINED, b""])], NoAnswer::Malformed("the protocol's")),
-            (vec![to(COM_QUERY, &[&[1], OK])], NoAnswer::Malformed("a column's")),
-            (vec![to(COM_QUERY, &[&[1], DEFINED, b"\xfe\x00"])], NoAnswer::Malformed("the end of rows")),
+            (vec![to(COM_QUERY, &[b"\xfc\x00\x00"])], NoAnswer::Malformed("the head of a result")),
+            (vec![to(COM_QUERY, &[b"\xfe\x01"])], NoAnswer::Malformed("the head of a result")),
+            (vec![to(COM_QUERY, &[b"\x00\x00\x00\x02\x00"])], NoAnswer::Malformed("the end of a result")),
+            // A status that the library does not know, a text that is longer than its packet, and one that is too long.
+            (vec![to(COM_QUERY, &[&[0, 0, 0, 6 | MORE, 0, 0, 0], OK])], NoAnswer::Malformed("the end of a result")),
+            (
+                vec![to(COM_QUERY, &[&[0, 0, 0, 2 | MORE, 0, 0, 0, 9, b'x'], OK])],
+                NoAnswer::Malformed("the end of a result"),
+            ),
+            (vec![to(COM_QUERY, &[&[0; START_BYTES + 1]])], NoAnswer::Malformed("the end of a result")),
+            (vec![to(COM_QUERY, &[b""])], NoAnswer::Malformed("anything, for it is empty")),
+            (vec![to(COM_QUERY, &[&[1], DEFINED, b""])], NoAnswer::Malformed("anything, for it is empty")),
+            (vec![to(COM_QUERY, &[&[1], OK])], NoAnswer::Malformed("the definition of a column")),
+            (vec![to(COM_QUERY, &[&[1], DEFINED, b"\xfe\x00"])], NoAnswer::Malformed("the end of a result")),
             (
                 vec![to(COM_STMT_PREPARE, &[&[1, 1, 0, 0, 0, 0, 0, 0, 0]])],
-                NoAnswer::Malformed("a prepared statement's"),
+                NoAnswer::Malformed("the head of a prepared statement"),
             ),
             (vec![to(COM_QUERY, &[OK, OK])], NoAnswer::Unasked),
             (vec![to(NOTHING, &[OK])], NoAnswer::Unasked),
@@ -407,6 +409,9 @@ mod tests {
         ] {
             assert_eq!(in_pieces_of_any_size(new, &exchanges), Err(expected), "{exchanges:?}");
         }
+        let unknown_status = vec![to(COM_QUERY, &[&[1], DEFINED, OLD_END, &[0xfe, 0, 0, 6 | MORE, 0], OK])];
+        let expected = Err(NoAnswer::Malformed("the end of a result"));
+        assert_eq!(in_pieces_of_any_size(CapabilityFlags::empty(), &unknown_status), expected);
         let no_end = vec![to(COM_QUERY, &[&[1], DEFINED, b"\x01a"])];
         let expected = Err(NoAnswer::Malformed("the end of a list of columns"));
         assert_eq!(in_pieces_of_any_size(CapabilityFlags::empty(), &no_end), expected);

@@ -21,6 +21,7 @@ use crate::position::Resume;
 mod backup;
 mod checkpoint;
 mod chunks;
+mod closing;
 mod dead_letters;
 mod definitions;
 mod error;
@@ -72,8 +73,10 @@ pub use upkeep::{Loss, Restored};
 pub use verify::Verified;
 pub use write::{LedgerEntry, Write, Written};
 
+use closing::Closing;
 use open::Opened;
 use queue::Queue;
+use tally::Tally;
 use transaction::Counters;
 use trees::Trees;
 use watchdog::{Progress, Watchdog};
@@ -131,8 +134,9 @@ struct Inner {
     place_at_opening: Option<String>,
     queue: Arc<Queue>,
     failed: watch::Receiver<Option<Error>>,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<Option<Tally>>>,
     _watchdog: Watchdog,
+    closing: Closing,
     _lock: lock::Lock,
 }
 
@@ -187,8 +191,19 @@ impl Store {
         };
         let thread = std::thread::Builder::new().name("store writer".to_string());
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
-        let inner =
-            Inner { trees, counts, held, place_at_opening, queue, failed, writer, _watchdog: watchdog, _lock: lock };
+        let closing = Closing::of(&trees.directory);
+        let inner = Inner {
+            trees,
+            counts,
+            held,
+            place_at_opening,
+            queue,
+            failed,
+            writer,
+            _watchdog: watchdog,
+            closing,
+            _lock: lock,
+        };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -354,7 +369,7 @@ impl Drop for Inner {
         self.queue.close();
         if let Some(writer) = self.writer.take() {
             // A writer that panicked has said so already.
-            let _ = writer.join();
+            self.closing.tally = writer.join().ok().flatten();
         }
     }
 }

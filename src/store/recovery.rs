@@ -27,7 +27,7 @@ const FINISH_EARLIER: &str = "put its log back after an opening that was cut sho
 /// sled's page cache. Its default, 1 GiB, holds a million dead letters in memory for nothing.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// Dead letters that are all read at the opening after a crash: some tenths of a second.
+/// Dead letters that are all read at the opening: some tenths of a second.
 const LETTERS_READ_MAX: u64 = 20_000;
 
 /// A log up to this size is copied before it is opened: some tenths of a second.
@@ -120,8 +120,8 @@ fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<Database, Er
         (opened, _) => opened?,
     };
     require(&database, tally)?;
-    // Of the log that it reads anew after a crash, sled leaves out what is damaged without a word.
-    if tally.is_some_and(|tally| !tally.is_closed && tally.letter_count <= LETTERS_READ_MAX)
+    // Of the log that it reads anew, which is all since its newest snapshot, sled leaves out what is damaged without a word.
+    if tally.is_some_and(|tally| tally.letter_count <= LETTERS_READ_MAX)
         && let Some(missing) = verify::all(&database.trees, || {}).contradiction
     {
         return Err(Error::Incomplete { directory: directory.to_path_buf(), missing });

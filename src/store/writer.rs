@@ -15,7 +15,7 @@ use super::dead_letters::Resolution;
 use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX, Work};
 use super::recorded::Recorded;
 use super::sweep;
-use super::tally::TallyFile;
+use super::tally::{Tally, TallyFile};
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::Progress;
@@ -46,8 +46,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the queue is closed and empty, or a write fails.
-    pub(super) fn run(mut self) {
+    /// Writes until the queue is closed and empty, or a write fails. The tally of a store that was closed in order.
+    pub(super) fn run(mut self) -> Option<Tally> {
         while let Some(work) = self.queue.take() {
             self.progress.begin();
             let jobs = match work {
@@ -61,14 +61,17 @@ impl Writer {
             let outcome = self.commit_group(jobs).and_then(|()| sweep::sweep(&self.db, &self.trees, &self.progress));
             self.progress.end();
             if let Err(error) = outcome {
-                return self.fail(error);
+                self.fail(error);
+                return None;
             }
         }
         self.tally_file.tally.is_closed = true;
         if let Err(error) = self.write_tally() {
             // It is behind by marks at most, which is no lie.
             tracing::warn!(%error, "the tally could not be written at the end");
+            return None;
         }
+        Some(self.tally_file.tally.clone())
     }
 
     fn commit_group(&mut self, jobs: Vec<Job>) -> Result<(), Error> {

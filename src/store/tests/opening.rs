@@ -107,6 +107,29 @@ async fn what_is_not_ours_is_refused_and_nothing_is_written() {
     }
 }
 
+/// What sled reads anew at an opening it takes as it is.
+#[tokio::test]
+async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
+    let directory = store_with_a_letter().await;
+    let store = open(directory.path());
+    let before = snapshots(directory.path());
+    store.write(add([letter(2)])).await.expect("written");
+    drop(store);
+    let after = snapshots(directory.path());
+    assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+    let name = after[0].file_name().expect("a name");
+    let copy = fs::read(directory.path().join("kept").join(name)).expect("a copy");
+    assert_eq!(copy, fs::read(&after[0]).expect("the snapshot"));
+    let known = tally::read(directory.path()).expect("readable");
+    assert!(
+        matches!(&known, tally::Stored::Known(tally) if tally.is_closed
+        && tally.snapshot.as_ref().is_some_and(|snapshot| snapshot.is(&copy))),
+        "{known:?}"
+    );
+    drop(open(directory.path()));
+    assert_eq!(snapshots(directory.path()), after, "there was nothing to read anew");
+}
+
 #[tokio::test]
 async fn a_half_written_snapshot_is_cleared_away() {
     let directory = store_with_a_letter().await;
@@ -163,7 +186,7 @@ async fn numbers_that_contradict_the_letters_are_corruption() {
     store.inner.trees.meta.insert(trees::NEXT_NUMBER, &1_u64.to_be_bytes()).expect("written");
     drop(store);
     let error = Store::open(directory.path()).expect_err("corrupt");
-    assert!(error.to_string().contains("dead letter 1 is there"), "{error}");
+    assert!(error.to_string().contains("the last one is 1), and 1 are counted"), "{error}");
 }
 
 #[tokio::test]

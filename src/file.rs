@@ -1,9 +1,9 @@
-//! Files outside the store: reading those that a setting, a rule or an environment variable names, and putting ours in place.
+//! Files: reading those that a setting, a rule or an environment variable names, and putting ours in place.
 //!
 //! In: a path and how long the file may be. Out: its bytes, or why not. The one way in which rowhook reads rules, secrets,
 //! passwords, certificates and settings: opened without waiting and looked at before anything is read, because a pipe (FIFO) that nobody
 //! writes to, a terminal or a device would keep the reader waiting for ever, and `/dev/zero` never ends. Reads regular files
-//! alone, also through links. The store has its own files and its own ways.
+//! alone, also through links. The store reads its own files in its own ways.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};

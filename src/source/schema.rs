@@ -54,7 +54,7 @@ type ColumnRow = (String, String, String, Option<u64>, Option<u64>, Option<u64>,
 type TableRow = (String, String, String, String, String, Option<String>);
 
 /// The names of schema, table and column, and its place in the primary key.
-pub(super) type KeyRow = (String, String, String, u64);
+type KeyRow = (String, String, String, u64);
 
 /// The type as SQL. It is kept as `utf8mb3`, which has a question mark for each character beyond the Basic Multilingual
 /// Plane; where that may have happened to a label, the labels are left out.
@@ -150,9 +150,7 @@ impl Definitions {
         for pattern in &patterns.0 {
             let (schema, table) = like(&pattern.to_string());
             let rows: Vec<TableRow> = self.ask(TABLES_SQL, (&schema, &table, COLUMNS_MAX as u64).into()).await?;
-            let keys: Vec<KeyRow> = self.ask(KEYS_SQL, (schema, table).into()).await?;
-            let keys: HashMap<_, _> =
-                keys.into_iter().map(|(schema, table, column, place)| ((schema, table, column), place)).collect();
+            let keys = key_places(self.ask(KEYS_SQL, (schema, table).into()).await?);
             let is_cut = rows.len() == COLUMNS_MAX;
             let mut found: BTreeMap<TableName, Vec<Defined>> = BTreeMap::new();
             for (schema, table, name, data_type, column_type, charset) in rows {
@@ -285,6 +283,11 @@ impl Definitions {
     async fn open(&self) -> Result<Connection, Error> {
         connect_to(&self.settings, self.server_uuid).await
     }
+}
+
+/// The place of each column that is part of a primary key, by the names of its schema, its table and its own.
+pub(super) fn key_places(keys: Vec<KeyRow>) -> HashMap<(String, String, String), u64> {
+    keys.into_iter().map(|(schema, table, column, place)| ((schema, table, column), place)).collect()
 }
 
 /// What finds the schemas and the tables of a pattern: LIKE ignores case, so it may find more than is meant, never less.

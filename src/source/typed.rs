@@ -3,11 +3,11 @@
 //! In: a connection and table patterns. Out: [`TypedTable`]s. Changes nothing on the server. For which
 //! rows in the binlog a definition holds is not known here: a row brings its types itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::schema::{KEYS_SQL, KeyRow, SPATIAL, column_type, labels, like};
+use super::schema::{KEYS_SQL, SPATIAL, column_type, key_places, labels, like};
 use super::settings::Settings;
 use crate::change::Table;
 use crate::column::Kind;
@@ -40,9 +40,7 @@ pub(super) async fn typed_tables(
         let failed = |error| Error::of_client(error, &settings.address());
         let meant = like(&pattern.to_string());
         let rows: Vec<ColumnRow> = connection.exec(COLUMNS_SQL, meant.clone()).await.map_err(failed)?;
-        let keys: Vec<KeyRow> = connection.exec(KEYS_SQL, meant).await.map_err(failed)?;
-        let keys: HashMap<_, _> =
-            keys.into_iter().map(|(schema, table, column, place)| ((schema, table, column), place)).collect();
+        let keys = key_places(connection.exec(KEYS_SQL, meant).await.map_err(failed)?);
         let mut found: BTreeMap<TableName, Vec<KeyedColumn>> = BTreeMap::new();
         for row in rows.into_iter().filter(|(schema, table, ..)| pattern.matches(schema, table)) {
             let name = TableName::new(&row.0, &row.1);

@@ -14,6 +14,7 @@ use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer, OkPacketKind, 
 use crate::column::bytes::Bytes;
 
 use super::super::packet::{HEAD_BYTES, PIECE_BYTES_MAX};
+use super::super::{COM_QUERY, COM_QUIT};
 
 /// What is looked at of a packet: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
 const START_BYTES: usize = 1 << 10;
@@ -25,8 +26,6 @@ const COLUMNS_MAX: u64 = u16::MAX as u64;
 /// Each definition of a column begins with the name of its catalog, which is always this.
 const DEFINITION: &[u8] = b"\x03def";
 
-const COM_QUIT: u8 = 0x01;
-const COM_QUERY: u8 = 0x03;
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_SEND_LONG_DATA: u8 = 0x18;

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use sled::IVec;
 
 use super::recovery::{self, Database, LOG_FILE};
-use super::tally::{Tally, TallyFile};
+use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::{Error, files, kept, verify};
+use super::{Error, closing, files, kept, verify};
 use crate::clock::now_us;
 use crate::file;
 
@@ -267,7 +267,7 @@ impl NewStore<'_> {
             let synced = File::open(folder.join(name)).and_then(|file| file.sync_all());
             synced.map_err(|error| Error::write_io(folder, &error))?;
         }
-        TallyFile::create(folder, tally).map(drop)
+        closing::settle(folder, tally)
     }
 }
 

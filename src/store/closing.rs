@@ -1,40 +1,52 @@
-//! What is done when a store was closed in order.
+//! What is done behind the last write to a store that is whole: one that was closed in order, or made anew.
 //!
-//! In: the data directory, and the tally. Out: a snapshot of sled's that holds all, with its copy. Sled makes one at an opening and
-//! at no other time; what was written since it reads anew at the next, and leaves out what is damaged there without a word. With
-//! a snapshot of the end nothing is read anew: damage is met where it is, and named.
+//! In: the directory, in which sled is closed, and the tally. Out: a snapshot of sled's that holds all, with its copy, and the tally on
+//! the disk. Sled makes a snapshot at an opening and at no other time; what was written since it reads anew at the next, and leaves
+//! out what is damaged there without a word. With a snapshot of the end nothing is read anew: damage is met where it is, and named.
+//! Opens the store as every opening does, so that a damaged one stays as it is. Holds the lock until all is done.
 
 use std::path::{Path, PathBuf};
 
+use super::lock::Lock;
 use super::tally::{Tally, TallyFile};
 use super::{Error, kept, recovery};
 
-/// Does it when it is dropped, which must be after sled was closed and before the lock is given back.
+/// Does it when it is dropped, which must be after sled was closed.
 #[derive(Debug)]
 pub(super) struct Closing {
     directory: PathBuf,
+    lock: Lock,
     /// None: the store is not closed in order, or not yet.
     pub tally: Option<Tally>,
 }
 
 impl Closing {
-    pub fn of(directory: &Path) -> Closing {
-        Closing { directory: directory.to_path_buf(), tally: None }
+    pub fn of(directory: &Path, lock: Lock) -> Closing {
+        Closing { directory: directory.to_path_buf(), lock, tally: None }
     }
+}
 
-    fn settle(&self, mut tally: Tally) -> Result<(), Error> {
-        drop(recovery::open_sled(&self.directory)?);
-        kept::keep(&self.directory, &mut tally).map_err(|error| Error::write_io(&self.directory, &error))?;
-        TallyFile::create(&self.directory, tally).map(drop)
-    }
+/// Makes the snapshot, copies it, and writes the tally. Durable.
+///
+/// # Errors
+/// Those of opening the store: then its files and its tally are as they were.
+pub(super) fn settle(directory: &Path, mut tally: Tally) -> Result<(), Error> {
+    drop(recovery::open(directory, Some(&tally))?);
+    let failed = |error| Error::write_io(directory, &error);
+    kept::keep(directory, &mut tally).map_err(failed)?;
+    kept::restrict(directory).map_err(failed)?;
+    TallyFile::create(directory, tally).map(drop)
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
         let Some(tally) = self.tally.take() else { return };
-        if let Err(error) = self.settle(tally) {
-            // All that was written is there; the next opening reads its log anew.
-            tracing::debug!(%error, "no snapshot could be made at the end");
+        // Another store may stand there by now, or none.
+        if !self.lock.is_of(&self.directory) {
+            return tracing::warn!(directory = %self.directory.display(), "the data directory was moved or removed");
+        }
+        if let Err(error) = settle(&self.directory, tally) {
+            tracing::warn!(%error, "the store was closed, and can't be opened to leave an index of its log");
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! In: the data directory and the tally. Out: whether sled's files are those that it left; copies to put in their place. Sled makes a
 //! snapshot at an opening and at no other time, and can't always do without: it takes a segment that it had freed for the end
-//! of the log, and zeroes what comes behind. So a copy is made right after each opening, and the last two are kept.
+//! of the log, and zeroes what comes behind. So a copy is made right after each opening and at an orderly end (`closing`), and the last two are kept.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -121,6 +122,11 @@ pub(super) fn keep(directory: &Path, tally: &mut Tally) -> io::Result<()> {
     copies.sort();
     let old = copies.len().saturating_sub(COPIES_MAX);
     copies[..old].iter().try_for_each(fs::remove_file)
+}
+
+/// Sled creates its snapshots with the mode that the process's umask gives them.
+pub(super) fn restrict(directory: &Path) -> io::Result<()> {
+    paths(directory)?.iter().try_for_each(|path| fs::set_permissions(path, Permissions::from_mode(0o600)))
 }
 
 fn copy(folder: &Path, file: Option<(String, Vec<u8>)>) -> io::Result<Option<KnownFile>> {

@@ -4,9 +4,9 @@
 //! the number of the process that has it. The number in the file is for people and messages only: the lock itself ends
 //! with its process, however that ends, so a number left behind by a killed one is simply written over.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,6 +45,13 @@ impl Lock {
         file.set_len(0).map_err(failed("write the lock file"))?;
         writeln!(file, "{}", std::process::id()).map_err(failed("write the lock file"))?;
         Ok(Lock { file })
+    }
+
+    /// Whether it is still the lock of what is in this directory.
+    pub(super) fn is_of(&self, directory: &Path) -> bool {
+        let file = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let there = fs::metadata(directory.join(FILE_NAME)).map(file).ok();
+        there.is_some() && self.file.metadata().map(file).ok() == there
     }
 }
 

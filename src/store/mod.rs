@@ -124,7 +124,7 @@ pub struct Ledger {
     pub of_any_rule: HashSet<DeliveryId>,
 }
 
-// Fields are dropped in this order: sled's files are closed before the lock is given back.
+// Fields are dropped in this order: sled's files are closed before `closing`, which holds the lock.
 #[derive(Debug)]
 struct Inner {
     trees: Trees,
@@ -137,7 +137,6 @@ struct Inner {
     writer: Option<JoinHandle<Option<Tally>>>,
     _watchdog: Watchdog,
     closing: Closing,
-    _lock: lock::Lock,
 }
 
 /// What everybody sees of the writer's counters; never ahead of what is durable.
@@ -191,19 +190,9 @@ impl Store {
         };
         let thread = std::thread::Builder::new().name("store writer".to_string());
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
-        let closing = Closing::of(&trees.directory);
-        let inner = Inner {
-            trees,
-            counts,
-            held,
-            place_at_opening,
-            queue,
-            failed,
-            writer,
-            _watchdog: watchdog,
-            closing,
-            _lock: lock,
-        };
+        let closing = Closing::of(&trees.directory, lock);
+        let inner =
+            Inner { trees, counts, held, place_at_opening, queue, failed, writer, _watchdog: watchdog, closing };
         Ok(Store { inner: Arc::new(inner) })
     }
 

@@ -198,9 +198,7 @@ fn restrict_files(directory: &Path) -> std::io::Result<()> {
     for name in [LOG_FILE, kept::CONF, FORMAT_FILE, lock::FILE_NAME] {
         fs::set_permissions(directory.join(name), Permissions::from_mode(0o600))?;
     }
-    for path in kept::paths(directory)? {
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    }
+    kept::restrict(directory)?;
     fs::set_permissions(directory.join("blobs"), Permissions::from_mode(0o700))
 }
 

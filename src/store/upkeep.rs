@@ -12,10 +12,10 @@ use super::lock::Lock;
 use super::open::{FORMAT, Opened, create_format, holds_nothing_else, is_there, open, write_format};
 use super::recovery::{self, Database};
 use super::swap::Old;
-use super::tally::{self, Stored, TallyFile};
+use super::tally::{self, Stored};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::{Error, files, kept, swap, verify};
+use super::{Error, closing, files, kept, swap, verify};
 use crate::change::DeliveryId;
 use crate::clock::now_us;
 
@@ -136,7 +136,7 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     tally.is_closed = true;
     kept::keep(directory, &mut tally).map_err(|error| Error::write_io(directory, &error))?;
     drop((trees, db));
-    TallyFile::create(directory, tally)?;
+    closing::settle(directory, tally)?;
     create_format(directory)?;
     Ok(loss)
 }

@@ -32,11 +32,17 @@ async fn a_store_whose_log_is_gone_is_not_new() {
 #[tokio::test]
 async fn an_older_log_lacks_what_was_acknowledged_since() {
     let directory = store_with_letters(3).await;
-    let older = fs::read(directory.path().join("db")).expect("the log");
+    let older = self::directory();
+    damage::copy_all(directory.path(), older.path());
     let store = open(directory.path());
     store.write(Write { checkpoint: Some(set(5)), ..add([letter(4), letter(5)]) }).await.expect("written");
     drop(store);
-    fs::write(directory.path().join("db"), older).expect("written");
+    // With its own snapshot it can be read.
+    fs::copy(directory.path().join("tally"), older.path().join("tally")).expect("copied");
+    let text = refusal(older.path());
+    assert!(text.contains("1 of 4 writes are missing, among them 2 new dead letters, from number 4 on"), "{text}");
+
+    fs::copy(older.path().join("db"), directory.path().join("db")).expect("copied");
     let text = refusal(directory.path());
     assert!(text.contains("it held 4 writes and 5 dead letters; reading had got to binlog.000001:5"), "{text}");
 

@@ -23,7 +23,7 @@ async fn store_with_a_letter() -> TempDir {
     directory
 }
 
-fn snapshots(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn snapshots(directory: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
     names.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snap."))).collect()
 }
@@ -118,6 +118,7 @@ async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
     let after = snapshots(directory.path());
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
     let name = after[0].file_name().expect("a name");
+    assert_eq!(fs::metadata(&after[0]).expect("there").permissions().mode() & 0o777, 0o600);
     let copy = fs::read(directory.path().join("kept").join(name)).expect("a copy");
     assert_eq!(copy, fs::read(&after[0]).expect("the snapshot"));
     let known = tally::read(directory.path()).expect("readable");
@@ -128,6 +129,41 @@ async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
     );
     drop(open(directory.path()));
     assert_eq!(snapshots(directory.path()), after, "there was nothing to read anew");
+}
+
+#[tokio::test]
+async fn an_orderly_end_leaves_a_damaged_log_as_it_is() {
+    let directory = store_with_a_letter().await;
+    let store = open(directory.path());
+    for number in 2..=60 {
+        store.write(add([sized_letter(number, 3000)])).await.expect("written");
+    }
+    let log = directory.path().join("db");
+    let mut damaged = fs::read(&log).expect("the log");
+    let middle = damaged.len() / 3;
+    damaged[middle..middle + 4096].fill(0);
+    fs::write(&log, &damaged).expect("written");
+    drop(store);
+    assert!(fs::read(&log).expect("the log") == damaged, "what is left may be wanted");
+    Store::open(directory.path()).expect_err("letters are missing");
+    assert!(fs::read(&log).expect("the log") == damaged);
+}
+
+#[tokio::test]
+async fn an_orderly_end_touches_no_other_store_in_its_place() {
+    let (parent, other) = (directory(), store_with_a_letter().await);
+    let data = parent.path().join("data");
+    let store = open(&data);
+    store.write(add([letter(7), letter(8)])).await.expect("written");
+    fs::rename(&data, parent.path().join("moved")).expect("moved");
+    damage::copy_all(other.path(), &data);
+    drop(store);
+    assert_whole(&open(&data));
+    assert_eq!(numbers(&open(&parent.path().join("moved"))), [1, 2]);
+    let store = open(&data);
+    fs::remove_dir_all(&data).expect("removed");
+    drop(store);
+    assert!(!data.exists(), "nothing is made where everything was removed");
 }
 
 #[tokio::test]
@@ -187,6 +223,10 @@ async fn numbers_that_contradict_the_letters_are_corruption() {
     drop(store);
     let error = Store::open(directory.path()).expect_err("corrupt");
     assert!(error.to_string().contains("the last one is 1), and 1 are counted"), "{error}");
+    // Also where nobody knows what it held.
+    fs::remove_file(directory.path().join("tally")).expect("removed");
+    let error = Store::open(directory.path()).expect_err("corrupt");
+    assert!(error.to_string().contains("dead letter 1 is there"), "{error}");
 }
 
 #[tokio::test]

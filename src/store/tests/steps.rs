@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use self::traced::{Fault, Traced};
 use super::crash::{check_after_kill, child_command, child_directory, log_as_acknowledged, numbered_write};
+use super::opening::snapshots;
 use super::*;
 
 const NAME: &str = "steps::at_every_step_of_what_is_done_to_a_store_it_keeps_what_was_answered";
@@ -85,9 +86,7 @@ async fn prepare(before: &Path, work: Work) {
 }
 
 fn damage_newest_snapshot(data: &Path) {
-    let is_snapshot = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."));
-    let files = fs::read_dir(data).expect("a directory").map(|entry| entry.expect("an entry").path());
-    let newest = files.filter(is_snapshot).max().expect("a snapshot");
+    let newest = snapshots(data).into_iter().max().expect("a snapshot");
     let mut bytes = fs::read(&newest).expect("read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -23,6 +23,7 @@ mod group;
 mod gtids_before;
 mod hold;
 mod keeping;
+mod keys;
 mod lexer;
 mod link;
 mod locate;

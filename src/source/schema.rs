@@ -18,6 +18,7 @@ use crate::schema::{Column, Definition, Family, Labels, TableName};
 use super::connect::connect;
 use super::connection::Connection;
 use super::error::Error;
+use super::keys::{KEY_SQL, KEYS_SQL, key_places};
 use super::server;
 use super::settings::Settings;
 use super::writes::Write;
@@ -53,9 +54,6 @@ type ColumnRow = (String, String, String, Option<u64>, Option<u64>, Option<u64>,
 /// A table's name before the first columns of [`ColumnRow`] and the last.
 type TableRow = (String, String, String, String, String, Option<String>);
 
-/// The names of schema, table and column, and its place in the primary key.
-type KeyRow = (String, String, String, u64);
-
 /// The type as SQL. It is kept as `utf8mb3`, which has a question mark for each character beyond the Basic Multilingual
 /// Plane; where that may have happened to a label, the labels are left out.
 macro_rules! column_type {
@@ -74,14 +72,6 @@ const COLUMNS_SQL: &str = concat!(
      FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
      WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION"
 );
-
-/// A question of its own, as [`KEYS_SQL`] is.
-const KEY_SQL: &str = "SELECT COLUMN_NAME, SEQ_IN_INDEX FROM information_schema.STATISTICS \
-     WHERE INDEX_NAME = 'PRIMARY' AND TABLE_SCHEMA = ? AND TABLE_NAME = ?";
-
-/// A question of its own: joined with the columns it takes the server up to ten times as long.
-pub(super) const KEYS_SQL: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, SEQ_IN_INDEX \
-     FROM information_schema.STATISTICS WHERE INDEX_NAME = 'PRIMARY' AND TABLE_SCHEMA LIKE ? AND TABLE_NAME LIKE ?";
 
 const TABLES_SQL: &str = concat!(
     "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, ",
@@ -283,11 +273,6 @@ impl Definitions {
     async fn open(&self) -> Result<Connection, Error> {
         connect_to(&self.settings, self.server_uuid).await
     }
-}
-
-/// The place of each column that is part of a primary key, by the names of its schema, its table and its own.
-pub(super) fn key_places(keys: Vec<KeyRow>) -> HashMap<(String, String, String), u64> {
-    keys.into_iter().map(|(schema, table, column, place)| ((schema, table, column), place)).collect()
 }
 
 /// What finds the schemas and the tables of a pattern: LIKE ignores case, so it may find more than is meant, never less.

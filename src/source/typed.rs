@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::schema::{KEYS_SQL, SPATIAL, column_type, key_places, labels, like};
+use super::keys::{KEYS_SQL, key_places};
+use super::schema::{SPATIAL, column_type, labels, like};
 use super::settings::Settings;
 use crate::change::Table;
 use crate::column::Kind;

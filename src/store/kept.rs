@@ -144,6 +144,13 @@ fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
     Ok(list(directory)?.pop())
 }
 
+/// The place in the log up to which the snapshot holds all: sled names it so, in hexadecimal digits. 0 where there is none.
+pub(super) fn reaches(directory: &Path) -> io::Result<u64> {
+    let name = newest_in(directory)?.map(|snapshot| snapshot.name);
+    let digits = name.as_deref().and_then(|name| name.strip_prefix(SNAPSHOT_PREFIX));
+    Ok(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0))
+}
+
 /// The snapshots of a folder, the oldest first.
 fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
     let mut found = Vec::new();

@@ -32,6 +32,7 @@ mod kept;
 mod lane_forms;
 mod letter_records;
 mod lock;
+mod log_check;
 mod needs;
 mod open;
 mod operation_records;

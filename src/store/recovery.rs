@@ -16,7 +16,7 @@ use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::Trees;
 use super::trial::Trial;
-use super::{Error, verify};
+use super::{Error, log_check, verify};
 
 /// sled's log, and the file whose presence says that there is a database.
 pub(super) const LOG_FILE: &str = "db";
@@ -104,11 +104,28 @@ pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<Datab
 fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) -> Result<Database, Error> {
     // Without room for a copy it is opened all the same.
     let is_copied = (1..=COPIED_BYTES_MAX).contains(&log_bytes(directory)) && original.make().is_ok();
-    let opened = open_and_look(directory, tally);
+    let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_look(directory, tally));
     let is_refused = matches!(opened, Err(Error::Incomplete { .. } | Error::Corrupt { .. }));
     let settled = if is_refused && is_copied { original.put_back() } else { Ok(()) };
     settled.and_then(|()| original.forget()).map_err(Error::directory(directory, "put its log back"))?;
     opened
+}
+
+/// Refuses a log that is damaged in what sled would read anew: it leaves out, without a word, what was acknowledged.
+pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> Result<(), Error> {
+    if log_bytes(directory) == 0 {
+        return Ok(());
+    }
+    let looked = kept::reaches(directory).and_then(|from| log_check::first_damage(&directory.join(LOG_FILE), from));
+    let Some(at) = looked.map_err(Error::directory(directory, "read the store's log"))? else { return Ok(()) };
+    let problem = format!("its log, the file `{LOG_FILE}`, is damaged at byte {at}");
+    let directory = directory.to_path_buf();
+    Err(match tally {
+        Some(tally) => {
+            Error::Incomplete { directory, missing: format!("{problem}, in what was written last; {}", held(tally)) }
+        }
+        None => Error::Corrupt { directory, detail: problem },
+    })
 }
 
 fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<Database, Error> {

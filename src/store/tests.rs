@@ -22,6 +22,7 @@ mod crash;
 mod damage;
 mod held_keys;
 mod lane_forms;
+mod log_check;
 mod losing;
 mod opening;
 mod operations;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::kept::{self, Snapshot};
 use super::original::{Original, SET_ASIDE};
-use super::recovery::{Database, log_bytes, open_sled, require};
+use super::recovery::{Database, log_bytes, open_sled, require, require_undamaged_log};
 use super::tally::Tally;
 use super::{Error, verify};
 
@@ -69,6 +69,7 @@ impl<'t> Trial<'t> {
         self.original.put_back().map_err(Error::directory(self.directory, "put its log back"))?;
         kept::place(self.directory, snapshot)
             .map_err(Error::directory(self.directory, "put a snapshot in its place"))?;
+        require_undamaged_log(self.directory, self.tally)?;
         let before = log_bytes(self.directory);
         let database = open_sled(self.directory)?;
         require(&database, self.tally)?;

@@ -10,7 +10,7 @@ use super::*;
 use random::Random;
 
 #[path = "../../../tests/support/random.rs"]
-mod random;
+pub(super) mod random;
 
 const SAMPLES: u64 = 160;
 
@@ -50,7 +50,7 @@ async fn store_of(letters: u64, is_closed: bool) -> Sample {
     Sample { name, files: directory, letters: there.into_iter().collect(), checkpoint }
 }
 
-fn copy_of(directory: &Path) -> TempDir {
+pub(super) fn copy_of(directory: &Path) -> TempDir {
     let copy = self::directory();
     copy_all(directory, copy.path());
     copy

@@ -20,6 +20,7 @@ use crate::schema::{Column, Definition, Family, Schema, TableName};
 mod backups;
 mod crash;
 mod damage;
+mod former;
 mod held_keys;
 mod lane_forms;
 mod log_check;

@@ -1,7 +1,7 @@
 """The API of docker-compose.yml: prints every call, answers 200. Standard library only.
 
-`docker compose logs -f echo` shows what rowhook sends. An order of 13 is answered with 503 and one of 404 with 404, to see
-retries and a dead letter.
+`docker compose logs -f echo` shows what rowhook sends. To show retries and a dead letter, the answer for order 13 is 503 and for
+order 404 it is 404.
 """
 
 import http.server

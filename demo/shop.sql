@@ -1,4 +1,4 @@
--- The database of the quickstart: a small shop. Its application writes these tables and knows nothing of rowhook.
+-- The database of the quickstart: a small shop. Its application writes these tables and does not know rowhook.
 CREATE DATABASE shop;
 
 CREATE TABLE shop.users (
@@ -73,10 +73,10 @@ CREATE TABLE shop.signups (
   state      ENUM('new', 'done', 'failed', 'stuck') NOT NULL DEFAULT 'new'
 );
 
--- Customers from before rowhook was there: no calls for them.
+-- Customers from before rowhook started: there are no calls for them.
 INSERT INTO shop.users (id, email, name) VALUES (7, 'ada@example.com', 'Ada'), (9, 'carl@example.com', 'Carl');
 
--- All that rowhook needs: to read the binlog, and the columns of the tables that rules name.
+-- The privileges that rowhook needs: to read the binlog, and to read the columns of the tables that rules name.
 CREATE USER rowhook IDENTIFIED BY 'rowhook';
 GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO rowhook;
 GRANT SELECT ON shop.* TO rowhook;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
-use crate::column::{Fault, Kind};
+use crate::column::{Fault, ColumnKind};
 use crate::position::{FileOffset, Gtid};
 
 pub use changes::{Changes, Images, Rows, Spans};
@@ -221,7 +221,7 @@ impl Change {
     }
 
     /// How the column's values stand in the log; none for a row that was stored.
-    pub fn kind(&self, column: usize) -> Option<&Kind> {
+    pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         [&self.after, &self.before].into_iter().flatten().find_map(|row| row.kind(column))
     }
 

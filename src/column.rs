@@ -46,7 +46,7 @@ impl From<Truncated> for Fault {
 
 /// How one column's value stands in a row image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     Int {
         bytes: usize,
         unsigned: bool,
@@ -107,72 +107,72 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl ColumnKind {
     /// Moves past a value without reading it.
     #[inline]
     pub fn skip(&self, bytes: &mut Bytes<'_>) -> Result<(), Truncated> {
         let width = match self {
-            Kind::Int { bytes, .. } | Kind::Enum { bytes, .. } | Kind::Set { bytes, .. } => *bytes,
-            Kind::Unsupported { bytes, .. } => *bytes,
-            Kind::Float => 4,
-            Kind::Double => 8,
-            Kind::Decimal { precision, scale } => decimal::width_bytes(*precision, *scale)?,
-            Kind::Bit { bits } => bits.div_ceil(8),
-            Kind::Year => 1,
-            Kind::Date => 3,
-            Kind::Time { digits } => 3 + digits.div_ceil(2),
-            Kind::DateTime { digits } => 5 + digits.div_ceil(2),
-            Kind::Timestamp { digits } => 4 + digits.div_ceil(2),
-            Kind::Text { length_bytes, .. }
-            | Kind::Json { length_bytes }
-            | Kind::Vector { length_bytes }
-            | Kind::Geometry { length_bytes } => bytes.le(*length_bytes)? as usize,
+            ColumnKind::Int { bytes, .. } | ColumnKind::Enum { bytes, .. } | ColumnKind::Set { bytes, .. } => *bytes,
+            ColumnKind::Unsupported { bytes, .. } => *bytes,
+            ColumnKind::Float => 4,
+            ColumnKind::Double => 8,
+            ColumnKind::Decimal { precision, scale } => decimal::width_bytes(*precision, *scale)?,
+            ColumnKind::Bit { bits } => bits.div_ceil(8),
+            ColumnKind::Year => 1,
+            ColumnKind::Date => 3,
+            ColumnKind::Time { digits } => 3 + digits.div_ceil(2),
+            ColumnKind::DateTime { digits } => 5 + digits.div_ceil(2),
+            ColumnKind::Timestamp { digits } => 4 + digits.div_ceil(2),
+            ColumnKind::Text { length_bytes, .. }
+            | ColumnKind::Json { length_bytes }
+            | ColumnKind::Vector { length_bytes }
+            | ColumnKind::Geometry { length_bytes } => bytes.le(*length_bytes)? as usize,
         };
         bytes.take(width).map(drop)
     }
 }
 
 /// Reads the value that the bytes begin with.
-pub fn value(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
+pub fn value(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
     Ok(match kind {
-        Kind::Int { bytes: width, unsigned: true } => Value::Uint(bytes.le(*width)?),
-        Kind::Int { bytes: width, unsigned: false } => Value::Int(sign_extended(bytes.le(*width)?, *width)),
-        Kind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
-        Kind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
-        Kind::Decimal { precision, scale } => Value::Decimal(ascii(|out| decimal(bytes, *precision, *scale, out))?),
-        Kind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
-        Kind::Year => Value::Int(match bytes.u8()? {
+        ColumnKind::Int { bytes: width, unsigned: true } => Value::Uint(bytes.le(*width)?),
+        ColumnKind::Int { bytes: width, unsigned: false } => Value::Int(sign_extended(bytes.le(*width)?, *width)),
+        ColumnKind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
+        ColumnKind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
+        ColumnKind::Decimal { precision, scale } => Value::Decimal(ascii(|out| decimal(bytes, *precision, *scale, out))?),
+        ColumnKind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
+        ColumnKind::Year => Value::Int(match bytes.u8()? {
             0 => 0,
             years => 1900 + i64::from(years),
         }),
-        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => {
+        ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             Value::Text(ascii(|out| temporal::write(kind, bytes, out))?)
         }
-        Kind::Text { length_bytes, charset, pad, .. } => {
+        ColumnKind::Text { length_bytes, charset, pad, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             text(bytes.take(length)?, charset, *pad)?
         }
-        Kind::Enum { bytes: width, labels, .. } => {
+        ColumnKind::Enum { bytes: width, labels, .. } => {
             Value::Text(enum_label(bytes.le(*width)?, labels.as_deref())?.into())
         }
-        Kind::Set { bytes: width, labels, .. } => Value::Labels(
+        ColumnKind::Set { bytes: width, labels, .. } => Value::Labels(
             set_labels(bytes.le(*width)?, labels.as_deref())
                 .map(|label| label.map(Into::into))
                 .collect::<Result<_, Fault>>()?,
         ),
-        Kind::Json { length_bytes } => {
+        ColumnKind::Json { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(json::text(bytes.take(length)?)?.into())
         }
-        Kind::Vector { length_bytes } => {
+        ColumnKind::Vector { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(vector(bytes.take(length)?)?.into())
         }
-        Kind::Geometry { length_bytes } => {
+        ColumnKind::Geometry { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(geometry::geojson(bytes.take(length)?)?.into())
         }
-        Kind::Unsupported { type_name, mend, .. } => return Err(Fault::new(*type_name, *mend)),
+        ColumnKind::Unsupported { type_name, mend, .. } => return Err(Fault::new(*type_name, *mend)),
     })
 }
 
@@ -184,53 +184,53 @@ fn ascii(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Truncated>) -> Result<Bo
 }
 
 /// Whether the value that the bytes begin with can be read, at less than the cost of reading it.
-pub fn check(kind: &Kind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
+pub fn check(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
     match kind {
-        Kind::Int { .. } | Kind::Float | Kind::Double | Kind::Bit { .. } | Kind::Year => Ok(kind.skip(bytes)?),
-        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => Ok(kind.skip(bytes)?),
-        Kind::Text { length_bytes, charset: Charset::Utf8, .. } => {
+        ColumnKind::Int { .. } | ColumnKind::Float | ColumnKind::Double | ColumnKind::Bit { .. } | ColumnKind::Year => Ok(kind.skip(bytes)?),
+        ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => Ok(kind.skip(bytes)?),
+        ColumnKind::Text { length_bytes, charset: Charset::Utf8, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             match std::str::from_utf8(bytes.take(length)?) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(unreadable("bytes that are not UTF-8")),
             }
         }
-        Kind::Text { charset: Charset::Binary, .. } => Ok(kind.skip(bytes)?),
+        ColumnKind::Text { charset: Charset::Binary, .. } => Ok(kind.skip(bytes)?),
         other => value(other, bytes).map(drop),
     }
 }
 
 /// Writes the value that the bytes begin with as JSON, where that can be done without a value in between; false, and
 /// nothing written, where it can't.
-pub fn write_json(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
+pub fn write_json(kind: &ColumnKind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
     match kind {
-        Kind::Int { bytes: width, unsigned: true } => digits::integer(bytes.le(*width)?, out),
-        Kind::Int { bytes: width, unsigned: false } => {
+        ColumnKind::Int { bytes: width, unsigned: true } => digits::integer(bytes.le(*width)?, out),
+        ColumnKind::Int { bytes: width, unsigned: false } => {
             digits::integer(sign_extended(bytes.le(*width)?, *width), out);
         }
-        Kind::Decimal { precision, scale } => {
+        ColumnKind::Decimal { precision, scale } => {
             out.push(b'"');
             decimal(bytes, *precision, *scale, out)?;
             out.push(b'"');
         }
-        Kind::Date | Kind::Time { .. } | Kind::DateTime { .. } | Kind::Timestamp { .. } => {
+        ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             out.push(b'"');
             temporal::write(kind, bytes, out)?;
             out.push(b'"');
         }
-        Kind::Text { length_bytes, charset: Charset::Utf8, .. } => {
+        ColumnKind::Text { length_bytes, charset: Charset::Utf8, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             let text = std::str::from_utf8(bytes.take(length)?).map_err(|_| unreadable("bytes that are not UTF-8"))?;
             crate::change::json::write_str(text, out);
         }
-        Kind::Text { length_bytes, charset: Charset::Binary, pad: None, .. } => {
+        ColumnKind::Text { length_bytes, charset: Charset::Binary, pad: None, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             write_base64(bytes.take(length)?, out);
         }
-        Kind::Enum { bytes: width, labels, .. } => {
+        ColumnKind::Enum { bytes: width, labels, .. } => {
             crate::change::json::write_str(enum_label(bytes.le(*width)?, labels.as_deref())?, out);
         }
-        Kind::Set { bytes: width, labels, .. } => {
+        ColumnKind::Set { bytes: width, labels, .. } => {
             out.push(b'[');
             for (index, label) in set_labels(bytes.le(*width)?, labels.as_deref()).enumerate() {
                 if index > 0 {
@@ -240,7 +240,7 @@ pub fn write_json(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Resu
             }
             out.push(b']');
         }
-        Kind::Json { length_bytes } => {
+        ColumnKind::Json { length_bytes } => {
             let length = bytes.le(*length_bytes)? as usize;
             out.extend_from_slice(json::text(bytes.take(length)?)?.as_bytes());
         }
@@ -321,7 +321,7 @@ pub fn unreadable(problem: &str) -> Fault {
 mod tests {
     use super::*;
 
-    fn decoded(kind: &Kind, bytes: &[u8]) -> Value {
+    fn decoded(kind: &ColumnKind, bytes: &[u8]) -> Value {
         let mut cursor = Bytes(bytes);
         let value = value(kind, &mut cursor).expect("a value");
         assert!(cursor.is_empty(), "all bytes are used");
@@ -338,10 +338,10 @@ mod tests {
             (&[0, 0, 0, 0x80], i64::from(i32::MIN)),
             (&[0, 0, 0, 0, 0, 0, 0, 0x80], i64::MIN),
         ] {
-            let kind = Kind::Int { bytes: bytes.len(), unsigned: false };
+            let kind = ColumnKind::Int { bytes: bytes.len(), unsigned: false };
             assert_eq!(decoded(&kind, bytes), Value::Int(expected));
         }
-        let kind = Kind::Int { bytes: 8, unsigned: true };
+        let kind = ColumnKind::Int { bytes: 8, unsigned: true };
         assert_eq!(decoded(&kind, &[0xff; 8]), Value::Uint(u64::MAX));
     }
 
@@ -360,20 +360,20 @@ mod tests {
                 "7",
             ),
         ] {
-            assert_eq!(decoded(&Kind::Decimal { precision, scale }, bytes), Value::Decimal(expected.into()));
+            assert_eq!(decoded(&ColumnKind::Decimal { precision, scale }, bytes), Value::Decimal(expected.into()));
         }
     }
 
     #[test]
     fn a_binary_column_gets_the_zeros_back_that_the_log_leaves_out() {
-        let kind = Kind::Text { length_bytes: 1, charset: Charset::Binary, pad: Some(4), octets_max: Some(4) };
+        let kind = ColumnKind::Text { length_bytes: 1, charset: Charset::Binary, pad: Some(4), octets_max: Some(4) };
         assert_eq!(decoded(&kind, &[1, b'a']), Value::Bytes(Box::new([b'a', 0, 0, 0])));
     }
 
     #[test]
     fn a_row_that_ends_early_is_a_fault_and_not_a_panic() {
         let kinds =
-            [Kind::Decimal { precision: 65, scale: 30 }, Kind::Json { length_bytes: 4 }, Kind::DateTime { digits: 6 }];
+            [ColumnKind::Decimal { precision: 65, scale: 30 }, ColumnKind::Json { length_bytes: 4 }, ColumnKind::DateTime { digits: 6 }];
         for kind in kinds {
             for length in 0..4 {
                 assert!(value(&kind, &mut Bytes(&vec![0xff; length])).is_err(), "{kind:?}");

@@ -17,11 +17,11 @@ pub enum Reason {
     /// The rule's `when` could not be decided on the row.
     Undecided,
     /// Not given up: it waits behind the dead letter that holds its ordering key, without an attempt.
-    Held,
+    Blocked,
     /// A call that must not be repeated may have happened, and nobody knows.
     Unknown,
     /// All was done, but `on_success`, which tells so, was given up.
-    Untold,
+    CallbackFailed,
     /// Too many changes of one key in too short a time: perhaps a loop.
     Fuse,
     /// It was under way when its rule went away, or became another.
@@ -34,9 +34,9 @@ impl Reason {
         Reason::Exhausted,
         Reason::Unrenderable,
         Reason::Undecided,
-        Reason::Held,
+        Reason::Blocked,
         Reason::Unknown,
-        Reason::Untold,
+        Reason::CallbackFailed,
         Reason::Fuse,
         Reason::Interrupted,
     ];
@@ -48,9 +48,9 @@ impl Reason {
             Reason::Exhausted => "exhausted",
             Reason::Unrenderable => "unrenderable",
             Reason::Undecided => "undecided",
-            Reason::Held => "held",
+            Reason::Blocked => "held",
             Reason::Unknown => "unknown",
-            Reason::Untold => "untold",
+            Reason::CallbackFailed => "untold",
             Reason::Fuse => "fuse",
             Reason::Interrupted => "interrupted",
         }

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rowhook::cli::{self, Cli, Verdict};
+use rowhook::cli::{self, Cli, CommandVerdict};
 use tikv_jemallocator::Jemalloc;
 
 /// What one thread reads another one frees: the system's allocator makes them wait for each other, which costs a quarter
@@ -15,8 +15,8 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
-        Ok(Verdict::Done) => ExitCode::SUCCESS,
-        Ok(Verdict::Problems) => ExitCode::from(1),
+        Ok(CommandVerdict::Done) => ExitCode::SUCCESS,
+        Ok(CommandVerdict::Problems) => ExitCode::from(1),
         Err(error) => {
             cli::report(&error);
             ExitCode::from(if cli::is_wrong_usage(&error) { 2 } else { 1 })

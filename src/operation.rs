@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::failure::Reason;
 
-pub use course::{Course, Ending, Refusal, StepCourse, Task, Wish};
+pub use course::{SagaDefinition, SagaEnding, SagaRefusal, StepDefinition, NextAction, SagaCommand};
 
 mod course;
 
@@ -30,7 +30,7 @@ pub enum ActionId {
 
 /// How far an action is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ActionState {
     /// Not begun; or called, and known not to have happened.
     Waiting,
     /// May have been called: this is durable before the call.
@@ -42,22 +42,22 @@ pub enum State {
     Unknown,
 }
 
-impl State {
-    pub const ALL: [State; 5] = [State::Waiting, State::Begun, State::Done, State::Failed, State::Unknown];
+impl ActionState {
+    pub const ALL: [ActionState; 5] = [ActionState::Waiting, ActionState::Begun, ActionState::Done, ActionState::Failed, ActionState::Unknown];
 
     /// The word on disk and in the command line's output; never to change.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Waiting => "waiting",
-            State::Begun => "begun",
-            State::Done => "done",
-            State::Failed => "failed",
-            State::Unknown => "unknown",
+            ActionState::Waiting => "waiting",
+            ActionState::Begun => "begun",
+            ActionState::Done => "done",
+            ActionState::Failed => "failed",
+            ActionState::Unknown => "unknown",
         }
     }
 
-    pub fn parse(text: &str) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.as_str() == text)
+    pub fn parse(text: &str) -> Option<ActionState> {
+        ActionState::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -92,12 +92,12 @@ impl Direction {
 
 /// One action's part of the log.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Act {
-    pub state: State,
+pub struct ActionLog {
+    pub state: ActionState,
     /// Calls made in all, retries included.
     pub attempts: u64,
     /// What came of the last one, for people; without row values. Empty before the first.
-    pub said: String,
+    pub message: String,
     /// It was begun before, and what came of that was never written down.
     pub is_in_doubt: bool,
     /// How often it was begun anew after it had been done and undone, or by an operator's wish: so often its idempotency
@@ -105,13 +105,13 @@ pub struct Act {
     pub round: u32,
 }
 
-impl Act {
-    pub const WAITING: Act =
-        Act { state: State::Waiting, attempts: 0, said: String::new(), is_in_doubt: false, round: 0 };
+impl ActionLog {
+    pub const WAITING: ActionLog =
+        ActionLog { state: ActionState::Waiting, attempts: 0, message: String::new(), is_in_doubt: false, round: 0 };
 
     /// Whether it may have had an effect.
     fn may_have_happened(&self) -> bool {
-        self.is_in_doubt || matches!(self.state, State::Begun | State::Done | State::Unknown)
+        self.is_in_doubt || matches!(self.state, ActionState::Begun | ActionState::Done | ActionState::Unknown)
     }
 }
 
@@ -119,30 +119,30 @@ impl Act {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepLog {
     pub name: Box<str>,
-    pub act: Act,
+    pub act: ActionLog,
     /// Stays waiting where the rule has no `undo` for it, or it is not wanted.
-    pub undo: Act,
+    pub undo: ActionLog,
     /// How often a query found that it had not happened.
     pub queries: u32,
     /// What the step's answer said, as far as later templates may read it.
-    pub answer: Option<Kept>,
+    pub answer: Option<KeptAnswer>,
 }
 
 impl StepLog {
     /// Whether it has, or may have, an effect that is not undone.
-    pub fn stands(&self) -> bool {
-        self.act.may_have_happened() && self.undo.state != State::Done
+    pub fn has_effect(&self) -> bool {
+        self.act.may_have_happened() && self.undo.state != ActionState::Done
     }
 
     /// Whether nobody knows if it stands: it was being undone, and what came of that is not known.
     fn may_be_undone(&self) -> bool {
-        self.stands() && matches!(self.undo.state, State::Begun | State::Unknown)
+        self.has_effect() && matches!(self.undo.state, ActionState::Begun | ActionState::Unknown)
     }
 }
 
 /// An answer that later steps may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptAnswer {
     /// 0 for a statement.
     pub status: u16,
     /// Names in lower case.
@@ -155,7 +155,7 @@ pub struct Kept {
     pub problem: Option<Box<str>>,
 }
 
-impl Kept {
+impl KeptAnswer {
     /// What is kept of a body; an API's answer to a call that made something is far shorter.
     pub const BODY_BYTES_MAX: usize = 64 << 10;
     /// What is kept of all headers together.
@@ -164,29 +164,29 @@ impl Kept {
 
 /// See the module's header.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OperationLog {
+pub struct SagaLog {
     /// In the rule's order.
     pub steps: Vec<StepLog>,
     pub direction: Direction,
     /// `on_success` while it goes forward, else `on_failure`.
-    pub callback: Act,
+    pub callback: ActionLog,
     /// Why a step was given up; the words are in its act.
     pub reason: Option<Reason>,
 }
 
 /// What came of an action.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Acted {
-    pub end: ActEnd,
+pub struct ActionResult {
+    pub end: ActionEnd,
     /// Calls that were made.
     pub attempts: u64,
     /// For people; without row values.
-    pub said: String,
+    pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum ActEnd {
-    Done(Option<Kept>),
+pub enum ActionEnd {
+    Done(Option<KeptAnswer>),
     /// Given up, and nothing can have happened.
     Failed,
     /// Given up; it may have happened.
@@ -194,38 +194,38 @@ pub enum ActEnd {
     /// A verification was answered: whether the step happened, and what it said.
     Verified {
         happened: bool,
-        answer: Option<Kept>,
+        answer: Option<KeptAnswer>,
     },
 }
 
 /// What a delivery that is a dead letter leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SagaEffect {
     /// Every step is done.
-    Done,
+    Complete,
     /// No step has an effect: none was done, or all that may have happened are undone.
-    Undone,
+    None,
     /// Some steps have, or may have, an effect: a person has to look.
-    Open,
+    Partial,
 }
 
-impl Standing {
+impl SagaEffect {
     pub fn as_str(self) -> &'static str {
         match self {
-            Standing::Done => "done",
-            Standing::Undone => "undone",
-            Standing::Open => "open",
+            SagaEffect::Complete => "done",
+            SagaEffect::None => "undone",
+            SagaEffect::Partial => "open",
         }
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for SagaEffect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl OperationLog {
+impl SagaLog {
     /// Whether nothing was called for it yet, as far as it says.
     pub fn is_uncalled(&self) -> bool {
         let acts = self.steps.iter().flat_map(|step| [&step.act, &step.undo]).chain([&self.callback]);
@@ -234,7 +234,7 @@ impl OperationLog {
 
     /// Whether nothing was ever begun.
     pub fn is_fresh(&self) -> bool {
-        self.steps.iter().all(|step| step.act == Act { round: step.act.round, ..Act::WAITING })
+        self.steps.iter().all(|step| step.act == ActionLog { round: step.act.round, ..ActionLog::WAITING })
     }
 
     pub fn step(&self, name: &str) -> Option<&StepLog> {
@@ -242,13 +242,13 @@ impl OperationLog {
     }
 
     /// What it leaves behind if nothing more is done.
-    pub fn standing(&self) -> Standing {
-        if self.direction == Direction::Forward && self.steps.iter().all(|step| step.act.state == State::Done) {
-            return Standing::Done;
+    pub fn effect(&self) -> SagaEffect {
+        if self.direction == Direction::Forward && self.steps.iter().all(|step| step.act.state == ActionState::Done) {
+            return SagaEffect::Complete;
         }
-        match self.steps.iter().any(StepLog::stands) {
-            true => Standing::Open,
-            false => Standing::Undone,
+        match self.steps.iter().any(StepLog::has_effect) {
+            true => SagaEffect::Partial,
+            false => SagaEffect::None,
         }
     }
 
@@ -262,11 +262,11 @@ impl OperationLog {
 
     /// The step that was given up, if one was.
     pub fn given_up(&self) -> Option<&StepLog> {
-        self.steps.iter().find(|step| matches!(step.act.state, State::Failed | State::Unknown))
+        self.steps.iter().find(|step| matches!(step.act.state, ActionState::Failed | ActionState::Unknown))
     }
 
     /// The action's part of the log; a verification has none of its own.
-    pub fn act(&self, action: ActionId) -> &Act {
+    pub fn act(&self, action: ActionId) -> &ActionLog {
         match action {
             ActionId::Step(n) | ActionId::Verify(n) => &self.steps[n].act,
             ActionId::Undo(n) => &self.steps[n].undo,
@@ -274,7 +274,7 @@ impl OperationLog {
         }
     }
 
-    fn act_mut(&mut self, action: ActionId) -> &mut Act {
+    fn act_mut(&mut self, action: ActionId) -> &mut ActionLog {
         match action {
             ActionId::Step(n) | ActionId::Verify(n) => &mut self.steps[n].act,
             ActionId::Undo(n) => &mut self.steps[n].undo,
@@ -284,8 +284,8 @@ impl OperationLog {
 
     /// Memory that it holds, near enough.
     pub fn weight_bytes(&self) -> usize {
-        let kept = |kept: &Kept| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
-        let said = |act: &Act| act.said.len();
+        let kept = |kept: &KeptAnswer| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let said = |act: &ActionLog| act.message.len();
         let step = |step: &StepLog| 200 + said(&step.act) + said(&step.undo) + step.answer.as_ref().map_or(0, kept);
         100 + said(&self.callback) + self.steps.iter().map(step).sum::<usize>()
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::change::Table;
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::pattern::TablePattern;
 
 /// Tables known at most. What does not fit is looked up each time it is met.
@@ -61,7 +61,7 @@ pub struct Column {
 pub struct TypedColumn {
     pub name: Box<str>,
     /// None for a type that is not known; lengths and digits may be any.
-    pub kind: Option<Kind>,
+    pub kind: Option<ColumnKind>,
     pub is_nullable: bool,
 }
 

@@ -46,8 +46,8 @@ pub struct Metrics {
     pub deliveries: Family<OutcomeLabels, Counter>,
     pub attempts: Family<AttemptLabels, Counter>,
     /// 1 while nothing but probes is sent to the target, because it did not answer.
-    pub target_open: Family<TargetLabel, Gauge>,
-    pub target_opened: Family<TargetLabel, Counter>,
+    pub target_unavailable: Family<TargetLabel, Gauge>,
+    pub target_outages: Family<TargetLabel, Counter>,
     pub reconnects: Counter,
     /// 1 while events or heartbeats arrive from the source, else 0.
     pub source_connected: Gauge,
@@ -55,7 +55,7 @@ pub struct Metrics {
     pub lag_seconds: Gauge<f64, AtomicU64>,
     pub rule_unresolved: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while the main stream goes on without the rule, else 0.
-    pub rule_behind: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    pub rule_detached: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while the rule is paused, for whatever reason, else 0.
     pub rule_paused: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while it is paused because a table lacks a column that it needs, else 0.
@@ -66,11 +66,11 @@ pub struct Metrics {
     pub window_bytes: Gauge<i64, AtomicI64>,
     pub dead_letters: Gauge<i64, AtomicI64>,
     /// Deliveries that wait in the store behind a dead letter.
-    pub held_deliveries: Gauge<i64, AtomicI64>,
+    pub blocked_deliveries: Gauge<i64, AtomicI64>,
     /// Ordering keys that a dead letter holds.
-    pub held_keys: Gauge<i64, AtomicI64>,
+    pub blocked_keys: Gauge<i64, AtomicI64>,
     /// Dead letters whose steps have, or may have, an effect that is not undone.
-    pub deliveries_awaiting: Gauge<i64, AtomicI64>,
+    pub dead_letters_awaiting: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
     pub rules_reloaded: Counter,
     /// 1 while the rule files have problems and the rules of before are at work, else 0.
@@ -79,7 +79,7 @@ pub struct Metrics {
     /// a number as long as it is not known.
     pub runway_seconds: Gauge<f64, AtomicU64>,
     /// 1 while the server is kept from purging what a late rule needs, else 0.
-    pub binlog_held: Gauge<i64, AtomicI64>,
+    pub binlog_pinned: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -96,13 +96,13 @@ impl Metrics {
         r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
         r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());
         r.register("attempts", "HTTP requests sent, by rule and class of the answer", self.attempts.clone());
-        r.register("target_open", "1 while a target is away and gets nothing but probes", self.target_open.clone());
-        r.register("target_opened", "Times a target was found to be away", self.target_opened.clone());
+        r.register("target_open", "1 while a target is away and gets nothing but probes", self.target_unavailable.clone());
+        r.register("target_opened", "Times a target was found to be away", self.target_outages.clone());
         r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
         r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
         r.register("rule_unresolved", "Deliveries of the rule that are not resolved yet", self.rule_unresolved.clone());
-        r.register("rule_behind", "1 while the others go on without the rule", self.rule_behind.clone());
+        r.register("rule_behind", "1 while the others go on without the rule", self.rule_detached.clone());
         r.register("rule_paused", "1 while the rule is paused", self.rule_paused.clone());
         r.register(
             "rule_lacks_column",
@@ -116,19 +116,19 @@ impl Metrics {
         r.register(
             "held_deliveries",
             "Deliveries stored behind a dead letter of their key",
-            self.held_deliveries.clone(),
+            self.blocked_deliveries.clone(),
         );
-        r.register("held_keys", "Ordering keys that a dead letter holds", self.held_keys.clone());
+        r.register("held_keys", "Ordering keys that a dead letter holds", self.blocked_keys.clone());
         r.register(
             "deliveries_awaiting",
             "Dead letters that wait for a person: what they did is not undone",
-            self.deliveries_awaiting.clone(),
+            self.dead_letters_awaiting.clone(),
         );
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
         r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());
         r.register("runway_seconds", "Time until the server purges what is still needed", self.runway_seconds.clone());
-        r.register("binlog_held", "1 while the server is kept from purging binlogs", self.binlog_held.clone());
+        r.register("binlog_held", "1 while the server is kept from purging binlogs", self.binlog_pinned.clone());
         registry
     }
 }

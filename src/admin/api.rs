@@ -31,12 +31,12 @@ use super::redelivery::BinlogReplays;
 use super::replay::Replays;
 use super::serve::{Answers, serve};
 use super::view::position::PositionsView;
-use super::view::redelivery::RedeliveryRequest;
+use super::view::redelivery::BinlogReplayRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
-use crate::pipeline::Refused;
+use crate::pipeline::CommandRefused;
 
 /// A selection of a hundred thousand numbers fits.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
@@ -101,7 +101,7 @@ impl ControlSocket {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, operations: Operations, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, operations: AdminApi, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
         serve(listener, router(operations), Answers::Long, stop).await;
         drop(file);
@@ -110,13 +110,13 @@ impl ControlSocket {
 
 /// All that may be asked over the socket; clones are the same.
 #[derive(Clone)]
-pub struct Operations {
+pub struct AdminApi {
     pub control: Control,
     pub replays: Replays,
     pub binlog_replays: BinlogReplays,
 }
 
-fn router(operations: Operations) -> Router {
+fn router(operations: AdminApi) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/position", get(position))
@@ -147,37 +147,37 @@ async fn whole_request(within: Duration, request: Request, next: Next) -> Respon
     }
 }
 
-async fn status(State(shared): State<Operations>) -> Result<Json<StatusView>, ControlError> {
+async fn status(State(shared): State<AdminApi>) -> Result<Json<StatusView>, ControlError> {
     shared.control.status().await.map(Json)
 }
 
-async fn position(State(shared): State<Operations>) -> Result<Json<PositionsView>, operations::Error> {
+async fn position(State(shared): State<AdminApi>) -> Result<Json<PositionsView>, operations::Error> {
     positions_of_store(&shared.control.letters).await.map(Json)
 }
 
-async fn verify_store(State(shared): State<Operations>) -> Result<Json<VerifiedView>, operations::Error> {
+async fn verify_store(State(shared): State<AdminApi>) -> Result<Json<VerifiedView>, operations::Error> {
     shared.control.letters.verify_store().await.map(Json)
 }
 
 async fn back_up_store(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     Json(request): Json<BackupRequest>,
 ) -> Result<Json<BackupView>, operations::Error> {
     shared.control.letters.back_up_store(&request).await.map(Json)
 }
 
-async fn pause(State(shared): State<Operations>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
+async fn pause(State(shared): State<AdminApi>, Json(request): Json<PauseRequest>) -> Result<Json<()>, ControlError> {
     shared.control.pause(request).await.map(Json)
 }
 
 async fn resume(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     Json(request): Json<ResumeRequest>,
 ) -> Result<Json<()>, ControlError> {
     shared.control.resume(request).await.map(Json)
 }
 
-async fn reload(State(shared): State<Operations>) -> Result<Json<Reloaded>, ControlError> {
+async fn reload(State(shared): State<AdminApi>) -> Result<Json<Reloaded>, ControlError> {
     // On a task of its own: once begun it comes to its end, also when the one who asked has gone.
     let control = shared.control;
     let reloaded = tokio::spawn(async move { control.reload().await }).await;
@@ -185,47 +185,47 @@ async fn reload(State(shared): State<Operations>) -> Result<Json<Reloaded>, Cont
 }
 
 async fn list(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     Json(request): Json<ListRequest>,
 ) -> Result<Json<Listing>, operations::Error> {
     shared.control.letters.list(&request).await.map(Json)
 }
 
 async fn show(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, operations::Error> {
     shared.control.letters.show(number).await.map(Json)
 }
 
 async fn resolve(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     Json(request): Json<ResolveRequest>,
 ) -> Result<Json<Option<LetterView>>, operations::Error> {
     shared.control.letters.resolve(&request).await.map(Json)
 }
 
 async fn discard(
-    State(shared): State<Operations>,
+    State(shared): State<AdminApi>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<Discarded>, operations::Error> {
     shared.control.letters.discard(&selection).await.map(Json)
 }
 
-async fn replay(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
+async fn replay(State(shared): State<AdminApi>, Json(selection): Json<Selection>) -> Response {
     let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
     // Ends by itself once the connection is gone and with it the receiver.
     tokio::spawn(async move { shared.replays.replay(&selection, &sender).await });
     json_lines(reports)
 }
 
-async fn preview(State(shared): State<Operations>, Json(selection): Json<Selection>) -> Response {
+async fn preview(State(shared): State<AdminApi>, Json(selection): Json<Selection>) -> Response {
     let (sender, previews) = mpsc::channel(REPORTS_AHEAD);
     tokio::spawn(async move { shared.replays.preview(&selection, &sender).await });
     json_lines(previews)
 }
 
-async fn replay_binlog(State(shared): State<Operations>, Json(request): Json<RedeliveryRequest>) -> Response {
+async fn replay_binlog(State(shared): State<AdminApi>, Json(request): Json<BinlogReplayRequest>) -> Response {
     let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
     tokio::spawn(async move { shared.binlog_replays.run(&request, &sender).await });
     json_lines(reports)
@@ -249,7 +249,7 @@ impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match &self {
             ControlError::NoSuchRule(_) => StatusCode::NOT_FOUND,
-            ControlError::Refused(Refused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Refused(CommandRefused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             ControlError::Refused(_) => StatusCode::CONFLICT,
             ControlError::WrongPlace { .. } | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,
             ControlError::Stopping | ControlError::Reload(ReloadError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,

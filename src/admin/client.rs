@@ -20,10 +20,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::view::position::PositionsView;
-use super::view::redelivery::{RedeliveryReport, RedeliveryRequest};
+use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
+use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
 /// An answer that is read as a whole: one letter with its row, or a list. Rows may be 64 MiB and more.
@@ -118,9 +118,9 @@ impl Daemon {
         whole(self.send(Method::POST, "/dead-letters/discard", selection).await?).await
     }
 
-    pub async fn replay(&self, selection: &Selection) -> Result<mpsc::Receiver<Report>, Error> {
+    pub async fn replay(&self, selection: &Selection) -> Result<mpsc::Receiver<ReplayReport>, Error> {
         let answer = self.send(Method::POST, "/dead-letters/replay", selection).await?;
-        Ok(lines(answer, |error| Report::Failed { message: error.to_string() }))
+        Ok(lines(answer, |error| ReplayReport::Failed { message: error.to_string() }))
     }
 
     pub async fn preview(&self, selection: &Selection) -> Result<mpsc::Receiver<Preview>, Error> {
@@ -128,9 +128,9 @@ impl Daemon {
         Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
     }
 
-    pub async fn replay_binlog(&self, request: &RedeliveryRequest) -> Result<mpsc::Receiver<RedeliveryReport>, Error> {
+    pub async fn replay_binlog(&self, request: &BinlogReplayRequest) -> Result<mpsc::Receiver<BinlogReplayReport>, Error> {
         let answer = self.send(Method::POST, "/replay-binlog", request).await?;
-        Ok(lines(answer, |error| RedeliveryReport::Failed { message: error.to_string() }))
+        Ok(lines(answer, |error| BinlogReplayReport::Failed { message: error.to_string() }))
     }
 
     async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {

@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::SourceWatch;
 use super::live_rules::{LiveRules, ReloadError};
 use super::operations::{self, DeadLetters};
-use super::status::{Letters, Moment};
+use super::status::{Letters, DaemonSnapshot};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use crate::clock::now_us;
-use crate::pipeline::{Command, Refused, Status};
+use crate::pipeline::{Command, CommandRefused, LoopStatus};
 use crate::position::Start;
 use crate::rules::{Difference, RuleSet};
 use crate::suggest::did_you_mean;
@@ -35,7 +35,7 @@ pub enum ControlError {
     #[error("{0}")]
     NoSuchRule(String),
     #[error(transparent)]
-    Refused(Refused),
+    Refused(CommandRefused),
     #[error("place {place}: {expected}")]
     WrongPlace { place: String, expected: &'static str },
     #[error("no rowhook runs; start it, and name the place then")]
@@ -64,10 +64,10 @@ pub struct Control {
 
 impl Control {
     pub async fn status(&self) -> Result<StatusView, ControlError> {
-        let status: Status = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
+        let status: LoopStatus = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
         let letters = Letters::count(&self.letters).await?;
         let (source, files) = ((self.source)(), self.rules.files());
-        let moment = Moment { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
+        let moment = DaemonSnapshot { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
         Ok(moment.view(&self.data, self.started_at_us))
     }
 
@@ -104,8 +104,8 @@ impl Control {
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(ControlError::Silent))
     }
 
-    fn refused(&self, refused: Refused) -> ControlError {
-        let Refused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
+    fn refused(&self, refused: CommandRefused) -> ControlError {
+        let CommandRefused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
         ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now()))
     }
 }

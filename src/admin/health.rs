@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::SourceWatch;
 use super::pulse::Pulse;
-use crate::pipeline::{Command, FeedStatus, RuleStatus};
+use crate::pipeline::{Command, StreamStatus, RuleStatus};
 use crate::store::Store;
 
 /// Everything that health is read from.
@@ -59,8 +59,8 @@ impl Health {
 fn stopped(rules: &[RuleStatus]) -> Option<String> {
     let reasons: Vec<String> = rules
         .iter()
-        .filter_map(|rule| match &rule.feed {
-            FeedStatus::Behind { error: Some(error), .. } => Some(format!("rule {} is stopped: {error}", rule.rule)),
+        .filter_map(|rule| match &rule.stream {
+            StreamStatus::Detached { error: Some(error), .. } => Some(format!("rule {} is stopped: {error}", rule.rule)),
             _ => None,
         })
         .collect();
@@ -77,22 +77,22 @@ mod tests {
         let rule = |name: &str, feed| RuleStatus {
             rule: name.to_string(),
             target: String::new(),
-            feed,
+            stream: feed,
             paused: Some(Paused { since_us: 1, why: String::new() }),
             lacks: None,
             unresolved: 0,
             in_flight: 0,
             in_retry: 0,
-            mark: None,
+            low_water_mark: None,
             oldest_unresolved_us: None,
         };
-        let behind = |error: Option<&str>| FeedStatus::Behind {
+        let behind = |error: Option<&str>| StreamStatus::Detached {
             since_us: 1,
             is_reading: false,
             read_up_to_us: None,
             error: error.map(ToString::to_string),
         };
-        let fine = [rule("a", FeedStatus::Attached), rule("b", behind(None))];
+        let fine = [rule("a", StreamStatus::Attached), rule("b", behind(None))];
         assert_eq!(stopped(&fine), None);
         let stopped_rules =
             [rule("a", behind(Some("purged"))), rule("b", behind(None)), rule("c", behind(Some("gone")))];

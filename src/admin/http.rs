@@ -47,18 +47,18 @@ const TOKEN_BYTES_MIN: usize = 16;
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// The token of the admin port. It has neither Debug nor Serialize, so that it can't be printed by accident.
-pub struct Token(String);
+pub struct AdminToken(String);
 
-impl Token {
+impl AdminToken {
     /// Reads the token from its file; white space around it does not count.
-    pub fn load(path: &Path) -> Result<Token, Error> {
+    pub fn load(path: &Path) -> Result<AdminToken, Error> {
         let unreadable = |source| Error::TokenUnreadable { path: path.to_path_buf(), source };
         let text = file::read_text(path, TOKEN_BYTES_MAX).map_err(unreadable)?;
         let token = text.trim();
         if token.len() < TOKEN_BYTES_MIN {
             return Err(Error::TokenShort { path: path.to_path_buf(), bytes: token.len() });
         }
-        Ok(Token(token.to_string()))
+        Ok(AdminToken(token.to_string()))
     }
 
     /// Takes the same time wherever the first difference is.
@@ -73,12 +73,12 @@ impl Token {
 pub struct Port {
     listener: TcpListener,
     address: SocketAddr,
-    token: Option<Token>,
+    token: Option<AdminToken>,
 }
 
 impl Port {
     /// Binds the address; port 0 takes a free one.
-    pub async fn bind(address: SocketAddr, token: Option<Token>) -> Result<Port, Error> {
+    pub async fn bind(address: SocketAddr, token: Option<AdminToken>) -> Result<Port, Error> {
         if token.is_none() && !address.ip().is_loopback() {
             return Err(Error::Unguarded { address });
         }
@@ -102,11 +102,11 @@ impl Port {
 struct Shared {
     health: Health,
     registry: Registry,
-    token: Option<Token>,
+    token: Option<AdminToken>,
     checks_host: bool,
 }
 
-fn router(address: SocketAddr, token: Option<Token>, health: Health, metrics: &Metrics) -> Router {
+fn router(address: SocketAddr, token: Option<AdminToken>, health: Health, metrics: &Metrics) -> Router {
     let checks_host = address.ip().is_loopback();
     let shared = Arc::new(Shared { health, registry: metrics.registry(), token, checks_host });
     Router::new()

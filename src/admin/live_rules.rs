@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::now_us;
 use crate::pattern::TablePatterns;
 use crate::pipeline::Command;
-use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, Look, Objection, Rule, RuleSet};
+use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, RuleFilesState, Objection, Rule, RuleSet};
 use crate::schema::NamedTables;
 use crate::telemetry::Metrics;
 
 /// Loads and compiles the rule files of a directory.
-pub type Load = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
+pub type RuleLoader = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
 
 /// Asks the server for the tables that patterns name, as they are now; an error says why it did not answer.
 pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<NamedTables, String>> + Send + Sync>;
@@ -26,7 +26,7 @@ pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<Name
 /// Where the rules are from, and what they are held against.
 pub struct RuleSource {
     pub directory: PathBuf,
-    pub load: Load,
+    pub load: RuleLoader,
     pub tables: AskTables,
     pub if_missing: IfMissing,
 }
@@ -69,24 +69,24 @@ struct Inner {
 }
 
 impl Inner {
-    fn look(&self) -> Look {
+    fn look(&self) -> RuleFilesState {
         let rules = self.now.borrow().clone();
-        Look::at(&self.source.directory, rules.files())
+        RuleFilesState::at(&self.source.directory, rules.files())
     }
 }
 
 /// What the files looked like.
 struct Looks {
     /// When they were loaded last, be it in vain.
-    loaded: Look,
+    loaded: RuleFilesState,
     /// When they were looked at last.
-    last: Look,
+    last: RuleFilesState,
 }
 
 impl Looks {
     /// Whether the files are others than those that were loaded, and stayed so for two looks: one that is being written is
     /// not taken half.
-    fn have_changed(&mut self, look: Look) -> bool {
+    fn have_changed(&mut self, look: RuleFilesState) -> bool {
         let has_settled = std::mem::replace(&mut self.last, look) == look;
         has_settled && look != self.loaded
     }
@@ -95,7 +95,7 @@ impl Looks {
 impl LiveRules {
     /// `rules` are those of `source`, whose files looked like `loaded` when they were read.
     pub fn new(
-        (rules, loaded): (Arc<RuleSet>, Look),
+        (rules, loaded): (Arc<RuleSet>, RuleFilesState),
         source: RuleSource,
         commands: mpsc::Sender<Command>,
         metrics: Arc<Metrics>,
@@ -140,7 +140,7 @@ impl LiveRules {
         let inner = self.inner.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             let before = inner.now.borrow().clone();
-            Look::and_load(&inner.source.directory, before.files(), &inner.source.load)
+            RuleFilesState::and_load(&inner.source.directory, before.files(), &inner.source.load)
         });
         let loaded = loaded.await;
         let (look, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
@@ -239,8 +239,8 @@ mod tests {
             let directory = folder.path().to_path_buf();
             fs::write(directory.join("a.yaml"), RULE).expect("written");
             let from = directory.clone();
-            let load: Load = Box::new(move || RuleSet::load(&from, &|_| None));
-            let rules = (Arc::new(load().expect("sound rules")), Look::at(&directory, &[]));
+            let load: RuleLoader = Box::new(move || RuleSet::load(&from, &|_| None));
+            let rules = (Arc::new(load().expect("sound rules")), RuleFilesState::at(&directory, &[]));
             let (sender, commands) = mpsc::channel(4);
             let (stop, stopping) = watch::channel(false);
             let metrics = Arc::new(Metrics::default());

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::value::RawValue;
 
 use super::control::{no_such_rule_among, one_line};
-use super::view::operation::OperationView;
+use super::view::operation::SagaView;
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
@@ -99,8 +99,8 @@ impl DeadLetters {
             // A letter that is gone by now or damaged is listed all the same.
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
             let listed = heads.iter().map(|head| {
-                let standing = store.standing(head.delivery_id)?.map(|standing| standing.as_str().to_string());
-                Ok(LetterView { key: key_of(head.number), standing, ..head_view(store, head) })
+                let standing = store.effect(head.delivery_id)?.map(|standing| standing.as_str().to_string());
+                Ok(LetterView { key: key_of(head.number), effect: standing, ..head_view(store, head) })
             });
             listed.collect()
         });
@@ -116,8 +116,8 @@ impl DeadLetters {
         });
         Ok(letter.await?.map(|(letter, log)| LetterView {
             key: Some(key(&letter.change)),
-            standing: log.as_ref().map(|log| log.standing().as_str().to_string()),
-            operation: log.as_ref().map(OperationView::of),
+            effect: log.as_ref().map(|log| log.effect().as_str().to_string()),
+            saga: log.as_ref().map(SagaView::of),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
             ..head_view(&self.store, &letter.head)
@@ -151,7 +151,7 @@ impl DeadLetters {
         for held_ones in [true, false] {
             let mut pages = Pages::new(self, filter(selection)?, last);
             while let Some(page) = pages.next().await? {
-                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Held) == held_ones);
+                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == held_ones);
                 let letters_remove: Vec<u64> = meant.map(|head| head.number).collect();
                 if letters_remove.is_empty() {
                     continue;
@@ -171,7 +171,7 @@ impl DeadLetters {
 
     /// How many deliveries wait behind one.
     pub(super) fn held_count(&self) -> u64 {
-        self.store.held_count()
+        self.store.blocked_count()
     }
 
     /// How many wait for a person, because what they did is not undone.
@@ -184,7 +184,7 @@ impl DeadLetters {
         let mut pages = Pages::new(self, Filter::default(), u64::MAX);
         let mut by_rule = BTreeMap::new();
         while let Some(page) = pages.next().await? {
-            for head in page.iter().filter(|head| head.failure.reason != Reason::Held) {
+            for head in page.iter().filter(|head| head.failure.reason != Reason::Blocked) {
                 *by_rule.entry(head.rule.to_string()).or_default() += 1;
             }
         }
@@ -290,14 +290,14 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
 }
 
 fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
-    let behind = store.held().ahead_of(head.number, &head.lanes).min();
-    let is_held = head.failure.reason == Reason::Held && head.resolved.is_none();
+    let behind = store.blocked_keys().ahead_of(head.number, &head.lanes).min();
+    let is_held = head.failure.reason == Reason::Blocked && head.resolved.is_none();
     let message = match behind {
         Some(ahead) if is_held => format!("waits behind dead letter {ahead}"),
         None if is_held => "goes out next".to_string(),
         _ => head.failure.message.clone(),
     };
-    LetterView { behind, message, ..view(head) }
+    LetterView { blocked_by: behind, message, ..view(head) }
 }
 
 fn view(head: &DeadLetterHead) -> LetterView {
@@ -309,7 +309,7 @@ fn view(head: &DeadLetterHead) -> LetterView {
         table: head.table.to_string(),
         key: None,
         reason: head.failure.reason.as_str().to_string(),
-        behind: None,
+        blocked_by: None,
         message: head.failure.message.clone(),
         attempts: head.failure.attempts.kept().iter().map(attempt_view).collect(),
         attempts_total: head.failure.attempts.total(),
@@ -317,12 +317,12 @@ fn view(head: &DeadLetterHead) -> LetterView {
         replays: head.replays,
         last_replayed_at: head.replayed_at_us.map(rfc3339),
         redacted: head.redacted.iter().map(ToString::to_string).collect(),
-        standing: None,
+        effect: None,
         resolved: head
             .resolved
             .as_ref()
             .map(|resolved| ResolvedView { note: resolved.note.to_string(), at: rfc3339(resolved.at_us) }),
-        operation: None,
+        saga: None,
         transaction: None,
         change: None,
     }

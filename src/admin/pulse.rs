@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::SourceWatch;
 use super::runway::{Alarm, Runway, runway};
 use crate::clock::now_us;
-use crate::pipeline::{Command, FeedStatus, Status};
+use crate::pipeline::{Command, StreamStatus, LoopStatus};
 use crate::telemetry::Metrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub struct Pulse(watch::Receiver<Beat>);
 #[derive(Debug, Clone)]
 struct Beat {
     at: Instant,
-    status: Option<Arc<Status>>,
+    status: Option<Arc<LoopStatus>>,
 }
 
 impl Pulse {
@@ -49,7 +49,7 @@ impl Pulse {
     }
 
     /// None before the first answer.
-    pub fn status(&self) -> Option<Arc<Status>> {
+    pub fn status(&self) -> Option<Arc<LoopStatus>> {
         self.0.borrow().status.clone()
     }
 }
@@ -76,8 +76,8 @@ async fn feel(commands: mpsc::Sender<Command>, source: SourceWatch, metrics: Arc
     }
 }
 
-fn warn(left: Runway, status: &Status) {
-    let behind = status.rules.iter().filter(|rule| rule.feed != FeedStatus::Attached);
+fn warn(left: Runway, status: &LoopStatus) {
+    let behind = status.rules.iter().filter(|rule| rule.stream != StreamStatus::Attached);
     let rules: Vec<&str> = behind.map(|rule| rule.rule.as_str()).collect();
     let minutes = Duration::from_secs(left.seconds() as u64 / 60 * 60);
     tracing::warn!(
@@ -107,7 +107,7 @@ mod tests {
 
         let Some(Command::Status { answer }) = received.recv().await else { panic!("only status is asked") };
         let status =
-            Status { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![], binlog_hold: None };
+            LoopStatus { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![], binlog_pin: None };
         answer.send(status).expect("it waits");
         // Asking again means that the answer was taken.
         let unanswered = received.recv().await.expect("it asks again");

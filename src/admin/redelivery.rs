@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::control::{no_such_rule, parse_place};
 use super::replay::RulesNow;
-use super::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
+use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;
 use crate::pipeline::{Mode, Redeliveries, Stretch, Tally, Told};
@@ -24,12 +24,12 @@ pub struct BinlogReplays {
 
 impl BinlogReplays {
     /// Delivers the stretch again, and reports how it goes.
-    pub async fn run(&self, request: &RedeliveryRequest, reports: &mpsc::Sender<RedeliveryReport>) {
+    pub async fn run(&self, request: &BinlogReplayRequest, reports: &mpsc::Sender<BinlogReplayReport>) {
         let stretch = match self.stretch(request) {
             Ok(stretch) => stretch,
             Err(message) => {
                 // Who no longer listens does not need the reason.
-                let _ = reports.send(RedeliveryReport::Failed { message }).await;
+                let _ = reports.send(BinlogReplayReport::Failed { message }).await;
                 return;
             }
         };
@@ -48,10 +48,10 @@ impl BinlogReplays {
         tokio::join!(run, put_into_words);
     }
 
-    fn stretch(&self, request: &RedeliveryRequest) -> Result<Stretch, String> {
+    fn stretch(&self, request: &BinlogReplayRequest) -> Result<Stretch, String> {
         let rules = (self.rules)();
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
-        if rule.plan.is_some() {
+        if rule.saga.is_some() {
             return Err(format!(
                 "rule {} remembers what it has done, so that it is done once: a stretch of the binlog can't be delivered \
                  again for it; replay its dead letters instead",
@@ -66,19 +66,19 @@ impl BinlogReplays {
     }
 }
 
-fn report(told: Told) -> RedeliveryReport {
+fn report(told: Told) -> BinlogReplayReport {
     match told {
         Told::Begun { from, to } => {
-            RedeliveryReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
+            BinlogReplayReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
         }
-        Told::Progress(tally) => RedeliveryReport::Progress(view(tally)),
-        Told::Request { curl } => RedeliveryReport::Request { curl },
-        Told::Ended(tally) => RedeliveryReport::Ended(view(tally)),
-        Told::Failed { message } => RedeliveryReport::Failed { message },
+        Told::Progress(tally) => BinlogReplayReport::Progress(view(tally)),
+        Told::Request { curl } => BinlogReplayReport::Request { curl },
+        Told::Ended(tally) => BinlogReplayReport::Ended(view(tally)),
+        Told::Failed { message } => BinlogReplayReport::Failed { message },
     }
 }
 
-fn view(tally: Tally) -> RedeliveryTally {
+fn view(tally: Tally) -> BinlogReplayTotals {
     let Tally { read, matched, delivered, dead, held, read_up_to_us } = tally;
-    RedeliveryTally { read, matched, delivered, dead, held, read_up_to: read_up_to_us.map(rfc3339) }
+    BinlogReplayTotals { read, matched, delivered, dead, blocked: held, read_up_to: read_up_to_us.map(rfc3339) }
 }

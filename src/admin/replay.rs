@@ -12,11 +12,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
-use super::view::operation::WishView;
-use super::view::{Preview, Progress, Replayed, Report, Selection, Totals};
-use crate::delivery::{Delivery, Doing, Outcome, request};
+use super::view::operation::SagaCommandView;
+use super::view::{Preview, ReplayProgress, Replayed, ReplayReport, Selection, Totals};
+use crate::delivery::{Delivery, SagaAction, Outcome, request};
 use crate::failure::Reason;
-use crate::operation::{Task, Wish};
+use crate::operation::{NextAction, SagaCommand};
 use crate::ordering::LaneKeys;
 use crate::pipeline::{Command, NotReplayed, delivery_of};
 use crate::rules::{RuleSet, Work};
@@ -80,15 +80,15 @@ impl Replays {
 
     /// Sends the letters that fit and reports each, after any other replay has ended. When nobody listens any more, no further letter is sent; those
     /// under way come to their end in the pipeline.
-    pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<Report>) {
+    pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) {
         let _turn = self.turn.lock().await;
         let last = match self.replay_each(selection, reports).await {
             Ok(totals) => {
                 let Totals { delivered, still_dead, not_replayed, followed } = totals;
                 tracing::info!(delivered, still_dead, not_replayed, followed, "replay ended");
-                Report::Ended(totals)
+                ReplayReport::Ended(totals)
             }
-            Err(End::Failed(error)) => Report::Failed { message: error.to_string() },
+            Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
             Err(End::Unheard) => return tracing::info!("replay ended early: the operator has gone"),
         };
         // Who no longer listens does not need the last word.
@@ -103,11 +103,11 @@ impl Replays {
         }
     }
 
-    async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<Report>) -> Result<Totals, End> {
+    async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) -> Result<Totals, End> {
         let (letters, last) = self.letters.survey(selection).await?;
-        heard(reports.send(Report::Started { letters }).await)?;
+        heard(reports.send(ReplayReport::Started { letters }).await)?;
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
-        let wish = WishView::of(selection.wish);
+        let wish = SagaCommandView::of(selection.saga_command);
         let mut tally = Tally { reports, totals: Totals::default(), bytes: 0 };
         let mut under_way = FuturesUnordered::new();
         'pages: while let Some(page) = pages.next().await? {
@@ -146,7 +146,7 @@ impl Replays {
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
-    async fn submit(&self, head: &DeadLetterHead, wish: Wish) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
+    async fn submit(&self, head: &DeadLetterHead, wish: SagaCommand) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
         let (delivery, lanes) = match self.delivery(head, wish).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),
@@ -161,7 +161,7 @@ impl Replays {
         let result = match answer.await {
             Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
             Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
-            Ok(Ok(Outcome::Held { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
+            Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
             Ok(Err(why)) => not_replayed(&head, &why),
             Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
         };
@@ -169,7 +169,7 @@ impl Replays {
     }
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
-        let wish = WishView::of(selection.wish);
+        let wish = SagaCommandView::of(selection.saga_command);
         let (_, last) = self.letters.survey(selection).await?;
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         while let Some(page) = pages.next().await? {
@@ -193,9 +193,9 @@ impl Replays {
     }
 
     /// The call that a replay would begin with, as a curl command; of an operation the next of its actions.
-    async fn next_call(&self, mut delivery: Delivery, wish: Wish) -> Result<Result<String, String>, Error> {
+    async fn next_call(&self, mut delivery: Delivery, wish: SagaCommand) -> Result<Result<String, String>, Error> {
         let rule = Arc::clone(&delivery.rule);
-        if let Some(plan) = &rule.plan {
+        if let Some(plan) = &rule.saga {
             let id = delivery.id;
             let known = self.letters.read(move |store| store.operation(id)).await?;
             let mut log = known.unwrap_or_else(|| plan.course.begin());
@@ -203,8 +203,8 @@ impl Replays {
                 return Ok(Err(refusal.to_string()));
             }
             match plan.course.next(&mut log) {
-                Task::Do(action) => delivery.doing = Some(Doing { action, log: Arc::new(log) }),
-                Task::End(_) => return Ok(Err("there is nothing left to call".to_string())),
+                NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
+                NextAction::End(_) => return Ok(Err("there is nothing left to call".to_string())),
             }
         }
         Ok(match &delivery.action().work {
@@ -217,12 +217,12 @@ impl Replays {
     async fn delivery(
         &self,
         head: &DeadLetterHead,
-        wish: Wish,
+        wish: SagaCommand,
     ) -> Result<Result<(Delivery, LaneKeys), NotReplayed>, Error> {
         let (number, id) = (head.number, head.delivery_id);
-        let read = move |store: &Store| Ok((store.dead_letter(number)?, store.standing(id)?));
+        let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
-            Ok((Some(_), None)) if wish != Wish::Resume => {
+            Ok((Some(_), None)) if wish != SagaCommand::Resume => {
                 let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
                 return Ok(Err(unsendable(why)));
             }
@@ -248,7 +248,7 @@ struct Ended {
 
 /// A held letter that has gone is no failure: it went out by itself behind the one in front.
 fn not_replayed(head: &DeadLetterHead, why: &NotReplayed) -> Option<Replayed> {
-    let has_followed = head.failure.reason == Reason::Held && *why == NotReplayed::Gone;
+    let has_followed = head.failure.reason == Reason::Blocked && *why == NotReplayed::Gone;
     (!has_followed).then(|| Replayed::NotReplayed { why: why.to_string() })
 }
 
@@ -258,7 +258,7 @@ fn unsendable(why: &str) -> NotReplayed {
 
 /// What is reported and what is still held.
 struct Tally<'a> {
-    reports: &'a mpsc::Sender<Report>,
+    reports: &'a mpsc::Sender<ReplayReport>,
     totals: Totals,
     bytes: usize,
 }
@@ -270,7 +270,7 @@ impl Tally<'_> {
         let Some(result) = result else { return Ok(()) };
         self.totals.count(&result);
         let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
-        heard(self.reports.send(Report::Progress(Progress { number: head.number, id, rule, result })).await)
+        heard(self.reports.send(ReplayReport::Progress(ReplayProgress { number: head.number, id, rule, result })).await)
     }
 }
 
@@ -278,7 +278,7 @@ impl Tally<'_> {
 /// others wait for their replays meanwhile, so it is not waited for when nobody listens any more.
 async fn next(
     under_way: &mut FuturesUnordered<impl Future<Output = Ended>>,
-    reports: &mpsc::Sender<Report>,
+    reports: &mpsc::Sender<ReplayReport>,
 ) -> Result<Option<Ended>, End> {
     tokio::select! {
         ended = under_way.next() => Ok(ended),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::SourceNow;
-use crate::pipeline::{FeedStatus, Status};
+use crate::pipeline::{StreamStatus, LoopStatus};
 use crate::position::Retention;
 
 /// Less than this is short: a person may be asleep meanwhile.
@@ -39,7 +39,7 @@ impl Runway {
 }
 
 /// The estimate at this moment, in microseconds since the Unix epoch.
-pub fn runway(status: &Status, source: &SourceNow, now_us: u64) -> Runway {
+pub fn runway(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Runway {
     let time = match source.retention {
         None => return Runway::Unknown,
         Some(Retention::ForEver) => return Runway::Endless,
@@ -51,16 +51,16 @@ pub fn runway(status: &Status, source: &SourceNow, now_us: u64) -> Runway {
 }
 
 /// When the oldest transaction was committed that must be read, or read again after a restart.
-fn oldest_needed_us(status: &Status, source: &SourceNow, now_us: u64) -> Option<u64> {
+fn oldest_needed_us(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Option<u64> {
     // Where there is nothing newer, the newest transaction read may be days old, and its file is in use.
     let main_us = match source.lag {
         Some(lag) => Some(now_us.saturating_sub(lag.as_micros() as u64)),
         None => status.read_up_to_us,
     };
     let unresolved = status.rules.iter().filter_map(|rule| rule.oldest_unresolved_us);
-    let behind = status.rules.iter().filter_map(|rule| match &rule.feed {
-        FeedStatus::Attached => None,
-        FeedStatus::Behind { since_us, read_up_to_us, .. } => Some(read_up_to_us.unwrap_or(*since_us)),
+    let behind = status.rules.iter().filter_map(|rule| match &rule.stream {
+        StreamStatus::Attached => None,
+        StreamStatus::Detached { since_us, read_up_to_us, .. } => Some(read_up_to_us.unwrap_or(*since_us)),
     });
     unresolved.chain(behind).chain(main_us).min()
 }
@@ -73,8 +73,8 @@ pub struct Alarm {
 
 impl Alarm {
     /// Whether to warn now: a rule is behind and the runway has become short. Again only after it was not.
-    pub fn is_due(&mut self, runway: Runway, status: &Status, source: &SourceNow) -> bool {
-        let is_behind = status.rules.iter().any(|rule| rule.feed != FeedStatus::Attached);
+    pub fn is_due(&mut self, runway: Runway, status: &LoopStatus, source: &SourceNow) -> bool {
+        let is_behind = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
         let is_short = match (runway, source.retention) {
             // Where the server keeps nothing at all, whatever is late may be gone at any moment.
             (Runway::Left(_), Some(Retention::For(Duration::ZERO))) => true,
@@ -104,27 +104,27 @@ mod tests {
         SourceNow { address: String::new(), version: None, retention, lag, problem: None }
     }
 
-    fn rule(feed: FeedStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
+    fn rule(feed: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
         RuleStatus {
             rule: "r".to_string(),
             target: String::new(),
-            feed,
+            stream: feed,
             paused: None,
             lacks: None,
             unresolved: 0,
             in_flight: 0,
             in_retry: 0,
-            mark: None,
+            low_water_mark: None,
             oldest_unresolved_us,
         }
     }
 
-    fn behind(read_up_to_us: Option<u64>) -> FeedStatus {
-        FeedStatus::Behind { since_us: NOW_US - 2 * HOUR_US, is_reading: true, read_up_to_us, error: None }
+    fn behind(read_up_to_us: Option<u64>) -> StreamStatus {
+        StreamStatus::Detached { since_us: NOW_US - 2 * HOUR_US, is_reading: true, read_up_to_us, error: None }
     }
 
-    fn status(read_up_to_us: Option<u64>, rules: Vec<RuleStatus>) -> Status {
-        Status { position: None, read_up_to_us, rules, targets: Vec::new(), binlog_hold: None }
+    fn status(read_up_to_us: Option<u64>, rules: Vec<RuleStatus>) -> LoopStatus {
+        LoopStatus { position: None, read_up_to_us, rules, targets: Vec::new(), binlog_pin: None }
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
             ("disconnected", status(ago(50), vec![]), source(kept, None), Runway::Left(hours(22))),
             (
                 "waiting for an API",
-                status(ago(0), vec![rule(FeedStatus::Attached, ago(10)), rule(FeedStatus::Attached, ago(5))]),
+                status(ago(0), vec![rule(StreamStatus::Attached, ago(10)), rule(StreamStatus::Attached, ago(5))]),
                 source(kept, idle),
                 Runway::Left(hours(62)),
             ),
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_short_runway_is_told_once_and_only_while_a_rule_is_behind() {
         let late = status(None, vec![rule(behind(None), None)]);
-        let attached = status(None, vec![rule(FeedStatus::Attached, None)]);
+        let attached = status(None, vec![rule(StreamStatus::Attached, None)]);
         let (month, half_day) = (hours(720), hours(12));
         let mut alarm = Alarm::default();
         for (kept, left, status, expected) in [

@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use places::{Places, WhenFull};
+use places::{ConnectionSlots, WhenFull};
 
 /// A client that has not sent a request's head by then is let go. Probes send it at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ pub(super) async fn serve<L: Listener<Addr: Peer>>(
     answers: Answers,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(ConnectionSlots::default());
     let when_full = match answers {
         Answers::Short => WhenFull::EndOldest,
         Answers::Long => WhenFull::RefuseNew,
@@ -102,7 +102,7 @@ pub(super) async fn serve<L: Listener<Addr: Peer>>(
     let _ = tokio::time::timeout(FINISH_TIMEOUT, all_finished).await;
 }
 
-async fn answer_one<Io>(io: Io, router: Router, number: u64, places: Arc<Places>, mut stop: watch::Receiver<bool>)
+async fn answer_one<Io>(io: Io, router: Router, number: u64, places: Arc<ConnectionSlots>, mut stop: watch::Receiver<bool>)
 where
     Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

@@ -12,9 +12,9 @@ use super::operations::{DeadLetters, Error};
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
 use super::view::status::{
-    BinlogHoldView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state,
+    BinlogPinView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state,
 };
-use crate::pipeline::{BinlogHoldStatus, FeedStatus, RuleStatus, Status, TargetStatus};
+use crate::pipeline::{BinlogPinStatus, StreamStatus, RuleStatus, LoopStatus, TargetStatus};
 use crate::position::Retention;
 use crate::store::{self, Saved};
 
@@ -22,8 +22,8 @@ use crate::store::{self, Saved};
 const COUNTED_MAX: u64 = 100_000;
 
 /// What is known of a running daemon at one moment.
-pub(super) struct Moment<'a> {
-    pub status: &'a Status,
+pub(super) struct DaemonSnapshot<'a> {
+    pub status: &'a LoopStatus,
     pub source: &'a SourceNow,
     pub files: &'a FilesState,
     pub letters: &'a Letters,
@@ -71,12 +71,12 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
         read_up_to: None,
         runway_seconds: None,
-        binlog_hold: None,
+        binlog_pin: None,
         rule_files: None,
         rules,
         targets: Vec::new(),
         dead_letters: counted.all,
-        held: counted.held,
+        blocked: counted.held,
         awaiting: counted.awaiting,
         ..of_process(data)
     })
@@ -90,10 +90,10 @@ fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
     }
     for stored in saved.checkpoint.iter().flat_map(|checkpoint| &checkpoint.rules) {
         let rule = rules.entry(&stored.rule).or_insert_with(|| unknown(stored.rule.to_string()));
-        rule.mark = Some(PositionView::of(&stored.resume.position));
+        rule.low_water_mark = Some(PositionView::of(&stored.resume.position));
         if let Some(since_us) = stored.behind_since_us {
-            rule.state = Some(state::BEHIND.to_string());
-            rule.behind_since = Some(rfc3339(since_us));
+            rule.state = Some(state::DETACHED.to_string());
+            rule.detached_since = Some(rfc3339(since_us));
         }
     }
     for paused in &saved.paused {
@@ -116,12 +116,12 @@ fn of_process(data: &Path) -> StatusView {
         position: None,
         read_up_to: None,
         runway_seconds: None,
-        binlog_hold: None,
+        binlog_pin: None,
         rule_files: None,
         rules: Vec::new(),
         targets: Vec::new(),
         dead_letters: 0,
-        held: 0,
+        blocked: 0,
         awaiting: 0,
     }
 }
@@ -133,7 +133,7 @@ fn unknown(rule: String) -> RuleView {
         target: None,
         state: None,
         why: None,
-        behind_since: None,
+        detached_since: None,
         paused_since: None,
         unresolved: None,
         in_flight: None,
@@ -141,13 +141,13 @@ fn unknown(rule: String) -> RuleView {
         dead_letters: None,
         lag_seconds: None,
         oldest_unresolved: None,
-        mark: None,
+        low_water_mark: None,
     }
 }
 
-impl Moment<'_> {
+impl DaemonSnapshot<'_> {
     pub(super) fn view(&self, data: &Path, started_at_us: u64) -> StatusView {
-        let Moment { status, source, files, letters, now_us } = *self;
+        let DaemonSnapshot { status, source, files, letters, now_us } = *self;
         let runway_seconds = match runway(status, source, now_us) {
             Runway::Left(time) => Some(time.as_secs()),
             Runway::Unknown | Runway::Endless => None,
@@ -158,21 +158,21 @@ impl Moment<'_> {
             position: status.position.as_ref().map(PositionView::of),
             read_up_to: status.read_up_to_us.map(rfc3339),
             runway_seconds,
-            binlog_hold: status.binlog_hold.as_ref().map(hold_view),
+            binlog_pin: status.binlog_pin.as_ref().map(hold_view),
             rule_files: Some(files_view(files)),
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
-            held: letters.held,
+            blocked: letters.held,
             awaiting: letters.awaiting,
             ..of_process(data)
         }
     }
 
     fn rule(&self, rule: &RuleStatus) -> RuleView {
-        let (behind_since_us, lag_seconds, error) = match &rule.feed {
-            FeedStatus::Attached => (None, self.source.lag.map(|lag| lag.as_secs_f64()), None),
-            FeedStatus::Behind { since_us, read_up_to_us, error, .. } => {
+        let (behind_since_us, lag_seconds, error) = match &rule.stream {
+            StreamStatus::Attached => (None, self.source.lag.map(|lag| lag.as_secs_f64()), None),
+            StreamStatus::Detached { since_us, read_up_to_us, error, .. } => {
                 let lag = self.now_us.saturating_sub(read_up_to_us.unwrap_or(*since_us)) as f64 / 1e6;
                 (Some(*since_us), Some(lag), error.clone())
             }
@@ -181,14 +181,14 @@ impl Moment<'_> {
         let state = match (&error, paused, behind_since_us) {
             (Some(_), _, _) => state::STOPPED,
             (None, Some(_), _) => state::PAUSED,
-            (None, None, Some(_)) => state::BEHIND,
+            (None, None, Some(_)) => state::DETACHED,
             (None, None, None) => state::ATTACHED,
         };
         RuleView {
             target: Some(rule.target.clone()),
             state: Some(state.to_string()),
             why: error.or_else(|| paused.map(|paused| paused.why.clone())),
-            behind_since: behind_since_us.map(rfc3339),
+            detached_since: behind_since_us.map(rfc3339),
             paused_since: paused.map(|paused| rfc3339(paused.since_us)),
             unresolved: Some(rule.unresolved),
             in_flight: Some(rule.in_flight),
@@ -196,7 +196,7 @@ impl Moment<'_> {
             dead_letters: self.letters.of(&rule.rule),
             lag_seconds,
             oldest_unresolved: rule.oldest_unresolved_us.map(rfc3339),
-            mark: rule.mark.as_ref().map(PositionView::of),
+            low_water_mark: rule.low_water_mark.as_ref().map(PositionView::of),
             ..unknown(rule.rule.clone())
         }
     }
@@ -215,12 +215,12 @@ fn source_view(source: &SourceNow) -> SourceView {
     }
 }
 
-fn hold_view(hold: &BinlogHoldStatus) -> BinlogHoldView {
-    BinlogHoldView {
+fn hold_view(hold: &BinlogPinStatus) -> BinlogPinView {
+    BinlogPinView {
         since: rfc3339(hold.since_us),
         file: hold.file.to_string(),
         rules: hold.rules.iter().map(ToString::to_string).collect(),
-        held: hold.is_held,
+        pinned: hold.is_held,
     }
 }
 
@@ -239,15 +239,15 @@ fn files_view(files: &FilesState) -> RuleFilesView {
 fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
     let held_until_us = target.held_until_us.filter(|until_us| *until_us > now_us);
     let state = match (target.open_since_us, held_until_us) {
-        (Some(_), _) => state::OPEN,
-        (None, Some(_)) => state::HELD,
-        (None, None) => state::CLOSED,
+        (Some(_), _) => state::UNAVAILABLE,
+        (None, Some(_)) => state::WAITING,
+        (None, None) => state::AVAILABLE,
     };
     TargetView {
         target: target.target.clone(),
         state: state.to_string(),
-        open_since: target.open_since_us.map(rfc3339),
-        held_until: held_until_us.map(rfc3339),
+        unavailable_since: target.open_since_us.map(rfc3339),
+        waiting_until: held_until_us.map(rfc3339),
         last_error: target.last_error.clone(),
     }
 }

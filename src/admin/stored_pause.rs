@@ -9,7 +9,7 @@ use super::control::{ControlError, WHY_CHARACTERS_MAX, no_such_rule_among, one_l
 use super::operations;
 use super::view::status::{PauseRequest, ResumeRequest};
 use crate::clock::now_us;
-use crate::pipeline::Refused;
+use crate::pipeline::CommandRefused;
 use crate::store::{self, PausedRule, Saved, Store};
 
 /// Pauses a rule. Durable when it returns.
@@ -23,7 +23,7 @@ pub async fn pause_in_store(store: &Store, request: PauseRequest) -> Result<(), 
     let known = known(&saved, &rule)?;
     let mut paused = saved.paused;
     if paused.iter().any(|paused| *paused.rule == *rule) {
-        return Err(ControlError::Refused(Refused::AlreadyPaused { rule }));
+        return Err(ControlError::Refused(CommandRefused::AlreadyPaused { rule }));
     }
     let why = one_line(&why.unwrap_or_default(), WHY_CHARACTERS_MAX);
     paused.push(PausedRule { rule: known, since_us: now_us(), why });
@@ -46,7 +46,7 @@ pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<()
     let before = paused.len();
     paused.retain(|paused| *paused.rule != *rule);
     if paused.len() == before {
-        return Err(ControlError::Refused(Refused::NotPaused { rule }));
+        return Err(ControlError::Refused(CommandRefused::NotPaused { rule }));
     }
     write(store, paused).await
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use operation::{OperationView, WishView};
+use operation::{SagaView, SagaCommandView};
 
 /// Which dead letters are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,13 +36,13 @@ pub struct Selection {
     /// Those that were closed by hand, and no others; who names a number means it, closed or not.
     pub resolved: bool,
     /// Of a replay: what is wanted of operations.
-    pub wish: Option<WishView>,
+    pub saga_command: Option<SagaCommandView>,
 }
 
 impl Selection {
     /// Whether nothing at all was said about which letters are meant.
     pub fn is_empty(&self) -> bool {
-        Selection { wish: None, ..self.clone() } == Selection::default()
+        Selection { saga_command: None, ..self.clone() } == Selection::default()
     }
 }
 
@@ -82,13 +82,13 @@ pub struct LetterView {
     pub reason: String,
     /// What its operation leaves behind: `done`, `undone` or `open`. Absent where it takes but one repeatable call.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub standing: Option<String>,
+    pub effect: Option<String>,
     /// Set when a person has closed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved: Option<ResolvedView>,
     /// The dead letter that this one waits behind. Absent when it waits for none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub behind: Option<u64>,
+    pub blocked_by: Option<u64>,
     pub message: String,
     /// Those of the first delivery, or of the newest replay; of many the first and the last.
     pub attempts: Vec<AttemptView>,
@@ -104,7 +104,7 @@ pub struct LetterView {
     pub redacted: Vec<String>,
     /// Only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub operation: Option<OperationView>,
+    pub saga: Option<SagaView>,
     /// Only in `show`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction: Option<TransactionView>,
@@ -158,12 +158,12 @@ pub struct Discarded {
 /// What a replay says while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Report {
+pub enum ReplayReport {
     /// So many letters fit the selection.
     Started {
         letters: u64,
     },
-    Progress(Progress),
+    Progress(ReplayProgress),
     Ended(Totals),
     /// The replay could not go on.
     Failed {
@@ -173,7 +173,7 @@ pub enum Report {
 
 /// How the replay of one letter ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ReplayProgress {
     pub number: u64,
     pub id: String,
     pub rule: String,
@@ -262,17 +262,17 @@ mod tests {
 
     #[test]
     fn reports_read_back_the_same() {
-        let progress = |result| Report::Progress(Progress { number: 7, id: "i".into(), rule: "r".into(), result });
+        let progress = |result| ReplayReport::Progress(ReplayProgress { number: 7, id: "i".into(), rule: "r".into(), result });
         for report in [
-            Report::Started { letters: 3 },
+            ReplayReport::Started { letters: 3 },
             progress(Replayed::Delivered { status: 204 }),
             progress(Replayed::StillDead { message: "answered 500".into() }),
             progress(Replayed::NotReplayed { why: "no such rule".into() }),
-            Report::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2, followed: Some(3) }),
-            Report::Failed { message: "m".into() },
+            ReplayReport::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2, followed: Some(3) }),
+            ReplayReport::Failed { message: "m".into() },
         ] {
             let text = serde_json::to_string(&report).expect("plain data");
-            assert_eq!(serde_json::from_str::<Report>(&text).expect(&text), report);
+            assert_eq!(serde_json::from_str::<ReplayReport>(&text).expect(&text), report);
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
         assert!(empty.is_empty() && !empty.all);
         assert!(!Selection { all: true, ..Selection::default() }.is_empty());
         let wish: Selection = serde_json::from_str(r#"{"wish": {"happened": false}}"#).expect("a wish");
-        assert_eq!((wish.is_empty(), wish.wish), (true, Some(WishView::Happened(false))), "a wish names no letters");
+        assert_eq!((wish.is_empty(), wish.saga_command), (true, Some(SagaCommandView::Happened(false))), "a wish names no letters");
         serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
     }
 }

@@ -150,13 +150,13 @@ impl Iterator for Changes {
 mod tests {
     use super::super::{Cell, Value, row::Image};
     use super::*;
-    use crate::column::Kind;
+    use crate::column::ColumnKind;
 
     /// Ten one-column rows with the values 0 to 9.
     fn ten() -> Changes {
         let event: Arc<[u8]> = (0..10).flat_map(|n| [0, n]).collect();
         let spans = (0..10).map(|n| Spans { after: Span { start: n * 2, end: n * 2 + 2 }, ..Spans::default() });
-        let kinds: Arc<[Kind]> = [Kind::Int { bytes: 1, unsigned: false }].into();
+        let kinds: Arc<[ColumnKind]> = [ColumnKind::Int { bytes: 1, unsigned: false }].into();
         let first = (None, Some(Row::from(Image::new(event, kinds, None, Span::default()))));
         let table = Table { schema: "s".into(), name: "t".into(), columns: vec!["n".into()], primary_key: vec![] };
         let transaction = Transaction {

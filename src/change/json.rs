@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use uuid::Uuid;
 
-use super::row::Stored;
+use super::row::StoredValue;
 use super::{Change, DeliveryId, Row, Table, Transaction, Value};
 use crate::column;
 
@@ -96,10 +96,10 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn write_stored(stored: Stored<'_>, out: &mut Vec<u8>) {
+fn write_stored(stored: StoredValue<'_>, out: &mut Vec<u8>) {
     match stored {
-        Stored::Value(value) => write_value(value, out),
-        Stored::Bytes(kind, bytes) => {
+        StoredValue::Value(value) => write_value(value, out),
+        StoredValue::Bytes(kind, bytes) => {
             let begin = out.len();
             match column::write_json(kind, &mut bytes.clone(), out) {
                 Ok(true) => {}

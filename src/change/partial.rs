@@ -9,19 +9,19 @@ use std::sync::Arc;
 use super::row::{Span, bit, count_bits};
 use super::{Cell, Row, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, Kind, json_diff, value};
+use crate::column::{Fault, ColumnKind, json_diff, value};
 
 /// How the after images of one event stand in it.
 #[derive(Clone)]
 pub struct Updates {
     event: Arc<[u8]>,
-    kinds: Arc<[Kind]>,
+    kinds: Arc<[ColumnKind]>,
     /// The bitmap of the columns that are in the images.
     present: Span,
 }
 
 impl Updates {
-    pub fn new(event: Arc<[u8]>, kinds: Arc<[Kind]>, present: Span) -> Updates {
+    pub fn new(event: Arc<[u8]>, kinds: Arc<[ColumnKind]>, present: Span) -> Updates {
         Updates { event, kinds, present }
     }
 
@@ -37,7 +37,7 @@ impl Updates {
             }
             match (places.next().is_some_and(|place| bit(nulls, place)), kind) {
                 (true, _) => Ok(Cell::Value(Value::Null)),
-                (false, Kind::Json { length_bytes }) if partial[column] => {
+                (false, ColumnKind::Json { length_bytes }) if partial[column] => {
                     json_diff::cell(*length_bytes, &before.cell(column), data)
                 }
                 (false, kind) => value(kind, data).map(Cell::Value),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Cell, Table, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{self, Fault, Kind};
+use crate::column::{self, Fault, ColumnKind};
 
 /// What stands in the place of a value that is not to be kept.
 const REDACTED: &str = "***";
@@ -29,7 +29,7 @@ enum Form {
 #[derive(Clone)]
 pub struct Image {
     event: Arc<[u8]>,
-    kinds: Arc<[Kind]>,
+    kinds: Arc<[ColumnKind]>,
     /// Where the bitmap of the columns that are present begins; none: all are.
     present_at: Option<u32>,
     span: Span,
@@ -84,7 +84,7 @@ impl Row {
     }
 
     /// How a column's values stand in the log; none for cells that were read before.
-    pub fn kind(&self, column: usize) -> Option<&Kind> {
+    pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         match &self.0 {
             Form::Cells(_) => None,
             Form::Image(image) => image.kinds.get(column),
@@ -100,7 +100,7 @@ impl Row {
     }
 
     /// How the columns were declared, where the row is still as the log has it.
-    pub fn kinds(&self) -> Option<&Arc<[Kind]>> {
+    pub fn kinds(&self) -> Option<&Arc<[ColumnKind]>> {
         match &self.0 {
             Form::Cells(_) => None,
             Form::Image(image) => Some(&image.kinds),
@@ -133,19 +133,19 @@ impl Row {
     }
 
     /// Calls `write` for each column that is in the image, with the column's index and what it holds.
-    pub(super) fn each_present(&self, mut write: impl FnMut(usize, Stored<'_>)) {
+    pub(super) fn each_present(&self, mut write: impl FnMut(usize, StoredValue<'_>)) {
         match &self.0 {
             Form::Cells(cells) => {
                 for (column, cell) in cells.iter().enumerate() {
                     if let Cell::Value(value) = cell {
-                        write(column, Stored::Value(value));
+                        write(column, StoredValue::Value(value));
                     }
                 }
             }
             Form::Image(image) => image.each(|column, place| match place {
                 Place::Absent => {}
-                Place::Null => write(column, Stored::Value(&Value::Null)),
-                Place::At(bytes) => write(column, Stored::Bytes(&image.kinds[column], bytes)),
+                Place::Null => write(column, StoredValue::Value(&Value::Null)),
+                Place::At(bytes) => write(column, StoredValue::Bytes(&image.kinds[column], bytes)),
             }),
         }
     }
@@ -188,10 +188,10 @@ impl Row {
 }
 
 /// A value as it is kept.
-pub(super) enum Stored<'r> {
+pub(super) enum StoredValue<'r> {
     Value(&'r Value),
     /// The column's kind, and bytes that begin with the value.
-    Bytes(&'r Kind, Bytes<'r>),
+    Bytes(&'r ColumnKind, Bytes<'r>),
 }
 
 impl Span {
@@ -206,7 +206,7 @@ impl Span {
 
 impl Image {
     /// The image at `span` of the event. `present_at` is the offset of the bitmap that says which columns are in it.
-    pub fn new(event: Arc<[u8]>, kinds: Arc<[Kind]>, present_at: Option<u32>, span: Span) -> Image {
+    pub fn new(event: Arc<[u8]>, kinds: Arc<[ColumnKind]>, present_at: Option<u32>, span: Span) -> Image {
         Image { event, kinds, present_at, span }
     }
 
@@ -303,7 +303,7 @@ impl Image {
 }
 
 /// Walks over one row image, so that the next begins where it ends; every length in it is checked.
-pub fn skip_image(bytes: &mut Bytes<'_>, present: Option<&[u8]>, kinds: &[Kind]) -> Result<(), Unreadable> {
+pub fn skip_image(bytes: &mut Bytes<'_>, present: Option<&[u8]>, kinds: &[ColumnKind]) -> Result<(), Unreadable> {
     let truncated = |column| move |problem: Truncated| Unreadable { column, fault: problem.into() };
     let count = present.map_or(kinds.len(), |bits| count_bits(bits, kinds.len()));
     let nulls = bytes.take(count.div_ceil(8)).map_err(truncated(0))?;
@@ -357,9 +357,9 @@ impl fmt::Debug for Row {
 mod tests {
     use super::*;
 
-    const TINY: Kind = Kind::Int { bytes: 1, unsigned: false };
+    const TINY: ColumnKind = ColumnKind::Int { bytes: 1, unsigned: false };
 
-    fn image(event: &[u8], present_at: Option<u32>, start: u32, kinds: &[Kind]) -> Row {
+    fn image(event: &[u8], present_at: Option<u32>, start: u32, kinds: &[ColumnKind]) -> Row {
         let span = Span { start, end: event.len() as u32 };
         Row::from(Image::new(event.into(), kinds.into(), present_at, span))
     }
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_read_keeps_a_row_from_being_kept() {
-        let text = Kind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
+        let text = ColumnKind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
         let row = image(&[0, 7, 1, 0xe9], None, 0, &[TINY, text]);
         assert_eq!(row.cell(0), Cell::Value(Value::Int(7)));
         assert_eq!(row.cell(1), Cell::Absent);
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn an_image_that_ends_early_is_refused_by_the_walk() {
-        let kinds = [TINY, Kind::Double];
+        let kinds = [TINY, ColumnKind::Double];
         let full = [0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         for length in 0..full.len() {
             skip_image(&mut Bytes(&full[..length]), None, &kinds).expect_err("cut short");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Verdict, instance, output, rule_files, source_settings};
+use super::{CommandVerdict, instance, output, rule_files, source_settings};
 use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::rules::{Diagnostics, IfMissing, Objection, RuleSet};
 use crate::source::{self, EncryptedServers, Level};
@@ -22,7 +22,7 @@ use crate::write_back::Database;
 Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook check --offline")]
-pub(super) struct Args {
+pub(super) struct CheckArgs {
     /// Check the rule files alone, without MySQL
     #[arg(long)]
     offline: bool,
@@ -59,7 +59,7 @@ struct Finding {
     mend: Option<String>,
 }
 
-pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let directory = args.rules.resolve(file);
     // Settings first: what was typed wrong is no finding about rules or server.
     let data = args.data.resolve(file);
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     } else {
         output::print(&text(&findings))?;
     }
-    Ok(if ok { Verdict::Done } else { Verdict::Problems })
+    Ok(if ok { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
 /// What is followed, and where rules write back to.

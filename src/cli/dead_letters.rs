@@ -8,19 +8,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 
 use super::reach::Reach;
-use super::{Verdict, output, page, replay};
-use crate::admin::view::operation::WishView;
+use super::{CommandVerdict, output, page, replay};
+use crate::admin::view::operation::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::failure::Reason;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum DeadLettersCommand {
     /// List dead letters, the oldest first
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
     /// Show one dead letter: attempts, what was done step by step, transaction and row
-    Show(ShowArgs),
+    Show(ShowLetterArgs),
     /// Send dead letters again, with the rules as they are now
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<ReplayArgs>),
@@ -83,7 +83,7 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ShowLetterArgs {
     /// Number of the dead letter, as `list` shows it
     number: u64,
     /// Print JSON
@@ -134,11 +134,11 @@ struct WishArgs {
 }
 
 impl WishArgs {
-    fn view(&self) -> Option<WishView> {
+    fn view(&self) -> Option<SagaCommandView> {
         match (self.from_start, self.undo, self.happened.as_deref()) {
-            (true, ..) => Some(WishView::FromStart),
-            (_, true, _) => Some(WishView::Undo),
-            (_, _, Some(word)) => Some(WishView::Happened(word == "yes")),
+            (true, ..) => Some(SagaCommandView::FromStart),
+            (_, true, _) => Some(SagaCommandView::Undo),
+            (_, _, Some(word)) => Some(SagaCommandView::Happened(word == "yes")),
             (false, false, None) => None,
         }
     }
@@ -235,40 +235,40 @@ impl Which {
     }
 }
 
-pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
-        Command::List(args) => list(args, file).await,
-        Command::Show(args) => show(args, file).await,
-        Command::Replay(args) => {
+        DeadLettersCommand::List(args) => list(args, file).await,
+        DeadLettersCommand::Show(args) => show(args, file).await,
+        DeadLettersCommand::Replay(args) => {
             let data = args.data.clone().resolve(file);
             let reach = Reach::open(&data).await?;
-            let selection = Selection { wish: args.wish.view(), ..args.which.selection() };
+            let selection = Selection { saga_command: args.wish.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
             let from = replay::Sources { rules: args.rules.resolve(file), write, data };
             replay::run(&reach, selection, how, from).await
         }
-        Command::Resolve(args) => resolve(args, file).await,
-        Command::Discard(args) => discard(args, file).await,
+        DeadLettersCommand::Resolve(args) => resolve(args, file).await,
+        DeadLettersCommand::Discard(args) => discard(args, file).await,
     }
 }
 
-async fn list(args: ListArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn list(args: ListArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
     let selection = Selection { resolved: args.resolved, ..args.conditions.selection() };
     let request = ListRequest { selection, limit: args.limit as usize };
     let listing = reach.list(&request).await?;
     if args.json {
         output::print_json(&listing)?;
-        return Ok(Verdict::Done);
+        return Ok(CommandVerdict::Done);
     }
     if listing.dead_letters.is_empty() {
         output::print(if args.resolved { "no resolved dead letters\n" } else { "no dead letters\n" })?;
-        return Ok(Verdict::Done);
+        return Ok(CommandVerdict::Done);
     }
     let now = SystemTime::now();
     // Only where some rule takes steps.
-    let has_standing = listing.dead_letters.iter().any(|letter| letter.standing.is_some());
+    let has_standing = listing.dead_letters.iter().any(|letter| letter.effect.is_some());
     let is_shown = |name: &str| has_standing || name != "standing";
     let rows = listing.dead_letters.iter().map(|letter| {
         let cells = LIST_HEAD.into_iter().zip(row(letter, now));
@@ -279,7 +279,7 @@ async fn list(args: ListArgs, file: &File) -> anyhow::Result<Verdict> {
     if listing.more > 0 {
         output::print(&format!("… and {} more; --limit shows more of them\n", listing.more))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 const LIST_HEAD: [&str; 10] =
@@ -301,14 +301,14 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
         letter.table.clone(),
         page::key(letter),
         letter.reason.clone(),
-        letter.standing.clone().unwrap_or("-".to_string()),
+        letter.effect.clone().unwrap_or("-".to_string()),
         answer,
         letter.attempts_total.to_string(),
         message,
     ]
 }
 
-async fn show(args: ShowArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
     let Some(letter) = reach.show(args.number).await? else {
         anyhow::bail!("there is no dead letter {}; it may have been replayed or discarded", args.number);
@@ -318,10 +318,10 @@ async fn show(args: ShowArgs, file: &File) -> anyhow::Result<Verdict> {
     } else {
         output::print(&page::letter(&letter, SystemTime::now()))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
     let request = ResolveRequest { number: args.number, note: args.note };
     let Some(letter) = reach.resolve(&request).await? else {
@@ -332,10 +332,10 @@ async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<Verdict> {
     } else {
         output::print(&format!("dead letter {} resolved; list --resolved shows it\n", args.number))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
     let selection = Selection { resolved: args.resolved, ..args.which.selection() };
     let discarded = reach.discard(&selection).await?;
@@ -344,5 +344,5 @@ async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<Verdict> {
     } else {
         output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter")))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }

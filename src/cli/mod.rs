@@ -68,11 +68,11 @@ Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Follow MySQL and deliver, until stopped
-    Run(run::Args),
+    Run(run::RunCommandArgs),
     /// Check rule files, and whether MySQL can be followed
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Show how a running rowhook and each of its rules are doing
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// Start no more calls of a rule, until it is resumed
     Pause(rule::PauseArgs),
     /// Let a rule go on that was paused
@@ -80,20 +80,20 @@ enum Command {
     /// Load the rule files anew
     Reload(rule::ReloadArgs),
     /// Deliver a stretch of the binlog once more for one rule
-    ReplayBinlog(replay_binlog::Args),
+    ReplayBinlog(replay_binlog::ReplayBinlogArgs),
     /// Show where reading goes on, or move that past a transaction or onto another log
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
-    Position(position::Command),
+    Position(position::PositionCommand),
     /// List, inspect, replay and discard deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
-    DeadLetters(dead_letters::Command),
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
-    Store(store::Command),
+    Store(store::StoreCommand),
     /// Print changes as JSON lines as they come; nothing is sent
-    Tail(tail::Args),
+    Tail(tail::TailArgs),
     /// Print a completion script for a shell
-    Completions(completions::Args),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Commands say themselves what came of a replay; the log would say it again.
@@ -101,7 +101,7 @@ const QUIET: &str = "error,rowhook::outcome=off";
 
 /// How a command ended that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CommandVerdict {
     Done,
     /// Problems were found, and have been shown.
     Problems,
@@ -112,7 +112,7 @@ pub enum Verdict {
 /// # Errors
 ///
 /// When the command could not do its work, or [`is_wrong_usage`].
-pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
+pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
     let file = File::load(&cli.file)?;
     let log = cli.log.resolve(&file)?;
     let filter = match cli.command {

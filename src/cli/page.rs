@@ -31,7 +31,7 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
         let rows = numbers.zip(&letter.attempts).map(attempt);
         page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
     }
-    if let Some(log) = &letter.operation {
+    if let Some(log) = &letter.saga {
         page += "\noperation\n";
         page += &indent(&operation::operation(log, letter.number, letter.resolved.is_some()));
     }

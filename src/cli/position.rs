@@ -11,15 +11,15 @@ use clap::Subcommand;
 
 use super::output;
 use super::reach::Reach;
-use super::{Verdict, output::clean};
+use super::{CommandVerdict, output::clean};
 use crate::admin::view::position::{PositionChangeView, PositionMoveView, PositionsView, RulePositionView};
 use crate::admin::view::status::PositionView;
 use crate::config::{DataArgs, File, SourceArgs};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum PositionCommand {
     /// Show where reading goes on, of the main stream and of each rule that is elsewhere, and who moved it by hand
-    Show(ShowArgs),
+    Show(ShowPositionArgs),
     /// Move where reading goes on; says what is skipped or repeated, and does it with --yes
     #[command(after_help = SET_EXAMPLES)]
     Set(Box<SetArgs>),
@@ -38,7 +38,7 @@ Without --rule all rules move. --skip-transaction passes over one transaction an
 far keeps its place. Dead letters, what is paused and what was delivered stay as they are.";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ShowPositionArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -79,27 +79,27 @@ struct PlaceArgs {
     to: Option<String>,
 }
 
-pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(command: PositionCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
-        Command::Show(args) => show(args, file).await,
-        Command::Set(args) => moving::run(*args, file).await,
+        PositionCommand::Show(args) => show(args, file).await,
+        PositionCommand::Set(args) => moving::run(*args, file).await,
     }
 }
 
-async fn show(args: ShowArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn show(args: ShowPositionArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let positions = Reach::open(&args.data.resolve(file)).await?.positions().await?;
     if args.json {
         output::print_json(&positions)?;
     } else {
         output::print(&text(&positions))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 fn text(positions: &PositionsView) -> String {
     let PositionsView { position, rules, log } = positions;
     let mut rows = vec![vec!["main stream".to_string(), position.as_ref().map_or("none yet".to_string(), place)]];
-    rows.extend(rules.iter().map(|RulePositionView { rule, position, behind_since }| {
+    rows.extend(rules.iter().map(|RulePositionView { rule, position, detached_since: behind_since }| {
         let late = behind_since.as_ref().map_or(String::new(), |since| format!("; late since {since}"));
         vec![format!("rule {rule}"), format!("{}{late}", place(position))]
     }));
@@ -165,7 +165,7 @@ mod tests {
         let rule = RulePositionView {
             rule: "late".to_string(),
             position: place("b.1", Some("u:1-3")),
-            behind_since: Some("2026".to_string()),
+            detached_since: Some("2026".to_string()),
         };
         let positions = PositionsView { position: Some(place("b.2", None)), rules: vec![rule], log: vec![change] };
         let expected = "\

@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::view::position::PositionsView;
-use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest};
+use crate::admin::view::redelivery::{BinlogReplayReport, BinlogReplayRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
-use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, Report, ResolveRequest, Selection};
+use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };
@@ -38,13 +38,13 @@ pub(super) enum Reach {
 }
 
 /// Items that come while an operation runs, and the pipeline that runs it when that is in this process.
-pub(super) struct Running<T> {
+pub(super) struct RunningReplay<T> {
     pub items: mpsc::Receiver<T>,
     pipeline: Option<PipelineTask>,
     stop: watch::Sender<bool>,
 }
 
-impl<T> Running<T> {
+impl<T> RunningReplay<T> {
     /// Asks for an orderly end. A daemon is asked no more: what it has under way, it finishes by itself.
     pub(super) fn stop(&mut self) {
         self.stop.send_replace(true);
@@ -173,9 +173,9 @@ impl Reach {
     /// Delivers a stretch of the binlog again: with the daemon's rules and source, or with those that `offline` says.
     pub(super) async fn redeliver(
         &self,
-        request: RedeliveryRequest,
+        request: BinlogReplayRequest,
         offline: impl FnOnce() -> anyhow::Result<(Offline, Settings)>,
-    ) -> anyhow::Result<Running<RedeliveryReport>> {
+    ) -> anyhow::Result<RunningReplay<BinlogReplayReport>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
             Reach::Store(store) => {
@@ -187,7 +187,7 @@ impl Reach {
                 let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.run(&request, &reports).await });
-                Ok(Running { items, pipeline: Some(pipeline), stop })
+                Ok(RunningReplay { items, pipeline: Some(pipeline), stop })
             }
         }
     }
@@ -197,7 +197,7 @@ impl Reach {
         &self,
         selection: Selection,
         offline: impl FnOnce() -> anyhow::Result<Offline>,
-    ) -> anyhow::Result<Running<Report>> {
+    ) -> anyhow::Result<RunningReplay<ReplayReport>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
@@ -207,7 +207,7 @@ impl Reach {
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
-                Ok(Running { items, pipeline: Some(pipeline), stop })
+                Ok(RunningReplay { items, pipeline: Some(pipeline), stop })
             }
         }
     }
@@ -217,7 +217,7 @@ impl Reach {
         &self,
         selection: Selection,
         rules: impl FnOnce() -> anyhow::Result<RuleSet>,
-    ) -> anyhow::Result<Running<Preview>> {
+    ) -> anyhow::Result<RunningReplay<Preview>> {
         match self {
             Reach::Daemon(daemon) => Ok(followed(daemon.preview(&selection).await?)),
             Reach::Store(store) => {
@@ -262,8 +262,8 @@ fn without_source(
     Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
 }
 
-fn followed<T>(items: mpsc::Receiver<T>) -> Running<T> {
-    Running { items, pipeline: None, stop: watch::Sender::new(false) }
+fn followed<T>(items: mpsc::Receiver<T>) -> RunningReplay<T> {
+    RunningReplay { items, pipeline: None, stop: watch::Sender::new(false) }
 }
 
 /// The daemon that must run for what is asked.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
-use super::reach::{Offline, Reach, Running, SHUTDOWN_TIMEOUT};
-use super::{Verdict, rule_files, signals, source_settings};
-use crate::admin::view::{Preview, Progress, Replayed, Report, Selection, Totals};
+use super::reach::{Offline, Reach, RunningReplay, SHUTDOWN_TIMEOUT};
+use super::{CommandVerdict, rule_files, signals, source_settings};
+use crate::admin::view::{Preview, ReplayProgress, Replayed, ReplayReport, Selection, Totals};
 use crate::config::WriteSettings;
 use crate::source::EncryptedServers;
 
@@ -34,7 +34,7 @@ pub(super) struct Sources {
     pub data: PathBuf,
 }
 
-pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sources) -> anyhow::Result<Verdict> {
+pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sources) -> anyhow::Result<CommandVerdict> {
     if how.dry_run {
         let load = || rule_files::load(&from.rules);
         return preview(reach.preview(selection, load).await?, how.json).await;
@@ -61,8 +61,8 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sou
             }
         };
         match report {
-            Some(Report::Ended(ended)) => totals = Ok(ended),
-            Some(Report::Failed { message }) => totals = Err(message),
+            Some(ReplayReport::Ended(ended)) => totals = Ok(ended),
+            Some(ReplayReport::Failed { message }) => totals = Err(message),
             Some(report) => display.show(&report)?,
             None => break,
         }
@@ -74,9 +74,9 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sou
     sum_up(totals?, how.json)
 }
 
-fn sum_up(totals: Totals, json: bool) -> anyhow::Result<Verdict> {
+fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {
     if json {
-        output::print_json_line(&Report::Ended(totals))?;
+        output::print_json_line(&ReplayReport::Ended(totals))?;
     } else {
         let Totals { delivered, still_dead, not_replayed, followed } = totals;
         let mut line = format!("{delivered} delivered, {still_dead} still dead");
@@ -88,15 +88,15 @@ fn sum_up(totals: Totals, json: bool) -> anyhow::Result<Verdict> {
         }
         output::print(&format!("{line}\n"))?;
     }
-    Ok(if totals.all_delivered() { Verdict::Done } else { Verdict::Problems })
+    Ok(if totals.all_delivered() { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
-async fn preview(mut running: Running<Preview>, json: bool) -> anyhow::Result<Verdict> {
-    let mut verdict = Verdict::Done;
+async fn preview(mut running: RunningReplay<Preview>, json: bool) -> anyhow::Result<CommandVerdict> {
+    let mut verdict = CommandVerdict::Done;
     while let Some(preview) = running.items.recv().await {
         match &preview {
             Preview::Failed { message } => anyhow::bail!("{message}"),
-            Preview::NotReplayed { .. } => verdict = Verdict::Problems,
+            Preview::NotReplayed { .. } => verdict = CommandVerdict::Problems,
             Preview::Request { .. } => {}
         }
         match &preview {
@@ -135,11 +135,11 @@ impl Display {
         Display::Bar { bar, named: 0 }
     }
 
-    fn show(&mut self, report: &Report) -> anyhow::Result<()> {
+    fn show(&mut self, report: &ReplayReport) -> anyhow::Result<()> {
         match (self, report) {
             (Display::Json, report) => output::print_json_line(report)?,
-            (Display::Bar { bar, .. }, Report::Started { letters }) => bar.set_length(*letters),
-            (Display::Bar { bar, named }, Report::Progress(progress)) => {
+            (Display::Bar { bar, .. }, ReplayReport::Started { letters }) => bar.set_length(*letters),
+            (Display::Bar { bar, named }, ReplayReport::Progress(progress)) => {
                 if !matches!(progress.result, Replayed::Delivered { .. }) {
                     *named += 1;
                     if *named <= NAMED_MAX {
@@ -148,7 +148,7 @@ impl Display {
                 }
                 bar.inc(1);
             }
-            (Display::Lines, Report::Progress(progress)) => output::print(&format!("{}\n", line(progress)))?,
+            (Display::Lines, ReplayReport::Progress(progress)) => output::print(&format!("{}\n", line(progress)))?,
             _ => {}
         }
         Ok(())
@@ -164,8 +164,8 @@ impl Display {
     }
 }
 
-fn line(progress: &Progress) -> String {
-    let Progress { number, rule, result, .. } = progress;
+fn line(progress: &ReplayProgress) -> String {
+    let ReplayProgress { number, rule, result, .. } = progress;
     match result {
         Replayed::Delivered { status } => format!("{number}  {rule}  delivered  {status}"),
         Replayed::StillDead { message } => format!("{number}  {rule}  still dead  {}", clean(message)),

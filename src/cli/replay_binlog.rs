@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
-use super::{Verdict, rule_files, signals, source_settings};
-use crate::admin::view::redelivery::{RedeliveryReport, RedeliveryRequest, RedeliveryTally};
+use super::{CommandVerdict, rule_files, signals, source_settings};
+use crate::admin::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use crate::admin::view::status::PositionView;
 use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::source::EncryptedServers;
@@ -25,7 +25,7 @@ Examples:
 What was called is called again, with the same Idempotency-Key. What fails becomes a dead letter. No checkpoint is touched,
 and the rule goes on meanwhile. Ctrl-C ends it; what is under way comes to its end. --mysql and --rules are for when no
 rowhook runs on the data directory. Exit code 1 when a delivery became a dead letter.")]
-pub(super) struct Args {
+pub(super) struct ReplayBinlogArgs {
     /// Rule to deliver for
     #[arg(long, value_name = "RULE")]
     rule: String,
@@ -54,8 +54,8 @@ pub(super) struct Args {
     write: WriteArgs,
 }
 
-pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
-    let Args { rule, from, to, dry_run, yes, json, data, rules, source, write } = args;
+pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<CommandVerdict> {
+    let ReplayBinlogArgs { rule, from, to, dry_run, yes, json, data, rules, source, write } = args;
     config::parse_start("from", &from)?;
     to.as_deref().map(|to| config::parse_start("to", to)).transpose()?;
     if !dry_run && !yes {
@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     }
     let data = data.resolve(file);
     let reach = Reach::open(&data).await?;
-    let request = RedeliveryRequest { rule, from, to, dry_run };
+    let request = BinlogReplayRequest { rule, from, to, dry_run };
     let offline = || {
         let source = source.resolve(file)?;
         let encrypted = Arc::new(EncryptedServers::kept_in(&data));
@@ -88,8 +88,8 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
             }
         };
         match report {
-            Some(RedeliveryReport::Ended(ended)) => tally = Ok(ended),
-            Some(RedeliveryReport::Failed { message }) => tally = Err(message),
+            Some(BinlogReplayReport::Ended(ended)) => tally = Ok(ended),
+            Some(BinlogReplayReport::Failed { message }) => tally = Err(message),
             Some(report) => display.show(&report)?,
             None => break,
         }
@@ -98,13 +98,13 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     running.finish().await?;
     let tally = tally.map_err(|message| anyhow::anyhow!("{message}"))?;
     if json {
-        output::print_json_line(&RedeliveryReport::Ended(tally.clone()))?;
+        output::print_json_line(&BinlogReplayReport::Ended(tally.clone()))?;
     } else if dry_run {
         output::print(&format!("{} would be sent{}\n", count(tally.matched - tally.dead, "request"), unmade(&tally)))?;
     } else {
         output::print(&format!("{}\n", sums(&tally)))?;
     }
-    Ok(if tally.dead == 0 { Verdict::Done } else { Verdict::Problems })
+    Ok(if tally.dead == 0 { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
 /// Asks on a terminal; elsewhere nobody can answer.
@@ -120,13 +120,13 @@ fn confirm(rule: &str) -> anyhow::Result<()> {
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { anyhow::bail!("nothing was sent") }
 }
 
-fn sums(tally: &RedeliveryTally) -> String {
-    let RedeliveryTally { read, matched, delivered, dead, held, .. } = tally;
+fn sums(tally: &BinlogReplayTotals) -> String {
+    let BinlogReplayTotals { read, matched, delivered, dead, blocked: held, .. } = tally;
     let held = if *held > 0 { format!(", {held} held") } else { String::new() };
     format!("{}, {matched} matched, {delivered} delivered, {dead} dead{held}", count(*read, "change"))
 }
 
-fn unmade(tally: &RedeliveryTally) -> String {
+fn unmade(tally: &BinlogReplayTotals) -> String {
     match tally.dead {
         0 => String::new(),
         dead => format!(", {dead} more would become dead letters"),
@@ -153,18 +153,18 @@ impl Display {
         Display::Bar(ProgressBar::new_spinner().with_style(style.expect("the template is literal")))
     }
 
-    fn show(&mut self, report: &RedeliveryReport) -> anyhow::Result<()> {
+    fn show(&mut self, report: &BinlogReplayReport) -> anyhow::Result<()> {
         match (self, report) {
             (Display::Json, report) => output::print_json_line(report)?,
-            (_, RedeliveryReport::Begun { from, to }) => {
+            (_, BinlogReplayReport::Begun { from, to }) => {
                 output::complain(&format!("reading after {} up to {}", place(from), place(to)));
             }
-            (_, RedeliveryReport::Request { curl }) => output::print(&format!("{curl}\n"))?,
-            (Display::Bar(bar), RedeliveryReport::Progress(tally)) => {
+            (_, BinlogReplayReport::Request { curl }) => output::print(&format!("{curl}\n"))?,
+            (Display::Bar(bar), BinlogReplayReport::Progress(tally)) => {
                 bar.set_message(progress(tally));
                 bar.tick();
             }
-            (Display::Lines(last), RedeliveryReport::Progress(tally)) => {
+            (Display::Lines(last), BinlogReplayReport::Progress(tally)) => {
                 let line = progress(tally);
                 if *last != line {
                     output::print(&format!("{line}\n"))?;
@@ -183,7 +183,7 @@ impl Display {
     }
 }
 
-fn progress(tally: &RedeliveryTally) -> String {
+fn progress(tally: &BinlogReplayTotals) -> String {
     match &tally.read_up_to {
         Some(at) => format!("{}, up to {at}", sums(tally)),
         None => sums(tally),

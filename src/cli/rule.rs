@@ -3,7 +3,7 @@
 //! In: a rule's name, or nothing. Out: one line that says what holds now, or an error. The daemon carries it out, or the store
 //! alone remembers it for the next start; what was answered is durable.
 
-use super::Verdict;
+use super::CommandVerdict;
 use super::output;
 use super::reach::{self, Reach};
 use crate::admin::view::status::{PauseRequest, Reloaded, ResumeRequest};
@@ -59,14 +59,14 @@ pub(super) struct ReloadArgs {
     data: DataArgs,
 }
 
-pub(super) async fn pause(args: PauseArgs, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn pause(args: PauseArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let PauseArgs { rule, why, data } = args;
     Reach::open(&data.resolve(file)).await?.pause(PauseRequest { rule: rule.clone(), why }).await?;
     output::print(&format!("{rule} is paused; rowhook resume {rule} lets it go on\n"))?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let ResumeArgs { rule, from, data } = args;
     // Before anybody is asked: what was typed wrong is wrong usage.
     from.as_deref().map(|from| config::parse_start("from", from)).transpose()?;
@@ -75,17 +75,17 @@ pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<Verd
     reach.resume(ResumeRequest { rule: rule.clone(), from }).await?;
     let when = if matches!(reach, Reach::Daemon(_)) { "goes on" } else { "will go on at the next start," };
     output::print(&format!("{rule} {when} {place}\n"))?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-pub(super) async fn reload(args: ReloadArgs, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn reload(args: ReloadArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reloaded = reach::daemon(&args.data.resolve(file)).await?.reload().await?;
     if args.json {
         output::print_json(&reloaded)?;
     } else {
         output::print(&text(&reloaded))?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 /// A line for each rule that is not as it was, and one for the rest.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::rules::{Diagnostics, Look, RuleSet};
+use crate::rules::{Diagnostics, RuleFilesState, RuleSet};
 use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
@@ -22,8 +22,8 @@ pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> any
 }
 
 /// The same, and says what the files looked like.
-pub(super) fn look_and_load(directory: &Path, database: Option<&Database>) -> anyhow::Result<(Look, RuleSet)> {
-    let (look, loaded) = Look::and_load(directory, &[], || read_to_work(directory, database));
+pub(super) fn look_and_load(directory: &Path, database: Option<&Database>) -> anyhow::Result<(RuleFilesState, RuleSet)> {
+    let (look, loaded) = RuleFilesState::and_load(directory, &[], || read_to_work(directory, database));
     Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }
 

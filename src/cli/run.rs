@@ -13,17 +13,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
-use super::{Verdict, instance, reloading, rule_files, signals, source_settings, source_watch};
+use super::{CommandVerdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
-    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Operations, Port, Pulse, Replays,
-    RuleSource, RulesNow, SourceWatch, Token,
+    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, AdminApi, Port, Pulse, Replays,
+    RuleSource, RulesNow, SourceWatch, AdminToken,
 };
 use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Command, Limits, Pipeline, Reading, Redeliveries};
+use crate::pipeline::{Command, Limits, Pipeline, ChangeSource, Redeliveries};
 use crate::position::{Position, Start};
-use crate::rules::{IfMissing, Look, RuleSet};
+use crate::rules::{IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
 use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
@@ -38,7 +38,7 @@ Examples:
 
 Stops on SIGTERM and SIGINT: attempts under way finish, then a checkpoint is written. A second signal exits at once.
 Loads the rule files anew when they change, on SIGHUP and on `rowhook reload`: all of them, or none if one has problems.")]
-pub(super) struct Args {
+pub(super) struct RunCommandArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(super) struct Args {
 /// Commands from the control socket that wait for the loop.
 const COMMANDS_WAITING_MAX: usize = 64;
 
-pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let source = args.source.resolve(file)?;
     let data = args.data.resolve(file);
     let encrypted = Arc::new(EncryptedServers::kept_in(&data));
@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let directory = args.rules.resolve(file);
     let (look, rules) = rule_files::look_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
-    let token = settings.admin_token_file.as_deref().map(Token::load).transpose()?;
+    let token = settings.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
 
     // Beside the store: it reads the system's certificate authorities, a file for each.
     let client = tokio::task::spawn_blocking(Client::new);
@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
     work(Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data }).await?;
     tracing::info!("stopped");
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 /// Everything that the stages are made of, checked and taken.
@@ -112,7 +112,7 @@ struct Parts {
 /// Where the rules are from, what their files looked like then, and where they may write to.
 struct RuleFiles {
     directory: PathBuf,
-    look: Look,
+    look: RuleFilesState,
     database: Option<Database>,
 }
 
@@ -142,7 +142,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let (status, source_status) = watch::channel(None);
     let if_missing = if settings.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
     let rule_source = rule_source(files, reader.clone(), if_missing);
-    let reading = Reading { settings: source, start: settings.start, if_missing, status };
+    let reading = ChangeSource { settings: source, start: settings.start, if_missing, status };
     let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
@@ -186,11 +186,11 @@ fn operations(
     source: SourceWatch,
     reader: Settings,
     data: PathBuf,
-) -> Operations {
+) -> AdminApi {
     let live = rules.clone();
     let rules_now: RulesNow = Arc::new(move || live.now());
     let letters = DeadLetters::new(store.clone());
-    Operations {
+    AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),
         binlog_replays: BinlogReplays {
             redeliveries: Redeliveries::new(reader, commands.clone(), None),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[cfg(test)]
 use crate::config::TlsMode;
 use crate::config::{SourceSettings, TlsSettings, WriteSettings};
-use crate::source::{self, EncryptedServers, Password, PasswordCommand, PasswordSource, Settings, Tls};
+use crate::source::{self, EncryptedServers, Password, PasswordCommand, PasswordSource, Settings, SourceTls};
 use crate::write_back::Database;
 
 pub(super) fn of(given: SourceSettings, encrypted: &Arc<EncryptedServers>) -> anyhow::Result<Settings> {
@@ -43,8 +43,8 @@ pub(super) fn database(
     Ok(Some(Database::new(settings)?))
 }
 
-fn tls(given: TlsSettings) -> Tls {
-    Tls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key, public_key: given.public_key }
+fn tls(given: TlsSettings) -> SourceTls {
+    SourceTls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key, public_key: given.public_key }
 }
 
 /// `of` is what the flags begin with. What is named is looked at now and read at every connect.

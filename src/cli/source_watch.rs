@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::admin::{SourceNow, SourceWatch};
-use crate::source::{self, Status};
+use crate::source::{self, ReadStatus};
 
 /// The source sends a heartbeat every 2 s and counts as lost after three; a little more, so that its own words come first.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -36,22 +36,22 @@ pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>
 }
 
 /// The age of what is read, or why nothing is.
-fn source_state(status: &Status) -> Result<Duration, String> {
+fn source_state(status: &ReadStatus) -> Result<Duration, String> {
     match status {
-        Status::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Ok(*lag),
-        Status::Streaming { last_packet_at, .. } => {
+        ReadStatus::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Ok(*lag),
+        ReadStatus::Streaming { last_packet_at, .. } => {
             Err(format!("nothing was read from MySQL for {} s", last_packet_at.elapsed().as_secs()))
         }
-        Status::Connecting { attempt, last_error, since } => {
+        ReadStatus::Connecting { attempt, last_error, since } => {
             let since = since.map(|since| format!(" (failing since {})", humantime::format_rfc3339_seconds(since)));
             let error = last_error.as_ref().map(|error| format!(": {error}"));
             let (since, error) = (since.unwrap_or_default(), error.unwrap_or_default());
             Err(format!("connecting to MySQL, attempt {attempt}{since}{error}"))
         }
-        Status::Stalled { since } => {
+        ReadStatus::Stalled { since } => {
             Err(format!("reading has paused for {} s: deliveries wait for an API", since.elapsed().as_secs()))
         }
-        Status::Stopped { error } => Err(format!("stopped: {}", error.as_deref().unwrap_or("asked to"))),
+        ReadStatus::Stopped { error } => Err(format!("stopped: {}", error.as_deref().unwrap_or("asked to"))),
     }
 }
 
@@ -62,21 +62,21 @@ mod tests {
 
     #[test]
     fn only_a_source_that_was_heard_lately_is_ready() {
-        let streaming = |ago| Status::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
+        let streaming = |ago| ReadStatus::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
         assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(Duration::ZERO));
         for (status, expected) in [
             (streaming(Duration::from_secs(11)), "nothing was read from MySQL for 11 s"),
-            (Status::Connecting { attempt: 1, last_error: None, since: None }, "connecting to MySQL, attempt 1"),
+            (ReadStatus::Connecting { attempt: 1, last_error: None, since: None }, "connecting to MySQL, attempt 1"),
             (
-                Status::Connecting {
+                ReadStatus::Connecting {
                     attempt: 2,
                     last_error: Some("refused".into()),
                     since: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_795_000_000)),
                 },
                 "connecting to MySQL, attempt 2 (failing since 2026-11-18T11:06:40Z): refused",
             ),
-            (Status::Stalled { since: Instant::now() }, "deliveries wait"),
-            (Status::Stopped { error: Some("purged".into()) }, "stopped: purged"),
+            (ReadStatus::Stalled { since: Instant::now() }, "deliveries wait"),
+            (ReadStatus::Stopped { error: Some("purged".into()) }, "stopped: purged"),
         ] {
             let reason = source_state(&status).expect_err("not ready");
             assert!(reason.contains(expected), "{reason}");

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Verdict;
+use super::CommandVerdict;
 use super::output::{self, Columns, Tone, clean, count, short, span};
 use super::reach::Reach;
-use crate::admin::view::status::{BinlogHoldView, PositionView, RuleView, StatusView, TargetView, state};
+use crate::admin::view::status::{BinlogPinView, PositionView, RuleView, StatusView, TargetView, state};
 use crate::config::{DataArgs, File};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ Examples:
 
 Exit code 1 when no rowhook runs on the data directory, when a rule is stopped, when nothing can be read from MySQL, and
 when the rule files have problems.")]
-pub(super) struct Args {
+pub(super) struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,7 +27,7 @@ pub(super) struct Args {
     data: DataArgs,
 }
 
-pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(args: StatusArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let data = args.data.resolve(file);
     let status = Reach::open(&data).await?.status(&data).await?;
     if args.json {
@@ -35,7 +35,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     } else {
         output::print(&text(&status, SystemTime::now()))?;
     }
-    Ok(if needs_a_person(&status) { Verdict::Problems } else { Verdict::Done })
+    Ok(if needs_a_person(&status) { CommandVerdict::Problems } else { CommandVerdict::Done })
 }
 
 fn needs_a_person(status: &StatusView) -> bool {
@@ -62,7 +62,7 @@ fn text(status: &StatusView, now: SystemTime) -> String {
         text += &rules(status, now);
         status.rules.iter().filter_map(reason).for_each(|line| text += &line);
     }
-    let targets: Vec<&TargetView> = status.targets.iter().filter(|target| target.state != state::CLOSED).collect();
+    let targets: Vec<&TargetView> = status.targets.iter().filter(|target| target.state != state::AVAILABLE).collect();
     if !targets.is_empty() {
         text.push('\n');
         targets.iter().for_each(|target| text += &target_line(target, now));
@@ -127,7 +127,7 @@ fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
     let since = |at: &Option<String>| at.as_deref().map_or("?".to_string(), |at| ago(at, now));
     match rule.state.as_deref() {
         Some(state::PAUSED) => (format!("paused {}", since(&rule.paused_since)), Tone::Careful),
-        Some(state::BEHIND) => {
+        Some(state::DETACHED) => {
             (format!("behind {}", rule.lag_seconds.map_or("?".to_string(), |lag| span(seconds(lag)))), Tone::Careful)
         }
         Some(state::STOPPED) => (state::STOPPED.to_string(), Tone::Bad),
@@ -147,7 +147,7 @@ fn reason(rule: &RuleView) -> Option<String> {
 }
 
 fn target_line(target: &TargetView, now: SystemTime) -> String {
-    let mut line = match (&target.open_since, &target.held_until) {
+    let mut line = match (&target.unavailable_since, &target.waiting_until) {
         (Some(since), _) => format!("{} has not answered for {}", clean(&target.target), ago(since, now)),
         (None, Some(until)) => format!("{} asked for a pause until {}", clean(&target.target), clean(until)),
         (None, None) => clean(&target.target),
@@ -176,7 +176,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         (None, Some(0)) => facts.push(("runway", "the server purges nothing by age".to_string())),
         (None, _) => {}
     }
-    if let Some(hold) = &status.binlog_hold {
+    if let Some(hold) = &status.binlog_pin {
         facts.push(("binlog held", held_text(hold, now)));
     }
     if status.dead_letters > 0 {
@@ -190,7 +190,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
             facts.push(("awaiting", format!("{awaiting} of them wait for a person: what they did is not undone")))
         }
     }
-    match status.held {
+    match status.blocked {
         0 => {}
         1 => facts.push(("held", "1 delivery waits behind them".to_string())),
         held => facts.push(("held", format!("{held} deliveries wait behind them"))),
@@ -202,9 +202,9 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn held_text(hold: &BinlogHoldView, now: SystemTime) -> String {
+fn held_text(hold: &BinlogPinView, now: SystemTime) -> String {
     let (file, rules, since) = (&hold.file, hold.rules.join(", "), ago(&hold.since, now));
-    if hold.held {
+    if hold.pinned {
         format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
     } else {
         format!("not at the moment, the log says why; needed from {file} on, for {since}, for {rules}")
@@ -254,7 +254,7 @@ mod tests {
             target: Some("https://api.example".to_string()),
             state: Some(state.to_string()),
             why: None,
-            behind_since: None,
+            detached_since: None,
             paused_since: None,
             unresolved: Some(12),
             in_flight: Some(8),
@@ -262,7 +262,7 @@ mod tests {
             dead_letters: Some(0),
             lag_seconds: Some(0.2),
             oldest_unresolved: before(4),
-            mark: None,
+            low_water_mark: None,
         }
     }
 
@@ -288,11 +288,11 @@ mod tests {
             }),
             read_up_to: before(4),
             runway_seconds: Some(601_000),
-            binlog_hold: Some(BinlogHoldView {
+            binlog_pin: Some(BinlogPinView {
                 since: before(11_000).expect("a time"),
                 file: "binlog.000040".to_string(),
                 rules: vec!["mail".to_string(), "stock".to_string()],
-                held: true,
+                pinned: true,
             }),
             rule_files: Some(RuleFilesView { loaded_at: rfc3339(0), problems_since: None, problems: vec![] }),
             rules: vec![
@@ -301,9 +301,9 @@ mod tests {
                     lag_seconds: Some(192.0),
                     unresolved: Some(8192),
                     dead_letters: Some(3),
-                    behind_since: before(1000),
+                    detached_since: before(1000),
                     oldest_unresolved: before(192),
-                    ..rule("mail", state::BEHIND)
+                    ..rule("mail", state::DETACHED)
                 },
                 RuleView {
                     paused_since: before(7500),
@@ -316,21 +316,21 @@ mod tests {
             targets: vec![
                 TargetView {
                     target: "https://mail.example".to_string(),
-                    state: state::OPEN.to_string(),
-                    open_since: before(190),
-                    held_until: None,
+                    state: state::UNAVAILABLE.to_string(),
+                    unavailable_since: before(190),
+                    waiting_until: None,
                     last_error: Some("answered 503".to_string()),
                 },
                 TargetView {
                     target: "https://api.example".to_string(),
-                    state: state::CLOSED.to_string(),
-                    open_since: None,
-                    held_until: None,
+                    state: state::AVAILABLE.to_string(),
+                    unavailable_since: None,
+                    waiting_until: None,
                     last_error: None,
                 },
             ],
             dead_letters: 3,
-            held: 12,
+            blocked: 12,
             awaiting: 2,
         }
     }
@@ -361,7 +361,7 @@ awaiting      2 of them wait for a person: what they did is not undone
 held          12 deliveries wait behind them
 data          /var/lib/rowhook
 ";
-        let opening = BinlogHoldView { held: false, ..status().binlog_hold.expect("it is held") };
+        let opening = BinlogPinView { pinned: false, ..status().binlog_pin.expect("it is held") };
         assert!(held_text(&opening, now()).starts_with("not at the moment"));
         let text = text(&status(), now());
         let (shown, version) = text.split_once("rowhook       ").expect("the version comes last");

@@ -10,14 +10,14 @@ use clap::Subcommand;
 
 use super::output::{clean, count};
 use super::reach::Reach;
-use super::{Verdict, output};
+use super::{CommandVerdict, output};
 use crate::admin::view::rfc3339;
 use crate::admin::view::store::{BackupView, VerifiedView};
 use crate::config::{DataArgs, File};
 use crate::store::{Loss, Restored, Store};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum StoreCommand {
     /// Read everything in the store, and say what is damaged
     Verify(VerifyArgs),
     /// Write everything in the store to one file
@@ -91,28 +91,28 @@ pub(super) struct AcceptLossArgs {
     data: DataArgs,
 }
 
-pub(super) async fn run(command: Command, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(command: StoreCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
-        Command::Verify(args) => verify(args, file).await,
-        Command::Backup(args) => backup(args, file).await,
-        Command::Restore(args) => restore(args, file).await,
-        Command::Compact(args) => compact(args, file).await,
-        Command::AcceptLoss(args) => accept_loss(args, file).await,
+        StoreCommand::Verify(args) => verify(args, file).await,
+        StoreCommand::Backup(args) => backup(args, file).await,
+        StoreCommand::Restore(args) => restore(args, file).await,
+        StoreCommand::Compact(args) => compact(args, file).await,
+        StoreCommand::AcceptLoss(args) => accept_loss(args, file).await,
     }
 }
 
-async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let found = Reach::open(&args.data.resolve(file)).await?.verify().await?;
     if args.json {
         output::print_json(&found)?;
     } else {
         output::print(&verified_text(&found))?;
     }
-    Ok(if found.is_whole { Verdict::Done } else { Verdict::Problems })
+    Ok(if found.is_whole { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
 fn verified_text(found: &VerifiedView) -> String {
-    let VerifiedView { dead_letters, held, resolved, operations, entries, bytes, problems, problem_count, .. } = found;
+    let VerifiedView { dead_letters, blocked: held, resolved, sagas: operations, entries, bytes, problems, problem_count, .. } = found;
     let mut text = format!(
         "read: {} ({held} held, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
@@ -130,7 +130,7 @@ fn verified_text(found: &VerifiedView) -> String {
     text + "fix: discard dead letters that can't be read, or rowhook store restore BACKUP\n"
 }
 
-async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     // The daemon may run in another directory.
     let path = std::path::absolute(&args.file)?;
     let made = Reach::open(&args.data.resolve(file)).await?.backup(&path).await?;
@@ -142,10 +142,10 @@ async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<Verdict> {
         let text = format!("{file}: {}, {}{place}\n", size(*bytes), count(*dead_letters, "dead letter"));
         output::print(&text)?;
     }
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let data = args.data.resolve(file);
     if Store::is_in(&data) && !args.yes {
         output::print(&format!(
@@ -154,12 +154,12 @@ async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<Verdict> {
             data.join("set-aside").display(),
             args.file.display()
         ))?;
-        return Ok(Verdict::Problems);
+        return Ok(CommandVerdict::Problems);
     }
     let backup = args.file;
     let restored = blocking(&data, move |data| Store::restore(data, &backup)).await?;
     output::print(&restored_text(&restored))?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 fn restored_text(restored: &Restored) -> String {
@@ -180,15 +180,15 @@ fn restored_text(restored: &Restored) -> String {
     text
 }
 
-async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let data = args.data.resolve(file);
     Reach::require_store(&data)?;
     let (before, after) = blocking(&data, Store::compact).await?;
     output::print(&format!("{} before, {} now\n", size(before), size(after)))?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
-async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Verdict> {
+async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let data = args.data.resolve(file);
     Reach::require_store(&data)?;
     if !args.yes {
@@ -197,11 +197,11 @@ async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Verdic
             Err(error) => error.to_string(),
         };
         output::print(&(clean(&problem) + "\nnothing is changed; to do it: rowhook store accept-loss --yes\n"))?;
-        return Ok(Verdict::Problems);
+        return Ok(CommandVerdict::Problems);
     }
     let loss = blocking(&data, Store::accept_loss).await?;
     output::print(&loss_text(&loss))?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 fn loss_text(loss: &Loss) -> String {

@@ -12,7 +12,7 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Verdict, output, rule_files, signals, source_settings};
+use super::{CommandVerdict, output, rule_files, signals, source_settings};
 use crate::change::{Change, json};
 use crate::config::{self, File, RulesArgs, SourceArgs};
 use crate::pattern::{TablePattern, TablePatterns};
@@ -30,7 +30,7 @@ Examples:
 
 Nothing is sent and no store is touched. The server sees a replica of its own, whatever --server-id says, so that a
 rowhook that runs beside it is not disturbed. Ends with Ctrl-C, or when its output is closed.")]
-pub(super) struct Args {
+pub(super) struct TailArgs {
     /// Where to begin: latest, earliest, a GTID set, or file:offset
     #[arg(long, value_name = "WHERE", default_value = "latest")]
     from: String,
@@ -49,7 +49,7 @@ pub(super) struct Args {
     source: SourceArgs,
 }
 
-pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(args: TailArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let mut settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?;
     settings.instance = Uuid::new_v4();
     settings.server_id = None;
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
     loop {
         let event = tokio::select! {
             event = following.events.recv() => event.ok_or_else(|| anyhow!("reading ended without a reason"))??,
-            () = &mut stop => return Ok(Verdict::Done),
+            () = &mut stop => return Ok(CommandVerdict::Done),
         };
         lines.take(event)?;
         let bytes = std::mem::take(&mut lines.out);
@@ -79,11 +79,11 @@ pub(super) async fn run(args: Args, file: &File) -> anyhow::Result<Verdict> {
         let written = tokio::task::spawn_blocking(move || output::write(&bytes));
         let reader = tokio::select! {
             written = written => written.map_err(|_| anyhow!("printing was aborted"))?,
-            () = &mut stop => return Ok(Verdict::Done),
+            () = &mut stop => return Ok(CommandVerdict::Done),
         };
         match reader {
             Ok(output::Reader::Reads) if lines.left > 0 => {}
-            Ok(output::Reader::Reads | output::Reader::Gone) => return Ok(Verdict::Done),
+            Ok(output::Reader::Reads | output::Reader::Gone) => return Ok(CommandVerdict::Done),
             Err(error) => bail!("cannot print: {error}"),
         }
     }

@@ -12,10 +12,10 @@ use crate::change::{Cell, Value};
 
 use super::bytes::{Bytes, Truncated};
 use super::json;
-use super::{Fault, Kind};
+use super::{Fault, ColumnKind};
 
 use document::Document;
-use path::Path;
+use path::JsonPath;
 
 /// The bit of the value options that says that partial columns follow (`PARTIAL_JSON_UPDATES`).
 const PARTIAL_JSON: u64 = 1;
@@ -26,7 +26,7 @@ const PARTIAL_JSON: u64 = 1;
 /// value options and, if they say so, the bitmap, and leaves `bytes` at the after image's NULL bitmap. The bitmap has a
 /// bit for each JSON column of the table, also for those that are not in the image. A column that is NULL in the after
 /// image is never read, whatever its bit.
-pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[Kind]) -> Result<Vec<bool>, Fault> {
+pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[ColumnKind]) -> Result<Vec<bool>, Fault> {
     let options = bytes.lenenc()?;
     if options & !PARTIAL_JSON != 0 {
         let mend = "this server writes row options that this version of rowhook does not know; upgrade rowhook";
@@ -35,7 +35,7 @@ pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[Kind]) -> Result<Vec<bool
     if options == 0 {
         return Ok(vec![false; kinds.len()]);
     }
-    let is_json = |kind: &&Kind| matches!(kind, Kind::Json { .. });
+    let is_json = |kind: &&ColumnKind| matches!(kind, ColumnKind::Json { .. });
     let bits = bytes.take(kinds.iter().filter(is_json).count().div_ceil(8))?;
     let mut places = 0..;
     let partial = kinds.iter().map(|kind| {
@@ -66,7 +66,7 @@ pub fn apply(before: &str, diffs: &[u8]) -> Result<String, Fault> {
     let mut bytes = Bytes(diffs);
     while !bytes.is_empty() {
         let operation = bytes.u8()?;
-        let path = Path::parse(bytes.lenenc_bytes()?)?;
+        let path = JsonPath::parse(bytes.lenenc_bytes()?)?;
         match operation {
             0 => document.replace(&path, changed(&mut bytes)?)?,
             1 => document.insert(&path, changed(&mut bytes)?)?,

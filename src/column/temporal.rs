@@ -5,15 +5,15 @@
 //! are.
 
 use super::bytes::{Bytes, Truncated};
-use super::{Kind, digits};
+use super::{ColumnKind, digits};
 
 /// Appends the date or time that the bytes begin with; nothing for other kinds.
-pub fn write(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), Truncated> {
+pub fn write(kind: &ColumnKind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), Truncated> {
     match kind {
-        Kind::Date => date(bytes, out),
-        Kind::Time { digits } => time(bytes, *digits, out),
-        Kind::DateTime { digits } => datetime(bytes, *digits, out),
-        Kind::Timestamp { digits } => timestamp(bytes, *digits, out),
+        ColumnKind::Date => date(bytes, out),
+        ColumnKind::Time { digits } => time(bytes, *digits, out),
+        ColumnKind::DateTime { digits } => datetime(bytes, *digits, out),
+        ColumnKind::Timestamp { digits } => timestamp(bytes, *digits, out),
         _ => Ok(()),
     }
 }
@@ -148,7 +148,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    fn written(kind: &Kind, bytes: &[u8]) -> String {
+    fn written(kind: &ColumnKind, bytes: &[u8]) -> String {
         let mut out = Vec::new();
         write(kind, &mut Bytes(bytes), &mut out).expect("enough bytes");
         String::from_utf8(out).expect("digits")
@@ -163,7 +163,7 @@ mod tests {
             (&[0x4b, 0x91, 0x05], 0, "-838:59:59"),
             (&[0x80, 0x00, 0x00, 0x00, 0x00, 0x01], 6, "00:00:00.000001"),
         ] {
-            assert_eq!(written(&Kind::Time { digits }, bytes), expected);
+            assert_eq!(written(&ColumnKind::Time { digits }, bytes), expected);
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
             (951_825_600, "2000-02-29T12:00:00Z"),
             (u32::MAX, "2106-02-07T06:28:15Z"),
         ] {
-            assert_eq!(written(&Kind::Timestamp { digits: 0 }, &seconds.to_be_bytes()), expected);
+            assert_eq!(written(&ColumnKind::Timestamp { digits: 0 }, &seconds.to_be_bytes()), expected);
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn zero_and_partial_dates_stay_what_they_are() {
-        assert_eq!(written(&Kind::Date, &[0, 0, 0]), "0000-00-00");
-        assert_eq!(written(&Kind::DateTime { digits: 1 }, &[0x80, 0, 0, 0, 0, 0]), "0000-00-00T00:00:00.0");
+        assert_eq!(written(&ColumnKind::Date, &[0, 0, 0]), "0000-00-00");
+        assert_eq!(written(&ColumnKind::DateTime { digits: 1 }, &[0x80, 0, 0, 0, 0, 0]), "0000-00-00T00:00:00.0");
     }
 }

@@ -56,7 +56,7 @@ pub enum Verdict {
 
 /// What an answer says of its target, whatever the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
+pub enum TargetHealth {
     /// It does its work: a success, or a refusal of this one request.
     Works,
     /// It does its work, but wants less of it: 429.
@@ -99,16 +99,16 @@ pub fn effect(answer: &Answer, lack: Option<Lack>, retry_after: Option<Duration>
 }
 
 /// What the answer says of the target. Deliberately not asked: `retry_on`, which is one rule's view of its deliveries.
-pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) -> Health {
+pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) -> TargetHealth {
     match answer {
-        Answer::Failed { .. } if lack == Some(Lack::Token) => Health::Unknown,
-        Answer::Failed { .. } if matches!(lack, Some(Lack::RolledBack | Lack::Refused)) => Health::Works,
-        Answer::Failed { .. } => Health::Away,
-        Answer::Status { status, .. } if success.contains(*status) => Health::Works,
-        Answer::Status { status: 429, .. } => Health::Throttles,
-        Answer::Status { status: 502..=504, .. } => Health::Away,
-        Answer::Status { status: 408 | 425 | 500..=599, .. } => Health::Fails,
-        Answer::Status { .. } | Answer::Written { .. } => Health::Works,
+        Answer::Failed { .. } if lack == Some(Lack::Token) => TargetHealth::Unknown,
+        Answer::Failed { .. } if matches!(lack, Some(Lack::RolledBack | Lack::Refused)) => TargetHealth::Works,
+        Answer::Failed { .. } => TargetHealth::Away,
+        Answer::Status { status, .. } if success.contains(*status) => TargetHealth::Works,
+        Answer::Status { status: 429, .. } => TargetHealth::Throttles,
+        Answer::Status { status: 502..=504, .. } => TargetHealth::Away,
+        Answer::Status { status: 408 | 425 | 500..=599, .. } => TargetHealth::Fails,
+        Answer::Status { .. } | Answer::Written { .. } => TargetHealth::Works,
     }
 }
 
@@ -217,20 +217,20 @@ mod tests {
         let success = SuccessStatuses(vec![(200, 299), (500, 500)]);
         for code in 100..=999 {
             let expected = match code {
-                429 => Health::Throttles,
-                502..=504 => Health::Away,
-                408 | 425 | 501 | 505..=599 => Health::Fails,
-                _ => Health::Works,
+                429 => TargetHealth::Throttles,
+                502..=504 => TargetHealth::Away,
+                408 | 425 | 501 | 505..=599 => TargetHealth::Fails,
+                _ => TargetHealth::Works,
             };
             assert_eq!(health(&success, &status(code), None), expected, "{code}");
         }
         for lack in [Lack::Timeout, Lack::Network, Lack::Unsent] {
-            assert_eq!(health(&success, &failed(), Some(lack)), Health::Away);
+            assert_eq!(health(&success, &failed(), Some(lack)), TargetHealth::Away);
         }
         for lack in [Lack::RolledBack, Lack::Refused] {
-            assert_eq!(health(&success, &failed(), Some(lack)), Health::Works, "the server answered");
+            assert_eq!(health(&success, &failed(), Some(lack)), TargetHealth::Works, "the server answered");
         }
-        assert_eq!(health(&success, &failed(), Some(Lack::Token)), Health::Unknown, "the target was not asked");
+        assert_eq!(health(&success, &failed(), Some(Lack::Token)), TargetHealth::Unknown, "the target was not asked");
     }
 
     #[test]

@@ -14,16 +14,16 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::now_us;
-use crate::delivery::answer::{self, Health, Lack, Verdict};
-use crate::delivery::bundle::{Item, Load};
+use crate::delivery::answer::{self, TargetHealth, Lack, Verdict};
+use crate::delivery::bundle::{Item, AttemptLoad};
 use crate::delivery::client::{Client, Keep, Received, Text};
 use crate::delivery::lane::Place;
-use crate::delivery::quota::Quota;
-use crate::delivery::request::{self, Gathered, NoRequest, Prepared};
+use crate::delivery::quota::ServerLimit;
+use crate::delivery::request::{self, RenderedArray, NoRequest, PreparedRequest};
 use crate::delivery::results::{self, ItemResult, RESULTS_BYTES_MAX};
 use crate::delivery::{Delivery, Failure, auth, statement};
 use crate::failure::{Answer, Attempt};
-use crate::operation::{ActEnd, ActionId, Kept};
+use crate::operation::{ActionEnd, ActionId, KeptAnswer};
 use crate::rules::{Action, Call, Sql, SuccessStatuses, Work};
 use crate::template::Condition;
 
@@ -46,10 +46,10 @@ pub(super) struct Sent {
     /// What became of each item, where the answer was a success and says so.
     pub results: Option<Vec<ItemResult>>,
     /// Of an operation's action that is done: how, with what is kept of its answer.
-    pub end: Option<ActEnd>,
-    pub health: Health,
+    pub end: Option<ActionEnd>,
+    pub health: TargetHealth,
     pub retry_after: Option<Duration>,
-    pub quota: Option<Quota>,
+    pub quota: Option<ServerLimit>,
     /// Where the answer redirects; ends `it redirects …`.
     pub redirect: Option<String>,
     /// Kept where a retry may follow: every attempt of a call sends the same bytes.
@@ -59,7 +59,7 @@ pub(super) struct Sent {
 /// What every attempt of a call sends.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Request(Prepared),
+    Request(PreparedRequest),
     /// The values of a statement.
     Values(Vec<Value>),
 }
@@ -80,7 +80,7 @@ pub(super) enum Unsent {
 /// Starts the task. The channel needs no bound: it holds at most one message for each attempt under way.
 pub(super) fn start(
     place: Place,
-    load: Load,
+    load: AttemptLoad,
     prepared: Option<Box<Ready>>,
     client: Client,
     ended: UnboundedSender<Ended>,
@@ -94,7 +94,7 @@ pub(super) fn start(
 }
 
 /// One row may be the reason: the others of its call are kept from sharing its end.
-fn panicked(load: &Load) -> Unsent {
+fn panicked(load: &AttemptLoad) -> Unsent {
     match load.count() {
         1 => Unsent::Panicked,
         count => Unsent::Split { at: count / 2 },
@@ -103,7 +103,7 @@ fn panicked(load: &Load) -> Unsent {
 
 type Unfit = Vec<(usize, Failure)>;
 
-async fn attempt(load: &Load, ready: Option<Box<Ready>>, client: &Client) -> (Unfit, Result<Sent, Unsent>) {
+async fn attempt(load: &AttemptLoad, ready: Option<Box<Ready>>, client: &Client) -> (Unfit, Result<Sent, Unsent>) {
     let (unfit, ready) = match ready {
         Some(ready) => (Vec::new(), Ok(ready)),
         None => prepare(load),
@@ -115,12 +115,12 @@ async fn attempt(load: &Load, ready: Option<Box<Ready>>, client: &Client) -> (Un
     (unfit, result)
 }
 
-fn prepare(load: &Load) -> (Unfit, Result<Box<Ready>, Unsent>) {
+fn prepare(load: &AttemptLoad) -> (Unfit, Result<Box<Ready>, Unsent>) {
     match load {
-        Load::One(delivery) => (Vec::new(), prepare_one(delivery)),
-        Load::Many(items) if load.first().rule.batch.is_some() => prepare_all(items),
+        AttemptLoad::One(delivery) => (Vec::new(), prepare_one(delivery)),
+        AttemptLoad::Many(items) if load.first().rule.batch.is_some() => prepare_all(items),
         // Merged, but sent by itself.
-        Load::Many(items) => (Vec::new(), prepare_one(&items[0].delivery)),
+        AttemptLoad::Many(items) => (Vec::new(), prepare_one(&items[0].delivery)),
     }
 }
 
@@ -133,7 +133,7 @@ fn prepare_one(delivery: &Delivery) -> Result<Box<Ready>, Unsent> {
 }
 
 fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Ready>, Unsent>) {
-    let Gathered { unfit, request } = request::prepare_all(items);
+    let RenderedArray { unfit, request } = request::prepare_all(items);
     let request = request.map(|request| Box::new(Ready::Request(request))).map_err(|none| match none {
         NoRequest::Nothing => Unsent::Nothing,
         NoRequest::TooLarge { fitting } => Unsent::Split { at: fitting },
@@ -163,7 +163,7 @@ async fn call_api(
     first: &Delivery,
     count: usize,
     call: &Call,
-    prepared: &Prepared,
+    prepared: &PreparedRequest,
     client: &Client,
     timed: impl FnOnce(Answer) -> Attempt,
 ) -> Result<Sent, Unsent> {
@@ -185,7 +185,7 @@ async fn call_api(
             (None, Some(when)) => verify(first, when, kept(status, headers, body)).map(|read| end = Some(read)),
             (None, None) => {
                 let answer = action.keeps_answer.then(|| kept(status, headers, body));
-                end = Some(ActEnd::Done(answer));
+                end = Some(ActionEnd::Done(answer));
                 Ok(())
             }
         };
@@ -203,26 +203,26 @@ async fn call_api(
 
 /// The condition over the answer, where the delivery asks whether a step happened.
 fn verified_by(delivery: &Delivery) -> Option<&Condition> {
-    let (ActionId::Verify(step), plan) = (delivery.doing.as_ref()?.action, delivery.rule.plan.as_ref()?) else {
+    let (ActionId::Verify(step), plan) = (delivery.saga_action.as_ref()?.action, delivery.rule.saga.as_ref()?) else {
         return None;
     };
     plan.steps[step].verify.as_ref().map(|verify| &verify.when)
 }
 
-fn verify(delivery: &Delivery, when: &Condition, answer: Kept) -> Result<ActEnd, String> {
+fn verify(delivery: &Delivery, when: &Condition, answer: KeptAnswer) -> Result<ActionEnd, String> {
     let happened = when
         .decide_in(&delivery.scope().with_answer(answer.clone()))
         .map_err(|error| format!("`verify.when` can't be decided: {error}"))?
         // To take this for "no" would repeat a call that may have happened.
         .ok_or("`verify.when` compares with NULL, so that it says neither yes nor no; ask with `is none`")?;
-    Ok(ActEnd::Verified { happened, answer: happened.then_some(answer) })
+    Ok(ActionEnd::Verified { happened, answer: happened.then_some(answer) })
 }
 
-fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, body: Text) -> Kept {
+fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, body: Text) -> KeptAnswer {
     let Text { bytes, is_cut, problem } = body;
     match problem {
-        Some(problem) => Kept { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) },
-        None => Kept { status, headers, body: bytes.into(), is_cut, problem: None },
+        Some(problem) => KeptAnswer { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) },
+        None => KeptAnswer { status, headers, body: bytes.into(), is_cut, problem: None },
     }
 }
 
@@ -240,7 +240,7 @@ async fn write(
     let none = SuccessStatuses(Vec::new());
     let health = answer::health(&none, &answer, lack);
     let verdict = answer::classify(&none, &action.retry_on, &answer, lack);
-    let end = matches!(verdict, Verdict::Done { .. }).then(|| ActEnd::Done(None));
+    let end = matches!(verdict, Verdict::Done { .. }).then(|| ActionEnd::Done(None));
     let (retry_after, quota, redirect, results) = (None, None, None, None);
     let attempt = timed(answer);
     Ok(Sent { attempt, lack, verdict, results, end, health, retry_after, quota, redirect, prepared: None })

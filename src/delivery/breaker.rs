@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::answer::Health;
+use crate::delivery::answer::TargetHealth;
 use crate::delivery::lane::Place;
 use crate::retry::{RetryPolicy, Waits};
 use crate::rules::BreakerPolicy;
@@ -46,7 +46,7 @@ pub enum May {
 
 /// What an ended attempt did to the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turned {
+pub enum BreakerChange {
     Not,
     Open,
     /// After having been open for so long.
@@ -59,15 +59,15 @@ impl Breaker {
     }
 
     /// Goes on under another policy. Without one an open breaker closes.
-    pub fn set_policy(&mut self, policy: Option<BreakerPolicy>, now: Instant) -> Turned {
+    pub fn set_policy(&mut self, policy: Option<BreakerPolicy>, now: Instant) -> BreakerChange {
         let was = std::mem::replace(&mut self.policy, policy);
         match (&self.policy, &mut self.state) {
             (None, _) => self.close(now),
             (Some(policy), State::Open { waits, .. }) if was.as_ref() != Some(policy) => {
                 *waits = probe_waits(policy);
-                Turned::Not
+                BreakerChange::Not
             }
-            _ => Turned::Not,
+            _ => BreakerChange::Not,
         }
     }
 
@@ -98,25 +98,25 @@ impl Breaker {
     }
 
     /// An attempt has ended, be it a probe, an ordinary one, or one that was under way when the breaker opened.
-    pub fn end(&mut self, place: Place, health: Health, now: impl FnOnce() -> Instant) -> Turned {
+    pub fn end(&mut self, place: Place, health: TargetHealth, now: impl FnOnce() -> Instant) -> BreakerChange {
         let is_probe = self.is_probe(place);
         match (&mut self.state, health) {
-            (State::Closed { failures }, Health::Works) => *failures = 0,
-            (State::Closed { .. }, Health::Throttles | Health::Unknown) => {}
-            (State::Closed { failures }, Health::Fails | Health::Away) => {
+            (State::Closed { failures }, TargetHealth::Works) => *failures = 0,
+            (State::Closed { .. }, TargetHealth::Throttles | TargetHealth::Unknown) => {}
+            (State::Closed { failures }, TargetHealth::Fails | TargetHealth::Away) => {
                 *failures = failures.saturating_add(1);
                 if let Some(policy) = self.policy.as_ref().filter(|policy| *failures >= policy.failures) {
                     let (since, mut waits) = (now(), probe_waits(policy));
                     let probe = Probe::DueAt(since + waits.next_wait());
                     self.state = State::Open { since, waits, probe };
-                    return Turned::Open;
+                    return BreakerChange::Open;
                 }
             }
-            (State::Open { .. }, Health::Works) => return self.close(now()),
+            (State::Open { .. }, TargetHealth::Works) => return self.close(now()),
             (State::Open { waits, probe, .. }, _) if is_probe => *probe = Probe::DueAt(now() + waits.next_wait()),
             (State::Open { .. }, _) => {}
         }
-        Turned::Not
+        BreakerChange::Not
     }
 
     /// An attempt was not made after all: it says nothing, and if it was the probe, the next may go at once.
@@ -128,10 +128,10 @@ impl Breaker {
         }
     }
 
-    fn close(&mut self, now: Instant) -> Turned {
+    fn close(&mut self, now: Instant) -> BreakerChange {
         match std::mem::replace(&mut self.state, State::Closed { failures: 0 }) {
-            State::Open { since, .. } => Turned::Closed(now.duration_since(since)),
-            State::Closed { .. } => Turned::Not,
+            State::Open { since, .. } => BreakerChange::Closed(now.duration_since(since)),
+            State::Closed { .. } => BreakerChange::Not,
         }
     }
 }
@@ -151,8 +151,8 @@ mod tests {
         Breaker::new(Some(BreakerPolicy::default()))
     }
 
-    fn fail(breaker: &mut Breaker, times: u32, now: Instant) -> Vec<Turned> {
-        (0..times).map(|_| breaker.end(1, Health::Away, || now)).collect()
+    fn fail(breaker: &mut Breaker, times: u32, now: Instant) -> Vec<BreakerChange> {
+        (0..times).map(|_| breaker.end(1, TargetHealth::Away, || now)).collect()
     }
 
     /// When the next probe may start.
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn five_failures_in_a_row_open_it_and_an_answer_begins_the_count_anew() {
         let (mut breaker, now) = (breaker(), Instant::now());
-        assert_eq!(fail(&mut breaker, 4, now), [Turned::Not; 4]);
-        assert_eq!(breaker.end(1, Health::Works, || now), Turned::Not);
-        assert_eq!(fail(&mut breaker, 4, now), [Turned::Not; 4]);
+        assert_eq!(fail(&mut breaker, 4, now), [BreakerChange::Not; 4]);
+        assert_eq!(breaker.end(1, TargetHealth::Works, || now), BreakerChange::Not);
+        assert_eq!(fail(&mut breaker, 4, now), [BreakerChange::Not; 4]);
         assert_eq!((breaker.is_open(), breaker.may_start(now)), (false, May::Now));
-        assert_eq!(breaker.end(1, Health::Fails, || now), Turned::Open);
+        assert_eq!(breaker.end(1, TargetHealth::Fails, || now), BreakerChange::Open);
         assert!(breaker.is_open() && breaker.may_start(now) != May::Now);
     }
 
@@ -179,11 +179,11 @@ mod tests {
     fn throttling_neither_opens_it_nor_begins_the_count_anew() {
         let (mut breaker, now) = (breaker(), Instant::now());
         for _ in 0..1000 {
-            assert_eq!(breaker.end(1, Health::Throttles, || now), Turned::Not);
+            assert_eq!(breaker.end(1, TargetHealth::Throttles, || now), BreakerChange::Not);
         }
         fail(&mut breaker, 4, now);
-        breaker.end(1, Health::Throttles, || now);
-        assert_eq!(breaker.end(1, Health::Away, || now), Turned::Open);
+        breaker.end(1, TargetHealth::Throttles, || now);
+        assert_eq!(breaker.end(1, TargetHealth::Away, || now), BreakerChange::Open);
     }
 
     #[test]
@@ -202,9 +202,9 @@ mod tests {
             breaker.start(7);
             assert_eq!(breaker.may_start(now), May::AfterAnother);
             assert!(breaker.is_probe(7) && !breaker.is_probe(1));
-            assert_eq!(breaker.end(1, Health::Away, || now), Turned::Not, "one that was under way before");
+            assert_eq!(breaker.end(1, TargetHealth::Away, || now), BreakerChange::Not, "one that was under way before");
             assert_eq!(breaker.may_start(now), May::AfterAnother);
-            breaker.end(7, Health::Away, || now);
+            breaker.end(7, TargetHealth::Away, || now);
             centre = (centre * 2).min(Duration::from_secs(30));
         }
     }
@@ -214,9 +214,9 @@ mod tests {
         let (mut breaker, now) = (breaker(), Instant::now());
         fail(&mut breaker, 5, now);
         let later = now + Duration::from_secs(9);
-        assert_eq!(breaker.end(3, Health::Works, || later), Turned::Closed(Duration::from_secs(9)));
+        assert_eq!(breaker.end(3, TargetHealth::Works, || later), BreakerChange::Closed(Duration::from_secs(9)));
         assert_eq!((breaker.is_open(), breaker.may_start(later)), (false, May::Now));
-        assert_eq!(fail(&mut breaker, 4, later), [Turned::Not; 4], "the count begins anew");
+        assert_eq!(fail(&mut breaker, 4, later), [BreakerChange::Not; 4], "the count begins anew");
     }
 
     #[test]
@@ -233,10 +233,10 @@ mod tests {
     #[test]
     fn without_a_policy_it_never_opens_and_an_open_one_closes() {
         let now = Instant::now();
-        assert_eq!(fail(&mut Breaker::new(None), 100, now), [Turned::Not; 100]);
+        assert_eq!(fail(&mut Breaker::new(None), 100, now), [BreakerChange::Not; 100]);
         let mut breaker = breaker();
         fail(&mut breaker, 5, now);
-        assert_eq!(breaker.set_policy(None, now), Turned::Closed(AT_ONCE));
+        assert_eq!(breaker.set_policy(None, now), BreakerChange::Closed(AT_ONCE));
         assert!(!breaker.is_open());
     }
 }

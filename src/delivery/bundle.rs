@@ -40,24 +40,24 @@ pub(super) enum Bundle {
 
 /// What an attempt's task needs of it.
 #[derive(Debug, Clone)]
-pub(super) enum Load {
+pub(super) enum AttemptLoad {
     One(Delivery),
     Many(Arc<[Item]>),
 }
 
-impl Load {
+impl AttemptLoad {
     /// The delivery, or the first of those that are sent together.
     pub fn first(&self) -> &Delivery {
         match self {
-            Load::One(delivery) => delivery,
-            Load::Many(items) => &items[0].delivery,
+            AttemptLoad::One(delivery) => delivery,
+            AttemptLoad::Many(items) => &items[0].delivery,
         }
     }
 
     pub fn count(&self) -> usize {
         match self {
-            Load::One(_) => 1,
-            Load::Many(items) => items.len(),
+            AttemptLoad::One(_) => 1,
+            AttemptLoad::Many(items) => items.len(),
         }
     }
 }
@@ -123,10 +123,10 @@ impl Bundle {
         true
     }
 
-    pub fn load(&self) -> Load {
+    pub fn load(&self) -> AttemptLoad {
         match self {
-            Bundle::One(delivery) => Load::One(delivery.clone()),
-            Bundle::Many(parts) => Load::Many(Arc::clone(&parts.current)),
+            Bundle::One(delivery) => AttemptLoad::One(delivery.clone()),
+            Bundle::Many(parts) => AttemptLoad::Many(Arc::clone(&parts.current)),
         }
     }
 }

@@ -31,9 +31,9 @@ pub(super) use redirect::Redirect;
 
 use crate::delivery::answer::Lack;
 use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
-use crate::delivery::request::{Header, Prepared};
+use crate::delivery::request::{Header, PreparedRequest};
 use crate::delivery::{Error, egress};
-use crate::rules::{Egress, Method, SuccessStatuses, Tls};
+use crate::rules::{Egress, Method, SuccessStatuses, TargetTls};
 use crate::write_back::Database;
 use error::{cause_text, is_unsent, plain_text};
 use pool::Pool;
@@ -74,7 +74,7 @@ pub struct Client {
     /// told whose request it is.
     public: Pool,
     /// The same two for calls with TLS settings of their own.
-    by_tls: Arc<Mutex<Recent<Arc<Tls>, [Pool; 2]>>>,
+    by_tls: Arc<Mutex<Recent<Arc<TargetTls>, [Pool; 2]>>>,
     tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
     names: Names,
     pool_age_max: Duration,
@@ -174,7 +174,7 @@ impl Client {
 /// # Errors
 /// A line for people when it cannot be sent at all: an address that must not be called, a header with bytes that headers
 /// cannot carry.
-pub(super) fn request(prepared: &Prepared, egress: Egress) -> Result<Request, String> {
+pub(super) fn request(prepared: &PreparedRequest, egress: Egress) -> Result<Request, String> {
     egress::check(&prepared.url, egress).map_err(|refused| refused.to_string())?;
     let method = match prepared.method {
         Method::Get => reqwest::Method::GET,

@@ -18,7 +18,7 @@ use crate::rules::{OrderBy, Rule};
 
 /// What is held of one rule.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct BufferedRule {
     by_key: HashMap<LaneKey, Waiting>,
     /// By the time of their letting go, and in order of coming where that is the same.
     keys: BTreeMap<Due, LaneKey>,
@@ -36,7 +36,7 @@ struct Waiting {
     is_new: bool,
 }
 
-impl Held {
+impl BufferedRule {
     /// Takes a delivery in. It is held until `due`, unless an earlier change of its key is held, which it is merged with
     /// and keeps its time. What can't be merged or held goes into `ready`, behind what was held of its keys.
     pub fn add(&mut self, delivery: Delivery, due: Instant, ready: &mut Vec<Item>) {
@@ -115,7 +115,7 @@ impl Waiting {
 /// itself.
 fn may_be_held(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)
-        && delivery.foregone.is_none()
+        && delivery.predetermined.is_none()
         && delivery.more.is_none()
         && delivery.rule.has_key_for(&delivery.change)
 }

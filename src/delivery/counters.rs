@@ -13,7 +13,7 @@ pub(super) struct AttemptCounters([Counter; CLASSES.len()]);
 
 /// An index into the classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Class(usize);
+pub(super) struct AnswerClass(usize);
 
 impl AttemptCounters {
     pub fn new(metrics: &Metrics, rule: &str) -> AttemptCounters {
@@ -23,8 +23,8 @@ impl AttemptCounters {
         )
     }
 
-    pub fn class(answer: &Answer) -> Class {
-        Class(match answer {
+    pub fn class(answer: &Answer) -> AnswerClass {
+        AnswerClass(match answer {
             Answer::Status { status: status @ 200..=599, .. } => usize::from(status / 100 - 2),
             Answer::Written { .. } => 0,
             Answer::Status { .. } => 4,
@@ -32,7 +32,7 @@ impl AttemptCounters {
         })
     }
 
-    pub fn count(&self, class: Class) {
+    pub fn count(&self, class: AnswerClass) {
         self.0[class.0].inc();
     }
 }
@@ -53,10 +53,10 @@ mod tests {
             (599, "5xx"),
             (600, "other"),
         ] {
-            let Class(class) = AttemptCounters::class(&Answer::Status { status, excerpt: String::new() });
+            let AnswerClass(class) = AttemptCounters::class(&Answer::Status { status, excerpt: String::new() });
             assert_eq!(CLASSES[class], expected, "{status}");
         }
-        let Class(class) = AttemptCounters::class(&Answer::Failed { error: String::new() });
+        let AnswerClass(class) = AttemptCounters::class(&Answer::Failed { error: String::new() });
         assert_eq!(CLASSES[class], "error");
     }
 }

@@ -19,16 +19,16 @@ use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::gate::{End, Gate};
+use crate::delivery::gate::{AttemptEnd, Admission};
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Lanes, Place, RuleCounts, RuleNumber, Turn};
-use crate::delivery::{Completed, Delivery, Due, DueTicket, Event, Intent, Origin, Outcome, TargetStatus, Ticket};
+use crate::delivery::lane::{Lanes, Place, RuleUnderWay, RuleNumber, Turn};
+use crate::delivery::{Completed, Delivery, DueAction, DueTicket, DeliveryEvent, Intent, Origin, Outcome, TargetStatus, Ticket};
 use crate::failure::{Answer, Attempt};
-use crate::ordering::Held;
+use crate::ordering::BlockedKeys;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
-use lines::Known;
-use under_way::{UnderWay, refused, unknown, with_redirect};
+use lines::KnownRule;
+use under_way::{AttemptsUnderWay, refused, unknown, with_redirect};
 
 mod bundles;
 mod definitions;
@@ -42,12 +42,12 @@ pub struct Dispatcher {
     client: Client,
     metrics: Arc<Metrics>,
     lanes: Lanes,
-    gate: Gate,
+    gate: Admission,
     /// By place; empty where all was handed out as completed.
-    under_way: Vec<Option<UnderWay>>,
+    under_way: Vec<Option<AttemptsUnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
     /// By rule number.
-    known: Vec<Known>,
+    known: Vec<KnownRule>,
     /// Rules of which nothing is started.
     paused: HashSet<Box<str>>,
     /// What waits for others to be sent with, by rule.
@@ -60,7 +60,7 @@ pub struct Dispatcher {
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
     ended: UnboundedReceiver<Ended>,
     report: UnboundedSender<Ended>,
-    events: VecDeque<Event>,
+    events: VecDeque<DeliveryEvent>,
     /// Calls that have their turn and are not begun.
     due: usize,
 }
@@ -70,7 +70,7 @@ impl Dispatcher {
         let (report, ended) = unbounded_channel();
         Dispatcher {
             client,
-            gate: Gate::new(Arc::clone(&metrics)),
+            gate: Admission::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
             under_way: Vec::new(),
@@ -89,7 +89,7 @@ impl Dispatcher {
     }
 
     /// From now on deliveries whose keys are held are not attempted when their turn comes; replays are.
-    pub fn heed(&mut self, held: Held) {
+    pub fn heed(&mut self, held: BlockedKeys) {
         self.lanes.heed(held);
     }
 
@@ -110,14 +110,14 @@ impl Dispatcher {
 
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.lanes();
-        let turn = if delivery.foregone.is_some() { Turn::Pass } else { turn(delivery.origin) };
+        let turn = if delivery.predetermined.is_some() { Turn::Pass } else { turn(delivery.origin) };
         let line = self.line(rule, delivery.action());
         let definition = self.known[rule as usize].keys.definition(&delivery.rule, &delivery.change);
         let place = self.lanes.enter_under(line, keys, definition, turn);
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten), 1);
+        self.set_under_way(place, AttemptsUnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten), 1);
     }
 
-    fn set_under_way(&mut self, place: Place, under_way: UnderWay, shares: usize) {
+    fn set_under_way(&mut self, place: Place, under_way: AttemptsUnderWay, shares: usize) {
         let place = place as usize;
         if place >= self.under_way.len() {
             self.under_way.resize_with(place + 1, || None);
@@ -129,7 +129,7 @@ impl Dispatcher {
 
     /// The next thing that happened; pending for ever when there is none to come. Also what makes retries happen, so it must
     /// be polled. Cancel-safe: nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> DeliveryEvent {
         loop {
             if let Some(event) = self.try_next() {
                 return event;
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 
     /// As [`next`](Dispatcher::next), without waiting.
-    pub fn try_next(&mut self) -> Option<Event> {
+    pub fn try_next(&mut self) -> Option<DeliveryEvent> {
         // A call of many deliveries ends at once: neither clock nor channel is asked for each of them.
         if let Some(event) = self.events.pop_front() {
             return Some(event);
@@ -175,7 +175,7 @@ impl Dispatcher {
         }
         let (target, delivery) = (under_way.target, under_way.bundle.one().clone());
         self.gate.cancelled(target, place, Instant::now());
-        self.events.push_back(Event::NotDone(delivery));
+        self.events.push_back(DeliveryEvent::NotDone(delivery));
         self.lanes.rest(place);
         self.lanes.resume(place);
         self.start_ready();
@@ -187,7 +187,7 @@ impl Dispatcher {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
         let line = self.line(rule, delivery.action());
-        self.set_under_way(place, UnderWay::new(Bundle::One(delivery), rule, intent), 1);
+        self.set_under_way(place, AttemptsUnderWay::new(Bundle::One(delivery), rule, intent), 1);
         self.lanes.proceed(place, line);
         self.start_ready();
     }
@@ -240,9 +240,9 @@ impl Dispatcher {
     }
 
     /// What is under way of the rule of this name.
-    pub fn counts(&self, rule: &str) -> RuleCounts {
-        let Some(number) = self.rules.get(rule).copied() else { return RuleCounts::default() };
-        RuleCounts { unresolved: self.unresolved[number as usize], ..self.lanes.counts(number) }
+    pub fn counts(&self, rule: &str) -> RuleUnderWay {
+        let Some(number) = self.rules.get(rule).copied() else { return RuleUnderWay::default() };
+        RuleUnderWay { unresolved: self.unresolved[number as usize], ..self.lanes.counts(number) }
     }
 
     /// Deliveries submitted and not released.
@@ -263,7 +263,7 @@ impl Dispatcher {
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
     /// returns what came of them; the other deliveries are interrupted and have no outcome, those that are Due included.
     /// Cancel-safe.
-    pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<Event> {
+    pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<DeliveryEvent> {
         self.lanes.close();
         while self.in_flight() > 0 {
             match timeout_at(deadline, self.ended.recv()).await {
@@ -271,7 +271,7 @@ impl Dispatcher {
                 Ok(None) | Err(_) => break,
             }
         }
-        self.events.drain(..).filter(|event| !matches!(event, Event::Due(_))).collect()
+        self.events.drain(..).filter(|event| !matches!(event, DeliveryEvent::Due(_))).collect()
     }
 
     fn next_start(&mut self) -> Option<Place> {
@@ -288,11 +288,11 @@ impl Dispatcher {
     fn start_ready(&mut self) {
         while let Some(place) = self.next_start() {
             if let Turn::Hold { behind } = self.lanes.turn(place) {
-                self.complete(place, Outcome::Held { behind });
+                self.complete(place, Outcome::Blocked { behind });
                 continue;
             }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
-            if let Bundle::One(Delivery { foregone: Some(outcome), .. }) = &under_way.bundle {
+            if let Bundle::One(Delivery { predetermined: Some(outcome), .. }) = &under_way.bundle {
                 let outcome = outcome.clone();
                 self.complete(place, outcome);
                 continue;
@@ -313,10 +313,10 @@ impl Dispatcher {
             let under_way = self.at(place);
             under_way.target = target;
             match &under_way.bundle {
-                Bundle::One(delivery) if delivery.doing.is_some() && under_way.intent == Intent::ToBeWritten => {
+                Bundle::One(delivery) if delivery.saga_action.is_some() && under_way.intent == Intent::ToBeWritten => {
                     let (delivery, ticket) = (delivery.clone(), DueTicket(place));
                     self.due += 1;
-                    self.events.push_back(Event::Due(Due { delivery, ticket }));
+                    self.events.push_back(DeliveryEvent::Due(DueAction { delivery, ticket }));
                 }
                 _ => self.attempt(place),
             }
@@ -360,7 +360,7 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let of_target = End { place, answer: &attempt.answer, health, retry_after, quota };
+        let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, quota };
         let counts = self.gate.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
@@ -388,7 +388,7 @@ impl Dispatcher {
                 let wait = under_way.next_wait(counts, retry_after);
                 under_way.prepared = prepared;
                 if !under_way.bundle.action().is_repeatable {
-                    self.events.push_back(Event::NotDone(under_way.bundle.one().clone()));
+                    self.events.push_back(DeliveryEvent::NotDone(under_way.bundle.one().clone()));
                 }
                 self.wait_for_retry(place, wait);
             }
@@ -409,7 +409,7 @@ impl Dispatcher {
         }
         let mut under_way = self.under_way[place as usize].take().expect("a call ends once");
         let acted = under_way.acted(&outcome);
-        if let UnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
+        if let AttemptsUnderWay { bundle: Bundle::One(delivery), attempts, .. } = under_way {
             let (merged, ticket) = (Vec::new(), Ticket(place));
             self.hand_over(Completed { delivery, outcome, attempts, merged, acted, ticket });
         }
@@ -423,10 +423,10 @@ impl Dispatcher {
         if completed.acted.is_none() && completed.pauses_its_rule() {
             self.note_paused(&completed.delivery.rule.name, true);
         }
-        self.events.push_back(Event::Completed(completed));
+        self.events.push_back(DeliveryEvent::Completed(completed));
     }
 
-    fn at(&mut self, place: Place) -> &mut UnderWay {
+    fn at(&mut self, place: Place) -> &mut AttemptsUnderWay {
         self.under_way[place as usize].as_mut().expect("the call has not ended")
     }
 }

@@ -14,7 +14,7 @@ use crate::rules::Egress;
 
 /// An address that must not be called; says so without the address, which may come from a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum AddressRefused {
     #[error("the host is a link-local or cloud metadata address, which rowhook never calls")]
     Metadata,
     #[error("the host is no public address, and this call may connect to public addresses only")]
@@ -53,7 +53,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
 ///
 /// # Errors
 /// [`Refused`] for an address that must not be called.
-pub fn check(url: &Url, egress: Egress) -> Result<(), Refused> {
+pub fn check(url: &Url, egress: Egress) -> Result<(), AddressRefused> {
     match url.host() {
         Some(Host::Ipv4(address)) => judge(address.into(), egress),
         Some(Host::Ipv6(address)) => judge(address.into(), egress),
@@ -80,12 +80,12 @@ pub fn allowed(mut addresses: Vec<SocketAddr>, egress: Egress) -> io::Result<Vec
     }
 }
 
-fn judge(address: IpAddr, egress: Egress) -> Result<(), Refused> {
+fn judge(address: IpAddr, egress: Egress) -> Result<(), AddressRefused> {
     if is_metadata(address) {
-        return Err(Refused::Metadata);
+        return Err(AddressRefused::Metadata);
     }
     match egress {
-        Egress::PublicOnly if !is_public(address) => Err(Refused::NotPublic),
+        Egress::PublicOnly if !is_public(address) => Err(AddressRefused::NotPublic),
         _ => Ok(()),
     }
 }
@@ -173,8 +173,8 @@ mod tests {
             "100.100.100.200",
         ] {
             let url = Url::parse(&format!("http://{host}/latest")).unwrap();
-            assert_eq!(check(&url, Egress::PrivateToo), Err(Refused::Metadata), "{host}");
-            assert_eq!(check(&url, Egress::PublicOnly), Err(Refused::Metadata), "{host}");
+            assert_eq!(check(&url, Egress::PrivateToo), Err(AddressRefused::Metadata), "{host}");
+            assert_eq!(check(&url, Egress::PublicOnly), Err(AddressRefused::Metadata), "{host}");
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(allowed(vec![bad, good, public], Egress::PrivateToo).unwrap(), [good, public]);
         assert_eq!(allowed(vec![bad, good, public], Egress::PublicOnly).unwrap(), [public]);
         let refused = allowed(vec![bad], Egress::PrivateToo).unwrap_err();
-        assert!(refused.get_ref().unwrap().is::<Refused>());
+        assert!(refused.get_ref().unwrap().is::<AddressRefused>());
         allowed(vec![good], Egress::PublicOnly).unwrap_err();
         assert_eq!(allowed(vec![], Egress::PublicOnly).unwrap(), []);
     }

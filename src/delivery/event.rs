@@ -8,12 +8,12 @@ use crate::delivery::lane::Place;
 
 /// See the module's header.
 #[derive(Debug)]
-pub enum Event {
+pub enum DeliveryEvent {
     /// The delivery has its outcome. Of an operation: the delivery's action ended, `acted` says how; none where nothing was
     /// tried.
     Completed(Completed),
     /// An operation's action has its turn; its call is made when `begin` is called.
-    Due(Due),
+    Due(DueAction),
     /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
     /// again. Also what was to begin when the end of the work had begun, or the rule was paused, and was not called.
     NotDone(Delivery),
@@ -21,7 +21,7 @@ pub enum Event {
 
 /// An action that has its turn: its slot is taken until its call has ended.
 #[derive(Debug)]
-pub struct Due {
+pub struct DueAction {
     pub delivery: Delivery,
     pub ticket: DueTicket,
 }

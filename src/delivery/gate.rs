@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::answer::{self, Health};
+use crate::delivery::answer::{self, TargetHealth};
 use crate::delivery::breaker::May;
 use crate::delivery::lane::{Lanes, LineNumber, Place};
-use crate::delivery::pace::{self, Pace};
-use crate::delivery::quota::Quota;
-use crate::delivery::target::{Target, TargetStatus};
+use crate::delivery::pace::{self, RateLimit};
+use crate::delivery::quota::ServerLimit;
+use crate::delivery::target::{TargetState, TargetStatus};
 use crate::failure::Answer;
 use crate::rules::{self, Rate};
 use crate::telemetry::Metrics;
@@ -28,11 +28,11 @@ type TargetNumber = usize;
 
 /// See the module's header.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Admission {
     metrics: Arc<Metrics>,
     /// By line number.
     lines: Vec<GatedLine>,
-    targets: Vec<Target>,
+    targets: Vec<TargetState>,
     by_origin: HashMap<Box<str>, TargetNumber>,
     /// Targets to be looked at, because something has changed.
     stirred: Vec<TargetNumber>,
@@ -47,26 +47,26 @@ struct GatedLine {
     is_called: bool,
     rate: Option<Rate>,
     /// Of its rate.
-    pace: Option<Pace>,
+    pace: Option<RateLimit>,
     /// Whether it stands in its target's queue.
     is_asking: bool,
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(super) struct End<'a> {
+pub(super) struct AttemptEnd<'a> {
     pub place: Place,
     pub answer: &'a Answer,
-    pub health: Health,
+    pub health: TargetHealth,
     /// How long the target asks us to wait.
     pub retry_after: Option<Duration>,
     /// What the target says it will still take.
-    pub quota: Option<Quota>,
+    pub quota: Option<ServerLimit>,
 }
 
 /// What an attempt that may be followed by another counts for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counts {
+pub(super) enum RetryCounts {
     /// As one of those that the rule allows.
     Fully,
     /// The same, but it is not the last one: the target is away, and the delivery waits for its return.
@@ -80,9 +80,9 @@ pub(super) enum Counts {
 /// sent four times a second at most. A limit that is given in smaller steps is kept to by the other deliveries.
 pub(super) const NOT_COUNTED_WAIT_MIN: Duration = Duration::from_millis(250);
 
-impl Gate {
-    pub fn new(metrics: Arc<Metrics>) -> Gate {
-        Gate {
+impl Admission {
+    pub fn new(metrics: Arc<Metrics>) -> Admission {
+        Admission {
             metrics,
             lines: Vec::new(),
             targets: Vec::new(),
@@ -115,7 +115,7 @@ impl Gate {
         }
         if known.rate != rate {
             known.rate = rate;
-            known.pace = rate.map(|rate| Pace::new(pace::interval(rate)));
+            known.pace = rate.map(|rate| RateLimit::new(pace::interval(rate)));
         }
         self.apply(number, lanes);
     }
@@ -174,7 +174,7 @@ impl Gate {
     }
 
     /// An attempt to this target has ended. To be said before its delivery leaves its slot in the lanes.
-    pub fn ended(&mut self, target: TargetNumber, end: &End, lanes: &mut Lanes, now: impl Fn() -> Instant) -> Counts {
+    pub fn ended(&mut self, target: TargetNumber, end: &AttemptEnd, lanes: &mut Lanes, now: impl Fn() -> Instant) -> RetryCounts {
         let number = target;
         let target = &mut self.targets[number];
         let was_probe = target.is_probe(end.place);
@@ -188,14 +188,14 @@ impl Gate {
             target.heed(quota, now());
         }
         let counts = match (end.health, pause) {
-            (Health::Throttles, Some(wait)) => {
-                Counts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
+            (TargetHealth::Throttles, Some(wait)) => {
+                RetryCounts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
             }
-            (Health::Throttles | Health::Away | Health::Unknown, _) if was_probe && is_open => {
-                Counts::Not { wait: NOT_COUNTED_WAIT_MIN }
+            (TargetHealth::Throttles | TargetHealth::Away | TargetHealth::Unknown, _) if was_probe && is_open => {
+                RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
             }
-            _ if was_probe || !is_open => Counts::Fully,
-            _ => Counts::ButNeverAsTheLast,
+            _ if was_probe || !is_open => RetryCounts::Fully,
+            _ => RetryCounts::ButNeverAsTheLast,
         };
         if target.wants_gate() != target.gates {
             self.apply(number, lanes);
@@ -228,7 +228,7 @@ impl Gate {
             return *number;
         }
         let number = self.targets.len();
-        self.targets.push(Target::new(Arc::clone(settings), &self.metrics));
+        self.targets.push(TargetState::new(Arc::clone(settings), &self.metrics));
         self.by_origin.insert(settings.origin.as_str().into(), number);
         number
     }
@@ -302,7 +302,7 @@ impl Gate {
 }
 
 /// How long the target wants nothing: what it said with 429 or 503.
-fn pause_of(end: &End) -> Option<Duration> {
+fn pause_of(end: &AttemptEnd) -> Option<Duration> {
     let wait = match end.answer {
         Answer::Status { status: 429, .. } => end.retry_after.or(end.quota.map(|quota| quota.reset)),
         Answer::Status { status: 503, .. } => end.retry_after,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::bundle::Item;
-use super::coalesce::Held;
+use super::coalesce::BufferedRule;
 use super::{Delivery, Origin};
 use crate::change::Transaction;
 use crate::ordering::LaneKey;
@@ -23,7 +23,7 @@ use crate::rules::{Batch, Rule, Until};
 pub(super) struct Gatherer {
     rule: Arc<Rule>,
     /// Changes that later ones of their keys are merged into.
-    held: Held,
+    held: BufferedRule,
     open: Option<Open>,
 }
 
@@ -40,7 +40,7 @@ struct Open {
 impl Gatherer {
     /// For a rule that gathers.
     pub fn new(rule: &Arc<Rule>) -> Gatherer {
-        Gatherer { rule: Arc::clone(rule), held: Held::default(), open: None }
+        Gatherer { rule: Arc::clone(rule), held: BufferedRule::default(), open: None }
     }
 
     /// The rule as it was when this began; a call never holds deliveries of an older and a newer one.

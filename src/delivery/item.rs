@@ -6,7 +6,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Delivery, Doing};
+use super::{Delivery, SagaAction};
 use crate::change::{Change, Value, json};
 use crate::rules::{Body, CloudEventMode};
 use crate::template::{Error, Scope};
@@ -23,7 +23,7 @@ const SUBJECT_BYTES_MAX: usize = 1024;
 
 /// Where an item stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ItemPlace {
     /// It is the whole body.
     Alone,
     /// It is an element of a JSON array: a CloudEvent has all its attributes within.
@@ -31,7 +31,7 @@ pub enum Place {
 }
 
 /// Appends the item of one delivery. An error leaves a part of it in `out`.
-pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>) -> Result<(), Error> {
+pub fn write(delivery: &Delivery, scope: &Scope, place: ItemPlace, out: &mut Vec<u8>) -> Result<(), Error> {
     match (&delivery.call().body, place) {
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
@@ -39,7 +39,7 @@ pub fn write(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>
             Some(row) => json::write_row(&delivery.change.table, row, out),
             None => out.extend_from_slice(b"null"),
         },
-        (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), Place::InArray) => {
+        (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), ItemPlace::InArray) => {
             write_cloud_event(delivery, out);
         }
         (Body::Outcome, _) => write_outcome(delivery, out),
@@ -80,7 +80,7 @@ fn write_change(delivery: &Delivery, out: &mut Vec<u8>) {
 
 /// `{id, rule, outcome, standing, steps, schema, table, key, committed_at}`.
 fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
-    let Doing { log, .. } = delivery.doing.as_ref().expect("only an operation has calls that tell its outcome");
+    let SagaAction { log, .. } = delivery.saga_action.as_ref().expect("only an operation has calls that tell its outcome");
     let member = |name: &str, value: &str, out: &mut Vec<u8>| {
         json::write_str(name, out);
         out.push(b':');
@@ -91,14 +91,14 @@ fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
     member("id", &delivery.id.to_string(), out);
     member("rule", &delivery.rule.name, out);
     member("outcome", log.outcome(), out);
-    member("standing", log.standing().as_str(), out);
+    member("standing", log.effect().as_str(), out);
     out.extend_from_slice(b"\"steps\":[");
     for (n, step) in log.steps.iter().enumerate() {
         out.extend_from_slice(if n > 0 { b",{" } else { b"{" });
         member("name", &step.name, out);
         member("state", step.act.state.as_str(), out);
         member("undo", step.undo.state.as_str(), out);
-        member("said", &step.act.said, out);
+        member("said", &step.act.message, out);
         out.extend_from_slice(format!("\"attempts\":{}}}", step.act.attempts).as_bytes());
     }
     out.extend_from_slice(b"],");

@@ -15,8 +15,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
-use crate::ordering::{DefinitionId, Held, LaneKey, LaneKeys};
-use definitions::{Definitions, Under};
+use crate::ordering::{DefinitionId, BlockedKeys, LaneKey, LaneKeys};
+use definitions::{LaneDefinitions, Under};
 use links::{KeyHasher, Links};
 
 mod counts;
@@ -24,7 +24,7 @@ mod definitions;
 mod enter;
 mod links;
 
-pub use counts::RuleCounts;
+pub use counts::RuleUnderWay;
 
 /// The place of one call in the lanes, until it is released. Numbers are used again.
 pub type Place = u32;
@@ -61,8 +61,8 @@ pub struct Lanes {
     running: usize,
     closed: bool,
     /// Keys whose deliveries are not attempted, whoever decides that.
-    held: Held,
-    definitions: Definitions,
+    held: BlockedKeys,
+    definitions: LaneDefinitions,
 }
 
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Lanes {
     }
 
     /// From now on these keys are held.
-    pub fn heed(&mut self, held: Held) {
+    pub fn heed(&mut self, held: BlockedKeys) {
         self.held = held;
     }
 

@@ -36,15 +36,15 @@ use uuid::Uuid;
 
 pub use client::Client;
 pub use dispatcher::Dispatcher;
-pub use event::{Due, DueTicket, Event, Intent};
-pub use lane::RuleCounts;
+pub use event::{DueAction, DueTicket, DeliveryEvent, Intent};
+pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{Acted, ActionId, OperationLog};
+use crate::operation::{ActionResult, ActionId, SagaLog};
 use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::{Action, Call, OnDeadLetter, Rule};
 use crate::template::Scope;
@@ -58,18 +58,18 @@ pub struct Delivery {
     pub origin: Origin,
     /// Set when its outcome is known before any attempt, because the rule's `when` could not be decided on this row, say: it
     /// only keeps its place in the order.
-    pub foregone: Option<Outcome>,
+    pub predetermined: Option<Outcome>,
     /// Of a rule with a plan: what is to be done now.
-    pub doing: Option<Doing>,
+    pub saga_action: Option<SagaAction>,
     /// What it waits in and for besides the lanes of its own key.
     pub more: Option<Arc<MoreKeys>>,
 }
 
 /// One action of an operation, with what was done before it.
 #[derive(Debug, Clone)]
-pub struct Doing {
+pub struct SagaAction {
     pub action: ActionId,
-    pub log: Arc<OperationLog>,
+    pub log: Arc<SagaLog>,
 }
 
 impl Delivery {
@@ -80,7 +80,7 @@ impl Delivery {
 
     /// The action of its rule whose turn it is.
     pub fn action(&self) -> &Action {
-        let number = match (&self.doing, &self.rule.plan) {
+        let number = match (&self.saga_action, &self.rule.saga) {
             (Some(doing), Some(plan)) => plan.number(doing.action).expect("an operation does what its rule has"),
             _ => 0,
         };
@@ -95,7 +95,7 @@ impl Delivery {
     /// What its templates read.
     pub fn scope(&self) -> Scope {
         let scope = Scope::new(&self.change, self.id);
-        match &self.doing {
+        match &self.saga_action {
             Some(doing) => scope.with_operation(Arc::clone(&doing.log)),
             None => scope,
         }
@@ -104,7 +104,7 @@ impl Delivery {
     /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
     /// for every attempt, after a crash and when an operator resumes it; but for a query, which is another one each time.
     pub fn call_id(&self) -> DeliveryId {
-        let (Some(Doing { action, log }), Some(plan)) = (&self.doing, &self.rule.plan) else { return self.id };
+        let (Some(SagaAction { action, log }), Some(plan)) = (&self.saga_action, &self.rule.saga) else { return self.id };
         let round = log.act(*action).round;
         let name = |n: usize| &*log.steps[n].name;
         let place = match *action {
@@ -140,7 +140,7 @@ pub enum Outcome {
     },
     Dead(Failure),
     /// Not attempted: a dead letter, the one of this number, holds one of its ordering keys.
-    Held {
+    Blocked {
         behind: u64,
     },
 }
@@ -170,7 +170,7 @@ pub struct Completed {
     /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
     pub merged: Vec<Merged>,
     /// What came of an operation's action, where it was tried.
-    pub acted: Option<Acted>,
+    pub acted: Option<ActionResult>,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
 }

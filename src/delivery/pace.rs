@@ -15,15 +15,15 @@ const CATCH_UP: Duration = Duration::from_millis(50);
 
 /// See the module's header. In any stretch of time `t` at most `1 + (t + 50 ms) / interval` starts are allowed.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct RateLimit {
     interval: Duration,
     /// When the next one would start if all kept their interval.
     next: Option<Instant>,
 }
 
-impl Pace {
-    pub fn new(interval: Duration) -> Pace {
-        Pace { interval, next: None }
+impl RateLimit {
+    pub fn new(interval: Duration) -> RateLimit {
+        RateLimit { interval, next: None }
     }
 
     /// Goes on with another interval from the next start on.
@@ -56,8 +56,8 @@ mod tests {
 
     const RATES: [(u32, u64); 7] = [(1, 1), (3, 1), (50, 1), (1000, 1), (200_000, 1), (7, 60), (100, 3600)];
 
-    fn pace_of(count: u32, per_s: u64) -> Pace {
-        Pace::new(interval(Rate { count, per: Duration::from_secs(per_s) }))
+    fn pace_of(count: u32, per_s: u64) -> RateLimit {
+        RateLimit::new(interval(Rate { count, per: Duration::from_secs(per_s) }))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What an API says it will still take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
+pub struct ServerLimit {
     /// Of one window.
     pub limit: Option<u64>,
     /// None where only the reset is named.
@@ -30,7 +30,7 @@ const UNIX_TIME_MIN: f64 = 1e9;
 const UNIX_TIME_MS_MIN: f64 = 1e11;
 
 /// What the headers say; of several limits the one that is the tightest.
-pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: impl Fn() -> SystemTime) -> Option<Quota> {
+pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: impl Fn() -> SystemTime) -> Option<ServerLimit> {
     let mut read = Fields::default();
     for (name, value) in headers {
         // All other headers go by with one comparison.
@@ -80,18 +80,18 @@ impl Fields {
         }
     }
 
-    fn tightest(self) -> Option<Quota> {
-        let plain = Quota { limit: self.limit, remaining: self.remaining, reset: self.reset.unwrap_or_default() };
+    fn tightest(self) -> Option<ServerLimit> {
+        let plain = ServerLimit { limit: self.limit, remaining: self.remaining, reset: self.reset.unwrap_or_default() };
         let items = self.items.iter().map(|item| {
             let policy = self.policies.iter().find(|policy| policy.name == item.name);
             let limit = item.limit.or(policy.and_then(|policy| policy.limit));
             let wait = item.wait.or(policy.and_then(|policy| policy.wait));
-            Quota { limit, remaining: item.remaining, reset: wait.unwrap_or_default() }
+            ServerLimit { limit, remaining: item.remaining, reset: wait.unwrap_or_default() }
         });
         let quotas = items.chain([plain]).filter(|quota| !quota.reset.is_zero());
-        let mut quotas: Vec<Quota> = quotas.map(|quota| Quota { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
+        let mut quotas: Vec<ServerLimit> = quotas.map(|quota| ServerLimit { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
         // Least a second first; with nothing left, the one that takes longest.
-        let looseness = |quota: &Quota| match quota.remaining {
+        let looseness = |quota: &ServerLimit| match quota.remaining {
             Some(0) => -quota.reset.as_secs_f64(),
             Some(remaining) => remaining as f64 / quota.reset.as_secs_f64(),
             None => f64::INFINITY,

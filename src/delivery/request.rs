@@ -12,15 +12,15 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use url::Url;
 
-use super::item::{self, Place};
+use super::item::{self, ItemPlace};
 use super::{Delivery, auth};
 use crate::change::DeliveryId;
-use crate::rules::{Auth, Body, Call, Compression, Method};
+use crate::rules::{Auth, Body, Call, BodyCompression, Method};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
-pub(super) use array::{Gathered, NoRequest, prepare_all};
+pub(super) use array::{RenderedArray, NoRequest, prepare_all};
 
 pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
 
@@ -29,21 +29,21 @@ const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// A request ready to be sent.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct PreparedRequest {
     pub method: Method,
     pub url: Url,
     /// Names as the rule spells them, each at most once.
     pub headers: Vec<Header>,
     /// As it is before compression; empty for a call without a body.
     pub body: Bytes,
-    pub(super) compression: Option<Compression>,
+    pub(super) compression: Option<BodyCompression>,
     /// The headers that each attempt adds, with values of its own that nothing may show.
     pub(super) per_attempt: Vec<&'static str>,
     pub(super) hides_url: bool,
     pub(super) hides_body: bool,
 }
 
-impl fmt::Debug for Prepared {
+impl fmt::Debug for PreparedRequest {
     /// Without path, query and body: row values stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.url.origin().ascii_serialization();
@@ -68,7 +68,7 @@ impl fmt::Debug for Header {
 
 /// Renders the request of a delivery. An error is for people and holds no row values; it is final, for the row will
 /// not change.
-pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
+pub fn prepare(delivery: &Delivery) -> Result<PreparedRequest, String> {
     if delivery.rule.batch.is_some() {
         return array::prepare_one(delivery);
     }
@@ -76,14 +76,14 @@ pub fn prepare(delivery: &Delivery) -> Result<Prepared, String> {
     let scope = delivery.scope();
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let body = render_body(delivery, &scope)?;
-    let mut headers = render_headers(call, delivery.call_id(), Place::Alone, &scope)?;
+    let mut headers = render_headers(call, delivery.call_id(), ItemPlace::Alone, &scope)?;
     headers.extend(item::headers(delivery).map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
-    Ok(Prepared::of(call, url, headers, body))
+    Ok(PreparedRequest::of(call, url, headers, body))
 }
 
-impl Prepared {
-    fn of(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> Prepared {
-        Prepared {
+impl PreparedRequest {
+    fn of(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> PreparedRequest {
+        PreparedRequest {
             method: call.method,
             url,
             headers,
@@ -102,7 +102,7 @@ impl Prepared {
 
     /// The packed body, where the rule wants it and it is worth it.
     pub(super) fn gzipped(&self) -> Option<Vec<u8>> {
-        let Some(Compression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
+        let Some(BodyCompression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
             return None;
         };
         // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
@@ -141,12 +141,12 @@ fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, String> {
         return Ok(Bytes::new());
     }
     let mut out = Vec::with_capacity(USUAL_BYTES);
-    write_body(delivery, scope, Place::Alone, &mut out)?;
+    write_body(delivery, scope, ItemPlace::Alone, &mut out)?;
     Ok(out.into())
 }
 
 /// Appends what this delivery says. After an error the end of `out` is unfinished.
-fn write_body(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8>) -> Result<(), String> {
+fn write_body(delivery: &Delivery, scope: &Scope, place: ItemPlace, out: &mut Vec<u8>) -> Result<(), String> {
     let begin = out.len();
     let written = item::write(delivery, scope, place, out).and_then(|()| match out.len() - begin {
         0..=TEXT_BYTES_MAX => Ok(()),
@@ -157,7 +157,7 @@ fn write_body(delivery: &Delivery, scope: &Scope, place: Place, out: &mut Vec<u8
 
 /// `id` identifies the call to its receiver: that of the delivery, or of all that it carries. Without the headers that
 /// belong to an item.
-fn render_headers(call: &Call, id: DeliveryId, place: Place, scope: &Scope) -> Result<Vec<Header>, String> {
+fn render_headers(call: &Call, id: DeliveryId, place: ItemPlace, scope: &Scope) -> Result<Vec<Header>, String> {
     let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.push(own("Idempotency-Key", id.to_string()));
     if !sets(call, "User-Agent") {
@@ -165,8 +165,8 @@ fn render_headers(call: &Call, id: DeliveryId, place: Place, scope: &Scope) -> R
     }
     if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
         let content_type = match place {
-            Place::Alone => item::content_type(&call.body),
-            Place::InArray => item::array_content_type(&call.body),
+            ItemPlace::Alone => item::content_type(&call.body),
+            ItemPlace::InArray => item::array_content_type(&call.body),
         };
         headers.push(own("Content-Type", content_type.to_string()));
     }
@@ -249,10 +249,10 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None, more: None }
+        Delivery { id, rule, change, origin: Origin::Stream, predetermined: None, saga_action: None, more: None }
     }
 
-    fn header<'p>(prepared: &'p Prepared, name: &str) -> Option<&'p str> {
+    fn header<'p>(prepared: &'p PreparedRequest, name: &str) -> Option<&'p str> {
         prepared.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
     }
 

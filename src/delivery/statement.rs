@@ -10,7 +10,7 @@ use super::answer::Lack;
 use crate::failure::Answer;
 use crate::rules::Sql;
 use crate::template::BodyTemplate;
-use crate::write_back::{Database, Kind};
+use crate::write_back::{Database, WriteFailureKind};
 
 /// What the templates of its parameters come to. An error is for people and holds no row values; it is final.
 pub(super) fn values(delivery: &Delivery, sql: &Sql) -> Result<Vec<Value>, String> {
@@ -31,11 +31,11 @@ pub(super) async fn run(database: &Database, sql: &Sql, values: Vec<Value>) -> (
     }
 }
 
-fn lack(kind: Kind) -> Lack {
+fn lack(kind: WriteFailureKind) -> Lack {
     match kind {
-        Kind::Again => Lack::RolledBack,
-        Kind::Away => Lack::Unsent,
-        Kind::Lost => Lack::Network,
-        Kind::Refused => Lack::Refused,
+        WriteFailureKind::Again => Lack::RolledBack,
+        WriteFailureKind::Away => Lack::Unsent,
+        WriteFailureKind::Lost => Lack::Network,
+        WriteFailureKind::Refused => Lack::Refused,
     }
 }

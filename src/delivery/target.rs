@@ -13,11 +13,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::clock::since_epoch_us;
-use crate::delivery::answer::{self, Health};
-use crate::delivery::breaker::{Breaker, May, Turned};
+use crate::delivery::answer::{self, TargetHealth};
+use crate::delivery::breaker::{Breaker, May, BreakerChange};
 use crate::delivery::lane::{LineNumber, Place};
-use crate::delivery::pace::{self, Pace};
-use crate::delivery::quota::Quota;
+use crate::delivery::pace::{self, RateLimit};
+use crate::delivery::quota::ServerLimit;
 use crate::failure::Answer;
 use crate::rules;
 use crate::telemetry::{Metrics, TargetLabel};
@@ -30,15 +30,15 @@ const LITTLE_IS_ONE_IN: u64 = 10;
 
 /// See the module's header.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct TargetState {
     settings: Arc<rules::Target>,
     breaker: Breaker,
     /// Of the rate that is set for it.
-    pace: Option<Pace>,
+    pace: Option<RateLimit>,
     /// Until when nothing starts, because the target asked for a pause.
     held_until: Option<Instant>,
     /// How what the target will still take is spread, and until when.
-    spread: Option<(Pace, Instant)>,
+    spread: Option<(RateLimit, Instant)>,
     in_flight: usize,
     /// Whether its lines are gated, as the lanes know it.
     pub gates: bool,
@@ -69,12 +69,12 @@ pub struct TargetStatus {
     pub held_until_us: Option<u64>,
 }
 
-impl Target {
-    pub fn new(settings: Arc<rules::Target>, metrics: &Metrics) -> Target {
+impl TargetState {
+    pub fn new(settings: Arc<rules::Target>, metrics: &Metrics) -> TargetState {
         let label = TargetLabel { target: settings.origin.clone() };
-        Target {
+        TargetState {
             breaker: Breaker::new(None),
-            pace: settings.rate.map(|rate| Pace::new(pace::interval(rate))),
+            pace: settings.rate.map(|rate| RateLimit::new(pace::interval(rate))),
             held_until: None,
             spread: None,
             in_flight: 0,
@@ -86,8 +86,8 @@ impl Target {
             is_stirred: false,
             opened_at: None,
             last_error: None,
-            open: metrics.target_open.get_or_create_owned(&label),
-            opened: metrics.target_opened.get_or_create_owned(&label),
+            open: metrics.target_unavailable.get_or_create_owned(&label),
+            opened: metrics.target_outages.get_or_create_owned(&label),
             settings,
         }
     }
@@ -98,7 +98,7 @@ impl Target {
             return;
         }
         if self.settings.rate != settings.rate {
-            self.pace = settings.rate.map(|rate| Pace::new(pace::interval(rate)));
+            self.pace = settings.rate.map(|rate| RateLimit::new(pace::interval(rate)));
         }
         self.settings = Arc::clone(settings);
         let turned = self.breaker.set_policy(settings.breaker.clone(), now);
@@ -177,9 +177,9 @@ impl Target {
     }
 
     /// An attempt came to this end.
-    pub fn ended(&mut self, place: Place, health: Health, answer: &Answer, now: impl Fn() -> Instant) {
+    pub fn ended(&mut self, place: Place, health: TargetHealth, answer: &Answer, now: impl Fn() -> Instant) {
         self.in_flight -= 1;
-        if matches!(health, Health::Fails | Health::Away) {
+        if matches!(health, TargetHealth::Fails | TargetHealth::Away) {
             self.last_error = Some(answer.in_words());
         }
         let turned = self.breaker.end(place, health, now);
@@ -203,7 +203,7 @@ impl Target {
 
     /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
     /// spread over the time.
-    pub fn heed(&mut self, quota: Quota, now: Instant) {
+    pub fn heed(&mut self, quota: ServerLimit, now: Instant) {
         let Some(remaining) = quota.remaining.filter(|_| !self.settings.is_many_hosts) else { return };
         if remaining == 0 {
             return self.hold(quota.reset, now);
@@ -221,7 +221,7 @@ impl Target {
                 pace.set_interval(interval);
                 *known = until;
             }
-            None => self.spread = Some((Pace::new(interval), until)),
+            None => self.spread = Some((RateLimit::new(interval), until)),
         }
     }
 
@@ -235,18 +235,18 @@ impl Target {
         }
     }
 
-    fn tell(&mut self, turned: Turned) {
+    fn tell(&mut self, turned: BreakerChange) {
         let target = &self.settings.origin;
         match turned {
-            Turned::Not => {}
-            Turned::Open => {
+            BreakerChange::Not => {}
+            BreakerChange::Open => {
                 self.opened_at = Some(SystemTime::now());
                 self.open.set(1);
                 self.opened.inc();
                 let error = self.last_error.as_deref().unwrap_or_default();
                 tracing::warn!(target, error, "target is away; what calls it waits and is probed");
             }
-            Turned::Closed(open_for) => {
+            BreakerChange::Closed(open_for) => {
                 self.opened_at = None;
                 self.open.set(0);
                 let open_for = humantime::format_duration(Duration::from_millis(open_for.as_millis() as u64));

@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::{Delivery, Doing, Origin};
+use super::{Delivery, SagaAction, Origin};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, Place, Plan, RetryOn, Rule, Step,
+    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, FilePlace, Saga, RetryOn, Rule, SagaStep,
     SuccessStatuses, Target, Work,
 };
 use crate::template::UrlTemplate;
@@ -51,7 +51,7 @@ pub(super) enum Reply {
 
 /// A request as the API saw it.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct SeenRequest {
     /// The delivery's number, from its `Idempotency-Key`.
     pub number: u128,
     /// The n-th request of this delivery, from 1.
@@ -65,12 +65,12 @@ pub(super) struct Seen {
 /// A running API; it ends with the test's runtime.
 pub(super) struct Api {
     pub address: SocketAddr,
-    seen: watch::Receiver<Vec<Seen>>,
+    seen: watch::Receiver<Vec<SeenRequest>>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Api {
-    pub async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Api {
+    pub async fn start(script: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (publish, seen) = watch::channel(Vec::new());
@@ -91,7 +91,7 @@ impl Api {
         self.seen.borrow().iter().map(|seen| seen.number).collect()
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<SeenRequest> {
         self.seen.borrow().clone()
     }
 
@@ -100,7 +100,7 @@ impl Api {
     }
 
     /// Waits until this many requests have come.
-    pub async fn wait_for(&self, requests: usize) -> Vec<Seen> {
+    pub async fn wait_for(&self, requests: usize) -> Vec<SeenRequest> {
         let mut seen = self.seen.clone();
         let reached = seen.wait_for(|seen| seen.len() >= requests);
         tokio::time::timeout(PATIENCE, reached).await.expect("the requests come").unwrap().clone()
@@ -164,8 +164,8 @@ pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply
 async fn serve(
     stream: TcpStream,
     connection: usize,
-    script: &(impl Fn(&Seen) -> Reply + Send + Sync),
-    publish: &watch::Sender<Vec<Seen>>,
+    script: &(impl Fn(&SeenRequest) -> Reply + Send + Sync),
+    publish: &watch::Sender<Vec<SeenRequest>>,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
@@ -209,7 +209,7 @@ async fn serve(
     }
 }
 
-async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> Option<Seen> {
+async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> Option<SeenRequest> {
     const TLS_HANDSHAKE: u8 = 0x16;
     if stream.fill_buf().await.ok()?.first() == Some(&TLS_HANDSHAKE) {
         return None;
@@ -228,7 +228,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> O
     let mut body = vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.ok()?;
     let number = headers.get("idempotency-key").map_or(0, |id| id.parse::<Uuid>().unwrap().as_u128());
-    Some(Seen { number, attempt: 0, connection, head, body })
+    Some(SeenRequest { number, attempt: 0, connection, head, body })
 }
 
 /// A rule that calls this URL, retries three times after a millisecond or so, probes as quickly, and is otherwise as the
@@ -242,7 +242,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         name: "orders".to_owned(),
         path: PathBuf::from("orders.yaml"),
         table: TablePattern::parse("shop.orders").unwrap(),
-        table_at: Place { line: 1, column: 8 },
+        table_at: FilePlace { line: 1, column: 8 },
         on: vec![Op::Insert, Op::Update, Op::Delete],
         changed: vec![],
         when: None,
@@ -273,7 +273,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
             is_repeatable: true,
             keeps_answer: false,
         }],
-        plan: None,
+        saga: None,
         on_dead_letter: OnDeadLetter::Continue,
         in_flight: 32,
         batch: None,
@@ -282,7 +282,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         own_writes: false,
         fuse: None,
         start: None,
-        hold_binlog: false,
+        pin_binlog: false,
         redact: vec![],
         columns: vec![],
     };
@@ -297,16 +297,16 @@ pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<
     let mut made = Arc::into_inner(rule(urls[0], |_| {})).expect("nobody else has it");
     made.actions = actions;
     edit(&mut made);
-    let step = |n: usize| Step { name: format!("step{n}").into(), action: n, undo: None, verify: None };
+    let step = |n: usize| SagaStep { name: format!("step{n}").into(), action: n, undo: None, verify: None };
     let steps = (0..made.actions.len()).map(step).collect();
-    made.plan.get_or_insert_with(|| Plan::new(steps, &made.actions, false));
+    made.saga.get_or_insert_with(|| Saga::new(steps, &made.actions, false));
     Arc::new(made)
 }
 
 /// An operation on the row with this key, whose turn it is to do this.
 pub(super) fn operation(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
-    let log = rule.plan.as_ref().expect("a rule with a plan").course.begin();
-    Delivery { doing: Some(Doing { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
+    let log = rule.saga.as_ref().expect("a rule with a plan").course.begin();
+    Delivery { saga_action: Some(SagaAction { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
 }
 
 /// An insert of the row with this key.
@@ -334,8 +334,8 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         rule: rule.clone(),
         change: Arc::new(change),
         origin: Origin::Stream,
-        foregone: None,
-        doing: None,
+        predetermined: None,
+        saga_action: None,
         more: None,
     }
 }

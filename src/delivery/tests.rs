@@ -47,8 +47,8 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         rule,
         change,
         origin: Origin::Stream,
-        foregone: None,
-        doing: None,
+        predetermined: None,
+        saga_action: None,
         more: None,
     })
 }

@@ -3,22 +3,22 @@
 //! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
 //! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
 
-use super::{Act, ActEnd, Acted, ActionId, Direction, OperationLog, Standing, State, StepLog};
+use super::{ActionLog, ActionEnd, ActionResult, ActionId, Direction, SagaLog, SagaEffect, ActionState, StepLog};
 
 /// A step that a query found not to have happened is called again so many times.
 const CALLS_AFTER_QUERY_MAX: u32 = 3;
 
 /// What a rule prescribes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Course {
-    pub steps: Vec<StepCourse>,
+pub struct SagaDefinition {
+    pub steps: Vec<StepDefinition>,
     pub has_on_success: bool,
     pub has_on_failure: bool,
 }
 
 /// What a rule prescribes for one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepCourse {
+pub struct StepDefinition {
     pub name: Box<str>,
     /// It may be called again though nobody knows whether it happened.
     pub is_repeatable: bool,
@@ -28,14 +28,14 @@ pub struct StepCourse {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
+pub enum NextAction {
     Do(ActionId),
-    End(Ending),
+    End(SagaEnding),
 }
 
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum SagaEnding {
     /// All steps are done, and `on_success`.
     Delivered,
     /// All steps are done; `on_success` was given up.
@@ -48,7 +48,7 @@ pub enum Ending {
 
 /// What an operator wants of an operation that became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum SagaCommand {
     /// To go on with the step that was given up.
     Resume,
     /// To begin with the first step again, also where steps are done.
@@ -61,7 +61,7 @@ pub enum Wish {
 
 /// Why a wish can't be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum SagaRefusal {
     #[error("nobody knows whether step `{step}` happened: look there, then say `--happened yes` or `--happened no`")]
     Unknown { step: Box<str> },
     #[error("no step is in doubt; `--happened` says nothing here")]
@@ -74,191 +74,191 @@ pub enum Refusal {
     OtherSteps { began: String },
 }
 
-impl Course {
+impl SagaDefinition {
     /// The log of a delivery that has not begun.
-    pub fn begin(&self) -> OperationLog {
-        let step = |step: &StepCourse| StepLog {
+    pub fn begin(&self) -> SagaLog {
+        let step = |step: &StepDefinition| StepLog {
             name: step.name.clone(),
-            act: Act::WAITING,
-            undo: Act::WAITING,
+            act: ActionLog::WAITING,
+            undo: ActionLog::WAITING,
             queries: 0,
             answer: None,
         };
-        OperationLog {
+        SagaLog {
             steps: self.steps.iter().map(step).collect(),
             direction: Direction::Forward,
-            callback: Act::WAITING,
+            callback: ActionLog::WAITING,
             reason: None,
         }
     }
 
     /// Takes each step that must not be repeated, and is not known to be done, for one that may have been called: the store was
     /// restored, and what was called since the backup left no trace in it.
-    pub fn doubt(&self, log: &mut OperationLog) {
+    pub fn doubt(&self, log: &mut SagaLog) {
         for (step, course) in log.steps.iter_mut().zip(&self.steps) {
             match step.act.state {
-                State::Waiting if !course.is_repeatable => step.act.state = State::Begun,
-                State::Failed if !course.is_repeatable => step.act.state = State::Unknown,
+                ActionState::Waiting if !course.is_repeatable => step.act.state = ActionState::Begun,
+                ActionState::Failed if !course.is_repeatable => step.act.state = ActionState::Unknown,
                 _ => {}
             }
         }
     }
 
     /// Whether the log is of these steps.
-    pub fn fits(&self, log: &OperationLog) -> bool {
+    pub fn fits(&self, log: &SagaLog) -> bool {
         self.steps.iter().map(|step| &step.name).eq(log.steps.iter().map(|step| &step.name))
     }
 
     /// The next task; the log must be of this course's steps. A step that must not be repeated and was begun is in doubt: a
     /// query is next, or, where the rule has none, it stays unknown.
-    pub fn next(&self, log: &mut OperationLog) -> Task {
-        let is_open = |n: &usize| log.steps[*n].act.state == State::Begun && !self.steps[*n].is_repeatable;
+    pub fn next(&self, log: &mut SagaLog) -> NextAction {
+        let is_open = |n: &usize| log.steps[*n].act.state == ActionState::Begun && !self.steps[*n].is_repeatable;
         match (0..self.steps.len()).find(is_open) {
-            Some(n) if self.steps[n].can_verify => return Task::Do(ActionId::Verify(n)),
+            Some(n) if self.steps[n].can_verify => return NextAction::Do(ActionId::Verify(n)),
             Some(n) => self.leave_unknown(log, n),
             None => {}
         }
         match log.direction {
             Direction::Forward => self.next_forward(log),
             Direction::Back => self.next_back(log),
-            Direction::Stopped => Task::End(Ending::Unknown { step: given_up(log) }),
+            Direction::Stopped => NextAction::End(SagaEnding::Unknown { step: given_up(log) }),
         }
     }
 
-    fn next_forward(&self, log: &OperationLog) -> Task {
+    fn next_forward(&self, log: &SagaLog) -> NextAction {
         for (n, step) in log.steps.iter().enumerate() {
             match step.act.state {
-                State::Done => {}
-                State::Waiting | State::Begun => return Task::Do(ActionId::Step(n)),
-                State::Failed | State::Unknown => return Task::End(Ending::GivenUp { step: n }),
+                ActionState::Done => {}
+                ActionState::Waiting | ActionState::Begun => return NextAction::Do(ActionId::Step(n)),
+                ActionState::Failed | ActionState::Unknown => return NextAction::End(SagaEnding::GivenUp { step: n }),
             }
         }
         match log.callback.state {
-            State::Waiting | State::Begun if self.has_on_success => Task::Do(ActionId::OnSuccess),
-            State::Failed | State::Unknown => Task::End(Ending::Untold),
-            State::Waiting | State::Begun | State::Done => Task::End(Ending::Delivered),
+            ActionState::Waiting | ActionState::Begun if self.has_on_success => NextAction::Do(ActionId::OnSuccess),
+            ActionState::Failed | ActionState::Unknown => NextAction::End(SagaEnding::Untold),
+            ActionState::Waiting | ActionState::Begun | ActionState::Done => NextAction::End(SagaEnding::Delivered),
         }
     }
 
-    fn next_back(&self, log: &OperationLog) -> Task {
+    fn next_back(&self, log: &SagaLog) -> NextAction {
         for (n, (step, course)) in log.steps.iter().zip(&self.steps).enumerate().rev() {
             let is_wanted = course.can_undo && step.act.may_have_happened();
-            if is_wanted && matches!(step.undo.state, State::Waiting | State::Begun) {
-                return Task::Do(ActionId::Undo(n));
+            if is_wanted && matches!(step.undo.state, ActionState::Waiting | ActionState::Begun) {
+                return NextAction::Do(ActionId::Undo(n));
             }
         }
         match log.callback.state {
-            State::Waiting | State::Begun if self.has_on_failure => Task::Do(ActionId::OnFailure),
-            _ => Task::End(Ending::GivenUp { step: given_up(log) }),
+            ActionState::Waiting | ActionState::Begun if self.has_on_failure => NextAction::Do(ActionId::OnFailure),
+            _ => NextAction::End(SagaEnding::GivenUp { step: given_up(log) }),
         }
     }
 
     /// Marks the action as one that may be called from now on.
-    pub fn begin_action(&self, log: &mut OperationLog, action: ActionId) {
+    pub fn begin_action(&self, log: &mut SagaLog, action: ActionId) {
         let act = log.act_mut(action);
-        act.is_in_doubt |= act.state == State::Begun && !matches!(action, ActionId::Verify(_));
-        act.state = State::Begun;
+        act.is_in_doubt |= act.state == ActionState::Begun && !matches!(action, ActionId::Verify(_));
+        act.state = ActionState::Begun;
     }
 
     /// What was marked as begun was not called after all, or refused in a way that proves that nothing happened; it will
     /// be called again. What was in doubt before, of this call or of the step that it asks about, still is.
-    pub fn not_done(&self, log: &mut OperationLog, action: ActionId) {
+    pub fn not_done(&self, log: &mut SagaLog, action: ActionId) {
         let act = log.act_mut(action);
         if !matches!(action, ActionId::Verify(_)) && !act.is_in_doubt {
-            act.state = State::Waiting;
+            act.state = ActionState::Waiting;
         }
     }
 
-    fn leave_unknown(&self, log: &mut OperationLog, step: usize) {
-        log.steps[step].act.state = State::Unknown;
+    fn leave_unknown(&self, log: &mut SagaLog, step: usize) {
+        log.steps[step].act.state = ActionState::Unknown;
         self.turn(log, step);
     }
 
     /// Takes down how an action ended.
-    pub fn record(&self, log: &mut OperationLog, action: ActionId, acted: Acted) {
-        let Acted { end, attempts, said } = acted;
+    pub fn record(&self, log: &mut SagaLog, action: ActionId, acted: ActionResult) {
+        let ActionResult { end, attempts, message: said } = acted;
         let act = log.act_mut(action);
-        act.said = said;
+        act.message = said;
         if !matches!(action, ActionId::Verify(_)) {
             act.attempts += attempts;
         }
         let end = match end {
             // An earlier call, of which nothing was heard, may have done it.
-            ActEnd::Failed if act.is_in_doubt => ActEnd::Unknown,
+            ActionEnd::Failed if act.is_in_doubt => ActionEnd::Unknown,
             end => end,
         };
-        act.is_in_doubt &= end == ActEnd::Unknown;
+        act.is_in_doubt &= end == ActionEnd::Unknown;
         match (action, end) {
-            (ActionId::Step(n), ActEnd::Done(answer)) => {
-                log.steps[n].act.state = State::Done;
+            (ActionId::Step(n), ActionEnd::Done(answer)) => {
+                log.steps[n].act.state = ActionState::Done;
                 log.steps[n].answer = answer;
             }
-            (ActionId::Step(n), ActEnd::Failed) => {
-                log.steps[n].act.state = State::Failed;
+            (ActionId::Step(n), ActionEnd::Failed) => {
+                log.steps[n].act.state = ActionState::Failed;
                 self.turn(log, n);
             }
             // The query comes next: the step stays begun.
-            (ActionId::Step(n), ActEnd::Unknown) if self.asks_about(n) => {}
-            (ActionId::Step(n) | ActionId::Verify(n), ActEnd::Failed | ActEnd::Unknown) => self.leave_unknown(log, n),
-            (ActionId::Verify(n), ActEnd::Verified { happened: true, answer }) => {
-                log.steps[n].act.state = State::Done;
+            (ActionId::Step(n), ActionEnd::Unknown) if self.asks_about(n) => {}
+            (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => self.leave_unknown(log, n),
+            (ActionId::Verify(n), ActionEnd::Verified { happened: true, answer }) => {
+                log.steps[n].act.state = ActionState::Done;
                 log.steps[n].answer = answer;
             }
-            (ActionId::Verify(n), ActEnd::Verified { happened: false, .. }) => {
+            (ActionId::Verify(n), ActionEnd::Verified { happened: false, .. }) => {
                 let step = &mut log.steps[n];
                 step.queries += 1;
-                (step.act.state, step.act.is_in_doubt) = (State::Waiting, false);
+                (step.act.state, step.act.is_in_doubt) = (ActionState::Waiting, false);
                 if step.queries > CALLS_AFTER_QUERY_MAX {
-                    step.act.state = State::Failed;
+                    step.act.state = ActionState::Failed;
                     self.turn(log, n);
                 }
             }
             (ActionId::Undo(_) | ActionId::OnSuccess | ActionId::OnFailure, end) => {
                 log.act_mut(action).state = match end {
-                    ActEnd::Done(_) | ActEnd::Verified { .. } => State::Done,
-                    ActEnd::Failed => State::Failed,
-                    ActEnd::Unknown => State::Unknown,
+                    ActionEnd::Done(_) | ActionEnd::Verified { .. } => ActionState::Done,
+                    ActionEnd::Failed => ActionState::Failed,
+                    ActionEnd::Unknown => ActionState::Unknown,
                 };
                 // An operator had it undone after it was told that it was not.
-                if matches!(action, ActionId::Undo(_)) && log.act(action).state == State::Done {
+                if matches!(action, ActionId::Undo(_)) && log.act(action).state == ActionState::Done {
                     call_back_again(log);
                 }
             }
-            (ActionId::Step(_), ActEnd::Verified { .. }) | (ActionId::Verify(_), ActEnd::Done(_)) => {
+            (ActionId::Step(_), ActionEnd::Verified { .. }) | (ActionId::Verify(_), ActionEnd::Done(_)) => {
                 unreachable!("only a verification verifies, and does nothing else")
             }
         }
     }
 
     /// Prepares the log of a dead letter for what an operator wants of it.
-    pub fn grant(&self, log: &mut OperationLog, wish: Wish) -> Result<(), Refusal> {
-        if wish == Wish::FromStart {
+    pub fn grant(&self, log: &mut SagaLog, wish: SagaCommand) -> Result<(), SagaRefusal> {
+        if wish == SagaCommand::FromStart {
             self.begin_anew(log);
             return Ok(());
         }
         if !self.fits(log) {
             let names: Vec<&str> = log.steps.iter().map(|step| &*step.name).collect();
-            return Err(Refusal::OtherSteps { began: names.join(", ") });
+            return Err(SagaRefusal::OtherSteps { began: names.join(", ") });
         }
-        if let Some(step) = log.steps.iter().find(|step| wish != Wish::Undo && step.may_be_undone()) {
-            return Err(Refusal::PartlyUndone { step: step.name.clone() });
+        if let Some(step) = log.steps.iter().find(|step| wish != SagaCommand::Undo && step.may_be_undone()) {
+            return Err(SagaRefusal::PartlyUndone { step: step.name.clone() });
         }
         let in_doubt = (0..log.steps.len()).find(|n| self.is_in_doubt(log, *n));
         match (wish, in_doubt) {
-            (Wish::Undo, _) => self.go_back(log),
-            (Wish::Settle { happened }, Some(n)) => {
-                log.steps[n].act.state = if happened { State::Done } else { State::Waiting };
+            (SagaCommand::Undo, _) => self.go_back(log),
+            (SagaCommand::Settle { happened }, Some(n)) => {
+                log.steps[n].act.state = if happened { ActionState::Done } else { ActionState::Waiting };
                 log.steps[n].act.is_in_doubt = false;
                 self.go_forward(log);
                 Ok(())
             }
-            (Wish::Settle { .. }, None) => Err(Refusal::NothingUnknown),
+            (SagaCommand::Settle { .. }, None) => Err(SagaRefusal::NothingUnknown),
             (_, Some(n)) if self.steps[n].can_verify => {
-                log.steps[n].act.state = State::Begun;
+                log.steps[n].act.state = ActionState::Begun;
                 self.go_forward(log);
                 Ok(())
             }
-            (_, Some(n)) => Err(Refusal::Unknown { step: log.steps[n].name.clone() }),
+            (_, Some(n)) => Err(SagaRefusal::Unknown { step: log.steps[n].name.clone() }),
             (_, None) => {
                 self.go_forward(log);
                 Ok(())
@@ -267,49 +267,49 @@ impl Course {
     }
 
     /// Whether nobody knows of a step that must not be repeated, and nothing was done about it.
-    fn is_in_doubt(&self, log: &OperationLog, n: usize) -> bool {
+    fn is_in_doubt(&self, log: &SagaLog, n: usize) -> bool {
         let step = &log.steps[n];
         !self.steps[n].is_repeatable
-            && matches!(step.act.state, State::Unknown | State::Begun)
-            && step.undo.state != State::Done
+            && matches!(step.act.state, ActionState::Unknown | ActionState::Begun)
+            && step.undo.state != ActionState::Done
     }
 
-    fn go_forward(&self, log: &mut OperationLog) {
+    fn go_forward(&self, log: &mut SagaLog) {
         call_back_again(log);
         log.direction = Direction::Forward;
         for step in &mut log.steps {
-            let is_undone = step.undo.state == State::Done;
+            let is_undone = step.undo.state == ActionState::Done;
             if is_undone {
                 (step.act.round, step.undo.round) = (step.act.round + 1, step.undo.round + 1);
                 step.answer = None;
             }
-            if is_undone || matches!(step.act.state, State::Failed | State::Unknown) {
-                step.act.is_in_doubt = step.act.state == State::Unknown && !is_undone;
-                step.act.state = State::Waiting;
+            if is_undone || matches!(step.act.state, ActionState::Failed | ActionState::Unknown) {
+                step.act.is_in_doubt = step.act.state == ActionState::Unknown && !is_undone;
+                step.act.state = ActionState::Waiting;
             }
-            step.undo.state = State::Waiting;
+            step.undo.state = ActionState::Waiting;
             step.queries = 0;
         }
     }
 
-    fn go_back(&self, log: &mut OperationLog) -> Result<(), Refusal> {
-        let wants = |(step, course): (&StepLog, &StepCourse)| {
-            course.can_undo && step.act.may_have_happened() && step.undo.state != State::Done
+    fn go_back(&self, log: &mut SagaLog) -> Result<(), SagaRefusal> {
+        let wants = |(step, course): (&StepLog, &StepDefinition)| {
+            course.can_undo && step.act.may_have_happened() && step.undo.state != ActionState::Done
         };
         if !log.steps.iter().zip(&self.steps).any(wants) {
-            return Err(Refusal::NothingToUndo);
+            return Err(SagaRefusal::NothingToUndo);
         }
-        if log.direction != Direction::Back || log.callback.state != State::Done {
+        if log.direction != Direction::Back || log.callback.state != ActionState::Done {
             call_back_again(log);
         }
         log.direction = Direction::Back;
-        for step in log.steps.iter_mut().filter(|step| step.undo.state != State::Done) {
-            step.undo.state = State::Waiting;
+        for step in log.steps.iter_mut().filter(|step| step.undo.state != ActionState::Done) {
+            step.undo.state = ActionState::Waiting;
         }
         Ok(())
     }
 
-    fn begin_anew(&self, log: &mut OperationLog) {
+    fn begin_anew(&self, log: &mut SagaLog) {
         let before = std::mem::replace(log, self.begin());
         for step in &mut log.steps {
             let round = before.step(&step.name).map_or(0, |old| old.act.round.max(old.undo.round) + 1);
@@ -319,9 +319,9 @@ impl Course {
     }
 
     /// The step was given up.
-    fn turn(&self, log: &mut OperationLog, step: usize) {
+    fn turn(&self, log: &mut SagaLog, step: usize) {
         let course = &self.steps[step];
-        let nobody_knows = log.steps[step].act.state == State::Unknown && !course.is_repeatable;
+        let nobody_knows = log.steps[step].act.state == ActionState::Unknown && !course.is_repeatable;
         log.direction = if nobody_knows && !course.can_undo { Direction::Stopped } else { Direction::Back };
     }
 
@@ -331,15 +331,15 @@ impl Course {
 }
 
 /// Whoever was, or may have been, told something else before is told by a call of its own.
-fn call_back_again(log: &mut OperationLog) {
-    let is_same_story = log.standing() == Standing::Done;
+fn call_back_again(log: &mut SagaLog) {
+    let is_same_story = log.effect() == SagaEffect::Complete;
     log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_story);
-    log.callback.state = State::Waiting;
+    log.callback.state = ActionState::Waiting;
 }
 
 /// The step that was given up.
-fn given_up(log: &OperationLog) -> usize {
-    let is_given_up = |step: &StepLog| matches!(step.act.state, State::Failed | State::Unknown);
+fn given_up(log: &SagaLog) -> usize {
+    let is_given_up = |step: &StepLog| matches!(step.act.state, ActionState::Failed | ActionState::Unknown);
     log.steps.iter().position(is_given_up).unwrap_or(0)
 }
 

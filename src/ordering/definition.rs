@@ -8,7 +8,7 @@
 use super::form::KeyHash;
 use super::{LaneKey, LaneKeys};
 use crate::change::{Cell, Change, Row, Table, Value};
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::column::charset::Charset;
 
 /// See the module's header.
@@ -87,23 +87,23 @@ pub enum Declared {
 }
 
 impl Declared {
-    fn of(kind: Option<&Kind>) -> Declared {
+    fn of(kind: Option<&ColumnKind>) -> Declared {
         match kind {
             None => Declared::Unknown,
-            Some(Kind::Int { .. }) => Declared::Int,
-            Some(Kind::Bit { .. }) => Declared::Bit,
-            Some(Kind::Year) => Declared::Year,
-            Some(Kind::Decimal { scale, .. }) => Declared::Decimal { scale: *scale },
-            Some(Kind::Float) => Declared::Float,
-            Some(Kind::Double) => Declared::Double,
-            Some(Kind::Date) => Declared::Date,
-            Some(Kind::Time { digits }) => Declared::Time { digits: *digits },
-            Some(Kind::DateTime { digits }) => Declared::DateTime { digits: *digits },
-            Some(Kind::Timestamp { digits }) => Declared::Timestamp { digits: *digits },
-            Some(Kind::Text { charset: Charset::Binary, .. }) => Declared::Bytes,
-            Some(Kind::Text { .. }) => Declared::Text,
-            Some(Kind::Enum { .. }) => Declared::Enum,
-            Some(Kind::Set { .. }) => Declared::Set,
+            Some(ColumnKind::Int { .. }) => Declared::Int,
+            Some(ColumnKind::Bit { .. }) => Declared::Bit,
+            Some(ColumnKind::Year) => Declared::Year,
+            Some(ColumnKind::Decimal { scale, .. }) => Declared::Decimal { scale: *scale },
+            Some(ColumnKind::Float) => Declared::Float,
+            Some(ColumnKind::Double) => Declared::Double,
+            Some(ColumnKind::Date) => Declared::Date,
+            Some(ColumnKind::Time { digits }) => Declared::Time { digits: *digits },
+            Some(ColumnKind::DateTime { digits }) => Declared::DateTime { digits: *digits },
+            Some(ColumnKind::Timestamp { digits }) => Declared::Timestamp { digits: *digits },
+            Some(ColumnKind::Text { charset: Charset::Binary, .. }) => Declared::Bytes,
+            Some(ColumnKind::Text { .. }) => Declared::Text,
+            Some(ColumnKind::Enum { .. }) => Declared::Enum,
+            Some(ColumnKind::Set { .. }) => Declared::Set,
             Some(_) => Declared::Other,
         }
     }

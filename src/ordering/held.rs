@@ -16,7 +16,7 @@ use super::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 /// See the module's header.
 #[derive(Debug, Clone, Default)]
-pub struct Held {
+pub struct BlockedKeys {
     shared: Arc<Shared>,
 }
 
@@ -30,26 +30,26 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    queues: HashMap<LaneKey, Queue>,
+    queues: HashMap<LaneKey, BlockedQueue>,
     /// By the table of a rule: what the letters that hold keys of it were made under, and how many they are. Their fronts
     /// are no turns: they do not wait for one another.
-    definitions: HashMap<u64, Vec<(Arc<KeyDefinition>, Queue)>>,
+    definitions: HashMap<u64, Vec<(Arc<KeyDefinition>, BlockedQueue)>>,
     /// Letters that may have to go out; at most one for each key.
     moved: BTreeSet<u64>,
 }
 
 /// The letters of one held key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue {
+pub struct BlockedQueue {
     /// The lowest number: the one that all others wait behind.
     pub front: u64,
     pub letters: u32,
 }
 
-impl Held {
+impl BlockedKeys {
     /// As a store holds them when it is opened, with the definitions of the letters.
-    pub fn new(queues: HashMap<LaneKey, Queue>, definitions: Vec<(Arc<KeyDefinition>, Queue)>) -> Held {
-        let held = Held::default();
+    pub fn new(queues: HashMap<LaneKey, BlockedQueue>, definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)>) -> BlockedKeys {
+        let held = BlockedKeys::default();
         held.shared.keys.store(queues.len(), Ordering::Release);
         let mut state = held.lock();
         state.queues = queues;
@@ -148,7 +148,7 @@ impl Held {
         let mut state = self.lock();
         let mut is_next = waits;
         for key in keys.iter() {
-            let queue = state.queues.entry(key).or_insert(Queue { front: number, letters: 0 });
+            let queue = state.queues.entry(key).or_insert(BlockedQueue { front: number, letters: 0 });
             queue.letters += 1;
             is_next &= queue.front == number;
         }
@@ -184,7 +184,7 @@ impl Held {
             let mut state = self.lock();
             match front {
                 Some(front) => {
-                    state.queues.insert(key, Queue { front, letters: queue.letters.saturating_sub(1) });
+                    state.queues.insert(key, BlockedQueue { front, letters: queue.letters.saturating_sub(1) });
                     if front != queue.front {
                         state.moved.insert(front);
                         self.shared.moved.notify_one();
@@ -210,7 +210,7 @@ impl Held {
         let Some(queue) = self.lock().members(id) else { return Ok(()) };
         let front = if queue.front == number { next(id.definition)? } else { Some(queue.front) };
         let mut state = self.lock();
-        let left = front.map(|front| Queue { front, letters: queue.letters.saturating_sub(1) });
+        let left = front.map(|front| BlockedQueue { front, letters: queue.letters.saturating_sub(1) });
         state.set_members(id, left);
         let waiting = state.queues.get(&id.waiting()).map(|queue| queue.front);
         if let Some(waiting) = waiting.filter(|_| front != Some(queue.front)) {
@@ -221,7 +221,7 @@ impl Held {
     }
 
     /// The queue of a key, if it is held.
-    pub fn queue(&self, key: LaneKey) -> Option<Queue> {
+    pub fn queue(&self, key: LaneKey) -> Option<BlockedQueue> {
         self.lock().queues.get(&key).copied()
     }
 
@@ -233,7 +233,7 @@ impl Held {
 
 impl State {
     /// The letters that were made under a definition.
-    fn members(&self, definition: DefinitionId) -> Option<Queue> {
+    fn members(&self, definition: DefinitionId) -> Option<BlockedQueue> {
         let mut of_table = self.definitions.get(&definition.table)?.iter();
         of_table.find(|(known, _)| known.id() == definition).map(|(_, queue)| *queue)
     }
@@ -242,12 +242,12 @@ impl State {
         let of_table = self.definitions.entry(definition.id().table).or_default();
         match of_table.iter_mut().find(|(known, _)| known.id() == definition.id()) {
             Some((_, queue)) => queue.letters += 1,
-            None => of_table.push((Arc::clone(definition), Queue { front: number, letters: 1 })),
+            None => of_table.push((Arc::clone(definition), BlockedQueue { front: number, letters: 1 })),
         }
     }
 
     /// None: no letter is left.
-    fn set_members(&mut self, id: DefinitionId, left: Option<Queue>) {
+    fn set_members(&mut self, id: DefinitionId, left: Option<BlockedQueue>) {
         let Some(of_table) = self.definitions.get_mut(&id.table) else { return };
         match (left, of_table.iter_mut().find(|(known, _)| known.id() == id)) {
             (Some(left), Some((_, queue))) => *queue = left,
@@ -267,17 +267,17 @@ mod tests {
     const A: LaneKey = LaneKey(1);
     const B: LaneKey = LaneKey(2);
 
-    fn moved(held: &Held) -> Vec<u64> {
+    fn moved(held: &BlockedKeys) -> Vec<u64> {
         std::iter::from_fn(|| held.take_moved()).collect()
     }
 
-    fn remove(held: &Held, number: u64, keys: LaneKeys, next: Option<u64>) {
+    fn remove(held: &BlockedKeys, number: u64, keys: LaneKeys, next: Option<u64>) {
         held.remove(number, &keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
     }
 
     #[test]
     fn a_key_is_held_by_its_oldest_letter_until_its_last_one_is_gone() {
-        let held = Held::default();
+        let held = BlockedKeys::default();
         held.add(17, &LaneKeys::one(A), false);
         held.add(18, &LaneKeys::one(A), true);
         assert_eq!(
@@ -295,18 +295,18 @@ mod tests {
 
     #[test]
     fn a_letter_in_the_middle_goes_without_moving_anyone() {
-        let held = Held::default();
+        let held = BlockedKeys::default();
         held.add(1, &LaneKeys::one(A), false);
         held.add(2, &LaneKeys::one(A), true);
         held.add(3, &LaneKeys::one(A), true);
         moved(&held);
         remove(&held, 2, LaneKeys::one(A), None);
-        assert_eq!((held.queue(A), moved(&held)), (Some(Queue { front: 1, letters: 2 }), vec![]));
+        assert_eq!((held.queue(A), moved(&held)), (Some(BlockedQueue { front: 1, letters: 2 }), vec![]));
     }
 
     #[test]
     fn a_letter_of_two_keys_waits_in_both_queues() {
-        let held = Held::default();
+        let held = BlockedKeys::default();
         held.add(1, &LaneKeys::one(A), false);
         held.add(2, &LaneKeys::one(B), false);
         held.add(3, &LaneKeys::two(A, B), true);
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
-        let held = Held::default();
+        let held = BlockedKeys::default();
         held.add(1, &LaneKeys::one(A), false);
         remove(&held, 1, LaneKeys::one(A), None);
         held.add(2, &LaneKeys::one(A), true);
@@ -327,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
-        let held = Held::new(HashMap::from([(A, Queue { front: 4, letters: 2 })]), Vec::new());
+        let held = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
         held.look_at_all();
         held.moved().await;
         assert_eq!(moved(&held), [4]);

@@ -28,7 +28,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     let mut letters_remove: Vec<u64> = completed.merged.iter().filter_map(|part| dead_letter(part.origin)).collect();
     if let Outcome::Delivered { .. } = completed.outcome {
         letters_remove.extend(dead_letter(delivery.origin));
-        if letters_remove.is_empty() && delivery.doing.is_none() {
+        if letters_remove.is_empty() && delivery.saga_action.is_none() {
             return None;
         }
     }
@@ -49,14 +49,14 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             let letter = new_letter(completed, record(failure, completed), lanes);
             store::Write { letters_add: vec![letter], ..settled }
         }
-        (Outcome::Held { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
+        (Outcome::Blocked { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
             let message = format!("waits behind dead letter {behind}");
-            let failure = store::Failure { reason: Reason::Held, message, attempts: Attempts::default() };
+            let failure = store::LetterFailure { reason: Reason::Blocked, message, attempts: Attempts::default() };
             let waits_in = delivery.more.as_deref().cloned().unwrap_or_default();
             let letter = new_letter(completed, failure, keys_to_hold(delivery, waits_in));
             store::Write { letters_add: vec![letter], ..settled }
         }
-        (Outcome::Held { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
+        (Outcome::Blocked { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
@@ -68,12 +68,12 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 /// Of an operation the log ends with the delivery, or is its dead letter's from now on.
 fn end_operation(completed: &Completed, settled: &mut store::Write) {
     let delivery = &completed.delivery;
-    let Some(doing) = &delivery.doing else { return };
+    let Some(doing) = &delivery.saga_action else { return };
     match completed.outcome {
         Outcome::Delivered { .. } => settled.operations_remove.push(delivery.id),
         // Nothing was begun: there is no log.
-        Outcome::Dead(_) | Outcome::Held { .. } if doing.log.is_fresh() => {}
-        Outcome::Dead(_) | Outcome::Held { .. } => settled.operations_put.push(store::OperationPut {
+        Outcome::Dead(_) | Outcome::Blocked { .. } if doing.log.is_fresh() => {}
+        Outcome::Dead(_) | Outcome::Blocked { .. } => settled.operations_put.push(store::SagaPut {
             id: delivery.id,
             rule: delivery.rule.name.as_str().into(),
             log: Arc::clone(&doing.log),
@@ -86,7 +86,7 @@ fn end_operation(completed: &Completed, settled: &mut store::Write) {
 /// The dead letter of an operation that was under way when the last process ended, and will not come again.
 pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
     let store::Operation { id, rule, log, change } = operation;
-    let open: Vec<&str> = log.steps.iter().filter(|step| step.stands()).map(|step| &*step.name).collect();
+    let open: Vec<&str> = log.steps.iter().filter(|step| step.has_effect()).map(|step| &*step.name).collect();
     let stands =
         if open.is_empty() { "nothing of it stands".to_string() } else { format!("not undone: {}", open.join(", ")) };
     let message = format!("it was under way when rowhook stopped, and {why}; {stands}");
@@ -94,14 +94,14 @@ pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
         delivery_id: id,
         rule: (*rule).into(),
         change,
-        failure: store::Failure { reason: Reason::Interrupted, message, attempts: Attempts::default() },
+        failure: store::LetterFailure { reason: Reason::Interrupted, message, attempts: Attempts::default() },
         lanes: LaneKeys::none(),
         created_at_us: now_us(),
         redacted: Vec::new(),
     };
     // Should the change come again all the same, after a crash or with the rule, it has its letter.
     let ledger_add = vec![store::LedgerEntry { id, rule: Arc::clone(&rule) }];
-    let put = store::OperationPut { id, rule, log: Arc::new(log), change: None, letter: None };
+    let put = store::SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
     store::Write { letters_add: vec![letter], operations_put: vec![put], ledger_add, ..store::Write::default() }
 }
 
@@ -119,7 +119,7 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
         Outcome::Delivered { .. } => false,
         Outcome::Dead(_) => holds_its_key(completed),
         // One of its keys may have been free.
-        Outcome::Held { .. } => {
+        Outcome::Blocked { .. } => {
             let lanes = completed.delivery.lanes();
             lanes.iter().count() > 1 || !lanes.definitions().is_empty()
         }
@@ -162,7 +162,7 @@ fn keys_to_hold(delivery: &Delivery, mut more: MoreKeys) -> LaneKeys {
     own.with(more)
 }
 
-fn new_letter(completed: &Completed, failure: store::Failure, lanes: LaneKeys) -> store::NewDeadLetter {
+fn new_letter(completed: &Completed, failure: store::LetterFailure, lanes: LaneKeys) -> store::NewDeadLetter {
     let delivery = &completed.delivery;
     let (change, redacted) = kept(delivery);
     store::NewDeadLetter {
@@ -185,7 +185,7 @@ fn log(completed: &Completed) {
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
-        Outcome::Held { behind } => info!(rule, %id, behind, "held"),
+        Outcome::Blocked { behind } => info!(rule, %id, behind, "held"),
     }
 }
 
@@ -200,12 +200,12 @@ fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
 }
 
 /// Answers often repeat what they were sent, so a rule that redacts keeps nothing of them but their status.
-fn record(failure: &Failure, completed: &Completed) -> store::Failure {
+fn record(failure: &Failure, completed: &Completed) -> store::LetterFailure {
     let attempts = match completed.delivery.rule.redact.is_empty() {
         true => completed.attempts.clone(),
         false => completed.attempts.without_excerpts(),
     };
-    store::Failure { reason: failure.reason, message: failure.message.clone(), attempts }
+    store::LetterFailure { reason: failure.reason, message: failure.message.clone(), attempts }
 }
 
 #[cfg(test)]
@@ -256,7 +256,7 @@ mod tests {
         let answer = Answer::Status { status: 400, excerpt: "secret".to_string() };
         let attempts = Attempts::new(vec![Attempt { started_at_us: 0, duration_us: 0, answer }], 1);
         Completed {
-            delivery: Delivery { id, rule, change, origin, foregone: None, doing: None, more: None },
+            delivery: Delivery { id, rule, change, origin, predetermined: None, saga_action: None, more: None },
             outcome,
             attempts,
             merged: Vec::new(),
@@ -304,11 +304,11 @@ mod tests {
     #[test]
     fn a_held_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
         for (id, keys) in [(1, 1), (2, 2)] {
-            let held = Outcome::Held { behind: 17 };
+            let held = Outcome::Blocked { behind: 17 };
             let completed = completed("on_dead_letter: continue", Origin::Stream, held, id);
             let write = settle(&completed).expect("a letter");
             let letter = &write.letters_add[0];
-            assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Held, keys));
+            assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Blocked, keys));
             assert_eq!(write.ledger_add.len(), 1);
             assert_eq!(begins_a_hold(&completed), keys == 2, "the other key may have been free");
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Pipeline;
-use super::catching_up::Reading;
+use super::catching_up::ChangeSource;
 use super::rule_stream::RuleStream;
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
@@ -43,7 +43,7 @@ struct Held {
 
 /// That the server is kept from purging, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BinlogHoldStatus {
+pub struct BinlogPinStatus {
     /// This file and all later ones.
     pub file: Arc<str>,
     pub rules: Vec<Arc<str>>,
@@ -68,13 +68,13 @@ impl Pipeline {
         let durable = std::mem::replace(&mut self.binlog_hold.recording, needed);
         self.binlog_hold.hold(durable, reading);
         let is_held = self.binlog_hold.status().is_some_and(|status| status.is_held);
-        self.metrics.binlog_held.set(i64::from(is_held));
+        self.metrics.binlog_pinned.set(i64::from(is_held));
     }
 }
 
 impl BinlogHold {
-    pub fn status(&self) -> Option<BinlogHoldStatus> {
-        self.held.as_ref().map(|Held { needed, since_us, hold, .. }| BinlogHoldStatus {
+    pub fn status(&self) -> Option<BinlogPinStatus> {
+        self.held.as_ref().map(|Held { needed, since_us, hold, .. }| BinlogPinStatus {
             file: Arc::clone(&needed.place.oldest_needed().file),
             rules: needed.rules.clone(),
             since_us: *since_us,
@@ -82,7 +82,7 @@ impl BinlogHold {
         })
     }
 
-    fn hold(&mut self, needed: Option<Needed>, reading: &Reading) {
+    fn hold(&mut self, needed: Option<Needed>, reading: &ChangeSource) {
         match (needed, &mut self.held) {
             (None, None) => {}
             (None, Some(_)) => {
@@ -105,7 +105,7 @@ impl BinlogHold {
 }
 
 impl Held {
-    fn follow(&mut self, needed: Needed, reading: &Reading) {
+    fn follow(&mut self, needed: Needed, reading: &ChangeSource) {
         if self.hold.is_held() {
             self.before = None;
         }
@@ -133,7 +133,7 @@ impl RuleStream {
 /// None: no rule that asks for it is late, or none of them has begun.
 fn needed(streams: &mut [RuleStream], now: Instant) -> Option<Needed> {
     let mut needed: Option<Needed> = None;
-    for stream in streams.iter_mut().filter(|stream| stream.rule.hold_binlog) {
+    for stream in streams.iter_mut().filter(|stream| stream.rule.pin_binlog) {
         let is_late = stream.is_late(now);
         let Some(place) = stream.own_mark().filter(|_| is_late).map(Reached::position) else { continue };
         let Needed { place: earliest, rules } =

@@ -32,7 +32,7 @@ const TAKEN_PER_TURN_BY_ALL: usize = 2048;
 
 /// Where changes come from.
 #[derive(Debug)]
-pub struct Reading {
+pub struct ChangeSource {
     pub settings: Settings,
     /// Where the very first start begins.
     pub start: Start,
@@ -42,7 +42,7 @@ pub struct Reading {
     pub status: watch::Sender<Option<source::Watch>>,
 }
 
-impl Reading {
+impl ChangeSource {
     /// A reader for the main stream.
     pub(super) fn follow(&self, place: Option<&Reached>, rules: &RuleSet, metrics: Arc<Metrics>) -> Following {
         let from = match place {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-pub use super::binlog_hold::BinlogHoldStatus;
+pub use super::binlog_hold::BinlogPinStatus;
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
-use crate::operation::Wish;
+use crate::operation::SagaCommand;
 use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
@@ -20,18 +20,18 @@ use crate::rules::RuleSet;
 pub enum Command {
     /// Send a dead letter's delivery again, which stands in the queues of `lanes`. The answer comes when the outcome is
     /// durable. One that waits behind letters that are on their way is sent when its turn comes.
-    Replay { delivery: Delivery, lanes: LaneKeys, wish: Wish, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
+    Replay { delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
     /// Wait until no held delivery is on its way. Answered with how many went out since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
     Redeliver { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
-    Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), Refused>> },
+    Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// Start attempts of this rule again; it goes on where it was. With `from` a rule that is behind leaves out what lies
     /// before that place: the way on when the server has purged what it needs.
-    Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), Refused>> },
+    Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// How every rule and every target is doing.
-    Status { answer: oneshot::Sender<Status> },
+    Status { answer: oneshot::Sender<LoopStatus> },
     /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
@@ -54,7 +54,7 @@ pub enum NotReplayed {
 
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum CommandRefused {
     #[error("no rule is named {rule}")]
     NoSuchRule { rule: String },
     #[error("rule {rule} is not paused")]
@@ -69,7 +69,7 @@ pub enum Refused {
 
 /// How it goes.
 #[derive(Debug, Clone)]
-pub struct Status {
+pub struct LoopStatus {
     /// How far the main stream is read; none before MySQL has answered for the first time.
     pub position: Option<Position>,
     /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
@@ -78,7 +78,7 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     pub targets: Vec<TargetStatus>,
     /// None: the server may purge what it likes.
-    pub binlog_hold: Option<BinlogHoldStatus>,
+    pub binlog_pin: Option<BinlogPinStatus>,
 }
 
 /// How one rule is doing.
@@ -87,7 +87,7 @@ pub struct RuleStatus {
     pub rule: String,
     /// Scheme, host and port that it calls.
     pub target: String,
-    pub feed: FeedStatus,
+    pub stream: StreamStatus,
     pub paused: Option<Paused>,
     /// That it is paused before rows whose table lacks a column that it needs; what came before goes out.
     pub lacks: Option<Paused>,
@@ -98,7 +98,7 @@ pub struct RuleStatus {
     /// Deliveries that wait for their next attempt.
     pub in_retry: u64,
     /// Everything before this place is resolved.
-    pub mark: Option<Position>,
+    pub low_water_mark: Option<Position>,
     /// When the transaction was committed that holds the oldest delivery not resolved, in microseconds since the Unix
     /// epoch; none when there is none.
     pub oldest_unresolved_us: Option<u64>,
@@ -106,11 +106,11 @@ pub struct RuleStatus {
 
 /// Where a rule's changes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FeedStatus {
+pub enum StreamStatus {
     /// The main stream.
     Attached,
     /// A reader of its own, or none as long as the rule is paused or waits for its turn.
-    Behind {
+    Detached {
         /// Microseconds since the Unix epoch.
         since_us: u64,
         /// Whether its reader is at work.

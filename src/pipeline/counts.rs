@@ -13,7 +13,7 @@ use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
 
 /// See the module's header.
 #[derive(Debug)]
-pub(super) struct RuleCounts {
+pub(super) struct RuleMetrics {
     pub matched: Counter,
     delivered: Counter,
     dead: Counter,
@@ -26,21 +26,21 @@ pub(super) struct RuleCounts {
     pub lag_seconds: Gauge<f64, AtomicU64>,
 }
 
-impl RuleCounts {
-    pub fn of(metrics: &Metrics, rule: &str) -> RuleCounts {
+impl RuleMetrics {
+    pub fn of(metrics: &Metrics, rule: &str) -> RuleMetrics {
         let outcome = |outcome| {
             let labels = OutcomeLabels { rule: rule.to_string(), outcome };
             metrics.deliveries.get_or_create_owned(&labels)
         };
         let label = RuleLabel { rule: rule.to_string() };
-        RuleCounts {
+        RuleMetrics {
             matched: metrics.changes_matched.get_or_create_owned(&label),
             delivered: outcome("delivered"),
             dead: outcome("dead"),
             held: outcome("held"),
             coalesced: outcome("coalesced"),
             unresolved: metrics.rule_unresolved.get_or_create_owned(&label),
-            behind: metrics.rule_behind.get_or_create_owned(&label),
+            behind: metrics.rule_detached.get_or_create_owned(&label),
             paused: metrics.rule_paused.get_or_create_owned(&label),
             lacks_column: metrics.rule_lacks_column.get_or_create_owned(&label),
             lag_seconds: metrics.rule_lag_seconds.get_or_create_owned(&label),
@@ -52,7 +52,7 @@ impl RuleCounts {
         match completed.outcome {
             Outcome::Delivered { .. } => self.delivered.inc(),
             Outcome::Dead(_) => self.dead.inc(),
-            Outcome::Held { .. } => self.held.inc(),
+            Outcome::Blocked { .. } => self.held.inc(),
         };
         if !completed.merged.is_empty() {
             self.coalesced.inc_by(completed.merged.len() as u64);
@@ -63,7 +63,7 @@ impl RuleCounts {
     pub fn forget(metrics: &Metrics, rule: &str) {
         let label = RuleLabel { rule: rule.to_string() };
         metrics.rule_unresolved.remove(&label);
-        metrics.rule_behind.remove(&label);
+        metrics.rule_detached.remove(&label);
         metrics.rule_paused.remove(&label);
         metrics.rule_lacks_column.remove(&label);
         metrics.rule_lag_seconds.remove(&label);

@@ -18,8 +18,8 @@ use super::command::NotReplayed;
 use super::letters::delivery_of;
 use crate::delivery::{Delivery, Origin, Outcome};
 use crate::failure::Reason;
-use crate::operation::Wish;
-use crate::ordering::{Held, LaneKeys};
+use crate::operation::SagaCommand;
+use crate::ordering::{BlockedKeys, LaneKeys};
 use crate::store::{self, DeadLetter, Store};
 
 /// Letters read from the store at a time.
@@ -50,7 +50,7 @@ pub(super) struct Looked {
 
 impl Pipeline {
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: Wish, answer: Answer) {
+    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: Answer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         if self.is_paused(&delivery.rule.name) {
             return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
@@ -69,7 +69,7 @@ impl Pipeline {
         let Some(letter) = self.releases.looked(looked) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
         let delivery = delivery_of(letter, self.main.rules());
-        match delivery.and_then(|delivery| self.resume_operation(delivery, Wish::Resume)) {
+        match delivery.and_then(|delivery| self.resume_operation(delivery, SagaCommand::Resume)) {
             Ok(delivery) => self.dispatcher.submit(delivery),
             Err(why) => self.releases.cannot_go(number, &rule, why),
         }
@@ -78,7 +78,7 @@ impl Pipeline {
 
 impl Releases {
     pub(super) fn new(store: Store) -> Releases {
-        let turns = Turns::new(store.held().clone());
+        let turns = Turns::new(store.blocked_keys().clone());
         Releases { store, turns, reads: FuturesUnordered::new(), complained: HashSet::new() }
     }
 
@@ -115,7 +115,7 @@ impl Releases {
         let seen = letter.as_ref().map(|letter| Seen {
             rule: &letter.head.rule,
             lanes: letter.head.lanes.clone(),
-            is_held: letter.head.failure.reason == Reason::Held,
+            is_held: letter.head.failure.reason == Reason::Blocked,
             bytes: letter.change.weight_bytes(),
         });
         if self.turns.looked(number, seen) { letter } else { None }
@@ -159,7 +159,7 @@ impl Releases {
 
 /// The decisions, without I/O.
 struct Turns {
-    held: Held,
+    held: BlockedKeys,
     /// Letters being read.
     looking: BTreeSet<u64>,
     /// Letters that were sent and have no durable outcome yet.
@@ -196,7 +196,7 @@ struct Seen<'a> {
 }
 
 impl Turns {
-    fn new(held: Held) -> Turns {
+    fn new(held: BlockedKeys) -> Turns {
         Turns {
             held,
             looking: BTreeSet::new(),
@@ -256,7 +256,7 @@ impl Turns {
         true
     }
 
-    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: Wish, answer: Answer) -> bool {
+    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: Answer) -> bool {
         if let Some(under_way) = self.under_way.get_mut(&number) {
             match under_way.answer {
                 None => under_way.answer = Some(answer),
@@ -278,7 +278,7 @@ impl Turns {
             self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
             return true;
         }
-        if let Some(ahead) = self.held.ahead_of(number, &lanes).next().filter(|_| wish != Wish::Resume) {
+        if let Some(ahead) = self.held.ahead_of(number, &lanes).next().filter(|_| wish != SagaCommand::Resume) {
             // What waits goes out as a held delivery does, and by then nobody remembers another wish.
             refuse(answer, NotReplayed::Behind(ahead));
             return false;

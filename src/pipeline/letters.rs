@@ -23,7 +23,7 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
     // It waits in the queues that it stands in, whatever the rule's keys are now.
     let keys: Vec<_> = head.lanes.iter().collect();
     let more = (!keys.is_empty()).then(|| Arc::new(MoreKeys { keys, ..MoreKeys::default() }));
-    Ok(Delivery { id: head.delivery_id, rule, change, origin, foregone: None, doing: None, more })
+    Ok(Delivery { id: head.delivery_id, rule, change, origin, predetermined: None, saga_action: None, more })
 }
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {

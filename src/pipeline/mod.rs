@@ -26,9 +26,9 @@ mod redelivery;
 mod rule_stream;
 mod writes;
 
-pub use catching_up::Reading;
+pub use catching_up::ChangeSource;
 pub use command::{
-    BinlogHoldStatus, Command, FeedStatus, NotReplayed, Paused, Refused, RuleStatus, Status, TargetStatus,
+    BinlogPinStatus, Command, StreamStatus, NotReplayed, Paused, CommandRefused, RuleStatus, LoopStatus, TargetStatus,
 };
 pub use letters::delivery_of;
 pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
@@ -44,7 +44,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, Event, Failure, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, Dispatcher, DeliveryEvent, Failure, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Diagnostics, Match, Rule, RuleSet};
@@ -54,7 +54,7 @@ use crate::telemetry::Metrics;
 
 use beginning::Beginning;
 use binlog_hold::BinlogHold;
-use counts::RuleCounts;
+use counts::RuleMetrics;
 use feed::Feed;
 use fuse::Fuse;
 use holds::Releases;
@@ -106,7 +106,7 @@ pub struct Pipeline {
     limits: Limits,
     /// Each rule's.
     window: Window,
-    reading: Option<Reading>,
+    reading: Option<ChangeSource>,
     binlog_hold: BinlogHold,
     /// The main stream, and all rules.
     main: Feed,
@@ -157,7 +157,7 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Pipeline {
-        dispatcher.heed(store.held().clone());
+        dispatcher.heed(store.blocked_keys().clone());
         let releases = Releases::new(store.clone());
         let mut pipeline = Pipeline {
             store,
@@ -221,7 +221,7 @@ impl Pipeline {
     /// serves commands alone. An error leaves the store as it was at the last checkpoint.
     pub async fn run(
         mut self,
-        reading: Option<Reading>,
+        reading: Option<ChangeSource>,
         mut commands: mpsc::Receiver<Command>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Error> {
@@ -313,17 +313,17 @@ impl Pipeline {
             let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
             let change = Arc::clone(change);
             let foregone = doomed.map(Outcome::Dead);
-            let delivery = Delivery { id, rule, change, origin: Origin::Stream, foregone, doing: None, more: None };
+            let delivery = Delivery { id, rule, change, origin: Origin::Stream, predetermined: foregone, saga_action: None, more: None };
             let delivery = self.begin_operation(delivery);
             self.dispatcher.submit(delivery);
         }
     }
 
-    fn heed(&mut self, event: Event) {
+    fn heed(&mut self, event: DeliveryEvent) {
         match event {
-            Event::Completed(completed) => self.acted(completed),
-            Event::Due(due) => self.due(due),
-            Event::NotDone(delivery) => self.not_done(&delivery),
+            DeliveryEvent::Completed(completed) => self.acted(completed),
+            DeliveryEvent::Due(due) => self.due(due),
+            DeliveryEvent::NotDone(delivery) => self.not_done(&delivery),
         }
     }
 
@@ -338,7 +338,7 @@ impl Pipeline {
         let stream = self.streams.find(rule);
         match stream {
             Some(at) => self.streams.list[at].counts(&self.metrics).settled(&completed),
-            None => RuleCounts::of(&self.metrics, rule).settled(&completed),
+            None => RuleMetrics::of(&self.metrics, rule).settled(&completed),
         }
         if outcome::begins_a_hold(&completed) {
             self.checkpoint_now();
@@ -399,9 +399,9 @@ impl Pipeline {
 
     fn tick(&mut self) {
         self.metrics.dead_letters.set(self.store.dead_letter_count() as i64);
-        self.metrics.held_deliveries.set(self.store.held_count() as i64);
-        self.metrics.held_keys.set(self.store.held().keys() as i64);
-        self.metrics.deliveries_awaiting.set(self.store.awaiting_count() as i64);
+        self.metrics.blocked_deliveries.set(self.store.blocked_count() as i64);
+        self.metrics.blocked_keys.set(self.store.blocked_keys().keys() as i64);
+        self.metrics.dead_letters_awaiting.set(self.store.awaiting_count() as i64);
         self.releases.review();
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();

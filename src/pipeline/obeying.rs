@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::{Command, Paused, Refused, RuleStatus, Status};
-use super::counts::RuleCounts;
+use super::command::{Command, Paused, CommandRefused, RuleStatus, LoopStatus};
+use super::counts::RuleMetrics;
 use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
 use super::{Pipeline, window_of};
@@ -20,7 +20,7 @@ use crate::position::Start;
 use crate::rules::RuleSet;
 use crate::store;
 
-type Answer = oneshot::Sender<Result<(), Refused>>;
+type Answer = oneshot::Sender<Result<(), CommandRefused>>;
 
 impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
@@ -52,7 +52,7 @@ impl Pipeline {
         }
     }
 
-    fn answer_when_durable(&mut self, done: Result<(), Refused>, answer: Answer) {
+    fn answer_when_durable(&mut self, done: Result<(), CommandRefused>, answer: Answer) {
         if let Err(refused) = done {
             let _ = answer.send(Err(refused));
             return;
@@ -61,7 +61,7 @@ impl Pipeline {
         let written = self.store.write(store::Write { paused, ..store::Write::default() });
         self.writes.push(Box::pin(async move {
             let written = written.await;
-            let refused = |error: &store::Error| Refused::Store { problem: error.to_string() };
+            let refused = |error: &store::Error| CommandRefused::Store { problem: error.to_string() };
             let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
             written.map(|_| Written::Answered)
         }));
@@ -97,11 +97,11 @@ impl Pipeline {
         self.streams.find(rule).is_some_and(|at| self.streams.list[at].paused.is_some())
     }
 
-    fn pause(&mut self, rule: &str, why: String) -> Result<(), Refused> {
-        let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
+    fn pause(&mut self, rule: &str, why: String) -> Result<(), CommandRefused> {
+        let no_such_rule = || CommandRefused::NoSuchRule { rule: rule.to_string() };
         let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;
         if stream.paused.is_some() {
-            return Err(Refused::AlreadyPaused { rule: rule.to_string() });
+            return Err(CommandRefused::AlreadyPaused { rule: rule.to_string() });
         }
         stream.paused = Some(Paused { since_us: now_us(), why });
         if let Some(behind) = &mut stream.behind {
@@ -113,19 +113,19 @@ impl Pipeline {
     }
 
     /// Also gives a rule another try whose reader gave up, or whose table lacked a column.
-    fn go_on(&mut self, rule: &str, from: Option<Start>) -> Result<(), Refused> {
-        let no_such_rule = || Refused::NoSuchRule { rule: rule.to_string() };
+    fn go_on(&mut self, rule: &str, from: Option<Start>) -> Result<(), CommandRefused> {
+        let no_such_rule = || CommandRefused::NoSuchRule { rule: rule.to_string() };
         let stream = self.streams.get_mut(rule).ok_or_else(no_such_rule)?;
         let stands = |behind: &Behind| behind.error.is_some() || behind.lacks.is_some();
         let has_given_up = stream.behind.as_ref().is_some_and(stands);
         match (&mut stream.behind, from) {
-            (None, Some(_)) => return Err(Refused::NotBehind { rule: rule.to_string() }),
+            (None, Some(_)) => return Err(CommandRefused::NotBehind { rule: rule.to_string() }),
             (Some(behind), Some(from)) => {
                 behind.feed.close();
                 behind.start = Some(from);
             }
             (_, None) if stream.paused.is_none() && !has_given_up => {
-                return Err(Refused::NotPaused { rule: rule.to_string() });
+                return Err(CommandRefused::NotPaused { rule: rule.to_string() });
             }
             (_, None) => {}
         }
@@ -139,13 +139,13 @@ impl Pipeline {
         Ok(())
     }
 
-    fn status(&self) -> Status {
-        Status {
+    fn status(&self) -> LoopStatus {
+        LoopStatus {
             position: self.main.reached().map(|place| place.position().clone()),
             read_up_to_us: self.main.read_up_to_us,
             rules: self.streams.list.iter().map(|stream| self.rule_status(stream)).collect(),
             targets: self.dispatcher.targets(),
-            binlog_hold: self.binlog_hold.status(),
+            binlog_pin: self.binlog_hold.status(),
         }
     }
 
@@ -156,13 +156,13 @@ impl Pipeline {
         RuleStatus {
             rule: stream.name.to_string(),
             target: target(stream),
-            feed: stream.feed_status(),
+            stream: stream.feed_status(),
             paused: stream.paused.clone(),
             lacks: stream.lacks().cloned(),
             unresolved: stream.tracker.unresolved() as u64,
             in_flight: counts.in_flight as u64,
             in_retry: counts.in_retry as u64,
-            mark: mark.map(|mark| mark.position().clone()),
+            low_water_mark: mark.map(|mark| mark.position().clone()),
             oldest_unresolved_us: stream.tracker.oldest_unresolved_us(),
         }
     }
@@ -217,7 +217,7 @@ impl Pipeline {
             }
             // What is queued of it is still not sent, unless the rule comes back.
             was_paused |= stream.paused.is_some();
-            RuleCounts::forget(&self.metrics, &stream.name);
+            RuleMetrics::forget(&self.metrics, &stream.name);
             self.orphans.extend(stream.tracker.abandon());
         }
         if was_paused {

@@ -14,12 +14,12 @@ use super::rule_stream::RuleStream;
 use super::writes::Written;
 use super::{Error, Pipeline};
 use crate::change::DeliveryId;
-use crate::delivery::{Completed, Delivery, Doing, Due, Failure, Intent, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, SagaAction, DueAction, Failure, Intent, Origin, Outcome};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{Act, ActEnd, ActionId, Course, Ending, OperationLog, Standing, State, Task, Wish};
+use crate::operation::{ActionLog, ActionEnd, ActionId, SagaDefinition, SagaEnding, SagaLog, SagaEffect, ActionState, NextAction, SagaCommand};
 use crate::outcome;
-use crate::rules::{Plan, Rule};
-use crate::store::{self, OperationPut};
+use crate::rules::{Saga, Rule};
+use crate::store::{self, SagaPut};
 
 /// What the loop knows of operations besides what the deliveries themselves carry.
 #[derive(Default)]
@@ -54,15 +54,15 @@ impl Pipeline {
     pub(super) fn begin_operation(&mut self, delivery: Delivery) -> Delivery {
         let rule = Arc::clone(&delivery.rule);
         let log = self.operations.from_before.remove(&delivery.id).map(|operation| operation.log);
-        match (&rule.plan, log) {
+        match (&rule.saga, log) {
             // Its letter has the log.
-            (_, Some(log)) if delivery.foregone.is_some() => with_log(delivery, log),
+            (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
             (Some(plan), Some(mut log)) if plan.course.fits(&log) => {
                 self.doubt(&delivery, plan, &mut log);
                 going_on(delivery, plan, log)
             }
             (_, Some(log)) => interrupted(delivery, log),
-            (Some(plan), None) if delivery.foregone.is_none() => {
+            (Some(plan), None) if delivery.predetermined.is_none() => {
                 let mut log = plan.course.begin();
                 self.doubt(&delivery, plan, &mut log);
                 going_on(delivery, plan, log)
@@ -72,7 +72,7 @@ impl Pipeline {
     }
 
     /// What may have been called since the backup that was restored.
-    fn doubt(&self, delivery: &Delivery, plan: &Plan, log: &mut OperationLog) {
+    fn doubt(&self, delivery: &Delivery, plan: &Saga, log: &mut SagaLog) {
         let committed_at_us = delivery.change.transaction.committed_at_us;
         if self.operations.restored_until_us.is_some_and(|until| committed_at_us <= until) {
             plan.course.doubt(log);
@@ -80,34 +80,34 @@ impl Pipeline {
     }
 
     /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
-    pub(super) fn resume_operation(&self, delivery: Delivery, wish: Wish) -> Result<Delivery, String> {
+    pub(super) fn resume_operation(&self, delivery: Delivery, wish: SagaCommand) -> Result<Delivery, String> {
         let rule = Arc::clone(&delivery.rule);
         let log = self.store.operation(delivery.id).map_err(|error| error.to_string())?;
-        let (plan, log) = match (&rule.plan, log) {
+        let (plan, log) = match (&rule.saga, log) {
             (None, log) => return without_plan(delivery, wish, log.as_ref()),
             (Some(plan), log) => (plan, log),
         };
         let Some(mut log) = log else {
             return match wish {
-                Wish::Resume | Wish::FromStart => {
+                SagaCommand::Resume | SagaCommand::FromStart => {
                     let mut log = plan.course.begin();
                     self.doubt(&delivery, plan, &mut log);
                     Ok(going_on(delivery, plan, log))
                 }
-                Wish::Undo | Wish::Settle { .. } => Err("nothing of it was ever begun".to_string()),
+                SagaCommand::Undo | SagaCommand::Settle { .. } => Err("nothing of it was ever begun".to_string()),
             };
         };
         self.doubt(&delivery, plan, &mut log);
         plan.course.grant(&mut log, wish).map_err(|refusal| refusal.to_string())?;
-        if wish != Wish::Undo {
+        if wish != SagaCommand::Undo {
             log.reason = None;
         }
         Ok(going_on(delivery, plan, log))
     }
 
     /// The turn of an action has come: it is begun when the store knows.
-    pub(super) fn due(&mut self, due: Due) {
-        let doing = due.delivery.doing.as_ref().expect("only an operation's actions are due");
+    pub(super) fn due(&mut self, due: DueAction) {
+        let doing = due.delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let mut log = (*doing.log).clone();
         course_of(&due.delivery.rule).begin_action(&mut log, doing.action);
         let write = put(&due.delivery, log);
@@ -116,7 +116,7 @@ impl Pipeline {
 
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
     pub(super) fn not_done(&mut self, delivery: &Delivery) {
-        let doing = delivery.doing.as_ref().expect("only an operation's actions are due");
+        let doing = delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let (mut log, course) = ((*doing.log).clone(), course_of(&delivery.rule));
         course.begin_action(&mut log, doing.action);
         course.not_done(&mut log, doing.action);
@@ -126,39 +126,39 @@ impl Pipeline {
 
     /// An action has ended: what comes next waits until that is written down.
     pub(super) fn acted(&mut self, mut completed: Completed) {
-        let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.doing) else {
+        let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.saga_action) else {
             return self.settle(completed);
         };
         let rule = Arc::clone(&completed.delivery.rule);
-        let plan = rule.plan.as_ref().expect("only a plan has operations");
+        let plan = rule.saga.as_ref().expect("only a plan has operations");
         let action = doing.action;
         let mut log = (*doing.log).clone();
         plan.course.begin_action(&mut log, action);
-        if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActEnd::Done(_)) {
+        if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActionEnd::Done(_)) {
             self.given_up(&completed, &mut log);
         }
         plan.course.record(&mut log, action, acted);
         match plan.course.next(&mut log) {
-            Task::Do(next) => self.go_on_with(completed, plan, log, next),
-            Task::End(ending) => {
+            NextAction::Do(next) => self.go_on_with(completed, plan, log, next),
+            NextAction::End(ending) => {
                 if let Some(attempts) = self.operations.given_up.remove(&completed.delivery.id) {
                     completed.attempts = attempts;
                 }
                 completed.outcome = outcome_of(plan, &log, ending, completed.outcome);
-                completed.delivery.doing = Some(Doing { action, log: Arc::new(log) });
+                completed.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
                 self.settle(completed);
             }
         }
     }
 
-    fn given_up(&mut self, completed: &Completed, log: &mut OperationLog) {
+    fn given_up(&mut self, completed: &Completed, log: &mut SagaLog) {
         if let Outcome::Dead(failure) = &completed.outcome {
             log.reason = Some(failure.reason);
         }
         self.operations.given_up.insert(completed.delivery.id, completed.attempts.clone());
     }
 
-    fn go_on_with(&mut self, completed: Completed, plan: &Plan, log: OperationLog, next: ActionId) {
+    fn go_on_with(&mut self, completed: Completed, plan: &Saga, log: SagaLog, next: ActionId) {
         let Completed { mut delivery, ticket, .. } = completed;
         let number = plan.number(next).expect("the course is that of the plan");
         // One write says that this action ended and that the next one may have been called.
@@ -167,14 +167,14 @@ impl Pipeline {
         if is_begun {
             plan.course.begin_action(&mut written, next);
         }
-        delivery.doing = Some(Doing { action: next, log: Arc::new(log) });
+        delivery.saga_action = Some(SagaAction { action: next, log: Arc::new(log) });
         let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
         let write = put(&delivery, written);
         self.write_then(write, Written::Acted { ticket, delivery: Box::new(delivery), intent });
     }
 
     /// What the store knows now allows this action; but when the work ends nothing is begun any more.
-    pub(super) fn intent_written(&mut self, due: Due) {
+    pub(super) fn intent_written(&mut self, due: DueAction) {
         match self.is_ending {
             true => self.not_done(&due.delivery),
             false => self.dispatcher.begin(due.ticket),
@@ -217,60 +217,60 @@ impl Pipeline {
     }
 }
 
-fn course_of(rule: &Rule) -> &Course {
-    &rule.plan.as_ref().expect("only a plan has operations").course
+fn course_of(rule: &Rule) -> &SagaDefinition {
+    &rule.saga.as_ref().expect("only a plan has operations").course
 }
 
 /// With the next thing to do, or as one that has ended.
-fn going_on(mut delivery: Delivery, plan: &Plan, mut log: OperationLog) -> Delivery {
+fn going_on(mut delivery: Delivery, plan: &Saga, mut log: SagaLog) -> Delivery {
     let action = match plan.course.next(&mut log) {
-        Task::Do(action) => action,
-        Task::End(ending) => {
-            delivery.foregone = Some(outcome_of(plan, &log, ending, Outcome::Delivered { status: 0 }));
+        NextAction::Do(action) => action,
+        NextAction::End(ending) => {
+            delivery.predetermined = Some(outcome_of(plan, &log, ending, Outcome::Delivered { status: 0 }));
             ActionId::Step(0)
         }
     };
-    delivery.doing = Some(Doing { action, log: Arc::new(log) });
+    delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
     delivery
 }
 
-fn interrupted(mut delivery: Delivery, log: OperationLog) -> Delivery {
-    let why = match delivery.rule.plan {
+fn interrupted(mut delivery: Delivery, log: SagaLog) -> Delivery {
+    let why = match delivery.rule.saga {
         Some(_) => "the rule's steps became others",
         None => "the rule has no steps any more",
     };
     let message = format!("it was under way when rowhook stopped, and {why}; of its own {}", in_words(&log));
-    delivery.foregone = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
+    delivery.predetermined = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
     with_log(delivery, log)
 }
 
 /// One that is over before anything more is done.
-fn with_log(delivery: Delivery, log: OperationLog) -> Delivery {
-    Delivery { doing: Some(Doing { action: ActionId::Step(0), log: Arc::new(log) }), ..delivery }
+fn with_log(delivery: Delivery, log: SagaLog) -> Delivery {
+    Delivery { saga_action: Some(SagaAction { action: ActionId::Step(0), log: Arc::new(log) }), ..delivery }
 }
 
 /// The rule calls once now, and its letter may be one of several steps.
-fn without_plan(delivery: Delivery, wish: Wish, log: Option<&OperationLog>) -> Result<Delivery, String> {
+fn without_plan(delivery: Delivery, wish: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
     match (wish, log) {
-        (Wish::Resume | Wish::FromStart, None) | (Wish::FromStart, Some(_)) => Ok(delivery),
-        (Wish::Resume, Some(log)) if log.standing() == Standing::Undone => Ok(delivery),
-        (Wish::Resume, Some(log)) => Err(format!(
+        (SagaCommand::Resume | SagaCommand::FromStart, None) | (SagaCommand::FromStart, Some(_)) => Ok(delivery),
+        (SagaCommand::Resume, Some(log)) if log.effect() == SagaEffect::None => Ok(delivery),
+        (SagaCommand::Resume, Some(log)) => Err(format!(
             "the rule has no steps any more, and of those that it had {}; `--from-start` calls what it calls now",
             in_words(log)
         )),
-        (Wish::Undo | Wish::Settle { .. }, _) => Err("the rule has no steps".to_string()),
+        (SagaCommand::Undo | SagaCommand::Settle { .. }, _) => Err("the rule has no steps".to_string()),
     }
 }
 
 /// `log` is what is true from now on; the delivery has the one before.
-fn put(delivery: &Delivery, log: OperationLog) -> store::Write {
+fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
     let letter = match delivery.origin {
         Origin::Replay { dead_letter } => Some(dead_letter),
         Origin::Stream | Origin::Redelivery { .. } => None,
     };
     // Also of one that is only in doubt, because the store was restored. Written twice it does no harm.
-    let is_first = delivery.doing.as_ref().is_some_and(|doing| doing.log.is_uncalled());
-    let operation = OperationPut {
+    let is_first = delivery.saga_action.as_ref().is_some_and(|doing| doing.log.is_uncalled());
+    let operation = SagaPut {
         id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
         log: Arc::new(log),
@@ -280,25 +280,25 @@ fn put(delivery: &Delivery, log: OperationLog) -> store::Write {
     store::Write { operations_put: vec![operation], ..store::Write::default() }
 }
 
-fn outcome_of(plan: &Plan, log: &OperationLog, ending: Ending, last: Outcome) -> Outcome {
+fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> Outcome {
     let step = match ending {
-        Ending::Delivered => {
+        SagaEnding::Delivered => {
             let status = if let Outcome::Delivered { status } = last { status } else { 0 };
             return Outcome::Delivered { status };
         }
-        Ending::Untold => {
-            let message = format!("all is done, but `on_success` failed: {}", log.callback.said);
-            return Outcome::Dead(Failure { reason: Reason::Untold, message });
+        SagaEnding::Untold => {
+            let message = format!("all is done, but `on_success` failed: {}", log.callback.message);
+            return Outcome::Dead(Failure { reason: Reason::CallbackFailed, message });
         }
-        Ending::GivenUp { step } | Ending::Unknown { step } => step,
+        SagaEnding::GivenUp { step } | SagaEnding::Unknown { step } => step,
     };
-    let Act { state, said, .. } = &log.steps[step].act;
-    let is_unknown = matches!(ending, Ending::Unknown { .. });
+    let ActionLog { state, message: said, .. } = &log.steps[step].act;
+    let is_unknown = matches!(ending, SagaEnding::Unknown { .. });
     let reason = match (is_unknown, log.reason) {
         (true, _) => Reason::Unknown,
         (false, Some(reason)) => reason,
         // After a crash in between: of what is not repeatable nobody knows.
-        (false, None) if *state == State::Unknown => Reason::Unknown,
+        (false, None) if *state == ActionState::Unknown => Reason::Unknown,
         (false, None) => Reason::Exhausted,
     };
     let said = if said.is_empty() { "rowhook stopped during the call" } else { said };
@@ -311,12 +311,12 @@ fn outcome_of(plan: &Plan, log: &OperationLog, ending: Ending, last: Outcome) ->
 }
 
 /// What stands of an operation that was given up.
-fn in_words(log: &OperationLog) -> String {
-    let open = log.steps.iter().filter(|step| step.stands());
+fn in_words(log: &SagaLog) -> String {
+    let open = log.steps.iter().filter(|step| step.has_effect());
     let names: Vec<&str> = open.map(|step| &*step.name).collect();
-    match (names.as_slice(), log.standing()) {
-        (_, Standing::Done) => "all are done".to_string(),
-        ([], _) if log.steps.iter().all(|step| step.undo.state != State::Done) => "nothing else was done".to_string(),
+    match (names.as_slice(), log.effect()) {
+        (_, SagaEffect::Complete) => "all are done".to_string(),
+        ([], _) if log.steps.iter().all(|step| step.undo.state != ActionState::Done) => "nothing else was done".to_string(),
         ([], _) => "all is undone".to_string(),
         (names, _) => format!("not undone: {}", names.join(", ")),
     }

@@ -175,7 +175,7 @@ impl Redeliveries {
         }
     }
 
-    async fn status(&self) -> Result<super::Status, End> {
+    async fn status(&self) -> Result<super::LoopStatus, End> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Status { answer }).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
@@ -288,7 +288,7 @@ impl Run<'_> {
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::Redelivery { number: 0 };
-        let delivery = Delivery { id, rule, change, origin, foregone, doing: None, more: None };
+        let delivery = Delivery { id, rule, change, origin, predetermined: foregone, saga_action: None, more: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery, under_way).await,
@@ -296,7 +296,7 @@ impl Run<'_> {
     }
 
     async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let request = if delivery.foregone.is_some() { None } else { request::prepare(delivery).ok() };
+        let request = if delivery.predetermined.is_some() { None } else { request::prepare(delivery).ok() };
         match request {
             Some(request) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
                 heard(self.told.send(Told::Request { curl: request.to_curl() }).await)
@@ -328,7 +328,7 @@ impl Run<'_> {
         match outcome.ok_or_else(stopping)? {
             Outcome::Delivered { .. } => self.tally.delivered += 1,
             Outcome::Dead(_) => self.tally.dead += 1,
-            Outcome::Held { .. } => self.tally.held += 1,
+            Outcome::Blocked { .. } => self.tally.held += 1,
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::command::{FeedStatus, Paused};
-use super::counts::RuleCounts;
+use super::command::{StreamStatus, Paused};
+use super::counts::RuleMetrics;
 use super::coverage::Coverage;
 use super::feed::Feed;
 use super::patience::Patience;
@@ -52,7 +52,7 @@ pub(super) struct RuleStream {
     /// The definitions at its mark that were stored last, whole and cut to its own tables.
     own_schema: Option<(Arc<Schema>, Arc<Schema>)>,
     /// Looked up when they are first needed.
-    counts: Option<RuleCounts>,
+    counts: Option<RuleMetrics>,
 }
 
 /// A rule that the main stream goes on without.
@@ -120,8 +120,8 @@ impl RuleStream {
         stream
     }
 
-    pub fn counts(&mut self, metrics: &Metrics) -> &RuleCounts {
-        self.counts.get_or_insert_with(|| RuleCounts::of(metrics, &self.name))
+    pub fn counts(&mut self, metrics: &Metrics) -> &RuleMetrics {
+        self.counts.get_or_insert_with(|| RuleMetrics::of(metrics, &self.name))
     }
 
     /// Says in the metrics how it is doing.
@@ -219,10 +219,10 @@ impl RuleStream {
         self.behind.as_ref()?.lacks.as_ref()
     }
 
-    pub fn feed_status(&self) -> FeedStatus {
+    pub fn feed_status(&self) -> StreamStatus {
         match &self.behind {
-            None => FeedStatus::Attached,
-            Some(behind) => FeedStatus::Behind {
+            None => StreamStatus::Attached,
+            Some(behind) => StreamStatus::Detached {
                 since_us: behind.since_us,
                 is_reading: behind.is_reading(),
                 read_up_to_us: behind.feed.read_up_to_us,

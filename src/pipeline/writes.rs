@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::delivery::{Completed, Delivery, Due, Intent, Ticket};
+use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
 use crate::store;
 
 pub(super) type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
@@ -14,7 +14,7 @@ pub(super) enum Written {
     /// With the number of the letter that was made, if one was.
     Settled(Box<Completed>, Option<u64>),
     /// The store knows that this action may have been called: it may.
-    Begun(Box<Due>),
+    Begun(Box<DueAction>),
     /// An action has ended, and the store knows: the delivery does the next one in the same place.
     Acted {
         ticket: Ticket,

@@ -9,60 +9,60 @@ mod tls;
 
 use std::path::Path;
 
-use self::plan::{KnownStep, Part};
-use super::diagnostic::{Diagnostic, Place};
-use super::reader::{Reader, member};
+use self::plan::{KnownStep, TemplatePart};
+use super::diagnostic::{Diagnostic, FilePlace};
+use super::reader::{NodeReader, member};
 use super::spec::{CallSpec, RuleSpec};
-use super::yaml::{Kind, Node};
+use super::yaml::{NodeKind, Node};
 use super::{Action, Body, Call, Egress, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
 /// A rule and where it begins.
-pub(super) type Placed = (Rule, Place);
+pub(super) type Placed = (Rule, FilePlace);
 
 /// What a file holds: rules, or what is set for targets.
 #[derive(Default)]
 pub(super) struct Contents {
     pub rules: Vec<Placed>,
-    pub targets: Vec<(Target, Place)>,
+    pub targets: Vec<(Target, FilePlace)>,
     /// Where the first `sql` stands.
-    pub first_sql: Option<Place>,
+    pub first_sql: Option<FilePlace>,
 }
 
 /// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
 pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Contents {
     let Some(root) = yaml::read(path, text, problems) else { return Contents::default() };
-    let mut reader = Reader { path, text, problems };
-    if matches!(&root.kind, Kind::Map(members) if member(members, "targets").is_some()) {
+    let mut reader = NodeReader { path, text, problems };
+    if matches!(&root.kind, NodeKind::Map(members) if member(members, "targets").is_some()) {
         return Contents { targets: reader.targets(&root), ..Contents::default() };
     }
     let Some((table, table_at, specs)) = reader.file(&root) else { return Contents::default() };
     let mut compiler =
-        Compiler { reader, env, columns: Vec::new(), steps: Vec::new(), part: Part::Decision, first_sql: None };
+        Compiler { reader, env, columns: Vec::new(), steps: Vec::new(), part: TemplatePart::Decision, first_sql: None };
     let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table, table_at)).collect();
     Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
 }
 
 struct Compiler<'a> {
-    reader: Reader<'a>,
+    reader: NodeReader<'a>,
     env: EnvLookup<'a>,
     /// The columns that the rule at hand names, with places in the file.
     columns: Vec<ColumnUse>,
     /// Of its operation; none where it has no plan.
     steps: Vec<KnownStep>,
-    part: Part,
-    first_sql: Option<Place>,
+    part: TemplatePart,
+    first_sql: Option<FilePlace>,
 }
 
 impl Compiler<'_> {
-    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_at: Place) -> Option<Placed> {
+    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_at: FilePlace) -> Option<Placed> {
         self.columns.clear();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
         if let super::OrderBy::Columns(names) = &spec.order_by {
             self.columns.extend(names.iter().zip(&spec.order_by_places).map(|(name, at)| used(name, *at)));
         }
-        self.part = Part::Decision;
+        self.part = TemplatePart::Decision;
         let when = match spec.when {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
@@ -83,7 +83,7 @@ impl Compiler<'_> {
             when: when?,
             order_by: spec.order_by,
             actions,
-            plan,
+            saga: plan,
             on_dead_letter: spec.on_dead_letter,
             in_flight: spec.in_flight,
             batch: spec.gathering.batch,
@@ -92,7 +92,7 @@ impl Compiler<'_> {
             own_writes: spec.own_writes,
             fuse: spec.fuse,
             start: spec.start,
-            hold_binlog: spec.hold_binlog,
+            pin_binlog: spec.hold_binlog,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };
@@ -107,7 +107,7 @@ impl Compiler<'_> {
         self.uses(node, condition.columns());
         let text = self.reader.text;
         Some(condition.placed(|line, column| {
-            let Place { line, column } = node.place_within(text, line, column);
+            let FilePlace { line, column } = node.place_within(text, line, column);
             (line, column)
         }))
     }
@@ -191,7 +191,7 @@ impl Compiler<'_> {
         Some(url)
     }
 
-    fn header(&mut self, node: &Node, at: Place) -> Option<TextTemplate> {
+    fn header(&mut self, node: &Node, at: FilePlace) -> Option<TextTemplate> {
         let template = self.text(node)?;
         if template.literal().is_some_and(|text| text.chars().any(char::is_control)) {
             self.reader.problem(at, "a header's value can't hold line breaks or control characters");
@@ -201,7 +201,7 @@ impl Compiler<'_> {
     }
 
     fn text(&mut self, node: &Node) -> Option<TextTemplate> {
-        let Kind::Scalar { text, .. } = &node.kind else { return None };
+        let NodeKind::Scalar { text, .. } = &node.kind else { return None };
         let template = TextTemplate::compile(text, self.env);
         let template = self.flaws(node, template)?;
         self.reads_operation(node, template.operation_reads())?;
@@ -211,16 +211,16 @@ impl Compiler<'_> {
 
     fn body(&mut self, node: &Node) -> Option<BodyTemplate> {
         match &node.kind {
-            Kind::Scalar { text, .. } => match json_literal(node, text) {
+            NodeKind::Scalar { text, .. } => match json_literal(node, text) {
                 Some(literal) => Some(BodyTemplate::Literal(literal.into())),
                 None => self.text(node).map(BodyTemplate::Text),
             },
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 // All of them first: each may have flaws to report.
                 let items: Vec<Option<BodyTemplate>> = items.iter().map(|item| self.body(item)).collect();
                 items.into_iter().collect::<Option<_>>().map(BodyTemplate::List)
             }
-            Kind::Map(members) => {
+            NodeKind::Map(members) => {
                 let members: Vec<Option<(Box<str>, BodyTemplate)>> = members
                     .iter()
                     .map(|(key, member)| {
@@ -259,14 +259,14 @@ impl Compiler<'_> {
     }
 }
 
-fn used(name: &str, at: Place) -> ColumnUse {
+fn used(name: &str, at: FilePlace) -> ColumnUse {
     ColumnUse { name: name.to_string(), line: at.line, column: at.column, may_lack: false }
 }
 
 /// An unquoted scalar that is a JSON number, boolean or null stands for itself; everything else is a string.
 fn json_literal<'n>(node: &Node, text: &'n str) -> Option<&'n str> {
     use serde_saphyr::granit_parser::ScalarStyle;
-    if !matches!(node.kind, Kind::Scalar { style: ScalarStyle::Plain, .. }) {
+    if !matches!(node.kind, NodeKind::Scalar { style: ScalarStyle::Plain, .. }) {
         return None;
     }
     if node.is_null() {

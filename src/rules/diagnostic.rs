@@ -16,7 +16,7 @@ const CHARACTERS_BEFORE: usize = 120;
 
 /// A place in a file; lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct FilePlace {
     pub line: usize,
     pub column: usize,
 }
@@ -26,7 +26,7 @@ pub struct Place {
 pub struct Diagnostic {
     pub path: PathBuf,
     /// None for a problem with the file or directory as a whole.
-    pub place: Option<Place>,
+    pub place: Option<FilePlace>,
     pub message: String,
     /// The text of the line at `place`; empty where it is not to be shown.
     pub line_text: String,
@@ -39,7 +39,7 @@ impl Diagnostic {
     }
 
     /// A problem at a place in a file of this text.
-    pub fn at(path: &Path, text: &str, place: Place, message: impl Into<String>) -> Diagnostic {
+    pub fn at(path: &Path, text: &str, place: FilePlace, message: impl Into<String>) -> Diagnostic {
         // Tabs stay: the caret is placed by them.
         let clean =
             |text: &str| text.chars().map(|c| if is_printable(c) || c == '\t' { c } else { '\u{fffd}' }).collect();
@@ -50,7 +50,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Place { line, column }) = self.place else {
+        let Some(FilePlace { line, column }) = self.place else {
             return write!(f, "{}: {}", self.path.display(), self.message);
         };
         write!(f, "{}:{line}:{column}: {}", self.path.display(), self.message)?;
@@ -83,7 +83,7 @@ fn window(line: &str, before: usize) -> (String, usize) {
 const PROBLEMS_MAX: usize = 200;
 
 /// Adds a problem at a place of a file, up to a limit over all files.
-pub(super) fn add(problems: &mut Vec<Diagnostic>, path: &Path, text: &str, at: Place, message: impl Into<String>) {
+pub(super) fn add(problems: &mut Vec<Diagnostic>, path: &Path, text: &str, at: FilePlace, message: impl Into<String>) {
     match problems.len() {
         0..PROBLEMS_MAX => problems.push(Diagnostic::at(path, text, at, message)),
         PROBLEMS_MAX => {
@@ -114,7 +114,7 @@ mod tests {
 
     /// The character above the caret, with tabs of eight columns, and the width of what is shown.
     fn above_caret(text: &str, column: usize) -> (char, usize) {
-        let diagnostic = Diagnostic::at(Path::new("f"), text, Place { line: 1, column }, "m").to_string();
+        let diagnostic = Diagnostic::at(Path::new("f"), text, FilePlace { line: 1, column }, "m").to_string();
         let lines: Vec<&str> = diagnostic.lines().collect();
         let [_, shown, caret] = lines[..] else { panic!("{diagnostic}") };
         let end = |at: usize, c: char| if c == '\t' { (at / 8 + 1) * 8 } else { at + columns_of(c) };
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn the_caret_stands_right_in_a_file_of_very_many_lines() {
         let text = "\n".repeat(99_999) + "abc";
-        let shown = Diagnostic::at(Path::new("f"), &text, Place { line: 100_000, column: 2 }, "m").to_string();
+        let shown = Diagnostic::at(Path::new("f"), &text, FilePlace { line: 100_000, column: 2 }, "m").to_string();
         assert!(shown.ends_with("\n100000 | abc\n       |  ^"), "{shown}");
     }
 }

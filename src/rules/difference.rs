@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::look;
 use super::matching::RuleSet;
 use super::reader::member;
-use super::yaml::{self, Kind, Node};
+use super::yaml::{self, NodeKind, Node};
 use crate::template::EnvLookup;
 
 /// Names of rules, in the order of the files.
@@ -64,12 +64,12 @@ struct Digester<'a> {
 
 impl Digester<'_> {
     fn file(&mut self, path: &Path, text: &str) {
-        let Some(Node { kind: Kind::Map(members), .. }) = yaml::read(path, text, &mut Vec::new()) else { return };
+        let Some(Node { kind: NodeKind::Map(members), .. }) = yaml::read(path, text, &mut Vec::new()) else { return };
         let mut of_all = DefaultHasher::new();
         let mut rules = &Vec::new();
         for (key, node) in &members {
             match &node.kind {
-                Kind::List(items) if key.text == "rules" => rules = items,
+                NodeKind::List(items) if key.text == "rules" => rules = items,
                 _ => {
                     key.text.hash(&mut of_all);
                     self.add(node, &mut of_all);
@@ -89,17 +89,17 @@ impl Digester<'_> {
     fn add(&mut self, node: &Node, hasher: &mut DefaultHasher) {
         std::mem::discriminant(&node.kind).hash(hasher);
         match &node.kind {
-            Kind::Scalar { text, style } => {
+            NodeKind::Scalar { text, style } => {
                 text.hash(hasher);
                 // `1` is a number and `"1"` a string.
                 std::mem::discriminant(style).hash(hasher);
                 env_names(text).for_each(|name| self.add_file_of(name, hasher));
             }
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 items.len().hash(hasher);
                 items.iter().for_each(|item| self.add(item, hasher));
             }
-            Kind::Map(members) => {
+            NodeKind::Map(members) => {
                 members.len().hash(hasher);
                 for (key, member) in members {
                     key.text.hash(hasher);
@@ -112,9 +112,9 @@ impl Digester<'_> {
     /// What the calls of a rule name by their places: those of steps and whatever else has one, too.
     fn add_files_of_calls(&mut self, rule_file: &Path, node: &Node, hasher: &mut DefaultHasher) {
         match &node.kind {
-            Kind::Scalar { .. } => {}
-            Kind::List(items) => items.iter().for_each(|item| self.add_files_of_calls(rule_file, item, hasher)),
-            Kind::Map(members) => {
+            NodeKind::Scalar { .. } => {}
+            NodeKind::List(items) => items.iter().for_each(|item| self.add_files_of_calls(rule_file, item, hasher)),
+            NodeKind::Map(members) => {
                 for (key, member) in members {
                     match key.text.as_str() {
                         "call" => self.add_files_of_call(rule_file, member, hasher),
@@ -134,9 +134,9 @@ impl Digester<'_> {
         for node in ["auth", "sign"].into_iter().filter_map(|key| part(call, key)) {
             self.add_secrets(folder, node, hasher);
         }
-        if let Some(Node { kind: Kind::Map(members), .. }) = part(call, "tls") {
+        if let Some(Node { kind: NodeKind::Map(members), .. }) = part(call, "tls") {
             for (_, node) in members {
-                if let Kind::Scalar { text, .. } = &node.kind {
+                if let NodeKind::Scalar { text, .. } = &node.kind {
                     self.add_file(folder.join(text), hasher);
                 }
             }
@@ -146,13 +146,13 @@ impl Digester<'_> {
     /// `{file: PATH}` and `{env: NAME}`, wherever they stand.
     fn add_secrets(&mut self, folder: &Path, node: &Node, hasher: &mut DefaultHasher) {
         match &node.kind {
-            Kind::Scalar { .. } => {}
-            Kind::List(items) => items.iter().for_each(|item| self.add_secrets(folder, item, hasher)),
-            Kind::Map(members) => {
+            NodeKind::Scalar { .. } => {}
+            NodeKind::List(items) => items.iter().for_each(|item| self.add_secrets(folder, item, hasher)),
+            NodeKind::Map(members) => {
                 for (key, member) in members {
                     match (key.text.as_str(), &member.kind) {
-                        ("file", Kind::Scalar { text, .. }) => self.add_file(folder.join(text), hasher),
-                        ("env", Kind::Scalar { text, .. }) => self.add_file_of(text, hasher),
+                        ("file", NodeKind::Scalar { text, .. }) => self.add_file(folder.join(text), hasher),
+                        ("env", NodeKind::Scalar { text, .. }) => self.add_file_of(text, hasher),
                         _ => self.add_secrets(folder, member, hasher),
                     }
                 }
@@ -188,14 +188,14 @@ fn env_names(text: &str) -> impl Iterator<Item = &str> {
 
 fn part<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     match &node.kind {
-        Kind::Map(members) => member(members, key),
-        Kind::Scalar { .. } | Kind::List(_) => None,
+        NodeKind::Map(members) => member(members, key),
+        NodeKind::Scalar { .. } | NodeKind::List(_) => None,
     }
 }
 
 fn name(rule: &Node) -> Option<String> {
     match &part(rule, "name")?.kind {
-        Kind::Scalar { text, .. } => Some(text.clone()),
+        NodeKind::Scalar { text, .. } => Some(text.clone()),
         _ => None,
     }
 }

@@ -17,11 +17,11 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// The rule files of a directory, their names and their content; and the content of the files that they refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look(u64);
+pub struct RuleFilesState(u64);
 
-impl Look {
+impl RuleFilesState {
     /// Blocks for reading the files, each as far as it may be long.
-    pub fn at(directory: &Path, referred_to: &[PathBuf]) -> Look {
+    pub fn at(directory: &Path, referred_to: &[PathBuf]) -> RuleFilesState {
         let mut hasher = DefaultHasher::new();
         match load::rule_files(directory) {
             Ok(paths) => {
@@ -37,7 +37,7 @@ impl Look {
         }
         load::misnamed(directory).hash(&mut hasher);
         referred_to.iter().for_each(|path| add_file(path, &mut hasher));
-        Look(hasher.finish())
+        RuleFilesState(hasher.finish())
     }
 
     /// Loads rules, and says what all that they are made of looked like before, so that what is written meanwhile is seen as
@@ -46,11 +46,11 @@ impl Look {
         directory: &Path,
         referred_to: &[PathBuf],
         load: impl Fn() -> Result<RuleSet, Diagnostics>,
-    ) -> (Look, Result<RuleSet, Diagnostics>) {
-        let (look, loaded) = (Look::at(directory, referred_to), load());
+    ) -> (RuleFilesState, Result<RuleSet, Diagnostics>) {
+        let (look, loaded) = (RuleFilesState::at(directory, referred_to), load());
         match &loaded {
             // Once more, now that it is known what to look at.
-            Ok(rules) if rules.files() != referred_to => (Look::at(directory, rules.files()), load()),
+            Ok(rules) if rules.files() != referred_to => (RuleFilesState::at(directory, rules.files()), load()),
             _ => (look, loaded),
         }
     }
@@ -71,10 +71,10 @@ mod tests {
     fn files_look_different_once_their_names_or_their_content_differ() {
         let folder = tempfile::tempdir().expect("a folder");
         let (rules, path) = (folder.path().join("rules"), |name: &str| folder.path().join("rules").join(name));
-        let mut looks = vec![Look::at(&rules, &[])];
+        let mut looks = vec![RuleFilesState::at(&rules, &[])];
         let mut differs = |what: &str| {
-            let look = Look::at(&rules, &[]);
-            assert_eq!(Look::at(&rules, &[]), look, "the same files look the same");
+            let look = RuleFilesState::at(&rules, &[]);
+            assert_eq!(RuleFilesState::at(&rules, &[]), look, "the same files look the same");
             assert!(!looks.contains(&look), "{what} shows");
             looks.push(look);
         };
@@ -90,10 +90,10 @@ mod tests {
         differs("a file that can't be read");
         std::fs::remove_file(path("b.yaml")).expect("removed");
         differs("a file that is gone");
-        let last = Look::at(&rules, &[]);
+        let last = RuleFilesState::at(&rules, &[]);
         std::fs::write(path(".hidden.yaml"), "x").expect("written");
         std::fs::write(path("notes.txt"), "x").expect("written");
-        assert_eq!(Look::at(&rules, &[]), last, "what is no rule file does not count");
+        assert_eq!(RuleFilesState::at(&rules, &[]), last, "what is no rule file does not count");
     }
 
     #[test]
@@ -105,9 +105,9 @@ mod tests {
             std::fs::write(path(version).join("a.yaml"), text).expect("written");
         }
         std::os::unix::fs::symlink("v1", path("rules")).expect("linked");
-        let before = Look::at(&path("rules"), &[]);
+        let before = RuleFilesState::at(&path("rules"), &[]);
         std::os::unix::fs::symlink("v2", path("next")).expect("linked");
         std::fs::rename(path("next"), path("rules")).expect("turned");
-        assert_ne!(Look::at(&path("rules"), &[]), before);
+        assert_ne!(RuleFilesState::at(&path("rules"), &[]), before);
     }
 }

@@ -33,14 +33,14 @@ use crate::template::{BodyTemplate, ColumnUse, Condition, TextTemplate, UrlTempl
 
 pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use batch::{Batch, ItemVerdict, Results, Until};
-pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
-pub use look::Look;
+pub use look::RuleFilesState;
 pub use matching::{Match, RuleSet, TableRules};
-pub use plan::{Action, Plan, Sql, Step, Verify, Work};
+pub use plan::{Action, Saga, Sql, SagaStep, Verify, Work};
 pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};
-pub use tls::{Tls, Verification};
+pub use tls::{TargetTls, Verification};
 
 /// One rule, checked and compiled.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub struct Rule {
     pub path: PathBuf,
     pub table: TablePattern,
     /// Where the file names the table.
-    pub table_at: Place,
+    pub table_at: FilePlace,
     pub on: Vec<Op>,
     /// Updates match only when at least one of these columns differs; empty: no such condition.
     pub changed: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Rule {
     /// All that it calls; without a plan exactly one call, which may be repeated.
     pub actions: Vec<Action>,
     /// How the actions follow one another.
-    pub plan: Option<Plan>,
+    pub saga: Option<Saga>,
     pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
@@ -76,7 +76,7 @@ pub struct Rule {
     /// Where it begins when it is new; none: where the others are.
     pub start: Option<Start>,
     /// While it is late, the server is kept from purging what it still needs.
-    pub hold_binlog: bool,
+    pub pin_binlog: bool,
     /// Columns whose values no dead letter keeps, in the order of the file.
     pub redact: Vec<ColumnUse>,
     /// Every column that the rule reads by its name, with its place in the file.
@@ -96,8 +96,8 @@ impl Rule {
     /// Whether what was queued under an earlier form of this rule can go out under this one: it would stand in the same
     /// lanes and be sent in the same calls, and its failure would mean the same.
     pub fn takes_over_from(&self, earlier: &Rule) -> bool {
-        self.plan.is_none()
-            && earlier.plan.is_none()
+        self.saga.is_none()
+            && earlier.saga.is_none()
             && self.table == earlier.table
             && self.order_by == earlier.order_by
             && self.batch == earlier.batch
@@ -117,7 +117,7 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        let verdicts = self.saga.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
         orders
             || self.actions.iter().any(|action| action.reads(column))
             || verdicts.into_iter().any(|verify| verify.when.reads(column))
@@ -163,11 +163,11 @@ pub struct Call {
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
     /// Of bodies that are worth it; never together with `sign`.
-    pub compression: Option<Compression>,
+    pub compression: Option<BodyCompression>,
     pub auth: Option<Auth>,
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<TargetTls>>,
     /// From the first byte sent to the last byte of the answer read.
     pub timeout: Duration,
     pub success: SuccessStatuses,
@@ -239,7 +239,7 @@ pub enum CloudEventMode {
 
 /// What `compress:` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub enum BodyCompression {
     Gzip,
 }
 

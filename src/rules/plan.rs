@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Call, RetryOn, Rule, Target};
-use crate::operation::{ActionId, Course, StepCourse};
+use crate::operation::{ActionId, SagaDefinition, StepDefinition};
 use crate::retry::RetryPolicy;
 use crate::template::{BodyTemplate, Condition};
 
@@ -47,18 +47,18 @@ pub struct Sql {
 
 /// How the actions of a rule follow one another. Numbers are places in the rule's `actions`.
 #[derive(Debug)]
-pub struct Plan {
-    pub steps: Vec<Step>,
+pub struct Saga {
+    pub steps: Vec<SagaStep>,
     pub on_success: Option<usize>,
     pub on_failure: Option<usize>,
     /// Made of a rule's `call`, and not of `steps`: the call's identity is the delivery's.
     pub is_single: bool,
     /// As the log sees it.
-    pub course: Course,
+    pub course: SagaDefinition,
 }
 
 #[derive(Debug)]
-pub struct Step {
+pub struct SagaStep {
     pub name: Box<str>,
     pub action: usize,
     pub undo: Option<usize>,
@@ -73,20 +73,20 @@ pub struct Verify {
     pub when: Condition,
 }
 
-impl Plan {
-    pub fn new(steps: Vec<Step>, actions: &[Action], is_single: bool) -> Plan {
-        let course = |step: &Step| StepCourse {
+impl Saga {
+    pub fn new(steps: Vec<SagaStep>, actions: &[Action], is_single: bool) -> Saga {
+        let course = |step: &SagaStep| StepDefinition {
             name: step.name.clone(),
             is_repeatable: actions[step.action].is_repeatable,
             can_undo: step.undo.is_some(),
             can_verify: step.verify.is_some(),
         };
-        let course = Course { steps: steps.iter().map(course).collect(), has_on_success: false, has_on_failure: false };
-        Plan { steps, on_success: None, on_failure: None, is_single, course }
+        let course = SagaDefinition { steps: steps.iter().map(course).collect(), has_on_success: false, has_on_failure: false };
+        Saga { steps, on_success: None, on_failure: None, is_single, course }
     }
 
     /// With the calls that tell how it ended.
-    pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Plan {
+    pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Saga {
         (self.on_success, self.on_failure) = (on_success, on_failure);
         (self.course.has_on_success, self.course.has_on_failure) = (on_success.is_some(), on_failure.is_some());
         self
@@ -130,8 +130,8 @@ impl Rule {
 
     /// The action at this place as people call it.
     pub fn action_name(&self, number: usize) -> String {
-        let Some(plan) = &self.plan else { return "call".to_string() };
-        for Step { name, action, undo, verify } in &plan.steps {
+        let Some(plan) = &self.saga else { return "call".to_string() };
+        for SagaStep { name, action, undo, verify } in &plan.steps {
             if *action == number {
                 return format!("step {name}");
             }

@@ -6,14 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostic::{self, Diagnostic, Place};
-use super::yaml::{Key, Kind, Node};
+use super::diagnostic::{self, Diagnostic, FilePlace};
+use super::yaml::{Key, NodeKind, Node};
 use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads nodes of one file and collects its problems.
-pub(super) struct Reader<'a> {
+pub(super) struct NodeReader<'a> {
     pub path: &'a Path,
     pub text: &'a str,
     pub problems: &'a mut Vec<Diagnostic>,
@@ -22,14 +22,14 @@ pub(super) struct Reader<'a> {
 /// The members of a map, in the order of the file.
 pub(super) type Members<'n> = &'n [(Key, Node)];
 
-impl<'n> Reader<'_> {
-    pub(super) fn problem(&mut self, at: Place, message: impl Into<String>) {
+impl<'n> NodeReader<'_> {
+    pub(super) fn problem(&mut self, at: FilePlace, message: impl Into<String>) {
         diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 
     /// The members of a map whose keys must all be known.
     pub(super) fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
-        let Kind::Map(members) = &node.kind else {
+        let NodeKind::Map(members) = &node.kind else {
             self.problem(node.at, format!("{what} must be a map of {}, not {}", known.join(", "), node.describe()));
             return None;
         };
@@ -47,7 +47,7 @@ impl<'n> Reader<'_> {
 
     pub(super) fn string(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.kind {
-            Kind::Scalar { text, .. } if !node.is_null() => Some(text),
+            NodeKind::Scalar { text, .. } if !node.is_null() => Some(text),
             _ => {
                 self.problem(node.at, format!("`{what}` must be a single value, not {}", node.describe()));
                 None
@@ -67,9 +67,9 @@ impl<'n> Reader<'_> {
     }
 
     /// A list of words, or one word for a list of one. None may be empty.
-    pub(super) fn words(&mut self, node: &Node, what: &str) -> Vec<(String, Place)> {
+    pub(super) fn words(&mut self, node: &Node, what: &str) -> Vec<(String, FilePlace)> {
         let items = match &node.kind {
-            Kind::List(items) => items.as_slice(),
+            NodeKind::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
         };
         if items.is_empty() {

@@ -17,9 +17,9 @@ pub(super) use sql::SqlSpec;
 
 use std::time::Duration;
 
-use super::diagnostic::Place;
-use super::reader::{Members, Reader, member};
-use super::yaml::{Kind, Node};
+use super::diagnostic::FilePlace;
+use super::reader::{Members, NodeReader, member};
+use super::yaml::{NodeKind, Node};
 use super::{OnDeadLetter, OrderBy, Rate};
 use crate::change::Op;
 use crate::pattern::TablePattern;
@@ -61,13 +61,13 @@ const IN_FLIGHT_MAX: u64 = 1024;
 /// One rule as written.
 pub(super) struct RuleSpec<'n> {
     pub name: String,
-    pub at: Place,
+    pub at: FilePlace,
     pub on: Vec<Op>,
-    pub changed: Vec<(String, Place)>,
+    pub changed: Vec<(String, FilePlace)>,
     pub when: Option<&'n Node>,
     pub order_by: OrderBy,
     /// Where the columns of `order_by` stand.
-    pub order_by_places: Vec<Place>,
+    pub order_by_places: Vec<FilePlace>,
     pub plan: PlanSpec<'n>,
     pub on_dead_letter: OnDeadLetter,
     pub in_flight: usize,
@@ -77,12 +77,12 @@ pub(super) struct RuleSpec<'n> {
     pub fuse: Option<Rate>,
     pub start: Option<Start>,
     pub hold_binlog: bool,
-    pub redact: Vec<(String, Place)>,
+    pub redact: Vec<(String, FilePlace)>,
 }
 
-impl<'n> Reader<'_> {
+impl<'n> NodeReader<'_> {
     /// Reads a whole file; rules with problems are left out.
-    pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, Place, Vec<RuleSpec<'n>>)> {
+    pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, FilePlace, Vec<RuleSpec<'n>>)> {
         let members = self.members(root, "a rule file", &FILE_KEYS)?;
         let table = match member(members, "table") {
             Some(node) => self.table(node),
@@ -92,7 +92,7 @@ impl<'n> Reader<'_> {
             }
         };
         let rules = match member(members, "rules").map(|node| (node, &node.kind)) {
-            Some((_, Kind::List(items))) if !items.is_empty() => {
+            Some((_, NodeKind::List(items))) if !items.is_empty() => {
                 items.iter().filter_map(|rule| self.rule(rule)).collect()
             }
             Some((node, _)) => {
@@ -229,8 +229,8 @@ impl<'n> Reader<'_> {
         operations
     }
 
-    fn order_by(&mut self, node: &Node) -> (OrderBy, Vec<Place>) {
-        if let Kind::List(_) = &node.kind {
+    fn order_by(&mut self, node: &Node) -> (OrderBy, Vec<FilePlace>) {
+        if let NodeKind::List(_) = &node.kind {
             let (columns, places) = self.words(node, "order_by").into_iter().unzip();
             return (OrderBy::Columns(columns), places);
         }

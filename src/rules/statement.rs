@@ -17,7 +17,7 @@ const BEGINNINGS: [&str; 5] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"];
 
 /// A statement for the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Statement {
+pub(super) struct SqlStatement {
     /// With `?` where values go.
     pub text: String,
     /// One for each `?`, with its place in the text from 1.
@@ -25,7 +25,7 @@ pub(super) struct Statement {
 }
 
 /// Reads a statement. All flaws are reported, with their places.
-pub(super) fn read(source: &str) -> Result<Statement, Vec<Flaw>> {
+pub(super) fn read(source: &str) -> Result<SqlStatement, Vec<Flaw>> {
     if source.len() > STATEMENT_BYTES_MAX {
         let message = format!("a statement is at most {STATEMENT_BYTES_MAX} bytes long");
         return Err(vec![Flaw { line: 1, column: 1, message }]);
@@ -35,7 +35,7 @@ pub(super) fn read(source: &str) -> Result<Statement, Vec<Flaw>> {
         source,
         line: 1,
         column: 1,
-        statement: Statement { text: String::new(), names: Vec::new() },
+        statement: SqlStatement { text: String::new(), names: Vec::new() },
         flaws: Vec::new(),
         is_over: false,
         first_word: None,
@@ -49,7 +49,7 @@ struct Lexer<'s> {
     source: &'s str,
     line: usize,
     column: usize,
-    statement: Statement,
+    statement: SqlStatement,
     flaws: Vec<Flaw>,
     /// A semicolon was seen.
     is_over: bool,

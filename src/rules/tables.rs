@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::diagnostic::{Diagnostic, Diagnostics, Place};
+use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
 use super::{Rule, RuleSet};
 use crate::change::Table;
 use crate::schema::NamedTables;
@@ -150,7 +150,7 @@ impl Rule {
                     )
                 });
                 let message = format!("table {table} has no column `{name}`{hint}");
-                (located(&self.path, Place { line: *line, column: *column }, message), fix)
+                (located(&self.path, FilePlace { line: *line, column: *column }, message), fix)
             },
         )
     }
@@ -162,6 +162,6 @@ impl Rule {
 }
 
 /// With its place; the file may be another one by now, so its text is not shown.
-fn located(path: &Path, place: Place, message: String) -> Diagnostic {
+fn located(path: &Path, place: FilePlace, message: String) -> Diagnostic {
     Diagnostic { path: path.to_path_buf(), place: Some(place), message, line_text: String::new() }
 }

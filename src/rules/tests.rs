@@ -48,7 +48,7 @@ pub(super) fn each_has_one_mistake<T: AsRef<str>>(
     let mut surprises = String::new();
     for (text, line, column, expected) in cases {
         let text = text.as_ref();
-        let place = Some(Place { line, column });
+        let place = Some(FilePlace { line, column });
         let shown = match load(text) {
             Err(Diagnostics(found)) if matches!(&found[..], [one] if one.place == place && one.message.contains(expected)) =>
             {

@@ -8,7 +8,7 @@ use crate::template::Secret;
 
 /// What `tls:` and `insecure_tls:` say; a call without either has none of this.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Tls {
+pub struct TargetTls {
     /// The only certificate authorities that are trusted, in PEM form; None: those of the system.
     pub authorities: Option<Box<str>>,
     /// The client's certificates and its key, in PEM form.
@@ -24,7 +24,7 @@ pub enum Verification {
     None,
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for TargetTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")
             .field("authorities", &self.authorities.as_ref().map(|pem| pem.len()))

@@ -4,7 +4,7 @@
 //! place where a NULL leads to another answer than in earlier versions, each with its place in the rule's file. `tables` asks.
 
 use super::Rule;
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{Diagnostic, FilePlace};
 use crate::schema::TypedTable;
 use crate::template::{Condition, Flaw};
 
@@ -24,13 +24,13 @@ impl Rule {
 
     /// `when`, and the `when` of each `verify`.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        let verdicts = self.plan.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        let verdicts = self.saga.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
         self.when.iter().chain(verdicts.map(|verify| &verify.when))
     }
 
     /// The file may be another one by now, so its text is not shown.
     fn misfit(&self, flaw: Flaw) -> Diagnostic {
-        let place = Some(Place { line: flaw.line, column: flaw.column });
+        let place = Some(FilePlace { line: flaw.line, column: flaw.column });
         Diagnostic { path: self.path.clone(), place, message: flaw.message, line_text: String::new() }
     }
 }

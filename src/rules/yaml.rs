@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
-use super::diagnostic::{self, Diagnostic, Place};
+use super::diagnostic::{self, Diagnostic, FilePlace};
 
 mod hint;
 
@@ -28,12 +28,12 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// A node with its place.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub at: Place,
-    pub kind: Kind,
+    pub at: FilePlace,
+    pub kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Scalar { text: String, style: ScalarStyle },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -42,30 +42,30 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Key {
     pub text: String,
-    pub at: Place,
+    pub at: FilePlace,
 }
 
 impl Node {
     /// The words for a node in messages.
     pub(super) fn describe(&self) -> &'static str {
         match &self.kind {
-            Kind::Scalar { .. } if self.is_null() => "nothing",
-            Kind::Scalar { .. } => "a single value",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
+            NodeKind::Scalar { .. } if self.is_null() => "nothing",
+            NodeKind::Scalar { .. } => "a single value",
+            NodeKind::List(_) => "a list",
+            NodeKind::Map(_) => "a map",
         }
     }
 
     /// An unquoted `null`, `~` or nothing at all.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { text, style: ScalarStyle::Plain }
+        matches!(&self.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain }
             if ["", "~", "null", "Null", "NULL"].contains(&text.as_str()))
     }
 
     /// The file's place of a place within this scalar's text. Exact where the text stands in the file as it is; the
     /// beginning of the scalar where line folding or escapes come between.
-    pub(super) fn place_within(&self, file: &str, line: usize, column: usize) -> Place {
-        let Kind::Scalar { text, style } = &self.kind else { return self.at };
+    pub(super) fn place_within(&self, file: &str, line: usize, column: usize) -> FilePlace {
+        let NodeKind::Scalar { text, style } = &self.kind else { return self.at };
         let lines_from = |first: usize| file.lines().skip(first - 1);
         match style {
             ScalarStyle::Literal => {
@@ -74,7 +74,7 @@ impl Node {
                 let first = if header { self.at.line + 1 } else { self.at.line };
                 let filled = lines_from(first).find(|line| !line.trim().is_empty()).unwrap_or_default();
                 let indent = filled.len() - filled.trim_start().len();
-                Place { line: first + line - 1, column: indent + column }
+                FilePlace { line: first + line - 1, column: indent + column }
             }
             ScalarStyle::Folded => self.at,
             _ => {
@@ -83,7 +83,7 @@ impl Node {
                 let raw: String = raw.chars().skip(self.at.column - 1 + quote).collect();
                 let before: String = text.chars().take(column - 1).collect();
                 let exact = line == 1 && raw.starts_with(&before);
-                if exact { Place { line: self.at.line, column: self.at.column + quote + column - 1 } } else { self.at }
+                if exact { FilePlace { line: self.at.line, column: self.at.column + quote + column - 1 } } else { self.at }
             }
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Builder<'a, '_> {
             Ok(event) => Some(event),
             Err(error) => {
                 let marker = error.marker();
-                let at = Place { line: marker.line().max(1), column: marker.col() + 1 };
+                let at = FilePlace { line: marker.line().max(1), column: marker.col() + 1 };
                 match hint::of(self.text, at, &error.info()) {
                     Some((place, what)) => self.problem(place, format!("not YAML: {what} ({})", error.info())),
                     None => self.problem(at, format!("not YAML: {}", error.info())),
@@ -198,45 +198,45 @@ impl<'a> Builder<'a, '_> {
             );
         }
         let kind = match event {
-            Event::Scalar(text, style, ..) => Kind::Scalar { text: text.into_owned(), style },
+            Event::Scalar(text, style, ..) => NodeKind::Scalar { text: text.into_owned(), style },
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.problem(at, "aliases (`*name`) are not available in rule files; write the value out, or in quotes if it begins with `*`");
                 // Reading goes on, but what stands here is not known.
                 self.failed = true;
-                Kind::Scalar { text: String::new(), style: ScalarStyle::DoubleQuoted }
+                NodeKind::Scalar { text: String::new(), style: ScalarStyle::DoubleQuoted }
             }
             _ => return None,
         };
         Some(Node { at, kind })
     }
 
-    fn list(&mut self, depth: usize) -> Option<Kind> {
+    fn list(&mut self, depth: usize) -> Option<NodeKind> {
         let mut items = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
-                return Some(Kind::List(items));
+                return Some(NodeKind::List(items));
             }
             items.push(self.node(event, &span, depth + 1)?);
         }
     }
 
-    fn map(&mut self, depth: usize) -> Option<Kind> {
+    fn map(&mut self, depth: usize) -> Option<NodeKind> {
         let mut members: Vec<(Key, Node)> = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
-                return Some(Kind::Map(members));
+                return Some(NodeKind::Map(members));
             }
             let key = self.node(event, &span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
-            if matches!(&key.kind, Kind::Scalar { text, style: ScalarStyle::Plain } if text == "<<") {
+            if matches!(&key.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain } if text == "<<") {
                 self.problem(key.at, "merge keys (`<<`) are not available in rule files; write the members out");
             }
-            let Kind::Scalar { text, .. } = key.kind else {
+            let NodeKind::Scalar { text, .. } = key.kind else {
                 self.problem(
                     key.at,
                     "a key is a single word, not a list or map; a template stands in quotes: \"{{ row.id }}\"",
@@ -252,11 +252,11 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn problem(&mut self, at: Place, message: impl Into<String>) {
+    fn problem(&mut self, at: FilePlace, message: impl Into<String>) {
         diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 }
 
-fn place(span: &Span) -> Place {
-    Place { line: span.start.line().max(1), column: span.start.col() + 1 }
+fn place(span: &Span) -> FilePlace {
+    FilePlace { line: span.start.line().max(1), column: span.start.col() + 1 }
 }

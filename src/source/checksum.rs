@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::column::Fault;
 use crate::column::bytes::{Bytes as Cursor, Truncated};
 
-use super::event::{Event, HEADER_BYTES};
+use super::event::{BinlogEvent, HEADER_BYTES};
 use super::event_type;
 
 const CHECKSUM_BYTES: usize = 4;
@@ -40,8 +40,8 @@ pub(super) struct Checksums {
 
 impl Checksums {
     /// Verifies an event and takes its checksum off.
-    pub fn verify(&mut self, raw: &Bytes) -> Result<Event, Fault> {
-        let event = Event::parse(raw.clone(), false)?;
+    pub fn verify(&mut self, raw: &Bytes) -> Result<BinlogEvent, Fault> {
+        let event = BinlogEvent::parse(raw.clone(), false)?;
         if event.size as usize != raw.len() {
             return Err(Fault::new(format!("an event of {} bytes came with {}", event.size, raw.len()), ""));
         }
@@ -59,10 +59,10 @@ impl Checksums {
             return Err(Fault::new(format!("the checksum of an event of type {} is wrong", event.kind), ""));
         }
         let checksum = raw.last_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-        Ok(Event { checksum, ..without_tail(event, CHECKSUM_BYTES)? })
+        Ok(BinlogEvent { checksum, ..without_tail(event, CHECKSUM_BYTES)? })
     }
 
-    fn describe(&mut self, event: Event, raw: &Bytes) -> Result<Event, Fault> {
+    fn describe(&mut self, event: BinlogEvent, raw: &Bytes) -> Result<BinlogEvent, Fault> {
         let tail_at = event.body.len().checked_sub(DESCRIPTION_TAIL_BYTES).ok_or(Truncated)?;
         let mut head = Cursor(&event.body[..tail_at]);
         let version = head.le(2)?;
@@ -96,7 +96,7 @@ fn is_intact(raw: &[u8]) -> bool {
         .is_some_and(|(rest, checksum)| crc32fast::hash(rest) == u32::from_le_bytes(*checksum))
 }
 
-fn without_tail(mut event: Event, tail_bytes: usize) -> Result<Event, Truncated> {
+fn without_tail(mut event: BinlogEvent, tail_bytes: usize) -> Result<BinlogEvent, Truncated> {
     event.body.truncate(event.body.len().checked_sub(tail_bytes).ok_or(Truncated)?);
     Ok(event)
 }

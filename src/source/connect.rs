@@ -11,7 +11,7 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 
 use super::connection::Connection;
 use super::error::{Error, said};
-use super::link::{self, Counts, PACKET_BYTES_MAX, Relay};
+use super::link::{self, UpdateCount, PACKET_BYTES_MAX, Relay};
 use super::refused::{of_login_answer, quoted_account};
 use super::session::{LIST_HIDDEN_KEYS_SQL, QUESTIONS_SQL, STATEMENTS_SQL};
 use super::settings::Settings;
@@ -54,7 +54,7 @@ async fn open(
 ) -> Result<Conn, Error> {
     let password = settings.password.read().await?;
     let adapted: Opts = adapt(OptsBuilder::default()).into();
-    let counts = if adapted.client_found_rows() { Counts::FoundRows } else { Counts::ChangedRows };
+    let counts = if adapted.client_found_rows() { UpdateCount::FoundRows } else { UpdateCount::ChangedRows };
     let relay = link::relay(settings, &password, counts).await?;
     let attempt = Conn::new(options(OptsBuilder::from_opts(adapted), &relay, set_up));
     match tokio::time::timeout(settings.connect_timeout, AssertUnwindSafe(attempt).catch_unwind()).await {

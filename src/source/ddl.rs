@@ -11,7 +11,7 @@ use crate::column::charset::{Charset, Charsets};
 use crate::schema::TableName;
 
 use super::event::Query;
-use super::lexer::{self, Token, group, past, position_outside, split_at_commas};
+use super::lexer::{self, SqlToken, group, past, position_outside, split_at_commas};
 
 mod alter;
 mod apply;
@@ -47,7 +47,7 @@ impl Naming<'_> {
 
 /// What a statement does to tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum DdlEffect {
     /// Concerns no columns.
     Nothing,
     /// A table is there after it; one that was there before stays as it was, whether the statement says so
@@ -164,14 +164,14 @@ const NO_DEFINITIONS: &[&str] = &[
 ];
 
 /// Reads a statement as its event has it.
-pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: bool) -> Effect {
+pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: bool) -> DdlEffect {
     // The name of the schema is UTF-8 whatever the session's character set.
     let schema = std::str::from_utf8(query.schema);
     let naming = Naming { default_schema: schema.unwrap_or_default(), ignores_case };
     let mut tokens = lexer::tokens_of(query, charsets);
     if !keeps_texts(query, charsets) {
         let texts = tokens.iter_mut().flatten().filter_map(|token| match token {
-            Token::Text(text) if !text.is_ascii() => Some(text),
+            SqlToken::Text(text) if !text.is_ascii() => Some(text),
             _ => None,
         });
         texts.for_each(|text| *text = "\u{fffd}".to_string());
@@ -184,12 +184,12 @@ pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: 
     effect
 }
 
-impl Effect {
+impl DdlEffect {
     /// What the text does not say by itself: whether a table was made or was there, and whether temporary tables are meant.
     fn in_session_of(&mut self, query: &Query<'_>) {
         match self {
-            Effect::Alter { .. } if query.is_of_session => *self = Effect::Nothing,
-            Effect::Create { definition, if_not_exists, .. } => {
+            DdlEffect::Alter { .. } if query.is_of_session => *self = DdlEffect::Nothing,
+            DdlEffect::Create { definition, if_not_exists, .. } => {
                 *if_not_exists &= !query.has_changed_dictionary;
                 if query.is_of_session && matches!(definition, Ok(Created::Like(_))) {
                     *definition = Err(Unclear);
@@ -201,10 +201,10 @@ impl Effect {
 
     fn for_each_column(&mut self, change: impl FnMut(&mut ColumnDefinition)) {
         match self {
-            Effect::Create { definition: Ok(Created::Columns { columns, .. }), .. } => {
+            DdlEffect::Create { definition: Ok(Created::Columns { columns, .. }), .. } => {
                 columns.iter_mut().for_each(change)
             }
-            Effect::Alter { alteration: Ok(alteration), .. } => {
+            DdlEffect::Alter { alteration: Ok(alteration), .. } => {
                 alteration.columns.iter_mut().map(|changed| &mut changed.column).for_each(change);
             }
             _ => {}
@@ -222,35 +222,35 @@ fn keeps_texts(query: &Query<'_>, charsets: &Charsets) -> bool {
 }
 
 /// Reads a statement that defines. `tokens` is None when its text cannot be read.
-pub(super) fn read(tokens: Option<&[Token]>, naming: &Naming<'_>) -> Effect {
-    let Some(tokens) = tokens else { return Effect::Unclear(Mentions::All) };
+pub(super) fn read(tokens: Option<&[SqlToken]>, naming: &Naming<'_>) -> DdlEffect {
+    let Some(tokens) = tokens else { return DdlEffect::Unclear(Mentions::All) };
     let end = tokens.iter().rposition(|token| !token.is_sign(';')).map_or(0, |last| last + 1);
     let tokens = &tokens[..end];
     effect(tokens, naming).unwrap_or_else(|Unclear| {
-        let word = |token: &Token| match token {
-            Token::Word(text) | Token::Name(text) | Token::Text(text) => Some(text.to_lowercase()),
+        let word = |token: &SqlToken| match token {
+            SqlToken::Word(text) | SqlToken::Name(text) | SqlToken::Text(text) => Some(text.to_lowercase()),
             _ => None,
         };
-        Effect::Unclear(Mentions::Words(tokens.iter().filter_map(word).collect()))
+        DdlEffect::Unclear(Mentions::Words(tokens.iter().filter_map(word).collect()))
     })
 }
 
-fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
-    let [first, second, rest @ ..] = tokens else { return Ok(Effect::Nothing) };
+fn effect(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear> {
+    let [first, second, rest @ ..] = tokens else { return Ok(DdlEffect::Nothing) };
     let is_table = second.is_any(&["TABLE", "TABLES"]);
     let is_schema = second.is_any(&["DATABASE", "SCHEMA"]);
     if first.is("CREATE") && is_table {
         create(rest, naming)
     } else if first.is("ALTER") && is_table {
         let (table, clauses) = table_name(rest, naming)?;
-        Ok(Effect::Alter { table, alteration: alter::alteration(clauses, naming) })
+        Ok(DdlEffect::Alter { table, alteration: alter::alteration(clauses, naming) })
     } else if first.is("DROP") && is_table {
-        names(without_if_exists(rest), naming).map(Effect::Drop)
+        names(without_if_exists(rest), naming).map(DdlEffect::Drop)
     } else if first.is("DROP") && is_schema {
         match without_if_exists(rest) {
             [name] => {
                 let name = name.name().ok_or(Unclear)?;
-                Ok(Effect::DropSchema(if naming.ignores_case { name.to_lowercase() } else { name.to_string() }))
+                Ok(DdlEffect::DropSchema(if naming.ignores_case { name.to_lowercase() } else { name.to_string() }))
             }
             _ => Err(Unclear),
         }
@@ -261,37 +261,37 @@ fn effect(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
     } else if first.is("RENAME") && is_table {
         rename(rest, naming)
     } else if first.is_any(&["CREATE", "DROP"]) && second.is("TEMPORARY") {
-        Ok(Effect::Nothing)
+        Ok(DdlEffect::Nothing)
     } else if first.is_any(&["CREATE", "ALTER", "DROP"]) {
         let is_other = second.is_any(OTHER_OBJECTS) || second.is_any(BEFORE_OBJECTS);
-        if is_other { Ok(Effect::Nothing) } else { Err(Unclear) }
+        if is_other { Ok(DdlEffect::Nothing) } else { Err(Unclear) }
     } else if first.is_any(NO_DEFINITIONS) || first.is_sign('(') || (first.is("RENAME") && second.is("USER")) {
-        Ok(Effect::Nothing)
+        Ok(DdlEffect::Nothing)
     } else {
         Err(Unclear)
     }
 }
 
 /// What CREATE and ALTER DATABASE say of new tables.
-fn schema_charset(is_new: bool, tokens: &[Token], naming: &Naming<'_>) -> Effect {
+fn schema_charset(is_new: bool, tokens: &[SqlToken], naming: &Naming<'_>) -> DdlEffect {
     let is_conditional = tokens.first().is_some_and(|token| token.is("IF"));
     let rest = if is_conditional { tokens.get(3..).unwrap_or_default() } else { tokens };
     // ALTER DATABASE may leave out the name.
     let is_option =
-        |token: &Token| token.is_any(&["CHARACTER", "CHAR", "CHARSET", "COLLATE", "DEFAULT", "ENCRYPTION", "READ"]);
-    let named = rest.first().filter(|token| !is_option(token)).and_then(Token::name);
+        |token: &SqlToken| token.is_any(&["CHARACTER", "CHAR", "CHARSET", "COLLATE", "DEFAULT", "ENCRYPTION", "READ"]);
+    let named = rest.first().filter(|token| !is_option(token)).and_then(SqlToken::name);
     let schema = named.unwrap_or(naming.default_schema);
     let schema = if naming.ignores_case { schema.to_lowercase() } else { schema.to_string() };
     match column::named_charset(rest) {
-        None if !is_new || is_conditional => Effect::Nothing,
+        None if !is_new || is_conditional => DdlEffect::Nothing,
         // Whether it was made now is not known, nor what it has if it was not.
-        _ if is_conditional => Effect::SchemaCharset { schema, charset: None },
-        named => Effect::SchemaCharset { schema, charset: named.flatten() },
+        _ if is_conditional => DdlEffect::SchemaCharset { schema, charset: None },
+        named => DdlEffect::SchemaCharset { schema, charset: named.flatten() },
     }
 }
 
 /// `[schema.]table`, and what follows.
-pub(super) fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result<(TableName, &'t [Token]), Unclear> {
+pub(super) fn table_name<'t>(tokens: &'t [SqlToken], naming: &Naming<'_>) -> Result<(TableName, &'t [SqlToken]), Unclear> {
     match tokens {
         [schema, dot, table, rest @ ..] if dot.is_sign('.') => {
             let (schema, table) = (schema.name().ok_or(Unclear)?, table.name().ok_or(Unclear)?);
@@ -304,12 +304,12 @@ pub(super) fn table_name<'t>(tokens: &'t [Token], naming: &Naming<'_>) -> Result
     }
 }
 
-pub(super) fn without_if_exists(tokens: &[Token]) -> &[Token] {
+pub(super) fn without_if_exists(tokens: &[SqlToken]) -> &[SqlToken] {
     past(tokens, &["IF", "EXISTS"]).unwrap_or(tokens)
 }
 
 /// A list of tables, perhaps with RESTRICT or CASCADE behind it.
-fn names(tokens: &[Token], naming: &Naming<'_>) -> Result<Vec<TableName>, Unclear> {
+fn names(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<Vec<TableName>, Unclear> {
     let tokens = match tokens {
         [names @ .., last] if names.len() > 1 && last.is_any(&["RESTRICT", "CASCADE"]) => names,
         other => other,
@@ -321,7 +321,7 @@ fn names(tokens: &[Token], naming: &Naming<'_>) -> Result<Vec<TableName>, Unclea
     split_at_commas(tokens).ok_or(Unclear)?.into_iter().map(whole).collect()
 }
 
-fn rename(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+fn rename(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear> {
     let pair = |part| {
         let (from, rest) = table_name(part, naming)?;
         match rest.split_first() {
@@ -333,32 +333,32 @@ fn rename(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
         }
     };
     let pairs = split_at_commas(tokens).ok_or(Unclear)?.into_iter().map(pair).collect::<Result<_, _>>()?;
-    Ok(Effect::Rename(pairs))
+    Ok(DdlEffect::Rename(pairs))
 }
 
 /// ``DROP INDEX `PRIMARY` ON t`` drops the primary key; any other is not looked at.
-fn drop_index(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+fn drop_index(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear> {
     match tokens {
         [index, on, rest @ ..] if on.is("ON") => {
             if !index.name().is_some_and(|name| name.eq_ignore_ascii_case("PRIMARY")) {
-                return Ok(Effect::Nothing);
+                return Ok(DdlEffect::Nothing);
             }
             let (table, _) = table_name(rest, naming)?;
             let alteration = Alteration { drops_key: true, ..Alteration::default() };
-            Ok(Effect::Alter { table, alteration: Ok(alteration) })
+            Ok(DdlEffect::Alter { table, alteration: Ok(alteration) })
         }
         _ => Err(Unclear),
     }
 }
 
-fn create(tokens: &[Token], naming: &Naming<'_>) -> Result<Effect, Unclear> {
+fn create(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear> {
     let conditional = past(tokens, &["IF", "NOT", "EXISTS"]);
     let (table, rest) = table_name(conditional.unwrap_or(tokens), naming)?;
-    Ok(Effect::Create { table, definition: created(rest, naming), if_not_exists: conditional.is_some() })
+    Ok(DdlEffect::Create { table, definition: created(rest, naming), if_not_exists: conditional.is_some() })
 }
 
 /// Reads what follows the name: `(elements) options` or LIKE. Columns that a query gives are in no list.
-fn created(tokens: &[Token], naming: &Naming<'_>) -> Result<Created, Unclear> {
+fn created(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<Created, Unclear> {
     if tokens.first().is_some_and(|token| token.is("LIKE")) {
         return table_name(&tokens[1..], naming).map(|(like, _)| Created::Like(like));
     }

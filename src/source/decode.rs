@@ -11,7 +11,7 @@ use crate::change::partial::Updates;
 use crate::change::row::{Image, Span, Unreadable, count_bits, skip_image};
 use crate::change::{Op, Row, Rows, Spans};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, Kind};
+use crate::column::{Fault, ColumnKind};
 
 use super::event_type as event;
 
@@ -58,7 +58,7 @@ impl<'a> RowsEvent<'a> {
     }
 
     /// Finds the rows. The bytes are copied, so that who keeps a row keeps no buffer of the connection.
-    pub fn rows(&self, kinds: &Arc<[Kind]>) -> Result<Rows, Fault> {
+    pub fn rows(&self, kinds: &Arc<[ColumnKind]>) -> Result<Rows, Fault> {
         if self.columns != kinds.len() {
             return Err(Fault::new(format!("{} columns in a row of {}", self.columns, kinds.len()), ""));
         }
@@ -75,7 +75,7 @@ impl<'a> RowsEvent<'a> {
     }
 
     /// Updates whose after images may hold differences in place of documents: each is read once here, to be sure of it.
-    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[Kind]>) -> Result<Rows, Fault> {
+    fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[ColumnKind]>) -> Result<Rows, Fault> {
         let (Some(before_bits), Some(after_bits)) = (self.before, self.after) else { return Err(Truncated.into()) };
         let present = self.partial_at(before_bits);
         let image = Image::new(event.clone(), kinds.clone(), present, Span::default());
@@ -95,7 +95,7 @@ impl<'a> RowsEvent<'a> {
         Ok(Rows::Updates { before, updates, spans })
     }
 
-    fn spans(&self, kinds: &[Kind]) -> Result<Vec<Spans>, Fault> {
+    fn spans(&self, kinds: &[ColumnKind]) -> Result<Vec<Spans>, Fault> {
         let bits = |bitmap: Option<&'a [u8]>| bitmap.map(|bits| self.partial_at(bits).map(|_| bits));
         let (before, after) = (bits(self.before), bits(self.after));
         let mut spans = Vec::new();
@@ -112,7 +112,7 @@ impl<'a> RowsEvent<'a> {
         Ok(spans)
     }
 
-    fn span(&self, data: &mut Bytes<'_>, image: Option<Option<&[u8]>>, kinds: &[Kind]) -> Result<Span, Fault> {
+    fn span(&self, data: &mut Bytes<'_>, image: Option<Option<&[u8]>>, kinds: &[ColumnKind]) -> Result<Span, Fault> {
         let Some(present) = image else { return Ok(Span::default()) };
         let start = self.offset(data);
         skip_image(data, present, kinds).map_err(|Unreadable { column, fault }| of_column(column, fault))?;
@@ -158,7 +158,7 @@ mod tests {
             well_begun.extend(&definition);
             let _ = TableMap::parse(&well_begun, &Charsets::default());
             let kinds = types.iter().map(|code| kind_of(*code)).collect::<Vec<_>>();
-            let kinds: Arc<[Kind]> = kinds.into();
+            let kinds: Arc<[ColumnKind]> = kinds.into();
             let mut whole = vec![0; 8];
             whole.extend([2, 0, kinds.len() as u8, 0xff, 0xff]);
             whole.extend(&body);
@@ -194,21 +194,21 @@ mod tests {
 
     const KNOWN_TYPES: [u8; 13] = [1, 4, 13, 15, 16, 17, 18, 19, 245, 246, 254, 252, 255];
 
-    fn kind_of(code: u8) -> Kind {
+    fn kind_of(code: u8) -> ColumnKind {
         match code {
-            1 => Kind::Int { bytes: 3, unsigned: false },
-            4 => Kind::Float,
-            13 => Kind::Year,
-            15 => Kind::Text { length_bytes: 2, charset: Charset::Utf8, pad: None, octets_max: Some(300) },
-            16 => Kind::Bit { bits: 64 },
-            17 => Kind::Timestamp { digits: 5 },
-            18 => Kind::DateTime { digits: 3 },
-            19 => Kind::Time { digits: 2 },
-            245 => Kind::Json { length_bytes: 1 },
-            246 => Kind::Decimal { precision: 65, scale: 30 },
-            255 => Kind::Geometry { length_bytes: 4 },
-            254 => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
-            _ => Kind::Vector { length_bytes: 1 },
+            1 => ColumnKind::Int { bytes: 3, unsigned: false },
+            4 => ColumnKind::Float,
+            13 => ColumnKind::Year,
+            15 => ColumnKind::Text { length_bytes: 2, charset: Charset::Utf8, pad: None, octets_max: Some(300) },
+            16 => ColumnKind::Bit { bits: 64 },
+            17 => ColumnKind::Timestamp { digits: 5 },
+            18 => ColumnKind::DateTime { digits: 3 },
+            19 => ColumnKind::Time { digits: 2 },
+            245 => ColumnKind::Json { length_bytes: 1 },
+            246 => ColumnKind::Decimal { precision: 65, scale: 30 },
+            255 => ColumnKind::Geometry { length_bytes: 4 },
+            254 => ColumnKind::Set { bytes: 8, charset: Charset::Utf8, labels: None },
+            _ => ColumnKind::Vector { length_bytes: 1 },
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::schema::TableName;
 
 use super::ddl::{Naming, table_name, without_if_exists};
-use super::lexer::{Token, position_outside, split_at_commas};
+use super::lexer::{SqlToken, position_outside, split_at_commas};
 
 /// Rows came or went without row events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ const CLAUSES: &[(&str, &str, &str)] = &[
 ];
 
 /// None: the statement leaves rows alone, or where they are. A text that is not understood is none, too.
-pub(super) fn emptied(tokens: &[Token], naming: &Naming<'_>) -> Option<(&'static str, Vec<TableName>)> {
+pub(super) fn emptied(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<(&'static str, Vec<TableName>)> {
     let named = |tokens| table_name(tokens, naming).ok().map(|(name, _)| name);
     let (first, rest) = tokens.split_first()?;
     let (second, behind) = rest.split_first()?;
@@ -79,8 +79,8 @@ pub(super) fn emptied(tokens: &[Token], naming: &Naming<'_>) -> Option<(&'static
 }
 
 /// What follows the two words, where a clause begins with them.
-fn clause<'t>(clauses: &'t [Token], verb: &str, object: &str) -> Option<&'t [Token]> {
-    let begins = |tokens: &[Token]| matches!(tokens, [one, other, ..] if one.is(verb) && other.is(object));
+fn clause<'t>(clauses: &'t [SqlToken], verb: &str, object: &str) -> Option<&'t [SqlToken]> {
+    let begins = |tokens: &[SqlToken]| matches!(tokens, [one, other, ..] if one.is(verb) && other.is(object));
     if begins(clauses) {
         return Some(&clauses[2..]);
     }

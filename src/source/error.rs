@@ -12,7 +12,7 @@ use crate::change::Transaction;
 use crate::column::Fault;
 use crate::printable::one_line;
 
-use super::link::{Broken, Refusal};
+use super::link::{Broken, ServerRefusal};
 
 /// As much as is kept of an API's answer; MySQL's own texts end at 512 bytes.
 const SAID_CHARACTERS_MAX: usize = 1024;
@@ -264,11 +264,11 @@ impl Error {
 
     /// A command of a replica that was not done. The login is long done: what is denied is the command, whatever the
     /// text says.
-    pub(super) fn of_refusal(refusal: Refusal, server: &str) -> Error {
+    pub(super) fn of_refusal(refusal: ServerRefusal, server: &str) -> Error {
         match refusal {
-            Refusal::Broken(broken) => Error::of_broken(broken),
-            Refusal::Unclear => Error::Lost("unexpected packet".to_string()),
-            Refusal::Answer { code, message } => match Error::of_answer(code, &message, server.to_string()) {
+            ServerRefusal::Broken(broken) => Error::of_broken(broken),
+            ServerRefusal::Unclear => Error::Lost("unexpected packet".to_string()),
+            ServerRefusal::Answer { code, message } => match Error::of_answer(code, &message, server.to_string()) {
                 Error::Connect { problem, .. } => Error::Lost(problem),
                 Error::Login { problem, .. } => Error::replication_privilege(problem),
                 other => other,

@@ -9,7 +9,7 @@ mod payload;
 mod query;
 
 pub(super) use gtid::{GtidEvent, previous_gtids};
-pub(super) use payload::{Compression, Payload};
+pub(super) use payload::{PayloadCompression, Payload};
 pub(super) use query::Query;
 
 use bytes::Buf;
@@ -23,7 +23,7 @@ pub(super) const HEADER_BYTES: usize = 19;
 
 /// An event without its checksum, which was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct BinlogEvent {
     /// A code of [`event_type`].
     pub kind: u8,
     pub flags: u16,
@@ -40,16 +40,16 @@ pub(super) struct Event {
     pub is_inner: bool,
 }
 
-impl Event {
+impl BinlogEvent {
     /// Takes a header off `bytes`; the rest is the body.
-    pub fn parse(mut bytes: bytes::Bytes, is_inner: bool) -> Result<Event, Truncated> {
+    pub fn parse(mut bytes: bytes::Bytes, is_inner: bool) -> Result<BinlogEvent, Truncated> {
         let mut header = Bytes(&bytes);
         let timestamp = header.le(4)? as u32;
         let kind = header.u8()?;
         header.take(4)?;
         let (size, log_pos, flags) = (header.le(4)? as u32, header.le(4)? as u32, header.le(2)? as u16);
         bytes.advance(HEADER_BYTES);
-        Ok(Event { kind, flags, timestamp, size, log_pos, body: bytes, checksum: None, is_inner })
+        Ok(BinlogEvent { kind, flags, timestamp, size, log_pos, body: bytes, checksum: None, is_inner })
     }
 
     /// Made up for the stream, not in the file.
@@ -108,17 +108,17 @@ mod tests {
         let mut raw = vec![1, 0, 0, 0, 16, 9, 0, 0, 0, 31, 0, 0, 0, 0xff, 0, 0, 0x80, 0x20, 0];
         raw.extend(b"the body");
         let raw = bytes::Bytes::from(raw);
-        let event = Event::parse(raw.clone(), false).expect("an event");
+        let event = BinlogEvent::parse(raw.clone(), false).expect("an event");
         assert_eq!((event.timestamp, event.kind, event.size, event.log_pos), (1, 16, 31, 0x8000_00ff));
         assert!(event.is_artificial());
         assert_eq!(event.body.as_ptr(), raw[HEADER_BYTES..].as_ptr());
-        assert_eq!(Event::parse(raw.slice(..HEADER_BYTES - 1), false), Err(Truncated));
+        assert_eq!(BinlogEvent::parse(raw.slice(..HEADER_BYTES - 1), false), Err(Truncated));
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_whatever_make_a_parser_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            let _ = Event::parse(body.clone().into(), true);
+            let _ = BinlogEvent::parse(body.clone().into(), true);
             for kind in [event_type::GTID, event_type::ANONYMOUS_GTID, event_type::GTID_TAGGED] {
                 let _ = GtidEvent::parse(kind, &body);
             }

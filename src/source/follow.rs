@@ -27,7 +27,7 @@ use super::error::{Error, Next};
 use super::event_type;
 use super::logged::{gaps, require_logged};
 use super::named::named_tables_over;
-use super::progress::Progress;
+use super::progress::ReadProgress;
 use super::prove::{Evidence, Prover};
 use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
 use super::server::Server;
@@ -36,8 +36,8 @@ use super::tables::Tables;
 use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire};
-use super::xa::Prepared;
-use super::{From, ServerFacts, SourceEvent, Status};
+use super::xa::PreparedXa;
+use super::{From, ServerFacts, SourceEvent, ReadStatus};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
 const CHANNEL_ITEMS: usize = 32;
@@ -57,7 +57,7 @@ const TRIES_AT_ONE_PLACE_MAX: u32 = 3;
 pub struct Following {
     /// An error is the last item: a person must act.
     pub events: mpsc::Receiver<Result<SourceEvent, Error>>,
-    pub status: watch::Receiver<Status>,
+    pub status: watch::Receiver<ReadStatus>,
     /// None before the first connection.
     pub server: watch::Receiver<Option<ServerFacts>>,
     task: JoinHandle<()>,
@@ -66,7 +66,7 @@ pub struct Following {
 /// What a reader says of itself, for others than those who take its events.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    pub status: watch::Receiver<Status>,
+    pub status: watch::Receiver<ReadStatus>,
     /// None before the first connection.
     pub server: watch::Receiver<Option<ServerFacts>>,
 }
@@ -86,10 +86,10 @@ impl Drop for Following {
 /// Starts a task that reads from `from` on, for ever. Must be called within a Tokio runtime.
 pub fn follow(settings: Settings, from: From, tables: TablePatterns, metrics: Arc<Metrics>) -> Following {
     let (events, receiver) = mpsc::channel(CHANNEL_ITEMS);
-    let (status, status_receiver) = watch::channel(Status::Connecting { attempt: 1, last_error: None, since: None });
+    let (status, status_receiver) = watch::channel(ReadStatus::Connecting { attempt: 1, last_error: None, since: None });
     let (server, server_receiver) = watch::channel(None);
     let reader = Reader { settings, tables, metrics, events, status, server };
-    let task = tokio::spawn(reader.run(Progress::new(from)));
+    let task = tokio::spawn(reader.run(ReadProgress::new(from)));
     Following { events: receiver, status: status_receiver, server: server_receiver, task }
 }
 
@@ -98,7 +98,7 @@ struct Reader {
     tables: TablePatterns,
     metrics: Arc<Metrics>,
     events: mpsc::Sender<Result<SourceEvent, Error>>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<ReadStatus>,
     server: watch::Sender<Option<ServerFacts>>,
 }
 
@@ -127,13 +127,13 @@ struct Failures {
 }
 
 impl Failures {
-    fn status(&self) -> Status {
-        Status::Connecting { attempt: self.attempts + 1, last_error: self.last.clone(), since: self.since }
+    fn status(&self) -> ReadStatus {
+        ReadStatus::Connecting { attempt: self.attempts + 1, last_error: self.last.clone(), since: self.since }
     }
 }
 
 impl Reader {
-    async fn run(self, mut progress: Progress) {
+    async fn run(self, mut progress: ReadProgress) {
         let mut waits = self.settings.reconnect.waits();
         let mut failures = Failures::default();
         loop {
@@ -166,7 +166,7 @@ impl Reader {
                 },
             }
         }
-        self.status.send_replace(Status::Stopped { error: None });
+        self.status.send_replace(ReadStatus::Stopped { error: None });
     }
 
     /// A refusal at a reader's first connection, while another reader of the same account has read before: a password that
@@ -176,7 +176,7 @@ impl Reader {
     }
 
     /// Whether to try again; an error is for a person.
-    fn judge(&self, error: Error, failures: &mut Failures, progress: &Progress) -> Result<(), Error> {
+    fn judge(&self, error: Error, failures: &mut Failures, progress: &ReadProgress) -> Result<(), Error> {
         match error.next() {
             Next::Operator => return Err(error),
             Next::Login if !progress.has_streamed && !self.may_be_passing() => return Err(error),
@@ -214,20 +214,20 @@ impl Reader {
     }
 
     async fn stop(&self, error: Error) {
-        self.status.send_replace(Status::Stopped { error: Some(error.to_string()) });
+        self.status.send_replace(ReadStatus::Stopped { error: Some(error.to_string()) });
         // When nobody listens any more, nobody needs to hear of it.
         let _ = self.events.send(Err(error)).await;
     }
 
     async fn wait_for_room(&self) -> Result<(), ()> {
         tracing::debug!("nobody takes changes: the connection to mysql is given back until somebody does");
-        self.status.send_replace(Status::Stalled { since: Instant::now() });
+        self.status.send_replace(ReadStatus::Stalled { since: Instant::now() });
         // Half of the channel, so that a slow consumer does not make for a connection per item.
         self.events.reserve_many(CHANNEL_ITEMS / 2).await.map(drop).map_err(drop)
     }
 
     /// One connection from its opening to its end.
-    async fn connection(&self, progress: &mut Progress, silences: u32) -> End {
+    async fn connection(&self, progress: &mut ReadProgress, silences: u32) -> End {
         match self.stream(progress, silences).await {
             Ok(never) => match never {},
             Err(End::Failed(error)) => End::Failed(error.naming(self.settings.learned.account().as_deref())),
@@ -235,7 +235,7 @@ impl Reader {
         }
     }
 
-    async fn stream(&self, progress: &mut Progress, silences: u32) -> Result<std::convert::Infallible, End> {
+    async fn stream(&self, progress: &mut ReadProgress, silences: u32) -> Result<std::convert::Infallible, End> {
         let mut connection = connect(&self.settings).await?;
         let server = Server::inspect(&mut connection, &self.settings.address()).await?;
         server.require()?;
@@ -325,7 +325,7 @@ impl Reader {
         server: &Server,
         schema: &Schema,
         patience: Duration,
-    ) -> Result<Option<Prepared>, Error> {
+    ) -> Result<Option<PreparedXa>, Error> {
         let begin = Begin::At(place.clone());
         let mut wire = Wire::open(&self.settings, server.uuid, begin, patience).await?;
         // What is known of its tables now held then: as long as it is undecided, the server lets nobody alter them.
@@ -343,7 +343,7 @@ impl Reader {
         &self,
         wire: &mut Wire,
         transactions: &mut Transactions,
-        progress: &mut Progress,
+        progress: &mut ReadProgress,
         server: &Server,
     ) -> Result<std::convert::Infallible, End> {
         let mut out = Vec::new();
@@ -403,7 +403,7 @@ impl Reader {
 
     async fn position(
         &self,
-        progress: &Progress,
+        progress: &ReadProgress,
         server: &Server,
         connection: &mut Connection,
     ) -> Result<Position, Error> {
@@ -434,7 +434,7 @@ impl Reader {
     }
 
     /// Hands an event on and notes that it was.
-    async fn give(&self, event: SourceEvent, progress: &mut Progress) -> Result<(), End> {
+    async fn give(&self, event: SourceEvent, progress: &mut ReadProgress) -> Result<(), End> {
         match &event {
             SourceEvent::Rows(changes) => {
                 let permit = self.room().await?;
@@ -495,6 +495,6 @@ impl Reader {
     fn publish(&self, last_packet_at: Instant, lag: Duration) {
         self.metrics.source_connected.set(1);
         self.metrics.lag_seconds.set(lag.as_secs_f64());
-        self.status.send_replace(Status::Streaming { last_packet_at, lag });
+        self.status.send_replace(ReadStatus::Streaming { last_packet_at, lag });
     }
 }

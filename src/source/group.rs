@@ -16,7 +16,7 @@ use super::decode::RowsEvent;
 use super::tables::Watched;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum GroupStage {
     /// Its GTID event was read, nothing else.
     Announced,
     Open,
@@ -29,7 +29,7 @@ pub(super) struct Group {
     pub transaction: Arc<Transaction>,
     /// By which the log is known again when it has ended.
     pub anchor: Arc<Anchor>,
-    pub stage: Stage,
+    pub stage: GroupStage,
     /// Bytes of watched row events that wait.
     pub held_bytes: usize,
     /// Part of it was given out before its end.
@@ -61,7 +61,7 @@ impl Group {
         Group {
             transaction,
             anchor,
-            stage: Stage::Announced,
+            stage: GroupStage::Announced,
             held_bytes: 0,
             is_streaming: false,
             held: Vec::new(),
@@ -82,7 +82,7 @@ impl Group {
 
     /// A compressed transaction begins; an error when it may not.
     pub fn open_payload(&mut self, promised: u64) -> Result<(), String> {
-        if self.stage != Stage::Announced || self.payload.is_some() {
+        if self.stage != GroupStage::Announced || self.payload.is_some() {
             return Err("a compressed transaction in a place where none may be".to_string());
         }
         self.payload = Some(Sum { promised, seen: 0 });

@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
-use super::wire::{Begin, Unread};
+use super::wire::{Begin, UnreadStream};
 
 /// More than the server can send into a connection before it is stuck: what the buffers of both systems take, and those of a
 /// proxy or tunnel between them. The stream begins so far before the end of the file that is needed, so that it gets stuck
@@ -88,7 +88,7 @@ async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sende
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     let files = server.files(&mut connection).await?;
     let begin = begin(place, server.uuid, &files).ok_or_else(|| server.other_server(place))?;
-    let unread = Unread::open(settings, server.uuid, &begin).await?;
+    let unread = UnreadStream::open(settings, server.uuid, &begin).await?;
     begins(&server, &mut connection, unread.thread, settings.connect_timeout).await?;
     drop(connection);
     tracing::debug!(?begin, thread = unread.thread, "the binlog is asked for and not read");

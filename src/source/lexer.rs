@@ -14,7 +14,7 @@ use std::ops::Range;
 use crate::column::charset::{Charset, Charsets};
 
 use super::event::Query;
-pub(super) use token::{Token, group, past, position_outside, split_at_commas};
+pub(super) use token::{SqlToken, group, past, position_outside, split_at_commas};
 
 /// The parts of `sql_mode` that a statement cannot be read without (`Q_SQL_MODE_CODE` of its event).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Modes {
 }
 
 /// The tokens of a logged statement. None: what it was logged with does not say how to read it, or it does not end.
-pub(super) fn tokens_of(query: &Query<'_>, charsets: &Charsets) -> Option<Vec<Token>> {
+pub(super) fn tokens_of(query: &Query<'_>, charsets: &Charsets) -> Option<Vec<SqlToken>> {
     let charset = match query.charset_client.map(|collation| charsets.of(collation.into())) {
         Some(known) if !matches!(known, Charset::Unknown { .. }) => known,
         _ if query.text.is_ascii() => Charset::Utf8,
@@ -45,23 +45,23 @@ pub(super) fn tokens_of(query: &Query<'_>, charsets: &Charsets) -> Option<Vec<To
 }
 
 /// None: quotes or a comment do not end.
-pub(super) fn tokens(text: &[u8], charset: Charset, modes: Modes) -> Option<Vec<Token>> {
+pub(super) fn tokens(text: &[u8], charset: Charset, modes: Modes) -> Option<Vec<SqlToken>> {
     let mut tokens = Vec::new();
     for piece in Lexer::new(text, charset, modes) {
         match piece {
-            (_, Piece::Blank) => {}
-            (_, Piece::Token(token)) => tokens.push(token),
-            (_, Piece::Unended) => return None,
+            (_, SqlPiece::Blank) => {}
+            (_, SqlPiece::Token(token)) => tokens.push(token),
+            (_, SqlPiece::Unended) => return None,
         }
     }
     Some(tokens)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum SqlPiece {
     /// White space or a comment.
     Blank,
-    Token(Token),
+    Token(SqlToken),
     /// Quotes or a comment that do not end; the last piece.
     Unended,
 }
@@ -98,35 +98,35 @@ impl<'t> Lexer<'t> {
         self.text.get(self.at + ahead).copied()
     }
 
-    fn piece(&mut self, first: u8) -> Piece {
+    fn piece(&mut self, first: u8) -> SqlPiece {
         if self.is_space(first) {
             self.at += self.rest().iter().take_while(|byte| self.is_space(**byte)).count();
-            return Piece::Blank;
+            return SqlPiece::Blank;
         }
         if let Some(length) = self.comment() {
             let Some(length) = length else {
                 self.at = self.text.len();
-                return Piece::Unended;
+                return SqlPiece::Unended;
             };
             self.at += length;
-            return Piece::Blank;
+            return SqlPiece::Blank;
         }
         let is_behind_dot = self.behind == Behind::Dot;
         let has_quote_next = self.peek(1) == Some(b'\'');
         match first {
-            b'`' => self.quoted(first, false, Token::Name),
-            b'"' if self.modes.ansi_quotes => self.quoted(first, false, Token::Name),
-            b'\'' | b'"' => self.quoted(first, !self.modes.no_backslash_escapes, Token::Text),
-            b'x' | b'X' if has_quote_next && !is_behind_dot => self.prefixed(Token::Hex),
-            b'b' | b'B' if has_quote_next && !is_behind_dot => self.prefixed(Token::Bits),
+            b'`' => self.quoted(first, false, SqlToken::Name),
+            b'"' if self.modes.ansi_quotes => self.quoted(first, false, SqlToken::Name),
+            b'\'' | b'"' => self.quoted(first, !self.modes.no_backslash_escapes, SqlToken::Text),
+            b'x' | b'X' if has_quote_next && !is_behind_dot => self.prefixed(SqlToken::Hex),
+            b'b' | b'B' if has_quote_next && !is_behind_dot => self.prefixed(SqlToken::Bits),
             b'n' | b'N' if has_quote_next && !is_behind_dot => {
                 self.at += 1;
-                self.quoted(b'\'', !self.modes.no_backslash_escapes, Token::Text)
+                self.quoted(b'\'', !self.modes.no_backslash_escapes, SqlToken::Text)
             }
-            _ if is_of_word(first) => Piece::Token(self.word()),
+            _ if is_of_word(first) => SqlPiece::Token(self.word()),
             _ => {
                 self.at += 1;
-                Piece::Token(Token::Sign(char::from(first)))
+                SqlPiece::Token(SqlToken::Sign(char::from(first)))
             }
         }
     }
@@ -170,7 +170,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// What stands in the quotes that begin here.
-    fn quoted(&mut self, quote: u8, has_escapes: bool, token: fn(String) -> Token) -> Piece {
+    fn quoted(&mut self, quote: u8, has_escapes: bool, token: fn(String) -> SqlToken) -> SqlPiece {
         let mut content = Vec::new();
         self.at += 1;
         while let Some(byte) = self.peek(0) {
@@ -183,7 +183,7 @@ impl<'t> Lexer<'t> {
             self.at += 1;
             if byte == quote {
                 if self.peek(0) != Some(quote) {
-                    return Piece::Token(token(self.decoded(&content)));
+                    return SqlPiece::Token(token(self.decoded(&content)));
                 }
                 self.at += 1;
                 content.push(quote);
@@ -195,16 +195,16 @@ impl<'t> Lexer<'t> {
                 content.push(byte);
             }
         }
-        Piece::Unended
+        SqlPiece::Unended
     }
 
     /// `x'41'` and `b'0'`, whose content has no escapes.
-    fn prefixed(&mut self, token: fn(String) -> Token) -> Piece {
+    fn prefixed(&mut self, token: fn(String) -> SqlToken) -> SqlPiece {
         self.at += 1;
         self.quoted(b'\'', false, token)
     }
 
-    fn word(&mut self) -> Token {
+    fn word(&mut self) -> SqlToken {
         let begin = self.at;
         while let Some(byte) = self.peek(0).filter(|byte| self.continues_word(*byte)) {
             self.at += if byte.is_ascii() { 1 } else { self.character() };
@@ -216,7 +216,7 @@ impl<'t> Lexer<'t> {
         }
         let is_before_dot = !is_number && self.peek(0) == Some(b'.') && self.peek(1).is_some_and(is_of_word);
         let word = self.decoded(&self.text[begin..self.at]);
-        if self.behind != Behind::Other || is_before_dot { Token::Name(word) } else { Token::Word(word) }
+        if self.behind != Behind::Other || is_before_dot { SqlToken::Name(word) } else { SqlToken::Word(word) }
     }
 
     fn continues_word(&self, byte: u8) -> bool {
@@ -246,15 +246,15 @@ impl<'t> Lexer<'t> {
 }
 
 impl Iterator for Lexer<'_> {
-    type Item = (Range<usize>, Piece);
+    type Item = (Range<usize>, SqlPiece);
 
-    fn next(&mut self) -> Option<(Range<usize>, Piece)> {
+    fn next(&mut self) -> Option<(Range<usize>, SqlPiece)> {
         let begin = self.at;
         let first = self.peek(0)?;
         let piece = self.piece(first);
         self.behind = match &piece {
-            Piece::Token(Token::Sign('.')) => Behind::Dot,
-            Piece::Token(Token::Sign('@')) => Behind::At,
+            SqlPiece::Token(SqlToken::Sign('.')) => Behind::Dot,
+            SqlPiece::Token(SqlToken::Sign('@')) => Behind::At,
             _ => Behind::Other,
         };
         Some((begin..self.at, piece))

@@ -28,7 +28,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
-use login::Session;
+use login::LoginSession;
 
 use super::error::{Error, said};
 use super::password::Password;
@@ -52,23 +52,23 @@ const COM_QUERY: u8 = 3;
 
 /// What a packet says by its first byte.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PacketKind {
     Ok,
     Error { code: u16, message: String },
     Other(u8),
 }
 
 /// Sorts a packet. An error may come with or, before the login, without an SQL state.
-pub(super) fn answer(packet: &[u8]) -> Answer {
+pub(super) fn answer(packet: &[u8]) -> PacketKind {
     match packet {
-        [0, ..] => Answer::Ok,
+        [0, ..] => PacketKind::Ok,
         [0xff, low, high, text @ ..] => {
             let text = if text.first() == Some(&b'#') { text.get(6..).unwrap_or_default() } else { text };
             let message = said(&String::from_utf8_lossy(text));
-            Answer::Error { code: u16::from_le_bytes([*low, *high]), message }
+            PacketKind::Error { code: u16::from_le_bytes([*low, *high]), message }
         }
         // An empty packet is no answer either.
-        _ => Answer::Other(packet.first().copied().unwrap_or(0xff)),
+        _ => PacketKind::Other(packet.first().copied().unwrap_or(0xff)),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) enum Room {
 
 /// What the server counts of an UPDATE.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Counts {
+pub(super) enum UpdateCount {
     ChangedRows,
     /// Also those that held the new values already.
     FoundRows,
@@ -91,25 +91,25 @@ pub(super) enum Counts {
 
 /// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`. The session is
 /// set up as all of ours are.
-pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<Link, Error> {
+pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<MysqlLink, Error> {
     let password = settings.password.read().await?;
     let mut packets = session(settings, &password, room, login::OWN_CAPABILITIES).await?.packets;
     packets.set_patience(patience);
-    let mut link = Link { packets };
+    let mut link = MysqlLink { packets };
     let set_up = link.execute(QUESTIONS_SQL).await;
     match set_up {
         Ok(()) => Ok(link),
-        Err(Refusal::Answer { code, message }) => Err(of_login_answer(code, &message, settings)),
+        Err(ServerRefusal::Answer { code, message }) => Err(of_login_answer(code, &message, settings)),
         Err(refusal) => Err(Error::of_refusal(refusal, &settings.address())),
     }
 }
 
 /// Opens a session for the client library, waiting at most `connect_timeout`.
-pub(super) async fn relay(settings: &Settings, password: &Password, counts: Counts) -> Result<Relay, Error> {
+pub(super) async fn relay(settings: &Settings, password: &Password, counts: UpdateCount) -> Result<Relay, Error> {
     let wanted = relay::LIBRARY_CAPABILITIES
         | match counts {
-            Counts::ChangedRows => CapabilityFlags::empty(),
-            Counts::FoundRows => CapabilityFlags::CLIENT_FOUND_ROWS,
+            UpdateCount::ChangedRows => CapabilityFlags::empty(),
+            UpdateCount::FoundRows => CapabilityFlags::CLIENT_FOUND_ROWS,
         };
     let session = session(settings, password, Room::Usual, wanted).await?;
     let problem = |error: io::Error| format!("no port of the loopback device for the client library: {error}");
@@ -121,7 +121,7 @@ async fn session(
     password: &Password,
     room: Room,
     wanted: CapabilityFlags,
-) -> Result<Session, Error> {
+) -> Result<LoginSession, Error> {
     let refused = |problem: io::Error| Error::of_socket(&problem, &settings.address());
     let attempt = async {
         let socket = match room {
@@ -160,13 +160,13 @@ async fn connect_with_least_room(settings: &Settings) -> io::Result<TcpStream> {
 }
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct MysqlLink {
     packets: Packets,
 }
 
 /// Why a command was not done.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum ServerRefusal {
     Broken(Broken),
     Answer {
         code: u16,
@@ -176,49 +176,49 @@ pub(super) enum Refusal {
     Unclear,
 }
 
-impl From<Broken> for Refusal {
-    fn from(broken: Broken) -> Refusal {
-        Refusal::Broken(broken)
+impl From<Broken> for ServerRefusal {
+    fn from(broken: Broken) -> ServerRefusal {
+        ServerRefusal::Broken(broken)
     }
 }
 
-impl Link {
+impl MysqlLink {
     /// Sends a command that is answered with OK.
-    pub async fn command(&mut self, packet: &[u8]) -> Result<(), Refusal> {
+    pub async fn command(&mut self, packet: &[u8]) -> Result<(), ServerRefusal> {
         self.packets.command(packet).await?;
         self.expect_ok().await
     }
 
     /// Runs a statement that gives no rows.
-    pub async fn execute(&mut self, statement: &str) -> Result<(), Refusal> {
+    pub async fn execute(&mut self, statement: &str) -> Result<(), ServerRefusal> {
         self.command(&query(statement)).await
     }
 
     /// Runs a statement that gives one row of one column.
-    pub async fn text(&mut self, statement: &str) -> Result<String, Refusal> {
+    pub async fn text(&mut self, statement: &str) -> Result<String, ServerRefusal> {
         self.packets.command(&query(statement)).await?;
         let mut text = None;
         // The count of columns, the column, an end, the row, an end.
         for place in 0..5 {
             let packet = self.packets.next().await?;
-            if let Answer::Error { code, message } = answer(&packet) {
-                return Err(Refusal::Answer { code, message });
+            if let PacketKind::Error { code, message } = answer(&packet) {
+                return Err(ServerRefusal::Answer { code, message });
             }
             match place {
-                0 if *packet != [1] => return Err(Refusal::Unclear),
-                2 | 4 if packet.first() != Some(&0xfe) => return Err(Refusal::Unclear),
+                0 if *packet != [1] => return Err(ServerRefusal::Unclear),
+                2 | 4 if packet.first() != Some(&0xfe) => return Err(ServerRefusal::Unclear),
                 3 => {
-                    let bytes = Cursor(&packet).lenenc_bytes().map_err(|_| Refusal::Unclear)?;
+                    let bytes = Cursor(&packet).lenenc_bytes().map_err(|_| ServerRefusal::Unclear)?;
                     text = Some(String::from_utf8_lossy(bytes).into_owned());
                 }
                 _ => {}
             }
         }
-        text.ok_or(Refusal::Unclear)
+        text.ok_or(ServerRefusal::Unclear)
     }
 
     /// Sends the command whose answer is the stream; nothing else may be sent after it.
-    pub async fn stream(mut self, packet: &[u8]) -> Result<Packets, Refusal> {
+    pub async fn stream(mut self, packet: &[u8]) -> Result<Packets, ServerRefusal> {
         self.packets.command(packet).await?;
         Ok(self.packets)
     }
@@ -231,12 +231,12 @@ impl Link {
         }
     }
 
-    async fn expect_ok(&mut self) -> Result<(), Refusal> {
+    async fn expect_ok(&mut self) -> Result<(), ServerRefusal> {
         let packet: Bytes = self.packets.next().await?;
         match answer(&packet) {
-            Answer::Ok => Ok(()),
-            Answer::Error { code, message } => Err(Refusal::Answer { code, message }),
-            Answer::Other(_) => Err(Refusal::Unclear),
+            PacketKind::Ok => Ok(()),
+            PacketKind::Error { code, message } => Err(ServerRefusal::Answer { code, message }),
+            PacketKind::Other(_) => Err(ServerRefusal::Unclear),
         }
     }
 }
@@ -251,19 +251,19 @@ mod tests {
 
     #[test]
     fn an_error_is_read_with_and_without_its_sql_state() {
-        let error = |message: &str| Answer::Error { code: 1045, message: message.to_string() };
+        let error = |message: &str| PacketKind::Error { code: 1045, message: message.to_string() };
         assert_eq!(answer(b"\xff\x15\x04#28000Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04Access denied"), error("Access denied"));
         assert_eq!(answer(b"\xff\x15\x04#28"), error(""));
         assert_eq!(answer(b"\xff\x15\x04\x1b[2J\x07a\r\nb\xe2\x80\xae!"), error(" [2J a  b !"));
-        let Answer::Error { message, .. } = answer(&[&b"\xff\x15\x04"[..], &[b'x'; 100_000]].concat()) else {
+        let PacketKind::Error { message, .. } = answer(&[&b"\xff\x15\x04"[..], &[b'x'; 100_000]].concat()) else {
             panic!("no error");
         };
         assert_eq!(message.chars().count(), 1025);
-        assert_eq!(answer(b"\x00\x00"), Answer::Ok);
+        assert_eq!(answer(b"\x00\x00"), PacketKind::Ok);
         assert_eq!(
             (answer(b"\xfe"), answer(b""), answer(b"\xff\x15")),
-            (Answer::Other(0xfe), Answer::Other(0xff), Answer::Other(0xff))
+            (PacketKind::Other(0xfe), PacketKind::Other(0xff), PacketKind::Other(0xff))
         );
     }
 }

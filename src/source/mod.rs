@@ -75,7 +75,7 @@ pub use passing::What;
 pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use prove::Evidence;
-pub use settings::{FirstConnect, Learned, Settings, Tls, TlsMode};
+pub use settings::{FirstConnect, Learned, Settings, SourceTls, TlsMode};
 
 /// Where to begin.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ pub enum SourceEvent {
 
 /// How reading goes.
 #[derive(Debug, Clone)]
-pub enum Status {
+pub enum ReadStatus {
     Connecting {
         /// From 1, counted since reading last went well.
         attempt: u32,

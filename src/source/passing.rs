@@ -14,12 +14,12 @@ use crate::column::charset::Charsets;
 use crate::position::{FileOffset, Gtid};
 
 use super::error::Error;
-use super::event::{Event, GtidEvent, Payload, Query};
+use super::event::{BinlogEvent, GtidEvent, Payload, Query};
 use super::event_type as event;
 use super::place;
 use super::server::FILE_START;
 use super::settings::Settings;
-use super::statement::{self, Statement};
+use super::statement::{self, QueryStatement};
 use super::table_map;
 use super::wire::{Begin, Wire, of_fault};
 use super::xa::{self, Prepare, Xid};
@@ -92,7 +92,7 @@ impl std::fmt::Display for What {
 }
 
 impl Passing {
-    fn begins(event: &Event, at: &FileOffset) -> Result<Passing, Error> {
+    fn begins(event: &BinlogEvent, at: &FileOffset) -> Result<Passing, Error> {
         let read = GtidEvent::parse(event.kind, &event.body).map_err(|fault| of_fault(fault, &at.to_string()))?;
         let begin = FileOffset { offset: at.offset.saturating_sub(u64::from(event.size)), ..at.clone() };
         let is_end_known = read.transaction_bytes != 0;
@@ -131,7 +131,7 @@ impl Passing {
     }
 
     /// Takes in one of its events, after which the next one begins at `at`.
-    fn take(&mut self, event: &Event, at: &FileOffset) {
+    fn take(&mut self, event: &BinlogEvent, at: &FileOffset) {
         if !self.is_end_known {
             self.end = at.clone();
         }
@@ -181,20 +181,20 @@ impl Passing {
         // What it is, its first words say, whatever the character set of the rest.
         let (statement, tokens) = statement::read(&query, &Charsets::default());
         match statement {
-            Statement::Definition | Statement::DefinitionWithRows => {
+            QueryStatement::Definition | QueryStatement::DefinitionWithRows => {
                 self.may_define = true;
                 self.is(What::Definition);
             }
-            Statement::RowChange => {
+            QueryStatement::RowChange => {
                 self.may_define |= !changes_rows_only(query.text);
                 self.is(What::Statement);
             }
-            Statement::XaOutcome => {
+            QueryStatement::XaOutcome => {
                 self.decides = tokens.as_deref().and_then(xa::decision).map(|(_, xid)| xid);
                 self.is(What::XaOutcome);
             }
-            Statement::Begin | Statement::Commit | Statement::Rollback | Statement::Savepoint => {}
-            Statement::XaStart | Statement::XaEnd => {}
+            QueryStatement::Begin | QueryStatement::Commit | QueryStatement::Rollback | QueryStatement::Savepoint => {}
+            QueryStatement::XaStart | QueryStatement::XaEnd => {}
         }
     }
 
@@ -217,7 +217,7 @@ pub(super) struct Passings {
     /// Where the next event begins.
     at: FileOffset,
     /// The event that ended the transaction before.
-    held: Option<Event>,
+    held: Option<BinlogEvent>,
     heartbeat: Duration,
     last_event_at: Instant,
 }
@@ -278,7 +278,7 @@ impl Passings {
         }
     }
 
-    async fn event(&mut self) -> Result<Event, Error> {
+    async fn event(&mut self) -> Result<BinlogEvent, Error> {
         match self.held.take() {
             Some(event) => Ok(event),
             None => self.wire.next().await,
@@ -323,11 +323,11 @@ mod tests {
         }
     }
 
-    fn event(kind: u8, body: Vec<u8>, size: u32) -> Event {
-        Event { kind, flags: 0, timestamp: 0, size, log_pos: 0, body: body.into(), checksum: None, is_inner: false }
+    fn event(kind: u8, body: Vec<u8>, size: u32) -> BinlogEvent {
+        BinlogEvent { kind, flags: 0, timestamp: 0, size, log_pos: 0, body: body.into(), checksum: None, is_inner: false }
     }
 
-    fn query(text: &str) -> Event {
+    fn query(text: &str) -> BinlogEvent {
         // Thread, time, schema length, error code, length of the variables; the schema's zero.
         let body = [&[0; 8][..], &[0, 0, 0, 0, 0, 0], text.as_bytes()].concat();
         event(event::QUERY, body, 10)
@@ -390,7 +390,7 @@ mod tests {
         let mut packed = passing(Some(1000));
         packed.packed_bytes_left = 30;
         assert!(!packed.is_complete(&at(1000)));
-        packed.take(&Event { is_inner: true, ..event(event::WRITE_ROWS, vec![], 30) }, &at(1000));
+        packed.take(&BinlogEvent { is_inner: true, ..event(event::WRITE_ROWS, vec![], 30) }, &at(1000));
         assert!(packed.is_complete(&at(1000)) && packed.what == What::Rows);
         // A long one with rows need not be read to its end.
         let mut long = passing(Some(1 << 30));

@@ -12,7 +12,7 @@ use crate::schema::Schema;
 use super::From;
 
 /// What was handed on so far.
-pub(super) struct Progress {
+pub(super) struct ReadProgress {
     pub from: Option<Start>,
     pub position: Option<Position>,
     /// The definitions known there.
@@ -33,13 +33,13 @@ struct Partial {
     tables: Vec<(Arc<Table>, u64)>,
 }
 
-impl Progress {
-    pub fn new(from: From) -> Progress {
+impl ReadProgress {
+    pub fn new(from: From) -> ReadProgress {
         let (from, position, resumed, schema) = match from {
             From::Start(start) => (Some(start), None, Vec::new(), Arc::default()),
             From::Resume(resume) => (None, Some(resume.position), resume.within, resume.schema),
         };
-        Progress {
+        ReadProgress {
             from,
             position,
             schema,

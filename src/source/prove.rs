@@ -16,7 +16,7 @@ use crate::position::{Anchor, FileOffset, Gtid, GtidSet, Local, Position, Proof}
 
 use super::connection::Connection;
 use super::error::Error;
-use super::event::{Event, GtidEvent};
+use super::event::{BinlogEvent, GtidEvent};
 use super::event_type;
 use super::place;
 use super::server::{FILE_START, Server};
@@ -62,7 +62,7 @@ enum Found {
 
 /// What stands at a place.
 enum AtPlace {
-    Event(Event),
+    Event(BinlogEvent),
     /// Nothing yet: the log ends there or before.
     End,
     /// The middle of something, or a place that the file does not have.
@@ -145,7 +145,7 @@ impl<'s> Prover<'s> {
     /// Reads the one event that begins at the anchor's place.
     async fn at_place(&self, anchor: &Anchor) -> Result<Found, Error> {
         let begin = &anchor.local.begin;
-        let is_in_log = |event: &Event| !event.is_artificial() && event.kind != event_type::FORMAT_DESCRIPTION;
+        let is_in_log = |event: &BinlogEvent| !event.is_artificial() && event.kind != event_type::FORMAT_DESCRIPTION;
         let now = match self.read_at(begin, is_in_log).await? {
             AtPlace::Event(event) if is_gtid(event.kind) => return self.compare(anchor, &event, begin),
             AtPlace::Gone => return Ok(Found::Nothing(format!("{} is no longer there", begin.file))),
@@ -161,7 +161,7 @@ impl<'s> Prover<'s> {
     }
 
     /// The first event from a place on that is wanted.
-    async fn read_at(&self, place: &FileOffset, is_wanted: impl Fn(&Event) -> bool) -> Result<AtPlace, Error> {
+    async fn read_at(&self, place: &FileOffset, is_wanted: impl Fn(&BinlogEvent) -> bool) -> Result<AtPlace, Error> {
         let mut has_failed = false;
         loop {
             let read = async {
@@ -201,7 +201,7 @@ impl<'s> Prover<'s> {
     }
 
     /// The GTID event of a transaction, with its place; or why it is not to be had.
-    async fn fetch(&self, gtid: &Gtid, set: &GtidSet) -> Result<Result<(Event, FileOffset), String>, Error> {
+    async fn fetch(&self, gtid: &Gtid, set: &GtidSet) -> Result<Result<(BinlogEvent, FileOffset), String>, Error> {
         let gone = |error| match error {
             Error::Purged { .. } => Ok(Err(format!("transaction {gtid} was purged"))),
             Error::AnonymousRefused { message } | Error::GtidsRefused { message } => {
@@ -239,7 +239,7 @@ impl<'s> Prover<'s> {
         }
     }
 
-    fn compare(&self, anchor: &Anchor, event: &Event, begin: &FileOffset) -> Result<Found, Error> {
+    fn compare(&self, anchor: &Anchor, event: &BinlogEvent, begin: &FileOffset) -> Result<Found, Error> {
         let read = read_gtid(event)?;
         let Local { server_uuid, begin: known_begin, immediate_commit_us, checksum } = &anchor.local;
         let other = |what: &str, then: &dyn fmt::Display, now: &dyn fmt::Display| {
@@ -298,7 +298,7 @@ impl<'s> Prover<'s> {
     /// The time in the header of a file's format description; none where there is no such file.
     async fn created(&self, file: &Arc<str>) -> Result<Option<u32>, Error> {
         let head = FileOffset { file: Arc::clone(file), offset: FILE_START };
-        let is_description = |event: &Event| event.kind == event_type::FORMAT_DESCRIPTION;
+        let is_description = |event: &BinlogEvent| event.kind == event_type::FORMAT_DESCRIPTION;
         Ok(match self.read_at(&head, is_description).await? {
             AtPlace::Event(event) => Some(event.timestamp),
             AtPlace::End | AtPlace::NoEvent | AtPlace::Gone | AtPlace::Withheld => None,
@@ -330,7 +330,7 @@ impl<'s> Prover<'s> {
         Ok(anchors)
     }
 
-    fn anchor(&self, event: &Event, begin: FileOffset) -> Result<Anchor, Error> {
+    fn anchor(&self, event: &BinlogEvent, begin: FileOffset) -> Result<Anchor, Error> {
         let read = read_gtid(event)?;
         let (server_uuid, immediate_commit_us) = (self.server.uuid, read.immediate_commit_us);
         let local = Local { server_uuid, begin, immediate_commit_us, checksum: event.checksum };
@@ -369,7 +369,7 @@ fn is_gtid(kind: u8) -> bool {
     matches!(kind, event_type::GTID | event_type::ANONYMOUS_GTID | event_type::GTID_TAGGED)
 }
 
-fn read_gtid(event: &Event) -> Result<GtidEvent, Error> {
+fn read_gtid(event: &BinlogEvent) -> Result<GtidEvent, Error> {
     GtidEvent::parse(event.kind, &event.body).map_err(|fault| of_fault(fault, "a GTID event"))
 }
 

@@ -13,14 +13,14 @@ use crate::column::charset::Charsets;
 use crate::position::FileOffset;
 use crate::schema::TableName;
 
-use super::ddl::{self, Effect, Mentions};
+use super::ddl::{self, DdlEffect, Mentions};
 use super::error::Error;
 use super::event::Query;
 use super::event_type as event;
 use super::place;
 use super::server::{FILE_START, Server};
 use super::settings::Settings;
-use super::statement::{self, Statement};
+use super::statement::{self, QueryStatement};
 use super::wire::{Begin, Wire};
 use super::writes::Hidden;
 
@@ -50,7 +50,7 @@ struct Stretch {
 struct Found {
     /// Where the statement ends.
     end: FileOffset,
-    effect: Effect,
+    effect: DdlEffect,
 }
 
 impl Stretch {
@@ -77,15 +77,15 @@ impl Stretch {
         }
     }
 
-    fn note(&mut self, end: &FileOffset, mut effect: Effect) {
-        if self.is_full || matches!(effect, Effect::Nothing | Effect::Create { .. }) {
+    fn note(&mut self, end: &FileOffset, mut effect: DdlEffect) {
+        if self.is_full || matches!(effect, DdlEffect::Nothing | DdlEffect::Create { .. }) {
             return;
         }
         if self.found.len() == FOUND_MAX {
             self.is_full = true;
         }
         if self.is_full {
-            effect = Effect::Unclear(Mentions::All);
+            effect = DdlEffect::Unclear(Mentions::All);
         }
         self.found.push(Found { end: end.clone(), effect });
     }
@@ -185,7 +185,7 @@ impl Scan {
 
     fn note(&self, query: &Query<'_>, end: &FileOffset, stretch: &mut Stretch) {
         let (statement, tokens) = statement::read(query, &self.charsets);
-        if matches!(statement, Statement::Definition | Statement::DefinitionWithRows | Statement::RowChange) {
+        if matches!(statement, QueryStatement::Definition | QueryStatement::DefinitionWithRows | QueryStatement::RowChange) {
             if let Some(hidden) = tokens.as_deref().and_then(Hidden::of) {
                 stretch.note_hidden(end, hidden);
             }
@@ -210,8 +210,8 @@ mod tests {
         FileOffset { file: "b.000001".into(), offset }
     }
 
-    fn drop_of(table: &str) -> Effect {
-        Effect::Drop(vec![TableName::new("s", table)])
+    fn drop_of(table: &str) -> DdlEffect {
+        DdlEffect::Drop(vec![TableName::new("s", table)])
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         let (t, u) = (TableName::new("s", "t"), TableName::new("s", "u"));
         let mut stretch = Stretch::at(&place(4));
         stretch.to = place(1000);
-        for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, Effect::Nothing)] {
+        for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, DdlEffect::Nothing)] {
             stretch.note(&place(end), effect);
         }
         assert_eq!(stretch.last_redefinition(&t), Some(place(300)));

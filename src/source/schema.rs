@@ -10,7 +10,7 @@ use mysql_async::{Params, params};
 use uuid::Uuid;
 
 use crate::column::charset::Charset;
-use crate::column::{Kind, binary_label};
+use crate::column::{ColumnKind, binary_label};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, TableName};
@@ -21,10 +21,10 @@ use super::error::Error;
 use super::keys::{KEY_SQL, KEYS_SQL, key_places};
 use super::server;
 use super::settings::Settings;
-use super::writes::Write;
+use super::writes::TableWrite;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
-pub(super) struct Definitions {
+pub(super) struct TableDefinitions {
     settings: Settings,
     /// The server that the rows come from.
     server_uuid: Uuid,
@@ -112,9 +112,9 @@ const NAMES_MAX: usize = 1000;
 /// Columns read at once; some tens of megabytes.
 const COLUMNS_MAX: usize = 200_000;
 
-impl Definitions {
-    pub fn new(settings: Settings, server_uuid: Uuid) -> Definitions {
-        Definitions { settings, server_uuid, connection: None }
+impl TableDefinitions {
+    pub fn new(settings: Settings, server_uuid: Uuid) -> TableDefinitions {
+        TableDefinitions { settings, server_uuid, connection: None }
     }
 
     /// Asks over this connection, which leads to the server that the rows come from.
@@ -168,7 +168,7 @@ impl Definitions {
     /// Why a write to its tables may write to others, too, as things are now; none where it cannot. What the account may
     /// not see counts as a reason. A table that is not there was a temporary one where the session had such: whether another
     /// one of that name was dropped since, the caller asks.
-    pub async fn side_effects(&mut self, write: &Write, is_of_session: bool) -> Result<Option<String>, Error> {
+    pub async fn side_effects(&mut self, write: &TableWrite, is_of_session: bool) -> Result<Option<String>, Error> {
         for table in &write.tables {
             if let Some(reason) = self.side_effects_on(table, write.changes_rows, is_of_session).await? {
                 return Ok(Some(reason));
@@ -210,7 +210,7 @@ impl Definitions {
     }
 
     /// A view that is read may call a function.
-    async fn view_among(&mut self, write: &Write) -> Result<Option<String>, Error> {
+    async fn view_among(&mut self, write: &TableWrite) -> Result<Option<String>, Error> {
         if write.names.len() > NAMES_MAX {
             return Ok(Some(format!("it has more than {NAMES_MAX} names")));
         }
@@ -320,7 +320,7 @@ fn known_as(charset: String) -> Box<str> {
 }
 
 /// The definition of columns that must be those of `kinds`; the text says what does not fit.
-pub(super) fn fit(kinds: &[Kind], defined: &[Defined]) -> Result<Definition, String> {
+pub(super) fn fit(kinds: &[ColumnKind], defined: &[Defined]) -> Result<Definition, String> {
     if defined.is_empty() {
         return Err("the table no longer exists, or the account may not SELECT from it".to_string());
     }
@@ -384,11 +384,11 @@ pub(super) const SPATIAL: [&str; 9] = [
     "geometrycollection",
 ];
 
-fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
+fn is_of_kind(kind: &ColumnKind, column: &Defined) -> bool {
     let is = |names: &[&str]| names.contains(&column.data_type.as_str());
     let same = |logged: usize, now: Option<u64>| now == Some(logged as u64);
     match kind {
-        Kind::Int { bytes, unsigned } => {
+        ColumnKind::Int { bytes, unsigned } => {
             let name = match bytes {
                 1 => "tinyint",
                 2 => "smallint",
@@ -398,18 +398,18 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
             };
             is(&[name]) && column.column_type.contains("unsigned") == *unsigned
         }
-        Kind::Float => is(&["float"]),
-        Kind::Double => is(&["double"]),
-        Kind::Decimal { precision, scale } => {
+        ColumnKind::Float => is(&["float"]),
+        ColumnKind::Double => is(&["double"]),
+        ColumnKind::Decimal { precision, scale } => {
             is(&["decimal"]) && same(*precision, column.precision) && same(*scale, column.scale)
         }
-        Kind::Bit { bits } => is(&["bit"]) && same(*bits, column.precision),
-        Kind::Year => is(&["year"]),
-        Kind::Date => is(&["date"]),
-        Kind::Time { digits } => is(&["time"]) && same(*digits, column.digits),
-        Kind::DateTime { digits } => is(&["datetime"]) && same(*digits, column.digits),
-        Kind::Timestamp { digits } => is(&["timestamp"]) && same(*digits, column.digits),
-        Kind::Text { charset, octets_max, .. } => {
+        ColumnKind::Bit { bits } => is(&["bit"]) && same(*bits, column.precision),
+        ColumnKind::Year => is(&["year"]),
+        ColumnKind::Date => is(&["date"]),
+        ColumnKind::Time { digits } => is(&["time"]) && same(*digits, column.digits),
+        ColumnKind::DateTime { digits } => is(&["datetime"]) && same(*digits, column.digits),
+        ColumnKind::Timestamp { digits } => is(&["timestamp"]) && same(*digits, column.digits),
+        ColumnKind::Text { charset, octets_max, .. } => {
             let names: &[&str] = match (charset, octets_max) {
                 (Charset::Binary, Some(_)) => &["binary", "varbinary"],
                 (Charset::Binary, None) => &["tinyblob", "blob", "mediumblob", "longblob"],
@@ -418,13 +418,13 @@ fn is_of_kind(kind: &Kind, column: &Defined) -> bool {
             };
             is(names) && octets_max.is_none_or(|length| same(length, column.octets_max))
         }
-        Kind::Enum { .. } => is(&["enum"]),
-        Kind::Set { .. } => is(&["set"]),
-        Kind::Json { .. } => is(&["json"]),
-        Kind::Vector { .. } => is(&["vector"]),
-        Kind::Geometry { .. } => is(&SPATIAL),
+        ColumnKind::Enum { .. } => is(&["enum"]),
+        ColumnKind::Set { .. } => is(&["set"]),
+        ColumnKind::Json { .. } => is(&["json"]),
+        ColumnKind::Vector { .. } => is(&["vector"]),
+        ColumnKind::Geometry { .. } => is(&SPATIAL),
         // Refused when a value comes; the name does not matter.
-        Kind::Unsupported { .. } => true,
+        ColumnKind::Unsupported { .. } => true,
     }
 }
 
@@ -519,7 +519,7 @@ mod tests {
 
     #[test]
     fn a_table_that_no_longer_fits_the_log_is_refused() {
-        let kinds = [Kind::Int { bytes: 4, unsigned: true }, Kind::Year];
+        let kinds = [ColumnKind::Int { bytes: 4, unsigned: true }, ColumnKind::Year];
         let fitting = [defined("id", "int", "int unsigned"), defined("y", "year", "year")];
         let columns = fit(&kinds, &fitting).expect("a fit").columns;
         assert_eq!(columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["id", "y"]);

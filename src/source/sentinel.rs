@@ -46,7 +46,7 @@ struct Look {
 }
 
 /// What the server says of its log.
-struct Answer {
+struct LogAnswer {
     end: FileOffset,
     executed: GtidSet,
     resets: u64,
@@ -89,7 +89,7 @@ impl Sentinel {
         if !self.may_ask {
             return Ok(Standing::AtEnd);
         }
-        let Answer { end, executed, resets } = match self.ask(server).await {
+        let LogAnswer { end, executed, resets } = match self.ask(server).await {
             Ok(answer) => answer,
             Err(Error::Privilege { problem, .. }) => {
                 tracing::warn!(
@@ -137,7 +137,7 @@ impl Sentinel {
         self.behind_since.map_or(Standing::AtEnd, |since| Standing::Behind(since.elapsed()))
     }
 
-    async fn ask(&mut self, server: &Server) -> Result<Answer, Error> {
+    async fn ask(&mut self, server: &Server) -> Result<LogAnswer, Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.settings).await?),
@@ -150,14 +150,14 @@ impl Sentinel {
         }
         let resets: Option<(String, u64)> = connection.query_first(RESETS_SQL).await.map_err(failed)?;
         let (end, executed) = newest(connection, &server.address).await?;
-        Ok(Answer { end, executed, resets: resets.map_or(0, |(_, resets)| resets) })
+        Ok(LogAnswer { end, executed, resets: resets.map_or(0, |(_, resets)| resets) })
     }
 
     /// What was read must be among what the server has done.
     async fn require_executed(&mut self, server: &Server, position: &Position, executed: GtidSet) -> Result<(), Error> {
         let Some(read) = position.gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else { return Ok(()) };
         tokio::time::sleep(EXECUTED_GRACE).await;
-        let Ok(Answer { executed, .. }) = self.ask(server).await else { return Ok(()) };
+        let Ok(LogAnswer { executed, .. }) = self.ask(server).await else { return Ok(()) };
         let ahead = read.missing_from(&executed);
         if ahead.is_empty() { Ok(()) } else { Err(Error::Ahead { ahead: ahead.to_string() }) }
     }

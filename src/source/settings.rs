@@ -20,7 +20,7 @@ pub use crate::config::TlsMode;
 
 /// TLS mode and PEM files.
 #[derive(Debug, Clone, Default)]
-pub struct Tls {
+pub struct SourceTls {
     pub mode: TlsMode,
     /// Without it the CAs of the web are trusted.
     pub ca: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub user: String,
     /// Read anew at every connect.
     pub password: PasswordSource,
-    pub tls: Tls,
+    pub tls: SourceTls,
     /// The replica's server id; none: drawn from `instance`, from the upper half of the range, where people's own
     /// servers rarely are.
     pub server_id: Option<u32>,
@@ -141,7 +141,7 @@ impl Settings {
             port: url.port().unwrap_or(3306),
             user: user.map_or(in_url, ToString::to_string),
             password: Password(password).into(),
-            tls: Tls::default(),
+            tls: SourceTls::default(),
             server_id: None,
             instance,
             heartbeat: Duration::from_secs(2),

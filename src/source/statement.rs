@@ -7,11 +7,11 @@
 use crate::column::charset::{Charset, Charsets};
 
 use super::event::Query;
-use super::lexer::{self, Lexer, Modes, Piece, Token};
+use super::lexer::{self, Lexer, Modes, SqlPiece, SqlToken};
 
 /// What a QUERY event means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Statement {
+pub(super) enum QueryStatement {
     Begin,
     Commit,
     Rollback,
@@ -61,11 +61,11 @@ const DEFINITIONS: &[&str] = &[
 ];
 
 /// What a logged statement means, with its tokens where its text can be cut as a whole.
-pub(super) fn read(query: &Query<'_>, charsets: &Charsets) -> (Statement, Option<Vec<Token>>) {
+pub(super) fn read(query: &Query<'_>, charsets: &Charsets) -> (QueryStatement, Option<Vec<SqlToken>>) {
     match query.text {
         // Each transaction has these two, always in this form.
-        b"BEGIN" => (Statement::Begin, None),
-        b"COMMIT" => (Statement::Commit, None),
+        b"BEGIN" => (QueryStatement::Begin, None),
+        b"COMMIT" => (QueryStatement::Commit, None),
         text => {
             let tokens = lexer::tokens_of(query, charsets);
             (classify(text, tokens.as_deref()), tokens)
@@ -74,8 +74,8 @@ pub(super) fn read(query: &Query<'_>, charsets: &Charsets) -> (Statement, Option
 }
 
 /// `tokens` are those of the text, or none where it cannot be cut as a whole: then what stands at its head decides.
-fn classify(text: &[u8], tokens: Option<&[Token]>) -> Statement {
-    let head: Vec<Token>;
+fn classify(text: &[u8], tokens: Option<&[SqlToken]>) -> QueryStatement {
+    let head: Vec<SqlToken>;
     let known = match tokens {
         Some(tokens) => tokens,
         None => {
@@ -84,39 +84,39 @@ fn classify(text: &[u8], tokens: Option<&[Token]>) -> Statement {
         }
     };
     let keyword = |at: usize| match known.get(at) {
-        Some(Token::Word(word)) => word.to_ascii_uppercase(),
+        Some(SqlToken::Word(word)) => word.to_ascii_uppercase(),
         _ => String::new(),
     };
     let (first, second) = (keyword(0), keyword(1));
     match (first.as_str(), second.as_str()) {
-        ("BEGIN", _) | ("START", "TRANSACTION") => Statement::Begin,
-        ("COMMIT", _) => Statement::Commit,
-        ("ROLLBACK", "TO") | ("SAVEPOINT" | "RELEASE", _) => Statement::Savepoint,
-        ("ROLLBACK", _) => Statement::Rollback,
-        ("XA", "START" | "BEGIN") => Statement::XaStart,
-        ("XA", "END" | "PREPARE") => Statement::XaEnd,
-        ("XA", "COMMIT" | "ROLLBACK") => Statement::XaOutcome,
+        ("BEGIN", _) | ("START", "TRANSACTION") => QueryStatement::Begin,
+        ("COMMIT", _) => QueryStatement::Commit,
+        ("ROLLBACK", "TO") | ("SAVEPOINT" | "RELEASE", _) => QueryStatement::Savepoint,
+        ("ROLLBACK", _) => QueryStatement::Rollback,
+        ("XA", "START" | "BEGIN") => QueryStatement::XaStart,
+        ("XA", "END" | "PREPARE") => QueryStatement::XaEnd,
+        ("XA", "COMMIT" | "ROLLBACK") => QueryStatement::XaOutcome,
         ("CREATE", "TABLE") if tokens.map_or_else(|| may_hold_query(text), |tokens| holds_query(&tokens[2..])) => {
-            Statement::DefinitionWithRows
+            QueryStatement::DefinitionWithRows
         }
-        (word, _) if DEFINITIONS.contains(&word) => Statement::Definition,
-        _ => Statement::RowChange,
+        (word, _) if DEFINITIONS.contains(&word) => QueryStatement::Definition,
+        _ => QueryStatement::RowChange,
     }
 }
 
 /// The first two tokens, which are words of ASCII where a statement begins, whatever its character set.
-pub(super) fn head_of(text: &[u8]) -> Vec<Token> {
+pub(super) fn head_of(text: &[u8]) -> Vec<SqlToken> {
     let pieces = Lexer::new(text, Charset::Binary, Modes::default());
     let token = |(_, piece)| match piece {
-        Piece::Token(token) => Some(token),
-        Piece::Blank | Piece::Unended => None,
+        SqlPiece::Token(token) => Some(token),
+        SqlPiece::Blank | SqlPiece::Unended => None,
     };
     pieces.filter_map(token).take(2).collect()
 }
 
 /// Whether the rest of a CREATE TABLE holds `SELECT`, `TABLE other` or `VALUES ROW(...)`. All three words are reserved, so
 /// that without quotes and not beside a dot they can't be names.
-fn holds_query(tokens: &[Token]) -> bool {
+fn holds_query(tokens: &[SqlToken]) -> bool {
     tokens.iter().any(|token| token.is_any(&["SELECT", "TABLE"]))
         || tokens.windows(2).any(|two| two[0].is("VALUES") && two[1].is("ROW"))
 }
@@ -137,54 +137,54 @@ mod tests {
     #[test]
     fn statements_are_told_apart_by_their_first_words() {
         for (text, expected) in [
-            ("BEGIN", Statement::Begin),
-            ("COMMIT", Statement::Commit),
-            ("ROLLBACK", Statement::Rollback),
-            ("rollback to `s`", Statement::Savepoint),
-            ("SAVEPOINT `s`", Statement::Savepoint),
-            ("XA START X'61',X'',1", Statement::XaStart),
-            ("XA END X'61',X'',1", Statement::XaEnd),
-            ("XA COMMIT X'61',X'',1", Statement::XaOutcome),
-            ("XA ROLLBACK X'61',X'',1", Statement::XaOutcome),
-            ("create table t as select 1", Statement::DefinitionWithRows),
-            ("CREATE TABLE t (a INT) /* x */ WITH c AS (SELECT 1) SELECT * FROM c", Statement::DefinitionWithRows),
-            ("CREATE TABLE IF NOT EXISTS s.`t` TABLE other", Statement::DefinitionWithRows),
-            ("CREATE TABLE t VALUES ROW(1)", Statement::DefinitionWithRows),
-            ("CREATE TABLE s.table ((((SELECT 1))))", Statement::DefinitionWithRows),
-            ("CREATE TABLE s.select (a INT) SELECT 1 AS a", Statement::DefinitionWithRows),
-            ("CREATE TABLE t (`select` INT COMMENT 'it''s \\' select') -- select", Statement::Definition),
-            ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))", Statement::Definition),
-            ("CREATE TABLE t LIKE other", Statement::Definition),
-            ("CREATE TABLE s.table (id INT)", Statement::Definition),
-            ("CREATE TABLE s .select (id INT)", Statement::Definition),
-            ("CREATE TABLE `s`.values (id INT)", Statement::Definition),
-            ("CREATE TABLE table.t (id INT)", Statement::Definition),
-            ("CREATE TABLE t LIKE s.table", Statement::Definition),
-            ("CREATE TABLE t (a INT, FOREIGN KEY (a) REFERENCES s.table (id))", Statement::Definition),
-            ("CREATE TABLE t (a INT, sel$ect INT, $select INT, table$ INT)", Statement::Definition),
-            ("CREATE TABLE t (a INT CHECK (s.t.select > 1))", Statement::Definition),
-            ("CREATE TABLE t (a INT /* select */) /*!80000 COMMENT 'table' */", Statement::Definition),
-            ("CREATE VIEW v AS SELECT 1", Statement::Definition),
-            ("CREATE TEMPORARY TABLE t SELECT 1", Statement::Definition),
-            ("/* insert */ ALTER TABLE t ADD c int", Statement::Definition),
-            ("/*!80000 ALTER */ TABLE t", Statement::Definition),
-            ("-- delete\nDROP TABLE t", Statement::Definition),
-            ("# x\nTRUNCATE t", Statement::Definition),
-            ("ALTER USER 'x' IDENTIFIED BY 'insert'", Statement::Definition),
-            ("GRANT SELECT ON *.* TO x", Statement::Definition),
-            ("flush tables", Statement::Definition),
-            ("ANALYZE TABLE t", Statement::Definition),
-            ("insert into t values (1)", Statement::RowChange),
-            ("/* create */ UPDATE t SET a = 1", Statement::RowChange),
-            ("/*!40000 DELETE */ FROM t", Statement::RowChange),
-            ("WITH x AS (SELECT 1) DELETE FROM t", Statement::RowChange),
-            ("(SELECT f())", Statement::RowChange),
-            ("REPLACE t VALUES (1)", Statement::RowChange),
-            ("LOAD DATA INFILE 'x' INTO TABLE t", Statement::RowChange),
-            ("DO f()", Statement::RowChange),
-            ("`begin`", Statement::RowChange),
-            ("BEGINNING", Statement::RowChange),
-            ("", Statement::RowChange),
+            ("BEGIN", QueryStatement::Begin),
+            ("COMMIT", QueryStatement::Commit),
+            ("ROLLBACK", QueryStatement::Rollback),
+            ("rollback to `s`", QueryStatement::Savepoint),
+            ("SAVEPOINT `s`", QueryStatement::Savepoint),
+            ("XA START X'61',X'',1", QueryStatement::XaStart),
+            ("XA END X'61',X'',1", QueryStatement::XaEnd),
+            ("XA COMMIT X'61',X'',1", QueryStatement::XaOutcome),
+            ("XA ROLLBACK X'61',X'',1", QueryStatement::XaOutcome),
+            ("create table t as select 1", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE t (a INT) /* x */ WITH c AS (SELECT 1) SELECT * FROM c", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE IF NOT EXISTS s.`t` TABLE other", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE t VALUES ROW(1)", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE s.table ((((SELECT 1))))", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE s.select (a INT) SELECT 1 AS a", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE t (`select` INT COMMENT 'it''s \\' select') -- select", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))", QueryStatement::Definition),
+            ("CREATE TABLE t LIKE other", QueryStatement::Definition),
+            ("CREATE TABLE s.table (id INT)", QueryStatement::Definition),
+            ("CREATE TABLE s .select (id INT)", QueryStatement::Definition),
+            ("CREATE TABLE `s`.values (id INT)", QueryStatement::Definition),
+            ("CREATE TABLE table.t (id INT)", QueryStatement::Definition),
+            ("CREATE TABLE t LIKE s.table", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT, FOREIGN KEY (a) REFERENCES s.table (id))", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT, sel$ect INT, $select INT, table$ INT)", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT CHECK (s.t.select > 1))", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT /* select */) /*!80000 COMMENT 'table' */", QueryStatement::Definition),
+            ("CREATE VIEW v AS SELECT 1", QueryStatement::Definition),
+            ("CREATE TEMPORARY TABLE t SELECT 1", QueryStatement::Definition),
+            ("/* insert */ ALTER TABLE t ADD c int", QueryStatement::Definition),
+            ("/*!80000 ALTER */ TABLE t", QueryStatement::Definition),
+            ("-- delete\nDROP TABLE t", QueryStatement::Definition),
+            ("# x\nTRUNCATE t", QueryStatement::Definition),
+            ("ALTER USER 'x' IDENTIFIED BY 'insert'", QueryStatement::Definition),
+            ("GRANT SELECT ON *.* TO x", QueryStatement::Definition),
+            ("flush tables", QueryStatement::Definition),
+            ("ANALYZE TABLE t", QueryStatement::Definition),
+            ("insert into t values (1)", QueryStatement::RowChange),
+            ("/* create */ UPDATE t SET a = 1", QueryStatement::RowChange),
+            ("/*!40000 DELETE */ FROM t", QueryStatement::RowChange),
+            ("WITH x AS (SELECT 1) DELETE FROM t", QueryStatement::RowChange),
+            ("(SELECT f())", QueryStatement::RowChange),
+            ("REPLACE t VALUES (1)", QueryStatement::RowChange),
+            ("LOAD DATA INFILE 'x' INTO TABLE t", QueryStatement::RowChange),
+            ("DO f()", QueryStatement::RowChange),
+            ("`begin`", QueryStatement::RowChange),
+            ("BEGINNING", QueryStatement::RowChange),
+            ("", QueryStatement::RowChange),
         ] {
             let tokens = tokens(text.as_bytes(), Charset::Utf8, Modes::default()).expect(text);
             assert_eq!(classify(text.as_bytes(), Some(&tokens)), expected, "{text}");
@@ -207,18 +207,18 @@ mod tests {
         ] {
             let charset = Charsets::new([(1, set.to_string())]).of(1);
             let tokens = tokens(text, charset, modes).expect(set);
-            assert_eq!(classify(text, Some(&tokens)), Statement::Definition, "{set} {modes:?}");
+            assert_eq!(classify(text, Some(&tokens)), QueryStatement::Definition, "{set} {modes:?}");
         }
     }
 
     #[test]
     fn of_a_text_that_cannot_be_cut_the_head_decides() {
         for (text, expected) in [
-            ("CREATE TABLE t (a INT COMMENT 'open)", Statement::Definition),
-            ("CREATE TABLE t (a INT COMMENT 'open') SELECT 1", Statement::DefinitionWithRows),
-            ("CREATE TABLE t TABLE u", Statement::DefinitionWithRows),
-            ("INSERT INTO t VALUES ('open", Statement::RowChange),
-            ("/* open", Statement::RowChange),
+            ("CREATE TABLE t (a INT COMMENT 'open)", QueryStatement::Definition),
+            ("CREATE TABLE t (a INT COMMENT 'open') SELECT 1", QueryStatement::DefinitionWithRows),
+            ("CREATE TABLE t TABLE u", QueryStatement::DefinitionWithRows),
+            ("INSERT INTO t VALUES ('open", QueryStatement::RowChange),
+            ("/* open", QueryStatement::RowChange),
         ] {
             assert_eq!(classify(text.as_bytes(), None), expected, "{text}");
         }

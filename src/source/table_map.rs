@@ -7,11 +7,11 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::charset::{Charset, Charsets};
-use crate::column::{Fault, Kind, binary_label, unreadable};
+use crate::column::{Fault, ColumnKind, binary_label, unreadable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableMap {
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<ColumnKind>,
     /// With `binlog_row_metadata=FULL` only.
     pub names: Option<Vec<Box<str>>>,
     /// Column indexes in the key's own order; empty without full metadata.
@@ -256,7 +256,7 @@ impl CharsetList<'_> {
     }
 }
 
-fn kinds(columns: &[Raw], optional: &Optional<'_>, charsets: &Charsets) -> Result<Vec<Kind>, Fault> {
+fn kinds(columns: &[Raw], optional: &Optional<'_>, charsets: &Charsets) -> Result<Vec<ColumnKind>, Fault> {
     let character_count = columns.iter().filter(|column| column.is_character()).count();
     let mut collations = optional.charsets.collations(character_count)?.into_iter();
     let label_count = columns.iter().filter(|column| column.is_enum_or_set()).count();
@@ -292,41 +292,41 @@ fn kinds(columns: &[Raw], optional: &Optional<'_>, charsets: &Charsets) -> Resul
     Ok(kinds)
 }
 
-fn kind(column: Raw, unsigned: bool, charset: Charset, labels: Option<Box<[Box<str>]>>) -> Result<Kind, Fault> {
+fn kind(column: Raw, unsigned: bool, charset: Charset, labels: Option<Box<[Box<str>]>>) -> Result<ColumnKind, Fault> {
     use code::*;
     let (first, second) = (usize::from(column.first), usize::from(column.second));
     let length_bytes = |length: usize| if length < 256 { 1 } else { 2 };
     Ok(match column.code {
-        TINY => Kind::Int { bytes: 1, unsigned },
-        SHORT => Kind::Int { bytes: 2, unsigned },
-        INT24 => Kind::Int { bytes: 3, unsigned },
-        LONG => Kind::Int { bytes: 4, unsigned },
-        LONGLONG => Kind::Int { bytes: 8, unsigned },
-        FLOAT => Kind::Float,
-        DOUBLE => Kind::Double,
-        DECIMAL if second <= first && first <= 65 => Kind::Decimal { precision: first, scale: second },
-        BIT if first < 8 && second * 8 + first <= 64 => Kind::Bit { bits: second * 8 + first },
-        YEAR => Kind::Year,
-        DATE | NEWDATE => Kind::Date,
-        TIME => Kind::Time { digits: column.digits()? },
-        DATETIME => Kind::DateTime { digits: column.digits()? },
-        TIMESTAMP => Kind::Timestamp { digits: column.digits()? },
+        TINY => ColumnKind::Int { bytes: 1, unsigned },
+        SHORT => ColumnKind::Int { bytes: 2, unsigned },
+        INT24 => ColumnKind::Int { bytes: 3, unsigned },
+        LONG => ColumnKind::Int { bytes: 4, unsigned },
+        LONGLONG => ColumnKind::Int { bytes: 8, unsigned },
+        FLOAT => ColumnKind::Float,
+        DOUBLE => ColumnKind::Double,
+        DECIMAL if second <= first && first <= 65 => ColumnKind::Decimal { precision: first, scale: second },
+        BIT if first < 8 && second * 8 + first <= 64 => ColumnKind::Bit { bits: second * 8 + first },
+        YEAR => ColumnKind::Year,
+        DATE | NEWDATE => ColumnKind::Date,
+        TIME => ColumnKind::Time { digits: column.digits()? },
+        DATETIME => ColumnKind::DateTime { digits: column.digits()? },
+        TIMESTAMP => ColumnKind::Timestamp { digits: column.digits()? },
         VARCHAR => {
             let length = first | second << 8;
-            Kind::Text { length_bytes: length_bytes(length), charset, pad: None, octets_max: Some(length) }
+            ColumnKind::Text { length_bytes: length_bytes(length), charset, pad: None, octets_max: Some(length) }
         }
         STRING => {
             let length = column.string_length();
             let pad = (charset == Charset::Binary).then_some(length);
-            Kind::Text { length_bytes: length_bytes(length), charset, pad, octets_max: Some(length) }
+            ColumnKind::Text { length_bytes: length_bytes(length), charset, pad, octets_max: Some(length) }
         }
-        BLOB => Kind::Text { length_bytes: column.blob_length_bytes()?, charset, pad: None, octets_max: None },
-        ENUM if second == 1 || second == 2 => Kind::Enum { bytes: second, charset, labels },
-        SET if (1..=8).contains(&second) => Kind::Set { bytes: second, charset, labels },
-        JSON => Kind::Json { length_bytes: column.blob_length_bytes()? },
-        VECTOR => Kind::Vector { length_bytes: column.blob_length_bytes()? },
-        GEOMETRY => Kind::Geometry { length_bytes: column.blob_length_bytes()? },
-        TIMESTAMP_OLD | TIME_OLD | DATETIME_OLD => Kind::Unsupported {
+        BLOB => ColumnKind::Text { length_bytes: column.blob_length_bytes()?, charset, pad: None, octets_max: None },
+        ENUM if second == 1 || second == 2 => ColumnKind::Enum { bytes: second, charset, labels },
+        SET if (1..=8).contains(&second) => ColumnKind::Set { bytes: second, charset, labels },
+        JSON => ColumnKind::Json { length_bytes: column.blob_length_bytes()? },
+        VECTOR => ColumnKind::Vector { length_bytes: column.blob_length_bytes()? },
+        GEOMETRY => ColumnKind::Geometry { length_bytes: column.blob_length_bytes()? },
+        TIMESTAMP_OLD | TIME_OLD | DATETIME_OLD => ColumnKind::Unsupported {
             bytes: match column.code {
                 TIME_OLD => 3,
                 TIMESTAMP_OLD => 4,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::change::Table;
 use crate::column::charset::Charsets;
-use crate::column::{Fault, Kind};
+use crate::column::{Fault, ColumnKind};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Schema, TableName};
@@ -17,10 +17,10 @@ use crate::schema::{Schema, TableName};
 use super::emptied::emptied;
 use super::error::Error;
 use super::event::Query;
-use super::lexer::Token;
+use super::lexer::SqlToken;
 use super::table_map::{self, TableMap};
 use super::tracking::Tracking;
-use super::writes::Write;
+use super::writes::TableWrite;
 
 /// Tables known at most; the ids of dropped and reopened tables never come back.
 const TABLES_MAX: usize = 1024;
@@ -44,20 +44,20 @@ pub(super) struct Watched {
     pub table: Arc<Table>,
     /// `schema.table`.
     pub qualified: Arc<str>,
-    pub kinds: Arc<[Kind]>,
+    pub kinds: Arc<[ColumnKind]>,
 }
 
 /// Why a TABLE_MAP could not be taken in.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum TableRefusal {
     Event(Fault),
     /// The server did not answer a question about it.
     Server(Error),
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal::Event(fault)
+impl From<Fault> for TableRefusal {
+    fn from(fault: Fault) -> TableRefusal {
+        TableRefusal::Event(fault)
     }
 }
 
@@ -73,7 +73,7 @@ impl Tables {
     }
 
     /// What a statement did to rows of watched tables without row events, and of which ones.
-    pub fn emptied(&self, query: &Query<'_>, tokens: &[Token]) -> Option<(&'static str, Vec<TableName>)> {
+    pub fn emptied(&self, query: &Query<'_>, tokens: &[SqlToken]) -> Option<(&'static str, Vec<TableName>)> {
         let schema = std::str::from_utf8(query.schema).unwrap_or_default();
         let (what, mut tables) = emptied(tokens, &self.tracking.naming(schema))?;
         tables.retain(|name| match &*name.table {
@@ -104,7 +104,7 @@ impl Tables {
     pub async fn may_write(
         &mut self,
         query: &Query<'_>,
-        tokens: Option<&[Token]>,
+        tokens: Option<&[SqlToken]>,
         since: &FileOffset,
     ) -> Result<Option<String>, Error> {
         if self.touches_only_others(query) {
@@ -113,7 +113,7 @@ impl Tables {
         let schema = std::str::from_utf8(query.schema).unwrap_or_default();
         let write = match tokens
             .ok_or_else(|| "its text cannot be read".to_string())
-            .and_then(|tokens| Write::of(tokens, &self.tracking.naming(schema)))
+            .and_then(|tokens| TableWrite::of(tokens, &self.tracking.naming(schema)))
         {
             Ok(write) => write,
             Err(reason) => return Ok(Some(reason)),
@@ -141,7 +141,7 @@ impl Tables {
     }
 
     /// Takes a TABLE_MAP event in, of the transaction that begins at `since`.
-    pub async fn learn(&mut self, body: &[u8], since: &FileOffset) -> Result<(), Refusal> {
+    pub async fn learn(&mut self, body: &[u8], since: &FileOffset) -> Result<(), TableRefusal> {
         let (id, schema, name, rest) = table_map::heading(body)?;
         if self.known.get(&id).is_some_and(|known| *known.body == *body) {
             return Ok(());
@@ -155,12 +155,12 @@ impl Tables {
         Ok(())
     }
 
-    async fn watch(&mut self, schema: &str, name: &str, rest: &[u8], since: &FileOffset) -> Result<Watched, Refusal> {
+    async fn watch(&mut self, schema: &str, name: &str, rest: &[u8], since: &FileOffset) -> Result<Watched, TableRefusal> {
         let qualified = format!("{schema}.{name}");
         let of_table = |fault: Fault| fault.within(&format!("table {qualified}"));
         let mut map = TableMap::parse(rest, &self.charsets).map_err(of_table)?;
         if map.names.is_none() {
-            let completed = self.tracking.complete(schema, name, map, since).await.map_err(Refusal::Server)?;
+            let completed = self.tracking.complete(schema, name, map, since).await.map_err(TableRefusal::Server)?;
             map = completed.map_err(of_table)?;
         } else {
             self.tracking.confirm(schema, name, &map);

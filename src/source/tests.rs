@@ -15,9 +15,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::checksum::Checksums;
-use super::ddl::{self, Effect};
+use super::ddl::{self, DdlEffect};
 use super::decode::RowsEvent;
-use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
+use super::event::{BinlogEvent, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
 use super::statement;
 use super::table_map::{TableMap, heading};
@@ -26,7 +26,7 @@ use super::xa::{self, Prepare};
 use crate::change::{Changes, Table, Transaction};
 use crate::column::bytes::Bytes as Cursor;
 use crate::column::charset::Charsets;
-use crate::column::{self, Kind, geometry, json, json_diff};
+use crate::column::{self, ColumnKind, geometry, json, json_diff};
 use crate::schema::Schema;
 
 use captured::Captured;
@@ -72,7 +72,7 @@ fn consume(changes: Changes) {
 
 /// Whether the event's rows can be found.
 fn read_rows(kind: u8, body: &[u8], map: &TableMap) -> bool {
-    let kinds: Arc<[Kind]> = map.kinds.clone().into();
+    let kinds: Arc<[ColumnKind]> = map.kinds.clone().into();
     let Ok(read) = RowsEvent::parse(kind, body) else { return false };
     let Ok(rows) = read.rows(&kinds) else { return false };
     consume(Changes::new(read.op, table(map), transaction(), rows, 1));
@@ -155,11 +155,11 @@ fn damaged_values_do_no_harm() {
 #[test]
 fn damaged_documents_and_spatial_values_do_no_harm() {
     let values = captured::values();
-    let inside = |wanted: fn(&Kind) -> bool| -> Vec<Vec<u8>> {
+    let inside = |wanted: fn(&ColumnKind) -> bool| -> Vec<Vec<u8>> {
         values.iter().filter(|(kind, _)| wanted(kind)).map(|(_, bytes)| bytes[4..].to_vec()).collect()
     };
-    let documents = inside(|kind| matches!(kind, Kind::Json { .. }));
-    let shapes = inside(|kind| matches!(kind, Kind::Geometry { .. }));
+    let documents = inside(|kind| matches!(kind, ColumnKind::Json { .. }));
+    let shapes = inside(|kind| matches!(kind, ColumnKind::Geometry { .. }));
     let damaged = |mutator: &mut Mutator, all: &[Vec<u8>]| {
         let mut bytes = mutator.pick(all).clone();
         let other = mutator.pick(all).clone();
@@ -239,7 +239,7 @@ fn damaged_events_without_rows_do_no_harm() {
             (event.kind, body)
         },
         |(kind, body)| {
-            let _ = Event::parse(body.clone().into(), false);
+            let _ = BinlogEvent::parse(body.clone().into(), false);
             let is_read = match *kind {
                 event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => GtidEvent::parse(*kind, body).is_ok(),
                 event::QUERY => {
@@ -261,7 +261,7 @@ fn damaged_events_without_rows_do_no_harm() {
 
 #[test]
 fn damaged_definitions_do_no_harm() {
-    let events: Vec<Event> = captured::events().into_iter().filter(|event| event.kind == event::QUERY).collect();
+    let events: Vec<BinlogEvent> = captured::events().into_iter().filter(|event| event.kind == event::QUERY).collect();
     let charsets = captured::charsets();
     // As it is after the first half of the capture: there is something to alter.
     let mut known = Schema::default();
@@ -291,7 +291,7 @@ fn damaged_definitions_do_no_harm() {
             let effect = ddl::read_logged(&query, &charsets, true);
             effect.apply(&mut schema, |_| true);
             schema.iter().for_each(|(name, _)| _ = effect.redefines(name));
-            (body.len(), !matches!(effect, Effect::Unclear(_) | Effect::Nothing))
+            (body.len(), !matches!(effect, DdlEffect::Unclear(_) | DdlEffect::Nothing))
         },
     );
 }
@@ -299,7 +299,7 @@ fn damaged_definitions_do_no_harm() {
 #[test]
 fn damaged_packets_are_refused_by_their_checksum_and_compressed_ones_unpack_or_fail() {
     let files = captured::files().concat();
-    let payloads: Vec<Event> =
+    let payloads: Vec<BinlogEvent> =
         captured::events().into_iter().filter(|event| event.kind == event::TRANSACTION_PAYLOAD).collect();
     campaign(
         EVENTS / 4,

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::column::charset::Charsets;
-use crate::column::{Fault, Kind};
+use crate::column::{Fault, ColumnKind};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, Schema};
@@ -21,11 +21,11 @@ use super::ddl::{self, Naming};
 use super::error::Error;
 use super::event::Query;
 use super::scan::Scan;
-use super::schema::{Definitions, fit};
+use super::schema::{TableDefinitions, fit};
 use super::server::Server;
 use super::settings::Settings;
 use super::table_map::TableMap;
-use super::writes::Write;
+use super::writes::TableWrite;
 
 /// Tables of no rule that are tracked, because they may be renamed into one.
 const UNWATCHED_MAX: usize = 4096;
@@ -43,10 +43,10 @@ pub(super) struct Tracking {
     notes_new_tables: bool,
     ignores_case: bool,
     charsets: Arc<Charsets>,
-    definitions: Definitions,
+    definitions: TableDefinitions,
     scan: Scan,
     /// Writes that were found to write to their table only. What may change that is a statement, which empties it.
-    harmless: HashSet<Write>,
+    harmless: HashSet<TableWrite>,
 }
 
 impl Tracking {
@@ -58,7 +58,7 @@ impl Tracking {
             notes_new_tables: !server.has_full_metadata(),
             ignores_case: server.ignores_case(),
             charsets: Arc::clone(&server.charsets),
-            definitions: Definitions::new(settings.clone(), server.uuid),
+            definitions: TableDefinitions::new(settings.clone(), server.uuid),
             scan: Scan::new(settings, server),
             harmless: HashSet::new(),
         }
@@ -163,7 +163,7 @@ impl Tracking {
     /// server says of it now counts only if no statement since may have made it say so.
     pub async fn may_write_more(
         &mut self,
-        write: &Write,
+        write: &TableWrite,
         is_of_session: bool,
         since: &FileOffset,
     ) -> Result<Option<String>, Error> {
@@ -212,23 +212,23 @@ fn changed_since(place: &FileOffset) -> Fault {
 /// event, so that the one that is known stays.
 fn logged(map: &TableMap, known: &Definition) -> Option<Definition> {
     let names = map.names.as_ref()?;
-    let column = |(at, kind): (usize, &Kind)| {
+    let column = |(at, kind): (usize, &ColumnKind)| {
         let family = match kind {
-            Kind::Int { bytes, .. } => Family::Int { bytes: u8::try_from(*bytes).ok()? },
-            Kind::Float | Kind::Double => Family::Float,
-            Kind::Decimal { .. } => Family::Decimal,
-            Kind::Bit { .. } => Family::Bit,
-            Kind::Year => Family::Year,
-            Kind::Date => Family::Date,
-            Kind::Time { .. } => Family::Time,
-            Kind::DateTime { .. } => Family::DateTime,
-            Kind::Timestamp { .. } => Family::Timestamp,
-            Kind::Text { .. } => Family::Text,
-            Kind::Enum { labels, .. } => Family::Enum(labels.clone()?),
-            Kind::Set { labels, .. } => Family::Set(labels.clone()?),
-            Kind::Json { .. } => Family::Json,
-            Kind::Vector { .. } => Family::Vector,
-            Kind::Geometry { .. } | Kind::Unsupported { .. } => Family::Geometry,
+            ColumnKind::Int { bytes, .. } => Family::Int { bytes: u8::try_from(*bytes).ok()? },
+            ColumnKind::Float | ColumnKind::Double => Family::Float,
+            ColumnKind::Decimal { .. } => Family::Decimal,
+            ColumnKind::Bit { .. } => Family::Bit,
+            ColumnKind::Year => Family::Year,
+            ColumnKind::Date => Family::Date,
+            ColumnKind::Time { .. } => Family::Time,
+            ColumnKind::DateTime { .. } => Family::DateTime,
+            ColumnKind::Timestamp { .. } => Family::Timestamp,
+            ColumnKind::Text { .. } => Family::Text,
+            ColumnKind::Enum { labels, .. } => Family::Enum(labels.clone()?),
+            ColumnKind::Set { labels, .. } => Family::Set(labels.clone()?),
+            ColumnKind::Json { .. } => Family::Json,
+            ColumnKind::Vector { .. } => Family::Vector,
+            ColumnKind::Geometry { .. } | ColumnKind::Unsupported { .. } => Family::Geometry,
         };
         Some(Column { name: names.get(at)?.clone(), family })
     };
@@ -248,31 +248,31 @@ fn completed(map: &TableMap, definition: &Definition) -> Option<TableMap> {
 }
 
 /// The kind with its labels, if it is of this family.
-fn kind_of(kind: &Kind, family: &Family) -> Option<Kind> {
+fn kind_of(kind: &ColumnKind, family: &Family) -> Option<ColumnKind> {
     let fits = match (kind, family) {
-        (Kind::Enum { bytes, charset, .. }, Family::Enum(labels)) => {
+        (ColumnKind::Enum { bytes, charset, .. }, Family::Enum(labels)) => {
             let labels = fitting(labels, *bytes, enum_bytes)?;
-            return Some(Kind::Enum { bytes: *bytes, charset: *charset, labels: Some(labels) });
+            return Some(ColumnKind::Enum { bytes: *bytes, charset: *charset, labels: Some(labels) });
         }
-        (Kind::Set { bytes, charset, .. }, Family::Set(labels)) => {
+        (ColumnKind::Set { bytes, charset, .. }, Family::Set(labels)) => {
             let labels = fitting(labels, *bytes, set_bytes)?;
-            return Some(Kind::Set { bytes: *bytes, charset: *charset, labels: Some(labels) });
+            return Some(ColumnKind::Set { bytes: *bytes, charset: *charset, labels: Some(labels) });
         }
-        (Kind::Int { bytes, .. }, Family::Int { bytes: known }) => *bytes == usize::from(*known),
-        (Kind::Float | Kind::Double, Family::Float)
-        | (Kind::Decimal { .. }, Family::Decimal)
-        | (Kind::Bit { .. }, Family::Bit)
-        | (Kind::Year, Family::Year)
-        | (Kind::Date, Family::Date)
-        | (Kind::Time { .. }, Family::Time)
-        | (Kind::DateTime { .. }, Family::DateTime)
-        | (Kind::Timestamp { .. }, Family::Timestamp)
-        | (Kind::Text { .. }, Family::Text)
-        | (Kind::Json { .. }, Family::Json)
-        | (Kind::Vector { .. }, Family::Vector)
-        | (Kind::Geometry { .. }, Family::Geometry) => true,
+        (ColumnKind::Int { bytes, .. }, Family::Int { bytes: known }) => *bytes == usize::from(*known),
+        (ColumnKind::Float | ColumnKind::Double, Family::Float)
+        | (ColumnKind::Decimal { .. }, Family::Decimal)
+        | (ColumnKind::Bit { .. }, Family::Bit)
+        | (ColumnKind::Year, Family::Year)
+        | (ColumnKind::Date, Family::Date)
+        | (ColumnKind::Time { .. }, Family::Time)
+        | (ColumnKind::DateTime { .. }, Family::DateTime)
+        | (ColumnKind::Timestamp { .. }, Family::Timestamp)
+        | (ColumnKind::Text { .. }, Family::Text)
+        | (ColumnKind::Json { .. }, Family::Json)
+        | (ColumnKind::Vector { .. }, Family::Vector)
+        | (ColumnKind::Geometry { .. }, Family::Geometry) => true,
         // Refused when a value comes; what it is called does not matter.
-        (Kind::Unsupported { .. }, _) => true,
+        (ColumnKind::Unsupported { .. }, _) => true,
         _ => false,
     };
     fits.then(|| kind.clone())

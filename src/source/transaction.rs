@@ -18,15 +18,15 @@ use super::SourceEvent;
 use super::decode::RowsEvent;
 use super::emptied::Emptied;
 use super::error::Error;
-use super::event::{Event, GtidEvent, Payload, Query, previous_gtids};
+use super::event::{BinlogEvent, GtidEvent, Payload, Query, previous_gtids};
 use super::event_type as event;
-use super::group::{Group, Stage};
-use super::lexer::Token;
+use super::group::{Group, GroupStage};
+use super::lexer::SqlToken;
 use super::place;
-use super::statement::{self, Statement};
-use super::tables::{Refusal, Tables};
+use super::statement::{self, QueryStatement};
+use super::tables::{TableRefusal, Tables};
 use super::wire::of_fault;
-use super::xa::{self, Decision, Prepare, Prepared, Undecided};
+use super::xa::{self, Decision, Prepare, PreparedXa, Undecided};
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -106,7 +106,7 @@ impl Transactions {
     }
 
     /// Takes the next event; what it completes is appended to `out`.
-    pub async fn take(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<Seen, Error> {
+    pub async fn take(&mut self, event: &BinlogEvent, out: &mut Vec<SourceEvent>) -> Result<Seen, Error> {
         let kind = event.kind;
         if kind == event::HEARTBEAT {
             return Ok(Seen::Heartbeat);
@@ -125,7 +125,7 @@ impl Transactions {
             event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED => self.begin(event)?,
             event::QUERY => self.query(event, out).await?,
             event::XID => {
-                self.require(Stage::Open, "XID")?;
+                self.require(GroupStage::Open, "XID")?;
                 self.end(out)?;
             }
             event::TABLE_MAP => self.table_map(&event.body).await?,
@@ -158,7 +158,7 @@ impl Transactions {
     }
 
     /// The event that ends a transaction must be of its kind: rows of another kind may have been given out already.
-    fn require(&self, wanted: Stage, event: &str) -> Result<(), Error> {
+    fn require(&self, wanted: GroupStage, event: &str) -> Result<(), Error> {
         match &self.group {
             None => Err(self.outside()),
             Some(group) if group.stage == wanted => Ok(()),
@@ -166,7 +166,7 @@ impl Transactions {
         }
     }
 
-    fn count_bytes(&mut self, event: &Event) -> Result<(), Error> {
+    fn count_bytes(&mut self, event: &BinlogEvent) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         let bytes = u64::from(event.size);
         let counted = match (event.is_inner, event.is_artificial()) {
@@ -191,7 +191,7 @@ impl Transactions {
     }
 
     /// The head of a file lists everything before it.
-    fn head(&mut self, event: &Event) -> Result<(), Error> {
+    fn head(&mut self, event: &BinlogEvent) -> Result<(), Error> {
         if self.group.is_some() || event.is_artificial() {
             return Ok(());
         }
@@ -201,7 +201,7 @@ impl Transactions {
         Ok(())
     }
 
-    fn begin(&mut self, event: &Event) -> Result<(), Error> {
+    fn begin(&mut self, event: &BinlogEvent) -> Result<(), Error> {
         if self.group.is_some() {
             return Err(self.damaged("a transaction begins inside another"));
         }
@@ -246,36 +246,36 @@ impl Transactions {
         }
     }
 
-    fn payload(&mut self, event: &Event) -> Result<(), Error> {
+    fn payload(&mut self, event: &BinlogEvent) -> Result<(), Error> {
         let read = Payload::parse(&event.body).map_err(|fault| self.fault(fault.within("a compressed transaction")))?;
         let opened = self.group.as_mut().ok_or_else(|| "a compressed transaction without a GTID event".to_string());
         opened.and_then(|group| group.open_payload(read.unpacked_bytes)).map_err(|problem| self.damaged(&problem))
     }
 
-    async fn query(&mut self, event: &Event, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+    async fn query(&mut self, event: &BinlogEvent, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let query = Query::of(event).map_err(|error| self.damaged(&format!("a QUERY event: {error}")))?;
         let Some(stage) = self.group.as_ref().map(|group| group.stage) else { return Err(self.outside()) };
         let (statement, tokens) = statement::read(&query, self.tables.charsets());
         match (stage, statement) {
-            (Stage::Announced, Statement::Begin) => self.set_stage(Stage::Open),
-            (Stage::Announced, Statement::XaStart) => self.set_stage(Stage::OpenXa),
-            (Stage::Announced, Statement::XaOutcome) => self.decide(tokens.as_deref(), out)?,
-            (Stage::Announced, Statement::Commit | Statement::Rollback) => self.end(out)?,
-            (Stage::Announced, Statement::Definition) => {
+            (GroupStage::Announced, QueryStatement::Begin) => self.set_stage(GroupStage::Open),
+            (GroupStage::Announced, QueryStatement::XaStart) => self.set_stage(GroupStage::OpenXa),
+            (GroupStage::Announced, QueryStatement::XaOutcome) => self.decide(tokens.as_deref(), out)?,
+            (GroupStage::Announced, QueryStatement::Commit | QueryStatement::Rollback) => self.end(out)?,
+            (GroupStage::Announced, QueryStatement::Definition) => {
                 self.note_emptied(&query, tokens.as_deref(), out);
                 self.tables.define(&query);
                 self.end(out)?;
             }
-            (Stage::Open | Stage::OpenXa, Statement::Definition | Statement::DefinitionWithRows) => {
+            (GroupStage::Open | GroupStage::OpenXa, QueryStatement::Definition | QueryStatement::DefinitionWithRows) => {
                 self.tables.define(&query);
             }
-            (Stage::Open, Statement::Commit) => self.end(out)?,
-            (Stage::Open, Statement::Rollback) => self.roll_back(out)?,
-            (Stage::Open | Stage::OpenXa, Statement::Savepoint) | (Stage::OpenXa, Statement::XaEnd) => {}
-            (_, Statement::RowChange | Statement::DefinitionWithRows) => {
+            (GroupStage::Open, QueryStatement::Commit) => self.end(out)?,
+            (GroupStage::Open, QueryStatement::Rollback) => self.roll_back(out)?,
+            (GroupStage::Open | GroupStage::OpenXa, QueryStatement::Savepoint) | (GroupStage::OpenXa, QueryStatement::XaEnd) => {}
+            (_, QueryStatement::RowChange | QueryStatement::DefinitionWithRows) => {
                 self.pass_over(&query, tokens.as_deref(), "a statement that changes rows").await?;
                 self.tables.define(&query);
-                if stage == Stage::Announced {
+                if stage == GroupStage::Announced {
                     self.end(out)?;
                 }
             }
@@ -284,7 +284,7 @@ impl Transactions {
         Ok(())
     }
 
-    fn note_emptied(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, out: &mut Vec<SourceEvent>) {
+    fn note_emptied(&mut self, query: &Query<'_>, tokens: Option<&[SqlToken]>, out: &mut Vec<SourceEvent>) {
         let Some((what, tables)) = tokens.and_then(|tokens| self.tables.emptied(query, tokens)) else { return };
         let emptied = Emptied { what, tables, place: self.place() };
         if query.is_of_session && emptied.truncated().is_some() {
@@ -306,10 +306,10 @@ impl Transactions {
     }
 
     /// LOAD DATA in statement form: its file came in events before.
-    async fn load_query(&mut self, event: &Event) -> Result<(), Error> {
+    async fn load_query(&mut self, event: &BinlogEvent) -> Result<(), Error> {
         let query =
             Query::of_load(event).map_err(|error| self.damaged(&format!("an EXECUTE_LOAD_QUERY event: {error}")))?;
-        if self.group.as_ref().is_none_or(|group| group.stage == Stage::Announced) {
+        if self.group.as_ref().is_none_or(|group| group.stage == GroupStage::Announced) {
             return Err(self.outside());
         }
         let (_, tokens) = statement::read(&query, self.tables.charsets());
@@ -317,7 +317,7 @@ impl Transactions {
     }
 
     /// Rows that changed without row events: an error, unless no watched table can be among those that were written to.
-    async fn pass_over(&mut self, query: &Query<'_>, tokens: Option<&[Token]>, what: &str) -> Result<(), Error> {
+    async fn pass_over(&mut self, query: &Query<'_>, tokens: Option<&[SqlToken]>, what: &str) -> Result<(), Error> {
         let Some(group) = &self.group else { return Err(self.outside()) };
         let since = FileOffset { file: Arc::clone(&group.transaction.file), offset: group.transaction.offset };
         match self.tables.may_write(query, tokens, &since).await? {
@@ -326,7 +326,7 @@ impl Transactions {
         }
     }
 
-    fn set_stage(&mut self, stage: Stage) {
+    fn set_stage(&mut self, stage: GroupStage) {
         if let Some(group) = &mut self.group {
             group.stage = stage;
         }
@@ -337,14 +337,14 @@ impl Transactions {
         let since = group.transaction.begin();
         match self.tables.learn(body, &since).await {
             Ok(()) => Ok(()),
-            Err(Refusal::Event(fault)) => Err(self.fault(fault)),
-            Err(Refusal::Server(error)) => Err(error),
+            Err(TableRefusal::Event(fault)) => Err(self.fault(fault)),
+            Err(TableRefusal::Server(error)) => Err(error),
         }
     }
 
     fn rows(&mut self, kind: u8, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let rows = RowsEvent::parse(kind, body).map_err(|fault| self.fault(fault))?;
-        let Some(group) = self.group.as_mut().filter(|group| group.stage != Stage::Announced) else {
+        let Some(group) = self.group.as_mut().filter(|group| group.stage != GroupStage::Announced) else {
             return Err(self.outside());
         };
         let watched = match self.tables.find(rows.table_id) {
@@ -364,7 +364,7 @@ impl Transactions {
     /// Gives out what is held when it has grown too large to hold.
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        if group.stage == Stage::OpenXa {
+        if group.stage == GroupStage::OpenXa {
             if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
                 let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
                             leave the table out of the rules, or pass over this transaction: `rowhook position set \
@@ -384,7 +384,7 @@ impl Transactions {
     /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
     fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
-        self.require(Stage::OpenXa, "XA_PREPARE")?;
+        self.require(GroupStage::OpenXa, "XA_PREPARE")?;
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
         let (rows, held_bytes) = group.take_held();
@@ -392,12 +392,12 @@ impl Transactions {
             return self.end(out);
         }
         let (gtid, begin) = (group.transaction.gtid.clone(), group.transaction.begin());
-        self.undecided.add(Prepared { xid, gtid, begin, rows, held_bytes });
+        self.undecided.add(PreparedXa { xid, gtid, begin, rows, held_bytes });
         self.end_as(None, None, out)
     }
 
     /// XA COMMIT and XA ROLLBACK of what was prepared before.
-    fn decide(&mut self, statement: Option<&[Token]>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
+    fn decide(&mut self, statement: Option<&[SqlToken]>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some((decision, xid)) = statement.and_then(xa::decision) else {
             return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
         };
@@ -411,12 +411,12 @@ impl Transactions {
     }
 
     /// The one transaction that was read and is undecided.
-    pub fn into_prepared(self) -> Option<Prepared> {
+    pub fn into_prepared(self) -> Option<PreparedXa> {
         self.undecided.into_last()
     }
 
     /// Takes in what was read again because it is prepared and undecided.
-    pub fn hold(&mut self, prepared: Prepared) {
+    pub fn hold(&mut self, prepared: PreparedXa) {
         self.undecided.add(prepared);
     }
 
@@ -493,7 +493,7 @@ impl Transactions {
 }
 
 /// Whether the event is of no transaction that began before it.
-fn ends_passing_over(event: &Event) -> bool {
+fn ends_passing_over(event: &BinlogEvent) -> bool {
     let kind = event.kind;
     let is_of_file = matches!(kind, event::ROTATE | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS | event::STOP);
     !event.is_inner && (is_of_file || matches!(kind, event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED))

@@ -11,7 +11,7 @@ use super::keys::{KEYS_SQL, key_places};
 use super::schema::{SPATIAL, column_type, labels, like};
 use super::settings::Settings;
 use crate::change::Table;
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::column::charset::Charset;
 use crate::pattern::TablePatterns;
 use crate::schema::{TableName, TypedColumn, TypedTable};
@@ -69,30 +69,30 @@ fn column(
     let number = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
     let (digits, precision, scale) = (number(digits), number(precision), number(scale));
     let is_unsigned = column_type.contains("unsigned");
-    let int = |bytes| Kind::Int { bytes, unsigned: is_unsigned };
-    let text = |charset| Kind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
+    let int = |bytes| ColumnKind::Int { bytes, unsigned: is_unsigned };
+    let text = |charset| ColumnKind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
     let kind = match data_type.to_ascii_lowercase().as_str() {
         "tinyint" => int(1),
         "smallint" => int(2),
         "mediumint" => int(3),
         "int" => int(4),
         "bigint" => int(8),
-        "float" => Kind::Float,
-        "double" => Kind::Double,
-        "decimal" => Kind::Decimal { precision, scale },
-        "bit" => Kind::Bit { bits: precision },
-        "year" => Kind::Year,
-        "date" => Kind::Date,
-        "time" => Kind::Time { digits },
-        "datetime" => Kind::DateTime { digits },
-        "timestamp" => Kind::Timestamp { digits },
+        "float" => ColumnKind::Float,
+        "double" => ColumnKind::Double,
+        "decimal" => ColumnKind::Decimal { precision, scale },
+        "bit" => ColumnKind::Bit { bits: precision },
+        "year" => ColumnKind::Year,
+        "date" => ColumnKind::Date,
+        "time" => ColumnKind::Time { digits },
+        "datetime" => ColumnKind::DateTime { digits },
+        "timestamp" => ColumnKind::Timestamp { digits },
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => text(Charset::Utf8),
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => text(Charset::Binary),
-        "enum" => Kind::Enum { bytes: 2, charset: Charset::Utf8, labels: labels(&column_type).ok() },
-        "set" => Kind::Set { bytes: 8, charset: Charset::Utf8, labels: labels(&column_type).ok() },
-        "json" => Kind::Json { length_bytes: 4 },
-        "vector" => Kind::Vector { length_bytes: 4 },
-        spatial if SPATIAL.contains(&spatial) => Kind::Geometry { length_bytes: 4 },
+        "enum" => ColumnKind::Enum { bytes: 2, charset: Charset::Utf8, labels: labels(&column_type).ok() },
+        "set" => ColumnKind::Set { bytes: 8, charset: Charset::Utf8, labels: labels(&column_type).ok() },
+        "json" => ColumnKind::Json { length_bytes: 4 },
+        "vector" => ColumnKind::Vector { length_bytes: 4 },
+        spatial if SPATIAL.contains(&spatial) => ColumnKind::Geometry { length_bytes: 4 },
         _ => return TypedColumn { name: name.into(), kind: None, is_nullable },
     };
     TypedColumn { name: name.into(), kind: Some(kind), is_nullable }

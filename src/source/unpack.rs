@@ -9,7 +9,7 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::column::Fault;
 
-use super::event::{Compression, Event, HEADER_BYTES, Payload};
+use super::event::{PayloadCompression, BinlogEvent, HEADER_BYTES, Payload};
 use super::link::PACKET_BYTES_MAX;
 
 /// Bytes unpacked at a time.
@@ -31,7 +31,7 @@ pub(super) struct Unpacker {
 
 /// A transaction under way.
 struct Open {
-    compression: Compression,
+    compression: PayloadCompression,
     packed: Bytes,
     /// Unpacked, but not yet a whole event.
     unpacked: BytesMut,
@@ -63,7 +63,7 @@ impl Unpacker {
     }
 
     /// The next event; none when no transaction is open or its last event was given.
-    pub fn next(&mut self) -> Result<Option<Event>, Fault> {
+    pub fn next(&mut self) -> Result<Option<BinlogEvent>, Fault> {
         let Some(open) = &mut self.open else { return Ok(None) };
         loop {
             if let Some(event) = open.take_event()? {
@@ -80,7 +80,7 @@ impl Unpacker {
 }
 
 impl Open {
-    fn take_event(&mut self) -> Result<Option<Event>, Fault> {
+    fn take_event(&mut self) -> Result<Option<BinlogEvent>, Fault> {
         let Some(size) = self.unpacked.get(SIZE_AT..SIZE_AT + 4) else { return Ok(None) };
         let size = u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize;
         let room = self.unpacked.len() as u64 + self.missing_bytes;
@@ -90,14 +90,14 @@ impl Open {
         if self.unpacked.len() < size {
             return Ok(None);
         }
-        Ok(Some(Event::parse(self.unpacked.split_to(size).freeze(), true)?))
+        Ok(Some(BinlogEvent::parse(self.unpacked.split_to(size).freeze(), true)?))
     }
 
     /// Unpacks another piece.
     fn unpack(&mut self, decoder: &mut Decoder<'static>) -> Result<(), Fault> {
         let wanted = self.missing_bytes.min(PIECE_BYTES as u64) as usize;
         let filled = self.unpacked.len();
-        if self.compression == Compression::None {
+        if self.compression == PayloadCompression::None {
             let here = wanted.min(self.packed.len());
             if here == 0 {
                 return Err(self.short());
@@ -137,7 +137,7 @@ impl Open {
         if !self.unpacked.is_empty() {
             return Err(Fault::new("a compressed transaction ends in the middle of an event", ""));
         }
-        if self.compression == Compression::None {
+        if self.compression == PayloadCompression::None {
             return if self.packed.is_empty() { Ok(()) } else { Err(surplus()) };
         }
         while !self.is_between_frames || !self.packed.is_empty() {
@@ -182,7 +182,7 @@ mod tests {
         zstd::encode_all(bytes, 3).expect("compressed")
     }
 
-    fn all(body: &Bytes) -> Result<Vec<Event>, Fault> {
+    fn all(body: &Bytes) -> Result<Vec<BinlogEvent>, Fault> {
         let mut unpacker = Unpacker::new().expect("an unpacker");
         unpacker.open(body)?;
         let mut events = Vec::new();

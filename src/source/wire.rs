@@ -15,9 +15,9 @@ use crate::position::{FileOffset, GtidSet};
 
 use super::checksum::Checksums;
 use super::error::{Error, said};
-use super::event::Event;
+use super::event::BinlogEvent;
 use super::event_type;
-use super::link::{self, Answer, Link, Packets, Refusal, Room, answer};
+use super::link::{self, PacketKind, MysqlLink, Packets, ServerRefusal, Room, answer};
 use super::settings::Settings;
 use super::unpack::Unpacker;
 
@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// The next event.
-    pub async fn next(&mut self) -> Result<Event, Error> {
+    pub async fn next(&mut self) -> Result<BinlogEvent, Error> {
         loop {
             if let Some(event) = self.try_next()? {
                 if event.is_inner {
@@ -77,7 +77,7 @@ impl Wire {
     }
 
     /// The next event, if all its bytes are here.
-    fn try_next(&mut self) -> Result<Option<Event>, Error> {
+    fn try_next(&mut self) -> Result<Option<BinlogEvent>, Error> {
         match self.unpacker.next() {
             Ok(None) => {}
             Ok(event) => return Ok(event),
@@ -89,18 +89,18 @@ impl Wire {
         }
     }
 
-    fn event(&mut self, mut packet: Bytes) -> Result<Event, Error> {
+    fn event(&mut self, mut packet: Bytes) -> Result<BinlogEvent, Error> {
         match answer(&packet) {
-            Answer::Ok => {}
-            Answer::Error { code, message } => {
-                return Err(of_refusal(Refusal::Answer { code, message }, &self.begin, &self.address));
+            PacketKind::Ok => {}
+            PacketKind::Error { code, message } => {
+                return Err(of_refusal(ServerRefusal::Answer { code, message }, &self.begin, &self.address));
             }
-            Answer::Other(0xfe) => return Err(Error::Lost("the server ended the stream".to_string())),
-            Answer::Other(_) => return Err(Error::Lost("unexpected packet".to_string())),
+            PacketKind::Other(0xfe) => return Err(Error::Lost("the server ended the stream".to_string())),
+            PacketKind::Other(_) => return Err(Error::Lost("unexpected packet".to_string())),
         }
         let raw = packet.split_off(1);
         let event = self.checksums.verify(&raw).map_err(|fault| {
-            let log_pos = Event::parse(raw, false).map_or(0, |event| event.log_pos);
+            let log_pos = BinlogEvent::parse(raw, false).map_or(0, |event| event.log_pos);
             of_fault(fault, &ends_at(log_pos))
         })?;
         if event.kind == event_type::TRANSACTION_PAYLOAD {
@@ -113,29 +113,29 @@ impl Wire {
 
 /// A stream that was asked for and is never read. Dropping it ends the connection, and the server's thread at once, which
 /// can't get rid of what it sends.
-pub(super) struct Unread {
+pub(super) struct UnreadStream {
     /// The number of the thread, as SHOW PROCESSLIST has it.
     pub thread: u64,
     /// Whatever comes stays in the socket.
     _packets: Packets,
 }
 
-impl Unread {
+impl UnreadStream {
     /// Asks for the stream of this server, without heartbeats: MySQL 8.0 sends those while it holds a
     /// lock (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that nobody reads would stop all of them.
-    pub async fn open(settings: &Settings, server: Uuid, begin: &Begin) -> Result<Unread, Error> {
+    pub async fn open(settings: &Settings, server: Uuid, begin: &Begin) -> Result<UnreadStream, Error> {
         let address = settings.address();
-        let failed = |refusal: Refusal| of_refusal(refusal, begin, &address);
+        let failed = |refusal: ServerRefusal| of_refusal(refusal, begin, &address);
         let mut link = session(settings, server, Room::Least, settings.connect_timeout).await?;
         let thread = link.text("SELECT CONNECTION_ID()").await.map_err(failed)?;
-        let thread = thread.parse().map_err(|_| failed(Refusal::Unclear))?;
+        let thread = thread.parse().map_err(|_| failed(ServerRefusal::Unclear))?;
         let packets = set_up(link, settings, Duration::ZERO, begin).await.map_err(failed)?;
-        Ok(Unread { thread, _packets: packets })
+        Ok(UnreadStream { thread, _packets: packets })
     }
 }
 
 /// A session with this very server.
-async fn session(settings: &Settings, server: Uuid, room: Room, patience: Duration) -> Result<Link, Error> {
+async fn session(settings: &Settings, server: Uuid, room: Room, patience: Duration) -> Result<MysqlLink, Error> {
     let mut link = link::open(settings, room, patience).await?;
     let answering = link.text("SELECT @@GLOBAL.server_uuid").await;
     let answering = answering.map_err(|refusal| Error::of_refusal(refusal, &settings.address()))?;
@@ -146,7 +146,7 @@ async fn session(settings: &Settings, server: Uuid, room: Room, patience: Durati
 }
 
 /// Everything that a replica says before the stream begins. `heartbeat` zero: none.
-async fn set_up(mut link: Link, settings: &Settings, heartbeat: Duration, begin: &Begin) -> Result<Packets, Refusal> {
+async fn set_up(mut link: MysqlLink, settings: &Settings, heartbeat: Duration, begin: &Begin) -> Result<Packets, ServerRefusal> {
     let (period, uuid) = (heartbeat.as_nanos(), settings.instance.hyphenated());
     link.execute(&format!(
         "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
@@ -173,7 +173,7 @@ pub(super) fn of_fault(Fault { what, mend }: Fault, place: &str) -> Error {
     if mend.is_empty() { Error::Damaged { place, problem: what } } else { Error::Uninterpretable { what, place, mend } }
 }
 
-fn of_refusal(refusal: Refusal, begin: &Begin, address: &str) -> Error {
+fn of_refusal(refusal: ServerRefusal, begin: &Begin, address: &str) -> Error {
     match (Error::of_refusal(refusal, address), begin) {
         (Error::BadPosition { problem, .. }, Begin::At(place)) => {
             Error::BadPosition { file: place.file.to_string(), offset: place.offset, problem }

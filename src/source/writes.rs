@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 use crate::schema::TableName;
 
 use super::ddl::{Naming, table_name};
-use super::lexer::{Token, group, past, position_outside};
+use super::lexer::{SqlToken, group, past, position_outside};
 
 /// A statement that names the tables it writes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Write {
+pub(super) struct TableWrite {
     pub tables: Vec<TableName>,
     /// Rows are changed or removed, which foreign keys may carry on to other tables.
     pub changes_rows: bool,
@@ -32,9 +32,9 @@ pub(super) struct Write {
 /// Words before the name of the table.
 const MODIFIERS: &[&str] = &["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE", "INTO"];
 
-impl Write {
+impl TableWrite {
     /// The error says why it may write to more.
-    pub fn of(tokens: &[Token], naming: &Naming<'_>) -> Result<Write, String> {
+    pub fn of(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<TableWrite, String> {
         let unknown = || "which tables it writes to cannot be told".to_string();
         let (verb, rest) = verb(tokens).ok_or_else(unknown)?;
         let is_new = verb.is("CREATE");
@@ -45,14 +45,14 @@ impl Write {
         }
         let changes_rows = !is_new && (!verb.is("INSERT") || position_outside(behind, is_on_duplicate).is_some());
         let names =
-            tokens.iter().filter_map(Token::name).filter(|name| !name.starts_with(|c: char| c.is_ascii_digit()));
+            tokens.iter().filter_map(SqlToken::name).filter(|name| !name.starts_with(|c: char| c.is_ascii_digit()));
         let names = names.map(str::to_lowercase).collect();
-        Ok(Write { tables, changes_rows, is_new, names, default_schema: naming.default_schema.into() })
+        Ok(TableWrite { tables, changes_rows, is_new, names, default_schema: naming.default_schema.into() })
     }
 }
 
 /// The tables that are written to, and the tokens that may call functions. None: of no known form.
-fn targets_of<'t>(verb: &Token, rest: &'t [Token], naming: &Naming<'_>) -> Option<(Vec<TableName>, &'t [Token])> {
+fn targets_of<'t>(verb: &SqlToken, rest: &'t [SqlToken], naming: &Naming<'_>) -> Option<(Vec<TableName>, &'t [SqlToken])> {
     let rest = without_modifiers(rest);
     if let Some((table, behind)) = one_target(verb, rest, naming) {
         // Behind the table may stand names of columns.
@@ -68,7 +68,7 @@ fn targets_of<'t>(verb: &Token, rest: &'t [Token], naming: &Naming<'_>) -> Optio
 }
 
 /// The only table of the statement, and what follows its name.
-fn one_target<'t>(verb: &Token, rest: &'t [Token], naming: &Naming<'_>) -> Option<(TableName, &'t [Token])> {
+fn one_target<'t>(verb: &SqlToken, rest: &'t [SqlToken], naming: &Naming<'_>) -> Option<(TableName, &'t [SqlToken])> {
     let (named, follow): (_, &[&str]) = match verb {
         verb if verb.is("LOAD") => (after_into_table(rest)?, &[]),
         verb if verb.is("DELETE") => match rest {
@@ -84,7 +84,7 @@ fn one_target<'t>(verb: &Token, rest: &'t [Token], naming: &Naming<'_>) -> Optio
 }
 
 /// The word that says what is done, past the common tables of WITH, and what follows it.
-fn verb(tokens: &[Token]) -> Option<(&Token, &[Token])> {
+fn verb(tokens: &[SqlToken]) -> Option<(&SqlToken, &[SqlToken])> {
     match tokens {
         [with, ..] if with.is("WITH") => {
             let at = position_outside(tokens, |tokens| tokens[0].is_any(&["UPDATE", "DELETE"]))?;
@@ -98,20 +98,20 @@ fn verb(tokens: &[Token]) -> Option<(&Token, &[Token])> {
     }
 }
 
-fn without_modifiers(tokens: &[Token]) -> &[Token] {
+fn without_modifiers(tokens: &[SqlToken]) -> &[SqlToken] {
     let count = tokens.iter().take_while(|token| token.is_any(MODIFIERS)).count();
     &tokens[count..]
 }
 
 /// `LOAD DATA ... INTO TABLE`: no text of it can hold these words outside quotes before that.
-fn after_into_table(tokens: &[Token]) -> Option<&[Token]> {
+fn after_into_table(tokens: &[SqlToken]) -> Option<&[SqlToken]> {
     let at = tokens.windows(2).position(|two| two[0].is("INTO") && two[1].is("TABLE"))?;
     Some(&tokens[at + 2..])
 }
 
 /// Whether nothing but an alias stands between the table and the words that may follow one.
-fn has_one_table(rest: &[Token], follow: &[&str]) -> bool {
-    let ends = |tokens: &[Token]| tokens.first().is_none_or(|token| token.is_any(follow) || token.is_sign(';'));
+fn has_one_table(rest: &[SqlToken], follow: &[&str]) -> bool {
+    let ends = |tokens: &[SqlToken]| tokens.first().is_none_or(|token| token.is_any(follow) || token.is_sign(';'));
     let rest = match rest {
         [partition, parts @ ..] if partition.is("PARTITION") => group(parts).map_or(parts, |(_, rest)| rest),
         rest => rest,
@@ -124,17 +124,17 @@ fn has_one_table(rest: &[Token], follow: &[&str]) -> bool {
     }
 }
 
-fn is_on_duplicate(tokens: &[Token]) -> bool {
+fn is_on_duplicate(tokens: &[SqlToken]) -> bool {
     matches!(tokens, [on, duplicate, ..] if on.is("ON") && duplicate.is("DUPLICATE"))
 }
 
 /// The name of what may be a stored function that is called. The server takes a name for a function of its own first.
-fn called(tokens: &[Token]) -> Option<String> {
+fn called(tokens: &[SqlToken]) -> Option<String> {
     tokens.windows(2).enumerate().find_map(|(at, two)| {
         let is_named_by_as = at > 0 && tokens[at - 1].is("AS");
         match &two[0] {
             _ if !two[1].is_sign('(') || is_named_by_as || names_columns(tokens, at) => None,
-            Token::Word(word) if functions::is_own(word) => None,
+            SqlToken::Word(word) if functions::is_own(word) => None,
             token => token.name().map(str::to_string),
         }
     })
@@ -142,7 +142,7 @@ fn called(tokens: &[Token]) -> Option<String> {
 
 /// Whether names of columns stand in the parentheses behind this name: those of a common table, `c (a, b) AS (`, or of a
 /// query with a name, `(SELECT ...) d (a, b)`.
-fn names_columns(tokens: &[Token], at: usize) -> bool {
+fn names_columns(tokens: &[SqlToken], at: usize) -> bool {
     let is_common = || {
         let behind = group(&tokens[at + 1..]).map(|(_, behind)| behind);
         behind.is_some_and(|behind| matches!(behind, [used, open, ..] if used.is("AS") && open.is_sign('(')))
@@ -160,7 +160,7 @@ pub(super) enum Hidden {
 }
 
 impl Hidden {
-    pub fn of(tokens: &[Token]) -> Option<Hidden> {
+    pub fn of(tokens: &[SqlToken]) -> Option<Hidden> {
         let (first, second) = (tokens.first()?, tokens.get(1)?);
         let is_of_any = (first.is("DROP") && second.is_any(&["TRIGGER", "DATABASE", "SCHEMA"]))
             || (first.is("ALTER") && tokens.iter().any(|token| token.is_any(&["FOREIGN", "CONSTRAINT"])));
@@ -170,7 +170,7 @@ impl Hidden {
         let is_of_named = first.is("RENAME")
             || (first.is("ALTER") && tokens.iter().any(|token| token.is("RENAME")))
             || (first.is("DROP") && second.is_any(&["TABLE", "TABLES", "VIEW"]));
-        let names = tokens.iter().filter_map(Token::name).map(str::to_lowercase);
+        let names = tokens.iter().filter_map(SqlToken::name).map(str::to_lowercase);
         is_of_named.then(|| Hidden::OfNamed(names.collect()))
     }
 

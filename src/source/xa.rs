@@ -11,7 +11,7 @@ use crate::change::Changes;
 use crate::column::bytes::{Bytes, Truncated};
 use crate::position::{FileOffset, Gtid};
 
-use super::lexer::Token;
+use super::lexer::SqlToken;
 
 /// Identity of an XA transaction, as `xid_t` has it in the server's `sql/xa.h`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub(super) enum Decision {
 }
 
 /// Reads `XA COMMIT X'6162',X'',1`, the one form in which the server logs these statements.
-pub(super) fn decision(tokens: &[Token]) -> Option<(Decision, Xid)> {
-    let [xa, verb, Token::Hex(global), comma, Token::Hex(branch), other_comma, format @ ..] = tokens else {
+pub(super) fn decision(tokens: &[SqlToken]) -> Option<(Decision, Xid)> {
+    let [xa, verb, SqlToken::Hex(global), comma, SqlToken::Hex(branch), other_comma, format @ ..] = tokens else {
         return None;
     };
     let decision = match verb {
@@ -63,8 +63,8 @@ pub(super) fn decision(tokens: &[Token]) -> Option<(Decision, Xid)> {
         _ => return None,
     };
     let format = match format {
-        [Token::Word(digits)] => digits.parse::<i64>().ok()?,
-        [Token::Sign('-'), Token::Word(digits)] => digits.parse::<i64>().ok()?.wrapping_neg(),
+        [SqlToken::Word(digits)] => digits.parse::<i64>().ok()?,
+        [SqlToken::Sign('-'), SqlToken::Word(digits)] => digits.parse::<i64>().ok()?.wrapping_neg(),
         _ => return None,
     };
     Some((decision, Xid { format: format as i32, global: bytes_of(global)?, branch: bytes_of(branch)? }))
@@ -78,7 +78,7 @@ fn bytes_of(digits: &str) -> Option<Box<[u8]>> {
 
 /// A prepared transaction with watched rows.
 #[derive(Debug, Clone)]
-pub(super) struct Prepared {
+pub(super) struct PreparedXa {
     pub xid: Xid,
     /// Of the transaction that ended with the PREPARE.
     pub gtid: Option<Gtid>,
@@ -92,7 +92,7 @@ pub(super) struct Prepared {
 /// What is prepared and not yet decided.
 #[derive(Debug, Default)]
 pub(super) struct Undecided {
-    prepared: Vec<Prepared>,
+    prepared: Vec<PreparedXa>,
     /// Where they begin, as positions keep it.
     places: Arc<[FileOffset]>,
 }
@@ -102,7 +102,7 @@ impl Undecided {
         self.prepared.iter().map(|prepared| prepared.held_bytes).sum()
     }
 
-    pub fn add(&mut self, prepared: Prepared) {
+    pub fn add(&mut self, prepared: PreparedXa) {
         // Read again after a break of the connection, it replaces itself.
         self.prepared.retain(|known| known.xid != prepared.xid);
         self.prepared.push(prepared);
@@ -110,14 +110,14 @@ impl Undecided {
     }
 
     /// Takes out what is decided now; none for a transaction without watched rows, or one prepared before the first start.
-    pub fn take(&mut self, xid: &Xid) -> Option<Prepared> {
+    pub fn take(&mut self, xid: &Xid) -> Option<PreparedXa> {
         let at = self.prepared.iter().position(|prepared| prepared.xid == *xid)?;
         let prepared = self.prepared.remove(at);
         self.note_places();
         Some(prepared)
     }
 
-    pub fn into_last(mut self) -> Option<Prepared> {
+    pub fn into_last(mut self) -> Option<PreparedXa> {
         self.prepared.pop()
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
-use super::recovery::{self, Database, LOG_FILE};
+use super::recovery::{self, OpenedDatabase, LOG_FILE};
 use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::{self, Trees};
@@ -221,7 +221,7 @@ fn damaged(what: &str) -> io::Error {
 /// A store that is being made, in a folder of its own.
 struct NewStore<'f> {
     folder: &'f Path,
-    database: Database,
+    database: OpenedDatabase,
     /// Since the last flush.
     bytes: usize,
     entries: u64,
@@ -253,7 +253,7 @@ impl NewStore<'_> {
     /// Reads all of it once and closes it, with its tally. Durable.
     fn finish(self, head: &BackupHead) -> Result<(), Error> {
         self.flush()?;
-        let NewStore { folder, database: Database { db, trees, counters: _ }, .. } = self;
+        let NewStore { folder, database: OpenedDatabase { db, trees, counters: _ }, .. } = self;
         if let Some(problem) = verify::all(&trees, || {}).problems.first() {
             return Err(Error::Corrupt { directory: folder.to_path_buf(), detail: problem.clone() });
         }

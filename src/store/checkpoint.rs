@@ -56,7 +56,7 @@ pub struct PausedRule {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct CheckpointRecord {
     server_uuid: String,
     gtids: Option<String>,
     file: String,
@@ -86,7 +86,7 @@ enum FoundByRecord {
 
 #[derive(Serialize, Deserialize)]
 struct RuleRecord {
-    resume: Record,
+    resume: CheckpointRecord,
     behind_since_us: Option<u64>,
     /// Its definitions are stored beside it; else they are the main stream's.
     has_own_definitions: bool,
@@ -154,9 +154,9 @@ pub(super) fn decode_paused(content: &[u8]) -> Result<Vec<PausedRule>, Damage> {
     Ok(chunks::decode::<Vec<PausedRecord>>(content)?.into_iter().map(rule).collect())
 }
 
-pub(super) fn record(resume: &Resume) -> Record {
+pub(super) fn record(resume: &Resume) -> CheckpointRecord {
     let position = &resume.position;
-    Record {
+    CheckpointRecord {
         server_uuid: position.server_uuid.to_string(),
         gtids: position.gtids.as_ref().map(GtidSet::to_string),
         file: position.file.file.to_string(),
@@ -196,7 +196,7 @@ pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
     Ok(StoredRule { resume: resume_of(resume, Arc::default())?, behind_since_us, has_own_definitions })
 }
 
-pub(super) fn resume_of(record: Record, schema: Arc<Schema>) -> Result<Resume, Damage> {
+pub(super) fn resume_of(record: CheckpointRecord, schema: Arc<Schema>) -> Result<Resume, Damage> {
     let content = |error: &dyn std::fmt::Display| Damage::Content(error.to_string());
     let found_by = match record.found_by {
         Some(FoundByRecord::Place) => FoundBy::Place,

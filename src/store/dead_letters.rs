@@ -22,7 +22,7 @@ pub struct DeadLetterHead {
     pub op: Op,
     /// `schema.table`.
     pub table: Box<str>,
-    pub failure: Failure,
+    pub failure: LetterFailure,
     /// The ordering keys in whose queues it stands; none if it holds nothing back.
     pub lanes: LaneKeys,
     /// When it became a dead letter, in microseconds since the Unix epoch.
@@ -67,7 +67,7 @@ pub struct NewDeadLetter {
     pub delivery_id: DeliveryId,
     pub rule: Box<str>,
     pub change: Arc<Change>,
-    pub failure: Failure,
+    pub failure: LetterFailure,
     /// The ordering keys whose later deliveries wait behind it from now on.
     pub lanes: LaneKeys,
     /// In microseconds since the Unix epoch.
@@ -80,14 +80,14 @@ pub struct NewDeadLetter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailedReplay {
     pub number: u64,
-    pub failure: Failure,
+    pub failure: LetterFailure,
     /// In microseconds since the Unix epoch.
     pub replayed_at_us: u64,
 }
 
 /// Why a delivery was given up, and the attempts that led there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
+pub struct LetterFailure {
     pub reason: Reason,
     /// One line for people.
     pub message: String,

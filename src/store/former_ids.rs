@@ -24,7 +24,7 @@ pub enum FormerIds {
 
 #[derive(Serialize, Deserialize)]
 struct Record {
-    up_to: Option<checkpoint::Record>,
+    up_to: Option<checkpoint::CheckpointRecord>,
 }
 
 /// Before an older store becomes one of this format.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::trees::Trees;
 use super::{Error, chunks, letter_records};
-use crate::ordering::{Held, KeyDefinition, LaneKey, LaneKeys, Queue};
+use crate::ordering::{BlockedKeys, KeyDefinition, LaneKey, LaneKeys, BlockedQueue};
 
 /// The entry of a letter in one queue.
 pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {
@@ -38,9 +38,9 @@ fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
 
 impl Trees {
     /// What letters hold. One look at each entry, and at one letter of each key.
-    pub(super) fn held(&self) -> Result<Held, Error> {
+    pub(super) fn held(&self) -> Result<BlockedKeys, Error> {
         let mut queues = HashMap::new();
-        let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, Queue)> = HashMap::new();
+        let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, BlockedQueue)> = HashMap::new();
         for entry in self.holds.iter() {
             let (entry, definition) = entry.map_err(Error::read(&self.directory))?;
             let (key, number) = parse(&entry)?;
@@ -48,14 +48,14 @@ impl Trees {
                 true => queues.get_mut(&key),
                 false => definitions.get_mut(&key).map(|(_, queue)| queue),
             };
-            if let Some(Queue { letters, .. }) = known {
+            if let Some(BlockedQueue { letters, .. }) = known {
                 *letters += 1;
                 continue;
             }
             if !self.has_letter(number)? {
                 continue;
             }
-            let queue = Queue { front: number, letters: 1 };
+            let queue = BlockedQueue { front: number, letters: 1 };
             if definition.is_empty() {
                 queues.insert(key, queue);
             } else {
@@ -64,7 +64,7 @@ impl Trees {
                 definitions.insert(key, (Arc::new(definition), queue));
             }
         }
-        Ok(Held::new(queues, definitions.into_values().collect()))
+        Ok(BlockedKeys::new(queues, definitions.into_values().collect()))
     }
 
     /// The lowest number in the queue of a key.

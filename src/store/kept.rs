@@ -45,7 +45,7 @@ impl Snapshot {
 
 /// What stands beside the log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundFiles {
     /// What sled left there, or a copy that is the same.
     AsLeft,
     /// Something else. What may be tried in its place, the likeliest first; none: do without.
@@ -54,36 +54,36 @@ pub(super) enum Found {
 
 /// Compares snapshot and settings with what the tally knows, and puts copies back where one is the same as what is missing.
 /// Without a tally, sled's own checksum decides.
-pub(super) fn inspect(directory: &Path, tally: Option<&Tally>) -> io::Result<Found> {
+pub(super) fn inspect(directory: &Path, tally: Option<&Tally>) -> io::Result<FoundFiles> {
     if let Some(known) = tally.and_then(|tally| tally.conf.as_ref()) {
         put_back(directory, known)?;
     }
     let newest = newest_in(directory)?;
     let known = tally.and_then(|tally| tally.snapshot.as_ref());
     match (known, newest) {
-        (None, None) if tally.is_some() || !directory.join(LOG_FILE).exists() => Ok(Found::AsLeft),
+        (None, None) if tally.is_some() || !directory.join(LOG_FILE).exists() => Ok(FoundFiles::AsLeft),
         // An earlier version's: its first snapshot is made at its second opening.
-        (None, None) => Ok(Found::Other { tries: vec![None], problem: "there is no snapshot".to_string() }),
+        (None, None) => Ok(FoundFiles::Other { tries: vec![None], problem: "there is no snapshot".to_string() }),
         // Sled made it at an opening that was cut short, or an earlier version did.
-        (None, Some(newest)) if newest.is_whole() && tally.is_none() => Ok(Found::AsLeft),
+        (None, Some(newest)) if newest.is_whole() && tally.is_none() => Ok(FoundFiles::AsLeft),
         (None, Some(newest)) => other(directory, Some(newest), "a snapshot was not made by this version"),
-        (Some(known), Some(newest)) if newest.name == known.name && known.is(&newest.content) => Ok(Found::AsLeft),
+        (Some(known), Some(newest)) if newest.name == known.name && known.is(&newest.content) => Ok(FoundFiles::AsLeft),
         (Some(known), newest) => {
             let is_newer = newest.as_ref().is_some_and(|newest| newest.name > known.name);
             if !is_newer && put_back(directory, known)? {
                 remove_others(directory, &known.name)?;
-                return Ok(Found::AsLeft);
+                return Ok(FoundFiles::AsLeft);
             }
             other(directory, newest, "its snapshot is not the one that was there")
         }
     }
 }
 
-fn other(directory: &Path, newest: Option<Snapshot>, problem: &str) -> io::Result<Found> {
+fn other(directory: &Path, newest: Option<Snapshot>, problem: &str) -> io::Result<FoundFiles> {
     let copies = list(&directory.join(FOLDER))?;
     let whole = newest.into_iter().chain(copies.into_iter().rev()).filter(Snapshot::is_whole);
     let tries = whole.map(Some).chain([None]).collect();
-    Ok(Found::Other { tries, problem: problem.to_string() })
+    Ok(FoundFiles::Other { tries, problem: problem.to_string() })
 }
 
 /// Puts the copy of a file in its place where the file is not what is known. Whether it is what is known then.

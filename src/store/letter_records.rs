@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
-use super::dead_letters::{DeadLetterHead, Failure, Resolved};
+use super::dead_letters::{DeadLetterHead, LetterFailure, Resolved};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
@@ -178,7 +178,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         rule: record.rule.into(),
         op: parse_op(&record.op)?,
         table: record.table.into(),
-        failure: Failure {
+        failure: LetterFailure {
             reason: Reason::parse(&record.reason).ok_or_else(|| unknown("reason", &record.reason))?,
             message: record.message.into(),
             attempts: Attempts::new(attempts, attempts_total),
@@ -507,7 +507,7 @@ mod tests {
                 rule,
                 op: Op::Update,
                 table,
-                failure: Failure { reason, message, attempts: Attempts::new(attempts.clone(), attempts.len() as u64 + left_out) },
+                failure: LetterFailure { reason, message, attempts: Attempts::new(attempts.clone(), attempts.len() as u64 + left_out) },
                 created_at_us,
                 replays,
                 replayed_at_us,

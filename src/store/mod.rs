@@ -14,8 +14,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::DeliveryId;
-use crate::operation::{OperationLog, Standing};
-use crate::ordering::Held;
+use crate::operation::{SagaLog, SagaEffect};
+use crate::ordering::BlockedKeys;
 use crate::position::Resume;
 
 mod backup;
@@ -62,12 +62,12 @@ mod tests;
 pub use backup::{Backup, BackupHead};
 pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
-    Closed, DeadLetter, DeadLetterHead, FailedReplay, Failure, Filter, NewDeadLetter, Resolution, Resolved,
+    Closed, DeadLetter, DeadLetterHead, FailedReplay, LetterFailure, Filter, NewDeadLetter, Resolution, Resolved,
 };
 pub use error::Error;
 pub use former_ids::FormerIds;
 pub use needs::RuleNeeds;
-pub use operations::{Operation, OperationPut};
+pub use operations::{Operation, SagaPut};
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use upkeep::{Loss, Restored};
@@ -76,11 +76,11 @@ pub use write::{LedgerEntry, Write, Written};
 
 use closing::Closing;
 use open::Opened;
-use queue::Queue;
+use queue::WriterQueue;
 use tally::Tally;
 use transaction::Counters;
 use trees::Trees;
-use watchdog::{Progress, Watchdog};
+use watchdog::{WriterProgress, Watchdog};
 use writer::Writer;
 
 /// An open store; clones are the same store. Dropping the last one waits until what was asked for is written.
@@ -130,10 +130,10 @@ pub struct Ledger {
 struct Inner {
     trees: Trees,
     counts: Arc<Counts>,
-    held: Held,
+    held: BlockedKeys,
     /// What the tally said of the checkpoint's place.
     place_at_opening: Option<String>,
-    queue: Arc<Queue>,
+    queue: Arc<WriterQueue>,
     failed: watch::Receiver<Option<Error>>,
     writer: Option<JoinHandle<Option<Tally>>>,
     _watchdog: Watchdog,
@@ -171,9 +171,9 @@ impl Store {
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
         let held = trees.held()?;
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(WriterQueue::default());
         let (failed_sender, failed) = watch::channel(None);
-        let progress = Progress::default();
+        let progress = WriterProgress::default();
         let no_thread = || Error::directory(directory, "start a thread for it");
         let watchdog = Watchdog::start(progress.clone(), watchdog::STALL).map_err(no_thread())?;
         let writer = Writer {
@@ -210,11 +210,11 @@ impl Store {
     /// Has something read while nobody writes.
     async fn read<T: Send + 'static>(
         &self,
-        reading: impl FnOnce(&Trees, &Progress) -> T + Send + 'static,
+        reading: impl FnOnce(&Trees, &WriterProgress) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         // Who no longer waits does not need the answer.
-        let reading = move |trees: &Trees, progress: &Progress| drop(answer.send(reading(trees, progress)));
+        let reading = move |trees: &Trees, progress: &WriterProgress| drop(answer.send(reading(trees, progress)));
         self.inner.queue.read(Box::new(reading))?;
         answered.await.map_err(|_| Error::Closed)
     }
@@ -322,7 +322,7 @@ impl Store {
     }
 
     /// How many letters are held: they wait behind a dead letter and were not attempted. A counter, not a scan.
-    pub fn held_count(&self) -> u64 {
+    pub fn blocked_count(&self) -> u64 {
         self.inner.counts.held.load(Ordering::Acquire)
     }
 
@@ -339,17 +339,17 @@ impl Store {
     }
 
     /// What has been done of a delivery; none if it takes but one call, or never began. Blocks for one read from the disk.
-    pub fn operation(&self, id: DeliveryId) -> Result<Option<OperationLog>, Error> {
+    pub fn operation(&self, id: DeliveryId) -> Result<Option<SagaLog>, Error> {
         Ok(self.inner.trees.operation(id)?.map(|(_, log)| log))
     }
 
     /// What a dead letter's operation leaves behind; none if it has no operation. Blocks for one short read from the disk.
-    pub fn standing(&self, id: DeliveryId) -> Result<Option<Standing>, Error> {
+    pub fn effect(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
         self.inner.trees.standing(id)
     }
 
     /// The ordering keys that dead letters hold back. Follows every write before it is answered.
-    pub fn held(&self) -> &Held {
+    pub fn blocked_keys(&self) -> &BlockedKeys {
         &self.inner.held
     }
 }

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::files::{self, sync_directory};
 use super::lock::{self, Lock};
-use super::recovery::{self, Database, LOG_FILE};
-use super::tally::{self, Stored, Tally, TallyFile};
+use super::recovery::{self, OpenedDatabase, LOG_FILE};
+use super::tally::{self, StoredTally, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::watchdog::Progress;
+use super::watchdog::WriterProgress;
 use super::{Error, former_ids, kept, lane_forms, swap, sweep};
 use crate::file;
 
@@ -65,14 +65,14 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
         create_format(directory)?;
     }
     restrict_directory(directory, new);
-    if stored == Stored::Damaged {
+    if stored == StoredTally::Damaged {
         tracing::warn!(directory = %directory.display(), "the file `{}` was damaged and is made anew", tally::FILE);
     }
     let known = match stored {
-        Stored::Known(tally) => Some(tally),
-        Stored::Missing | Stored::Damaged => None,
+        StoredTally::Known(tally) => Some(tally),
+        StoredTally::Missing | StoredTally::Damaged => None,
     };
-    let Database { db, trees, counters } = recovery::open(directory, known.as_ref())?;
+    let OpenedDatabase { db, trees, counters } = recovery::open(directory, known.as_ref())?;
     if format.is_some_and(|format| format < FORMAT) {
         former_ids::expect(&trees)?;
         db.flush().map_err(|error| Error::write(directory, &error))?;
@@ -81,7 +81,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     check_numbers(&trees, counters)?;
     let tally = mark(directory, &trees, counters, known)?;
     lane_forms::renew(&db, &trees)?;
-    sweep::sweep(&db, &trees, &Progress::default())?;
+    sweep::sweep(&db, &trees, &WriterProgress::default())?;
     restrict_files(directory).map_err(Error::directory(directory, "set the mode of its files"))?;
 
     let log = File::open(directory.join(LOG_FILE)).map_err(Error::directory(directory, "open the log"))?;
@@ -117,10 +117,10 @@ pub(super) fn is_there(directory: &Path) -> bool {
 }
 
 /// `None`: there is no store here yet. What the file lacks the tally knows.
-fn format_of(directory: &Path, stored: &Stored) -> Result<Option<u32>, Error> {
+fn format_of(directory: &Path, stored: &StoredTally) -> Result<Option<u32>, Error> {
     match (read_format(directory), stored) {
-        (Ok(None) | Err(Error::Foreign { .. }), Stored::Known(tally)) => Ok(Some(tally.format)),
-        (Ok(None), Stored::Damaged) => {
+        (Ok(None) | Err(Error::Foreign { .. }), StoredTally::Known(tally)) => Ok(Some(tally.format)),
+        (Ok(None), StoredTally::Damaged) => {
             let problem = format!("it has a file `{}` and no file `{FORMAT_FILE}`", tally::FILE);
             Err(Error::Foreign { directory: directory.to_path_buf(), problem })
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, Damage, Framed};
 use crate::failure::Reason;
-use crate::operation::{Act, Direction, Kept, OperationLog, Standing, State, StepLog};
+use crate::operation::{ActionLog, Direction, KeptAnswer, SagaLog, SagaEffect, ActionState, StepLog};
 
 #[derive(Serialize, Deserialize)]
 struct LogRecord<'a> {
@@ -62,7 +62,7 @@ enum BodyRecord<'a> {
 /// Whose an operation is, and what a person may have to do about it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfLetters {
-    pub standing: Standing,
+    pub standing: SagaEffect,
     /// Numbers of dead letters. More than one only where a stretch of the binlog was delivered again.
     pub letters: Vec<u64>,
     /// Those of them that were not resolved.
@@ -76,8 +76,8 @@ struct OfLettersRecord<'a> {
     open: Vec<u64>,
 }
 
-pub(super) fn encode_log(rule: &str, log: &OperationLog) -> Framed {
-    let OperationLog { steps, direction, callback, reason } = log;
+pub(super) fn encode_log(rule: &str, log: &SagaLog) -> Framed {
+    let SagaLog { steps, direction, callback, reason } = log;
     Framed::json(&LogRecord {
         rule: rule.into(),
         direction: direction.as_str().into(),
@@ -88,9 +88,9 @@ pub(super) fn encode_log(rule: &str, log: &OperationLog) -> Framed {
 }
 
 /// The name of the rule, and the log.
-pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, OperationLog), Damage> {
+pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, SagaLog), Damage> {
     let record: LogRecord = chunks::decode(content)?;
-    let log = OperationLog {
+    let log = SagaLog {
         steps: record.steps.into_iter().map(step).collect::<Result<_, _>>()?,
         direction: Direction::parse(&record.direction).ok_or_else(|| unknown("direction", &record.direction))?,
         callback: act(record.callback)?,
@@ -120,8 +120,8 @@ fn step(record: StepRecord) -> Result<StepLog, Damage> {
     })
 }
 
-fn act_record(act: &Act) -> ActRecord<'_> {
-    let Act { state, attempts, said, is_in_doubt, round } = act;
+fn act_record(act: &ActionLog) -> ActRecord<'_> {
+    let ActionLog { state, attempts, message: said, is_in_doubt, round } = act;
     ActRecord {
         state: state.as_str().into(),
         attempts: *attempts,
@@ -131,18 +131,18 @@ fn act_record(act: &Act) -> ActRecord<'_> {
     }
 }
 
-fn act(record: ActRecord) -> Result<Act, Damage> {
-    Ok(Act {
-        state: State::parse(&record.state).ok_or_else(|| unknown("state", &record.state))?,
+fn act(record: ActRecord) -> Result<ActionLog, Damage> {
+    Ok(ActionLog {
+        state: ActionState::parse(&record.state).ok_or_else(|| unknown("state", &record.state))?,
         attempts: record.attempts,
-        said: record.said.into(),
+        message: record.said.into(),
         is_in_doubt: record.in_doubt,
         round: record.round,
     })
 }
 
-fn kept_record(kept: &Kept) -> KeptRecord<'_> {
-    let Kept { status, headers, body, is_cut, problem } = kept;
+fn kept_record(kept: &KeptAnswer) -> KeptRecord<'_> {
+    let KeptAnswer { status, headers, body, is_cut, problem } = kept;
     KeptRecord {
         status: *status,
         headers: headers.iter().map(|(name, value)| ((&**name).into(), (&**value).into())).collect(),
@@ -155,8 +155,8 @@ fn kept_record(kept: &Kept) -> KeptRecord<'_> {
     }
 }
 
-fn kept(record: KeptRecord) -> Result<Kept, Damage> {
-    Ok(Kept {
+fn kept(record: KeptRecord) -> Result<KeptAnswer, Damage> {
+    Ok(KeptAnswer {
         status: record.status,
         headers: record.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         body: match record.body {
@@ -177,7 +177,7 @@ pub(super) fn encode_of_letters(of: &OfLetters) -> Framed {
 
 pub(super) fn decode_of_letters(content: &[u8]) -> Result<OfLetters, Damage> {
     let OfLettersRecord { standing, letters, open } = chunks::decode(content)?;
-    let known = [Standing::Done, Standing::Undone, Standing::Open];
+    let known = [SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial];
     let word = known.into_iter().find(|known| known.as_str() == standing);
     Ok(OfLetters { standing: word.ok_or_else(|| unknown("standing", &standing))?, letters, open })
 }
@@ -198,19 +198,19 @@ mod tests {
             .expect("there")
     }
 
-    fn any_act() -> impl Strategy<Value = Act> {
-        let state = prop::sample::select(State::ALL.to_vec());
+    fn any_act() -> impl Strategy<Value = ActionLog> {
+        let state = prop::sample::select(ActionState::ALL.to_vec());
         let parts = (state, any::<u64>(), ".{0,12}", any::<bool>(), any::<u32>());
-        parts.prop_map(|(state, attempts, said, is_in_doubt, round)| Act { state, attempts, said, is_in_doubt, round })
+        parts.prop_map(|(state, attempts, said, is_in_doubt, round)| ActionLog { state, attempts, message: said, is_in_doubt, round })
     }
 
-    fn any_kept() -> impl Strategy<Value = Kept> {
+    fn any_kept() -> impl Strategy<Value = KeptAnswer> {
         let text = || ".{0,12}".prop_map(Box::from);
         let body = prop_oneof![vec(any::<u8>(), 0..60), ".{0,60}".prop_map(String::into_bytes)];
         let parts = (any::<u16>(), vec((text(), text()), 0..4), body, any::<bool>(), proptest::option::of(text()));
         parts.prop_map(|(status, headers, body, is_cut, problem)| {
             let body = body.into();
-            Kept { status, headers, body, is_cut, problem }
+            KeptAnswer { status, headers, body, is_cut, problem }
         })
     }
 
@@ -219,11 +219,11 @@ mod tests {
         parts.prop_map(|(name, act, undo, queries, answer)| StepLog { name: name.into(), act, undo, queries, answer })
     }
 
-    fn any_log() -> impl Strategy<Value = OperationLog> {
+    fn any_log() -> impl Strategy<Value = SagaLog> {
         let direction = prop::sample::select(Direction::ALL.to_vec());
         let reason = proptest::option::of(prop::sample::select(Reason::ALL.to_vec()));
         let parts = (vec(any_step(), 0..5), direction, any_act(), reason);
-        parts.prop_map(|(steps, direction, callback, reason)| OperationLog { steps, direction, callback, reason })
+        parts.prop_map(|(steps, direction, callback, reason)| SagaLog { steps, direction, callback, reason })
     }
 
     proptest! {
@@ -235,7 +235,7 @@ mod tests {
 
         #[test]
         fn whose_an_operation_is_reads_back_exactly(
-            standing in prop::sample::select(vec![Standing::Done, Standing::Undone, Standing::Open]),
+            standing in prop::sample::select(vec![SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial]),
             letters in vec(any::<u64>(), 0..4),
             open in vec(any::<u64>(), 0..4),
         ) {
@@ -260,9 +260,9 @@ mod tests {
         let [account, mail] = log.steps.as_slice() else { panic!("{log:?}") };
         let bodies = [account, mail].map(|step| step.answer.as_ref().expect("kept").body.to_vec());
         assert_eq!(bodies, [vec![0, 255], b"{}".to_vec()]);
-        assert_eq!((account.undo.state, account.undo.is_in_doubt, account.queries), (State::Unknown, true, 3));
+        assert_eq!((account.undo.state, account.undo.is_in_doubt, account.queries), (ActionState::Unknown, true, 3));
         assert_eq!((mail.act.round, log.callback.attempts), (7, 4));
         let of = decode_of_letters(br#"{"standing":"open","letters":[3,9],"open":[9]}"#).expect("readable");
-        assert_eq!(of, OfLetters { standing: Standing::Open, letters: vec![3, 9], open: vec![9] });
+        assert_eq!(of, OfLetters { standing: SagaEffect::Partial, letters: vec![3, 9], open: vec![9] });
     }
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use super::chunks::Framed;
 use super::dead_letters::FailedReplay;
-use super::operations::OperationPut;
-use super::write::{self, LETTER_BYTES, Step};
+use super::operations::SagaPut;
+use super::write::{self, LETTER_BYTES, WriteStep};
 use super::{letter_records, operation_records};
 use crate::change::DeliveryId;
-use crate::operation::Standing;
+use crate::operation::SagaEffect;
 
 /// An operation's log, to be written in one transaction.
 #[derive(Debug)]
-pub(super) struct OperationStep {
+pub(super) struct SagaLogStep {
     pub id: DeliveryId,
     pub log: Framed,
-    pub standing: Standing,
+    pub standing: SagaEffect,
     /// The letter that has it; then its change is the letter's.
     pub letter: Option<u64>,
     pub change: KeptChange,
@@ -33,7 +33,7 @@ pub(super) enum KeptChange {
     InParts,
 }
 
-impl OperationPut {
+impl SagaPut {
     /// Memory that it holds, near enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let change = self.change.as_ref().map_or(0, |change| change.weight_bytes());
@@ -41,17 +41,17 @@ impl OperationPut {
     }
 }
 
-impl OperationStep {
+impl SagaLogStep {
     /// As the new letter of this number has it.
-    pub(super) fn of_letter(put: &OperationPut, number: u64) -> OperationStep {
-        OperationStep { letter: Some(number), ..OperationStep::without_change(put) }
+    pub(super) fn of_letter(put: &SagaPut, number: u64) -> SagaLogStep {
+        SagaLogStep { letter: Some(number), ..SagaLogStep::without_change(put) }
     }
 
-    fn without_change(put: &OperationPut) -> OperationStep {
-        OperationStep {
+    fn without_change(put: &SagaPut) -> SagaLogStep {
+        SagaLogStep {
             id: put.id,
             log: operation_records::encode_log(&put.rule, &put.log),
-            standing: put.log.standing(),
+            standing: put.log.effect(),
             letter: put.letter,
             change: KeptChange::AsItIs,
         }
@@ -68,36 +68,36 @@ impl OperationStep {
 
 /// The steps of operations whose letters are not new, and those of replays that failed, with what goes with them.
 pub(super) fn with_replays(
-    puts: Vec<OperationPut>,
+    puts: Vec<SagaPut>,
     replays: Vec<FailedReplay>,
     step_bytes_max: usize,
-) -> (Vec<Step>, Vec<Step>) {
+) -> (Vec<WriteStep>, Vec<WriteStep>) {
     let mut steps = Vec::new();
-    let mut replayed: Vec<Step> =
-        replays.into_iter().map(|replay| Step::Replayed { replay, operations: Vec::new() }).collect();
+    let mut replayed: Vec<WriteStep> =
+        replays.into_iter().map(|replay| WriteStep::Replayed { replay, operations: Vec::new() }).collect();
     for put in puts {
         let operation = operation_step(&put, step_bytes_max, &mut steps);
         match replayed.last_mut() {
-            Some(Step::Replayed { operations, .. }) => operations.push(operation),
-            _ => steps.push(Step::Operation(operation)),
+            Some(WriteStep::Replayed { operations, .. }) => operations.push(operation),
+            _ => steps.push(WriteStep::Operation(operation)),
         }
     }
     (steps, replayed)
 }
 
 /// The step that writes the log; one that its change is too large for comes after steps that write the change.
-fn operation_step(put: &OperationPut, step_bytes_max: usize, before: &mut Vec<Step>) -> OperationStep {
-    let operation = OperationStep::without_change(put);
+fn operation_step(put: &SagaPut, step_bytes_max: usize, before: &mut Vec<WriteStep>) -> SagaLogStep {
+    let operation = SagaLogStep::without_change(put);
     let Some(change) = put.change.as_ref().filter(|_| put.letter.is_none()) else { return operation };
     let change = letter_records::encode_change(change);
     if change.len() <= step_bytes_max {
-        return OperationStep { change: KeptChange::Whole(change), ..operation };
+        return SagaLogStep { change: KeptChange::Whole(change), ..operation };
     }
     let (id, change) = (put.id, Arc::new(change));
-    before.extend(write::parts(&change, step_bytes_max).map(|chunks| Step::OperationPart {
+    before.extend(write::parts(&change, step_bytes_max).map(|chunks| WriteStep::OperationPart {
         id,
         change: change.clone(),
         chunks,
     }));
-    OperationStep { change: KeptChange::InParts, ..operation }
+    SagaLogStep { change: KeptChange::InParts, ..operation }
 }

@@ -14,14 +14,14 @@ use super::letter_records;
 use super::operation_records::{self, OfLetters};
 use super::trees::Trees;
 use crate::change::{Change, DeliveryId};
-use crate::operation::{OperationLog, Standing};
+use crate::operation::{SagaLog, SagaEffect};
 
 /// What is known of an operation from now on.
 #[derive(Debug, Clone)]
-pub struct OperationPut {
+pub struct SagaPut {
     pub id: DeliveryId,
     pub rule: Arc<str>,
-    pub log: Arc<OperationLog>,
+    pub log: Arc<SagaLog>,
     /// With the first put of one that no dead letter has: kept until the operation is removed or a letter's.
     pub change: Option<Arc<Change>>,
     /// The dead letter that it is of; nothing is written if that one has gone. A letter of the same write is found by its
@@ -34,7 +34,7 @@ pub struct OperationPut {
 pub struct Operation {
     pub id: DeliveryId,
     pub rule: Arc<str>,
-    pub log: OperationLog,
+    pub log: SagaLog,
     pub change: Arc<Change>,
 }
 
@@ -73,14 +73,14 @@ impl Trees {
     }
 
     /// The name of its rule, and its log.
-    pub(super) fn operation(&self, id: DeliveryId) -> Result<Option<(Box<str>, OperationLog)>, Error> {
+    pub(super) fn operation(&self, id: DeliveryId) -> Result<Option<(Box<str>, SagaLog)>, Error> {
         let called = || format!("operation {id}");
         let Some(content) = self.record(&self.operations, id.0.as_bytes(), called)? else { return Ok(None) };
         operation_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 
     /// What the operation leaves behind; none if it is no letter's.
-    pub(super) fn standing(&self, id: DeliveryId) -> Result<Option<Standing>, Error> {
+    pub(super) fn standing(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
         Ok(self.of_letters(id)?.map(|of| of.standing))
     }
 

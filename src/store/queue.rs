@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use super::trees::Trees;
-use super::watchdog::Progress;
+use super::watchdog::WriterProgress;
 use super::write::{Write, Written};
 
 /// The pipeline's window is far below; who gets there has lost control of what it sends.
@@ -30,16 +30,16 @@ pub(super) struct Job {
 }
 
 /// Reads that want to see the store while nobody writes.
-pub(super) type Reading = Box<dyn FnOnce(&Trees, &Progress) + Send>;
+pub(super) type QueuedReads = Box<dyn FnOnce(&Trees, &WriterProgress) + Send>;
 
 /// What the writer does next.
-pub(super) enum Work {
+pub(super) enum WriterWork {
     Write(Vec<Job>),
-    Read(Reading),
+    Read(QueuedReads),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct WriterQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -54,7 +54,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Readings(VecDeque<Reading>);
+struct Readings(VecDeque<QueuedReads>);
 
 impl std::fmt::Debug for Readings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,13 +62,13 @@ impl std::fmt::Debug for Readings {
     }
 }
 
-impl Queue {
+impl WriterQueue {
     /// Has something read between two transactions. Writes wait meanwhile.
     ///
     /// # Errors
     ///
     /// Those of a write.
-    pub(super) fn read(&self, reading: Reading) -> Result<(), Error> {
+    pub(super) fn read(&self, reading: QueuedReads) -> Result<(), Error> {
         let mut state = self.lock();
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
@@ -100,12 +100,12 @@ impl Queue {
 
     /// Waits for writes and takes those of the next transaction: whatever waits, up to the limits. A lone write goes
     /// at once; while it is being flushed, the next group gathers by itself. `None` once closed and empty.
-    pub(super) fn take(&self) -> Option<Work> {
+    pub(super) fn take(&self) -> Option<WriterWork> {
         let mut state = self.lock();
         loop {
             // Before the writes, which may never end.
             if let Some(reading) = state.readings.0.pop_front() {
-                return Some(Work::Read(reading));
+                return Some(WriterWork::Read(reading));
             }
             if !state.jobs.is_empty() {
                 break;
@@ -127,7 +127,7 @@ impl Queue {
             state.bytes -= job.weight_bytes;
             group.push(job);
         }
-        Some(Work::Write(group))
+        Some(WriterWork::Write(group))
     }
 
     /// Takes no more writes; those that wait are still written.
@@ -161,9 +161,9 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn taken(queue: &Queue) -> Vec<Job> {
+    fn taken(queue: &WriterQueue) -> Vec<Job> {
         match queue.take() {
-            Some(Work::Write(jobs)) => jobs,
+            Some(WriterWork::Write(jobs)) => jobs,
             _ => panic!("no writes"),
         }
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_group_is_what_waits_up_to_its_limits_in_order() {
-        let queue = Queue::default();
+        let queue = WriterQueue::default();
         let _waiting: Vec<_> = (0..GROUP_JOBS_MAX + 1).map(|ids| queue.push(ledger_write(ids))).collect();
         let group = taken(&queue);
         let order: Vec<usize> = group.iter().map(|job| job.write.ledger_add.len()).collect();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_queue_out_of_bounds_refuses_and_goes_on() {
-        let queue = Queue::default();
+        let queue = WriterQueue::default();
         let _waiting: Vec<_> = (0..JOBS_MAX).map(|_| queue.push(ledger_write(0))).collect();
         assert!(matches!(queue.push(ledger_write(0)), Err(Error::Overloaded { jobs: JOBS_MAX, .. })));
         taken(&queue);
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn a_closed_queue_is_emptied_first_and_a_failed_one_answers_all() {
-        let queue = Queue::default();
+        let queue = WriterQueue::default();
         let _first = queue.push(ledger_write(1)).expect("open");
         queue.close();
         assert!(matches!(queue.push(ledger_write(1)), Err(Error::Closed)));
         assert_eq!(taken(&queue).len(), 1);
         assert!(queue.take().is_none());
 
-        let queue = Queue::default();
+        let queue = WriterQueue::default();
         let mut waits = queue.push(ledger_write(1)).expect("open");
         let error = Error::Full { directory: "/data".into(), detail: "test".to_string() };
         queue.fail(&error);

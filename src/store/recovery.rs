@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::kept::{self, Found};
+use super::kept::{self, FoundFiles};
 use super::open::INSTANCE_FILE;
 use super::original::Original;
 use super::tally::Tally;
@@ -39,14 +39,14 @@ const SLED_LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A database that holds what the tally says.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct OpenedDatabase {
     pub db: sled::Db,
     pub trees: Trees,
     pub counters: Counters,
 }
 
 /// Opens the database, or makes one where there is none.
-pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<Database, Error> {
+pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
     kept::remove_unfinished(directory).map_err(Error::directory(directory, "remove a half-written snapshot"))?;
     let original = Original::of(directory, tally);
     original.finish_earlier().map_err(Error::directory(directory, FINISH_EARLIER))?;
@@ -64,8 +64,8 @@ pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<Database, 
     }
     let beside = Error::directory(directory, "read what sled left beside its log");
     match kept::inspect(directory, tally).map_err(beside)? {
-        Found::AsLeft => open_as_left(directory, tally, &original),
-        Found::Other { tries, problem } => Trial::begin(directory, tally, &problem, original)?.run(tries),
+        FoundFiles::AsLeft => open_as_left(directory, tally, &original),
+        FoundFiles::Other { tries, problem } => Trial::begin(directory, tally, &problem, original)?.run(tries),
     }
 }
 
@@ -81,7 +81,7 @@ fn was_used(directory: &Path) -> bool {
 }
 
 /// Opens whatever is left, also if it is less than the tally says.
-pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<Database, Error> {
+pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<OpenedDatabase, Error> {
     kept::remove_unfinished(directory).map_err(Error::directory(directory, "remove a half-written snapshot"))?;
     let earlier = Original::of(directory, Some(tally));
     earlier.finish_earlier().and_then(|()| earlier.forget()).map_err(Error::directory(directory, FINISH_EARLIER))?;
@@ -101,7 +101,7 @@ pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<Datab
 }
 
 /// Files up to some size are copied before, so that a refusal leaves everything as it was: sled zeroes what it can't read.
-fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) -> Result<Database, Error> {
+fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) -> Result<OpenedDatabase, Error> {
     // Without room for a copy it is opened all the same.
     let is_copied = (1..=COPIED_BYTES_MAX).contains(&log_bytes(directory)) && original.make().is_ok();
     let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_look(directory, tally));
@@ -128,7 +128,7 @@ pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> 
     })
 }
 
-fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<Database, Error> {
+fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
     let database = match (open_sled(directory), tally) {
         (Err(Error::Corrupt { detail, .. }), Some(tally)) => {
             let missing = format!("its log can't be read ({detail}), and {}", held(tally));
@@ -147,8 +147,8 @@ fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<Database, Er
 }
 
 /// Refuses a store that lacks what was acknowledged.
-pub(super) fn require(database: &Database, tally: Option<&Tally>) -> Result<(), Error> {
-    let Database { db: _, trees, counters } = database;
+pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Result<(), Error> {
+    let OpenedDatabase { db: _, trees, counters } = database;
     let Some(tally) = tally else { return Ok(()) };
     let incomplete = |missing| Err(Error::Incomplete { directory: trees.directory.clone(), missing });
     match trees.store_id()? {
@@ -181,12 +181,12 @@ fn held(tally: &Tally) -> String {
 }
 
 /// Opens sled. It asserts a good deal of what it reads: what fails an assertion is damaged.
-pub(super) fn open_sled(directory: &Path) -> Result<Database, Error> {
+pub(super) fn open_sled(directory: &Path) -> Result<OpenedDatabase, Error> {
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         let db = open_when_free(directory)?;
         let trees = Trees::open(&db, directory).map_err(|source| of_sled(directory, source))?;
         let counters = Counters::load(&trees)?;
-        Ok(Database { db, trees, counters })
+        Ok(OpenedDatabase { db, trees, counters })
     }));
     opened.unwrap_or_else(|_| {
         let detail = "sled panicked while it was opened".to_string();

@@ -9,7 +9,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::Error;
 use super::trees::Trees;
-use super::watchdog::Progress;
+use super::watchdog::WriterProgress;
 use crate::change::DeliveryId;
 
 /// Chunks (4 KiB each) removed in one transaction: some tens of milliseconds.
@@ -30,7 +30,7 @@ pub(super) fn operation_mark(id: DeliveryId) -> Vec<u8> {
 
 /// Sweeps all that is marked. Must not run between the transactions that write one large letter. Needs no sync: what a
 /// power cut takes back is swept when the store is opened again.
-pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &Progress) -> Result<(), Error> {
+pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &WriterProgress) -> Result<(), Error> {
     sweep_tree(db, trees, progress, MARK_PREFIX, &trees.changes)?;
     sweep_tree(db, trees, progress, OPERATION_PREFIX, &trees.operation_changes)
 }
@@ -39,7 +39,7 @@ pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &Progress) -> Result
 fn sweep_tree(
     db: &sled::Db,
     trees: &Trees,
-    progress: &Progress,
+    progress: &WriterProgress,
     prefix: &[u8],
     tree: &sled::Tree,
 ) -> Result<(), Error> {

@@ -108,7 +108,7 @@ impl Tally {
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredTally {
     /// There is none: a new store, or one of an earlier version.
     Missing,
     /// Neither slot can be read.
@@ -116,16 +116,16 @@ pub(super) enum Stored {
     Known(Tally),
 }
 
-pub(super) fn read(directory: &Path) -> Result<Stored, Error> {
+pub(super) fn read(directory: &Path) -> Result<StoredTally, Error> {
     let mut content = Vec::new();
     let read = |file: File| file.take(SLOT_BYTES as u64 * SLOTS).read_to_end(&mut content);
     match File::open(directory.join(FILE)).and_then(read) {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Stored::Missing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(StoredTally::Missing),
         Err(error) => return Err(Error::directory(directory, "read the tally")(error)),
     }
     let newest = content.chunks(SLOT_BYTES).filter_map(parse).max_by_key(|tally| tally.turn);
-    Ok(newest.map_or(Stored::Damaged, Stored::Known))
+    Ok(newest.map_or(StoredTally::Damaged, StoredTally::Known))
 }
 
 fn parse(slot: &[u8]) -> Option<Tally> {
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn the_newest_whole_slot_counts() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert_eq!(read(directory.path()).expect("readable"), Stored::Missing);
+        assert_eq!(read(directory.path()).expect("readable"), StoredTally::Missing);
         let tally = written(directory.path(), 5).tally;
-        assert_eq!(read(directory.path()).expect("readable"), Stored::Known(tally.clone()));
+        assert_eq!(read(directory.path()).expect("readable"), StoredTally::Known(tally.clone()));
         let path = directory.path().join(FILE);
         let whole = std::fs::read(&path).expect("the file");
         for at in 0..whole.len() {
@@ -199,7 +199,7 @@ mod tests {
             damaged[at] ^= 0x10;
             std::fs::write(&path, damaged).expect("written");
             match read(directory.path()).expect("readable") {
-                Stored::Known(found) => assert!(tally.writes - found.writes <= 1, "byte {at}: {found:?}"),
+                StoredTally::Known(found) => assert!(tally.writes - found.writes <= 1, "byte {at}: {found:?}"),
                 other => panic!("byte {at}: {other:?}"),
             }
         }
@@ -207,7 +207,7 @@ mod tests {
             std::fs::write(&path, &whole[..length]).expect("written");
             let found = read(directory.path()).expect("readable");
             let is_first_slot_whole = parse(&whole[..length]).is_some();
-            assert_eq!(matches!(found, Stored::Known(_)), is_first_slot_whole, "cut to {length}");
+            assert_eq!(matches!(found, StoredTally::Known(_)), is_first_slot_whole, "cut to {length}");
         }
     }
 
@@ -218,6 +218,6 @@ mod tests {
         file.tally.set_place(&"\u{1}".repeat(5000));
         file.tally.snapshot = Some(KnownFile::of("snap.0000000000000001", b"x"));
         file.write().expect("it fits");
-        assert_eq!(read(directory.path()).expect("readable"), Stored::Known(file.tally));
+        assert_eq!(read(directory.path()).expect("readable"), StoredTally::Known(file.tally));
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::operation::{Act, Direction, Kept, State, StepLog};
-use crate::ordering::{LaneKey, LaneKeys, Queue as HeldQueue};
+use crate::operation::{ActionLog, Direction, KeptAnswer, ActionState, StepLog};
+use crate::ordering::{LaneKey, LaneKeys, BlockedQueue as HeldQueue};
 use crate::position::{FileOffset, FoundBy, Position, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
@@ -78,27 +78,27 @@ fn main(store: &Store) -> Option<Resume> {
 }
 
 /// Of an operation of two steps, the first done and the second as it is said.
-pub(super) fn log(second: State) -> OperationLog {
-    let act = |state| Act { state, attempts: 1, ..Act::WAITING };
+pub(super) fn log(second: ActionState) -> SagaLog {
+    let act = |state| ActionLog { state, attempts: 1, ..ActionLog::WAITING };
     let step = |name: &str, state| StepLog {
         name: name.into(),
         act: act(state),
-        undo: Act::WAITING,
+        undo: ActionLog::WAITING,
         queries: 0,
         answer: None,
     };
-    OperationLog {
-        steps: vec![step("account", State::Done), step("mail", second)],
+    SagaLog {
+        steps: vec![step("account", ActionState::Done), step("mail", second)],
         direction: Direction::Forward,
-        callback: Act::WAITING,
+        callback: ActionLog::WAITING,
         reason: None,
     }
 }
 
-fn failure(reason: Reason) -> Failure {
+fn failure(reason: Reason) -> LetterFailure {
     let answer = Answer::Status { status: 503, excerpt: "busy".to_string() };
     let attempts = Attempts::new(vec![Attempt { started_at_us: 1, duration_us: 2, answer }], 1);
-    Failure { reason, message: "answered 503".to_string(), attempts }
+    LetterFailure { reason, message: "answered 503".to_string(), attempts }
 }
 
 fn change(table: &str, value: Value) -> Change {
@@ -198,7 +198,7 @@ async fn the_counter_is_right_after_adds_and_removals_also_of_what_is_not_there(
 async fn a_failed_replay_replaces_the_failure_and_brings_no_letter_back() {
     let directory = directory();
     let store = open(directory.path());
-    let long = Failure { message: "m".repeat(20_000), ..failure(Reason::Exhausted) };
+    let long = LetterFailure { message: "m".repeat(20_000), ..failure(Reason::Exhausted) };
     store.write(add([NewDeadLetter { failure: long, ..letter(1) }, letter(2)])).await.expect("written");
     let replay = |number, at| FailedReplay { number, failure: failure(Reason::Refused), replayed_at_us: at };
     let write = Write {
@@ -306,7 +306,7 @@ async fn writes_are_carried_out_in_the_order_of_the_calls_even_if_nobody_waits()
 async fn readers_never_see_a_letter_half_replaced() {
     let directory = directory();
     let store = open(directory.path());
-    let long = |letter: char| Failure { message: letter.to_string().repeat(30_000), ..failure(Reason::Refused) };
+    let long = |letter: char| LetterFailure { message: letter.to_string().repeat(30_000), ..failure(Reason::Refused) };
     store.write(add([NewDeadLetter { failure: long('a'), ..letter(1) }])).await.expect("written");
     let reader = tokio::task::spawn_blocking({
         let store = store.clone();

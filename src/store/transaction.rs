@@ -13,7 +13,7 @@ use sled::transaction::{
 use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
 use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
-use super::write::{LedgerEntry, Step};
+use super::write::{LedgerEntry, WriteStep};
 use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;
@@ -69,7 +69,7 @@ impl Counters {
     fn uncount(&mut self, head: &DeadLetterHead) {
         match (&head.resolved, head.failure.reason) {
             (Some(_), _) => self.resolved_count = self.resolved_count.saturating_sub(1),
-            (None, Reason::Held) => self.held_count = self.held_count.saturating_sub(1),
+            (None, Reason::Blocked) => self.held_count = self.held_count.saturating_sub(1),
             (None, _) => {}
         }
     }
@@ -80,7 +80,7 @@ impl Counters {
 pub(super) type Met = Result<Option<LaneKeys>, Error>;
 
 /// Applies the steps in their order. Returns what each one met, and the counters after them.
-pub(super) fn apply(trees: &Trees, steps: &[Step], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
+pub(super) fn apply(trees: &Trees, steps: &[WriteStep], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
     let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
     let Trees { operations, operation_changes, operation_letters, .. } = trees;
     let all = (
@@ -141,15 +141,15 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn apply(&self, step: &Step, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+    fn apply(&self, step: &WriteStep, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
         match step {
-            Step::ChangePart { number, change, chunks } => {
+            WriteStep::ChangePart { number, change, chunks } => {
                 self.meta.insert(sweep::mark(*number), &[][..])?;
                 for (chunk, bytes) in change.chunks().skip(chunks.start as usize).take(chunks.len()) {
                     self.changes.insert(chunks::key(&number.to_be_bytes(), chunk), bytes)?;
                 }
             }
-            Step::Letter { number, id, head, change, lanes, is_held, beside } => {
+            WriteStep::Letter { number, id, head, change, lanes, is_held, beside } => {
                 match change {
                     Some(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
                     None => drop(self.meta.remove(sweep::mark(*number))?),
@@ -163,17 +163,17 @@ impl View<'_> {
                 counters.held_count += u64::from(*is_held);
                 self.write_beside(*number, *id, beside, counters)?;
             }
-            Step::OperationPart { id, change, chunks } => self.put_operation_part(*id, change, chunks)?,
-            Step::Operation(operation) => self.put_operation(operation, counters)?,
-            Step::Replayed { replay, operations } => {
+            WriteStep::OperationPart { id, change, chunks } => self.put_operation_part(*id, change, chunks)?,
+            WriteStep::Operation(operation) => self.put_operation(operation, counters)?,
+            WriteStep::Replayed { replay, operations } => {
                 for operation in operations {
                     self.put_operation(operation, counters)?;
                 }
                 return self.replayed(replay, counters);
             }
-            Step::Resolve(resolution) => return self.resolve(resolution, counters),
-            Step::Remove { number } => return self.remove(*number, counters).map(Ok),
-            Step::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
+            WriteStep::Resolve(resolution) => return self.resolve(resolution, counters),
+            WriteStep::Remove { number } => return self.remove(*number, counters).map(Ok),
+            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
                 self.add_to_ledger(ledger_add)?;
                 for id in operations_remove {
                     self.end_operation(*id)?;
@@ -251,7 +251,7 @@ impl View<'_> {
             Ok(None) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
         };
-        if head.failure.reason == Reason::Held {
+        if head.failure.reason == Reason::Blocked {
             counters.held_count = counters.held_count.saturating_sub(u64::from(head.resolved.is_none()));
         } else {
             head.replays = head.replays.saturating_add(1);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::kept::{self, Snapshot};
 use super::original::{Original, SET_ASIDE};
-use super::recovery::{Database, log_bytes, open_sled, require, require_undamaged_log};
+use super::recovery::{OpenedDatabase, log_bytes, open_sled, require, require_undamaged_log};
 use super::tally::Tally;
 use super::{Error, verify};
 
@@ -33,7 +33,7 @@ impl<'t> Trial<'t> {
     }
 
     /// The first try that holds all that it must; an error if there is none, with everything as it was.
-    pub fn run(self, tries: Vec<Option<Snapshot>>) -> Result<Database, Error> {
+    pub fn run(self, tries: Vec<Option<Snapshot>>) -> Result<OpenedDatabase, Error> {
         let mut last = None;
         for snapshot in &tries {
             match self.attempt(snapshot.as_ref()) {
@@ -65,7 +65,7 @@ impl<'t> Trial<'t> {
         Err(Error::Corrupt { directory: self.directory.to_path_buf(), detail })
     }
 
-    fn attempt(&self, snapshot: Option<&Snapshot>) -> Result<Database, Error> {
+    fn attempt(&self, snapshot: Option<&Snapshot>) -> Result<OpenedDatabase, Error> {
         self.original.put_back().map_err(Error::directory(self.directory, "put its log back"))?;
         kept::place(self.directory, snapshot)
             .map_err(Error::directory(self.directory, "put a snapshot in its place"))?;

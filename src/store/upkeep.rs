@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::backup::{self, BackupHead};
 use super::lock::Lock;
 use super::open::{FORMAT, Opened, create_format, holds_nothing_else, is_there, open, write_format};
-use super::recovery::{self, Database};
+use super::recovery::{self, OpenedDatabase};
 use super::swap::Old;
-use super::tally::{self, Stored};
+use super::tally::{self, StoredTally};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::{Error, closing, files, kept, swap, verify};
@@ -48,8 +48,8 @@ pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> 
     let (directory, _lock) = take(directory)?;
     let was_there = is_there(&directory);
     let place_before = match tally::read(&directory)? {
-        Stored::Known(tally) => tally.place,
-        Stored::Missing | Stored::Damaged => None,
+        StoredTally::Known(tally) => tally.place,
+        StoredTally::Missing | StoredTally::Damaged => None,
     };
     let (head, aside) = replace(&directory, Old::SetAside, |folder| {
         let head = backup::read(file, backup, folder, FORMAT, in_doubt_until_us())?;
@@ -110,11 +110,11 @@ pub struct Loss {
 /// Makes the tally say what the store holds, and no more. Sled's snapshot stays what it is, or goes if it can't be used.
 pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     let (directory, _lock) = &take(directory)?;
-    let Stored::Known(mut tally) = tally::read(directory)? else {
+    let StoredTally::Known(mut tally) = tally::read(directory)? else {
         let problem = format!("its file `{}` does not say what the store held", tally::FILE);
         return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
     };
-    let Database { db, trees, counters } = recovery::open_what_is_left(directory, &tally)?;
+    let OpenedDatabase { db, trees, counters } = recovery::open_what_is_left(directory, &tally)?;
     let found = verify::all(&trees, || {});
     let loss = Loss {
         writes: tally.writes.saturating_sub(counters.write_count),
@@ -126,7 +126,7 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         // Numbers that were given are not given again: people know them.
         next_number: loss.letters.end,
         letter_count: found.letters,
-        held_count: found.held,
+        held_count: found.blocked,
         resolved_count: found.resolved,
         ..counters
     };

@@ -21,9 +21,9 @@ const PROBLEMS_MAX: usize = 20;
 pub struct Verified {
     /// Dead letters, those that are held or resolved included.
     pub letters: u64,
-    pub held: u64,
+    pub blocked: u64,
     pub resolved: u64,
-    pub operations: u64,
+    pub sagas: u64,
     /// Entries of the trees, and the bytes of their keys and values.
     pub entries: u64,
     pub bytes: u64,
@@ -91,7 +91,7 @@ fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
         (found.letters, last) = (found.letters + 1, number);
         match found.note(trees.letter(number)).flatten() {
             Some(letter) if letter.head.resolved.is_some() => found.resolved += 1,
-            Some(letter) if letter.head.failure.reason == Reason::Held => found.held += 1,
+            Some(letter) if letter.head.failure.reason == Reason::Blocked => found.blocked += 1,
             Some(_) => {}
             None => are_all_read = false,
         }
@@ -99,7 +99,7 @@ fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     }
     let Some(counters) = found.note(Counters::load(trees)) else { return };
     let Counters { next_number, letter_count, held_count, resolved_count, .. } = counters;
-    let Verified { letters, held, resolved, .. } = *found;
+    let Verified { letters, blocked: held, resolved, .. } = *found;
     let is_as_counted = letters == letter_count
         && (!are_all_read || (held, resolved) == (held_count, resolved_count))
         && last < next_number;
@@ -126,7 +126,7 @@ fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
         }
     }
     for id in names.into_iter().map(DeliveryId) {
-        found.operations += 1;
+        found.sagas += 1;
         match trees.standing(id) {
             Ok(Some(_)) => drop(found.note(trees.operation(id))),
             Ok(None) => {

@@ -18,9 +18,9 @@ const LOOKS: u32 = 10;
 
 /// The writer's side. Odd: at work; even: idle. Every change is progress.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU64>);
+pub(super) struct WriterProgress(Arc<AtomicU64>);
 
-impl Progress {
+impl WriterProgress {
     pub(super) fn begin(&self) {
         self.0.fetch_or(1, Ordering::Relaxed);
     }
@@ -46,7 +46,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn start(progress: Progress, stall: Duration) -> std::io::Result<Watchdog> {
+    pub(super) fn start(progress: WriterProgress, stall: Duration) -> std::io::Result<Watchdog> {
         let (stop, stopped) = mpsc::channel();
         let watch = move || {
             let mut stalled = Stalled::default();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn only_work_without_progress_counts_as_a_stall() {
-        let (progress, mut stalled) = (Progress::default(), Stalled::default());
+        let (progress, mut stalled) = (WriterProgress::default(), Stalled::default());
         let mut look = || stalled.look(progress.look());
         assert_eq!((look(), look()), (0, 0), "idle");
         progress.begin();
@@ -103,7 +103,7 @@ mod tests {
     fn a_hanging_writer_ends_the_process() {
         const CHILD: &str = "ROWHOOK_TEST_WATCHDOG";
         if std::env::var_os(CHILD).is_some() {
-            let progress = Progress::default();
+            let progress = WriterProgress::default();
             progress.begin();
             let _watchdog = Watchdog::start(progress, Duration::from_millis(100)).expect("a thread");
             std::thread::sleep(Duration::from_secs(60));

@@ -10,8 +10,8 @@ use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
 use super::needs::{self, RuleNeeds};
-use super::operation_steps::{self, OperationStep};
-use super::operations::OperationPut;
+use super::operation_steps::{self, SagaLogStep};
+use super::operations::SagaPut;
 use super::position_log::{self, PositionChange};
 use super::recorded::{Recorded, SetEdits};
 use super::{checkpoint, letter_records};
@@ -44,7 +44,7 @@ pub struct Write {
     pub letters_resolve: Vec<Resolution>,
     /// Become durable no later than the rest: in the very transaction of the new letter of that delivery, else of the
     /// last letter of `letters_replayed`, where there are any. Of several of one operation the last one counts.
-    pub operations_put: Vec<OperationPut>,
+    pub operations_put: Vec<SagaPut>,
     /// Those that ended, in the transaction of the ledger's entries. One that a dead letter has stays until that goes: it
     /// goes with it.
     pub operations_remove: Vec<DeliveryId>,
@@ -78,7 +78,7 @@ impl Write {
             + self.paused.as_ref().map_or(0, |paused| 1 + paused.len())
             + self.needs.as_ref().map_or(0, |needs| 1 + needs.len());
         let notes: usize = self.letters_resolve.iter().map(|resolution| LETTER_BYTES + resolution.note.len()).sum();
-        let operations: usize = self.operations_put.iter().map(OperationPut::weight_bytes).sum();
+        let operations: usize = self.operations_put.iter().map(SagaPut::weight_bytes).sum();
         let others = self.letters_replayed.len() + self.letters_remove.len() + records;
         let ids = self.ledger_add.len() + self.ledger_remove.len() + self.operations_remove.len();
         letters + notes + operations + others * LETTER_BYTES + ids * LEDGER_BYTES
@@ -95,7 +95,7 @@ const DEFINITION_ENTRIES: usize = 8;
 
 /// A part of a write that is never divided.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum WriteStep {
     /// Some chunks of a change that is too large for one transaction. Nobody sees them before its letter's head: what a
     /// crash leaves of them is swept when the store is opened.
     ChangePart {
@@ -121,10 +121,10 @@ pub(super) enum Step {
         change: Arc<Framed>,
         chunks: Range<u32>,
     },
-    Operation(OperationStep),
+    Operation(SagaLogStep),
     Replayed {
         replay: FailedReplay,
-        operations: Vec<OperationStep>,
+        operations: Vec<SagaLogStep>,
     },
     Resolve(Resolution),
     Remove {
@@ -146,37 +146,37 @@ pub(super) enum Step {
 pub(super) struct Beside {
     pub in_ledger: Vec<LedgerEntry>,
     /// The letter's own.
-    pub operation: Option<OperationStep>,
+    pub operation: Option<SagaLogStep>,
     pub operations_remove: Vec<DeliveryId>,
 }
 
-impl Step {
+impl WriteStep {
     /// Whether all that its loss would cost is repeats.
     pub(super) fn is_of_marks(&self) -> bool {
         match self {
-            Step::Progress { paused, operations_remove, .. } => paused.is_none() && operations_remove.is_empty(),
+            WriteStep::Progress { paused, operations_remove, .. } => paused.is_none() && operations_remove.is_empty(),
             _ => false,
         }
     }
 
     pub(super) fn weight_bytes(&self) -> usize {
         match self {
-            Step::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            Step::Letter { head, change, lanes, beside, .. } => {
+            WriteStep::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
+            WriteStep::Letter { head, change, lanes, beside, .. } => {
                 let Beside { in_ledger, operation, operations_remove } = beside;
                 // An entry of a definition is some times as long as one of a key.
                 let entries = in_ledger.len() + operations_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
-                let operation = operation.as_ref().map_or(0, OperationStep::weight_bytes);
+                let operation = operation.as_ref().map_or(0, SagaLogStep::weight_bytes);
                 head.len() + change.as_ref().map_or(0, Framed::len) + operation + entries * LEDGER_BYTES
             }
-            Step::OperationPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            Step::Operation(operation) => operation.weight_bytes(),
-            Step::Replayed { operations, .. } => {
-                LETTER_BYTES + operations.iter().map(OperationStep::weight_bytes).sum::<usize>()
+            WriteStep::OperationPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
+            WriteStep::Operation(operation) => operation.weight_bytes(),
+            WriteStep::Replayed { operations, .. } => {
+                LETTER_BYTES + operations.iter().map(SagaLogStep::weight_bytes).sum::<usize>()
             }
-            Step::Resolve(resolution) => LETTER_BYTES + resolution.note.len(),
-            Step::Remove { .. } => LETTER_BYTES,
-            Step::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
+            WriteStep::Resolve(resolution) => LETTER_BYTES + resolution.note.len(),
+            WriteStep::Remove { .. } => LETTER_BYTES,
+            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
                 let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
                 records + (ledger_add.len() + ledger_remove.len() + operations_remove.len()) * LEDGER_BYTES
             }
@@ -191,7 +191,7 @@ pub(super) fn steps(
     next_number: u64,
     step_bytes_max: usize,
     recorded: &mut Recorded,
-) -> impl Iterator<Item = Step> + use<> {
+) -> impl Iterator<Item = WriteStep> + use<> {
     let beside = beside(&mut write, next_number);
     let letters = (next_number..)
         .zip(write.letters_add.into_iter().zip(beside))
@@ -205,7 +205,7 @@ pub(super) fn steps(
     if let Some(needs) = &write.needs {
         edits.checkpoints.put.push((needs::NEEDS.to_vec(), needs::encode(needs)));
     }
-    let progress = Step::Progress {
+    let progress = WriteStep::Progress {
         checkpoint: edits,
         paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
@@ -216,8 +216,8 @@ pub(super) fn steps(
         .into_iter()
         .chain(letters)
         .chain(replayed)
-        .chain(write.letters_resolve.into_iter().map(Step::Resolve))
-        .chain(write.letters_remove.into_iter().map(|number| Step::Remove { number }))
+        .chain(write.letters_resolve.into_iter().map(WriteStep::Resolve))
+        .chain(write.letters_remove.into_iter().map(|number| WriteStep::Remove { number }))
         .chain(std::iter::once(progress))
 }
 
@@ -228,7 +228,7 @@ fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
         let put = write.operations_put.extract_if(.., |put| put.id == id).last();
         Beside {
             in_ledger: write.ledger_add.extract_if(.., |entry| entry.id == id).collect(),
-            operation: put.map(|put| OperationStep::of_letter(&put, number)),
+            operation: put.map(|put| SagaLogStep::of_letter(&put, number)),
             operations_remove: write.operations_remove.extract_if(.., |removed| *removed == id).collect(),
         }
     };
@@ -240,8 +240,8 @@ fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
     beside
 }
 
-fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_max: usize) -> Vec<Step> {
-    let (id, lanes, is_held) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Held);
+fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_max: usize) -> Vec<WriteStep> {
+    let (id, lanes, is_held) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Blocked);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
         number,
@@ -257,13 +257,13 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         redacted: letter.redacted,
         resolved: None,
     });
-    let with = move |change| Step::Letter { number, id, head, change, lanes, is_held, beside };
+    let with = move |change| WriteStep::Letter { number, id, head, change, lanes, is_held, beside };
     if change.len() <= step_bytes_max {
         return vec![with(Some(change))];
     }
     let change = Arc::new(change);
     parts(&change, step_bytes_max)
-        .map(|chunks| Step::ChangePart { number, change: change.clone(), chunks })
+        .map(|chunks| WriteStep::ChangePart { number, change: change.clone(), chunks })
         .chain(std::iter::once(with(None)))
         .collect()
 }
@@ -278,24 +278,24 @@ pub(super) fn parts(record: &Framed, step_bytes_max: usize) -> impl Iterator<Ite
 mod tests {
     use super::super::tests::{log, set, sized_letter};
     use super::*;
-    use crate::operation::State;
+    use crate::operation::ActionState;
 
     fn shown(write: Write) -> Vec<String> {
         steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())
             .map(|step| match step {
-                Step::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
-                Step::Letter { number, change, beside, .. } => {
+                WriteStep::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
+                WriteStep::Letter { number, change, beside, .. } => {
                     let Beside { in_ledger, operation, operations_remove } = beside;
                     let (ledger, removed) = (in_ledger.len(), operations_remove.len());
                     let operation = operation.map(|operation| operation.letter);
                     format!("letter {number} {} {ledger} {operation:?} {removed}", change.is_some())
                 }
-                Step::OperationPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
-                Step::Operation(operation) => format!("operation {}", operation.id.0.as_u128()),
-                Step::Replayed { replay, operations } => format!("replayed {} {}", replay.number, operations.len()),
-                Step::Resolve(resolution) => format!("resolve {}", resolution.number),
-                Step::Remove { number } => format!("remove {number}"),
-                Step::Progress { checkpoint, ledger_add, operations_remove, .. } => {
+                WriteStep::OperationPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
+                WriteStep::Operation(operation) => format!("operation {}", operation.id.0.as_u128()),
+                WriteStep::Replayed { replay, operations } => format!("replayed {} {}", replay.number, operations.len()),
+                WriteStep::Resolve(resolution) => format!("resolve {}", resolution.number),
+                WriteStep::Remove { number } => format!("remove {number}"),
+                WriteStep::Progress { checkpoint, ledger_add, operations_remove, .. } => {
                     let (ledger, removed) = (ledger_add.len(), operations_remove.len());
                     format!("progress {} {ledger} {removed}", !checkpoint.checkpoints.put.is_empty())
                 }
@@ -303,9 +303,9 @@ mod tests {
             .collect()
     }
 
-    fn put(number: u64, value_bytes: usize) -> OperationPut {
+    fn put(number: u64, value_bytes: usize) -> SagaPut {
         let NewDeadLetter { delivery_id: id, change, .. } = sized_letter(number, value_bytes);
-        OperationPut { id, rule: "r".into(), log: log(State::Done).into(), change: Some(change), letter: None }
+        SagaPut { id, rule: "r".into(), log: log(ActionState::Done).into(), change: Some(change), letter: None }
     }
 
     #[test]

@@ -12,16 +12,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::dead_letters::Resolution;
-use super::queue::{Job, Queue, TRANSACTION_BYTES_MAX, Work};
+use super::queue::{Job, WriterQueue, TRANSACTION_BYTES_MAX, WriterWork};
 use super::recorded::Recorded;
 use super::sweep;
 use super::tally::{Tally, TallyFile};
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
-use super::watchdog::Progress;
-use super::write::{self, Step, Write, Written};
+use super::watchdog::WriterProgress;
+use super::write::{self, WriteStep, Write, Written};
 use super::{Counts, Error};
-use crate::ordering::Held;
+use crate::ordering::BlockedKeys;
 
 /// How often the tally is written for marks alone.
 const TALLY_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,10 +39,10 @@ pub(super) struct Writer {
     /// What others see of `counters`; never ahead of what is durable.
     pub counts: Arc<Counts>,
     /// What others see of the tree `holds`; neither ahead of what is durable nor, once a write is answered, behind.
-    pub held: Held,
-    pub queue: Arc<Queue>,
+    pub held: BlockedKeys,
+    pub queue: Arc<WriterQueue>,
     pub failed: watch::Sender<Option<Error>>,
-    pub progress: Progress,
+    pub progress: WriterProgress,
 }
 
 impl Writer {
@@ -51,8 +51,8 @@ impl Writer {
         while let Some(work) = self.queue.take() {
             self.progress.begin();
             let jobs = match work {
-                Work::Write(jobs) => jobs,
-                Work::Read(reading) => {
+                WriterWork::Write(jobs) => jobs,
+                WriterWork::Read(reading) => {
                     reading(&self.trees, &self.progress);
                     self.progress.end();
                     continue;
@@ -127,11 +127,11 @@ impl Writer {
         for ((job, step), met) in pending.jobs.into_iter().zip(&pending.steps).zip(met) {
             match (&mut written[job], met) {
                 (Ok(written), Ok(was_there)) => match step {
-                    Step::Replayed { .. } => written.replayed += u64::from(was_there.is_some()),
-                    Step::Resolve(_) => written.resolved += u64::from(was_there.is_some()),
-                    Step::Remove { .. } => written.removed += u64::from(was_there.is_some()),
-                    Step::ChangePart { .. } | Step::Letter { .. } | Step::Progress { .. } => {}
-                    Step::OperationPart { .. } | Step::Operation(_) => {}
+                    WriteStep::Replayed { .. } => written.replayed += u64::from(was_there.is_some()),
+                    WriteStep::Resolve(_) => written.resolved += u64::from(was_there.is_some()),
+                    WriteStep::Remove { .. } => written.removed += u64::from(was_there.is_some()),
+                    WriteStep::ChangePart { .. } | WriteStep::Letter { .. } | WriteStep::Progress { .. } => {}
+                    WriteStep::OperationPart { .. } | WriteStep::Operation(_) => {}
                 },
                 (whole, Err(error)) => *whole = Err(error),
                 (Err(_), Ok(_)) => {}
@@ -141,9 +141,9 @@ impl Writer {
     }
 
     /// Without marks calls are repeated; without the rest something would be lost that was acknowledged.
-    fn note_in_tally(&mut self, steps: &[Step]) -> std::io::Result<()> {
+    fn note_in_tally(&mut self, steps: &[WriteStep]) -> std::io::Result<()> {
         self.tally_file.tally.count(self.counters);
-        if steps.iter().all(Step::is_of_marks) && self.tally_file.written_at.elapsed() < TALLY_INTERVAL {
+        if steps.iter().all(WriteStep::is_of_marks) && self.tally_file.written_at.elapsed() < TALLY_INTERVAL {
             return Ok(());
         }
         self.write_tally()
@@ -157,11 +157,11 @@ impl Writer {
     }
 
     /// Says which keys are held from now on, and which no longer.
-    fn hold(&self, steps: &[Step], met: &[Met]) -> Result<(), Error> {
+    fn hold(&self, steps: &[WriteStep], met: &[Met]) -> Result<(), Error> {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
-                (Step::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, lanes, *is_held),
-                (Step::Remove { number } | Step::Resolve(Resolution { number, .. }), Ok(Some(lanes))) => {
+                (WriteStep::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, lanes, *is_held),
+                (WriteStep::Remove { number } | WriteStep::Resolve(Resolution { number, .. }), Ok(Some(lanes))) => {
                     self.held.remove(*number, lanes, |key| self.trees.front(key))?;
                 }
                 _ => {}
@@ -191,16 +191,16 @@ impl Drop for Writer {
 #[derive(Debug, Default)]
 struct Pending {
     jobs: Vec<usize>,
-    steps: Vec<Step>,
+    steps: Vec<WriteStep>,
     bytes: usize,
 }
 
 impl Pending {
-    fn has_room_for(&self, step: &Step) -> bool {
+    fn has_room_for(&self, step: &WriteStep) -> bool {
         self.steps.is_empty() || self.bytes + step.weight_bytes() <= TRANSACTION_BYTES_MAX
     }
 
-    fn push(&mut self, job: usize, step: Step) {
+    fn push(&mut self, job: usize, step: WriteStep) {
         self.bytes += step.weight_bytes();
         self.jobs.push(job);
         self.steps.push(step);

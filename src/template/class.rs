@@ -4,7 +4,7 @@
 //! compared with and how.
 
 use crate::change::Value as CellValue;
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::column::charset::Charset;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,21 +33,21 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub fn of(kind: &Kind) -> Class {
+    pub fn of(kind: &ColumnKind) -> Class {
         match kind {
-            Kind::Int { .. } | Kind::Double | Kind::Decimal { .. } | Kind::Bit { .. } => Class::Number,
-            Kind::Float => Class::Single,
-            Kind::Year => Class::Year,
-            Kind::Date => Class::Date,
-            Kind::DateTime { .. } => Class::DateTime,
-            Kind::Timestamp { .. } => Class::Timestamp,
-            Kind::Time { .. } => Class::Time,
-            Kind::Text { charset: Charset::Binary, .. } => Class::Bytes,
-            Kind::Text { .. } => Class::Text,
-            Kind::Enum { .. } => Class::Enum,
-            Kind::Set { .. } => Class::Set,
-            Kind::Json { .. } => Class::Json,
-            Kind::Vector { .. } | Kind::Geometry { .. } | Kind::Unsupported { .. } => Class::Opaque,
+            ColumnKind::Int { .. } | ColumnKind::Double | ColumnKind::Decimal { .. } | ColumnKind::Bit { .. } => Class::Number,
+            ColumnKind::Float => Class::Single,
+            ColumnKind::Year => Class::Year,
+            ColumnKind::Date => Class::Date,
+            ColumnKind::DateTime { .. } => Class::DateTime,
+            ColumnKind::Timestamp { .. } => Class::Timestamp,
+            ColumnKind::Time { .. } => Class::Time,
+            ColumnKind::Text { charset: Charset::Binary, .. } => Class::Bytes,
+            ColumnKind::Text { .. } => Class::Text,
+            ColumnKind::Enum { .. } => Class::Enum,
+            ColumnKind::Set { .. } => Class::Set,
+            ColumnKind::Json { .. } => Class::Json,
+            ColumnKind::Vector { .. } | ColumnKind::Geometry { .. } | ColumnKind::Unsupported { .. } => Class::Opaque,
         }
     }
 

@@ -52,7 +52,7 @@ impl From<Error> for Stop {
 
 /// One comparison, as `when:` may link several: `a < b < c`.
 #[derive(Clone, Copy)]
-pub(super) struct Link<'e, 's> {
+pub(super) struct TemplateLink<'e, 's> {
     pub left: &'e Expr<'s>,
     pub operator: Operator,
     pub right: &'e Expr<'s>,
@@ -110,8 +110,8 @@ impl Test {
     }
 
     /// Of a comparison.
-    pub fn of_link(link: Link, source: &str) -> Option<Test> {
-        let Link { left, operator, right } = link;
+    pub fn of_link(link: TemplateLink, source: &str) -> Option<Test> {
+        let TemplateLink { left, operator, right } = link;
         match (operator, right) {
             (Operator::In, Expr::List(list)) => one_of(left, &list.items, source),
             (Operator::In, Expr::Tuple(tuple)) => one_of(left, &tuple.items, source),

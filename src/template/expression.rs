@@ -12,7 +12,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
 use super::error::{Error, Flaw};
-use super::rewrite::{Path, Rewritten};
+use super::rewrite::{MemberPath, Rewritten};
 use super::scope::{Env, Root, Scope};
 use super::secret::Secret;
 use super::{EnvLookup, filters, foreign, nulls, operators, output};
@@ -46,7 +46,7 @@ pub(super) struct Expression {
     compiled: minijinja::Expression<'static, 'static>,
     source: Box<str>,
     env: Arc<Env>,
-    paths: Box<[Path]>,
+    paths: Box<[MemberPath]>,
 }
 
 impl Expression {
@@ -105,9 +105,9 @@ impl fmt::Debug for Expression {
 
 /// The error with what is undefined, as the rule writes it: the first path that leads nowhere. Of paths that begin at a name of a loop
 /// nobody knows afterwards where they led, so all of them are named.
-pub(super) fn named(error: Error, paths: &[Path], root: &Value) -> Error {
+pub(super) fn named(error: Error, paths: &[MemberPath], root: &Value) -> Error {
     let Error::Undefined { path: None } = error else { return error };
-    let leads_nowhere = |path: &&Path| {
+    let leads_nowhere = |path: &&MemberPath| {
         let compiled = ENGINE.compile_expression(&path.rewritten);
         compiled.is_ok_and(|path| path.eval(root).map_or_else(is_undefined_error, |value| value.is_undefined()))
     };

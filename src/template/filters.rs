@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::decimal::Decimal;
 use super::error::Error;
-use super::operators::{Outcome, add, as_decimal, integer, order};
+use super::operators::{EngineOutcome, add, as_decimal, integer, order};
 use super::output::{self, within_limit};
 
 /// Puts the filters into an environment.
@@ -45,21 +45,21 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("tojson", |value: &Value| {
         let mut out = Vec::new();
         output::write_json(value, &mut out).map_err(Error::into_engine)?;
-        Outcome::Ok(String::from_utf8_lossy(&out).into_owned())
+        EngineOutcome::Ok(String::from_utf8_lossy(&out).into_owned())
     });
     env.add_filter("string", |value: &Value| {
         let mut out = String::new();
         output::write_text(value, &mut out).map_err(Error::into_engine)?;
-        Outcome::Ok(out)
+        EngineOutcome::Ok(out)
     });
 }
 
 /// A list takes many times the memory of the text that it is made of.
-fn splittable(value: &Value) -> Outcome<()> {
+fn splittable(value: &Value) -> EngineOutcome<()> {
     within_limit(value.as_str().map_or(0, str::len)).map_err(Error::into_engine)
 }
 
-fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
+fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> EngineOutcome<Value> {
     match as_decimal(value) {
         Some(decimal) => {
             decimal.truncate().map(integer).ok_or_else(|| Error::Inexact { operator: "| int" }.into_engine())
@@ -68,14 +68,14 @@ fn int(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> 
     }
 }
 
-fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Outcome<Value> {
+fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> EngineOutcome<Value> {
     match as_decimal(value) {
         Some(decimal) => Ok(Value::from(decimal.to_f64())),
         None => minijinja::filters::float(state, value, default, kwargs),
     }
 }
 
-fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> Outcome<Value> {
+fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> EngineOutcome<Value> {
     let Some(decimal) = as_decimal(&value) else {
         return minijinja::filters::round(value, precision, None, kwargs);
     };
@@ -86,7 +86,7 @@ fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> Outcome<Value>
         .ok_or_else(|| Error::Inexact { operator: "| round" }.into_engine())
 }
 
-fn abs(value: Value) -> Outcome<Value> {
+fn abs(value: Value) -> EngineOutcome<Value> {
     match as_decimal(&value) {
         Some(decimal) => Ok(Value::from_object(
             Decimal::parse(decimal.as_str().trim_start_matches('-')).expect("a DECIMAL without its sign is one"),
@@ -95,7 +95,7 @@ fn abs(value: Value) -> Outcome<Value> {
     }
 }
 
-fn extreme(list: &Value, wanted: Ordering) -> Outcome<Value> {
+fn extreme(list: &Value, wanted: Ordering) -> EngineOutcome<Value> {
     let mut best: Option<Value> = None;
     for item in list.try_iter()? {
         let better = match &best {
@@ -109,7 +109,7 @@ fn extreme(list: &Value, wanted: Ordering) -> Outcome<Value> {
     Ok(best.unwrap_or_default())
 }
 
-fn sort(list: &Value) -> Outcome<Value> {
+fn sort(list: &Value) -> EngineOutcome<Value> {
     let mut items: Vec<Value> = list.try_iter()?.collect();
     // Compared against the first before sorting: an order that fails midway is no order.
     if let Some((first, rest)) = items.split_first() {
@@ -121,12 +121,12 @@ fn sort(list: &Value) -> Outcome<Value> {
     Ok(Value::from(items))
 }
 
-fn sum(list: &Value) -> Outcome<Value> {
+fn sum(list: &Value) -> EngineOutcome<Value> {
     list.try_iter()?.try_fold(Value::from(0), |total, item| add(&total, &item).map_err(Error::into_engine))
 }
 
 /// The elements as one text, with `between` in between.
-fn join(list: &Value, between: Option<&str>) -> Outcome<String> {
+fn join(list: &Value, between: Option<&str>) -> EngineOutcome<String> {
     let mut out = String::new();
     for (i, item) in list.try_iter()?.enumerate() {
         out.push_str(if i > 0 { between.unwrap_or_default() } else { "" });
@@ -136,7 +136,7 @@ fn join(list: &Value, between: Option<&str>) -> Outcome<String> {
 }
 
 /// The bytes of a binary column, which an expression has as base64.
-fn bytes(value: &Value, filter: &'static str) -> Outcome<Vec<u8>> {
+fn bytes(value: &Value, filter: &'static str) -> EngineOutcome<Vec<u8>> {
     if value.is_none() {
         return Err(Error::Null.into_engine());
     }
@@ -145,7 +145,7 @@ fn bytes(value: &Value, filter: &'static str) -> Outcome<Vec<u8>> {
 }
 
 /// As MySQL's HEX(), in lower case.
-fn hex(value: &Value) -> Outcome<String> {
+fn hex(value: &Value) -> EngineOutcome<String> {
     let bytes = bytes(value, "hex")?;
     within_limit(bytes.len().saturating_mul(2)).map_err(Error::into_engine)?;
     let digit = |number: u8| char::from_digit(number.into(), 16).unwrap_or_default();
@@ -153,7 +153,7 @@ fn hex(value: &Value) -> Outcome<String> {
 }
 
 /// As MySQL's BIN_TO_UUID(); `is_swapped` is for what `UUID_TO_BIN(…, 1)` wrote, which has the parts of the time in reverse.
-fn uuid(value: &Value, is_swapped: Option<bool>) -> Outcome<String> {
+fn uuid(value: &Value, is_swapped: Option<bool>) -> EngineOutcome<String> {
     let bytes = bytes(value, "uuid")?;
     let mut bytes = <[u8; 16]>::try_from(bytes).map_err(|_| Error::NotUuid.into_engine())?;
     if is_swapped == Some(true) {
@@ -163,7 +163,7 @@ fn uuid(value: &Value, is_swapped: Option<bool>) -> Outcome<String> {
     Ok(Uuid::from_bytes(bytes).hyphenated().to_string())
 }
 
-fn replace(text: &str, from: &str, to: &str) -> Outcome<String> {
+fn replace(text: &str, from: &str, to: &str) -> EngineOutcome<String> {
     let grown = text.matches(from).count().saturating_mul(to.len().saturating_sub(from.len()));
     within_limit(text.len().saturating_add(grown)).map_err(Error::into_engine)?;
     Ok(text.replace(from, to))

@@ -11,7 +11,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 
 use super::EnvLookup;
 use super::compare::Relation;
-use super::compiled::{Link, Operator, Stop, Term, Test, binary_operator_of, is_none_literal, operator_of};
+use super::compiled::{TemplateLink, Operator, Stop, Term, Test, binary_operator_of, is_none_literal, operator_of};
 use super::error::{Error, Flaw};
 use super::expression::Expression;
 use super::rewrite::{self, Rewritten};
@@ -156,7 +156,7 @@ impl Builder<'_> {
                 self.both(&node.left, &node.right).map(Logic::Or)
             }
             Expr::BinOp(node) => match binary_operator_of(node.op) {
-                Some(operator) => self.link(Link { left: &node.left, operator, right: &node.right }, false),
+                Some(operator) => self.link(TemplateLink { left: &node.left, operator, right: &node.right }, false),
                 None => self.leaf(expr),
             },
             Expr::Compare(node) => {
@@ -164,7 +164,7 @@ impl Builder<'_> {
                 let mut all: Option<Logic> = None;
                 for (left, op) in lefts.zip(&node.ops) {
                     let is_negated = matches!(op.op, CompareOpKind::NotIn);
-                    let link = Link { left, operator: operator_of(op.op), right: &op.expr };
+                    let link = TemplateLink { left, operator: operator_of(op.op), right: &op.expr };
                     let link = self.link(link, is_negated)?;
                     all = Some(match all {
                         Some(before) => Logic::And(Box::new([before, link])),
@@ -174,7 +174,7 @@ impl Builder<'_> {
                 all
             }
             Expr::Test(node) => match (rewrite::operator_named(node.name), &node.args[..]) {
-                (Some(operator), [CallArg::Pos(right)]) => self.link(Link { left: &node.expr, operator, right }, false),
+                (Some(operator), [CallArg::Pos(right)]) => self.link(TemplateLink { left: &node.expr, operator, right }, false),
                 _ => self.leaf(expr),
             },
             Expr::IfExpr(node) if node.false_expr.is_some() => {
@@ -192,7 +192,7 @@ impl Builder<'_> {
         Some(Box::new([left?, right?]))
     }
 
-    fn link(&mut self, link: Link, is_negated: bool) -> Option<Logic> {
+    fn link(&mut self, link: TemplateLink, is_negated: bool) -> Option<Logic> {
         self.misread(&link);
         let is_none_test = is_none_literal(link.right) || is_none_literal(link.left);
         if let (true, Operator::Is(relation)) = (is_none_test, link.operator)
@@ -202,7 +202,7 @@ impl Builder<'_> {
             self.flaw(link.right.span(), message);
         }
         let is_not_none = link.operator == Operator::Is(Relation::Unequal) && is_none_test;
-        let link = if is_not_none { Link { operator: Operator::Is(Relation::Equal), ..link } } else { link };
+        let link = if is_not_none { TemplateLink { operator: Operator::Is(Relation::Equal), ..link } } else { link };
         let test = Test::of_link(link, self.source);
         self.impossible(&test, link.left.span());
         let leaf = self.finish(rewrite::condition_link(link, self.source), test, link.left.span())?;
@@ -226,8 +226,8 @@ impl Builder<'_> {
     }
 
     /// What means another thing than whoever writes it believes.
-    fn misread(&mut self, link: &Link) {
-        let Link { left, operator, right } = *link;
+    fn misread(&mut self, link: &TemplateLink) {
+        let TemplateLink { left, operator, right } = *link;
         if operator == Operator::In && is_text(right) {
             let message = "`in` with a text looks for a piece of that text; write a list: `in ['paid']`";
             self.flaw(right.span(), message.to_string());

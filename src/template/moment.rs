@@ -10,7 +10,7 @@ pub(super) struct Moment(u64);
 
 /// What a text says as a date, or as a date and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct ParsedMoment {
     /// As it is written.
     pub written: Moment,
     /// In UTC, where the text names a zone.
@@ -34,7 +34,7 @@ impl Moment {
 const TIME_SECONDS_MAX: i64 = 838 * 3600 + 59 * 60 + 59;
 
 /// Reads `2026-11-20`, perhaps with `T` or a blank and `12:00`, `12:00:00` or `12:00:00.5`, and then perhaps with `Z` or `+02:00`.
-pub(super) fn reading(text: &str) -> Option<Reading> {
+pub(super) fn reading(text: &str) -> Option<ParsedMoment> {
     let mut rest = text;
     let year = number(&mut rest, 4, 4)?;
     let month = after(&mut rest, "-").then(|| number(&mut rest, 1, 2))??;
@@ -44,7 +44,7 @@ pub(super) fn reading(text: &str) -> Option<Reading> {
         return None;
     }
     if rest.is_empty() {
-        return Some(Reading { written: pack(date, [0, 0, 0], 0), utc: None });
+        return Some(ParsedMoment { written: pack(date, [0, 0, 0], 0), utc: None });
     }
     if !after(&mut rest, "T") && !after(&mut rest, " ") {
         return None;
@@ -57,7 +57,7 @@ pub(super) fn reading(text: &str) -> Option<Reading> {
         None => None,
         Some(minutes) => Some(shifted(date, clock, micros, minutes)?),
     };
-    Some(Reading { written: pack(date, clock, micros), utc })
+    Some(ParsedMoment { written: pack(date, clock, micros), utc })
 }
 
 /// Reads a TIME, literal or cell: `9:00`, `09:00:00`, `-838:59:59.999999`; in microseconds.
@@ -186,7 +186,7 @@ fn days_of(year: u64, month: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Reading {
+    fn read(text: &str) -> ParsedMoment {
         reading(text).expect(text)
     }
 

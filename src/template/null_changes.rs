@@ -7,7 +7,7 @@ use super::compare::Relation;
 use super::compiled::{Term, Test};
 use super::error::Flaw;
 use super::logic::{Leaf, Logic, and};
-use super::scope::Image;
+use super::scope::RowSide;
 use crate::schema::TypedColumn;
 
 /// Comparisons whose answers are tried in all combinations; with more of them, each is said to matter.
@@ -16,14 +16,14 @@ const OTHERS_MAX: u32 = 10;
 pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Flaw> {
     let mut flaws: Vec<Flaw> = Vec::new();
     for column in columns.iter().filter(|column| column.is_nullable) {
-        for image in [Image::Row, Image::Old] {
+        for image in [RowSide::Row, RowSide::Old] {
             let about = About { column: &column.name, image, columns };
             if !about.is_changed(logic) {
                 continue;
             }
             let mut operators = Vec::new();
             about.operators(logic, false, &mut operators);
-            let name = if image == Image::Old { "old" } else { "row" };
+            let name = if image == RowSide::Old { "old" } else { "row" };
             let column = &column.name;
             flaws.extend(operators.into_iter().map(|(leaf, operator)| {
                 let message = format!(
@@ -59,7 +59,7 @@ enum Nulls {
 /// The column that is NULL.
 struct About<'a> {
     column: &'a str,
-    image: Image,
+    image: RowSide,
     columns: &'a [TypedColumn],
 }
 

@@ -13,7 +13,7 @@ use super::compare::{Relation, compare, within};
 use super::decimal;
 use super::error::Error;
 use super::operand::{Operand, Scalar};
-use super::operators::{self, Outcome};
+use super::operators::{self, EngineOutcome};
 use super::scope::TypedCell;
 use crate::change::Value as CellValue;
 
@@ -99,11 +99,11 @@ pub(super) fn truth_of(operand: &Operand) -> Result<Option<bool>, Error> {
     }
 }
 
-fn related(relation: Relation, a: &Value, b: &Value) -> Outcome<Value> {
+fn related(relation: Relation, a: &Value, b: &Value) -> EngineOutcome<Value> {
     truth(operators::defined(a, b).and_then(|()| holds(relation, &Operand::of_value(a), &Operand::of_value(b))))
 }
 
-fn truth(answer: Result<Option<bool>, Error>) -> Outcome<Value> {
+fn truth(answer: Result<Option<bool>, Error>) -> EngineOutcome<Value> {
     match answer {
         Ok(Some(truth)) => Ok(Value::from(truth)),
         Ok(None) => Ok(Value::from(())),
@@ -150,7 +150,7 @@ fn contained(needle: &Value, container: &Value) -> Result<Option<bool>, Error> {
     }
 }
 
-fn calculated(a: &Value, b: &Value, operator: fn(&Value, &Value) -> Result<Value, Error>) -> Outcome<Value> {
+fn calculated(a: &Value, b: &Value, operator: fn(&Value, &Value) -> Result<Value, Error>) -> EngineOutcome<Value> {
     if a.is_none() || b.is_none() {
         return Ok(Value::from(()));
     }
@@ -158,7 +158,7 @@ fn calculated(a: &Value, b: &Value, operator: fn(&Value, &Value) -> Result<Value
 }
 
 /// NULL for a division by zero, as in MySQL.
-fn divided(operator: usize, a: &Value, b: &Value) -> Outcome<Value> {
+fn divided(operator: usize, a: &Value, b: &Value) -> EngineOutcome<Value> {
     if a.is_none() || b.is_none() {
         return Ok(Value::from(()));
     }

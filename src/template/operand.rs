@@ -10,7 +10,7 @@ use minijinja::value::{Value, ValueKind};
 
 use super::class::Class;
 use super::decimal::{self, Decimal};
-use super::moment::{self, Reading};
+use super::moment::{self, ParsedMoment};
 use super::{operators, rewrite, scope};
 use crate::change::Value as CellValue;
 
@@ -46,7 +46,7 @@ pub(super) struct Operand<'v> {
 pub(super) struct Literal {
     fixed: Fixed,
     digits: Option<Box<str>>,
-    reading: Option<Reading>,
+    reading: Option<ParsedMoment>,
     duration: Option<i64>,
 }
 
@@ -272,7 +272,7 @@ impl<'v> Operand<'v> {
     }
 
     /// What a text beside a date column means.
-    pub fn reading(&self) -> Option<Reading> {
+    pub fn reading(&self) -> Option<ParsedMoment> {
         match (self.literal, self.scalar) {
             (Some(literal), _) => literal.reading,
             (None, Scalar::Text(text)) => moment::reading(text),

@@ -11,7 +11,7 @@ use minijinja::value::{Object, Value};
 
 use super::error::Error;
 use super::scope;
-use crate::operation::{Kept, OperationLog, State, StepLog};
+use crate::operation::{KeptAnswer, SagaLog, ActionState, StepLog};
 
 /// The members of `steps.NAME`.
 pub(super) const STEP_NAMES: [&str; 5] = ["state", "status", "headers", "json", "text"];
@@ -22,7 +22,7 @@ pub(super) const OUTCOME_NAMES: [&str; 5] = ["state", "standing", "step", "reaso
 
 /// `steps`.
 #[derive(Debug)]
-pub(super) struct StepsObject(pub Arc<OperationLog>);
+pub(super) struct StepsObject(pub Arc<SagaLog>);
 
 impl Object for StepsObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
@@ -37,7 +37,7 @@ impl Object for StepsObject {
 
 #[derive(Debug)]
 struct StepObject {
-    log: Arc<OperationLog>,
+    log: Arc<SagaLog>,
     place: usize,
 }
 
@@ -58,14 +58,14 @@ impl Object for StepObject {
 /// Where a step stands, its undo included.
 fn state_of(step: &StepLog) -> &'static str {
     match step.undo.state {
-        State::Done => "undone",
+        ActionState::Done => "undone",
         _ => step.act.state.as_str(),
     }
 }
 
 /// `answer`.
 #[derive(Debug)]
-pub(super) struct AnswerObject(pub Arc<Kept>);
+pub(super) struct AnswerObject(pub Arc<KeptAnswer>);
 
 impl Object for AnswerObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
@@ -74,10 +74,10 @@ impl Object for AnswerObject {
 }
 
 /// `whose` is for messages.
-fn member_of(kept: &Kept, member: &str, whose: &str) -> Option<Value> {
+fn member_of(kept: &KeptAnswer, member: &str, whose: &str) -> Option<Value> {
     let body = || match (&kept.problem, kept.is_cut) {
         (Some(problem), _) => Err(Error::BadAnswer { whose: whose.to_owned(), problem: problem.to_string() }),
-        (None, true) => Err(Error::CutAnswer { whose: whose.to_owned(), limit_bytes: Kept::BODY_BYTES_MAX }),
+        (None, true) => Err(Error::CutAnswer { whose: whose.to_owned(), limit_bytes: KeptAnswer::BODY_BYTES_MAX }),
         (None, false) => Ok(&*kept.body),
     };
     let value = match member {
@@ -112,17 +112,17 @@ impl Object for HeadersObject {
 
 /// `outcome`.
 #[derive(Debug)]
-pub(super) struct OutcomeObject(pub Arc<OperationLog>);
+pub(super) struct OutcomeObject(pub Arc<SagaLog>);
 
 impl Object for OutcomeObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let given_up = self.0.given_up();
         Some(match key.as_str()? {
             "state" => Value::from(self.0.outcome()),
-            "standing" => Value::from(self.0.standing().as_str()),
+            "standing" => Value::from(self.0.effect().as_str()),
             "step" => Value::from(given_up.map(|step| &*step.name)),
             "reason" => Value::from(given_up.map(|step| step.act.state.as_str())),
-            "said" => Value::from(given_up.map(|step| step.act.said.as_str())),
+            "said" => Value::from(given_up.map(|step| step.act.message.as_str())),
             _ => return None,
         })
     }

@@ -19,7 +19,7 @@ const MEND_ORDER: &str = "guard it, for example with `row.column is not none and
 const MEND_IN: &str = "the right side must be a list, or both sides texts";
 
 /// What the engine expects of a function.
-pub(super) type Outcome<T> = Result<T, minijinja::Error>;
+pub(super) type EngineOutcome<T> = Result<T, minijinja::Error>;
 
 /// Puts everything here into an environment under the names that `rewrite` writes.
 pub(super) fn install(env: &mut Environment<'static>) {
@@ -118,7 +118,7 @@ pub(super) fn order(operator: &'static str, a: &Value, b: &Value) -> Result<Orde
     Err(mismatch(operator, a, b, MEND_ORDER))
 }
 
-fn ordered(operator: &'static str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> Outcome<bool> {
+fn ordered(operator: &'static str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> EngineOutcome<bool> {
     order(operator, a, b).map(holds).map_err(Error::into_engine)
 }
 

@@ -9,7 +9,7 @@ use super::compare::Relation;
 use super::decimal;
 use super::moment;
 use super::operand::Literal;
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::printable::shortened;
 
 /// Of a literal in a message.
@@ -17,9 +17,9 @@ const LITERAL_CHARS_MAX: usize = 60;
 
 /// What is wrong with `column RELATION literal`, if no value of the column meets it. With `!=` it is asked whether they could be
 /// equal.
-pub(super) fn beyond(name: &str, relation: Relation, kind: &Kind, literal: &Literal) -> Option<String> {
+pub(super) fn beyond(name: &str, relation: Relation, kind: &ColumnKind, literal: &Literal) -> Option<String> {
     let holds = match kind {
-        Kind::Time { .. } => {
+        ColumnKind::Time { .. } => {
             // In lists, and beside a `TIME'…'`, it is not rounded.
             let holds = time_beyond(kind, literal)?;
             let literal = wanted(Relation::Equal, literal);
@@ -27,7 +27,7 @@ pub(super) fn beyond(name: &str, relation: Relation, kind: &Kind, literal: &Lite
                 "column `{name}` holds {holds}, to which MySQL rounds {literal}; write no more decimals than the column has"
             ));
         }
-        Kind::Date | Kind::DateTime { .. } | Kind::Timestamp { .. } => {
+        ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             (!relation.orders()).then(|| time_beyond(kind, literal)).flatten()?
         }
         _ => number_beyond(relation, kind, &literal.operand().as_number().digits()?)?,
@@ -45,10 +45,10 @@ fn wanted(relation: Relation, literal: &Literal) -> String {
     if relation.orders() { format!("{} {text}", relation.as_str()) } else { text }
 }
 
-fn number_beyond(relation: Relation, kind: &Kind, digits: &str) -> Option<String> {
+fn number_beyond(relation: Relation, kind: &ColumnKind, digits: &str) -> Option<String> {
     let (least, greatest) = bounds(kind)?;
     let decimals_max = match kind {
-        Kind::Decimal { scale, .. } => *scale,
+        ColumnKind::Decimal { scale, .. } => *scale,
         _ => 0,
     };
     let is_met = match relation {
@@ -63,15 +63,15 @@ fn number_beyond(relation: Relation, kind: &Kind, digits: &str) -> Option<String
         }
     };
     (!is_met).then(|| match kind {
-        Kind::Decimal { scale, .. } => format!("numbers from {least} to {greatest} with {scale} decimals"),
+        ColumnKind::Decimal { scale, .. } => format!("numbers from {least} to {greatest} with {scale} decimals"),
         _ => format!("whole numbers from {least} to {greatest}"),
     })
 }
 
 /// The least and the greatest number that the column holds.
-fn bounds(kind: &Kind) -> Option<(String, String)> {
+fn bounds(kind: &ColumnKind) -> Option<(String, String)> {
     Some(match kind {
-        Kind::Int { bytes, unsigned } => {
+        ColumnKind::Int { bytes, unsigned } => {
             let bits = u32::try_from(8 * bytes).ok()?;
             if *unsigned {
                 ("0".to_string(), ((1u128 << bits) - 1).to_string())
@@ -79,8 +79,8 @@ fn bounds(kind: &Kind) -> Option<(String, String)> {
                 ((-(1i128 << (bits - 1))).to_string(), ((1i128 << (bits - 1)) - 1).to_string())
             }
         }
-        Kind::Bit { bits } => ("0".to_string(), ((1u128 << bits) - 1).to_string()),
-        Kind::Decimal { precision, scale } => {
+        ColumnKind::Bit { bits } => ("0".to_string(), ((1u128 << bits) - 1).to_string()),
+        ColumnKind::Decimal { precision, scale } => {
             let whole = "9".repeat(precision.checked_sub(*scale)?);
             let whole = if whole.is_empty() { "0" } else { &whole };
             let greatest = if *scale == 0 { whole.to_string() } else { format!("{whole}.{}", "9".repeat(*scale)) };
@@ -95,18 +95,18 @@ fn decimals(digits: &str) -> usize {
     digits.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len())
 }
 
-fn time_beyond(kind: &Kind, literal: &Literal) -> Option<String> {
+fn time_beyond(kind: &ColumnKind, literal: &Literal) -> Option<String> {
     let operand = literal.operand();
     let (micros, is_midnight) = match kind {
-        Kind::Time { .. } => (operand.duration()? % moment::MICROS_PER_SECOND, true),
+        ColumnKind::Time { .. } => (operand.duration()? % moment::MICROS_PER_SECOND, true),
         _ => {
             let reading = operand.reading()?.written;
             (i64::try_from(reading.micros()).ok()?, reading.is_midnight())
         }
     };
     let digits = match kind {
-        Kind::Date if !is_midnight => return Some("days without a time of day".to_string()),
-        Kind::Time { digits } | Kind::DateTime { digits } | Kind::Timestamp { digits } => *digits,
+        ColumnKind::Date if !is_midnight => return Some("days without a time of day".to_string()),
+        ColumnKind::Time { digits } | ColumnKind::DateTime { digits } | ColumnKind::Timestamp { digits } => *digits,
         _ => 0,
     };
     let unit = 10i64.pow(u32::try_from(6usize.saturating_sub(digits)).ok()?);

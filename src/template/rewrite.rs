@@ -46,7 +46,7 @@ pub(super) struct Rewritten {
     /// Columns of which it asks with `is defined` whether the table has them.
     asked_for: Vec<String>,
     /// Ways into documents and answers, the shorter ones first.
-    pub paths: Vec<Path>,
+    pub paths: Vec<MemberPath>,
     /// NULL makes unknown what is asked of it.
     in_condition: bool,
     /// Names set in the template itself.
@@ -57,7 +57,7 @@ pub(super) struct Rewritten {
 
 /// A way into a document that may lead nowhere: `row.items[0].sku`.
 #[derive(Debug)]
-pub(super) struct Path {
+pub(super) struct MemberPath {
     /// As the rule has it.
     pub written: String,
     pub rewritten: String,

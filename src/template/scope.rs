@@ -17,15 +17,15 @@ use super::error::Error;
 use super::operation::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
 use crate::change::{Change, DeliveryId, Op, Value as CellValue, json};
-use crate::operation::{Kept, OperationLog};
+use crate::operation::{KeptAnswer, SagaLog};
 
 /// A change as templates see it.
 #[derive(Debug, Clone)]
 pub struct Scope {
     change: Arc<Change>,
     id: Id,
-    log: Option<Arc<OperationLog>>,
-    answer: Option<Arc<Kept>>,
+    log: Option<Arc<SagaLog>>,
+    answer: Option<Arc<KeptAnswer>>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,12 +46,12 @@ impl Scope {
     }
 
     /// With `steps` and `outcome`.
-    pub fn with_operation(self, log: Arc<OperationLog>) -> Scope {
+    pub fn with_operation(self, log: Arc<SagaLog>) -> Scope {
         Scope { log: Some(log), ..self }
     }
 
     /// With `answer`: that of a query.
-    pub fn with_answer(self, answer: Kept) -> Scope {
+    pub fn with_answer(self, answer: KeptAnswer) -> Scope {
         Scope { answer: Some(Arc::new(answer)), ..self }
     }
 
@@ -69,14 +69,14 @@ impl Scope {
 
 /// Which row a template reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Image {
+pub(super) enum RowSide {
     Row,
     Old,
 }
 
 /// The value of one column; `row` falls back to the before image, because a partial after image leaves out what
 /// did not change.
-pub(super) fn cell(change: &Change, image: Image, column: &str) -> Result<CellValue, Error> {
+pub(super) fn cell(change: &Change, image: RowSide, column: &str) -> Result<CellValue, Error> {
     match change.table.column(column) {
         Some(index) => cell_at(change, image, index),
         None => Err(unknown_column(change, column)),
@@ -84,14 +84,14 @@ pub(super) fn cell(change: &Change, image: Image, column: &str) -> Result<CellVa
 }
 
 /// As `cell`, for the column at this place of the table.
-pub(super) fn cell_at(change: &Change, image: Image, index: usize) -> Result<CellValue, Error> {
+pub(super) fn cell_at(change: &Change, image: RowSide, index: usize) -> Result<CellValue, Error> {
     let value = match (image, change.old()) {
-        (Image::Row, _) => change.latest(index),
-        (Image::Old, Some(old)) => match old.cell(index) {
+        (RowSide::Row, _) => change.latest(index),
+        (RowSide::Old, Some(old)) => match old.cell(index) {
             crate::change::Cell::Value(value) => Some(value),
             crate::change::Cell::Absent => None,
         },
-        (Image::Old, None) => {
+        (RowSide::Old, None) => {
             return Err(Error::NoOldRow { op: change.op.as_str(), column: column_name(change, index) });
         }
     };
@@ -133,17 +133,17 @@ impl Object for Root {
         let change = self.scope.change();
         let row = |image| Value::from_object(RowObject { change: Arc::clone(change), image });
         Some(match key {
-            "row" => row(Image::Row),
+            "row" => row(RowSide::Row),
             // `_old` is what `old.column` is rewritten to: it explains itself where `old` is none.
-            "_old" => row(Image::Old),
+            "_old" => row(RowSide::Old),
             // What `row.column is defined` is rewritten to.
-            "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Row }),
-            "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), image: Image::Old }),
+            "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), image: RowSide::Row }),
+            "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), image: RowSide::Old }),
             // What columns are rewritten to beside an operator of a condition.
-            "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), image: Image::Row }),
-            "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), image: Image::Old }),
+            "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Row }),
+            "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Old }),
             "old" => match change.old() {
-                Some(_) => row(Image::Old),
+                Some(_) => row(RowSide::Old),
                 None => Value::from(()),
             },
             "op" => Value::from(change.op.as_str()),
@@ -163,14 +163,14 @@ impl Object for Root {
 
 fn key_values(change: &Arc<Change>) -> Value {
     let columns = change.table.primary_key.iter().filter_map(|index| change.table.columns.get(*index));
-    columns.map(|column| cell_value(change, Image::Row, column)).collect()
+    columns.map(|column| cell_value(change, RowSide::Row, column)).collect()
 }
 
 /// A row of which a column that its table lacks is undefined, and no error.
 #[derive(Debug)]
 struct AnyColumn {
     change: Arc<Change>,
-    image: Image,
+    image: RowSide,
 }
 
 impl Object for AnyColumn {
@@ -184,15 +184,15 @@ impl Object for AnyColumn {
 #[derive(Debug)]
 pub(super) struct RowObject {
     change: Arc<Change>,
-    image: Image,
+    image: RowSide,
 }
 
 impl RowObject {
     /// The row as a JSON object, without the columns that are not in its image.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
         let row = match self.image {
-            Image::Row => self.change.row(),
-            Image::Old => self.change.old(),
+            RowSide::Row => self.change.row(),
+            RowSide::Old => self.change.old(),
         };
         match row {
             Some(row) => json::write_row(&self.change.table, row, out),
@@ -217,8 +217,8 @@ impl Object for RowObject {
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
         let (other, row) = (other.downcast_ref::<RowObject>()?, |it: &RowObject| match it.image {
-            Image::Row => it.change.row().cloned(),
-            Image::Old => it.change.old().cloned(),
+            RowSide::Row => it.change.row().cloned(),
+            RowSide::Old => it.change.old().cloned(),
         });
         // Rows have no order; only `row == old` has a meaning.
         Some(if row(self) == row(other) { std::cmp::Ordering::Equal } else { std::cmp::Ordering::Less })
@@ -229,7 +229,7 @@ impl Object for RowObject {
 #[derive(Debug)]
 struct TypedRow {
     change: Arc<Change>,
-    image: Image,
+    image: RowSide,
 }
 
 impl Object for TypedRow {
@@ -289,7 +289,7 @@ impl Object for EnvObject {
 }
 
 /// A cell as a value of the expression language; a lookup that fails is an invalid value, which ends the evaluation.
-fn cell_value(change: &Change, image: Image, column: &str) -> Value {
+fn cell_value(change: &Change, image: RowSide, column: &str) -> Value {
     match cell(change, image, column) {
         Ok(value) => plain_value(change, column, value),
         Err(error) => Value::from(error.into_engine()),

@@ -15,15 +15,15 @@ use minijinja::value::Value;
 use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
-use super::rewrite::{self, Path, Rewritten};
-use super::scope::{Env, Image, Root, Scope, cell};
+use super::rewrite::{self, MemberPath, Rewritten};
+use super::scope::{Env, RowSide, Root, Scope, cell};
 use super::{EnvLookup, limits, tokens};
 use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
 #[derive(Debug, Default)]
 pub struct TextTemplate {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<TextPiece>,
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
     operation: Vec<OperationUse>,
@@ -32,10 +32,10 @@ pub struct TextTemplate {
 
 /// A stretch of a template.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum TextPiece {
     Literal(Box<str>),
     /// `row.column` or `old.column` and nothing else.
-    Column(Image, Box<str>),
+    Column(RowSide, Box<str>),
     Expression(Expression),
     /// A whole template, because it has statements (`{% if %}`).
     Program(Program),
@@ -45,7 +45,7 @@ impl TextTemplate {
     /// Compiles a string. All flaws are reported, with their places.
     pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
-            let pieces = vec![Piece::Literal(source.into())];
+            let pieces = vec![TextPiece::Literal(source.into())];
             return Ok(TextTemplate { pieces, ..TextTemplate::default() });
         }
         limits::check_template(source)?;
@@ -53,13 +53,13 @@ impl TextTemplate {
         let Stmt::Template(template) = &tree else { return Ok(TextTemplate::default()) };
         let (mut flaws, mut reads) = (Vec::new(), Reads::default());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
-        let pieces: Vec<Piece> = if simple {
+        let pieces: Vec<TextPiece> = if simple {
             let children = template.children.iter();
             children.filter_map(|child| piece(child, source, env, &mut reads, &mut flaws)).collect()
         } else {
             let mut rewritten = rewrite::template(&template.children, source);
             reads.add(&mut rewritten);
-            Program::new(rewritten, source, env, &mut flaws).map(Piece::Program).into_iter().collect()
+            Program::new(rewritten, source, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
         };
         let Reads { columns, names, operation, all: reads_all_columns } = reads;
         let template = TextTemplate { pieces, columns, names, operation, reads_all_columns };
@@ -80,12 +80,12 @@ impl TextTemplate {
     pub fn render_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
         let begin = out.len();
         match &self.pieces[..] {
-            [Piece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
-            [Piece::Expression(expression)] => {
+            [TextPiece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
+            [TextPiece::Expression(expression)] => {
                 let value = expression.evaluate(scope)?;
                 write_json(&value, out).map_err(|error| expression.naming(error, scope))?;
             }
-            [Piece::Literal(text)] => json::write_str(text, out),
+            [TextPiece::Literal(text)] => json::write_str(text, out),
             _ => json::write_str(&self.render(scope)?, out),
         }
         within_limit(out.len() - begin)
@@ -95,7 +95,7 @@ impl TextTemplate {
     pub fn literal(&self) -> Option<&str> {
         match &self.pieces[..] {
             [] => Some(""),
-            [Piece::Literal(text)] => Some(text),
+            [TextPiece::Literal(text)] => Some(text),
             _ => None,
         }
     }
@@ -103,9 +103,9 @@ impl TextTemplate {
     /// Whether a secret from the environment is part of what it renders.
     pub fn uses_env(&self) -> bool {
         self.pieces.iter().any(|piece| match piece {
-            Piece::Expression(expression) => expression.uses_env(),
-            Piece::Program(program) => !program.env.is_empty(),
-            Piece::Literal(_) | Piece::Column(..) => false,
+            TextPiece::Expression(expression) => expression.uses_env(),
+            TextPiece::Program(program) => !program.env.is_empty(),
+            TextPiece::Literal(_) | TextPiece::Column(..) => false,
         })
     }
 
@@ -148,16 +148,16 @@ impl Reads {
     }
 }
 
-impl Piece {
+impl TextPiece {
     pub(super) fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
         match self {
-            Piece::Literal(text) => out.push_str(text),
-            Piece::Column(image, column) => write_cell(&cell(scope.change(), *image, column)?, out)?,
-            Piece::Expression(expression) => {
+            TextPiece::Literal(text) => out.push_str(text),
+            TextPiece::Column(image, column) => write_cell(&cell(scope.change(), *image, column)?, out)?,
+            TextPiece::Expression(expression) => {
                 let value = expression.evaluate(scope)?;
                 write_text(&value, out).map_err(|error| expression.naming(error, scope))?;
             }
-            Piece::Program(program) => program.render(scope, out)?,
+            TextPiece::Program(program) => program.render(scope, out)?,
         }
         Ok(())
     }
@@ -171,7 +171,7 @@ pub(super) struct Program {
     engine: Environment<'static>,
     source: Box<str>,
     env: Arc<Env>,
-    paths: Box<[Path]>,
+    paths: Box<[MemberPath]>,
 }
 
 impl Program {
@@ -209,26 +209,26 @@ impl fmt::Debug for Program {
     }
 }
 
-fn piece(child: &Stmt, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<Piece> {
+fn piece(child: &Stmt, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<TextPiece> {
     match child {
-        Stmt::EmitRaw(raw) => Some(Piece::Literal(raw.raw.into())),
+        Stmt::EmitRaw(raw) => Some(TextPiece::Literal(raw.raw.into())),
         Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, reads, flaws),
         _ => None,
     }
 }
 
-fn emitted(expr: &Expr, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<Piece> {
+fn emitted(expr: &Expr, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<TextPiece> {
     let mut rewritten = rewrite::expression(expr, source);
     reads.add(&mut rewritten);
     match plain_column(expr) {
         Some((name, column)) => {
-            let image = if name == "old" { Image::Old } else { Image::Row };
-            Some(Piece::Column(image, column.into()))
+            let image = if name == "old" { RowSide::Old } else { RowSide::Row };
+            Some(TextPiece::Column(image, column.into()))
         }
         None => {
             let span = expr.span();
             let own = source.get(span.start_offset as usize..span.end_offset as usize).unwrap_or(source);
-            Expression::new(rewritten, own, env, flaws).map(Piece::Expression)
+            Expression::new(rewritten, own, env, flaws).map(TextPiece::Expression)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::nulls;
 use super::operand::{Literal, Operand};
 use super::range;
 use crate::change::Value as CellValue;
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::printable::shortened;
 use crate::schema::TypedColumn;
 use crate::suggest::did_you_mean;
@@ -42,7 +42,7 @@ fn misfit(test: &Test, columns: &[TypedColumn]) -> Option<String> {
             literals.iter().find_map(|literal| pair(Relation::Equal, &needle, &Side::Literal(literal)))
         }
         Test::Within(piece, whole) => match (Side::of(piece, columns)?, Side::of(whole, columns)?) {
-            (Side::Literal(literal), Side::Column(column, Kind::Set { labels, .. })) => {
+            (Side::Literal(literal), Side::Column(column, ColumnKind::Set { labels, .. })) => {
                 let label = literal.text()?;
                 missing_label(&column.name, labels.as_deref()?, label)
             }
@@ -69,7 +69,7 @@ fn misfit(test: &Test, columns: &[TypedColumn]) -> Option<String> {
 
 /// A side of a comparison as far as it is known before there is a row.
 enum Side<'s> {
-    Column(&'s TypedColumn, &'s Kind),
+    Column(&'s TypedColumn, &'s ColumnKind),
     Literal(&'s Literal),
     Text,
 }
@@ -99,8 +99,8 @@ impl<'s> Side<'s> {
     fn sample(&self) -> Option<CellValue> {
         let Side::Column(_, kind) = self else { return Some(CellValue::Text("insert".into())) };
         match kind {
-            Kind::Decimal { .. } => return Some(CellValue::Decimal("1".into())),
-            Kind::Double => return Some(CellValue::Double(1.0)),
+            ColumnKind::Decimal { .. } => return Some(CellValue::Decimal("1".into())),
+            ColumnKind::Double => return Some(CellValue::Double(1.0)),
             _ => {}
         }
         Some(match Class::of(kind) {
@@ -145,19 +145,19 @@ fn pair(relation: Relation, left: &Side, right: &Side) -> Option<String> {
 }
 
 /// What no value of the column equals, though it is of the right kind.
-fn never_equal(name: &str, kind: &Kind, literal: &Literal) -> Option<String> {
+fn never_equal(name: &str, kind: &ColumnKind, literal: &Literal) -> Option<String> {
     match (kind, literal.text(), literal.texts()) {
         // MySQL's invalid value is shown as the empty text.
-        (Kind::Enum { labels: Some(labels), .. }, Some(label), _) if !label.is_empty() => {
+        (ColumnKind::Enum { labels: Some(labels), .. }, Some(label), _) if !label.is_empty() => {
             missing_label(name, labels, label)
         }
-        (Kind::Set { labels: Some(labels), .. }, Some(text), _) if !text.is_empty() => {
+        (ColumnKind::Set { labels: Some(labels), .. }, Some(text), _) if !text.is_empty() => {
             misplaced_label(name, labels, text.split(','))
         }
-        (Kind::Set { labels: Some(labels), .. }, _, Some(texts)) => {
+        (ColumnKind::Set { labels: Some(labels), .. }, _, Some(texts)) => {
             misplaced_label(name, labels, texts.iter().map(|text| &**text))
         }
-        (Kind::Float, ..) => {
+        (ColumnKind::Float, ..) => {
             let number = literal.operand().as_number().double()?;
             let is_single = f64::from(number as f32) == number;
             (!is_single).then(|| {

@@ -17,7 +17,7 @@ use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::output::within_limit;
 use super::scope::Scope;
-use super::text::{Piece, TextTemplate};
+use super::text::{TextPiece, TextTemplate};
 
 /// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
 const URL_BYTES_MAX: usize = 65_534;
@@ -54,7 +54,7 @@ impl UrlTemplate {
             return Ok(UrlTemplate(Form::Literal(base)));
         }
         let literals = template.pieces.iter().map(|piece| match piece {
-            Piece::Literal(text) => text,
+            TextPiece::Literal(text) => text,
             _ => "x",
         });
         check_literal(&literals.collect::<String>()).map_err(|message| at(1, message))?;
@@ -131,7 +131,7 @@ impl UrlTemplate {
 fn render_fixed(base: &Url, template: &TextTemplate, scope: &Scope) -> Result<Url, Error> {
     let (mut out, mut value) = (String::new(), String::new());
     for piece in &template.pieces {
-        if let Piece::Literal(text) = piece {
+        if let TextPiece::Literal(text) = piece {
             out.push_str(text);
             continue;
         }

@@ -17,12 +17,12 @@ use crate::printable::one_line;
 pub struct Failed {
     /// Without values of rows.
     pub message: String,
-    pub kind: Kind,
+    pub kind: WriteFailureKind,
 }
 
 /// What a failure proves, and what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum WriteFailureKind {
     /// Nothing happened: a deadlock, a wait for a lock, no time left. Another try may go well.
     Again,
     /// Nothing happened: no connection could be had, it broke before the commit, or the server is read only. The server,
@@ -36,7 +36,7 @@ pub enum Kind {
 
 /// How far a transaction has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum TransactionStage {
     Connecting,
     /// The server has the statement, but no value yet.
     Preparing,
@@ -76,12 +76,12 @@ const WITHOUT_VALUES: &[u16] = &[
 const MESSAGE_CHARACTERS_MAX: usize = 300;
 
 impl Failed {
-    pub(super) fn new(kind: Kind, message: String) -> Failed {
+    pub(super) fn new(kind: WriteFailureKind, message: String) -> Failed {
         Failed { message, kind }
     }
 
     /// Sorts what went wrong at this stage.
-    pub(super) fn of(error: Error, stage: Stage) -> Failed {
+    pub(super) fn of(error: Error, stage: TransactionStage) -> Failed {
         match error {
             Error::Server(ServerError { code, message, state }) => {
                 let kind = kind(code, &state, &message, stage);
@@ -90,14 +90,14 @@ impl Failed {
             // The values did not leave.
             Error::Driver(DriverError::StmtParamsMismatch { required, supplied }) => {
                 let message = format!("the statement takes {required} values and was given {supplied}");
-                Failed::new(Kind::Refused, message)
+                Failed::new(WriteFailureKind::Refused, message)
             }
             Error::Driver(DriverError::MixedParams) => {
                 let message = "the statement has a `:name` besides its `?`, outside of strings".to_string();
-                Failed::new(Kind::Refused, message)
+                Failed::new(WriteFailureKind::Refused, message)
             }
             Error::Driver(DriverError::PacketTooLarge) => {
-                Failed::new(Kind::Refused, "the statement is larger than the server's max_allowed_packet".to_string())
+                Failed::new(WriteFailureKind::Refused, "the statement is larger than the server's max_allowed_packet".to_string())
             }
             Error::Io(error) => Failed::broken(&error, stage),
             // The bytes of an unexpected packet may hold values: they stay out of the text.
@@ -106,27 +106,27 @@ impl Failed {
         }
     }
 
-    fn broken(problem: &dyn fmt::Display, stage: Stage) -> Failed {
+    fn broken(problem: &dyn fmt::Display, stage: TransactionStage) -> Failed {
         match stage {
-            Stage::Committing => Failed::new(
-                Kind::Lost,
+            TransactionStage::Committing => Failed::new(
+                WriteFailureKind::Lost,
                 format!("connection to mysql lost during the commit ({problem}): nobody knows whether it happened"),
             ),
-            _ => Failed::new(Kind::Away, format!("connection to mysql lost before the commit: {problem}")),
+            _ => Failed::new(WriteFailureKind::Away, format!("connection to mysql lost before the commit: {problem}")),
         }
     }
 
     /// The time is over.
-    pub(super) fn late(stage: Stage, timeout: Duration, server: &str) -> Failed {
+    pub(super) fn late(stage: TransactionStage, timeout: Duration, server: &str) -> Failed {
         let within = humantime::format_duration(timeout);
         match stage {
-            Stage::Connecting => Failed::new(Kind::Away, format!("no connection to mysql at {server} within {within}")),
-            Stage::Preparing | Stage::Working => {
-                Failed::new(Kind::Again, format!("not done within {within}, and rolled back"))
+            TransactionStage::Connecting => Failed::new(WriteFailureKind::Away, format!("no connection to mysql at {server} within {within}")),
+            TransactionStage::Preparing | TransactionStage::Working => {
+                Failed::new(WriteFailureKind::Again, format!("not done within {within}, and rolled back"))
             }
-            Stage::Committing => {
+            TransactionStage::Committing => {
                 let message = format!("no answer to the commit within {within}: nobody knows whether it happened");
-                Failed::new(Kind::Lost, message)
+                Failed::new(WriteFailureKind::Lost, message)
             }
         }
     }
@@ -140,27 +140,27 @@ pub(super) fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> 
         (least, u64::MAX) => format!("{least} or more"),
         (least, most) => format!("{least} to {most}"),
     };
-    Err(Failed::new(Kind::Refused, format!("the statement matched {rows} rows, expected {wanted}; rolled back")))
+    Err(Failed::new(WriteFailureKind::Refused, format!("the statement matched {rows} rows, expected {wanted}; rolled back")))
 }
 
-fn kind(code: u16, state: &str, message: &str, stage: Stage) -> Kind {
+fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> WriteFailureKind {
     let is_read_only = code == OPTION_PREVENTS && message.contains("read-only");
     match stage {
         // Whatever it is, nothing was begun, and a person may mend it meanwhile.
-        Stage::Connecting => Kind::Away,
-        Stage::Committing if !NOT_COMMITTED.contains(&code) => Kind::Lost,
-        _ if is_read_only || AWAY.contains(&code) => Kind::Away,
-        _ if AGAIN.contains(&code) => Kind::Again,
+        TransactionStage::Connecting => WriteFailureKind::Away,
+        TransactionStage::Committing if !NOT_COMMITTED.contains(&code) => WriteFailureKind::Lost,
+        _ if is_read_only || AWAY.contains(&code) => WriteFailureKind::Away,
+        _ if AGAIN.contains(&code) => WriteFailureKind::Again,
         // Classes of SQLSTATE: the transaction was rolled back, the connection failed.
-        _ if state.starts_with("40") => Kind::Again,
-        _ if state.starts_with("08") => Kind::Away,
-        _ => Kind::Refused,
+        _ if state.starts_with("40") => WriteFailureKind::Again,
+        _ if state.starts_with("08") => WriteFailureKind::Away,
+        _ => WriteFailureKind::Refused,
     }
 }
 
 /// What the server said beyond the number, without values.
-fn said(code: u16, message: &str, stage: Stage) -> String {
-    let has_no_values = matches!(stage, Stage::Connecting | Stage::Preparing) || WITHOUT_VALUES.contains(&code);
+fn said(code: u16, message: &str, stage: TransactionStage) -> String {
+    let has_no_values = matches!(stage, TransactionStage::Connecting | TransactionStage::Preparing) || WITHOUT_VALUES.contains(&code);
     let text = match code {
         _ if has_no_values => one_line(message, MESSAGE_CHARACTERS_MAX),
         code if DUPLICATE.contains(&code) => match key_name(message) {
@@ -193,34 +193,34 @@ mod tests {
     #[test]
     fn every_error_proves_something() {
         for (code, state, message, stage, expected) in [
-            (1213, "40001", "Deadlock found", Stage::Working, Kind::Again),
-            (1205, "HY000", "Lock wait timeout exceeded", Stage::Working, Kind::Again),
-            (1205, "HY000", "Lock wait timeout exceeded", Stage::Preparing, Kind::Again),
-            (3572, "HY000", "Statement aborted because lock(s) could not be acquired", Stage::Working, Kind::Again),
-            (9999, "40000", "some rollback", Stage::Working, Kind::Again),
-            (1062, "23000", "Duplicate entry", Stage::Working, Kind::Refused),
-            (1064, "42000", "You have an error", Stage::Preparing, Kind::Refused),
-            (1142, "42000", "UPDATE command denied", Stage::Preparing, Kind::Refused),
-            (9999, "HY000", "something new", Stage::Working, Kind::Refused),
-            (1045, "28000", "Access denied", Stage::Connecting, Kind::Away),
-            (1290, "HY000", "running with the --read-only option", Stage::Working, Kind::Away),
-            (1290, "HY000", "running with the --secure-file-priv option", Stage::Working, Kind::Refused),
-            (1836, "HY000", "Running in read-only mode", Stage::Committing, Kind::Away),
-            (1053, "08S01", "Server shutdown in progress", Stage::Working, Kind::Away),
-            (9999, "08000", "some connection", Stage::Working, Kind::Away),
-            (3101, "40000", "Plugin instructed the server to rollback", Stage::Committing, Kind::Again),
-            (1053, "08S01", "Server shutdown in progress", Stage::Committing, Kind::Lost),
-            (1317, "70100", "Query execution was interrupted", Stage::Committing, Kind::Lost),
-            (1598, "HY000", "Binary logging not possible", Stage::Committing, Kind::Lost),
+            (1213, "40001", "Deadlock found", TransactionStage::Working, WriteFailureKind::Again),
+            (1205, "HY000", "Lock wait timeout exceeded", TransactionStage::Working, WriteFailureKind::Again),
+            (1205, "HY000", "Lock wait timeout exceeded", TransactionStage::Preparing, WriteFailureKind::Again),
+            (3572, "HY000", "Statement aborted because lock(s) could not be acquired", TransactionStage::Working, WriteFailureKind::Again),
+            (9999, "40000", "some rollback", TransactionStage::Working, WriteFailureKind::Again),
+            (1062, "23000", "Duplicate entry", TransactionStage::Working, WriteFailureKind::Refused),
+            (1064, "42000", "You have an error", TransactionStage::Preparing, WriteFailureKind::Refused),
+            (1142, "42000", "UPDATE command denied", TransactionStage::Preparing, WriteFailureKind::Refused),
+            (9999, "HY000", "something new", TransactionStage::Working, WriteFailureKind::Refused),
+            (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Away),
+            (1290, "HY000", "running with the --read-only option", TransactionStage::Working, WriteFailureKind::Away),
+            (1290, "HY000", "running with the --secure-file-priv option", TransactionStage::Working, WriteFailureKind::Refused),
+            (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Away),
+            (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Away),
+            (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Away),
+            (3101, "40000", "Plugin instructed the server to rollback", TransactionStage::Committing, WriteFailureKind::Again),
+            (1053, "08S01", "Server shutdown in progress", TransactionStage::Committing, WriteFailureKind::Lost),
+            (1317, "70100", "Query execution was interrupted", TransactionStage::Committing, WriteFailureKind::Lost),
+            (1598, "HY000", "Binary logging not possible", TransactionStage::Committing, WriteFailureKind::Lost),
         ] {
             assert_eq!(Failed::of(server(code, state, message), stage).kind, expected, "{code} {stage:?}");
         }
         let io = || Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         for (stage, expected) in [
-            (Stage::Connecting, Kind::Away),
-            (Stage::Preparing, Kind::Away),
-            (Stage::Working, Kind::Away),
-            (Stage::Committing, Kind::Lost),
+            (TransactionStage::Connecting, WriteFailureKind::Away),
+            (TransactionStage::Preparing, WriteFailureKind::Away),
+            (TransactionStage::Working, WriteFailureKind::Away),
+            (TransactionStage::Committing, WriteFailureKind::Lost),
         ] {
             assert_eq!(Failed::of(io(), stage).kind, expected, "{stage:?}");
         }
@@ -229,10 +229,10 @@ mod tests {
     #[test]
     fn time_that_ran_out_proves_that_nothing_happened_until_the_commit_was_sent() {
         let late = |stage| Failed::late(stage, Duration::from_secs(3), "db:3306");
-        assert_eq!(late(Stage::Connecting).kind, Kind::Away);
-        assert_eq!(late(Stage::Connecting).message, "no connection to mysql at db:3306 within 3s");
-        assert_eq!(late(Stage::Working).kind, Kind::Again);
-        assert_eq!(late(Stage::Committing).kind, Kind::Lost);
+        assert_eq!(late(TransactionStage::Connecting).kind, WriteFailureKind::Away);
+        assert_eq!(late(TransactionStage::Connecting).message, "no connection to mysql at db:3306 within 3s");
+        assert_eq!(late(TransactionStage::Working).kind, WriteFailureKind::Again);
+        assert_eq!(late(TransactionStage::Committing).kind, WriteFailureKind::Lost);
     }
 
     #[test]
@@ -246,15 +246,15 @@ mod tests {
             (1690, "BIGINT value is out of range in '(1 - secret)'", "error 1690 (HY000)"),
             (1406, "Data too long for column 'name' at row 1", "Data too long for column 'name' at row 1"),
         ] {
-            let failed = Failed::of(server(code, "HY000", message), Stage::Working);
+            let failed = Failed::of(server(code, "HY000", message), TransactionStage::Working);
             assert!(failed.message.ends_with(expected), "{}", failed.message);
             assert!(!failed.message.contains("secret"), "{}", failed.message);
         }
         let payload = Error::Driver(DriverError::UnexpectedPacket { payload: b"secret".to_vec() });
-        let text = Failed::of(payload, Stage::Working).message;
+        let text = Failed::of(payload, TransactionStage::Working).message;
         assert!(!text.contains("secret") && !text.contains("115"), "{text}");
         // Before a value was sent, all that is known is said, on one line.
-        let text = Failed::of(server(1064, "42000", "near 'FORM\nt'"), Stage::Preparing).message;
+        let text = Failed::of(server(1064, "42000", "near 'FORM\nt'"), TransactionStage::Preparing).message;
         assert_eq!(text, "error 1064 (42000): near 'FORM t'");
     }
 
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(as_expected(1, Some(&(1..=1))), Ok(1));
         for (rows, range, wanted) in [(0, 1..=1, "1"), (0, 1..=u64::MAX, "1 or more"), (9, 0..=3, "0 to 3")] {
             let failed = as_expected(rows, Some(&range)).expect_err("not as expected");
-            assert_eq!(failed.kind, Kind::Refused);
+            assert_eq!(failed.kind, WriteFailureKind::Refused);
             assert_eq!(failed.message, format!("the statement matched {rows} rows, expected {wanted}; rolled back"));
         }
     }

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub use failed::{Failed, Kind};
+pub use failed::{Failed, WriteFailureKind};
 
 use crate::source::{Error, Settings, require_files};
-use failed::Stage;
-use session::Session;
+use failed::TransactionStage;
+use session::WriteSession;
 
 /// Statements under way at the same time; more would only wait for one another's locks.
 const CONNECTIONS_MAX: usize = 16;
@@ -45,7 +45,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Idle {
-    session: Session,
+    session: WriteSession,
     since: Instant,
 }
 
@@ -78,7 +78,7 @@ impl Database {
         expect_rows: Option<&RangeInclusive<u64>>,
         timeout: Duration,
     ) -> Result<u64, Failed> {
-        let mut stage = Stage::Connecting;
+        let mut stage = TransactionStage::Connecting;
         let transaction = self.transact(&mut stage, statement, values, expect_rows, timeout);
         match tokio::time::timeout(timeout, transaction).await {
             Ok(outcome) => outcome,
@@ -91,7 +91,7 @@ impl Database {
     /// # Errors
     /// [`Failed`], also where the account may not mark them: then with the privilege that it lacks.
     pub async fn inspect(&self) -> Result<String, Failed> {
-        let session = Session::open(&self.inner.settings).await?;
+        let session = WriteSession::open(&self.inner.settings).await?;
         let said = session.mark().to_string();
         self.keep(session);
         Ok(said)
@@ -105,7 +105,7 @@ impl Database {
         let idle = self.wake();
         let mut session = match idle {
             Some(session) => session,
-            None => Session::open(&self.inner.settings).await?,
+            None => WriteSession::open(&self.inner.settings).await?,
         };
         let prepared = session.prepare(statement).await?;
         self.keep(session);
@@ -114,7 +114,7 @@ impl Database {
 
     async fn transact(
         &self,
-        stage: &mut Stage,
+        stage: &mut TransactionStage,
         statement: &str,
         values: Vec<serde_json::Value>,
         expect_rows: Option<&RangeInclusive<u64>>,
@@ -122,17 +122,17 @@ impl Database {
     ) -> Result<u64, Failed> {
         let _slot = self.inner.slots.acquire().await.expect("the semaphore is never closed");
         let mut session = self.begun(timeout).await?;
-        *stage = Stage::Working;
+        *stage = TransactionStage::Working;
         let matched = session.run(statement, values).await.and_then(|rows| failed::as_expected(rows, expect_rows));
         match matched {
             Ok(rows) => {
-                *stage = Stage::Committing;
+                *stage = TransactionStage::Committing;
                 session.commit().await?;
                 self.keep(session);
                 Ok(rows)
             }
             Err(failed) => {
-                if failed.kind == Kind::Away {
+                if failed.kind == WriteFailureKind::Away {
                     // Another server may be behind the name by now.
                     self.forget();
                 } else if session.roll_back().await.is_ok() {
@@ -144,25 +144,25 @@ impl Database {
     }
 
     /// A connection with an open transaction; what dies before that never did anything.
-    async fn begun(&self, timeout: Duration) -> Result<Session, Failed> {
+    async fn begun(&self, timeout: Duration) -> Result<WriteSession, Failed> {
         if let Some(mut session) = self.wake() {
             if let Ok(Ok(())) = tokio::time::timeout(WAKE_TIMEOUT, session.begin(timeout)).await {
                 return Ok(session);
             }
             self.forget();
         }
-        let mut session = Session::open(&self.inner.settings).await?;
+        let mut session = WriteSession::open(&self.inner.settings).await?;
         session.begin(timeout).await?;
         Ok(session)
     }
 
-    fn wake(&self) -> Option<Session> {
+    fn wake(&self) -> Option<WriteSession> {
         let mut idle = self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < IDLE_MAX);
         idle.pop().map(|idle| idle.session)
     }
 
-    fn keep(&self, session: Session) {
+    fn keep(&self, session: WriteSession) {
         let mut idle = self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < CONNECTIONS_MAX {
             idle.push(Idle { session, since: Instant::now() });

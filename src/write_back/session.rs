@@ -11,7 +11,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Statement, from_row_opt};
 use serde_json::Value as Json;
 
-use super::failed::{Failed, Kind, Stage};
+use super::failed::{Failed, WriteFailureKind, TransactionStage};
 use super::value;
 use crate::change::{OWN_MARKER, OWN_TAG};
 use crate::source::{Settings, connect_with};
@@ -24,46 +24,46 @@ const TAG_DENIED: u16 = 6038;
 
 /// How the source knows a transaction again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum OwnMark {
     Tag,
     Comment,
     /// The server writes no binlog: nothing comes back.
     NotNeeded,
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for OwnMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mark::Tag => write!(f, "own transactions are marked by the GTID tag `{OWN_TAG}`"),
-            Mark::Comment => write!(f, "own transactions are marked by the comment {OWN_MARKER} in the binlog"),
-            Mark::NotNeeded => write!(f, "own transactions need no mark, the server writes no binlog"),
+            OwnMark::Tag => write!(f, "own transactions are marked by the GTID tag `{OWN_TAG}`"),
+            OwnMark::Comment => write!(f, "own transactions are marked by the comment {OWN_MARKER} in the binlog"),
+            OwnMark::NotNeeded => write!(f, "own transactions need no mark, the server writes no binlog"),
         }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct WriteSession {
     connection: Conn,
-    mark: Mark,
+    mark: OwnMark,
     /// What the server was told; none: its own default.
     lock_wait_s: Option<u64>,
 }
 
-impl Session {
-    pub async fn open(settings: &Settings) -> Result<Session, Failed> {
+impl WriteSession {
+    pub async fn open(settings: &Settings) -> Result<WriteSession, Failed> {
         let opened = connect_with(settings, |options| {
             // An UPDATE then matches a row also when it holds the new values: so it may be repeated.
             options.client_found_rows(true).stmt_cache_size(STATEMENTS_MAX)
         });
-        let mut connection = opened.await.map_err(|error| Failed::new(Kind::Away, error.to_string()))?;
+        let mut connection = opened.await.map_err(|error| Failed::new(WriteFailureKind::Away, error.to_string()))?;
         // A value that does not fit is refused, not cut.
         let strict = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES')";
-        connection.query_drop(strict).await.map_err(|error| Failed::of(error, Stage::Connecting))?;
+        connection.query_drop(strict).await.map_err(|error| Failed::of(error, TransactionStage::Connecting))?;
         let mark = choose_mark(&mut connection).await?;
-        Ok(Session { connection, mark, lock_wait_s: None })
+        Ok(WriteSession { connection, mark, lock_wait_s: None })
     }
 
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self) -> OwnMark {
         self.mark
     }
 
@@ -79,57 +79,57 @@ impl Session {
             }
             self.connection.query_drop("START TRANSACTION READ WRITE").await
         };
-        begun.await.map_err(|error| Failed::of(error, Stage::Connecting))
+        begun.await.map_err(|error| Failed::of(error, TransactionStage::Connecting))
     }
 
     /// The statement as the server understands it; kept for the next time.
     pub async fn prepare(&mut self, statement: &str) -> Result<Statement, Failed> {
         let text = match self.mark {
-            Mark::Comment if !is_logged_as_itself(statement) => {
+            OwnMark::Comment if !is_logged_as_itself(statement) => {
                 let message = "only INSERT, UPDATE, DELETE and REPLACE can be marked by a comment as rowhook's own";
                 return Err(Failed::new(
-                    Kind::Refused,
+                    WriteFailureKind::Refused,
                     format!("{message}; mend: {}", grant(&["TRANSACTION_GTID_TAG"])),
                 ));
             }
-            Mark::Comment => format!("{OWN_MARKER} {statement}"),
-            Mark::Tag | Mark::NotNeeded => statement.to_string(),
+            OwnMark::Comment => format!("{OWN_MARKER} {statement}"),
+            OwnMark::Tag | OwnMark::NotNeeded => statement.to_string(),
         };
-        self.connection.prep(text).await.map_err(|error| Failed::of(error, Stage::Preparing))
+        self.connection.prep(text).await.map_err(|error| Failed::of(error, TransactionStage::Preparing))
     }
 
     /// Runs a statement; the rows that it matched.
     pub async fn run(&mut self, statement: &str, values: Vec<Json>) -> Result<u64, Failed> {
         let prepared = self.prepare(statement).await?;
         let values = Params::Positional(values.into_iter().map(value::of_json).collect());
-        self.connection.exec_drop(prepared, values).await.map_err(|error| Failed::of(error, Stage::Working))?;
+        self.connection.exec_drop(prepared, values).await.map_err(|error| Failed::of(error, TransactionStage::Working))?;
         Ok(self.connection.affected_rows())
     }
 
     pub async fn commit(&mut self) -> Result<(), Failed> {
-        self.connection.query_drop("COMMIT").await.map_err(|error| Failed::of(error, Stage::Committing))
+        self.connection.query_drop("COMMIT").await.map_err(|error| Failed::of(error, TransactionStage::Committing))
     }
 
     pub async fn roll_back(&mut self) -> Result<(), Failed> {
-        self.connection.query_drop("ROLLBACK").await.map_err(|error| Failed::of(error, Stage::Working))
+        self.connection.query_drop("ROLLBACK").await.map_err(|error| Failed::of(error, TransactionStage::Working))
     }
 }
 
 /// The tag where GTIDs are on and the server and the account's privileges allow it, else the comment.
-async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
-    let failed = |error| Failed::of(error, Stage::Connecting);
+async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
+    let failed = |error| Failed::of(error, TransactionStage::Connecting);
     let facts = "SELECT @@GLOBAL.log_bin, @@GLOBAL.gtid_mode, @@SESSION.binlog_rows_query_log_events, CURRENT_USER()";
     let facts: Option<Row> = connection.query_first(facts).await.map_err(failed)?;
-    let no_facts = |_| Failed::new(Kind::Away, "the server does not say how it logs".to_string());
+    let no_facts = |_| Failed::new(WriteFailureKind::Away, "the server does not say how it logs".to_string());
     let facts: Option<(bool, String, bool, String)> = facts.map(from_row_opt).transpose().map_err(no_facts)?;
     let (logs, gtid_mode, keeps_text, account) = facts.unwrap_or_default();
     if !logs {
-        return Ok(Mark::NotNeeded);
+        return Ok(OwnMark::NotNeeded);
     }
     let mut needed = vec!["SESSION_VARIABLES_ADMIN"];
     if gtid_mode == "ON" {
         match connection.query_drop(format!("SET SESSION gtid_next = 'AUTOMATIC:{OWN_TAG}'")).await {
-            Ok(()) => return Ok(Mark::Tag),
+            Ok(()) => return Ok(OwnMark::Tag),
             Err(mysql_async::Error::Server(error)) if error.code == TAG_DENIED => {
                 needed.insert(0, "TRANSACTION_GTID_TAG");
             }
@@ -139,14 +139,14 @@ async fn choose_mark(connection: &mut Conn) -> Result<Mark, Failed> {
         }
     }
     if keeps_text {
-        return Ok(Mark::Comment);
+        return Ok(OwnMark::Comment);
     }
     match connection.query_drop("SET SESSION binlog_rows_query_log_events = ON").await {
-        Ok(()) => Ok(Mark::Comment),
+        Ok(()) => Ok(OwnMark::Comment),
         Err(mysql_async::Error::Server(_)) => {
             let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a \
                            change of somebody else";
-            Err(Failed::new(Kind::Away, format!("{message}; mend: {} TO {}", grant(&needed), quoted(&account))))
+            Err(Failed::new(WriteFailureKind::Away, format!("{message}; mend: {} TO {}", grant(&needed), quoted(&account))))
         }
         Err(error) => Err(failed(error)),
     }

@@ -22,7 +22,7 @@ fn home(receiver: &Receiver) -> Home {
         lanes: LaneKeys::one(LaneKey(id as u64)),
         ..Letter::of("order-paid", id)
     };
-    let held = Reason::Held;
+    let held = Reason::Blocked;
     let of_1 = [("b", held), ("c", held), ("d", held)].map(|(note, reason)| letter(1, note, reason));
     fill(&home, &[letter(1, "a", Reason::Refused)]);
     fill(&home, &of_1);

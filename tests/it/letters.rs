@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use rowhook::failure::{Answer, Attempt, Attempts, Reason};
-use rowhook::operation::OperationLog;
+use rowhook::operation::SagaLog;
 use rowhook::ordering::LaneKeys;
-use rowhook::store::{Failure, NewDeadLetter, OperationPut, Store, Write};
+use rowhook::store::{LetterFailure, NewDeadLetter, SagaPut, Store, Write};
 use uuid::Uuid;
 
 use crate::support::program::Home;
@@ -47,10 +47,10 @@ pub fn fill(home: &Home, letters: &[Letter]) {
 }
 
 /// As [`fill`], with one letter and what was done of it.
-pub fn fill_with_operation(home: &Home, letter: &Letter, log: OperationLog) {
+pub fn fill_with_operation(home: &Home, letter: &Letter, log: SagaLog) {
     let letter = new_letter(letter);
     let (id, rule) = (letter.delivery_id, letter.rule.clone().into());
-    let operation = OperationPut { id, rule, log: Arc::new(log), change: None, letter: None };
+    let operation = SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
     write(home, Write { letters_add: vec![letter], operations_put: vec![operation], ..Write::default() });
 }
 
@@ -70,7 +70,7 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
         delivery_id: change.delivery_id(letter.rule),
         rule: letter.rule.into(),
         change,
-        failure: Failure {
+        failure: LetterFailure {
             reason: letter.reason,
             message: "answered 503".to_owned(),
             attempts: Attempts::new(vec![attempt], 1),

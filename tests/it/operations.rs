@@ -1,7 +1,7 @@
 //! Dead letters of deliveries that take several steps, and letters that a person closes, on a store that the test filled.
 
 use rowhook::failure::Reason;
-use rowhook::operation::{Act, Direction, Kept, OperationLog, State, StepLog};
+use rowhook::operation::{ActionLog, Direction, KeptAnswer, SagaLog, ActionState, StepLog};
 use rowhook::ordering::{LaneKey, LaneKeys};
 use serde_json::{Value, json};
 
@@ -22,23 +22,23 @@ fn home(receiver: &Receiver) -> Home {
         &Letter { reason: Reason::Unknown, lanes: lanes.clone(), ..Letter::of("signup", 1) },
         log(),
     );
-    fill(&home, &[Letter { reason: Reason::Held, lanes, ..Letter::of("signup", 2) }, Letter::of("signup", 3)]);
+    fill(&home, &[Letter { reason: Reason::Blocked, lanes, ..Letter::of("signup", 2) }, Letter::of("signup", 3)]);
     home
 }
 
-fn log() -> OperationLog {
-    let act = |state, attempts, said: &str| Act { state, attempts, said: said.to_owned(), ..Act::WAITING };
-    let step = |name: &str, act, answer| StepLog { name: name.into(), act, undo: Act::WAITING, queries: 0, answer };
+fn log() -> SagaLog {
+    let act = |state, attempts, said: &str| ActionLog { state, attempts, message: said.to_owned(), ..ActionLog::WAITING };
+    let step = |name: &str, act, answer| StepLog { name: name.into(), act, undo: ActionLog::WAITING, queries: 0, answer };
     let made =
-        Kept { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false, problem: None };
-    OperationLog {
+        KeptAnswer { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false, problem: None };
+    SagaLog {
         steps: vec![
-            step("account", act(State::Done, 1, "answered 201"), Some(made)),
-            step("charge", act(State::Unknown, 1, "no answer within 10s"), None),
-            step("mail", Act::WAITING, None),
+            step("account", act(ActionState::Done, 1, "answered 201"), Some(made)),
+            step("charge", act(ActionState::Unknown, 1, "no answer within 10s"), None),
+            step("mail", ActionLog::WAITING, None),
         ],
         direction: Direction::Stopped,
-        callback: Act::WAITING,
+        callback: ActionLog::WAITING,
         reason: None,
     }
 }

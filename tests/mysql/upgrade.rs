@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rowhook::change::Change;
-use rowhook::operation::{ActEnd, Acted, ActionId, Kept, OperationLog};
+use rowhook::operation::{ActionEnd, ActionResult, ActionId, KeptAnswer, SagaLog};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Resume, Start, Within};
 use rowhook::rules::RuleSet;
 use rowhook::source::{self, Settings, SourceEvent};
-use rowhook::store::{CheckpointSet, LedgerEntry, OperationPut, Store, Write};
+use rowhook::store::{CheckpointSet, LedgerEntry, SagaPut, Store, Write};
 use uuid::Uuid;
 
 use crate::support::mysql::MysqlServer;
@@ -108,12 +108,12 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     let user = of("users").next().expect("a user").clone();
     let done_above: Vec<u64> = (DONE + 1..=ROWS).filter(|id| id % 3 == 0).collect();
     let rule = rules.rule("users").expect("the rule");
-    let plan = rule.plan.as_ref().expect("steps");
-    let mut log: OperationLog = plan.course.begin();
+    let plan = rule.saga.as_ref().expect("steps");
+    let mut log: SagaLog = plan.course.begin();
     plan.course.begin_action(&mut log, ActionId::Step(0));
     let kept =
-        Kept { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
-    let acted = Acted { end: ActEnd::Done(Some(kept)), attempts: 1, said: "200".to_string() };
+        KeptAnswer { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
+    let acted = ActionResult { end: ActionEnd::Done(Some(kept)), attempts: 1, message: "200".to_string() };
     plan.course.record(&mut log, ActionId::Step(0), acted);
 
     let mut position = start.position.clone();
@@ -134,7 +134,7 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
         ledger_add: ledger
             .map(|change| LedgerEntry { id: change.former_delivery_id("items"), rule: "items".into() })
             .collect(),
-        operations_put: vec![OperationPut {
+        operations_put: vec![SagaPut {
             id: user.former_delivery_id("users"),
             rule: "users".into(),
             log: Arc::new(log),

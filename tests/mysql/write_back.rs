@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rowhook::source::{Settings, TlsMode};
-use rowhook::write_back::{Database, Failed, Kind};
+use rowhook::write_back::{Database, Failed, WriteFailureKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -125,10 +125,10 @@ async fn an_update_that_was_done_already_matches_its_rows_again() {
     }
     let rows = database.execute(update, vec![json!(6), json!(9)], Some(&(1..=1)), PATIENCE).await;
     let failed = rows.expect_err("no such row");
-    assert_eq!(failed.kind, Kind::Refused);
+    assert_eq!(failed.kind, WriteFailureKind::Refused);
     assert_eq!(failed.message, "the statement matched 0 rows, expected 1; rolled back");
     let everything = database.execute("UPDATE test.t SET n = 7", vec![], Some(&(1..=1)), PATIENCE).await;
-    assert_eq!(everything.expect_err("two rows").kind, Kind::Refused);
+    assert_eq!(everything.expect_err("two rows").kind, WriteFailureKind::Refused);
     // The next transaction of the same connection would commit what was left open.
     assert_eq!(succeeds(&database, update, vec![json!(5), json!(1)]).await, 1);
     assert_eq!(server.rows::<i32>("SELECT n FROM test.t ORDER BY id").await, [5, 1]);
@@ -183,7 +183,7 @@ async fn the_server_looks_at_a_statement_without_running_it() {
         ("UPDATE mysql.hidden SET id = 1", "error 1142 (42000): UPDATE command denied to user 'writer'"),
     ] {
         let failed = database.prepare(statement).await.expect_err(statement);
-        assert_eq!(failed.kind, Kind::Refused, "{failed:?}");
+        assert_eq!(failed.kind, WriteFailureKind::Refused, "{failed:?}");
         assert!(failed.message.contains(expected), "{failed:?}");
     }
     assert_eq!(server.rows::<u64>("SELECT COUNT(*) FROM test.t").await, [0]);

@@ -26,7 +26,7 @@ pub(super) enum WhenFull {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     connections: Mutex<Connections>,
 }
 
@@ -46,33 +46,33 @@ struct Open {
 
 /// Given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionSlot {
+    places: Arc<ConnectionSlots>,
     number: u64,
 }
 
-impl Place {
+impl ConnectionSlot {
     pub fn number(&self) -> u64 {
         self.number
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.places.lock().open.remove(&self.number);
     }
 }
 
-impl Places {
+impl ConnectionSlots {
     /// Makes room and starts a connection's task, which holds its place as long as it runs. Without room it is not started.
     pub fn take(
-        self: &Arc<Places>,
+        self: &Arc<ConnectionSlots>,
         network: Option<IpAddr>,
         when_full: WhenFull,
-        start: impl FnOnce(Place) -> AbortHandle,
+        start: impl FnOnce(ConnectionSlot) -> AbortHandle,
     ) {
         let Some(number) = self.lock().add(network, when_full) else { return };
-        let task = start(Place { places: Arc::clone(self), number });
+        let task = start(ConnectionSlot { places: Arc::clone(self), number });
         match self.lock().open.get_mut(&number) {
             Some(open) => open.task = Some(task),
             // It has ended, or had to go already.
@@ -131,7 +131,7 @@ mod tests {
 
     /// Connections that last, and those that are open after they came.
     fn open_after(came: &[(u8, bool)], when_full: WhenFull) -> Vec<usize> {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(ConnectionSlots::default());
         for (network, has_head) in came {
             let network = (*network > 0).then(|| IpAddr::from([10, 0, 0, *network]));
             let mut number = None;
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_ends_gives_its_place_back() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(ConnectionSlots::default());
         places.take(None, WhenFull::RefuseNew, |place| tokio::spawn(async move { drop(place) }).abort_handle());
         while !places.lock().open.is_empty() {
             tokio::task::yield_now().await;

@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operation::{Act, Kept, OperationLog, StepLog, Wish};
+use crate::operation::{ActionLog, KeptAnswer, SagaLog, StepLog, SagaCommand};
 
 /// What has been done, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OperationView {
+pub struct SagaView {
     /// What it leaves behind: `done`, `undone`, or `open`: then a person has to look.
-    pub standing: String,
+    pub effect: String,
     /// `forward`, `back` (what was done is undone) or `stopped` (nobody knows whether a step happened).
     pub direction: String,
     /// In the rule's order.
@@ -38,7 +38,7 @@ pub struct ActView {
     pub state: String,
     pub attempts: u64,
     /// What came of the last attempt; empty before the first.
-    pub said: String,
+    pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,28 +52,28 @@ pub struct AnswerView {
 /// What an operator wants of an operation; without it, to go on with the step that was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WishView {
+pub enum SagaCommandView {
     FromStart,
     Undo,
     /// The step of which nobody knows did, or did not, happen.
     Happened(bool),
 }
 
-impl WishView {
-    pub fn of(wish: Option<WishView>) -> Wish {
+impl SagaCommandView {
+    pub fn of(wish: Option<SagaCommandView>) -> SagaCommand {
         match wish {
-            None => Wish::Resume,
-            Some(WishView::FromStart) => Wish::FromStart,
-            Some(WishView::Undo) => Wish::Undo,
-            Some(WishView::Happened(happened)) => Wish::Settle { happened },
+            None => SagaCommand::Resume,
+            Some(SagaCommandView::FromStart) => SagaCommand::FromStart,
+            Some(SagaCommandView::Undo) => SagaCommand::Undo,
+            Some(SagaCommandView::Happened(happened)) => SagaCommand::Settle { happened },
         }
     }
 }
 
-impl OperationView {
-    pub fn of(log: &OperationLog) -> OperationView {
-        OperationView {
-            standing: log.standing().as_str().to_string(),
+impl SagaView {
+    pub fn of(log: &SagaLog) -> SagaView {
+        SagaView {
+            effect: log.effect().as_str().to_string(),
             direction: log.direction.as_str().to_string(),
             steps: log.steps.iter().map(step_view).collect(),
             callback: act_view(&log.callback),
@@ -90,11 +90,11 @@ fn step_view(step: &StepLog) -> StepView {
     }
 }
 
-fn act_view(act: &Act) -> ActView {
-    ActView { state: act.state.as_str().to_string(), attempts: act.attempts, said: act.said.clone() }
+fn act_view(act: &ActionLog) -> ActView {
+    ActView { state: act.state.as_str().to_string(), attempts: act.attempts, message: act.message.clone() }
 }
 
-fn answer_view(kept: &Kept) -> AnswerView {
+fn answer_view(kept: &KeptAnswer) -> AnswerView {
     let body = match &kept.problem {
         Some(problem) => format!("(it can't be shown: {problem})"),
         None => String::from_utf8_lossy(&kept.body).into_owned(),

@@ -23,7 +23,7 @@ pub struct RulePositionView {
     pub rule: String,
     pub position: PositionView,
     /// Since when the main stream goes on without it; null where it does not.
-    pub behind_since: Option<String>,
+    pub detached_since: Option<String>,
 }
 
 /// One command that moved positions.

@@ -7,7 +7,7 @@ use super::status::PositionView;
 /// Which stretch, and for which rule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RedeliveryRequest {
+pub struct BinlogReplayRequest {
     pub rule: String,
     /// As `--start` takes it, as is `to`.
     pub from: String,
@@ -20,17 +20,17 @@ pub struct RedeliveryRequest {
 /// What is said while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RedeliveryReport {
+pub enum BinlogReplayReport {
     Begun {
         from: PositionView,
         to: PositionView,
     },
-    Progress(RedeliveryTally),
+    Progress(BinlogReplayTotals),
     /// Of a dry run: one of the first requests, as a curl command with secrets masked.
     Request {
         curl: String,
     },
-    Ended(RedeliveryTally),
+    Ended(BinlogReplayTotals),
     Failed {
         message: String,
     },
@@ -38,7 +38,7 @@ pub enum RedeliveryReport {
 
 /// Sums so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RedeliveryTally {
+pub struct BinlogReplayTotals {
     /// Changes of the rule's tables that were read.
     pub read: u64,
     /// Those that the rule matches.
@@ -48,7 +48,7 @@ pub struct RedeliveryTally {
     pub dead: u64,
     /// Not sent: they wait in the store behind a dead letter of their key.
     #[serde(default)]
-    pub held: u64,
+    pub blocked: u64,
     /// When the newest transaction read was committed.
     pub read_up_to: Option<String>,
 }

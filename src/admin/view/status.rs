@@ -27,7 +27,7 @@ pub struct StatusView {
     pub runway_seconds: Option<u64>,
     /// That the server is kept from purging binlogs (`hold_binlog`); null where it is not.
     #[serde(default)]
-    pub binlog_hold: Option<BinlogHoldView>,
+    pub binlog_pin: Option<BinlogPinView>,
     pub rule_files: Option<RuleFilesView>,
     /// In the order of the files; if no daemon runs, rules that are paused, were behind or have dead letters.
     pub rules: Vec<RuleView>,
@@ -35,7 +35,7 @@ pub struct StatusView {
     pub dead_letters: u64,
     /// Deliveries that wait in the store behind a dead letter of their key; no dead letters.
     #[serde(default)]
-    pub held: u64,
+    pub blocked: u64,
     /// Dead letters that wait for a person: steps of theirs have, or may have, an effect that is not undone.
     #[serde(default)]
     pub awaiting: u64,
@@ -75,7 +75,7 @@ impl PositionView {
 
 /// That the server is kept from purging binlogs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BinlogHoldView {
+pub struct BinlogPinView {
     pub since: String,
     /// This file and all later ones.
     pub file: String,
@@ -83,7 +83,7 @@ pub struct BinlogHoldView {
     pub rules: Vec<String>,
     /// False while the connection that holds them is opened, for the first time or again, and for files that are gone or too
     /// small to be held.
-    pub held: bool,
+    pub pinned: bool,
 }
 
 /// What is known of the rule files.
@@ -107,7 +107,7 @@ pub struct RuleView {
     pub state: Option<String>,
     /// Why it is paused or stopped.
     pub why: Option<String>,
-    pub behind_since: Option<String>,
+    pub detached_since: Option<String>,
     pub paused_since: Option<String>,
     /// Deliveries in memory that are not resolved.
     pub unresolved: Option<u64>,
@@ -122,7 +122,7 @@ pub struct RuleView {
     /// When the transaction was committed that holds the oldest delivery not resolved.
     pub oldest_unresolved: Option<String>,
     /// Everything before this place is resolved.
-    pub mark: Option<PositionView>,
+    pub low_water_mark: Option<PositionView>,
 }
 
 /// A target that gets less than it should.
@@ -131,8 +131,8 @@ pub struct TargetView {
     pub target: String,
     /// `open` (it did not answer: nothing but probes is sent), `held` (it asked for a pause) or `closed`.
     pub state: String,
-    pub open_since: Option<String>,
-    pub held_until: Option<String>,
+    pub unavailable_since: Option<String>,
+    pub waiting_until: Option<String>,
     /// What the last failed attempt came to.
     pub last_error: Option<String>,
 }
@@ -140,12 +140,12 @@ pub struct TargetView {
 /// The words of `RuleView::state` and `TargetView::state`.
 pub mod state {
     pub const ATTACHED: &str = "attached";
-    pub const BEHIND: &str = "behind";
+    pub const DETACHED: &str = "behind";
     pub const PAUSED: &str = "paused";
     pub const STOPPED: &str = "stopped";
-    pub const OPEN: &str = "open";
-    pub const HELD: &str = "held";
-    pub const CLOSED: &str = "closed";
+    pub const UNAVAILABLE: &str = "open";
+    pub const WAITING: &str = "held";
+    pub const AVAILABLE: &str = "closed";
 }
 
 /// What `pause` is asked.

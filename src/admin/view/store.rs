@@ -13,10 +13,10 @@ pub struct VerifiedView {
     pub is_whole: bool,
     /// Those that are held or resolved included.
     pub dead_letters: u64,
-    pub held: u64,
+    pub blocked: u64,
     pub resolved: u64,
     /// What is known of deliveries with several steps.
-    pub operations: u64,
+    pub sagas: u64,
     pub entries: u64,
     pub bytes: u64,
     /// The first 20.
@@ -29,9 +29,9 @@ impl VerifiedView {
         VerifiedView {
             is_whole: found.is_whole(),
             dead_letters: found.letters,
-            held: found.held,
+            blocked: found.blocked,
             resolved: found.resolved,
-            operations: found.operations,
+            sagas: found.sagas,
             entries: found.entries,
             bytes: found.bytes,
             problems: found.problems.clone(),

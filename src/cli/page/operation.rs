@@ -2,13 +2,13 @@
 //!
 //! In: an operation's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
 
-use crate::admin::view::operation::{ActView, OperationView, StepView};
+use crate::admin::view::operation::{ActView, SagaView, StepView};
 use crate::cli::output::table;
-use crate::operation::{Direction, Standing, State};
+use crate::operation::{Direction, SagaEffect, ActionState};
 
 /// A table of the steps, and how it stands in words.
-pub(super) fn operation(operation: &OperationView, number: u64, is_resolved: bool) -> String {
-    let told = (!is(&operation.callback.state, State::Waiting)).then(|| {
+pub(super) fn operation(operation: &SagaView, number: u64, is_resolved: bool) -> String {
+    let told = (!is(&operation.callback.state, ActionState::Waiting)).then(|| {
         let name = if goes(operation, Direction::Forward) { "on_success" } else { "on_failure" };
         row(name, &operation.callback, None)
     });
@@ -22,9 +22,9 @@ pub(super) fn operation(operation: &OperationView, number: u64, is_resolved: boo
 }
 
 fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
-    let undo = undo.filter(|undo| !is(&undo.state, State::Waiting));
+    let undo = undo.filter(|undo| !is(&undo.state, ActionState::Waiting));
     let said = match undo {
-        Some(undo) if !undo.said.is_empty() => format!("{}; undo: {}", said(act), said(undo)),
+        Some(undo) if !undo.message.is_empty() => format!("{}; undo: {}", said(act), said(undo)),
         _ => said(act),
     };
     let undo = undo.map_or("-".to_string(), |undo| undo.state.clone());
@@ -33,18 +33,18 @@ fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
 
 /// What was said of it; of what was begun once more, that was before.
 fn said(act: &ActView) -> String {
-    match is(&act.state, State::Begun) && !act.said.is_empty() {
-        true => format!("before: {}", act.said),
-        false => act.said.clone(),
+    match is(&act.state, ActionState::Begun) && !act.message.is_empty() {
+        true => format!("before: {}", act.message),
+        false => act.message.clone(),
     }
 }
 
-fn standing(operation: &OperationView) -> String {
-    if stands(operation, Standing::Done) {
+fn standing(operation: &SagaView) -> String {
+    if stands(operation, SagaEffect::Complete) {
         return "all steps are done".to_string();
     }
-    if stands(operation, Standing::Undone) {
-        let was_undone = operation.steps.iter().any(|step| is(&step.undo.state, State::Done));
+    if stands(operation, SagaEffect::None) {
+        let was_undone = operation.steps.iter().any(|step| is(&step.undo.state, ActionState::Done));
         return if was_undone { "all undone" } else { "no step has an effect" }.to_string();
     }
     match goes(operation, Direction::Stopped) {
@@ -60,14 +60,14 @@ fn standing(operation: &OperationView) -> String {
 }
 
 /// The commands that a person may give, one below the other.
-fn advice(operation: &OperationView, number: u64) -> String {
+fn advice(operation: &SagaView, number: u64) -> String {
     let replay = |wish: &str, what: &str| (format!("rowhook dead-letters replay {number}{wish}"), what.to_string());
     let resolve = format!("rowhook dead-letters resolve {number} --note TEXT");
     let by_hand = (resolve, "when it was settled by hand".to_string());
-    if stands(operation, Standing::Done) {
+    if stands(operation, SagaEffect::Complete) {
         return commands("", &[replay("", "tells so again"), by_hand]);
     }
-    if stands(operation, Standing::Undone) {
+    if stands(operation, SagaEffect::None) {
         return commands("", &[replay("", "begins with the step that failed")]);
     }
     match goes(operation, Direction::Stopped) {
@@ -90,23 +90,23 @@ fn commands(first: &str, list: &[(String, String)]) -> String {
 }
 
 /// Names of the steps that are meant.
-fn steps(operation: &OperationView, is_meant: impl Fn(&StepView) -> bool) -> String {
+fn steps(operation: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
     let meant = operation.steps.iter().filter(|step| is_meant(step));
     meant.map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether it has, or may have, an effect that is not undone.
 fn has_open(step: &StepView) -> bool {
-    let may_have_happened = [State::Begun, State::Done, State::Unknown].iter().any(|state| is(&step.act.state, *state));
-    may_have_happened && !is(&step.undo.state, State::Done)
+    let may_have_happened = [ActionState::Begun, ActionState::Done, ActionState::Unknown].iter().any(|state| is(&step.act.state, *state));
+    may_have_happened && !is(&step.undo.state, ActionState::Done)
 }
 
 fn is_unknown(step: &StepView) -> bool {
-    has_open(step) && is(&step.act.state, State::Unknown)
+    has_open(step) && is(&step.act.state, ActionState::Unknown)
 }
 
 fn is_done(step: &StepView) -> bool {
-    has_open(step) && is(&step.act.state, State::Done)
+    has_open(step) && is(&step.act.state, ActionState::Done)
 }
 
 /// Whether nobody knows of it, be it that it was given up or that rowhook stopped.
@@ -114,31 +114,31 @@ fn is_in_doubt(step: &StepView) -> bool {
     has_open(step) && !is_done(step)
 }
 
-fn is(word: &str, state: State) -> bool {
+fn is(word: &str, state: ActionState) -> bool {
     word == state.as_str()
 }
 
-fn goes(operation: &OperationView, direction: Direction) -> bool {
+fn goes(operation: &SagaView, direction: Direction) -> bool {
     operation.direction == direction.as_str()
 }
 
-fn stands(operation: &OperationView, standing: Standing) -> bool {
-    operation.standing == standing.as_str()
+fn stands(operation: &SagaView, standing: SagaEffect) -> bool {
+    operation.effect == standing.as_str()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::{Act, OperationLog, StepLog};
+    use crate::operation::{ActionLog, SagaLog, StepLog};
 
-    fn act(state: State) -> Act {
-        let said = if state == State::Waiting { "" } else { "answered 200" };
-        Act { state, attempts: u64::from(state != State::Waiting), said: said.to_string(), ..Act::WAITING }
+    fn act(state: ActionState) -> ActionLog {
+        let said = if state == ActionState::Waiting { "" } else { "answered 200" };
+        ActionLog { state, attempts: u64::from(state != ActionState::Waiting), message: said.to_string(), ..ActionLog::WAITING }
     }
 
     /// Each step's name, how far it is, and its undo.
-    fn shown(direction: Direction, steps: &[(&str, State, State)], callback: State, is_resolved: bool) -> String {
-        let step = |(name, state, undo): &(&str, State, State)| StepLog {
+    fn shown(direction: Direction, steps: &[(&str, ActionState, ActionState)], callback: ActionState, is_resolved: bool) -> String {
+        let step = |(name, state, undo): &(&str, ActionState, ActionState)| StepLog {
             name: (*name).into(),
             act: act(*state),
             undo: act(*undo),
@@ -146,13 +146,13 @@ mod tests {
             answer: None,
         };
         let steps = steps.iter().map(step).collect();
-        let log = OperationLog { steps, direction, callback: act(callback), reason: None };
-        operation(&OperationView::of(&log), 17, is_resolved)
+        let log = SagaLog { steps, direction, callback: act(callback), reason: None };
+        operation(&SagaView::of(&log), 17, is_resolved)
     }
 
     #[test]
     fn a_step_of_which_nobody_knows_is_named_with_what_to_do() {
-        use State::{Done, Unknown, Waiting};
+        use ActionState::{Done, Unknown, Waiting};
         let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
         let expected = "\
 step     state    undo  attempts  said
@@ -170,7 +170,7 @@ look there, then
 
     #[test]
     fn every_standing_has_its_words_and_its_way_on() {
-        use State::{Begun, Done, Failed, Unknown, Waiting};
+        use ActionState::{Begun, Done, Failed, Unknown, Waiting};
         let failed = [("a", Done, Done), ("b", Failed, Waiting)];
         let not_undone = [("a", Done, Failed), ("b", Unknown, Unknown)];
         let first = [("a", Failed, Waiting)];

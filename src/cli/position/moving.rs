@@ -10,13 +10,13 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
 
-use super::plan::{self, Mark, Way};
+use super::plan::{self, MovableMark, MarkMove};
 use super::{PlaceArgs, SetArgs};
 use crate::admin::view::rfc3339;
 use crate::admin::{move_in_store, require_rule};
 use crate::cli::output::{self, clean, count};
 use crate::cli::reach::{Reach, read_saved};
-use crate::cli::{Verdict, instance, source_settings};
+use crate::cli::{CommandVerdict, instance, source_settings};
 use crate::clock::now_us;
 use crate::config::{self, File};
 use crate::position::{Gtid, GtidSet, Position, Resume, Start};
@@ -32,12 +32,12 @@ enum Wanted {
 
 /// What would be done, as it is shown.
 struct Plan {
-    ways: Vec<(Mark, Way)>,
+    ways: Vec<(MovableMark, MarkMove)>,
     moves: Vec<PositionMove>,
     text: String,
 }
 
-pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<Verdict> {
+pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let SetArgs { rule, place, note, yes, data, source } = args;
     let (wanted, how) = wanted(place)?;
     let data = data.resolve(file);
@@ -74,15 +74,15 @@ pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<Verdict> {
     output::print(&plan.text)?;
     if plan.moves.is_empty() {
         output::print("nothing is to be done\n")?;
-        return Ok(Verdict::Done);
+        return Ok(CommandVerdict::Done);
     }
     if !yes {
         output::print(&(clean(&format!("nothing is changed; to do it: {command} --yes")) + "\n"))?;
-        return Ok(Verdict::Problems);
+        return Ok(CommandVerdict::Problems);
     }
     write(&store, checkpoint, known, plan, (how, note)).await?;
     output::print("done; `rowhook position show` has it, and the next start goes on there\n")?;
-    Ok(Verdict::Done)
+    Ok(CommandVerdict::Done)
 }
 
 fn wanted(place: PlaceArgs) -> anyhow::Result<(Wanted, String)> {
@@ -131,7 +131,7 @@ fn settings(source: Settings, data: &Path) -> anyhow::Result<Settings> {
 }
 
 /// All these marks to one place.
-async fn to_place(places: &mut Places, marks: Vec<Mark>, to: Position, is_exact: bool) -> anyhow::Result<Plan> {
+async fn to_place(places: &mut Places, marks: Vec<MovableMark>, to: Position, is_exact: bool) -> anyhow::Result<Plan> {
     let mut plan = Plan { ways: Vec::new(), moves: Vec::new(), text: String::new() };
     let mut counted: Vec<(Position, Between)> = Vec::new();
     for mark in marks {
@@ -148,7 +148,7 @@ async fn to_place(places: &mut Places, marks: Vec<Mark>, to: Position, is_exact:
         };
         if !is_there {
             plan.moves(&mark, &to, &between);
-            plan.ways.push((mark, Way::To(plan::at(to.clone()))));
+            plan.ways.push((mark, MarkMove::To(plan::at(to.clone()))));
         }
     }
     let end = places.find(&Start::Latest).await?;
@@ -159,7 +159,7 @@ async fn to_place(places: &mut Places, marks: Vec<Mark>, to: Position, is_exact:
 }
 
 /// Past the transaction behind the first of these marks, which is the main stream's or the one rule's.
-async fn past_next(places: &mut Places, marks: Vec<Mark>) -> anyhow::Result<Plan> {
+async fn past_next(places: &mut Places, marks: Vec<MovableMark>) -> anyhow::Result<Plan> {
     let mut plan = Plan { ways: Vec::new(), moves: Vec::new(), text: String::new() };
     let Some(base) = marks.first().map(|mark| mark.resume.position.clone()) else { return Ok(plan) };
     let next = places.next(&base).await?;
@@ -172,35 +172,35 @@ async fn past_next(places: &mut Places, marks: Vec<Mark>) -> anyhow::Result<Plan
     for mark in marks {
         let way = way_past(places, &next, &base, &mark.resume).await;
         match &way {
-            Way::To(resume) => plan.moves(&mark, &resume.position, &between),
-            Way::StaysLate => plan.text += &stays_text(&mark),
-            Way::Stays => {}
+            MarkMove::To(resume) => plan.moves(&mark, &resume.position, &between),
+            MarkMove::StaysLate => plan.text += &stays_text(&mark),
+            MarkMove::Stays => {}
         }
         plan.ways.push((mark, way));
     }
     Ok(plan)
 }
 
-async fn way_past(places: &mut Places, next: &NextTransaction, base: &Position, mark: &Resume) -> Way {
+async fn way_past(places: &mut Places, next: &NextTransaction, base: &Position, mark: &Resume) -> MarkMove {
     if next.is_before(&mark.position) {
-        return Way::Stays;
+        return MarkMove::Stays;
     }
     let is_next = mark.position == *base
         // A mark that nothing can be read from is not right before it.
         || places.next(&mark.position).await.is_ok_and(|own| own.is_some_and(|own| own.is_same(next)));
     let schema = if next.may_define() { Arc::default() } else { mark.schema.clone() };
     if is_next {
-        return Way::To(Resume { schema, ..plan::at(next.passed_from(&mark.position)) });
+        return MarkMove::To(Resume { schema, ..plan::at(next.passed_from(&mark.position)) });
     }
     // What it would define is missing in what is known between here and there.
     match next.without(&mark.position).filter(|_| !next.may_define()) {
-        Some(position) => Way::To(Resume { position, ..mark.clone() }),
-        None => Way::StaysLate,
+        Some(position) => MarkMove::To(Resume { position, ..mark.clone() }),
+        None => MarkMove::StaysLate,
     }
 }
 
 impl Plan {
-    fn moves(&mut self, mark: &Mark, to: &Position, between: &Between) {
+    fn moves(&mut self, mark: &MovableMark, to: &Position, between: &Between) {
         let Between { skipped, repeated, left_prepared, unknown } = between;
         let from = &mark.resume.position;
         let counts = match unknown {
@@ -226,7 +226,7 @@ impl Plan {
     }
 }
 
-fn of(mark: &Mark) -> String {
+fn of(mark: &MovableMark) -> String {
     mark.rule.as_ref().map_or("main stream".to_string(), |rule| format!("rule {rule}"))
 }
 
@@ -259,7 +259,7 @@ fn transaction_text(next: &NextTransaction) -> String {
     clean(&format!("transaction {name} at {begin}{committed}, {bytes}: {what}{tables}{with}")) + "\n"
 }
 
-fn stays_text(mark: &Mark) -> String {
+fn stays_text(mark: &MovableMark) -> String {
     let (of, place) = (of(mark), &mark.resume.position);
     let rule = mark.rule.as_deref().unwrap_or_default();
     clean(&format!(

@@ -13,7 +13,7 @@ use crate::store::{CheckpointSet, RuleCheckpoint, SavedCheckpoint};
 
 /// A mark that may be moved.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Mark {
+pub(super) struct MovableMark {
     /// None: the main stream's.
     pub rule: Option<Arc<str>>,
     pub resume: Resume,
@@ -21,7 +21,7 @@ pub(super) struct Mark {
 
 /// What becomes of a mark.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Way {
+pub(super) enum MarkMove {
     To(Resume),
     /// It lies elsewhere, and is not concerned.
     Stays,
@@ -31,17 +31,17 @@ pub(super) enum Way {
 }
 
 /// The marks that a move is about: those of one rule, or all.
-pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<Mark> {
+pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<MovableMark> {
     let main = &saved.main;
-    let of_rule = |record: &RuleCheckpoint| Mark { rule: Some(record.rule.clone()), resume: record.resume.clone() };
+    let of_rule = |record: &RuleCheckpoint| MovableMark { rule: Some(record.rule.clone()), resume: record.resume.clone() };
     match rule {
         None => {
-            let main = Mark { rule: None, resume: main.clone() };
+            let main = MovableMark { rule: None, resume: main.clone() };
             std::iter::once(main).chain(saved.rules.iter().map(of_rule)).collect()
         }
         Some(rule) => {
             let own = saved.rules.iter().find(|record| *record.rule == *rule).map(of_rule);
-            vec![own.unwrap_or_else(|| Mark { rule: Some(rule.into()), resume: main.clone() })]
+            vec![own.unwrap_or_else(|| MovableMark { rule: Some(rule.into()), resume: main.clone() })]
         }
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn at(position: Position) -> Resume {
 pub(super) fn moved(
     saved: SavedCheckpoint,
     known: Vec<Arc<str>>,
-    ways: Vec<(Mark, Way)>,
+    ways: Vec<(MovableMark, MarkMove)>,
     now_us: u64,
 ) -> CheckpointSet {
     let SavedCheckpoint { main, rules, former_ids, .. } = saved;
@@ -63,7 +63,7 @@ pub(super) fn moved(
     let mut set = CheckpointSet { main, rules, known, former_ids };
     for (mark, way) in ways {
         let Some(name) = mark.rule else {
-            if let Way::To(resume) = way {
+            if let MarkMove::To(resume) = way {
                 set.main = resume;
             }
             continue;
@@ -73,11 +73,11 @@ pub(super) fn moved(
             set.rules.len() - 1
         });
         let record = &mut set.rules[at];
-        let is_late = !moves_all || way == Way::StaysLate;
+        let is_late = !moves_all || way == MarkMove::StaysLate;
         if is_late {
             record.behind_since_us = record.behind_since_us.or(Some(now_us));
         }
-        if let Way::To(resume) = way {
+        if let MarkMove::To(resume) = way {
             record.resume = resume;
         }
     }
@@ -144,8 +144,8 @@ mod tests {
         set.rules.iter().map(|record| (&*record.rule, of(record), record.behind_since_us)).collect()
     }
 
-    fn all_to(offset: u64) -> Vec<(Mark, Way)> {
-        marks(&saved(), None).into_iter().map(|mark| (mark, Way::To(resume(offset)))).collect()
+    fn all_to(offset: u64) -> Vec<(MovableMark, MarkMove)> {
+        marks(&saved(), None).into_iter().map(|mark| (mark, MarkMove::To(resume(offset)))).collect()
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         ] {
             let marks = marks(&saved(), Some(rule));
             assert_eq!(marks.len(), 1);
-            let ways = marks.into_iter().map(|mark| (mark, Way::To(resume(offset)))).collect();
+            let ways = marks.into_iter().map(|mark| (mark, MarkMove::To(resume(offset)))).collect();
             let set = moved(saved(), known(), ways, 7);
             assert_eq!((set.main.clone(), rules_of(&set)), (resume(100), expected), "{rule}");
         }
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn past_one_transaction_a_rule_before_it_keeps_its_place_and_is_read_for_alone() {
-        let ways = |mark: &Mark| match mark.rule.as_deref() {
-            None => Way::To(resume(120)),
-            Some("near") => Way::StaysLate,
-            Some(_) => Way::Stays,
+        let ways = |mark: &MovableMark| match mark.rule.as_deref() {
+            None => MarkMove::To(resume(120)),
+            Some("near") => MarkMove::StaysLate,
+            Some(_) => MarkMove::Stays,
         };
         let ways = marks(&saved(), None).into_iter().map(|mark| (mark.clone(), ways(&mark))).collect();
         let set = moved(saved(), known(), ways, 7);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::super::{Fault, json};
 use super::misfit;
-use super::path::{Leg, Path};
+use super::path::{Leg, JsonPath};
 
 #[derive(Debug)]
 pub(super) enum Document<'a> {
@@ -28,7 +28,7 @@ impl<'a> Document<'a> {
     }
 
     /// Puts another value in place of the one at `path`, which must exist and not be the whole document.
-    pub fn replace(&mut self, path: &Path, value: String) -> Result<(), Fault> {
+    pub fn replace(&mut self, path: &JsonPath, value: String) -> Result<(), Fault> {
         if path.0.is_empty() {
             return Err(misfit("the whole document"));
         }
@@ -38,7 +38,7 @@ impl<'a> Document<'a> {
 
     /// Adds a member that did not exist, or a cell before the one at its place; where an array has no such place, at its
     /// end, and counted from the end, at its beginning.
-    pub fn insert(&mut self, path: &Path, value: String) -> Result<(), Fault> {
+    pub fn insert(&mut self, path: &JsonPath, value: String) -> Result<(), Fault> {
         let value = Document::Text(Cow::Owned(value));
         let (container, last) = self.parent(path)?;
         match (container, last) {
@@ -57,7 +57,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes away the value at `path`, which must exist.
-    pub fn remove(&mut self, path: &Path) -> Result<(), Fault> {
+    pub fn remove(&mut self, path: &JsonPath) -> Result<(), Fault> {
         let (container, last) = self.parent(path)?;
         match (container, last) {
             (Document::Array(cells), leg) => {
@@ -78,7 +78,7 @@ impl<'a> Document<'a> {
     }
 
     /// The container of the place that `path` ends with, taken apart, and its last leg.
-    fn parent<'p>(&mut self, path: &'p Path) -> Result<(&mut Document<'a>, &'p Leg), Fault> {
+    fn parent<'p>(&mut self, path: &'p JsonPath) -> Result<(&mut Document<'a>, &'p Leg), Fault> {
         let (last, way) = path.0.split_last().ok_or_else(|| misfit("the whole document"))?;
         let container = self.at(way)?;
         container.take_apart()?;

@@ -19,14 +19,14 @@ pub(super) enum Leg {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Path(pub Vec<Leg>);
+pub(super) struct JsonPath(pub Vec<Leg>);
 
-impl Path {
-    pub fn parse(bytes: &[u8]) -> Result<Path, Fault> {
+impl JsonPath {
+    pub fn parse(bytes: &[u8]) -> Result<JsonPath, Fault> {
         let text = std::str::from_utf8(bytes).ok();
         let legs = text.and_then(|text| text.strip_prefix('$')).and_then(legs);
         legs.filter(|legs| legs.len() <= LEGS_MAX)
-            .map(Path)
+            .map(JsonPath)
             .ok_or_else(|| Fault::new("a partial JSON update with a path that cannot be read", ""))
     }
 }
@@ -101,7 +101,7 @@ mod tests {
             ("$[last].a[last-12]", vec![Leg::CellFromEnd(0), member("a"), Leg::CellFromEnd(12)]),
             ("$.é.$", vec![member("é"), member("$")]),
         ] {
-            assert_eq!(Path::parse(text.as_bytes()), Ok(Path(expected)), "{text}");
+            assert_eq!(JsonPath::parse(text.as_bytes()), Ok(JsonPath(expected)), "{text}");
         }
     }
 
@@ -131,8 +131,8 @@ mod tests {
             "$.\"a\"b",
             "$[99999999999999999999]",
         ] {
-            Path::parse(text.as_bytes()).expect_err(text);
+            JsonPath::parse(text.as_bytes()).expect_err(text);
         }
-        Path::parse(b"$.\xff").expect_err("no UTF-8");
+        JsonPath::parse(b"$.\xff").expect_err("no UTF-8");
     }
 }

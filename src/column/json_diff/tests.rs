@@ -113,8 +113,8 @@ fn differences_cut_anywhere_are_a_fault_and_not_a_panic() {
     }
 }
 
-const JSON: Kind = Kind::Json { length_bytes: 4 };
-const INT: Kind = Kind::Int { bytes: 4, unsigned: false };
+const JSON: ColumnKind = ColumnKind::Json { length_bytes: 4 };
+const INT: ColumnKind = ColumnKind::Int { bytes: 4, unsigned: false };
 
 #[test]
 fn the_bitmap_counts_all_json_columns_and_nothing_else() {

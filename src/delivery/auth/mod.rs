@@ -18,11 +18,11 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 
 pub(super) use recent::Recent;
 pub(super) use signature::ID as SIGNED_ID;
-pub(super) use token::{Token, TokenKey, TokenSlot};
+pub(super) use token::{AccessToken, TokenKey, TokenSlot};
 
 use crate::delivery::answer::{self, Lack};
 use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::request::Prepared;
+use crate::delivery::request::PreparedRequest;
 use crate::failure::Answer;
 use crate::rules::{Auth, Call, OAuth2};
 
@@ -45,7 +45,7 @@ pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
 pub(super) async fn exchange(
     client: &Client,
     call: &Call,
-    prepared: &Prepared,
+    prepared: &PreparedRequest,
     keep: Keep,
 ) -> Result<Received, String> {
     let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
@@ -67,7 +67,7 @@ async fn exchange_with_token(
     client: &Client,
     call: &Call,
     settings: &Arc<OAuth2>,
-    prepared: &Prepared,
+    prepared: &PreparedRequest,
     keep: Keep,
 ) -> Result<Received, String> {
     // What is wrong with the request is found before a token is asked for.
@@ -94,7 +94,7 @@ async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Rec
     client.send(request, call.egress, call.timeout, &call.success, keep).await
 }
 
-fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
+fn signed(call: &Call, prepared: &PreparedRequest) -> Result<Request, String> {
     let mut request = client::request(prepared, call.egress)?;
     if let Some(signing) = &call.sign {
         signature::add(signing, prepared, SystemTime::now(), request.headers_mut());
@@ -102,7 +102,7 @@ fn signed(call: &Call, prepared: &Prepared) -> Result<Request, String> {
     Ok(request)
 }
 
-fn authorized(mut request: Request, token: &Token) -> Request {
+fn authorized(mut request: Request, token: &AccessToken) -> Request {
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.text.reveal()))
         .expect("a token of characters that a header can't carry is refused when it arrives");
     value.set_sensitive(true);

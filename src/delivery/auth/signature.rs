@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 
-use crate::delivery::request::Prepared;
+use crate::delivery::request::PreparedRequest;
 use crate::rules::Signing;
 
 pub(in crate::delivery) const ID: &str = "webhook-id";
@@ -19,7 +19,7 @@ pub(super) const TIMESTAMP: &str = "webhook-timestamp";
 pub(super) const SIGNATURE: &str = "webhook-signature";
 
 /// Adds what proves that the request was made now, by somebody who knows the keys.
-pub(super) fn add(signing: &Signing, prepared: &Prepared, now: SystemTime, headers: &mut HeaderMap) {
+pub(super) fn add(signing: &Signing, prepared: &PreparedRequest, now: SystemTime, headers: &mut HeaderMap) {
     let id = prepared.header(ID).unwrap_or_default();
     let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
     let signatures: Vec<String> =

@@ -8,15 +8,15 @@ use standardwebhooks::Webhook;
 use super::*;
 use crate::delivery::Delivery;
 use crate::delivery::request::prepare;
-use crate::delivery::testing::{Api, Reply, Seen, answer, delivery, rule};
-use crate::rules::{ClientStyle, Compression, Rule, RuleSet};
+use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
+use crate::rules::{ClientStyle, BodyCompression, Rule, RuleSet};
 use crate::template::Secret;
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path
 /// it is.
-async fn servers(script: impl Fn(&str, usize, &Seen) -> Reply + Send + Sync + 'static) -> Api {
+async fn servers(script: impl Fn(&str, usize, &SeenRequest) -> Reply + Send + Sync + 'static) -> Api {
     let counts = std::sync::Mutex::new(std::collections::HashMap::new());
-    Api::start(move |seen: &Seen| {
+    Api::start(move |seen: &SeenRequest| {
         let path = seen.head.split(' ').nth(1).unwrap().to_owned();
         let mut counts = counts.lock().unwrap();
         let count = counts.entry(path.clone()).or_insert(0);
@@ -53,8 +53,8 @@ async fn answered(client: &Client, delivery: &Delivery) -> String {
 }
 
 fn authorizations(api: &Api, path: &str) -> Vec<String> {
-    let of_path = |seen: &Seen| seen.head.split(' ').nth(1) == Some(path);
-    let line = |seen: &Seen| {
+    let of_path = |seen: &SeenRequest| seen.head.split(' ').nth(1) == Some(path);
+    let line = |seen: &SeenRequest| {
         let line = seen.head.lines().find(|line| line.to_lowercase().starts_with("authorization: "));
         line.map_or_else(String::new, |line| line["authorization: ".len()..].to_owned())
     };
@@ -165,7 +165,7 @@ fn signed_rule(url: &str, keys: &str) -> Arc<Rule> {
 }
 
 /// The verdict of the specification's own library on a request as it came in.
-fn verified(secret: &str, seen: &Seen, body: &[u8]) -> bool {
+fn verified(secret: &str, seen: &SeenRequest, body: &[u8]) -> bool {
     let lines = seen.head.lines().skip(1).filter_map(|line| line.split_once(": "));
     let headers = lines.map(|(name, value)| (name.parse().unwrap(), http::HeaderValue::from_str(value).unwrap()));
     Webhook::new(secret).unwrap().verify(body, &headers.collect::<http::HeaderMap>()).is_ok()
@@ -212,7 +212,7 @@ async fn a_body_is_packed_when_it_is_worth_it() {
     let client = Client::new().unwrap();
     for (number, length, is_packed) in [(1, 10, false), (2, 4000, true)] {
         let rule = rule(&api.url(), |rule| {
-            rule.call_mut().compression = Some(Compression::Gzip);
+            rule.call_mut().compression = Some(BodyCompression::Gzip);
             let text = format!("x{}", "y".repeat(length));
             rule.call_mut().body =
                 crate::rules::Body::Template(crate::template::BodyTemplate::Literal(format!("\"{text}\"").into()));

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::token_request;
 use crate::delivery::client::Client;
-use crate::rules::{Egress, OAuth2, Tls};
+use crate::rules::{Egress, OAuth2, TargetTls};
 use crate::template::Secret;
 
 /// After a renewal ahead of the end has failed, the old token serves this long before the next try.
@@ -25,13 +25,13 @@ const MARGIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::delivery) struct TokenKey {
     pub settings: Arc<OAuth2>,
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<TargetTls>>,
     pub egress: Egress,
 }
 
 /// A token to be sent.
 #[derive(Debug, Clone)]
-pub(in crate::delivery) struct Token {
+pub(in crate::delivery) struct AccessToken {
     pub text: Secret,
     /// It was got for this very request: a server that refuses it would refuse the next one, too.
     pub is_new: bool,
@@ -74,7 +74,7 @@ impl TokenSlot {
     ///
     /// # Errors
     /// A line for people, without anything that the authorization server wrote.
-    pub async fn token(&self, client: &Client) -> Result<Token, String> {
+    pub async fn token(&self, client: &Client) -> Result<AccessToken, String> {
         let (valid, asked) = {
             let state = self.state();
             (state.valid(), state.asked)
@@ -94,7 +94,7 @@ impl TokenSlot {
     ///
     /// # Errors
     /// As [`token`](TokenSlot::token).
-    pub async fn replace(&self, refused: &Token, client: &Client) -> Result<Token, String> {
+    pub async fn replace(&self, refused: &AccessToken, client: &Client) -> Result<AccessToken, String> {
         let asked = {
             let mut state = self.state();
             if state.token.as_ref().is_some_and(|kept| kept.number == refused.number) {
@@ -106,7 +106,7 @@ impl TokenSlot {
     }
 
     /// Waits for the turn; whoever had it before may have brought the answer, be it good or bad.
-    async fn ask(&self, asked: u64, client: &Client) -> Result<Token, String> {
+    async fn ask(&self, asked: u64, client: &Client) -> Result<AccessToken, String> {
         let _turn = self.turn.lock().await;
         {
             let state = self.state();
@@ -123,7 +123,7 @@ impl TokenSlot {
     }
 
     /// Only with the turn.
-    async fn request(&self, client: &Client) -> Result<Token, String> {
+    async fn request(&self, client: &Client) -> Result<AccessToken, String> {
         let result = token_request::send(&self.key.settings, self.key.egress, client).await;
         let now = Instant::now();
         let mut state = self.state();
@@ -137,7 +137,7 @@ impl TokenSlot {
                 let (renew_at, ends_at) = (now + renewal(granted.life), now + granted.life);
                 state.token = Some(Kept { text: granted.text.clone(), number, renew_at, ends_at });
                 state.renew_not_before = None;
-                Ok(Token { text: granted.text, is_new: true, number })
+                Ok(AccessToken { text: granted.text, is_new: true, number })
             }
             Err(failure) => {
                 if state.failure.is_none() {
@@ -150,7 +150,7 @@ impl TokenSlot {
         }
     }
 
-    fn log(&self, failure: &token_request::Failure) {
+    fn log(&self, failure: &token_request::TokenFailure) {
         let (token_url, error) = (self.token_host(), &failure.message);
         if failure.is_refusal {
             tracing::error!(
@@ -175,11 +175,11 @@ impl TokenSlot {
 
 impl State {
     /// The token, and whether it is time to renew it.
-    fn valid(&self) -> Option<(Token, bool)> {
+    fn valid(&self) -> Option<(AccessToken, bool)> {
         let now = Instant::now();
         let kept = self.token.as_ref().filter(|kept| kept.ends_at > now)?;
         let is_due = kept.renew_at <= now && self.renew_not_before.is_none_or(|pause_ends| pause_ends <= now);
-        Some((Token { text: kept.text.clone(), is_new: false, number: kept.number }, is_due))
+        Some((AccessToken { text: kept.text.clone(), is_new: false, number: kept.number }, is_due))
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::delivery::client::{self, Client, Fetched};
-use crate::delivery::request::{Header, Prepared, USER_AGENT};
+use crate::delivery::request::{Header, PreparedRequest, USER_AGENT};
 use crate::rules::{ClientStyle, Egress, Method, OAuth2};
 use crate::template::Secret;
 
@@ -46,29 +46,29 @@ pub(super) struct Granted {
 }
 
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct TokenFailure {
     /// One line for people.
     pub message: String,
     /// The server understood and said no: a person must mend the settings.
     pub is_refusal: bool,
 }
 
-pub(super) async fn send(settings: &OAuth2, egress: Egress, client: &Client) -> Result<Granted, Failure> {
-    let failed = |message| Failure { message, is_refusal: false };
+pub(super) async fn send(settings: &OAuth2, egress: Egress, client: &Client) -> Result<Granted, TokenFailure> {
+    let failed = |message| TokenFailure { message, is_refusal: false };
     let request = client::request(&prepare(settings), egress).map_err(failed)?;
     let fetched = client.fetch(request, egress, TIMEOUT, ANSWER_BYTES_MAX).await.map_err(failed)?;
     understand(&fetched, settings)
 }
 
-fn understand(Fetched { status, body, redirect }: &Fetched, settings: &OAuth2) -> Result<Granted, Failure> {
+fn understand(Fetched { status, body, redirect }: &Fetched, settings: &OAuth2) -> Result<Granted, TokenFailure> {
     let code = error_code(body, settings);
     if (200..300).contains(status) {
         return read(body).map_err(|problem| match code {
             Some(code) => {
                 let is_refusal = !PASSING_CODES.contains(&code.as_str());
-                Failure { message: format!("answered {status} with the error {code}"), is_refusal }
+                TokenFailure { message: format!("answered {status} with the error {code}"), is_refusal }
             }
-            None => Failure { message: problem.to_owned(), is_refusal: false },
+            None => TokenFailure { message: problem.to_owned(), is_refusal: false },
         });
     }
     let code = code.map_or(String::new(), |code| format!(" ({code})"));
@@ -78,10 +78,10 @@ fn understand(Fetched { status, body, redirect }: &Fetched, settings: &OAuth2) -
         None => String::new(),
     };
     let is_refusal = (300..500).contains(status) && ![408, 425, 429].contains(status);
-    Err(Failure { message: format!("answered {status}{code}{hint}"), is_refusal })
+    Err(TokenFailure { message: format!("answered {status}{code}{hint}"), is_refusal })
 }
 
-fn prepare(settings: &OAuth2) -> Prepared {
+fn prepare(settings: &OAuth2) -> PreparedRequest {
     let (id, secret) = (settings.client_id.reveal(), settings.client_secret.reveal());
     let mut form = Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
@@ -105,7 +105,7 @@ fn prepare(settings: &OAuth2) -> Prepared {
             form.append_pair("client_id", id).append_pair("client_secret", secret);
         }
     }
-    Prepared {
+    PreparedRequest {
         method: Method::Post,
         url: settings.token_url.clone(),
         headers,
@@ -119,7 +119,7 @@ fn prepare(settings: &OAuth2) -> Prepared {
 
 /// A successful answer (RFC 6749, section 5.1), with what servers make of it.
 #[derive(Deserialize)]
-struct Answer {
+struct TokenAnswer {
     access_token: Option<Value>,
     token_type: Option<Value>,
     /// A number; some servers write it as a text.
@@ -127,7 +127,7 @@ struct Answer {
 }
 
 fn read(body: &[u8]) -> Result<Granted, &'static str> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| match is_page(body) {
+    let answer: TokenAnswer = serde_json::from_slice(body).map_err(|_| match is_page(body) {
         true => "the answer is a page for people, not the JSON of a token: is `token_url` right?",
         false => "the answer is not the JSON of a token",
     })?;

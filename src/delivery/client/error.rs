@@ -80,7 +80,7 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
     use std::io::ErrorKind;
     // What an I/O error wraps is not among its sources, and the TLS layers wrap one in another.
     if let Some(inner) = error.get_ref() {
-        if let Some(refused) = inner.downcast_ref::<egress::Refused>() {
+        if let Some(refused) = inner.downcast_ref::<egress::AddressRefused>() {
             return Some(refused.to_string());
         } else if let Some(error) = inner.downcast_ref::<rustls::Error>() {
             return Some(tls_text(error));

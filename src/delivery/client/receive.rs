@@ -14,9 +14,9 @@ use reqwest::header::{
 use super::redirect::Redirect;
 use super::{Text, unpack};
 use crate::delivery::answer::{self, EXCERPT_BYTES_MAX, Lack};
-use crate::delivery::quota::{self, Quota};
+use crate::delivery::quota::{self, ServerLimit};
 use crate::failure::Answer;
-use crate::operation::Kept;
+use crate::operation::KeptAnswer;
 use crate::rules::SuccessStatuses;
 
 /// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
@@ -38,7 +38,7 @@ pub struct Received {
     /// The headers of such an answer, likewise; without those that were true of a packed body.
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// What the server says it will still take.
-    pub quota: Option<Quota>,
+    pub quota: Option<ServerLimit>,
     /// Where an answer that is no success leads.
     pub redirect: Option<Redirect>,
 }
@@ -67,7 +67,7 @@ impl Keep {
         match self {
             Keep::Nothing => 0,
             Keep::Body { bytes_max } => bytes_max,
-            Keep::All => Kept::BODY_BYTES_MAX,
+            Keep::All => KeptAnswer::BODY_BYTES_MAX,
         }
     }
 }
@@ -147,7 +147,7 @@ fn excerpt(body: &Text) -> String {
 
 /// Those that are text, as far as there is room for them.
 fn kept_headers(headers: &HeaderMap, body: &Text) -> Vec<(Box<str>, Box<str>)> {
-    let mut bytes_left = Kept::HEADERS_BYTES_MAX;
+    let mut bytes_left = KeptAnswer::HEADERS_BYTES_MAX;
     let is_unpacked = body.problem.is_none() && headers.contains_key(CONTENT_ENCODING);
     let is_true = |name: &HeaderName| !(is_unpacked && (name == CONTENT_ENCODING || name == CONTENT_LENGTH));
     let texts = headers.iter().filter(|(name, _)| is_true(name));

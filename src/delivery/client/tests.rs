@@ -13,8 +13,8 @@ use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
 use crate::failure::Answer;
 use crate::rules::RetryOn;
 
-fn prepared(method: Method, url: &str) -> Prepared {
-    Prepared {
+fn prepared(method: Method, url: &str) -> PreparedRequest {
+    PreparedRequest {
         method,
         url: url.parse().unwrap(),
         headers: vec![header("Idempotency-Key", "00000000-0000-0000-0000-000000000001")],
@@ -71,7 +71,7 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let client = Client::new().unwrap();
     for method in [Method::Post, Method::Delete, Method::Get] {
-        let empty = Prepared { body: Bytes::new(), ..prepared(method, &api.url()) };
+        let empty = PreparedRequest { body: Bytes::new(), ..prepared(method, &api.url()) };
         client
             .send(
                 request(&empty, Egress::PrivateToo).unwrap(),
@@ -219,7 +219,7 @@ async fn plain_http_works_where_no_certificate_authorities_are_installed() {
 
 #[test]
 fn what_cannot_be_sent_is_refused_before_any_connection() {
-    let refusal = |edit: fn(&mut Prepared)| {
+    let refusal = |edit: fn(&mut PreparedRequest)| {
         let mut prepared = prepared(Method::Post, "http://127.0.0.1/");
         edit(&mut prepared);
         request(&prepared, Egress::PrivateToo).unwrap_err()

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use super::error::cause_text;
 use super::pool::Pool;
 use super::{Client, Resolver, builder};
-use crate::rules::{Egress, Tls, Verification};
+use crate::rules::{Egress, TargetTls, Verification};
 
 /// Far above what rule files hold; what reloads left behind goes when there are more.
 pub(super) const SETTINGS_MAX: usize = 64;
@@ -18,7 +18,7 @@ impl Client {
     ///
     /// # Errors
     /// A line for people when TLS cannot be set up so.
-    pub(in crate::delivery) fn with_tls(&self, tls: &Arc<Tls>) -> Result<Client, String> {
+    pub(in crate::delivery) fn with_tls(&self, tls: &Arc<TargetTls>) -> Result<Client, String> {
         let mut clients = self.by_tls.lock().unwrap_or_else(PoisonError::into_inner);
         let [http, public] = clients.get(tls, || {
             let pool = |egress| {
@@ -33,7 +33,7 @@ impl Client {
     }
 }
 
-fn build(tls: &Tls, resolver: Resolver) -> reqwest::Result<reqwest::Client> {
+fn build(tls: &TargetTls, resolver: Resolver) -> reqwest::Result<reqwest::Client> {
     let mut builder = builder(resolver);
     if let Some(pem) = &tls.authorities {
         builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);

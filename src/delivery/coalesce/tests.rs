@@ -12,7 +12,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 struct Scene {
     rule: Arc<Rule>,
-    held: Held,
+    held: BufferedRule,
     begin: Instant,
     count: u128,
 }
@@ -23,7 +23,7 @@ impl Scene {
             rule.order_by = order_by;
             rule.coalesce = Some(WITHIN);
         });
-        Scene { rule, held: Held::default(), begin: Instant::now(), count: 0 }
+        Scene { rule, held: BufferedRule::default(), begin: Instant::now(), count: 0 }
     }
 
     /// Adds a change so many seconds after the beginning; the numbers of those that are let go thereby.
@@ -106,7 +106,7 @@ fn replays_and_undecided_ones_end_the_waiting_of_their_key_and_are_not_merged() 
     let update = |number| made_of(&scene.rule, number, versions(Op::Update, Some([7, 2]), Some([7, 3]), 4));
     let replay = Delivery { origin: Origin::Replay { dead_letter: 1 }, ..update(20) };
     let undecided = Delivery {
-        foregone: Some(crate::delivery::Outcome::Dead(crate::delivery::Failure::undecided(
+        predetermined: Some(crate::delivery::Outcome::Dead(crate::delivery::Failure::undecided(
             "no such column".to_owned(),
         ))),
         ..update(21)

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::under_way::exhausted;
-use super::{Dispatcher, UnderWay, turn};
+use super::{Dispatcher, AttemptsUnderWay, turn};
 use crate::change::Transaction;
 use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
-use crate::delivery::gate::Counts;
+use crate::delivery::gate::RetryCounts;
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Place, RuleCounts, RuleNumber, Turn};
+use crate::delivery::lane::{Place, RuleUnderWay, RuleNumber, Turn};
 use crate::delivery::results::ItemResult;
 use crate::delivery::{Completed, Delivery, Failure, Intent, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
@@ -88,7 +88,7 @@ impl Dispatcher {
         }
     }
 
-    fn let_go(&mut self, close: impl Fn(RuleCounts, &mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
+    fn let_go(&mut self, close: impl Fn(RuleUnderWay, &mut Gatherer, Instant, &mut Vec<Vec<Item>>)) {
         let now = Instant::now();
         let mut all = Vec::new();
         for (rule, gatherer) in &mut self.gatherers {
@@ -134,7 +134,7 @@ impl Dispatcher {
         let line = self.line(rule, items[0].delivery.action());
         let place = self.lanes.enter_many_under(line, keys, &under, behind, turn);
         let bundle = Bundle::Many(Box::new(Parts::new(items)));
-        self.set_under_way(place, UnderWay::new(bundle, rule, Intent::Durable), count);
+        self.set_under_way(place, AttemptsUnderWay::new(bundle, rule, Intent::Durable), count);
     }
 
     /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
@@ -207,7 +207,7 @@ impl Dispatcher {
         }
         match is_left {
             true => {
-                let wait = self.at(place).next_wait(Counts::Fully, retry_after);
+                let wait = self.at(place).next_wait(RetryCounts::Fully, retry_after);
                 self.wait_for_retry(place, wait);
             }
             false => self.end_part(place),
@@ -224,9 +224,9 @@ impl Dispatcher {
             _ => under_way.attempts.with_last_excerpt_only(),
         };
         for item in items.iter() {
-            let outcome = match (outcome, &item.delivery.foregone) {
+            let outcome = match (outcome, &item.delivery.predetermined) {
                 // Only a dead letter is asked again whether the rule means it.
-                (Outcome::Held { .. }, Some(foregone)) => foregone.clone(),
+                (Outcome::Blocked { .. }, Some(foregone)) => foregone.clone(),
                 _ => outcome.clone(),
             };
             self.hand_out(place, item.clone(), outcome, attempts.clone());
@@ -264,7 +264,7 @@ impl Dispatcher {
     }
 }
 
-impl UnderWay {
+impl AttemptsUnderWay {
     /// The parts of a call that carries several deliveries.
     fn parts(&mut self) -> &mut Parts {
         match &mut self.bundle {

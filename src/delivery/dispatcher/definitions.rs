@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Dispatcher;
 use crate::change::{Change, Row, Table};
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::delivery::Delivery;
 use crate::delivery::lane::RuleNumber;
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, MoreKeys};
@@ -30,7 +30,7 @@ pub(super) struct KeyDefinitions {
 #[derive(Debug)]
 struct Known {
     table: Arc<Table>,
-    kinds: Option<Arc<[Kind]>>,
+    kinds: Option<Arc<[ColumnKind]>>,
     definition: Arc<KeyDefinition>,
 }
 
@@ -75,7 +75,7 @@ impl KeyDefinitions {
 }
 
 impl Known {
-    fn is_of(&self, table: &Arc<Table>, kinds: Option<&Arc<[Kind]>>) -> bool {
+    fn is_of(&self, table: &Arc<Table>, kinds: Option<&Arc<[ColumnKind]>>) -> bool {
         let is_same = match (&self.kinds, kinds) {
             (Some(own), Some(kinds)) => Arc::ptr_eq(own, kinds),
             (own, kinds) => own.is_none() && kinds.is_none(),

@@ -18,7 +18,7 @@ use crate::rules::{Action, Rule, Target};
 
 /// A rule as it was last seen.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownRule {
     rule: Arc<Rule>,
     lines: Vec<Line>,
     pub keys: KeyDefinitions,
@@ -31,7 +31,7 @@ struct Line {
     target: Arc<Target>,
 }
 
-impl Known {
+impl KnownRule {
     pub fn rule(&self) -> &Arc<Rule> {
         &self.rule
     }
@@ -71,7 +71,7 @@ impl Dispatcher {
                 self.lanes.set_paused(number, self.paused.contains(&*rule.name));
                 self.rules.insert(rule.name.as_str().into(), number);
                 let counters = AttemptCounters::new(&self.metrics, &rule.name);
-                self.known.push(Known {
+                self.known.push(KnownRule {
                     rule: Arc::clone(rule),
                     lines: Vec::new(),
                     keys: KeyDefinitions::default(),
@@ -108,7 +108,7 @@ impl Dispatcher {
             };
             self.gate.set_line(number, &action.target, known.rule.rate, &mut self.lanes, now);
         }
-        if known.rule.plan.is_none() {
+        if known.rule.saga.is_none() {
             // What has not begun goes with the rule to its one target of now.
             let line = self.line(rule, &self.known[rule as usize].rule.actions[0]);
             retired.into_iter().for_each(|from| self.lanes.move_queue(from, line));

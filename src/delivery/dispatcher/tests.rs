@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
-use crate::delivery::{Doing, Failure};
+use crate::delivery::{SagaAction, Failure};
 use crate::failure::Reason;
-use crate::operation::{ActEnd, ActionId};
+use crate::operation::{ActionEnd, ActionId};
 use crate::retry::Retries;
 
 pub(super) fn dispatcher() -> Dispatcher {
@@ -24,19 +24,19 @@ pub(super) fn dispatcher() -> Dispatcher {
 
 pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {
     match tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes") {
-        Event::Completed(completed) => completed,
+        DeliveryEvent::Completed(completed) => completed,
         other => panic!("not completed: {other:?}"),
     }
 }
 
-pub(super) async fn event(dispatcher: &mut Dispatcher) -> Event {
+pub(super) async fn event(dispatcher: &mut Dispatcher) -> DeliveryEvent {
     tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("something happens")
 }
 
 /// The action that is due next; nothing else may happen before.
-pub(super) async fn due(dispatcher: &mut Dispatcher) -> Due {
+pub(super) async fn due(dispatcher: &mut Dispatcher) -> DueAction {
     match event(dispatcher).await {
-        Event::Due(due) => due,
+        DeliveryEvent::Due(due) => due,
         other => panic!("not due: {other:?}"),
     }
 }
@@ -45,23 +45,23 @@ pub(super) async fn due(dispatcher: &mut Dispatcher) -> Due {
 pub(super) async fn act(dispatcher: &mut Dispatcher) -> Completed {
     loop {
         match event(dispatcher).await {
-            Event::Completed(completed) => return completed,
-            Event::Due(due) => dispatcher.begin(due.ticket),
-            Event::NotDone(_) => {}
+            DeliveryEvent::Completed(completed) => return completed,
+            DeliveryEvent::Due(due) => dispatcher.begin(due.ticket),
+            DeliveryEvent::NotDone(_) => {}
         }
     }
 }
 
 /// The same delivery, whose turn it is to do this now.
 pub(super) fn doing(delivery: &Delivery, action: ActionId) -> Delivery {
-    let log = delivery.doing.as_ref().expect("an operation").log.clone();
-    Delivery { doing: Some(Doing { action, log }), ..delivery.clone() }
+    let log = delivery.saga_action.as_ref().expect("an operation").log.clone();
+    Delivery { saga_action: Some(SagaAction { action, log }), ..delivery.clone() }
 }
 
 /// Those that are completed of what the end of the work left.
 pub(super) async fn finish(dispatcher: &mut Dispatcher, deadline: Instant) -> Vec<Completed> {
     let completed = |event| match event {
-        Event::Completed(completed) => completed,
+        DeliveryEvent::Completed(completed) => completed,
         other => panic!("not completed: {other:?}"),
     };
     dispatcher.finish_in_flight(deadline).await.into_iter().map(completed).collect()

@@ -8,15 +8,15 @@ use std::time::Duration;
 use crate::delivery::answer::Lack;
 use crate::delivery::attempt::Ready;
 use crate::delivery::bundle::Bundle;
-use crate::delivery::gate::Counts;
+use crate::delivery::gate::RetryCounts;
 use crate::delivery::lane::RuleNumber;
 use crate::delivery::{Delivery, Failure, Intent, Outcome};
 use crate::failure::{Answer, Attempts, Reason};
-use crate::operation::{ActEnd, Acted};
+use crate::operation::{ActionEnd, ActionResult};
 use crate::retry::Waits;
 
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct AttemptsUnderWay {
     pub bundle: Bundle,
     pub rule: RuleNumber,
     /// The target of its attempt, while one is under way.
@@ -31,47 +31,47 @@ pub(super) struct UnderWay {
     /// What it was to do may have been done, though no attempt said so.
     pub may_have_happened: bool,
     /// How an operation's action was done.
-    pub end: Option<ActEnd>,
+    pub end: Option<ActionEnd>,
     /// Of an operation: whether its next attempt may be made without being Due.
     pub intent: Intent,
 }
 
-impl UnderWay {
-    pub fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> UnderWay {
+impl AttemptsUnderWay {
+    pub fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> AttemptsUnderWay {
         let attempts = Attempts::default();
         let (target, inherited, failed, may_have_happened) = (0, 0, 0, false);
         let (waits, prepared, end) = (None, None, None);
-        UnderWay { bundle, rule, target, attempts, inherited, failed, waits, prepared, may_have_happened, end, intent }
+        AttemptsUnderWay { bundle, rule, target, attempts, inherited, failed, waits, prepared, may_have_happened, end, intent }
     }
 
     /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
-    pub fn failed(&mut self, counts: Counts, answer: &Answer) -> Option<Outcome> {
+    pub fn failed(&mut self, counts: RetryCounts, answer: &Answer) -> Option<Outcome> {
         self.failed += match counts {
-            Counts::Fully | Counts::ButNeverAsTheLast => 1,
-            Counts::Not { .. } => 0,
+            RetryCounts::Fully | RetryCounts::ButNeverAsTheLast => 1,
+            RetryCounts::Not { .. } => 0,
         };
-        let is_last = counts == Counts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
+        let is_last = counts == RetryCounts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
         is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
     }
 
     /// What came of an operation's action, where it was tried.
-    pub fn acted(&mut self, outcome: &Outcome) -> Option<Acted> {
-        let Bundle::One(Delivery { doing: Some(_), foregone: None, .. }) = self.bundle else { return None };
+    pub fn acted(&mut self, outcome: &Outcome) -> Option<ActionResult> {
+        let Bundle::One(Delivery { saga_action: Some(_), predetermined: None, .. }) = self.bundle else { return None };
         let said = match (outcome, self.attempts.kept().last()) {
-            (Outcome::Held { .. }, _) => return None,
+            (Outcome::Blocked { .. }, _) => return None,
             (Outcome::Dead(failure), _) => failure.message.clone(),
             (Outcome::Delivered { .. }, last) => {
                 last.map_or_else(String::new, |attempt| said(&attempt.answer, self.end.as_ref()))
             }
         };
-        let given_up = if self.may_have_happened { ActEnd::Unknown } else { ActEnd::Failed };
-        Some(Acted { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), said })
+        let given_up = if self.may_have_happened { ActionEnd::Unknown } else { ActionEnd::Failed };
+        Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), message: said })
     }
 
     /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
     /// does not count.
-    pub fn next_wait(&mut self, counts: Counts, retry_after: Option<Duration>) -> Duration {
-        if let Counts::Not { wait } = counts {
+    pub fn next_wait(&mut self, counts: RetryCounts, retry_after: Option<Duration>) -> Duration {
+        if let RetryCounts::Not { wait } = counts {
             return wait;
         }
         let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
@@ -80,11 +80,11 @@ impl UnderWay {
 }
 
 /// What an action that is done says of itself, for people.
-fn said(answer: &Answer, end: Option<&ActEnd>) -> String {
+fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
     let answered = answer.in_words();
     match end {
-        Some(ActEnd::Verified { happened: true, .. }) => format!("asked whether it happened, {answered}: it did"),
-        Some(ActEnd::Verified { happened: false, .. }) => format!("asked whether it happened, {answered}: it did not"),
+        Some(ActionEnd::Verified { happened: true, .. }) => format!("asked whether it happened, {answered}: it did"),
+        Some(ActionEnd::Verified { happened: false, .. }) => format!("asked whether it happened, {answered}: it did not"),
         _ => answered,
     }
 }

@@ -19,7 +19,7 @@ const FAILURES: u32 = 5;
 /// Lanes and gate as the dispatcher drives them, with attempts that end when the test says so.
 struct World {
     lanes: Lanes,
-    gate: Gate,
+    gate: Admission,
     /// The lines of each rule, with what is called there; the last one is of what the rule calls now.
     lines: Vec<Vec<(String, LineNumber)>>,
     now: Instant,
@@ -58,7 +58,7 @@ impl World {
     fn new(rules: &[(&str, usize)]) -> World {
         let mut world = World {
             lanes: Lanes::default(),
-            gate: Gate::new(Arc::default()),
+            gate: Admission::new(Arc::default()),
             lines: Vec::new(),
             now: Instant::now(),
             running: Vec::new(),
@@ -141,23 +141,23 @@ impl World {
         }
     }
 
-    fn end(&mut self, index: usize, fate: Fate) -> Counts {
+    fn end(&mut self, index: usize, fate: Fate) -> RetryCounts {
         self.end_with(index, fate, None)
     }
 
-    fn end_with(&mut self, index: usize, fate: Fate, quota: Option<Quota>) -> Counts {
+    fn end_with(&mut self, index: usize, fate: Fate, quota: Option<ServerLimit>) -> RetryCounts {
         let Running { place, target, probe_of, .. } = self.running.remove(index);
         let (health, status, wait_ms) = match fate {
-            Fate::Works => (Health::Works, 200, 0),
-            Fate::Throttles(wait_ms) => (Health::Throttles, 429, wait_ms),
-            Fate::Fails => (Health::Fails, 500, 0),
-            Fate::Away(wait_ms) => (Health::Away, 503, wait_ms),
+            Fate::Works => (TargetHealth::Works, 200, 0),
+            Fate::Throttles(wait_ms) => (TargetHealth::Throttles, 429, wait_ms),
+            Fate::Fails => (TargetHealth::Fails, 500, 0),
+            Fate::Away(wait_ms) => (TargetHealth::Away, 503, wait_ms),
         };
         let retry_after = (wait_ms > 0).then_some(Duration::from_millis(wait_ms));
         let answer = Answer::Status { status, excerpt: String::new() };
         let was_open = self.gate.targets[target].is_open();
         let is_probe = was_open && probe_of == self.openings.get(&target).copied();
-        let end = End { place, answer: &answer, health, retry_after, quota };
+        let end = AttemptEnd { place, answer: &answer, health, retry_after, quota };
         let now = self.now;
         let counts = self.gate.ended(target, &end, &mut self.lanes, || now);
         let is_open = self.gate.targets[target].is_open();
@@ -175,16 +175,16 @@ impl World {
             _ => {
                 let expected = match fate {
                     Fate::Throttles(1..) => {
-                        Counts::Not { wait: Duration::from_millis(wait_ms).max(NOT_COUNTED_WAIT_MIN) }
+                        RetryCounts::Not { wait: Duration::from_millis(wait_ms).max(NOT_COUNTED_WAIT_MIN) }
                     }
-                    Fate::Throttles(_) | Fate::Away(_) if is_probe => Counts::Not { wait: NOT_COUNTED_WAIT_MIN },
-                    _ if is_probe || !is_open => Counts::Fully,
-                    _ => Counts::ButNeverAsTheLast,
+                    Fate::Throttles(_) | Fate::Away(_) if is_probe => RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN },
+                    _ if is_probe || !is_open => RetryCounts::Fully,
+                    _ => RetryCounts::ButNeverAsTheLast,
                 };
                 assert_eq!(counts, expected, "{fate:?}, probe: {is_probe}, open: {is_open}");
                 self.lanes.rest(place);
                 match counts {
-                    Counts::Not { wait } => self.resting.push((self.now + wait, place)),
+                    RetryCounts::Not { wait } => self.resting.push((self.now + wait, place)),
                     _ => self.resting.push((self.now + Duration::from_millis(700), place)),
                 }
             }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction};
 use crate::delivery::Origin;
-use crate::delivery::request::{Prepared, prepare};
+use crate::delivery::request::{PreparedRequest, prepare};
 use crate::rules::RuleSet;
 
 /// An update or delete of a row whose key is a text and a number.
@@ -44,10 +44,10 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
     });
     let id = change.delivery_id("r");
     let rule = Arc::clone(&rules.rules()[0]);
-    Delivery { id, rule, change, origin: Origin::Stream, foregone: None, doing: None, more: None }
+    Delivery { id, rule, change, origin: Origin::Stream, predetermined: None, saga_action: None, more: None }
 }
 
-fn item(delivery: &Delivery, place: Place) -> Vec<u8> {
+fn item(delivery: &Delivery, place: ItemPlace) -> Vec<u8> {
     let mut out = Vec::new();
     write(delivery, &Scope::new(&delivery.change, delivery.id), place, &mut out).unwrap();
     out
@@ -58,7 +58,7 @@ fn json_of(bytes: &[u8]) -> Json {
 }
 
 /// The request as the SDK reads it.
-fn received(prepared: &Prepared) -> Event {
+fn received(prepared: &PreparedRequest) -> Event {
     let mut headers = http::HeaderMap::new();
     for header in &prepared.headers {
         let name: http::HeaderName = header.name.parse().unwrap();
@@ -111,7 +111,7 @@ fn a_binary_cloud_event_is_read_by_the_sdk() {
         (Some("a%2Fb%22%20%C3%A4/7"), "/rowhook/shop%20eu/gr%C3%B6%C3%9Fen")
     );
     assert_eq!(received(&prepared).id(), delivery.id.to_string());
-    assert_eq!(prepared.body, item(&delivery, Place::Alone));
+    assert_eq!(prepared.body, item(&delivery, ItemPlace::Alone));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_structured_cloud_event_is_read_by_the_sdk() {
 fn cloud_events_in_an_array_are_read_by_the_sdk_as_a_batch() {
     for format in ["cloudevents", "cloudevents-structured"] {
         let delivery = delivery(&format!("format: {format}"), Op::Update, "a/b\" ä");
-        let element = item(&delivery, Place::InArray);
+        let element = item(&delivery, ItemPlace::InArray);
         let batch = [b"[".as_slice(), &element, b",", &element, b"]"].concat();
         let events: Vec<Event> = serde_json::from_slice(&batch).unwrap();
         assert_eq!(events.len(), 2);
@@ -153,8 +153,8 @@ fn a_row_is_the_row_after_the_change_and_before_a_delete() {
     for (op, note) in [(Op::Update, "new"), (Op::Delete, "old")] {
         let delivery = delivery("format: row", op, "x");
         let expected = json!({"code": "x", "size": 7, "note": note});
-        assert_eq!(json_of(&item(&delivery, Place::Alone)), expected);
-        assert_eq!(json_of(&item(&delivery, Place::InArray)), expected);
+        assert_eq!(json_of(&item(&delivery, ItemPlace::Alone)), expected);
+        assert_eq!(json_of(&item(&delivery, ItemPlace::InArray)), expected);
         assert_eq!(prepare(&delivery).unwrap().header("content-type"), Some("application/json"));
     }
 }
@@ -162,6 +162,6 @@ fn a_row_is_the_row_after_the_change_and_before_a_delete() {
 #[test]
 fn the_change_is_the_same_with_and_without_the_word() {
     let (named, unnamed) = (delivery("format: change", Op::Update, "x"), delivery("timeout: 1s", Op::Update, "x"));
-    assert_eq!(item(&named, Place::Alone), item(&unnamed, Place::Alone));
-    assert_eq!(json_of(&item(&named, Place::InArray))["rule"], json!("r"));
+    assert_eq!(item(&named, ItemPlace::Alone), item(&unnamed, ItemPlace::Alone));
+    assert_eq!(json_of(&item(&named, ItemPlace::InArray))["rule"], json!("r"));
 }

@@ -6,7 +6,7 @@ use super::{Lanes, RuleNumber};
 
 /// What one rule has under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RuleCounts {
+pub struct RuleUnderWay {
     /// Deliveries submitted and not released.
     pub unresolved: usize,
     /// Attempts under way.
@@ -19,12 +19,12 @@ pub struct RuleCounts {
 
 impl Lanes {
     /// What one rule has in the lanes.
-    pub fn counts(&self, rule: RuleNumber) -> RuleCounts {
+    pub fn counts(&self, rule: RuleNumber) -> RuleUnderWay {
         let lanes = &self.rules[rule as usize];
         let lines = || lanes.lines.iter().map(|line| &self.lines[*line as usize]);
         let in_flight = lines().map(|line| line.running).sum();
         let in_retry = lines().map(|line| line.resting).sum();
         let queued = lanes.entered.saturating_sub(in_flight + in_retry + lanes.ended);
-        RuleCounts { unresolved: lanes.entered, in_flight, in_retry, queued }
+        RuleUnderWay { unresolved: lanes.entered, in_flight, in_retry, queued }
     }
 }

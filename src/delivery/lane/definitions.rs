@@ -16,7 +16,7 @@ use crate::ordering::{DefinitionId, KeyDefinition};
 const TABLES_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Definitions {
+pub(super) struct LaneDefinitions {
     tables: HashMap<u64, Vec<Open>, BuildHasherDefault<KeyHasher>>,
 }
 
@@ -25,13 +25,13 @@ pub(super) struct Definitions {
 struct Open {
     definition: Arc<KeyDefinition>,
     /// The calls in the order in which they came, parted where somebody waits for those before; never empty.
-    stretches: VecDeque<Stretch>,
+    stretches: VecDeque<DefinitionSpan>,
     /// The number of the first stretch.
     first: u64,
 }
 
 #[derive(Debug, Default)]
-struct Stretch {
+struct DefinitionSpan {
     calls: u32,
     /// Calls of other definitions that wait until nothing of this stretch and of those before it is left.
     waiting: Vec<Place>,
@@ -39,7 +39,7 @@ struct Stretch {
 
 /// A call's part in a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct DefinitionPart {
     pub id: DefinitionId,
     stretch: u64,
 }
@@ -49,12 +49,12 @@ pub(super) struct Part {
 pub(super) enum Under {
     #[default]
     None,
-    One(Part),
-    Many(Box<[Part]>),
+    One(DefinitionPart),
+    Many(Box<[DefinitionPart]>),
 }
 
 impl Under {
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[DefinitionPart] {
         match self {
             Under::None => &[],
             Under::One(part) => std::slice::from_ref(part),
@@ -65,23 +65,23 @@ impl Under {
 
 impl Open {
     fn new(definition: &Arc<KeyDefinition>) -> Open {
-        Open { definition: Arc::clone(definition), stretches: VecDeque::from([Stretch::default()]), first: 0 }
+        Open { definition: Arc::clone(definition), stretches: VecDeque::from([DefinitionSpan::default()]), first: 0 }
     }
 
     fn is_open(&self) -> bool {
         self.stretches.iter().any(|stretch| stretch.calls > 0)
     }
 
-    fn last(&mut self) -> &mut Stretch {
+    fn last(&mut self) -> &mut DefinitionSpan {
         self.stretches.back_mut().expect("never empty")
     }
 
-    fn join(&mut self) -> Part {
+    fn join(&mut self) -> DefinitionPart {
         if !self.last().waiting.is_empty() {
-            self.stretches.push_back(Stretch::default());
+            self.stretches.push_back(DefinitionSpan::default());
         }
         self.last().calls += 1;
-        Part { id: self.definition.id(), stretch: self.first + self.stretches.len() as u64 - 1 }
+        DefinitionPart { id: self.definition.id(), stretch: self.first + self.stretches.len() as u64 - 1 }
     }
 
     fn leave(&mut self, stretch: u64) -> Vec<Place> {
@@ -99,7 +99,7 @@ impl Open {
     }
 }
 
-impl Definitions {
+impl LaneDefinitions {
     /// The definitions of this rule's table with calls in the lanes, besides this one.
     pub fn others(&self, own: DefinitionId) -> impl Iterator<Item = &Arc<KeyDefinition>> {
         let of_table = self.tables.get(&own.table).map_or(&[][..], Vec::as_slice);
@@ -107,7 +107,7 @@ impl Definitions {
     }
 
     /// Another call is made under this definition.
-    pub fn join(&mut self, definition: &Arc<KeyDefinition>) -> Part {
+    pub fn join(&mut self, definition: &Arc<KeyDefinition>) -> DefinitionPart {
         let id = definition.id();
         if self.tables.len() >= TABLES_MAX && !self.tables.contains_key(&id.table) {
             self.tables.retain(|_, of_table| of_table.iter().any(Open::is_open));
@@ -122,7 +122,7 @@ impl Definitions {
     }
 
     /// A call that was made under this definition is released; those whose wait is over thereby.
-    pub fn leave(&mut self, part: Part) -> Vec<Place> {
+    pub fn leave(&mut self, part: DefinitionPart) -> Vec<Place> {
         self.find(part.id).map(|open| open.leave(part.stretch)).unwrap_or_default()
     }
 

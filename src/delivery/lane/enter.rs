@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use super::definitions::{Part, Under};
+use super::definitions::{DefinitionPart, Under};
 use super::links::Links;
 use super::{Lanes, LineNumber, Place, Slot, Stage, Turn};
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
@@ -70,7 +70,7 @@ impl Lanes {
     ) -> Place {
         behind.sort_unstable();
         behind.dedup();
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<DefinitionPart> = Vec::new();
         for definition in under {
             if parts.iter().all(|part| part.id != definition.id()) {
                 parts.push(self.definitions.join(definition));

@@ -180,7 +180,7 @@ fn what_does_one_thing_after_another_keeps_its_lanes_and_goes_ahead_of_what_has_
     lanes.end(first);
     lanes.proceed(first, two);
     assert_eq!(started(&mut lanes), [0; 0], "the other line's slot is taken, and the key is not free");
-    assert_eq!(lanes.counts(rule), RuleCounts { unresolved: 4, in_flight: 1, in_retry: 0, queued: 3 });
+    assert_eq!(lanes.counts(rule), RuleUnderWay { unresolved: 4, in_flight: 1, in_retry: 0, queued: 3 });
     lanes.end(other);
     assert_eq!(started(&mut lanes), [first]);
     lanes.rest(first);
@@ -213,11 +213,11 @@ fn what_a_rule_has_in_the_lanes_is_counted_by_stage() {
     started(&mut lanes);
     lanes.rest(all[0]);
     lanes.end(all[1]);
-    let counts = RuleCounts { unresolved: 4, in_flight: 2, in_retry: 1, queued: 0 };
+    let counts = RuleUnderWay { unresolved: 4, in_flight: 2, in_retry: 1, queued: 0 };
     assert_eq!(lanes.counts(rule), counts);
     lanes.release(all[1]);
     lanes.resume(all[0]);
-    assert_eq!(lanes.counts(rule), RuleCounts { unresolved: 3, in_retry: 0, queued: 1, ..counts });
+    assert_eq!(lanes.counts(rule), RuleUnderWay { unresolved: 3, in_retry: 0, queued: 1, ..counts });
 }
 
 #[test]

@@ -11,13 +11,13 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW_S)
 }
 
-fn read_all(headers: &[(&str, &str)]) -> Option<Quota> {
+fn read_all(headers: &[(&str, &str)]) -> Option<ServerLimit> {
     read(headers.iter().map(|(name, value)| (*name, value.as_bytes())), now)
 }
 
-fn quota(limit: impl Into<Option<u64>>, remaining: impl Into<Option<u64>>, reset_ms: u64) -> Option<Quota> {
+fn quota(limit: impl Into<Option<u64>>, remaining: impl Into<Option<u64>>, reset_ms: u64) -> Option<ServerLimit> {
     let reset = Duration::from_millis(reset_ms);
-    Some(Quota { limit: limit.into(), remaining: remaining.into(), reset })
+    Some(ServerLimit { limit: limit.into(), remaining: remaining.into(), reset })
 }
 
 type Headers<'a> = Vec<(&'static str, &'a str)>;
@@ -32,7 +32,7 @@ fn every_form_of_a_rate_limit_is_read_and_nonsense_is_left_out() {
     let day = 86_400_000;
     let digits = "9".repeat(400);
     let long = "1,".repeat(300);
-    let cases: Vec<(Headers, Option<Quota>)> = vec![
+    let cases: Vec<(Headers, Option<ServerLimit>)> = vec![
         // Structured fields.
         (vec![("ratelimit", "\"default\";r=50;t=30")], quota(None, 50, 30_000)),
         (vec![("ratelimit", "\"default\";r=0;t=12")], quota(None, 0, 12_000)),

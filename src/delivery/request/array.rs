@@ -4,19 +4,19 @@
 //! fit into a request, where not all do. All bodies are written one behind the other into one buffer. The identity of the
 //! call follows from those of the deliveries in it (promise 3).
 
-use super::{Prepared, USUAL_BYTES, render_headers, write_body};
+use super::{PreparedRequest, USUAL_BYTES, render_headers, write_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::Item;
-use crate::delivery::item::Place;
+use crate::delivery::item::ItemPlace;
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
 use crate::template::Scope;
 
 /// What came of rendering.
-pub(in crate::delivery) struct Gathered {
+pub(in crate::delivery) struct RenderedArray {
     /// Items without a body, by index: dead before any attempt. The request is of the others.
     pub unfit: Vec<(usize, Failure)>,
-    pub request: Result<Prepared, NoRequest>,
+    pub request: Result<PreparedRequest, NoRequest>,
 }
 
 /// Why there is no request for all.
@@ -30,8 +30,8 @@ pub(in crate::delivery) enum NoRequest {
 }
 
 /// The request of a single delivery of a rule that sends arrays.
-pub(super) fn prepare_one(delivery: &Delivery) -> Result<Prepared, String> {
-    let Gathered { mut unfit, request } = prepare_all(&[Item::alone(delivery.clone())]);
+pub(super) fn prepare_one(delivery: &Delivery) -> Result<PreparedRequest, String> {
+    let RenderedArray { mut unfit, request } = prepare_all(&[Item::alone(delivery.clone())]);
     match (request, unfit.pop()) {
         (Ok(prepared), _) => Ok(prepared),
         (Err(NoRequest::Unrenderable(why)), _) => Err(why),
@@ -41,7 +41,7 @@ pub(super) fn prepare_one(delivery: &Delivery) -> Result<Prepared, String> {
 }
 
 /// Renders items of one rule that sends arrays.
-pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
+pub(in crate::delivery) fn prepare_all(items: &[Item]) -> RenderedArray {
     let rule = &items[0].delivery.rule;
     let bytes_max = rule.batch.as_ref().map_or(usize::MAX, |batch| batch.bytes);
     let mut out = Vec::with_capacity((items.len() * USUAL_BYTES).min(bytes_max));
@@ -56,7 +56,7 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
         match write_item(delivery, &mut out) {
             // The bracket at the end counts, too. One item alone is sent whatever it weighs.
             Ok(()) if out.len() >= bytes_max && !ids.is_empty() => {
-                return Gathered { unfit, request: Err(NoRequest::TooLarge { fitting: ids.len() }) };
+                return RenderedArray { unfit, request: Err(NoRequest::TooLarge { fitting: ids.len() }) };
             }
             Ok(()) => ids.push(delivery.id),
             Err(failure) => {
@@ -70,25 +70,25 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> Gathered {
         true => Err(NoRequest::Nothing),
         false => envelope(&items[0].delivery, DeliveryId::of_all(ids), out).map_err(NoRequest::Unrenderable),
     };
-    Gathered { unfit, request }
+    RenderedArray { unfit, request }
 }
 
 fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
-    if let Some(Outcome::Dead(failure)) = &delivery.foregone {
+    if let Some(Outcome::Dead(failure)) = &delivery.predetermined {
         return Err(failure.clone());
     }
     let scope = Scope::new(&delivery.change, delivery.id);
-    write_body(delivery, &scope, Place::InArray, out)
+    write_body(delivery, &scope, ItemPlace::InArray, out)
         .map_err(|message| Failure { reason: Reason::Unrenderable, message })
 }
 
 /// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
-fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<Prepared, String> {
+fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<PreparedRequest, String> {
     let call = any.call();
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let headers = render_headers(call, id, Place::InArray, &scope)?;
-    Ok(Prepared::of(call, url, headers, body.into()))
+    let headers = render_headers(call, id, ItemPlace::InArray, &scope)?;
+    Ok(PreparedRequest::of(call, url, headers, body.into()))
 }
 
 #[cfg(test)]

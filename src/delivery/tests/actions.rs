@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::change::DeliveryId;
-use crate::delivery::Doing;
+use crate::delivery::SagaAction;
 use crate::delivery::request::prepare;
-use crate::operation::{Act, ActionId, Kept, OperationLog, State};
+use crate::operation::{ActionLog, ActionId, KeptAnswer, SagaLog, ActionState};
 
 const STEPS: &str = "
     steps:
@@ -24,20 +24,20 @@ const CALL: &str = "
     on_success: {call: {url: http://a.test/done}}";
 
 /// A delivery by a rule with these lines that is at this action, after `edit` of its log.
-fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut OperationLog)) -> Delivery {
+fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -> Delivery {
     let text = format!("table: shop.hooks\nrules:\n  - name: r{lines}\n");
     let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None);
     let rule = Arc::clone(&rules.unwrap_or_else(|problems| panic!("{problems}")).rules()[0]);
-    let mut log = rule.plan.as_ref().expect("a plan").course.begin();
+    let mut log = rule.saga.as_ref().expect("a plan").course.begin();
     edit(&mut log);
-    let doing = Some(Doing { action, log: Arc::new(log) });
-    Delivery { rule, doing, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
+    let doing = Some(SagaAction { action, log: Arc::new(log) });
+    Delivery { rule, saga_action: doing, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
 }
 
-fn with_account(log: &mut OperationLog) {
+fn with_account(log: &mut SagaLog) {
     let answer =
-        Kept { status: 201, headers: vec![], body: (*br#"{"id": "a/7"}"#).into(), is_cut: false, problem: None };
-    let act = Act { state: State::Done, attempts: 2, said: "answered 201".to_owned(), ..Act::WAITING };
+        KeptAnswer { status: 201, headers: vec![], body: (*br#"{"id": "a/7"}"#).into(), is_cut: false, problem: None };
+    let act = ActionLog { state: ActionState::Done, attempts: 2, message: "answered 201".to_owned(), ..ActionLog::WAITING };
     (log.steps[0].act, log.steps[0].answer) = (act, Some(answer));
 }
 
@@ -53,7 +53,7 @@ fn key(delivery: &Delivery) -> String {
 #[test]
 fn every_action_has_an_identity_of_its_own_that_anybody_can_compute() {
     let namespace = Uuid::from_u128(0x5b1f_3c0e_7a54_4c1b_9d0e_2f6a_8c43_71d9);
-    let begun_anew = |log: &mut OperationLog| {
+    let begun_anew = |log: &mut SagaLog| {
         with_account(log);
         (log.steps[0].act.round, log.steps[0].undo.round, log.callback.round) = (2, 3, 1);
     };
@@ -104,7 +104,7 @@ fn later_calls_read_what_earlier_ones_were_answered() {
 
 #[test]
 fn the_calls_of_the_end_tell_the_outcome() {
-    let body = |action, edit: &dyn Fn(&mut OperationLog)| -> Json {
+    let body = |action, edit: &dyn Fn(&mut SagaLog)| -> Json {
         let delivery = doing(STEPS, action, edit);
         let prepared = prepare(&delivery).expect("it renders");
         assert_eq!(prepared.header("Content-Type"), Some("application/json"));
@@ -113,9 +113,9 @@ fn the_calls_of_the_end_tell_the_outcome() {
     let failed = body(ActionId::OnFailure, &|log| {
         with_account(log);
         log.direction = crate::operation::Direction::Back;
-        log.steps[0].undo.state = State::Failed;
+        log.steps[0].undo.state = ActionState::Failed;
         log.steps[1].act =
-            Act { state: State::Unknown, attempts: 1, said: "no \"answer\" came".to_owned(), ..Act::WAITING };
+            ActionLog { state: ActionState::Unknown, attempts: 1, message: "no \"answer\" came".to_owned(), ..ActionLog::WAITING };
     });
     let id = doing(STEPS, ActionId::OnFailure, |_| {}).id.to_string();
     let expected = json!({
@@ -129,7 +129,7 @@ fn the_calls_of_the_end_tell_the_outcome() {
     assert_eq!(failed, expected);
     let done = body(ActionId::OnSuccess, &|log| {
         with_account(log);
-        log.steps[1].act.state = State::Done;
+        log.steps[1].act.state = ActionState::Done;
     });
     assert_eq!((&done["outcome"], &done["standing"]), (&json!("delivered"), &json!("done")));
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::delivery;
 use crate::delivery::client::{self, Client, Keep};
 use crate::delivery::request;
-use crate::delivery::testing::{Api, PATIENCE, Reply, Seen};
+use crate::delivery::testing::{Api, PATIENCE, Reply, SeenRequest};
 use crate::failure::Answer;
 
 /// Pieces of attacks; each also comes at the beginning, at the end and in the middle of a harmless text.
@@ -173,7 +173,7 @@ fn values() -> Vec<String> {
 }
 
 /// The target as path segments and query pairs, all decoded.
-fn target(seen: &Seen) -> (Vec<String>, Vec<(String, String)>) {
+fn target(seen: &SeenRequest) -> (Vec<String>, Vec<(String, String)>) {
     let target = seen.head.split(' ').nth(1).unwrap();
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target}");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -184,7 +184,7 @@ fn target(seen: &Seen) -> (Vec<String>, Vec<(String, String)>) {
 }
 
 /// The request line without its target, and the headers' names and values in their order.
-fn head(seen: &Seen) -> (String, Vec<(String, String)>) {
+fn head(seen: &SeenRequest) -> (String, Vec<(String, String)>) {
     let mut lines = seen.head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
     let first: Vec<&str> = lines.next().unwrap().split(' ').collect();
     assert_eq!(first.len(), 3, "{first:?}");
@@ -203,7 +203,7 @@ impl Sender {
     }
 
     /// What the API received of a row with this value; none when no request could be made of it.
-    async fn send(&self, call: &str, value: &str) -> Option<Seen> {
+    async fn send(&self, call: &str, value: &str) -> Option<SeenRequest> {
         let delivery = delivery(call, value).unwrap();
         let before = self.api.seen().len();
         let request = match request::prepare(&delivery) {
@@ -265,7 +265,7 @@ async fn a_value_in_a_header_is_the_header_or_makes_no_request() {
     let sender = Sender::new().await;
     let call =
         format!("{{url: '{}', headers: {{X-Value: '{{{{ row.value }}}}', X-Own: own}}, body: 1}}", sender.api.url());
-    let names = |seen: &Seen| head(seen).1.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let names = |seen: &SeenRequest| head(seen).1.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     let plain = names(&sender.send(&call, "plain").await.unwrap());
     let mut unsent = 0;
     for value in values() {

@@ -2,66 +2,66 @@
 
 use proptest::prelude::*;
 
-use super::super::{Kept, Standing};
+use super::super::{KeptAnswer, SagaEffect};
 use super::*;
 
-fn step(name: &str) -> StepCourse {
-    StepCourse { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false }
+fn step(name: &str) -> StepDefinition {
+    StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false }
 }
 
-fn course(steps: Vec<StepCourse>) -> Course {
-    Course { steps, has_on_success: false, has_on_failure: false }
+fn course(steps: Vec<StepDefinition>) -> SagaDefinition {
+    SagaDefinition { steps, has_on_success: false, has_on_failure: false }
 }
 
-fn acted(end: ActEnd) -> Acted {
-    Acted { end, attempts: 1, said: "said".to_string() }
+fn acted(end: ActionEnd) -> ActionResult {
+    ActionResult { end, attempts: 1, message: "said".to_string() }
 }
 
 /// Carries an operation on: each task in words, what came of it from the list, the ending last.
 #[track_caller]
-fn carry(course: &Course, log: &mut OperationLog, ends: &[(ActionId, ActEnd)]) -> Ending {
+fn carry(course: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
     for (expected, end) in ends {
-        let Task::Do(action) = course.next(log) else { panic!("{expected:?} was to come, not {:?}", course.next(log)) };
+        let NextAction::Do(action) = course.next(log) else { panic!("{expected:?} was to come, not {:?}", course.next(log)) };
         assert_eq!(action, *expected);
         course.begin_action(log, action);
         course.record(log, action, acted(end.clone()));
     }
     match course.next(log) {
-        Task::End(ending) => ending,
-        Task::Do(action) => panic!("{action:?} was not to come"),
+        NextAction::End(ending) => ending,
+        NextAction::Do(action) => panic!("{action:?} was not to come"),
     }
 }
 
-const DONE: ActEnd = ActEnd::Done(None);
+const DONE: ActionEnd = ActionEnd::Done(None);
 
 #[test]
 fn steps_are_done_one_after_another_and_then_it_is_told() {
-    let course = Course { has_on_success: true, has_on_failure: true, ..course(vec![step("a"), step("b")]) };
+    let course = SagaDefinition { has_on_success: true, has_on_failure: true, ..course(vec![step("a"), step("b")]) };
     let mut log = course.begin();
     let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), DONE), (ActionId::OnSuccess, DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
-    assert_eq!(log.standing(), Standing::Done);
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Delivered);
+    assert_eq!(log.effect(), SagaEffect::Complete);
 }
 
 #[test]
 fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fails() {
-    let course = Course { has_on_failure: true, ..course(vec![step("a"), step("b"), step("c")]) };
+    let course = SagaDefinition { has_on_failure: true, ..course(vec![step("a"), step("b"), step("c")]) };
     let mut log = course.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), DONE),
-        (ActionId::Step(2), ActEnd::Failed),
-        (ActionId::Undo(1), ActEnd::Failed),
+        (ActionId::Step(2), ActionEnd::Failed),
+        (ActionId::Undo(1), ActionEnd::Failed),
         (ActionId::Undo(0), DONE),
         (ActionId::OnFailure, DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
-    assert_eq!(log.standing(), Standing::Open);
-    course.grant(&mut log, Wish::Undo).expect("one is not undone");
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    assert_eq!(log.effect(), SagaEffect::Partial);
+    course.grant(&mut log, SagaCommand::Undo).expect("one is not undone");
     let ends = [(ActionId::Undo(1), DONE), (ActionId::OnFailure, DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
-    assert_eq!((log.standing(), log.callback.round), (Standing::Undone, 1), "told anew, as it stands now");
-    assert_eq!(course.grant(&mut log, Wish::Undo), Err(Refusal::NothingToUndo));
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    assert_eq!((log.effect(), log.callback.round), (SagaEffect::None, 1), "told anew, as it stands now");
+    assert_eq!(course.grant(&mut log, SagaCommand::Undo), Err(SagaRefusal::NothingToUndo));
 }
 
 #[test]
@@ -70,104 +70,104 @@ fn a_step_that_may_have_happened_is_undone_itself() {
     let mut log = course.begin();
     let ends = [
         (ActionId::Step(0), DONE),
-        (ActionId::Step(1), ActEnd::Unknown),
+        (ActionId::Step(1), ActionEnd::Unknown),
         (ActionId::Undo(1), DONE),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 1 });
-    assert_eq!(log.standing(), Standing::Undone);
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
+    assert_eq!(log.effect(), SagaEffect::None);
 }
 
 #[test]
 fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
-    let without_undo = StepCourse { can_undo: false, ..step("b") };
+    let without_undo = StepDefinition { can_undo: false, ..step("b") };
     let course = course(vec![step("a"), without_undo, step("c")]);
     let mut log = course.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), DONE),
-        (ActionId::Step(2), ActEnd::Failed),
+        (ActionId::Step(2), ActionEnd::Failed),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 2 });
-    course.grant(&mut log, Wish::Resume).expect("a step failed");
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
     assert_eq!(log.steps.iter().map(|step| step.act.round).collect::<Vec<_>>(), [1, 0, 0]);
-    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]), Ending::Delivered);
+    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]), SagaEnding::Delivered);
 }
 
 #[test]
 fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
-    let charge = StepCourse { is_repeatable: false, can_undo: false, ..step("charge") };
+    let charge = StepDefinition { is_repeatable: false, can_undo: false, ..step("charge") };
     let course = course(vec![step("account"), charge]);
     for (happened, again) in [(true, vec![]), (false, vec![(ActionId::Step(1), DONE)])] {
         let mut log = course.begin();
-        let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActEnd::Unknown)];
-        assert_eq!(carry(&course, &mut log, &ends), Ending::Unknown { step: 1 });
-        assert_eq!(log.standing(), Standing::Open);
-        let refusal = course.grant(&mut log, Wish::Resume);
-        assert_eq!(refusal, Err(Refusal::Unknown { step: "charge".into() }));
-        course.grant(&mut log, Wish::Settle { happened }).expect("it is in doubt");
-        assert_eq!(carry(&course, &mut log, &again), Ending::Delivered);
+        let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Unknown)];
+        assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Unknown { step: 1 });
+        assert_eq!(log.effect(), SagaEffect::Partial);
+        let refusal = course.grant(&mut log, SagaCommand::Resume);
+        assert_eq!(refusal, Err(SagaRefusal::Unknown { step: "charge".into() }));
+        course.grant(&mut log, SagaCommand::Settle { happened }).expect("it is in doubt");
+        assert_eq!(carry(&course, &mut log, &again), SagaEnding::Delivered);
     }
 }
 
 #[test]
 fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
     for can_verify in [false, true] {
-        let charge = StepCourse { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
+        let charge = StepDefinition { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
         let course = course(vec![charge]);
         let mut log = course.begin();
         course.begin_action(&mut log, ActionId::Step(0));
         if !can_verify {
-            assert_eq!(course.next(&mut log), Task::End(Ending::Unknown { step: 0 }));
+            assert_eq!(course.next(&mut log), NextAction::End(SagaEnding::Unknown { step: 0 }));
             continue;
         }
-        let verified = |happened| ActEnd::Verified { happened, answer: Some(kept()) };
+        let verified = |happened| ActionEnd::Verified { happened, answer: Some(kept()) };
         let ends = [
             (ActionId::Verify(0), verified(false)),
-            (ActionId::Step(0), ActEnd::Unknown),
+            (ActionId::Step(0), ActionEnd::Unknown),
             (ActionId::Verify(0), verified(true)),
         ];
-        assert_eq!(carry(&course, &mut log, &ends), Ending::Delivered);
+        assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Delivered);
         assert_eq!((&log.steps[0].answer, log.steps[0].act.round), (&Some(kept()), 0));
     }
 }
 
 #[test]
 fn a_refusal_that_proves_that_nothing_happened_leaves_no_doubt() {
-    let course = course(vec![StepCourse { is_repeatable: false, ..step("charge") }]);
+    let course = course(vec![StepDefinition { is_repeatable: false, ..step("charge") }]);
     let mut log = course.begin();
     course.begin_action(&mut log, ActionId::Step(0));
     course.not_done(&mut log, ActionId::Step(0));
-    assert_eq!(course.next(&mut log), Task::Do(ActionId::Step(0)));
+    assert_eq!(course.next(&mut log), NextAction::Do(ActionId::Step(0)));
 }
 
 #[test]
 fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
-    let course = Course { has_on_success: true, ..course(vec![step("a")]) };
+    let course = SagaDefinition { has_on_success: true, ..course(vec![step("a")]) };
     let mut log = course.begin();
-    let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActEnd::Failed)];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::Untold);
-    course.grant(&mut log, Wish::Resume).expect("to be told");
-    assert_eq!(carry(&course, &mut log, &[(ActionId::OnSuccess, DONE)]), Ending::Delivered);
+    let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Failed)];
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Untold);
+    course.grant(&mut log, SagaCommand::Resume).expect("to be told");
+    assert_eq!(carry(&course, &mut log, &[(ActionId::OnSuccess, DONE)]), SagaEnding::Delivered);
 }
 
 #[test]
 fn what_was_not_called_after_all_is_no_less_in_doubt_than_before() {
-    let course = course(vec![StepCourse { is_repeatable: false, can_verify: true, ..step("charge") }]);
+    let course = course(vec![StepDefinition { is_repeatable: false, can_verify: true, ..step("charge") }]);
     let mut log = course.begin();
     course.begin_action(&mut log, ActionId::Step(0));
     course.begin_action(&mut log, ActionId::Verify(0));
     course.not_done(&mut log, ActionId::Verify(0));
-    assert_eq!(course.next(&mut log), Task::Do(ActionId::Verify(0)), "it may have been charged");
-    let course = Course { steps: vec![step("account")], ..course };
+    assert_eq!(course.next(&mut log), NextAction::Do(ActionId::Verify(0)), "it may have been charged");
+    let course = SagaDefinition { steps: vec![step("account")], ..course };
     let mut log = course.begin();
     for _ in 0..2 {
         course.begin_action(&mut log, ActionId::Step(0));
     }
     course.not_done(&mut log, ActionId::Step(0));
-    let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::Undo(0), DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 0 });
+    let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::Undo(0), DONE)];
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
 }
 
 #[test]
@@ -176,53 +176,53 @@ fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
     let mut log = course.begin();
     let ends = [
         (ActionId::Step(0), DONE),
-        (ActionId::Step(1), ActEnd::Unknown),
-        (ActionId::Undo(1), ActEnd::Failed),
+        (ActionId::Step(1), ActionEnd::Unknown),
+        (ActionId::Undo(1), ActionEnd::Failed),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 1 });
-    course.grant(&mut log, Wish::Resume).expect("a step failed");
-    let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::Undo(1), ActEnd::Failed)];
-    assert_eq!(carry(&course, &mut log, &ends), Ending::GivenUp { step: 0 });
-    assert_eq!(log.standing(), Standing::Open);
-    course.grant(&mut log, Wish::Undo).expect("`b` may have happened");
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
+    course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
+    let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::Undo(1), ActionEnd::Failed)];
+    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
+    assert_eq!(log.effect(), SagaEffect::Partial);
+    course.grant(&mut log, SagaCommand::Undo).expect("`b` may have happened");
     carry(&course, &mut log, &[(ActionId::Undo(1), DONE)]);
-    assert_eq!(log.standing(), Standing::Undone);
+    assert_eq!(log.effect(), SagaEffect::None);
 }
 
 #[test]
 fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
     let course = course(vec![step("a"), step("b")]);
     let mut log = course.begin();
-    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActEnd::Failed), (ActionId::Undo(0), ActEnd::Unknown)];
+    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Failed), (ActionId::Undo(0), ActionEnd::Unknown)];
     carry(&course, &mut log, &ends);
-    assert_eq!(course.grant(&mut log, Wish::Resume), Err(Refusal::PartlyUndone { step: "a".into() }));
-    course.grant(&mut log, Wish::Undo).expect("it may not be undone");
+    assert_eq!(course.grant(&mut log, SagaCommand::Resume), Err(SagaRefusal::PartlyUndone { step: "a".into() }));
+    course.grant(&mut log, SagaCommand::Undo).expect("it may not be undone");
     carry(&course, &mut log, &[(ActionId::Undo(0), DONE)]);
-    course.grant(&mut log, Wish::Resume).expect("all is clear");
+    course.grant(&mut log, SagaCommand::Resume).expect("all is clear");
     assert_eq!(log.steps[0].act.round, 1);
-    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]), Ending::Delivered);
+    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]), SagaEnding::Delivered);
 }
 
 #[test]
 fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_first_was_heard() {
-    for (heard, round) in [(DONE, 1), (ActEnd::Unknown, 1), (ActEnd::Failed, 0)] {
-        let course = Course { has_on_failure: true, ..course(vec![step("a"), step("b")]) };
+    for (heard, round) in [(DONE, 1), (ActionEnd::Unknown, 1), (ActionEnd::Failed, 0)] {
+        let course = SagaDefinition { has_on_failure: true, ..course(vec![step("a"), step("b")]) };
         let mut log = course.begin();
-        let ends = [(ActionId::Step(0), ActEnd::Failed), (ActionId::OnFailure, heard)];
+        let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::OnFailure, heard)];
         carry(&course, &mut log, &ends);
-        course.grant(&mut log, Wish::Resume).expect("a step failed");
+        course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
         assert_eq!(log.callback.round, round);
     }
-    let course = Course { has_on_success: true, ..course(vec![step("a")]) };
+    let course = SagaDefinition { has_on_success: true, ..course(vec![step("a")]) };
     let mut log = course.begin();
-    carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActEnd::Unknown)]);
-    course.grant(&mut log, Wish::Resume).expect("to be told");
+    carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Unknown)]);
+    course.grant(&mut log, SagaCommand::Resume).expect("to be told");
     assert_eq!(log.callback.round, 0, "it is the same story");
 }
 
-fn kept() -> Kept {
-    Kept { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false, problem: None }
+fn kept() -> KeptAnswer {
+    KeptAnswer { status: 200, headers: Vec::new(), body: Box::default(), is_cut: false, problem: None }
 }
 
 /// What the world does with a call, and whether the process dies before the result is written down.
@@ -252,15 +252,15 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(fate, 0..40)
 }
 
-fn courses() -> impl Strategy<Value = Course> {
+fn courses() -> impl Strategy<Value = SagaDefinition> {
     let step = (any::<bool>(), any::<bool>(), any::<bool>());
     let steps = prop::collection::vec(step, 1..5);
     (steps, any::<bool>(), any::<bool>()).prop_map(|(steps, has_on_success, has_on_failure)| {
         let step = |(n, (is_repeatable, can_undo, can_verify)): (usize, (bool, bool, bool))| {
             let name = format!("s{n}").into();
-            StepCourse { name, is_repeatable, can_undo, can_verify: can_verify && !is_repeatable }
+            StepDefinition { name, is_repeatable, can_undo, can_verify: can_verify && !is_repeatable }
         };
-        Course { steps: steps.into_iter().enumerate().map(step).collect(), has_on_success, has_on_failure }
+        SagaDefinition { steps: steps.into_iter().enumerate().map(step).collect(), has_on_success, has_on_failure }
     })
 }
 
@@ -280,8 +280,8 @@ proptest! {
             called += 1;
             prop_assert!(called < 200, "it never ends: {log:?}");
             let action = match course.next(&mut log) {
-                Task::Do(action) => action,
-                Task::End(ending) => break ending,
+                NextAction::Do(action) => action,
+                NextAction::End(ending) => break ending,
             };
             course.begin_action(&mut log, action);
             let fate = fates.next().unwrap_or(Fate::Done);
@@ -295,10 +295,10 @@ proptest! {
             }
             let end = match (fate, action) {
                 (Fate::CrashBefore | Fate::CrashAfter, _) => continue,
-                (Fate::Done, ActionId::Verify(n)) => ActEnd::Verified { happened: happened[n] > 0, answer: None },
-                (Fate::Done, _) => ActEnd::Done(None),
-                (Fate::Refused, _) => ActEnd::Failed,
-                (Fate::Lost | Fate::Vanished, _) => ActEnd::Unknown,
+                (Fate::Done, ActionId::Verify(n)) => ActionEnd::Verified { happened: happened[n] > 0, answer: None },
+                (Fate::Done, _) => ActionEnd::Done(None),
+                (Fate::Refused, _) => ActionEnd::Failed,
+                (Fate::Lost | Fate::Vanished, _) => ActionEnd::Unknown,
             };
             course.record(&mut log, action, acted(end));
         };
@@ -307,21 +307,21 @@ proptest! {
                 prop_assert!(happened[n] <= 1, "step {n} happened {} times", happened[n]);
             }
             if happened[n] > 0 {
-                let is_seen = matches!(log.steps[n].act.state, State::Done | State::Unknown);
+                let is_seen = matches!(log.steps[n].act.state, ActionState::Done | ActionState::Unknown);
                 prop_assert!(is_seen, "step {n} happened, and the log says {:?}", log.steps[n].act.state);
             }
         }
         match ending {
-            Ending::Delivered | Ending::Untold => {
+            SagaEnding::Delivered | SagaEnding::Untold => {
                 prop_assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
-                prop_assert_eq!(log.standing(), Standing::Done);
+                prop_assert_eq!(log.effect(), SagaEffect::Complete);
             }
-            Ending::GivenUp { .. } | Ending::Unknown { .. } => {
+            SagaEnding::GivenUp { .. } | SagaEnding::Unknown { .. } => {
                 let is_clean = happened.iter().zip(&undone).all(|(happened, undone)| *happened == 0 || *undone > 0);
-                if log.standing() == Standing::Undone {
+                if log.effect() == SagaEffect::None {
                     prop_assert!(is_clean, "{happened:?} {undone:?} {log:?}");
                 }
-                prop_assert_ne!(log.standing(), Standing::Done);
+                prop_assert_ne!(log.effect(), SagaEffect::Complete);
             }
         }
     }

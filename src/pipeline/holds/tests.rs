@@ -30,7 +30,7 @@ fn answer() -> (Answer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
 
 /// Letter 1 holds A, and 2 to `last` wait behind it.
 fn queue(last: u64) -> Turns {
-    let held = Held::default();
+    let held = BlockedKeys::default();
     held.add(1, &LaneKeys::one(A), false);
     (2..=last).for_each(|number| held.add(number, &LaneKeys::one(A), true));
     let mut turns = Turns::new(held);
@@ -48,7 +48,7 @@ fn remove(turns: &Turns, number: u64, lanes: LaneKeys, next: Option<u64>) {
 fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
     let mut turns = queue(3);
     let (one, mut answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), Wish::Resume, one));
+    assert!(turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one));
     assert_eq!(turns.look(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     turns.ended(1, Ok(delivered()));
@@ -67,16 +67,16 @@ fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
 fn a_replay_of_a_letter_that_waits_is_refused_unless_the_one_in_front_is_on_its_way() {
     let mut turns = queue(3);
     let (two, mut answered) = answer();
-    assert!(!turns.replay(2, LaneKeys::one(A), Wish::Resume, two));
+    assert!(!turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two));
     assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::Behind(1))));
 
     let (one, _answered) = answer();
-    assert!(turns.replay(1, LaneKeys::one(A), Wish::Resume, one));
+    assert!(turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one));
     let (two, mut two_answered) = answer();
     let (three, mut three_answered) = answer();
     assert!(
-        !turns.replay(2, LaneKeys::one(A), Wish::Resume, two)
-            && !turns.replay(3, LaneKeys::one(A), Wish::Resume, three)
+        !turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two)
+            && !turns.replay(3, LaneKeys::one(A), SagaCommand::Resume, three)
     );
     assert!(two_answered.try_recv().is_err() && three_answered.try_recv().is_err(), "they wait");
     remove(&turns, 1, LaneKeys::one(A), Some(2));
@@ -95,8 +95,8 @@ fn a_letter_is_not_sent_twice_at_a_time() {
     let (first, _first_answered) = answer();
     let (second, mut answered) = answer();
     assert!(
-        turns.replay(1, LaneKeys::one(A), Wish::Resume, first)
-            && !turns.replay(1, LaneKeys::one(A), Wish::Resume, second)
+        turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, first)
+            && !turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, second)
     );
     assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::UnderWay)));
 }
@@ -107,7 +107,7 @@ fn what_was_read_before_a_replay_began_sends_nothing() {
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     assert_eq!(turns.look(), Some(2));
     let (two, _answered) = answer();
-    assert!(turns.replay(2, LaneKeys::one(A), Wish::Resume, two));
+    assert!(turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two));
     turns.ended(2, Ok(dead()));
     assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
 }
@@ -128,7 +128,7 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
     let (one, _answered) = answer();
     let (two, mut answered) = answer();
     assert!(
-        turns.replay(1, LaneKeys::one(A), Wish::Resume, one) && !turns.replay(2, LaneKeys::one(A), Wish::Resume, two)
+        turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one) && !turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two)
     );
     remove(&turns, 2, LaneKeys::one(A), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));
@@ -138,7 +138,7 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
 
 #[test]
 fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
-    let held = Held::default();
+    let held = BlockedKeys::default();
     held.add(1, &LaneKeys::one(A), false);
     held.add(2, &LaneKeys::one(B), false);
     held.add(3, &LaneKeys::two(A, B), true);
@@ -154,7 +154,7 @@ fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
 
 #[test]
 fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
-    let held = Held::default();
+    let held = BlockedKeys::default();
     let keys = 3 * RELEASED_MAX as u64;
     (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
     let mut turns = Turns::new(held);
@@ -177,7 +177,7 @@ fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
 
 #[test]
 fn letters_put_off_go_on_when_the_one_that_was_to_go_next_is_gone() {
-    let held = Held::default();
+    let held = BlockedKeys::default();
     let keys = RELEASED_MAX as u64 + 2;
     (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
     let mut turns = Turns::new(held);

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::super::auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 use super::super::reader::member;
-use super::super::yaml::{Key, Kind, Node};
+use super::super::yaml::{Key, NodeKind, Node};
 use super::Compiler;
 use crate::suggest::did_you_mean;
 use crate::template::Secret;
@@ -127,7 +127,7 @@ impl Compiler<'_> {
     }
 
     fn params(&mut self, node: &Node, form: &mut Vec<(Box<str>, Secret)>) -> Option<()> {
-        let Kind::Map(members) = &node.kind else {
+        let NodeKind::Map(members) = &node.kind else {
             let message = format!("`params` must be a map from name to value, not {}", node.describe());
             self.reader.problem(node.at, message);
             return None;
@@ -150,7 +150,7 @@ impl Compiler<'_> {
             return None;
         };
         let nodes = match &secrets.kind {
-            Kind::List(nodes) => nodes.as_slice(),
+            NodeKind::List(nodes) => nodes.as_slice(),
             _ => std::slice::from_ref(secrets),
         };
         if nodes.is_empty() || nodes.len() > SIGNING_KEYS_MAX {
@@ -177,7 +177,7 @@ impl Compiler<'_> {
     /// A secret in one of its three spellings, fit for a header.
     fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
         let secret = match &node.kind {
-            Kind::Map(_) => self.secret_from(node, what)?,
+            NodeKind::Map(_) => self.secret_from(node, what)?,
             _ => {
                 let source = self.reader.string(node, what)?;
                 let compiled = Secret::compile(source, self.env);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::plan::{Action, Plan, Sql, Step, Verify, Work};
+use super::super::plan::{Action, Saga, Sql, SagaStep, Verify, Work};
 use super::super::spec::{ActionSpec, PlanSpec, SqlSpec, StepSpec, WorkSpec};
 use super::super::yaml::Node;
 use super::super::{Body, Target};
@@ -15,7 +15,7 @@ use crate::template::{OperationUse, Read};
 
 /// Of what the template at hand is a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     /// `when`.
     Decision,
     /// The n-th step.
@@ -40,7 +40,7 @@ pub(super) struct KnownStep {
 
 impl Compiler<'_> {
     /// The actions of a rule and how they follow one another. `rule` is its name.
-    pub(super) fn plan(&mut self, spec: &PlanSpec, rule: &str) -> Option<(Vec<Action>, Option<Plan>)> {
+    pub(super) fn plan(&mut self, spec: &PlanSpec, rule: &str) -> Option<(Vec<Action>, Option<Saga>)> {
         let known = |step: &StepSpec| KnownStep {
             name: step.name.clone(),
             is_sql: matches!(step.action.work, WorkSpec::Sql(_)),
@@ -50,25 +50,25 @@ impl Compiler<'_> {
         let mut actions = Vec::new();
         // All of them first: each may have flaws to report.
         let steps: Vec<_> = (0..spec.steps.len()).map(|n| self.step(spec, n, rule, &mut actions)).collect();
-        let on_success = self.ending(Part::OnSuccess, spec.on_success.as_ref(), rule, &mut actions);
-        let on_failure = self.ending(Part::OnFailure, spec.on_failure.as_ref(), rule, &mut actions);
-        let (steps, on_success, on_failure): (Vec<Step>, _, _) =
+        let on_success = self.ending(TemplatePart::OnSuccess, spec.on_success.as_ref(), rule, &mut actions);
+        let on_failure = self.ending(TemplatePart::OnFailure, spec.on_failure.as_ref(), rule, &mut actions);
+        let (steps, on_success, on_failure): (Vec<SagaStep>, _, _) =
             (steps.into_iter().collect::<Option<_>>()?, on_success?, on_failure?);
         for (known, step) in self.steps.iter().zip(&steps) {
             actions[step.action].keeps_answer = known.is_read;
         }
-        let plan = spec.because.map(|_| Plan::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
+        let plan = spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
         Some((actions, plan))
     }
 
-    fn step(&mut self, spec: &PlanSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<Step> {
+    fn step(&mut self, spec: &PlanSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<SagaStep> {
         let step = &spec.steps[n];
-        let action = self.action(Part::Step(n), &step.action, rule);
-        let undo = self.ending(Part::Undo(n), step.undo.as_ref(), rule, actions);
+        let action = self.action(TemplatePart::Step(n), &step.action, rule);
+        let undo = self.ending(TemplatePart::Undo(n), step.undo.as_ref(), rule, actions);
         let verify = match &step.verify {
             Some(verify) => {
-                let query = self.action(Part::Verify(n), &verify.action, rule);
-                self.part = Part::Verdict(n);
+                let query = self.action(TemplatePart::Verify(n), &verify.action, rule);
+                self.part = TemplatePart::Verdict(n);
                 let when = self.condition(verify.when, rule);
                 Some(query.zip(when)?)
             }
@@ -80,13 +80,13 @@ impl Compiler<'_> {
             Verify { action: actions.len() - 1, when }
         });
         actions.push(Action { is_repeatable: step.is_repeatable, ..action });
-        Some(Step { name: step.name.as_str().into(), action: actions.len() - 1, undo, verify })
+        Some(SagaStep { name: step.name.as_str().into(), action: actions.len() - 1, undo, verify })
     }
 
     /// Adds an action that there may be; its place among `actions`.
     fn ending(
         &mut self,
-        part: Part,
+        part: TemplatePart,
         spec: Option<&ActionSpec>,
         rule: &str,
         actions: &mut Vec<Action>,
@@ -96,10 +96,10 @@ impl Compiler<'_> {
         Some(Some(actions.len() - 1))
     }
 
-    fn action(&mut self, part: Part, spec: &ActionSpec, rule: &str) -> Option<Action> {
+    fn action(&mut self, part: TemplatePart, spec: &ActionSpec, rule: &str) -> Option<Action> {
         self.part = part;
         let default_body = match part {
-            Part::OnSuccess | Part::OnFailure => Body::Outcome,
+            TemplatePart::OnSuccess | TemplatePart::OnFailure => Body::Outcome,
             _ => Body::Change,
         };
         let (work, target) = match &spec.work {
@@ -143,13 +143,13 @@ impl Compiler<'_> {
 
     fn unreadable(&mut self, read: &Read) -> Option<String> {
         let (name, member) = match read {
-            Read::Answer if matches!(self.part, Part::Verdict(_)) => return None,
+            Read::Answer if matches!(self.part, TemplatePart::Verdict(_)) => return None,
             Read::Answer => return Some("`answer` is there in the `when` of a `verify` only".to_owned()),
-            Read::Outcome if matches!(self.part, Part::OnSuccess | Part::OnFailure) => return None,
+            Read::Outcome if matches!(self.part, TemplatePart::OnSuccess | TemplatePart::OnFailure) => return None,
             Read::Outcome => return Some("`outcome` is there in `on_success` and `on_failure` only".to_owned()),
             Read::Step { name, member } => (name, member),
         };
-        if self.part == Part::Decision {
+        if self.part == TemplatePart::Decision {
             return Some("`when` decides before any step is called, so that it can't read `steps`".to_owned());
         }
         if self.steps.is_empty() {
@@ -166,16 +166,16 @@ impl Compiler<'_> {
         };
         let own = |n: usize| &self.steps[n].name;
         match self.part {
-            Part::Step(n) if place == n => {
+            TemplatePart::Step(n) if place == n => {
                 return Some(format!("step `{name}` reads its own answer, which comes after its call"));
             }
-            Part::Step(n) if place > n => {
+            TemplatePart::Step(n) if place > n => {
                 return Some(format!("step `{}` reads step `{name}`, which comes later", own(n)));
             }
-            Part::Undo(n) if place > n => {
+            TemplatePart::Undo(n) if place > n => {
                 return Some(format!("the undo of step `{}` reads step `{name}`, which comes later", own(n)));
             }
-            Part::Verify(n) | Part::Verdict(n) if place >= n => {
+            TemplatePart::Verify(n) | TemplatePart::Verdict(n) if place >= n => {
                 return Some(format!(
                     "the query about step `{}` reads step `{name}`, of which nothing is known then",
                     own(n)

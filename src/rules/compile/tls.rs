@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::super::auth::Auth;
 use super::super::reader::member;
-use super::super::tls::{Tls, Verification};
+use super::super::tls::{TargetTls, Verification};
 use super::super::yaml::Node;
 use super::Compiler;
 use crate::template::{Secret, UrlTemplate};
@@ -22,8 +22,8 @@ const KEYS: [&str; 3] = ["ca", "cert", "key"];
 
 impl Compiler<'_> {
     /// `Some(None)` for a call with neither key.
-    pub(super) fn tls(&mut self, tls: Option<&Node>, insecure: Option<&Node>) -> Option<Option<Arc<Tls>>> {
-        let mut settings = Tls { authorities: None, identity: None, verification: Verification::Full };
+    pub(super) fn tls(&mut self, tls: Option<&Node>, insecure: Option<&Node>) -> Option<Option<Arc<TargetTls>>> {
+        let mut settings = TargetTls { authorities: None, identity: None, verification: Verification::Full };
         if let Some(node) = insecure
             && self.reader.truth(node, "insecure_tls")?
         {

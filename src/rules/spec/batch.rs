@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::super::batch::{Batch, ItemVerdict, Results, Until};
-use super::super::diagnostic::Place;
-use super::super::reader::{Reader, member};
+use super::super::diagnostic::FilePlace;
+use super::super::reader::{NodeReader, member};
 use super::super::yaml::{Key, Node};
 use super::super::{Method, OrderBy};
 use super::CallSpec;
@@ -37,7 +37,7 @@ pub(in crate::rules) struct GatheringSpec {
     pub key: &'static str,
 }
 
-impl Reader<'_> {
+impl NodeReader<'_> {
     pub(super) fn gathering<'n>(
         &mut self,
         members: &'n [(Key, Node)],
@@ -186,7 +186,7 @@ fn bodiless(method: Method) -> Option<&'static str> {
     matches!(method, Method::Get | Method::Delete).then(|| method.as_str())
 }
 
-fn place_of(members: &[(Key, Node)], name: &str) -> Option<Place> {
+fn place_of(members: &[(Key, Node)], name: &str) -> Option<FilePlace> {
     members.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.at)
 }
 

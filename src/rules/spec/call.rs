@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::super::diagnostic::Place;
-use super::super::reader::{Members, Reader, member};
-use super::super::yaml::{Kind, Node};
-use super::super::{Body, CloudEventMode, Compression, Egress, Method, SuccessStatuses};
+use super::super::diagnostic::FilePlace;
+use super::super::reader::{Members, NodeReader, member};
+use super::super::yaml::{NodeKind, Node};
+use super::super::{Body, CloudEventMode, BodyCompression, Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
 use crate::template::HostPattern;
 
@@ -40,13 +40,13 @@ pub(in crate::rules) struct CallSpec<'n> {
     pub method: Method,
     pub url: &'n Node,
     /// The hosts that the URL may lead to, and where they stand; none: its own.
-    pub allow_hosts: Option<(Vec<HostPattern>, Place)>,
+    pub allow_hosts: Option<(Vec<HostPattern>, FilePlace)>,
     pub egress: Egress,
-    pub headers: Vec<(String, Place, &'n Node)>,
+    pub headers: Vec<(String, FilePlace, &'n Node)>,
     pub body: Option<&'n Node>,
     /// Makes the body that `format` names.
     pub format: Option<Format>,
-    pub compression: Option<Compression>,
+    pub compression: Option<BodyCompression>,
     pub auth: Option<&'n Node>,
     pub sign: Option<&'n Node>,
     pub tls: Option<&'n Node>,
@@ -55,7 +55,7 @@ pub(in crate::rules) struct CallSpec<'n> {
     pub success: SuccessStatuses,
 }
 
-impl<'n> Reader<'_> {
+impl<'n> NodeReader<'_> {
     pub(super) fn call(&mut self, node: &'n Node) -> Option<CallSpec<'n>> {
         let members = self.members(node, "`call`", &CALL_KEYS)?;
         let get = |name| member(members, name);
@@ -98,7 +98,7 @@ impl<'n> Reader<'_> {
         members: Members<'n>,
         method: Option<Method>,
         format: Option<Format>,
-        headers: &[(String, Place, &Node)],
+        headers: &[(String, FilePlace, &Node)],
     ) {
         let get = |name| member(members, name);
         if method == Some(Method::Get) {
@@ -144,9 +144,9 @@ impl<'n> Reader<'_> {
         found
     }
 
-    fn compression(&mut self, node: &Node) -> Option<Compression> {
+    fn compression(&mut self, node: &Node) -> Option<BodyCompression> {
         match self.string(node, "compress")? {
-            "gzip" => Some(Compression::Gzip),
+            "gzip" => Some(BodyCompression::Gzip),
             word => {
                 self.problem(node.at, format!("`compress` is gzip, not `{word}`"));
                 None
@@ -189,12 +189,12 @@ impl<'n> Reader<'_> {
         found
     }
 
-    fn headers(&mut self, node: &'n Node) -> Vec<(String, Place, &'n Node)> {
-        let Kind::Map(members) = &node.kind else {
+    fn headers(&mut self, node: &'n Node) -> Vec<(String, FilePlace, &'n Node)> {
+        let NodeKind::Map(members) = &node.kind else {
             self.problem(node.at, format!("`headers` must be a map from name to value, not {}", node.describe()));
             return Vec::new();
         };
-        let mut headers: Vec<(String, Place, &Node)> = Vec::new();
+        let mut headers: Vec<(String, FilePlace, &Node)> = Vec::new();
         for (key, value) in members {
             if let Some(message) = header_problem(&key.text) {
                 self.problem(key.at, message);

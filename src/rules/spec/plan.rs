@@ -3,9 +3,9 @@
 //! In: the members of a rule. Out: a `PlanSpec`: actions in their order, templates still nodes. Which keys make no sense
 //! together is told here, with the places.
 
-use super::super::diagnostic::Place;
-use super::super::reader::{Members, Reader, member};
-use super::super::yaml::{Kind, Node};
+use super::super::diagnostic::FilePlace;
+use super::super::reader::{Members, NodeReader, member};
+use super::super::yaml::{NodeKind, Node};
 use super::super::{Method, RetryOn, SuccessStatuses};
 use super::call::CallSpec;
 use super::sql::SqlSpec;
@@ -72,7 +72,7 @@ impl<'n> PlanSpec<'n> {
     }
 }
 
-impl<'n> Reader<'_> {
+impl<'n> NodeReader<'_> {
     /// Reads what a rule has done; none when there is a problem with it.
     pub(super) fn plan(&mut self, rule: &'n Node, members: Members<'n>) -> Option<PlanSpec<'n>> {
         let get = |name| member(members, name);
@@ -126,7 +126,7 @@ impl<'n> Reader<'_> {
     }
 
     fn steps(&mut self, node: &'n Node, inherited: &Retrying) -> Option<Vec<StepSpec<'n>>> {
-        let Kind::List(items) = &node.kind else {
+        let NodeKind::List(items) = &node.kind else {
             self.problem(node.at, format!("`steps` must be a list of steps, not {}", node.describe()));
             return None;
         };
@@ -134,9 +134,9 @@ impl<'n> Reader<'_> {
             self.problem(node.at, format!("`steps` is a list of 1 to {STEPS_MAX} steps"));
             return None;
         }
-        let mut names: Vec<(&str, Place)> = Vec::new();
+        let mut names: Vec<(&str, FilePlace)> = Vec::new();
         for name in items.iter().filter_map(step_name) {
-            let Kind::Scalar { text, .. } = &name.kind else { continue };
+            let NodeKind::Scalar { text, .. } = &name.kind else { continue };
             match names.iter().find(|(known, _)| known == text) {
                 Some((_, first)) => {
                     let message = format!("step `{text}` exists already, at line {}; names are unique", first.line);
@@ -223,7 +223,7 @@ impl<'n> Reader<'_> {
     }
 
     fn must_be_repeatable(&mut self, work: &'n Node, key: &str) {
-        let Kind::Map(members) = &work.kind else { return };
+        let NodeKind::Map(members) = &work.kind else { return };
         for name in ["idempotent", "verify"] {
             if let Some(node) = member(members, name) {
                 let message = format!("`{key}` is repeated until it is known to be done; `{name}` has no place in it");
@@ -239,7 +239,7 @@ impl<'n> Reader<'_> {
         work: &'n Node,
         inherited: &Retrying,
     ) -> (bool, Option<VerifySpec<'n>>) {
-        let within = if let Kind::Map(members) = &work.kind { &members[..] } else { &[] };
+        let within = if let NodeKind::Map(members) = &work.kind { &members[..] } else { &[] };
         let mut find = |key: &str| match (step.and_then(|step| member(step, key)), member(within, key)) {
             (Some(_), Some(second)) => {
                 self.problem(second.at, format!("`{key}` stands beside it already; leave one of them out"));
@@ -267,7 +267,7 @@ impl<'n> Reader<'_> {
         };
         self.must_be_repeatable(call_node, "verify");
         let mut call = self.call(call_node)?;
-        let Kind::Map(keys) = &call_node.kind else { return None };
+        let NodeKind::Map(keys) = &call_node.kind else { return None };
         if ["method", "body", "format"].iter().all(|key| member(keys, key).is_none()) {
             call.method = Method::Get;
         }
@@ -311,7 +311,7 @@ impl WorkSpec<'_> {
 
 fn step_name(step: &Node) -> Option<&Node> {
     match &step.kind {
-        Kind::Map(members) => member(members, "name"),
-        Kind::Scalar { .. } | Kind::List(_) => None,
+        NodeKind::Map(members) => member(members, "name"),
+        NodeKind::Scalar { .. } | NodeKind::List(_) => None,
     }
 }

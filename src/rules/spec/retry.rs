@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::reader::Reader;
+use super::super::reader::NodeReader;
 use super::super::yaml::Node;
 use super::super::{RetryOn, SuccessStatuses};
 use super::call::status_range;
@@ -15,7 +15,7 @@ const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", 
 const RETRIES_MAX: u32 = 1_000_000;
 const DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
-impl Reader<'_> {
+impl NodeReader<'_> {
     pub(super) fn retry(&mut self, node: &Node) -> RetryPolicy {
         let mut policy = RetryPolicy::default();
         let Some(members) = self.members(node, "`retry`", &RETRY_KEYS) else { return policy };

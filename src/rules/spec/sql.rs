@@ -5,17 +5,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::diagnostic::Place;
-use super::super::reader::{Reader, member};
+use super::super::diagnostic::FilePlace;
+use super::super::reader::{NodeReader, member};
 use super::super::statement;
-use super::super::yaml::{Key, Kind, Node};
+use super::super::yaml::{Key, NodeKind, Node};
 use super::call::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::suggest::did_you_mean;
 
 const SQL_KEYS: [&str; 6] = ["statement", "params", "expect_rows", "timeout", "idempotent", "verify"];
 
 pub(in crate::rules) struct SqlSpec<'n> {
-    pub at: Place,
+    pub at: FilePlace,
     /// With `?` where values go.
     pub statement: String,
     /// One for each `?`.
@@ -24,14 +24,14 @@ pub(in crate::rules) struct SqlSpec<'n> {
     pub timeout: Duration,
 }
 
-impl<'n> Reader<'_> {
+impl<'n> NodeReader<'_> {
     pub(super) fn sql(&mut self, node: &'n Node) -> Option<SqlSpec<'n>> {
         let members = self.members(node, "`sql`", &SQL_KEYS)?;
         let get = |name| member(members, name);
         let expect_rows = get("expect_rows").and_then(|node| self.expect_rows(node));
         let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
         let params: &[(Key, Node)] = match get("params").map(|node| (node, &node.kind)) {
-            Some((_, Kind::Map(params))) => params,
+            Some((_, NodeKind::Map(params))) => params,
             Some((node, _)) => {
                 self.problem(node.at, format!("`params` must be a map from name to value, not {}", node.describe()));
                 return None;

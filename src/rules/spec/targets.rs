@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::diagnostic::Place;
-use super::super::reader::{Reader, member};
+use super::super::diagnostic::FilePlace;
+use super::super::reader::{NodeReader, member};
 use super::super::target::{BreakerPolicy, Rate, Target};
-use super::super::yaml::{Kind, Node};
+use super::super::yaml::{NodeKind, Node};
 
 const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
 const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];
@@ -21,12 +21,12 @@ const IN_FLIGHT_MAX: u64 = 4096;
 const FAILURES_MAX: u64 = 1000;
 const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
 
-impl Reader<'_> {
+impl NodeReader<'_> {
     /// Reads a whole file of targets; those with problems are left out.
-    pub(in crate::rules) fn targets(&mut self, root: &Node) -> Vec<(Target, Place)> {
+    pub(in crate::rules) fn targets(&mut self, root: &Node) -> Vec<(Target, FilePlace)> {
         let Some(members) = self.members(root, "a file of targets", &["targets"]) else { return Vec::new() };
         match member(members, "targets").map(|node| (node, &node.kind)) {
-            Some((_, Kind::Map(targets))) => {
+            Some((_, NodeKind::Map(targets))) => {
                 let targets = targets.iter().filter_map(|(key, node)| {
                     let target = self.target(&key.text, key.at, node)?;
                     Some((target, key.at))
@@ -45,7 +45,7 @@ impl Reader<'_> {
         }
     }
 
-    fn target(&mut self, origin: &str, at: Place, node: &Node) -> Option<Target> {
+    fn target(&mut self, origin: &str, at: FilePlace, node: &Node) -> Option<Target> {
         let url = match Url::parse(origin) {
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => url,
             _ => {
@@ -76,7 +76,7 @@ impl Reader<'_> {
     }
 
     fn breaker(&mut self, node: &Node) -> Option<BreakerPolicy> {
-        if matches!(&node.kind, Kind::Scalar { text, .. } if text == "off") {
+        if matches!(&node.kind, NodeKind::Scalar { text, .. } if text == "off") {
             return None;
         }
         let mut policy = BreakerPolicy::default();

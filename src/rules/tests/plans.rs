@@ -35,7 +35,7 @@ retry: {retries: 5}";
 #[test]
 fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
     let rule = loaded(SIGNUP);
-    let plan = rule.plan.as_ref().expect("a plan");
+    let plan = rule.saga.as_ref().expect("a plan");
     let action = |id| &rule.actions[plan.number(id).expect("an action")];
     let names: Vec<&str> = plan.steps.iter().map(|step| &*step.name).collect();
     assert_eq!((names, plan.is_single), (vec!["account", "charge", "mark"], false));
@@ -58,7 +58,7 @@ fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
 #[test]
 fn only_answers_that_a_template_reads_are_kept() {
     let rule = loaded(SIGNUP);
-    let plan = rule.plan.as_ref().expect("a plan");
+    let plan = rule.saga.as_ref().expect("a plan");
     let keeps = |id| rule.actions[plan.number(id).expect("an action")].keeps_answer;
     assert!(keeps(ActionId::Step(0)), "later steps read it");
     assert!(!keeps(ActionId::Step(1)), "its state alone is read");
@@ -76,7 +76,7 @@ fn only_answers_that_a_template_reads_are_kept() {
 #[test]
 fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
     let rule = loaded(SIGNUP);
-    let plan = rule.plan.as_ref().expect("a plan");
+    let plan = rule.saga.as_ref().expect("a plan");
     let Work::Sql(sql) = &rule.actions[plan.steps[2].action].work else { panic!("a statement") };
     assert_eq!(&*sql.statement, "UPDATE users SET account = ? WHERE id = ? AND ?");
     let names: Vec<&str> = sql.params.iter().map(|(name, _)| &**name).collect();
@@ -97,12 +97,12 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
         ("call: {url: http://a.test/}\non_failure: {call: {url: http://b.test/}}", true),
     ] {
         let rule = loaded(lines);
-        let is_single = rule.plan.as_ref().map(|plan| (plan.is_single, &*plan.steps[0].name));
+        let is_single = rule.saga.as_ref().map(|plan| (plan.is_single, &*plan.steps[0].name));
         assert_eq!(is_single, is_planned.then_some((true, "call")), "{lines}");
     }
     let rule =
         loaded("call: {url: http://a.test/, idempotent: false, verify: {call: {url: http://b.test/}, when: true}}");
-    let plan = rule.plan.as_ref().expect("a plan");
+    let plan = rule.saga.as_ref().expect("a plan");
     let query = rule.actions[plan.number(ActionId::Verify(0)).expect("a query")].call().expect("a call");
     assert_eq!(query.method, Method::Get, "it asks");
     assert!(query.success.contains(404), "that there is nothing is an answer");
@@ -111,7 +111,7 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
 #[test]
 fn what_is_told_in_the_end_is_the_outcome_unless_the_rule_says_otherwise() {
     let rule = loaded(SIGNUP);
-    let plan = rule.plan.as_ref().expect("a plan");
+    let plan = rule.saga.as_ref().expect("a plan");
     let body = |id| &rule.actions[plan.number(id).expect("an action")].call().expect("a call").body;
     assert!(matches!(body(ActionId::OnSuccess), Body::Outcome));
     assert!(matches!(body(ActionId::OnFailure), Body::Template(_)));

@@ -42,7 +42,7 @@ rules:
         (Retries::AtMost(2), Duration::from_secs(1), 0.0)
     );
     assert_eq!(rule.in_flight, 8);
-    assert!(rule.hold_binlog && !rule_set("in_flight: 1").rules()[0].hold_binlog);
+    assert!(rule.pin_binlog && !rule_set("in_flight: 1").rules()[0].pin_binlog);
     assert!(rules.patterns().match_any("shop_de", "orders"));
     let columns: Vec<_> = rule.columns.iter().map(|used| (&*used.name, used.line, used.column)).collect();
     assert_eq!(columns, [("status", 6, 15), ("customer", 8, 16), ("status", 7, 11), ("id", 11, 53), ("id", 14, 28)]);

@@ -4,7 +4,7 @@
 //! of the usual mistakes stands on that line or the one above it: a tab, a value that needs quotes, a blank that is missing, an
 //! indentation that fits no line above. None where nothing is known to help. Reads lines, not YAML.
 
-use crate::rules::diagnostic::Place;
+use crate::rules::diagnostic::FilePlace;
 
 /// What the parser says where lines are not indented as it expects.
 const OF_INDENTATION: [&str; 7] = [
@@ -21,7 +21,7 @@ const OF_INDENTATION: [&str; 7] = [
 const LINES_ABOVE_MAX: usize = 500;
 
 /// `said` is what the parser found at `at`.
-pub(super) fn of(text: &str, at: Place, said: &str) -> Option<(Place, String)> {
+pub(super) fn of(text: &str, at: FilePlace, said: &str) -> Option<(FilePlace, String)> {
     let first = at.line.saturating_sub(LINES_ABOVE_MAX + 1);
     let lines: Vec<(usize, &str)> =
         text.lines().enumerate().skip(first).take(at.line - first).map(|(n, line)| (n + 1, line)).collect();
@@ -37,15 +37,15 @@ pub(super) fn of(text: &str, at: Place, said: &str) -> Option<(Place, String)> {
     })
 }
 
-fn tab(number: usize, line: &str) -> Option<(Place, String)> {
+fn tab(number: usize, line: &str) -> Option<(FilePlace, String)> {
     let indent = line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')?;
     let what = "a tab indents this line, and YAML takes spaces alone; write two spaces instead of each tab";
-    Some((Place { line: number, column: indent + 1 }, what.to_string()))
+    Some((FilePlace { line: number, column: indent + 1 }, what.to_string()))
 }
 
-fn value(number: usize, line: &str, said: &str) -> Option<(Place, String)> {
+fn value(number: usize, line: &str, said: &str) -> Option<(FilePlace, String)> {
     let (column, value) = value_of(line);
-    let place = |column| Place { line: number, column };
+    let place = |column| FilePlace { line: number, column };
     let first = value.chars().next()?;
     if value.starts_with("{{") || value.starts_with("{%") {
         return Some((
@@ -111,7 +111,7 @@ fn value_of(line: &str) -> (usize, &str) {
     (line.chars().count() - rest.chars().count() + 1, rest)
 }
 
-fn indentation(lines: &[(usize, &str)], number: usize, line: &str) -> Option<(Place, String)> {
+fn indentation(lines: &[(usize, &str)], number: usize, line: &str) -> Option<(FilePlace, String)> {
     let mut open: Vec<usize> = Vec::new();
     let above =
         lines.iter().filter(|(n, line)| *n < number && !line.trim().is_empty() && !line.trim_start().starts_with('#'));
@@ -133,7 +133,7 @@ fn indentation(lines: &[(usize, &str)], number: usize, line: &str) -> Option<(Pl
             "this line begins behind {own} spaces, and no line above it that it can belong to does; the nearest begins behind \
              {nearest}"
         );
-        (Place { line: number, column: own + 1 }, what)
+        (FilePlace { line: number, column: own + 1 }, what)
     })
 }
 

@@ -6,7 +6,7 @@
 
 use crate::schema::TableName;
 
-use super::super::lexer::{Token, group, position_outside, split_at_commas};
+use super::super::lexer::{SqlToken, group, position_outside, split_at_commas};
 use super::column::{self, ColumnDefinition, Element, begins_key_or_constraint};
 use super::{Naming, Unclear, table_name};
 
@@ -32,11 +32,11 @@ pub(in crate::source) struct ColumnChange {
     /// The column that it replaces; none when it is added.
     pub old: Option<String>,
     pub column: ColumnDefinition,
-    pub place: Place,
+    pub place: ColumnPlace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) enum Place {
+pub(in crate::source) enum ColumnPlace {
     /// Where the column was; a new one at the end.
     Default,
     First,
@@ -106,7 +106,7 @@ const OTHER_CLAUSES: &[&str] = &[
 ];
 
 /// Reads the clauses. `naming` says what a table name without a schema means.
-pub(super) fn alteration(tokens: &[Token], naming: &Naming<'_>) -> Result<Alteration, Unclear> {
+pub(super) fn alteration(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<Alteration, Unclear> {
     let tokens = without_partitions(tokens);
     let mut alteration = Alteration::default();
     let tokens = match list_at_end(tokens) {
@@ -123,8 +123,8 @@ pub(super) fn alteration(tokens: &[Token], naming: &Naming<'_>) -> Result<Altera
 }
 
 /// PARTITION BY and REMOVE PARTITIONING stand behind the last clause without a comma.
-fn without_partitions(tokens: &[Token]) -> &[Token] {
-    let begins = |tokens: &[Token]| {
+fn without_partitions(tokens: &[SqlToken]) -> &[SqlToken] {
+    let begins = |tokens: &[SqlToken]| {
         matches!(tokens, [first, second, ..] if first.is("PARTITION") && second.is("BY"))
             || matches!(tokens, [first, second] if first.is("REMOVE") && second.is("PARTITIONING"))
     };
@@ -133,8 +133,8 @@ fn without_partitions(tokens: &[Token]) -> &[Token] {
 
 /// Where the clause begins that holds a list with commas of its own, and is therefore the last one: ORDER BY, and what is
 /// done to partitions, which has their names.
-fn list_at_end(tokens: &[Token]) -> Option<usize> {
-    let begins = |tokens: &[Token]| match tokens {
+fn list_at_end(tokens: &[SqlToken]) -> Option<usize> {
+    let begins = |tokens: &[SqlToken]| match tokens {
         [order, by, ..] if order.is("ORDER") && by.is("BY") => true,
         [verb, partition, ..] if partition.is("PARTITION") => verb.is_any(PARTITION_VERBS),
         _ => false,
@@ -167,23 +167,23 @@ impl Alteration {
         *self != Alteration { new_name, charset, ..Alteration::default() }
     }
 
-    fn take(&mut self, clause: &[Token], naming: &Naming<'_>) -> Result<(), Unclear> {
-        let Some((Token::Word(word), rest)) = clause.split_first() else {
+    fn take(&mut self, clause: &[SqlToken], naming: &Naming<'_>) -> Result<(), Unclear> {
+        let Some((SqlToken::Word(word), rest)) = clause.split_first() else {
             // `ALTER TABLE t` alone, or with partition clauses only.
             return if clause.is_empty() { Ok(()) } else { Err(Unclear) };
         };
-        let named = |at: usize| rest.get(at).and_then(Token::name).map(str::to_string).ok_or(Unclear);
+        let named = |at: usize| rest.get(at).and_then(SqlToken::name).map(str::to_string).ok_or(Unclear);
         let is_column = rest.first().is_some_and(|token| token.is("COLUMN"));
         match word.to_ascii_uppercase().as_str() {
             "ADD" => self.add(if is_column { &rest[1..] } else { rest }, is_column),
             "CHANGE" => {
                 let rest = &rest[usize::from(is_column)..];
-                let old = rest.first().and_then(Token::name).ok_or(Unclear)?;
+                let old = rest.first().and_then(SqlToken::name).ok_or(Unclear)?;
                 self.change(Some(old), &rest[1..])
             }
             "MODIFY" => {
                 let rest = &rest[usize::from(is_column)..];
-                let old = rest.first().and_then(Token::name).ok_or(Unclear)?;
+                let old = rest.first().and_then(SqlToken::name).ok_or(Unclear)?;
                 self.change(Some(old), rest)
             }
             "DROP" => self.drop(if is_column { &rest[1..] } else { rest }, is_column),
@@ -217,7 +217,7 @@ impl Alteration {
         }
     }
 
-    fn add(&mut self, rest: &[Token], is_column: bool) -> Result<(), Unclear> {
+    fn add(&mut self, rest: &[SqlToken], is_column: bool) -> Result<(), Unclear> {
         let first = rest.first().ok_or(Unclear)?;
         if first.is_sign('(') {
             let (inside, tail) = group(rest).ok_or(Unclear)?;
@@ -226,7 +226,7 @@ impl Alteration {
             }
             for part in split_at_commas(inside).ok_or(Unclear)? {
                 match column::element(part)? {
-                    Element::Column(column) => self.push(None, column, Place::Default),
+                    Element::Column(column) => self.push(None, column, ColumnPlace::Default),
                     Element::PrimaryKey(key) => self.key = Some(key),
                     Element::Other => {}
                 }
@@ -246,39 +246,39 @@ impl Alteration {
     }
 
     /// Reads `name type attributes [FIRST | AFTER other]`.
-    fn change(&mut self, old: Option<&str>, tokens: &[Token]) -> Result<(), Unclear> {
+    fn change(&mut self, old: Option<&str>, tokens: &[SqlToken]) -> Result<(), Unclear> {
         // A table may be called `first` too, and so stand behind REFERENCES.
-        let is_whole = |definition: &[Token]| match definition {
+        let is_whole = |definition: &[SqlToken]| match definition {
             [_, .., last] => !last.is("REFERENCES") && !last.is_sign('.'),
             _ => false,
         };
         let (definition, place) = match tokens {
             [definition @ .., after, other] if after.is("AFTER") && is_whole(definition) => {
-                (definition, Place::After(other.name().ok_or(Unclear)?.to_string()))
+                (definition, ColumnPlace::After(other.name().ok_or(Unclear)?.to_string()))
             }
-            [definition @ .., first] if first.is("FIRST") && is_whole(definition) => (definition, Place::First),
-            _ => (tokens, Place::Default),
+            [definition @ .., first] if first.is("FIRST") && is_whole(definition) => (definition, ColumnPlace::First),
+            _ => (tokens, ColumnPlace::Default),
         };
         let column = column::column(definition)?;
         self.push(old.map(str::to_string), column, place);
         Ok(())
     }
 
-    fn push(&mut self, old: Option<String>, column: ColumnDefinition, place: Place) {
+    fn push(&mut self, old: Option<String>, column: ColumnDefinition, place: ColumnPlace) {
         if column.is_key {
             self.key = Some(vec![column.name.clone()]);
         }
         self.columns.push(ColumnChange { old, column, place });
     }
 
-    fn drop(&mut self, rest: &[Token], is_column: bool) -> Result<(), Unclear> {
+    fn drop(&mut self, rest: &[SqlToken], is_column: bool) -> Result<(), Unclear> {
         let first = rest.first().ok_or(Unclear)?;
         if !is_column && first.is("PRIMARY") {
             self.drops_key = true;
         } else if !is_column && first.is_any(&["INDEX", "KEY", "CONSTRAINT"]) {
             // The name of the primary key, reserved for it.
             self.drops_key |=
-                rest.get(1).and_then(Token::name).is_some_and(|name| name.eq_ignore_ascii_case("PRIMARY"));
+                rest.get(1).and_then(SqlToken::name).is_some_and(|name| name.eq_ignore_ascii_case("PRIMARY"));
         } else if is_column || !first.is_any(&["FOREIGN", "CHECK", "PARTITION"]) {
             let name = first.name().ok_or(Unclear)?;
             match &rest[1..] {

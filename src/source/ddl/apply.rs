@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
-use super::alter::{Alteration, ColumnChange, Place};
+use super::alter::{Alteration, ColumnChange, ColumnPlace};
 use super::column::{ColumnDefinition, settled};
-use super::{Created, Effect, Unclear};
+use super::{Created, DdlEffect, Unclear};
 
-impl Effect {
+impl DdlEffect {
     /// Carries the effect out. A new table is taken note of if `is_wanted` says so. Says whether anything changed.
     pub fn apply(&self, schema: &mut Schema, is_wanted: impl Fn(&TableName) -> bool) -> bool {
-        if *self == Effect::Nothing {
+        if *self == DdlEffect::Nothing {
             return false;
         }
         let before = schema.clone();
@@ -25,8 +25,8 @@ impl Effect {
 
     fn carry_out(&self, schema: &mut Schema, is_wanted: impl Fn(&TableName) -> bool) {
         match self {
-            Effect::Nothing => {}
-            Effect::Create { table, definition, if_not_exists } => {
+            DdlEffect::Nothing => {}
+            DdlEffect::Create { table, definition, if_not_exists } => {
                 // Whether there was a table before is not known: then neither is whether it was made now.
                 if *if_not_exists {
                     return;
@@ -38,10 +38,10 @@ impl Effect {
                     schema.insert(table.clone(), definition);
                 }
             }
-            Effect::Drop(tables) => tables.iter().for_each(|table| drop(schema.remove(table))),
-            Effect::DropSchema(dropped) => schema.forget(|table| *table.schema == **dropped),
-            Effect::Rename(pairs) => pairs.iter().for_each(|(from, to)| rename(schema, from, to)),
-            Effect::Alter { table, alteration } => {
+            DdlEffect::Drop(tables) => tables.iter().for_each(|table| drop(schema.remove(table))),
+            DdlEffect::DropSchema(dropped) => schema.forget(|table| *table.schema == **dropped),
+            DdlEffect::Rename(pairs) => pairs.iter().for_each(|(from, to)| rename(schema, from, to)),
+            DdlEffect::Alter { table, alteration } => {
                 let default = schema_charset(schema, table);
                 if let Some(before) = schema.remove(table)
                     && let Ok(alteration) = alteration
@@ -53,7 +53,7 @@ impl Effect {
                     rename(schema, table, to);
                 }
             }
-            Effect::SchemaCharset { schema: name, charset } => {
+            DdlEffect::SchemaCharset { schema: name, charset } => {
                 let name = TableName::of_schema(name);
                 schema.remove(&name);
                 if charset.is_some() && is_wanted(&name) {
@@ -61,24 +61,24 @@ impl Effect {
                     schema.insert(name, Arc::new(Definition { charset, ..Definition::default() }));
                 }
             }
-            Effect::Unclear(mentions) => schema.forget(|table| mentions.may_mean(table)),
+            DdlEffect::Unclear(mentions) => schema.forget(|table| mentions.may_mean(table)),
         }
     }
 
     /// Whether the table may have had another definition before. A table that was created had none, and no rows.
     pub fn redefines(&self, name: &TableName) -> bool {
         match self {
-            Effect::Nothing | Effect::Create { .. } => false,
-            Effect::Drop(tables) => tables.contains(name),
-            Effect::DropSchema(dropped) => *name.schema == **dropped,
-            Effect::SchemaCharset { schema, .. } => *name == TableName::of_schema(schema),
-            Effect::Rename(pairs) => pairs.iter().any(|(from, to)| from == name || to == name),
-            Effect::Alter { table, alteration: Err(Unclear) } => table == name,
-            Effect::Alter { table, alteration: Ok(alteration) } => {
+            DdlEffect::Nothing | DdlEffect::Create { .. } => false,
+            DdlEffect::Drop(tables) => tables.contains(name),
+            DdlEffect::DropSchema(dropped) => *name.schema == **dropped,
+            DdlEffect::SchemaCharset { schema, .. } => *name == TableName::of_schema(schema),
+            DdlEffect::Rename(pairs) => pairs.iter().any(|(from, to)| from == name || to == name),
+            DdlEffect::Alter { table, alteration: Err(Unclear) } => table == name,
+            DdlEffect::Alter { table, alteration: Ok(alteration) } => {
                 (table == name && (alteration.changes_columns() || alteration.new_name.is_some()))
                     || alteration.new_name.as_ref() == Some(name)
             }
-            Effect::Unclear(mentions) => mentions.may_mean(name),
+            DdlEffect::Unclear(mentions) => mentions.may_mean(name),
         }
     }
 }
@@ -176,7 +176,7 @@ fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>
         })
         .collect::<Result<_, _>>()?;
     let place_of = |list: &[Placed], name: &str| find(list.iter().map(|placed| &*placed.column.name), name);
-    for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != Place::Default) {
+    for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != ColumnPlace::Default) {
         let column = as_column(&change.column, charset.as_deref())?;
         // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
         let known_as = match change.old {
@@ -184,9 +184,9 @@ fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>
             None => column.name.clone(),
         };
         let at = match &change.place {
-            Place::Default => list.len(),
-            Place::First => 0,
-            Place::After(other) => place_of(&list, other)? + 1,
+            ColumnPlace::Default => list.len(),
+            ColumnPlace::First => 0,
+            ColumnPlace::After(other) => place_of(&list, other)? + 1,
         };
         list.insert(at, Placed { column, known_as });
     }

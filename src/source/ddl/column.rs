@@ -7,7 +7,7 @@
 use crate::column::charset::Charset;
 use crate::schema::{Family, Labels};
 
-use super::super::lexer::{Token, group, position_outside, split_at_commas};
+use super::super::lexer::{SqlToken, group, position_outside, split_at_commas};
 use super::Unclear;
 
 /// A column as a statement defines it.
@@ -37,11 +37,11 @@ pub(super) enum Element {
 const KEYS_AND_CONSTRAINTS: &[&str] =
     &["INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "PRIMARY", "CONSTRAINT"];
 
-pub(super) fn begins_key_or_constraint(token: &Token) -> bool {
+pub(super) fn begins_key_or_constraint(token: &SqlToken) -> bool {
     token.is_any(KEYS_AND_CONSTRAINTS)
 }
 
-pub(super) fn element(tokens: &[Token]) -> Result<Element, Unclear> {
+pub(super) fn element(tokens: &[SqlToken]) -> Result<Element, Unclear> {
     let first = tokens.first().ok_or(Unclear)?;
     if !begins_key_or_constraint(first) {
         return column(tokens).map(Element::Column);
@@ -63,14 +63,14 @@ pub(super) fn element(tokens: &[Token]) -> Result<Element, Unclear> {
 }
 
 /// The columns of `PRIMARY KEY [name] [USING ...] (a, b(5) DESC) ...`.
-fn key_columns(tokens: &[Token]) -> Result<Vec<String>, Unclear> {
+fn key_columns(tokens: &[SqlToken]) -> Result<Vec<String>, Unclear> {
     let open = tokens.iter().position(|token| token.is_sign('(')).ok_or(Unclear)?;
     let (inside, _) = group(&tokens[open..]).ok_or(Unclear)?;
     let parts = split_at_commas(inside).ok_or(Unclear)?;
-    parts.into_iter().map(|part| part.first().and_then(Token::name).map(str::to_string).ok_or(Unclear)).collect()
+    parts.into_iter().map(|part| part.first().and_then(SqlToken::name).map(str::to_string).ok_or(Unclear)).collect()
 }
 
-pub(super) fn column(tokens: &[Token]) -> Result<ColumnDefinition, Unclear> {
+pub(super) fn column(tokens: &[SqlToken]) -> Result<ColumnDefinition, Unclear> {
     let (name, rest) = tokens.split_first().ok_or(Unclear)?;
     let name = name.name().ok_or(Unclear)?.to_string();
     let family = family(rest)?;
@@ -82,8 +82,8 @@ pub(super) fn column(tokens: &[Token]) -> Result<ColumnDefinition, Unclear> {
 }
 
 /// Type names and their synonyms (MySQL manual, "Data Types" and "Using Data Types from Other Database Engines").
-fn family(tokens: &[Token]) -> Result<Family, Unclear> {
-    let Some((Token::Word(word), rest)) = tokens.split_first() else { return Err(Unclear) };
+fn family(tokens: &[SqlToken]) -> Result<Family, Unclear> {
+    let Some((SqlToken::Word(word), rest)) = tokens.split_first() else { return Err(Unclear) };
     Ok(match word.to_ascii_uppercase().as_str() {
         "TINYINT" | "INT1" | "BOOL" | "BOOLEAN" => Family::Int { bytes: 1 },
         "SMALLINT" | "INT2" => Family::Int { bytes: 2 },
@@ -111,15 +111,15 @@ fn family(tokens: &[Token]) -> Result<Family, Unclear> {
     })
 }
 
-fn labels(tokens: &[Token]) -> Result<Labels, Unclear> {
+fn labels(tokens: &[SqlToken]) -> Result<Labels, Unclear> {
     let (inside, _) = group(tokens).ok_or(Unclear)?;
     let parts = split_at_commas(inside).ok_or(Unclear)?;
     parts.into_iter().map(label).collect()
 }
 
-fn label(part: &[Token]) -> Result<Box<str>, Unclear> {
+fn label(part: &[SqlToken]) -> Result<Box<str>, Unclear> {
     match part {
-        [Token::Text(text)] if !text.contains('\u{fffd}') => Ok(text.as_str().into()),
+        [SqlToken::Text(text)] if !text.contains('\u{fffd}') => Ok(text.as_str().into()),
         _ => Err(Unclear),
     }
 }
@@ -145,17 +145,17 @@ pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> 
 
 /// The character set that a column's attributes or a table's options name, by itself or by a collation of it; an inner none
 /// where they say DEFAULT.
-pub(super) fn named_charset(tokens: &[Token]) -> Option<Option<Box<str>>> {
-    let value = |tokens: &[Token]| {
+pub(super) fn named_charset(tokens: &[SqlToken]) -> Option<Option<Box<str>>> {
+    let value = |tokens: &[SqlToken]| {
         let rest = if tokens.first().is_some_and(|token| token.is_sign('=')) { &tokens[1..] } else { tokens };
         match rest.first()? {
-            Token::Word(word) if word.eq_ignore_ascii_case("DEFAULT") => Some(None),
-            Token::Word(name) | Token::Name(name) | Token::Text(name) => Some(Some(name.to_ascii_lowercase())),
+            SqlToken::Word(word) if word.eq_ignore_ascii_case("DEFAULT") => Some(None),
+            SqlToken::Word(name) | SqlToken::Name(name) | SqlToken::Text(name) => Some(Some(name.to_ascii_lowercase())),
             _ => None,
         }
     };
     let named = |keywords: &[&str]| {
-        let begins = |tokens: &[Token]| {
+        let begins = |tokens: &[SqlToken]| {
             tokens.len() > keywords.len() && keywords.iter().zip(tokens).all(|(keyword, token)| token.is(keyword))
         };
         position_outside(tokens, begins).and_then(|at| value(&tokens[at + keywords.len()..]))

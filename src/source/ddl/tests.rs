@@ -56,7 +56,7 @@ fn schema(tables: &[(&str, &str)]) -> Schema {
 }
 
 /// What a statement means that a client with UTF-8 sends.
-fn understood(statement: &str, modes: Modes, naming: &Naming<'_>) -> Effect {
+fn understood(statement: &str, modes: Modes, naming: &Naming<'_>) -> DdlEffect {
     read(tokens(statement.as_bytes(), Charset::Utf8, modes).as_deref(), naming)
 }
 

@@ -8,14 +8,14 @@ use crate::column::Fault;
 use crate::column::bytes::{Bytes, Truncated};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source) enum Compression {
+pub(in crate::source) enum PayloadCompression {
     Zstd,
     None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::source) struct Payload<'a> {
-    pub compression: Compression,
+    pub compression: PayloadCompression,
     /// Bytes of the events inside, as promised.
     pub unpacked_bytes: u64,
     pub packed: &'a [u8],
@@ -40,8 +40,8 @@ impl<'a> Payload<'a> {
             }
         }
         let compression = match compression {
-            Some(0) => Compression::Zstd,
-            Some(255) => Compression::None,
+            Some(0) => PayloadCompression::Zstd,
+            Some(255) => PayloadCompression::None,
             Some(other) => {
                 return Err(Fault::new(format!("a transaction compressed in way {other}"), "upgrade rowhook"));
             }
@@ -52,9 +52,9 @@ impl<'a> Payload<'a> {
             return Err(Fault::new("a compressed transaction of another length than it says", ""));
         }
         let unpacked_bytes = match (compression, unpacked) {
-            (Compression::None, None) => packed.len() as u64,
+            (PayloadCompression::None, None) => packed.len() as u64,
             (_, Some(bytes)) => bytes,
-            (Compression::Zstd, None) => return Err(Truncated.into()),
+            (PayloadCompression::Zstd, None) => return Err(Truncated.into()),
         };
         Ok(Payload { compression, unpacked_bytes, packed })
     }
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn the_head_of_a_payload_says_how_it_is_packed_and_what_comes_out() {
         let payload = Payload::parse(b"\x02\x01\x00\x03\x03\xfc\x10\x27\x09\x01\x05\x01\x01\x04\x00abcd");
-        let expected = Payload { compression: Compression::Zstd, unpacked_bytes: 10_000, packed: b"abcd" };
+        let expected = Payload { compression: PayloadCompression::Zstd, unpacked_bytes: 10_000, packed: b"abcd" };
         assert_eq!(payload, Ok(expected));
         let payload = Payload::parse(b"\x02\x03\xfc\xff\x00\x01\x01\x02\x00ab").expect("a payload");
-        assert_eq!((payload.compression, payload.unpacked_bytes), (Compression::None, 2));
+        assert_eq!((payload.compression, payload.unpacked_bytes), (PayloadCompression::None, 2));
     }
 
     #[test]

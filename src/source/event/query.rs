@@ -4,7 +4,7 @@
 //! `libs/mysql/binlog/event/statement_events.h`. Text and names are bytes in whatever character set the session had; does
 //! not judge the statement.
 
-use super::Event;
+use super::BinlogEvent;
 use crate::column::bytes::{Bytes, Truncated};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ const TOO_MANY_SCHEMAS: u8 = 254;
 
 impl<'a> Query<'a> {
     /// With what the head of the event says.
-    pub fn of(event: &'a Event) -> Result<Query<'a>, Truncated> {
+    pub fn of(event: &'a BinlogEvent) -> Result<Query<'a>, Truncated> {
         Ok(Query { is_of_session: event.is_of_session(), ..Query::parse(&event.body)? })
     }
 
@@ -42,7 +42,7 @@ impl<'a> Query<'a> {
 
     /// Of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
     /// (`Execute_load_query_event`).
-    pub fn of_load(event: &'a Event) -> Result<Query<'a>, Truncated> {
+    pub fn of_load(event: &'a BinlogEvent) -> Result<Query<'a>, Truncated> {
         Ok(Query { is_of_session: event.is_of_session(), ..Query::parse_with(&event.body, 13)? })
     }
 

@@ -12,13 +12,13 @@ fn charset(name: &str) -> Charset {
 
 fn shown(text: &[u8], charset: Charset, modes: Modes) -> String {
     let Some(tokens) = tokens(text, charset, modes) else { return "refused".to_string() };
-    let show = |token: &Token| match token {
-        Token::Word(word) => word.clone(),
-        Token::Name(name) => format!("<{name}>"),
-        Token::Text(text) => format!("'{text}'"),
-        Token::Hex(digits) => format!("x{digits}"),
-        Token::Bits(digits) => format!("b{digits}"),
-        Token::Sign(sign) => sign.to_string(),
+    let show = |token: &SqlToken| match token {
+        SqlToken::Word(word) => word.clone(),
+        SqlToken::Name(name) => format!("<{name}>"),
+        SqlToken::Text(text) => format!("'{text}'"),
+        SqlToken::Hex(digits) => format!("x{digits}"),
+        SqlToken::Bits(digits) => format!("b{digits}"),
+        SqlToken::Sign(sign) => sign.to_string(),
     };
     tokens.iter().map(show).collect::<Vec<_>>().join(" ")
 }
@@ -150,7 +150,7 @@ proptest::proptest! {
             proptest::prop_assert_eq!(span.start, end);
             proptest::prop_assert!(span.end > span.start);
             end = span.end;
-            is_over = piece == Piece::Unended;
+            is_over = piece == SqlPiece::Unended;
         }
         proptest::prop_assert_eq!(end, text.len());
     }
@@ -164,7 +164,7 @@ proptest::proptest! {
             }
             let text = format!("SELECT {quote}{inside}{quote} FROM t");
             let read = tokens(text.as_bytes(), Charset::Utf8, PLAIN).expect("tokens");
-            let token = if has_escapes { Token::Text(content.clone()) } else { Token::Name(content.clone()) };
+            let token = if has_escapes { SqlToken::Text(content.clone()) } else { SqlToken::Name(content.clone()) };
             proptest::prop_assert_eq!(&read[1..2], &[token]);
             proptest::prop_assert_eq!(read.len(), 4);
         }

@@ -23,7 +23,7 @@ use super::super::settings::{Settings, TlsMode};
 use super::greeting::Greeting;
 use super::key::PublicKey;
 use super::packet::{Broken, PACKET_BYTES_MAX, Packets, Socket};
-use super::{Answer, answer, tls};
+use super::{PacketKind, answer, tls};
 
 /// `utf8mb4_general_ci`: every server knows it.
 const COLLATION: u8 = 45;
@@ -43,7 +43,7 @@ pub(super) const OWN_CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PRO
 
 /// A session, and what was agreed on.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct LoginSession {
     pub packets: Packets,
     pub capabilities: CapabilityFlags,
     pub connection_id: u32,
@@ -57,12 +57,12 @@ pub(super) async fn log_in(
     wanted: CapabilityFlags,
     settings: &Settings,
     password: &Password,
-) -> Result<Session, Error> {
+) -> Result<LoginSession, Error> {
     let broken = |problem: Broken| Error::of_broken_login(&problem, &settings.address());
     let unclear = |what: &str| Error::Connect { server: settings.address(), problem: what.to_string() };
     let mut packets = Packets::new(Socket::Plain(socket), settings.connect_timeout);
     let greeting = packets.next().await.map_err(broken)?;
-    if let Answer::Error { code, message } = answer(&greeting) {
+    if let PacketKind::Error { code, message } = answer(&greeting) {
         return Err(of_login_answer(code, &message, settings));
     }
     let greeting = Greeting::parse(&greeting).ok_or_else(|| unclear("no greeting of MySQL"))?;
@@ -98,7 +98,7 @@ pub(super) async fn log_in(
     packets.send(&serialized(&response)).await.map_err(broken)?;
     let exchange =
         Exchange { packets, peer, settings, password, plugin: plugin.into_owned(), nonce, is_switched: false };
-    Ok(Session { packets: exchange.run().await?, capabilities, connection_id, status })
+    Ok(LoginSession { packets: exchange.run().await?, capabilities, connection_id, status })
 }
 
 async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: &Settings) -> Result<Packets, Error> {
@@ -135,12 +135,12 @@ impl Exchange<'_> {
         loop {
             let packet = self.next().await?;
             match (answer(&packet), &self.plugin) {
-                (Answer::Ok, _) => return Ok(self.packets),
-                (Answer::Error { code, message }, _) => {
+                (PacketKind::Ok, _) => return Ok(self.packets),
+                (PacketKind::Error { code, message }, _) => {
                     return Err(of_login_answer(code, &message, self.settings));
                 }
-                (Answer::Other(0xfe), _) if !self.is_switched => self.switch(&packet).await?,
-                (Answer::Other(1), AuthPlugin::CachingSha2Password) => match packet.get(1) {
+                (PacketKind::Other(0xfe), _) if !self.is_switched => self.switch(&packet).await?,
+                (PacketKind::Other(1), AuthPlugin::CachingSha2Password) => match packet.get(1) {
                     // The server knew a hash of the password: OK follows.
                     Some(3) => {}
                     Some(4) => self.prove().await?,
@@ -199,7 +199,7 @@ impl Exchange<'_> {
     async fn ask_for_key(&mut self) -> Result<PublicKey, Error> {
         self.send(&[2]).await?;
         let packet = self.next().await?;
-        if let Answer::Error { code, message } = answer(&packet) {
+        if let PacketKind::Error { code, message } = answer(&packet) {
             return Err(of_login_answer(code, &message, self.settings));
         }
         let Some((1, pem)) = packet.split_first() else { return Err(self.unclear()) };

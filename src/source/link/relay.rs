@@ -20,9 +20,9 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::QUIT_PATIENCE;
-use super::login::{NONCE_BYTES, OWN_CAPABILITIES, Session, serialized};
+use super::login::{NONCE_BYTES, OWN_CAPABILITIES, LoginSession, serialized};
 use super::packet::{Broken, Packets, Socket};
-use answers::{Answers, Asked, NoAnswer, Questions};
+use answers::{AnswerFollower, Asked, NoAnswer, Questions};
 
 /// What the client library makes use of, without LOCAL INFILE: a server can't ask for files of a session that never offered them.
 pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
@@ -60,7 +60,7 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    pub(super) async fn over(session: Session) -> io::Result<Relay> {
+    pub(super) async fn over(session: LoginSession) -> io::Result<Relay> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let password = Uuid::new_v4().simple().to_string();
@@ -70,12 +70,12 @@ impl Relay {
 }
 
 /// Waits until somebody comes who knows the password.
-async fn accept(listener: TcpListener, session: Session, password: String) {
+async fn accept(listener: TcpListener, session: LoginSession, password: String) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
         match greet(socket, &session, &password).await {
             Ok(library) => {
-                let answers = Answers::new(session.capabilities);
+                let answers = AnswerFollower::new(session.capabilities);
                 if let Some(server) = session.packets.into_socket() {
                     // By itself: it outlives the wait for the library.
                     tokio::spawn(carry(library, server, answers));
@@ -88,7 +88,7 @@ async fn accept(listener: TcpListener, session: Session, password: String) {
 }
 
 /// Speaks as the server does, which has let the session in already.
-async fn greet(socket: TcpStream, session: &Session, password: &str) -> Result<TcpStream, Broken> {
+async fn greet(socket: TcpStream, session: &LoginSession, password: &str) -> Result<TcpStream, Broken> {
     let stranger = || Broken::Socket(io::Error::from(io::ErrorKind::PermissionDenied));
     socket.set_nodelay(true)?;
     let mut packets = Packets::new(Socket::Plain(socket), LIBRARY_PATIENCE);
@@ -127,7 +127,7 @@ enum Cut {
     NoAnswer(#[from] NoAnswer),
 }
 
-async fn carry(library: TcpStream, server: Socket, answers: Answers) {
+async fn carry(library: TcpStream, server: Socket, answers: AnswerFollower) {
     let carried = match server {
         Socket::Plain(server) => carry_between(library, server, answers).await,
         Socket::Tls(server) => carry_between(library, *server, answers).await,
@@ -144,7 +144,7 @@ async fn carry(library: TcpStream, server: Socket, answers: Answers) {
 async fn carry_between(
     library: TcpStream,
     server: impl AsyncRead + AsyncWrite + Unpin,
-    mut answers: Answers,
+    mut answers: AnswerFollower,
 ) -> Result<(), Cut> {
     let (asked, mut questions) = (Asked::nothing(), Questions::default());
     let (from_library, to_library) = library.into_split();
@@ -195,7 +195,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let socket = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
         let (server, _) = listener.accept().await.expect("a client");
-        let session = Session {
+        let session = LoginSession {
             packets: Packets::new(Socket::Plain(socket), Duration::from_secs(10)),
             capabilities: LIBRARY_CAPABILITIES | CapabilityFlags::CLIENT_SSL,
             connection_id: 77,

@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::super::error::Error;
 use super::super::refused;
-use super::super::settings::{Settings, Tls, TlsMode};
+use super::super::settings::{Settings, SourceTls, TlsMode};
 use super::key::PublicKey;
 use crate::file;
 
@@ -47,7 +47,7 @@ pub(super) async fn encrypt(socket: TcpStream, settings: &Settings) -> Result<Tl
 }
 
 /// Whether the files that the settings name do, before a connection needs them.
-pub(in crate::source) fn require_files(tls: &Tls) -> Result<(), Error> {
+pub(in crate::source) fn require_files(tls: &SourceTls) -> Result<(), Error> {
     if tls.mode != TlsMode::Disabled {
         config(tls)?;
     }
@@ -60,7 +60,7 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, Error> {
     PublicKey::parse(&pem).map_err(|problem| wrong("mysql-public-key", format!("{}: {problem}", path.display())))
 }
 
-fn config(tls: &Tls) -> Result<ClientConfig, Error> {
+fn config(tls: &SourceTls) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let internal = |problem: &dyn std::fmt::Display| wrong("tls", problem.to_string());
     let roots = Arc::new(roots(tls.ca.as_deref())?);

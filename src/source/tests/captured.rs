@@ -10,13 +10,13 @@ use bytes::Bytes;
 
 use super::super::checksum::Checksums;
 use super::super::decode::RowsEvent;
-use super::super::event::Event;
+use super::super::event::BinlogEvent;
 use super::super::event_type;
 use super::super::table_map::{TableMap, heading};
 use super::super::unpack::Unpacker;
 use crate::change::row::bit;
 use crate::change::{Rows, Spans};
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::column::bytes::Bytes as Cursor;
 use crate::column::charset::Charsets;
 
@@ -88,7 +88,7 @@ pub fn transactions() -> (Bytes, Vec<Vec<Bytes>>) {
 }
 
 /// All events without their checksums, those inside compressed transactions after the event that holds them.
-pub fn events() -> Vec<Event> {
+pub fn events() -> Vec<BinlogEvent> {
     let mut events = Vec::new();
     for file in files() {
         let mut checksums = Checksums::default();
@@ -111,7 +111,7 @@ pub fn events() -> Vec<Event> {
 #[derive(Debug, Clone)]
 pub struct Captured {
     pub map: Bytes,
-    pub kinds: Arc<[Kind]>,
+    pub kinds: Arc<[ColumnKind]>,
     pub kind: u8,
     pub rows: Bytes,
 }
@@ -123,7 +123,7 @@ pub fn rows() -> Vec<Captured> {
         if event.kind == event_type::TABLE_MAP {
             let (id, _, _, rest) = heading(&event.body).expect("a heading");
             let map = TableMap::parse(rest, &charsets()).expect("a table map");
-            maps.insert(id, (event.body.clone(), Arc::<[Kind]>::from(map.kinds)));
+            maps.insert(id, (event.body.clone(), Arc::<[ColumnKind]>::from(map.kinds)));
         } else if is_rows(event.kind) {
             let id = RowsEvent::parse(event.kind, &event.body).expect("a row event").table_id;
             let (map, kinds) = maps[&id].clone();
@@ -134,7 +134,7 @@ pub fn rows() -> Vec<Captured> {
 }
 
 /// Single values, each with its column's kind, of the rows that have all columns.
-pub fn values() -> Vec<(Kind, Vec<u8>)> {
+pub fn values() -> Vec<(ColumnKind, Vec<u8>)> {
     let mut found = Vec::new();
     for Captured { kinds, kind, rows, .. } in rows() {
         let parsed = RowsEvent::parse(kind, &rows).expect("a row event").rows(&kinds).expect("rows");
@@ -155,7 +155,7 @@ fn is_rows(kind: u8) -> bool {
     )
 }
 
-fn values_of(image: &[u8], kinds: &[Kind], found: &mut Vec<(Kind, Vec<u8>)>) {
+fn values_of(image: &[u8], kinds: &[ColumnKind], found: &mut Vec<(ColumnKind, Vec<u8>)>) {
     let mut bytes = Cursor(image);
     let Ok(nulls) = bytes.take(kinds.len().div_ceil(8)) else { return };
     for (column, kind) in kinds.iter().enumerate() {

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::super::checksum::Checksums;
-use super::super::event::{Event, HEADER_BYTES};
+use super::super::event::{BinlogEvent, HEADER_BYTES};
 use super::super::server::Server;
 use super::super::settings::{Settings, TlsMode};
 use super::super::tables::Tables;
@@ -86,7 +86,7 @@ fn read_on(raw: &[Bytes], read: &mut Read) -> Result<(), String> {
     Ok(())
 }
 
-fn take(transactions: &mut Transactions, event: &Event, read: &mut Read) -> Result<(), String> {
+fn take(transactions: &mut Transactions, event: &BinlogEvent, read: &mut Read) -> Result<(), String> {
     let mut out = Vec::new();
     match transactions.take(event, &mut out).now_or_never() {
         Some(outcome) => outcome.map(drop).map_err(|error| error.to_string())?,
@@ -125,7 +125,7 @@ pub fn repacked(raw: &Bytes, mutator: &mut Mutator) -> Bytes {
 }
 
 /// An event as it stands inside, without a checksum.
-fn inner(event: &Event, is_damaged: bool, mutator: &mut Mutator) -> Vec<u8> {
+fn inner(event: &BinlogEvent, is_damaged: bool, mutator: &mut Mutator) -> Vec<u8> {
     let mut body = event.body.to_vec();
     if is_damaged {
         let other = body.clone();

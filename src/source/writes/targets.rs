@@ -6,7 +6,7 @@
 use crate::schema::TableName;
 
 use super::super::ddl::{Naming, table_name};
-use super::super::lexer::{Token, group, position_outside, split_at_commas};
+use super::super::lexer::{SqlToken, group, position_outside, split_at_commas};
 
 /// A table that is read, and the name that the statement calls it by.
 struct Reference {
@@ -33,7 +33,7 @@ const FOLLOW: &[&str] = &[
 ];
 
 /// Behind `UPDATE`: `a JOIN b ON ... SET a.x = 1, ...`.
-pub(super) fn of_update(tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<TableName>> {
+pub(super) fn of_update(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<TableName>> {
     let set = position_outside(tokens, |tokens| tokens[0].is("SET"))?;
     let references = references(&tokens[..set], naming)?;
     let end = position_outside(&tokens[set..], |tokens| tokens[0].is("WHERE")).map_or(tokens.len(), |at| set + at);
@@ -54,7 +54,7 @@ pub(super) fn of_update(tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Tab
 }
 
 /// Behind `DELETE`: `a, b FROM a JOIN b ...` or `FROM a, b USING a JOIN b ...`.
-pub(super) fn of_delete(tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<TableName>> {
+pub(super) fn of_delete(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<TableName>> {
     let (tokens, between) = match tokens {
         [from, rest @ ..] if from.is("FROM") => (rest, "USING"),
         rest => (rest, "FROM"),
@@ -77,7 +77,7 @@ pub(super) fn of_delete(tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Tab
     Some(targets)
 }
 
-fn is_assigned(token: &Token) -> bool {
+fn is_assigned(token: &SqlToken) -> bool {
     token.is_sign('=') || token.is_sign(':')
 }
 
@@ -89,7 +89,7 @@ fn called(name: &str, references: &[Reference]) -> Option<Vec<TableName>> {
     (!tables.is_empty()).then_some(tables)
 }
 
-fn references(mut tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Reference>> {
+fn references(mut tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<Reference>> {
     let mut found = Vec::new();
     let mut is_table_next = true;
     while let [first, rest @ ..] = tokens {
@@ -99,8 +99,8 @@ fn references(mut tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Reference
             continue;
         }
         match first {
-            Token::Sign('(') => tokens = group(tokens)?.1,
-            Token::Sign('{') => return None,
+            SqlToken::Sign('(') => tokens = group(tokens)?.1,
+            SqlToken::Sign('{') => return None,
             // A hint: `USE INDEX FOR JOIN (i)`.
             _ if first.is("FOR") => tokens = rest.get(1..)?,
             _ => {
@@ -113,7 +113,7 @@ fn references(mut tokens: &[Token], naming: &Naming<'_>) -> Option<Vec<Reference
 }
 
 /// The table, the query or the joined tables in parentheses that stand here, and what follows.
-fn reference<'t>(tokens: &'t [Token], naming: &Naming<'_>, found: &mut Vec<Reference>) -> Option<&'t [Token]> {
+fn reference<'t>(tokens: &'t [SqlToken], naming: &Naming<'_>, found: &mut Vec<Reference>) -> Option<&'t [SqlToken]> {
     match tokens {
         [lateral, rest @ ..] if lateral.is("LATERAL") => reference(rest, naming, found),
         [table, open, ..] if table.is("JSON_TABLE") && open.is_sign('(') => Some(past_name(group(&tokens[1..])?.1)),
@@ -137,7 +137,7 @@ fn reference<'t>(tokens: &'t [Token], naming: &Naming<'_>, found: &mut Vec<Refer
                 rest => rest,
             };
             let after = past_name(rest);
-            let given = rest[..rest.len() - after.len()].last().and_then(Token::name);
+            let given = rest[..rest.len() - after.len()].last().and_then(SqlToken::name);
             let called = given.unwrap_or(&name).to_lowercase();
             found.push(Reference { called, table });
             Some(after)
@@ -146,7 +146,7 @@ fn reference<'t>(tokens: &'t [Token], naming: &Naming<'_>, found: &mut Vec<Refer
 }
 
 /// What follows the name that is given to a table here, if one is.
-fn past_name(tokens: &[Token]) -> &[Token] {
+fn past_name(tokens: &[SqlToken]) -> &[SqlToken] {
     match tokens {
         [used, name, rest @ ..] if used.is("AS") && name.name().is_some() => rest,
         [name, rest @ ..] if name.name().is_some() && !name.is_any(FOLLOW) => rest,
@@ -155,6 +155,6 @@ fn past_name(tokens: &[Token]) -> &[Token] {
 }
 
 /// What follows the names of a query's columns.
-fn past_columns(tokens: &[Token]) -> &[Token] {
+fn past_columns(tokens: &[SqlToken]) -> &[SqlToken] {
     group(tokens).map_or(tokens, |(_, rest)| rest)
 }

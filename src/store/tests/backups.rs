@@ -198,7 +198,7 @@ async fn a_copy_of_the_old_log_is_not_put_back_into_a_restored_store() {
     drop(store);
     Store::restore(directory.path(), &backup).expect("restored");
     let turn = match tally::read(directory.path()).expect("readable") {
-        tally::Stored::Known(tally) => tally.turn,
+        tally::StoredTally::Known(tally) => tally.turn,
         other => panic!("{other:?}"),
     };
     let stale = directory.path().join(format!("set-aside/before-opening-{id}-{turn}"));

@@ -235,7 +235,7 @@ fn check_holds_after_kill(directory: &Path) -> u64 {
     }
     let found: BTreeSet<Vec<u8>> = trees.holds.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
     assert!(found == entries, "an entry without its letter, or a letter without its entry");
-    let front = store.held().queue(LaneKey(100)).map(|queue| (queue.front, queue.letters as usize));
+    let front = store.blocked_keys().queue(LaneKey(100)).map(|queue| (queue.front, queue.letters as usize));
     assert_eq!(front, there.first().map(|first| (*first, there.len())));
     acknowledged(directory)
 }
@@ -272,11 +272,11 @@ const UNDER_WAY: u64 = 1 << 40;
 /// Write n adds letter n with its operation and ledger entry, more than a transaction holds; puts operation n on its way,
 /// some with a change of several transactions; ends operation n - 1 with a ledger entry; and removes some letters.
 fn operating_write(n: u64) -> Write {
-    let body = vec![b'x'; Kept::BODY_BYTES_MAX].into();
-    let kept = Kept { status: 200, headers: vec![], body, is_cut: false, problem: None };
-    let mut of_letter = log(if n.is_multiple_of(2) { State::Unknown } else { State::Done });
+    let body = vec![b'x'; KeptAnswer::BODY_BYTES_MAX].into();
+    let kept = KeptAnswer { status: 200, headers: vec![], body, is_cut: false, problem: None };
+    let mut of_letter = log(if n.is_multiple_of(2) { ActionState::Unknown } else { ActionState::Done });
     of_letter.steps[0].answer = Some(kept);
-    let put = |number, log: OperationLog, change| OperationPut {
+    let put = |number, log: SagaLog, change| SagaPut {
         id: id(number),
         rule: "rule-0".into(),
         log: log.into(),
@@ -286,7 +286,7 @@ fn operating_write(n: u64) -> Write {
     let change = sized_letter(UNDER_WAY + n, if n.is_multiple_of(3) { 600_000 } else { 100 }).change;
     Write {
         ledger_add: vec![entry(n), entry(UNDER_WAY + n - 1)],
-        operations_put: vec![put(n, of_letter, None), put(UNDER_WAY + n, log(State::Begun), Some(change))],
+        operations_put: vec![put(n, of_letter, None), put(UNDER_WAY + n, log(ActionState::Begun), Some(change))],
         operations_remove: vec![id(UNDER_WAY + n - 1)],
         letters_remove: if n.is_multiple_of(4) { vec![n - 1, n - 2] } else { vec![] },
         ..add([sized_letter(n, 200_000)])

@@ -34,14 +34,14 @@ fn assert_holds_what_was_written(store: &Store) {
         assert_eq!(letter.head.failure.attempts, failure(reason).attempts);
     }
     assert_eq!(letters[8].head.resolved.as_ref().map(|resolved| &*resolved.note), Some("refunded by hand"));
-    assert_eq!(store.held().queue(LaneKey(7)).map(|queue| (queue.front, queue.letters)), Some((1, 2)));
-    assert_eq!((store.dead_letter_count(), store.held_count(), store.awaiting_count()), (8, 1, 1));
+    assert_eq!(store.blocked_keys().queue(LaneKey(7)).map(|queue| (queue.front, queue.letters)), Some((1, 2)));
+    assert_eq!((store.dead_letter_count(), store.blocked_count(), store.awaiting_count()), (8, 1, 1));
 
-    assert_eq!(store.standing(id(7)).expect("readable"), Some(Standing::Open));
+    assert_eq!(store.effect(id(7)).expect("readable"), Some(SagaEffect::Partial));
     let mut under_way: Vec<_> = store.operations().expect("readable").into_iter().map(|found| found.id).collect();
     under_way.sort();
     assert_eq!(under_way, [id(31), id(32)]);
-    for (number, second) in [(7, State::Unknown), (31, State::Waiting), (32, State::Begun)] {
+    for (number, second) in [(7, ActionState::Unknown), (31, ActionState::Waiting), (32, ActionState::Begun)] {
         assert_eq!(store.operation(id(number)).expect("readable"), Some(log(second)));
     }
 }

@@ -10,11 +10,11 @@ fn holding(number: u64, lanes: LaneKeys, reason: Reason) -> NewDeadLetter {
 }
 
 fn front(store: &Store, key: LaneKey) -> Option<(u64, u32)> {
-    store.held().queue(key).map(|HeldQueue { front, letters }| (front, letters))
+    store.blocked_keys().queue(key).map(|HeldQueue { front, letters }| (front, letters))
 }
 
 fn moved(store: &Store) -> Vec<u64> {
-    std::iter::from_fn(|| store.held().take_moved()).collect()
+    std::iter::from_fn(|| store.blocked_keys().take_moved()).collect()
 }
 
 #[tokio::test]
@@ -24,25 +24,25 @@ async fn a_key_is_held_from_the_moment_its_letter_is_durable_until_its_queue_is_
     let first = add([holding(1, LaneKeys::one(A), Reason::Refused), letter(2)]);
     store.write(first).await.expect("written");
     assert_eq!((front(&store, A), front(&store, B)), (Some((1, 1)), None));
-    let held = [3, 4].map(|number| holding(number, LaneKeys::two(A, B), Reason::Held));
+    let held = [3, 4].map(|number| holding(number, LaneKeys::two(A, B), Reason::Blocked));
     store.write(add(held)).await.expect("written");
     assert_eq!((front(&store, A), front(&store, B)), (Some((1, 3)), Some((3, 2))));
-    assert_eq!((store.dead_letter_count(), store.held_count()), (2, 2));
+    assert_eq!((store.dead_letter_count(), store.blocked_count()), (2, 2));
     assert_eq!(moved(&store), [0; 0], "they wait");
 
     store.write(remove([1, 2])).await.expect("written");
     assert_eq!((front(&store, A), moved(&store)), (Some((3, 2)), vec![3]));
     drop(store);
     let store = open(directory.path());
-    assert_eq!((front(&store, A), front(&store, B), store.held_count()), (Some((3, 2)), Some((3, 2)), 2));
+    assert_eq!((front(&store, A), front(&store, B), store.blocked_count()), (Some((3, 2)), Some((3, 2)), 2));
     assert_eq!(moved(&store), [0; 0], "whoever opens a store says whether anything goes out");
     let head = store.dead_letter(4).expect("readable").expect("there").head;
-    assert_eq!((head.lanes, head.failure.reason), (LaneKeys::two(A, B), Reason::Held));
+    assert_eq!((head.lanes, head.failure.reason), (LaneKeys::two(A, B), Reason::Blocked));
 
     store.write(remove([4])).await.expect("written");
     assert_eq!((front(&store, A), moved(&store)), (Some((3, 1)), vec![]), "one from the middle moves nobody");
     store.write(remove([3])).await.expect("written");
-    assert_eq!((store.held().keys(), store.held_count(), store.dead_letter_count()), (0, 0, 0));
+    assert_eq!((store.blocked_keys().keys(), store.blocked_count(), store.dead_letter_count()), (0, 0, 0));
     assert_eq!(store.inner.trees.holds.iter().count(), 0);
 }
 
@@ -50,7 +50,7 @@ async fn a_key_is_held_from_the_moment_its_letter_is_durable_until_its_queue_is_
 async fn a_held_letter_that_fails_is_a_dead_letter_in_its_place_and_was_not_replayed() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(add([holding(1, LaneKeys::one(A), Reason::Held)])).await.expect("written");
+    store.write(add([holding(1, LaneKeys::one(A), Reason::Blocked)])).await.expect("written");
     for (replays, replayed_at_us) in [(0, None), (1, Some(70))] {
         let again = FailedReplay { number: 1, failure: failure(Reason::Refused), replayed_at_us: 70 };
         store.write(Write { letters_replayed: vec![again], ..Write::default() }).await.expect("written");
@@ -59,7 +59,7 @@ async fn a_held_letter_that_fails_is_a_dead_letter_in_its_place_and_was_not_repl
             (head.replays, head.replayed_at_us, head.failure.reason),
             (replays, replayed_at_us, Reason::Refused)
         );
-        assert_eq!((store.dead_letter_count(), store.held_count(), front(&store, A)), (1, 0, Some((1, 1))));
+        assert_eq!((store.dead_letter_count(), store.blocked_count(), front(&store, A)), (1, 0, Some((1, 1))));
     }
 }
 
@@ -68,7 +68,7 @@ async fn a_letter_that_goes_in_the_write_that_brings_another_leaves_the_key_held
     let directory = directory();
     let store = open(directory.path());
     store.write(add([holding(1, LaneKeys::one(A), Reason::Refused)])).await.expect("written");
-    let both = Write { letters_remove: vec![1], ..add([holding(2, LaneKeys::one(A), Reason::Held)]) };
+    let both = Write { letters_remove: vec![1], ..add([holding(2, LaneKeys::one(A), Reason::Blocked)]) };
     store.write(both).await.expect("written");
     assert_eq!((front(&store, A), moved(&store)), (Some((2, 1)), vec![2]));
 }
@@ -86,7 +86,7 @@ async fn an_entry_without_a_letter_holds_nothing() {
     drop(store);
     let store = open(directory.path());
     assert_eq!(front(&store, A).map(|(front, _)| front), Some(2));
-    assert_eq!((front(&store, LaneKey(7)), store.held().keys()), (None, 2));
+    assert_eq!((front(&store, LaneKey(7)), store.blocked_keys().keys()), (None, 2));
     store.write(remove([2])).await.expect("written");
-    assert_eq!(store.held().keys(), 0);
+    assert_eq!(store.blocked_keys().keys(), 0);
 }

@@ -71,7 +71,7 @@ async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_held() {
             other => format!("{other:?}"),
         };
         assert_eq!([1, 2, 3, 4, 5, 6].map(by), ["id", "id", "customer", "note,customer", "Table", "Unknown"]);
-        let held = store.held();
+        let held = store.blocked_keys();
         let front = |key: LaneKey| held.queue(key).map(|queue| (queue.front, queue.letters));
         assert_eq!(front(key_of(std::slice::from_ref(&int))), Some((1, 2)));
         assert_eq!(store.inner.trees.holds.iter().count(), 7 + 6, "the old entries are gone");
@@ -81,7 +81,7 @@ async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_held() {
     }
     let store = open(directory.path());
     store.write(remove(1..=7)).await.expect("written");
-    assert_eq!((store.held().keys(), store.inner.trees.holds.iter().count()), (0, 0));
+    assert_eq!((store.blocked_keys().keys(), store.inner.trees.holds.iter().count()), (0, 0));
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn marks_alone_may_be_a_little_behind_and_letters_never_are() {
     let directory = store_with_letters(1).await;
     let store = open(directory.path());
     let before = |directory: &Path| match tally::read(directory).expect("readable") {
-        tally::Stored::Known(tally) => tally.writes,
+        tally::StoredTally::Known(tally) => tally.writes,
         other => panic!("{other:?}"),
     };
     assert_eq!(before(directory.path()), 1);
@@ -73,7 +73,7 @@ async fn marks_alone_may_be_a_little_behind_and_letters_never_are() {
     assert_eq!(before(directory.path()), 5);
     drop(store);
     let known = tally::read(directory.path()).expect("readable");
-    assert!(matches!(known, tally::Stored::Known(tally) if tally.is_closed), "an orderly end says so");
+    assert!(matches!(known, tally::StoredTally::Known(tally) if tally.is_closed), "an orderly end says so");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn everything_is_read_and_what_is_damaged_is_named() {
     let store = open(directory.path());
     let found = store.verify().await.expect("read");
     assert!(found.is_whole(), "{found:?}");
-    assert_eq!((found.letters, found.held, found.resolved), (3, 0, 0));
+    assert_eq!((found.letters, found.blocked, found.resolved), (3, 0, 0));
     let key = chunks::key(&2_u64.to_be_bytes(), 0);
     store.inner.trees.changes.insert(&key, &b"\x01damaged beyond its frame"[..]).expect("written");
     let found = store.verify().await.expect("read");
@@ -181,7 +181,7 @@ async fn what_a_killed_opening_changed_is_as_it_was_before() {
         let directory = store_with_letters(5).await;
         drop(open(directory.path()));
         let known = match tally::read(directory.path()).expect("readable") {
-            tally::Stored::Known(tally) => tally,
+            tally::StoredTally::Known(tally) => tally,
             other => panic!("{other:?}"),
         };
         original::Original::of(directory.path(), Some(&known)).make().expect("copied");

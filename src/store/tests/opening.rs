@@ -123,7 +123,7 @@ async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
     assert_eq!(copy, fs::read(&after[0]).expect("the snapshot"));
     let known = tally::read(directory.path()).expect("readable");
     assert!(
-        matches!(&known, tally::Stored::Known(tally) if tally.is_closed
+        matches!(&known, tally::StoredTally::Known(tally) if tally.is_closed
         && tally.snapshot.as_ref().is_some_and(|snapshot| snapshot.is(&copy))),
         "{known:?}"
     );

@@ -2,25 +2,25 @@
 
 use super::*;
 
-fn put(number: u64, second: State) -> OperationPut {
+fn put(number: u64, second: ActionState) -> SagaPut {
     sized_put(number, second, 10)
 }
 
-fn sized_put(number: u64, second: State, value_bytes: usize) -> OperationPut {
+fn sized_put(number: u64, second: ActionState, value_bytes: usize) -> SagaPut {
     let NewDeadLetter { delivery_id: id, rule, change, .. } = sized_letter(number, value_bytes);
-    OperationPut { id, rule: rule.into(), log: log(second).into(), change: Some(change), letter: None }
+    SagaPut { id, rule: rule.into(), log: log(second).into(), change: Some(change), letter: None }
 }
 
-fn of_letter(number: u64, second: State) -> OperationPut {
-    OperationPut { change: None, letter: Some(number), ..put(number, second) }
+fn of_letter(number: u64, second: ActionState) -> SagaPut {
+    SagaPut { change: None, letter: Some(number), ..put(number, second) }
 }
 
-fn puts(operations: impl IntoIterator<Item = OperationPut>) -> Write {
+fn puts(operations: impl IntoIterator<Item = SagaPut>) -> Write {
     Write { operations_put: operations.into_iter().collect(), ..Write::default() }
 }
 
 /// By number of the delivery: what is under way.
-fn under_way(store: &Store) -> Vec<(u128, OperationLog)> {
+fn under_way(store: &Store) -> Vec<(u128, SagaLog)> {
     let mut all: Vec<_> =
         store.operations().expect("readable").into_iter().map(|o| (o.id.0.as_u128(), o.log)).collect();
     all.sort_by_key(|(number, _)| *number);
@@ -38,20 +38,20 @@ fn left(store: &Store) -> [usize; 4] {
 async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(puts([put(1, State::Waiting), put(2, State::Waiting)])).await.expect("written");
-    let again = OperationPut { change: None, ..put(1, State::Begun) };
+    store.write(puts([put(1, ActionState::Waiting), put(2, ActionState::Waiting)])).await.expect("written");
+    let again = SagaPut { change: None, ..put(1, ActionState::Begun) };
     store.write(puts([again])).await.expect("written");
     drop(store);
     let store = open(directory.path());
-    assert_eq!(under_way(&store), [(1, log(State::Begun)), (2, log(State::Waiting))]);
+    assert_eq!(under_way(&store), [(1, log(ActionState::Begun)), (2, log(ActionState::Waiting))]);
     let found = store.operations().expect("readable").into_iter().find(|found| found.id == id(1)).expect("there");
     assert_eq!((&*found.rule, &found.change), ("rule-1", &letter(1).change));
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(State::Begun)));
-    assert_eq!((store.awaiting_count(), store.standing(id(1)).expect("readable")), (0, None), "nobody has to look yet");
+    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Begun)));
+    assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, None), "nobody has to look yet");
 
     let ends = Write { operations_remove: vec![id(1), id(9)], ledger_add: vec![entry(1)], ..Write::default() };
     store.write(ends).await.expect("written");
-    assert_eq!(under_way(&store), [(2, log(State::Waiting))]);
+    assert_eq!(under_way(&store), [(2, log(ActionState::Waiting))]);
     assert_eq!((store.operation(id(1)).expect("readable"), left(&store)), (None, [1, 1, 0, 0]));
 }
 
@@ -59,22 +59,22 @@ async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
 async fn a_letters_operation_is_not_under_way_and_goes_with_the_letter() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(puts([put(1, State::Begun)])).await.expect("written");
-    let dead = Write { operations_put: vec![put(1, State::Unknown)], ..add([letter(1)]) };
+    store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
+    let dead = Write { operations_put: vec![put(1, ActionState::Unknown)], ..add([letter(1)]) };
     store.write(dead).await.expect("written");
     assert_eq!((under_way(&store), left(&store)), (vec![], [1, 0, 1, 0]), "the change is the letter's");
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(State::Unknown)));
-    assert_eq!((store.awaiting_count(), store.standing(id(1)).expect("readable")), (1, Some(Standing::Open)));
+    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
+    assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (1, Some(SagaEffect::Partial)));
 
     // It is sent again.
-    store.write(puts([of_letter(1, State::Begun)])).await.expect("written");
+    store.write(puts([of_letter(1, ActionState::Begun)])).await.expect("written");
     drop(store);
     let store = open(directory.path());
     assert_eq!((under_way(&store), store.awaiting_count()), (vec![], 1), "after a crash a person looks at it");
     let failed = FailedReplay { number: 1, failure: failure(Reason::Refused), replayed_at_us: 1 };
-    let dead = Write { letters_replayed: vec![failed], ..puts([of_letter(1, State::Done)]) };
+    let dead = Write { letters_replayed: vec![failed], ..puts([of_letter(1, ActionState::Done)]) };
     store.write(dead).await.expect("written");
-    assert_eq!((store.awaiting_count(), store.standing(id(1)).expect("readable")), (0, Some(Standing::Done)));
+    assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, Some(SagaEffect::Complete)));
     let ended = Write { operations_remove: vec![id(1)], ..Write::default() };
     store.write(ended).await.expect("written");
     assert_eq!(left(&store), [1, 0, 1, 0], "it stays with its letter");
@@ -87,9 +87,9 @@ async fn a_held_letter_gets_its_operation_when_it_is_sent_and_one_that_has_gone_
     let directory = directory();
     let store = open(directory.path());
     store.write(add([letter(1)])).await.expect("written");
-    store.write(puts([of_letter(1, State::Begun), of_letter(7, State::Begun)])).await.expect("written");
+    store.write(puts([of_letter(1, ActionState::Begun), of_letter(7, ActionState::Begun)])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([1, 0, 1, 0], 1));
-    let both = Write { letters_remove: vec![1], ..puts([of_letter(1, State::Done)]) };
+    let both = Write { letters_remove: vec![1], ..puts([of_letter(1, ActionState::Done)]) };
     store.write(both).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([0, 0, 0, 0], 0));
 }
@@ -98,14 +98,14 @@ async fn a_held_letter_gets_its_operation_when_it_is_sent_and_one_that_has_gone_
 async fn an_operation_that_two_letters_have_stays_until_the_second_has_gone() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(Write { operations_put: vec![put(1, State::Failed)], ..add([letter(1)]) }).await.expect("written");
+    store.write(Write { operations_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
     let again = NewDeadLetter { created_at_us: 99, ..letter(1) };
     store.write(add([again])).await.expect("written");
     // A redelivery of what a letter has writes no change that would be left behind.
-    store.write(puts([put(1, State::Begun)])).await.expect("written");
+    store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([1, 0, 1, 0], 1), "one delivery waits");
     store.write(remove([1])).await.expect("written");
-    assert_eq!((store.operation(id(1)).expect("readable"), store.awaiting_count()), (Some(log(State::Begun)), 1));
+    assert_eq!((store.operation(id(1)).expect("readable"), store.awaiting_count()), (Some(log(ActionState::Begun)), 1));
     store.write(remove([2])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([0, 0, 0, 0], 0));
 }
@@ -115,11 +115,11 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     let directory = directory();
     let store = open(directory.path());
     let sizes = [5_000, TRANSACTION_BYTES_MAX, 1 << 20, 6 << 20];
-    let body = |letter: char| letter.to_string().repeat(Kept::BODY_BYTES_MAX);
+    let body = |letter: char| letter.to_string().repeat(KeptAnswer::BODY_BYTES_MAX);
     for (number, size) in (1..).zip(sizes) {
-        let mut put = sized_put(number, State::Begun, size);
-        let mut log = log(State::Begun);
-        log.steps[0].answer = Some(Kept {
+        let mut put = sized_put(number, ActionState::Begun, size);
+        let mut log = log(ActionState::Begun);
+        log.steps[0].answer = Some(KeptAnswer {
             status: 200,
             headers: vec![],
             body: body('x').into_bytes().into(),
@@ -135,13 +135,13 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     found.sort_by_key(|operation| operation.id);
     for ((number, size), operation) in (1..).zip(sizes).zip(&found) {
         assert!(operation.change == sized_letter(number, size).change, "{number}");
-        assert_eq!(operation.log.steps[0].answer.as_ref().map(|kept| kept.body.len()), Some(Kept::BODY_BYTES_MAX));
+        assert_eq!(operation.log.steps[0].answer.as_ref().map(|kept| kept.body.len()), Some(KeptAnswer::BODY_BYTES_MAX));
     }
     // One becomes a letter's, the others end; the longest is removed and put again in one breath.
-    let dead = Write { operations_put: vec![put(3, State::Failed)], ..add([sized_letter(3, 1 << 20)]) };
+    let dead = Write { operations_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };
     store.write(dead).await.expect("written");
     let ended = store.write(Write { operations_remove: vec![id(1), id(2), id(4)], ..Write::default() });
-    let anew = store.write(puts([sized_put(4, State::Begun, 6 << 20)]));
+    let anew = store.write(puts([sized_put(4, ActionState::Begun, 6 << 20)]));
     ended.await.expect("written");
     anew.await.expect("written");
     let found = store.operations().expect("readable");
@@ -158,7 +158,7 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
 async fn what_a_crash_left_of_a_large_change_is_swept() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(puts([put(1, State::Begun)])).await.expect("written");
+    store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     let trees = &store.inner.trees;
     for chunk in 0..sweep::CHUNKS_MAX * 2 {
         trees.operation_changes.insert(super::super::operations::chunk_key(id(2), chunk), &b"part"[..]).expect("ok");
@@ -173,7 +173,7 @@ async fn what_a_crash_left_of_a_large_change_is_swept() {
 async fn an_operation_that_can_not_be_read_is_named() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(puts([put(1, State::Begun)])).await.expect("written");
+    store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     store.inner.trees.operation_changes.clear().expect("cleared");
     let error = store.operations().expect_err("damaged").to_string();
     assert!(error.contains(&format!("the change of operation {}", id(1))), "{error}");

@@ -14,11 +14,11 @@ fn holding(number: u64, reason: Reason) -> NewDeadLetter {
 }
 
 fn counts(store: &Store) -> (u64, u64, u64) {
-    (store.dead_letter_count(), store.held_count(), store.awaiting_count())
+    (store.dead_letter_count(), store.blocked_count(), store.awaiting_count())
 }
 
 fn front(store: &Store) -> Option<u64> {
-    store.held().queue(A).map(|queue| queue.front)
+    store.blocked_keys().queue(A).map(|queue| queue.front)
 }
 
 #[tokio::test]
@@ -26,14 +26,14 @@ async fn a_resolved_letter_stays_with_its_note_and_its_operation_and_counts_no_m
     let directory = directory();
     let store = open(directory.path());
     let operation =
-        OperationPut { id: id(1), rule: "r".into(), log: log(State::Unknown).into(), change: None, letter: None };
+        SagaPut { id: id(1), rule: "r".into(), log: log(ActionState::Unknown).into(), change: None, letter: None };
     let dead = Write { operations_put: vec![operation], ..add([holding(1, Reason::Unknown), letter(2)]) };
     store.write(dead).await.expect("written");
-    store.write(add([holding(3, Reason::Held)])).await.expect("written");
+    store.write(add([holding(3, Reason::Blocked)])).await.expect("written");
     assert_eq!((counts(&store), front(&store)), ((2, 1, 1), Some(1)));
 
     assert_eq!(store.write(resolve(1, "refunded by hand")).await.expect("written").resolved, 1);
-    assert_eq!((counts(&store), front(&store), store.held().take_moved()), ((1, 1, 0), Some(3), Some(3)));
+    assert_eq!((counts(&store), front(&store), store.blocked_keys().take_moved()), ((1, 1, 0), Some(3), Some(3)));
     assert_eq!(store.write(resolve(1, "refunded twice")).await.expect("written").resolved, 1);
     assert_eq!(store.write(resolve(9, "who?")).await.expect("written").resolved, 0);
     drop(store);
@@ -44,7 +44,7 @@ async fn a_resolved_letter_stays_with_its_note_and_its_operation_and_counts_no_m
         (head.resolved, head.lanes),
         (Some(Resolved { note: "refunded twice".into(), at_us: 50 }), LaneKeys::none())
     );
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(State::Unknown)));
+    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
 
     assert_eq!(store.write(remove([1])).await.expect("written").removed, 1);
     assert_eq!((counts(&store), store.operation(id(1)).expect("readable")), ((1, 1, 0), None));
@@ -54,7 +54,7 @@ async fn a_resolved_letter_stays_with_its_note_and_its_operation_and_counts_no_m
 async fn a_held_letter_that_is_resolved_is_none_of_the_held_ones_whatever_comes_later() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(add([holding(1, Reason::Refused), holding(2, Reason::Held)])).await.expect("written");
+    store.write(add([holding(1, Reason::Refused), holding(2, Reason::Blocked)])).await.expect("written");
     store.write(resolve(2, "not needed")).await.expect("written");
     assert_eq!(counts(&store), (1, 0, 0));
     // It was on its way when it was resolved.
@@ -62,7 +62,7 @@ async fn a_held_letter_that_is_resolved_is_none_of_the_held_ones_whatever_comes_
     store.write(Write { letters_replayed: vec![failed], ..Write::default() }).await.expect("written");
     assert_eq!(counts(&store), (1, 0, 0));
     store.write(remove([1, 2])).await.expect("written");
-    assert_eq!((counts(&store), store.held().keys()), ((0, 0, 0), 0));
+    assert_eq!((counts(&store), store.blocked_keys().keys()), ((0, 0, 0), 0));
     drop(store);
     assert_eq!(counts(&open(directory.path())), (0, 0, 0));
 }

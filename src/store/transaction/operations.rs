@@ -9,16 +9,16 @@ use sled::transaction::UnabortableTransactionError;
 
 use super::{Counters, View, read};
 use crate::change::DeliveryId;
-use crate::operation::Standing;
+use crate::operation::SagaEffect;
 use crate::store::chunks::{self, Framed};
 use crate::store::operation_records::{self, OfLetters};
-use crate::store::operation_steps::{KeptChange, OperationStep};
+use crate::store::operation_steps::{KeptChange, SagaLogStep};
 use crate::store::write::Beside;
 use crate::store::{operations, sweep};
 
 impl OfLetters {
     fn awaits_a_person(&self) -> bool {
-        self.standing == Standing::Open && !self.open.is_empty()
+        self.standing == SagaEffect::Partial && !self.open.is_empty()
     }
 }
 
@@ -72,10 +72,10 @@ impl View<'_> {
 
     pub(super) fn put_operation(
         &self,
-        operation: &OperationStep,
+        operation: &SagaLogStep,
         counters: &mut Counters,
     ) -> Result<(), UnabortableTransactionError> {
-        let OperationStep { id, log, standing, letter, change } = operation;
+        let SagaLogStep { id, log, standing, letter, change } = operation;
         let before = self.of_letters(*id)?;
         let mut of = before.clone().unwrap_or(OfLetters { standing: *standing, letters: vec![], open: vec![] });
         of.standing = *standing;

@@ -12,11 +12,11 @@ use crate::change::{Change, Table};
 use crate::template::class::Class;
 use crate::template::expression;
 use crate::template::operand::{Literal, Operand};
-use crate::template::scope::{self, Image};
+use crate::template::scope::{self, RowSide};
 
 #[derive(Debug)]
 pub(in crate::template) enum Term {
-    Column(Image, ColumnName),
+    Column(RowSide, ColumnName),
     Literal(Literal),
     Op,
     Schema,
@@ -43,7 +43,7 @@ impl Term {
             };
         }
         if let Some((image, name)) = expression::plain_column(expr) {
-            let image = if image == "old" { Image::Old } else { Image::Row };
+            let image = if image == "old" { RowSide::Old } else { RowSide::Row };
             return Some(Term::Column(image, ColumnName::new(name)));
         }
         Literal::of(expr, source).map(Term::Literal)
@@ -71,7 +71,7 @@ impl Term {
     }
 
     /// Which row it is read from, if it is a column.
-    pub fn image(&self) -> Option<Image> {
+    pub fn image(&self) -> Option<RowSide> {
         match self {
             Term::Column(image, _) => Some(*image),
             _ => None,

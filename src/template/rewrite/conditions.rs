@@ -7,9 +7,9 @@
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{self, BinOpKind, Expr, UnaryOpKind};
 
-use super::{Path, Rewritten};
+use super::{MemberPath, Rewritten};
 use crate::template::compare::Relation;
-use crate::template::compiled::{Link, Operator, binary_operator_of, is_none_literal, operator_of};
+use crate::template::compiled::{TemplateLink, Operator, binary_operator_of, is_none_literal, operator_of};
 use crate::template::expression::plain_column;
 
 /// Tests of which NULL makes the answer unknown.
@@ -29,7 +29,7 @@ pub(in crate::template) fn condition(expr: &Expr, source: &str) -> Rewritten {
 }
 
 /// Rewrites a comparison.
-pub(in crate::template) fn condition_link(link: Link, source: &str) -> Rewritten {
+pub(in crate::template) fn condition_link(link: TemplateLink, source: &str) -> Rewritten {
     let mut rewritten = Rewritten { source: source.to_string(), in_condition: true, ..Rewritten::default() };
     rewritten.link(link);
     rewritten
@@ -99,7 +99,7 @@ impl Rewritten {
         }
     }
 
-    pub(super) fn link(&mut self, Link { left, operator, right }: Link) {
+    pub(super) fn link(&mut self, TemplateLink { left, operator, right }: TemplateLink) {
         let is_none = |expr: &Expr| is_none_literal(expr);
         match (operator, right) {
             (Operator::Is(relation), _) if !relation.orders() && (is_none(left) || is_none(right)) => {
@@ -155,7 +155,7 @@ impl Rewritten {
 
     pub(super) fn binary_of_nulls(&mut self, node: &ast::BinOp) {
         if let Some(operator) = binary_operator_of(node.op) {
-            return self.link(Link { left: &node.left, operator, right: &node.right });
+            return self.link(TemplateLink { left: &node.left, operator, right: &node.right });
         }
         let (open, between) = match node.op {
             BinOpKind::ScAnd | BinOpKind::ScOr if is_logical(&node.left) && is_logical(&node.right) => {
@@ -190,7 +190,7 @@ impl Rewritten {
             self.push(if i == 0 { "" } else { " and " });
             let is_negated = matches!(op.op, ast::CompareOpKind::NotIn);
             self.push(if is_negated { "_is_not(" } else { "" });
-            self.link(Link { left, operator: operator_of(op.op), right: &op.expr });
+            self.link(TemplateLink { left, operator: operator_of(op.op), right: &op.expr });
             self.push(if is_negated { ")" } else { "" });
             left = &op.expr;
         }
@@ -233,7 +233,7 @@ impl Rewritten {
     pub(super) fn path(&mut self, span: Span, begin: usize, inner: &Expr) {
         let Some((root, place)) = root_of(inner) else { return };
         let written = self.source.get(place.start_offset as usize..span.end_offset as usize).unwrap_or_default();
-        let path = Path {
+        let path = MemberPath {
             written: written.trim().to_string(),
             rewritten: self.text[begin..].to_string(),
             is_local: self.is_local(root),

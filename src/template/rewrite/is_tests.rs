@@ -9,14 +9,14 @@ use minijinja::machinery::ast::{self, CallArg, Expr};
 use super::Rewritten;
 use super::conditions::{self, operator_named};
 use super::words::TESTS;
-use crate::template::compiled::Link;
+use crate::template::compiled::TemplateLink;
 use crate::template::expression::plain_column;
 
 impl Rewritten {
     pub(super) fn test(&mut self, node: &ast::Spanned<ast::Test>) {
         if let (Some(operator), [CallArg::Pos(right)]) = (operator_named(node.name), &node.args[..]) {
             if self.in_condition {
-                return self.link(Link { left: &node.expr, operator, right });
+                return self.link(TemplateLink { left: &node.expr, operator, right });
             }
             self.wrap(conditions::function_of_values(operator), &node.expr, ", ");
             return self.wrap("", right, ")");

@@ -1,25 +1,25 @@
 //! What templates read of an operation, and that nothing of it is ever an empty text by mistake.
 
 use super::*;
-use crate::operation::{Course, Kept, OperationLog, State, StepCourse};
+use crate::operation::{SagaDefinition, KeptAnswer, SagaLog, ActionState, StepDefinition};
 
-fn kept(body: &str) -> Kept {
+fn kept(body: &str) -> KeptAnswer {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
-    Kept { status: 201, headers, body: body.as_bytes().into(), is_cut: false, problem: None }
+    KeptAnswer { status: 201, headers, body: body.as_bytes().into(), is_cut: false, problem: None }
 }
 
 /// Three steps: one done with this answer, one that was given up, one that waits.
-fn log(answer: Option<Kept>) -> OperationLog {
-    let step = |name: &str| StepCourse { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
+fn log(answer: Option<KeptAnswer>) -> SagaLog {
+    let step = |name: &str| StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
     let course =
-        Course { steps: ["account", "card", "mail"].map(step).into(), has_on_success: true, has_on_failure: true };
+        SagaDefinition { steps: ["account", "card", "mail"].map(step).into(), has_on_success: true, has_on_failure: true };
     let mut log = course.begin();
-    (log.steps[0].act.state, log.steps[0].answer) = (State::Done, answer);
-    (log.steps[1].act.state, log.steps[1].act.said) = (State::Failed, "answered 402".to_owned());
+    (log.steps[0].act.state, log.steps[0].answer) = (ActionState::Done, answer);
+    (log.steps[1].act.state, log.steps[1].act.message) = (ActionState::Failed, "answered 402".to_owned());
     log
 }
 
-fn scope(log: OperationLog) -> Scope {
+fn scope(log: SagaLog) -> Scope {
     let change = insert("new");
     Scope::new(&change, change.delivery_id("r")).with_operation(Arc::new(log))
 }
@@ -63,7 +63,7 @@ fn a_step_says_its_state_and_what_was_answered() {
 fn an_operation_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
     let mut log = log(Some(kept("{}")));
     log.direction = crate::operation::Direction::Back;
-    log.steps[0].undo.state = State::Done;
+    log.steps[0].undo.state = ActionState::Done;
     let shown = render("{{ outcome.state }} {{ outcome.standing }} {{ steps.account.state }}", &scope(log));
     assert_eq!(shown.as_deref(), Ok("dead undone undone"));
 }
@@ -71,8 +71,8 @@ fn an_operation_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_
 #[test]
 fn what_is_not_there_is_an_error_and_never_an_empty_text() {
     let (whole, long) = (kept(r#"{"id": 7, "secret": null}"#), "x".repeat(9));
-    let cut = Kept { is_cut: true, ..kept(&long) };
-    let binary = Kept { body: [0xff].into(), ..kept("") };
+    let cut = KeptAnswer { is_cut: true, ..kept(&long) };
+    let binary = KeptAnswer { body: [0xff].into(), ..kept("") };
     for (answer, template, expected) in [
         (Some(&whole), "{{ steps.mail.json.id }}", "step `mail` (waiting) has no answer to read"),
         (Some(&whole), "{{ steps.mail.status | default('-') }}", "step `mail` (waiting) has no answer to read"),
@@ -108,7 +108,7 @@ fn what_is_not_there_is_an_error_and_never_an_empty_text() {
 
 #[test]
 fn a_query_is_judged_by_its_answer() {
-    let holds = |condition: &str, answer: Kept| {
+    let holds = |condition: &str, answer: KeptAnswer| {
         let condition = Condition::compile(condition, "r", &no_env).unwrap_or_else(|flaws| panic!("{flaws:?}"));
         condition.decide_in(&scope(log(None)).with_answer(answer)).map_err(|error| error.to_string())
     };
@@ -126,7 +126,7 @@ fn a_query_is_judged_by_its_answer() {
     }
     let error = holds("answer.json.nothing == 1", answer).expect_err("it says neither yes nor no");
     assert!(error.contains("`answer.json.nothing` is undefined"), "{error}");
-    let error = holds("answer.json.a", Kept { is_cut: true, ..kept("{}") }).expect_err("half an answer");
+    let error = holds("answer.json.a", KeptAnswer { is_cut: true, ..kept("{}") }).expect_err("half an answer");
     assert!(error.contains("the answer to the query is longer than"), "{error}");
 }
 

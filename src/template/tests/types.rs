@@ -2,35 +2,35 @@
 
 use super::*;
 use crate::change::row::{Image, Span};
-use crate::column::Kind;
+use crate::column::ColumnKind;
 use crate::column::charset::Charset;
 use crate::schema::TypedColumn;
 
 /// Columns, each with its kind and the bytes of a value.
-fn columns() -> Vec<(&'static str, Kind, Vec<u8>)> {
+fn columns() -> Vec<(&'static str, ColumnKind, Vec<u8>)> {
     let labels = |labels: &[&str]| Some(labels.iter().map(|label| (*label).into()).collect());
-    let text = |charset| Kind::Text { length_bytes: 1, charset, pad: None, octets_max: Some(80) };
-    let enumeration = Kind::Enum { bytes: 1, charset: Charset::Utf8, labels: labels(&["s", "m", "l"]) };
-    let set = Kind::Set { bytes: 1, charset: Charset::Utf8, labels: labels(&["a", "b", "c"]) };
+    let text = |charset| ColumnKind::Text { length_bytes: 1, charset, pad: None, octets_max: Some(80) };
+    let enumeration = ColumnKind::Enum { bytes: 1, charset: Charset::Utf8, labels: labels(&["s", "m", "l"]) };
+    let set = ColumnKind::Set { bytes: 1, charset: Charset::Utf8, labels: labels(&["a", "b", "c"]) };
     // 2026-11-20, 12:30:05.
     let date: u32 = 20 | 11 << 5 | 2026 << 9;
     let datetime: u64 = 0x80_0000_0000 + ((2026 * 13 + 11) << 22 | 20 << 17 | 12 << 12 | 30 << 6 | 5);
     let time: u32 = 0x80_0000 + (9 << 12);
     vec![
-        ("id", Kind::Int { bytes: 4, unsigned: false }, 7i32.to_le_bytes().to_vec()),
-        ("tiny", Kind::Int { bytes: 1, unsigned: true }, vec![200]),
-        ("total", Kind::Decimal { precision: 5, scale: 2 }, vec![0x80, 12, 30]),
-        ("ratio", Kind::Float, 0.1f32.to_le_bytes().to_vec()),
-        ("year", Kind::Year, vec![126]),
-        ("day", Kind::Date, date.to_le_bytes()[..3].to_vec()),
-        ("paid_at", Kind::DateTime { digits: 0 }, datetime.to_be_bytes()[3..].to_vec()),
-        ("ts", Kind::Timestamp { digits: 0 }, 1_795_177_805u32.to_be_bytes().to_vec()),
-        ("tm", Kind::Time { digits: 0 }, time.to_be_bytes()[1..].to_vec()),
+        ("id", ColumnKind::Int { bytes: 4, unsigned: false }, 7i32.to_le_bytes().to_vec()),
+        ("tiny", ColumnKind::Int { bytes: 1, unsigned: true }, vec![200]),
+        ("total", ColumnKind::Decimal { precision: 5, scale: 2 }, vec![0x80, 12, 30]),
+        ("ratio", ColumnKind::Float, 0.1f32.to_le_bytes().to_vec()),
+        ("year", ColumnKind::Year, vec![126]),
+        ("day", ColumnKind::Date, date.to_le_bytes()[..3].to_vec()),
+        ("paid_at", ColumnKind::DateTime { digits: 0 }, datetime.to_be_bytes()[3..].to_vec()),
+        ("ts", ColumnKind::Timestamp { digits: 0 }, 1_795_177_805u32.to_be_bytes().to_vec()),
+        ("tm", ColumnKind::Time { digits: 0 }, time.to_be_bytes()[1..].to_vec()),
         ("size", enumeration, vec![2]),
         ("tags", set, vec![3]),
         ("note", text(Charset::Utf8), [&[2][..], b"10"].concat()),
         ("bin", text(Charset::Binary), [&[3][..], b"abc"].concat()),
-        ("bits", Kind::Bit { bits: 4 }, vec![5]),
+        ("bits", ColumnKind::Bit { bits: 4 }, vec![5]),
     ]
 }
 
@@ -42,7 +42,7 @@ fn typed_row(is_null: bool) -> Arc<Change> {
     if !is_null {
         columns.iter().for_each(|(_, _, value)| bytes.extend(value));
     }
-    let kinds: Vec<Kind> = columns.iter().map(|(_, kind, _)| kind.clone()).collect();
+    let kinds: Vec<ColumnKind> = columns.iter().map(|(_, kind, _)| kind.clone()).collect();
     let names: Vec<&str> = columns.iter().map(|(name, ..)| *name).collect();
     let span = Span { start: 0, end: bytes.len() as u32 };
     let row = Row::from(Image::new(bytes.into(), kinds.into(), None, span));
@@ -51,7 +51,7 @@ fn typed_row(is_null: bool) -> Arc<Change> {
 }
 
 fn typed_columns(is_nullable: bool) -> Vec<TypedColumn> {
-    let column = |(name, kind, _): (&str, Kind, _)| TypedColumn { name: name.into(), kind: Some(kind), is_nullable };
+    let column = |(name, kind, _): (&str, ColumnKind, _)| TypedColumn { name: name.into(), kind: Some(kind), is_nullable };
     columns().into_iter().map(column).collect()
 }
 
@@ -295,19 +295,19 @@ fn a_flaw_has_the_place_of_its_comparison() {
 #[test]
 fn a_column_of_another_type_in_another_row_is_compared_by_that_type() {
     let condition = compiled("row.a == '2026-11-20 12:00:00'");
-    let row = |kind: Kind, bytes: Vec<u8>| {
+    let row = |kind: ColumnKind, bytes: Vec<u8>| {
         let event: Vec<u8> = [vec![0], bytes].concat();
         let span = Span { start: 0, end: event.len() as u32 };
         let row = Row::from(Image::new(event.into(), vec![kind].into(), None, span));
         Arc::new(Change { table: table(&["a"]), after: Some(row), ..(*insert("x")).clone() })
     };
     let text = |text: &str| {
-        let kind = Kind::Text { length_bytes: 1, charset: Charset::Utf8, pad: None, octets_max: None };
+        let kind = ColumnKind::Text { length_bytes: 1, charset: Charset::Utf8, pad: None, octets_max: None };
         row(kind, [&[text.len() as u8][..], text.as_bytes()].concat())
     };
     let datetime: u64 = 0x80_0000_0000 + ((2026 * 13 + 11) << 22 | 20 << 17 | 12 << 12);
-    let datetime = row(Kind::DateTime { digits: 0 }, datetime.to_be_bytes()[3..].to_vec());
-    let number = row(Kind::Int { bytes: 1, unsigned: true }, vec![5]);
+    let datetime = row(ColumnKind::DateTime { digits: 0 }, datetime.to_be_bytes()[3..].to_vec());
+    let number = row(ColumnKind::Int { bytes: 1, unsigned: true }, vec![5]);
     for _ in 0..2 {
         assert_eq!(condition.decide(&datetime), Ok(Some(true)));
         assert_eq!(condition.decide(&text("2026-11-20T12:00:00")), Ok(Some(false)));

@@ -11,7 +11,7 @@ use super::{at, check_literal, check_rendered, encode, is_http};
 use crate::template::error::{Error, Flaw};
 use crate::template::output::within_limit;
 use crate::template::scope::Scope;
-use crate::template::text::{Piece, TextTemplate};
+use crate::template::text::{TextPiece, TextTemplate};
 
 const LITERAL_HOST: &str = "`allow_hosts` is for a host that a value chooses; this one is literal";
 
@@ -38,17 +38,17 @@ impl ChosenUrl {
             _ => return Err(at(1, LITERAL_HOST)),
         };
         let (scheme, beginning) = match (first, rest.first()) {
-            (Piece::Literal(text), _) => match text.split_once("://").filter(|(scheme, _)| is_http(scheme)) {
+            (TextPiece::Literal(text), _) => match text.split_once("://").filter(|(scheme, _)| is_http(scheme)) {
                 Some((_, host)) if host.contains(['/', '?', '#', '\\']) => return Err(at(1, LITERAL_HOST)),
                 Some(_) => (Scheme::Literal, &**text),
                 None => return Err(at(1, "a URL begins with `http://`, `https://`, or a value that is a URL")),
             },
             (_, None) => (Scheme::Chosen, "https://1"),
-            (_, Some(Piece::Literal(text))) if text.starts_with(['/', '?']) => (Scheme::Chosen, "https://1"),
+            (_, Some(TextPiece::Literal(text))) if text.starts_with(['/', '?']) => (Scheme::Chosen, "https://1"),
             _ => return Err(at(1, "behind a value that is a URL comes `/`, `?` or nothing")),
         };
         // A digit may stand in a host and in a port.
-        let rest = rest.iter().map(|piece| if let Piece::Literal(text) = piece { &**text } else { "1" });
+        let rest = rest.iter().map(|piece| if let TextPiece::Literal(text) = piece { &**text } else { "1" });
         let sample: String = std::iter::once(beginning).chain(rest).collect();
         check_literal(&sample).map_err(|message| at(1, message))?;
         if !has_plain_host(&sample) {
@@ -62,7 +62,7 @@ impl ChosenUrl {
         let mut part = Part::Host;
         let last = self.template.pieces.len() - 1;
         for (index, piece) in self.template.pieces.iter().enumerate() {
-            if let Piece::Literal(text) = piece {
+            if let TextPiece::Literal(text) = piece {
                 out.push_str(text);
             } else {
                 value.clear();

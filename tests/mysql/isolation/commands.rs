@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rowhook::delivery::{Client, Dispatcher};
-use rowhook::pipeline::{self, Command, FeedStatus, Limits, Pipeline, Reading, Refused, RuleStatus, Status};
+use rowhook::pipeline::{self, Command, StreamStatus, Limits, Pipeline, ChangeSource, CommandRefused, RuleStatus, LoopStatus};
 use rowhook::position::Start;
 use rowhook::rules::{IfMissing, RuleSet};
 use rowhook::source::Settings;
@@ -65,7 +65,7 @@ impl Loop {
         let (stop, stopped) = watch::channel(false);
         let (status, _) = watch::channel(None);
         let reading =
-            Reading { settings: self.settings.clone(), start: Start::Latest, if_missing: IfMissing::Refuse, status };
+            ChangeSource { settings: self.settings.clone(), start: Start::Latest, if_missing: IfMissing::Refuse, status };
         let task = tokio::spawn(pipeline.run(Some(reading), received, stopped));
         self.running = Some(Running { commands, stop, task });
         self.until(|status| status.position.is_some()).await;
@@ -85,11 +85,11 @@ impl Loop {
         answered.await.expect("an answer")
     }
 
-    async fn pause(&self, rule: &str) -> Result<(), Refused> {
+    async fn pause(&self, rule: &str) -> Result<(), CommandRefused> {
         self.ask(|answer| Command::Pause { rule: rule.into(), why: "a test".into(), answer }).await
     }
 
-    async fn resume(&self, rule: &str, from: Option<Start>) -> Result<(), Refused> {
+    async fn resume(&self, rule: &str, from: Option<Start>) -> Result<(), CommandRefused> {
         self.ask(|answer| Command::Resume { rule: rule.into(), from, answer }).await
     }
 
@@ -98,7 +98,7 @@ impl Loop {
         self.ask(|answer| Command::Reload { rules, answer }).await;
     }
 
-    async fn until(&self, enough: impl Fn(&Status) -> bool) -> Status {
+    async fn until(&self, enough: impl Fn(&LoopStatus) -> bool) -> LoopStatus {
         let give_up_at = Instant::now() + DEADLINE;
         loop {
             let status = self.ask(|answer| Command::Status { answer }).await;
@@ -111,7 +111,7 @@ impl Loop {
     }
 
     async fn until_rule(&self, rule: &str, enough: impl Fn(&RuleStatus) -> bool) -> RuleStatus {
-        let of = |status: &Status| status.rules.iter().find(|known| known.rule == rule).expect("the rule").clone();
+        let of = |status: &LoopStatus| status.rules.iter().find(|known| known.rule == rule).expect("the rule").clone();
         of(&self.until(|status| enough(&of(status))).await)
     }
 }
@@ -130,13 +130,13 @@ fn load(files: &[(PathBuf, String)]) -> RuleSet {
 }
 
 fn is_behind(rule: &RuleStatus) -> bool {
-    matches!(rule.feed, FeedStatus::Behind { .. })
+    matches!(rule.stream, StreamStatus::Detached { .. })
 }
 
 fn error_of(rule: &RuleStatus) -> Option<&str> {
-    match &rule.feed {
-        FeedStatus::Behind { error, .. } => error.as_deref(),
-        FeedStatus::Attached => None,
+    match &rule.stream {
+        StreamStatus::Detached { error, .. } => error.as_deref(),
+        StreamStatus::Attached => None,
     }
 }
 
@@ -179,11 +179,11 @@ async fn a_paused_rule_comes_behind_and_gets_old_rows_with_their_old_names_also_
     let rules = load(&[rules(&table, &["paused", "other"], &receiver)]);
     let mut work = Loop::start(&server, &rules).await;
 
-    assert_eq!(work.pause("nobody").await, Err(Refused::NoSuchRule { rule: "nobody".into() }));
-    assert_eq!(work.resume("paused", None).await, Err(Refused::NotPaused { rule: "paused".into() }));
-    assert_eq!(work.resume("paused", Some(Start::Latest)).await, Err(Refused::NotBehind { rule: "paused".into() }));
+    assert_eq!(work.pause("nobody").await, Err(CommandRefused::NoSuchRule { rule: "nobody".into() }));
+    assert_eq!(work.resume("paused", None).await, Err(CommandRefused::NotPaused { rule: "paused".into() }));
+    assert_eq!(work.resume("paused", Some(Start::Latest)).await, Err(CommandRefused::NotBehind { rule: "paused".into() }));
     assert_eq!(work.pause("paused").await, Ok(()));
-    assert_eq!(work.pause("paused").await, Err(Refused::AlreadyPaused { rule: "paused".into() }));
+    assert_eq!(work.pause("paused").await, Err(CommandRefused::AlreadyPaused { rule: "paused".into() }));
 
     insert(&server, &table, 0..10).await;
     until_had(&receiver, "other", 0..10).await;
@@ -250,7 +250,7 @@ async fn a_rule_whose_binlog_is_purged_stays_behind_with_the_error_until_it_may_
     until_had(&receiver, "other", 0..30).await;
     until_had(&receiver, "paused", (0..4).chain(20..30)).await;
     let after = work.until_rule("paused", |rule| rule.unresolved == 0).await;
-    assert!(after.mark.expect("a mark").reaches(&before.mark.expect("a mark")));
+    assert!(after.low_water_mark.expect("a mark").reaches(&before.low_water_mark.expect("a mark")));
     work.stop().await;
 }
 
@@ -355,13 +355,13 @@ async fn a_held_key_never_fills_its_rule_s_window_and_waits_for_a_rule_that_come
     server.query(&format!("INSERT INTO {table} VALUES (1, 2, 2)")).await;
     until_had(&receiver, "jobs", 0..2).await;
     let status = work.until_rule("jobs", |rule| rule.unresolved == 0).await;
-    assert_eq!(status.feed, FeedStatus::Attached, "30 changes of one key went through a window of {WINDOW}");
+    assert_eq!(status.stream, StreamStatus::Attached, "30 changes of one key went through a window of {WINDOW}");
 
     // Its front is discarded while no rule of that name is there.
     work.stop().await;
     {
         let store = Store::open(work.data.path()).expect("a store");
-        assert_eq!((store.dead_letter_count(), store.held_count()), (1, 28));
+        assert_eq!((store.dead_letter_count(), store.blocked_count()), (1, 28));
         let discard = rowhook::store::Write { letters_remove: vec![1], ..Default::default() };
         store.write(discard).await.expect("written");
     }

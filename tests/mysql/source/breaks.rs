@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use rowhook::change::Value;
-use rowhook::source::{Error, FirstConnect, Status, TlsMode};
+use rowhook::source::{Error, FirstConnect, ReadStatus, TlsMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -120,7 +120,7 @@ async fn silence_is_noticed_and_a_flipped_bit_is_never_taken_for_data() {
     proxy.is_silent.store(true, Ordering::SeqCst);
     sql(&mut root, "INSERT INTO test.a VALUES (1, 'x')").await;
     let noticed = reader.following.status.wait_for(
-        |status| matches!(status, Status::Connecting { last_error: Some(error), .. } if error.contains("silent")),
+        |status| matches!(status, ReadStatus::Connecting { last_error: Some(error), .. } if error.contains("silent")),
     );
     timeout(DEADLINE, noticed).await.expect("in time").expect("a status");
     proxy.is_silent.store(false, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! What is uncertain, unsafe or forbidden stops the reader with a message that says the mend.
 
 use rowhook::position::{FileOffset, FoundBy, Position, Start};
-use rowhook::source::{Error, FirstConnect, Status};
+use rowhook::source::{Error, FirstConnect, ReadStatus};
 use uuid::Uuid;
 
 use super::*;
@@ -49,7 +49,7 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
         assert!(matches!(error, Error::Uninterpretable { .. }), "{part}: {error}");
         let text = error.to_string();
         assert!(text.contains(part) && text.contains("binlog.0"), "{text}");
-        assert!(matches!(&*reader.following.status.borrow(), Status::Stopped { error: Some(_) }));
+        assert!(matches!(&*reader.following.status.borrow(), ReadStatus::Stopped { error: Some(_) }));
     }
 }
 

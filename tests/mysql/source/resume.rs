@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use rowhook::change::Change;
 use rowhook::position::{FileOffset, FoundBy, Position, Resume, Start, Within};
-use rowhook::source::{Error, SourceEvent, Status};
+use rowhook::source::{Error, SourceEvent, ReadStatus};
 use tokio::time::timeout;
 
 use super::*;
@@ -189,7 +189,7 @@ async fn a_consumer_that_pauses_gets_everything_later() {
     for n in 0..200 {
         sql(&mut root, &format!("INSERT INTO test.a VALUES ({n})")).await;
     }
-    let stalled = reader.following.status.wait_for(|status| matches!(status, Status::Stalled { .. }));
+    let stalled = reader.following.status.wait_for(|status| matches!(status, ReadStatus::Stalled { .. }));
     timeout(DEADLINE, stalled).await.expect("in time").expect("a status");
     done(&mut root, 1).await;
     assert_eq!(ints(&reader.until_done(1).await), (0..200).collect::<Vec<_>>());

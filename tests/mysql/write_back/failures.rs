@@ -45,7 +45,7 @@ async fn what_the_data_forbids_is_refused_without_telling_the_data() {
         ("UPDATE mysql.user SET ssl_type = ?", json!(94), "error 1142 (42000): UPDATE command denied"),
     ] {
         let failed = fails(&database, statement, vec![value]).await;
-        assert_eq!(failed.kind, Kind::Refused, "{statement}: {failed:?}");
+        assert_eq!(failed.kind, WriteFailureKind::Refused, "{statement}: {failed:?}");
         assert!(failed.message.starts_with(expected), "{statement}: {failed:?}");
         assert!(!failed.message.contains("se4cret") && !failed.message.contains("94"), "{failed:?}");
     }
@@ -71,18 +71,18 @@ async fn a_deadlock_and_a_wait_for_a_lock_may_be_tried_again() {
         other.query_drop("UPDATE test.t SET n = 9 WHERE id = 2").await.expect("the other one wins");
     };
     let (failed, ()) = tokio::join!(fails(&database, crossing, vec![]), deadlock);
-    assert_eq!(failed.kind, Kind::Again);
+    assert_eq!(failed.kind, WriteFailureKind::Again);
     assert!(failed.message.starts_with("error 1213 (40001): Deadlock found"), "{failed:?}");
     // The server ends the wait a second before the statement's time is over.
     let late = database.execute(crossing, vec![], None, Duration::from_secs(3)).await.expect_err("a lock");
-    assert_eq!(late.kind, Kind::Again);
+    assert_eq!(late.kind, WriteFailureKind::Again);
     assert!(late.message.starts_with("error 1205 (HY000): Lock wait timeout exceeded"), "{late:?}");
     let nowait = "INSERT INTO test.t SELECT id + 100, n FROM test.t WHERE id = 1 FOR UPDATE NOWAIT";
     let nowait = fails(&database, nowait, vec![]).await;
-    assert_eq!(nowait.kind, Kind::Again);
+    assert_eq!(nowait.kind, WriteFailureKind::Again);
     assert!(nowait.message.starts_with("error 3572"), "{nowait:?}");
     let late = database.execute(crossing, vec![], None, Duration::from_millis(300)).await.expect_err("a lock");
-    assert_eq!((late.kind, late.message.as_str()), (Kind::Again, "not done within 300ms, and rolled back"));
+    assert_eq!((late.kind, late.message.as_str()), (WriteFailureKind::Again, "not done within 300ms, and rolled back"));
     other.query_drop("ROLLBACK").await.expect("the locks are gone");
     assert_eq!(succeeds(&database, crossing, vec![]).await, 2);
     wait_for(&mut root, "SELECT COUNT(*) = 0 FROM information_schema.INNODB_TRX").await;
@@ -95,7 +95,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 0)").await;
     let mut root = server.conn().await;
-    for (kill, kind) in [("KILL QUERY", Kind::Again), ("KILL CONNECTION", Kind::Away)] {
+    for (kill, kind) in [("KILL QUERY", WriteFailureKind::Again), ("KILL CONNECTION", WriteFailureKind::Away)] {
         let killing = async {
             let running = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE test.t SET n = 1%'";
             wait_for(&mut root, &format!("SELECT COUNT(*) = 1 FROM ({running}) AS x")).await;
@@ -127,7 +127,7 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
     server.query("SET GLOBAL read_only = ON").await;
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, Kind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Away);
     assert!(failed.message.contains("read-only"), "{failed:?}");
     server.query("SET GLOBAL read_only = OFF").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
@@ -135,11 +135,11 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     // What is connected stays so; a new connection is refused.
     server.shutdown();
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, Kind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Away);
     assert!(failed.message.contains("cannot connect to mysql at 127.0.0.1"), "{failed:?}");
     server.restart(&[]);
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, Kind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Away);
     assert!(failed.message.contains("refuses the login"), "{failed:?}");
     server.query("ALTER USER writer@'%' ACCOUNT UNLOCK").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
@@ -209,7 +209,7 @@ async fn of_a_commit_without_an_answer_nobody_knows_whether_it_happened() {
         at_commit.store(deed, Ordering::SeqCst);
         let outcome = database.execute(insert, vec![json!(id)], None, Duration::from_secs(2)).await;
         let failed = outcome.expect_err("no answer");
-        assert_eq!(failed.kind, Kind::Lost, "{failed:?}");
+        assert_eq!(failed.kind, WriteFailureKind::Lost, "{failed:?}");
         assert!(failed.message.starts_with(words), "{failed:?}");
     }
     at_commit.store(NOTHING, Ordering::SeqCst);

@@ -113,7 +113,7 @@ async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
         server.query(TABLE).await;
         let database = Database::new(account(&server, "writer", "").await).expect("settings");
         let failed = fails(&database, INSERT, vec![json!("x")]).await;
-        assert_eq!(failed.kind, Kind::Away);
+        assert_eq!(failed.kind, WriteFailureKind::Away);
         let grant = format!("GRANT {privileges} ON *.* TO 'writer'@'%'");
         assert!(failed.message.ends_with(&format!("; mend: {grant}")), "{failed:?}");
         assert_eq!(server.rows::<u64>("SELECT COUNT(*) FROM test.t").await, [0]);
@@ -187,7 +187,7 @@ async fn what_triggers_and_procedures_write_for_rowhook_is_rowhooks_own() {
     succeeds(&tagging, "CALL test.p()", vec![]).await;
     assert_eq!(reader.next_rows().await, [inserted("t"), inserted("log")]);
     let failed = fails(&marking, "CALL test.p()", vec![]).await;
-    assert_eq!(failed.kind, Kind::Refused);
+    assert_eq!(failed.kind, WriteFailureKind::Refused);
     assert!(failed.message.contains("GRANT TRANSACTION_GTID_TAG"), "{failed:?}");
     // The server keeps the text of the first statement that writes a row, which is the trigger's: no comment helps there.
     server

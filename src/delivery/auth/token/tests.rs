@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::delivery::testing::{Api, Reply, Seen, answer};
+use crate::delivery::testing::{Api, Reply, SeenRequest, answer};
 use crate::rules::ClientStyle;
 
 /// An authorization server that gives `t1`, `t2` and so on, or answers as the test says.
 async fn server(script: impl Fn(usize) -> Option<Reply> + Send + Sync + 'static) -> Api {
-    Api::start(move |seen: &Seen| {
+    Api::start(move |seen: &SeenRequest| {
         let number = seen.attempt;
         script(number).unwrap_or_else(|| {
             let token = format!(r#"{{"access_token":"t{number}","token_type":"Bearer","expires_in":3600}}"#);
@@ -29,7 +29,7 @@ fn slot(api: &Api) -> TokenSlot {
     TokenSlot::new(TokenKey { settings: Arc::new(settings), tls: None, egress: Egress::PrivateToo })
 }
 
-fn texts(tokens: &[Result<Token, String>]) -> Vec<&str> {
+fn texts(tokens: &[Result<AccessToken, String>]) -> Vec<&str> {
     tokens.iter().map(|token| token.as_ref().map_or_else(|error| error.as_str(), |token| token.text.reveal())).collect()
 }
 

@@ -71,7 +71,7 @@ async fn call_until(client: &Client, egress: Egress, reached: impl Fn() -> bool)
 
 #[tokio::test]
 async fn steady_traffic_follows_a_name_to_its_new_address() {
-    let tls = Arc::new(Tls { authorities: None, identity: None, verification: Verification::None });
+    let tls = Arc::new(TargetTls { authorities: None, identity: None, verification: Verification::None });
     for (name, egress, has_tls) in
         [("plain", Egress::PrivateToo, false), ("public", Egress::PublicOnly, false), ("tls", Egress::PrivateToo, true)]
     {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::tests::{dispatcher, drive_until_seen, finish, next, resolve};
 use super::*;
-use crate::delivery::testing::{Api, Reply, Seen, delivery, rule};
+use crate::delivery::testing::{Api, Reply, SeenRequest, delivery, rule};
 use crate::rules::{Batch, Rule, Until};
 
 const SOON: Duration = Duration::from_millis(5);
@@ -24,7 +24,7 @@ fn batching(api: &Api, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
 }
 
 /// The numbers of the deliveries in a request, in the order of its array.
-fn carried(seen: &Seen) -> Vec<u128> {
+fn carried(seen: &SeenRequest) -> Vec<u128> {
     let body: serde_json::Value = serde_json::from_slice(&seen.body).expect("JSON");
     let id = |event: &serde_json::Value| event["id"].as_str().and_then(|id| id.parse::<uuid::Uuid>().ok());
     body.as_array().expect("an array").iter().map(|event| id(event).expect("an id").as_u128()).collect()

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::delivery::testing::{answer, operation, rule_of_steps};
-use crate::operation::{Acted, Kept};
-use crate::rules::{Plan, Sql, Step, SuccessStatuses, Verify, Work};
+use crate::operation::{ActionResult, KeptAnswer};
+use crate::rules::{Saga, Sql, SagaStep, SuccessStatuses, Verify, Work};
 use crate::template::Condition;
 
 const FIRST: ActionId = ActionId::Step(0);
 
 /// What came of one action of this rule.
-async fn acted(rule: &Arc<Rule>, action: ActionId) -> (Outcome, Acted) {
+async fn acted(rule: &Arc<Rule>, action: ActionId) -> (Outcome, ActionResult) {
     let mut dispatcher = dispatcher();
     dispatcher.submit(operation(rule, 1, 1, action));
     let Completed { outcome, acted, ticket, .. } = act(&mut dispatcher).await;
@@ -23,10 +23,10 @@ fn raw(text: &str) -> Reply {
 
 /// How an action ends that always gets this reply: its end, the attempts, why it was given up.
 #[track_caller]
-fn check(of: &str, (outcome, acted): (Outcome, Acted), end: ActEnd, attempts: u64, reason: Option<Reason>) {
+fn check(of: &str, (outcome, acted): (Outcome, ActionResult), end: ActionEnd, attempts: u64, reason: Option<Reason>) {
     let reason_given = match &outcome {
         Outcome::Dead(failure) => {
-            assert_eq!(failure.message, acted.said, "{of}");
+            assert_eq!(failure.message, acted.message, "{of}");
             Some(failure.reason)
         }
         _ => None,
@@ -36,7 +36,7 @@ fn check(of: &str, (outcome, acted): (Outcome, Acted), end: ActEnd, attempts: u6
 
 #[tokio::test]
 async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_have_happened() {
-    use ActEnd::{Done, Failed, Unknown};
+    use ActionEnd::{Done, Failed, Unknown};
     use Reason::{Exhausted, Refused, Unknown as NobodyKnows};
     for (reply, end, attempts, reason) in [
         (Reply::Status(200), Done(None), 1, None),
@@ -76,23 +76,23 @@ async fn what_was_never_sent_did_not_happen() {
         [format!("http://{closed}/"), format!("https://{}/", plain.address), "http://no-such-host.invalid/".to_owned()]
     {
         let rule = rule_of_steps(&[&url], |rule| rule.actions[0].is_repeatable = false);
-        check(&url, acted(&rule, FIRST).await, ActEnd::Failed, 4, Some(Reason::Exhausted));
+        check(&url, acted(&rule, FIRST).await, ActionEnd::Failed, 4, Some(Reason::Exhausted));
     }
     // Metadata services are never called.
     let rule = rule_of_steps(&["http://169.254.169.254/"], |rule| rule.actions[0].is_repeatable = false);
     let (outcome, refused) = acted(&rule, FIRST).await;
     assert!(matches!(outcome, Outcome::Dead(Failure { reason: Reason::Unrenderable, .. })), "{outcome:?}");
-    assert_eq!((refused.end, refused.attempts), (ActEnd::Failed, 0));
+    assert_eq!((refused.end, refused.attempts), (ActionEnd::Failed, 0));
 }
 
 #[tokio::test]
 async fn a_call_that_may_be_repeated_is_and_one_attempt_in_doubt_is_enough_for_doubt() {
     for (statuses, end, attempts, reason) in [
-        ([500, 200, 200, 200], ActEnd::Done(None), 2, None),
-        ([500, 500, 500, 500], ActEnd::Unknown, 4, Some(Reason::Exhausted)),
-        ([429, 429, 429, 429], ActEnd::Failed, 4, Some(Reason::Exhausted)),
-        ([500, 429, 400, 200], ActEnd::Unknown, 3, Some(Reason::Refused)),
-        ([429, 400, 200, 200], ActEnd::Failed, 2, Some(Reason::Refused)),
+        ([500, 200, 200, 200], ActionEnd::Done(None), 2, None),
+        ([500, 500, 500, 500], ActionEnd::Unknown, 4, Some(Reason::Exhausted)),
+        ([429, 429, 429, 429], ActionEnd::Failed, 4, Some(Reason::Exhausted)),
+        ([500, 429, 400, 200], ActionEnd::Unknown, 3, Some(Reason::Refused)),
+        ([429, 400, 200, 200], ActionEnd::Failed, 2, Some(Reason::Refused)),
     ] {
         let api = Api::start(move |seen| Reply::Status(statuses[seen.attempt - 1])).await;
         let rule = rule_of_steps(&[&api.url()], |_| {});
@@ -113,14 +113,14 @@ async fn a_probe_of_a_target_that_is_away_is_made_with_a_call_that_must_not_be_r
         rule.actions[0].is_repeatable = false;
         rule.actions[0].retry.retries = Retries::Forever;
     });
-    check("a lost probe", acted(&rule, FIRST).await, ActEnd::Unknown, 10, Some(Reason::Unknown));
+    check("a lost probe", acted(&rule, FIRST).await, ActionEnd::Unknown, 10, Some(Reason::Unknown));
     assert_eq!(api.seen().len(), 10);
 }
 
 #[tokio::test]
 async fn an_answer_is_kept_where_later_templates_read_it_up_to_its_limits() {
-    let large = "x".repeat(Kept::BODY_BYTES_MAX);
-    let long = "y".repeat(Kept::HEADERS_BYTES_MAX - 100);
+    let large = "x".repeat(KeptAnswer::BODY_BYTES_MAX);
+    let long = "y".repeat(KeptAnswer::HEADERS_BYTES_MAX - 100);
     for (body, header, is_cut, has_header) in [
         ("{\"id\":7}".to_owned(), "short", false, true),
         (large.clone(), "short", false, true),
@@ -131,13 +131,13 @@ async fn an_answer_is_kept_where_later_templates_read_it_up_to_its_limits() {
         let (sent, value) = (body.clone(), header.to_owned());
         let api = Api::start(move |_| answer(201, &[("Location", "/7"), ("X-Long", &value)], &sent)).await;
         let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].keeps_answer = true);
-        let (outcome, Acted { end, said, .. }) = acted(&rule, FIRST).await;
+        let (outcome, ActionResult { end, message: said, .. }) = acted(&rule, FIRST).await;
         assert_eq!((outcome, &*said), (Outcome::Delivered { status: 201 }, "answered 201"));
-        let ActEnd::Done(Some(kept)) = end else { panic!("{end:?}") };
+        let ActionEnd::Done(Some(kept)) = end else { panic!("{end:?}") };
         let of = |name: &str| kept.headers.iter().find(|(own, _)| &**own == name).map(|(_, value)| &**value);
         assert_eq!((kept.status, kept.is_cut, of("location")), (201, is_cut, Some("/7")));
         assert_eq!(of("x-long"), has_header.then_some(header));
-        assert_eq!(&*kept.body, &body.as_bytes()[..body.len().min(Kept::BODY_BYTES_MAX)]);
+        assert_eq!(&*kept.body, &body.as_bytes()[..body.len().min(KeptAnswer::BODY_BYTES_MAX)]);
     }
 }
 
@@ -149,9 +149,9 @@ async fn what_is_kept_holds_none_of_our_secrets() {
         let header = crate::template::TextTemplate::compile("Bearer s3cret-token", &|_| None).unwrap();
         rule.call_mut().headers.push(("Authorization".to_owned(), header));
     });
-    let (_, Acted { end, .. }) = acted(&rule, FIRST).await;
+    let (_, ActionResult { end, .. }) = acted(&rule, FIRST).await;
     let shown = format!("{end:?}");
-    let ActEnd::Done(Some(kept)) = end else { panic!("{shown}") };
+    let ActionEnd::Done(Some(kept)) = end else { panic!("{shown}") };
     assert_eq!(&*kept.body, b"you sent ***");
     assert!(!shown.contains("s3cret"), "{shown}");
 }
@@ -166,8 +166,8 @@ fn verifying_rule(url: &str) -> Arc<Rule> {
         let when = "answer.status == 200 and answer.json.state == 'paid'";
         let when = Condition::compile(when, "orders", &|_| None).expect("compiles");
         let verify = Some(Verify { action: 1, when });
-        let step = Step { name: "charge".into(), action: 0, undo: None, verify };
-        rule.plan = Some(Plan::new(vec![step], &rule.actions, false));
+        let step = SagaStep { name: "charge".into(), action: 0, undo: None, verify };
+        rule.saga = Some(Saga::new(vec![step], &rule.actions, false));
     })
 }
 
@@ -186,15 +186,15 @@ async fn a_query_says_whether_its_step_happened() {
     ] {
         let of = format!("{reply:?}");
         let api = Api::start(move |_| reply.clone()).await;
-        let (outcome, Acted { end, said, .. }) = acted(&verifying_rule(&api.url()), ActionId::Verify(0)).await;
+        let (outcome, ActionResult { end, message: said, .. }) = acted(&verifying_rule(&api.url()), ActionId::Verify(0)).await;
         match (expected, end) {
-            (Some(expected), ActEnd::Verified { happened, answer }) => {
+            (Some(expected), ActionEnd::Verified { happened, answer }) => {
                 assert_eq!(happened, expected, "{of}");
                 assert_eq!(answer.map(|kept| kept.body), happened.then(|| paid.as_bytes().into()), "{of}");
                 assert!(matches!(outcome, Outcome::Delivered { .. }), "{of}");
                 assert!(said.ends_with(if happened { "it did" } else { "it did not" }), "{said}");
             }
-            (None, ActEnd::Failed | ActEnd::Unknown) => assert!(matches!(outcome, Outcome::Dead(_)), "{of}"),
+            (None, ActionEnd::Failed | ActionEnd::Unknown) => assert!(matches!(outcome, Outcome::Dead(_)), "{of}"),
             (expected, end) => panic!("{of}: {end:?} instead of {expected:?}"),
         }
     }
@@ -207,8 +207,8 @@ async fn a_statement_without_a_server_to_write_to_did_not_happen() {
         let timeout = Duration::from_secs(1);
         rule.actions[0].work = Work::Sql(Box::new(Sql { statement, params: vec![], expect_rows: None, timeout }));
     });
-    let (outcome, Acted { end, attempts, .. }) = acted(&rule, FIRST).await;
+    let (outcome, ActionResult { end, attempts, .. }) = acted(&rule, FIRST).await;
     let Outcome::Dead(Failure { reason: Reason::Unrenderable, message }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((end, attempts), (ActEnd::Failed, 0));
+    assert_eq!((end, attempts), (ActionEnd::Failed, 0));
     assert_eq!(message, "`sql` has no server to write to: set `--write-url`");
 }

@@ -124,7 +124,7 @@ async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let rule = rule(&api.url(), |rule| rule.in_flight = 1);
     let undecided = |number, key| Delivery {
-        foregone: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
+        predetermined: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
         ..delivery(&rule, number, key)
     };
     let mut dispatcher = dispatcher();
@@ -162,7 +162,7 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let rule = rule(&api.url(), |rule| rule.in_flight = 1);
     let mut dispatcher = dispatcher();
-    let held = Held::default();
+    let held = BlockedKeys::default();
     dispatcher.heed(held.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
     // It fills the rule's limit; the letter that holds key 8 is durable only now.
@@ -173,7 +173,7 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
     let origin = crate::delivery::Origin::Redelivery { number: 1 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 6, 8) });
     for expected in [2, 3, 6] {
-        assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Held { behind: 17 }));
+        assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Blocked { behind: 17 }));
     }
     let origin = crate::delivery::Origin::Replay { dead_letter: 17 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 5, 8) });
@@ -189,7 +189,7 @@ async fn whether_a_key_is_held_is_asked_when_the_turn_comes() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
     let rule = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();
-    let held = Held::default();
+    let held = BlockedKeys::default();
     dispatcher.heed(held.clone());
     for number in 1..=3 {
         dispatcher.submit(delivery(&rule, number, 7));
@@ -199,7 +199,7 @@ async fn whether_a_key_is_held_is_asked_when_the_turn_comes() {
     held.add(1, &lanes, false);
     dispatcher.release(first.ticket);
     let second = next(&mut dispatcher).await;
-    assert_eq!(second.outcome, Outcome::Held { behind: 1 });
+    assert_eq!(second.outcome, Outcome::Blocked { behind: 1 });
     held.remove(1, &lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
     dispatcher.release(second.ticket);
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));

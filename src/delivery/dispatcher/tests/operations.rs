@@ -16,12 +16,12 @@ async fn course_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
     let mut course = Vec::new();
     loop {
         match event(dispatcher).await {
-            Event::Due(due) => {
+            DeliveryEvent::Due(due) => {
                 course.push("due");
                 dispatcher.begin(due.ticket);
             }
-            Event::NotDone(_) => course.push("not done"),
-            Event::Completed(completed) => {
+            DeliveryEvent::NotDone(_) => course.push("not done"),
+            DeliveryEvent::Completed(completed) => {
                 dispatcher.release(completed.ticket);
                 course.push("completed");
                 return course;
@@ -90,11 +90,11 @@ async fn the_order_of_a_key_holds_through_a_whole_operation() {
     let mut course = Vec::new();
     for _ in 0..3 {
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-        course.push((number(&delivery), delivery.doing.as_ref().unwrap().action));
+        course.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         assert!(dispatcher.try_next().is_none(), "nothing else of the key has its turn");
         dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-        course.push((number(&delivery), delivery.doing.as_ref().unwrap().action));
+        course.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         dispatcher.release(ticket);
     }
     let expected: Vec<_> = (1..=3).flat_map(|number| [(number, FIRST), (number, SECOND)]).collect();
@@ -127,7 +127,7 @@ async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_step
     assert!(dispatcher.is_blocked("orders") && !dispatcher.is_blocked("other"));
     dispatcher.submit(operation(&steps, 2, 2, FIRST));
     let Completed { delivery, acted, ticket, .. } = act(&mut dispatcher).await;
-    assert_eq!((number(&delivery), acted.unwrap().end), (2, ActEnd::Done(None)));
+    assert_eq!((number(&delivery), acted.unwrap().end), (2, ActionEnd::Done(None)));
     dispatcher.submit(delivery_of(&other, 3));
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
     dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
@@ -183,7 +183,7 @@ async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not
     assert!(begun.elapsed() < PATIENCE / 2, "what is due is not waited for");
     dispatcher.begin(first.ticket);
     match dispatcher.try_next() {
-        Some(Event::NotDone(delivery)) => assert_eq!(number(&delivery), 1),
+        Some(DeliveryEvent::NotDone(delivery)) => assert_eq!(number(&delivery), 1),
         other => panic!("{other:?}"),
     }
     assert!(dispatcher.try_next().is_none());
@@ -198,12 +198,12 @@ async fn at_the_end_a_call_that_is_refused_is_said_not_to_be_done_before_its_ret
     let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = false);
     let mut dispatcher = dispatcher();
     dispatcher.submit(operation(&rule, 1, 1, FIRST));
-    let Due { ticket, .. } = due(&mut dispatcher).await;
+    let DueAction { ticket, .. } = due(&mut dispatcher).await;
     dispatcher.begin(ticket);
     drive_until_seen(&mut dispatcher, &api, 1).await;
     open.add_permits(1);
     let events = dispatcher.finish_in_flight(Instant::now() + PATIENCE).await;
-    assert!(matches!(&events[..], [Event::NotDone(_)]), "{events:?}");
+    assert!(matches!(&events[..], [DeliveryEvent::NotDone(_)]), "{events:?}");
     assert_eq!(api.seen().len(), 1);
 }
 
@@ -218,7 +218,7 @@ async fn a_paused_rule_begins_no_action_and_goes_on_where_it_was() {
     dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
     assert!(dispatcher.try_next().is_none());
     dispatcher.set_paused("orders", false);
-    assert_eq!(due(&mut dispatcher).await.delivery.doing.unwrap().action, SECOND);
+    assert_eq!(due(&mut dispatcher).await.delivery.saga_action.unwrap().action, SECOND);
 }
 
 #[tokio::test]
@@ -227,10 +227,10 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
     let rule = rule_of_steps(&[&api.url()], |_| {});
     let mut dispatcher = dispatcher();
     dispatcher.submit(operation(&rule, 1, 1, FIRST));
-    let Due { ticket, .. } = due(&mut dispatcher).await;
+    let DueAction { ticket, .. } = due(&mut dispatcher).await;
     dispatcher.set_paused("orders", true);
     dispatcher.begin(ticket);
-    assert!(matches!(dispatcher.try_next(), Some(Event::NotDone(_))));
+    assert!(matches!(dispatcher.try_next(), Some(DeliveryEvent::NotDone(_))));
     assert!(dispatcher.try_next().is_none());
     assert_eq!((api.connections(), dispatcher.in_flight()), (0, 0));
     dispatcher.set_paused("orders", false);
@@ -242,7 +242,7 @@ async fn an_operation_that_is_doomed_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();
     let doomed = Failure::undecided("no such column".to_owned());
-    dispatcher.submit(Delivery { foregone: Some(Outcome::Dead(doomed.clone())), ..operation(&rule, 1, 1, FIRST) });
+    dispatcher.submit(Delivery { predetermined: Some(Outcome::Dead(doomed.clone())), ..operation(&rule, 1, 1, FIRST) });
     let Completed { outcome, acted, .. } = next(&mut dispatcher).await;
     assert_eq!((outcome, acted), (Outcome::Dead(doomed), None));
 }

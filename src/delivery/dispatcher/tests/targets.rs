@@ -41,7 +41,7 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
     let target = dispatcher.targets().remove(0);
     assert!(target.open_since_us.is_some() && target.last_error.is_some(), "{target:?}");
     let label = TargetLabel { target: target.target.clone() };
-    assert_eq!(metrics.target_open.get_or_create(&label).get(), 1);
+    assert_eq!(metrics.target_unavailable.get_or_create(&label).get(), 1);
     let waiting = dispatcher.counts("orders");
     assert_eq!(waiting.unresolved, 50);
     assert!(waiting.in_flight <= 1, "one probe at most: {waiting:?}");
@@ -55,7 +55,7 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
         assert!(before.is_none_or(|before| before <= number), "{number} came after {before:?}");
     }
     assert!(!dispatcher.is_blocked("orders"));
-    let counted = (metrics.target_open.get_or_create(&label).get(), metrics.target_opened.get_or_create(&label).get());
+    let counted = (metrics.target_unavailable.get_or_create(&label).get(), metrics.target_outages.get_or_create(&label).get());
     assert_eq!(counted, (0, 1));
     assert_eq!(dispatcher.targets()[0].open_since_us, None);
 }
@@ -212,7 +212,7 @@ async fn what_can_only_go_to_a_target_that_is_gone_says_nothing_of_the_one_that_
         match outcome {
             Outcome::Delivered { .. } => delivered.push(number),
             Outcome::Dead(failure) => assert_eq!(failure.reason, Reason::Exhausted),
-            Outcome::Held { .. } => panic!("nothing is held"),
+            Outcome::Blocked { .. } => panic!("nothing is held"),
         }
     }
     assert_eq!(delivered, [21]);

@@ -98,14 +98,14 @@ impl Retrying {
         let success = SuccessStatuses(vec![(200, 299)]);
         let health = answer::health(&success, &answer, None);
         let now = world.now;
-        let end = End { place, answer: &answer, health, retry_after, quota };
+        let end = AttemptEnd { place, answer: &answer, health, retry_after, quota };
         let counts = world.gate.ended(target, &end, &mut world.lanes, || now);
         world.note_openings();
         match answer::classify(&success, &RetryOn::default(), &answer, None) {
             Verdict::Retry => {
                 let waits = self.waits.entry(place).or_insert_with(|| RetryPolicy::default().waits());
                 let wait = match counts {
-                    Counts::Not { wait } => wait,
+                    RetryCounts::Not { wait } => wait,
                     _ => waits.next_wait().max(retry_after.unwrap_or_default()),
                 };
                 world.lanes.rest(place);

@@ -6,7 +6,7 @@ use super::*;
 fn a_target_that_asks_for_a_pause_gets_it_from_all_its_rules() {
     let mut world = World::new(&[(A, 10), (A, 10), (B, 10)]);
     world.enter(0, None);
-    assert_eq!(world.end(0, Fate::Throttles(2_000)), Counts::Not { wait: Duration::from_secs(2) });
+    assert_eq!(world.end(0, Fate::Throttles(2_000)), RetryCounts::Not { wait: Duration::from_secs(2) });
     for rule in [0, 1, 2, 1] {
         world.enter(rule, None);
     }
@@ -26,7 +26,7 @@ fn what_one_of_many_hosts_asks_for_holds_for_none_of_the_others() {
     let mut world = World::new(&[(A, 10)]);
     world.set(0, A, |target| target.is_many_hosts = true);
     world.enter(0, None);
-    assert_eq!(world.end(0, Fate::Throttles(2_000)), Counts::Not { wait: Duration::from_secs(2) });
+    assert_eq!(world.end(0, Fate::Throttles(2_000)), RetryCounts::Not { wait: Duration::from_secs(2) });
     // The world's own check is for targets that are one server.
     world.held_until.clear();
     for _ in 0..3 {
@@ -115,7 +115,7 @@ fn a_targets_limit_on_attempts_under_way_holds_over_all_its_rules() {
 
 #[test]
 fn what_a_target_says_it_will_still_take_is_kept_to() {
-    let quota = |limit, remaining, reset_s| Some(Quota { limit, remaining, reset: Duration::from_secs(reset_s) });
+    let quota = |limit, remaining, reset_s| Some(ServerLimit { limit, remaining, reset: Duration::from_secs(reset_s) });
     // What was said, and when the next five start, in milliseconds.
     for (said, expected) in [
         (quota(Some(100), Some(0), 12), [12_000; 5]),
@@ -130,7 +130,7 @@ fn what_a_target_says_it_will_still_take_is_kept_to() {
     ] {
         let mut world = World::new(&[(A, 100)]);
         world.enter(0, None);
-        assert_eq!(world.end_with(0, Fate::Works, said), Counts::Fully);
+        assert_eq!(world.end_with(0, Fate::Works, said), RetryCounts::Fully);
         assert_eq!(starts_ms(&mut world, 5), expected, "{said:?}");
         world.advance(Duration::from_secs(300));
         assert_eq!(starts_ms(&mut world, 5), [0; 5], "later nothing is left of it: {said:?}");
@@ -143,29 +143,29 @@ fn fewer_left_than_are_under_way_are_spread() {
     for _ in 0..10 {
         world.enter(0, None);
     }
-    world.end_with(0, Fate::Works, Some(Quota { limit: None, remaining: Some(8), reset: Duration::from_secs(80) }));
+    world.end_with(0, Fate::Works, Some(ServerLimit { limit: None, remaining: Some(8), reset: Duration::from_secs(80) }));
     for _ in 0..2 {
         world.enter(0, None);
     }
     assert_eq!(world.running.len(), 10, "nine were under way, and one of two was started");
-    world.end_with(0, Fate::Works, Some(Quota { limit: None, remaining: Some(200), reset: Duration::from_secs(80) }));
+    world.end_with(0, Fate::Works, Some(ServerLimit { limit: None, remaining: Some(200), reset: Duration::from_secs(80) }));
     world.enter(0, None);
     assert_eq!(world.running.len(), 11, "there is plenty again");
 }
 
 #[test]
 fn a_429_counts_unless_it_names_a_time() {
-    let reset = |remaining| Some(Quota { limit: None, remaining, reset: Duration::from_secs(400) });
+    let reset = |remaining| Some(ServerLimit { limit: None, remaining, reset: Duration::from_secs(400) });
     for (quota, expected) in [
-        (None, Counts::Fully),
-        (reset(None), Counts::Not { wait: Duration::from_secs(300) }),
-        (reset(Some(9)), Counts::Not { wait: Duration::from_secs(300) }),
+        (None, RetryCounts::Fully),
+        (reset(None), RetryCounts::Not { wait: Duration::from_secs(300) }),
+        (reset(Some(9)), RetryCounts::Not { wait: Duration::from_secs(300) }),
     ] {
         let mut world = World::new(&[(A, 100)]);
         world.enter(0, None);
         let Running { place, target, .. } = world.running[0];
         let answer = Answer::Status { status: 429, excerpt: String::new() };
-        let end = End { place, answer: &answer, health: Health::Throttles, retry_after: None, quota };
+        let end = AttemptEnd { place, answer: &answer, health: TargetHealth::Throttles, retry_after: None, quota };
         let now = world.now;
         assert_eq!(world.gate.ended(target, &end, &mut world.lanes, || now), expected, "{quota:?}");
     }

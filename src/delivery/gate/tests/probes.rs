@@ -20,7 +20,7 @@ fn an_open_target_lets_one_probe_at_a_time_through_over_all_its_rules() {
             assert!(world.advance_to_next());
         }
         probed.push(world.running[0].rule);
-        assert_eq!(world.end(0, Fate::Away(0)), Counts::Not { wait: NOT_COUNTED_WAIT_MIN });
+        assert_eq!(world.end(0, Fate::Away(0)), RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN });
     }
     assert!(probed.contains(&0) && probed.contains(&1), "probes rotate over the rules: {probed:?}");
     world.run_to_the_end();
@@ -101,7 +101,7 @@ fn what_is_queued_for_a_target_that_no_rule_calls_any_more_comes_to_its_end_at_o
     assert_eq!(world.running.len(), 0);
     world.set(0, B, |_| {});
     assert_eq!(world.running.len(), 1);
-    assert_eq!(world.end(0, Fate::Away(0)), Counts::Fully);
+    assert_eq!(world.end(0, Fate::Away(0)), RetryCounts::Fully);
     for _ in 0..FAILURES {
         world.enter(0, None);
     }

@@ -75,7 +75,7 @@ fn who_waits_for_a_whole_definition_waits_for_all_its_calls_and_other_tables_go_
 fn a_call_behind_a_definition_whose_letters_hold_keys_is_held_behind_the_first_of_them() {
     let mut lanes = Lanes::default();
     add_rule(&mut lanes, 10);
-    let held = Held::default();
+    let held = BlockedKeys::default();
     lanes.heed(held.clone());
     let made_under = Some(definition(0, 2));
     let letter = LaneKeys::one(A).with(MoreKeys { made_under, ..MoreKeys::default() });

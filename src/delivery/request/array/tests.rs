@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::delivery::testing::{delivery, rule};
-use crate::rules::{Batch, Body, CloudEventMode, Compression, Rule, RuleSet, Until};
+use crate::rules::{Batch, Body, CloudEventMode, BodyCompression, Rule, RuleSet, Until};
 use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 
 fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Rule)) -> Vec<Item> {
@@ -16,14 +16,14 @@ fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Ru
     numbers.map(|number| Item::alone(delivery(&rule, number, number as i64))).collect()
 }
 
-fn key(prepared: &Prepared) -> &str {
+fn key(prepared: &PreparedRequest) -> &str {
     &prepared.headers.iter().find(|header| header.name == "Idempotency-Key").expect("always there").value
 }
 
 #[test]
 fn the_body_is_the_array_of_what_each_would_send_alone() {
     let items = items(1..4, 1 << 20, |_| {});
-    let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    let RenderedArray { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
     assert_eq!(unfit, []);
     let alone = |item: &Item| {
         let mut rule = rule("http://a.test/in", |_| {});
@@ -61,13 +61,13 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
         let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| None).expect("compiles");
         rule.call_mut().body = Body::Template(BodyTemplate::Text(text));
     });
-    items[2].delivery.foregone = Some(Outcome::Dead(Failure::undecided("no such column".to_owned())));
-    let Gathered { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    items[2].delivery.predetermined = Some(Outcome::Dead(Failure::undecided("no such column".to_owned())));
+    let RenderedArray { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
     assert_eq!(prepared.body, "[6,2]");
     let [(0, unrenderable), (2, undecided)] = &unfit[..] else { panic!("{unfit:?}") };
     assert_eq!((unrenderable.reason, undecided.reason), (Reason::Unrenderable, Reason::Undecided));
     assert!(unrenderable.message.starts_with("`body`: "), "{}", unrenderable.message);
-    let Gathered { unfit, request: Err(NoRequest::Nothing) } = prepare_all(&items[..1]) else { panic!("nothing") };
+    let RenderedArray { unfit, request: Err(NoRequest::Nothing) } = prepare_all(&items[..1]) else { panic!("nothing") };
     assert_eq!(unfit.len(), 1);
     assert_eq!(prepare_one(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
 }
@@ -98,7 +98,7 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
         let array = BodyTemplate::Text(text("{{ [row.id, 'x'] }}"));
         rule.call_mut().body = Body::Template(BodyTemplate::List(vec![long, array]));
     };
-    let Gathered { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
+    let RenderedArray { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
     assert_eq!(unfit, []);
     assert!(request.is_ok_and(|prepared| prepared.body.len() > 4 * TEXT_BYTES_MAX));
 }
@@ -108,9 +108,9 @@ fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
     for mode in [CloudEventMode::Binary, CloudEventMode::Structured] {
         let items = items(1..3, 1 << 20, |rule| {
             rule.call_mut().body = Body::CloudEvent(mode);
-            rule.call_mut().compression = Some(Compression::Gzip);
+            rule.call_mut().compression = Some(BodyCompression::Gzip);
         });
-        let Gathered { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+        let RenderedArray { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
         assert_eq!(prepared.header("content-type"), Some("application/cloudevents-batch+json"));
         assert!(!prepared.headers.iter().any(|header| header.name.starts_with("ce-")), "{prepared:?}");
         let events: serde_json::Value = serde_json::from_slice(&prepared.body).expect("JSON");
@@ -132,7 +132,7 @@ fn a_signature_names_the_array_by_the_id_of_all_in_it() {
     let rules = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).expect("loads");
     let items: Vec<Item> =
         (1..3).map(|number| Item::alone(delivery(&rules.rules()[0], number, number as i64))).collect();
-    let Gathered { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+    let RenderedArray { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
     assert_eq!(prepared.header("webhook-id"), prepared.header("idempotency-key"));
     assert_ne!(prepared.header("webhook-id"), Some(&*items[0].delivery.id.to_string()));
     assert!(prepared.to_curl().contains("-H 'webhook-signature: ***'"), "{}", prepared.to_curl());

@@ -74,7 +74,7 @@ struct World {
     /// What each change waited in when it last came.
     entered: HashMap<usize, LaneKeys>,
     disk: Disk,
-    held: Held,
+    held: BlockedKeys,
     turns: Turns,
     lanes: Lanes,
     places: HashMap<Place, What>,
@@ -94,8 +94,8 @@ impl World {
             changes: Vec::new(),
             entered: HashMap::new(),
             disk,
-            held: Held::default(),
-            turns: Turns::new(Held::default()),
+            held: BlockedKeys::default(),
+            turns: Turns::new(BlockedKeys::default()),
             lanes: Lanes::default(),
             places: HashMap::new(),
             started: Vec::new(),
@@ -118,7 +118,7 @@ impl World {
         }
         self.writes.clear();
         self.reads.clear();
-        self.held = Held::new(self.disk.queues(), self.disk.definitions());
+        self.held = BlockedKeys::new(self.disk.queues(), self.disk.definitions());
         self.held.look_at_all();
         self.turns = Turns::new(self.held.clone());
         self.lanes = Lanes::default();
@@ -301,7 +301,7 @@ impl World {
 
     fn replay(&mut self, number: u64) {
         let (answer, _gone) = oneshot::channel();
-        if self.turns.replay(number, self.disk.letters[&number].lanes.clone(), Wish::Resume, answer) {
+        if self.turns.replay(number, self.disk.letters[&number].lanes.clone(), SagaCommand::Resume, answer) {
             self.submit(What::Letter(number));
         }
     }

@@ -1,6 +1,6 @@
 //! Tests of `auth`, `sign`, `format` and `compress`: what loads, and what is said of what does not.
 
-use crate::rules::{Auth, Call, ClientStyle, Compression, Diagnostics, RuleSet};
+use crate::rules::{Auth, Call, ClientStyle, BodyCompression, Diagnostics, RuleSet};
 
 fn load(call: &str) -> Result<RuleSet, Diagnostics> {
     load_in("", call)
@@ -101,7 +101,7 @@ fn formats_and_compression_are_taken() {
         // A DELETE has no body of itself; a format asks for one.
         with_call(&format!("method: DELETE, format: {word}, compress: gzip"), |call| {
             assert_eq!(format!("{:?}", call.body), expected, "{word}");
-            assert_eq!(call.compression, Some(Compression::Gzip));
+            assert_eq!(call.compression, Some(BodyCompression::Gzip));
         });
     }
 }

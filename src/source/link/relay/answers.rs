@@ -90,16 +90,16 @@ impl Questions {
 
 /// The server's side.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(super) struct AnswerFollower {
     packets: Starts,
-    place: Place,
+    place: AnswerPart,
     /// What the session was agreed to be able to do: it decides how packets are read.
     capabilities: CapabilityFlags,
 }
 
 /// Where in an answer the next packet stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AnswerPart {
     /// Before it.
     Head,
     /// Before another result of the same answer.
@@ -120,15 +120,15 @@ enum Behind {
     Columns(u64),
 }
 
-impl Answers {
-    pub fn new(capabilities: CapabilityFlags) -> Answers {
-        Answers { packets: Starts::default(), place: Place::Head, capabilities }
+impl AnswerFollower {
+    pub fn new(capabilities: CapabilityFlags) -> AnswerFollower {
+        AnswerFollower { packets: Starts::default(), place: AnswerPart::Head, capabilities }
     }
 
     /// # Errors
     /// What is wrong with the answer; nothing of this piece is for the library then.
     pub fn see(&mut self, piece: &[u8], asked: &Asked) -> Result<(), NoAnswer> {
-        let Answers { packets, place, capabilities } = self;
+        let AnswerFollower { packets, place, capabilities } = self;
         packets.see(piece, |start, length| {
             *place = place.after(start, length, *capabilities, asked)?;
             Ok(())
@@ -136,57 +136,57 @@ impl Answers {
     }
 }
 
-impl Place {
+impl AnswerPart {
     fn after(
         self,
         start: &[u8],
         length: usize,
         capabilities: CapabilityFlags,
         asked: &Asked,
-    ) -> Result<Place, NoAnswer> {
+    ) -> Result<AnswerPart, NoAnswer> {
         let first = *start.first().ok_or(NoAnswer::Malformed("anything, for it is empty"))?;
         let is_error = first == 0xff;
         // Definitions are not followed by a packet that says so.
         let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
         match self {
-            Place::Over => Err(NoAnswer::Unasked),
+            AnswerPart::Over => Err(NoAnswer::Unasked),
             // The library takes the answer before for ended.
-            Place::NextResult | Place::Definitions(..) | Place::EndOfDefinitions(_) | Place::Rows
+            AnswerPart::NextResult | AnswerPart::Definitions(..) | AnswerPart::EndOfDefinitions(_) | AnswerPart::Rows
                 if asked.is_anything() =>
             {
                 Err(NoAnswer::Unasked)
             }
-            Place::Head => match asked.take() {
+            AnswerPart::Head => match asked.take() {
                 // A server that ends an idle session, or all of them, says so.
-                NOTHING if is_error => Ok(Place::Over),
+                NOTHING if is_error => Ok(AnswerPart::Over),
                 NOTHING => Err(NoAnswer::Unasked),
-                _ if is_error => Ok(Place::Head),
+                _ if is_error => Ok(AnswerPart::Head),
                 COM_QUERY | COM_STMT_EXECUTE => result(start, length, capabilities),
                 COM_STMT_PREPARE => prepared(start, ends_by_count),
-                _ => Ok(Place::Head),
+                _ => Ok(AnswerPart::Head),
             },
-            _ if is_error => Ok(Place::Head),
-            Place::NextResult => result(start, length, capabilities),
-            Place::Definitions(left, behind) if start.starts_with(DEFINITION) => {
+            _ if is_error => Ok(AnswerPart::Head),
+            AnswerPart::NextResult => result(start, length, capabilities),
+            AnswerPart::Definitions(left, behind) if start.starts_with(DEFINITION) => {
                 Ok(definitions(left - 1, behind, ends_by_count))
             }
-            Place::Definitions(..) => Err(NoAnswer::Malformed("the definition of a column")),
-            Place::EndOfDefinitions(behind) if first == 0xfe && length == 5 => Ok(after_definitions(behind, false)),
-            Place::EndOfDefinitions(_) => Err(NoAnswer::Malformed("the end of a list of columns")),
+            AnswerPart::Definitions(..) => Err(NoAnswer::Malformed("the definition of a column")),
+            AnswerPart::EndOfDefinitions(behind) if first == 0xfe && length == 5 => Ok(after_definitions(behind, false)),
+            AnswerPart::EndOfDefinitions(_) => Err(NoAnswer::Malformed("the end of a list of columns")),
             // A row whose first value is that long begins with the same byte.
-            Place::Rows if first == 0xfe && ends_by_count && length < PIECE_BYTES_MAX => {
+            AnswerPart::Rows if first == 0xfe && ends_by_count && length < PIECE_BYTES_MAX => {
                 end::<ResultSetTerminator>(start, length, capabilities)
             }
-            Place::Rows if first == 0xfe && !ends_by_count && length < 8 => {
+            AnswerPart::Rows if first == 0xfe && !ends_by_count && length < 8 => {
                 end::<OldEofPacket>(start, length, capabilities)
             }
-            Place::Rows => Ok(Place::Rows),
+            AnswerPart::Rows => Ok(AnswerPart::Rows),
         }
     }
 }
 
 /// The first packet of a result: there are no rows, or so many columns.
-fn result(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<Place, NoAnswer> {
+fn result(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<AnswerPart, NoAnswer> {
     let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
     match start.first() {
         Some(0x00) => end::<CommonOkPacket>(start, length, capabilities),
@@ -200,7 +200,7 @@ fn result(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<
 }
 
 /// A statement's number, and how many columns and parameters it has.
-fn prepared(start: &[u8], ends_by_count: bool) -> Result<Place, NoAnswer> {
+fn prepared(start: &[u8], ends_by_count: bool) -> Result<AnswerPart, NoAnswer> {
     let [0, _, _, _, _, low, high, parameters_low, parameters_high, ..] = *start else {
         return Err(NoAnswer::Malformed("the head of a prepared statement"));
     };
@@ -212,31 +212,31 @@ fn prepared(start: &[u8], ends_by_count: bool) -> Result<Place, NoAnswer> {
     })
 }
 
-fn definitions(left: u64, behind: Behind, ends_by_count: bool) -> Place {
+fn definitions(left: u64, behind: Behind, ends_by_count: bool) -> AnswerPart {
     match left {
         0 if ends_by_count => after_definitions(behind, ends_by_count),
-        0 => Place::EndOfDefinitions(behind),
-        _ => Place::Definitions(left, behind),
+        0 => AnswerPart::EndOfDefinitions(behind),
+        _ => AnswerPart::Definitions(left, behind),
     }
 }
 
-fn after_definitions(behind: Behind, ends_by_count: bool) -> Place {
+fn after_definitions(behind: Behind, ends_by_count: bool) -> AnswerPart {
     match behind {
-        Behind::Rows => Place::Rows,
-        Behind::Columns(0) => Place::Head,
+        Behind::Rows => AnswerPart::Rows,
+        Behind::Columns(0) => AnswerPart::Head,
         Behind::Columns(columns) => definitions(columns, Behind::Columns(0), ends_by_count),
     }
 }
 
 /// The end of a result, which says whether another one follows. Read as the library reads it, which goes by what the end before
 /// said where it can't read one.
-fn end<Kind: OkPacketKind>(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<Place, NoAnswer> {
+fn end<Kind: OkPacketKind>(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<AnswerPart, NoAnswer> {
     let read = ParseBuf(start).parse::<OkPacketDeserializer<'_, Kind>>(capabilities);
     let Some(end) = read.ok().filter(|_| length <= START_BYTES) else {
         return Err(NoAnswer::Malformed("the end of a result"));
     };
     let follows = end.into_inner().status_flags().contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS);
-    Ok(if follows { Place::NextResult } else { Place::Head })
+    Ok(if follows { AnswerPart::NextResult } else { AnswerPart::Head })
 }
 
 /// The first bytes of packets.
@@ -312,7 +312,7 @@ mod tests {
 
     /// What comes of these exchanges, one after another.
     fn heard(capabilities: CapabilityFlags, exchanges: &[Exchange], piece_bytes: usize) -> Result<(), NoAnswer> {
-        let (asked, mut questions, mut answers) = (Asked::nothing(), Questions::default(), Answers::new(capabilities));
+        let (asked, mut questions, mut answers) = (Asked::nothing(), Questions::default(), AnswerFollower::new(capabilities));
         for (command, bytes) in exchanges {
             if *command != NOTHING {
                 questions.see(&packet(&[*command, b'x']), &asked)?;
@@ -418,13 +418,13 @@ mod tests {
 
     #[test]
     fn a_packet_of_several_pieces_counts_once() {
-        let (asked, mut answers) = (Asked::nothing(), Answers::new(CapabilityFlags::CLIENT_DEPRECATE_EOF));
+        let (asked, mut answers) = (Asked::nothing(), AnswerFollower::new(CapabilityFlags::CLIENT_DEPRECATE_EOF));
         Questions::default().see(&packet(&[COM_QUERY]), &asked).expect("a question");
         let head: Vec<u8> = [&[1_u8] as &[u8], DEFINED].iter().flat_map(|body| packet(body)).collect();
         let row = [&[0xff, 0xff, 0xff, 3][..], &vec![b'x'; PIECE_BYTES_MAX]].concat();
         for piece in [&head[..], &row, &packet(&[0xfe; 30]), &packet(END)] {
             answers.see(piece, &asked).expect("an answer");
         }
-        assert_eq!(answers.place, Place::Head);
+        assert_eq!(answers.place, AnswerPart::Head);
     }
 }

@@ -14,7 +14,7 @@ fn statuses(completed: &Completed) -> Vec<u16> {
     completed.attempts.kept().iter().map(status).collect()
 }
 
-fn refusing(bad: &'static [u128]) -> impl Fn(&Seen) -> Reply {
+fn refusing(bad: &'static [u128]) -> impl Fn(&SeenRequest) -> Reply {
     move |seen| match carried(seen).iter().find(|number| bad.contains(number)) {
         Some(number) => answer(422, &[], &format!("row {number} is bad")),
         None => Reply::Status(200),
@@ -115,7 +115,7 @@ async fn rows_that_cannot_be_rendered_or_decided_are_dead_and_the_others_are_sen
         dispatcher.submit(delivery(&rule, key as u128, key));
     }
     dispatcher.submit(Delivery {
-        foregone: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
+        predetermined: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
         ..delivery(&rule, 3, 3)
     });
     let outcomes: BTreeMap<u128, Outcome> =
@@ -148,7 +148,7 @@ fn with_results(size: usize) -> Option<Batch> {
 }
 
 /// Number 1 is refused, 2 is asked to come again once, 3 for ever.
-fn judge_each(seen: &Seen, earlier: &mut HashMap<u128, usize>) -> Reply {
+fn judge_each(seen: &SeenRequest, earlier: &mut HashMap<u128, usize>) -> Reply {
     let results: Vec<serde_json::Value> = carried(seen)
         .into_iter()
         .map(|number| {

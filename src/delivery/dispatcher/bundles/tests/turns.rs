@@ -157,7 +157,7 @@ async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_b
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
-    let held = crate::ordering::Held::default();
+    let held = crate::ordering::BlockedKeys::default();
     dispatcher.heed(held.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
     held.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
@@ -175,7 +175,7 @@ async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_b
         completed
     };
     let delivered = Outcome::Delivered { status: 200 };
-    let expected = [delivered.clone(), delivered.clone(), Outcome::Held { behind: 17 }, delivered.clone(), delivered];
+    let expected = [delivered.clone(), delivered.clone(), Outcome::Blocked { behind: 17 }, delivered.clone(), delivered];
     assert_eq!(completed.into_values().collect::<Vec<_>>(), expected);
     let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
     assert_eq!(requests, BTreeSet::from([vec![1], vec![2], vec![4, 5]]));
@@ -186,20 +186,20 @@ async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_
     let api = Api::start(|_| Reply::Status(400)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
-    let held = crate::ordering::Held::default();
+    let held = crate::ordering::BlockedKeys::default();
     dispatcher.heed(held.clone());
     let alone = crate::delivery::testing::rule(&api.url(), |_| {});
     dispatcher.submit(delivery(&alone, 1, 7));
     let first = next(&mut dispatcher).await;
     dispatcher.submit(delivery(&rule, 2, 7));
     dispatcher.submit(Delivery {
-        foregone: Some(Outcome::Dead(Failure::undecided("no such name".to_owned()))),
+        predetermined: Some(Outcome::Dead(Failure::undecided("no such name".to_owned()))),
         ..delivery(&rule, 3, 8)
     });
     held.add(17, &rule.ordering_keys(&first.delivery.change), false);
     dispatcher.release(first.ticket);
     let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };
-    let expected = [(2, Outcome::Held { behind: 17 }), (3, Outcome::Dead(undecided))];
+    let expected = [(2, Outcome::Blocked { behind: 17 }), (3, Outcome::Dead(undecided))];
     assert_eq!([resolve(&mut dispatcher).await, resolve(&mut dispatcher).await], expected);
     assert_eq!(api.order(), [1]);
 }

@@ -1,7 +1,7 @@
 //! What the store keeps of letters and changes, as the model has it.
 
 use super::*;
-use crate::ordering::{KeyDefinition, Queue};
+use crate::ordering::{KeyDefinition, BlockedQueue};
 
 /// What is on disk.
 #[derive(Clone, Default)]
@@ -32,23 +32,23 @@ impl Disk {
         letters.find(|(_, letter)| letter.is_in(key)).map(|(number, _)| *number)
     }
 
-    pub(super) fn definitions(&self) -> Vec<(Arc<KeyDefinition>, Queue)> {
-        let mut definitions: Vec<(Arc<KeyDefinition>, Queue)> = Vec::new();
+    pub(super) fn definitions(&self) -> Vec<(Arc<KeyDefinition>, BlockedQueue)> {
+        let mut definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)> = Vec::new();
         for (number, letter) in &self.letters {
             let Some(definition) = letter.lanes.made_under() else { continue };
             match definitions.iter_mut().find(|(known, _)| known == definition) {
                 Some((_, queue)) => queue.letters += 1,
-                None => definitions.push((Arc::clone(definition), Queue { front: *number, letters: 1 })),
+                None => definitions.push((Arc::clone(definition), BlockedQueue { front: *number, letters: 1 })),
             }
         }
         definitions
     }
 
-    pub(super) fn queues(&self) -> HashMap<LaneKey, Queue> {
+    pub(super) fn queues(&self) -> HashMap<LaneKey, BlockedQueue> {
         let mut queues = HashMap::new();
         for (number, letter) in &self.letters {
             for key in letter.lanes.iter() {
-                queues.entry(key).or_insert(Queue { front: *number, letters: 0 }).letters += 1;
+                queues.entry(key).or_insert(BlockedQueue { front: *number, letters: 0 }).letters += 1;
             }
         }
         queues

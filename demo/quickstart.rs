@@ -33,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// As good as: ten years.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// The API is busy at the first attempt for this order, and refuses the other one until it is mended.
+/// The API is busy at the first attempt for this order, and refuses the other one until it is fixed.
 const ORDER_RETRIED: u64 = 1002;
 const ORDER_REFUSED: u64 = 1003;
 
@@ -133,7 +133,7 @@ impl Demo {
         self.wait_for_a_dead_letter(&none);
         self.command(&["dead-letters", "list", "--data", "data"]);
 
-        self.story.step("The API is mended: the dead letter is replayed");
+        self.story.step("The API is fixed: the dead letter is replayed");
         self.api.set_script(well);
         self.wrote_at = Instant::now();
         self.command(&["dead-letters", "replay", "--all", "--data", "data"]);
@@ -272,7 +272,7 @@ impl Demo {
     }
 }
 
-/// The API before it is mended.
+/// The API before it is fixed.
 fn unwell(request: &Request) -> Answer {
     if request.path == order_path(ORDER_RETRIED) && request.attempt == 1 {
         return Answer::status(503).with_json(&json!({"error": "busy, try again"}));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
-use crate::column::{Fault, ColumnKind};
+use crate::column::{ColumnKind, Fault};
 use crate::position::{FileOffset, Gtid};
 
 pub use changes::{Changes, Images, Rows, Spans};

@@ -19,22 +19,22 @@ use bytes::{Bytes, Truncated};
 use charset::Charset;
 use decimal::decimal;
 
-/// Why a TABLE_MAP or a row cannot be read: what it holds, and how to mend it.
+/// Why a TABLE_MAP or a row cannot be read: what it holds, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub what: String,
     /// Empty: nothing but damage explains it, so the event is worth reading again.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl Fault {
-    pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Fault {
-        Fault { what: what.into(), mend: mend.into() }
+    pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Fault {
+        Fault { what: what.into(), fix: fix.into() }
     }
 
     /// The same, with what it was found in.
     pub fn within(self, place: &str) -> Fault {
-        Fault { what: format!("{place}: {}", self.what), mend: self.mend }
+        Fault { what: format!("{place}: {}", self.what), fix: self.fix }
     }
 }
 
@@ -103,7 +103,7 @@ pub enum ColumnKind {
     Unsupported {
         bytes: usize,
         type_name: &'static str,
-        mend: &'static str,
+        fix: &'static str,
     },
 }
 
@@ -139,7 +139,9 @@ pub fn value(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
         ColumnKind::Int { bytes: width, unsigned: false } => Value::Int(sign_extended(bytes.le(*width)?, *width)),
         ColumnKind::Float => Value::Float(f32::from_bits(bytes.le(4)? as u32)),
         ColumnKind::Double => Value::Double(f64::from_bits(bytes.le(8)?)),
-        ColumnKind::Decimal { precision, scale } => Value::Decimal(ascii(|out| decimal(bytes, *precision, *scale, out))?),
+        ColumnKind::Decimal { precision, scale } => {
+            Value::Decimal(ascii(|out| decimal(bytes, *precision, *scale, out))?)
+        }
         ColumnKind::Bit { bits } => Value::Uint(bytes.be(bits.div_ceil(8))?),
         ColumnKind::Year => Value::Int(match bytes.u8()? {
             0 => 0,
@@ -172,7 +174,7 @@ pub fn value(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(geometry::geojson(bytes.take(length)?)?.into())
         }
-        ColumnKind::Unsupported { type_name, mend, .. } => return Err(Fault::new(*type_name, *mend)),
+        ColumnKind::Unsupported { type_name, fix, .. } => return Err(Fault::new(*type_name, *fix)),
     })
 }
 
@@ -186,8 +188,12 @@ fn ascii(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Truncated>) -> Result<Bo
 /// Whether the value that the bytes begin with can be read, at less than the cost of reading it.
 pub fn check(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
     match kind {
-        ColumnKind::Int { .. } | ColumnKind::Float | ColumnKind::Double | ColumnKind::Bit { .. } | ColumnKind::Year => Ok(kind.skip(bytes)?),
-        ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => Ok(kind.skip(bytes)?),
+        ColumnKind::Int { .. } | ColumnKind::Float | ColumnKind::Double | ColumnKind::Bit { .. } | ColumnKind::Year => {
+            Ok(kind.skip(bytes)?)
+        }
+        ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
+            Ok(kind.skip(bytes)?)
+        }
         ColumnKind::Text { length_bytes, charset: Charset::Utf8, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             match std::str::from_utf8(bytes.take(length)?) {
@@ -372,8 +378,11 @@ mod tests {
 
     #[test]
     fn a_row_that_ends_early_is_a_fault_and_not_a_panic() {
-        let kinds =
-            [ColumnKind::Decimal { precision: 65, scale: 30 }, ColumnKind::Json { length_bytes: 4 }, ColumnKind::DateTime { digits: 6 }];
+        let kinds = [
+            ColumnKind::Decimal { precision: 65, scale: 30 },
+            ColumnKind::Json { length_bytes: 4 },
+            ColumnKind::DateTime { digits: 6 },
+        ];
         for kind in kinds {
             for length in 0..4 {
                 assert!(value(&kind, &mut Bytes(&vec![0xff; length])).is_err(), "{kind:?}");

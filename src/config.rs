@@ -93,15 +93,15 @@ pub struct SourceArgs {
     /// Account to log in with, instead of the URL
     #[arg(long, env = "ROWHOOK_MYSQL_USER", value_name = "USER")]
     mysql_user: Option<String>,
-    /// File that holds the password, instead of the URL; read at every connect
+    /// File with the password, instead of the URL; read at every connect
     #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_FILE", value_name = "FILE")]
     mysql_password_file: Option<PathBuf>,
-    /// Command that prints the password, such as a token of a cloud; run at every connect, without a shell
+    /// Command that prints the password, such as a cloud token; run at every connect, without a shell
     #[arg(long, env = "ROWHOOK_MYSQL_PASSWORD_COMMAND", value_name = "COMMAND")]
     mysql_password_command: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Replica id to use, unique among the source's replicas [default: drawn once per data directory]
+    /// Replica id to use, unique among the source's replicas [default: chosen at random once per data directory]
     #[arg(long, env = "ROWHOOK_SERVER_ID", value_name = "NUMBER")]
     server_id: Option<u32>,
 }
@@ -122,7 +122,7 @@ pub struct TlsArgs {
     /// Key of the client certificate, PEM
     #[arg(long, env = "ROWHOOK_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// MySQL's RSA public key, PEM: without TLS the password is sent under this key alone, or to a loopback address
+    /// MySQL's RSA public key, PEM: without TLS the password is sent only encrypted with this key, or to a loopback address
     #[arg(long, env = "ROWHOOK_MYSQL_PUBLIC_KEY", value_name = "FILE")]
     mysql_public_key: Option<PathBuf>,
 }
@@ -131,13 +131,13 @@ pub struct TlsArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Writing back")]
 pub struct WriteArgs {
-    /// MySQL that the statements of rules go to, with an account of its own: mysql://user:password@host:3306
+    /// MySQL for the SQL statements of rules, with its own account: mysql://user:password@host:3306
     #[arg(long, env = "ROWHOOK_WRITE_URL", value_name = "URL", hide_env_values = true)]
     write_url: Option<String>,
-    /// File that holds that account's password, instead of the URL; read at every connect
+    /// File with that account's password, instead of the URL; read at every connect
     #[arg(long, env = "ROWHOOK_WRITE_PASSWORD_FILE", value_name = "FILE")]
     write_password_file: Option<PathBuf>,
-    /// RSA public key of that MySQL, PEM, if it is another one [default: that of --mysql-public-key]
+    /// RSA public key of that MySQL, PEM [default: that of --mysql-public-key]
     #[arg(long, env = "ROWHOOK_WRITE_PUBLIC_KEY", value_name = "FILE")]
     write_public_key: Option<PathBuf>,
 }
@@ -155,7 +155,7 @@ pub struct RulesArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
 pub struct DataArgs {
-    /// Directory of the checkpoint and the dead letters [default: data]
+    /// Data directory: checkpoints and dead letters [default: data]
     #[arg(long, env = "ROWHOOK_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -164,28 +164,28 @@ pub struct DataArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Running")]
 pub struct RunArgs {
-    /// Where the first start begins: latest, earliest, a GTID set, or file:offset [default: latest]
+    /// Where to begin at the first start: latest, earliest, a GTID set, or file:offset [default: latest]
     #[arg(long, env = "ROWHOOK_START", value_name = "WHERE")]
     start: Option<String>,
     /// Address of health checks and metrics, or `off` [default: 127.0.0.1:8055]
     #[arg(long, env = "ROWHOOK_ADMIN", value_name = "ADDRESS")]
     admin: Option<String>,
-    /// File that holds the token without which /metrics is not served; needed for addresses that are not loopback
+    /// File with the token that /metrics requires; needed for addresses that are not loopback
     #[arg(long, env = "ROWHOOK_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Deliveries of one rule that may be unresolved before it takes no more [default: 8192]
+    /// Unresolved deliveries of one rule at most, in number [default: 8192]
     #[arg(long, env = "ROWHOOK_WINDOW", value_name = "NUMBER")]
     window: Option<usize>,
-    /// Memory in MiB that unresolved deliveries of all rules may hold; each rule has its share [default: 64]
+    /// Memory in MiB for unresolved deliveries of all rules, shared equally among the rules [default: 64]
     #[arg(long, env = "ROWHOOK_WINDOW_MIB", value_name = "MIB")]
     window_mib: Option<usize>,
-    /// How long attempts under way may take to finish at shutdown [default: 30s]
+    /// Time for attempts under way to finish at shutdown [default: 30s]
     #[arg(long, env = "ROWHOOK_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
     shutdown_timeout: Option<String>,
-    /// Load rule files on SIGHUP and `rowhook reload` alone, not when they change; `watch: false` in the settings file
+    /// Reload rule files only on SIGHUP and `rowhook reload`, not when they change; `watch: false` in the settings file
     #[arg(long, env = "ROWHOOK_NO_WATCH", value_parser = FalseyValueParser::new())]
     no_watch: bool,
-    /// A table that is not there keeps nothing from starting: it comes with a later migration
+    /// Start even if tables of rules are missing: a later migration creates them
     #[arg(long, env = "ROWHOOK_ALLOW_MISSING_TABLE", value_parser = FalseyValueParser::new())]
     allow_missing_table: bool,
 }
@@ -201,14 +201,14 @@ const WINDOW_MAX: usize = 1 << 16;
 pub enum TlsMode {
     /// Never encrypted
     Disabled,
-    /// Encrypted where the server can
+    /// Encrypted if the server supports it
     #[default]
     Preferred,
-    /// Encrypted or not at all; the server's certificate is not looked at
+    /// Always encrypted; the server's certificate is not verified
     Required,
-    /// As required, and the certificate comes from a trusted authority
+    /// As required, and the certificate must come from a trusted authority
     VerifyCa,
-    /// As verify-ca, and the certificate names the host
+    /// As verify-ca, and the certificate must name the host
     VerifyIdentity,
 }
 
@@ -258,7 +258,7 @@ pub struct RunSettings {
     pub allow_missing_table: bool,
 }
 
-/// What is wrong with a setting, and how to mend it.
+/// What is wrong with a setting, and how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read settings file {}: {source}", path.display())]
@@ -267,7 +267,7 @@ pub enum Error {
     Malformed { path: PathBuf, message: String },
     #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
     NoSource,
-    #[error("this calls again what was called; say so with --yes")]
+    #[error("this repeats earlier calls; confirm with --yes")]
     Unconfirmed,
     #[error("--{name} {value}: {expected}")]
     Invalid { name: &'static str, value: String, expected: String },

@@ -10,17 +10,17 @@ use std::sync::Arc;
 pub enum Reason {
     /// The API answered with a status for which retrying can't help.
     Refused,
-    /// Every attempt failed in a way that a retry might have mended.
+    /// Every attempt failed in a way that a retry might have fixed.
     Exhausted,
     /// The request could not be made from the row.
     Unrenderable,
     /// The rule's `when` could not be decided on the row.
     Undecided,
-    /// Not given up: it waits behind the dead letter that holds its ordering key, without an attempt.
+    /// Not given up: it waits behind the dead letter that blocks its ordering key. No attempt was made.
     Blocked,
-    /// A call that must not be repeated may have happened, and nobody knows.
+    /// A call that must not be repeated may have happened; it is not known whether.
     Unknown,
-    /// All was done, but `on_success`, which tells so, was given up.
+    /// All steps are done, but the callback `on_success` was given up.
     CallbackFailed,
     /// Too many changes of one key in too short a time: perhaps a loop.
     Fuse,
@@ -41,16 +41,16 @@ impl Reason {
         Reason::Interrupted,
     ];
 
-    /// The word on disk and in the command line's output; never to change.
+    /// The word on disk, in JSON and in the command line's output.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Refused => "refused",
             Reason::Exhausted => "exhausted",
             Reason::Unrenderable => "unrenderable",
             Reason::Undecided => "undecided",
-            Reason::Blocked => "held",
+            Reason::Blocked => "blocked",
             Reason::Unknown => "unknown",
-            Reason::CallbackFailed => "untold",
+            Reason::CallbackFailed => "callback_failed",
             Reason::Fuse => "fuse",
             Reason::Interrupted => "interrupted",
         }

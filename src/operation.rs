@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::failure::Reason;
 
-pub use course::{SagaDefinition, SagaEnding, SagaRefusal, StepDefinition, NextAction, SagaCommand};
+pub use course::{NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaRefusal, StepDefinition};
 
 mod course;
 
@@ -43,7 +43,8 @@ pub enum ActionState {
 }
 
 impl ActionState {
-    pub const ALL: [ActionState; 5] = [ActionState::Waiting, ActionState::Begun, ActionState::Done, ActionState::Failed, ActionState::Unknown];
+    pub const ALL: [ActionState; 5] =
+        [ActionState::Waiting, ActionState::Begun, ActionState::Done, ActionState::Failed, ActionState::Unknown];
 
     /// The word on disk and in the command line's output; never to change.
     pub fn as_str(self) -> &'static str {
@@ -212,10 +213,27 @@ pub enum SagaEffect {
 impl SagaEffect {
     pub fn as_str(self) -> &'static str {
         match self {
+            SagaEffect::Complete => "complete",
+            SagaEffect::None => "none",
+            SagaEffect::Partial => "partial",
+        }
+    }
+}
+
+impl SagaEffect {
+    pub const ALL: [SagaEffect; 3] = [SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial];
+
+    /// What `outcome.standing` says in bodies and templates.
+    pub fn in_bodies(self) -> &'static str {
+        match self {
             SagaEffect::Complete => "done",
             SagaEffect::None => "undone",
             SagaEffect::Partial => "open",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<SagaEffect> {
+        SagaEffect::ALL.into_iter().find(|effect| effect.as_str() == text)
     }
 }
 
@@ -284,7 +302,8 @@ impl SagaLog {
 
     /// Memory that it holds, near enough.
     pub fn weight_bytes(&self) -> usize {
-        let kept = |kept: &KeptAnswer| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let kept =
+            |kept: &KeptAnswer| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
         let said = |act: &ActionLog| act.message.len();
         let step = |step: &StepLog| 200 + said(&step.act) + said(&step.undo) + step.answer.as_ref().map_or(0, kept);
         100 + said(&self.callback) + self.steps.iter().map(step).sum::<usize>()

@@ -67,7 +67,7 @@ pub struct Metrics {
     pub dead_letters: Gauge<i64, AtomicI64>,
     /// Deliveries that wait in the store behind a dead letter.
     pub blocked_deliveries: Gauge<i64, AtomicI64>,
-    /// Ordering keys that a dead letter holds.
+    /// Ordering keys that a dead letter blocks.
     pub blocked_keys: Gauge<i64, AtomicI64>,
     /// Dead letters whose steps have, or may have, an effect that is not undone.
     pub dead_letters_awaiting: Gauge<i64, AtomicI64>,
@@ -96,39 +96,43 @@ impl Metrics {
         r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
         r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());
         r.register("attempts", "HTTP requests sent, by rule and class of the answer", self.attempts.clone());
-        r.register("target_open", "1 while a target is away and gets nothing but probes", self.target_unavailable.clone());
-        r.register("target_opened", "Times a target was found to be away", self.target_outages.clone());
+        r.register(
+            "target_unavailable",
+            "1 while a target is unavailable and gets only probes",
+            self.target_unavailable.clone(),
+        );
+        r.register("target_outages", "Times a target became unavailable", self.target_outages.clone());
         r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
         r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
         r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
         r.register("rule_unresolved", "Deliveries of the rule that are not resolved yet", self.rule_unresolved.clone());
-        r.register("rule_behind", "1 while the others go on without the rule", self.rule_detached.clone());
+        r.register("rule_detached", "1 while the rule has its own reader, or none", self.rule_detached.clone());
         r.register("rule_paused", "1 while the rule is paused", self.rule_paused.clone());
         r.register(
             "rule_lacks_column",
             "1 while the rule is paused because a table lacks a column that it needs",
             self.rule_lacks_column.clone(),
         );
-        r.register("rule_lag_seconds", "Age of the oldest change not dealt with", self.rule_lag_seconds.clone());
+        r.register("rule_lag_seconds", "Age of the oldest change that is not resolved", self.rule_lag_seconds.clone());
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
-        r.register("window_bytes", "Memory held by deliveries not resolved yet", self.window_bytes.clone());
-        r.register("dead_letters", "Dead letters in the store, without held deliveries", self.dead_letters.clone());
+        r.register("window_bytes", "Memory of deliveries that are not resolved yet", self.window_bytes.clone());
+        r.register("dead_letters", "Dead letters in the store, without blocked deliveries", self.dead_letters.clone());
         r.register(
-            "held_deliveries",
+            "blocked_deliveries",
             "Deliveries stored behind a dead letter of their key",
             self.blocked_deliveries.clone(),
         );
-        r.register("held_keys", "Ordering keys that a dead letter holds", self.blocked_keys.clone());
+        r.register("blocked_keys", "Ordering keys that a dead letter blocks", self.blocked_keys.clone());
         r.register(
-            "deliveries_awaiting",
-            "Dead letters that wait for a person: what they did is not undone",
+            "dead_letters_awaiting",
+            "Dead letters that need an operator: their effect is partial",
             self.dead_letters_awaiting.clone(),
         );
         r.register("checkpoints", "Checkpoints made durable", self.checkpoints.clone());
-        r.register("rules_reloaded", "Times that rules were loaded anew", self.rules_reloaded.clone());
+        r.register("rules_reloaded", "Times that rules were reloaded", self.rules_reloaded.clone());
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());
         r.register("runway_seconds", "Time until the server purges what is still needed", self.runway_seconds.clone());
-        r.register("binlog_held", "1 while the server is kept from purging binlogs", self.binlog_pinned.clone());
+        r.register("binlog_pinned", "1 while the server is kept from purging binlogs", self.binlog_pinned.clone());
         registry
     }
 }

@@ -1,7 +1,7 @@
 //! The house rules that a compiler does not know: who may import whom, where each crate is used, what a file looks like.
 //!
 //! Reads the sources as tokens, so that comments and strings are no breaches; `#[cfg(test)]` items may import what they
-//! like. Breaches are reported all at once, as `path:line: what; how to mend it`. Does not judge names or prose.
+//! like. Breaches are reported all at once, as `path:line: what; how to fix it`. Does not judge names or prose.
 
 #[path = "tidy/tokens.rs"]
 mod tokens;
@@ -162,7 +162,7 @@ fn unfinished(source: &Source, found: &mut Found) {
                 found.push((first.line, format!("{name}!; write it, or leave the whole thing out")));
             }
             ("#", "[", "ignore") => {
-                found.push((first.line, "a test that is ignored; mend the test or delete it".to_owned()));
+                found.push((first.line, "a test that is ignored; fix the test or delete it".to_owned()));
             }
             _ => {}
         }
@@ -187,8 +187,8 @@ fn imports(inner: &str, tokens: &[Token], found: &mut Found) {
         let is_stage = STAGES.iter().any(|(name, _)| *name == target);
         if target != stage && is_stage && !allowed.is_some_and(|allowed| allowed.contains(&target)) {
             let what = if in_vocabulary { "as vocabulary may import no stage" } else { "may not import" };
-            let mend = "move what both need upstream, or hand it in from the pipeline or the cli";
-            found.push((line, format!("{stage} {what}: {target}; {mend}")));
+            let fix = "move what both need upstream, or hand it in from the pipeline or the cli";
+            found.push((line, format!("{stage} {what}: {target}; {fix}")));
         }
         if target == "config" && path.get(1).is_some_and(|name| name == "Config") && !["cli", "config"].contains(&stage)
         {

@@ -39,8 +39,8 @@ impl Bench {
         healthy.wait_for(ROWS, DEADLINE);
         let together = healthy.per_second();
         std::thread::sleep(OUTAGE.saturating_sub(began.elapsed()));
-        let mended = Counter::start_on(port, Duration::ZERO);
-        let down_took = mended.wait_for(ROWS, DEADLINE).duration_since(began) - OUTAGE;
+        let fixed = Counter::start_on(port, Duration::ZERO);
+        let down_took = fixed.wait_for(ROWS, DEADLINE).duration_since(began) - OUTAGE;
         let slow_took = slow.wait_for(ROWS, DEADLINE).duration_since(began);
         let peak_mib = program.memory_kib("VmHWM") as f64 / 1024.0;
 

@@ -170,10 +170,7 @@ async fn pause(State(shared): State<AdminApi>, Json(request): Json<PauseRequest>
     shared.control.pause(request).await.map(Json)
 }
 
-async fn resume(
-    State(shared): State<AdminApi>,
-    Json(request): Json<ResumeRequest>,
-) -> Result<Json<()>, ControlError> {
+async fn resume(State(shared): State<AdminApi>, Json(request): Json<ResumeRequest>) -> Result<Json<()>, ControlError> {
     shared.control.resume(request).await.map(Json)
 }
 

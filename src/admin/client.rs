@@ -128,7 +128,10 @@ impl Daemon {
         Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
     }
 
-    pub async fn replay_binlog(&self, request: &BinlogReplayRequest) -> Result<mpsc::Receiver<BinlogReplayReport>, Error> {
+    pub async fn replay_binlog(
+        &self,
+        request: &BinlogReplayRequest,
+    ) -> Result<mpsc::Receiver<BinlogReplayReport>, Error> {
         let answer = self.send(Method::POST, "/replay-binlog", request).await?;
         Ok(lines(answer, |error| BinlogReplayReport::Failed { message: error.to_string() }))
     }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::SourceWatch;
 use super::live_rules::{LiveRules, ReloadError};
 use super::operations::{self, DeadLetters};
-use super::status::{Letters, DaemonSnapshot};
+use super::status::{DaemonSnapshot, Letters};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use crate::clock::now_us;
 use crate::pipeline::{Command, CommandRefused, LoopStatus};
@@ -67,7 +67,8 @@ impl Control {
         let status: LoopStatus = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
         let letters = Letters::count(&self.letters).await?;
         let (source, files) = ((self.source)(), self.rules.files());
-        let moment = DaemonSnapshot { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
+        let moment =
+            DaemonSnapshot { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
         Ok(moment.view(&self.data, self.started_at_us))
     }
 

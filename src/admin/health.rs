@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::SourceWatch;
 use super::pulse::Pulse;
-use crate::pipeline::{Command, StreamStatus, RuleStatus};
+use crate::pipeline::{Command, RuleStatus, StreamStatus};
 use crate::store::Store;
 
 /// Everything that health is read from.
@@ -60,7 +60,9 @@ fn stopped(rules: &[RuleStatus]) -> Option<String> {
     let reasons: Vec<String> = rules
         .iter()
         .filter_map(|rule| match &rule.stream {
-            StreamStatus::Detached { error: Some(error), .. } => Some(format!("rule {} is stopped: {error}", rule.rule)),
+            StreamStatus::Detached { error: Some(error), .. } => {
+                Some(format!("rule {} is stopped: {error}", rule.rule))
+            }
             _ => None,
         })
         .collect();

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::now_us;
 use crate::pattern::TablePatterns;
 use crate::pipeline::Command;
-use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, RuleFilesState, Objection, Rule, RuleSet};
+use crate::rules::{Diagnostics, Difference, IfMissing, Judgement, Objection, Rule, RuleFilesState, RuleSet};
 use crate::schema::NamedTables;
 use crate::telemetry::Metrics;
 
@@ -166,10 +166,7 @@ impl LiveRules {
                 Judgement::of(rules.against(&tables, *if_missing), is_at_work).take()
             }
             Err(error) => {
-                tracing::warn!(
-                    error,
-                    "the tables that rules name could not be looked at; the rules are taken as they are"
-                );
+                tracing::warn!(error, "the tables that rules name could not be read; the rules are used unchecked");
                 Ok(())
             }
         }
@@ -213,7 +210,7 @@ impl LiveRules {
 
 fn warn_of(rule: &Rule) {
     if rule.trusts_any_server() {
-        tracing::warn!(rule = rule.name, "insecure_tls: servers need not prove who they are to this rule");
+        tracing::warn!(rule = rule.name, "insecure_tls: this rule does not verify the certificates of servers");
     }
 }
 

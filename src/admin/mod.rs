@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use crate::position::Retention;
 
-pub use api::{ControlSocket, Error as SocketError, AdminApi};
+pub use api::{AdminApi, ControlSocket, Error as SocketError};
 pub use client::{Daemon, Error as DaemonError};
 pub use control::{Control, ControlError};
 pub use health::Health;
-pub use http::{Error as PortError, Port, AdminToken};
+pub use http::{AdminToken, Error as PortError, Port};
 pub use live_rules::{LiveRules, ReloadError, RuleSource};
 pub use operations::{DeadLetters, Error};
 pub use position::{move_in_store, positions_of_store, require_rule};

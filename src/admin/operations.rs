@@ -50,7 +50,7 @@ pub enum Error {
     NoNote,
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error("rowhook is stopping; letters that were not reported stay as they were")]
+    #[error("rowhook is stopping; dead letters that were not reported stay as they were")]
     Stopping,
     #[error("a read of the store was aborted")]
     Aborted,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::SourceWatch;
 use super::runway::{Alarm, Runway, runway};
 use crate::clock::now_us;
-use crate::pipeline::{Command, StreamStatus, LoopStatus};
+use crate::pipeline::{Command, LoopStatus, StreamStatus};
 use crate::telemetry::Metrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ fn warn(left: Runway, status: &LoopStatus) {
     tracing::warn!(
         runway = %humantime::format_duration(minutes),
         rules = rules.join(","),
-        "the server will soon purge binlogs that rules which are behind still need"
+        "the server will soon purge binlogs that late rules still need"
     );
 }
 

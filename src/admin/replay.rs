@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::operation::SagaCommandView;
-use super::view::{Preview, ReplayProgress, Replayed, ReplayReport, Selection, Totals};
-use crate::delivery::{Delivery, SagaAction, Outcome, request};
+use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
+use crate::delivery::{Delivery, Outcome, SagaAction, request};
 use crate::failure::Reason;
 use crate::operation::{NextAction, SagaCommand};
 use crate::ordering::LaneKeys;
@@ -89,7 +89,7 @@ impl Replays {
                 ReplayReport::Ended(totals)
             }
             Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
-            Err(End::Unheard) => return tracing::info!("replay ended early: the operator has gone"),
+            Err(End::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
         };
         // Who no longer listens does not need the last word.
         let _ = reports.send(last).await;
@@ -146,7 +146,11 @@ impl Replays {
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
-    async fn submit(&self, head: &DeadLetterHead, wish: SagaCommand) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
+    async fn submit(
+        &self,
+        head: &DeadLetterHead,
+        wish: SagaCommand,
+    ) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
         let (delivery, lanes) = match self.delivery(head, wish).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),

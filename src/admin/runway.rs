@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::SourceNow;
-use crate::pipeline::{StreamStatus, LoopStatus};
+use crate::pipeline::{LoopStatus, StreamStatus};
 use crate::position::Retention;
 
 /// Less than this is short: a person may be asleep meanwhile.

@@ -102,8 +102,13 @@ pub(super) async fn serve<L: Listener<Addr: Peer>>(
     let _ = tokio::time::timeout(FINISH_TIMEOUT, all_finished).await;
 }
 
-async fn answer_one<Io>(io: Io, router: Router, number: u64, places: Arc<ConnectionSlots>, mut stop: watch::Receiver<bool>)
-where
+async fn answer_one<Io>(
+    io: Io,
+    router: Router,
+    number: u64,
+    places: Arc<ConnectionSlots>,
+    mut stop: watch::Receiver<bool>,
+) where
     Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);

@@ -14,7 +14,7 @@ use super::view::rfc3339;
 use super::view::status::{
     BinlogPinView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state,
 };
-use crate::pipeline::{BinlogPinStatus, StreamStatus, RuleStatus, LoopStatus, TargetStatus};
+use crate::pipeline::{BinlogPinStatus, LoopStatus, RuleStatus, StreamStatus, TargetStatus};
 use crate::position::Retention;
 use crate::store::{self, Saved};
 

@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use operation::{SagaView, SagaCommandView};
+use operation::{SagaCommandView, SagaView};
 
 /// Which dead letters are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn reports_read_back_the_same() {
-        let progress = |result| ReplayReport::Progress(ReplayProgress { number: 7, id: "i".into(), rule: "r".into(), result });
+        let progress =
+            |result| ReplayReport::Progress(ReplayProgress { number: 7, id: "i".into(), rule: "r".into(), result });
         for report in [
             ReplayReport::Started { letters: 3 },
             progress(Replayed::Delivered { status: 204 }),
@@ -282,7 +283,11 @@ mod tests {
         assert!(empty.is_empty() && !empty.all);
         assert!(!Selection { all: true, ..Selection::default() }.is_empty());
         let wish: Selection = serde_json::from_str(r#"{"wish": {"happened": false}}"#).expect("a wish");
-        assert_eq!((wish.is_empty(), wish.saga_command), (true, Some(SagaCommandView::Happened(false))), "a wish names no letters");
+        assert_eq!(
+            (wish.is_empty(), wish.saga_command),
+            (true, Some(SagaCommandView::Happened(false))),
+            "a wish names no letters"
+        );
         serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::row::{Span, bit, count_bits};
 use super::{Cell, Row, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, ColumnKind, json_diff, value};
+use crate::column::{ColumnKind, Fault, json_diff, value};
 
 /// How the after images of one event stand in it.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Cell, Table, Value};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{self, Fault, ColumnKind};
+use crate::column::{self, ColumnKind, Fault};
 
 /// What stands in the place of a value that is not to be kept.
 const REDACTED: &str = "***";
@@ -374,7 +374,8 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_read_keeps_a_row_from_being_kept() {
-        let text = ColumnKind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
+        let text =
+            ColumnKind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
         let row = image(&[0, 7, 1, 0xe9], None, 0, &[TINY, text]);
         assert_eq!(row.cell(0), Cell::Value(Value::Int(7)));
         assert_eq!(row.cell(1), Cell::Absent);

@@ -1,6 +1,6 @@
 //! `rowhook check`: whether the rules are sound and MySQL can be followed, before `run` finds out.
 //!
-//! In: rule files, and unless offline the server. Out: a finding per line, what is wrong with what mends it. Changes nothing
+//! In: rule files, and unless offline the server. Out: a finding per line, what is wrong with what fixes it. Changes nothing
 //! anywhere. The verdict is "problems" if there is one; warnings alone are none.
 
 mod statements;
@@ -23,10 +23,10 @@ Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook check --offline")]
 pub(super) struct CheckArgs {
-    /// Check the rule files alone, without MySQL
+    /// Check only the rule files, without MySQL
     #[arg(long)]
     offline: bool,
-    /// A table that is not there is a warning: for a deployment that comes before its migration
+    /// Missing tables are warnings, not problems: for a deployment before its migration
     #[arg(long)]
     allow_missing_table: bool,
     /// Print JSON
@@ -55,8 +55,8 @@ struct Finding {
     /// `ok`, `warning` or `problem`.
     level: &'static str,
     what: String,
-    /// The SQL or setting that mends it.
-    mend: Option<String>,
+    /// The SQL or setting that fixes it.
+    fix: Option<String>,
 }
 
 pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -106,7 +106,7 @@ const WARNING: &str = "warning";
 const PROBLEM: &str = "problem";
 
 fn problems(diagnostics: &Diagnostics) -> Vec<Finding> {
-    let problem = |what: String| Finding { level: PROBLEM, what, mend: None };
+    let problem = |what: String| Finding { level: PROBLEM, what, fix: None };
     diagnostics.0.iter().map(|diagnostic| problem(diagnostic.to_string())).collect()
 }
 
@@ -114,15 +114,15 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     match loaded {
         Ok(rules) => {
             let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
-            let mut findings = vec![Finding { level: OK, what, mend: None }];
+            let mut findings = vec![Finding { level: OK, what, fix: None }];
             for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
                 let what = format!("{}: rule {} calls servers without verifying them", rule.path.display(), rule.name);
-                let mend =
+                let fix =
                     Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
-                findings.push(Finding { level: WARNING, what, mend });
+                findings.push(Finding { level: WARNING, what, fix });
             }
             let unused = rules.unused_targets().iter().chain(rules.misnamed_files());
-            findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), mend: None }));
+            findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), fix: None }));
             findings
         }
         Err(diagnostics) => problems(diagnostics),
@@ -133,12 +133,12 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
 async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing: IfMissing) -> Vec<Finding> {
     let tables = match source::named_tables(settings, &rules.patterns()).await {
         Ok(tables) => tables,
-        Err(error) => return vec![Finding { level: PROBLEM, what: error.to_string(), mend: None }],
+        Err(error) => return vec![Finding { level: PROBLEM, what: error.to_string(), fix: None }],
     };
     let mut findings = Vec::new();
     for Objection { is_problem, said, fix, .. } in rules.against(&tables, if_missing) {
         let level = if is_problem { PROBLEM } else { WARNING };
-        let finding = Finding { level, what: said.to_string(), mend: fix };
+        let finding = Finding { level, what: said.to_string(), fix: fix };
         // Rules of one file name one table.
         if !findings.contains(&finding) {
             findings.push(finding);
@@ -148,11 +148,11 @@ async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing
     findings.extend(tables.found.iter().map(|found| &found.table).filter(|table| table.primary_key.is_empty()).map(
         |table| {
             let what = format!("table {table} has no primary key: its changes are ordered as a whole");
-            Finding { level: WARNING, what, mend: None }
+            Finding { level: WARNING, what, fix: None }
         },
     ));
     if columns_are_there && !tables.found.is_empty() {
-        findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), mend: None });
+        findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), fix: None });
     }
     findings
 }
@@ -164,19 +164,19 @@ impl From<source::Finding> for Finding {
             Level::Warning => WARNING,
             Level::Problem => PROBLEM,
         };
-        Finding { level, what: finding.what, mend: finding.mend }
+        Finding { level, what: finding.what, fix: finding.fix }
     }
 }
 
 /// A finding per line; what belongs to it is indented below.
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
-    for Finding { level, what, mend } in findings {
+    for Finding { level, what, fix } in findings {
         let mut lines = what.lines();
         text += &format!("{level:<8} {}\n", lines.next().unwrap_or_default());
         lines.for_each(|line| text += &format!("         {line}\n"));
-        if let Some(mend) = mend {
-            text += &format!("         mend: {mend}\n");
+        if let Some(fix) = fix {
+            text += &format!("         fix: {fix}\n");
         }
     }
     let number = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
@@ -193,16 +193,16 @@ mod tests {
 
     #[test]
     fn findings_are_aligned_with_their_mends_below() {
-        let finding = |level, what: &str, mend: Option<&str>| Finding {
+        let finding = |level, what: &str, fix: Option<&str>| Finding {
             level,
             what: what.to_string(),
-            mend: mend.map(ToString::to_string),
+            fix: fix.map(ToString::to_string),
         };
         let findings =
             [finding(OK, "2 rules in rules", None), finding(PROBLEM, "log_bin = OFF", Some("start with --log-bin"))];
         assert_eq!(
             text(&findings),
-            "ok       2 rules in rules\nproblem  log_bin = OFF\n         mend: start with --log-bin\n1 problem, 0 warnings\n"
+            "ok       2 rules in rules\nproblem  log_bin = OFF\n         fix: start with --log-bin\n1 problem, 0 warnings\n"
         );
         assert!(text(&findings[..1]).ends_with("all is well\n"));
     }

@@ -19,12 +19,12 @@ pub(super) enum DeadLettersCommand {
     /// List dead letters, the oldest first
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
-    /// Show one dead letter: attempts, what was done step by step, transaction and row
+    /// Show one dead letter: attempts, the log of its saga, transaction and row
     Show(ShowLetterArgs),
-    /// Send dead letters again, with the rules as they are now
+    /// Send dead letters again, with the current rules
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<ReplayArgs>),
-    /// Close a dead letter that was settled by hand: it stays to be read and is not sent again
+    /// Close a dead letter that was settled by hand: it stays in the store and is not sent again
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(ResolveArgs),
     /// Delete dead letters for good, without sending them
@@ -45,31 +45,32 @@ Examples:
   rowhook dead-letters replay --all
   rowhook dead-letters replay 17 --happened no
 
-A letter that is delivered is gone; one that fails again stays, with its new attempts. What is held behind a letter
-follows by itself; a held letter is replayed only together with the one in front.
-Of a rule with steps, a replay goes on with the step that was given up. Where nobody knows whether a step happened that must
-not be repeated, and the rule can't ask, it is not replayed until --happened says.
-Exit code 1 when a letter stays, and when a number or a rule that is named does not exist; nothing is sent then. A running rowhook replays with its own rules; --rules is for when none runs.";
+A dead letter that is delivered is removed; one that fails again stays, with its new attempts. Deliveries that it blocks
+follow by themselves; a blocked delivery is replayed only together with the dead letter in front of it.
+The replay of a saga continues with the step that was given up. If it is not known whether a step took effect that must not
+be repeated, and the rule has no `verify`, the dead letter is not replayed without --happened.
+Exit code 1: a dead letter stays; or a number or a rule does not exist, then nothing is sent. A running rowhook uses the rules
+that it has loaded; --rules is used only when none runs.";
 
 const RESOLVE_EXAMPLES: &str = "\
 Example:
   rowhook dead-letters resolve 17 --note 'charged twice; refunded in their console'
 
-The letter is no longer counted, and later changes of its key go out. `list --resolved` and `show` still have it.";
+The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
   rowhook dead-letters discard 12 --yes
   rowhook dead-letters discard --older-than 30d --yes
 
-What is held behind a discarded letter, and is not discarded itself, goes out. A number that does not exist is an error, and
-nothing is discarded then.";
+Deliveries that a discarded dead letter blocks are sent, unless they are discarded, too. If a number does not exist, nothing
+is discarded.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     conditions: Conditions,
-    /// Show at most so many
+    /// Show at most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
     /// Only those that were resolved
@@ -99,10 +100,10 @@ pub(super) struct ReplayArgs {
     which: Which,
     #[command(flatten)]
     wish: WishArgs,
-    /// Show the requests as curl commands, secrets masked, and send none
+    /// Show the requests as curl commands, with secrets masked; send none
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Print a JSON document per letter
+    /// Print one JSON document per dead letter
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -122,13 +123,13 @@ struct WishArgs {
     /// Begin with the first step again, also where steps are done; needs --yes
     #[arg(long, requires = "yes", conflicts_with_all = ["undo", "happened"])]
     from_start: bool,
-    /// Undo the steps that are not undone
+    /// Undo the steps that have an effect
     #[arg(long, conflicts_with = "happened")]
     undo: bool,
-    /// Say whether the step happened of which nobody knew, and go on; wants numbers
+    /// State whether the uncertain step took effect, and continue; needs numbers of dead letters
     #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"], conflicts_with = "all", conflicts_with_all = CONDITIONS)]
     happened: Option<String>,
-    /// Really do it
+    /// Confirm
     #[arg(long, requires = "from_start")]
     yes: bool,
 }
@@ -162,10 +163,10 @@ pub(super) struct ResolveArgs {
 pub(super) struct DiscardArgs {
     #[command(flatten)]
     which: Which,
-    /// Of those, the ones that were resolved, and no others
+    /// Only those that were resolved
     #[arg(long, conflicts_with = "numbers")]
     resolved: bool,
-    /// Really do it
+    /// Confirm
     #[arg(long, required = true)]
     yes: bool,
     /// Print JSON
@@ -201,8 +202,9 @@ struct Conditions {
     /// Only those of this table
     #[arg(long, value_name = "SCHEMA.TABLE")]
     table: Option<String>,
-    /// Only those given up for this reason
-    #[arg(long, value_name = "REASON", value_parser = Reason::ALL.map(Reason::as_str))]
+    /// Only those given up for this reason: refused, exhausted, unrenderable, undecided, blocked, unknown, callback_failed, fuse or
+    /// interrupted
+    #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<String>,
     /// Only those that became dead letters longer ago than this, such as 2h or 30d
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -210,6 +212,16 @@ struct Conditions {
     /// Only those that became dead letters within this time, such as 15m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     newer_than: Option<Duration>,
+}
+
+/// The word of a reason. Former words are errors that give the current one.
+fn reason(word: &str) -> Result<String, String> {
+    match word {
+        "held" => Err("it is called blocked now".to_string()),
+        "untold" => Err("it is called callback_failed now".to_string()),
+        known if Reason::parse(known).is_some() => Ok(known.to_string()),
+        _ => Err(format!("expected one of {}", Reason::ALL.map(Reason::as_str).join(", "))),
+    }
 }
 
 impl Conditions {
@@ -268,8 +280,8 @@ async fn list(args: ListArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     }
     let now = SystemTime::now();
     // Only where some rule takes steps.
-    let has_standing = listing.dead_letters.iter().any(|letter| letter.effect.is_some());
-    let is_shown = |name: &str| has_standing || name != "standing";
+    let has_effect = listing.dead_letters.iter().any(|letter| letter.effect.is_some());
+    let is_shown = |name: &str| has_effect || name != "effect";
     let rows = listing.dead_letters.iter().map(|letter| {
         let cells = LIST_HEAD.into_iter().zip(row(letter, now));
         cells.filter(|(name, _)| is_shown(name)).map(|(_, cell)| cell).collect()
@@ -283,7 +295,7 @@ async fn list(args: ListArgs, file: &File) -> anyhow::Result<CommandVerdict> {
 }
 
 const LIST_HEAD: [&str; 10] =
-    ["number", "age", "rule", "table", "key", "reason", "standing", "answer", "attempts", "message"];
+    ["number", "age", "rule", "table", "key", "reason", "effect", "answer", "attempts", "message"];
 
 fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
     let answer = match letter.attempts.last() {

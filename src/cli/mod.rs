@@ -71,26 +71,26 @@ enum Command {
     Run(run::RunCommandArgs),
     /// Check rule files, and whether MySQL can be followed
     Check(check::CheckArgs),
-    /// Show how a running rowhook and each of its rules are doing
+    /// Show the state of a running rowhook and of each rule
     Status(status::StatusArgs),
-    /// Start no more calls of a rule, until it is resumed
+    /// Pause a rule: it starts no calls until it is resumed
     Pause(rule::PauseArgs),
-    /// Let a rule go on that was paused
+    /// Resume a paused rule
     Resume(rule::ResumeArgs),
-    /// Load the rule files anew
+    /// Reload the rule files
     Reload(rule::ReloadArgs),
-    /// Deliver a stretch of the binlog once more for one rule
+    /// Deliver a binlog range again for one rule
     ReplayBinlog(replay_binlog::ReplayBinlogArgs),
-    /// Show where reading goes on, or move that past a transaction or onto another log
+    /// Show the positions in the binlog, or move them past a transaction or onto another binlog
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Position(position::PositionCommand),
-    /// List, inspect, replay and discard deliveries that were given up
+    /// List, show, replay, resolve and discard dead letters: deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::DeadLettersCommand),
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Store(store::StoreCommand),
-    /// Print changes as JSON lines as they come; nothing is sent
+    /// Print changes as JSON lines while they arrive; send nothing
     Tail(tail::TailArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),

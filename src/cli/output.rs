@@ -61,7 +61,7 @@ pub(super) enum Tone {
     Plain,
     /// All is as it should be.
     Good,
-    /// Mends itself, or is as somebody wanted it.
+    /// Fixes itself, or is as somebody wanted it.
     Careful,
     /// A person must act.
     Bad,

@@ -32,7 +32,7 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
         page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
     }
     if let Some(log) = &letter.saga {
-        page += "\noperation\n";
+        page += "\nsaga\n";
         page += &indent(&operation::operation(log, letter.number, letter.resolved.is_some()));
     }
     if let Some(event) = &event {

@@ -18,9 +18,9 @@ use crate::config::{DataArgs, File, SourceArgs};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PositionCommand {
-    /// Show where reading goes on, of the main stream and of each rule that is elsewhere, and who moved it by hand
+    /// Show the position of the main stream, of each rule with another position, and who moved them by hand
     Show(ShowPositionArgs),
-    /// Move where reading goes on; says what is skipped or repeated, and does it with --yes
+    /// Move positions: shows what is skipped or repeated, and moves them with --yes
     #[command(after_help = SET_EXAMPLES)]
     Set(Box<SetArgs>),
 }
@@ -33,9 +33,9 @@ Examples:
   rowhook position set --to earliest --yes
   rowhook position set --rule order-paid --to binlog.000042:4 --yes
 
-Stop rowhook first. Without --yes it is said what would be skipped and repeated, nothing is changed, and the exit code is 1.
-Without --rule all rules move. --skip-transaction passes over one transaction and nothing else: a rule that has not come that
-far keeps its place. Dead letters, what is paused and what was delivered stay as they are.";
+Stop rowhook first. Without --yes it shows what would be skipped and repeated, changes nothing, and exits with 1.
+Without --rule all rules move. --skip-transaction skips only one transaction: a rule that has not reached it keeps its
+position. Dead letters, paused rules and what was delivered stay as they are.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowPositionArgs {
@@ -48,12 +48,12 @@ pub(super) struct ShowPositionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SetArgs {
-    /// Move this rule alone
+    /// Move only this rule
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
     #[command(flatten)]
     place: PlaceArgs,
-    /// Why, for those who look at the log of moved positions
+    /// Reason, kept in the log of moved positions
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Confirm
@@ -68,13 +68,13 @@ pub(super) struct SetArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct PlaceArgs {
-    /// Go on right behind this transaction, in the order of the binlog
+    /// Continue after this transaction, in the order of the binlog
     #[arg(long, value_name = "GTID")]
     after: Option<String>,
-    /// Go on behind the transaction that comes next
+    /// Continue after the next transaction
     #[arg(long)]
     skip_transaction: bool,
-    /// Go on from here: latest, earliest, a GTID set, or file:offset
+    /// Continue from here: latest, earliest, a GTID set, or file:offset
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
 }

@@ -16,7 +16,9 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::redelivery::{BinlogReplayReport, BinlogReplayRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
-use crate::admin::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
+use crate::admin::view::{
+    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection,
+};
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };

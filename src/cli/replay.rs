@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, RunningReplay, SHUTDOWN_TIMEOUT};
 use super::{CommandVerdict, rule_files, signals, source_settings};
-use crate::admin::view::{Preview, ReplayProgress, Replayed, ReplayReport, Selection, Totals};
+use crate::admin::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
 use crate::config::WriteSettings;
 use crate::source::EncryptedServers;
 
@@ -34,7 +34,12 @@ pub(super) struct Sources {
     pub data: PathBuf,
 }
 
-pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sources) -> anyhow::Result<CommandVerdict> {
+pub(super) async fn run(
+    reach: &Reach,
+    selection: Selection,
+    how: How,
+    from: Sources,
+) -> anyhow::Result<CommandVerdict> {
     if how.dry_run {
         let load = || rule_files::load(&from.rules);
         return preview(reach.preview(selection, load).await?, how.json).await;
@@ -54,7 +59,7 @@ pub(super) async fn run(reach: &Reach, selection: Selection, how: How, from: Sou
             report = running.items.recv() => report,
             // Of a daemon nothing more is asked then; a pipeline of our own lets attempts under way finish.
             _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
-                output::complain("stopping: attempts under way finish, the other letters stay as they are");
+                output::complain("stopping: attempts under way finish, the other dead letters stay as they are");
                 totals = Err("interrupted".to_string());
                 running.stop();
                 continue;
@@ -84,7 +89,7 @@ fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {
             line += &format!(", {not_replayed} not replayed");
         }
         if let Some(followed @ 1..) = followed {
-            line += &format!("; {} followed", count(followed, "held one"));
+            line += &format!("; {} followed", count(followed, "blocked delivery"));
         }
         output::print(&format!("{line}\n"))?;
     }

@@ -22,9 +22,9 @@ Examples:
   rowhook replay-binlog --rule order-paid --from binlog.000042:4 --to binlog.000043:4 --dry-run
   rowhook replay-binlog --rule order-paid --from 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1200 --yes
 
-What was called is called again, with the same Idempotency-Key. What fails becomes a dead letter. No checkpoint is touched,
-and the rule goes on meanwhile. Ctrl-C ends it; what is under way comes to its end. --mysql and --rules are for when no
-rowhook runs on the data directory. Exit code 1 when a delivery became a dead letter.")]
+Calls are made again with the same Idempotency-Key. A delivery that fails becomes a dead letter. No position changes, and the
+rule continues meanwhile. Ctrl-C stops it; attempts under way finish. --mysql and --rules are used only when no rowhook runs on
+the data directory. Exit code 1: a delivery became a dead letter.")]
 pub(super) struct ReplayBinlogArgs {
     /// Rule to deliver for
     #[arg(long, value_name = "RULE")]
@@ -35,10 +35,10 @@ pub(super) struct ReplayBinlogArgs {
     /// Where to end: latest, a GTID set, or file:offset [default: where the main stream is now]
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
-    /// Count the requests and show the first ones as curl commands, secrets masked; send none
+    /// Count the requests and show the first ones as curl commands, with secrets masked; send none
     #[arg(long)]
     dry_run: bool,
-    /// Do it without asking
+    /// Confirm
     #[arg(long)]
     yes: bool,
     /// Print JSON lines
@@ -122,7 +122,7 @@ fn confirm(rule: &str) -> anyhow::Result<()> {
 
 fn sums(tally: &BinlogReplayTotals) -> String {
     let BinlogReplayTotals { read, matched, delivered, dead, blocked: held, .. } = tally;
-    let held = if *held > 0 { format!(", {held} held") } else { String::new() };
+    let held = if *held > 0 { format!(", {held} blocked") } else { String::new() };
     format!("{}, {matched} matched, {delivered} delivered, {dead} dead{held}", count(*read, "change"))
 }
 

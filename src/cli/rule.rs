@@ -12,14 +12,14 @@ use crate::config::{self, DataArgs, File};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rowhook pause order-paid --why 'their API is moving house'
+  rowhook pause order-paid --why 'their API is being migrated'
 
-Attempts under way come to their end, no others are started, also not after a restart. Other rules go on. What the rule
-misses meanwhile stays in the binlog; `rowhook status` shows how long the server keeps it.")]
+Attempts under way finish; no others start, also not after a restart. Other rules continue. The changes of the paused rule stay
+in the binlog; `rowhook status` shows how long the server keeps it.")]
 pub(super) struct PauseArgs {
     /// Name of the rule
     rule: String,
-    /// Why, for those who look at the status
+    /// Reason, shown by `rowhook status`
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
@@ -32,12 +32,12 @@ Examples:
   rowhook resume order-paid
   rowhook resume order-paid --from latest
 
-The rule goes on where it was, in order, and nothing is left out. With --from it leaves out what lies before that place:
-the way on when the server has purged what it needs.")]
+The rule continues where it was, in order, and skips nothing. With --from it skips what lies before that position: use it when
+the server has purged the binlog that the rule needs.")]
 pub(super) struct ResumeArgs {
     /// Name of the rule
     rule: String,
-    /// Leave out what lies before: latest, earliest, a GTID set, or file:offset
+    /// Skip what lies before this position: latest, earliest, a GTID set, or file:offset
     #[arg(long, value_name = "WHERE")]
     from: Option<String>,
     #[command(flatten)]
@@ -49,8 +49,8 @@ pub(super) struct ResumeArgs {
 Examples:
   rowhook reload
 
-All rule files are taken, or none if one has problems; what they refer to is read anew. The same happens on SIGHUP, and by
-itself when the files change. What waits goes out under the rule as it is then.")]
+All rule files are reloaded, with the files that they name, or none if one has problems. The same happens on SIGHUP and when the
+files change. Deliveries that wait are sent under the new rule.")]
 pub(super) struct ReloadArgs {
     /// Print JSON
     #[arg(long)]

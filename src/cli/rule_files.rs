@@ -22,7 +22,10 @@ pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> any
 }
 
 /// The same, and says what the files looked like.
-pub(super) fn look_and_load(directory: &Path, database: Option<&Database>) -> anyhow::Result<(RuleFilesState, RuleSet)> {
+pub(super) fn look_and_load(
+    directory: &Path,
+    database: Option<&Database>,
+) -> anyhow::Result<(RuleFilesState, RuleSet)> {
     let (look, loaded) = RuleFilesState::and_load(directory, &[], || read_to_work(directory, database));
     Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }

@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
 use super::{CommandVerdict, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
-    BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, AdminApi, Port, Pulse, Replays,
-    RuleSource, RulesNow, SourceWatch, AdminToken,
+    AdminApi, AdminToken, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Port, Pulse, Replays,
+    RuleSource, RulesNow, SourceWatch,
 };
 use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher};
-use crate::pipeline::{Command, Limits, Pipeline, ChangeSource, Redeliveries};
+use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, Redeliveries};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
@@ -37,7 +37,7 @@ Examples:
   rowhook run --start earliest
 
 Stops on SIGTERM and SIGINT: attempts under way finish, then a checkpoint is written. A second signal exits at once.
-Loads the rule files anew when they change, on SIGHUP and on `rowhook reload`: all of them, or none if one has problems.")]
+Reloads the rule files when they change, on SIGHUP and on `rowhook reload`: all of them, or none if one has problems.")]
 pub(super) struct RunCommandArgs {
     #[command(flatten)]
     source: SourceArgs,

@@ -17,8 +17,7 @@ Examples:
   rowhook status
   rowhook status --json | jq '.rules[] | select(.state != \"attached\")'
 
-Exit code 1 when no rowhook runs on the data directory, when a rule is stopped, when nothing can be read from MySQL, and
-when the rule files have problems.")]
+Exit code 1: no rowhook runs on the data directory, a rule is stopped, MySQL can't be read, or the rule files have problems.")]
 pub(super) struct StatusArgs {
     /// Print JSON
     #[arg(long)]
@@ -50,7 +49,7 @@ fn text(status: &StatusView, now: SystemTime) -> String {
     if let Some(files) = &status.rule_files
         && let Some(since) = &files.problems_since
     {
-        text += &format!("rule files have problems since {} ago; the rules of before are at work\n", ago(since, now));
+        text += &format!("rule files are invalid for {}; the previous rules stay active\n", ago(since, now));
         files
             .problems
             .iter()
@@ -128,7 +127,7 @@ fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
     match rule.state.as_deref() {
         Some(state::PAUSED) => (format!("paused {}", since(&rule.paused_since)), Tone::Careful),
         Some(state::DETACHED) => {
-            (format!("behind {}", rule.lag_seconds.map_or("?".to_string(), |lag| span(seconds(lag)))), Tone::Careful)
+            (format!("detached {}", rule.lag_seconds.map_or("?".to_string(), |lag| span(seconds(lag)))), Tone::Careful)
         }
         Some(state::STOPPED) => (state::STOPPED.to_string(), Tone::Bad),
         Some(other) => (other.to_string(), Tone::Good),
@@ -141,7 +140,7 @@ fn reason(rule: &RuleView) -> Option<String> {
     let (why, state) = (rule.why.as_deref().filter(|why| !why.is_empty())?, rule.state.as_deref()?);
     let line = format!("{} is {state}: {}\n", rule.rule, clean(why));
     Some(match state {
-        state::STOPPED => format!("{line}  when that is mended: rowhook resume {}\n", rule.rule),
+        state::STOPPED => format!("{line}  when that is fixed: rowhook resume {}\n", rule.rule),
         _ => line,
     })
 }
@@ -177,7 +176,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         (None, _) => {}
     }
     if let Some(hold) = &status.binlog_pin {
-        facts.push(("binlog held", held_text(hold, now)));
+        facts.push(("binlog pinned", held_text(hold, now)));
     }
     if status.dead_letters > 0 {
         let letters = count(status.dead_letters, "dead letter");
@@ -185,15 +184,13 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     }
     match status.awaiting {
         0 => {}
-        1 => facts.push(("awaiting", "1 of them waits for a person: what it did is not undone".to_string())),
-        awaiting => {
-            facts.push(("awaiting", format!("{awaiting} of them wait for a person: what they did is not undone")))
-        }
+        1 => facts.push(("awaiting", "1 of them needs an operator: its effect is partial".to_string())),
+        awaiting => facts.push(("awaiting", format!("{awaiting} of them need an operator: their effect is partial"))),
     }
     match status.blocked {
         0 => {}
-        1 => facts.push(("held", "1 delivery waits behind them".to_string())),
-        held => facts.push(("held", format!("{held} deliveries wait behind them"))),
+        1 => facts.push(("blocked", "1 delivery waits behind them".to_string())),
+        blocked => facts.push(("blocked", format!("{blocked} deliveries wait behind them"))),
     }
     facts.push(("data", status.data.clone()));
     let own = env!("CARGO_PKG_VERSION");
@@ -342,12 +339,12 @@ running for 3d 2h as process 4711; reading, up to date
 
 rule                    state          unresolved  in flight  in retry  dead  lag  oldest
 order-paid              attached               12          8         0     0   0s      4s
-mail                    behind 3m 12s        8192          8         0     3   3m      3m
+mail                    detached 3m 12s      8192          8         0     3   3m      3m
 invoice-to-bookkeeping  paused 2h 5m           12          8         0     0   0s       -
 stock                   stopped                12          8         0     0   0s      4s
 invoice-to-bookkeeping is paused: their API is moving house
 stock is stopped: the binlog\u{fffd} is gone
-  when that is mended: rowhook resume stock
+  when that is fixed: rowhook resume stock
 
 https://mail.example has not answered for 3m 10s: answered 503
 
@@ -355,10 +352,10 @@ source        db.example:3306, MySQL 9.7.1
 position      binlog.000042:1234567, 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77
 newest change 2025-11-20T23:06:36.000000Z (4s ago)
 runway        6d 22h until the server may purge what is still needed
-binlog held   from binlog.000040 on, for 3h 3m, for mail, stock; the server purges nothing and its disk may fill
+binlog pinned from binlog.000040 on, for 3h 3m, for mail, stock; the server purges nothing and its disk may fill
 dead letters  3 dead letters; rowhook dead-letters list shows them
 awaiting      2 of them wait for a person: what they did is not undone
-held          12 deliveries wait behind them
+blocked       12 deliveries wait behind them
 data          /var/lib/rowhook
 ";
         let opening = BinlogPinView { pinned: false, ..status().binlog_pin.expect("it is held") };
@@ -379,7 +376,7 @@ data          /var/lib/rowhook
             RuleFilesView { loaded_at: rfc3339(0), problems_since: before(60), problems: vec!["a:1: b".into()] };
         let faulty = StatusView { rule_files: Some(faulty), ..sound.clone() };
         assert!(needs_a_person(&faulty));
-        assert!(text(&faulty, now()).contains("rule files have problems since 1m 0s ago"));
+        assert!(text(&faulty, now()).contains("rule files are invalid for"));
         let source =
             SourceView { problem: Some("connecting to MySQL, attempt 2".to_string()), ..sound.source.clone().unwrap() };
         let deaf = StatusView { source: Some(source), ..sound };

@@ -18,32 +18,32 @@ use crate::store::{Loss, Restored, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Read everything in the store, and say what is damaged
+    /// Read everything in the store, and report what is damaged
     Verify(VerifyArgs),
     /// Write everything in the store to one file
     Backup(BackupArgs),
     /// Replace the store by a backup
     #[command(after_help = RESTORE_HELP)]
     Restore(RestoreArgs),
-    /// Rewrite the store without what was deleted, so that the disk gets its space back
+    /// Rewrite the store without deleted records, to give disk space back
     Compact(CompactArgs),
-    /// Go on with what is left of a damaged store that lost something
+    /// Continue with what is left of a damaged store
     #[command(after_help = ACCEPT_LOSS_HELP)]
     AcceptLoss(AcceptLossArgs),
 }
 
 const RESTORE_HELP: &str = "\
-Stop rowhook first. The store that is there is kept in set-aside of the data directory.
+Stop rowhook first. The existing store is kept in the folder set-aside of the data directory.
 
-After a restore reading goes on where it was when the backup was made. What was delivered since is delivered once more, with the \
-same idempotency keys. Calls with `idempotent: false` for changes that were committed before the restore are not made again: a \
-`verify` query decides, and without one they become dead letters `unknown`, for a person to look at.
+After a restore, reading continues at the position of the backup. What was delivered since then is delivered again, with the same \
+idempotency keys. Calls with `idempotent: false` for changes that were committed before the restore are not repeated: a `verify` \
+query decides, and without one they become dead letters with the reason `unknown`.
 
-Dead letters that were replayed, resolved or discarded since the backup are there again.";
+Dead letters that were replayed, resolved or discarded since the backup are in the store again.";
 
 const ACCEPT_LOSS_HELP: &str = "\
-Stop rowhook first, and keep a copy of the data directory. Better than this is `rowhook store restore`, if there is a backup. \
-Without --yes it says what is missing and changes nothing. If the checkpoint is lost, the next `rowhook run` wants --start.";
+Stop rowhook first, and keep a copy of the data directory. If there is a backup, use `rowhook store restore` instead. \
+Without --yes it reports what is missing and changes nothing. If the checkpoint is lost, the next `rowhook run` needs --start.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
@@ -56,7 +56,7 @@ pub(super) struct VerifyArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The file to write; it must not be there yet. It holds rows, as the store does: its mode is 0600
+    /// File to write; it must not exist yet. It contains rows, as the store does: its mode is 0600
     file: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -69,7 +69,7 @@ pub(super) struct BackupArgs {
 pub(super) struct RestoreArgs {
     /// The backup
     file: PathBuf,
-    /// Confirm that the store that is there is replaced
+    /// Confirm that the existing store is replaced
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -112,9 +112,19 @@ async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<CommandVerdict>
 }
 
 fn verified_text(found: &VerifiedView) -> String {
-    let VerifiedView { dead_letters, blocked: held, resolved, sagas: operations, entries, bytes, problems, problem_count, .. } = found;
+    let VerifiedView {
+        dead_letters,
+        blocked,
+        resolved,
+        sagas: operations,
+        entries,
+        bytes,
+        problems,
+        problem_count,
+        ..
+    } = found;
     let mut text = format!(
-        "read: {} ({held} held, {resolved} resolved), {}, {entries} entries, {}\n",
+        "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
         count(*operations, "operation"),
         size(*bytes)

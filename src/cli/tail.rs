@@ -28,19 +28,19 @@ Examples:
   rowhook tail --table 'shop.*' --count 1 | jq .after
   rowhook tail --raw --table shop.orders --from binlog.000042:4
 
-Nothing is sent and no store is touched. The server sees a replica of its own, whatever --server-id says, so that a
-rowhook that runs beside it is not disturbed. Ends with Ctrl-C, or when its output is closed.")]
+Sends nothing and opens no store. Connects with its own replica id, whatever --server-id says, so that a running rowhook is
+not disturbed. Ends with Ctrl-C, or when its output is closed.")]
 pub(super) struct TailArgs {
     /// Where to begin: latest, earliest, a GTID set, or file:offset
     #[arg(long, value_name = "WHERE", default_value = "latest")]
     from: String,
-    /// Only tables that fit one of these, such as shop.orders or 'shop.*'; may be given several times
+    /// Only tables that match one of these patterns, such as shop.orders or 'shop.*'; may be given several times
     #[arg(long, value_name = "PATTERN", value_parser = TablePattern::parse, num_args = 1..)]
     table: Vec<TablePattern>,
     /// Print every change of these tables (without --table, of the rules' tables), and where transactions end
     #[arg(long)]
     raw: bool,
-    /// End after this many changes were printed
+    /// Stop after this many changes
     #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
     #[command(flatten)]

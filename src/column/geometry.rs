@@ -118,8 +118,8 @@ fn members(bytes: &mut Bytes<'_>, levels: usize, out: &mut String) -> Result<(),
     let (order, shape) = header(bytes)?;
     let (name, needed) = shape.in_json();
     if levels < needed {
-        let mend = "leave this table out of the rules; ST_AsGeoJSON refuses this value too";
-        return Err(Fault::new(format!("a spatial value that nests deeper than {LEVELS_MAX} levels"), mend));
+        let fix = "leave this table out of the rules; ST_AsGeoJSON refuses this value too";
+        return Err(Fault::new(format!("a spatial value that nests deeper than {LEVELS_MAX} levels"), fix));
     }
     push(out, format_args!(r#""type":"{name}","#));
     if shape == Shape::Collection {
@@ -243,7 +243,7 @@ mod tests {
             let deepest = geojson(&collections(depth_max, inner)).expect("a collection");
             serde_json::from_str::<serde_json::Value>(&deepest).expect("JSON");
             let fault = geojson(&collections(depth_max + 1, inner)).expect_err("too deep");
-            assert!(!fault.mend.is_empty(), "{fault:?}");
+            assert!(!fault.fix.is_empty(), "{fault:?}");
             geojson(&collections(1_000_000, inner)).expect_err("far too deep");
         }
     }

@@ -12,7 +12,7 @@ use crate::change::{Cell, Value};
 
 use super::bytes::{Bytes, Truncated};
 use super::json;
-use super::{Fault, ColumnKind};
+use super::{ColumnKind, Fault};
 
 use document::Document;
 use path::JsonPath;
@@ -29,8 +29,8 @@ const PARTIAL_JSON: u64 = 1;
 pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[ColumnKind]) -> Result<Vec<bool>, Fault> {
     let options = bytes.lenenc()?;
     if options & !PARTIAL_JSON != 0 {
-        let mend = "this server writes row options that this version of rowhook does not know; upgrade rowhook";
-        return Err(Fault::new(format!("row value options {options}"), mend));
+        let fix = "this server writes row options that this version of rowhook does not know; upgrade rowhook";
+        return Err(Fault::new(format!("row value options {options}"), fix));
     }
     if options == 0 {
         return Ok(vec![false; kinds.len()]);

@@ -14,12 +14,12 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::now_us;
-use crate::delivery::answer::{self, TargetHealth, Lack, Verdict};
-use crate::delivery::bundle::{Item, AttemptLoad};
+use crate::delivery::answer::{self, Lack, TargetHealth, Verdict};
+use crate::delivery::bundle::{AttemptLoad, Item};
 use crate::delivery::client::{Client, Keep, Received, Text};
 use crate::delivery::lane::Place;
 use crate::delivery::quota::ServerLimit;
-use crate::delivery::request::{self, RenderedArray, NoRequest, PreparedRequest};
+use crate::delivery::request::{self, NoRequest, PreparedRequest, RenderedArray};
 use crate::delivery::results::{self, ItemResult, RESULTS_BYTES_MAX};
 use crate::delivery::{Delivery, Failure, auth, statement};
 use crate::failure::{Answer, Attempt};
@@ -221,7 +221,9 @@ fn verify(delivery: &Delivery, when: &Condition, answer: KeptAnswer) -> Result<A
 fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, body: Text) -> KeptAnswer {
     let Text { bytes, is_cut, problem } = body;
     match problem {
-        Some(problem) => KeptAnswer { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) },
+        Some(problem) => {
+            KeptAnswer { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) }
+        }
         None => KeptAnswer { status, headers, body: bytes.into(), is_cut, problem: None },
     }
 }

@@ -19,10 +19,12 @@ use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::gate::{AttemptEnd, Admission};
+use crate::delivery::gate::{Admission, AttemptEnd};
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Lanes, Place, RuleUnderWay, RuleNumber, Turn};
-use crate::delivery::{Completed, Delivery, DueAction, DueTicket, DeliveryEvent, Intent, Origin, Outcome, TargetStatus, Ticket};
+use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
+use crate::delivery::{
+    Completed, Delivery, DeliveryEvent, DueAction, DueTicket, Intent, Origin, Outcome, TargetStatus, Ticket,
+};
 use crate::failure::{Answer, Attempt};
 use crate::ordering::BlockedKeys;
 use crate::rules::Rule;

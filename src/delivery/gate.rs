@@ -174,7 +174,13 @@ impl Admission {
     }
 
     /// An attempt to this target has ended. To be said before its delivery leaves its slot in the lanes.
-    pub fn ended(&mut self, target: TargetNumber, end: &AttemptEnd, lanes: &mut Lanes, now: impl Fn() -> Instant) -> RetryCounts {
+    pub fn ended(
+        &mut self,
+        target: TargetNumber,
+        end: &AttemptEnd,
+        lanes: &mut Lanes,
+        now: impl Fn() -> Instant,
+    ) -> RetryCounts {
         let number = target;
         let target = &mut self.targets[number];
         let was_probe = target.is_probe(end.place);

@@ -80,7 +80,8 @@ fn write_change(delivery: &Delivery, out: &mut Vec<u8>) {
 
 /// `{id, rule, outcome, standing, steps, schema, table, key, committed_at}`.
 fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
-    let SagaAction { log, .. } = delivery.saga_action.as_ref().expect("only an operation has calls that tell its outcome");
+    let SagaAction { log, .. } =
+        delivery.saga_action.as_ref().expect("only an operation has calls that tell its outcome");
     let member = |name: &str, value: &str, out: &mut Vec<u8>| {
         json::write_str(name, out);
         out.push(b':');
@@ -91,7 +92,7 @@ fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
     member("id", &delivery.id.to_string(), out);
     member("rule", &delivery.rule.name, out);
     member("outcome", log.outcome(), out);
-    member("standing", log.effect().as_str(), out);
+    member("standing", log.effect().in_bodies(), out);
     out.extend_from_slice(b"\"steps\":[");
     for (n, step) in log.steps.iter().enumerate() {
         out.extend_from_slice(if n > 0 { b",{" } else { b"{" });

@@ -15,7 +15,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
-use crate::ordering::{DefinitionId, BlockedKeys, LaneKey, LaneKeys};
+use crate::ordering::{BlockedKeys, DefinitionId, LaneKey, LaneKeys};
 use definitions::{LaneDefinitions, Under};
 use links::{KeyHasher, Links};
 

@@ -36,7 +36,7 @@ use uuid::Uuid;
 
 pub use client::Client;
 pub use dispatcher::Dispatcher;
-pub use event::{DueAction, DueTicket, DeliveryEvent, Intent};
+pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
@@ -44,7 +44,7 @@ pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{ActionResult, ActionId, SagaLog};
+use crate::operation::{ActionId, ActionResult, SagaLog};
 use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::{Action, Call, OnDeadLetter, Rule};
 use crate::template::Scope;
@@ -104,7 +104,9 @@ impl Delivery {
     /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
     /// for every attempt, after a crash and when an operator resumes it; but for a query, which is another one each time.
     pub fn call_id(&self) -> DeliveryId {
-        let (Some(SagaAction { action, log }), Some(plan)) = (&self.saga_action, &self.rule.saga) else { return self.id };
+        let (Some(SagaAction { action, log }), Some(plan)) = (&self.saga_action, &self.rule.saga) else {
+            return self.id;
+        };
         let round = log.act(*action).round;
         let name = |n: usize| &*log.steps[n].name;
         let place = match *action {
@@ -127,7 +129,7 @@ pub enum Origin {
     Stream,
     /// An operator replays the dead letter of this number.
     Replay { dead_letter: u64 },
-    /// An operator has a stretch of the binlog delivered again; the number is the loop's own.
+    /// An operator has a binlog range replayed; the number is the loop's own.
     Redelivery { number: u64 },
 }
 

@@ -30,7 +30,10 @@ const UNIX_TIME_MIN: f64 = 1e9;
 const UNIX_TIME_MS_MIN: f64 = 1e11;
 
 /// What the headers say; of several limits the one that is the tightest.
-pub fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, now: impl Fn() -> SystemTime) -> Option<ServerLimit> {
+pub fn read<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    now: impl Fn() -> SystemTime,
+) -> Option<ServerLimit> {
     let mut read = Fields::default();
     for (name, value) in headers {
         // All other headers go by with one comparison.
@@ -89,7 +92,8 @@ impl Fields {
             ServerLimit { limit, remaining: item.remaining, reset: wait.unwrap_or_default() }
         });
         let quotas = items.chain([plain]).filter(|quota| !quota.reset.is_zero());
-        let mut quotas: Vec<ServerLimit> = quotas.map(|quota| ServerLimit { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
+        let mut quotas: Vec<ServerLimit> =
+            quotas.map(|quota| ServerLimit { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
         // Least a second first; with nothing left, the one that takes longest.
         let looseness = |quota: &ServerLimit| match quota.remaining {
             Some(0) => -quota.reset.as_secs_f64(),

@@ -15,12 +15,12 @@ use url::Url;
 use super::item::{self, ItemPlace};
 use super::{Delivery, auth};
 use crate::change::DeliveryId;
-use crate::rules::{Auth, Body, Call, BodyCompression, Method};
+use crate::rules::{Auth, Body, BodyCompression, Call, Method};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
-pub(super) use array::{RenderedArray, NoRequest, prepare_all};
+pub(super) use array::{NoRequest, RenderedArray, prepare_all};
 
 pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
 

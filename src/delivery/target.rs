@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, TargetHealth};
-use crate::delivery::breaker::{Breaker, May, BreakerChange};
+use crate::delivery::breaker::{Breaker, BreakerChange, May};
 use crate::delivery::lane::{LineNumber, Place};
 use crate::delivery::pace::{self, RateLimit};
 use crate::delivery::quota::ServerLimit;
@@ -244,13 +244,13 @@ impl TargetState {
                 self.open.set(1);
                 self.opened.inc();
                 let error = self.last_error.as_deref().unwrap_or_default();
-                tracing::warn!(target, error, "target is away; what calls it waits and is probed");
+                tracing::warn!(target, error, "target unavailable: deliveries wait, the target is probed");
             }
             BreakerChange::Closed(open_for) => {
                 self.opened_at = None;
                 self.open.set(0);
                 let open_for = humantime::format_duration(Duration::from_millis(open_for.as_millis() as u64));
-                tracing::info!(target, %open_for, "target is back");
+                tracing::info!(target, %open_for, "target available again");
             }
         }
     }

@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::{Delivery, SagaAction, Origin};
+use super::{Delivery, Origin, SagaAction};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Egress, Method, OnDeadLetter, OrderBy, FilePlace, Saga, RetryOn, Rule, SagaStep,
+    Action, Body, BreakerPolicy, Call, Egress, FilePlace, Method, OnDeadLetter, OrderBy, RetryOn, Rule, Saga, SagaStep,
     SuccessStatuses, Target, Work,
 };
 use crate::template::UrlTemplate;

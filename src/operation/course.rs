@@ -3,7 +3,7 @@
 //! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
 //! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
 
-use super::{ActionLog, ActionEnd, ActionResult, ActionId, Direction, SagaLog, SagaEffect, ActionState, StepLog};
+use super::{ActionEnd, ActionId, ActionLog, ActionResult, ActionState, Direction, SagaEffect, SagaLog, StepLog};
 
 /// A step that a query found not to have happened is called again so many times.
 const CALLS_AFTER_QUERY_MAX: u32 = 3;
@@ -62,15 +62,19 @@ pub enum SagaCommand {
 /// Why a wish can't be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaRefusal {
-    #[error("nobody knows whether step `{step}` happened: look there, then say `--happened yes` or `--happened no`")]
+    #[error(
+        "it is not known whether step `{step}` took effect: check the API, then use `--happened yes` or `--happened no`"
+    )]
     Unknown { step: Box<str> },
     #[error("no step is in doubt; `--happened` says nothing here")]
     NothingUnknown,
-    #[error("nobody knows whether step `{step}` was undone: `--undo` undoes it, then it can be done again")]
+    #[error("it is not known whether step `{step}` was undone: use `--undo`, then it can be done again")]
     PartlyUndone { step: Box<str> },
     #[error("there is nothing to undo")]
     NothingToUndo,
-    #[error("the rule's steps are no longer those that the delivery began with ({began}); `--from-start` begins anew")]
+    #[error(
+        "the rule's steps are no longer those that the delivery began with ({began}); use `--from-start` to begin again"
+    )]
     OtherSteps { began: String },
 }
 
@@ -199,7 +203,9 @@ impl SagaDefinition {
             }
             // The query comes next: the step stays begun.
             (ActionId::Step(n), ActionEnd::Unknown) if self.asks_about(n) => {}
-            (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => self.leave_unknown(log, n),
+            (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => {
+                self.leave_unknown(log, n)
+            }
             (ActionId::Verify(n), ActionEnd::Verified { happened: true, answer }) => {
                 log.steps[n].act.state = ActionState::Done;
                 log.steps[n].answer = answer;

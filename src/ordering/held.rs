@@ -48,7 +48,10 @@ pub struct BlockedQueue {
 
 impl BlockedKeys {
     /// As a store holds them when it is opened, with the definitions of the letters.
-    pub fn new(queues: HashMap<LaneKey, BlockedQueue>, definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)>) -> BlockedKeys {
+    pub fn new(
+        queues: HashMap<LaneKey, BlockedQueue>,
+        definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)>,
+    ) -> BlockedKeys {
         let held = BlockedKeys::default();
         held.shared.keys.store(queues.len(), Ordering::Release);
         let mut state = held.lock();

@@ -115,7 +115,7 @@ fn warn_of_vanished(rules: &RuleSet, records: &[RuleCheckpoint]) {
             tracing::warn!(
                 rule = &*record.rule,
                 place = %record.resume.position,
-                "the rule is gone from the files while it was behind; what came after this place is not delivered"
+                "the rule was removed while it was detached; changes after this position are not delivered"
             );
         }
     }

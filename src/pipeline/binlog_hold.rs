@@ -1,4 +1,4 @@
-//! Keeping the server from purging what late rules still need, for those that ask for it (`hold_binlog`).
+//! Keeping the server from purging what late rules still need, for those that ask for it (`pin_binlog`).
 //!
 //! In: at each tick, which of these rules are late and where their marks stand. Out: one connection that is not read, in the
 //! file of the earliest of these marks; one is enough for all rules, because the server purges its files in order. Owns that
@@ -62,7 +62,7 @@ pub(super) struct BinlogHold {
 
 impl Pipeline {
     /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
-    pub(super) fn hold_binlog(&mut self) {
+    pub(super) fn pin_binlog(&mut self) {
         let Some(reading) = &self.reading else { return };
         let needed = needed(&mut self.streams.list, Instant::now());
         let durable = std::mem::replace(&mut self.binlog_hold.recording, needed);
@@ -87,7 +87,7 @@ impl BinlogHold {
             (None, None) => {}
             (None, Some(_)) => {
                 self.held = None;
-                tracing::info!("the binlog is held no longer");
+                tracing::info!("the binlog is not pinned any more");
             }
             (Some(needed), None) => {
                 tracing::warn!(
@@ -111,7 +111,7 @@ impl Held {
         }
         if !is_same_file(&needed.place, &self.needed.place) {
             let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
-            tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is held from another file on");
+            tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
             // The oldest connection that holds protects most; one that never held protects nothing.
             self.before = self.before.take().or_else(|| Some(hold).filter(Hold::is_held));
         }
@@ -186,7 +186,7 @@ mod tests {
     /// Streams of rules that are behind at these places, or attached without any delivery.
     fn streams(rules: &[(&str, bool, Option<Position>)]) -> Vec<RuleStream> {
         let rule = |(name, holds, _): &(&str, bool, Option<Position>)| {
-            format!("  - name: {name}\n    hold_binlog: {holds}\n    call: {{url: http://a.test/}}\n")
+            format!("  - name: {name}\n    pin_binlog: {holds}\n    call: {{url: http://a.test/}}\n")
         };
         let text = format!("table: shop.orders\nrules:\n{}", rules.iter().map(rule).collect::<String>());
         let set = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("rules");

@@ -68,7 +68,7 @@ impl ChangeSource {
     /// Keeps the server from purging from this place on. Two at a time have different files, and so two identities; no
     /// rule's name has a colon.
     pub(super) fn hold(&self, place: &Position) -> Hold {
-        let name = format!("hold_binlog:{}:{}", place.server_uuid, place.oldest_needed().file);
+        let name = format!("pin_binlog:{}:{}", place.server_uuid, place.oldest_needed().file);
         source::hold(self.settings_of(&name), place.clone())
     }
 
@@ -86,7 +86,7 @@ impl Pipeline {
     pub(super) fn detach(&mut self, at: usize, why: &str) {
         if let Some(place) = self.leave_main_stream(at) {
             let rule = &*self.streams.list[at].name;
-            tracing::warn!(rule, %place, "behind: {why}; the others go on without it");
+            tracing::warn!(rule, %place, "detached: {why}; the other rules go on without it");
         }
     }
 
@@ -201,7 +201,7 @@ impl Pipeline {
                 rule = &*stream.name,
                 from = %before.position(),
                 to = %place.position(),
-                "what lies between these places is left out, as an operator asked"
+                "changes between these positions are skipped, as an operator asked"
             );
         }
         behind.feed.leap(place.clone());
@@ -222,7 +222,7 @@ impl Pipeline {
         let own = stream.behind.as_ref().filter(may_join);
         let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
         let Some(Handover { coverage }) = handover(main, place) else { return };
-        tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; follows the main stream again");
+        tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; attached to the main stream again");
         if coverage.is_some() && !stream.has_own_mark() {
             stream.tracker.go_on_from(place.clone());
         }
@@ -243,7 +243,7 @@ impl Pipeline {
             rule = &*stream.name,
             place,
             %error,
-            "the rule stays behind, the others go on; mend it and `rowhook resume {0}`, or leave out what lies between: \
+            "the rule stays behind, the others go on; fix it and `rowhook resume {0}`, or leave out what lies between: \
              `rowhook resume {0} --from latest`",
             stream.name
         );

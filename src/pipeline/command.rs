@@ -20,7 +20,12 @@ use crate::rules::RuleSet;
 pub enum Command {
     /// Send a dead letter's delivery again, which stands in the queues of `lanes`. The answer comes when the outcome is
     /// durable. One that waits behind letters that are on their way is sent when its turn comes.
-    Replay { delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: oneshot::Sender<Result<Outcome, NotReplayed>> },
+    Replay {
+        delivery: Delivery,
+        lanes: LaneKeys,
+        wish: SagaCommand,
+        answer: oneshot::Sender<Result<Outcome, NotReplayed>>,
+    },
     /// Wait until no held delivery is on its way. Answered with how many went out since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
@@ -61,7 +66,7 @@ pub enum CommandRefused {
     NotPaused { rule: String },
     #[error("rule {rule} is paused already")]
     AlreadyPaused { rule: String },
-    #[error("rule {rule} is not behind: there is nothing to leave out")]
+    #[error("rule {rule} is not detached: there is nothing to skip")]
     NotBehind { rule: String },
     #[error("the store could not be written: {problem}")]
     Store { problem: String },

@@ -37,7 +37,7 @@ impl RuleMetrics {
             matched: metrics.changes_matched.get_or_create_owned(&label),
             delivered: outcome("delivered"),
             dead: outcome("dead"),
-            held: outcome("held"),
+            held: outcome("blocked"),
             coalesced: outcome("coalesced"),
             unresolved: metrics.rule_unresolved.get_or_create_owned(&label),
             behind: metrics.rule_detached.get_or_create_owned(&label),

@@ -43,7 +43,7 @@ impl Pipeline {
         };
         if main.is_some_and(|main| main.position().reaches(end)) && self.streams.list.iter().all(passed) {
             tracing::info!(
-                "every rule has passed the end of the log at the upgrade: former delivery ids are no longer looked up"
+                "every rule is past the end that the log had at the upgrade: former delivery ids are no longer looked up"
             );
             self.former_ids = None;
             self.has_moved = true;

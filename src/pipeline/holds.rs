@@ -107,7 +107,7 @@ impl Releases {
     fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
         let Looked { number, letter } = looked;
         let letter = letter.unwrap_or_else(|error| {
-            tracing::error!(number, %error, "a held delivery can't be read; discard it to let those behind it go");
+            tracing::error!(number, %error, "a blocked delivery can't be read; discard it to release those behind it");
             None
         });
         // One that was closed by hand since has left its queues, as one that is gone.
@@ -124,7 +124,7 @@ impl Releases {
     /// The letter that was to be sent can't be: it stays in front of its queue.
     fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
         if self.complained.insert(rule.into()) {
-            tracing::error!(rule, number, why, "held deliveries of this rule can't go out");
+            tracing::error!(rule, number, why, "blocked deliveries of this rule can't be sent");
         }
         self.turns.ended(number, Err(NotReplayed::Unsendable(why)));
     }

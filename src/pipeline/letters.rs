@@ -28,7 +28,7 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {
     let Some(rule) = rules.rule(&head.rule) else {
-        return Err(format!("no rule is named {}; bring the rule back, or discard the letter", head.rule));
+        return Err(format!("no rule is named {}; add the rule again, or discard the dead letter", head.rule));
     };
     if !rule.table.matches(&change.table.schema, &change.table.name) {
         return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
@@ -37,13 +37,13 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
     let needed = |column: &str| rule.sends(&change.table, column) || (is_undecided && rule.decides_by(column));
     if let Some(column) = head.redacted.iter().find(|column| needed(column)) {
         return Err(format!(
-            "rule {} needs column {column}, whose value was not kept (`redact`); discard the letter, or touch the row",
+            "rule {} needs column {column}, whose value was not kept (`redact`); discard the dead letter, or update the row",
             head.rule
         ));
     }
     // Nobody ever knew whether the rule means this change: its conditions are asked again.
     if is_undecided && !rule.decide(change)? {
-        return Err(format!("rule {} does not mean this change; discard the letter", head.rule));
+        return Err(format!("rule {} does not match this change; discard the dead letter", head.rule));
     }
     Ok(rule.clone())
 }

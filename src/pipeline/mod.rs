@@ -28,7 +28,7 @@ mod writes;
 
 pub use catching_up::ChangeSource;
 pub use command::{
-    BinlogPinStatus, Command, StreamStatus, NotReplayed, Paused, CommandRefused, RuleStatus, LoopStatus, TargetStatus,
+    BinlogPinStatus, Command, CommandRefused, LoopStatus, NotReplayed, Paused, RuleStatus, StreamStatus, TargetStatus,
 };
 pub use letters::delivery_of;
 pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
@@ -44,7 +44,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
-use crate::delivery::{Completed, Delivery, Dispatcher, DeliveryEvent, Failure, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, DeliveryEvent, Dispatcher, Failure, Origin, Outcome};
 use crate::outcome;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::rules::{Diagnostics, Match, Rule, RuleSet};
@@ -312,8 +312,16 @@ impl Pipeline {
         if stream.tracker.open(opening) {
             let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
             let change = Arc::clone(change);
-            let foregone = doomed.map(Outcome::Dead);
-            let delivery = Delivery { id, rule, change, origin: Origin::Stream, predetermined: foregone, saga_action: None, more: None };
+            let predetermined = doomed.map(Outcome::Dead);
+            let delivery = Delivery {
+                id,
+                rule,
+                change,
+                origin: Origin::Stream,
+                predetermined: predetermined,
+                saga_action: None,
+                more: None,
+            };
             let delivery = self.begin_operation(delivery);
             self.dispatcher.submit(delivery);
         }
@@ -419,7 +427,7 @@ impl Pipeline {
         self.give_up_interrupted();
         self.forget_former_ids();
         if self.recording.is_empty() {
-            self.hold_binlog();
+            self.pin_binlog();
         }
         self.checkpoint();
     }

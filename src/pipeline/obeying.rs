@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::{Command, Paused, CommandRefused, RuleStatus, LoopStatus};
+use super::command::{Command, CommandRefused, LoopStatus, Paused, RuleStatus};
 use super::counts::RuleMetrics;
 use super::rule_stream::{Behind, RuleStream, alone};
 use super::writes::Written;
@@ -81,7 +81,7 @@ impl Pipeline {
         let rule = &*completed.delivery.rule.name;
         let paused = self.streams.get_mut(rule).and_then(|stream| stream.paused.as_mut());
         if let Some(paused) = paused.filter(|paused| paused.why == unnamed) {
-            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            tracing::error!(rule, why, "the rule is paused; fix what is wrong, then `rowhook resume {rule}`");
             paused.why = why;
             self.store_paused();
         }
@@ -212,7 +212,7 @@ impl Pipeline {
                 tracing::warn!(
                     rule = &*stream.name,
                     place,
-                    "the rule is gone from the files while it was behind; what came after this place is not delivered"
+                    "the rule was removed while it was detached; changes after this position are not delivered"
                 );
             }
             // What is queued of it is still not sent, unless the rule comes back.

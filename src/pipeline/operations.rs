@@ -14,11 +14,14 @@ use super::rule_stream::RuleStream;
 use super::writes::Written;
 use super::{Error, Pipeline};
 use crate::change::DeliveryId;
-use crate::delivery::{Completed, Delivery, SagaAction, DueAction, Failure, Intent, Origin, Outcome};
+use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{ActionLog, ActionEnd, ActionId, SagaDefinition, SagaEnding, SagaLog, SagaEffect, ActionState, NextAction, SagaCommand};
+use crate::operation::{
+    ActionEnd, ActionId, ActionLog, ActionState, NextAction, SagaCommand, SagaDefinition, SagaEffect, SagaEnding,
+    SagaLog,
+};
 use crate::outcome;
-use crate::rules::{Saga, Rule};
+use crate::rules::{Rule, Saga};
 use crate::store::{self, SagaPut};
 
 /// What the loop knows of operations besides what the deliveries themselves carry.
@@ -44,7 +47,10 @@ impl Pipeline {
     pub(super) fn recall_operations(&mut self) -> Result<(), Error> {
         let operations = self.store.operations()?;
         if !operations.is_empty() {
-            tracing::info!(operations = operations.len(), "operations under way when the last process ended go on");
+            tracing::info!(
+                operations = operations.len(),
+                "sagas that were under way when the last process ended go on"
+            );
         }
         self.operations.from_before = operations.into_iter().map(|operation| (operation.id, operation)).collect();
         Ok(())
@@ -202,7 +208,7 @@ impl Pipeline {
         }
         for (id, why) in over {
             let operation = self.operations.from_before.remove(&id).expect("it was just there");
-            tracing::error!(rule = &*operation.rule, %id, why, "an operation was under way: it is a dead letter now");
+            tracing::error!(rule = &*operation.rule, %id, why, "a saga was under way: it is a dead letter now");
             let write = outcome::interrupted(operation, why);
             self.write_then(write, Written::Answered);
         }
@@ -316,7 +322,9 @@ fn in_words(log: &SagaLog) -> String {
     let names: Vec<&str> = open.map(|step| &*step.name).collect();
     match (names.as_slice(), log.effect()) {
         (_, SagaEffect::Complete) => "all are done".to_string(),
-        ([], _) if log.steps.iter().all(|step| step.undo.state != ActionState::Done) => "nothing else was done".to_string(),
+        ([], _) if log.steps.iter().all(|step| step.undo.state != ActionState::Done) => {
+            "nothing else was done".to_string()
+        }
         ([], _) => "all is undone".to_string(),
         (names, _) => format!("not undone: {}", names.join(", ")),
     }

@@ -123,7 +123,7 @@ impl Redeliveries {
     /// Delivers the stretch, and tells how it goes.
     pub async fn run(&self, stretch: Stretch, told: &mpsc::Sender<Told>) {
         let Ok(_turn) = self.turn.try_lock() else {
-            let message = "another stretch is being delivered again; one at a time".to_string();
+            let message = "another binlog range is being replayed; only one at a time".to_string();
             // Who no longer listens does not need the reason.
             let _ = told.send(Told::Failed { message }).await;
             return;
@@ -132,11 +132,13 @@ impl Redeliveries {
         let last = match self.deliver(stretch, told).await {
             Ok(tally) => {
                 let Tally { read, matched, delivered, dead, .. } = tally;
-                tracing::info!(rule, read, matched, delivered, dead, "stretch of the binlog delivered again");
+                tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
                 Told::Ended(tally)
             }
             Err(End::Failed(message)) => Told::Failed { message },
-            Err(End::Unheard) => return tracing::info!(rule, "redelivery ended early: the operator has gone"),
+            Err(End::Unheard) => {
+                return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
+            }
         };
         let _ = told.send(last).await;
     }
@@ -276,10 +278,10 @@ impl Run<'_> {
             && let Some(lacks) = self.rule.lacks(&change.table)
         {
             let FileOffset { file, offset } = change.transaction.begin();
-            let rest = "what comes from there on is not delivered again; choose an end before it with --to, or change the rule";
+            let rest = "changes from there on are not replayed; choose an earlier end with --to, or change the rule";
             return Err(End::Failed(format!("{lacks} in rows from {file}:{offset} on; {rest}")));
         }
-        let foregone = match decided {
+        let predetermined = match decided {
             Ok(false) => return Ok(()),
             Ok(true) => None,
             Err(reason) => Some(Outcome::Dead(Failure::undecided(reason))),
@@ -288,7 +290,8 @@ impl Run<'_> {
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::Redelivery { number: 0 };
-        let delivery = Delivery { id, rule, change, origin, predetermined: foregone, saga_action: None, more: None };
+        let delivery =
+            Delivery { id, rule, change, origin, predetermined: predetermined, saga_action: None, more: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery, under_way).await,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::command::{StreamStatus, Paused};
+use super::command::{Paused, StreamStatus};
 use super::counts::RuleMetrics;
 use super::coverage::Coverage;
 use super::feed::Feed;

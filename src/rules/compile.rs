@@ -13,7 +13,7 @@ use self::plan::{KnownStep, TemplatePart};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::spec::{CallSpec, RuleSpec};
-use super::yaml::{NodeKind, Node};
+use super::yaml::{Node, NodeKind};
 use super::{Action, Body, Call, Egress, Method, Rule, Target, yaml};
 use crate::pattern::TablePattern;
 use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
@@ -92,7 +92,7 @@ impl Compiler<'_> {
             own_writes: spec.own_writes,
             fuse: spec.fuse,
             start: spec.start,
-            pin_binlog: spec.hold_binlog,
+            pin_binlog: spec.pin_binlog,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };

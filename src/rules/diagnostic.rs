@@ -79,7 +79,7 @@ fn window(line: &str, before: usize) -> (String, usize) {
     (format!("{open}{part}{close}"), before - first + open.chars().count())
 }
 
-/// More at once than anybody mends; a file that is no rule file at all could bring one per line.
+/// More at once than anybody fixes; a file that is no rule file at all could bring one per line.
 const PROBLEMS_MAX: usize = 200;
 
 /// Adds a problem at a place of a file, up to a limit over all files.
@@ -87,7 +87,7 @@ pub(super) fn add(problems: &mut Vec<Diagnostic>, path: &Path, text: &str, at: F
     match problems.len() {
         0..PROBLEMS_MAX => problems.push(Diagnostic::at(path, text, at, message)),
         PROBLEMS_MAX => {
-            problems.push(Diagnostic::of_file(path, format!("more than {PROBLEMS_MAX} problems; mend these first")))
+            problems.push(Diagnostic::of_file(path, format!("more than {PROBLEMS_MAX} problems; fix these first")))
         }
         _ => {}
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::look;
 use super::matching::RuleSet;
 use super::reader::member;
-use super::yaml::{self, NodeKind, Node};
+use super::yaml::{self, Node, NodeKind};
 use crate::template::EnvLookup;
 
 /// Names of rules, in the order of the files.

@@ -37,7 +37,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
 pub use look::RuleFilesState;
 pub use matching::{Match, RuleSet, TableRules};
-pub use plan::{Action, Saga, Sql, SagaStep, Verify, Work};
+pub use plan::{Action, Saga, SagaStep, Sql, Verify, Work};
 pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{TargetTls, Verification};

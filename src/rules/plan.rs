@@ -81,7 +81,8 @@ impl Saga {
             can_undo: step.undo.is_some(),
             can_verify: step.verify.is_some(),
         };
-        let course = SagaDefinition { steps: steps.iter().map(course).collect(), has_on_success: false, has_on_failure: false };
+        let course =
+            SagaDefinition { steps: steps.iter().map(course).collect(), has_on_success: false, has_on_failure: false };
         Saga { steps, on_success: None, on_failure: None, is_single, course }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::diagnostic::{self, Diagnostic, FilePlace};
-use super::yaml::{Key, NodeKind, Node};
+use super::yaml::{Key, Node, NodeKind};
 use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::diagnostic::FilePlace;
 use super::reader::{Members, NodeReader, member};
-use super::yaml::{NodeKind, Node};
+use super::yaml::{Node, NodeKind};
 use super::{OnDeadLetter, OrderBy, Rate};
 use crate::change::Op;
 use crate::pattern::TablePattern;
@@ -45,7 +45,7 @@ const RULE_KEYS: [&str; 22] = [
     "own_writes",
     "fuse",
     "start",
-    "hold_binlog",
+    "pin_binlog",
     "batch",
     "coalesce",
     "per",
@@ -76,7 +76,7 @@ pub(super) struct RuleSpec<'n> {
     pub own_writes: bool,
     pub fuse: Option<Rate>,
     pub start: Option<Start>,
-    pub hold_binlog: bool,
+    pub pin_binlog: bool,
     pub redact: Vec<(String, FilePlace)>,
 }
 
@@ -136,7 +136,7 @@ impl<'n> NodeReader<'_> {
         };
         let rate = get("rate").and_then(|node| self.rate(node));
         let start = get("start").and_then(|node| self.start(node));
-        let hold_binlog = get("hold_binlog").and_then(|node| self.truth(node, "hold_binlog")).unwrap_or(false);
+        let pin_binlog = get("pin_binlog").and_then(|node| self.truth(node, "pin_binlog")).unwrap_or(false);
         let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
         if let Some(node) = get("on_dead_letter")
             && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
@@ -185,7 +185,7 @@ impl<'n> NodeReader<'_> {
             own_writes,
             fuse,
             start,
-            hold_binlog,
+            pin_binlog,
             redact,
         })
     }
@@ -222,7 +222,7 @@ impl<'n> NodeReader<'_> {
                 Some(op) => operations.push(op),
                 None => {
                     let hint = did_you_mean(&word, OPERATIONS);
-                    self.problem(at, format!("unknown operation `{word}`{hint}; known are {}", OPERATIONS.join(", ")));
+                    self.problem(at, format!("unknown op `{word}`{hint}; known are {}", OPERATIONS.join(", ")));
                 }
             }
         }

@@ -118,7 +118,7 @@ impl Lexer<'_> {
     fn begin_token(&mut self) {
         if self.is_over {
             self.is_over = false;
-            self.flaw_here("one statement at a time: behind `;` comes nothing; make several steps of them");
+            self.flaw_here("one statement at a time: remove what follows `;`, or write several steps");
         }
         if self.first_word.is_none() {
             self.first_word = Some((String::new(), self.line, self.column));

@@ -83,7 +83,11 @@ impl Node {
                 let raw: String = raw.chars().skip(self.at.column - 1 + quote).collect();
                 let before: String = text.chars().take(column - 1).collect();
                 let exact = line == 1 && raw.starts_with(&before);
-                if exact { FilePlace { line: self.at.line, column: self.at.column + quote + column - 1 } } else { self.at }
+                if exact {
+                    FilePlace { line: self.at.line, column: self.at.column + quote + column - 1 }
+                } else {
+                    self.at
+                }
             }
         }
     }

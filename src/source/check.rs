@@ -1,6 +1,6 @@
 //! Findings about the source for `rowhook check`; the tables that rules name are for `named`.
 //!
-//! In: [`Settings`]. Out: one [`Finding`] for each prerequisite, the bad ones with the exact SQL that mends them. Opens
+//! In: [`Settings`]. Out: one [`Finding`] for each prerequisite, the bad ones with the exact SQL that fixes them. Opens
 //! connections of its own and changes nothing on the server.
 
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub struct Finding {
     pub level: Level,
     /// What was looked at and what it is.
     pub what: String,
-    /// The SQL or setting that mends it.
-    pub mend: Option<String>,
+    /// The SQL or setting that fixes it.
+    pub fix: Option<String>,
 }
 
 /// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
@@ -47,7 +47,7 @@ pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> 
         Ok(()) => {}
         Err(error) => {
             let error = error.naming(settings.learned.account().as_deref());
-            findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None });
+            findings.push(Finding { level: Level::Problem, what: error.to_string(), fix: None });
         }
     }
     findings
@@ -63,7 +63,7 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
     findings.extend(gaps(&mut connection, &server, tables).await?.into_iter().map(missing));
     findings.push(connections(settings, &account).await);
     if let Err(error) = server.require_names(tables) {
-        findings.push(Finding { level: Level::Problem, what: error.to_string(), mend: None });
+        findings.push(Finding { level: Level::Problem, what: error.to_string(), fix: None });
     }
     findings.push(transport(settings));
     findings.push(privileges(&mut connection, settings, &server, &account).await?);
@@ -71,17 +71,17 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
 }
 
 fn good(what: String) -> Finding {
-    Finding { level: Level::Good, what, mend: None }
+    Finding { level: Level::Good, what, fix: None }
 }
 
 fn variables(server: &Server) -> Vec<Finding> {
     let value = |name: &str| server.variables.get(name).map(String::as_str);
-    let judge = |name: &str, wanted: &str, level: Level, mend: &str| {
+    let judge = |name: &str, wanted: &str, level: Level, fix: &str| {
         let found = value(name)?;
         let is_wanted = found == wanted;
         let level = if is_wanted { Level::Good } else { level };
-        let mend = (!is_wanted).then(|| mend.to_string());
-        Some(Finding { level, what: format!("{name} = {}", if found.is_empty() { "''" } else { found }), mend })
+        let fix = (!is_wanted).then(|| fix.to_string());
+        Some(Finding { level, what: format!("{name} = {}", if found.is_empty() { "''" } else { found }), fix })
     };
     let mut findings: Vec<Finding> = [
         judge("log_bin", "ON", Level::Problem, "start the server with --log-bin"),
@@ -114,7 +114,7 @@ fn gtid_mode(mode: &str) -> Finding {
         "SET PERSIST gtid_mode = {next}, the next step on the way to ON (OFF_PERMISSIVE, ON_PERMISSIVE, ON; ON needs \
          enforce_gtid_consistency = ON); before the last one wait until rowhook has read everything"
     );
-    Finding { level: Level::Warning, what: format!("gtid_mode = {mode}: {meaning}"), mend: Some(step) }
+    Finding { level: Level::Warning, what: format!("gtid_mode = {mode}: {meaning}"), fix: Some(step) }
 }
 
 /// Differences of JSON documents can be applied where the document before the update is logged, too.
@@ -127,23 +127,23 @@ fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
     Some(Finding {
         level: Level::Warning,
         what: format!("{what} without full row images: JSON columns that are updated in parts may be absent"),
-        mend: Some("SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''".to_string()),
+        fix: Some("SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''".to_string()),
     })
 }
 
 /// How long the binlog outlives rowhook's absence.
 fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
     const RDS_SQL: &str = "CALL mysql.rds_set_configuration('binlog retention hours', 168)";
-    let warning = |what: String, mend: String| Some(Finding { level: Level::Warning, what, mend: Some(mend) });
-    let (time, mend) = match keeping {
+    let warning = |what: String, fix: String| Some(Finding { level: Level::Warning, what, fix: Some(fix) });
+    let (time, fix) = match keeping {
         Keeping::Unknown => return None,
         Keeping::Variables(Retention::ForEver) => {
-            return Some(good("binlogs are kept until somebody purges them".to_string()));
+            return Some(good("binlogs are kept until an operator purges them".to_string()));
         }
         Keeping::Variables(Retention::For(time)) => (time, "SET PERSIST binlog_expire_logs_seconds = 604800"),
         Keeping::Rds(Some(time)) => (time, RDS_SQL),
         Keeping::Rds(None) => {
-            let what = "RDS purges binlogs at once ('binlog retention hours' is not set): what is written while rowhook is away is lost to it";
+            let what = "RDS purges binlogs at once ('binlog retention hours' is not set): rowhook loses what is written while it does not run";
             return warning(what.to_string(), RDS_SQL.to_string());
         }
         Keeping::HiddenRds => {
@@ -155,12 +155,12 @@ fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
         }
     };
     let what = format!("binlogs are kept for {:.1} days", time.as_secs_f64() / 86_400.0);
-    if time >= RETENTION_MIN { Some(good(what)) } else { warning(what, mend.to_string()) }
+    if time >= RETENTION_MIN { Some(good(what)) } else { warning(what, fix.to_string()) }
 }
 
 fn missing(gap: Gap) -> Finding {
     let level = if gap.is_certain { Level::Problem } else { Level::Warning };
-    Finding { level, what: gap.what, mend: Some(gap.fix) }
+    Finding { level, what: gap.what, fix: Some(gap.fix) }
 }
 
 /// Opens as many connections at a time as `run` may need; one is open already.
@@ -177,7 +177,7 @@ async fn connections(settings: &Settings, account: &str) -> Finding {
                         "the account {account} can have {} connections at a time, and rowhook needs up to {CONNECTIONS_MAX}: {error}",
                         open.len() + 1
                     ),
-                    mend: None,
+                    fix: None,
                 };
             }
         }
@@ -196,7 +196,7 @@ fn transport(settings: &Settings) -> Finding {
     Finding {
         level: Level::Warning,
         what: format!("tls mode {} to the remote host {}: {}", mode.name(), settings.host, exposure(settings)),
-        mend: Some("--tls verify-identity with --tls-ca FILE, the authority of the server's certificate".to_string()),
+        fix: Some("--tls verify-identity with --tls-ca FILE, the authority of the server's certificate".to_string()),
     }
 }
 
@@ -237,6 +237,6 @@ async fn privileges(
     Ok(Finding {
         level: Level::Problem,
         what: format!("the account lacks {missing}"),
-        mend: Some(format!("GRANT {missing} ON *.* TO {account}")),
+        fix: Some(format!("GRANT {missing} ON *.* TO {account}")),
     })
 }

@@ -158,6 +158,6 @@ mod tests {
         checksums.verify(&description(0)).expect("a description");
         assert_eq!(checksums.verify(&raw(30, b"row", false)).expect("a row").body, b"row"[..]);
         let fault = checksums.verify(&description(2)).expect_err("an unknown algorithm");
-        assert!(!fault.mend.is_empty(), "{fault:?}");
+        assert!(!fault.fix.is_empty(), "{fault:?}");
     }
 }

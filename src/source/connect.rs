@@ -11,7 +11,7 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 
 use super::connection::Connection;
 use super::error::{Error, said};
-use super::link::{self, UpdateCount, PACKET_BYTES_MAX, Relay};
+use super::link::{self, PACKET_BYTES_MAX, Relay, UpdateCount};
 use super::refused::{of_login_answer, quoted_account};
 use super::session::{LIST_HIDDEN_KEYS_SQL, QUESTIONS_SQL, STATEMENTS_SQL};
 use super::settings::Settings;

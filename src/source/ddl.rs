@@ -291,7 +291,10 @@ fn schema_charset(is_new: bool, tokens: &[SqlToken], naming: &Naming<'_>) -> Ddl
 }
 
 /// `[schema.]table`, and what follows.
-pub(super) fn table_name<'t>(tokens: &'t [SqlToken], naming: &Naming<'_>) -> Result<(TableName, &'t [SqlToken]), Unclear> {
+pub(super) fn table_name<'t>(
+    tokens: &'t [SqlToken],
+    naming: &Naming<'_>,
+) -> Result<(TableName, &'t [SqlToken]), Unclear> {
     match tokens {
         [schema, dot, table, rest @ ..] if dot.is_sign('.') => {
             let (schema, table) = (schema.name().ok_or(Unclear)?, table.name().ok_or(Unclear)?);

@@ -11,7 +11,7 @@ use crate::change::partial::Updates;
 use crate::change::row::{Image, Span, Unreadable, count_bits, skip_image};
 use crate::change::{Op, Row, Rows, Spans};
 use crate::column::bytes::{Bytes, Truncated};
-use crate::column::{Fault, ColumnKind};
+use crate::column::{ColumnKind, Fault};
 
 use super::event_type as event;
 

@@ -1,7 +1,7 @@
 //! What can go wrong between MySQL and a change, and what to do about it.
 //!
 //! In: answers of the server, broken connections, events that cannot be read. Out: one enum whose texts say what, where
-//! and how to mend it, and [`Error::next`], which sorts every case into "try again" or "a person must act" (promise 7).
+//! and how to fix it, and [`Error::next`], which sorts every case into "try again" or "a person must act" (promise 7).
 //! Texts name tables, columns and positions, never values or passwords (promise 8).
 
 use std::io;
@@ -25,7 +25,7 @@ const THE_ACCOUNT: &str = "the account";
 pub enum Next {
     /// Heals by itself: connect again after a wait.
     Reconnect,
-    /// Wrong credentials or settings: a person must act at the first start; later the server may mend itself.
+    /// Wrong credentials or settings: a person must act at the first start; later the server may fix itself.
     Login,
     /// Reading on would lose or bend changes: stop and say so.
     Operator,
@@ -45,24 +45,24 @@ pub enum Error {
     Password { problem: String },
     #[error("tls to mysql at {server}: {problem}")]
     Tls { server: String, problem: String },
-    #[error("the account lacks a privilege: {problem}; mend: {mend}")]
-    Privilege { problem: String, mend: String },
+    #[error("the account lacks a privilege: {problem}; fix: {fix}")]
+    Privilege { problem: String, fix: String },
     #[error("{version} is not a server rowhook can follow; it needs MySQL 8.0 or later")]
     Version { version: String },
-    #[error("server setting {setting}; mend: {mend}")]
-    Prerequisite { setting: String, mend: String },
+    #[error("server setting {setting}; fix: {fix}")]
+    Prerequisite { setting: String, fix: String },
     #[error("connection to mysql lost: {0}")]
     Lost(String),
     #[error("mysql has been silent for {seconds} s, no heartbeat came")]
     Silent { seconds: u64 },
     #[error(
-        "the server has purged binlogs that are still needed: {missing}; mend: restore them, or accept the gap with `rowhook \
+        "the server has purged binlogs that are still needed: {missing}; fix: restore them, or accept the gap with `rowhook \
          position set --to earliest`, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
     )]
     Purged { missing: String },
     #[error(
         "this server lacks transactions that were already processed ({ahead}): it is another server, was reset or lost \
-         its newest transactions; mend: connect to the right server, or go on in this log: `rowhook position set \
+         its newest transactions; fix: connect to the right server, or go on in this log: `rowhook position set \
          --to earliest` (or --to latest, --to file:offset)"
     )]
     Ahead { ahead: String },
@@ -75,7 +75,7 @@ pub enum Error {
     AnotherLog { what: String },
     #[error(
         "this is server {found}, the checkpoint belongs to server {expected}, and without GTIDs in common a position does \
-         not carry over; mend: connect to the right server, or go on in this one's log: `rowhook position set --to \
+         not carry over; fix: connect to the right server, or go on in this one's log: `rowhook position set --to \
          file:offset` (or --to earliest, --to latest)"
     )]
     OtherServer { expected: String, found: String },
@@ -118,12 +118,12 @@ pub enum Error {
     )]
     GtidsRefused { message: String },
     #[error(
-        "position {file}:{offset} cannot be read from: {problem}; mend: give the beginning of a transaction \
+        "position {file}:{offset} cannot be read from: {problem}; fix: give the beginning of a transaction \
          (SHOW BINLOG EVENTS IN '{file}'): `rowhook position set --to file:offset`, or --to latest"
     )]
     BadPosition { file: String, offset: u64, problem: String },
     #[error(
-        "another replica with the same server id or uuid has connected ({0}); mend: give each rowhook its own data \
+        "another replica with the same server id or uuid has connected ({0}); fix: give each rowhook its own data \
          directory and server_id"
     )]
     Duplicate(String),
@@ -132,12 +132,12 @@ pub enum Error {
     #[error("binlog damaged at {place}: {problem}")]
     Damaged { place: String, problem: String },
     #[error(
-        "gave up at {place} after {tries} tries: {problem}; mend: look at the server's binlog there with mysqlbinlog; \
+        "gave up at {place} after {tries} tries: {problem}; fix: look at the server's binlog there with mysqlbinlog; \
          `rowhook position set --skip-transaction` passes over what is damaged"
     )]
     GaveUp { place: String, tries: u32, problem: String },
-    #[error("cannot interpret {what} at {place}; mend: {mend}")]
-    Uninterpretable { what: String, place: String, mend: String },
+    #[error("cannot interpret {what} at {place}; fix: {fix}")]
+    Uninterpretable { what: String, place: String, fix: String },
 }
 
 impl Error {
@@ -175,14 +175,14 @@ impl Error {
     /// A value that somebody needs and that cannot be read with certainty: damage, too, for its checksum was right.
     pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
         let place = transaction.place();
-        let mend = if fault.mend.is_empty() {
+        let fix = if fault.fix.is_empty() {
             "look at the row with mysqlbinlog; leave the table out of the rules, or pass over this transaction: `rowhook \
              position set --skip-transaction`"
                 .to_string()
         } else {
-            fault.mend
+            fault.fix
         };
-        Error::Uninterpretable { what: fault.what, place, mend }
+        Error::Uninterpretable { what: fault.what, place, fix }
     }
 
     /// Sorts what the client library reports while a connection is being opened or asked something.
@@ -211,7 +211,7 @@ impl Error {
             }
             1227 | 1142 | 1143 => Error::replication_privilege(problem),
             1236 => classify_1236(message),
-            3159 => Error::Tls { server, problem: format!("{problem}; mend: tls mode required or stricter") },
+            3159 => Error::Tls { server, problem: format!("{problem}; fix: tls mode required or stricter") },
             _ => Error::Connect { server, problem },
         }
     }
@@ -219,8 +219,8 @@ impl Error {
     /// The same with the account named in a fix that grants it something.
     pub(super) fn naming(self, account: Option<&str>) -> Error {
         match (self, account) {
-            (Error::Privilege { problem, mend }, Some(account)) => {
-                Error::Privilege { problem, mend: mend.replace(THE_ACCOUNT, account) }
+            (Error::Privilege { problem, fix }, Some(account)) => {
+                Error::Privilege { problem, fix: fix.replace(THE_ACCOUNT, account) }
             }
             (error, _) => error,
         }
@@ -236,12 +236,12 @@ impl Error {
     }
 
     pub(super) fn of_tls(server: &str, problem: &str) -> Error {
-        let problem = format!("{problem}; mend: name the server's CA in tls ca, or choose another tls mode");
+        let problem = format!("{problem}; fix: name the server's CA in tls ca, or choose another tls mode");
         Error::Tls { server: server.to_string(), problem }
     }
 
     pub(super) fn without_tls(server: &str) -> Error {
-        let problem = "the server offers no TLS; mend: enable TLS there, or tls mode preferred or disabled";
+        let problem = "the server offers no TLS; fix: enable TLS there, or tls mode preferred or disabled";
         Error::Tls { server: server.to_string(), problem: problem.to_string() }
     }
 
@@ -277,8 +277,8 @@ impl Error {
     }
 
     pub(super) fn replication_privilege(problem: String) -> Error {
-        let mend = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {THE_ACCOUNT}");
-        Error::Privilege { problem, mend }
+        let fix = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {THE_ACCOUNT}");
+        Error::Privilege { problem, fix }
     }
 }
 

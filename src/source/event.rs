@@ -9,7 +9,7 @@ mod payload;
 mod query;
 
 pub(super) use gtid::{GtidEvent, previous_gtids};
-pub(super) use payload::{PayloadCompression, Payload};
+pub(super) use payload::{Payload, PayloadCompression};
 pub(super) use query::Query;
 
 use bytes::Buf;

@@ -2,7 +2,7 @@
 //!
 //! In: settings and a first position. Out: the channel of [`Following`]. Owns the progress: what was handed on, by
 //! transaction and by row, so that a new connection repeats nothing and leaves nothing out (promises 1 and 4). A panic
-//! counts as a broken connection, so that it never ends the process. Errors that waiting cannot mend end the task.
+//! counts as a broken connection, so that it never ends the process. Errors that waiting cannot fix end the task.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use super::tracking::Tracking;
 use super::transaction::{Seen, Transactions};
 use super::wire::{Begin, Wire};
 use super::xa::PreparedXa;
-use super::{From, ServerFacts, SourceEvent, ReadStatus};
+use super::{From, ReadStatus, ServerFacts, SourceEvent};
 
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
 const CHANNEL_ITEMS: usize = 32;
@@ -86,7 +86,8 @@ impl Drop for Following {
 /// Starts a task that reads from `from` on, for ever. Must be called within a Tokio runtime.
 pub fn follow(settings: Settings, from: From, tables: TablePatterns, metrics: Arc<Metrics>) -> Following {
     let (events, receiver) = mpsc::channel(CHANNEL_ITEMS);
-    let (status, status_receiver) = watch::channel(ReadStatus::Connecting { attempt: 1, last_error: None, since: None });
+    let (status, status_receiver) =
+        watch::channel(ReadStatus::Connecting { attempt: 1, last_error: None, since: None });
     let (server, server_receiver) = watch::channel(None);
     let reader = Reader { settings, tables, metrics, events, status, server };
     let task = tokio::spawn(reader.run(ReadProgress::new(from)));
@@ -220,7 +221,7 @@ impl Reader {
     }
 
     async fn wait_for_room(&self) -> Result<(), ()> {
-        tracing::debug!("nobody takes changes: the connection to mysql is given back until somebody does");
+        tracing::debug!("no rule takes changes: the connection to mysql is closed until a rule does");
         self.status.send_replace(ReadStatus::Stalled { since: Instant::now() });
         // Half of the channel, so that a slow consumer does not make for a connection per item.
         self.events.reserve_many(CHANNEL_ITEMS / 2).await.map(drop).map_err(drop)
@@ -279,7 +280,7 @@ impl Reader {
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
                 // Known from the first moment on, so that tables that are altered before their first row comes stay known.
                 if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {
-                    tracing::warn!(%error, "tables could not be looked at beforehand; each is when its first row comes");
+                    tracing::warn!(%error, "tables could not be read in advance; each is read when its first row comes");
                 }
             }
             if let Some(schema) = tracking.take_change() {

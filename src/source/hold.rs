@@ -77,7 +77,7 @@ async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Send
         if is_held.send_replace(false) {
             waits.reset();
         }
-        tracing::warn!(%error, file = &*place.oldest_needed().file, "the server may purge binlogs that a rule needs; trying to hold them again");
+        tracing::warn!(%error, file = &*place.oldest_needed().file, "the server may purge binlogs that a rule needs; trying to pin them again");
         sleep(waits.next_wait()).await;
     }
 }
@@ -91,7 +91,7 @@ async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sende
     let unread = UnreadStream::open(settings, server.uuid, &begin).await?;
     begins(&server, &mut connection, unread.thread, settings.connect_timeout).await?;
     drop(connection);
-    tracing::debug!(?begin, thread = unread.thread, "the binlog is asked for and not read");
+    tracing::debug!(?begin, thread = unread.thread, "the binlog is requested and not read");
     let mut does_hold = holds(place, server.uuid, &files);
     let mut did_hold = true;
     loop {
@@ -100,7 +100,7 @@ async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sende
             let file = &*place.oldest_needed().file;
             tracing::warn!(
                 file,
-                "the binlog from this file on can't be held: it is gone, or so small that a connection takes it in"
+                "the binlog can't be pinned from this file on: the file is gone, or so small that it fits into a connection's buffers"
             );
         }
         did_hold = does_hold;
@@ -109,7 +109,7 @@ async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sende
             Ok(Some(files)) => does_hold = holds(place, server.uuid, &files),
             Ok(None) => return Err(Error::Lost("the server ended the stream that is not read".to_string())),
             // That we can't ask, for want of connections perhaps, is no reason to give the stream up.
-            Err(error) => tracing::debug!(%error, "the stream that is not read can't be looked after"),
+            Err(error) => tracing::debug!(%error, "the connection that pins the binlog can't be checked"),
         }
     }
 }

@@ -324,7 +324,16 @@ mod tests {
     }
 
     fn event(kind: u8, body: Vec<u8>, size: u32) -> BinlogEvent {
-        BinlogEvent { kind, flags: 0, timestamp: 0, size, log_pos: 0, body: body.into(), checksum: None, is_inner: false }
+        BinlogEvent {
+            kind,
+            flags: 0,
+            timestamp: 0,
+            size,
+            log_pos: 0,
+            body: body.into(),
+            checksum: None,
+            is_inner: false,
+        }
     }
 
     fn query(text: &str) -> BinlogEvent {

@@ -377,7 +377,7 @@ fn number_of(set: &GtidSet) -> u64 {
 /// The error without what it advises: that has just been asked for.
 fn of_what(error: &Error) -> String {
     let text = error.to_string();
-    text.split_once("; mend:").map_or(text.clone(), |(problem, _)| problem.to_string())
+    text.split_once("; fix:").map_or(text.clone(), |(problem, _)| problem.to_string())
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl<'s> Prover<'s> {
             (Some(Found::Nothing(why)), _) => Ok(Evidence::Unproven(why)),
             (_, Found::Nothing(_)) => {
                 position.proof = self.learn(position).await?;
-                Ok(Evidence::Unproven("nothing was noted of this position before; from now on it is".to_string()))
+                Ok(Evidence::Unproven("this position was not recorded before; it is recorded from now on".to_string()))
             }
         }
     }
@@ -183,7 +183,7 @@ impl<'s> Prover<'s> {
                 // Either the connection bent the event, or the server takes for an event what is none: then it does so again.
                 Err(error @ (Error::Damaged { .. } | Error::Uninterpretable { .. } | Error::TooLarge(_))) => {
                     if std::mem::replace(&mut has_failed, true) {
-                        tracing::debug!(%error, %place, "no event can be read here");
+                        tracing::debug!(%error, %place, "no event can be read at this place");
                         return Ok(AtPlace::NoEvent);
                     }
                 }

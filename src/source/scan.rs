@@ -185,7 +185,10 @@ impl Scan {
 
     fn note(&self, query: &Query<'_>, end: &FileOffset, stretch: &mut Stretch) {
         let (statement, tokens) = statement::read(query, &self.charsets);
-        if matches!(statement, QueryStatement::Definition | QueryStatement::DefinitionWithRows | QueryStatement::RowChange) {
+        if matches!(
+            statement,
+            QueryStatement::Definition | QueryStatement::DefinitionWithRows | QueryStatement::RowChange
+        ) {
             if let Some(hidden) = tokens.as_deref().and_then(Hidden::of) {
                 stretch.note_hidden(end, hidden);
             }
@@ -219,7 +222,8 @@ mod tests {
         let (t, u) = (TableName::new("s", "t"), TableName::new("s", "u"));
         let mut stretch = Stretch::at(&place(4));
         stretch.to = place(1000);
-        for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, DdlEffect::Nothing)] {
+        for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, DdlEffect::Nothing)]
+        {
             stretch.note(&place(end), effect);
         }
         assert_eq!(stretch.last_redefinition(&t), Some(place(300)));

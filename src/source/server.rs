@@ -62,7 +62,7 @@ impl Server {
             .map(|(name, value)| (name, said(&value)))
             .collect();
         let uuid = variables.get("server_uuid").and_then(|text| Uuid::try_parse(text).ok());
-        let uuid = uuid.ok_or_else(|| Error::Lost("the server told no server_uuid".to_string()))?;
+        let uuid = uuid.ok_or_else(|| Error::Lost("the server gave no server_uuid".to_string()))?;
         let collations: Vec<(u16, String)> = connection
             .query("SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL")
             .await
@@ -78,11 +78,10 @@ impl Server {
         })
     }
 
-    /// What must hold before reading: each with the statement that mends it.
+    /// What must hold before reading: each with the statement that fixes it.
     pub fn require(&self) -> Result<(), Error> {
-        let prerequisite = |setting: &str, mend: &str| {
-            Err(Error::Prerequisite { setting: setting.to_string(), mend: mend.to_string() })
-        };
+        let prerequisite =
+            |setting: &str, fix: &str| Err(Error::Prerequisite { setting: setting.to_string(), fix: fix.to_string() });
         if self.variables.get("log_bin").is_some_and(|value| value == "OFF") {
             return prerequisite("log_bin is OFF: there is no binlog to read", "start the server with --log-bin");
         }
@@ -119,7 +118,7 @@ impl Server {
             None => Ok(()),
             Some((lower, name)) => Err(Error::Prerequisite {
                 setting: format!("lower_case_table_names is 1, so that no table can fit {name}"),
-                mend: format!("write {lower} in the rules"),
+                fix: format!("write {lower} in the rules"),
             }),
         }
     }
@@ -249,7 +248,7 @@ pub(super) async fn newest(connection: &mut Connection, address: &str) -> Result
     };
     let row = row.ok_or_else(|| Error::Prerequisite {
         setting: "log_bin is OFF: there is no binlog to read".to_string(),
-        mend: "start the server with --log-bin".to_string(),
+        fix: "start the server with --log-bin".to_string(),
     })?;
     let place = file_offset(&row)?;
     let executed: String = row.get_opt(4).and_then(Result::ok).unwrap_or_default();

@@ -153,7 +153,10 @@ mod tests {
             ("CREATE TABLE s.table ((((SELECT 1))))", QueryStatement::DefinitionWithRows),
             ("CREATE TABLE s.select (a INT) SELECT 1 AS a", QueryStatement::DefinitionWithRows),
             ("CREATE TABLE t (`select` INT COMMENT 'it''s \\' select') -- select", QueryStatement::Definition),
-            ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))", QueryStatement::Definition),
+            (
+                "CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))",
+                QueryStatement::Definition,
+            ),
             ("CREATE TABLE t LIKE other", QueryStatement::Definition),
             ("CREATE TABLE s.table (id INT)", QueryStatement::Definition),
             ("CREATE TABLE s .select (id INT)", QueryStatement::Definition),

@@ -7,7 +7,7 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::charset::{Charset, Charsets};
-use crate::column::{Fault, ColumnKind, binary_label, unreadable};
+use crate::column::{ColumnKind, Fault, binary_label, unreadable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableMap {
@@ -116,9 +116,9 @@ impl Raw {
             FLOAT | DOUBLE | TIMESTAMP | DATETIME | TIME | JSON | BLOB | GEOMETRY | VECTOR => 1,
             VARCHAR | BIT | DECIMAL | STRING | ENUM | SET => 2,
             other => {
-                let mend =
+                let fix =
                     "this server writes a column type that this version of rowhook does not know; upgrade rowhook";
-                return Err(Fault::new(format!("column type {other}"), mend));
+                return Err(Fault::new(format!("column type {other}"), fix));
             }
         };
         let bytes = metadata.take(length)?;
@@ -208,9 +208,9 @@ impl<'a> Optional<'a> {
                 // Geometry types, visibility of columns, vector dimensions: nothing here depends on them.
                 7 | 12 | 13 => {}
                 other => {
-                    let mend =
+                    let fix =
                         "this server writes table metadata that this version of rowhook does not know; upgrade rowhook";
-                    return Err(Fault::new(format!("table metadata field {other}"), mend));
+                    return Err(Fault::new(format!("table metadata field {other}"), fix));
                 }
             }
         }
@@ -333,7 +333,7 @@ fn kind(column: Raw, unsigned: bool, charset: Charset, labels: Option<Box<[Box<s
                 _ => 8,
             },
             type_name: "date and time in the format of MySQL 5.5",
-            mend: "rebuild the table: ALTER TABLE ... FORCE",
+            fix: "rebuild the table: ALTER TABLE ... FORCE",
         },
         other => return Err(Fault::new(format!("column type {other} with metadata {first}, {second}"), "")),
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::change::Table;
 use crate::column::charset::Charsets;
-use crate::column::{Fault, ColumnKind};
+use crate::column::{ColumnKind, Fault};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Schema, TableName};
@@ -155,7 +155,13 @@ impl Tables {
         Ok(())
     }
 
-    async fn watch(&mut self, schema: &str, name: &str, rest: &[u8], since: &FileOffset) -> Result<Watched, TableRefusal> {
+    async fn watch(
+        &mut self,
+        schema: &str,
+        name: &str,
+        rest: &[u8],
+        since: &FileOffset,
+    ) -> Result<Watched, TableRefusal> {
         let qualified = format!("{schema}.{name}");
         let of_table = |fault: Fault| fault.within(&format!("table {qualified}"));
         let mut map = TableMap::parse(rest, &self.charsets).map_err(of_table)?;

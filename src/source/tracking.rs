@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::column::charset::Charsets;
-use crate::column::{Fault, ColumnKind};
+use crate::column::{ColumnKind, Fault};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
 use crate::schema::{Column, Definition, Family, Labels, Schema};
@@ -177,7 +177,7 @@ impl Tracking {
         for table in &write.tables {
             if self.scan.may_have_hidden(table, since, &until).await? {
                 return Ok(Some(format!(
-                    "what a write to {table} set off then is not known: it was defined anew since"
+                    "what a write to {table} set off then is not known: it was defined again since then"
                 )));
             }
         }

@@ -133,9 +133,9 @@ impl Transactions {
             event::XA_PREPARE => self.xa_prepare(&event.body, out)?,
             event::EXECUTE_LOAD_QUERY => self.load_query(event).await?,
             event::INCIDENT => {
-                let mend = "the server lost events: check the rows by hand, then pass over this place: `rowhook position set \
+                let fix = "the server lost events: check the rows by hand, then pass over this place: `rowhook position set \
                             --skip-transaction`";
-                return Err(self.stop("an INCIDENT event", mend));
+                return Err(self.stop("an INCIDENT event", fix));
             }
             event::WRITE_ROWS | event::UPDATE_ROWS | event::DELETE_ROWS | event::PARTIAL_UPDATE_ROWS => {
                 self.rows(kind, &event.body, out)?;
@@ -266,12 +266,16 @@ impl Transactions {
                 self.tables.define(&query);
                 self.end(out)?;
             }
-            (GroupStage::Open | GroupStage::OpenXa, QueryStatement::Definition | QueryStatement::DefinitionWithRows) => {
+            (
+                GroupStage::Open | GroupStage::OpenXa,
+                QueryStatement::Definition | QueryStatement::DefinitionWithRows,
+            ) => {
                 self.tables.define(&query);
             }
             (GroupStage::Open, QueryStatement::Commit) => self.end(out)?,
             (GroupStage::Open, QueryStatement::Rollback) => self.roll_back(out)?,
-            (GroupStage::Open | GroupStage::OpenXa, QueryStatement::Savepoint) | (GroupStage::OpenXa, QueryStatement::XaEnd) => {}
+            (GroupStage::Open | GroupStage::OpenXa, QueryStatement::Savepoint)
+            | (GroupStage::OpenXa, QueryStatement::XaEnd) => {}
             (_, QueryStatement::RowChange | QueryStatement::DefinitionWithRows) => {
                 self.pass_over(&query, tokens.as_deref(), "a statement that changes rows").await?;
                 self.tables.define(&query);
@@ -366,10 +370,10 @@ impl Transactions {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == GroupStage::OpenXa {
             if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
-                let mend = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
+                let fix = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
                             leave the table out of the rules, or pass over this transaction: `rowhook position set \
                             --skip-transaction`";
-                return Err(self.stop("XA transactions with more than 64 MiB of watched rows", mend));
+                return Err(self.stop("XA transactions with more than 64 MiB of watched rows", fix));
             }
             return Ok(());
         }
@@ -423,9 +427,9 @@ impl Transactions {
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         if group.is_streaming {
-            let mend = "part of its rows was delivered: check them by hand, then pass over this transaction: `rowhook position \
+            let fix = "part of its rows was delivered: check them by hand, then pass over this transaction: `rowhook position \
                         set --skip-transaction`";
-            return Err(self.stop("a large transaction that ends with ROLLBACK", mend));
+            return Err(self.stop("a large transaction that ends with ROLLBACK", fix));
         }
         group.discard();
         self.end(out)
@@ -473,14 +477,14 @@ impl Transactions {
     }
 
     fn statement_change(&self, what: &str, reason: &str) -> Error {
-        let mend = "SET PERSIST binlog_format = 'ROW' and let sessions that set it themselves reconnect; the rows of this \
+        let fix = "SET PERSIST binlog_format = 'ROW' and let sessions that set it themselves reconnect; the rows of this \
                     transaction are not in the binlog: check them by hand, then pass over it: `rowhook position set \
                     --skip-transaction`";
-        self.stop(&format!("{what} in the binlog, logged as text and not as rows: {reason}"), mend)
+        self.stop(&format!("{what} in the binlog, logged as text and not as rows: {reason}"), fix)
     }
 
-    fn stop(&self, what: &str, mend: &str) -> Error {
-        Error::Uninterpretable { what: what.to_string(), place: self.place(), mend: mend.to_string() }
+    fn stop(&self, what: &str, fix: &str) -> Error {
+        Error::Uninterpretable { what: what.to_string(), place: self.place(), fix: fix.to_string() }
     }
 
     fn damaged(&self, problem: &str) -> Error {

@@ -70,7 +70,8 @@ fn column(
     let (digits, precision, scale) = (number(digits), number(precision), number(scale));
     let is_unsigned = column_type.contains("unsigned");
     let int = |bytes| ColumnKind::Int { bytes, unsigned: is_unsigned };
-    let text = |charset| ColumnKind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
+    let text =
+        |charset| ColumnKind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
     let kind = match data_type.to_ascii_lowercase().as_str() {
         "tinyint" => int(1),
         "smallint" => int(2),

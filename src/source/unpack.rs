@@ -9,7 +9,7 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::column::Fault;
 
-use super::event::{PayloadCompression, BinlogEvent, HEADER_BYTES, Payload};
+use super::event::{BinlogEvent, HEADER_BYTES, Payload, PayloadCompression};
 use super::link::PACKET_BYTES_MAX;
 
 /// Bytes unpacked at a time.
@@ -133,7 +133,7 @@ impl Open {
 
     /// Makes sure that nothing is left over.
     fn finish(&mut self, decoder: &mut Decoder<'static>) -> Result<(), Fault> {
-        let surplus = || Fault::new("a compressed transaction holds more bytes than it promised", "");
+        let surplus = || Fault::new("a compressed transaction is longer than it says", "");
         if !self.unpacked.is_empty() {
             return Err(Fault::new("a compressed transaction ends in the middle of an event", ""));
         }

@@ -17,7 +17,7 @@ use super::checksum::Checksums;
 use super::error::{Error, said};
 use super::event::BinlogEvent;
 use super::event_type;
-use super::link::{self, PacketKind, MysqlLink, Packets, ServerRefusal, Room, answer};
+use super::link::{self, MysqlLink, PacketKind, Packets, Room, ServerRefusal, answer};
 use super::settings::Settings;
 use super::unpack::Unpacker;
 
@@ -146,7 +146,12 @@ async fn session(settings: &Settings, server: Uuid, room: Room, patience: Durati
 }
 
 /// Everything that a replica says before the stream begins. `heartbeat` zero: none.
-async fn set_up(mut link: MysqlLink, settings: &Settings, heartbeat: Duration, begin: &Begin) -> Result<Packets, ServerRefusal> {
+async fn set_up(
+    mut link: MysqlLink,
+    settings: &Settings,
+    heartbeat: Duration,
+    begin: &Begin,
+) -> Result<Packets, ServerRefusal> {
     let (period, uuid) = (heartbeat.as_nanos(), settings.instance.hyphenated());
     link.execute(&format!(
         "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
@@ -167,10 +172,10 @@ fn ends_at(log_pos: u32) -> String {
     format!("the event that ends at offset {log_pos}")
 }
 
-/// What an event or its absence says about the stream; nothing but damage explains a fault without a mend.
-pub(super) fn of_fault(Fault { what, mend }: Fault, place: &str) -> Error {
+/// What an event or its absence says about the stream; nothing but damage explains a fault without a fix.
+pub(super) fn of_fault(Fault { what, fix }: Fault, place: &str) -> Error {
     let place = place.to_string();
-    if mend.is_empty() { Error::Damaged { place, problem: what } } else { Error::Uninterpretable { what, place, mend } }
+    if fix.is_empty() { Error::Damaged { place, problem: what } } else { Error::Uninterpretable { what, place, fix } }
 }
 
 fn of_refusal(refusal: ServerRefusal, begin: &Begin, address: &str) -> Error {

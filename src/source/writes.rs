@@ -35,7 +35,7 @@ const MODIFIERS: &[&str] = &["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"
 impl TableWrite {
     /// The error says why it may write to more.
     pub fn of(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<TableWrite, String> {
-        let unknown = || "which tables it writes to cannot be told".to_string();
+        let unknown = || "the tables that it writes to can't be determined".to_string();
         let (verb, rest) = verb(tokens).ok_or_else(unknown)?;
         let is_new = verb.is("CREATE");
         let (tables, behind) = targets_of(verb, rest, naming).ok_or_else(unknown)?;
@@ -52,7 +52,11 @@ impl TableWrite {
 }
 
 /// The tables that are written to, and the tokens that may call functions. None: of no known form.
-fn targets_of<'t>(verb: &SqlToken, rest: &'t [SqlToken], naming: &Naming<'_>) -> Option<(Vec<TableName>, &'t [SqlToken])> {
+fn targets_of<'t>(
+    verb: &SqlToken,
+    rest: &'t [SqlToken],
+    naming: &Naming<'_>,
+) -> Option<(Vec<TableName>, &'t [SqlToken])> {
     let rest = without_modifiers(rest);
     if let Some((table, behind)) = one_target(verb, rest, naming) {
         // Behind the table may stand names of columns.

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
-use super::recovery::{self, OpenedDatabase, LOG_FILE};
+use super::recovery::{self, LOG_FILE, OpenedDatabase};
 use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::{self, Trees};

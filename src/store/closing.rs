@@ -46,7 +46,7 @@ impl Drop for Closing {
             return tracing::warn!(directory = %self.directory.display(), "the data directory was moved or removed");
         }
         if let Err(error) = settle(&self.directory, tally) {
-            tracing::warn!(%error, "the store was closed, and can't be opened to leave an index of its log");
+            tracing::warn!(%error, "the store was closed, but can't be opened again to write an index of its log");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, with the sentence that mends it.
+//! What can go wrong with the store, with the sentence that fixes it.
 //!
 //! In: errors of sled and of the file system. Out: messages for the operator. Values can be cloned, because one failed
 //! write fails every later one with the same error.
@@ -40,7 +40,7 @@ pub enum Error {
     Corrupt { directory: PathBuf, detail: String },
 
     #[error(
-        "data directory {path}: the store lacks what it held: {missing}. Nothing is sent, for that would lose or repeat calls; fix: \
+        "data directory {path}: the store is incomplete: {missing}. Nothing is sent, for that would lose or repeat calls; fix: \
          1. keep a copy: cp -a {path} {path}.damaged; 2. rowhook store restore BACKUP, or without one rowhook store accept-loss, \
          which says what is left and goes on with it",
         path = directory.display()

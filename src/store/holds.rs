@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::trees::Trees;
 use super::{Error, chunks, letter_records};
-use crate::ordering::{BlockedKeys, KeyDefinition, LaneKey, LaneKeys, BlockedQueue};
+use crate::ordering::{BlockedKeys, BlockedQueue, KeyDefinition, LaneKey, LaneKeys};
 
 /// The entry of a letter in one queue.
 pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {

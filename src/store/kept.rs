@@ -95,7 +95,7 @@ fn put_back(directory: &Path, known: &KnownFile) -> io::Result<bool> {
     match files::read(&directory.join(FOLDER).join(&known.name))?.filter(|copy| known.is(copy)) {
         Some(copy) => {
             file::put(&path, &copy)?;
-            tracing::warn!(file = %path.display(), "was damaged or gone; put back from its copy");
+            tracing::warn!(file = %path.display(), "was damaged or missing; restored from its copy");
             Ok(true)
         }
         None => Ok(false),

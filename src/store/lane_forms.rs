@@ -49,7 +49,7 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
     let written = trees.meta.insert(LANE_FORM_STORED, &LANE_FORM.to_be_bytes());
     written.map_err(|error| Error::write(&trees.directory, &error))?;
     if renewed > 0 {
-        tracing::info!(letters = renewed, "the ordering keys of stored dead letters were made anew");
+        tracing::info!(letters = renewed, "the ordering keys of stored dead letters were computed again");
     }
     Ok(())
 }

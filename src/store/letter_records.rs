@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::chunks::{self, Damage, Framed};
 use super::dead_letters::{DeadLetterHead, LetterFailure, Resolved};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
-use crate::failure::{Answer, Attempt, Attempts, Reason};
+use crate::failure::{Answer, Attempt, Attempts};
 use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
 use crate::position::{Gtid, Tag};
 
@@ -179,7 +179,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         op: parse_op(&record.op)?,
         table: record.table.into(),
         failure: LetterFailure {
-            reason: Reason::parse(&record.reason).ok_or_else(|| unknown("reason", &record.reason))?,
+            reason: super::former_words::reason(&record.reason).ok_or_else(|| unknown("reason", &record.reason))?,
             message: record.message.into(),
             attempts: Attempts::new(attempts, attempts_total),
         },
@@ -401,6 +401,7 @@ fn unknown(what: &str, text: &str) -> Damage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Reason;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

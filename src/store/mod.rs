@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::DeliveryId;
-use crate::operation::{SagaLog, SagaEffect};
+use crate::operation::{SagaEffect, SagaLog};
 use crate::ordering::BlockedKeys;
 use crate::position::Resume;
 
@@ -27,6 +27,7 @@ mod definitions;
 mod error;
 mod files;
 mod former_ids;
+mod former_words;
 mod holds;
 mod kept;
 mod lane_forms;
@@ -62,7 +63,7 @@ mod tests;
 pub use backup::{Backup, BackupHead};
 pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
-    Closed, DeadLetter, DeadLetterHead, FailedReplay, LetterFailure, Filter, NewDeadLetter, Resolution, Resolved,
+    Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFailure, NewDeadLetter, Resolution, Resolved,
 };
 pub use error::Error;
 pub use former_ids::FormerIds;
@@ -80,7 +81,7 @@ use queue::WriterQueue;
 use tally::Tally;
 use transaction::Counters;
 use trees::Trees;
-use watchdog::{WriterProgress, Watchdog};
+use watchdog::{Watchdog, WriterProgress};
 use writer::Writer;
 
 /// An open store; clones are the same store. Dropping the last one waits until what was asked for is written.
@@ -345,7 +346,7 @@ impl Store {
 
     /// What a dead letter's operation leaves behind; none if it has no operation. Blocks for one short read from the disk.
     pub fn effect(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
-        self.inner.trees.standing(id)
+        self.inner.trees.effect(id)
     }
 
     /// The ordering keys that dead letters hold back. Follows every write before it is answered.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::files::{self, sync_directory};
 use super::lock::{self, Lock};
-use super::recovery::{self, OpenedDatabase, LOG_FILE};
+use super::recovery::{self, LOG_FILE, OpenedDatabase};
 use super::tally::{self, StoredTally, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
@@ -27,7 +27,7 @@ pub(super) const FORMAT_FILE: &str = "format";
 pub(super) const INSTANCE_FILE: &str = "instance";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
 /// rules: a version that knows no other would pass what rules with their own have not resolved. Format 2 had no operations: a
 /// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
@@ -35,7 +35,10 @@ pub(super) const FORMAT: u32 = 4;
 /// resolved.
 /// Format 3 had ordering keys that depended on the types of columns: a version that makes such keys would let later changes
 /// pass the letters that hold them.
+/// Format 4 had other words for reasons and effects (`former_words`): a version that knows no others can't read what is written now.
 const FORMAT_OLDEST: u32 = 1;
+/// The first one whose delivery ids have the time of the commit in them.
+const FORMAT_OF_TIMED_IDS: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -66,7 +69,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     }
     restrict_directory(directory, new);
     if stored == StoredTally::Damaged {
-        tracing::warn!(directory = %directory.display(), "the file `{}` was damaged and is made anew", tally::FILE);
+        tracing::warn!(directory = %directory.display(), "the file `{}` was damaged and is written again", tally::FILE);
     }
     let known = match stored {
         StoredTally::Known(tally) => Some(tally),
@@ -74,7 +77,9 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     };
     let OpenedDatabase { db, trees, counters } = recovery::open(directory, known.as_ref())?;
     if format.is_some_and(|format| format < FORMAT) {
-        former_ids::expect(&trees)?;
+        if format.is_some_and(|format| format < FORMAT_OF_TIMED_IDS) {
+            former_ids::expect(&trees)?;
+        }
         db.flush().map_err(|error| Error::write(directory, &error))?;
         create_format(directory)?;
     }
@@ -175,7 +180,7 @@ fn restrict_directory(directory: &Path, new: bool) {
     };
     match restrict() {
         Ok(false) => {}
-        Ok(true) => tracing::warn!(directory = %directory.display(), "other users can look into it; chmod 700 it"),
+        Ok(true) => tracing::warn!(directory = %directory.display(), "other users can read it; run chmod 700 on it"),
         Err(error) => tracing::warn!(directory = %directory.display(), %error, "can't be closed to other users"),
     }
 }

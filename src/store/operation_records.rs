@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, Damage, Framed};
-use crate::failure::Reason;
-use crate::operation::{ActionLog, Direction, KeptAnswer, SagaLog, SagaEffect, ActionState, StepLog};
+use super::former_words;
+use crate::operation::{ActionLog, ActionState, Direction, KeptAnswer, SagaEffect, SagaLog, StepLog};
 
 #[derive(Serialize, Deserialize)]
 struct LogRecord<'a> {
@@ -37,7 +37,8 @@ struct StepRecord<'a> {
 struct ActRecord<'a> {
     state: Cow<'a, str>,
     attempts: u64,
-    said: Cow<'a, str>,
+    #[serde(alias = "said")]
+    message: Cow<'a, str>,
     in_doubt: bool,
     round: u32,
 }
@@ -62,7 +63,7 @@ enum BodyRecord<'a> {
 /// Whose an operation is, and what a person may have to do about it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfLetters {
-    pub standing: SagaEffect,
+    pub effect: SagaEffect,
     /// Numbers of dead letters. More than one only where a stretch of the binlog was delivered again.
     pub letters: Vec<u64>,
     /// Those of them that were not resolved.
@@ -71,7 +72,8 @@ pub(super) struct OfLetters {
 
 #[derive(Serialize, Deserialize)]
 struct OfLettersRecord<'a> {
-    standing: Cow<'a, str>,
+    #[serde(alias = "standing")]
+    effect: Cow<'a, str>,
     letters: Vec<u64>,
     open: Vec<u64>,
 }
@@ -94,7 +96,10 @@ pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, SagaLog), Damage> 
         steps: record.steps.into_iter().map(step).collect::<Result<_, _>>()?,
         direction: Direction::parse(&record.direction).ok_or_else(|| unknown("direction", &record.direction))?,
         callback: act(record.callback)?,
-        reason: record.reason.map(|word| Reason::parse(&word).ok_or_else(|| unknown("reason", &word))).transpose()?,
+        reason: record
+            .reason
+            .map(|word| former_words::reason(&word).ok_or_else(|| unknown("reason", &word)))
+            .transpose()?,
     };
     Ok((record.rule.into(), log))
 }
@@ -121,11 +126,11 @@ fn step(record: StepRecord) -> Result<StepLog, Damage> {
 }
 
 fn act_record(act: &ActionLog) -> ActRecord<'_> {
-    let ActionLog { state, attempts, message: said, is_in_doubt, round } = act;
+    let ActionLog { state, attempts, message, is_in_doubt, round } = act;
     ActRecord {
         state: state.as_str().into(),
         attempts: *attempts,
-        said: said.into(),
+        message: message.into(),
         in_doubt: *is_in_doubt,
         round: *round,
     }
@@ -135,7 +140,7 @@ fn act(record: ActRecord) -> Result<ActionLog, Damage> {
     Ok(ActionLog {
         state: ActionState::parse(&record.state).ok_or_else(|| unknown("state", &record.state))?,
         attempts: record.attempts,
-        message: record.said.into(),
+        message: record.message.into(),
         is_in_doubt: record.in_doubt,
         round: record.round,
     })
@@ -171,15 +176,13 @@ fn kept(record: KeptRecord) -> Result<KeptAnswer, Damage> {
 }
 
 pub(super) fn encode_of_letters(of: &OfLetters) -> Framed {
-    let OfLetters { standing, letters, open } = of.clone();
-    Framed::json(&OfLettersRecord { standing: standing.as_str().into(), letters, open })
+    let OfLetters { effect, letters, open } = of.clone();
+    Framed::json(&OfLettersRecord { effect: effect.as_str().into(), letters, open })
 }
 
 pub(super) fn decode_of_letters(content: &[u8]) -> Result<OfLetters, Damage> {
-    let OfLettersRecord { standing, letters, open } = chunks::decode(content)?;
-    let known = [SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial];
-    let word = known.into_iter().find(|known| known.as_str() == standing);
-    Ok(OfLetters { standing: word.ok_or_else(|| unknown("standing", &standing))?, letters, open })
+    let OfLettersRecord { effect, letters, open } = chunks::decode(content)?;
+    Ok(OfLetters { effect: former_words::effect(&effect).ok_or_else(|| unknown("effect", &effect))?, letters, open })
 }
 
 fn unknown(what: &str, text: &str) -> Damage {
@@ -189,6 +192,7 @@ fn unknown(what: &str, text: &str) -> Damage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Reason;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -201,7 +205,13 @@ mod tests {
     fn any_act() -> impl Strategy<Value = ActionLog> {
         let state = prop::sample::select(ActionState::ALL.to_vec());
         let parts = (state, any::<u64>(), ".{0,12}", any::<bool>(), any::<u32>());
-        parts.prop_map(|(state, attempts, said, is_in_doubt, round)| ActionLog { state, attempts, message: said, is_in_doubt, round })
+        parts.prop_map(|(state, attempts, said, is_in_doubt, round)| ActionLog {
+            state,
+            attempts,
+            message: said,
+            is_in_doubt,
+            round,
+        })
     }
 
     fn any_kept() -> impl Strategy<Value = KeptAnswer> {
@@ -235,11 +245,11 @@ mod tests {
 
         #[test]
         fn whose_an_operation_is_reads_back_exactly(
-            standing in prop::sample::select(vec![SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial]),
+            effect in prop::sample::select(vec![SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial]),
             letters in vec(any::<u64>(), 0..4),
             open in vec(any::<u64>(), 0..4),
         ) {
-            let of = OfLetters { standing, letters, open };
+            let of = OfLetters { effect, letters, open };
             prop_assert_eq!(decode_of_letters(&read_back(&encode_of_letters(&of))), Ok(of));
         }
     }
@@ -263,6 +273,6 @@ mod tests {
         assert_eq!((account.undo.state, account.undo.is_in_doubt, account.queries), (ActionState::Unknown, true, 3));
         assert_eq!((mail.act.round, log.callback.attempts), (7, 4));
         let of = decode_of_letters(br#"{"standing":"open","letters":[3,9],"open":[9]}"#).expect("readable");
-        assert_eq!(of, OfLetters { standing: SagaEffect::Partial, letters: vec![3, 9], open: vec![9] });
+        assert_eq!(of, OfLetters { effect: SagaEffect::Partial, letters: vec![3, 9], open: vec![9] });
     }
 }

@@ -18,7 +18,7 @@ use crate::operation::SagaEffect;
 pub(super) struct SagaLogStep {
     pub id: DeliveryId,
     pub log: Framed,
-    pub standing: SagaEffect,
+    pub effect: SagaEffect,
     /// The letter that has it; then its change is the letter's.
     pub letter: Option<u64>,
     pub change: KeptChange,
@@ -51,7 +51,7 @@ impl SagaLogStep {
         SagaLogStep {
             id: put.id,
             log: operation_records::encode_log(&put.rule, &put.log),
-            standing: put.log.effect(),
+            effect: put.log.effect(),
             letter: put.letter,
             change: KeptChange::AsItIs,
         }

@@ -14,7 +14,7 @@ use super::letter_records;
 use super::operation_records::{self, OfLetters};
 use super::trees::Trees;
 use crate::change::{Change, DeliveryId};
-use crate::operation::{SagaLog, SagaEffect};
+use crate::operation::{SagaEffect, SagaLog};
 
 /// What is known of an operation from now on.
 #[derive(Debug, Clone)]
@@ -80,8 +80,8 @@ impl Trees {
     }
 
     /// What the operation leaves behind; none if it is no letter's.
-    pub(super) fn standing(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
-        Ok(self.of_letters(id)?.map(|of| of.standing))
+    pub(super) fn effect(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
+        Ok(self.of_letters(id)?.map(|of| of.effect))
     }
 
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {

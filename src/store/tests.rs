@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::operation::{ActionLog, Direction, KeptAnswer, ActionState, StepLog};
-use crate::ordering::{LaneKey, LaneKeys, BlockedQueue as HeldQueue};
+use crate::operation::{ActionLog, ActionState, Direction, KeptAnswer, StepLog};
+use crate::ordering::{BlockedQueue as HeldQueue, LaneKey, LaneKeys};
 use crate::position::{FileOffset, FoundBy, Position, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 

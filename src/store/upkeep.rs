@@ -111,7 +111,7 @@ pub struct Loss {
 pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     let (directory, _lock) = &take(directory)?;
     let StoredTally::Known(mut tally) = tally::read(directory)? else {
-        let problem = format!("its file `{}` does not say what the store held", tally::FILE);
+        let problem = format!("its file `{}` does not say what the store contained", tally::FILE);
         return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
     };
     let OpenedDatabase { db, trees, counters } = recovery::open_what_is_left(directory, &tally)?;

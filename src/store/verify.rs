@@ -127,7 +127,7 @@ fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     }
     for id in names.into_iter().map(DeliveryId) {
         found.sagas += 1;
-        match trees.standing(id) {
+        match trees.effect(id) {
             Ok(Some(_)) => drop(found.note(trees.operation(id))),
             Ok(None) => {
                 if let Err(error) = trees.under_way(id) {

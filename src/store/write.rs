@@ -292,7 +292,9 @@ mod tests {
                 }
                 WriteStep::OperationPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
                 WriteStep::Operation(operation) => format!("operation {}", operation.id.0.as_u128()),
-                WriteStep::Replayed { replay, operations } => format!("replayed {} {}", replay.number, operations.len()),
+                WriteStep::Replayed { replay, operations } => {
+                    format!("replayed {} {}", replay.number, operations.len())
+                }
                 WriteStep::Resolve(resolution) => format!("resolve {}", resolution.number),
                 WriteStep::Remove { number } => format!("remove {number}"),
                 WriteStep::Progress { checkpoint, ledger_add, operations_remove, .. } => {

@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::dead_letters::Resolution;
-use super::queue::{Job, WriterQueue, TRANSACTION_BYTES_MAX, WriterWork};
+use super::queue::{Job, TRANSACTION_BYTES_MAX, WriterQueue, WriterWork};
 use super::recorded::Recorded;
 use super::sweep;
 use super::tally::{Tally, TallyFile};
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::WriterProgress;
-use super::write::{self, WriteStep, Write, Written};
+use super::write::{self, Write, WriteStep, Written};
 use super::{Counts, Error};
 use crate::ordering::BlockedKeys;
 

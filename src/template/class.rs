@@ -35,7 +35,9 @@ pub(super) enum Class {
 impl Class {
     pub fn of(kind: &ColumnKind) -> Class {
         match kind {
-            ColumnKind::Int { .. } | ColumnKind::Double | ColumnKind::Decimal { .. } | ColumnKind::Bit { .. } => Class::Number,
+            ColumnKind::Int { .. } | ColumnKind::Double | ColumnKind::Decimal { .. } | ColumnKind::Bit { .. } => {
+                Class::Number
+            }
             ColumnKind::Float => Class::Single,
             ColumnKind::Year => Class::Year,
             ColumnKind::Date => Class::Date,

@@ -260,7 +260,7 @@ fn unknown(cell: &Operand, literal: &Operand) -> Result<Ordering, &'static str> 
     if agrees(as_moment) && agrees(as_time) { Ok(as_text) } else { Err(UNKNOWN) }
 }
 
-fn mismatch(operator: &'static str, left: &Operand, right: &Operand, mend: &'static str) -> Error {
+fn mismatch(operator: &'static str, left: &Operand, right: &Operand, fix: &'static str) -> Error {
     let kind = |operand: &Operand| match (operand.class.describe(), operand.scalar) {
         (_, Scalar::Decimal(_)) => "a DECIMAL".to_string(),
         (Some(column), _) => column.to_string(),
@@ -272,5 +272,5 @@ fn mismatch(operator: &'static str, left: &Operand, right: &Operand, mend: &'sta
         (None, Scalar::Labels(_)) => "a list".to_string(),
         (None, Scalar::Other(value)) => operators::kind_of(value),
     };
-    Error::Operator { operator, left: kind(left), right: kind(right), mend }
+    Error::Operator { operator, left: kind(left), right: kind(right), fix }
 }

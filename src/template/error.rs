@@ -49,7 +49,7 @@ pub enum Read {
 /// Why a template can't be rendered, or a condition not decided, on one row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("table {table} has no column `{column}`; mend the rule")]
+    #[error("table {table} has no column `{column}`; fix the rule")]
     UnknownColumn { table: String, column: String },
     #[error(
         "column `{column}` of table {table} is not in the row image; \
@@ -64,13 +64,13 @@ pub enum Error {
     NoRow { column: String },
     #[error("the JSON document in column `{column}` of table {table} can't be read: {problem}")]
     BadJson { table: String, column: String, problem: String },
-    #[error("`{operator}` can't be used with {left} and {right}; {mend}")]
-    Operator { operator: &'static str, left: String, right: String, mend: &'static str },
+    #[error("`{operator}` can't be used with {left} and {right}; {fix}")]
+    Operator { operator: &'static str, left: String, right: String, fix: &'static str },
     #[error("{column} by itself is no condition; compare it, for example `row.column != ''`")]
     NoTruth { column: &'static str },
     #[error("the exact result of `{operator}` needs more than 38 digits; convert with `| float` first")]
     Inexact { operator: &'static str },
-    #[error("there is no step `{step}`; mend the rule")]
+    #[error("there is no step `{step}`; fix the rule")]
     UnknownStep { step: String },
     #[error("step `{step}` ({state}) has no answer to read; guard it with `steps.{step}.state == 'done'`")]
     NoAnswer { step: String, state: &'static str },

@@ -11,7 +11,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 
 use super::EnvLookup;
 use super::compare::Relation;
-use super::compiled::{TemplateLink, Operator, Stop, Term, Test, binary_operator_of, is_none_literal, operator_of};
+use super::compiled::{Operator, Stop, TemplateLink, Term, Test, binary_operator_of, is_none_literal, operator_of};
 use super::error::{Error, Flaw};
 use super::expression::Expression;
 use super::rewrite::{self, Rewritten};
@@ -174,7 +174,9 @@ impl Builder<'_> {
                 all
             }
             Expr::Test(node) => match (rewrite::operator_named(node.name), &node.args[..]) {
-                (Some(operator), [CallArg::Pos(right)]) => self.link(TemplateLink { left: &node.expr, operator, right }, false),
+                (Some(operator), [CallArg::Pos(right)]) => {
+                    self.link(TemplateLink { left: &node.expr, operator, right }, false)
+                }
                 _ => self.leaf(expr),
             },
             Expr::IfExpr(node) if node.false_expr.is_some() => {

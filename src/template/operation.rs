@@ -11,7 +11,7 @@ use minijinja::value::{Object, Value};
 
 use super::error::Error;
 use super::scope;
-use crate::operation::{KeptAnswer, SagaLog, ActionState, StepLog};
+use crate::operation::{ActionState, KeptAnswer, SagaLog, StepLog};
 
 /// The members of `steps.NAME`.
 pub(super) const STEP_NAMES: [&str; 5] = ["state", "status", "headers", "json", "text"];
@@ -119,7 +119,7 @@ impl Object for OutcomeObject {
         let given_up = self.0.given_up();
         Some(match key.as_str()? {
             "state" => Value::from(self.0.outcome()),
-            "standing" => Value::from(self.0.effect().as_str()),
+            "standing" => Value::from(self.0.effect().in_bodies()),
             "step" => Value::from(given_up.map(|step| &*step.name)),
             "reason" => Value::from(given_up.map(|step| step.act.state.as_str())),
             "said" => Value::from(given_up.map(|step| step.act.message.as_str())),

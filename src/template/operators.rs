@@ -14,9 +14,9 @@ use super::decimal::Decimal;
 use super::error::Error;
 use super::{TEXT_BYTES_MAX, output};
 
-const MEND_EQUAL: &str = "a DECIMAL compares with numbers, written without quotes";
-const MEND_ORDER: &str = "guard it, for example with `row.column is not none and …`, or convert one side";
-const MEND_IN: &str = "the right side must be a list, or both sides texts";
+const FIX_EQUAL: &str = "a DECIMAL compares with numbers, written without quotes";
+const FIX_ORDER: &str = "guard it, for example with `row.column is not none and …`, or convert one side";
+const FIX_IN: &str = "the right side must be a list, or both sides texts";
 
 /// What the engine expects of a function.
 pub(super) type EngineOutcome<T> = Result<T, minijinja::Error>;
@@ -66,8 +66,8 @@ pub(super) fn defined(a: &Value, b: &Value) -> Result<(), Error> {
     if has_none(a) || has_none(b) { Err(Error::Undefined { path: None }) } else { Ok(()) }
 }
 
-fn mismatch(operator: &'static str, a: &Value, b: &Value, mend: &'static str) -> Error {
-    Error::Operator { operator, left: kind_of(a), right: kind_of(b), mend }
+fn mismatch(operator: &'static str, a: &Value, b: &Value, fix: &'static str) -> Error {
+    Error::Operator { operator, left: kind_of(a), right: kind_of(b), fix }
 }
 
 pub(super) fn kind_of(value: &Value) -> String {
@@ -88,7 +88,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> Result<bool, Error> {
         }
         return match (number(a), number(b)) {
             (Some(a), Some(b)) => Ok(a == b),
-            _ => Err(mismatch("==", a, b, MEND_EQUAL)),
+            _ => Err(mismatch("==", a, b, FIX_EQUAL)),
         };
     }
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
@@ -115,7 +115,7 @@ pub(super) fn order(operator: &'static str, a: &Value, b: &Value) -> Result<Orde
     } else if a.kind() == b.kind() && matches!(a.kind(), ValueKind::Number | ValueKind::String | ValueKind::Bool) {
         return Ok(a.cmp(b));
     }
-    Err(mismatch(operator, a, b, MEND_ORDER))
+    Err(mismatch(operator, a, b, FIX_ORDER))
 }
 
 fn ordered(operator: &'static str, a: &Value, b: &Value, holds: fn(Ordering) -> bool) -> EngineOutcome<bool> {
@@ -135,7 +135,7 @@ fn contains(needle: &Value, container: &Value) -> Result<bool, Error> {
             }
             Ok(false)
         }
-        _ => Err(mismatch("in", needle, container, MEND_IN)),
+        _ => Err(mismatch("in", needle, container, FIX_IN)),
     }
 }
 
@@ -201,8 +201,8 @@ pub(super) fn as_float(value: &Value) -> Value {
 
 pub(super) fn whole(value: &Value) -> Result<Value, Error> {
     if as_decimal(value).is_some() {
-        let mend = "convert it with `| int` or `| float` first";
-        return Err(Error::Operator { operator: "//, % and **", left: kind_of(value), right: "a number".into(), mend });
+        let fix = "convert it with `| int` or `| float` first";
+        return Err(Error::Operator { operator: "//, % and **", left: kind_of(value), right: "a number".into(), fix });
     }
     Ok(value.clone())
 }

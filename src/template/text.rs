@@ -16,7 +16,7 @@ use super::error::{ColumnUse, Error, Flaw, OperationUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Rewritten};
-use super::scope::{Env, RowSide, Root, Scope, cell};
+use super::scope::{Env, Root, RowSide, Scope, cell};
 use super::{EnvLookup, limits, tokens};
 use crate::change::json;
 

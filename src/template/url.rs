@@ -179,12 +179,12 @@ fn is_http(scheme: &str) -> bool {
 /// Reads the literal part before the first value; an error is a column from 1 and a message.
 fn read_base(prefix: &str, has_values: bool) -> Result<Url, (usize, String)> {
     let Some((scheme, rest)) = prefix.split_once("://") else {
-        let mend = if has_values && !prefix.contains("//") {
+        let fix = if has_values && !prefix.contains("//") {
             "scheme, host and port must be literal; a template there needs `allow_hosts` with the hosts it may lead to"
         } else {
             "a URL begins with `http://` or `https://`"
         };
-        return Err((1, mend.to_string()));
+        return Err((1, fix.to_string()));
     };
     if !is_http(scheme) {
         return Err((1, format!("scheme `{scheme}` is not supported; use http or https")));

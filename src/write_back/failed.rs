@@ -96,9 +96,10 @@ impl Failed {
                 let message = "the statement has a `:name` besides its `?`, outside of strings".to_string();
                 Failed::new(WriteFailureKind::Refused, message)
             }
-            Error::Driver(DriverError::PacketTooLarge) => {
-                Failed::new(WriteFailureKind::Refused, "the statement is larger than the server's max_allowed_packet".to_string())
-            }
+            Error::Driver(DriverError::PacketTooLarge) => Failed::new(
+                WriteFailureKind::Refused,
+                "the statement is larger than the server's max_allowed_packet".to_string(),
+            ),
             Error::Io(error) => Failed::broken(&error, stage),
             // The bytes of an unexpected packet may hold values: they stay out of the text.
             Error::Driver(DriverError::UnexpectedPacket { .. }) => Failed::broken(&"unexpected packet", stage),
@@ -110,7 +111,7 @@ impl Failed {
         match stage {
             TransactionStage::Committing => Failed::new(
                 WriteFailureKind::Lost,
-                format!("connection to mysql lost during the commit ({problem}): nobody knows whether it happened"),
+                format!("connection to mysql lost during the commit ({problem}): it is not known whether it happened"),
             ),
             _ => Failed::new(WriteFailureKind::Away, format!("connection to mysql lost before the commit: {problem}")),
         }
@@ -120,12 +121,14 @@ impl Failed {
     pub(super) fn late(stage: TransactionStage, timeout: Duration, server: &str) -> Failed {
         let within = humantime::format_duration(timeout);
         match stage {
-            TransactionStage::Connecting => Failed::new(WriteFailureKind::Away, format!("no connection to mysql at {server} within {within}")),
+            TransactionStage::Connecting => {
+                Failed::new(WriteFailureKind::Away, format!("no connection to mysql at {server} within {within}"))
+            }
             TransactionStage::Preparing | TransactionStage::Working => {
                 Failed::new(WriteFailureKind::Again, format!("not done within {within}, and rolled back"))
             }
             TransactionStage::Committing => {
-                let message = format!("no answer to the commit within {within}: nobody knows whether it happened");
+                let message = format!("no answer to the commit within {within}: it is not known whether it happened");
                 Failed::new(WriteFailureKind::Lost, message)
             }
         }
@@ -140,13 +143,16 @@ pub(super) fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> 
         (least, u64::MAX) => format!("{least} or more"),
         (least, most) => format!("{least} to {most}"),
     };
-    Err(Failed::new(WriteFailureKind::Refused, format!("the statement matched {rows} rows, expected {wanted}; rolled back")))
+    Err(Failed::new(
+        WriteFailureKind::Refused,
+        format!("the statement matched {rows} rows, expected {wanted}; rolled back"),
+    ))
 }
 
 fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> WriteFailureKind {
     let is_read_only = code == OPTION_PREVENTS && message.contains("read-only");
     match stage {
-        // Whatever it is, nothing was begun, and a person may mend it meanwhile.
+        // Whatever it is, nothing was begun, and a person may fix it meanwhile.
         TransactionStage::Connecting => WriteFailureKind::Away,
         TransactionStage::Committing if !NOT_COMMITTED.contains(&code) => WriteFailureKind::Lost,
         _ if is_read_only || AWAY.contains(&code) => WriteFailureKind::Away,
@@ -160,7 +166,8 @@ fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> Write
 
 /// What the server said beyond the number, without values.
 fn said(code: u16, message: &str, stage: TransactionStage) -> String {
-    let has_no_values = matches!(stage, TransactionStage::Connecting | TransactionStage::Preparing) || WITHOUT_VALUES.contains(&code);
+    let has_no_values =
+        matches!(stage, TransactionStage::Connecting | TransactionStage::Preparing) || WITHOUT_VALUES.contains(&code);
     let text = match code {
         _ if has_no_values => one_line(message, MESSAGE_CHARACTERS_MAX),
         code if DUPLICATE.contains(&code) => match key_name(message) {
@@ -196,7 +203,13 @@ mod tests {
             (1213, "40001", "Deadlock found", TransactionStage::Working, WriteFailureKind::Again),
             (1205, "HY000", "Lock wait timeout exceeded", TransactionStage::Working, WriteFailureKind::Again),
             (1205, "HY000", "Lock wait timeout exceeded", TransactionStage::Preparing, WriteFailureKind::Again),
-            (3572, "HY000", "Statement aborted because lock(s) could not be acquired", TransactionStage::Working, WriteFailureKind::Again),
+            (
+                3572,
+                "HY000",
+                "Statement aborted because lock(s) could not be acquired",
+                TransactionStage::Working,
+                WriteFailureKind::Again,
+            ),
             (9999, "40000", "some rollback", TransactionStage::Working, WriteFailureKind::Again),
             (1062, "23000", "Duplicate entry", TransactionStage::Working, WriteFailureKind::Refused),
             (1064, "42000", "You have an error", TransactionStage::Preparing, WriteFailureKind::Refused),
@@ -204,11 +217,23 @@ mod tests {
             (9999, "HY000", "something new", TransactionStage::Working, WriteFailureKind::Refused),
             (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Away),
             (1290, "HY000", "running with the --read-only option", TransactionStage::Working, WriteFailureKind::Away),
-            (1290, "HY000", "running with the --secure-file-priv option", TransactionStage::Working, WriteFailureKind::Refused),
+            (
+                1290,
+                "HY000",
+                "running with the --secure-file-priv option",
+                TransactionStage::Working,
+                WriteFailureKind::Refused,
+            ),
             (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Away),
             (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Away),
             (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Away),
-            (3101, "40000", "Plugin instructed the server to rollback", TransactionStage::Committing, WriteFailureKind::Again),
+            (
+                3101,
+                "40000",
+                "Plugin instructed the server to rollback",
+                TransactionStage::Committing,
+                WriteFailureKind::Again,
+            ),
             (1053, "08S01", "Server shutdown in progress", TransactionStage::Committing, WriteFailureKind::Lost),
             (1317, "70100", "Query execution was interrupted", TransactionStage::Committing, WriteFailureKind::Lost),
             (1598, "HY000", "Binary logging not possible", TransactionStage::Committing, WriteFailureKind::Lost),

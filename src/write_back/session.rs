@@ -11,7 +11,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Statement, from_row_opt};
 use serde_json::Value as Json;
 
-use super::failed::{Failed, WriteFailureKind, TransactionStage};
+use super::failed::{Failed, TransactionStage, WriteFailureKind};
 use super::value;
 use crate::change::{OWN_MARKER, OWN_TAG};
 use crate::source::{Settings, connect_with};
@@ -89,7 +89,7 @@ impl WriteSession {
                 let message = "only INSERT, UPDATE, DELETE and REPLACE can be marked by a comment as rowhook's own";
                 return Err(Failed::new(
                     WriteFailureKind::Refused,
-                    format!("{message}; mend: {}", grant(&["TRANSACTION_GTID_TAG"])),
+                    format!("{message}; fix: {}", grant(&["TRANSACTION_GTID_TAG"])),
                 ));
             }
             OwnMark::Comment => format!("{OWN_MARKER} {statement}"),
@@ -102,7 +102,10 @@ impl WriteSession {
     pub async fn run(&mut self, statement: &str, values: Vec<Json>) -> Result<u64, Failed> {
         let prepared = self.prepare(statement).await?;
         let values = Params::Positional(values.into_iter().map(value::of_json).collect());
-        self.connection.exec_drop(prepared, values).await.map_err(|error| Failed::of(error, TransactionStage::Working))?;
+        self.connection
+            .exec_drop(prepared, values)
+            .await
+            .map_err(|error| Failed::of(error, TransactionStage::Working))?;
         Ok(self.connection.affected_rows())
     }
 
@@ -146,7 +149,10 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
         Err(mysql_async::Error::Server(_)) => {
             let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a \
                            change of somebody else";
-            Err(Failed::new(WriteFailureKind::Away, format!("{message}; mend: {} TO {}", grant(&needed), quoted(&account))))
+            Err(Failed::new(
+                WriteFailureKind::Away,
+                format!("{message}; fix: {} TO {}", grant(&needed), quoted(&account)),
+            ))
         }
         Err(error) => Err(failed(error)),
     }

@@ -63,7 +63,7 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
     assert!(!ready.contains("s3cret"), "{ready}");
     let metrics = get(&address, "/metrics");
     assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
-    assert!(metrics.contains("rowhook_deliveries_awaiting 0\n"), "{metrics}");
+    assert!(metrics.contains("rowhook_dead_letters_awaiting 0\n"), "{metrics}");
     assert!(metrics.contains("rowhook_dead_letters 0\n") && metrics.trim_end().ends_with("# EOF"), "{metrics}");
 
     assert!(request(&address, "GET", "/healthz", "host: evil.example\r\n").starts_with("HTTP/1.1 403 "));
@@ -270,7 +270,7 @@ fn operators_are_answered_while_mysql_is_away() {
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains("rules/shop.orders.yaml:1:"), "{}", finished.stderr);
     let finished = home.run(&["status"]);
-    assert!(finished.stdout.contains("rule files have problems since"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("rule files are invalid for"), "{}", finished.stdout);
     home.write("rules/shop.orders.yaml", &text);
     let finished = home.run(&["reload"]);
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "changed  order-paid\n0 rules unchanged\n"));

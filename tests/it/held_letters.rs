@@ -44,7 +44,7 @@ fn listed(home: &Home) -> Vec<(u64, String, Option<u64>)> {
     letters
         .map(|letter| {
             let reason = letter["reason"].as_str().unwrap().to_owned();
-            (letter["number"].as_u64().unwrap(), reason, letter["behind"].as_u64())
+            (letter["number"].as_u64().unwrap(), reason, letter["blocked_by"].as_u64())
         })
         .collect()
 }
@@ -54,7 +54,7 @@ fn paths(receiver: &Receiver) -> Vec<String> {
 }
 
 fn held(number: u64, behind: u64) -> (u64, String, Option<u64>) {
-    (number, "held".to_owned(), Some(behind))
+    (number, "blocked".to_owned(), Some(behind))
 }
 
 fn refused(number: u64) -> (u64, String, Option<u64>) {
@@ -66,7 +66,7 @@ fn a_list_says_what_a_held_letter_waits_behind() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     assert_eq!(listed(&home), [refused(1), held(2, 1), held(3, 1), held(4, 1), refused(5), held(6, 5)]);
-    let finished = home.run(&["dead-letters", "list", "--reason", "held", "--limit", "1"]);
+    let finished = home.run(&["dead-letters", "list", "--reason", "blocked", "--limit", "1"]);
     ended(&finished, 0);
     assert!(finished.stdout.contains("waits behind dead letter 1\n"), "{}", finished.stdout);
     let page = home.run(&["dead-letters", "show", "6"]).stdout;
@@ -136,7 +136,7 @@ fn letters_are_discarded_from_the_front_and_from_the_middle_and_nothing_is_sent(
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     ended(&home.run(&["dead-letters", "discard", "1", "3", "--yes"]), 0);
-    assert_eq!(listed(&home), [(2, "held".to_owned(), None), held(4, 2), refused(5), held(6, 5)]);
+    assert_eq!(listed(&home), [(2, "blocked".to_owned(), None), held(4, 2), refused(5), held(6, 5)]);
     assert_eq!(receiver.count(), 0, "nobody runs who could send it");
     let finished = home.run(&["dead-letters", "replay", "2"]);
     ended(&finished, 0);

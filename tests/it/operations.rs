@@ -1,7 +1,7 @@
 //! Dead letters of deliveries that take several steps, and letters that a person closes, on a store that the test filled.
 
 use rowhook::failure::Reason;
-use rowhook::operation::{ActionLog, Direction, KeptAnswer, SagaLog, ActionState, StepLog};
+use rowhook::operation::{ActionLog, ActionState, Direction, KeptAnswer, SagaLog, StepLog};
 use rowhook::ordering::{LaneKey, LaneKeys};
 use serde_json::{Value, json};
 
@@ -27,10 +27,17 @@ fn home(receiver: &Receiver) -> Home {
 }
 
 fn log() -> SagaLog {
-    let act = |state, attempts, said: &str| ActionLog { state, attempts, message: said.to_owned(), ..ActionLog::WAITING };
-    let step = |name: &str, act, answer| StepLog { name: name.into(), act, undo: ActionLog::WAITING, queries: 0, answer };
-    let made =
-        KeptAnswer { status: 201, headers: vec![], body: b"{\"id\":\"a7\"}".as_slice().into(), is_cut: false, problem: None };
+    let act =
+        |state, attempts, said: &str| ActionLog { state, attempts, message: said.to_owned(), ..ActionLog::WAITING };
+    let step =
+        |name: &str, act, answer| StepLog { name: name.into(), act, undo: ActionLog::WAITING, queries: 0, answer };
+    let made = KeptAnswer {
+        status: 201,
+        headers: vec![],
+        body: b"{\"id\":\"a7\"}".as_slice().into(),
+        is_cut: false,
+        problem: None,
+    };
     SagaLog {
         steps: vec![
             step("account", act(ActionState::Done, 1, "answered 201"), Some(made)),
@@ -61,7 +68,7 @@ fn numbers(home: &Home, args: &[&str]) -> Vec<u64> {
 /// Dead letters, held ones, those that wait for a person.
 fn counts(home: &Home) -> [Value; 3] {
     let status = json_of(home, &["status", "--json"]);
-    ["dead_letters", "held", "awaiting"].map(|name| status[name].clone())
+    ["dead_letters", "blocked", "awaiting"].map(|name| status[name].clone())
 }
 
 #[test]
@@ -83,8 +90,8 @@ operation
 ";
     assert!(page.contains(part), "{page}");
     let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);
-    let operation = &letter["operation"];
-    assert_eq!((&operation["standing"], &operation["direction"]), (&json!("open"), &json!("stopped")));
+    let operation = &letter["saga"];
+    assert_eq!((&operation["effect"], &operation["direction"]), (&json!("partial"), &json!("stopped")));
     assert_eq!(operation["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
     let waiting = json!({"state": "waiting", "attempts": 0, "said": ""});
     let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "said": "no answer within 10s",
@@ -97,10 +104,10 @@ operation
     assert_eq!(lines[1], "1       1m   signup  shop.orders  1    unknown    open      503     1         answered 503");
     assert!(lines[3].starts_with("3       1m   signup  shop.orders  3    exhausted  -         503"), "{list}");
     let plain = json_of(&home, &["dead-letters", "show", "3", "--json"]);
-    assert!(plain.get("operation").is_none() && plain.get("standing").is_none() && plain.get("resolved").is_none());
+    assert!(plain.get("saga").is_none() && plain.get("effect").is_none() && plain.get("resolved").is_none());
     assert_eq!(counts(&home), [2, 1, 1].map(Value::from));
     let status = home.run(&["status"]).stdout;
-    assert!(status.contains("awaiting      1 of them waits for a person: what it did is not undone\n"), "{status}");
+    assert!(status.contains("awaiting      1 of them needs an operator: its effect is partial\n"), "{status}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A server that cannot be followed: one line says what is wrong and how to mend it, with exit code 1, and no password.
+//! A server that cannot be followed: one line says what is wrong and how to fix it, with exit code 1, and no password.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ impl Scene {
         letters
             .map(|letter| {
                 let reason = letter["reason"].as_str().expect("a reason").to_owned();
-                (letter["number"].as_u64().expect("a number"), reason, letter["behind"].as_u64())
+                (letter["number"].as_u64().expect("a number"), reason, letter["blocked_by"].as_u64())
             })
             .collect()
     }
@@ -103,7 +103,7 @@ impl Scene {
             self.update(2).await;
         }
         self.receiver.wait_for_count(4, DEADLINE).await;
-        let held = |number| (number, "held".to_owned(), Some(1));
+        let held = |number| (number, "blocked".to_owned(), Some(1));
         assert_eq!(self.wait_for_letters(3), [(1, "refused".to_owned(), None), held(2), held(3)]);
         assert_eq!(self.calls_of(1), [(1, 1)]);
         assert_eq!(self.calls_of(2), [(2, 1), (2, 2), (2, 3)]);
@@ -139,7 +139,7 @@ async fn a_held_key_stays_held_over_kill_9_and_goes_on_where_it_was() {
     scene.program.restart();
     scene.program.wait_for_line("reading after", DEADLINE);
     scene.update(1).await;
-    assert_eq!(scene.wait_for_letters(4).last(), Some(&(4, "held".to_owned(), Some(1))));
+    assert_eq!(scene.wait_for_letters(4).last(), Some(&(4, "blocked".to_owned(), Some(1))));
     assert_eq!(scene.calls_of(1), [(1, 1)], "nothing passed the dead letter");
 
     // The queue is cut in the middle: 2 fails, and with it the program.
@@ -171,7 +171,7 @@ async fn a_queue_whose_front_was_discarded_while_nothing_ran_goes_out_at_the_nex
     scene.program.terminate();
     assert_eq!(scene.program.wait(DEADLINE), 0);
     scene.run(&["dead-letters", "discard", "1", "--yes"]);
-    assert_eq!(scene.letters(), [(2, "held".to_owned(), None), (3, "held".to_owned(), Some(2))]);
+    assert_eq!(scene.letters(), [(2, "blocked".to_owned(), None), (3, "blocked".to_owned(), Some(2))]);
     scene.receiver.set_script(|_| Answer::ok());
     scene.update(1).await;
     scene.program.restart();
@@ -205,7 +205,7 @@ async fn an_update_that_changes_the_key_waits_for_the_held_one_and_holds_the_oth
     scene.insert(4).await;
     scene.receiver.wait_for_count(5, DEADLINE).await;
     let letters = scene.wait_for_letters(5);
-    assert_eq!(letters[3..], [(4, "held".to_owned(), Some(1)), (5, "held".to_owned(), Some(4))]);
+    assert_eq!(letters[3..], [(4, "blocked".to_owned(), Some(1)), (5, "blocked".to_owned(), Some(4))]);
     scene.receiver.set_script(|_| Answer::ok());
     scene.run(&["dead-letters", "replay", "--all"]);
     assert_eq!(scene.wait_for_letters(0), []);
@@ -317,7 +317,7 @@ async fn a_dead_letter_pauses_its_rule_and_no_other_also_over_a_restart() {
     scene.program.restart();
     scene.program.wait_for_line("reading after", DEADLINE);
     scene.insert(1).await;
-    let line = scene.program.wait_for_line("the rule is paused; mend what is wrong, then", DEADLINE);
+    let line = scene.program.wait_for_line("the rule is paused; fix what is wrong, then", DEADLINE);
     assert!(line.contains("ERROR") && line.contains("dead letter 1: answered 400"), "{line}");
     assert!(line.contains("`rowhook resume items`"), "{line}");
     for restarts in [false, true] {

@@ -175,7 +175,7 @@ async fn a_rule_that_is_not_answered_stops_no_other(options: &[&str]) {
     scene.program.wait_for_line("rule=\"stuck\"", DEADLINE);
     scene.gate.open();
     scene.everything_is_well(1200).await;
-    scene.program.wait_for_line("caught up; follows the main stream again rule=\"stuck\"", DEADLINE);
+    scene.program.wait_for_line("caught up; attached to the main stream again rule=\"stuck\"", DEADLINE);
     // Attached again, it is fed like the others.
     scene.write(0..50, 10, "short").await;
     scene.everything_is_well(1250).await;

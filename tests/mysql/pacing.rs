@@ -86,7 +86,7 @@ async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
     scene.receiver.wait_for_count(60, DEADLINE).await;
     scene.receiver.set_script(|_| Answer::ok());
     let requests = scene.wait_for_effects(300).await;
-    scene.program.wait_for_line("target is back", DEADLINE);
+    scene.program.wait_for_line("target available again", DEADLINE);
     assert_in_order(&requests);
     assert_eq!(scene.receiver.effects().len(), 300);
     assert_eq!(scene.dead_letters(), 0);
@@ -101,7 +101,7 @@ async fn an_api_that_refuses_connections_makes_deliveries_late_and_no_dead_lette
     scene.insert((0..300).map(|n| n % 20)).await;
     scene.receiver.come_back();
     let requests = scene.wait_for_effects(600).await;
-    scene.program.wait_for_line("target is back", DEADLINE);
+    scene.program.wait_for_line("target available again", DEADLINE);
     assert_in_order(&requests);
     assert_eq!((scene.receiver.effects().len(), scene.dead_letters()), (600, 0));
 }

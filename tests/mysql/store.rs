@@ -140,7 +140,7 @@ async fn a_data_directory_that_was_used_never_begins_anew_by_itself() {
     let url = scene.server.root_url();
     let run = ["run", "--mysql", &url, "--admin", "off"];
     let refused = home.run(&run);
-    assert!(refused.code == 1 && refused.stderr.contains("the store lacks what it held"), "{refused:?}");
+    assert!(refused.code == 1 && refused.stderr.contains("the store is incomplete"), "{refused:?}");
     let asked = home.run(&["store", "accept-loss"]);
     assert!(asked.code == 1 && asked.stdout.contains("--yes"), "{asked:?}");
     let accepted = home.run(&["store", "accept-loss", "--yes"]);

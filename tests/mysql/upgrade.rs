@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rowhook::change::Change;
-use rowhook::operation::{ActionEnd, ActionResult, ActionId, KeptAnswer, SagaLog};
+use rowhook::operation::{ActionEnd, ActionId, ActionResult, KeptAnswer, SagaLog};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Resume, Start, Within};
 use rowhook::rules::RuleSet;

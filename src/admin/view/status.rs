@@ -25,7 +25,7 @@ pub struct StatusView {
     /// How long until the server purges what is still needed; null where that is not known, and where it purges nothing by
     /// age.
     pub runway_seconds: Option<u64>,
-    /// That the server is kept from purging binlogs (`hold_binlog`); null where it is not.
+    /// That the server is kept from purging binlogs (`pin_binlog`); null where it is not.
     #[serde(default)]
     pub binlog_pin: Option<BinlogPinView>,
     pub rule_files: Option<RuleFilesView>,
@@ -140,12 +140,12 @@ pub struct TargetView {
 /// The words of `RuleView::state` and `TargetView::state`.
 pub mod state {
     pub const ATTACHED: &str = "attached";
-    pub const DETACHED: &str = "behind";
+    pub const DETACHED: &str = "detached";
     pub const PAUSED: &str = "paused";
     pub const STOPPED: &str = "stopped";
-    pub const UNAVAILABLE: &str = "open";
-    pub const WAITING: &str = "held";
-    pub const AVAILABLE: &str = "closed";
+    pub const UNAVAILABLE: &str = "unavailable";
+    pub const WAITING: &str = "waiting";
+    pub const AVAILABLE: &str = "available";
 }
 
 /// What `pause` is asked.

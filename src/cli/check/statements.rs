@@ -44,14 +44,14 @@ async fn prepare(sql: &Sql, database: &Database) -> Result<(), String> {
 }
 
 fn good(what: String) -> Finding {
-    Finding { level: OK, what, mend: None }
+    Finding { level: OK, what, fix: None }
 }
 
-/// Of what an error says, the part behind `mend:` has a line of its own.
+/// Of what an error says, the part behind `fix:` has a line of its own.
 fn problem(message: &str) -> Finding {
-    let (what, mend) = match message.split_once("; mend: ") {
-        Some((what, mend)) => (what, Some(mend.to_string())),
+    let (what, fix) = match message.split_once("; fix: ") {
+        Some((what, fix)) => (what, Some(fix.to_string())),
         None => (message, None),
     };
-    Finding { level: PROBLEM, what: what.to_string(), mend }
+    Finding { level: PROBLEM, what: what.to_string(), fix }
 }

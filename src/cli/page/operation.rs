@@ -4,7 +4,7 @@
 
 use crate::admin::view::operation::{ActView, SagaView, StepView};
 use crate::cli::output::table;
-use crate::operation::{Direction, SagaEffect, ActionState};
+use crate::operation::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and how it stands in words.
 pub(super) fn operation(operation: &SagaView, number: u64, is_resolved: bool) -> String {
@@ -13,7 +13,7 @@ pub(super) fn operation(operation: &SagaView, number: u64, is_resolved: bool) ->
         row(name, &operation.callback, None)
     });
     let steps = operation.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
-    let steps = table(&["step", "state", "undo", "attempts", "said"], steps.chain(told));
+    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(told));
     let mut text = format!("{steps}\n{}\n", standing(operation));
     if !is_resolved {
         text += &advice(operation, number);
@@ -48,14 +48,14 @@ fn standing(operation: &SagaView) -> String {
         return if was_undone { "all undone" } else { "no step has an effect" }.to_string();
     }
     match goes(operation, Direction::Stopped) {
-        true => format!("waits for a person: whether {} happened is unknown", steps(operation, is_unknown)),
+        true => format!("an operator must decide: it is unknown whether {} happened", steps(operation, is_unknown)),
         false if goes(operation, Direction::Forward) => {
             let known = [("done", steps(operation, is_done)), ("unknown", steps(operation, is_in_doubt))];
             let known = known.iter().filter(|(_, names)| !names.is_empty());
             let known: Vec<String> = known.map(|(word, names)| format!("{word}: {names}")).collect();
             format!("it was under way when rowhook stopped; {}", known.join("; "))
         }
-        false => format!("waits for a person: not undone: {}", steps(operation, has_open)),
+        false => format!("an operator must decide: not undone: {}", steps(operation, has_open)),
     }
 }
 
@@ -65,13 +65,13 @@ fn advice(operation: &SagaView, number: u64) -> String {
     let resolve = format!("rowhook dead-letters resolve {number} --note TEXT");
     let by_hand = (resolve, "when it was settled by hand".to_string());
     if stands(operation, SagaEffect::Complete) {
-        return commands("", &[replay("", "tells so again"), by_hand]);
+        return commands("", &[replay("", "repeats the callback"), by_hand]);
     }
     if stands(operation, SagaEffect::None) {
         return commands("", &[replay("", "begins with the step that failed")]);
     }
     match goes(operation, Direction::Stopped) {
-        true => commands("look there, then\n", &[replay(" --happened yes|no", "goes on"), by_hand]),
+        true => commands("check the API, then\n", &[replay(" --happened yes|no", "goes on"), by_hand]),
         false => {
             let in_doubt = operation.steps.iter().any(is_in_doubt).then(|| {
                 let what = format!("says so of {}, where it must not be repeated", steps(operation, is_in_doubt));
@@ -97,7 +97,8 @@ fn steps(operation: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
 
 /// Whether it has, or may have, an effect that is not undone.
 fn has_open(step: &StepView) -> bool {
-    let may_have_happened = [ActionState::Begun, ActionState::Done, ActionState::Unknown].iter().any(|state| is(&step.act.state, *state));
+    let may_have_happened =
+        [ActionState::Begun, ActionState::Done, ActionState::Unknown].iter().any(|state| is(&step.act.state, *state));
     may_have_happened && !is(&step.undo.state, ActionState::Done)
 }
 
@@ -133,11 +134,21 @@ mod tests {
 
     fn act(state: ActionState) -> ActionLog {
         let said = if state == ActionState::Waiting { "" } else { "answered 200" };
-        ActionLog { state, attempts: u64::from(state != ActionState::Waiting), message: said.to_string(), ..ActionLog::WAITING }
+        ActionLog {
+            state,
+            attempts: u64::from(state != ActionState::Waiting),
+            message: said.to_string(),
+            ..ActionLog::WAITING
+        }
     }
 
     /// Each step's name, how far it is, and its undo.
-    fn shown(direction: Direction, steps: &[(&str, ActionState, ActionState)], callback: ActionState, is_resolved: bool) -> String {
+    fn shown(
+        direction: Direction,
+        steps: &[(&str, ActionState, ActionState)],
+        callback: ActionState,
+        is_resolved: bool,
+    ) -> String {
         let step = |(name, state, undo): &(&str, ActionState, ActionState)| StepLog {
             name: (*name).into(),
             act: act(*state),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use uuid::Uuid;
 
-use super::plan::{self, MovableMark, MarkMove};
+use super::plan::{self, MarkMove, MovableMark};
 use super::{PlaceArgs, SetArgs};
 use crate::admin::view::rfc3339;
 use crate::admin::{move_in_store, require_rule};

@@ -33,7 +33,8 @@ pub(super) enum MarkMove {
 /// The marks that a move is about: those of one rule, or all.
 pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<MovableMark> {
     let main = &saved.main;
-    let of_rule = |record: &RuleCheckpoint| MovableMark { rule: Some(record.rule.clone()), resume: record.resume.clone() };
+    let of_rule =
+        |record: &RuleCheckpoint| MovableMark { rule: Some(record.rule.clone()), resume: record.resume.clone() };
     match rule {
         None => {
             let main = MovableMark { rule: None, resume: main.clone() };

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::super::{Fault, json};
 use super::misfit;
-use super::path::{Leg, JsonPath};
+use super::path::{JsonPath, Leg};
 
 #[derive(Debug)]
 pub(super) enum Document<'a> {

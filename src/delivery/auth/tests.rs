@@ -9,7 +9,7 @@ use super::*;
 use crate::delivery::Delivery;
 use crate::delivery::request::prepare;
 use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
-use crate::rules::{ClientStyle, BodyCompression, Rule, RuleSet};
+use crate::rules::{BodyCompression, ClientStyle, Rule, RuleSet};
 use crate::template::Secret;
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path

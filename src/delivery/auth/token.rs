@@ -156,7 +156,7 @@ impl TokenSlot {
             tracing::error!(
                 token_url,
                 error,
-                "the authorization server refuses a token: see to `auth` of the rules, then reload"
+                "the authorization server refuses to give a token: fix `auth` of the rules, then reload"
             );
         } else {
             tracing::warn!(token_url, error, "the authorization server gives no token; deliveries are retried");

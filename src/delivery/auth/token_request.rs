@@ -35,7 +35,7 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Codes are short words; what is longer is a sentence, and may quote what we sent.
 const CODE_BYTES_MAX: usize = 64;
 
-/// Refusals that time may mend (RFC 6749, section 4.1.2.1).
+/// Refusals that time may fix (RFC 6749, section 4.1.2.1).
 const PASSING_CODES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
 /// A token and how long it can be used.
@@ -49,7 +49,7 @@ pub(super) struct Granted {
 pub(super) struct TokenFailure {
     /// One line for people.
     pub message: String,
-    /// The server understood and said no: a person must mend the settings.
+    /// The server understood and said no: a person must fix the settings.
     pub is_refusal: bool,
 }
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::under_way::exhausted;
-use super::{Dispatcher, AttemptsUnderWay, turn};
+use super::{AttemptsUnderWay, Dispatcher, turn};
 use crate::change::Transaction;
 use crate::delivery::answer::Verdict;
 use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
 use crate::delivery::gate::RetryCounts;
 use crate::delivery::gather::Gatherer;
-use crate::delivery::lane::{Place, RuleUnderWay, RuleNumber, Turn};
+use crate::delivery::lane::{Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::results::ItemResult;
 use crate::delivery::{Completed, Delivery, Failure, Intent, Outcome, Ticket};
 use crate::failure::{Answer, Attempts, Reason};
@@ -226,7 +226,7 @@ impl Dispatcher {
         for item in items.iter() {
             let outcome = match (outcome, &item.delivery.predetermined) {
                 // Only a dead letter is asked again whether the rule means it.
-                (Outcome::Blocked { .. }, Some(foregone)) => foregone.clone(),
+                (Outcome::Blocked { .. }, Some(predetermined)) => predetermined.clone(),
                 _ => outcome.clone(),
             };
             self.hand_out(place, item.clone(), outcome, attempts.clone());

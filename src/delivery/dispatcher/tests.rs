@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
-use crate::delivery::{SagaAction, Failure};
+use crate::delivery::{Failure, SagaAction};
 use crate::failure::Reason;
 use crate::operation::{ActionEnd, ActionId};
 use crate::retry::Retries;

@@ -41,10 +41,22 @@ impl AttemptsUnderWay {
         let attempts = Attempts::default();
         let (target, inherited, failed, may_have_happened) = (0, 0, 0, false);
         let (waits, prepared, end) = (None, None, None);
-        AttemptsUnderWay { bundle, rule, target, attempts, inherited, failed, waits, prepared, may_have_happened, end, intent }
+        AttemptsUnderWay {
+            bundle,
+            rule,
+            target,
+            attempts,
+            inherited,
+            failed,
+            waits,
+            prepared,
+            may_have_happened,
+            end,
+            intent,
+        }
     }
 
-    /// An attempt failed in a way that a retry may mend; the outcome, if it was the last one.
+    /// An attempt failed in a way that a retry may fix; the outcome, if it was the last one.
     pub fn failed(&mut self, counts: RetryCounts, answer: &Answer) -> Option<Outcome> {
         self.failed += match counts {
             RetryCounts::Fully | RetryCounts::ButNeverAsTheLast => 1,
@@ -84,14 +96,16 @@ fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
     let answered = answer.in_words();
     match end {
         Some(ActionEnd::Verified { happened: true, .. }) => format!("asked whether it happened, {answered}: it did"),
-        Some(ActionEnd::Verified { happened: false, .. }) => format!("asked whether it happened, {answered}: it did not"),
+        Some(ActionEnd::Verified { happened: false, .. }) => {
+            format!("asked whether it happened, {answered}: it did not")
+        }
         _ => answered,
     }
 }
 
 /// It must not be made again, and nobody knows whether it was.
 pub(super) fn unknown(answer: &Answer) -> Failure {
-    let message = format!("{}: nobody knows whether it happened, and it must not be repeated", answer.in_words());
+    let message = format!("{}: it is not known whether it happened, and it must not be repeated", answer.in_words());
     Failure { reason: Reason::Unknown, message }
 }
 

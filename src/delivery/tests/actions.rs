@@ -6,7 +6,7 @@ use super::*;
 use crate::change::DeliveryId;
 use crate::delivery::SagaAction;
 use crate::delivery::request::prepare;
-use crate::operation::{ActionLog, ActionId, KeptAnswer, SagaLog, ActionState};
+use crate::operation::{ActionId, ActionLog, ActionState, KeptAnswer, SagaLog};
 
 const STEPS: &str = "
     steps:
@@ -37,7 +37,8 @@ fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -> Deli
 fn with_account(log: &mut SagaLog) {
     let answer =
         KeptAnswer { status: 201, headers: vec![], body: (*br#"{"id": "a/7"}"#).into(), is_cut: false, problem: None };
-    let act = ActionLog { state: ActionState::Done, attempts: 2, message: "answered 201".to_owned(), ..ActionLog::WAITING };
+    let act =
+        ActionLog { state: ActionState::Done, attempts: 2, message: "answered 201".to_owned(), ..ActionLog::WAITING };
     (log.steps[0].act, log.steps[0].answer) = (act, Some(answer));
 }
 
@@ -114,8 +115,12 @@ fn the_calls_of_the_end_tell_the_outcome() {
         with_account(log);
         log.direction = crate::operation::Direction::Back;
         log.steps[0].undo.state = ActionState::Failed;
-        log.steps[1].act =
-            ActionLog { state: ActionState::Unknown, attempts: 1, message: "no \"answer\" came".to_owned(), ..ActionLog::WAITING };
+        log.steps[1].act = ActionLog {
+            state: ActionState::Unknown,
+            attempts: 1,
+            message: "no \"answer\" came".to_owned(),
+            ..ActionLog::WAITING
+        };
     });
     let id = doing(STEPS, ActionId::OnFailure, |_| {}).id.to_string();
     let expected = json!({

@@ -21,7 +21,9 @@ fn acted(end: ActionEnd) -> ActionResult {
 #[track_caller]
 fn carry(course: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
     for (expected, end) in ends {
-        let NextAction::Do(action) = course.next(log) else { panic!("{expected:?} was to come, not {:?}", course.next(log)) };
+        let NextAction::Do(action) = course.next(log) else {
+            panic!("{expected:?} was to come, not {:?}", course.next(log))
+        };
         assert_eq!(action, *expected);
         course.begin_action(log, action);
         course.record(log, action, acted(end.clone()));
@@ -92,7 +94,10 @@ fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
     assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
     course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
     assert_eq!(log.steps.iter().map(|step| step.act.round).collect::<Vec<_>>(), [1, 0, 0]);
-    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]), SagaEnding::Delivered);
+    assert_eq!(
+        carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]),
+        SagaEnding::Delivered
+    );
 }
 
 #[test]
@@ -194,14 +199,18 @@ fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
 fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
     let course = course(vec![step("a"), step("b")]);
     let mut log = course.begin();
-    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Failed), (ActionId::Undo(0), ActionEnd::Unknown)];
+    let ends =
+        [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Failed), (ActionId::Undo(0), ActionEnd::Unknown)];
     carry(&course, &mut log, &ends);
     assert_eq!(course.grant(&mut log, SagaCommand::Resume), Err(SagaRefusal::PartlyUndone { step: "a".into() }));
     course.grant(&mut log, SagaCommand::Undo).expect("it may not be undone");
     carry(&course, &mut log, &[(ActionId::Undo(0), DONE)]);
     course.grant(&mut log, SagaCommand::Resume).expect("all is clear");
     assert_eq!(log.steps[0].act.round, 1);
-    assert_eq!(carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]), SagaEnding::Delivered);
+    assert_eq!(
+        carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]),
+        SagaEnding::Delivered
+    );
 }
 
 #[test]

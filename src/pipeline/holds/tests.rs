@@ -128,7 +128,8 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
     let (one, _answered) = answer();
     let (two, mut answered) = answer();
     assert!(
-        turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one) && !turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two)
+        turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one)
+            && !turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two)
     );
     remove(&turns, 2, LaneKeys::one(A), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));

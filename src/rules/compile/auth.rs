@@ -13,7 +13,7 @@ use url::Url;
 
 use super::super::auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 use super::super::reader::member;
-use super::super::yaml::{Key, NodeKind, Node};
+use super::super::yaml::{Key, Node, NodeKind};
 use super::Compiler;
 use crate::suggest::did_you_mean;
 use crate::template::Secret;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::plan::{Action, Saga, Sql, SagaStep, Verify, Work};
+use super::super::plan::{Action, Saga, SagaStep, Sql, Verify, Work};
 use super::super::spec::{ActionSpec, PlanSpec, SqlSpec, StepSpec, WorkSpec};
 use super::super::yaml::Node;
 use super::super::{Body, Target};

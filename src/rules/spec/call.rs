@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
-use super::super::yaml::{NodeKind, Node};
-use super::super::{Body, CloudEventMode, BodyCompression, Egress, Method, SuccessStatuses};
+use super::super::yaml::{Node, NodeKind};
+use super::super::{Body, BodyCompression, CloudEventMode, Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
 use crate::template::HostPattern;
 

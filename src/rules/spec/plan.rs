@@ -5,7 +5,7 @@
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
-use super::super::yaml::{NodeKind, Node};
+use super::super::yaml::{Node, NodeKind};
 use super::super::{Method, RetryOn, SuccessStatuses};
 use super::call::CallSpec;
 use super::sql::SqlSpec;

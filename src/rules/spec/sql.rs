@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::statement;
-use super::super::yaml::{Key, NodeKind, Node};
+use super::super::yaml::{Key, Node, NodeKind};
 use super::call::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::suggest::did_you_mean;
 

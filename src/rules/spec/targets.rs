@@ -9,7 +9,7 @@ use url::Url;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::target::{BreakerPolicy, Rate, Target};
-use super::super::yaml::{NodeKind, Node};
+use super::super::yaml::{Node, NodeKind};
 
 const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
 const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];

@@ -25,7 +25,7 @@ rules:
       success: [2xx, 409]
     retry: {retries: 2, initial: 1s, multiplier: 3, max_delay: 1m, jitter: 0}
     on_dead_letter: continue
-    hold_binlog: true
+    pin_binlog: true
     in_flight: 8
 ";
     let rules = load(text).expect("loads");

@@ -176,7 +176,9 @@ fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>
         })
         .collect::<Result<_, _>>()?;
     let place_of = |list: &[Placed], name: &str| find(list.iter().map(|placed| &*placed.column.name), name);
-    for change in alteration.columns.iter().filter(|change| change.old.is_none() || change.place != ColumnPlace::Default) {
+    for change in
+        alteration.columns.iter().filter(|change| change.old.is_none() || change.place != ColumnPlace::Default)
+    {
         let column = as_column(&change.column, charset.as_deref())?;
         // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
         let known_as = match change.old {

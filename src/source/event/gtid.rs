@@ -262,7 +262,7 @@ mod tests {
         let more = [fields(), serialized(12), serialized(1)].concat();
         GtidEvent::parse(event_type::GTID_TAGGED, &tagged(&more, 8)).expect("a field that may be unknown");
         let fault = GtidEvent::parse(event_type::GTID_TAGGED, &tagged(&more, 12)).expect_err("one that may not");
-        assert!(fault.what.contains("12") && !fault.mend.is_empty(), "{fault:?}");
+        assert!(fault.what.contains("12") && !fault.fix.is_empty(), "{fault:?}");
         let short = tagged(&fields()[..12], 8);
         GtidEvent::parse(event_type::GTID_TAGGED, &short).expect_err("a GTID that ends early");
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::QUIT_PATIENCE;
-use super::login::{NONCE_BYTES, OWN_CAPABILITIES, LoginSession, serialized};
+use super::login::{LoginSession, NONCE_BYTES, OWN_CAPABILITIES, serialized};
 use super::packet::{Broken, Packets, Socket};
 use answers::{AnswerFollower, Asked, NoAnswer, Questions};
 
@@ -82,7 +82,9 @@ async fn accept(listener: TcpListener, session: LoginSession, password: String) 
                 }
                 return;
             }
-            Err(error) => tracing::debug!(%error, "somebody else came to the port meant for the client library"),
+            Err(error) => {
+                tracing::debug!(%error, "another process connected to the port that is meant for the client library")
+            }
         }
     }
 }
@@ -135,9 +137,9 @@ async fn carry(library: TcpStream, server: Socket, answers: AnswerFollower) {
     match carried {
         Ok(()) => {}
         Err(Cut::NoAnswer(problem)) => {
-            tracing::warn!(%problem, "a connection to mysql was cut: the server sent what is no answer");
+            tracing::warn!(%problem, "a connection to mysql was closed: the server sent something that is not an answer");
         }
-        Err(error) => tracing::debug!(%error, "a session of the client library broke off"),
+        Err(error) => tracing::debug!(%error, "a session of the client library ended early"),
     }
 }
 

@@ -98,8 +98,9 @@ fn of_several_tables_those_are_written_to_that_are_set_or_removed_from() {
 #[test]
 fn without_a_default_schema_a_name_alone_is_a_common_table() {
     let naming = Naming { default_schema: "", ignores_case: false };
-    let written =
-        |text: &str| TableWrite::of(&tokens(text.as_bytes(), Charset::Utf8, Modes::default()).expect("tokens"), &naming);
+    let written = |text: &str| {
+        TableWrite::of(&tokens(text.as_bytes(), Charset::Utf8, Modes::default()).expect("tokens"), &naming)
+    };
     let write =
         written("WITH c AS (SELECT 1 AS id) UPDATE o.t JOIN c USING (id) SET t.n = 1, o.t.m = 2").expect("known");
     assert_eq!(write.tables, [TableName::new("o", "t"), TableName::new("o", "t")]);

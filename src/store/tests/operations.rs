@@ -98,7 +98,10 @@ async fn a_held_letter_gets_its_operation_when_it_is_sent_and_one_that_has_gone_
 async fn an_operation_that_two_letters_have_stays_until_the_second_has_gone() {
     let directory = directory();
     let store = open(directory.path());
-    store.write(Write { operations_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
+    store
+        .write(Write { operations_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) })
+        .await
+        .expect("written");
     let again = NewDeadLetter { created_at_us: 99, ..letter(1) };
     store.write(add([again])).await.expect("written");
     // A redelivery of what a letter has writes no change that would be left behind.
@@ -135,7 +138,10 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     found.sort_by_key(|operation| operation.id);
     for ((number, size), operation) in (1..).zip(sizes).zip(&found) {
         assert!(operation.change == sized_letter(number, size).change, "{number}");
-        assert_eq!(operation.log.steps[0].answer.as_ref().map(|kept| kept.body.len()), Some(KeptAnswer::BODY_BYTES_MAX));
+        assert_eq!(
+            operation.log.steps[0].answer.as_ref().map(|kept| kept.body.len()),
+            Some(KeptAnswer::BODY_BYTES_MAX)
+        );
     }
     // One becomes a letter's, the others end; the longest is removed and put again in one breath.
     let dead = Write { operations_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };

@@ -18,7 +18,7 @@ use crate::store::{operations, sweep};
 
 impl OfLetters {
     fn awaits_a_person(&self) -> bool {
-        self.standing == SagaEffect::Partial && !self.open.is_empty()
+        self.effect == SagaEffect::Partial && !self.open.is_empty()
     }
 }
 
@@ -75,10 +75,10 @@ impl View<'_> {
         operation: &SagaLogStep,
         counters: &mut Counters,
     ) -> Result<(), UnabortableTransactionError> {
-        let SagaLogStep { id, log, standing, letter, change } = operation;
+        let SagaLogStep { id, log, effect, letter, change } = operation;
         let before = self.of_letters(*id)?;
-        let mut of = before.clone().unwrap_or(OfLetters { standing: *standing, letters: vec![], open: vec![] });
-        of.standing = *standing;
+        let mut of = before.clone().unwrap_or(OfLetters { effect: *effect, letters: vec![], open: vec![] });
+        of.effect = *effect;
         if let Some(number) = letter.filter(|number| !of.letters.contains(number)) {
             let head = self.head(number)?;
             // It was discarded while it was sent again: nobody would ever remove what is written now.

@@ -9,7 +9,7 @@ use minijinja::machinery::ast::{self, BinOpKind, Expr, UnaryOpKind};
 
 use super::{MemberPath, Rewritten};
 use crate::template::compare::Relation;
-use crate::template::compiled::{TemplateLink, Operator, binary_operator_of, is_none_literal, operator_of};
+use crate::template::compiled::{Operator, TemplateLink, binary_operator_of, is_none_literal, operator_of};
 use crate::template::expression::plain_column;
 
 /// Tests of which NULL makes the answer unknown.

@@ -1,7 +1,7 @@
 //! What templates read of an operation, and that nothing of it is ever an empty text by mistake.
 
 use super::*;
-use crate::operation::{SagaDefinition, KeptAnswer, SagaLog, ActionState, StepDefinition};
+use crate::operation::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};
 
 fn kept(body: &str) -> KeptAnswer {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
@@ -10,9 +10,13 @@ fn kept(body: &str) -> KeptAnswer {
 
 /// Three steps: one done with this answer, one that was given up, one that waits.
 fn log(answer: Option<KeptAnswer>) -> SagaLog {
-    let step = |name: &str| StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
-    let course =
-        SagaDefinition { steps: ["account", "card", "mail"].map(step).into(), has_on_success: true, has_on_failure: true };
+    let step =
+        |name: &str| StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
+    let course = SagaDefinition {
+        steps: ["account", "card", "mail"].map(step).into(),
+        has_on_success: true,
+        has_on_failure: true,
+    };
     let mut log = course.begin();
     (log.steps[0].act.state, log.steps[0].answer) = (ActionState::Done, answer);
     (log.steps[1].act.state, log.steps[1].act.message) = (ActionState::Failed, "answered 402".to_owned());

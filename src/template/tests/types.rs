@@ -51,7 +51,8 @@ fn typed_row(is_null: bool) -> Arc<Change> {
 }
 
 fn typed_columns(is_nullable: bool) -> Vec<TypedColumn> {
-    let column = |(name, kind, _): (&str, ColumnKind, _)| TypedColumn { name: name.into(), kind: Some(kind), is_nullable };
+    let column =
+        |(name, kind, _): (&str, ColumnKind, _)| TypedColumn { name: name.into(), kind: Some(kind), is_nullable };
     columns().into_iter().map(column).collect()
 }
 

@@ -1,4 +1,4 @@
-//! `hold_binlog`: the server keeps what a late rule needs, against purging by hand and by age, for longer than its
+//! `pin_binlog`: the server keeps what a late rule needs, against purging by hand and by age, for longer than its
 //! `net_write_timeout`, over a broken connection and kill -9; and purges again when the rule has caught up.
 
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ impl Scene {
 
     /// The file that is held, as soon as it is, and its server has filled the connection.
     async fn held_file(&self) -> String {
-        let is_held = async || Some(self.status()["binlog_hold"].clone()).filter(|hold| hold["held"] == true);
+        let is_held = async || Some(self.status()["binlog_pin"].clone()).filter(|hold| hold["pinned"] == true);
         let hold = self.until("the binlog is held", is_held).await;
         assert_eq!(hold["rules"], serde_json::json!(["late"]));
         self.until("the server waits", async || self.stuck_s(self.holding_thread()?).await).await;
@@ -103,7 +103,7 @@ impl Scene {
     /// The thread that sends into the connection that is not read.
     fn holding_thread(&self) -> Option<u64> {
         let lines = self.program.lines();
-        let line = lines.iter().rev().find(|line| line.contains("the binlog is asked for and not read"))?;
+        let line = lines.iter().rev().find(|line| line.contains("the binlog is requested and not read"))?;
         line.rsplit_once("thread=").map(|(_, thread)| thread.parse().expect("a number"))
     }
 
@@ -152,7 +152,7 @@ fn delivered(requests: &[Arc<Request>], path: &str) -> BTreeMap<u64, u64> {
 }
 
 async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
-    let mut scene = Scene::start(options, "hold_binlog: true, ").await;
+    let mut scene = Scene::start(options, "pin_binlog: true, ").await;
     scene.insert(0..300).await;
     scene.has_had("other", 300).await;
     let file = scene.held_file().await;
@@ -189,8 +189,8 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
 
     scene.gate.open();
     scene.everything_arrives().await;
-    scene.program.wait_for_line("the binlog is held no longer", DEADLINE);
-    assert_eq!(scene.status()["binlog_hold"], Value::Null);
+    scene.program.wait_for_line("the binlog is not pinned any more", DEADLINE);
+    assert_eq!(scene.status()["binlog_pin"], Value::Null);
     let is_purged = async || {
         scene.server.query("FLUSH BINARY LOGS").await;
         (!scene.files().await.contains(&file)).then_some(())
@@ -218,16 +218,16 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
     scene.insert(0..300).await;
     scene.has_had("other", 300).await;
     scene.program.wait_for_line("the others go on without it", DEADLINE);
-    assert_eq!(scene.status()["binlog_hold"], Value::Null);
+    assert_eq!(scene.status()["binlog_pin"], Value::Null);
 
-    let holding = scene.rules.replace("name: late,", "name: late, hold_binlog: true,");
+    let holding = scene.rules.replace("name: late,", "name: late, pin_binlog: true,");
     reload(&holding);
     let file = scene.held_file().await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file));
 
     reload(&scene.rules);
-    scene.program.wait_for_line("the binlog is held no longer", DEADLINE);
+    scene.program.wait_for_line("the binlog is not pinned any more", DEADLINE);
     // Streams that end keep a file for a moment longer.
     let is_purged = async || {
         scene.purge().await;
@@ -238,12 +238,12 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_too_small_to_be_held_is_told_and_not_called_held() {
-    let scene = Scene::start(&[], "hold_binlog: true, ").await;
+    let scene = Scene::start(&[], "pin_binlog: true, ").await;
     let values: Vec<String> = (0..200).map(|id| format!("({id}, 'short')")).collect();
     scene.server.query(&format!("INSERT INTO {} VALUES {}", scene.table, values.join(","))).await;
     scene.has_had("other", 200).await;
     // As long as it is the newest one, the server keeps it by itself.
-    let held = async |expected: bool| (scene.status()["binlog_hold"]["held"] == expected).then_some(());
+    let held = async |expected: bool| (scene.status()["binlog_pin"]["pinned"] == expected).then_some(());
     scene.until("it is held", async || held(true).await).await;
     scene.server.query("FLUSH BINARY LOGS").await;
     scene.until("it is not called held", async || held(false).await).await;

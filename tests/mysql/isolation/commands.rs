@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rowhook::delivery::{Client, Dispatcher};
-use rowhook::pipeline::{self, Command, StreamStatus, Limits, Pipeline, ChangeSource, CommandRefused, RuleStatus, LoopStatus};
+use rowhook::pipeline::{
+    self, ChangeSource, Command, CommandRefused, Limits, LoopStatus, Pipeline, RuleStatus, StreamStatus,
+};
 use rowhook::position::Start;
 use rowhook::rules::{IfMissing, RuleSet};
 use rowhook::source::Settings;
@@ -64,8 +66,12 @@ impl Loop {
         let (commands, received) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(false);
         let (status, _) = watch::channel(None);
-        let reading =
-            ChangeSource { settings: self.settings.clone(), start: Start::Latest, if_missing: IfMissing::Refuse, status };
+        let reading = ChangeSource {
+            settings: self.settings.clone(),
+            start: Start::Latest,
+            if_missing: IfMissing::Refuse,
+            status,
+        };
         let task = tokio::spawn(pipeline.run(Some(reading), received, stopped));
         self.running = Some(Running { commands, stop, task });
         self.until(|status| status.position.is_some()).await;
@@ -181,7 +187,10 @@ async fn a_paused_rule_comes_behind_and_gets_old_rows_with_their_old_names_also_
 
     assert_eq!(work.pause("nobody").await, Err(CommandRefused::NoSuchRule { rule: "nobody".into() }));
     assert_eq!(work.resume("paused", None).await, Err(CommandRefused::NotPaused { rule: "paused".into() }));
-    assert_eq!(work.resume("paused", Some(Start::Latest)).await, Err(CommandRefused::NotBehind { rule: "paused".into() }));
+    assert_eq!(
+        work.resume("paused", Some(Start::Latest)).await,
+        Err(CommandRefused::NotBehind { rule: "paused".into() })
+    );
     assert_eq!(work.pause("paused").await, Ok(()));
     assert_eq!(work.pause("paused").await, Err(CommandRefused::AlreadyPaused { rule: "paused".into() }));
 

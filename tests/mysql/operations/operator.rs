@@ -151,7 +151,7 @@ impl Scene {
 
 /// Each step's name with its state and that of its undo.
 fn states(letter: &Value) -> Vec<String> {
-    let steps = letter["operation"]["steps"].as_array().expect("steps");
+    let steps = letter["saga"]["steps"].as_array().expect("steps");
     let word = |value: &Value| value.as_str().expect("a word").to_string();
     steps
         .iter()
@@ -181,8 +181,8 @@ async fn what_is_half_undone_is_shown_undone_when_the_api_mends_and_begun_again(
 
         let letter = scene.letter();
         assert_eq!(states(&letter), ["account done done", "stock done failed", "card failed waiting"]);
-        assert_eq!((&letter["reason"], &letter["standing"]), (&"refused".into(), &"open".into()), "{letter:#}");
-        assert_eq!(scene.letters()[0]["standing"], "open");
+        assert_eq!((&letter["reason"], &letter["effect"]), (&"refused".into(), &"partial".into()), "{letter:#}");
+        assert_eq!(scene.letters()[0]["effect"], "partial");
         assert_eq!(scene.counted(), (1, 1), "{daemon:?}");
         let page = scene.page();
         assert!(page.contains("waits for a person: not undone: `stock`"), "{page}");
@@ -200,7 +200,7 @@ async fn what_is_half_undone_is_shown_undone_when_the_api_mends_and_begun_again(
         let asked = ["free-stock", "failed"].map(String::from).to_vec();
         assert_eq!((code, scene.asked()), (1, asked), "{daemon:?}: {printed}");
         let letter = scene.letter();
-        assert_eq!((&letter["reason"], &letter["standing"]), (&"refused".into(), &"undone".into()), "{letter:#}");
+        assert_eq!((&letter["reason"], &letter["effect"]), (&"refused".into(), &"none".into()), "{letter:#}");
         assert_eq!(scene.counted(), (1, 0));
         assert!(scene.page().contains("\n  all undone\n"), "{}", scene.page());
         let (code, printed) = scene.replay(&["--undo"]);
@@ -325,7 +325,11 @@ async fn when_nobody_could_be_told_a_replay_tells_and_does_nothing_else() {
         assert_eq!(scene.asked(), ["account", "card", "mail", "told"]);
         scene.now(daemon);
         let letter = scene.letter();
-        assert_eq!((&letter["reason"], &letter["standing"]), (&"untold".into(), &"done".into()), "{letter:#}");
+        assert_eq!(
+            (&letter["reason"], &letter["effect"]),
+            (&"callback_failed".into(), &"complete".into()),
+            "{letter:#}"
+        );
         assert_eq!(scene.counted(), (1, 0), "what is done waits for nobody");
         assert_eq!((scene.replay(&[]).0, scene.asked()), (1, vec!["told".to_string()]));
         scene.change(|moods| moods.refuses.clear());

@@ -124,7 +124,7 @@ async fn an_outbox_empties_itself_in_order_and_each_event_has_its_effect_once() 
 
     assert_eq!(server.rows::<u64>(&format!("SELECT COUNT(*) FROM {database}.outbox")).await, [0]);
     let status = status(&program);
-    assert_eq!((status["dead_letters"].as_u64(), status["held"].as_u64()), (Some(0), Some(0)), "{status:#}");
+    assert_eq!((status["dead_letters"].as_u64(), status["blocked"].as_u64()), (Some(0), Some(0)), "{status:#}");
     let requests = receiver.received();
     let arrived = arrived(&requests);
     for (aggregate, last) in written {

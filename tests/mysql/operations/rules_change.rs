@@ -118,7 +118,7 @@ async fn what_was_under_way_when_its_rule_went_or_became_another_is_a_dead_lette
         let message = letter["message"].as_str().expect("a message");
         assert!(letter["reason"] == "interrupted" && message.contains(why), "{why}: {letter:#}");
         assert!(message.contains("reserve, ship"), "what stands is named: {message}");
-        assert_eq!(letter["standing"], "open", "{why}");
+        assert_eq!(letter["effect"], "partial", "{why}");
         assert_eq!(status(&scene.program)["awaiting"], 1, "{why}");
         let page = scene.program.home().run(&["dead-letters", "show", "1"]).stdout;
         assert!(page.contains("rowhook stopped; done: `reserve`; unknown: `ship`\n"), "{why}: {page}");

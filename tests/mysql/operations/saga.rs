@@ -168,9 +168,9 @@ fn every_row_ended_as_it_should(kinds: &[&str], books: &Books, program: &Program
         assert_eq!(told, ["failure"], "row {row}: {kind}");
         let open: Vec<&str> = did.iter().copied().filter(|step| !undone.contains(step)).collect();
         if *kind == "undo-refused-2" {
-            assert_eq!((open, &letter["standing"]), (vec!["account"], &"open".into()), "row {row}: {kind} {letter:#}");
+            assert_eq!((open, &letter["effect"]), (vec!["account"], &"partial".into()), "row {row}: {kind} {letter:#}");
         } else {
-            assert_eq!((open, &letter["standing"]), (vec![], &"undone".into()), "row {row}: {kind} {letter:#}");
+            assert_eq!((open, &letter["effect"]), (vec![], &"none".into()), "row {row}: {kind} {letter:#}");
         }
         undone_in_reverse(row, books);
     }

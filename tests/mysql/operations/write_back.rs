@@ -126,8 +126,8 @@ impl Scene<'_> {
         }
         let letters = letters(&self.program);
         for (row, kind) in (0..).zip(&self.kinds) {
-            let standing = letters.get(&row).map(|letter| letter["standing"].as_str().expect("a standing"));
-            assert_eq!(standing, (*kind == "declined").then_some("undone"), "row {row}: {kind}");
+            let standing = letters.get(&row).map(|letter| letter["effect"].as_str().expect("a standing"));
+            assert_eq!(standing, (*kind == "declined").then_some("none"), "row {row}: {kind}");
         }
     }
 

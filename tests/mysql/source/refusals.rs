@@ -1,4 +1,4 @@
-//! What is uncertain, unsafe or forbidden stops the reader with a message that says the mend.
+//! What is uncertain, unsafe or forbidden stops the reader with a message that says the fix.
 
 use rowhook::position::{FileOffset, FoundBy, Position, Start};
 use rowhook::source::{Error, FirstConnect, ReadStatus};

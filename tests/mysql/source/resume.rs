@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use rowhook::change::Change;
 use rowhook::position::{FileOffset, FoundBy, Position, Resume, Start, Within};
-use rowhook::source::{Error, SourceEvent, ReadStatus};
+use rowhook::source::{Error, ReadStatus, SourceEvent};
 use tokio::time::timeout;
 
 use super::*;

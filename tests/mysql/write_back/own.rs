@@ -115,7 +115,7 @@ async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
         let failed = fails(&database, INSERT, vec![json!("x")]).await;
         assert_eq!(failed.kind, WriteFailureKind::Away);
         let grant = format!("GRANT {privileges} ON *.* TO 'writer'@'%'");
-        assert!(failed.message.ends_with(&format!("; mend: {grant}")), "{failed:?}");
+        assert!(failed.message.ends_with(&format!("; fix: {grant}")), "{failed:?}");
         assert_eq!(server.rows::<u64>("SELECT COUNT(*) FROM test.t").await, [0]);
         let check = Home::new(env!("CARGO_BIN_EXE_rowhook"))
             .with_rule("t.yaml", "table: test.t\nrules:\n  - name: t\n    call: {url: \"http://127.0.0.1:9/\"}\n")
@@ -123,7 +123,7 @@ async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
         let arguments = ["check", "--mysql", &server.root_url()];
         let finished = tokio::task::block_in_place(|| check.run(&arguments));
         assert_eq!(finished.code, 1, "{finished:?}");
-        assert!(finished.stdout.contains(&format!("mend: {grant}")), "{finished:?}");
+        assert!(finished.stdout.contains(&format!("fix: {grant}")), "{finished:?}");
         server.query(&grant).await;
         assert_eq!(succeeds(&database, INSERT, vec![json!("x")]).await, 1);
         let finished = tokio::task::block_in_place(|| check.run(&arguments));

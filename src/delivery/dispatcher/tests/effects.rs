@@ -3,7 +3,7 @@
 use super::*;
 use crate::delivery::testing::{answer, operation, rule_of_steps};
 use crate::operation::{ActionResult, KeptAnswer};
-use crate::rules::{Saga, Sql, SagaStep, SuccessStatuses, Verify, Work};
+use crate::rules::{Saga, SagaStep, Sql, SuccessStatuses, Verify, Work};
 use crate::template::Condition;
 
 const FIRST: ActionId = ActionId::Step(0);
@@ -186,7 +186,8 @@ async fn a_query_says_whether_its_step_happened() {
     ] {
         let of = format!("{reply:?}");
         let api = Api::start(move |_| reply.clone()).await;
-        let (outcome, ActionResult { end, message: said, .. }) = acted(&verifying_rule(&api.url()), ActionId::Verify(0)).await;
+        let (outcome, ActionResult { end, message: said, .. }) =
+            acted(&verifying_rule(&api.url()), ActionId::Verify(0)).await;
         match (expected, end) {
             (Some(expected), ActionEnd::Verified { happened, answer }) => {
                 assert_eq!(happened, expected, "{of}");

@@ -55,7 +55,8 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
         assert!(before.is_none_or(|before| before <= number), "{number} came after {before:?}");
     }
     assert!(!dispatcher.is_blocked("orders"));
-    let counted = (metrics.target_unavailable.get_or_create(&label).get(), metrics.target_outages.get_or_create(&label).get());
+    let counted =
+        (metrics.target_unavailable.get_or_create(&label).get(), metrics.target_outages.get_or_create(&label).get());
     assert_eq!(counted, (0, 1));
     assert_eq!(dispatcher.targets()[0].open_since_us, None);
 }

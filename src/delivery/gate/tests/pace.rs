@@ -143,12 +143,20 @@ fn fewer_left_than_are_under_way_are_spread() {
     for _ in 0..10 {
         world.enter(0, None);
     }
-    world.end_with(0, Fate::Works, Some(ServerLimit { limit: None, remaining: Some(8), reset: Duration::from_secs(80) }));
+    world.end_with(
+        0,
+        Fate::Works,
+        Some(ServerLimit { limit: None, remaining: Some(8), reset: Duration::from_secs(80) }),
+    );
     for _ in 0..2 {
         world.enter(0, None);
     }
     assert_eq!(world.running.len(), 10, "nine were under way, and one of two was started");
-    world.end_with(0, Fate::Works, Some(ServerLimit { limit: None, remaining: Some(200), reset: Duration::from_secs(80) }));
+    world.end_with(
+        0,
+        Fate::Works,
+        Some(ServerLimit { limit: None, remaining: Some(200), reset: Duration::from_secs(80) }),
+    );
     world.enter(0, None);
     assert_eq!(world.running.len(), 11, "there is plenty again");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::delivery::testing::{delivery, rule};
-use crate::rules::{Batch, Body, CloudEventMode, BodyCompression, Rule, RuleSet, Until};
+use crate::rules::{Batch, Body, BodyCompression, CloudEventMode, Rule, RuleSet, Until};
 use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 
 fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Rule)) -> Vec<Item> {

@@ -1,6 +1,6 @@
 //! Tests of `auth`, `sign`, `format` and `compress`: what loads, and what is said of what does not.
 
-use crate::rules::{Auth, Call, ClientStyle, BodyCompression, Diagnostics, RuleSet};
+use crate::rules::{Auth, BodyCompression, Call, ClientStyle, Diagnostics, RuleSet};
 
 fn load(call: &str) -> Result<RuleSet, Diagnostics> {
     load_in("", call)

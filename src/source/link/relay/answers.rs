@@ -151,7 +151,10 @@ impl AnswerPart {
         match self {
             AnswerPart::Over => Err(NoAnswer::Unasked),
             // The library takes the answer before for ended.
-            AnswerPart::NextResult | AnswerPart::Definitions(..) | AnswerPart::EndOfDefinitions(_) | AnswerPart::Rows
+            AnswerPart::NextResult
+            | AnswerPart::Definitions(..)
+            | AnswerPart::EndOfDefinitions(_)
+            | AnswerPart::Rows
                 if asked.is_anything() =>
             {
                 Err(NoAnswer::Unasked)
@@ -171,7 +174,9 @@ impl AnswerPart {
                 Ok(definitions(left - 1, behind, ends_by_count))
             }
             AnswerPart::Definitions(..) => Err(NoAnswer::Malformed("the definition of a column")),
-            AnswerPart::EndOfDefinitions(behind) if first == 0xfe && length == 5 => Ok(after_definitions(behind, false)),
+            AnswerPart::EndOfDefinitions(behind) if first == 0xfe && length == 5 => {
+                Ok(after_definitions(behind, false))
+            }
             AnswerPart::EndOfDefinitions(_) => Err(NoAnswer::Malformed("the end of a list of columns")),
             // A row whose first value is that long begins with the same byte.
             AnswerPart::Rows if first == 0xfe && ends_by_count && length < PIECE_BYTES_MAX => {
@@ -312,7 +317,8 @@ mod tests {
 
     /// What comes of these exchanges, one after another.
     fn heard(capabilities: CapabilityFlags, exchanges: &[Exchange], piece_bytes: usize) -> Result<(), NoAnswer> {
-        let (asked, mut questions, mut answers) = (Asked::nothing(), Questions::default(), AnswerFollower::new(capabilities));
+        let (asked, mut questions, mut answers) =
+            (Asked::nothing(), Questions::default(), AnswerFollower::new(capabilities));
         for (command, bytes) in exchanges {
             if *command != NOTHING {
                 questions.see(&packet(&[*command, b'x']), &asked)?;

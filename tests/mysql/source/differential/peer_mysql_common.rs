@@ -2,7 +2,7 @@
 //!
 //! In: a file and the columns of one table. Out: its rows in the form of `forms`. rowhook takes the framing of events from
 //! the same crate, but neither table maps nor row images nor JSON, which are compared here. What that decoder is known to
-//! get wrong is mended here where the bits allow it, with the reason beside it.
+//! get wrong is fixed here where the bits allow it, with the reason beside it.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -175,7 +175,8 @@ async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_b
         completed
     };
     let delivered = Outcome::Delivered { status: 200 };
-    let expected = [delivered.clone(), delivered.clone(), Outcome::Blocked { behind: 17 }, delivered.clone(), delivered];
+    let expected =
+        [delivered.clone(), delivered.clone(), Outcome::Blocked { behind: 17 }, delivered.clone(), delivered];
     assert_eq!(completed.into_values().collect::<Vec<_>>(), expected);
     let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
     assert_eq!(requests, BTreeSet::from([vec![1], vec![2], vec![4, 5]]));

@@ -1,7 +1,7 @@
 //! What the store keeps of letters and changes, as the model has it.
 
 use super::*;
-use crate::ordering::{KeyDefinition, BlockedQueue};
+use crate::ordering::{BlockedQueue, KeyDefinition};
 
 /// What is on disk.
 #[derive(Clone, Default)]

@@ -45,8 +45,8 @@ pub use url::{AllowedHosts, HostPattern, UrlTemplate};
 /// memory.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Where `env.NAME` comes from when a rule is loaded.
-pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What `env.NAME` stands for when a rule is loaded: none where it is not set, and a line for people where it can't be read.
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Result<Option<Secret>, String>;
 
 #[cfg(test)]
 mod tests;

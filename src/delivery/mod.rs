@@ -196,7 +196,7 @@ impl Completed {
     pub fn pauses_its_rule(&self) -> bool {
         matches!(self.outcome, Outcome::Dead(_))
             && self.delivery.origin == Origin::Stream
-            && self.delivery.rule.on_dead_letter == OnDeadLetter::Pause
+            && self.delivery.rule.settings.on_dead_letter == OnDeadLetter::Pause
     }
 }
 

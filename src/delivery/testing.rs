@@ -19,8 +19,8 @@ use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Egress, FilePlace, Method, OnDeadLetter, OrderBy, RetryOn, Rule, Saga, SagaStep,
-    SuccessStatuses, Target, Work,
+    Action, Body, BreakerPolicy, Call, Content, Egress, FilePlace, Method, OrderBy, RetryOn, Rule, RuleSettings, Saga,
+    SagaStep, SuccessStatuses, Target, Work,
 };
 use crate::template::UrlTemplate;
 
@@ -236,7 +236,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> O
 pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let waits = Duration::from_millis(1);
     let breaker = BreakerPolicy { failures: 5, probe: waits, max_probe: waits * 10 };
-    let url = UrlTemplate::compile(url, &|_| None).unwrap();
+    let url = UrlTemplate::compile(url, &|_| Ok(None)).unwrap();
     let origin = url.origin().expect("a fixed host");
     let mut rule = Rule {
         name: "orders".to_owned(),
@@ -274,15 +274,10 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
             keeps_answer: false,
         }],
         saga: None,
-        on_dead_letter: OnDeadLetter::Continue,
-        in_flight: 32,
+        content: Content::default(),
+        settings: RuleSettings::default(),
         batch: None,
         coalesce: None,
-        rate: None,
-        own_writes: false,
-        fuse: None,
-        start: None,
-        pin_binlog: false,
         redact: vec![],
         columns: vec![],
     };

@@ -138,7 +138,7 @@ pub fn pause(completed: &Completed, number: Option<u64>) -> Option<String> {
 }
 
 fn holds_its_key(completed: &Completed) -> bool {
-    completed.delivery.rule.on_dead_letter == OnDeadLetter::HoldKey && is_new(completed)
+    completed.delivery.rule.settings.on_dead_letter == OnDeadLetter::HoldKey && is_new(completed)
 }
 
 /// Whether what came of the delivery is no letter yet.

@@ -36,7 +36,7 @@ pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beg
     for rule in rules.rules() {
         let record = records.iter().find(|record| *record.rule == *rule.name);
         let mark = record.map_or(&main, |record| &record.resume);
-        if let Some(start) = rule.start.clone().filter(|_| is_new(rule)) {
+        if let Some(start) = rule.settings.start.clone().filter(|_| is_new(rule)) {
             let mut stream = RuleStream::new(rule, main.clone().into(), HashSet::new());
             stream.behind = Some(Behind::from_start(rule, start, now_us));
             streams.push(stream);

@@ -133,7 +133,7 @@ impl RuleStream {
 /// None: no rule that asks for it is late, or none of them has begun.
 fn needed(streams: &mut [RuleStream], now: Instant) -> Option<Needed> {
     let mut needed: Option<Needed> = None;
-    for stream in streams.iter_mut().filter(|stream| stream.rule.pin_binlog) {
+    for stream in streams.iter_mut().filter(|stream| stream.rule.settings.pin_binlog) {
         let is_late = stream.is_late(now);
         let Some(place) = stream.own_mark().filter(|_| is_late).map(Reached::position) else { continue };
         let Needed { place: earliest, rules } =

@@ -337,7 +337,7 @@ impl Pipeline {
 
     /// Why the change must not be delivered, where the rule has a fuse and the change's key has had too many.
     fn blow_fuse(&mut self, rule: &Rule, change: &Change) -> Option<Failure> {
-        let limit = rule.fuse?;
+        let limit = rule.settings.fuse?;
         self.fuse.blow(rule.ordering_keys(change), change.transaction.committed_at_us, limit)
     }
 

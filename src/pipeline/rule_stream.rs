@@ -116,7 +116,7 @@ impl RuleStream {
     pub fn not_begun(rule: &Arc<Rule>, main: Option<&Reached>) -> RuleStream {
         let place = main.cloned().unwrap_or_else(Reached::nowhere);
         let mut stream = RuleStream::new(rule, place, HashSet::new());
-        stream.behind = rule.start.clone().map(|start| Behind::from_start(rule, start, now_us()));
+        stream.behind = rule.settings.start.clone().map(|start| Behind::from_start(rule, start, now_us()));
         stream
     }
 

@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use super::Rule;
-
 /// Deliveries of a rule that are sent together, as an array of their bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -42,11 +40,4 @@ pub enum ItemVerdict {
     Status(String),
     /// An error, which is absent, null, false or empty where all went well.
     Error(String),
-}
-
-impl Rule {
-    /// Whether deliveries of this rule wait for others before they are sent.
-    pub fn gathers(&self) -> bool {
-        self.batch.is_some() || self.coalesce.is_some()
-    }
 }

@@ -4,17 +4,25 @@
 //! file. What compiles can only fail on data.
 
 mod auth;
+mod outside;
 mod plan;
 mod tls;
 
 use std::path::Path;
 
+pub(super) use self::outside::Variables;
+
+use self::outside::Outside;
 use self::plan::{KnownStep, TemplatePart};
+use super::call::{Body, Call, Egress, Method};
+use super::content::Content;
 use super::diagnostic::{Diagnostic, FilePlace};
+use super::plan::Action;
 use super::reader::{NodeReader, member};
-use super::spec::{CallSpec, RuleSpec};
-use super::yaml::{Node, NodeKind};
-use super::{Action, Body, Call, Egress, Method, Rule, Target, yaml};
+use super::rule::{OrderBy, Rule};
+use super::spec::{CallSpec, FileSpec, RuleSpec};
+use super::target::Target;
+use super::yaml::{self, Node, NodeKind};
 use crate::pattern::TablePattern;
 use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
 
@@ -31,22 +39,28 @@ pub(super) struct Contents {
 }
 
 /// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
-pub(super) fn file(path: &Path, text: &str, env: EnvLookup, problems: &mut Vec<Diagnostic>) -> Contents {
+pub(super) fn file(path: &Path, text: &str, variables: Variables, problems: &mut Vec<Diagnostic>) -> Contents {
     let Some(root) = yaml::read(path, text, problems) else { return Contents::default() };
     let mut reader = NodeReader { path, text, problems };
     if matches!(&root.kind, NodeKind::Map(members) if member(members, "targets").is_some()) {
         return Contents { targets: reader.targets(&root), ..Contents::default() };
     }
-    let Some((table, table_at, specs)) = reader.file(&root) else { return Contents::default() };
-    let mut compiler =
-        Compiler { reader, env, columns: Vec::new(), steps: Vec::new(), part: TemplatePart::Decision, first_sql: None };
-    let rules = specs.into_iter().filter_map(|spec| compiler.rule(spec, &table, table_at)).collect();
+    let Some(FileSpec { table, table_node, rules }) = reader.file(&root) else { return Contents::default() };
+    let mut compiler = Compiler {
+        reader,
+        outside: Outside::new(variables),
+        columns: Vec::new(),
+        steps: Vec::new(),
+        part: TemplatePart::Decision,
+        first_sql: None,
+    };
+    let rules = rules.into_iter().filter_map(|spec| compiler.rule(spec, &table, table_node)).collect();
     Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
 }
 
 struct Compiler<'a> {
     reader: NodeReader<'a>,
-    env: EnvLookup<'a>,
+    outside: Outside<'a>,
     /// The columns that the rule at hand names, with places in the file.
     columns: Vec<ColumnUse>,
     /// Of its operation; none where it has no plan.
@@ -56,10 +70,11 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_at: FilePlace) -> Option<Placed> {
+    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_node: &Node) -> Option<Placed> {
         self.columns.clear();
+        self.outside.take_opened();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
-        if let super::OrderBy::Columns(names) = &spec.order_by {
+        if let OrderBy::Columns(names) = &spec.order_by {
             self.columns.extend(names.iter().zip(&spec.order_by_places).map(|(name, at)| used(name, *at)));
         }
         self.part = TemplatePart::Decision;
@@ -77,31 +92,26 @@ impl Compiler<'_> {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
             table: table.clone(),
-            table_at,
+            table_at: table_node.at,
+            content: Content::new(&[table_node, spec.node], self.outside.take_opened()),
             on: spec.on,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
             actions,
             saga: plan,
-            on_dead_letter: spec.on_dead_letter,
-            in_flight: spec.in_flight,
+            settings: spec.settings,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,
-            rate: spec.rate,
-            own_writes: spec.own_writes,
-            fuse: spec.fuse,
-            start: spec.start,
-            pin_binlog: spec.pin_binlog,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
         };
-        Some((rule, spec.at))
+        Some((rule, spec.node.at))
     }
 
     fn condition(&mut self, node: &Node, rule: &str) -> Option<Condition> {
         let source = self.reader.string(node, "when")?;
-        let condition = Condition::compile(source, rule, self.env);
+        let condition = Condition::compile(source, rule, &|name| self.outside.variable(name));
         let condition = self.flaws(node, condition)?;
         self.reads_operation(node, condition.operation_reads())?;
         self.uses(node, condition.columns());
@@ -178,11 +188,12 @@ impl Compiler<'_> {
     fn url(&mut self, spec: &CallSpec) -> Option<UrlTemplate> {
         let node = spec.url;
         let source = self.reader.string(node, "url")?;
+        let env: EnvLookup = &|name| self.outside.variable(name);
         let url = match &spec.allow_hosts {
-            None => UrlTemplate::compile(source, self.env),
+            None => UrlTemplate::compile(source, env),
             Some((patterns, at)) => {
                 let place = format!("{}:{}:{}", self.reader.path.display(), at.line, at.column);
-                UrlTemplate::compile_allowing(source, AllowedHosts::new(patterns.clone(), place), self.env)
+                UrlTemplate::compile_allowing(source, AllowedHosts::new(patterns.clone(), place), env)
             }
         };
         let url = self.flaws(node, url)?;
@@ -202,7 +213,7 @@ impl Compiler<'_> {
 
     fn text(&mut self, node: &Node) -> Option<TextTemplate> {
         let NodeKind::Scalar { text, .. } = &node.kind else { return None };
-        let template = TextTemplate::compile(text, self.env);
+        let template = TextTemplate::compile(text, &|name| self.outside.variable(name));
         let template = self.flaws(node, template)?;
         self.reads_operation(node, template.operation_reads())?;
         self.uses(node, template.columns());

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::{OrderBy, Rule};
+use super::rule::{OrderBy, Rule};
 use crate::change::{Cell, Change, Op, Row, Table, Value};
 use crate::ordering::{KeyDefinition, KeyHash, LaneKey, LaneKeys, OrderedBy};
 

@@ -7,19 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Placed};
+use super::compile::{self, Placed, Variables};
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::difference;
 use super::matching::RuleSet;
+use super::rule::Rule;
+use super::target::Target;
 use super::yaml::{FILE_BYTES_MAX, too_large};
-use super::{Rule, Target};
 use crate::file;
 use crate::suggest::nearest;
-use crate::template::EnvLookup;
 
 impl RuleSet {
     /// Loads all rule files of a directory, all or nothing. `env` resolves the environment variables that rules name.
-    pub fn load(dir: &Path, env: EnvLookup) -> Result<RuleSet, Diagnostics> {
+    pub fn load(dir: &Path, env: Variables) -> Result<RuleSet, Diagnostics> {
         let paths = rule_files(dir).map_err(|problem| Diagnostics(vec![problem]))?;
         let mut problems = Vec::new();
         let mut files = Vec::new();
@@ -34,13 +33,13 @@ impl RuleSet {
     }
 
     /// Compiles rule files from their paths and texts, as `load` does.
-    pub fn from_texts(files: &[(PathBuf, String)], env: EnvLookup) -> Result<RuleSet, Diagnostics> {
+    pub fn from_texts(files: &[(PathBuf, String)], env: Variables) -> Result<RuleSet, Diagnostics> {
         RuleSet::compile(files, env, Vec::new())
     }
 
     fn compile(
         files: &[(PathBuf, String)],
-        env: EnvLookup,
+        env: Variables,
         mut problems: Vec<Diagnostic>,
     ) -> Result<RuleSet, Diagnostics> {
         let mut rules: Vec<Placed> = Vec::new();
@@ -98,7 +97,7 @@ impl RuleSet {
         let unused = targets.iter().filter(|(target, _)| !is_called(target));
         let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin));
         let unused = unused.collect();
-        let rules = RuleSet::new(rules).with_unused_targets(unused).with_digests(difference::digests(files, env));
+        let rules = RuleSet::new(rules).with_unused_targets(unused);
         Ok(rules.with_first_sql(first_sql))
     }
 }

@@ -7,13 +7,11 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
+use super::content::FILE_BYTES_MAX;
 use super::diagnostic::Diagnostics;
 use super::load;
 use super::matching::RuleSet;
 use crate::file;
-
-/// Of a file that stands for a secret, as much is read; none is larger.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// The rule files of a directory, their names and their content; and the content of the files that they refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +55,8 @@ impl RuleFilesState {
 }
 
 /// Adds what a file holds.
-pub(super) fn add_file(path: &Path, hasher: &mut DefaultHasher) {
-    let read = file::read(path, SECRET_BYTES_MAX);
+fn add_file(path: &Path, hasher: &mut DefaultHasher) {
+    let read = file::read(path, FILE_BYTES_MAX);
     read.is_ok().hash(hasher);
     read.unwrap_or_default().hash(hasher);
 }

@@ -9,9 +9,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Rule;
 use super::diagnostic::Diagnostic;
-use super::difference::Digests;
+use super::rule::Rule;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
 
@@ -32,8 +31,8 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
-    /// What the rules say, to tell later whether they changed.
-    digests: Digests,
+    /// The files, besides rule files, that hold what the rules refer to, each once.
+    files: Vec<PathBuf>,
     unused_targets: Vec<String>,
     misnamed_files: Vec<String>,
     /// What is wrong with the first `sql` where no write URL is set.
@@ -101,18 +100,20 @@ fn changed_columns(rule: &Rule, table: &Table) -> Result<Vec<usize>, String> {
 impl RuleSet {
     /// A set of these rules, whose names are unique.
     pub fn new(rules: Vec<Arc<Rule>>) -> RuleSet {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for file in rules.iter().flat_map(|rule| rule.content.files()) {
+            if !files.contains(file) {
+                files.push(file.clone());
+            }
+        }
         RuleSet {
             rules,
-            digests: Digests::default(),
+            files,
             unused_targets: Vec::new(),
             misnamed_files: Vec::new(),
             first_sql: None,
             by_table: RwLock::default(),
         }
-    }
-
-    pub(super) fn with_digests(self, digests: Digests) -> RuleSet {
-        RuleSet { digests, ..self }
     }
 
     pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
@@ -134,11 +135,7 @@ impl RuleSet {
 
     /// The files, besides rule files, that hold what the rules refer to.
     pub fn files(&self) -> &[PathBuf] {
-        &self.digests.files
-    }
-
-    pub(super) fn digest(&self, name: &str) -> Option<u64> {
-        self.digests.by_rule.get(name).copied()
+        &self.files
     }
 
     /// In the order of the files, and in each from top to bottom.
@@ -202,7 +199,7 @@ impl Rule {
 
     /// `changed` are the columns of that name.
     fn decide_with(&self, change: &Arc<Change>, changed: &Result<Vec<usize>, String>) -> Result<bool, String> {
-        if !self.on.contains(&change.op) || (change.transaction.is_own && !self.own_writes) {
+        if !self.on.contains(&change.op) || (change.transaction.is_own && !self.settings.own_writes) {
             return Ok(false);
         }
         if change.op == Op::Update && !self.changed.is_empty() {

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, RetryOn, Rule, Target};
+use super::call::{Call, RetryOn};
+use super::target::Target;
 use crate::operation::{ActionId, SagaDefinition, StepDefinition};
 use crate::retry::RetryPolicy;
 use crate::template::{BodyTemplate, Condition};
@@ -119,39 +120,6 @@ impl Action {
         match &self.work {
             Work::Call(call) => Some(call),
             Work::Sql(_) => None,
-        }
-    }
-}
-
-impl Rule {
-    /// The call of a rule without a plan.
-    pub fn call(&self) -> &Call {
-        self.actions[0].call().expect("the one action of a rule without a plan is a call")
-    }
-
-    /// The action at this place as people call it.
-    pub fn action_name(&self, number: usize) -> String {
-        let Some(plan) = &self.saga else { return "call".to_string() };
-        for SagaStep { name, action, undo, verify } in &plan.steps {
-            if *action == number {
-                return format!("step {name}");
-            }
-            if *undo == Some(number) {
-                return format!("undo of step {name}");
-            }
-            if verify.as_ref().is_some_and(|verify| verify.action == number) {
-                return format!("verify of step {name}");
-            }
-        }
-        if plan.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
-    }
-
-    /// For tests, which change one thing of a rule that was loaded.
-    #[cfg(test)]
-    pub(crate) fn call_mut(&mut self) -> &mut Call {
-        match &mut self.actions[0].work {
-            Work::Call(call) => call,
-            Work::Sql(_) => panic!("not a call"),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Reads single values out of a positioned tree.
 //!
-//! In: nodes and what they must be. Out: words, numbers and durations within their limits; every problem goes into one
+//! In: nodes and what they must be. Out: words, numbers, durations and rates within their limits; every problem goes into one
 //! list with its place, and reading goes on.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::diagnostic::{self, Diagnostic, FilePlace};
+use super::target::Rate;
 use super::yaml::{Key, Node, NodeKind};
 use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// More than one process can send; what is meant is no limit.
+const RATE_MAX: u32 = 1_000_000;
 
 /// Reads nodes of one file and collects its problems.
 pub(super) struct NodeReader<'a> {
@@ -108,6 +111,26 @@ impl<'n> NodeReader<'_> {
                 None
             }
         }
+    }
+
+    /// `50/s`, `50/m` or `50/h`.
+    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
+        let text = self.string(node, "rate")?;
+        let rate = text.split_once('/').and_then(|(count, unit)| {
+            let per_s = match unit.trim() {
+                "s" => 1,
+                "m" | "min" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            let count = count.trim().parse().ok().filter(|count| (1..=RATE_MAX).contains(count))?;
+            Some(Rate { count, per: Duration::from_secs(per_s) })
+        });
+        if rate.is_none() {
+            let message = format!("`{text}` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
+            self.problem(node.at, message);
+        }
+        rate
     }
 }
 

@@ -15,53 +15,34 @@ pub(super) use call::CallSpec;
 pub(super) use plan::{ActionSpec, PlanSpec, StepSpec, WorkSpec};
 pub(super) use sql::SqlSpec;
 
-use std::time::Duration;
-
 use super::diagnostic::FilePlace;
 use super::reader::{Members, NodeReader, member};
+use super::rule::OrderBy;
+use super::settings::{self, OnDeadLetter, RuleSettings};
 use super::yaml::{Node, NodeKind};
-use super::{OnDeadLetter, OrderBy, Rate};
 use crate::change::Op;
 use crate::pattern::TablePattern;
-use crate::position::Start;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-const RULE_KEYS: [&str; 22] = [
-    "name",
-    "on",
-    "changed",
-    "when",
-    "order_by",
-    "call",
-    "steps",
-    "on_success",
-    "on_failure",
-    "retry",
-    "retry_on",
-    "on_dead_letter",
-    "in_flight",
-    "rate",
-    "own_writes",
-    "fuse",
-    "start",
-    "pin_binlog",
-    "batch",
-    "coalesce",
-    "per",
-    "redact",
-];
-/// Of a rule that matches what rowhook itself writes: a row that is written once a second is a loop.
-const FUSE_OF_OWN_WRITES: Rate = Rate { count: 60, per: Duration::from_secs(60) };
+/// Of a rule, as messages name them: before its settings and after them.
+const RULE_KEYS_BEFORE: [&str; 11] =
+    ["name", "on", "changed", "when", "order_by", "call", "steps", "on_success", "on_failure", "retry", "retry_on"];
+const RULE_KEYS_AFTER: [&str; 4] = ["batch", "coalesce", "per", "redact"];
 const NAME_CHARACTERS_MAX: usize = 64;
-const IN_FLIGHT_DEFAULT: usize = 32;
-/// More at once to one API is a load test.
-const IN_FLIGHT_MAX: u64 = 1024;
+
+/// A whole file as written.
+pub(super) struct FileSpec<'n> {
+    pub table: TablePattern,
+    pub table_node: &'n Node,
+    pub rules: Vec<RuleSpec<'n>>,
+}
 
 /// One rule as written.
 pub(super) struct RuleSpec<'n> {
     pub name: String,
-    pub at: FilePlace,
+    /// All of it.
+    pub node: &'n Node,
     pub on: Vec<Op>,
     pub changed: Vec<(String, FilePlace)>,
     pub when: Option<&'n Node>,
@@ -69,23 +50,17 @@ pub(super) struct RuleSpec<'n> {
     /// Where the columns of `order_by` stand.
     pub order_by_places: Vec<FilePlace>,
     pub plan: PlanSpec<'n>,
-    pub on_dead_letter: OnDeadLetter,
-    pub in_flight: usize,
+    pub settings: RuleSettings,
     pub gathering: GatheringSpec,
-    pub rate: Option<Rate>,
-    pub own_writes: bool,
-    pub fuse: Option<Rate>,
-    pub start: Option<Start>,
-    pub pin_binlog: bool,
     pub redact: Vec<(String, FilePlace)>,
 }
 
 impl<'n> NodeReader<'_> {
     /// Reads a whole file; rules with problems are left out.
-    pub(super) fn file(&mut self, root: &'n Node) -> Option<(TablePattern, FilePlace, Vec<RuleSpec<'n>>)> {
+    pub(super) fn file(&mut self, root: &'n Node) -> Option<FileSpec<'n>> {
         let members = self.members(root, "a rule file", &FILE_KEYS)?;
         let table = match member(members, "table") {
-            Some(node) => self.table(node),
+            Some(node) => self.table(node).map(|table| (table, node)),
             None => {
                 self.problem(root.at, "`table` is missing; write `table: schema.table`");
                 None
@@ -104,8 +79,8 @@ impl<'n> NodeReader<'_> {
                 Vec::new()
             }
         };
-        let table_at = member(members, "table").map_or(root.at, |node| node.at);
-        Some((table?, table_at, rules))
+        let (table, table_node) = table?;
+        Some(FileSpec { table, table_node, rules })
     }
 
     fn table(&mut self, node: &Node) -> Option<TablePattern> {
@@ -114,7 +89,8 @@ impl<'n> NodeReader<'_> {
     }
 
     fn rule(&mut self, node: &'n Node) -> Option<RuleSpec<'n>> {
-        let members = self.members(node, "a rule", &RULE_KEYS)?;
+        let keys: Vec<&str> = RULE_KEYS_BEFORE.into_iter().chain(settings::names()).chain(RULE_KEYS_AFTER).collect();
+        let members = self.members(node, "a rule", &keys)?;
         let get = |name| member(members, name);
         let name = match get("name") {
             Some(name) => self.name(name),
@@ -125,38 +101,37 @@ impl<'n> NodeReader<'_> {
         };
         let on = get("on").map_or_else(|| vec![Op::Insert, Op::Update, Op::Delete], |on| self.operations(on));
         let changed = get("changed").map_or(Vec::new(), |node| self.words(node, "changed"));
+        let (order_by, order_by_places) =
+            get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
+        let settings = self.settings(members);
+        let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
+        let plan = self.plan(node, members);
+        let gathering = self.gathering(members, &order_by, plan.as_ref().and_then(PlanSpec::call));
+        self.contradictions_of_operations(members, &on, settings.on_dead_letter);
+        self.contradictions_of_settings(members, &settings, &order_by);
+        let (name, plan) = (name?, plan?);
+        Some(RuleSpec {
+            name,
+            node,
+            on,
+            changed,
+            when: get("when"),
+            order_by,
+            order_by_places,
+            plan,
+            settings,
+            gathering,
+            redact,
+        })
+    }
+
+    /// Keys that make no sense beside the operations of a rule.
+    fn contradictions_of_operations(&mut self, members: Members<'n>, on: &[Op], on_dead_letter: OnDeadLetter) {
+        let get = |name| member(members, name);
         if let Some(changed) = get("changed").filter(|_| !on.is_empty() && !on.contains(&Op::Update)) {
             self.problem(changed.at, "`changed` is about updates, which `on` leaves out");
         }
-        let (order_by, order_by_places) =
-            get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
-        let in_flight = match get("in_flight") {
-            Some(node) => self.integer(node, "in_flight", 1, IN_FLIGHT_MAX).unwrap_or(1) as usize,
-            None => IN_FLIGHT_DEFAULT,
-        };
-        let rate = get("rate").and_then(|node| self.rate(node));
-        let start = get("start").and_then(|node| self.start(node));
-        let pin_binlog = get("pin_binlog").and_then(|node| self.truth(node, "pin_binlog")).unwrap_or(false);
-        let on_dead_letter = get("on_dead_letter").map_or(OnDeadLetter::Continue, |node| self.on_dead_letter(node));
-        if let Some(node) = get("on_dead_letter")
-            && (on_dead_letter, &order_by) == (OnDeadLetter::HoldKey, &OrderBy::None)
-        {
-            self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
-        }
-        let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
-        let plan = self.plan(node, members);
-        let (own_writes, fuse) = self.own_writes(members, &order_by);
-        let gathering = self.gathering(members, &order_by, plan.as_ref().and_then(PlanSpec::call));
-        let together = ["batch", "per", "coalesce", "redact"].into_iter().find(|key| get(key).is_some());
-        if let (Some(node), Some(key), OnDeadLetter::HoldKey) = (get("on_dead_letter"), together, on_dead_letter) {
-            self.problem(
-                node.at,
-                format!(
-                    "`on_dead_letter: hold_key` and `{key}` don't go together in this version; leave one of them out"
-                ),
-            );
-        }
-        if let (Some(on), true) = (get("on"), on.contains(&Op::Truncate)) {
+        if let (Some(node), true) = (get("on"), on.contains(&Op::Truncate)) {
             let is_hold_key = on_dead_letter == OnDeadLetter::HoldKey;
             let other = ["batch", "per", "coalesce"].into_iter().find(|key| get(key).is_some());
             if let Some(other) = is_hold_key.then_some("on_dead_letter: hold_key").or(other) {
@@ -164,41 +139,29 @@ impl<'n> NodeReader<'_> {
                     "`truncate` is about a whole table and has no row or key, and `{other}` needs them; write another \
                      rule for it"
                 );
-                self.problem(on.at, message);
+                self.problem(node.at, message);
             }
         }
-        let (when, at) = (get("when"), node.at);
-        let (name, plan) = (name?, plan?);
-        Some(RuleSpec {
-            name,
-            at,
-            on,
-            changed,
-            when,
-            order_by,
-            order_by_places,
-            plan,
-            on_dead_letter,
-            in_flight,
-            gathering,
-            rate,
-            own_writes,
-            fuse,
-            start,
-            pin_binlog,
-            redact,
-        })
     }
 
-    /// Whether the rule sees what rowhook itself writes, and the fuse that stops a loop.
-    fn own_writes(&mut self, members: Members<'n>, order_by: &OrderBy) -> (bool, Option<Rate>) {
+    /// Settings that are right by themselves and make no sense beside other keys of the rule.
+    fn contradictions_of_settings(&mut self, members: Members<'n>, settings: &RuleSettings, order_by: &OrderBy) {
         let get = |name| member(members, name);
-        let own_writes = get("own_writes").and_then(|node| self.truth(node, "own_writes")).unwrap_or(false);
-        let fuse = get("fuse").map(|node| self.rate(node));
-        if let (Some(node), OrderBy::None) = (get("fuse").or(get("own_writes").filter(|_| own_writes)), order_by) {
+        if let (Some(node), OnDeadLetter::HoldKey) = (get("on_dead_letter"), settings.on_dead_letter) {
+            if *order_by == OrderBy::None {
+                self.problem(node.at, "`on_dead_letter: hold_key` needs an order to keep, and `order_by` is `none`");
+            }
+            if let Some(key) = ["batch", "per", "coalesce", "redact"].into_iter().find(|key| get(key).is_some()) {
+                let message = format!(
+                    "`on_dead_letter: hold_key` and `{key}` don't go together in this version; leave one of them out"
+                );
+                self.problem(node.at, message);
+            }
+        }
+        let fused = get("fuse").or(get("own_writes").filter(|_| settings.own_writes));
+        if let (Some(node), OrderBy::None) = (fused, order_by) {
             self.problem(node.at, "a fuse counts the changes of each ordering key, and `order_by: none` has no keys");
         }
-        (own_writes, fuse.unwrap_or(own_writes.then_some(FUSE_OF_OWN_WRITES)))
     }
 
     fn name(&mut self, node: &Node) -> Option<String> {
@@ -247,23 +210,5 @@ impl<'n> NodeReader<'_> {
             }
         };
         (order_by, Vec::new())
-    }
-
-    fn start(&mut self, node: &Node) -> Option<Start> {
-        let text = self.string(node, "start")?;
-        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
-    }
-
-    fn on_dead_letter(&mut self, node: &Node) -> OnDeadLetter {
-        match self.string(node, "on_dead_letter") {
-            Some("continue") | None => OnDeadLetter::Continue,
-            Some("hold_key") => OnDeadLetter::HoldKey,
-            Some("pause") => OnDeadLetter::Pause,
-            Some(word) => {
-                let hint = did_you_mean(word, ["continue", "hold_key", "pause"]);
-                self.problem(node.at, format!("`on_dead_letter` is continue, hold_key or pause, not `{word}`{hint}"));
-                OnDeadLetter::Continue
-            }
-        }
     }
 }

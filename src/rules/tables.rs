@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
-use super::{Rule, RuleSet};
+use super::matching::RuleSet;
+use super::rule::Rule;
 use crate::change::Table;
 use crate::schema::NamedTables;
 use crate::suggest::did_you_mean;

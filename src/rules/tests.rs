@@ -10,11 +10,12 @@ mod yaml_mistakes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::*;
-use crate::change::{Cell, Change, Row, Table, Transaction, Value};
+use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 
 fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cret".to_string())

@@ -3,8 +3,8 @@
 //! In: rules, and tables as a server has them now. Out: every comparison that can't be decided or can never be true, and every
 //! place where a NULL leads to another answer than in earlier versions, each with its place in the rule's file. `tables` asks.
 
-use super::Rule;
 use super::diagnostic::{Diagnostic, FilePlace};
+use super::rule::Rule;
 use crate::schema::TypedTable;
 use crate::template::{Condition, Flaw};
 

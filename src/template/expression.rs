@@ -14,7 +14,6 @@ use minijinja::{Environment, UndefinedBehavior};
 use super::error::{Error, Flaw};
 use super::rewrite::{MemberPath, Rewritten};
 use super::scope::{Env, Root, Scope};
-use super::secret::Secret;
 use super::{EnvLookup, filters, foreign, nulls, operators, output};
 use crate::printable::shortened;
 
@@ -133,7 +132,7 @@ pub(super) fn resolve(rewritten: &Rewritten, env: EnvLookup, flaws: &mut Vec<Fla
     let mut resolved = Env::new();
     let mut complete = true;
     for used in &rewritten.env {
-        let message = match Secret::from_env(&used.name, env) {
+        let message = match env(&used.name) {
             Ok(Some(secret)) => {
                 resolved.insert(used.name.as_str().into(), secret);
                 continue;

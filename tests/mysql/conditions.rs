@@ -130,7 +130,7 @@ impl World {
     async fn compare(&mut self, when: &str, sql: &str) -> Result<Verdict, String> {
         let answers: Result<Vec<(i64, Option<bool>)>, _> =
             self.session.query(format!("SELECT id, ({sql}) <> 0 FROM t")).await;
-        let no_env = |_: &str| None;
+        let no_env = |_: &str| Ok(None);
         let compiled =
             [when.to_string(), format!("not ({when})")].map(|source| Condition::compile(&source, "r", &no_env));
         let [Ok(condition), Ok(negated)] = compiled else {

@@ -63,11 +63,11 @@ impl Dispatcher {
             Some(number) if Arc::ptr_eq(&self.known[number as usize].rule, rule) => return number,
             Some(number) => {
                 self.known[number as usize].rule = Arc::clone(rule);
-                self.lanes.set_in_flight_max(number, rule.in_flight);
+                self.lanes.set_in_flight_max(number, rule.settings.in_flight);
                 number
             }
             None => {
-                let number = self.lanes.add_rule(rule.in_flight);
+                let number = self.lanes.add_rule(rule.settings.in_flight);
                 self.lanes.set_paused(number, self.paused.contains(&*rule.name));
                 self.rules.insert(rule.name.as_str().into(), number);
                 let counters = AttemptCounters::new(&self.metrics, &rule.name);
@@ -106,7 +106,7 @@ impl Dispatcher {
                     number
                 }
             };
-            self.gate.set_line(number, &action.target, known.rule.rate, &mut self.lanes, now);
+            self.gate.set_line(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
         }
         if known.rule.saga.is_none() {
             // What has not begun goes with the rule to its one target of now.

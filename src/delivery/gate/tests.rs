@@ -86,7 +86,7 @@ impl World {
             let policy = BreakerPolicy { failures: FAILURES, ..BreakerPolicy::default() };
             let mut target = Settings { breaker: Some(policy), ..(*rule.actions[0].target).clone() };
             edit(&mut target);
-            (rule.actions[0].target, rule.rate) = (Arc::new(target), rate);
+            (rule.actions[0].target, rule.settings.rate) = (Arc::new(target), rate);
         });
         let known = &mut self.lines[number as usize];
         let line = match known.iter().position(|(origin, _)| *origin == rule.actions[0].target.origin) {
@@ -97,7 +97,7 @@ impl World {
             self.gate.retire(*other, &mut self.lanes);
         }
         known.push((rule.actions[0].target.origin.clone(), line));
-        self.gate.set_line(line, &rule.actions[0].target, rule.rate, &mut self.lanes, self.now);
+        self.gate.set_line(line, &rule.actions[0].target, rule.settings.rate, &mut self.lanes, self.now);
         self.note_openings();
         self.start_ready();
     }

@@ -180,7 +180,7 @@ impl Compiler<'_> {
             NodeKind::Map(_) => self.secret_from(node, what)?,
             _ => {
                 let source = self.reader.string(node, what)?;
-                let compiled = Secret::compile(source, self.env);
+                let compiled = Secret::compile(source, &|name| self.outside.variable(name));
                 self.flaws(node, compiled)?
             }
         };
@@ -205,9 +205,12 @@ impl Compiler<'_> {
             "env" => {
                 let name = self.reader.string(node, "env")?;
                 let missing = || format!("environment variable `{name}` is not set");
-                Secret::from_env(name, self.env).and_then(|secret| secret.ok_or_else(missing))
+                self.outside.variable(name).and_then(|secret| secret.ok_or_else(missing))
             }
-            "file" => Secret::from_file(&self.path_of(node, "file")?),
+            "file" => {
+                let path = self.path_of(node, "file")?;
+                self.outside.file(&path)
+            }
             // It was reported as an unknown key.
             _ => return None,
         };

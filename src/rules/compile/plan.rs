@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::super::call::Body;
 use super::super::plan::{Action, Saga, SagaStep, Sql, Verify, Work};
 use super::super::spec::{ActionSpec, PlanSpec, SqlSpec, StepSpec, WorkSpec};
+use super::super::target::Target;
 use super::super::yaml::Node;
-use super::super::{Body, Target};
 use super::Compiler;
 use crate::suggest::did_you_mean;
 use crate::template::{OperationUse, Read};

@@ -120,7 +120,7 @@ impl Compiler<'_> {
     /// A file named in a rule, relative to the rule's own folder.
     fn pem_file(&mut self, node: &Node, what: &str) -> Option<(PathBuf, Secret)> {
         let path = self.path_of(node, what)?;
-        match Secret::from_file(&path) {
+        match self.outside.file(&path) {
             Ok(pem) => Some((path, pem)),
             Err(problem) => {
                 self.reader.problem(node.at, problem);

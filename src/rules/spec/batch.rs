@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::super::batch::{Batch, ItemVerdict, Results, Until};
+use super::super::call::Method;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
+use super::super::rule::OrderBy;
 use super::super::yaml::{Key, Node};
-use super::super::{Method, OrderBy};
 use super::CallSpec;
 use crate::suggest::did_you_mean;
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
+use super::super::call::{Body, BodyCompression, CloudEventMode, Egress, Method, SuccessStatuses};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
 use super::super::yaml::{Node, NodeKind};
-use super::super::{Body, BodyCompression, CloudEventMode, Egress, Method, SuccessStatuses};
 use crate::suggest::did_you_mean;
 use crate::template::HostPattern;
 

@@ -3,10 +3,10 @@
 //! In: the members of a rule. Out: a `PlanSpec`: actions in their order, templates still nodes. Which keys make no sense
 //! together is told here, with the places.
 
+use super::super::call::{Method, RetryOn, SuccessStatuses};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
 use super::super::yaml::{Node, NodeKind};
-use super::super::{Method, RetryOn, SuccessStatuses};
 use super::call::CallSpec;
 use super::sql::SqlSpec;
 use crate::retry::RetryPolicy;

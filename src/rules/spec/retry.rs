@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use super::super::call::{RetryOn, SuccessStatuses};
 use super::super::reader::NodeReader;
 use super::super::yaml::Node;
-use super::super::{RetryOn, SuccessStatuses};
 use super::call::status_range;
 use crate::retry::{Retries, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! What a file says of targets, and `rate`, which rules have as well.
+//! What a file says of targets.
 //!
 //! In: the node below `targets:`. Out: one `Target` per origin, with its place. What is not set is as without the file.
 
@@ -8,13 +8,11 @@ use url::Url;
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
-use super::super::target::{BreakerPolicy, Rate, Target};
+use super::super::target::{BreakerPolicy, Target};
 use super::super::yaml::{Node, NodeKind};
 
 const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
 const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];
-/// More than one process can send; what is meant is no limit.
-const RATE_MAX: u32 = 1_000_000;
 /// As many as connections are kept.
 const IN_FLIGHT_MAX: u64 = 4096;
 /// With more it would hardly ever open.
@@ -96,25 +94,5 @@ impl NodeReader<'_> {
             self.problem(node.at, "`probe` is longer than `max_probe`");
         }
         Some(policy)
-    }
-
-    /// `50/s`, `50/m` or `50/h`.
-    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
-        let text = self.string(node, "rate")?;
-        let rate = text.split_once('/').and_then(|(count, unit)| {
-            let per_s = match unit.trim() {
-                "s" => 1,
-                "m" | "min" => 60,
-                "h" => 3600,
-                _ => return None,
-            };
-            let count = count.trim().parse().ok().filter(|count| (1..=RATE_MAX).contains(count))?;
-            Some(Rate { count, per: Duration::from_secs(per_s) })
-        });
-        if rate.is_none() {
-            let message = format!("`{text}` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
-            self.problem(node.at, message);
-        }
-        rate
     }
 }

@@ -131,7 +131,7 @@ fn what_rowhook_writes_itself_has_a_fuse() {
     ] {
         let rules = rule_set(keys);
         let rule = &rules.rules()[0];
-        assert_eq!((rule.own_writes, rule.fuse), (own_writes, fuse), "{keys}");
+        assert_eq!((rule.settings.own_writes, rule.settings.fuse), (own_writes, fuse), "{keys}");
     }
 }
 

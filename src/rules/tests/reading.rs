@@ -41,8 +41,8 @@ rules:
         (rule.actions[0].retry.retries, rule.actions[0].retry.initial, rule.actions[0].retry.jitter),
         (Retries::AtMost(2), Duration::from_secs(1), 0.0)
     );
-    assert_eq!(rule.in_flight, 8);
-    assert!(rule.pin_binlog && !rule_set("in_flight: 1").rules()[0].pin_binlog);
+    assert_eq!(rule.settings.in_flight, 8);
+    assert!(rule.settings.pin_binlog && !rule_set("in_flight: 1").rules()[0].settings.pin_binlog);
     assert!(rules.patterns().match_any("shop_de", "orders"));
     let columns: Vec<_> = rule.columns.iter().map(|used| (&*used.name, used.line, used.column)).collect();
     assert_eq!(columns, [("status", 6, 15), ("customer", 8, 16), ("status", 7, 11), ("id", 11, 53), ("id", 14, 28)]);
@@ -87,7 +87,7 @@ fn defaults_are_those_of_the_documentation() {
     let rules = rule_set("on: [insert, update, delete]");
     let rule = &rules.rules()[0];
     assert_eq!(
-        (rule.call().timeout, rule.in_flight, &rule.order_by),
+        (rule.call().timeout, rule.settings.in_flight, &rule.order_by),
         (Duration::from_secs(10), 32, &OrderBy::PrimaryKey)
     );
     assert_eq!(rule.actions[0].retry, crate::retry::RetryPolicy::default());
@@ -113,7 +113,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         is_many_hosts: false,
     };
     assert_eq!((&*rule("a1").actions[0].target, &*rule("a2").actions[0].target), (&a, &a));
-    assert_eq!(rule("a1").rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
+    assert_eq!(rule("a1").settings.rate, Some(Rate { count: 5, per: Duration::from_secs(1) }));
     assert_eq!(
         (rule("b").actions[0].target.origin.as_str(), &rule("b").actions[0].target.breaker),
         ("http://b.test:8080", &None)
@@ -126,7 +126,7 @@ fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
         breaker: Some(BreakerPolicy::default()),
         is_many_hosts: false,
     };
-    assert_eq!((&*rule("c").actions[0].target, rule("c").rate), (&unset, None));
+    assert_eq!((&*rule("c").actions[0].target, rule("c").settings.rate), (&unset, None));
 }
 
 #[test]

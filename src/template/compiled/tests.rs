@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction, Value};
-use crate::template::Condition;
+use crate::template::{Condition, Secret};
 
 const COLUMNS: [&str; 6] = ["a", "b", "c", "status", "total", "odd name"];
 
-fn no_env(_: &str) -> Option<String> {
-    None
+fn no_env(_: &str) -> Result<Option<Secret>, String> {
+    Ok(None)
 }
 
 fn change(op: Op, columns: &[&str], before: Option<Vec<Cell>>, after: Option<Vec<Cell>>) -> Arc<Change> {

@@ -154,7 +154,7 @@ async fn an_api_that_is_down_is_tried_again() {
 #[tokio::test]
 async fn a_delivery_that_cannot_be_rendered_is_dead_and_makes_room() {
     let api = Api::start(|_| Reply::Status(200)).await;
-    let metadata = rule("http://169.254.169.254/latest", |rule| rule.in_flight = 1);
+    let metadata = rule("http://169.254.169.254/latest", |rule| rule.settings.in_flight = 1);
     let sound = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&metadata, 1, 7));

@@ -146,7 +146,7 @@ async fn what_is_kept_holds_none_of_our_secrets() {
     let api = Api::start(|_| answer(200, &[("X-You-Sent", "Bearer s3cret-token")], "you sent s3cret-token")).await;
     let rule = rule_of_steps(&[&api.url()], |rule| {
         rule.actions[0].keeps_answer = true;
-        let header = crate::template::TextTemplate::compile("Bearer s3cret-token", &|_| None).unwrap();
+        let header = crate::template::TextTemplate::compile("Bearer s3cret-token", &|_| Ok(None)).unwrap();
         rule.call_mut().headers.push(("Authorization".to_owned(), header));
     });
     let (_, ActionResult { end, .. }) = acted(&rule, FIRST).await;
@@ -164,7 +164,7 @@ fn verifying_rule(url: &str) -> Arc<Rule> {
             call.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         }
         let when = "answer.status == 200 and answer.json.state == 'paid'";
-        let when = Condition::compile(when, "orders", &|_| None).expect("compiles");
+        let when = Condition::compile(when, "orders", &|_| Ok(None)).expect("compiles");
         let verify = Some(Verify { action: 1, when });
         let step = SagaStep { name: "charge".into(), action: 0, undo: None, verify };
         rule.saga = Some(Saga::new(vec![step], &rule.actions, false));

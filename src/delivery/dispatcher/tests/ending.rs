@@ -48,7 +48,7 @@ async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     })
     .await;
     let rule = rule(&api.url(), |rule| {
-        rule.in_flight = 2;
+        rule.settings.in_flight = 2;
         (rule.actions[0].retry.initial, rule.actions[0].retry.max_delay) = (PATIENCE, PATIENCE);
     });
     let mut dispatcher = dispatcher();
@@ -86,7 +86,8 @@ async fn at_the_end_an_attempt_that_takes_too_long_is_not_waited_for() {
 #[tokio::test]
 async fn nothing_is_started_after_a_dead_letter_that_pauses_its_rule() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
-    let rule = rule(&api.url(), |rule| (rule.in_flight, rule.on_dead_letter) = (1, OnDeadLetter::Pause));
+    let rule =
+        rule(&api.url(), |rule| (rule.settings.in_flight, rule.settings.on_dead_letter) = (1, OnDeadLetter::Pause));
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
         dispatcher.submit(delivery(&rule, number, number as i64));

@@ -6,7 +6,7 @@ use crate::delivery::testing::moving_delivery;
 #[tokio::test]
 async fn a_key_in_retry_holds_back_later_changes_of_that_key_only() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 3 { 503 } else { 200 })).await;
-    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
     for (number, key) in [(1, 7), (2, 7), (3, 8)] {
         dispatcher.submit(delivery(&rule, number, key));
@@ -29,7 +29,7 @@ async fn deliveries_of_a_key_are_attempted_in_order_whatever_happens_to_them() {
         _ => Reply::Status(200),
     })
     .await;
-    let rule = rule(&api.url(), |rule| rule.in_flight = 4);
+    let rule = rule(&api.url(), |rule| rule.settings.in_flight = 4);
     let mut dispatcher = dispatcher();
     let key = |number: u128| (number % 6) as i64;
     for number in 0..120 {
@@ -82,7 +82,7 @@ async fn no_more_attempts_are_under_way_than_the_rule_allows() {
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let (slow, other) =
-        (rule(&api.url(), |rule| rule.in_flight = 3), rule(&api.url(), |rule| rule.name = "other".to_owned()));
+        (rule(&api.url(), |rule| rule.settings.in_flight = 3), rule(&api.url(), |rule| rule.name = "other".to_owned()));
     let mut dispatcher = dispatcher();
     for number in 0..10 {
         dispatcher.submit(delivery(&slow, number, number as i64));
@@ -122,7 +122,7 @@ async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
     let open = gate();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
-    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let undecided = |number, key| Delivery {
         predetermined: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
         ..delivery(&rule, number, key)
@@ -160,7 +160,7 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
     let open = gate();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
-    let rule = rule(&api.url(), |rule| rule.in_flight = 1);
+    let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
     let held = BlockedKeys::default();
     dispatcher.heed(held.clone());
@@ -210,7 +210,8 @@ async fn a_reloaded_rule_goes_on_with_its_lanes_and_has_its_new_limit() {
     let open = gate();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
-    let (old, new) = (rule(&api.url(), |rule| rule.in_flight = 1), rule(&api.url(), |rule| rule.in_flight = 2));
+    let (old, new) =
+        (rule(&api.url(), |rule| rule.settings.in_flight = 1), rule(&api.url(), |rule| rule.settings.in_flight = 2));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&old, 1, 7));
     dispatcher.submit(delivery(&old, 2, 8));

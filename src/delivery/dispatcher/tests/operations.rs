@@ -65,7 +65,7 @@ async fn an_intent_that_is_durable_is_not_asked_for_again_unless_the_action_must
 #[tokio::test]
 async fn what_is_due_calls_nobody_and_holds_its_slot() {
     let api = Api::start(|_| Reply::Status(200)).await;
-    let rule = rule_of_steps(&[&api.url()], |rule| rule.in_flight = 1);
+    let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
     dispatcher.submit(operation(&rule, 1, 1, FIRST));
     dispatcher.submit(operation(&rule, 2, 2, FIRST));
@@ -113,7 +113,7 @@ async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_step
     })
     .await;
     let steps = rule_of_steps(&[&here.url(), &away.url()], |rule| {
-        rule.in_flight = 2;
+        rule.settings.in_flight = 2;
         let probe = Duration::from_millis(3);
         let policy = BreakerPolicy { failures: 2, probe, max_probe: 4 * probe };
         rule.actions[1].target = Arc::new(Target { breaker: Some(policy), ..(*rule.actions[1].target).clone() });
@@ -172,7 +172,7 @@ async fn after_a_reload_what_is_under_way_goes_on_with_the_actions_of_its_old_ru
 #[tokio::test]
 async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not_to_be_done() {
     let api = Api::start(|_| Reply::Status(200)).await;
-    let rule = rule_of_steps(&[&api.url()], |rule| rule.in_flight = 2);
+    let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 2);
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
         dispatcher.submit(operation(&rule, number, number as i64, FIRST));

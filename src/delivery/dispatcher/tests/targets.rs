@@ -29,7 +29,7 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
         _ => Reply::Status(504),
     })
     .await;
-    let rule = breaking_rule(&api.url(), 5, |rule| rule.in_flight = 8);
+    let rule = breaking_rule(&api.url(), 5, |rule| rule.settings.in_flight = 8);
     let metrics = Arc::new(Metrics::default());
     let mut dispatcher = Dispatcher::new(Client::new().unwrap(), metrics.clone());
     let key = |number: u128| (number % 10) as i64;
@@ -146,7 +146,7 @@ async fn adopted_rules_count_at_once_for_what_waits() {
 #[tokio::test]
 async fn a_paced_rule_is_woken_by_its_timer() {
     let api = Api::start(|_| Reply::Status(200)).await;
-    let rule = rule(&api.url(), |rule| rule.rate = Some(Rate { count: 10, per: Duration::from_secs(1) }));
+    let rule = rule(&api.url(), |rule| rule.settings.rate = Some(Rate { count: 10, per: Duration::from_secs(1) }));
     let mut dispatcher = dispatcher();
     let begun = Instant::now();
     for number in 0..4 {

@@ -58,7 +58,7 @@ fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
 #[test]
 fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
     let mut items = items(0..4, 1 << 20, |rule| {
-        let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| None).expect("compiles");
+        let text = TextTemplate::compile("{{ 6 // row.id }}", &|_| Ok(None)).expect("compiles");
         rule.call_mut().body = Body::Template(BodyTemplate::Text(text));
     });
     items[2].delivery.predetermined = Some(Outcome::Dead(Failure::undecided("no such column".to_owned())));
@@ -93,7 +93,7 @@ fn as_many_as_fit_are_told_and_one_always_does() {
 fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
     let half = "x".repeat(TEXT_BYTES_MAX / 2);
     let texts = |rule: &mut Rule| {
-        let text = |source: &str| TextTemplate::compile(source, &|_| None).expect("compiles");
+        let text = |source: &str| TextTemplate::compile(source, &|_| Ok(None)).expect("compiles");
         let long = BodyTemplate::Text(text(&format!("{half}{{{{ row.id }}}}")));
         let array = BodyTemplate::Text(text("{{ [row.id, 'x'] }}"));
         rule.call_mut().body = Body::Template(BodyTemplate::List(vec![long, array]));

@@ -106,7 +106,7 @@ async fn rows_that_cannot_be_rendered_or_decided_are_dead_and_the_others_are_sen
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(4));
-        let text = crate::template::TextTemplate::compile("{{ {'id': event.id, 'n': 6 // row.id} }}", &|_| None);
+        let text = crate::template::TextTemplate::compile("{{ {'id': event.id, 'n': 6 // row.id} }}", &|_| Ok(None));
         rule.call_mut().body =
             crate::rules::Body::Template(crate::template::BodyTemplate::Text(text.expect("compiles")));
     });

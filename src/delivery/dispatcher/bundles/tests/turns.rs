@@ -241,7 +241,7 @@ async fn deliveries_of_a_key_are_carried_in_order_whatever_happens_to_their_batc
     .await;
     let rule = batching(&api, |rule| {
         rule.batch = Some(batch(7));
-        rule.in_flight = 4;
+        rule.settings.in_flight = 4;
     });
     let mut dispatcher = dispatcher();
     let key = |number: u128| (number * number % 13) as i64;

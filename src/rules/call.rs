@@ -1,0 +1,134 @@
+//! One HTTP call of a rule, and what its answers mean.
+//!
+//! Plain data, made by `compile`; the delivery stage sends it. Secrets in it are masked in `Debug`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::auth::{Auth, Signing};
+use super::tls::TargetTls;
+use crate::template::{BodyTemplate, TextTemplate, UrlTemplate};
+
+/// The HTTP call of a rule.
+#[derive(Debug)]
+pub struct Call {
+    pub method: Method,
+    pub url: UrlTemplate,
+    pub egress: Egress,
+    /// Names are checked at load; values are rendered for each delivery.
+    pub headers: Vec<(String, TextTemplate)>,
+    pub body: Body,
+    /// Of bodies that are worth it; never together with `sign`.
+    pub compression: Option<BodyCompression>,
+    pub auth: Option<Auth>,
+    pub sign: Option<Signing>,
+    /// None: the system's certificate authorities, no client certificate.
+    pub tls: Option<Arc<TargetTls>>,
+    /// From the first byte sent to the last byte of the answer read.
+    pub timeout: Duration,
+    pub success: SuccessStatuses,
+}
+
+impl Call {
+    /// Whether the request may depend on the column.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        let body = match &self.body {
+            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome => true,
+            Body::Template(template) => template.reads(column),
+            Body::Empty => false,
+        };
+        body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
+    }
+}
+
+/// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Egress {
+    /// Private ones as well: internal APIs are the main use.
+    PrivateToo,
+    /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
+    PublicOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum Body {
+    /// The change event of docs/data-format.md, which shows the other forms as well.
+    Change,
+    /// The row alone.
+    Row,
+    CloudEvent(CloudEventMode),
+    Template(BodyTemplate),
+    /// How an operation ended: what `on_success` and `on_failure` send.
+    Outcome,
+    /// GET and DELETE with neither `body:` nor `format:`.
+    Empty,
+}
+
+/// The modes of the HTTP binding of CloudEvents 1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudEventMode {
+    /// The attributes are headers.
+    Binary,
+    /// All is in one JSON document.
+    Structured,
+}
+
+/// What `compress:` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyCompression {
+    Gzip,
+}
+
+/// The statuses that mean "done": single ones and whole classes (`2xx`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuccessStatuses(pub Vec<(u16, u16)>);
+
+impl SuccessStatuses {
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+/// After what an attempt is followed by another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOn {
+    /// First and last status of each range.
+    pub statuses: Vec<(u16, u16)>,
+    /// No answer, for another reason than time: refused, reset, broken TLS.
+    pub network: bool,
+    /// No answer, or not all of it, within the call's `timeout`.
+    pub timeout: bool,
+}
+
+impl Default for RetryOn {
+    fn default() -> RetryOn {
+        RetryOn { statuses: vec![(408, 408), (425, 425), (429, 429), (500, 599)], network: true, timeout: true }
+    }
+}
+
+impl RetryOn {
+    pub fn contains(&self, status: u16) -> bool {
+        self.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}

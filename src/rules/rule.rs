@@ -1,0 +1,143 @@
+//! One rule, checked and compiled: all that the stages after this one ask of it.
+//!
+//! Plain data, made by `compile`, with the questions that it can answer by itself. Which changes it matches, in which order they go
+//! and what tables have against it is said beside it (`matching`, `lane`, `tables`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::batch::Batch;
+use super::call::Call;
+use super::content::Content;
+use super::diagnostic::FilePlace;
+use super::plan::{Action, Saga, SagaStep};
+use super::settings::RuleSettings;
+use super::tls::Verification;
+use crate::change::{Op, Table};
+use crate::pattern::TablePattern;
+use crate::template::{ColumnUse, Condition};
+
+/// One rule, checked and compiled.
+#[derive(Debug)]
+pub struct Rule {
+    /// Unique over all files; part of the delivery id.
+    pub name: String,
+    /// The file it stands in.
+    pub path: PathBuf,
+    pub table: TablePattern,
+    /// Where the file names the table.
+    pub table_at: FilePlace,
+    /// What it was compiled from.
+    pub content: Content,
+    pub on: Vec<Op>,
+    /// Updates match only when at least one of these columns differs; empty: no such condition.
+    pub changed: Vec<String>,
+    pub when: Option<Condition>,
+    pub order_by: OrderBy,
+    /// All that it calls; without a plan exactly one call, which may be repeated.
+    pub actions: Vec<Action>,
+    /// How the actions follow one another.
+    pub saga: Option<Saga>,
+    pub settings: RuleSettings,
+    /// One call for several deliveries.
+    pub batch: Option<Batch>,
+    /// The changes of a key in this time are merged into one delivery.
+    pub coalesce: Option<Duration>,
+    /// Columns whose values no dead letter keeps, in the order of the file.
+    pub redact: Vec<ColumnUse>,
+    /// Every column that the rule reads by its name, with its place in the file.
+    pub columns: Vec<ColumnUse>,
+}
+
+impl Rule {
+    /// Whether it calls servers that need not prove who they are (`insecure_tls`).
+    pub fn trusts_any_server(&self) -> bool {
+        let calls = self.actions.iter().filter_map(Action::call);
+        let mut tls = calls.filter_map(|call| call.tls.as_ref());
+        tls.any(|tls| tls.verification == Verification::None)
+    }
+
+    /// Whether deliveries of this rule wait for others before they are sent.
+    pub fn gathers(&self) -> bool {
+        self.batch.is_some() || self.coalesce.is_some()
+    }
+
+    /// Whether what was queued under an earlier form of this rule can go out under this one: it would stand in the same
+    /// lanes and be sent in the same calls, and its failure would mean the same.
+    pub fn takes_over_from(&self, earlier: &Rule) -> bool {
+        self.saga.is_none()
+            && earlier.saga.is_none()
+            && self.table == earlier.table
+            && self.order_by == earlier.order_by
+            && self.batch == earlier.batch
+            && self.coalesce == earlier.coalesce
+            && self.settings.on_dead_letter == earlier.settings.on_dead_letter
+    }
+
+    /// Whether the rule keeps this column's values out of dead letters.
+    pub fn redacts(&self, column: &str) -> bool {
+        self.redact.iter().any(|own| own.name == column)
+    }
+
+    /// Whether the request or the order of a change of this table may depend on the column.
+    pub fn sends(&self, table: &Table, column: &str) -> bool {
+        let orders = match &self.order_by {
+            OrderBy::PrimaryKey => table.column(column).is_some_and(|index| table.primary_key.contains(&index)),
+            OrderBy::Columns(names) => names.iter().any(|name| name == column),
+            OrderBy::Table | OrderBy::None => false,
+        };
+        let verdicts = self.saga.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        orders
+            || self.actions.iter().any(|action| action.reads(column))
+            || verdicts.into_iter().any(|verify| verify.when.reads(column))
+    }
+
+    /// Whether it may depend on the column which changes the rule means.
+    pub fn decides_by(&self, column: &str) -> bool {
+        self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
+    }
+
+    /// The call of a rule without a plan.
+    pub fn call(&self) -> &Call {
+        self.actions[0].call().expect("the one action of a rule without a plan is a call")
+    }
+
+    /// The action at this place as people call it.
+    pub fn action_name(&self, number: usize) -> String {
+        let Some(plan) = &self.saga else { return "call".to_string() };
+        for SagaStep { name, action, undo, verify } in &plan.steps {
+            if *action == number {
+                return format!("step {name}");
+            }
+            if *undo == Some(number) {
+                return format!("undo of step {name}");
+            }
+            if verify.as_ref().is_some_and(|verify| verify.action == number) {
+                return format!("verify of step {name}");
+            }
+        }
+        if plan.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
+    }
+
+    /// For tests, which change one thing of a rule that was loaded.
+    #[cfg(test)]
+    pub(crate) fn call_mut(&mut self) -> &mut Call {
+        match &mut self.actions[0].work {
+            super::plan::Work::Call(call) => call,
+            super::plan::Work::Sql(_) => panic!("not a call"),
+        }
+    }
+}
+
+/// What makes two changes of a rule wait for one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderBy {
+    /// The row's primary key; a table without one is ordered as a whole.
+    PrimaryKey,
+    /// The table as a whole.
+    Table,
+    /// No order at all.
+    None,
+    /// The values of these columns.
+    Columns(Vec<String>),
+}

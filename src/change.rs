@@ -12,7 +12,10 @@ use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
 use crate::column::{ColumnKind, Fault};
-use crate::position::{FileOffset, Gtid};
+use crate::position::{FileOffset, Gtid, Within};
+
+pub use crate::column::{Cell, Value};
+pub use crate::schema::Table;
 
 pub use changes::{Changes, Images, Rows, Spans};
 pub use row::Row;
@@ -57,59 +60,6 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// A table as it was when the change was logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    pub schema: Box<str>,
-    pub name: Box<str>,
-    /// Column names in the order of the row image; empty where the change has no rows.
-    pub columns: Vec<Box<str>>,
-    /// Indexes into `columns`, in the key's own order; empty when the table has no primary key.
-    pub primary_key: Vec<usize>,
-}
-
-impl Table {
-    pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| &**column == name)
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
-    }
-}
-
-/// One column of a row image. With `binlog_row_image=MINIMAL` a column may not be in the image at all, which is not
-/// the same as NULL.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
-    Absent,
-    Value(Value),
-}
-
-/// A column's value in the form that DESIGN's data format (docs/data-format.md) gives it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    Null,
-    /// Signed integers, and YEAR.
-    Int(i64),
-    /// Unsigned integers, and BIT.
-    Uint(u64),
-    Float(f32),
-    Double(f64),
-    /// Exact text with the column's scale, for example `12.30`.
-    Decimal(Box<str>),
-    /// Character data, ENUM labels, and dates and times as docs/data-format.md prints them.
-    Text(Box<str>),
-    /// BINARY, VARBINARY, BLOB.
-    Bytes(Box<[u8]>),
-    /// The labels of a SET, in the column's order.
-    Labels(Box<[Box<str>]>),
-    /// A JSON document as JSON text; also VECTOR, and spatial values as GeoJSON.
-    Json(Box<str>),
 }
 
 /// The tag of the GTIDs of transactions that rowhook writes itself, where the server can give one.
@@ -175,6 +125,17 @@ impl Transaction {
     /// Whether its GTID has the tag that those of rowhook's own transactions have.
     pub fn has_own_tag(&self) -> bool {
         self.gtid.as_ref().is_some_and(|gtid| gtid.tag.as_str() == OWN_TAG)
+    }
+
+    /// Whether these rows are of it.
+    pub fn has_rows(&self, within: &Within) -> bool {
+        let name = self.name();
+        match within.transaction.strip_prefix(&*name) {
+            // The form of before, or a transaction without a time: the two can't be told apart, and both have this name.
+            Some("") => true,
+            Some(_) => *within.transaction == *self.identity(),
+            None => false,
+        }
     }
 
     /// Where it begins.

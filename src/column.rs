@@ -5,19 +5,22 @@
 //! writes are a [`Fault`], never a guess (promise 7). No I/O, no MySQL crates.
 
 pub mod bytes;
+mod cell;
 pub mod charset;
 pub mod decimal;
 mod digits;
 pub mod geometry;
 pub mod json;
 pub mod json_diff;
+pub mod json_string;
 pub mod temporal;
 
-use crate::change::Value;
+pub use cell::{Cell, Value};
 
 use bytes::{Bytes, Truncated};
 use charset::Charset;
 use decimal::decimal;
+use json_string::write_str;
 
 /// Why a TABLE_MAP or a row cannot be read: what it holds, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,14 +230,14 @@ pub fn write_json(kind: &ColumnKind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -
         ColumnKind::Text { length_bytes, charset: Charset::Utf8, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             let text = std::str::from_utf8(bytes.take(length)?).map_err(|_| unreadable("bytes that are not UTF-8"))?;
-            crate::change::json::write_str(text, out);
+            write_str(text, out);
         }
         ColumnKind::Text { length_bytes, charset: Charset::Binary, pad: None, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             write_base64(bytes.take(length)?, out);
         }
         ColumnKind::Enum { bytes: width, labels, .. } => {
-            crate::change::json::write_str(enum_label(bytes.le(*width)?, labels.as_deref())?, out);
+            write_str(enum_label(bytes.le(*width)?, labels.as_deref())?, out);
         }
         ColumnKind::Set { bytes: width, labels, .. } => {
             out.push(b'[');
@@ -242,7 +245,7 @@ pub fn write_json(kind: &ColumnKind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -
                 if index > 0 {
                     out.push(b',');
                 }
-                crate::change::json::write_str(label?, out);
+                write_str(label?, out);
             }
             out.push(b']');
         }

@@ -5,18 +5,20 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::change::Transaction;
 use crate::schema::Schema;
 
 mod gtid;
 mod proof;
+mod resume;
+mod start;
 
 pub use gtid::{Gtid, GtidSet, ParseError, Tag};
 pub use proof::{Anchor, Local, Proof};
+pub use resume::{Resume, Within};
+pub use start::{Retention, Start};
 
 /// A place between two events of one server's binlog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,16 @@ pub fn file_number(file: &str) -> Option<u64> {
     number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
-/// Everything that was committed up to some moment, as one value: what a checkpoint stores.
+/// Everything that was committed up to some moment, as one value: what a checkpoint stores. What it is made of is known to
+/// the source and to the store's record alone; all others ask it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
+    parts: PositionParts,
+}
+
+/// What a position is made of: how a server's binlog is found again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionParts {
     /// `@@server_uuid` of the server that `file` belongs to.
     pub server_uuid: Uuid,
     /// The transactions with GTIDs that are covered, whatever `gtid_mode` is; none where they are not known.
@@ -59,6 +68,15 @@ pub struct Position {
     pub found_by: FoundBy,
     /// By what the log is known again.
     pub proof: Proof,
+}
+
+/// A position as people and records name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description<'a> {
+    pub server_uuid: Uuid,
+    /// The set of GTIDs as MySQL prints it; none where it is empty or not known.
+    pub gtids: Option<String>,
+    pub file: &'a FileOffset,
 }
 
 /// By what a server finds a position again.
@@ -118,51 +136,167 @@ impl Committed {
 }
 
 impl Position {
+    /// Of what the source found out, or the store has kept.
+    pub fn from_parts(parts: PositionParts) -> Position {
+        Position { parts }
+    }
+
+    /// For the source, which looks for it in a log, and for the store, which keeps it.
+    pub fn parts(&self) -> &PositionParts {
+        &self.parts
+    }
+
+    /// The same, to be changed.
+    pub fn into_parts(self) -> PositionParts {
+        self.parts
+    }
+
+    /// Before anything was read.
+    pub fn nowhere() -> Position {
+        let file = FileOffset { file: "".into(), offset: 0 };
+        let (undecided, proof, found_by) = (Arc::default(), Proof::default(), FoundBy::Place);
+        Position::from_parts(PositionParts { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof })
+    }
+
+    /// In a form for people and for records.
+    pub fn describe(&self) -> Description<'_> {
+        let PositionParts { server_uuid, gtids, file, .. } = &self.parts;
+        let gtids = gtids.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string);
+        Description { server_uuid: *server_uuid, gtids, file }
+    }
+
+    /// Where the next transaction begins on its server, or where the search for it may begin.
+    pub fn place(&self) -> &FileOffset {
+        &self.parts.file
+    }
+
+    /// `@@server_uuid` of the server that [`place`](Position::place) belongs to.
+    pub fn server_uuid(&self) -> Uuid {
+        self.parts.server_uuid
+    }
+
+    /// Whether the transactions with GTIDs that it covers are known.
+    pub fn knows_gtids(&self) -> bool {
+        self.parts.gtids.is_some()
+    }
+
     /// Moves past a transaction. Transactions must be given in the order of the binlog.
     pub fn advance(&mut self, committed: &Committed) {
-        self.server_uuid = committed.server_uuid;
-        self.file = committed.end.clone();
-        self.undecided = Arc::clone(&committed.undecided);
-        self.proof.note(&committed.anchor);
-        self.proof.file_created_s = committed.file_created_s;
-        if self.gtids.is_none() {
-            self.gtids = committed.gtids_at_head.as_deref().cloned();
+        let parts = &mut self.parts;
+        parts.server_uuid = committed.server_uuid;
+        parts.file = committed.end.clone();
+        parts.undecided = Arc::clone(&committed.undecided);
+        parts.proof.note(&committed.anchor);
+        parts.proof.file_created_s = committed.file_created_s;
+        if parts.gtids.is_none() {
+            parts.gtids = committed.gtids_at_head.as_deref().cloned();
         }
-        if let Some(set) = &mut self.gtids {
+        if let Some(set) = &mut parts.gtids {
             committed.gtids().for_each(|gtid| set.insert(gtid));
         }
-        let is_found_elsewhere = self.gtids.is_some() && !committed.anonymous_follow;
-        self.found_by = if is_found_elsewhere { FoundBy::Either } else { FoundBy::Place };
+        let is_found_elsewhere = parts.gtids.is_some() && !committed.anonymous_follow;
+        parts.found_by = if is_found_elsewhere { FoundBy::Either } else { FoundBy::Place };
+    }
+
+    /// Moves past several transactions at once: the last one, and the GTIDs of all.
+    pub fn advance_over(&mut self, last: &Committed, gtids: &GtidSet) {
+        self.advance(last);
+        if let Some(set) = &mut self.parts.gtids {
+            set.union_with(gtids);
+        }
+    }
+
+    /// From now on the log is known again by this.
+    pub fn prove_by(&mut self, proof: Proof) {
+        self.parts.proof = proof;
+    }
+
+    /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
+    pub fn adopt_proof(&mut self, of: &Position) -> bool {
+        let is_here = of.parts.file == self.parts.file && of.parts.gtids == self.parts.gtids;
+        if !is_here || of.parts.proof == self.parts.proof {
+            return false;
+        }
+        self.parts.proof = of.parts.proof.clone();
+        true
     }
 
     /// Whether a transaction that begins here on this server is covered.
     pub fn covers(&self, gtid: Option<&Gtid>, server_uuid: Uuid, begin: &FileOffset) -> bool {
-        match (&self.gtids, gtid) {
+        match (&self.parts.gtids, gtid) {
             (Some(set), Some(gtid)) => set.contains(gtid),
-            _ => self.is_placed() && server_uuid == self.server_uuid && begin.order(&self.file) == Ordering::Less,
+            _ => self.is_placed() && server_uuid == self.server_uuid() && begin.order(self.place()) == Ordering::Less,
+        }
+    }
+
+    /// Whether the end of a transaction is covered; where it has a GTID also if none is done by it (an XA PREPARE).
+    pub fn covers_end(&self, committed: &Committed) -> bool {
+        match self.parts.gtids.as_ref().filter(|_| !committed.is_anonymous()) {
+            Some(set) => committed.gtids().all(|gtid| set.contains(gtid)),
+            None => {
+                self.is_placed()
+                    && committed.server_uuid == self.server_uuid()
+                    && committed.end.order(self.place()) != Ordering::Greater
+            }
+        }
+    }
+
+    /// Whether a transaction that is read on the way here, and begins there, lies before it.
+    pub fn takes_in(&self, gtid: Option<&Gtid>, begin: &FileOffset) -> bool {
+        match (&self.parts.gtids, gtid) {
+            (Some(set), Some(gtid)) => set.contains(gtid),
+            // The end is where the set is complete, wherever that is.
+            _ if !self.is_placed() => true,
+            _ => begin.order(self.place()).is_lt(),
+        }
+    }
+
+    /// Whether the transaction that rows were counted in after `earlier` has ended here.
+    pub fn has_passed(&self, within: &Within, earlier: &Position) -> bool {
+        match (&self.parts.gtids, within.gtid()) {
+            (Some(set), Some(transaction)) => transaction.is_subset_of(set),
+            _ => earlier.lies_before(self),
         }
     }
 
     /// Whether `file` says exactly where it is.
     pub fn is_placed(&self) -> bool {
-        self.found_by != FoundBy::Set
+        self.parts.found_by != FoundBy::Set
     }
 
     /// The set by which it is found on other servers.
     pub fn set(&self) -> Option<&GtidSet> {
-        self.gtids.as_ref().filter(|_| self.found_by != FoundBy::Place)
+        self.parts.gtids.as_ref().filter(|_| self.parts.found_by != FoundBy::Place)
     }
 
     fn shares_places_with(&self, other: &Position) -> bool {
-        self.server_uuid == other.server_uuid && self.is_placed() && other.is_placed()
+        self.server_uuid() == other.server_uuid() && self.is_placed() && other.is_placed()
     }
 
     /// The place from which on a reader needs the binlog files of `server_uuid` to go on here.
     pub fn oldest_needed(&self) -> &FileOffset {
-        self.undecided.iter().fold(&self.file, |oldest, place| match place.order(oldest) {
+        self.parts.undecided.iter().fold(&self.parts.file, |oldest, place| match place.order(oldest) {
             Ordering::Less => place,
             Ordering::Equal | Ordering::Greater => oldest,
         })
+    }
+
+    /// Whether readers need the files of one server from the same one on to go on at both.
+    pub fn needs_same_file_as(&self, other: &Position) -> bool {
+        self.server_uuid() == other.server_uuid() && self.oldest_needed().file == other.oldest_needed().file
+    }
+
+    /// Whether it has the earlier place of the two on one server.
+    pub fn lies_before(&self, other: &Position) -> bool {
+        self.server_uuid() == other.server_uuid() && self.place().order(other.place()) == Ordering::Less
+    }
+
+    /// How many bytes lie from its place to the other one. None: the two are not in one file of one server, or the other one
+    /// comes first.
+    pub fn bytes_to(&self, other: &Position) -> Option<u64> {
+        let (place, end) = (self.place(), other.place());
+        let is_one_file = self.server_uuid() == other.server_uuid() && place.file == end.file;
+        end.offset.checked_sub(place.offset).filter(|_| is_one_file)
     }
 
     /// Whether one of the two can be said to lie before the other, or at the same place.
@@ -174,9 +308,10 @@ impl Position {
     /// set alone knows nothing of transactions without GTIDs, and the place alone nothing of those that another server had
     /// in another order.
     pub fn reaches(&self, other: &Position) -> bool {
-        let by_set = self.gtids.as_ref().zip(other.gtids.as_ref()).map(|(ours, theirs)| theirs.is_subset_of(ours));
+        let (ours, theirs) = (&self.parts.gtids, &other.parts.gtids);
+        let by_set = ours.as_ref().zip(theirs.as_ref()).map(|(ours, theirs)| theirs.is_subset_of(ours));
         if self.shares_places_with(other) {
-            return by_set.unwrap_or(true) && self.file.order(&other.file) != Ordering::Less;
+            return by_set.unwrap_or(true) && self.place().order(other.place()) != Ordering::Less;
         }
         by_set.unwrap_or(false) && other.set().is_some()
     }
@@ -184,9 +319,10 @@ impl Position {
     /// The last place from which nothing is missed that comes after either; both must be comparable. None of what it
     /// covers is missing in one of them. `file` with what is undecided there is that of the earlier one.
     pub fn before_both(&self, other: &Position) -> Position {
-        let is_earlier = self.server_uuid != other.server_uuid || self.file.order(&other.file) != Ordering::Greater;
-        let earlier = if is_earlier { self } else { other };
-        let gtids = match (&self.gtids, &other.gtids) {
+        let is_earlier =
+            self.server_uuid() != other.server_uuid() || self.place().order(other.place()) != Ordering::Greater;
+        let earlier = if is_earlier { &self.parts } else { &other.parts };
+        let gtids = match (&self.parts.gtids, &other.parts.gtids) {
             (Some(ours), Some(theirs)) => Some(ours.intersection(theirs)),
             _ => None,
         };
@@ -196,102 +332,25 @@ impl Position {
             (true, None) => FoundBy::Place,
             (true, Some(_)) => earlier.found_by,
         };
-        Position { gtids, found_by, proof, ..earlier.clone() }
+        Position::from_parts(PositionParts { gtids, found_by, proof, ..earlier.clone() })
+    }
+
+    /// The same, but of no server where the two are of different ones: files of two servers have no order, and only GTIDs say
+    /// what comes first.
+    pub fn before_both_anywhere(&self, other: &Position) -> Position {
+        let before = self.before_both(other).into_parts();
+        let server_uuid = if self.server_uuid() == other.server_uuid() { before.server_uuid } else { Uuid::nil() };
+        Position::from_parts(PositionParts { server_uuid, ..before })
     }
 }
 
 impl std::fmt::Display for Position {
     /// As people name it in the log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.gtids.as_ref().filter(|set| !set.is_empty()) {
-            Some(set) => write!(f, "gtid set {set} ({})", self.file),
-            None => self.file.fmt(f),
-        }
-    }
-}
-
-/// Where reading goes on: a position, and how much of the transaction after it was already dealt with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resume {
-    pub position: Position,
-    /// Of the transaction and table named here, the first `rows` rows are not to be sent again. By identity, table and
-    /// ordinal, because those stay the same on another server of the replica set, and because rows of another
-    /// transaction must never be taken for these.
-    pub within: Vec<Within>,
-    /// The definitions known at `position`, which no later ones may stand in for.
-    pub schema: Arc<Schema>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Within {
-    /// [`crate::change::Transaction::identity`]; stores of format 3 and before have its name here.
-    pub transaction: Box<str>,
-    /// `schema.table`.
-    pub table: Box<str>,
-    pub rows: u64,
-}
-
-impl Within {
-    pub fn is_of(&self, transaction: &Transaction) -> bool {
-        let name = transaction.name();
-        match self.transaction.strip_prefix(&*name) {
-            // The form of before, or a transaction without a time: the two can't be told apart, and both have this name.
-            Some("") => true,
-            Some(_) => *self.transaction == *transaction.identity(),
-            None => false,
-        }
-    }
-
-    /// Its GTID, if it has one, as a set.
-    pub fn gtid(&self) -> Option<GtidSet> {
-        let name = self.transaction.split_once('@').map_or(&*self.transaction, |(name, _)| name);
-        name.parse().ok()
-    }
-}
-
-/// Where a first start without a checkpoint begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    /// After the newest transaction of the moment.
-    Latest,
-    /// With the oldest transaction that the server still has.
-    Earliest,
-    /// After these transactions.
-    After(GtidSet),
-    /// At this place, which must be the beginning of a transaction.
-    At(FileOffset),
-}
-
-/// How long a server keeps its binlog by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retention {
-    /// Until somebody purges it.
-    ForEver,
-    /// Counted from the end of each file; a file in use is never purged.
-    For(Duration),
-}
-
-impl Start {
-    /// Reads `latest`, `earliest`, a GTID set, or `binlog.000001:4`. The error says what was expected.
-    pub fn parse(text: &str) -> Result<Start, &'static str> {
-        match text {
-            "latest" => return Ok(Start::Latest),
-            "earliest" => return Ok(Start::Earliest),
-            _ => {}
-        }
-        // A GTID set has colons too, but begins with a UUID; a binlog file's name ends in a number after a dot.
-        if let Some((file, offset)) = text.rsplit_once(':')
-            && file_number(file).is_some()
-            && !file.contains(':')
-        {
-            return match offset.parse() {
-                Ok(offset) if offset >= 4 => Ok(Start::At(FileOffset { file: file.into(), offset })),
-                _ => Err("the offset must be a number of bytes, 4 or more"),
-            };
-        }
-        match text.parse::<GtidSet>() {
-            Ok(set) if !set.is_empty() => Ok(Start::After(set)),
-            _ => Err("expected latest, earliest, a GTID set (uuid:1-100), or binlog.000001:4"),
+        let Description { gtids, file, .. } = self.describe();
+        match gtids {
+            Some(set) => write!(f, "gtid set {set} ({file})"),
+            None => file.fmt(f),
         }
     }
 }
@@ -301,14 +360,18 @@ mod tests {
     use super::*;
 
     fn at(file: &str, offset: u64, gtids: Option<&str>) -> Position {
-        Position {
+        Position::from_parts(PositionParts {
             server_uuid: Uuid::nil(),
             gtids: gtids.map(|set| set.parse().expect("a set")),
             file: FileOffset { file: file.into(), offset },
             undecided: [FileOffset { file: file.into(), offset: 4 }].into(),
             found_by: if gtids.is_some() { FoundBy::Either } else { FoundBy::Place },
             proof: Proof::default(),
-        }
+        })
+    }
+
+    fn on_another_server(position: Position) -> Position {
+        Position::from_parts(PositionParts { server_uuid: Uuid::from_u128(1), ..position.into_parts() })
     }
 
     #[test]
@@ -319,8 +382,8 @@ mod tests {
             (("b.000001", 4), ("b.000001", 5)),
         ] {
             let (one, other) = (at(one.0, one.1, None), at(other.0, other.1, None));
-            assert_eq!(one.file.order(&other.file), Ordering::Less);
-            assert_eq!(other.file.order(&one.file), Ordering::Greater);
+            assert_eq!(one.place().order(other.place()), Ordering::Less);
+            assert_eq!(other.place().order(one.place()), Ordering::Greater);
             assert!(other.reaches(&one) && !one.reaches(&other) && one.reaches(&one));
             assert_eq!(one.before_both(&other), one);
             assert_eq!(other.before_both(&one), one);
@@ -330,18 +393,17 @@ mod tests {
     #[test]
     fn places_of_two_servers_are_ordered_by_their_sets_alone() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-        let elsewhere = |position| Position { server_uuid: Uuid::from_u128(1), ..position };
         let one = at("b.000002", 4, Some(&format!("{uuid}:1-5:8")));
-        let other = elsewhere(at("b.000001", 4, Some(&format!("{uuid}:1-6"))));
+        let other = on_another_server(at("b.000001", 4, Some(&format!("{uuid}:1-6"))));
         assert!(!one.reaches(&other) && !other.reaches(&one) && one.is_comparable_with(&other));
         let before = at("b.000001", 4, Some(&format!("{uuid}:1-5")));
         let both = one.before_both(&other);
-        assert_eq!((both.gtids.as_ref(), both.found_by), (before.gtids.as_ref(), FoundBy::Set));
+        assert_eq!((both.parts.gtids.as_ref(), both.parts.found_by), (before.parts.gtids.as_ref(), FoundBy::Set));
         assert!(one.reaches(&before) && other.reaches(&before));
-        let without = elsewhere(at("b.000009", 4, None));
+        let without = on_another_server(at("b.000009", 4, None));
         assert!(!without.is_comparable_with(&one) && !without.reaches(&one) && !one.reaches(&without));
         // Transactions without GTIDs follow: nobody else can tell which of them are covered.
-        let tied = Position { found_by: FoundBy::Place, ..before };
+        let tied = Position::from_parts(PositionParts { found_by: FoundBy::Place, ..before.into_parts() });
         assert!(!other.reaches(&tied) && !tied.is_comparable_with(&other) && one.reaches(&tied));
     }
 
@@ -357,5 +419,36 @@ mod tests {
         assert_eq!(later.before_both(&fewer), fewer);
         assert!(one.is_comparable_with(&at("b.000001", 4, None)));
         assert_eq!(one.before_both(&at("b.000001", 4, None)), at("b.000001", 4, None));
+    }
+    #[test]
+    fn what_lies_between_two_places_is_known_within_one_file() {
+        for (from, to, lies_before, bytes, needs_same_file) in [
+            (at("b.000001", 4, None), at("b.000001", 9, None), true, Some(5), true),
+            (at("b.000001", 9, None), at("b.000001", 9, None), false, Some(0), true),
+            (at("b.000001", 9, None), at("b.000001", 4, None), false, None, true),
+            (at("b.000001", 4, None), at("b.000002", 9, None), true, None, false),
+            (at("b.000001", 4, None), on_another_server(at("b.000001", 9, None)), false, None, false),
+        ] {
+            assert_eq!((from.lies_before(&to), from.bytes_to(&to)), (lies_before, bytes), "{from} {to}");
+            assert_eq!(from.needs_same_file_as(&to), needs_same_file, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_place_before_marks_of_two_servers_is_of_neither() {
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+        let (one, later) = (at("b.000001", 4, Some(set)), at("b.000002", 4, Some(set)));
+        assert_eq!(one.before_both_anywhere(&later), one);
+        assert_eq!(one.before_both_anywhere(&on_another_server(later)).server_uuid(), Uuid::nil());
+    }
+
+    #[test]
+    fn a_proof_is_taken_over_at_the_very_place_alone() {
+        let mut here = at("b.000001", 400, None);
+        let mut proven = here.clone();
+        proven.prove_by(Proof::new(vec![Anchor::of_test(None, 100)], Some(7)));
+        assert!(!here.adopt_proof(&at("b.000001", 500, None)));
+        assert!(here.adopt_proof(&proven) && here == proven);
+        assert!(!here.adopt_proof(&proven), "it has it already");
     }
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::Table;
 use crate::column::ColumnKind;
 use crate::pattern::TablePattern;
 
@@ -36,6 +35,29 @@ impl TableName {
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A table as it was when the change was logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub schema: Box<str>,
+    pub name: Box<str>,
+    /// Column names in the order of the row image; empty where the change has no rows.
+    pub columns: Vec<Box<str>>,
+    /// Indexes into `columns`, in the key's own order; empty when the table has no primary key.
+    pub primary_key: Vec<usize>,
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| &**column == name)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
     }
 }
 

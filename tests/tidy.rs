@@ -65,6 +65,10 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
 const PRINTING: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
 const PRINTING_HOMES: &[&str] = &["src/cli", "src/main"];
 
+/// What a position is made of, and who knows it: all others ask the position.
+const POSITION_PARTS: &[&str] = &["server_uuid", "gtids", "file", "undecided", "found_by", "proof"];
+const POSITION_HOMES: &[&str] = &["src/position", "src/source", "src/store/checkpoint"];
+
 /// A file of this length is looked through, a longer one only searched.
 const LINES_MAX: usize = 500;
 
@@ -135,6 +139,7 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
         imports(inner, &code.tokens, &mut found);
         crates(path, &code.tokens, &mut found);
         calls(path, &code.tokens, &mut found);
+        positions(path, &code.tokens, &mut found);
         let lines = text.lines().count() - code.test_lines;
         if lines > LINES_MAX {
             let what = format!("{lines} lines without tests, {LINES_MAX} at most; move a part into a file of its own");
@@ -221,6 +226,20 @@ fn calls(path: &str, tokens: &[Token], found: &mut Found) {
                 second.line,
                 "unwrap outside tests; return an error, or expect() with the invariant".to_owned(),
             ));
+        }
+    }
+}
+
+fn positions(path: &str, tokens: &[Token], found: &mut Found) {
+    if lies_in(path, POSITION_HOMES) {
+        return;
+    }
+    for (at, token) in tokens.iter().enumerate() {
+        let before: Vec<&str> = tokens[at.saturating_sub(5)..at].iter().map(|token| token.text.as_str()).collect();
+        let is_part = before == [".", "parts", "(", ")", "."] && POSITION_PARTS.contains(&token.text.as_str());
+        if is_part || token.text == "PositionParts" {
+            let what = "a position is taken apart outside source and checkpoint; ask it, or give it a verb";
+            found.push((token.line, what.to_owned()));
         }
     }
 }
@@ -313,6 +332,17 @@ fn a_crate_away_from_home_is_found() {
     );
     check("src/retry.rs", "//! x\nuse backoff::ExponentialBackoff;", &[]);
     check("src/template/url.rs", "//! x\nuse minijinja::Value;", &[]);
+}
+
+#[test]
+fn a_position_that_is_taken_apart_is_found() {
+    let taken_apart = "//! x\nuse crate::position::PositionParts;\nfn f() { mark.position.parts().gtids.is_some() }";
+    let expected = [":2: a position is taken apart", ":3: a position is taken apart"];
+    check("src/pipeline/feed.rs", taken_apart, &expected);
+    check("src/store/tally.rs", taken_apart, &expected);
+    check("src/store/checkpoint.rs", taken_apart, &[]);
+    check("src/source/begin.rs", taken_apart, &[]);
+    check("src/pipeline/feed.rs", "//! x\nfn f() { completed.parts().map(x); place.parts().len() }", &[]);
 }
 
 #[test]

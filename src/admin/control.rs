@@ -12,21 +12,18 @@ use super::SourceWatch;
 use super::live_rules::{LiveRules, ReloadError};
 use super::operations::{self, DeadLetters};
 use super::status::{DaemonSnapshot, Letters};
+use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, one_line};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use crate::clock::now_us;
 use crate::pipeline::{Command, CommandRefused, LoopStatus};
 use crate::position::Start;
-use crate::rules::{Difference, RuleSet};
-use crate::suggest::did_you_mean;
+use crate::rules::Difference;
 
 /// The loop answers within a turn; a turn takes milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause and resume are durable when they are answered; a disk that hangs for 10 s ends the process.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A reason is a line on a screen.
-pub(super) const WHY_CHARACTERS_MAX: usize = 200;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -114,30 +111,4 @@ impl Control {
 /// A place as `--start` takes it.
 pub(super) fn parse_place(text: &str) -> Result<Start, ControlError> {
     Start::parse(text).map_err(|expected| ControlError::WrongPlace { place: text.to_string(), expected })
-}
-
-/// In words, with the name that may have been meant.
-pub(super) fn no_such_rule(rule: &str, rules: &RuleSet) -> String {
-    no_such_rule_among(rule, rules.rules().iter().map(|rule| rule.name.as_str()))
-}
-
-pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    format!("no rule is named {rule}{}", did_you_mean(rule, names))
-}
-
-/// What was typed, without what would break a line, and not endless.
-pub(super) fn one_line(text: &str, characters_max: usize) -> String {
-    let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(characters_max).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_one_line_and_not_endless() {
-        assert_eq!(one_line(" their API\nis down\t", 99), "their API is down");
-        assert_eq!(one_line(&"ü".repeat(1000), WHY_CHARACTERS_MAX).chars().count(), WHY_CHARACTERS_MAX);
-    }
 }

@@ -19,6 +19,7 @@ mod runway;
 mod serve;
 mod status;
 mod stored_pause;
+mod typed;
 pub mod view;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
-use super::control::{no_such_rule_among, one_line};
+use super::typed::{no_such_rule_among, one_line};
 use super::view::operation::SagaView;
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{

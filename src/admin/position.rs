@@ -5,9 +5,10 @@
 //! stay as they are. The same with and without a running daemon, but for moving: that needs a store that nobody else writes
 //! to.
 
-use super::control::{ControlError, one_line};
+use super::control::ControlError;
 use super::operations::{DeadLetters, Error};
 use super::stored_pause;
+use super::typed::one_line;
 use super::view::position::{PositionChangeView, PositionMoveView, PositionsView, RulePositionView};
 use super::view::rfc3339;
 use super::view::status::PositionView;

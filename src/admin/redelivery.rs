@@ -5,8 +5,9 @@
 
 use tokio::sync::mpsc;
 
-use super::control::{no_such_rule, parse_place};
+use super::control::parse_place;
 use super::replay::RulesNow;
+use super::typed::no_such_rule;
 use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;

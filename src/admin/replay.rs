@@ -14,12 +14,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::operations::{DeadLetters, Error, Pages, filter};
 use super::view::operation::SagaCommandView;
 use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
-use crate::delivery::{Delivery, Outcome, SagaAction, request};
+use crate::delivery::{Delivery, Outcome, SagaAction};
 use crate::failure::Reason;
 use crate::operation::{NextAction, SagaCommand};
 use crate::ordering::LaneKeys;
 use crate::pipeline::{Command, NotReplayed, delivery_of};
-use crate::rules::{RuleSet, Work};
+use crate::rules::RuleSet;
 use crate::store::{self, DeadLetterHead, Store};
 
 /// Letters under way at a time, far above what rules allow in flight.
@@ -211,10 +211,7 @@ impl Replays {
                 NextAction::End(_) => return Ok(Err("there is nothing left to call".to_string())),
             }
         }
-        Ok(match &delivery.action().work {
-            Work::Call(_) => request::prepare(&delivery).map(|prepared| prepared.to_curl()),
-            Work::Sql(sql) => Ok(format!("# a statement: {}", sql.statement)),
-        })
+        Ok(delivery.preview())
     }
 
     /// The letter's delivery under the rule of its name with the ordering keys that it holds, or why there is none.

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use super::control::{ControlError, WHY_CHARACTERS_MAX, no_such_rule_among, one_line};
+use super::control::ControlError;
 use super::operations;
+use super::typed::{WHY_CHARACTERS_MAX, no_such_rule_among, one_line};
 use super::view::status::{PauseRequest, ResumeRequest};
 use crate::clock::now_us;
 use crate::pipeline::CommandRefused;

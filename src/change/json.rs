@@ -12,6 +12,8 @@ use super::row::StoredValue;
 use super::{Change, DeliveryId, Row, Table, Transaction, Value};
 use crate::column;
 
+pub use crate::column::json_string::write_str;
+
 /// Writes `{id, rule, op, schema, table, key, before, after, changed, committed_at, source}`.
 ///
 /// `key` is an object from primary key column to value, as in Debezium, and null for a table without a primary key.
@@ -111,23 +113,6 @@ fn write_stored(stored: StoredValue<'_>, out: &mut Vec<u8>) {
             }
         }
     }
-}
-
-/// Writes a JSON string.
-pub fn write_str(text: &str, out: &mut Vec<u8>) {
-    if is_plain(text) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        serde_json::to_writer(out, text).expect("writing a string to memory can't fail");
-    }
-}
-
-/// Whether nothing in the text needs an escape, as in nearly all texts: one look that the compiler turns into few
-/// instructions.
-pub fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'))
 }
 
 /// RFC 3339 in UTC with microseconds, for example `2026-11-20T23:04:05.123456Z`.

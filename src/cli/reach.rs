@@ -22,7 +22,7 @@ use crate::admin::view::{
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };
-use crate::delivery::{Client, Dispatcher};
+use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
 use crate::rules::RuleSet;
 use crate::source::Settings;
@@ -257,7 +257,7 @@ fn without_source(
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
-    let dispatcher = Dispatcher::new(Client::new()?.with_database(database), metrics.clone());
+    let dispatcher = Dispatcher::new(Sinks::new(Client::new()?, database), metrics.clone());
     let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);

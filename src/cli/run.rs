@@ -20,7 +20,7 @@ use crate::admin::{
 };
 use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
-use crate::delivery::{Client, Dispatcher};
+use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, Redeliveries};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleFilesState, RuleSet};
@@ -84,12 +84,12 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
             data.display()
         );
     }
-    let client = client.await??.with_database(database.clone());
+    let sinks = Sinks::new(client.await??, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     let files = RuleFiles { directory, look, database };
     // From here on a signal may come.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
-    work(Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data }).await?;
+    work(Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
     tracing::info!("stopped");
     Ok(CommandVerdict::Done)
 }
@@ -104,7 +104,7 @@ struct Parts {
     port: Option<Port>,
     socket: ControlSocket,
     saved: Saved,
-    client: Client,
+    sinks: Sinks,
     signals: Signals,
     data: PathBuf,
 }
@@ -122,7 +122,7 @@ struct Signals {
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts { source, settings, rules, files, store, port, socket, saved, client, signals, data } = parts;
+    let Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data } = parts;
     let metrics = Arc::new(Metrics::default());
     let (stop, look) = (signals.stop, files.look);
     let limits = Limits {
@@ -131,7 +131,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: settings.shutdown_timeout,
     };
-    let dispatcher = Dispatcher::new(client, metrics.clone());
+    let dispatcher = Dispatcher::new(sinks, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
     let end_of_log = end_of_log_at_upgrade(&source, &saved).await;
     pipeline.resume(saved);
@@ -229,8 +229,7 @@ fn announce(
     let tables: Vec<String> = rules.patterns().0.iter().map(ToString::to_string).collect();
     let position = match (&saved.checkpoint, &settings.start) {
         (Some(saved), _) => {
-            let place = &saved.main.position.file;
-            format!("checkpoint {}:{}", place.file, place.offset)
+            format!("checkpoint {}", saved.main.position.place())
         }
         (None, Start::Latest) => "latest".to_string(),
         (None, Start::Earliest) => "earliest".to_string(),

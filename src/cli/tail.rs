@@ -16,7 +16,7 @@ use super::{CommandVerdict, output, rule_files, signals, source_settings};
 use crate::change::{Change, json};
 use crate::config::{self, File, RulesArgs, SourceArgs};
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{Committed, Position};
+use crate::position::{Committed, Description, Position};
 use crate::rules::{Match, RuleSet};
 use crate::source::{self, FirstConnect, SourceEvent};
 use crate::telemetry::Metrics;
@@ -109,8 +109,7 @@ impl Lines {
     fn take(&mut self, event: SourceEvent) -> Result<(), source::Error> {
         match (&mut self.view, &event) {
             (View::Matches { .. }, SourceEvent::Started(resume)) => {
-                let file = &resume.position.file;
-                output::complain(&format!("reading after {}:{}", file.file, file.offset));
+                output::complain(&format!("reading after {}", resume.position.place()));
             }
             (View::Raw { .. }, SourceEvent::Started(resume)) => self.line(&Started::of(&resume.position)),
             (View::Raw { rows }, SourceEvent::Committed(committed)) => {
@@ -204,13 +203,9 @@ struct Started<'a> {
 
 impl Started<'_> {
     fn of(position: &Position) -> Started<'_> {
-        Started {
-            kind: "started",
-            server_uuid: position.server_uuid.to_string(),
-            gtids: position.gtids.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string),
-            file: &position.file.file,
-            offset: position.file.offset,
-        }
+        let Description { server_uuid, gtids, file } = position.describe();
+        let server_uuid = server_uuid.to_string();
+        Started { kind: "started", server_uuid, gtids, file: &file.file, offset: file.offset }
     }
 }
 

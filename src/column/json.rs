@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use crate::change::json::is_plain;
+use super::json_string::is_plain;
 
 use super::bytes::{Bytes, Truncated};
 use super::decimal::decimal;

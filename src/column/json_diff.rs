@@ -8,11 +8,9 @@
 mod document;
 mod path;
 
-use crate::change::{Cell, Value};
-
 use super::bytes::{Bytes, Truncated};
 use super::json;
-use super::{ColumnKind, Fault};
+use super::{Cell, ColumnKind, Fault, Value};
 
 use document::Document;
 use path::JsonPath;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::answer::Verdict;
-use super::{Delivery, Merged};
+use super::{Delivery, Failure, Merged};
 use crate::change::DeliveryId;
 use crate::failure::{Answer, Attempts};
 use crate::rules::{Action, Rule};
@@ -43,6 +43,29 @@ pub(super) enum Bundle {
 pub(super) enum AttemptLoad {
     One(Delivery),
     Many(Arc<[Item]>),
+}
+
+/// What came of making several deliveries ready as one call.
+pub(super) struct RenderedArray<T> {
+    /// Items that can't be in any, by index: dead before any attempt. What is ready is of the others.
+    pub unfit: Vec<(usize, Failure)>,
+    pub ready: Result<T, Unready>,
+}
+
+/// Why nothing is ready for all.
+pub(super) enum Unready {
+    /// No item is left.
+    Nothing,
+    /// So many of those that are not unfit are as much as a call may hold.
+    TooLarge { fitting: usize },
+    /// A line for people: it can't be made whatever it holds.
+    Unrenderable(String),
+}
+
+impl<T> RenderedArray<T> {
+    pub fn map<U>(self, wrap: impl FnOnce(T) -> U) -> RenderedArray<U> {
+        RenderedArray { unfit: self.unfit, ready: self.ready.map(wrap) }
+    }
 }
 
 impl AttemptLoad {

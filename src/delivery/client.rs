@@ -17,7 +17,7 @@ mod tls;
 mod tls_error;
 mod unpack;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Request;
@@ -30,11 +30,10 @@ pub(super) use receive::{Keep, Received};
 pub(super) use redirect::Redirect;
 
 use crate::delivery::answer::Lack;
-use crate::delivery::auth::{Recent, TokenKey, TokenSlot};
-use crate::delivery::request::{Header, PreparedRequest};
+use crate::delivery::prepared::{Header, PreparedRequest};
+use crate::delivery::recent::Recent;
 use crate::delivery::{Error, egress};
 use crate::rules::{Egress, Method, SuccessStatuses, TargetTls};
-use crate::write_back::Database;
 use error::{cause_text, is_unsent, plain_text};
 use pool::Pool;
 use receive::{ANSWER_BYTES_MAX, receive};
@@ -63,10 +62,7 @@ const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * ANSWER_BYTES_MAX as u32;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tokens of so many distinct settings are kept; far above what rule files hold.
-const TOKENS_MAX: usize = 256;
-
-/// Sends requests; clones share connections and tokens.
+/// Sends requests; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: Pool,
@@ -75,10 +71,8 @@ pub struct Client {
     public: Pool,
     /// The same two for calls with TLS settings of their own.
     by_tls: Arc<Mutex<Recent<Arc<TargetTls>, [Pool; 2]>>>,
-    tokens: Arc<Mutex<Recent<TokenKey, Arc<TokenSlot>>>>,
     names: Names,
     pool_age_max: Duration,
-    database: Option<Database>,
 }
 
 impl Client {
@@ -103,18 +97,7 @@ impl Client {
 
     fn over(http: Pool, public: Pool, names: Names, pool_age_max: Duration) -> Client {
         let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
-        let tokens = Arc::new(Mutex::new(Recent::new(TOKENS_MAX)));
-        Client { http, public, by_tls, tokens, names, pool_age_max, database: None }
-    }
-
-    /// With a server to write back to; without one, a statement cannot be sent.
-    pub fn with_database(self, database: Option<Database>) -> Client {
-        Client { database, ..self }
-    }
-
-    /// The server to write back to.
-    pub fn database(&self) -> Option<&Database> {
-        self.database.as_ref()
+        Client { http, public, by_tls, names, pool_age_max }
     }
 
     /// A client that asks this script for the addresses of names.
@@ -122,13 +105,6 @@ impl Client {
     pub(super) fn scripted(dns: Arc<super::testing::Dns>, pool_age_max: Duration) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::asking(Names::Scripted(dns), pool_age_max).expect("a client")
-    }
-
-    /// Where the token of these settings is kept, the same for all who ask.
-    pub(super) fn token_slot(&self, key: TokenKey) -> Arc<TokenSlot> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(slot) = tokens.get(&key, || Ok::<_, std::convert::Infallible>(Arc::new(TokenSlot::new(key.clone()))));
-        slot
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is

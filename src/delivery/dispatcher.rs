@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::delivery::answer::{self, Effect, Verdict};
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
-use crate::delivery::client::Client;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::gate::{Admission, AttemptEnd};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
+use crate::delivery::sink::{Judged, Sinks};
 use crate::delivery::{
     Completed, Delivery, DeliveryEvent, DueAction, DueTicket, Intent, Origin, Outcome, TargetStatus, Ticket,
 };
@@ -41,7 +41,7 @@ mod under_way;
 /// when the dispatcher is dropped goes on to its end unheard.
 #[derive(Debug)]
 pub struct Dispatcher {
-    client: Client,
+    sinks: Arc<Sinks>,
     metrics: Arc<Metrics>,
     lanes: Lanes,
     gate: Admission,
@@ -68,10 +68,10 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Dispatcher {
+    pub fn new(sinks: Sinks, metrics: Arc<Metrics>) -> Dispatcher {
         let (report, ended) = unbounded_channel();
         Dispatcher {
-            client,
+            sinks: Arc::new(sinks),
             gate: Admission::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
@@ -332,7 +332,7 @@ impl Dispatcher {
             false => Intent::ToBeWritten,
         };
         let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
-        attempt::start(place, load, prepared, self.client.clone(), self.report.clone());
+        attempt::start(place, load, prepared, Arc::clone(&self.sinks), self.report.clone());
     }
 
     fn resume_due(&mut self) {
@@ -351,8 +351,7 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, lack, verdict, results, end, health, retry_after, quota, redirect, prepared } = match result
-        {
+        let Sent { attempt, judged, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.gate.cancelled(target, place, Instant::now());
@@ -362,6 +361,7 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
+        let Judged { lack, verdict, results, end, health, retry_after, quota, redirect } = judged;
         let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, quota };
         let counts = self.gate.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");

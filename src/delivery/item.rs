@@ -30,9 +30,15 @@ pub enum ItemPlace {
     InArray,
 }
 
-/// Appends the item of one delivery. An error leaves a part of it in `out`.
-pub fn write(delivery: &Delivery, scope: &Scope, place: ItemPlace, out: &mut Vec<u8>) -> Result<(), Error> {
-    match (&delivery.call().body, place) {
+/// Appends the item of one delivery, in the form of `body`. An error leaves a part of it in `out`.
+pub fn write(
+    delivery: &Delivery,
+    body: &Body,
+    scope: &Scope,
+    place: ItemPlace,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    match (body, place) {
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
         (Body::Row, _) => match delivery.change.row() {
@@ -65,8 +71,8 @@ pub fn array_content_type(body: &Body) -> &'static str {
 }
 
 /// The headers that belong to an item which is the whole body: names and values, percent-encoded as the binding says.
-pub fn headers(delivery: &Delivery) -> impl Iterator<Item = (String, String)> {
-    let is_binary = matches!(delivery.call().body, Body::CloudEvent(CloudEventMode::Binary));
+pub fn headers(delivery: &Delivery, body: &Body) -> impl Iterator<Item = (String, String)> {
+    let is_binary = matches!(body, Body::CloudEvent(CloudEventMode::Binary));
     let attributes = is_binary.then(|| attributes(delivery)).into_iter().flatten();
     // The content type has a header of its own.
     attributes

@@ -17,13 +17,15 @@ mod egress;
 mod event;
 mod gate;
 mod gather;
-pub mod item;
+mod item;
 mod lane;
 mod pace;
+mod prepared;
 mod quota;
-pub mod request;
+mod recent;
+mod request;
 mod results;
-mod statement;
+mod sink;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -40,13 +42,14 @@ pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
+pub use sink::Sinks;
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
 use crate::operation::{ActionId, ActionResult, SagaLog};
 use crate::ordering::{LaneKeys, MoreKeys};
-use crate::rules::{Action, Call, OnDeadLetter, Rule};
+use crate::rules::{Action, OnDeadLetter, Rule};
 use crate::template::Scope;
 
 /// One rule applied to one change.
@@ -87,9 +90,18 @@ impl Delivery {
         &self.rule.actions[number]
     }
 
-    /// What it sends now.
-    pub fn call(&self) -> &Call {
-        self.action().call().expect("whoever asks for the call knows that it is one")
+    /// What it would send now, for people, with secrets masked: a `curl` command, where it is a call.
+    ///
+    /// # Errors
+    /// A line for people when the row makes none, without row values.
+    pub fn preview(&self) -> Result<String, String> {
+        sink::show(self)
+    }
+
+    /// For tests whose rule calls an API.
+    #[cfg(test)]
+    pub(crate) fn call(&self) -> &crate::rules::Call {
+        self.action().call().expect("a call")
     }
 
     /// What its templates read.

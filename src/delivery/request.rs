@@ -4,151 +4,70 @@
 //! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). What each attempt
 //! adds (a token, a signature) is named here and made by `auth`. Sends nothing.
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
-
 use bytes::Bytes;
-use flate2::write::GzEncoder;
 use url::Url;
 
 use super::item::{self, ItemPlace};
+use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use super::{Delivery, auth};
 use crate::change::DeliveryId;
-use crate::rules::{Auth, Body, BodyCompression, Call, Method};
+use crate::rules::{Auth, Body, Call};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
-pub(super) use array::{NoRequest, RenderedArray, prepare_all};
+pub(super) use array::prepare_all;
 
-pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
-
-/// Up to this a body fits into one packet together with its head, and packing it gains nothing.
-const COMPRESSED_BYTES_MIN: usize = 1024;
-
-/// A request ready to be sent.
-#[derive(Clone)]
-pub struct PreparedRequest {
-    pub method: Method,
-    pub url: Url,
-    /// Names as the rule spells them, each at most once.
-    pub headers: Vec<Header>,
-    /// As it is before compression; empty for a call without a body.
-    pub body: Bytes,
-    pub(super) compression: Option<BodyCompression>,
-    /// The headers that each attempt adds, with values of its own that nothing may show.
-    pub(super) per_attempt: Vec<&'static str>,
-    pub(super) hides_url: bool,
-    pub(super) hides_body: bool,
-}
-
-impl fmt::Debug for PreparedRequest {
-    /// Without path, query and body: row values stay out of logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origin = self.url.origin().ascii_serialization();
-        write!(f, "{} {origin} {:?} and {} bytes", self.method.as_str(), self.headers, self.body.len())
-    }
-}
-
-#[derive(Clone)]
-pub struct Header {
-    pub name: Cow<'static, str>,
-    /// Free of control characters; UTF-8, so that it may hold bytes above 127.
-    pub value: String,
-    /// Holds a secret, so that nothing may show it.
-    pub is_secret: bool,
-}
-
-impl fmt::Debug for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, if self.is_secret { "***" } else { &self.value })
-    }
-}
-
-/// Renders the request of a delivery. An error is for people and holds no row values; it is final, for the row will
-/// not change.
-pub fn prepare(delivery: &Delivery) -> Result<PreparedRequest, String> {
+/// Renders the request of a delivery whose action is this call. An error is for people and holds no row values; it is
+/// final, for the row will not change.
+pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedRequest, String> {
     if delivery.rule.batch.is_some() {
-        return array::prepare_one(delivery);
+        return array::prepare_one(delivery, call);
     }
-    let Some(call) = delivery.action().call() else { return Err("a statement, which is no request".to_string()) };
     let scope = delivery.scope();
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let body = render_body(delivery, &scope)?;
+    let body = render_body(delivery, &call.body, &scope)?;
     let mut headers = render_headers(call, delivery.call_id(), ItemPlace::Alone, &scope)?;
-    headers.extend(item::headers(delivery).map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
-    Ok(PreparedRequest::of(call, url, headers, body))
+    let of_item = item::headers(delivery, &call.body);
+    headers.extend(of_item.map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
+    Ok(prepared(call, url, headers, body))
 }
 
-impl PreparedRequest {
-    fn of(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> PreparedRequest {
-        PreparedRequest {
-            method: call.method,
-            url,
-            headers,
-            body,
-            compression: call.compression,
-            per_attempt: auth::headers_per_attempt(call),
-            hides_url: call.url.uses_env(),
-            hides_body: matches!(&call.body, Body::Template(template) if template.uses_env()),
-        }
-    }
-
-    /// The value of a header, by its name in any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
-    }
-
-    /// The packed body, where the rule wants it and it is worth it.
-    pub(super) fn gzipped(&self) -> Option<Vec<u8>> {
-        let Some(BodyCompression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
-            return None;
-        };
-        // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
-        let mut packer = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), flate2::Compression::fast());
-        packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
-    }
-
-    /// The same request as a `curl` command for a shell, with secrets masked.
-    pub fn to_curl(&self) -> String {
-        let url = match self.hides_url {
-            true => format!("{}/***", self.url.origin().ascii_serialization()),
-            false => self.url.to_string(),
-        };
-        let mut out = format!("curl -X {} {}", self.method.as_str(), quote(&url));
-        for header in &self.headers {
-            let value = if header.is_secret { "***" } else { &header.value };
-            // Writing to a String can't fail.
-            let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
-        }
-        for name in &self.per_attempt {
-            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: ***")));
-        }
-        if !self.body.is_empty() {
-            let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
-            let _ = write!(out, " \\\n  --data-raw {}", quote(&body));
-        }
-        out
+fn prepared(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> PreparedRequest {
+    PreparedRequest {
+        method: call.method,
+        url,
+        headers,
+        body,
+        compression: call.compression,
+        per_attempt: auth::headers_per_attempt(call),
+        hides_url: call.url.uses_env(),
+        hides_body: matches!(&call.body, Body::Template(template) if template.uses_env()),
     }
 }
 
 /// Room for a usual event: growing a buffer for every delivery would cost more than the space.
 const USUAL_BYTES: usize = 1024;
 
-fn render_body(delivery: &Delivery, scope: &Scope) -> Result<Bytes, String> {
-    if let Body::Empty = delivery.call().body {
+fn render_body(delivery: &Delivery, body: &Body, scope: &Scope) -> Result<Bytes, String> {
+    if let Body::Empty = body {
         return Ok(Bytes::new());
     }
     let mut out = Vec::with_capacity(USUAL_BYTES);
-    write_body(delivery, scope, ItemPlace::Alone, &mut out)?;
+    write_body(delivery, body, scope, ItemPlace::Alone, &mut out)?;
     Ok(out.into())
 }
 
 /// Appends what this delivery says. After an error the end of `out` is unfinished.
-fn write_body(delivery: &Delivery, scope: &Scope, place: ItemPlace, out: &mut Vec<u8>) -> Result<(), String> {
+fn write_body(
+    delivery: &Delivery,
+    body: &Body,
+    scope: &Scope,
+    place: ItemPlace,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     let begin = out.len();
-    let written = item::write(delivery, scope, place, out).and_then(|()| match out.len() - begin {
+    let written = item::write(delivery, body, scope, place, out).and_then(|()| match out.len() - begin {
         0..=TEXT_BYTES_MAX => Ok(()),
         _ => Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }),
     });
@@ -204,11 +123,6 @@ fn is_secret_by_name(name: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// One word for a POSIX shell.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -219,7 +133,8 @@ mod tests {
     use super::*;
     use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
     use crate::delivery::Origin;
-    use crate::rules::RuleSet;
+    use crate::delivery::testing::prepare;
+    use crate::rules::{Method, RuleSet};
 
     fn delivery(call: &str, status: &str) -> Delivery {
         let text = format!("table: shop.orders\nrules:\n  - name: r\n    call: {call}\n");
@@ -311,16 +226,6 @@ mod tests {
             let message = prepare(&delivery(call, &large)).expect_err("too large");
             assert!(message.starts_with("`body`: the rendered text is larger than"), "{message}");
         }
-    }
-
-    #[test]
-    fn a_statement_is_no_request() {
-        let text = "table: shop.orders\nrules:\n  - name: r\n    steps:\n      - name: s\n        \
-                    sql: {statement: 'DELETE FROM t WHERE id = :id', params: {id: '{{ row.id }}'}}\n";
-        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text.to_string())], &|_| None).expect("it loads");
-        let rule = Arc::clone(&rules.rules()[0]);
-        let delivery = Delivery { rule, ..delivery("{url: 'http://a.test/'}", "paid") };
-        assert_eq!(prepare(&delivery).expect_err("a statement"), "a statement, which is no request");
     }
 
     #[test]

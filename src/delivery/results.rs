@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::delivery::answer::{self, Verdict};
 use crate::delivery::client::Text;
 use crate::failure::Answer;
-use crate::rules::{ItemVerdict, Results, Rule};
+use crate::rules::{ItemVerdict, Results};
 
 /// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
@@ -22,8 +22,15 @@ pub struct ItemResult {
     pub answer: Answer,
 }
 
-/// Reads the results of a batch of `count` deliveries out of an answer with this status.
-pub fn read(results: &Results, rule: &Rule, status: u16, body: &Text, count: usize) -> Result<Vec<ItemResult>, String> {
+/// Reads the results of a batch of `count` deliveries out of an answer with this status. `classify` says what an answer
+/// would mean for a delivery that was sent alone.
+pub fn read(
+    results: &Results,
+    classify: impl Fn(&Answer) -> Verdict,
+    status: u16,
+    body: &Text,
+    count: usize,
+) -> Result<Vec<ItemResult>, String> {
     if let Some(problem) = &body.problem {
         return Err(format!("the answer can't be read: {problem}"));
     } else if body.is_cut {
@@ -40,7 +47,7 @@ pub fn read(results: &Results, rule: &Rule, status: u16, body: &Text, count: usi
         ItemVerdict::Status(pointer) => {
             let status = item_status(item, pointer)
                 .ok_or_else(|| format!("result {} of the answer has no status at `{pointer}`", index + 1))?;
-            Ok(judge(rule, status, item))
+            Ok(judge(&classify, status, item))
         }
         ItemVerdict::Error(pointer) => Ok(match has_error(item, pointer) {
             false => ItemResult { verdict: Verdict::Done { status }, answer: plain(status) },
@@ -50,9 +57,9 @@ pub fn read(results: &Results, rule: &Rule, status: u16, body: &Text, count: usi
     items.iter().enumerate().map(read).collect()
 }
 
-fn judge(rule: &Rule, status: u16, item: &Value) -> ItemResult {
+fn judge(classify: impl Fn(&Answer) -> Verdict, status: u16, item: &Value) -> ItemResult {
     let answer = plain(status);
-    match answer::classify(&rule.call().success, &rule.actions[0].retry_on, &answer, None) {
+    match classify(&answer) {
         done @ Verdict::Done { .. } => ItemResult { verdict: done, answer },
         verdict => ItemResult { verdict, answer: shown(status, item) },
     }
@@ -89,15 +96,19 @@ fn shown(status: u16, item: &Value) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{RetryOn, SuccessStatuses};
 
     fn results(verdict: ItemVerdict) -> Results {
         Results { items: "/results".to_owned(), verdict }
     }
 
+    fn classify(answer: &Answer) -> Verdict {
+        answer::classify(&SuccessStatuses(vec![(200, 299)]), &RetryOn::default(), answer, None)
+    }
+
     fn read_all(verdict: ItemVerdict, body: &str, count: usize) -> Result<Vec<ItemResult>, String> {
-        let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
         let text = Text { bytes: body.into(), ..Text::default() };
-        read(&results(verdict), &rule, 207, &text, count)
+        read(&results(verdict), classify, 207, &text, count)
     }
 
     #[test]
@@ -138,14 +149,13 @@ mod tests {
             let problem = read_all(ItemVerdict::Status("/status".to_owned()), body, 2).expect_err(body);
             assert_eq!(problem, expected);
         }
-        let rule = crate::delivery::testing::rule("http://a.test/", |_| {});
         for (is_cut, problem, expected) in [
             (true, None, "the answer is longer than 1048576 bytes"),
             (false, Some("it is damaged"), "the answer can't be read: it is damaged"),
         ] {
             let body = Text { bytes: b"{}".to_vec(), is_cut, problem: problem.map(str::to_owned) };
             let verdict = ItemVerdict::Status("/status".to_owned());
-            assert_eq!(read(&results(verdict), &rule, 207, &body, 0), Err(expected.to_owned()));
+            assert_eq!(read(&results(verdict), classify, 207, &body, 0), Err(expected.to_owned()));
         }
     }
 }

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::{Delivery, Origin, SagaAction};
+use super::prepared::PreparedRequest;
+use super::{Delivery, Origin, SagaAction, request};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::operation::ActionId;
 use crate::pattern::TablePattern;
@@ -248,7 +249,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         when: None,
         order_by: OrderBy::PrimaryKey,
         actions: vec![Action {
-            work: Work::Call(Box::new(Call {
+            work: Work::Call(Arc::new(Call {
                 method: Method::Post,
                 url,
                 egress: Egress::PrivateToo,
@@ -321,6 +322,11 @@ pub(super) fn versions(op: Op, before: Option<[i64; 2]>, after: Option<[i64; 2]>
     Arc::make_mut(&mut change.table).columns.push("v".into());
     Arc::make_mut(&mut change.transaction).offset = offset;
     Change { before: before.map(row), after: after.map(row), ..change }
+}
+
+/// The request of a delivery whose action is a call.
+pub(super) fn prepare(delivery: &Delivery) -> Result<PreparedRequest, String> {
+    request::prepare(delivery, delivery.call())
 }
 
 pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {

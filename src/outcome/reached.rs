@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::change::{Table, Transaction};
-use crate::position::{Committed, FileOffset, FoundBy, GtidSet, Position, Proof, Resume, Within};
+use crate::position::{Committed, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
 
 /// A place between two rows.
@@ -40,11 +38,7 @@ impl From<Resume> for Reached {
 impl Reached {
     /// Before anything was read.
     pub fn nowhere() -> Reached {
-        let file = FileOffset { file: "".into(), offset: 0 };
-        let (undecided, proof) = (Arc::default(), Proof::default());
-        let found_by = FoundBy::Place;
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof };
-        Resume { position, within: Vec::new(), schema: Arc::default() }.into()
+        Resume { position: Position::nowhere(), within: Vec::new(), schema: Arc::default() }.into()
     }
 
     /// The end of the last transaction that was passed.
@@ -54,12 +48,7 @@ impl Reached {
 
     /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
     pub fn adopt_proof(&mut self, position: &Position) -> bool {
-        let is_here = position.file == self.position.file && position.gtids == self.position.gtids;
-        if !is_here || position.proof == self.position.proof {
-            return false;
-        }
-        self.position.proof = position.proof.clone();
-        true
+        self.position.adopt_proof(position)
     }
 
     /// The transaction that rows were passed of and that has not ended.
@@ -90,17 +79,16 @@ impl Reached {
 
     /// Passes the end of a transaction.
     pub fn pass_commit(&mut self, committed: &Committed) {
-        self.advance(committed);
+        self.position.advance(committed);
+        self.learn_schema(committed);
         self.end_transaction(committed.is_end());
     }
 
     /// Passes the ends of several transactions at once: the last one, the GTIDs of all, and whether one of them
     /// [is an end](Committed::is_end).
     pub fn pass_commits(&mut self, last: &Committed, gtids: &GtidSet, has_end: bool) {
-        self.advance(last);
-        if let Some(set) = &mut self.position.gtids {
-            set.union_with(gtids);
-        }
+        self.position.advance_over(last, gtids);
+        self.learn_schema(last);
         self.end_transaction(has_end);
     }
 
@@ -126,12 +114,11 @@ impl Reached {
         if self.transaction.as_ref().is_some_and(|known| known.identity() != identity) {
             self.within.clear();
         }
-        self.within_before.retain(|before| before.is_of(transaction));
+        self.within_before.retain(|before| transaction.has_rows(before));
         self.transaction = Some(Arc::clone(transaction));
     }
 
-    fn advance(&mut self, committed: &Committed) {
-        self.position.advance(committed);
+    fn learn_schema(&mut self, committed: &Committed) {
         if let Some(schema) = &committed.schema {
             self.schema = Arc::clone(schema);
         }
@@ -139,7 +126,7 @@ impl Reached {
 
     /// An XA PREPARE that is read again ends none among GTIDs: the one that rows were counted in goes on behind it.
     fn end_transaction(&mut self, is_end: bool) {
-        if self.position.gtids.is_some() && !is_end {
+        if self.position.knows_gtids() && !is_end {
             return;
         }
         self.within_before.clear();

@@ -292,7 +292,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, Position, Proof, Resume, Tag, Within};
+    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, Position, PositionParts, Proof, Resume, Tag, Within};
     use crate::schema::Schema;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -300,14 +300,14 @@ mod tests {
     fn start() -> Resume {
         let file = FileOffset { file: "binlog.000001".into(), offset: 4 };
         Resume {
-            position: Position {
+            position: Position::from_parts(PositionParts {
                 server_uuid: Uuid::nil(),
                 gtids: Some(GtidSet::new()),
                 file,
                 undecided: Arc::default(),
                 found_by: FoundBy::Either,
                 proof: Proof::default(),
-            },
+            }),
             within: Vec::new(),
             schema: Arc::default(),
         }
@@ -388,7 +388,7 @@ mod tests {
 
         tracker.resolve(&first);
         let checkpoint = tracker.checkpoint().expect("something changed");
-        assert_eq!(mark(&tracker).position.file.offset, 100);
+        assert_eq!(mark(&tracker).position.place().offset, 100);
         assert_eq!(mark(&tracker).within, []);
         assert_eq!((checkpoint.add, checkpoint.remove), (vec![], vec![id(2)]));
     }
@@ -442,7 +442,8 @@ mod tests {
         let mut tracker = tracker_at(start(), HashSet::new());
         let first = open(&mut tracker, opening(1, 1));
         let file = FileOffset { file: "binlog.000009".into(), offset: 4 };
-        let there = Resume { position: Position { file, ..start().position }, ..start() };
+        let parts = PositionParts { file, ..start().position.into_parts() };
+        let there = Resume { position: Position::from_parts(parts), ..start() };
         tracker.go_on_from(there.clone().into());
         let second = open(&mut tracker, opening(2, 1));
         tracker.commit(&commit(1));
@@ -450,7 +451,7 @@ mod tests {
         tracker.resolve(&first);
         assert_eq!(mark(&tracker), there);
         tracker.resolve(&second);
-        assert_eq!(mark(&tracker).position.file.offset, 100);
+        assert_eq!(mark(&tracker).position.place().offset, 100);
     }
 
     #[test]
@@ -491,7 +492,8 @@ mod tests {
         tracker.resolve(&third);
         assert_eq!(mark(&tracker).within, [within("shop.orders", 3), within("a.b.c", 7)]);
 
-        let position = Position { gtids: None, found_by: FoundBy::Place, ..start().position };
+        let parts = PositionParts { gtids: None, found_by: FoundBy::Place, ..start().position.into_parts() };
+        let position = Position::from_parts(parts);
         let mut tracker = tracker_at(Resume { position, ..resume }, HashSet::new());
         tracker.commit(&prepare());
         assert_eq!(mark(&tracker).within, []);
@@ -504,8 +506,8 @@ mod tests {
         let mut tracker = tracker_at(Resume { within: vec![within("shop.orders", 2)], ..start() }, HashSet::new());
         tracker.commit(&anonymous(1));
         let (mark_of, place) = (mark(&tracker), anonymous(1).end);
-        assert_eq!((mark_of.within, mark_of.position.file), (vec![], place));
-        assert_eq!(mark_of.position.found_by, FoundBy::Place);
+        assert_eq!((mark_of.within, mark_of.position.place()), (vec![], &place));
+        assert_eq!(mark_of.position.parts().found_by, FoundBy::Place);
         // Behind a delivery, several ends count as one.
         let first = open(&mut tracker, opening(1, 1));
         tracker.commit(&anonymous(2));
@@ -513,21 +515,22 @@ mod tests {
         tracker.resolve(&first);
         assert_eq!(mark(&tracker).within, []);
         tracker.commit(&commit(4));
-        assert_eq!(mark(&tracker).position.found_by, FoundBy::Either);
+        assert_eq!(mark(&tracker).position.parts().found_by, FoundBy::Either);
     }
 
     #[test]
     fn a_set_that_a_file_begins_with_becomes_that_of_a_mark_that_had_none() {
         let uuid = Uuid::from_u128(9);
         let head = Arc::new(format!("{uuid}:1-5").parse::<GtidSet>().expect("a set"));
-        let position = Position { gtids: None, found_by: FoundBy::Place, ..start().position };
+        let parts = PositionParts { gtids: None, found_by: FoundBy::Place, ..start().position.into_parts() };
+        let position = Position::from_parts(parts);
         let mut tracker = tracker_at(Resume { position, ..start() }, HashSet::new());
         let first = open(&mut tracker, opening(1, 1));
         tracker.commit(&commit(1));
         tracker.commit(&Committed { gtids_at_head: Some(Arc::clone(&head)), ..commit(2) });
-        assert_eq!(mark(&tracker).position.gtids, None);
+        assert_eq!(mark(&tracker).position.into_parts().gtids, None);
         tracker.resolve(&first);
-        let Position { gtids, found_by, .. } = mark(&tracker).position;
+        let PositionParts { gtids, found_by, .. } = mark(&tracker).position.into_parts();
         assert_eq!(gtids, Some(format!("{uuid}:1-5,{}:1-2", Uuid::nil()).parse().expect("a set")));
         assert_eq!(found_by, FoundBy::Either);
     }
@@ -612,7 +615,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(tracker.unresolved(), open.len());
-            let passed = stored.position.gtids.as_ref().expect("gtids").intervals().map(|(_, _, (_, last))| last).max();
+            let passed = stored.position.set().expect("gtids").intervals().map(|(_, _, (_, last))| last).max();
             let rows_within = stored.within.first().map_or(0, |within| within.rows);
             let mut again = tracker_at(stored.clone(), ledger);
             for (transaction, opening) in history {

@@ -5,7 +5,6 @@
 //! leaves out what it has had; a rule that is further back gets a feed of its own, so that it costs the others nothing and
 //! can't keep the main stream from beginning (promise 5). Pure.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -76,7 +75,6 @@ fn behind_since(record: Option<&RuleCheckpoint>, main: &Resume, now_us: u64) -> 
 /// one file, so that the server can't have purged the one and kept the other; with the same definitions, because the mark
 /// has those of its own tables alone.
 fn can_join(mark: &Resume, main: &Resume) -> bool {
-    let (place, end) = (&mark.position.file, &main.position.file);
     if !mark.position.is_comparable_with(&main.position) {
         return false;
     }
@@ -84,10 +82,7 @@ fn can_join(mark: &Resume, main: &Resume) -> bool {
     if mark.position.reaches(&main.position) && mark.position != main.position {
         return true;
     }
-    mark.position.server_uuid == main.position.server_uuid
-        && place.file == end.file
-        && place.order(end) != Ordering::Greater
-        && end.offset - place.offset <= JOIN_BYTES_MAX
+    mark.position.bytes_to(&main.position).is_some_and(|bytes| bytes <= JOIN_BYTES_MAX)
         && (Arc::ptr_eq(&mark.schema, &main.schema) || mark.schema == main.schema)
 }
 
@@ -128,7 +123,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::position::{FileOffset, FoundBy, Position, Proof};
+    use crate::position::{FileOffset, FoundBy, Position, PositionParts, Proof};
     use crate::schema::{Definition, Schema, TableName};
 
     const MAIN_OFFSET: u64 = 100 << 20;
@@ -137,7 +132,8 @@ mod tests {
         let file = FileOffset { file: file.into(), offset };
         let (undecided, proof) = (Arc::default(), Proof::default());
         let found_by = FoundBy::Place;
-        let position = Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof };
+        let parts = PositionParts { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof };
+        let position = Position::from_parts(parts);
         let within = Within { transaction: "t".into(), table: "shop.orders".into(), rows };
         Resume { position, within: (rows > 0).then_some(within).into_iter().collect(), schema: Arc::default() }
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Pipeline;
 use super::catching_up::ChangeSource;
@@ -109,7 +108,7 @@ impl Held {
         if self.hold.is_held() {
             self.before = None;
         }
-        if !is_same_file(&needed.place, &self.needed.place) {
+        if !needed.place.needs_same_file_as(&self.needed.place) {
             let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
             tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
             // The oldest connection that holds protects most; one that never held protects nothing.
@@ -149,14 +148,7 @@ fn earlier(one: &Position, other: &Position) -> Position {
         // Without GTIDs, one of them is of a server that is not followed any more, and lost.
         return one.clone();
     }
-    let earlier = one.before_both(other);
-    // Files of two servers have no order: then only GTIDs say what comes first.
-    let server_uuid = if one.server_uuid == other.server_uuid { one.server_uuid } else { Uuid::nil() };
-    Position { server_uuid, ..earlier }
-}
-
-fn is_same_file(one: &Position, other: &Position) -> bool {
-    one.server_uuid == other.server_uuid && one.oldest_needed().file == other.oldest_needed().file
+    one.before_both_anywhere(other)
 }
 
 #[cfg(test)]
@@ -164,23 +156,25 @@ mod tests {
     use std::collections::HashSet;
     use std::path::PathBuf;
 
+    use uuid::Uuid;
+
     use super::super::rule_stream::Behind;
     use super::*;
     use crate::change::{DeliveryId, Table, Transaction};
     use crate::outcome::tracker::Opening;
-    use crate::position::{FileOffset, FoundBy, Proof, Resume};
+    use crate::position::{FileOffset, FoundBy, PositionParts, Proof, Resume};
     use crate::rules::RuleSet;
 
     fn at(server: u128, file: &str, gtids: Option<&str>) -> Position {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-        Position {
+        Position::from_parts(PositionParts {
             server_uuid: Uuid::from_u128(server),
             gtids: gtids.map(|numbers| format!("{uuid}:{numbers}").parse().expect("a set")),
             file: FileOffset { file: file.into(), offset: 4 },
             undecided: Arc::default(),
             found_by: if gtids.is_some() { FoundBy::Either } else { FoundBy::Place },
             proof: Proof::default(),
-        }
+        })
     }
 
     /// Streams of rules that are behind at these places, or attached without any delivery.
@@ -211,7 +205,7 @@ mod tests {
             (vec![("a", true, file(10)), ("b", true, file(9)), ("c", true, file(11))], Some(("b.000009", "a b c"))),
         ] {
             let needed = needed(&mut streams(&rules), Instant::now());
-            let found = needed.map(|needed| (needed.place.file.file.to_string(), needed.rules.join(" ")));
+            let found = needed.map(|needed| (needed.place.place().file.to_string(), needed.rules.join(" ")));
             assert_eq!(found, expected.map(|(file, rules)| (file.to_string(), rules.to_string())));
         }
     }
@@ -221,9 +215,17 @@ mod tests {
         let marks =
             [("a", true, Some(at(1, "b.000009", Some("1-7")))), ("b", true, Some(at(2, "c.000001", Some("1-5"))))];
         let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
-        assert_eq!((place.server_uuid, place.gtids), (Uuid::nil(), at(1, "", Some("1-5")).gtids));
+        let gtids = at(1, "", Some("1-5")).into_parts().gtids;
+        assert_eq!((place.server_uuid(), &place.parts().gtids), (Uuid::nil(), &gtids));
         let marks = marks.map(|(name, holds, place)| {
-            (name, holds, place.map(|place| Position { gtids: None, found_by: FoundBy::Place, ..place }))
+            (
+                name,
+                holds,
+                place.map(|place| {
+                    let parts = PositionParts { gtids: None, found_by: FoundBy::Place, ..place.into_parts() };
+                    Position::from_parts(parts)
+                }),
+            )
         });
         let place = needed(&mut streams(&marks), Instant::now()).expect("both are behind").place;
         assert_eq!(place, at(1, "b.000009", None));

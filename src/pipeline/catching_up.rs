@@ -68,7 +68,7 @@ impl ChangeSource {
     /// Keeps the server from purging from this place on. Two at a time have different files, and so two identities; no
     /// rule's name has a colon.
     pub(super) fn hold(&self, place: &Position) -> Hold {
-        let name = format!("pin_binlog:{}:{}", place.server_uuid, place.oldest_needed().file);
+        let name = format!("pin_binlog:{}:{}", place.server_uuid(), place.oldest_needed().file);
         source::hold(self.settings_of(&name), place.clone())
     }
 

@@ -4,7 +4,6 @@
 //! Out: which of them to leave out (promise 4). By GTID where a transaction has one, because another server may have its
 //! transactions in another order; else by place. Pure.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::change::{Change, Table, Transaction};
@@ -52,32 +51,18 @@ impl Coverage {
         if self.position.covers(transaction.gtid.as_ref(), transaction.server_uuid, &transaction.begin()) {
             return Covered::Whole;
         }
-        let rows: Vec<Within> = self.within.iter().filter(|within| within.is_of(transaction)).cloned().collect();
+        let rows: Vec<Within> = self.within.iter().filter(|within| transaction.has_rows(within)).cloned().collect();
         if rows.is_empty() { Covered::Nothing } else { Covered::Rows(rows) }
     }
 
     /// Whether the end of a transaction is covered; where it has a GTID also if none is done by it (an XA PREPARE).
     pub fn holds_commit(&self, committed: &Committed) -> bool {
-        match self.position.gtids.as_ref().filter(|_| !committed.is_anonymous()) {
-            Some(set) => committed.gtids().all(|gtid| set.contains(gtid)),
-            None => {
-                self.position.is_placed()
-                    && committed.server_uuid == self.position.server_uuid
-                    && committed.end.order(&self.position.file) != Ordering::Greater
-            }
-        }
+        self.position.covers_end(committed)
     }
 
     /// Whether a feed that has got to this place brings nothing covered any more.
     pub fn is_passed_by(&self, place: &Position) -> bool {
-        let is_beyond = || {
-            place.server_uuid == self.position.server_uuid && place.file.order(&self.position.file) == Ordering::Greater
-        };
-        let has_ended = |within: &Within| match (&place.gtids, within.gtid()) {
-            (Some(set), Some(transaction)) => transaction.is_subset_of(set),
-            _ => is_beyond(),
-        };
-        place.reaches(&self.position) && self.within.iter().all(has_ended)
+        place.reaches(&self.position) && self.within.iter().all(|within| place.has_passed(within, &self.position))
     }
 }
 
@@ -91,8 +76,7 @@ pub(super) struct Handover {
 /// None: the main stream has passed something that the feed has not, so that the rule would miss it.
 pub(super) fn handover(main: &Reached, feed: &Reached) -> Option<Handover> {
     let (ours, theirs) = (main.position(), feed.position());
-    let is_far = ours.server_uuid == theirs.server_uuid && theirs.file.order(&ours.file) == Ordering::Less;
-    if is_far || !Coverage::new(&main.resume()).is_passed_by(theirs) {
+    if theirs.lies_before(ours) || !Coverage::new(&main.resume()).is_passed_by(theirs) {
         return None;
     }
     let coverage = Coverage::new(&feed.resume());
@@ -111,7 +95,7 @@ mod tests {
 
     use super::*;
     use crate::change::Op;
-    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, GtidSet, Proof, Tag};
+    use crate::position::{Anchor, FileOffset, FoundBy, Gtid, GtidSet, PositionParts, Proof, Tag};
 
     const UUID: Uuid = Uuid::from_u128(7);
 
@@ -119,7 +103,8 @@ mod tests {
         let gtids = gtids.map(|numbers| if numbers.is_empty() { GtidSet::new() } else { set(numbers) });
         let file = FileOffset { file: "b.000001".into(), offset };
         let found_by = if gtids.is_some() { FoundBy::Either } else { FoundBy::Place };
-        Position { server_uuid: UUID, gtids, file, undecided: Arc::default(), found_by, proof: Proof::default() }
+        let (undecided, proof) = (Arc::default(), Proof::default());
+        Position::from_parts(PositionParts { server_uuid: UUID, gtids, file, undecided, found_by, proof })
     }
 
     fn set(numbers: &str) -> GtidSet {
@@ -201,7 +186,8 @@ mod tests {
 
     #[test]
     fn among_gtids_a_transaction_without_one_is_covered_by_its_place() {
-        let mut coverage = of(Position { found_by: FoundBy::Place, ..place(Some("1-5"), 500) }, None);
+        let by_place = PositionParts { found_by: FoundBy::Place, ..place(Some("1-5"), 500).into_parts() };
+        let mut coverage = of(Position::from_parts(by_place), None);
         for (offset, is_covered) in [(400, true), (500, false), (600, false)] {
             assert_eq!(coverage.holds(&change(&transaction(None, offset), "orders", 1)), is_covered, "{offset}");
             assert_eq!(coverage.holds_commit(&commit(None, offset + 100)), is_covered, "{offset}");
@@ -210,8 +196,11 @@ mod tests {
         assert!(!coverage.holds(&change(&elsewhere.into(), "orders", 1)), "on another server a place says nothing");
         assert!(!coverage.is_passed_by(&place(Some("1-5"), 400)), "the set is reached, the place is not");
         assert!(coverage.is_passed_by(&place(Some("1-5"), 500)));
-        let elsewhere = Position { server_uuid: Uuid::nil(), ..place(Some("1-9"), 900) };
-        assert!(!coverage.is_passed_by(&elsewhere), "whether it has those without GTIDs is not known");
+        let elsewhere = PositionParts { server_uuid: Uuid::nil(), ..place(Some("1-9"), 900).into_parts() };
+        assert!(
+            !coverage.is_passed_by(&Position::from_parts(elsewhere)),
+            "whether it has those without GTIDs is not known"
+        );
     }
 
     #[test]

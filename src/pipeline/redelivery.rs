@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Command;
 use crate::change::Change;
-use crate::delivery::{Delivery, Failure, Origin, Outcome, request};
+use crate::delivery::{Delivery, Failure, Origin, Outcome};
 use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
@@ -264,12 +264,7 @@ impl Run<'_> {
     /// Whether the change lies within the stretch: its transaction begins before the end.
     fn holds(&self, change: &Change) -> bool {
         let transaction = &change.transaction;
-        match (&self.to.gtids, &transaction.gtid) {
-            (Some(set), Some(gtid)) => set.contains(gtid),
-            // The end is where the set is complete, wherever that is.
-            _ if !self.to.is_placed() => true,
-            _ => transaction.begin().order(&self.to.file).is_lt(),
-        }
+        self.to.takes_in(transaction.gtid.as_ref(), &transaction.begin())
     }
 
     async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
@@ -299,10 +294,10 @@ impl Run<'_> {
     }
 
     async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let request = if delivery.predetermined.is_some() { None } else { request::prepare(delivery).ok() };
-        match request {
-            Some(request) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
-                heard(self.told.send(Told::Request { curl: request.to_curl() }).await)
+        let curl = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
+        match curl {
+            Some(curl) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
+                heard(self.told.send(Told::Request { curl }).await)
             }
             Some(_) => Ok(()),
             None => {

@@ -27,10 +27,11 @@ pub struct Action {
     pub keeps_answer: bool,
 }
 
+/// Where an action goes, with what it takes to make it ready: a variant for each sink.
 #[derive(Debug)]
 pub enum Work {
-    Call(Box<Call>),
-    Sql(Box<Sql>),
+    Call(Arc<Call>),
+    Sql(Arc<Sql>),
 }
 
 /// A statement for the server that is followed, or another one.
@@ -120,6 +121,17 @@ impl Action {
         match &self.work {
             Work::Call(call) => Some(call),
             Work::Sql(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Action {
+    /// For tests, before anything is made ready by it.
+    pub(crate) fn call_mut(&mut self) -> &mut Call {
+        match &mut self.work {
+            Work::Call(call) => Arc::get_mut(call).expect("nobody else has it"),
+            Work::Sql(_) => panic!("not a call"),
         }
     }
 }

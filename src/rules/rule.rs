@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::call::Call;
 use super::content::Content;
 use super::diagnostic::FilePlace;
 use super::plan::{Action, Saga, SagaStep};
@@ -97,11 +96,6 @@ impl Rule {
         self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 
-    /// The call of a rule without a plan.
-    pub fn call(&self) -> &Call {
-        self.actions[0].call().expect("the one action of a rule without a plan is a call")
-    }
-
     /// The action at this place as people call it.
     pub fn action_name(&self, number: usize) -> String {
         let Some(plan) = &self.saga else { return "call".to_string() };
@@ -119,13 +113,16 @@ impl Rule {
         if plan.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
     }
 
+    /// For tests of rules whose first action is a call.
+    #[cfg(test)]
+    pub(crate) fn call(&self) -> &super::Call {
+        self.actions[0].call().expect("a call")
+    }
+
     /// For tests, which change one thing of a rule that was loaded.
     #[cfg(test)]
-    pub(crate) fn call_mut(&mut self) -> &mut Call {
-        match &mut self.actions[0].work {
-            super::plan::Work::Call(call) => call,
-            super::plan::Work::Sql(_) => panic!("not a call"),
-        }
+    pub(crate) fn call_mut(&mut self) -> &mut super::Call {
+        self.actions[0].call_mut()
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use crate::position::{FileOffset, FoundBy, GtidSet, Position, Start, file_number};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, PositionParts, Start, file_number};
 
 use super::connection::Connection;
 use super::error::Error;
@@ -49,18 +49,20 @@ pub(super) async fn first(
     connection: &mut Connection,
     start: &Start,
 ) -> Result<Position, Error> {
-    let mut position = server.begin(connection, start).await?;
+    let position = server.begin(connection, start).await?;
     let Start::At(place) = start else { return Ok(position) };
-    match gtids_before(settings, server.uuid, place).await {
-        Ok(set) => position.gtids = Some(set),
+    let set = match gtids_before(settings, server.uuid, place).await {
+        Ok(set) => set,
         // What stands before it can't be read in this mode. The place alone will do; a set comes with the next file.
         Err(Error::GtidsRefused { .. } | Error::AnonymousRefused { .. }) => return Ok(position),
         Err(error) => return Err(error),
-    }
+    };
+    let mut parts = position.into_parts();
+    parts.gtids = Some(set);
     if server.has_gtids {
-        position.found_by = FoundBy::Either;
+        parts.found_by = FoundBy::Either;
     }
-    Ok(position)
+    Ok(Position::from_parts(parts))
 }
 
 /// Where the stream begins that brings everything after `position`, and with `Begin::At` everything that is in its set and
@@ -71,17 +73,17 @@ pub(super) async fn begin_after(
     files: &[FileOffset],
     position: &Position,
 ) -> Result<Begin, Error> {
-    let found_by = match position.found_by {
-        FoundBy::Set if position.server_uuid == server.uuid => found_by(settings, server, files, position).await?,
+    let found_by = match position.parts().found_by {
+        FoundBy::Set if position.server_uuid() == server.uuid => found_by(settings, server, files, position).await?,
         found_by => found_by,
     };
-    let position = Position { found_by, ..position.clone() };
-    let set = || position.gtids.clone().unwrap_or_default();
-    match way(&position, server.uuid == position.server_uuid, server.has_gtids, files) {
-        Way::Place => Ok(Begin::At(position.file)),
+    let position = Position::from_parts(PositionParts { found_by, ..position.parts().clone() });
+    let set = || position.parts().gtids.clone().unwrap_or_default();
+    match way(&position, server.uuid == position.server_uuid(), server.has_gtids, files) {
+        Way::Place => Ok(Begin::At(position.place().clone())),
         Way::Oldest => {
             tracing::warn!(
-                file = &*position.file.file,
+                file = &*position.place().file,
                 "the binlog file of the checkpoint is purged; no transaction with a GTID was lost by that. If gtid_mode was \
                  not ON all the time since then, transactions without GTIDs may have been purged unread"
             );
@@ -96,19 +98,19 @@ pub(super) async fn begin_after(
 }
 
 fn way(position: &Position, is_same_server: bool, has_gtids: bool, files: &[FileOffset]) -> Way {
-    let is_by_set = position.found_by != FoundBy::Place && position.gtids.is_some();
+    let is_by_set = position.set().is_some();
     let by_set = |otherwise| if is_by_set && has_gtids { Way::Set } else { Way::None(otherwise) };
-    if !is_same_server || position.found_by == FoundBy::Set {
+    if !is_same_server || !position.is_placed() {
         return by_set(if is_by_set { Obstacle::GtidsOff } else { Obstacle::OtherServer });
     }
-    let mut places = std::iter::once(&position.file).chain(position.undecided.iter());
-    if files.iter().any(|file| file.file == position.file.file) {
+    let mut places = std::iter::once(position.place()).chain(position.parts().undecided.iter());
+    if files.iter().any(|file| file.file == position.place().file) {
         let has_name = places.all(|place| u32::try_from(place.offset).is_ok());
         return if has_name { Way::Place } else { by_set(Obstacle::Unnameable) };
     }
     match files.first() {
-        Some(oldest) if is_older(&position.file.file, &oldest.file) && is_by_set && has_gtids => Way::Oldest,
-        Some(oldest) if is_older(&position.file.file, &oldest.file) => Way::None(Obstacle::Purged),
+        Some(oldest) if is_older(&position.place().file, &oldest.file) && is_by_set && has_gtids => Way::Oldest,
+        Some(oldest) if is_older(&position.place().file, &oldest.file) => Way::None(Obstacle::Purged),
         // The server writes files of another name now.
         _ => by_set(Obstacle::Purged),
     }
@@ -121,22 +123,22 @@ fn is_older(one: &str, other: &str) -> bool {
 }
 
 fn refusal(obstacle: Obstacle, server: &Server, position: &Position) -> Error {
-    let (expected, found) = (position.server_uuid.to_string(), server.uuid.to_string());
+    let (expected, found) = (position.server_uuid().to_string(), server.uuid.to_string());
     match obstacle {
-        Obstacle::OtherServer if position.gtids.is_some() => Error::AnonymousFollow { expected, found },
+        Obstacle::OtherServer if position.knows_gtids() => Error::AnonymousFollow { expected, found },
         Obstacle::OtherServer => Error::OtherServer { expected, found },
         Obstacle::GtidsOff => Error::GtidsOff { mode: server.gtid_mode(), expected, found },
         Obstacle::Purged => gone(position),
         Obstacle::Unnameable => Error::BadPosition {
-            file: position.file.file.to_string(),
-            offset: position.file.offset,
+            file: position.place().file.to_string(),
+            offset: position.place().offset,
             problem: "it lies beyond 4 GiB, which the protocol cannot name without GTIDs".to_string(),
         },
     }
 }
 
 fn gone(position: &Position) -> Error {
-    Error::Purged { missing: position.file.file.to_string() }
+    Error::Purged { missing: position.place().file.to_string() }
 }
 
 fn head(file: &FileOffset) -> FileOffset {
@@ -151,13 +153,14 @@ async fn found_by(
     files: &[FileOffset],
     position: &Position,
 ) -> Result<FoundBy, Error> {
-    let is_there = files.iter().any(|file| file.file == position.file.file && file.offset >= position.file.offset);
-    let has_name = u32::try_from(position.file.offset).is_ok();
+    let is_there =
+        files.iter().any(|file| file.file == position.place().file && file.offset >= position.place().offset);
+    let has_name = u32::try_from(position.place().offset).is_ok();
     if !is_there || !has_name {
         return Ok(FoundBy::Set);
     }
-    match gtids_before(settings, server.uuid, &position.file).await {
-        Ok(set) if position.gtids.as_ref() == Some(&set) => Ok(FoundBy::Either),
+    match gtids_before(settings, server.uuid, position.place()).await {
+        Ok(set) if position.parts().gtids.as_ref() == Some(&set) => Ok(FoundBy::Either),
         Ok(_) | Err(Error::BadPosition { .. } | Error::AnonymousRefused { .. } | Error::GtidsRefused { .. }) => {
             Ok(FoundBy::Set)
         }
@@ -174,7 +177,7 @@ async fn nothing_is_left_out(
     files: &[FileOffset],
     position: &Position,
 ) -> Result<(), Error> {
-    let Some(set) = &position.gtids else { return Ok(()) };
+    let Some(set) = &position.parts().gtids else { return Ok(()) };
     // Of the files, the first ones have nothing before them that is not in the set.
     let (mut first, mut end) = (0, files.len());
     while first + 1 < end {
@@ -207,7 +210,7 @@ async fn gtids_before_file(settings: &Settings, server: &Server, file: &FileOffs
 pub(super) fn refused_by_set(error: Error, server: &Server, position: &Position) -> Error {
     match error {
         // It has got far enough to be found by its place, which the next connection begins at.
-        Error::AnonymousRefused { message } if position.server_uuid == server.uuid && position.is_placed() => {
+        Error::AnonymousRefused { message } if position.server_uuid() == server.uuid && position.is_placed() => {
             Error::Lost(message)
         }
         Error::AnonymousRefused { message } => {
@@ -218,10 +221,10 @@ pub(super) fn refused_by_set(error: Error, server: &Server, position: &Position)
 }
 
 fn refusal_of_anonymous(server: &Server, position: &Position, file: &str) -> Error {
-    if position.server_uuid == server.uuid {
+    if position.server_uuid() == server.uuid {
         return Error::AnonymousLeftOut { file: file.to_string() };
     }
-    let (expected, found) = (position.server_uuid.to_string(), server.uuid.to_string());
+    let (expected, found) = (position.server_uuid().to_string(), server.uuid.to_string());
     Error::AnonymousHere { expected, found, file: file.to_string() }
 }
 
@@ -262,7 +265,7 @@ mod tests {
     fn position(file: FileOffset, gtids: bool, found_by: FoundBy) -> Position {
         let gtids = gtids.then(|| format!("{}:1-5", Uuid::from_u128(7)).parse().expect("a set"));
         let (undecided, proof) = (Arc::default(), Proof::default());
-        Position { server_uuid: Uuid::nil(), gtids, file, undecided, found_by, proof }
+        Position::from_parts(PositionParts { server_uuid: Uuid::nil(), gtids, file, undecided, found_by, proof })
     }
 
     #[test]
@@ -295,7 +298,8 @@ mod tests {
         ] {
             assert_eq!(way(&position, is_same_server, has_gtids, &files), expected, "{what}");
         }
-        let undecided = Position { undecided: [far()].into(), ..position(there(), true, Either) };
+        let undecided = PositionParts { undecided: [far()].into(), ..position(there(), true, Either).into_parts() };
+        let undecided = Position::from_parts(undecided);
         assert_eq!(way(&undecided, true, true, &files), Way::Set, "something undecided beyond 4 GiB");
     }
 

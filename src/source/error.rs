@@ -12,8 +12,6 @@ use crate::change::Transaction;
 use crate::column::Fault;
 use crate::printable::one_line;
 
-use super::link::{Broken, ServerRefusal};
-
 /// As much as is kept of an API's answer; MySQL's own texts end at 512 bytes.
 const SAID_CHARACTERS_MAX: usize = 1024;
 
@@ -243,37 +241,6 @@ impl Error {
     pub(super) fn without_tls(server: &str) -> Error {
         let problem = "the server offers no TLS; fix: enable TLS there, or tls mode preferred or disabled";
         Error::Tls { server: server.to_string(), problem: problem.to_string() }
-    }
-
-    /// A login that broke off.
-    pub(super) fn of_broken_login(broken: &Broken, server: &str) -> Error {
-        match broken {
-            Broken::Socket(problem) => Error::of_socket(problem, server),
-            other => Error::Connect { server: server.to_string(), problem: other.to_string() },
-        }
-    }
-
-    /// A connection that broke while it was used.
-    pub(super) fn of_broken(broken: Broken) -> Error {
-        match broken {
-            Broken::Silent(patience) => Error::Silent { seconds: patience.as_secs() },
-            Broken::TooLarge => Error::TooLarge(broken.to_string()),
-            Broken::Socket(_) | Broken::Closed | Broken::OutOfOrder => Error::Lost(broken.to_string()),
-        }
-    }
-
-    /// A command of a replica that was not done. The login is long done: what is denied is the command, whatever the
-    /// text says.
-    pub(super) fn of_refusal(refusal: ServerRefusal, server: &str) -> Error {
-        match refusal {
-            ServerRefusal::Broken(broken) => Error::of_broken(broken),
-            ServerRefusal::Unclear => Error::Lost("unexpected packet".to_string()),
-            ServerRefusal::Answer { code, message } => match Error::of_answer(code, &message, server.to_string()) {
-                Error::Connect { problem, .. } => Error::Lost(problem),
-                Error::Login { problem, .. } => Error::replication_privilege(problem),
-                other => other,
-            },
-        }
     }
 
     pub(super) fn replication_privilege(problem: String) -> Error {

@@ -279,7 +279,7 @@ impl Reader {
         if !progress.has_announced {
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
                 // Known from the first moment on, so that tables that are altered before their first row comes stay known.
-                if let Err(error) = tracking.learn_all(&self.tables, &position.file).await {
+                if let Err(error) = tracking.learn_all(&self.tables, position.place()).await {
                     tracing::warn!(%error, "tables could not be read in advance; each is read when its first row comes");
                 }
             }
@@ -294,12 +294,12 @@ impl Reader {
             self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(PATIENCE_DOUBLINGS_MAX));
         let skip = progress.skip();
         let mut transactions =
-            Transactions::new(server.uuid, position.file.clone(), skip, self.tables_of(&server, tracking));
+            Transactions::new(server.uuid, position.place().clone(), skip, self.tables_of(&server, tracking));
         // Before the stream is asked for: the server ends the older one of two that come from one replica. A stream by set
         // brings them by itself.
         let is_by_place = matches!(begin, Begin::At(_));
         transactions.go_on_after(&position, is_by_place);
-        for place in position.undecided.iter().filter(|_| is_by_place) {
+        for place in position.parts().undecided.iter().filter(|_| is_by_place) {
             if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, patience).await? {
                 transactions.hold(prepared);
             }
@@ -452,7 +452,7 @@ impl Reader {
                 if let Some(schema) = &committed.schema {
                     progress.schema = Arc::clone(schema);
                 }
-                let is_among_gtids = progress.position.as_ref().is_some_and(|position| position.gtids.is_some());
+                let is_among_gtids = progress.position.as_ref().is_some_and(Position::knows_gtids);
                 if !is_among_gtids || committed.is_end() {
                     progress.end_transaction();
                 }

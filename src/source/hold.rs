@@ -139,8 +139,8 @@ async fn begins(server: &Server, connection: &mut Connection, thread: u64, patie
 /// Where the stream must begin to get stuck no later than in the first file that is needed. `files` are the ends of all that
 /// the server has, the oldest first. None: it has none that could be meant.
 fn begin(place: &Position, server: Uuid, files: &[FileOffset]) -> Option<Begin> {
-    if place.server_uuid != server {
-        return place.gtids.clone().map(Begin::After);
+    if place.server_uuid() != server {
+        return place.parts().gtids.clone().map(Begin::After);
     }
     let needed = place.oldest_needed();
     let is_before = |file: &&FileOffset| {
@@ -162,7 +162,7 @@ fn begin(place: &Position, server: Uuid, files: &[FileOffset]) -> Option<Begin> 
 /// Whether a stream that begins as [`begin`] says keeps the server from purging the first file that is needed. While that is the
 /// newest one the server does not purge it in any case.
 fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
-    if place.server_uuid != server {
+    if place.server_uuid() != server {
         return true;
     }
     let needed = &*place.oldest_needed().file;
@@ -174,7 +174,7 @@ fn holds(place: &Position, server: Uuid, files: &[FileOffset]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{FoundBy, Proof};
+    use crate::position::{FoundBy, PositionParts, Proof};
 
     const MIB: u64 = 1 << 20;
 
@@ -185,14 +185,8 @@ mod tests {
     fn position(file: FileOffset, undecided: &[FileOffset], gtids: Option<&str>) -> Position {
         let gtids = gtids.map(|set| set.parse().expect("a set"));
         let found_by = if gtids.is_some() { FoundBy::Either } else { FoundBy::Place };
-        Position {
-            server_uuid: Uuid::nil(),
-            gtids,
-            file,
-            undecided: undecided.into(),
-            found_by,
-            proof: Proof::default(),
-        }
+        let (undecided, proof) = (undecided.into(), Proof::default());
+        Position::from_parts(PositionParts { server_uuid: Uuid::nil(), gtids, file, undecided, found_by, proof })
     }
 
     #[test]

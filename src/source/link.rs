@@ -2,9 +2,11 @@
 //!
 //! In: [`Settings`]. Out: a [`Link`], which takes statements and the commands of a replica, and then gives packets; or a
 //! [`Relay`], over which the client library asks what is answered with tables (`connect`). The files in the order in which bytes meet
-//! them: `packet`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the session.
+//! them: `packet`, `answer`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the session.
 
+mod answer;
 mod command;
+mod failed;
 mod greeting;
 mod key;
 mod login;
@@ -12,6 +14,7 @@ mod packet;
 mod relay;
 mod tls;
 
+pub(super) use answer::{PacketKind, answer};
 pub(super) use command::{dump_after, dump_from, register};
 pub(super) use packet::{Broken, PACKET_BYTES_MAX, Packets};
 pub(super) use relay::Relay;
@@ -28,9 +31,10 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
+use command::{COM_QUERY, COM_QUIT, QUIT_PATIENCE};
 use login::LoginSession;
 
-use super::error::{Error, said};
+use super::error::Error;
 use super::password::Password;
 use super::refused::of_login_answer;
 use super::session::QUESTIONS_SQL;
@@ -43,34 +47,6 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// reckons how much to buffer, which over the loopback device is megabytes else.
 const LEAST_RECEIVED_BYTES: u32 = 4 << 10;
 const LEAST_SEGMENT_BYTES: u32 = 536;
-
-/// A server that takes longer to say goodbye is not waited for.
-const QUIT_PATIENCE: Duration = Duration::from_secs(1);
-
-const COM_QUIT: u8 = 1;
-const COM_QUERY: u8 = 3;
-
-/// What a packet says by its first byte.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum PacketKind {
-    Ok,
-    Error { code: u16, message: String },
-    Other(u8),
-}
-
-/// Sorts a packet. An error may come with or, before the login, without an SQL state.
-pub(super) fn answer(packet: &[u8]) -> PacketKind {
-    match packet {
-        [0, ..] => PacketKind::Ok,
-        [0xff, low, high, text @ ..] => {
-            let text = if text.first() == Some(&b'#') { text.get(6..).unwrap_or_default() } else { text };
-            let message = said(&String::from_utf8_lossy(text));
-            PacketKind::Error { code: u16::from_le_bytes([*low, *high]), message }
-        }
-        // An empty packet is no answer either.
-        _ => PacketKind::Other(packet.first().copied().unwrap_or(0xff)),
-    }
-}
 
 /// How much may be under way between the server and us, in the buffers of both systems.
 #[derive(Debug, Clone, Copy)]
@@ -243,27 +219,4 @@ impl MysqlLink {
 
 fn query(statement: &str) -> Vec<u8> {
     [&[COM_QUERY], statement.as_bytes()].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_is_read_with_and_without_its_sql_state() {
-        let error = |message: &str| PacketKind::Error { code: 1045, message: message.to_string() };
-        assert_eq!(answer(b"\xff\x15\x04#28000Access denied"), error("Access denied"));
-        assert_eq!(answer(b"\xff\x15\x04Access denied"), error("Access denied"));
-        assert_eq!(answer(b"\xff\x15\x04#28"), error(""));
-        assert_eq!(answer(b"\xff\x15\x04\x1b[2J\x07a\r\nb\xe2\x80\xae!"), error(" [2J a  b !"));
-        let PacketKind::Error { message, .. } = answer(&[&b"\xff\x15\x04"[..], &[b'x'; 100_000]].concat()) else {
-            panic!("no error");
-        };
-        assert_eq!(message.chars().count(), 1025);
-        assert_eq!(answer(b"\x00\x00"), PacketKind::Ok);
-        assert_eq!(
-            (answer(b"\xfe"), answer(b""), answer(b"\xff\x15")),
-            (PacketKind::Other(0xfe), PacketKind::Other(0xff), PacketKind::Other(0xff))
-        );
-    }
 }

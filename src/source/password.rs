@@ -4,28 +4,18 @@
 //! The time and the size of what is read are limited. The text appears in no error and in no log line (promise 8).
 
 mod command;
+mod text;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use command::PasswordCommand;
+pub use text::Password;
 
 use super::error::Error;
 use crate::file;
-
-/// A token of a cloud has one to two KiB.
-const PASSWORD_BYTES_MAX: u64 = 64 << 10;
-
-/// A password; its text never reaches a log line.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Password(pub String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use text::{PASSWORD_BYTES_MAX, password};
 
 /// Where a password comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,16 +67,6 @@ fn read_file(path: &Path) -> Result<Password, String> {
         _ => failed(&error),
     })?;
     password(bytes).map_err(|problem| failed(&problem))
-}
-
-/// The text without the line end that editors and commands add.
-fn password(bytes: Vec<u8>) -> Result<Password, &'static str> {
-    if bytes.len() as u64 > PASSWORD_BYTES_MAX {
-        return Err("it is longer than 64 KiB");
-    }
-    // A password ends at a NUL on the wire.
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or("it is not UTF-8 text")?;
-    Ok(Password(text.trim_end_matches(['\r', '\n']).to_string()))
 }
 
 #[cfg(test)]

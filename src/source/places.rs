@@ -98,15 +98,15 @@ impl NextTransaction {
 
     /// Whether a mark lies behind it.
     pub fn is_before(&self, mark: &Position) -> bool {
-        match (&mark.gtids, &self.passing.gtid) {
+        match (&mark.parts().gtids, &self.passing.gtid) {
             (Some(set), Some(gtid)) => set.contains(gtid),
-            _ => self.server_uuid == mark.server_uuid && self.passing.end.order(&mark.file) != Ordering::Greater,
+            _ => self.server_uuid == mark.server_uuid() && self.passing.end.order(mark.place()) != Ordering::Greater,
         }
     }
 
     /// The place right behind it, for the mark right before it.
     pub fn passed_from(&self, mark: &Position) -> Position {
-        let mut passed = self.without(mark).unwrap_or_else(|| mark.clone());
+        let mut passed = self.without(mark).unwrap_or_else(|| mark.clone()).into_parts();
         passed.server_uuid = self.server_uuid;
         if passed.file.file != self.passing.end.file {
             passed.proof.file_created_s = None;
@@ -117,18 +117,18 @@ impl NextTransaction {
         }
         let is_in_set = self.passing.gtid.is_some() && passed.gtids.is_some() && passed.undecided.is_empty();
         passed.found_by = if is_in_set { FoundBy::Either } else { FoundBy::Place };
-        passed
+        Position::from_parts(passed)
     }
 
     /// A mark somewhere before it, without this one transaction. Only a set of GTIDs can say that.
     pub fn without(&self, mark: &Position) -> Option<Position> {
         // Without a GTID of its own no set can name it.
         self.passing.gtid.as_ref()?;
-        let mut without = mark.clone();
+        let mut without = mark.parts().clone();
         let set = without.gtids.as_mut()?;
         let decided = self.decided.as_ref().and_then(|prepared| prepared.gtid.as_ref());
         self.passing.gtid.iter().chain(decided).for_each(|gtid| set.insert(gtid));
-        Some(without)
+        Some(Position::from_parts(without))
     }
 }
 
@@ -253,10 +253,10 @@ impl Places {
     }
 
     fn was_read(&self, passing: &Passing, mark: &Position) -> bool {
-        mark.gtids.is_some()
+        mark.knows_gtids()
             && passing.prepares.is_some()
-            && mark.server_uuid == self.server.uuid
-            && passing.begin.order(&mark.file) == Ordering::Less
+            && mark.server_uuid() == self.server.uuid
+            && passing.begin.order(mark.place()) == Ordering::Less
     }
 
     /// The XA transaction among those that the mark waits for: those that the server sent again, or those that it names.
@@ -266,7 +266,7 @@ impl Places {
         mut known: Vec<Passing>,
         mark: &Position,
     ) -> Result<Option<Prepared>, Error> {
-        for place in mark.undecided.iter() {
+        for place in mark.parts().undecided.iter() {
             let begin = Begin::At(place.clone());
             known.extend(Passings::open(&self.settings, self.server.uuid, begin).await?.next().await?);
         }
@@ -288,15 +288,15 @@ impl Places {
                 _ => Err(error),
             };
         }
-        let is_one_server = from.server_uuid == self.server.uuid;
-        let span = if is_exact && is_one_server { self.span(&from.file, &to.file).await? } else { Span::default() };
-        let is_back = to.file.order(&from.file) == Ordering::Less;
+        let is_one_server = from.server_uuid() == self.server.uuid;
+        let span = if is_exact && is_one_server { self.span(from.place(), to.place()).await? } else { Span::default() };
+        let is_back = to.place().order(from.place()) == Ordering::Less;
         let (mut skipped, mut repeated) = match (is_exact && is_one_server, is_back) {
             (true, false) => (span.count, Count::NOTHING),
             (true, true) => (Count::NOTHING, span.count),
             (false, _) => (Count::default(), Count::default()),
         };
-        if let (true, Some(before), Some(after)) = (self.server.has_gtids, &from.gtids, &to.gtids) {
+        if let (true, Some(before), Some(after)) = (self.server.has_gtids, &from.parts().gtids, &to.parts().gtids) {
             let purged = self.server.purged(&mut self.connection).await?;
             skipped.transactions = Some(number_of(&after.missing_from(before)));
             repeated.transactions = Some(number_of(&before.missing_from(after).missing_from(&purged)));
@@ -306,7 +306,7 @@ impl Places {
                 count.bytes = Some(0);
             }
         }
-        let waits_for = from.undecided.len() as u64;
+        let waits_for = from.parts().undecided.len() as u64;
         let left_prepared = if is_back { 0 } else { span.left_prepared + waits_for };
         Ok(Between { skipped, repeated, left_prepared, unknown: None })
     }
@@ -353,7 +353,7 @@ impl Places {
 }
 
 fn is_in(mark: &Position, gtid: Option<&Gtid>) -> bool {
-    mark.gtids.as_ref().zip(gtid).is_some_and(|(set, gtid)| set.contains(gtid))
+    mark.parts().gtids.as_ref().zip(gtid).is_some_and(|(set, gtid)| set.contains(gtid))
 }
 
 #[derive(Debug, Default)]

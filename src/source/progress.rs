@@ -58,7 +58,7 @@ impl ReadProgress {
         let identity = transaction.identity();
         for (table, rows) in tables {
             let table = table.to_string();
-            match within.iter_mut().find(|known| known.is_of(transaction) && *known.table == *table) {
+            match within.iter_mut().find(|known| transaction.has_rows(known) && *known.table == *table) {
                 Some(known) => known.rows = known.rows.max(*rows),
                 None => {
                     let transaction = identity.as_str().into();

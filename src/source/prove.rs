@@ -89,12 +89,12 @@ impl<'s> Prover<'s> {
     /// Looks at the position's transactions again. Where it has none yet, its proof is looked up, for the next time. `files`
     /// are all that the server has; none where the account may not ask.
     pub async fn prove(&self, files: Option<&[FileOffset]>, position: &mut Position) -> Result<Evidence, Error> {
-        if position.server_uuid == self.server.uuid {
-            not_backwards(files.unwrap_or_default(), &position.file)?;
+        if position.server_uuid() == self.server.uuid {
+            not_backwards(files.unwrap_or_default(), position.place())?;
         }
         let mut evidence = None;
-        for anchor in position.proof.anchors().iter().rev() {
-            match self.look(anchor, position.gtids.as_ref(), files).await? {
+        for anchor in position.parts().proof.anchors().iter().rev() {
+            match self.look(anchor, position.parts().gtids.as_ref(), files).await? {
                 Found::Other(what) => return Err(Error::AnotherLog { what }),
                 found => evidence = evidence.or(Some(found)),
             }
@@ -105,7 +105,8 @@ impl<'s> Prover<'s> {
             (Some(Found::Same(by)), _) | (_, Found::Same(by)) => Ok(Evidence::Proven(by)),
             (Some(Found::Nothing(why)), _) => Ok(Evidence::Unproven(why)),
             (_, Found::Nothing(_)) => {
-                position.proof = self.learn(position).await?;
+                let proof = self.learn(position).await?;
+                position.prove_by(proof);
                 Ok(Evidence::Unproven("this position was not recorded before; it is recorded from now on".to_string()))
             }
         }
@@ -277,12 +278,12 @@ impl<'s> Prover<'s> {
 
     /// When the position's own file was begun.
     async fn look_at_file(&self, position: &Position, files: Option<&[FileOffset]>) -> Result<Found, Error> {
-        let file = &position.file.file;
+        let file = &position.place().file;
         let is_listed = files.is_none_or(|files| files.iter().any(|end| end.file == *file));
-        let Some(known) = position.proof.file_created_s.filter(|_| is_listed) else {
+        let Some(known) = position.parts().proof.file_created_s.filter(|_| is_listed) else {
             return Ok(Found::Nothing(format!("nothing is known of file {file}")));
         };
-        if position.server_uuid != self.server.uuid {
+        if position.server_uuid() != self.server.uuid {
             return Ok(Found::Nothing("another server has other files".to_string()));
         }
         Ok(match self.created(file).await? {
@@ -310,8 +311,8 @@ impl<'s> Prover<'s> {
         // A uuid of its own besides, because both are read at once.
         let beside = Prover::new(&self.settings, self.server);
         let (anchors, file_created_s) = tokio::try_join!(self.learn_anchors(position), async {
-            match position.server_uuid == self.server.uuid {
-                true => beside.created(&position.file.file).await,
+            match position.server_uuid() == self.server.uuid {
+                true => beside.created(&position.place().file).await,
                 false => Ok(None),
             }
         })?;
@@ -320,7 +321,7 @@ impl<'s> Prover<'s> {
 
     async fn learn_anchors(&self, position: &Position) -> Result<Vec<Arc<Anchor>>, Error> {
         let mut anchors = Vec::new();
-        if let Some(set) = position.gtids.as_ref().filter(|_| self.server.has_gtids) {
+        if let Some(set) = position.parts().gtids.as_ref().filter(|_| self.server.has_gtids) {
             for gtid in set.newest().take(LEARNED_MAX) {
                 if let Ok((event, begin)) = self.fetch(&gtid, set).await? {
                     anchors.push(Arc::new(self.anchor(&event, begin)?));

@@ -155,7 +155,9 @@ impl Sentinel {
 
     /// What was read must be among what the server has done.
     async fn require_executed(&mut self, server: &Server, position: &Position, executed: GtidSet) -> Result<(), Error> {
-        let Some(read) = position.gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else { return Ok(()) };
+        let Some(read) = position.parts().gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else {
+            return Ok(());
+        };
         tokio::time::sleep(EXECUTED_GRACE).await;
         let Ok(LogAnswer { executed, .. }) = self.ask(server).await else { return Ok(()) };
         let ahead = read.missing_from(&executed);

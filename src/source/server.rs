@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::column::charset::Charsets;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::position::{FileOffset, FoundBy, GtidSet, Position, Proof, Start};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, PositionParts, Proof, Start};
 
 use super::ServerFacts;
 use super::connection::Connection;
@@ -140,7 +140,7 @@ impl Server {
             Start::At(place) => (None, place.clone(), FoundBy::Place),
         };
         let (undecided, proof) = (Arc::default(), Proof::default());
-        Ok(Position { server_uuid: self.uuid, gtids, file, undecided, found_by, proof })
+        Ok(Position::from_parts(PositionParts { server_uuid: self.uuid, gtids, file, undecided, found_by, proof }))
     }
 
     pub fn gtid_mode(&self) -> String {
@@ -149,7 +149,7 @@ impl Server {
 
     /// Whether the server has executed what the position's set says, and purged nothing else.
     pub async fn permit(&self, connection: &mut Connection, position: &Position) -> Result<(), Error> {
-        match &position.gtids {
+        match &position.parts().gtids {
             Some(processed) => self.permit_gtids(connection, position, processed).await,
             None => Ok(()),
         }
@@ -161,7 +161,7 @@ impl Server {
         position: &Position,
         processed: &GtidSet,
     ) -> Result<(), Error> {
-        if processed.is_empty() && position.server_uuid != self.uuid {
+        if processed.is_empty() && position.server_uuid() != self.uuid {
             return Err(self.other_server(position));
         }
         let mut ahead = processed.missing_from(&self.executed(connection).await?);
@@ -177,7 +177,7 @@ impl Server {
     }
 
     pub fn other_server(&self, position: &Position) -> Error {
-        Error::OtherServer { expected: position.server_uuid.to_string(), found: self.uuid.to_string() }
+        Error::OtherServer { expected: position.server_uuid().to_string(), found: self.uuid.to_string() }
     }
 
     async fn newest(&self, connection: &mut Connection) -> Result<(FileOffset, GtidSet), Error> {

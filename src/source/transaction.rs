@@ -89,8 +89,8 @@ impl Transactions {
 
     /// What follows comes after this position, which the stream begins at by its place or by its set.
     pub fn go_on_after(&mut self, position: &Position, is_by_place: bool) {
-        self.last_is_anonymous = position.found_by == FoundBy::Place;
-        self.covered = position.gtids.clone().filter(|set| is_by_place && !set.is_empty());
+        self.last_is_anonymous = position.parts().found_by == FoundBy::Place;
+        self.covered = position.parts().gtids.clone().filter(|set| is_by_place && !set.is_empty());
     }
 
     pub fn is_between_transactions(&self) -> bool {
@@ -230,7 +230,7 @@ impl Transactions {
         self.newest_commit_us = immediate_us;
         let anchor = self.anchor(&transaction, &read, event.checksum);
         // Only the transaction that they were sent of: another server may go on with another one.
-        let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|within| within.is_of(&transaction));
+        let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|rows| transaction.has_rows(rows));
         self.skip = others;
         self.group = Some(Group::new(Arc::new(transaction), anchor.into(), event_bytes, read.transaction_bytes, skip));
         Ok(())

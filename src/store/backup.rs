@@ -86,7 +86,7 @@ fn require_place(trees: &Trees, path: &Path) -> Result<(), Error> {
 
 fn head(trees: &Trees, format: u32) -> Result<BackupHead, Error> {
     let Counters { letter_count, write_count, .. } = Counters::load(trees)?;
-    let place = trees.recorded()?.main.map(|main| main.position.file.to_string());
+    let place = trees.recorded()?.main.map(|main| main.position.place().to_string());
     let store = trees.store_id()?.map(|id| id.to_string()).unwrap_or_default();
     Ok(BackupHead {
         rowhook_backup: VERSION,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::chunks::{self, Damage, Framed};
 use super::former_ids::FormerIds;
 use super::proof_records::ProofRecord;
-use crate::position::{FileOffset, FoundBy, GtidSet, Position, Resume, Within};
+use crate::position::{FileOffset, FoundBy, GtidSet, Position, PositionParts, Resume, Within};
 use crate::schema::Schema;
 
 /// Name of the main stream's record.
@@ -155,7 +155,7 @@ pub(super) fn decode_paused(content: &[u8]) -> Result<Vec<PausedRule>, Damage> {
 }
 
 pub(super) fn record(resume: &Resume) -> CheckpointRecord {
-    let position = &resume.position;
+    let position = resume.position.parts();
     CheckpointRecord {
         server_uuid: position.server_uuid.to_string(),
         gtids: position.gtids.as_ref().map(GtidSet::to_string),
@@ -206,7 +206,7 @@ pub(super) fn resume_of(record: CheckpointRecord, schema: Arc<Schema>) -> Result
         None => FoundBy::Place,
     };
     Ok(Resume {
-        position: Position {
+        position: Position::from_parts(PositionParts {
             server_uuid: Uuid::try_parse(&record.server_uuid).map_err(|error| content(&error))?,
             gtids: record.gtids.map(|text| text.parse()).transpose().map_err(|error| content(&error))?,
             file: FileOffset { file: record.file.into(), offset: record.offset },
@@ -217,7 +217,7 @@ pub(super) fn resume_of(record: CheckpointRecord, schema: Arc<Schema>) -> Result
                 .collect(),
             found_by,
             proof: record.proof.read().map_err(|error| content(&error))?,
-        },
+        }),
         within: record
             .within
             .into_iter()
@@ -247,7 +247,14 @@ mod tests {
             let newest = gtids.iter().flat_map(GtidSet::newest).map(Some).chain([None]);
             let proof = Proof::new(newest.map(|gtid| Anchor::of_test(gtid, u64::MAX)).collect(), Some(u32::MAX));
             let resume = Resume {
-                position: Position { server_uuid: uuid, gtids, file, undecided, found_by, proof },
+                position: Position::from_parts(PositionParts {
+                    server_uuid: uuid,
+                    gtids,
+                    file,
+                    undecided,
+                    found_by,
+                    proof,
+                }),
                 within,
                 schema: Default::default(),
             };
@@ -269,7 +276,7 @@ mod tests {
                 r#"{{"server_uuid":"00000000-0000-0000-0000-000000000007","gtids":{gtids},"file":"b.1","offset":4,"within":[]}}"#
             );
             let read = decode(text.as_bytes(), Arc::default()).expect("a checkpoint");
-            assert_eq!(read.position.found_by, found_by, "{gtids}");
+            assert_eq!(read.position.parts().found_by, found_by, "{gtids}");
         }
     }
 

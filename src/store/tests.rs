@@ -14,7 +14,7 @@ use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::operation::{ActionLog, ActionState, Direction, KeptAnswer, StepLog};
 use crate::ordering::{BlockedQueue as HeldQueue, LaneKey, LaneKeys};
-use crate::position::{FileOffset, FoundBy, Position, Proof, Within};
+use crate::position::{FileOffset, FoundBy, Position, PositionParts, Proof, Within};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod backups;
@@ -50,7 +50,8 @@ pub(super) fn resume(offset: u64) -> Resume {
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
     let (undecided, proof) = (Arc::default(), Proof::default());
     let found_by = FoundBy::Place;
-    let position = Position { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided, found_by, proof };
+    let parts = PositionParts { server_uuid: Uuid::from_u128(1), gtids: None, file, undecided, found_by, proof };
+    let position = Position::from_parts(parts);
     let mut schema = Schema::default();
     for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
         // Some take several chunks.

@@ -151,7 +151,7 @@ impl Writer {
 
     fn write_tally(&mut self) -> std::io::Result<()> {
         if let Some(main) = &self.recorded.main {
-            self.tally_file.tally.set_place(&main.position.file.to_string());
+            self.tally_file.tally.set_place(&main.position.place().to_string());
         }
         self.tally_file.write()
     }

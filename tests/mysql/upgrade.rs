@@ -117,7 +117,7 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     plan.course.record(&mut log, ActionId::Step(0), acted);
 
     let mut position = start.position.clone();
-    position.proof = Default::default();
+    position.prove_by(Default::default());
     let within = vec![Within { transaction: user.transaction.name().into(), table: "shop.items".into(), rows: DONE }];
     let resume = Resume { position, within, schema: start.schema };
     let users = Resume { within: Vec::new(), ..resume.clone() };

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::Position;
+use crate::position::{Description, Position};
 
 /// How it goes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,12 +64,9 @@ pub struct PositionView {
 
 impl PositionView {
     pub fn of(position: &Position) -> PositionView {
-        PositionView {
-            server_uuid: position.server_uuid.to_string(),
-            gtids: position.gtids.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string),
-            file: position.file.file.to_string(),
-            offset: position.file.offset,
-        }
+        let Description { server_uuid, gtids, file } = position.describe();
+        let server_uuid = server_uuid.to_string();
+        PositionView { server_uuid, gtids, file: file.file.to_string(), offset: file.offset }
     }
 }
 

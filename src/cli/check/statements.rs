@@ -27,7 +27,10 @@ pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Ve
 async fn of_rule(rule: &Rule, database: &Database) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, action) in rule.actions.iter().enumerate() {
-        let Work::Sql(sql) = &action.work else { continue };
+        let sql = match &action.work {
+            Work::Sql(sql) => sql,
+            Work::Call(_) => continue,
+        };
         let name = format!("rule {}, {}", rule.name, rule.action_name(number));
         findings.push(match prepare(sql, database).await {
             Ok(()) => good(format!("{name}: the server takes the statement")),

@@ -118,13 +118,20 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::position::{FileOffset, FoundBy, Proof, Within};
+    use crate::position::{FileOffset, FoundBy, PositionParts, Proof, Within};
     use crate::store::Ledger;
 
     fn resume(offset: u64) -> Resume {
         let file = FileOffset { file: "b.000001".into(), offset };
         let (undecided, proof, found_by) = (Arc::default(), Proof::default(), FoundBy::Place);
-        at(Position { server_uuid: Uuid::nil(), gtids: None, file, undecided, proof, found_by })
+        at(Position::from_parts(PositionParts {
+            server_uuid: Uuid::nil(),
+            gtids: None,
+            file,
+            undecided,
+            proof,
+            found_by,
+        }))
     }
 
     fn record(rule: &str, offset: u64, behind_since_us: Option<u64>) -> RuleCheckpoint {
@@ -141,7 +148,7 @@ mod tests {
     }
 
     fn rules_of(set: &CheckpointSet) -> Vec<(&str, u64, Option<u64>)> {
-        let of = |record: &RuleCheckpoint| record.resume.position.file.offset;
+        let of = |record: &RuleCheckpoint| record.resume.position.place().offset;
         set.rules.iter().map(|record| (&*record.rule, of(record), record.behind_since_us)).collect()
     }
 

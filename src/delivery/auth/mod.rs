@@ -5,26 +5,24 @@
 //! attempt. A token that can't be got is a failed attempt, which a retry may help. Credentials reach no log and no dead
 //! letter, also when the API repeats them.
 
-mod recent;
 mod signature;
 mod token;
 mod token_request;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use reqwest::Request;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
-pub(super) use recent::Recent;
 pub(super) use signature::ID as SIGNED_ID;
-pub(super) use token::{AccessToken, TokenKey, TokenSlot};
+pub(super) use token::Tokens;
+use token::{AccessToken, TokenKey, TokenSlot};
 
 use crate::delivery::answer::{self, Lack};
 use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::request::PreparedRequest;
+use crate::delivery::prepared::PreparedRequest;
 use crate::failure::Answer;
-use crate::rules::{Auth, Call, OAuth2};
+use crate::rules::{Auth, Call};
 
 /// The headers that [`exchange`] adds to the prepared ones.
 pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
@@ -44,6 +42,7 @@ pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
 /// A line for people when it cannot be sent at all, by this or any later attempt.
 pub(super) async fn exchange(
     client: &Client,
+    tokens: &Tokens,
     call: &Call,
     prepared: &PreparedRequest,
     keep: Keep,
@@ -56,7 +55,10 @@ pub(super) async fn exchange(
     };
     let client = special.as_ref().unwrap_or(client);
     let received = match &call.auth {
-        Some(Auth::OAuth2(settings)) => exchange_with_token(client, call, settings, prepared, keep).await?,
+        Some(Auth::OAuth2(settings)) => {
+            let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.egress };
+            exchange_with_token(client, &tokens.slot(key), call, prepared, keep).await?
+        }
         Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
     let received = with_redirect(received, prepared.hides_url);
@@ -65,14 +67,13 @@ pub(super) async fn exchange(
 
 async fn exchange_with_token(
     client: &Client,
+    slot: &TokenSlot,
     call: &Call,
-    settings: &Arc<OAuth2>,
     prepared: &PreparedRequest,
     keep: Keep,
 ) -> Result<Received, String> {
     // What is wrong with the request is found before a token is asked for.
     let request = signed(call, prepared)?;
-    let slot = client.token_slot(TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.egress });
     let token = match slot.token(client).await {
         Ok(token) => token,
         Err(problem) => return Ok(no_token(&problem)),

@@ -2,14 +2,14 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use standardwebhooks::Webhook;
 
 use super::*;
 use crate::delivery::Delivery;
-use crate::delivery::request::prepare;
-use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
-use crate::rules::{BodyCompression, ClientStyle, Rule, RuleSet};
+use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, prepare, rule};
+use crate::rules::{BodyCompression, ClientStyle, OAuth2, Rule, RuleSet};
 use crate::template::Secret;
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path
@@ -41,12 +41,22 @@ fn with_oauth2(address: SocketAddr, token_url: &str) -> Arc<Rule> {
     rule(&format!("http://{address}/orders"), |rule| rule.call_mut().auth = Some(Auth::OAuth2(Arc::new(settings))))
 }
 
-async fn send(client: &Client, delivery: &Delivery) -> Result<Received, String> {
-    exchange(client, delivery.call(), &prepare(delivery).unwrap(), Keep::Nothing).await
+/// What exchanges are made over.
+struct Over {
+    client: Client,
+    tokens: Tokens,
 }
 
-async fn answered(client: &Client, delivery: &Delivery) -> String {
-    match send(client, delivery).await.unwrap().answer {
+fn over() -> Over {
+    Over { client: Client::new().unwrap(), tokens: Tokens::default() }
+}
+
+async fn send(Over { client, tokens }: &Over, delivery: &Delivery) -> Result<Received, String> {
+    exchange(client, tokens, delivery.call(), &prepare(delivery).unwrap(), Keep::Nothing).await
+}
+
+async fn answered(over: &Over, delivery: &Delivery) -> String {
+    match send(over, delivery).await.unwrap().answer {
         Answer::Status { status, .. } => status.to_string(),
         other => other.in_words(),
     }
@@ -65,9 +75,9 @@ fn authorizations(api: &Api, path: &str) -> Vec<String> {
 async fn the_token_is_asked_for_as_the_standard_says_and_used_until_it_ends() {
     let api = servers(|path, count, _| if path == "/token" { token(count) } else { Reply::Status(200) }).await;
     let rule = with_oauth2(api.address, &format!("{}token", api.url()));
-    let client = Client::new().unwrap();
+    let over = over();
     for number in 1..=3 {
-        assert_eq!(answered(&client, &delivery(&rule, number, 1)).await, "200");
+        assert_eq!(answered(&over, &delivery(&rule, number, 1)).await, "200");
     }
     // base64("my+id:s3cret%2F%2B"), RFC 6749 section 2.3.1.
     assert_eq!(authorizations(&api, "/token"), ["Basic bXkraWQ6czNjcmV0JTJGJTJC"]);
@@ -84,10 +94,10 @@ async fn the_token_is_asked_for_as_the_standard_says_and_used_until_it_ends() {
 #[tokio::test]
 async fn equal_settings_share_a_token_and_others_do_not() {
     let api = servers(|path, count, _| if path == "/token" { token(count) } else { Reply::Status(200) }).await;
-    let client = Client::new().unwrap();
+    let over = over();
     for (number, query) in [(1, ""), (2, ""), (3, "?other")] {
         let rule = with_oauth2(api.address, &format!("{}token{query}", api.url()));
-        answered(&client.clone(), &delivery(&rule, number, 1)).await;
+        answered(&over, &delivery(&rule, number, 1)).await;
     }
     assert_eq!((authorizations(&api, "/token").len(), authorizations(&api, "/token?other").len()), (1, 1));
 }
@@ -102,9 +112,9 @@ async fn a_token_that_the_api_refuses_is_replaced_within_the_same_attempt() {
     })
     .await;
     let rule = with_oauth2(api.address, &format!("{}token", api.url()));
-    let client = Client::new().unwrap();
+    let over = over();
     for number in 1..=3 {
-        assert_eq!(answered(&client, &delivery(&rule, number, 1)).await, "200");
+        assert_eq!(answered(&over, &delivery(&rule, number, 1)).await, "200");
     }
     assert_eq!(authorizations(&api, "/orders"), ["Bearer t1", "Bearer t1", "Bearer t2", "Bearer t2"]);
 }
@@ -113,10 +123,10 @@ async fn a_token_that_the_api_refuses_is_replaced_within_the_same_attempt() {
 async fn an_api_that_refuses_every_token_is_asked_twice_at_most() {
     let api = servers(|path, count, _| if path == "/token" { token(count) } else { Reply::Status(401) }).await;
     let rule = with_oauth2(api.address, &format!("{}token", api.url()));
-    let client = Client::new().unwrap();
-    assert_eq!(answered(&client, &delivery(&rule, 1, 1)).await, "401");
+    let over = over();
+    assert_eq!(answered(&over, &delivery(&rule, 1, 1)).await, "401");
     assert_eq!(authorizations(&api, "/orders"), ["Bearer t1"], "the token was new: another would be refused, too");
-    assert_eq!(answered(&client, &delivery(&rule, 2, 1)).await, "401");
+    assert_eq!(answered(&over, &delivery(&rule, 2, 1)).await, "401");
     assert_eq!(authorizations(&api, "/orders"), ["Bearer t1", "Bearer t1", "Bearer t2"]);
 }
 
@@ -141,7 +151,7 @@ async fn without_a_token_the_api_is_not_called_and_the_attempt_has_failed() {
     ] {
         let api = servers(move |_, _, _| reply.clone()).await;
         let rule = with_oauth2(api.address, &format!("{}token", api.url()));
-        assert_eq!(answered(&Client::new().unwrap(), &delivery(&rule, 1, 1)).await, expected);
+        assert_eq!(answered(&over(), &delivery(&rule, 1, 1)).await, expected);
         assert_eq!(authorizations(&api, "/orders"), [""; 0], "{expected}");
     }
 }
@@ -151,7 +161,7 @@ async fn a_token_url_is_guarded_like_any_other() {
     let api = servers(|_, _, _| Reply::Status(200)).await;
     let rule = with_oauth2(api.address, "http://169.254.169.254/latest/api/token");
     let expected = "token request: the host is a link-local or cloud metadata address, which rowhook never calls";
-    assert_eq!(answered(&Client::new().unwrap(), &delivery(&rule, 1, 1)).await, expected);
+    assert_eq!(answered(&over(), &delivery(&rule, 1, 1)).await, expected);
     assert_eq!(api.seen().len(), 0);
 }
 
@@ -174,14 +184,14 @@ fn verified(secret: &str, seen: &SeenRequest, body: &[u8]) -> bool {
 #[tokio::test]
 async fn a_signature_is_taken_by_the_library_of_the_specification_and_by_nobody_with_another_secret() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 500 } else { 200 })).await;
-    let client = Client::new().unwrap();
+    let over = over();
     for (number, keys, knows) in [
         (1, OLD.to_owned(), [true, false]),
         (2, format!("[{NEW}, {OLD}]"), [true, true]),
         (3, NEW.to_owned(), [false, true]),
     ] {
         let rule = signed_rule(&api.url(), &keys);
-        send(&client, &delivery(&rule, number, 1)).await.unwrap();
+        send(&over, &delivery(&rule, number, 1)).await.unwrap();
         let seen = api.seen().pop().unwrap();
         assert_eq!([verified(OLD, &seen, &seen.body), verified(NEW, &seen, &seen.body)], knows, "{keys}");
         assert!(!verified(OLD, &seen, b"{}") && !verified(NEW, &seen, b"{}"), "another body");
@@ -209,7 +219,7 @@ fn what_an_attempt_adds_is_masked_where_requests_are_shown() {
 #[tokio::test]
 async fn a_body_is_packed_when_it_is_worth_it() {
     let api = Api::start(|_| Reply::Status(200)).await;
-    let client = Client::new().unwrap();
+    let over = over();
     for (number, length, is_packed) in [(1, 10, false), (2, 4000, true)] {
         let rule = rule(&api.url(), |rule| {
             rule.call_mut().compression = Some(BodyCompression::Gzip);
@@ -217,8 +227,9 @@ async fn a_body_is_packed_when_it_is_worth_it() {
             rule.call_mut().body =
                 crate::rules::Body::Template(crate::template::BodyTemplate::Literal(format!("\"{text}\"").into()));
         });
-        let prepared = prepare(&delivery(&rule, number, 1)).unwrap();
-        exchange(&client, rule.call(), &prepared, Keep::Nothing).await.unwrap();
+        let delivery = delivery(&rule, number, 1);
+        let prepared = prepare(&delivery).unwrap();
+        send(&over, &delivery).await.unwrap();
         let seen = api.seen().pop().unwrap();
         assert_eq!(seen.head.to_lowercase().contains("content-encoding: gzip\r\n"), is_packed);
         let mut body = Vec::new();
@@ -238,11 +249,11 @@ async fn credentials_that_an_api_repeats_are_masked_in_what_is_kept_of_its_answe
         _ => answer(422, &[], &format!("you sent {}", seen.head)),
     })
     .await;
-    let client = Client::new().unwrap();
+    let over = over();
     let fixed = rule(&api.url(), |rule| rule.call_mut().auth = Some(Auth::Fixed(Secret::new("Basic bWU6czNjcmV0"))));
     let by_token = with_oauth2(api.address, &format!("{}token", api.url()));
     for (rule, secret) in [(fixed, "bWU6czNjcmV0"), (by_token, "t1")] {
-        let Answer::Status { excerpt, .. } = send(&client, &delivery(&rule, 1, 1)).await.unwrap().answer else {
+        let Answer::Status { excerpt, .. } = send(&over, &delivery(&rule, 1, 1)).await.unwrap().answer else {
             panic!("no answer");
         };
         assert!(excerpt.contains("***") && !excerpt.contains(secret), "{excerpt}");

@@ -4,6 +4,7 @@
 //! (in memory only). While one asks, the others wait for the same answer; while it is only renewed ahead of its end, they go
 //! on with the old one. A failure is logged once, until a token is got again.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,12 @@ use tokio::time::Instant;
 
 use super::token_request;
 use crate::delivery::client::Client;
+use crate::delivery::recent::Recent;
 use crate::rules::{Egress, OAuth2, TargetTls};
 use crate::template::Secret;
+
+/// Tokens of so many distinct settings are kept; far above what rule files hold.
+const TOKENS_MAX: usize = 256;
 
 /// After a renewal ahead of the end has failed, the old token serves this long before the next try.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
@@ -38,6 +43,13 @@ pub(in crate::delivery) struct AccessToken {
     number: u64,
 }
 
+/// The tokens of all settings.
+#[derive(Debug)]
+pub(in crate::delivery) struct Tokens {
+    slots: Mutex<Recent<TokenKey, Arc<TokenSlot>>>,
+}
+
+/// The token of one key; what is in it is shared by all who have the slot.
 #[derive(Debug)]
 pub(in crate::delivery) struct TokenSlot {
     key: TokenKey,
@@ -63,6 +75,21 @@ struct Kept {
     number: u64,
     renew_at: Instant,
     ends_at: Instant,
+}
+
+impl Default for Tokens {
+    fn default() -> Tokens {
+        Tokens { slots: Mutex::new(Recent::new(TOKENS_MAX)) }
+    }
+}
+
+impl Tokens {
+    /// Where the token of this key is kept, the same for all who ask.
+    pub fn slot(&self, key: TokenKey) -> Arc<TokenSlot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(slot) = slots.get(&key, || Ok::<_, Infallible>(Arc::new(TokenSlot::new(key.clone()))));
+        slot
+    }
 }
 
 impl TokenSlot {

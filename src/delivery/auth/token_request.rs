@@ -14,7 +14,7 @@ use serde_json::Value;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::delivery::client::{self, Client, Fetched};
-use crate::delivery::request::{Header, PreparedRequest, USER_AGENT};
+use crate::delivery::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::rules::{ClientStyle, Egress, Method, OAuth2};
 use crate::template::Secret;
 

@@ -14,7 +14,7 @@ use crate::rules::{Egress, TargetTls, Verification};
 pub(super) const SETTINGS_MAX: usize = 64;
 
 impl Client {
-    /// The client for these settings. Tokens are shared with this one.
+    /// The client for these settings.
     ///
     /// # Errors
     /// A line for people when TLS cannot be set up so.

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::delivery::client::Client;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
 use crate::delivery::{Failure, SagaAction};
 use crate::failure::Reason;
@@ -19,7 +20,7 @@ use crate::operation::{ActionEnd, ActionId};
 use crate::retry::Retries;
 
 pub(super) fn dispatcher() -> Dispatcher {
-    Dispatcher::new(Client::new().unwrap(), Arc::new(Metrics::default()))
+    Dispatcher::new(Sinks::new(Client::new().unwrap(), None), Arc::new(Metrics::default()))
 }
 
 pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use crate::delivery::answer::Lack;
-use crate::delivery::attempt::Ready;
 use crate::delivery::bundle::Bundle;
 use crate::delivery::gate::RetryCounts;
 use crate::delivery::lane::RuleNumber;
+use crate::delivery::sink::Ready;
 use crate::delivery::{Delivery, Failure, Intent, Outcome};
 use crate::failure::{Answer, Attempts, Reason};
 use crate::operation::{ActionEnd, ActionResult};

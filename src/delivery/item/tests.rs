@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction};
 use crate::delivery::Origin;
-use crate::delivery::request::{PreparedRequest, prepare};
+use crate::delivery::prepared::PreparedRequest;
+use crate::delivery::testing::prepare;
 use crate::rules::RuleSet;
 
 /// An update or delete of a row whose key is a text and a number.
@@ -49,7 +50,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
 
 fn item(delivery: &Delivery, place: ItemPlace) -> Vec<u8> {
     let mut out = Vec::new();
-    write(delivery, &Scope::new(&delivery.change, delivery.id), place, &mut out).unwrap();
+    write(delivery, &delivery.call().body, &Scope::new(&delivery.change, delivery.id), place, &mut out).unwrap();
     out
 }
 

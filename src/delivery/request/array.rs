@@ -4,44 +4,29 @@
 //! fit into a request, where not all do. All bodies are written one behind the other into one buffer. The identity of the
 //! call follows from those of the deliveries in it (promise 3).
 
-use super::{PreparedRequest, USUAL_BYTES, render_headers, write_body};
+use super::{USUAL_BYTES, prepared, render_headers, write_body};
 use crate::change::DeliveryId;
-use crate::delivery::bundle::Item;
+use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::item::ItemPlace;
+use crate::delivery::prepared::PreparedRequest;
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
+use crate::rules::Call;
 use crate::template::Scope;
 
-/// What came of rendering.
-pub(in crate::delivery) struct RenderedArray {
-    /// Items without a body, by index: dead before any attempt. The request is of the others.
-    pub unfit: Vec<(usize, Failure)>,
-    pub request: Result<PreparedRequest, NoRequest>,
-}
-
-/// Why there is no request for all.
-pub(in crate::delivery) enum NoRequest {
-    /// No item is left.
-    Nothing,
-    /// So many of those that are not unfit are as much as a call may hold.
-    TooLarge { fitting: usize },
-    /// A line for people: the request can't be made whatever it holds.
-    Unrenderable(String),
-}
-
 /// The request of a single delivery of a rule that sends arrays.
-pub(super) fn prepare_one(delivery: &Delivery) -> Result<PreparedRequest, String> {
-    let RenderedArray { mut unfit, request } = prepare_all(&[Item::alone(delivery.clone())]);
-    match (request, unfit.pop()) {
+pub(super) fn prepare_one(delivery: &Delivery, call: &Call) -> Result<PreparedRequest, String> {
+    let RenderedArray { mut unfit, ready } = prepare_all(&[Item::alone(delivery.clone())], call);
+    match (ready, unfit.pop()) {
         (Ok(prepared), _) => Ok(prepared),
-        (Err(NoRequest::Unrenderable(why)), _) => Err(why),
+        (Err(Unready::Unrenderable(why)), _) => Err(why),
         (Err(_), Some((_, failure))) => Err(failure.message),
         (Err(_), None) => Err("the rule's array could not be made".to_owned()),
     }
 }
 
 /// Renders items of one rule that sends arrays.
-pub(in crate::delivery) fn prepare_all(items: &[Item]) -> RenderedArray {
+pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedArray<PreparedRequest> {
     let rule = &items[0].delivery.rule;
     let bytes_max = rule.batch.as_ref().map_or(usize::MAX, |batch| batch.bytes);
     let mut out = Vec::with_capacity((items.len() * USUAL_BYTES).min(bytes_max));
@@ -53,10 +38,10 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> RenderedArray {
         if !ids.is_empty() {
             out.push(b',');
         }
-        match write_item(delivery, &mut out) {
+        match write_item(delivery, call, &mut out) {
             // The bracket at the end counts, too. One item alone is sent whatever it weighs.
             Ok(()) if out.len() >= bytes_max && !ids.is_empty() => {
-                return RenderedArray { unfit, request: Err(NoRequest::TooLarge { fitting: ids.len() }) };
+                return RenderedArray { unfit, ready: Err(Unready::TooLarge { fitting: ids.len() }) };
             }
             Ok(()) => ids.push(delivery.id),
             Err(failure) => {
@@ -66,29 +51,28 @@ pub(in crate::delivery) fn prepare_all(items: &[Item]) -> RenderedArray {
         }
     }
     out.push(b']');
-    let request = match ids.is_empty() {
-        true => Err(NoRequest::Nothing),
-        false => envelope(&items[0].delivery, DeliveryId::of_all(ids), out).map_err(NoRequest::Unrenderable),
+    let ready = match ids.is_empty() {
+        true => Err(Unready::Nothing),
+        false => envelope(&items[0].delivery, call, DeliveryId::of_all(ids), out).map_err(Unready::Unrenderable),
     };
-    RenderedArray { unfit, request }
+    RenderedArray { unfit, ready }
 }
 
-fn write_item(delivery: &Delivery, out: &mut Vec<u8>) -> Result<(), Failure> {
+fn write_item(delivery: &Delivery, call: &Call, out: &mut Vec<u8>) -> Result<(), Failure> {
     if let Some(Outcome::Dead(failure)) = &delivery.predetermined {
         return Err(failure.clone());
     }
     let scope = Scope::new(&delivery.change, delivery.id);
-    write_body(delivery, &scope, ItemPlace::InArray, out)
+    write_body(delivery, &call.body, &scope, ItemPlace::InArray, out)
         .map_err(|message| Failure { reason: Reason::Unrenderable, message })
 }
 
 /// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
-fn envelope(any: &Delivery, id: DeliveryId, body: Vec<u8>) -> Result<PreparedRequest, String> {
-    let call = any.call();
+fn envelope(any: &Delivery, call: &Call, id: DeliveryId, body: Vec<u8>) -> Result<PreparedRequest, String> {
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
     let headers = render_headers(call, id, ItemPlace::InArray, &scope)?;
-    Ok(PreparedRequest::of(call, url, headers, body.into()))
+    Ok(prepared(call, url, headers, body.into()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::change::DeliveryId;
 use crate::delivery::SagaAction;
-use crate::delivery::request::prepare;
+use crate::delivery::testing::prepare;
 use crate::operation::{ActionId, ActionLog, ActionState, KeptAnswer, SagaLog};
 
 const STEPS: &str = "

@@ -13,8 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::delivery;
 use crate::delivery::answer::{self, Verdict};
 use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::request;
-use crate::delivery::testing::PATIENCE;
+use crate::delivery::testing::{self, PATIENCE};
 use crate::failure::Answer;
 
 /// What an attempt at a server that never comes to its end may take: only the time is over then.
@@ -320,7 +319,7 @@ async fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Re
 
 async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Received) {
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
-    let (call, prepared) = (delivery.call(), request::prepare(&delivery).unwrap());
+    let (call, prepared) = (delivery.call(), testing::prepare(&delivery).unwrap());
     let request = client::request(&prepared, call.egress).unwrap();
     let received = client.send(request, call.egress, timeout, &call.success, Keep::Nothing).await;
     (answer::classify(&call.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack), received)

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::delivery;
 use crate::delivery::client::{self, Client, Keep};
-use crate::delivery::request;
-use crate::delivery::testing::{Api, PATIENCE, Reply, SeenRequest};
+use crate::delivery::testing::{self, Api, PATIENCE, Reply, SeenRequest};
 use crate::failure::Answer;
 
 /// Pieces of attacks; each also comes at the beginning, at the end and in the middle of a harmless text.
@@ -206,7 +205,7 @@ impl Sender {
     async fn send(&self, call: &str, value: &str) -> Option<SeenRequest> {
         let delivery = delivery(call, value).unwrap();
         let before = self.api.seen().len();
-        let request = match request::prepare(&delivery) {
+        let request = match testing::prepare(&delivery) {
             Ok(prepared) => client::request(&prepared, delivery.call().egress).unwrap(),
             Err(message) => {
                 let harmless = ["", ".", "a", "=", ":", ",", ";", "'", "`", " ", "-", "|", "/", "env", "{", "}"];

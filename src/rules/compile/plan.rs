@@ -44,7 +44,10 @@ impl Compiler<'_> {
     pub(super) fn plan(&mut self, spec: &PlanSpec, rule: &str) -> Option<(Vec<Action>, Option<Saga>)> {
         let known = |step: &StepSpec| KnownStep {
             name: step.name.clone(),
-            is_sql: matches!(step.action.work, WorkSpec::Sql(_)),
+            is_sql: match step.action.work {
+                WorkSpec::Call(_) => false,
+                WorkSpec::Sql(_) => true,
+            },
             is_read: false,
         };
         self.steps = if spec.because.is_some() { spec.steps.iter().map(known).collect() } else { Vec::new() };
@@ -108,9 +111,9 @@ impl Compiler<'_> {
                 let call = self.call(call, default_body)?;
                 let target =
                     call.url.origin().map_or_else(|| Target::of_chosen_hosts(rule), |origin| Target::of(&origin));
-                (Work::Call(Box::new(call)), target)
+                (Work::Call(Arc::new(call)), target)
             }
-            WorkSpec::Sql(sql) => (Work::Sql(Box::new(self.sql(sql)?)), Target::of_write_url()),
+            WorkSpec::Sql(sql) => (Work::Sql(Arc::new(self.sql(sql)?)), Target::of_write_url()),
         };
         let (retry, retry_on) = (spec.retry.clone(), spec.retry_on.clone());
         Some(Action { work, target: Arc::new(target), retry, retry_on, is_repeatable: true, keeps_answer: false })

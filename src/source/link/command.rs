@@ -1,12 +1,20 @@
 //! Commands of a replica, as bytes.
 //!
 //! In: who we are and where to begin. Out: the packets COM_REGISTER_SLAVE, COM_BINLOG_DUMP and COM_BINLOG_DUMP_GTID, in the
-//! forms of MySQL's client/server protocol and, for sets of GTIDs, of `Gtid_set::encode`. Sends nothing.
+//! forms of MySQL's client/server protocol and, for sets of GTIDs, of `Gtid_set::encode`; and the numbers of the two commands
+//! that every session gives. Sends nothing.
+
+use std::time::Duration;
 
 use crate::position::{FileOffset, GtidSet};
 
 use super::super::server::FILE_START;
 
+/// A server that takes longer to say goodbye is not waited for.
+pub(super) const QUIT_PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) const COM_QUIT: u8 = 1;
+pub(super) const COM_QUERY: u8 = 3;
 const COM_BINLOG_DUMP: u8 = 0x12;
 const COM_REGISTER_SLAVE: u8 = 0x15;
 const COM_BINLOG_DUMP_GTID: u8 = 0x1e;

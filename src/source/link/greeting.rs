@@ -5,10 +5,12 @@
 
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 
-use super::login::NONCE_BYTES;
 use crate::column::bytes::{Bytes, Truncated};
 
 const PROTOCOL: u8 = 10;
+
+/// The plugin's data that is the nonce: 20 bytes and a zero.
+pub(super) const NONCE_BYTES: usize = 20;
 
 /// The part of the nonce that has a place of its own, before the capabilities.
 const FIRST_BYTES: usize = 8;

@@ -20,16 +20,14 @@ use super::super::error::Error;
 use super::super::password::Password;
 use super::super::refused::{of_bare_password, of_clear_password, of_login_answer, of_plugin, of_removed_tls};
 use super::super::settings::{Settings, TlsMode};
-use super::greeting::Greeting;
+use super::answer::{PacketKind, answer};
+use super::greeting::{Greeting, NONCE_BYTES};
 use super::key::PublicKey;
 use super::packet::{Broken, PACKET_BYTES_MAX, Packets, Socket};
-use super::{PacketKind, answer, tls};
+use super::tls;
 
 /// `utf8mb4_general_ci`: every server knows it.
 const COLLATION: u8 = 45;
-
-/// The plugin's data that is the nonce: 20 bytes and a zero.
-pub(super) const NONCE_BYTES: usize = 20;
 
 /// Any version that knows `utf8mb4`: which one it is is asked for later.
 const SERVER_VERSION: (u16, u16, u16) = (8, 0, 0);

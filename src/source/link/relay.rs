@@ -19,8 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::QUIT_PATIENCE;
-use super::login::{LoginSession, NONCE_BYTES, OWN_CAPABILITIES, serialized};
+use super::command::QUIT_PATIENCE;
+use super::greeting::NONCE_BYTES;
+use super::login::{LoginSession, OWN_CAPABILITIES, serialized};
 use super::packet::{Broken, Packets, Socket};
 use answers::{AnswerFollower, Asked, NoAnswer, Questions};
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{PASSWORD_BYTES_MAX, Password, password};
+use super::text::{PASSWORD_BYTES_MAX, Password, password};
 
 /// Programs of clouds ask a service over the network first.
 const TIME_MAX: Duration = Duration::from_secs(20);

@@ -66,7 +66,7 @@ pub(super) fn numbered_write(n: u64) -> Write {
 
 async fn write_until_killed(directory: PathBuf) {
     let store = open(&directory);
-    let last = main(&store).map_or(0, |main| main.position.file.offset);
+    let last = main(&store).map_or(0, |main| main.position.place().offset);
     // What was written but not answered when the last child was killed may have left a letter above the checkpoint.
     let above = numbers(&store).into_iter().filter(|number| *number > last);
     assert_eq!(above.count(), 0, "a letter stands above its checkpoint");
@@ -89,7 +89,7 @@ pub(super) fn check_after_kill(directory: &Path) -> u64 {
         assert_eq!(acknowledged, 0);
         return 0;
     };
-    let n = saved.main.position.file.offset;
+    let n = saved.main.position.place().offset;
     assert!(n >= acknowledged, "checkpoint {n} is behind {acknowledged}, which was answered");
     assert_eq!(saved.ledger.by_rule, HashMap::from([("rule-0".into(), HashSet::from([id(n)]))]));
     assert!(saved.main == resume(n), "definitions of another place than the checkpoint's");
@@ -368,7 +368,7 @@ async fn keep_up_until_killed(directory: PathBuf) {
     let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
     loop {
         let store = open(&directory);
-        let n = main(&store).map_or(0, |main| main.position.file.offset) + 1;
+        let n = main(&store).map_or(0, |main| main.position.place().offset) + 1;
         store.write(numbered_write(n)).await.expect("written");
         log.write_all(format!("{n}\n").as_bytes()).expect("logged");
         if n % 3 == 1 {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rowhook::delivery::{Client, Dispatcher};
+use rowhook::delivery::{Client, Dispatcher, Sinks};
 use rowhook::pipeline::{
     self, ChangeSource, Command, CommandRefused, Limits, LoopStatus, Pipeline, RuleStatus, StreamStatus,
 };
@@ -54,7 +54,7 @@ impl Loop {
         let rules = Arc::new(RuleSet::new(rules.rules().to_vec()));
         let store = Store::open(self.data.path()).expect("a store");
         let metrics = Arc::new(Metrics::default());
-        let dispatcher = Dispatcher::new(Client::new().expect("a client"), metrics.clone());
+        let dispatcher = Dispatcher::new(Sinks::new(Client::new().expect("a client"), None), metrics.clone());
         let limits = Limits {
             window_deliveries: WINDOW,
             window_bytes: 64 << 20,

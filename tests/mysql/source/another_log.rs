@@ -108,9 +108,9 @@ async fn a_reset_before_the_first_row_is_noticed() {
         let (server, mut root) = server_with_rows(arguments).await;
         insert(&mut root, 1..=3).await;
         let position = server.follow(latest()).started().await;
-        assert!(position.proof.file_created_s.is_some(), "{position:?}");
+        assert!(position.parts().proof.file_created_s.is_some(), "{position:?}");
         // The time of a file is known in seconds.
-        let created = position.proof.file_created_s.expect("a time");
+        let created = position.parts().proof.file_created_s.expect("a time");
         while now_s(&mut root).await <= created {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -194,7 +194,7 @@ async fn a_log_that_lost_its_end_in_a_crash_is_noticed() {
             reader.started().await;
             insert(&mut root, 1..=4).await;
             take(&mut reader, 4).await;
-            let kept = reader.position.clone().expect("a position").file;
+            let kept = reader.position.as_ref().expect("a position").place().clone();
             insert(&mut root, 5..=6).await;
             take(&mut reader, 2).await;
             let position = reader.position.clone().expect("a position");
@@ -254,7 +254,7 @@ async fn a_real_replica_is_known_again_by_the_time_of_the_first_commit() {
     let mut from_the_start = replica.follow(source::From::Start(Start::Earliest));
     assert_eq!(identities_of(&mut from_the_start, 3).await, identities);
     let mut reader = replica.follow(resume(&position));
-    assert_eq!(reader.started().await.proof, position.proof, "proven, and not learned anew");
+    assert_eq!(reader.started().await.parts().proof, position.parts().proof, "proven, and not learned anew");
     insert(&mut root, 4..=5).await;
     take(&mut reader, 2).await;
     // Its own transactions, after it has become the source.
@@ -262,9 +262,9 @@ async fn a_real_replica_is_known_again_by_the_time_of_the_first_commit() {
     insert(&mut other, 6..=7).await;
     take(&mut reader, 2).await;
     let position = reader.position.clone().expect("a position");
-    assert_eq!(position.proof.anchors().len(), 2, "{position:?}");
+    assert_eq!(position.parts().proof.anchors().len(), 2, "{position:?}");
     let mut reader = replica.follow(resume(&position));
-    assert_eq!(reader.started().await.proof, position.proof);
+    assert_eq!(reader.started().await.parts().proof, position.parts().proof);
 }
 
 async fn identities_of(reader: &mut Reader, count: usize) -> Vec<String> {
@@ -290,7 +290,7 @@ async fn a_rebuilt_server_with_other_transactions_is_noticed() {
     take(&mut reader, 3).await;
     let position = reader.position.clone().expect("a position");
     let uuid: String = root.query_first("SELECT @@server_uuid").await.expect("a uuid").expect("a row");
-    let newest = position.proof.anchors().last().and_then(|anchor| anchor.gtid.clone()).expect("a GTID").number;
+    let newest = position.parts().proof.anchors().last().and_then(|anchor| anchor.gtid.clone()).expect("a GTID").number;
     let executed: String = root.query_first("SELECT @@gtid_executed").await.expect("a set").expect("a row");
 
     // All of it purged: nothing can be looked at, so names alone fit, which is not called a proof.
@@ -326,12 +326,13 @@ async fn a_position_without_proof_gets_one() {
         reader.started().await;
         insert(&mut root, 1..=3).await;
         take(&mut reader, 3).await;
-        let mut position = reader.position.clone().expect("a position");
-        let proof = std::mem::take(&mut position.proof);
+        let proven = reader.position.clone().expect("a position");
+        let proof = proven.parts().proof.clone();
+        let position = edited(&proven, |parts| parts.proof = Default::default());
         let learned = server.follow(resume(&position)).started().await;
-        assert_eq!(learned.proof.file_created_s, proof.file_created_s);
+        assert_eq!(learned.parts().proof.file_created_s, proof.file_created_s);
         if arguments == WITH_GTIDS {
-            assert_eq!(learned.proof, proof);
+            assert_eq!(learned.parts().proof, proof);
             sql(&mut root, "RESET BINARY LOGS AND GTIDS").await;
             insert(&mut root, 1001..=1009).await;
             let mut reader = server.follow(resume(&learned));

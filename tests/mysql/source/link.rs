@@ -163,7 +163,7 @@ async fn after_tagged_gtids_only_what_is_missing_is_asked_for() {
         sql(&mut root, &format!("INSERT INTO test.a VALUES ({n})")).await;
     }
     let position = server.follow(latest()).started().await;
-    let set = position.gtids.as_ref().expect("a set").to_string();
+    let set = position.parts().gtids.as_ref().expect("a set").to_string();
     assert!(set.contains(":one:1-2:two:1"), "{set}");
     sql(&mut root, "SET gtid_next = 'AUTOMATIC:two'").await;
     sql(&mut root, "INSERT INTO test.a VALUES (6)").await;

@@ -23,7 +23,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rowhook::change::{Change, Changes, Op, Value};
 use rowhook::pattern::{TablePattern, TablePatterns};
-use rowhook::position::{Position, Resume, Start};
+use rowhook::position::{Position, PositionParts, Resume, Start};
 use rowhook::schema::Schema;
 use rowhook::source::{self, Error, Following, Settings, SourceEvent};
 use rowhook::telemetry::Metrics;
@@ -180,6 +180,13 @@ fn ints(changes: &[Change]) -> Vec<i64> {
         other => panic!("{other:?}"),
     };
     changes.iter().map(number).collect()
+}
+
+/// The same position, but for what is edited.
+fn edited(position: &Position, edit: impl FnOnce(&mut PositionParts)) -> Position {
+    let mut parts = position.parts().clone();
+    edit(&mut parts);
+    Position::from_parts(parts)
 }
 
 fn resume(position: &Position) -> source::From {

@@ -1,6 +1,6 @@
 //! What is uncertain, unsafe or forbidden stops the reader with a message that says the fix.
 
-use rowhook::position::{FileOffset, FoundBy, Position, Start};
+use rowhook::position::{FileOffset, FoundBy, Position, PositionParts, Start};
 use rowhook::source::{Error, FirstConnect, ReadStatus};
 use uuid::Uuid;
 
@@ -84,13 +84,15 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     let newest = server.server.purge().await;
     let error = server.follow(resume(&position)).error().await;
     assert!(matches!(error, Error::Purged { .. }), "{error}");
-    let undecided = [position.file.clone()].into();
+    let undecided = [position.place().clone()].into();
     let end_of_log = FileOffset { file: newest.into(), offset: 4 };
     let proof = Default::default();
     let found_by = FoundBy::Place;
-    let by_file = Position { gtids: None, found_by, file: end_of_log, undecided, proof, ..position.clone() };
+    let server_uuid = position.server_uuid();
+    let by_file = PositionParts { server_uuid, gtids: None, found_by, file: end_of_log, undecided, proof };
+    let by_file = Position::from_parts(by_file);
     let error = server.follow(resume(&by_file)).error().await;
-    assert!(matches!(&error, Error::Purged { missing } if missing.starts_with(&*position.file.file)), "{error}");
+    assert!(matches!(&error, Error::Purged { missing } if missing.starts_with(&*position.place().file)), "{error}");
     // Earliest begins after what was purged.
     let mut reader = server.follow(source::From::Start(Start::Earliest));
     done(&mut root, 1).await;
@@ -100,8 +102,9 @@ async fn a_position_that_is_no_longer_safe_is_refused() {
     sql(&mut root, "RESET BINARY LOGS AND GTIDS").await;
     let error = server.follow(resume(&position)).error().await;
     assert!(matches!(error, Error::Ahead { .. }), "{error}");
-    let mut by_file = Position { gtids: None, found_by: FoundBy::Place, ..position };
-    by_file.server_uuid = Uuid::new_v4();
+    let by_file = edited(&position, |parts| {
+        (parts.gtids, parts.found_by, parts.server_uuid) = (None, FoundBy::Place, Uuid::new_v4());
+    });
     let error = server.follow(resume(&by_file)).error().await;
     assert!(matches!(error, Error::OtherServer { .. }), "{error}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use rowhook::change::Change;
-use rowhook::position::{FileOffset, FoundBy, Position, Resume, Start, Within};
+use rowhook::position::{FileOffset, FoundBy, Resume, Start, Within};
 use rowhook::source::{Error, ReadStatus, SourceEvent};
 use tokio::time::timeout;
 
@@ -106,13 +106,13 @@ async fn a_place_in_a_file_becomes_the_gtid_set_before_it() {
     let at = |offset| source::From::Start(Start::At(FileOffset { offset, ..place.clone() }));
     // At the very end of the log.
     let position = server.follow(at(offset)).started().await;
-    assert_eq!(position.gtids, Some(executed.clone().expect("a set").parse().expect("a set")));
+    assert_eq!(position.parts().gtids, Some(executed.clone().expect("a set").parse().expect("a set")));
     sql(&mut root, "INSERT INTO test.a VALUES (2, '')").await;
     sql(&mut root, "FLUSH BINARY LOGS").await;
     done(&mut root, 1).await;
     // In the middle of it.
     let mut reader = server.follow(at(offset));
-    assert_eq!(reader.started().await.gtids, Some(executed.expect("a set").parse().expect("a set")));
+    assert_eq!(reader.started().await.parts().gtids, Some(executed.expect("a set").parse().expect("a set")));
     assert_eq!(ints(&reader.until_done(1).await), [2]);
     assert_eq!(ints(&server.follow(at(4)).until_done(1).await), [1, 2]);
     // Inside a transaction: behind its GTID event.
@@ -145,13 +145,13 @@ async fn what_a_set_holds_is_passed_over_where_it_comes_all_the_same() {
     let all: Vec<Change> = reader.until_done(1).await;
     for passed_over in &all {
         let gtid = passed_over.transaction.gtid.clone().expect("a GTID");
-        let mut position = start.clone();
-        position.gtids.as_mut().expect("a set").insert(&gtid);
+        let position = edited(&start, |parts| parts.gtids.as_mut().expect("a set").insert(&gtid));
         let expected: Vec<Change> =
             all.iter().filter(|change| change.transaction.gtid.as_ref() != Some(&gtid)).cloned().collect();
         let mut again = server.follow(resume(&position));
         assert_eq!(named(&again.until_done(1).await), named(&expected), "without {gtid}");
-        assert_eq!(again.position.expect("a position").gtids, reader.position.as_ref().expect("a position").gtids);
+        let gtids = |reader: &Reader| reader.position.as_ref().expect("a position").parts().gtids.clone();
+        assert_eq!(gtids(&again), gtids(&reader));
     }
 }
 
@@ -162,7 +162,7 @@ async fn a_position_of_an_earlier_version_goes_on_while_gtid_mode_changes() {
     sql(&mut root, "CREATE TABLE test.a (n INT PRIMARY KEY)").await;
     sql(&mut root, "INSERT INTO test.a VALUES (1)").await;
     let position = server.follow(latest()).started().await;
-    let position = Position { found_by: FoundBy::Set, ..position };
+    let position = edited(&position, |parts| parts.found_by = FoundBy::Set);
     for mode in ["ON_PERMISSIVE", "OFF_PERMISSIVE"] {
         sql(&mut root, &format!("SET GLOBAL gtid_mode = {mode}")).await;
     }
@@ -170,9 +170,8 @@ async fn a_position_of_an_earlier_version_goes_on_while_gtid_mode_changes() {
     done(&mut root, 1).await;
     assert_eq!(ints(&server.follow(resume(&position)).until_done(1).await), [2]);
     // Its set without a transaction that lies before its place: the place is not what the set says.
-    let mut elsewhere = position.clone();
-    let newest = position.gtids.as_ref().and_then(|set| set.newest().next()).expect("a GTID");
-    elsewhere.gtids = position.gtids.as_ref().map(|set| set.without(&newest));
+    let newest = position.parts().gtids.as_ref().and_then(|set| set.newest().next()).expect("a GTID");
+    let elsewhere = edited(&position, |parts| parts.gtids = parts.gtids.take().map(|set| set.without(&newest)));
     let error = server.follow(resume(&elsewhere)).error().await;
     assert!(matches!(error, Error::GtidsOff { .. }), "{error}");
 }

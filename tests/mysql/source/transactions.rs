@@ -114,13 +114,13 @@ async fn every_kind_of_transaction_comes_out_once_and_moves_the_position() {
     assert!(changes[3].transaction.identity().contains(":mytag:1"), "{}", changes[3].transaction.identity());
     let executed: Option<String> = root.query_first("SELECT @@gtid_executed").await.expect("a set");
     let position = reader.position.clone().expect("a position");
-    assert_eq!(position.gtids.expect("gtids"), executed.expect("a set").parse().expect("a set"));
+    assert_eq!(position.parts().gtids.clone().expect("gtids"), executed.expect("a set").parse().expect("a set"));
     let status: Option<(String, u64)> = root
         .query_first::<mysql_async::Row, _>("SHOW BINARY LOG STATUS")
         .await
         .expect("status")
         .map(|row| (row.get(0).expect("file"), row.get(1).expect("offset")));
-    assert_eq!(status, Some((position.file.file.to_string(), position.file.offset)));
+    assert_eq!(status, Some((position.place().file.to_string(), position.place().offset)));
     loop {
         if matches!(reader.next().await.expect("no error"), SourceEvent::Idle) {
             break;

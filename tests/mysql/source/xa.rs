@@ -85,10 +85,10 @@ async fn rows_of_xa_transactions_count_when_they_are_committed(gtid_mode: &str) 
     assert_eq!(seen(&mut again, 3).await, last[1..]);
 
     let position = reader.position.clone().expect("a position");
-    assert!(position.undecided.is_empty());
+    assert!(position.parts().undecided.is_empty());
     let executed: Option<String> = root.query_first("SELECT @@GLOBAL.gtid_executed").await.expect("a set");
     let executed = executed.map(|text| text.parse().expect("a set"));
-    assert_eq!(position.gtids, executed);
+    assert_eq!(position.parts().gtids, executed);
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn xa_transactions_that_are_prepared_while_gtid_mode_changes_count_once() 
         done(&mut root, last).await;
         assert!(numbers(&seen(&mut reader, last).await).is_empty());
         let prepared = reader.position.clone().expect("a position");
-        assert_eq!(prepared.undecided.len(), 1);
+        assert_eq!(prepared.parts().undecided.len(), 1);
         for mode in modes {
             sql(&mut root, &format!("SET GLOBAL gtid_mode = {mode}")).await;
         }
@@ -151,7 +151,7 @@ async fn xa_transactions_that_are_prepared_while_gtid_mode_changes_count_once() 
         assert_eq!(numbers(&live), [n, n + 100]);
         assert_eq!(seen(&mut server.follow(resume(&prepared)), last).await, live);
         let decided = reader.position.clone().expect("a position");
-        assert!(decided.undecided.is_empty());
+        assert!(decided.parts().undecided.is_empty());
         last += 1;
         done(&mut root, last).await;
         assert!(numbers(&seen(&mut reader, last).await).is_empty());

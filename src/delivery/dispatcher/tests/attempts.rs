@@ -176,7 +176,7 @@ async fn attempts_are_counted_by_rule_and_class() {
     .await;
     let metrics = Arc::new(Metrics::default());
     let rule = rule(&api.url(), |_| {});
-    let mut dispatcher = Dispatcher::new(Client::new().unwrap(), metrics.clone());
+    let mut dispatcher = Dispatcher::new(Sinks::new(Client::new().unwrap(), None), metrics.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
     resolve(&mut dispatcher).await;
     for (status, expected) in [("2xx", 1), ("4xx", 0), ("5xx", 1), ("error", 1)] {

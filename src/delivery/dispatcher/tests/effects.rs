@@ -160,9 +160,7 @@ async fn what_is_kept_holds_none_of_our_secrets() {
 fn verifying_rule(url: &str) -> Arc<Rule> {
     rule_of_steps(&[url, url], |rule| {
         rule.actions[0].is_repeatable = false;
-        if let Work::Call(call) = &mut rule.actions[1].work {
-            call.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
-        }
+        rule.actions[1].call_mut().success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         let when = "answer.status == 200 and answer.json.state == 'paid'";
         let when = Condition::compile(when, "orders", &|_| Ok(None)).expect("compiles");
         let verify = Some(Verify { action: 1, when });
@@ -206,7 +204,7 @@ async fn a_statement_without_a_server_to_write_to_did_not_happen() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |rule| {
         let statement = "UPDATE t SET done = 1".into();
         let timeout = Duration::from_secs(1);
-        rule.actions[0].work = Work::Sql(Box::new(Sql { statement, params: vec![], expect_rows: None, timeout }));
+        rule.actions[0].work = Work::Sql(Arc::new(Sql { statement, params: vec![], expect_rows: None, timeout }));
     });
     let (outcome, ActionResult { end, attempts, .. }) = acted(&rule, FIRST).await;
     let Outcome::Dead(Failure { reason: Reason::Unrenderable, message }) = outcome else { panic!("{outcome:?}") };

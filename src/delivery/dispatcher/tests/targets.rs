@@ -31,7 +31,7 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
     .await;
     let rule = breaking_rule(&api.url(), 5, |rule| rule.settings.in_flight = 8);
     let metrics = Arc::new(Metrics::default());
-    let mut dispatcher = Dispatcher::new(Client::new().unwrap(), metrics.clone());
+    let mut dispatcher = Dispatcher::new(Sinks::new(Client::new().unwrap(), None), metrics.clone());
     let key = |number: u128| (number % 10) as i64;
     for number in 0..50 {
         dispatcher.submit(delivery(&rule, number, key(number)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::delivery::testing::{delivery, rule};
+use crate::delivery::testing::{self, delivery, rule};
 use crate::rules::{Batch, Body, BodyCompression, CloudEventMode, Rule, RuleSet, Until};
 use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 
@@ -16,6 +16,10 @@ fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Ru
     numbers.map(|number| Item::alone(delivery(&rule, number, number as i64))).collect()
 }
 
+fn gathered(items: &[Item]) -> RenderedArray<PreparedRequest> {
+    prepare_all(items, items[0].delivery.call())
+}
+
 fn key(prepared: &PreparedRequest) -> &str {
     &prepared.headers.iter().find(|header| header.name == "Idempotency-Key").expect("always there").value
 }
@@ -23,12 +27,12 @@ fn key(prepared: &PreparedRequest) -> &str {
 #[test]
 fn the_body_is_the_array_of_what_each_would_send_alone() {
     let items = items(1..4, 1 << 20, |_| {});
-    let RenderedArray { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    let RenderedArray { unfit, ready: Ok(prepared) } = gathered(&items) else { panic!("renders") };
     assert_eq!(unfit, []);
     let alone = |item: &Item| {
         let mut rule = rule("http://a.test/in", |_| {});
         Arc::get_mut(&mut rule).expect("new").name.clone_from(&item.delivery.rule.name);
-        let prepared = crate::delivery::request::prepare(&Delivery { rule, ..item.delivery.clone() });
+        let prepared = testing::prepare(&Delivery { rule, ..item.delivery.clone() });
         String::from_utf8(prepared.expect("renders").body.to_vec()).expect("UTF-8")
     };
     let expected: Vec<String> = items.iter().map(alone).collect();
@@ -39,7 +43,7 @@ fn the_body_is_the_array_of_what_each_would_send_alone() {
 #[test]
 fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
     let items = items(1..4, 1 << 20, |_| {});
-    let key_of = |items: &[Item]| match prepare_all(items).request {
+    let key_of = |items: &[Item]| match gathered(items).ready {
         Ok(prepared) => key(&prepared).to_owned(),
         Err(_) => panic!("renders"),
     };
@@ -50,7 +54,7 @@ fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
     assert_ne!(all, key_of(&items[..2]));
     let reversed: Vec<Item> = items.iter().rev().cloned().collect();
     assert_ne!(all, key_of(&reversed));
-    let alone = prepare_one(&items[0].delivery).expect("renders");
+    let alone = testing::prepare(&items[0].delivery).expect("renders");
     assert!(alone.body.starts_with(b"[{") && alone.body.ends_with(b"}]"), "{alone:?}");
     assert_eq!(key(&alone), key_of(&items[..1]));
 }
@@ -62,22 +66,22 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
         rule.call_mut().body = Body::Template(BodyTemplate::Text(text));
     });
     items[2].delivery.predetermined = Some(Outcome::Dead(Failure::undecided("no such column".to_owned())));
-    let RenderedArray { unfit, request: Ok(prepared) } = prepare_all(&items) else { panic!("renders") };
+    let RenderedArray { unfit, ready: Ok(prepared) } = gathered(&items) else { panic!("renders") };
     assert_eq!(prepared.body, "[6,2]");
     let [(0, unrenderable), (2, undecided)] = &unfit[..] else { panic!("{unfit:?}") };
     assert_eq!((unrenderable.reason, undecided.reason), (Reason::Unrenderable, Reason::Undecided));
     assert!(unrenderable.message.starts_with("`body`: "), "{}", unrenderable.message);
-    let RenderedArray { unfit, request: Err(NoRequest::Nothing) } = prepare_all(&items[..1]) else { panic!("nothing") };
+    let RenderedArray { unfit, ready: Err(Unready::Nothing) } = gathered(&items[..1]) else { panic!("nothing") };
     assert_eq!(unfit.len(), 1);
-    assert_eq!(prepare_one(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
+    assert_eq!(testing::prepare(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
 }
 
 #[test]
 fn as_many_as_fit_are_told_and_one_always_does() {
     let literal = |rule: &mut Rule| rule.call_mut().body = Body::Template(BodyTemplate::Literal("1234567".into()));
     for (bytes, expected) in [(1, Some(1)), (16, Some(1)), (17, Some(2)), (24, Some(2)), (25, None), (99, None)] {
-        let fitting = match prepare_all(&items(0..3, bytes, literal)).request {
-            Err(NoRequest::TooLarge { fitting }) => Some(fitting),
+        let fitting = match gathered(&items(0..3, bytes, literal)).ready {
+            Err(Unready::TooLarge { fitting }) => Some(fitting),
             Err(_) => panic!("renders"),
             Ok(prepared) => {
                 assert!(prepared.body.len() <= bytes);
@@ -86,7 +90,7 @@ fn as_many_as_fit_are_told_and_one_always_does() {
         };
         assert_eq!(fitting, expected, "{bytes}");
     }
-    assert!(prepare_all(&items(0..1, 1, literal)).request.is_ok());
+    assert!(gathered(&items(0..1, 1, literal)).ready.is_ok());
 }
 
 #[test]
@@ -98,9 +102,9 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
         let array = BodyTemplate::Text(text("{{ [row.id, 'x'] }}"));
         rule.call_mut().body = Body::Template(BodyTemplate::List(vec![long, array]));
     };
-    let RenderedArray { unfit, request } = prepare_all(&items(0..8, 32 << 20, texts));
+    let RenderedArray { unfit, ready } = gathered(&items(0..8, 32 << 20, texts));
     assert_eq!(unfit, []);
-    assert!(request.is_ok_and(|prepared| prepared.body.len() > 4 * TEXT_BYTES_MAX));
+    assert!(ready.is_ok_and(|prepared| prepared.body.len() > 4 * TEXT_BYTES_MAX));
 }
 
 #[test]
@@ -110,7 +114,7 @@ fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
             rule.call_mut().body = Body::CloudEvent(mode);
             rule.call_mut().compression = Some(BodyCompression::Gzip);
         });
-        let RenderedArray { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+        let RenderedArray { ready: Ok(prepared), .. } = gathered(&items) else { panic!("renders") };
         assert_eq!(prepared.header("content-type"), Some("application/cloudevents-batch+json"));
         assert!(!prepared.headers.iter().any(|header| header.name.starts_with("ce-")), "{prepared:?}");
         let events: serde_json::Value = serde_json::from_slice(&prepared.body).expect("JSON");
@@ -132,7 +136,7 @@ fn a_signature_names_the_array_by_the_id_of_all_in_it() {
     let rules = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).expect("loads");
     let items: Vec<Item> =
         (1..3).map(|number| Item::alone(delivery(&rules.rules()[0], number, number as i64))).collect();
-    let RenderedArray { request: Ok(prepared), .. } = prepare_all(&items) else { panic!("renders") };
+    let RenderedArray { ready: Ok(prepared), .. } = gathered(&items) else { panic!("renders") };
     assert_eq!(prepared.header("webhook-id"), prepared.header("idempotency-key"));
     assert_ne!(prepared.header("webhook-id"), Some(&*items[0].delivery.id.to_string()));
     assert!(prepared.to_curl().contains("-H 'webhook-signature: ***'"), "{}", prepared.to_curl());

@@ -13,8 +13,8 @@ use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer, OkPacketKind, 
 
 use crate::column::bytes::Bytes;
 
+use super::super::command::{COM_QUERY, COM_QUIT};
 use super::super::packet::{HEAD_BYTES, PIECE_BYTES_MAX};
-use super::super::{COM_QUERY, COM_QUIT};
 
 /// What is looked at of a packet: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
 const START_BYTES: usize = 1 << 10;

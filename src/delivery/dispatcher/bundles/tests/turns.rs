@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::change::Op;
 use crate::delivery::testing::{PATIENCE, made_of, moving_delivery, versions};
-use crate::delivery::{Client, Merged, Origin};
+use crate::delivery::{Client, Merged, Origin, Sinks};
 use crate::telemetry::Metrics;
 
 #[tokio::test]
@@ -215,7 +215,8 @@ async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_l
     })
     .await;
     let rule = batching(&api, |rule| rule.batch = Some(Batch { until: Until::TransactionEnd, ..batch(4) }));
-    let mut dispatcher = Dispatcher::new(Client::new().expect("a client"), Arc::new(Metrics::default()));
+    let mut dispatcher =
+        Dispatcher::new(Sinks::new(Client::new().expect("a client"), None), Arc::new(Metrics::default()));
     for number in 1..=6 {
         dispatcher.submit(delivery(&rule, number, number as i64));
     }

@@ -8,7 +8,7 @@ use std::hash::Hash;
 
 /// At most `limit` values.
 #[derive(Debug)]
-pub(in crate::delivery) struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     entries: HashMap<K, (V, u64)>,
     limit: usize,
     /// Counts uses; what has the lowest number was used longest ago.

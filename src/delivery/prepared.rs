@@ -1,0 +1,146 @@
+//! A request as it will be sent, and as it may be shown.
+//!
+//! In: method, URL, headers and body of one call, from `request` or of rowhook's own. Out: the same as a `curl` command
+//! without its secrets, and the body packed. Plain data: no row values are in its `Debug`.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use url::Url;
+
+use crate::rules::{BodyCompression, Method};
+
+/// What rowhook calls itself, where a rule does not say otherwise.
+pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
+
+/// Up to this a body fits into one packet together with its head, and packing it gains nothing.
+const COMPRESSED_BYTES_MIN: usize = 1024;
+
+/// A request ready to be sent.
+#[derive(Clone)]
+pub(super) struct PreparedRequest {
+    pub method: Method,
+    pub url: Url,
+    /// Names as the rule spells them, each at most once.
+    pub headers: Vec<Header>,
+    /// As it is before compression; empty for a call without a body.
+    pub body: Bytes,
+    pub compression: Option<BodyCompression>,
+    /// The headers that each attempt adds, with values of its own that nothing may show.
+    pub per_attempt: Vec<&'static str>,
+    /// A secret is in it, as in the next.
+    pub hides_url: bool,
+    pub hides_body: bool,
+}
+
+impl fmt::Debug for PreparedRequest {
+    /// Without path, query and body: row values stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.url.origin().ascii_serialization();
+        write!(f, "{} {origin} {:?} and {} bytes", self.method.as_str(), self.headers, self.body.len())
+    }
+}
+
+/// One header of a request.
+#[derive(Clone)]
+pub(super) struct Header {
+    pub name: Cow<'static, str>,
+    /// Free of control characters; UTF-8, so that it may hold bytes above 127.
+    pub value: String,
+    /// Holds a secret, so that nothing may show it.
+    pub is_secret: bool,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, if self.is_secret { "***" } else { &self.value })
+    }
+}
+
+impl PreparedRequest {
+    /// The value of a header, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+    }
+
+    /// The packed body, where the rule wants it and it is worth it.
+    pub fn gzipped(&self) -> Option<Vec<u8>> {
+        let Some(BodyCompression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
+            return None;
+        };
+        // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
+        let mut packer = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), flate2::Compression::fast());
+        packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
+    }
+
+    /// The same request as a `curl` command for a shell, with secrets masked.
+    pub fn to_curl(&self) -> String {
+        let url = match self.hides_url {
+            true => format!("{}/***", self.url.origin().ascii_serialization()),
+            false => self.url.to_string(),
+        };
+        let mut out = format!("curl -X {} {}", self.method.as_str(), quote(&url));
+        for header in &self.headers {
+            let value = if header.is_secret { "***" } else { &header.value };
+            // Writing to a String can't fail.
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
+        }
+        for name in &self.per_attempt {
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: ***")));
+        }
+        if !self.body.is_empty() {
+            let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
+            let _ = write!(out, " \\\n  --data-raw {}", quote(&body));
+        }
+        out
+    }
+}
+
+/// One word for a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(value: &str, is_secret: bool, body: &str) -> PreparedRequest {
+        PreparedRequest {
+            method: Method::Post,
+            url: "http://a.test/hook/s3cret".parse().expect("a URL"),
+            headers: vec![Header { name: "X-Key".into(), value: value.to_owned(), is_secret }],
+            body: body.to_owned().into(),
+            compression: Some(BodyCompression::Gzip),
+            per_attempt: Vec::new(),
+            hides_url: false,
+            hides_body: false,
+        }
+    }
+
+    #[test]
+    fn a_command_shows_all_but_what_is_secret() {
+        let plain = prepared("it's", false, "{}");
+        let shown = "curl -X POST 'http://a.test/hook/s3cret' \\\n  -H 'X-Key: it'\\''s' \\\n  --data-raw '{}'";
+        assert_eq!(plain.to_curl(), shown);
+        let per_attempt = vec!["Authorization"];
+        let hidden =
+            PreparedRequest { per_attempt, hides_url: true, hides_body: true, ..prepared("s3cret", true, "s3cret") };
+        let masked = "curl -X POST 'http://a.test/***' \\\n  -H 'X-Key: ***' \\\n  -H 'Authorization: ***' \\\n  --data-raw '***'";
+        assert_eq!(hidden.to_curl(), masked);
+        assert!(!format!("{hidden:?}").contains("s3cret"), "{hidden:?}");
+    }
+
+    #[test]
+    fn only_a_body_that_gains_by_it_is_packed() {
+        for (length, is_packed) in [(COMPRESSED_BYTES_MIN, false), (COMPRESSED_BYTES_MIN + 1, true)] {
+            assert_eq!(prepared("", false, &"x".repeat(length)).gzipped().is_some(), is_packed, "{length}");
+        }
+        let unwanted =
+            PreparedRequest { compression: None, ..prepared("", false, &"x".repeat(2 * COMPRESSED_BYTES_MIN)) };
+        assert_eq!(unwanted.gzipped(), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! Sinks: where what is done with a change goes. An HTTP API and a MySQL server are the two there are.
+//!
+//! In: a delivery whose turn it is. Out: what its sink sends (`Ready`), and of an attempt the answer with what it means
+//! (`Judged`). The set is closed: a sink is a variant of the rules' `Work`, one of `Ready`, a field of `Sinks` for its
+//! connections, and a file below this one with the same verbs in the same order: prepare, prepare_all, show, attempt,
+//! judge. Owns the connections. Knows neither lanes nor retries nor the time.
+
+mod http;
+mod sql;
+
+use std::time::Duration;
+
+use crate::delivery::Delivery;
+use crate::delivery::answer::{Lack, TargetHealth, Verdict};
+use crate::delivery::bundle::{Item, RenderedArray};
+use crate::delivery::client::Client;
+use crate::delivery::quota::ServerLimit;
+use crate::delivery::results::ItemResult;
+use crate::failure::Answer;
+use crate::operation::ActionEnd;
+use crate::rules::Work;
+use crate::write_back::Database;
+
+/// The connections of all sinks.
+#[derive(Debug)]
+pub struct Sinks {
+    http: http::Connections,
+    /// None: statements can't be sent.
+    sql: Option<Database>,
+}
+
+/// What every attempt of a call sends; a retry sends the same again.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Http(http::Ready),
+    Sql(sql::Ready),
+}
+
+/// What an answer means.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Why there is no answer, where there is none.
+    pub lack: Option<Lack>,
+    pub verdict: Verdict,
+    /// What became of each item, where the answer was a success and says so.
+    pub results: Option<Vec<ItemResult>>,
+    /// Of an operation's action that is done: how, with what is kept of its answer.
+    pub end: Option<ActionEnd>,
+    pub health: TargetHealth,
+    pub retry_after: Option<Duration>,
+    pub quota: Option<ServerLimit>,
+    /// Where the answer redirects; ends `it redirects …`.
+    pub redirect: Option<String>,
+}
+
+impl Sinks {
+    /// With a server to write back to, where there is one.
+    pub fn new(client: Client, database: Option<Database>) -> Sinks {
+        Sinks { http: http::Connections::new(client), sql: database }
+    }
+}
+
+impl Ready {
+    /// What the delivery's attempts send now.
+    ///
+    /// # Errors
+    /// A line for people, without row values. It is final, for the row will not change.
+    pub fn prepare(delivery: &Delivery) -> Result<Ready, String> {
+        match &delivery.action().work {
+            Work::Call(call) => http::prepare(delivery, call).map(Ready::Http),
+            Work::Sql(sql) => sql::prepare(delivery, sql).map(Ready::Sql),
+        }
+    }
+
+    /// The same of deliveries that are sent as one call; at least one.
+    pub fn prepare_all(items: &[Item]) -> RenderedArray<Ready> {
+        match &items[0].delivery.action().work {
+            Work::Call(call) => http::prepare_all(items, call).map(Ready::Http),
+            Work::Sql(sql) => sql::prepare_all(items, sql).map(Ready::Sql),
+        }
+    }
+
+    /// Sends it once and says what came of it. `count` deliveries are in it, of which `first` stands for all.
+    ///
+    /// # Errors
+    /// A line for people when it cannot be sent at all, by this or any later attempt.
+    pub async fn attempt(&self, sinks: &Sinks, first: &Delivery, count: usize) -> Result<(Answer, Judged), String> {
+        match self {
+            Ready::Http(ready) => {
+                let received = http::attempt(ready, &sinks.http, first).await?;
+                Ok(http::judge(ready, received, first, count))
+            }
+            Ready::Sql(ready) => {
+                let written = sql::attempt(ready, sinks.sql.as_ref()).await?;
+                Ok(sql::judge(written, first))
+            }
+        }
+    }
+}
+
+/// What the delivery would send now, for people, with secrets masked.
+///
+/// # Errors
+/// As [`Ready::prepare`].
+pub(super) fn show(delivery: &Delivery) -> Result<String, String> {
+    match &delivery.action().work {
+        Work::Call(call) => http::show(delivery, call),
+        Work::Sql(sql) => Ok(sql::show(sql)),
+    }
+}

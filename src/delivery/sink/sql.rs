@@ -1,0 +1,141 @@
+//! The sink of statements: the MySQL server to write back to.
+//!
+//! In: a delivery and its statement. Out: the values, in the order of the statement, or why they can't be made from the
+//! row, without row values; of an attempt the number of rows, with what it proves. Statements are never sent together. The
+//! connections are `write_back`'s.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Judged;
+use crate::delivery::Delivery;
+use crate::delivery::answer::{self, Lack, Verdict};
+use crate::delivery::bundle::{Item, RenderedArray, Unready};
+use crate::failure::Answer;
+use crate::operation::ActionEnd;
+use crate::rules::{Sql, SuccessStatuses};
+use crate::template::BodyTemplate;
+use crate::write_back::{Database, Failed, WriteFailureKind};
+
+/// A statement with its values.
+#[derive(Debug)]
+pub(in crate::delivery) struct Ready {
+    sql: Arc<Sql>,
+    values: Vec<Value>,
+}
+
+/// What the templates of its parameters come to.
+pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<Ready, String> {
+    let scope = delivery.scope();
+    let value = |name: &str, template: &BodyTemplate| {
+        let mut json = Vec::new();
+        template.render(&scope, &mut json).map_err(|error| format!("parameter `{name}`: {error}"))?;
+        Ok(serde_json::from_slice(&json).expect("a body template writes JSON"))
+    };
+    let values = sql.params.iter().map(|(name, template)| value(name, template)).collect::<Result<_, String>>()?;
+    Ok(Ready { sql: Arc::clone(sql), values })
+}
+
+/// One at a time: several are taken apart.
+pub(super) fn prepare_all(items: &[Item], sql: &Arc<Sql>) -> RenderedArray<Ready> {
+    let ready = match items {
+        [item] => prepare(&item.delivery, sql).map_err(Unready::Unrenderable),
+        _ => Err(Unready::TooLarge { fitting: 1 }),
+    };
+    RenderedArray { unfit: Vec::new(), ready }
+}
+
+/// Without values.
+pub(super) fn show(sql: &Sql) -> String {
+    format!("# a statement: {}", sql.statement)
+}
+
+pub(super) async fn attempt(ready: &Ready, over: Option<&Database>) -> Result<Result<u64, Failed>, String> {
+    let Some(database) = over else {
+        return Err("`sql` has no server to write to: set `--write-url`".to_owned());
+    };
+    let Ready { sql, values } = ready;
+    Ok(database.execute(&sql.statement, values.clone(), sql.expect_rows.as_ref(), sql.timeout).await)
+}
+
+pub(super) fn judge(written: Result<u64, Failed>, first: &Delivery) -> (Answer, Judged) {
+    let (answer, lack) = match written {
+        Ok(rows) => (Answer::Written { rows }, None),
+        Err(failed) => (Answer::Failed { error: failed.message }, Some(lack(failed.kind))),
+    };
+    let none = SuccessStatuses(Vec::new());
+    let health = answer::health(&none, &answer, lack);
+    let verdict = answer::classify(&none, &first.action().retry_on, &answer, lack);
+    let end = matches!(verdict, Verdict::Done { .. }).then(|| ActionEnd::Done(None));
+    let (retry_after, quota, redirect, results) = (None, None, None, None);
+    (answer, Judged { lack, verdict, results, end, health, retry_after, quota, redirect })
+}
+
+fn lack(kind: WriteFailureKind) -> Lack {
+    match kind {
+        WriteFailureKind::Again => Lack::RolledBack,
+        WriteFailureKind::Away => Lack::Unsent,
+        WriteFailureKind::Lost => Lack::Network,
+        WriteFailureKind::Refused => Lack::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::delivery::{sink, testing};
+    use crate::rules::RuleSet;
+
+    fn delivery(value: &str) -> Delivery {
+        let text = format!(
+            "table: shop.orders\nrules:\n  - name: r\n    steps:\n      - name: s\n        \
+             sql: {{statement: 'UPDATE t SET a = :a WHERE id = :id', params: {{id: '{{{{ row.id }}}}', a: '{value}'}}}}\n"
+        );
+        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None).expect("it loads");
+        testing::delivery(&rules.rules()[0], 1, 7)
+    }
+
+    fn ready(delivery: &Delivery) -> Result<Vec<Value>, String> {
+        match sink::Ready::prepare(delivery)? {
+            sink::Ready::Sql(ready) => Ok(ready.values),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_values_stand_in_the_order_of_the_statement_and_are_not_shown() {
+        let delivery = delivery("{{ row.id + 1 }}");
+        assert_eq!(ready(&delivery), Ok(vec![8.into(), 7.into()]));
+        assert_eq!(delivery.preview(), Ok("# a statement: UPDATE t SET a = ? WHERE id = ?".to_owned()));
+        let message = ready(&self::delivery("{{ row.id / 0 }}")).expect_err("no value");
+        assert!(message.starts_with("parameter `a`: "), "{message}");
+    }
+
+    #[test]
+    fn statements_are_sent_one_at_a_time() {
+        let items: Vec<Item> = (0..2).map(|_| Item::alone(delivery("x"))).collect();
+        let together = sink::Ready::prepare_all(&items);
+        assert!(matches!(together.ready, Err(Unready::TooLarge { fitting: 1 })) && together.unfit.is_empty());
+        assert!(sink::Ready::prepare_all(&items[..1]).ready.is_ok());
+    }
+
+    #[test]
+    fn what_a_failed_statement_proves_is_kept_in_what_is_judged() {
+        let delivery = delivery("x");
+        for (kind, expected) in [
+            (WriteFailureKind::Again, (Lack::RolledBack, Verdict::Retry)),
+            (WriteFailureKind::Away, (Lack::Unsent, Verdict::Retry)),
+            (WriteFailureKind::Lost, (Lack::Network, Verdict::Retry)),
+            (WriteFailureKind::Refused, (Lack::Refused, Verdict::GiveUp)),
+        ] {
+            let (_, judged) = judge(Err(Failed { message: "no".to_owned(), kind }), &delivery);
+            assert_eq!((judged.lack, judged.verdict), (Some(expected.0), expected.1), "{kind:?}");
+        }
+        let (answer, judged) = judge(Ok(3), &delivery);
+        assert_eq!((answer, judged.verdict), (Answer::Written { rows: 3 }, Verdict::Done { status: 0 }));
+        assert_eq!(judged.end, Some(ActionEnd::Done(None)));
+    }
+}

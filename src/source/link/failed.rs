@@ -1,0 +1,41 @@
+//! What a link that failed is to those who use it.
+//!
+//! In: a connection that broke, a command that was not done. Out: [`Error`], sorted as the moment wants it: a socket that
+//! fails at the login says where nothing answers, one that fails later that a connection was lost. Pure.
+
+use super::super::error::Error;
+use super::ServerRefusal;
+use super::packet::Broken;
+
+impl Error {
+    /// A login that broke off.
+    pub(in crate::source) fn of_broken_login(broken: &Broken, server: &str) -> Error {
+        match broken {
+            Broken::Socket(problem) => Error::of_socket(problem, server),
+            other => Error::Connect { server: server.to_string(), problem: other.to_string() },
+        }
+    }
+
+    /// A connection that broke while it was used.
+    pub(in crate::source) fn of_broken(broken: Broken) -> Error {
+        match broken {
+            Broken::Silent(patience) => Error::Silent { seconds: patience.as_secs() },
+            Broken::TooLarge => Error::TooLarge(broken.to_string()),
+            Broken::Socket(_) | Broken::Closed | Broken::OutOfOrder => Error::Lost(broken.to_string()),
+        }
+    }
+
+    /// A command of a replica that was not done. The login is long done: what is denied is the command, whatever the
+    /// text says.
+    pub(in crate::source) fn of_refusal(refusal: ServerRefusal, server: &str) -> Error {
+        match refusal {
+            ServerRefusal::Broken(broken) => Error::of_broken(broken),
+            ServerRefusal::Unclear => Error::Lost("unexpected packet".to_string()),
+            ServerRefusal::Answer { code, message } => match Error::of_answer(code, &message, server.to_string()) {
+                Error::Connect { problem, .. } => Error::Lost(problem),
+                Error::Login { problem, .. } => Error::replication_privilege(problem),
+                other => other,
+            },
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod json;
 pub mod json_diff;
 pub mod json_string;
 pub mod temporal;
+pub mod types;
 
 pub use cell::{Cell, Value};
 
@@ -95,12 +96,10 @@ pub enum ColumnKind {
     Json {
         length_bytes: usize,
     },
-    Vector {
+    /// VECTOR and spatial types: what nothing but a function of their own reads.
+    Opaque {
         length_bytes: usize,
-    },
-    /// Any spatial type.
-    Geometry {
-        length_bytes: usize,
+        reader: ValueReader,
     },
     /// A type of fixed width that is known but not read.
     Unsupported {
@@ -109,6 +108,22 @@ pub enum ColumnKind {
         fix: &'static str,
     },
 }
+
+/// Makes JSON text of a value's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueReader {
+    /// No two readers have the same.
+    pub name: &'static str,
+    pub read: fn(&[u8]) -> Result<String, Fault>,
+}
+
+impl PartialEq for ValueReader {
+    fn eq(&self, other: &ValueReader) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for ValueReader {}
 
 impl ColumnKind {
     /// Moves past a value without reading it.
@@ -128,10 +143,17 @@ impl ColumnKind {
             ColumnKind::Timestamp { digits } => 4 + digits.div_ceil(2),
             ColumnKind::Text { length_bytes, .. }
             | ColumnKind::Json { length_bytes }
-            | ColumnKind::Vector { length_bytes }
-            | ColumnKind::Geometry { length_bytes } => bytes.le(*length_bytes)? as usize,
+            | ColumnKind::Opaque { length_bytes, .. } => bytes.le(*length_bytes)? as usize,
         };
         bytes.take(width).map(drop)
+    }
+
+    /// Those of an ENUM or SET, where they are known.
+    pub fn labels(&self) -> Option<&[Box<str>]> {
+        match self {
+            ColumnKind::Enum { labels, .. } | ColumnKind::Set { labels, .. } => labels.as_deref(),
+            _ => None,
+        }
     }
 }
 
@@ -169,13 +191,9 @@ pub fn value(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<Value, Fault> {
             let length = bytes.le(*length_bytes)? as usize;
             Value::Json(json::text(bytes.take(length)?)?.into())
         }
-        ColumnKind::Vector { length_bytes } => {
+        ColumnKind::Opaque { length_bytes, reader } => {
             let length = bytes.le(*length_bytes)? as usize;
-            Value::Json(vector(bytes.take(length)?)?.into())
-        }
-        ColumnKind::Geometry { length_bytes } => {
-            let length = bytes.le(*length_bytes)? as usize;
-            Value::Json(geometry::geojson(bytes.take(length)?)?.into())
+            Value::Json((reader.read)(bytes.take(length)?)?.into())
         }
         ColumnKind::Unsupported { type_name, fix, .. } => return Err(Fault::new(*type_name, *fix)),
     })

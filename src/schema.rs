@@ -5,10 +5,12 @@
 //! listed is not known there. No I/O, no SQL.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::column::ColumnKind;
+use crate::column::types::{ColumnType, TYPES};
 use crate::pattern::TablePattern;
 
 /// Tables known at most. What does not fit is looked up each time it is met.
@@ -98,28 +100,55 @@ pub struct TypedTable {
 pub type Labels = Box<[Box<str>]>;
 
 /// A column's type as far as it is told apart: enough to notice that a definition is not that of a row. Lengths are left
-/// out, and what a server may turn into one another by itself (VARCHAR and TEXT) is one family.
+/// out, and what a server may turn into one another by itself (VARCHAR and TEXT) is one family. Which there are stands in
+/// [`types`](crate::column::types).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Family {
-    Int {
-        bytes: u8,
-    },
-    /// FLOAT, DOUBLE, REAL.
-    Float,
-    Decimal,
-    Bit,
-    Year,
-    Date,
-    Time,
-    DateTime,
-    Timestamp,
-    /// CHAR, VARCHAR, TEXT and their binary kin.
-    Text,
-    Enum(Labels),
-    Set(Labels),
-    Json,
-    Vector,
-    Geometry,
+pub struct Family {
+    word: &'static str,
+    /// Of types that have some.
+    labels: Option<Labels>,
+}
+
+impl Family {
+    /// That of a type, whose labels are asked for where it has some.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the labels from being told.
+    pub fn of<E>(column_type: &ColumnType, labels: impl FnOnce() -> Result<Labels, E>) -> Result<Family, E> {
+        let labels = if column_type.has_labels() { Some(labels()?) } else { None };
+        Ok(Family { word: column_type.word, labels })
+    }
+
+    /// The one with this word; labels count where it has some, and none are an empty list then.
+    pub fn named(word: &str, labels: Option<Labels>) -> Option<Family> {
+        let column_type = TYPES.iter().find(|known| known.word == word)?;
+        Family::of(column_type, || Ok::<Labels, Infallible>(labels.unwrap_or_default())).ok()
+    }
+
+    /// Stands for it on disk.
+    pub fn word(&self) -> &'static str {
+        self.word
+    }
+
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    /// The same with labels that are made of its own, if it has some.
+    ///
+    /// # Errors
+    ///
+    /// What keeps them from being made.
+    pub fn with_labels<E>(self, made_of: impl FnOnce(&Labels) -> Result<Labels, E>) -> Result<Family, E> {
+        let labels = self.labels.as_ref().map(made_of).transpose()?;
+        Ok(Family { labels, ..self })
+    }
+
+    /// Whether the values of such a column are logged so, apart from labels.
+    pub fn is_of(&self, kind: &ColumnKind) -> bool {
+        ColumnType::of_kind(kind).is_some_and(|column_type| column_type.word == self.word)
+    }
 }
 
 /// The definitions known at one place. Clones share what they hold.
@@ -195,5 +224,21 @@ mod tests {
         assert!(!schema.insert(TableName::new("s", "more"), Arc::clone(&definition)));
         assert_eq!(schema.get(&TableName::new("s", "more")), None);
         assert!(schema.insert(TableName::new("s", "7"), definition));
+    }
+
+    #[test]
+    fn every_family_is_known_by_its_word_with_its_labels_and_no_others() {
+        let labels: Labels = ["a".into()].into();
+        for known in &TYPES {
+            let family = Family::of(known, || Ok::<Labels, ()>(labels.clone())).expect("labels");
+            assert_eq!(Family::named(family.word(), Some(labels.clone())), Some(family.clone()));
+            assert_eq!(family.labels(), known.has_labels().then_some(&labels));
+            assert!(family.is_of(&known.form), "{known:?}");
+            let others = TYPES.iter().filter(|other| other.word != known.word);
+            assert!(others.into_iter().all(|other| !family.is_of(&other.form)), "{known:?}");
+        }
+        let without = Family::named("set", None).expect("a family");
+        assert_eq!(without.labels(), Some(&Labels::default()));
+        assert_eq!(Family::named("", None), None);
     }
 }

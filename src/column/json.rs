@@ -11,7 +11,8 @@ use super::json_string::is_plain;
 
 use super::bytes::{Bytes, Truncated};
 use super::decimal::decimal;
-use super::temporal::{self, JsonForm};
+use super::temporal;
+use super::types::{ColumnType, InJson};
 use super::{Fault, ascii};
 
 /// MySQL refuses documents that nest deeper than 100 levels (`JSON_DOCUMENT_MAX_DEPTH`).
@@ -168,20 +169,18 @@ fn is_inlined(kind: u8, width: usize) -> bool {
 /// Values of SQL types without a JSON counterpart.
 fn opaque(type_code: u8, data: &[u8], out: &mut String) -> Result<(), Fault> {
     let mut bytes = Bytes(data);
-    let form = match type_code {
-        246 => {
+    let form = match ColumnType::of_code(type_code).map_or(InJson::Base64, |known| known.in_json) {
+        InJson::Decimal => {
             let (precision, scale) = (usize::from(bytes.u8()?), usize::from(bytes.u8()?));
             let text = ascii(|text| decimal(&mut bytes, precision, scale, text))?;
             out.push_str(&text);
             return Ok(());
         }
-        10 => JsonForm::Date,
-        7 | 12 => JsonForm::DateTime,
-        11 => JsonForm::Time,
-        other => {
+        InJson::Moment(form) => form,
+        InJson::Base64 => {
             use base64::Engine as _;
             let encoded = base64::engine::general_purpose::STANDARD.encode(data);
-            return string(format!("base64:type{other}:{encoded}").as_bytes(), out);
+            return string(format!("base64:type{type_code}:{encoded}").as_bytes(), out);
         }
     };
     let packed = bytes.le(8)? as i64;

@@ -43,6 +43,7 @@ mod sentinel;
 mod server;
 mod session;
 mod settings;
+mod shown;
 mod statement;
 mod table_map;
 mod tables;

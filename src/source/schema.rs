@@ -9,11 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use mysql_async::{Params, params};
 use uuid::Uuid;
 
-use crate::column::charset::Charset;
-use crate::column::{ColumnKind, binary_label};
+use crate::column::ColumnKind;
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
-use crate::schema::{Column, Definition, Family, Labels, TableName};
+use crate::schema::{Column, Definition, TableName};
 
 use super::connect::connect;
 use super::connection::Connection;
@@ -21,6 +20,7 @@ use super::error::Error;
 use super::keys::{KEY_SQL, KEYS_SQL, key_places};
 use super::server;
 use super::settings::Settings;
+use super::shown::ShownType;
 use super::writes::TableWrite;
 
 /// Reads table definitions; opens its connection when first asked and again when it broke.
@@ -35,14 +35,7 @@ pub(super) struct TableDefinitions {
 #[derive(Debug, Clone)]
 pub(super) struct Defined {
     name: Box<str>,
-    /// `int`, `varchar`, ...
-    data_type: String,
-    /// `int unsigned`, `enum('a','b')`, ...
-    column_type: String,
-    octets_max: Option<u64>,
-    precision: Option<u64>,
-    scale: Option<u64>,
-    digits: Option<u64>,
+    shown: ShownType,
     /// Its place in the primary key, from 1.
     key_place: Option<u64>,
     /// The character set that new columns of the table get.
@@ -302,12 +295,7 @@ impl Defined {
         let (name, data_type, column_type, octets_max, precision, scale, digits, table_charset) = row;
         Defined {
             name: name.into(),
-            data_type: data_type.to_ascii_lowercase(),
-            column_type,
-            octets_max,
-            precision,
-            scale,
-            digits,
+            shown: ShownType { octets_max, precision, scale, digits, ..ShownType::new(&data_type, column_type) },
             key_place: None,
             table_charset: table_charset.map(known_as),
         }
@@ -328,160 +316,22 @@ pub(super) fn fit(kinds: &[ColumnKind], defined: &[Defined]) -> Result<Definitio
         return Err(format!("the log has {} columns, the table now {}", kinds.len(), defined.len()));
     }
     for (kind, column) in kinds.iter().zip(defined) {
-        if !is_of_kind(kind, column) {
-            return Err(format!("column {} is now {}, the log has another type", column.name, column.column_type));
+        if !column.shown.is_of(kind) {
+            return Err(format!("column {} is now {}, the log has another type", column.name, column.shown.sql));
         }
     }
     definition(defined)
 }
 
 fn definition(defined: &[Defined]) -> Result<Definition, String> {
-    let column = |column: &Defined| Ok(Column { name: column.name.clone(), family: family(column)? });
+    let column =
+        |column: &Defined| Ok(Column { name: column.name.clone(), family: column.shown.family(&column.name)? });
     let columns = defined.iter().map(column).collect::<Result<_, String>>()?;
     let mut key: Vec<(u64, usize)> =
         defined.iter().enumerate().filter_map(|(index, column)| Some((column.key_place?, index))).collect();
     key.sort_unstable();
     let charset = defined.first().and_then(|column| column.table_charset.clone());
     Ok(Definition { columns, primary_key: key.into_iter().map(|(_, index)| index).collect(), charset })
-}
-
-fn family(column: &Defined) -> Result<Family, String> {
-    Ok(match column.data_type.as_str() {
-        "tinyint" => Family::Int { bytes: 1 },
-        "smallint" => Family::Int { bytes: 2 },
-        "mediumint" => Family::Int { bytes: 3 },
-        "int" => Family::Int { bytes: 4 },
-        "bigint" => Family::Int { bytes: 8 },
-        "float" | "double" => Family::Float,
-        "decimal" => Family::Decimal,
-        "bit" => Family::Bit,
-        "year" => Family::Year,
-        "date" => Family::Date,
-        "time" => Family::Time,
-        "datetime" => Family::DateTime,
-        "timestamp" => Family::Timestamp,
-        "char" | "varchar" | "binary" | "varbinary" | "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob"
-        | "blob" | "mediumblob" | "longblob" => Family::Text,
-        "enum" => Family::Enum(labels(&column.column_type)?),
-        "set" => Family::Set(labels(&column.column_type)?),
-        "json" => Family::Json,
-        "vector" => Family::Vector,
-        spatial if SPATIAL.contains(&spatial) => Family::Geometry,
-        other => return Err(format!("column {} is of type {other}, which is not known", column.name)),
-    })
-}
-
-/// The binlog has one type for all of these; the last is what servers before MySQL 8.0 call the last but one.
-pub(super) const SPATIAL: [&str; 9] = [
-    "geometry",
-    "point",
-    "linestring",
-    "polygon",
-    "multipoint",
-    "multilinestring",
-    "multipolygon",
-    "geomcollection",
-    "geometrycollection",
-];
-
-fn is_of_kind(kind: &ColumnKind, column: &Defined) -> bool {
-    let is = |names: &[&str]| names.contains(&column.data_type.as_str());
-    let same = |logged: usize, now: Option<u64>| now == Some(logged as u64);
-    match kind {
-        ColumnKind::Int { bytes, unsigned } => {
-            let name = match bytes {
-                1 => "tinyint",
-                2 => "smallint",
-                3 => "mediumint",
-                4 => "int",
-                _ => "bigint",
-            };
-            is(&[name]) && column.column_type.contains("unsigned") == *unsigned
-        }
-        ColumnKind::Float => is(&["float"]),
-        ColumnKind::Double => is(&["double"]),
-        ColumnKind::Decimal { precision, scale } => {
-            is(&["decimal"]) && same(*precision, column.precision) && same(*scale, column.scale)
-        }
-        ColumnKind::Bit { bits } => is(&["bit"]) && same(*bits, column.precision),
-        ColumnKind::Year => is(&["year"]),
-        ColumnKind::Date => is(&["date"]),
-        ColumnKind::Time { digits } => is(&["time"]) && same(*digits, column.digits),
-        ColumnKind::DateTime { digits } => is(&["datetime"]) && same(*digits, column.digits),
-        ColumnKind::Timestamp { digits } => is(&["timestamp"]) && same(*digits, column.digits),
-        ColumnKind::Text { charset, octets_max, .. } => {
-            let names: &[&str] = match (charset, octets_max) {
-                (Charset::Binary, Some(_)) => &["binary", "varbinary"],
-                (Charset::Binary, None) => &["tinyblob", "blob", "mediumblob", "longblob"],
-                (_, Some(_)) => &["char", "varchar"],
-                (_, None) => &["tinytext", "text", "mediumtext", "longtext"],
-            };
-            is(names) && octets_max.is_none_or(|length| same(length, column.octets_max))
-        }
-        ColumnKind::Enum { .. } => is(&["enum"]),
-        ColumnKind::Set { .. } => is(&["set"]),
-        ColumnKind::Json { .. } => is(&["json"]),
-        ColumnKind::Vector { .. } => is(&["vector"]),
-        ColumnKind::Geometry { .. } => is(&SPATIAL),
-        // Refused when a value comes; the name does not matter.
-        ColumnKind::Unsupported { .. } => true,
-    }
-}
-
-/// The labels of `enum('a','it''s')`.
-pub(super) fn labels(column_type: &str) -> Result<Labels, String> {
-    let wrong = || format!("the labels of {column_type} cannot be read");
-    let list = column_type.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).ok_or_else(wrong)?;
-    if list == "?" {
-        return Err("a label is listed with a question mark, which may stand for another character".to_string());
-    }
-    let mut labels = Vec::new();
-    let mut rest = list;
-    loop {
-        let (label, tail) = if let Some(quoted) = rest.strip_prefix('\'') {
-            let (label, tail) = until_quote(quoted).ok_or_else(wrong)?;
-            (label.into(), tail)
-        } else if let Some(digits) = rest.strip_prefix("x'") {
-            let (digits, tail) = digits.split_once('\'').ok_or_else(wrong)?;
-            (binary_label(&hex(digits).ok_or_else(wrong)?), tail)
-        } else {
-            break;
-        };
-        labels.push(label);
-        rest = tail.strip_prefix(',').unwrap_or(tail);
-    }
-    if rest.is_empty() { Ok(labels.into()) } else { Err(wrong()) }
-}
-
-/// The server lists bytes so that are no text of `utf8mb3`, of labels in the binary character set.
-fn hex(digits: &str) -> Option<Box<[u8]>> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
-}
-
-/// The text up to the closing quote, and what follows. The server doubles quotes and puts a backslash before what would
-/// upset its client (`append_unescaped` in `sql/sql_show.cc`).
-fn until_quote(text: &str) -> Option<(String, &str)> {
-    let mut label = String::new();
-    let mut signs = text.char_indices();
-    while let Some((at, sign)) = signs.next() {
-        match sign {
-            '\'' if text[at + 1..].starts_with('\'') => {
-                signs.next();
-                label.push('\'');
-            }
-            '\'' => return Some((label, &text[at + 1..])),
-            '\\' => label.push(match signs.next()?.1 {
-                'n' => '\n',
-                'r' => '\r',
-                '0' => '\0',
-                other => other,
-            }),
-            other => label.push(other),
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -499,17 +349,6 @@ mod tests {
             None,
             None,
         ))
-    }
-
-    #[test]
-    fn labels_are_read_with_their_quotes_and_commas() {
-        let read = labels(r"enum('a','it''s','x,y','','b\\s\n')").expect("labels");
-        assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a", "it's", "x,y", "", "b\\s\n"]);
-        let read = labels("enum('a  ',x'e9',x'656d6f6a69f09f9880','x')").expect("labels");
-        assert_eq!(read.iter().map(|label| &**label).collect::<Vec<_>>(), ["a  ", "6Q==", "emoji😀", "x"]);
-        labels("enum(x'e')").expect_err("half a byte");
-        labels("int").expect_err("no labels");
-        labels("enum(?)").expect_err("labels that were left out");
     }
 
     #[test]

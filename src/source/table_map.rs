@@ -7,6 +7,7 @@
 
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::charset::{Charset, Charsets};
+use crate::column::types::{ColumnType, Listed, Metadata, Parameters};
 use crate::column::{ColumnKind, Fault, binary_label, unreadable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,80 +71,60 @@ impl TableMap {
     }
 }
 
-/// A column as the first part of the event gives it: real type code and metadata.
+/// A column as the first part of the event gives it: real type and metadata.
 #[derive(Debug, Clone, Copy)]
 struct Raw {
-    code: u8,
+    column_type: &'static ColumnType,
     first: u8,
     second: u8,
 }
 
-mod code {
-    pub const TINY: u8 = 1;
-    pub const SHORT: u8 = 2;
-    pub const LONG: u8 = 3;
-    pub const FLOAT: u8 = 4;
-    pub const DOUBLE: u8 = 5;
-    pub const TIMESTAMP_OLD: u8 = 7;
-    pub const LONGLONG: u8 = 8;
-    pub const INT24: u8 = 9;
-    pub const DATE: u8 = 10;
-    pub const TIME_OLD: u8 = 11;
-    pub const DATETIME_OLD: u8 = 12;
-    pub const YEAR: u8 = 13;
-    pub const NEWDATE: u8 = 14;
-    pub const VARCHAR: u8 = 15;
-    pub const BIT: u8 = 16;
-    pub const TIMESTAMP: u8 = 17;
-    pub const DATETIME: u8 = 18;
-    pub const TIME: u8 = 19;
-    pub const VECTOR: u8 = 242;
-    pub const JSON: u8 = 245;
-    pub const DECIMAL: u8 = 246;
-    pub const ENUM: u8 = 247;
-    pub const SET: u8 = 248;
-    pub const BLOB: u8 = 252;
-    pub const STRING: u8 = 254;
-    pub const GEOMETRY: u8 = 255;
-}
-
 impl Raw {
     fn parse(type_code: u8, metadata: &mut Bytes<'_>) -> Result<Raw, Fault> {
-        use code::*;
-        let length = match type_code {
-            TINY | SHORT | LONG | LONGLONG | INT24 | DATE | NEWDATE | YEAR => 0,
-            TIMESTAMP_OLD | TIME_OLD | DATETIME_OLD => 0,
-            FLOAT | DOUBLE | TIMESTAMP | DATETIME | TIME | JSON | BLOB | GEOMETRY | VECTOR => 1,
-            VARCHAR | BIT | DECIMAL | STRING | ENUM | SET => 2,
-            other => {
-                let fix =
-                    "this server writes a column type that this version of rowhook does not know; upgrade rowhook";
-                return Err(Fault::new(format!("column type {other}"), fix));
-            }
-        };
-        let bytes = metadata.take(length)?;
+        let column_type = ColumnType::of_code(type_code).ok_or_else(|| {
+            let fix = "this server writes a column type that this version of rowhook does not know; upgrade rowhook";
+            Fault::new(format!("column type {type_code}"), fix)
+        })?;
+        let bytes = metadata.take(column_type.metadata.len_bytes())?;
         let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
-        let mut raw = Raw { code: type_code, first: at(0), second: at(1) };
+        let (first, second) = (at(0), at(1));
         // CHAR, ENUM and SET share a type code; the real one stands in the metadata.
-        if type_code == STRING && raw.first != 0 {
-            raw.code = raw.first | 0x30;
+        if column_type.metadata == Metadata::CharLength && first != 0 {
+            let code = first | 0x30;
+            let column_type = ColumnType::of_code(code).ok_or_else(|| senseless(code, first, second))?;
+            return Ok(Raw { column_type, first, second });
         }
-        Ok(raw)
+        Ok(Raw { column_type, first, second })
     }
 
-    /// Columns that the signedness bits count (YEAR is among them).
-    fn is_numeric(self) -> bool {
-        use code::*;
-        matches!(self.code, TINY | SHORT | INT24 | LONG | LONGLONG | DECIMAL | FLOAT | DOUBLE | YEAR)
-    }
-
-    /// Columns that the character-set list counts. The server counts VECTOR, which derives from BLOB.
-    fn is_character(self) -> bool {
-        matches!(self.code, code::STRING | code::VARCHAR | code::BLOB | code::VECTOR)
-    }
-
-    fn is_enum_or_set(self) -> bool {
-        matches!(self.code, code::ENUM | code::SET)
+    /// What the metadata says.
+    fn parameters(self) -> Result<Parameters, Fault> {
+        let (first, second) = (usize::from(self.first), usize::from(self.second));
+        let of_length = |length: usize| {
+            let width_bytes = Some(if length < 256 { 1 } else { 2 });
+            Parameters { width_bytes, octets_max: Some(length), ..Parameters::default() }
+        };
+        Ok(match self.column_type.metadata {
+            Metadata::Nothing | Metadata::Width => Parameters::default(),
+            Metadata::Digits => Parameters { digits: self.digits()?, ..Parameters::default() },
+            Metadata::LengthBytes => {
+                Parameters { width_bytes: Some(self.blob_length_bytes()?), ..Parameters::default() }
+            }
+            Metadata::Length => of_length(first | second << 8),
+            Metadata::CharLength => of_length(self.string_length()),
+            Metadata::Bits if first < 8 && second * 8 + first <= 64 => {
+                Parameters { precision: second * 8 + first, ..Parameters::default() }
+            }
+            Metadata::PrecisionAndScale if second <= first && first <= 65 => {
+                Parameters { precision: first, scale: second, ..Parameters::default() }
+            }
+            Metadata::LabelBytes { max } if (1..=max).contains(&second) => {
+                Parameters { width_bytes: Some(second), ..Parameters::default() }
+            }
+            Metadata::Bits | Metadata::PrecisionAndScale | Metadata::LabelBytes { .. } => {
+                return Err(senseless(self.column_type.code, self.first, self.second));
+            }
+        })
     }
 
     /// Declared length in bytes of a CHAR or BINARY: above 255 its high bits hide in the type byte (MySQL bug 37426).
@@ -165,6 +146,10 @@ impl Raw {
             other => Err(Fault::new(format!("a blob with {other} length bytes"), "")),
         }
     }
+}
+
+fn senseless(code: u8, first: u8, second: u8) -> Fault {
+    Fault::new(format!("column type {code} with metadata {first}, {second}"), "")
 }
 
 /// The optional metadata fields that matter here, still as bytes.
@@ -257,16 +242,18 @@ impl CharsetList<'_> {
 }
 
 fn kinds(columns: &[Raw], optional: &Optional<'_>, charsets: &Charsets) -> Result<Vec<ColumnKind>, Fault> {
-    let character_count = columns.iter().filter(|column| column.is_character()).count();
+    let counted =
+        |is_counted: fn(&ColumnType) -> bool| columns.iter().filter(|column| is_counted(column.column_type)).count();
+    let character_count = counted(|of_column| of_column.listed == Listed::Charset);
     let mut collations = optional.charsets.collations(character_count)?.into_iter();
-    let label_count = columns.iter().filter(|column| column.is_enum_or_set()).count();
-    let mut label_collations = optional.enum_and_set_charsets.collations(label_count)?.into_iter();
+    let mut label_collations = optional.enum_and_set_charsets.collations(counted(ColumnType::has_labels))?.into_iter();
     let (mut enum_labels, mut set_labels) = (optional.enum_labels, optional.set_labels);
     let mut numeric_index = 0;
     let mut kinds = Vec::with_capacity(columns.len());
     for column in columns {
+        let Raw { column_type, .. } = column;
         let mut unsigned = false;
-        if column.is_numeric() {
+        if column_type.listed == Listed::Sign {
             let bits = optional.signedness.ok_or_else(|| {
                 Fault::new("a table without signedness metadata", "upgrade the server to MySQL 8.0 or later")
             })?;
@@ -274,69 +261,24 @@ fn kinds(columns: &[Raw], optional: &Optional<'_>, charsets: &Charsets) -> Resul
             unsigned = byte & (0x80 >> (numeric_index % 8)) != 0;
             numeric_index += 1;
         }
-        let mut charset = Charset::Binary;
-        if column.is_character() {
-            let collation = collations.next().ok_or_else(|| Fault::new("a table without character sets", ""))?;
-            charset = charsets.of(collation);
-        } else if column.is_enum_or_set() {
-            charset = label_collations.next().map_or(Charset::Binary, |collation| charsets.of(collation));
-        }
-        let labels = match column.code {
-            code::ENUM => enum_labels.as_mut(),
-            code::SET => set_labels.as_mut(),
+        let charset = match column_type.listed {
+            Listed::Nowhere | Listed::Sign => Charset::Binary,
+            Listed::Charset => {
+                charsets.of(collations.next().ok_or_else(|| Fault::new("a table without character sets", ""))?)
+            }
+            Listed::EnumLabels | Listed::SetLabels => {
+                label_collations.next().map_or(Charset::Binary, |collation| charsets.of(collation))
+            }
+        };
+        let labels = match column_type.listed {
+            Listed::EnumLabels => enum_labels.as_mut(),
+            Listed::SetLabels => set_labels.as_mut(),
             _ => None,
         };
         let labels = labels.map(|bytes| next_labels(bytes, &charset)).transpose()?;
-        kinds.push(kind(*column, unsigned, charset, labels)?);
+        kinds.push(column_type.kind(Parameters { unsigned, charset, labels, ..column.parameters()? }));
     }
     Ok(kinds)
-}
-
-fn kind(column: Raw, unsigned: bool, charset: Charset, labels: Option<Box<[Box<str>]>>) -> Result<ColumnKind, Fault> {
-    use code::*;
-    let (first, second) = (usize::from(column.first), usize::from(column.second));
-    let length_bytes = |length: usize| if length < 256 { 1 } else { 2 };
-    Ok(match column.code {
-        TINY => ColumnKind::Int { bytes: 1, unsigned },
-        SHORT => ColumnKind::Int { bytes: 2, unsigned },
-        INT24 => ColumnKind::Int { bytes: 3, unsigned },
-        LONG => ColumnKind::Int { bytes: 4, unsigned },
-        LONGLONG => ColumnKind::Int { bytes: 8, unsigned },
-        FLOAT => ColumnKind::Float,
-        DOUBLE => ColumnKind::Double,
-        DECIMAL if second <= first && first <= 65 => ColumnKind::Decimal { precision: first, scale: second },
-        BIT if first < 8 && second * 8 + first <= 64 => ColumnKind::Bit { bits: second * 8 + first },
-        YEAR => ColumnKind::Year,
-        DATE | NEWDATE => ColumnKind::Date,
-        TIME => ColumnKind::Time { digits: column.digits()? },
-        DATETIME => ColumnKind::DateTime { digits: column.digits()? },
-        TIMESTAMP => ColumnKind::Timestamp { digits: column.digits()? },
-        VARCHAR => {
-            let length = first | second << 8;
-            ColumnKind::Text { length_bytes: length_bytes(length), charset, pad: None, octets_max: Some(length) }
-        }
-        STRING => {
-            let length = column.string_length();
-            let pad = (charset == Charset::Binary).then_some(length);
-            ColumnKind::Text { length_bytes: length_bytes(length), charset, pad, octets_max: Some(length) }
-        }
-        BLOB => ColumnKind::Text { length_bytes: column.blob_length_bytes()?, charset, pad: None, octets_max: None },
-        ENUM if second == 1 || second == 2 => ColumnKind::Enum { bytes: second, charset, labels },
-        SET if (1..=8).contains(&second) => ColumnKind::Set { bytes: second, charset, labels },
-        JSON => ColumnKind::Json { length_bytes: column.blob_length_bytes()? },
-        VECTOR => ColumnKind::Vector { length_bytes: column.blob_length_bytes()? },
-        GEOMETRY => ColumnKind::Geometry { length_bytes: column.blob_length_bytes()? },
-        TIMESTAMP_OLD | TIME_OLD | DATETIME_OLD => ColumnKind::Unsupported {
-            bytes: match column.code {
-                TIME_OLD => 3,
-                TIMESTAMP_OLD => 4,
-                _ => 8,
-            },
-            type_name: "date and time in the format of MySQL 5.5",
-            fix: "rebuild the table: ALTER TABLE ... FORCE",
-        },
-        other => return Err(Fault::new(format!("column type {other} with metadata {first}, {second}"), "")),
-    })
 }
 
 fn next_labels(bytes: &mut Bytes<'_>, charset: &Charset) -> Result<Box<[Box<str>]>, Fault> {

@@ -159,7 +159,7 @@ fn damaged_documents_and_spatial_values_do_no_harm() {
         values.iter().filter(|(kind, _)| wanted(kind)).map(|(_, bytes)| bytes[4..].to_vec()).collect()
     };
     let documents = inside(|kind| matches!(kind, ColumnKind::Json { .. }));
-    let shapes = inside(|kind| matches!(kind, ColumnKind::Geometry { .. }));
+    let shapes = inside(|kind| matches!(kind, ColumnKind::Opaque { reader, .. } if reader.name == "geometry"));
     let damaged = |mutator: &mut Mutator, all: &[Vec<u8>]| {
         let mut bytes = mutator.pick(all).clone();
         let other = mutator.pick(all).clone();

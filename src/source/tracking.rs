@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::column::charset::Charsets;
+use crate::column::types::ColumnType;
 use crate::column::{ColumnKind, Fault};
 use crate::pattern::TablePatterns;
 use crate::position::FileOffset;
@@ -213,23 +214,8 @@ fn changed_since(place: &FileOffset) -> Fault {
 fn logged(map: &TableMap, known: &Definition) -> Option<Definition> {
     let names = map.names.as_ref()?;
     let column = |(at, kind): (usize, &ColumnKind)| {
-        let family = match kind {
-            ColumnKind::Int { bytes, .. } => Family::Int { bytes: u8::try_from(*bytes).ok()? },
-            ColumnKind::Float | ColumnKind::Double => Family::Float,
-            ColumnKind::Decimal { .. } => Family::Decimal,
-            ColumnKind::Bit { .. } => Family::Bit,
-            ColumnKind::Year => Family::Year,
-            ColumnKind::Date => Family::Date,
-            ColumnKind::Time { .. } => Family::Time,
-            ColumnKind::DateTime { .. } => Family::DateTime,
-            ColumnKind::Timestamp { .. } => Family::Timestamp,
-            ColumnKind::Text { .. } => Family::Text,
-            ColumnKind::Enum { labels, .. } => Family::Enum(labels.clone()?),
-            ColumnKind::Set { labels, .. } => Family::Set(labels.clone()?),
-            ColumnKind::Json { .. } => Family::Json,
-            ColumnKind::Vector { .. } => Family::Vector,
-            ColumnKind::Geometry { .. } | ColumnKind::Unsupported { .. } => Family::Geometry,
-        };
+        let labels = || kind.labels().map(Labels::from).ok_or(());
+        let family = Family::of(ColumnType::of_kind(kind)?, labels).ok()?;
         Some(Column { name: names.get(at)?.clone(), family })
     };
     let columns = map.kinds.iter().enumerate().map(column).collect::<Option<_>>()?;
@@ -249,33 +235,20 @@ fn completed(map: &TableMap, definition: &Definition) -> Option<TableMap> {
 
 /// The kind with its labels, if it is of this family.
 fn kind_of(kind: &ColumnKind, family: &Family) -> Option<ColumnKind> {
-    let fits = match (kind, family) {
-        (ColumnKind::Enum { bytes, charset, .. }, Family::Enum(labels)) => {
-            let labels = fitting(labels, *bytes, enum_bytes)?;
-            return Some(ColumnKind::Enum { bytes: *bytes, charset: *charset, labels: Some(labels) });
+    // Refused when a value comes; what it is called does not matter.
+    let is_refused = matches!(kind, ColumnKind::Unsupported { .. });
+    if !is_refused && !family.is_of(kind) {
+        return None;
+    }
+    Some(match (kind, family.labels()) {
+        (ColumnKind::Enum { bytes, charset, .. }, Some(labels)) => {
+            ColumnKind::Enum { bytes: *bytes, charset: *charset, labels: Some(fitting(labels, *bytes, enum_bytes)?) }
         }
-        (ColumnKind::Set { bytes, charset, .. }, Family::Set(labels)) => {
-            let labels = fitting(labels, *bytes, set_bytes)?;
-            return Some(ColumnKind::Set { bytes: *bytes, charset: *charset, labels: Some(labels) });
+        (ColumnKind::Set { bytes, charset, .. }, Some(labels)) => {
+            ColumnKind::Set { bytes: *bytes, charset: *charset, labels: Some(fitting(labels, *bytes, set_bytes)?) }
         }
-        (ColumnKind::Int { bytes, .. }, Family::Int { bytes: known }) => *bytes == usize::from(*known),
-        (ColumnKind::Float | ColumnKind::Double, Family::Float)
-        | (ColumnKind::Decimal { .. }, Family::Decimal)
-        | (ColumnKind::Bit { .. }, Family::Bit)
-        | (ColumnKind::Year, Family::Year)
-        | (ColumnKind::Date, Family::Date)
-        | (ColumnKind::Time { .. }, Family::Time)
-        | (ColumnKind::DateTime { .. }, Family::DateTime)
-        | (ColumnKind::Timestamp { .. }, Family::Timestamp)
-        | (ColumnKind::Text { .. }, Family::Text)
-        | (ColumnKind::Json { .. }, Family::Json)
-        | (ColumnKind::Vector { .. }, Family::Vector)
-        | (ColumnKind::Geometry { .. }, Family::Geometry) => true,
-        // Refused when a value comes; what it is called does not matter.
-        (ColumnKind::Unsupported { .. }, _) => true,
-        _ => false,
-    };
-    fits.then(|| kind.clone())
+        _ => kind.clone(),
+    })
 }
 
 /// The labels, if the server would store so many in `bytes`.

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use super::connection::Connection;
 use super::error::Error;
 use super::keys::{KEYS_SQL, key_places};
-use super::schema::{SPATIAL, column_type, labels, like};
+use super::schema::{column_type, like};
 use super::settings::Settings;
+use super::shown::ShownType;
 use crate::change::Table;
-use crate::column::ColumnKind;
-use crate::column::charset::Charset;
 use crate::pattern::TablePatterns;
 use crate::schema::{TableName, TypedColumn, TypedTable};
 
@@ -64,37 +63,8 @@ fn table(TableName { schema, table: name }: TableName, columns: Vec<KeyedColumn>
 }
 
 fn column(
-    (_, _, name, data_type, column_type, octets, precision, scale, digits, is_nullable): ColumnRow,
+    (_, _, name, data_type, column_type, octets_max, precision, scale, digits, is_nullable): ColumnRow,
 ) -> TypedColumn {
-    let number = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
-    let (digits, precision, scale) = (number(digits), number(precision), number(scale));
-    let is_unsigned = column_type.contains("unsigned");
-    let int = |bytes| ColumnKind::Int { bytes, unsigned: is_unsigned };
-    let text =
-        |charset| ColumnKind::Text { length_bytes: 4, charset, pad: None, octets_max: octets.map(|_| number(octets)) };
-    let kind = match data_type.to_ascii_lowercase().as_str() {
-        "tinyint" => int(1),
-        "smallint" => int(2),
-        "mediumint" => int(3),
-        "int" => int(4),
-        "bigint" => int(8),
-        "float" => ColumnKind::Float,
-        "double" => ColumnKind::Double,
-        "decimal" => ColumnKind::Decimal { precision, scale },
-        "bit" => ColumnKind::Bit { bits: precision },
-        "year" => ColumnKind::Year,
-        "date" => ColumnKind::Date,
-        "time" => ColumnKind::Time { digits },
-        "datetime" => ColumnKind::DateTime { digits },
-        "timestamp" => ColumnKind::Timestamp { digits },
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => text(Charset::Utf8),
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => text(Charset::Binary),
-        "enum" => ColumnKind::Enum { bytes: 2, charset: Charset::Utf8, labels: labels(&column_type).ok() },
-        "set" => ColumnKind::Set { bytes: 8, charset: Charset::Utf8, labels: labels(&column_type).ok() },
-        "json" => ColumnKind::Json { length_bytes: 4 },
-        "vector" => ColumnKind::Vector { length_bytes: 4 },
-        spatial if SPATIAL.contains(&spatial) => ColumnKind::Geometry { length_bytes: 4 },
-        _ => return TypedColumn { name: name.into(), kind: None, is_nullable },
-    };
-    TypedColumn { name: name.into(), kind: Some(kind), is_nullable }
+    let shown = ShownType { octets_max, precision, scale, digits, ..ShownType::new(&data_type, column_type) };
+    TypedColumn { name: name.into(), kind: shown.kind(), is_nullable }
 }

@@ -76,8 +76,8 @@ pub(super) fn name_of(key: &[u8]) -> Result<(Owner<'_>, TableName), Damage> {
 
 fn encode(definition: &Definition) -> Framed {
     let column = |column: &Column| {
-        let (family, labels) = family_text(&column.family);
-        ColumnRecord { name: column.name.clone(), family: family.into(), labels: labels.cloned() }
+        let (family, labels) = (column.family.word().into(), column.family.labels().cloned());
+        ColumnRecord { name: column.name.clone(), family, labels }
     };
     let columns = definition.columns.iter().map(column).collect();
     Framed::json(&Record { columns, primary_key: definition.primary_key.clone(), charset: definition.charset.clone() })
@@ -85,7 +85,10 @@ fn encode(definition: &Definition) -> Framed {
 
 pub(super) fn decode(content: &[u8]) -> Result<Definition, Damage> {
     let record: Record = chunks::decode(content)?;
-    let column = |column: ColumnRecord| Ok(Column { family: family(&column)?, name: column.name });
+    let column = |ColumnRecord { name, family: word, labels }| match Family::named(&word, labels) {
+        Some(family) => Ok(Column { name, family }),
+        None => Err(Damage::Content(format!("the column family {word} is not known"))),
+    };
     let columns = record.columns.into_iter().map(column).collect::<Result<Vec<_>, Damage>>()?;
     if record.primary_key.iter().any(|at| *at >= columns.len()) {
         return Err(Damage::Content("a primary key over columns that do not exist".to_string()));
@@ -93,60 +96,10 @@ pub(super) fn decode(content: &[u8]) -> Result<Definition, Damage> {
     Ok(Definition { columns, primary_key: record.primary_key, charset: record.charset })
 }
 
-fn family_text(family: &Family) -> (&'static str, Option<&Labels>) {
-    let text = match family {
-        Family::Int { bytes: 1 } => "int1",
-        Family::Int { bytes: 2 } => "int2",
-        Family::Int { bytes: 3 } => "int3",
-        Family::Int { bytes: 4 } => "int4",
-        Family::Int { .. } => "int8",
-        Family::Float => "float",
-        Family::Decimal => "decimal",
-        Family::Bit => "bit",
-        Family::Year => "year",
-        Family::Date => "date",
-        Family::Time => "time",
-        Family::DateTime => "datetime",
-        Family::Timestamp => "timestamp",
-        Family::Text => "text",
-        Family::Enum(labels) => return ("enum", Some(labels)),
-        Family::Set(labels) => return ("set", Some(labels)),
-        Family::Json => "json",
-        Family::Vector => "vector",
-        Family::Geometry => "geometry",
-    };
-    (text, None)
-}
-
-fn family(column: &ColumnRecord) -> Result<Family, Damage> {
-    let labels = || column.labels.clone().unwrap_or_default();
-    Ok(match &*column.family {
-        "int1" => Family::Int { bytes: 1 },
-        "int2" => Family::Int { bytes: 2 },
-        "int3" => Family::Int { bytes: 3 },
-        "int4" => Family::Int { bytes: 4 },
-        "int8" => Family::Int { bytes: 8 },
-        "float" => Family::Float,
-        "decimal" => Family::Decimal,
-        "bit" => Family::Bit,
-        "year" => Family::Year,
-        "date" => Family::Date,
-        "time" => Family::Time,
-        "datetime" => Family::DateTime,
-        "timestamp" => Family::Timestamp,
-        "text" => Family::Text,
-        "enum" => Family::Enum(labels()),
-        "set" => Family::Set(labels()),
-        "json" => Family::Json,
-        "vector" => Family::Vector,
-        "geometry" => Family::Geometry,
-        other => return Err(Damage::Content(format!("the column family {other} is not known"))),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::column::types::TYPES;
 
     fn schema(tables: &[(&str, &[(&str, Family)])]) -> Arc<Schema> {
         let mut schema = Schema::default();
@@ -162,12 +115,10 @@ mod tests {
 
     #[test]
     fn every_definition_reads_back_the_same() {
-        let labels: Box<[Box<str>]> = ["größe".into(), "".into()].into();
-        let mut families: Vec<Family> = [1, 2, 3, 4, 8].map(|bytes| Family::Int { bytes }).into();
-        families.extend([Family::Enum(labels.clone()), Family::Set(labels), Family::Float, Family::Decimal]);
-        families.extend([Family::Bit, Family::Year, Family::Date, Family::Time, Family::DateTime, Family::Timestamp]);
-        families.extend([Family::Text, Family::Json, Family::Vector, Family::Geometry]);
-        let columns: Vec<(&str, Family)> = families.into_iter().map(|family| ("c", family)).collect();
+        let labels: Labels = ["größe".into(), "".into()].into();
+        let families = TYPES.iter().filter_map(|known| Family::named(known.word, Some(labels.clone())));
+        let columns: Vec<(&str, Family)> = families.map(|family| ("c", family)).collect();
+        assert_eq!(columns.len(), TYPES.len());
         let written = schema(&[("orders", &columns)]);
         let changes = between(Owner::Main, &Arc::default(), &written);
         let [(name, record)] = &changes.put[..] else { panic!("one table") };
@@ -178,11 +129,37 @@ mod tests {
         assert_eq!(Some(&Arc::new(definition)), written.get(&TableName::new("shop", "orders")));
     }
 
+    /// Stores of earlier versions hold these texts.
+    #[test]
+    fn a_definition_is_written_as_it_has_always_been() {
+        let mut columns = Vec::new();
+        let mut texts = Vec::new();
+        for word in ["int1", "int8", "float", "decimal", "datetime", "text", "enum", "set", "geometry"] {
+            let labels: Option<Labels> = (word == "enum").then(|| ["a".into()].into());
+            columns.push((word, Family::named(word, labels).expect("a family")));
+            let labels = match word {
+                "enum" => r#","labels":["a"]"#,
+                "set" => r#","labels":[]"#,
+                _ => "",
+            };
+            texts.push(format!(r#"{{"name":"{word}","family":"{word}"{labels}}}"#));
+        }
+        let texts = texts.join(",");
+        let text = format!(r#"{{"columns":[{texts}],"primary_key":[8],"charset":"latin1"}}"#);
+        let written = schema(&[("t", &columns)]);
+        let definition = written.get(&TableName::new("shop", "t")).expect("the table");
+        let content: Vec<u8> = encode(definition).chunks().flat_map(|(_, chunk)| chunk.to_vec()).collect();
+        assert!(content.ends_with(text.as_bytes()), "{}", String::from_utf8_lossy(&content));
+        assert_eq!(decode(text.as_bytes()).as_ref(), Ok(&**definition));
+        let other = decode(text.replace("\"float\"", "\"another\"").as_bytes());
+        assert_eq!(other, Err(Damage::Content("the column family another is not known".to_string())));
+    }
+
     #[test]
     fn only_what_differs_is_written() {
-        let before =
-            schema(&[("a", &[("x", Family::Bit)]), ("b", &[("x", Family::Bit)]), ("c", &[("x", Family::Bit)])]);
-        let after = schema(&[("a", &[("x", Family::Bit)]), ("b", &[("y", Family::Bit)]), ("d", &[("x", Family::Bit)])]);
+        let bit = || Family::named("bit", None).expect("a family");
+        let before = schema(&[("a", &[("x", bit())]), ("b", &[("x", bit())]), ("c", &[("x", bit())])]);
+        let after = schema(&[("a", &[("x", bit())]), ("b", &[("y", bit())]), ("d", &[("x", bit())])]);
         for (owner, gone) in [(Owner::Main, &b"shop\0c"[..]), (Owner::Rule("r"), b"\0r\0shop\0c")] {
             let changes = between(owner, &before, &after);
             let names: Vec<_> = changes.put.iter().map(|(name, _)| name_of(name).expect("a name")).collect();

@@ -56,7 +56,8 @@ pub(super) fn resume(offset: u64) -> Resume {
     for table in ["orders", if offset.is_multiple_of(2) { "even" } else { "odd" }] {
         // Some take several chunks.
         let names = (0..=(offset % 3) * 200).map(|n| format!("a column of place {offset}, {n}").into());
-        let columns = names.map(|name| Column { name, family: Family::Bit }).collect();
+        let family = Family::named("bit", None).expect("a family");
+        let columns = names.map(|name| Column { name, family: family.clone() }).collect();
         schema.insert(
             TableName::new("shop", table),
             Definition { columns, primary_key: vec![0], charset: Some("latin1".into()) }.into(),

@@ -49,7 +49,7 @@ impl Class {
             ColumnKind::Enum { .. } => Class::Enum,
             ColumnKind::Set { .. } => Class::Set,
             ColumnKind::Json { .. } => Class::Json,
-            ColumnKind::Vector { .. } | ColumnKind::Geometry { .. } | ColumnKind::Unsupported { .. } => Class::Opaque,
+            ColumnKind::Opaque { .. } | ColumnKind::Unsupported { .. } => Class::Opaque,
         }
     }
 

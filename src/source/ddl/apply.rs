@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::schema::{Column, Definition, Family, Schema, TableName};
+use crate::schema::{Column, Definition, Schema, TableName};
 
 use super::alter::{Alteration, ColumnChange, ColumnPlace};
 use super::column::{ColumnDefinition, settled};
@@ -111,11 +111,7 @@ fn define(table: &TableName, created: &Created, schema: &Schema) -> Result<Arc<D
 /// `default` is the character set of the table.
 fn as_column(definition: &ColumnDefinition, default: Option<&str>) -> Result<Column, Unclear> {
     let charset = definition.charset.as_ref().and_then(Option::as_deref).or(default);
-    let family = match &definition.family {
-        Family::Enum(labels) => Family::Enum(settled(labels, charset, definition.is_utf8)?),
-        Family::Set(labels) => Family::Set(settled(labels, charset, definition.is_utf8)?),
-        other => other.clone(),
-    };
+    let family = definition.family.clone().with_labels(|labels| settled(labels, charset, definition.is_utf8))?;
     Ok(Column { name: definition.name.as_str().into(), family })
 }
 
@@ -155,10 +151,8 @@ struct Placed {
 /// Follows `mysql_prepare_alter_table`: first the columns that were there, each in its place; then, in the order of the
 /// statement, those that are added or moved.
 fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>) -> Result<Definition, Unclear> {
-    let has_wide_labels = |column: &Column| match &column.family {
-        Family::Enum(labels) | Family::Set(labels) => labels.iter().any(|label| !label.is_ascii()),
-        _ => false,
-    };
+    let has_wide_labels =
+        |column: &Column| column.family.labels().is_some_and(|labels| labels.iter().any(|label| !label.is_ascii()));
     if alteration.converts && before.columns.iter().any(has_wide_labels) {
         return Err(Unclear);
     }

@@ -5,6 +5,7 @@
 //! stepped over. An unknown type is an [`Unclear`], never a guess.
 
 use crate::column::charset::Charset;
+use crate::column::types::ColumnType;
 use crate::schema::{Family, Labels};
 
 use super::super::lexer::{SqlToken, group, position_outside, split_at_commas};
@@ -81,34 +82,10 @@ pub(super) fn column(tokens: &[SqlToken]) -> Result<ColumnDefinition, Unclear> {
     Ok(ColumnDefinition { name, family, charset: named_charset(rest), is_utf8: true, is_key })
 }
 
-/// Type names and their synonyms (MySQL manual, "Data Types" and "Using Data Types from Other Database Engines").
+/// That of the type which the tokens begin with.
 fn family(tokens: &[SqlToken]) -> Result<Family, Unclear> {
     let Some((SqlToken::Word(word), rest)) = tokens.split_first() else { return Err(Unclear) };
-    Ok(match word.to_ascii_uppercase().as_str() {
-        "TINYINT" | "INT1" | "BOOL" | "BOOLEAN" => Family::Int { bytes: 1 },
-        "SMALLINT" | "INT2" => Family::Int { bytes: 2 },
-        "MEDIUMINT" | "INT3" | "MIDDLEINT" => Family::Int { bytes: 3 },
-        "INT" | "INT4" | "INTEGER" => Family::Int { bytes: 4 },
-        "BIGINT" | "INT8" | "SERIAL" => Family::Int { bytes: 8 },
-        "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "REAL" => Family::Float,
-        "DECIMAL" | "DEC" | "NUMERIC" | "FIXED" => Family::Decimal,
-        "BIT" => Family::Bit,
-        "YEAR" => Family::Year,
-        "DATE" => Family::Date,
-        "TIME" => Family::Time,
-        "DATETIME" => Family::DateTime,
-        "TIMESTAMP" => Family::Timestamp,
-        "CHAR" | "CHARACTER" | "VARCHAR" | "VARCHARACTER" | "NCHAR" | "NVARCHAR" | "NATIONAL" | "BINARY"
-        | "VARBINARY" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB"
-        | "LONGBLOB" | "LONG" => Family::Text,
-        "ENUM" => Family::Enum(labels(rest)?),
-        "SET" => Family::Set(labels(rest)?),
-        "JSON" => Family::Json,
-        "VECTOR" => Family::Vector,
-        "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING" | "MULTIPOLYGON"
-        | "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => Family::Geometry,
-        _ => return Err(Unclear),
-    })
+    Family::of(ColumnType::in_statement(word).ok_or(Unclear)?, || labels(rest))
 }
 
 fn labels(tokens: &[SqlToken]) -> Result<Labels, Unclear> {

@@ -221,27 +221,21 @@ fn family(data_type: &str, column_type: &str) -> Family {
             other => panic!("{other}"),
         }
     };
-    match data_type {
-        "tinyint" => Family::Int { bytes: 1 },
-        "smallint" => Family::Int { bytes: 2 },
-        "mediumint" => Family::Int { bytes: 3 },
-        "int" => Family::Int { bytes: 4 },
-        "bigint" => Family::Int { bytes: 8 },
-        "float" | "double" => Family::Float,
-        "decimal" => Family::Decimal,
-        "bit" => Family::Bit,
-        "year" => Family::Year,
-        "date" => Family::Date,
-        "time" => Family::Time,
-        "datetime" => Family::DateTime,
-        "timestamp" => Family::Timestamp,
-        "json" => Family::Json,
-        "vector" => Family::Vector,
-        "point" => Family::Geometry,
-        "enum" => Family::Enum(labels()),
-        "set" => Family::Set(labels()),
-        _ => Family::Text,
-    }
+    let (word, labels) = match data_type {
+        "tinyint" => ("int1", None),
+        "smallint" => ("int2", None),
+        "mediumint" => ("int3", None),
+        "int" => ("int4", None),
+        "bigint" => ("int8", None),
+        "float" | "double" => ("float", None),
+        "point" => ("geometry", None),
+        "enum" | "set" => (data_type, Some(labels())),
+        "decimal" | "bit" | "year" | "date" | "time" | "datetime" | "timestamp" | "json" | "vector" => {
+            (data_type, None)
+        }
+        _ => ("text", None),
+    };
+    Family::named(word, labels).expect("a family")
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! The table of MySQL's column types: what each is called, how it is logged, how its values are read, what it is on disk.
 //!
-//! In: a type's code in the binlog, its name, or a [`Kind`]. Out: its entry. Everything that depends on which types there
+//! In: a type's code in the binlog, its name, or a [`ColumnKind`]. Out: its entry. Everything that depends on which types there
 //! are asks here: TABLE_MAP events, `information_schema`, statements, the store, JSON documents. A new type is an entry
 //! here, the function that reads it, and a case in tests/mysql/cases; only one that conditions compare, or that stands in
-//! a row as no other does, is a variant of [`Kind`], too. No row is looked up here: a table's kinds are made once, with its
+//! a row as no other does, is a variant of [`ColumnKind`], too. No row is looked up here: a table's kinds are made once, with its
 //! TABLE_MAP. Pure.
 
 use super::charset::Charset;

@@ -3,6 +3,10 @@
 #   docker build -t rowhook .
 #   docker run --rm -v "$PWD/rules:/rules:ro" -v rowhook-data:/data -e ROWHOOK_MYSQL=mysql://user:password@host:3306 rowhook
 #
+# Its symbols are kept apart; docs/operations.md says how they are used:
+#
+#   docker build --target symbols --output . .
+#
 # Health and metrics listen on the container's own loopback address; see docs/operations.md for reaching them from outside.
 
 FROM rust:1.95-slim-bookworm AS build
@@ -12,8 +16,12 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin rowhook \
- && install -D target/release/rowhook /out/rowhook \
- && strip --strip-debug /out/rowhook
+ && mkdir /out \
+ && objcopy --only-keep-debug --compress-debug-sections=zlib target/release/rowhook /out/rowhook.debug \
+ && objcopy --strip-debug --add-gnu-debuglink=/out/rowhook.debug target/release/rowhook /out/rowhook
+
+FROM scratch AS symbols
+COPY --from=build /out/rowhook.debug /
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -19,21 +19,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Slips between two words: letters put in, left out, mistaken, or two neighbours swapped (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let mistaken = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut slips = mistaken.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                slips = slips.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(slips);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
+    strsim::osa_distance(&a.to_lowercase(), &b.to_lowercase())
 }
 
 #[cfg(test)]
@@ -46,6 +32,9 @@ mod tests {
             ("retires", "; did you mean `retries`?"),
             ("rwo", "; did you mean `row`?"),
             ("Row", "; did you mean `row`?"),
+            ("ÖLD", "; did you mean `old`?"),
+            ("retreis", "; did you mean `retries`?"),
+            ("", ""),
             ("weather", ""),
             ("x", ""),
         ] {

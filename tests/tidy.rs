@@ -42,6 +42,8 @@ const STAGES: &[(&str, &[&str])] = &[
     ("pipeline", &["source", "rules", "delivery", "outcome", "store"]),
     ("admin", &["rules", "store", "delivery", "pipeline"]),
     ("cli", &["source", "rules", "write_back", "store", "delivery", "outcome", "pipeline", "admin"]),
+    // For fuzzers: whatever takes bytes from outside.
+    ("fuzzing", &["source", "rules", "delivery"]),
 ];
 
 /// Crates that are used in one place only, so that replacing one, or following its changes, stays a local matter.

@@ -10,6 +10,7 @@
 mod answer_text;
 mod error;
 mod fetch;
+pub mod fuzzing;
 mod pool;
 mod receive;
 mod redirect;

@@ -37,6 +37,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use client::Client;
+#[doc(hidden)]
+pub use client::fuzzing;
 pub use dispatcher::Dispatcher;
 pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;

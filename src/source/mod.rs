@@ -19,6 +19,8 @@ mod error;
 mod event;
 mod event_type;
 mod follow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod gtids_before;
 mod hold;

@@ -3,12 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
+
 mod answers;
 mod call_auth;
 mod call_tls;
 mod command_line;
 mod daemon;
 mod dead_letters;
+mod fuzzed;
 mod held_letters;
 mod hostile;
 mod letters;

@@ -2,13 +2,10 @@
 //!
 //! In: a selection. Out: a report as each letter ends. Letters go to the pipeline in ascending number, so that a key's
 //! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. What is
-//! under way is bounded in number and bytes (promise 6). The pipeline writes the outcome down before it says so.
+//! under way is bounded (`pipeline::Awaited`). The pipeline writes the outcome down before it says so.
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::future::FutureExt as _;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::operations::{DeadLetters, Error, Pages, filter};
@@ -18,15 +15,9 @@ use crate::delivery::{Delivery, Outcome, SagaAction};
 use crate::failure::Reason;
 use crate::operation::{NextAction, SagaCommand};
 use crate::ordering::LaneKeys;
-use crate::pipeline::{Command, NotReplayed, delivery_of};
+use crate::pipeline::{self, Awaited, Command, NotReplayed, Unheard, delivery_of, heard};
 use crate::rules::RuleSet;
 use crate::store::{self, DeadLetterHead, Store};
-
-/// Letters under way at a time, far above what rules allow in flight.
-const UNDER_WAY_MAX: usize = 256;
-
-/// Memory of the changes under way; a single one may be larger.
-const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 
 /// The rules as they are when it is asked.
 pub type RulesNow = Arc<dyn Fn() -> Arc<RuleSet> + Send + Sync>;
@@ -55,11 +46,7 @@ enum WithLast {
 type Answered = oneshot::Receiver<Result<Outcome, NotReplayed>>;
 
 /// Why a replay ends early.
-enum End {
-    Failed(Error),
-    /// Nobody listens to the reports any more.
-    Unheard,
-}
+type End = pipeline::End<Error>;
 
 impl From<Error> for End {
     fn from(error: Error) -> End {
@@ -106,43 +93,42 @@ impl Replays {
     async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) -> Result<Totals, End> {
         let (letters, last) = self.letters.survey(selection).await?;
         heard(reports.send(ReplayReport::Started { letters }).await)?;
+        let mut under_way = Awaited::new(reports);
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         let wish = SagaCommandView::of(selection.saga_command);
-        let mut tally = Tally { reports, totals: Totals::default(), bytes: 0 };
-        let mut under_way = FuturesUnordered::new();
+        let mut totals = Totals::default();
         'pages: while let Some(page) = pages.next().await? {
             for head in page {
                 if self.commands.is_closed() {
                     break 'pages;
                 }
-                while under_way.len() >= UNDER_WAY_MAX || tally.bytes >= UNDER_WAY_BYTES_MAX {
-                    let Some(ended) = next(&mut under_way, reports).await? else { break };
-                    tally.end(ended).await?;
+                while let Some(ended) = under_way.until_room().await? {
+                    count(ended, &mut totals, reports).await?;
                 }
                 match self.submit(&head, wish).await? {
-                    Ok((answer, bytes)) => {
-                        tally.bytes += bytes;
-                        under_way.push(self.ended(head, bytes, answer));
+                    Ok((answer, bytes)) => under_way.push(bytes, ended(head, answer)),
+                    Err(why) => {
+                        let result = not_replayed(&head, &why);
+                        count(Ended { result, head }, &mut totals, reports).await?;
                     }
-                    Err(why) => tally.end(Ended { result: not_replayed(&head, &why), head, bytes: 0 }).await?,
                 }
-                while let Some(Some(ended)) = under_way.next().now_or_never() {
-                    tally.end(ended).await?;
+                while let Some(ended) = under_way.ready() {
+                    count(ended, &mut totals, reports).await?;
                 }
             }
         }
-        while let Some(ended) = next(&mut under_way, reports).await? {
-            tally.end(ended).await?;
+        while let Some(ended) = under_way.next().await? {
+            count(ended, &mut totals, reports).await?;
         }
         if self.end == WithLast::Followed {
             let (answer, answered) = oneshot::channel();
             let _ = self.commands.send(Command::AwaitReleases { answer }).await;
-            tally.totals.followed = answered.await.ok();
+            totals.followed = answered.await.ok();
         }
-        if tally.totals.sum() < letters && self.commands.is_closed() {
+        if totals.sum() < letters && self.commands.is_closed() {
             return Err(End::Failed(Error::Stopping));
         }
-        Ok(tally.totals)
+        Ok(totals)
     }
 
     /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
@@ -159,17 +145,6 @@ impl Replays {
         let (answer, answered) = oneshot::channel();
         let sent = self.commands.send(Command::Replay { delivery, lanes, wish, answer }).await;
         Ok(sent.map(|()| (answered, bytes)).map_err(|_| unsendable("rowhook is stopping")))
-    }
-
-    async fn ended(&self, head: DeadLetterHead, bytes: usize, answer: Answered) -> Ended {
-        let result = match answer.await {
-            Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
-            Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
-            Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
-            Ok(Err(why)) => not_replayed(&head, &why),
-            Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
-        };
-        Ended { head, bytes, result }
     }
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
@@ -242,9 +217,19 @@ impl Replays {
 /// A letter whose replay is over.
 struct Ended {
     head: DeadLetterHead,
-    bytes: usize,
     /// None: there is nothing to say.
     result: Option<Replayed>,
+}
+
+async fn ended(head: DeadLetterHead, answer: Answered) -> Ended {
+    let result = match answer.await {
+        Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
+        Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
+        Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
+        Ok(Err(why)) => not_replayed(&head, &why),
+        Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
+    };
+    Ended { head, result }
 }
 
 /// A held letter that has gone is no failure: it went out by itself behind the one in front.
@@ -257,36 +242,11 @@ fn unsendable(why: &str) -> NotReplayed {
     NotReplayed::Unsendable(why.to_string())
 }
 
-/// What is reported and what is still held.
-struct Tally<'a> {
-    reports: &'a mpsc::Sender<ReplayReport>,
-    totals: Totals,
-    bytes: usize,
-}
-
-impl Tally<'_> {
-    async fn end(&mut self, ended: Ended) -> Result<(), End> {
-        let Ended { head, bytes, result } = ended;
-        self.bytes -= bytes;
-        let Some(result) = result else { return Ok(()) };
-        self.totals.count(&result);
-        let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
-        heard(self.reports.send(ReplayReport::Progress(ReplayProgress { number: head.number, id, rule, result })).await)
-    }
-}
-
-/// The next letter whose replay is over; none is under way: none. A letter may take as long as its target is away, and
-/// others wait for their replays meanwhile, so it is not waited for when nobody listens any more.
-async fn next(
-    under_way: &mut FuturesUnordered<impl Future<Output = Ended>>,
-    reports: &mpsc::Sender<ReplayReport>,
-) -> Result<Option<Ended>, End> {
-    tokio::select! {
-        ended = under_way.next() => Ok(ended),
-        () = reports.closed() => Err(End::Unheard),
-    }
-}
-
-fn heard<T>(sent: Result<(), mpsc::error::SendError<T>>) -> Result<(), End> {
-    sent.map_err(|_| End::Unheard)
+/// Counts and reports a letter whose replay is over.
+async fn count(ended: Ended, totals: &mut Totals, reports: &mpsc::Sender<ReplayReport>) -> Result<(), Unheard> {
+    let Ended { head, result } = ended;
+    let Some(result) = result else { return Ok(()) };
+    totals.count(&result);
+    let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
+    heard(reports.send(ReplayReport::Progress(ReplayProgress { number: head.number, id, rule, result })).await)
 }

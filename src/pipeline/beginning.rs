@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::coverage::Coverage;
-use super::rule_stream::{Behind, RuleStream, Streams};
+use super::rule_stream::{Behind, RuleStream};
 use crate::change::DeliveryId;
 use crate::position::{Resume, Within};
 use crate::rules::{Rule, RuleSet};
@@ -21,7 +21,8 @@ const JOIN_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) struct Beginning {
     pub main: Resume,
-    pub streams: Streams,
+    /// In the order of the files.
+    pub streams: Vec<RuleStream>,
     /// In the ledger, of rules that are no more.
     pub orphans: Vec<DeliveryId>,
 }
@@ -57,7 +58,7 @@ pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beg
     }
     warn_of_vanished(rules, &records);
     let orphans = ledger.by_rule.into_values().flatten().collect();
-    Beginning { main: begins_at, streams: streams.into_iter().collect(), orphans }
+    Beginning { main: begins_at, streams, orphans }
 }
 
 fn take_ledger(ledger: &mut Ledger, rule: &Arc<Rule>) -> HashSet<DeliveryId> {
@@ -161,7 +162,7 @@ mod tests {
     /// Where the main stream begins, and of each rule whether it is behind and whether it leaves anything out.
     fn begun(names: &[&str], records: Vec<(&str, Resume, Option<u64>)>) -> (Resume, Vec<(bool, bool)>) {
         let Beginning { main, streams, .. } = begin(&rules(names), saved(records), 5);
-        (main, streams.list.iter().map(|stream| (stream.behind.is_some(), stream.coverage.is_some())).collect())
+        (main, streams.iter().map(|stream| (stream.behind.is_some(), stream.coverage.is_some())).collect())
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
         for (known, begins_there) in [(Some(vec!["other"]), true), (Some(vec!["one"]), false), (None, false)] {
             let known = known.map(|names| names.into_iter().map(Arc::from).collect());
             let begun = begin(&rules, SavedCheckpoint { known, ..saved(vec![]) }, 5);
-            let start = begun.streams.list[0].behind.as_ref().and_then(|behind| behind.start.clone());
+            let start = begun.streams[0].behind.as_ref().and_then(|behind| behind.start.clone());
             assert_eq!(start.is_some(), begins_there);
         }
     }
@@ -229,7 +230,7 @@ mod tests {
         let ledger = Ledger { by_rule: by_rule.into(), of_any_rule: HashSet::from([id(3)]) };
         let begun = begin(&rules(&["one", "two"]), SavedCheckpoint { ledger, ..saved(vec![]) }, 5);
         assert_eq!(begun.orphans, [id(2)]);
-        let mut ledgers = begun.streams.list.into_iter().map(|stream| stream.tracker.abandon()).collect::<Vec<_>>();
+        let mut ledgers = begun.streams.into_iter().map(|stream| stream.tracker.abandon()).collect::<Vec<_>>();
         ledgers.iter_mut().for_each(|ledger| ledger.sort());
         assert_eq!(ledgers, [vec![id(1), id(3)], vec![id(3)]]);
     }

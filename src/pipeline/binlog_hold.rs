@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Pipeline;
-use super::catching_up::ChangeSource;
+use super::reading::ChangeSource;
 use super::rule_stream::RuleStream;
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
@@ -59,19 +58,18 @@ pub(super) struct BinlogHold {
     held: Option<Held>,
 }
 
-impl Pipeline {
-    /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
-    pub(super) fn pin_binlog(&mut self) {
-        let Some(reading) = &self.reading else { return };
-        let needed = needed(&mut self.streams.list, Instant::now());
-        let durable = std::mem::replace(&mut self.binlog_hold.recording, needed);
-        self.binlog_hold.hold(durable, reading);
-        let is_held = self.binlog_hold.status().is_some_and(|status| status.is_held);
-        self.metrics.binlog_pinned.set(i64::from(is_held));
-    }
-}
-
 impl BinlogHold {
+    /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
+    pub fn follow(&mut self, streams: &mut [RuleStream], reading: &ChangeSource) {
+        let durable = std::mem::replace(&mut self.recording, needed(streams, Instant::now()));
+        self.hold(durable, reading);
+    }
+
+    /// Whether the server is kept from purging now.
+    pub fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.hold.is_held())
+    }
+
     pub fn status(&self) -> Option<BinlogPinStatus> {
         self.held.as_ref().map(|Held { needed, since_us, hold, .. }| BinlogPinStatus {
             file: Arc::clone(&needed.place.oldest_needed().file),

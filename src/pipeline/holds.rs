@@ -13,10 +13,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
-use super::Pipeline;
 use super::command::NotReplayed;
-use super::letters::delivery_of;
-use crate::delivery::{Delivery, Origin, Outcome};
+use crate::delivery::Outcome;
 use crate::failure::Reason;
 use crate::operation::SagaCommand;
 use crate::ordering::{BlockedKeys, LaneKeys};
@@ -31,7 +29,8 @@ const RELEASED_MAX: usize = 16;
 /// Memory of the changes of a rule's held letters that are being sent; a single one may be larger.
 const RELEASED_BYTES_MAX: usize = 4 << 20;
 
-type Answer = oneshot::Sender<Result<Outcome, NotReplayed>>;
+/// Who waits for what becomes of a dead letter.
+pub(super) type Answer = oneshot::Sender<Result<Outcome, NotReplayed>>;
 
 /// See the module's header.
 pub(super) struct Releases {
@@ -46,34 +45,6 @@ pub(super) struct Releases {
 pub(super) struct Looked {
     pub number: u64,
     pub letter: Result<Option<DeadLetter>, store::Error>,
-}
-
-impl Pipeline {
-    /// Sends a dead letter that an operator replays, now or when its turn comes.
-    pub(super) fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: Answer) {
-        let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
-        if self.is_paused(&delivery.rule.name) {
-            return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
-        }
-        let delivery = match self.resume_operation(delivery, wish) {
-            Ok(delivery) => delivery,
-            Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),
-        };
-        if self.releases.turns.replay(dead_letter, lanes, wish, answer) {
-            self.dispatcher.submit(delivery);
-        }
-    }
-
-    /// Sends a held delivery whose turn has come.
-    pub(super) fn release(&mut self, looked: Looked) {
-        let Some(letter) = self.releases.looked(looked) else { return };
-        let (number, rule) = (letter.head.number, letter.head.rule.clone());
-        let delivery = delivery_of(letter, self.main.rules());
-        match delivery.and_then(|delivery| self.resume_operation(delivery, SagaCommand::Resume)) {
-            Ok(delivery) => self.dispatcher.submit(delivery),
-            Err(why) => self.releases.cannot_go(number, &rule, why),
-        }
-    }
 }
 
 impl Releases {
@@ -103,8 +74,13 @@ impl Releases {
         }
     }
 
+    /// Takes a dead letter in that an operator replays. True: it is to be sent now; else when its turn comes, or never.
+    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: Answer) -> bool {
+        self.turns.replay(number, lanes, wish, answer)
+    }
+
     /// Decides about a letter that was looked at: the one to send now, if it is one to send.
-    fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
+    pub(super) fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
         let Looked { number, letter } = looked;
         let letter = letter.unwrap_or_else(|error| {
             tracing::error!(number, %error, "a blocked delivery can't be read; discard it to release those behind it");
@@ -122,7 +98,7 @@ impl Releases {
     }
 
     /// The letter that was to be sent can't be: it stays in front of its queue.
-    fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
+    pub(super) fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
         if self.complained.insert(rule.into()) {
             tracing::error!(rule, number, why, "blocked deliveries of this rule can't be sent");
         }
@@ -367,7 +343,8 @@ impl Turns {
     }
 }
 
-fn refuse(answer: Answer, why: NotReplayed) {
+/// Says that a letter is not sent, and why.
+pub(super) fn refuse(answer: Answer, why: NotReplayed) {
     // Who no longer listens does not need the answer.
     let _ = answer.send(Err(why));
 }

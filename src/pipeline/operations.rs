@@ -9,10 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::coverage::Coverage;
-use super::rule_stream::RuleStream;
-use super::writes::Written;
-use super::{Error, Pipeline};
+use super::writes::{Writes, Written};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Attempts, Reason};
@@ -22,7 +19,7 @@ use crate::operation::{
 };
 use crate::outcome;
 use crate::rules::{Rule, Saga};
-use crate::store::{self, SagaPut};
+use crate::store::{self, SagaPut, Store};
 
 /// What the loop knows of operations besides what the deliveries themselves carry.
 #[derive(Default)]
@@ -33,6 +30,8 @@ pub(super) struct Operations {
     pub restored_until_us: Option<u64>,
     /// The attempts of the step that was given up, while others are undone: its dead letter shows them.
     given_up: HashMap<DeliveryId, Attempts>,
+    /// The work ends: nothing more is begun.
+    pub is_ending: bool,
 }
 
 impl Operations {
@@ -40,26 +39,24 @@ impl Operations {
     pub fn knows(&self, id: &DeliveryId) -> bool {
         self.from_before.contains_key(id)
     }
-}
 
-impl Pipeline {
     /// Takes over what was under way when the last process ended.
-    pub(super) fn recall_operations(&mut self) -> Result<(), Error> {
-        let operations = self.store.operations()?;
+    pub fn recall(&mut self, store: &Store) -> Result<(), store::Error> {
+        let operations = store.operations()?;
         if !operations.is_empty() {
             tracing::info!(
                 operations = operations.len(),
                 "sagas that were under way when the last process ended go on"
             );
         }
-        self.operations.from_before = operations.into_iter().map(|operation| (operation.id, operation)).collect();
+        self.from_before = operations.into_iter().map(|operation| (operation.id, operation)).collect();
         Ok(())
     }
 
     /// The delivery with what it does first; or as it ended already, before anything was to be done.
-    pub(super) fn begin_operation(&mut self, delivery: Delivery) -> Delivery {
+    pub fn begin(&mut self, delivery: Delivery) -> Delivery {
         let rule = Arc::clone(&delivery.rule);
-        let log = self.operations.from_before.remove(&delivery.id).map(|operation| operation.log);
+        let log = self.from_before.remove(&delivery.id).map(|operation| operation.log);
         match (&rule.saga, log) {
             // Its letter has the log.
             (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
@@ -80,15 +77,15 @@ impl Pipeline {
     /// What may have been called since the backup that was restored.
     fn doubt(&self, delivery: &Delivery, plan: &Saga, log: &mut SagaLog) {
         let committed_at_us = delivery.change.transaction.committed_at_us;
-        if self.operations.restored_until_us.is_some_and(|until| committed_at_us <= until) {
+        if self.restored_until_us.is_some_and(|until| committed_at_us <= until) {
             plan.course.doubt(log);
         }
     }
 
     /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
-    pub(super) fn resume_operation(&self, delivery: Delivery, wish: SagaCommand) -> Result<Delivery, String> {
+    pub fn resume(&self, store: &Store, delivery: Delivery, wish: SagaCommand) -> Result<Delivery, String> {
         let rule = Arc::clone(&delivery.rule);
-        let log = self.store.operation(delivery.id).map_err(|error| error.to_string())?;
+        let log = store.operation(delivery.id).map_err(|error| error.to_string())?;
         let (plan, log) = match (&rule.saga, log) {
             (None, log) => return without_plan(delivery, wish, log.as_ref()),
             (Some(plan), log) => (plan, log),
@@ -112,28 +109,29 @@ impl Pipeline {
     }
 
     /// The turn of an action has come: it is begun when the store knows.
-    pub(super) fn due(&mut self, due: DueAction) {
+    pub fn due(due: DueAction, writes: &mut Writes) {
         let doing = due.delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let mut log = (*doing.log).clone();
         course_of(&due.delivery.rule).begin_action(&mut log, doing.action);
         let write = put(&due.delivery, log);
-        self.write_then(write, Written::Begun(Box::new(due)));
+        writes.write_then(write, Written::Begun(Box::new(due)));
     }
 
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
-    pub(super) fn not_done(&mut self, delivery: &Delivery) {
+    pub fn not_done(delivery: &Delivery, writes: &mut Writes) {
         let doing = delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let (mut log, course) = ((*doing.log).clone(), course_of(&delivery.rule));
         course.begin_action(&mut log, doing.action);
         course.not_done(&mut log, doing.action);
         let write = put(delivery, log);
-        self.write_then(write, Written::Answered);
+        writes.write(write);
     }
 
-    /// An action has ended: what comes next waits until that is written down.
-    pub(super) fn acted(&mut self, mut completed: Completed) {
+    /// An action has ended: what comes next waits until that is written down. Back comes a delivery that is over, with its
+    /// outcome.
+    pub fn acted(&mut self, mut completed: Completed, writes: &mut Writes) -> Option<Completed> {
         let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.saga_action) else {
-            return self.settle(completed);
+            return Some(completed);
         };
         let rule = Arc::clone(&completed.delivery.rule);
         let plan = rule.saga.as_ref().expect("only a plan has operations");
@@ -145,14 +143,17 @@ impl Pipeline {
         }
         plan.course.record(&mut log, action, acted);
         match plan.course.next(&mut log) {
-            NextAction::Do(next) => self.go_on_with(completed, plan, log, next),
+            NextAction::Do(next) => {
+                self.go_on_with(completed, plan, log, next, writes);
+                None
+            }
             NextAction::End(ending) => {
-                if let Some(attempts) = self.operations.given_up.remove(&completed.delivery.id) {
+                if let Some(attempts) = self.given_up.remove(&completed.delivery.id) {
                     completed.attempts = attempts;
                 }
                 completed.outcome = outcome_of(plan, &log, ending, completed.outcome);
                 completed.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
-                self.settle(completed);
+                Some(completed)
             }
         }
     }
@@ -161,10 +162,10 @@ impl Pipeline {
         if let Outcome::Dead(failure) = &completed.outcome {
             log.reason = Some(failure.reason);
         }
-        self.operations.given_up.insert(completed.delivery.id, completed.attempts.clone());
+        self.given_up.insert(completed.delivery.id, completed.attempts.clone());
     }
 
-    fn go_on_with(&mut self, completed: Completed, plan: &Saga, log: SagaLog, next: ActionId) {
+    fn go_on_with(&self, completed: Completed, plan: &Saga, log: SagaLog, next: ActionId, writes: &mut Writes) {
         let Completed { mut delivery, ticket, .. } = completed;
         let number = plan.number(next).expect("the course is that of the plan");
         // One write says that this action ended and that the next one may have been called.
@@ -176,50 +177,25 @@ impl Pipeline {
         delivery.saga_action = Some(SagaAction { action: next, log: Arc::new(log) });
         let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
         let write = put(&delivery, written);
-        self.write_then(write, Written::Acted { ticket, delivery: Box::new(delivery), intent });
-    }
-
-    /// What the store knows now allows this action; but when the work ends nothing is begun any more.
-    pub(super) fn intent_written(&mut self, due: DueAction) {
-        match self.is_ending {
-            true => self.not_done(&due.delivery),
-            false => self.dispatcher.begin(due.ticket),
-        }
-    }
-
-    fn write_then(&mut self, write: store::Write, then: Written) {
-        let written = self.store.write(write);
-        self.writes.push(Box::pin(async move { written.await.map(|_| then) }));
+        writes.write_then(write, Written::Acted { ticket, delivery: Box::new(delivery), intent });
     }
 
     /// What was under way and will not come again becomes a dead letter: its rule is gone, or no longer means the change.
-    pub(super) fn give_up_interrupted(&mut self) {
-        if self.operations.from_before.is_empty() {
+    /// `why_over` says which of them that is, if its change is passed.
+    pub fn give_up_interrupted(
+        &mut self,
+        why_over: impl Fn(&store::Operation) -> Option<&'static str>,
+        writes: &mut Writes,
+    ) {
+        if self.from_before.is_empty() {
             return;
         }
-        let mut over = Vec::new();
-        for (id, operation) in &self.operations.from_before {
-            // Not before its change is passed: a rule that comes back until then goes on with it.
-            let stream = self.streams.find(&operation.rule).map(|at| &self.streams.list[at]);
-            if self.is_passed(stream, operation) {
-                let why = if stream.is_none() { "the rule is gone" } else { "the rule no longer means this change" };
-                over.push((*id, why));
-            }
-        }
+        let over: Vec<_> = self.from_before.iter().filter_map(|(id, known)| Some((*id, why_over(known)?))).collect();
         for (id, why) in over {
-            let operation = self.operations.from_before.remove(&id).expect("it was just there");
+            let operation = self.from_before.remove(&id).expect("it was just there");
             tracing::error!(rule = &*operation.rule, %id, why, "a saga was under way: it is a dead letter now");
-            let write = outcome::interrupted(operation, why);
-            self.write_then(write, Written::Answered);
+            writes.write(outcome::interrupted(operation, why));
         }
-    }
-
-    /// Of a rule that is gone, by the main stream.
-    fn is_passed(&self, stream: Option<&RuleStream>, operation: &store::Operation) -> bool {
-        let is_attached = stream.is_none_or(|stream| stream.behind.is_none());
-        let own_mark = stream.and_then(RuleStream::own_mark);
-        let mark = own_mark.or_else(|| self.main.reached().filter(|_| is_attached));
-        mark.is_some_and(|mark| Coverage::new(&mark.resume()).holds(&operation.change))
     }
 }
 

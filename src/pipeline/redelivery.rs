@@ -2,20 +2,18 @@
 //!
 //! In: a rule, where to begin and where to end. Out: what was read and what came of it, while it goes on. Reads with a
 //! reader of its own, as a replica of its own, and hands what the rule matches to the loop with the delivery ids of the first time,
-//! in the binlog's order (promises 2 and 3); what is under way is bounded (promise 6). Touches no checkpoint. Ends by
-//! itself, or when nobody listens any more; what is under way then comes to its end in the loop.
+//! in the binlog's order (promises 2 and 3); what is under way is bounded (`awaited`). Touches no checkpoint. Ends by itself, or
+//! when nobody listens any more.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::FutureExt as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use super::Command;
+use super::{Awaited, Command, heard};
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome};
 use crate::pattern::TablePatterns;
@@ -23,12 +21,6 @@ use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
-
-/// Deliveries under way at a time, far above what rules allow in flight.
-const UNDER_WAY_MAX: usize = 256;
-
-/// Memory of the changes under way; a single one may be larger.
-const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 
 /// How often progress is told.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,21 +90,14 @@ pub struct Redeliveries {
     turn: Arc<Mutex<()>>,
 }
 
-/// Why a redelivery ends early.
-enum End {
-    Failed(String),
-    /// Nobody listens any more.
-    Unheard,
-}
+/// Why a redelivery ends early, in words for an operator.
+type End = super::End<String>;
 
 impl From<source::Error> for End {
     fn from(error: source::Error) -> End {
         End::Failed(error.to_string())
     }
 }
-
-/// Deliveries under way, each with the memory that it holds; none where the loop ended before it had an outcome.
-type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Option<Outcome>)> + Send>>>;
 
 impl Redeliveries {
     /// The server sees replicas of their own, whatever the settings say.
@@ -162,8 +147,8 @@ impl Redeliveries {
             return Err(End::Failed(format!("there is nothing between {from} and {to}")));
         }
         heard(told.send(Told::Begun { from: from.clone(), to: to.clone() }).await)?;
-        let run =
-            Run { rule, mode, commands: &self.commands, told, position: from, to, tally: Tally::default(), bytes: 0 };
+        let (under_way, tally) = (Awaited::new(told), Tally::default());
+        let run = Run { rule, mode, commands: &self.commands, told, under_way, position: from, to, tally };
         run.finish(following).await
     }
 
@@ -212,41 +197,39 @@ struct Run<'a> {
     mode: Mode,
     commands: &'a mpsc::Sender<Command>,
     told: &'a mpsc::Sender<Told>,
+    /// None where the loop ended before it had an outcome.
+    under_way: Awaited<'a, Told, Option<Outcome>>,
     position: Position,
     to: Position,
     tally: Tally,
-    /// Of the changes under way.
-    bytes: usize,
 }
 
 impl Run<'_> {
     async fn finish(mut self, mut following: Following) -> Result<Tally, End> {
-        let mut under_way = UnderWay::new();
         let mut ticks = tokio::time::interval(TELL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_at_end = false;
-        while !is_at_end || !under_way.is_empty() {
+        while !is_at_end || !self.under_way.is_empty() {
             tokio::select! {
                 event = following.events.recv(), if !is_at_end => {
-                    is_at_end = self.take(event.ok_or_else(vanished)??, &mut under_way).await?;
+                    is_at_end = self.take(event.ok_or_else(vanished)??).await?;
                 }
-                Some(ended) = under_way.next() => self.count(ended)?,
+                ended = self.under_way.ended() => self.count(ended?)?,
                 _ = ticks.tick() => heard(self.told.send(Told::Progress(self.tally)).await)?,
-                () = self.told.closed() => return Err(End::Unheard),
             }
         }
         Ok(self.tally)
     }
 
     /// Whether the end of the stretch was reached.
-    async fn take(&mut self, event: SourceEvent, under_way: &mut UnderWay) -> Result<bool, End> {
+    async fn take(&mut self, event: SourceEvent) -> Result<bool, End> {
         match event {
             SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) => Ok(false),
             SourceEvent::Rows(events) => {
                 for change in events.into_iter().flatten() {
                     if self.holds(&change) {
                         self.tally.read += 1;
-                        self.change(&change, under_way).await?;
+                        self.change(&change).await?;
                     }
                 }
                 Ok(false)
@@ -267,7 +250,7 @@ impl Run<'_> {
         self.to.takes_in(transaction.gtid.as_ref(), &transaction.begin())
     }
 
-    async fn change(&mut self, change: &Arc<Change>, under_way: &mut UnderWay) -> Result<(), End> {
+    async fn change(&mut self, change: &Arc<Change>) -> Result<(), End> {
         let decided = self.rule.decide(change);
         if decided != Ok(false)
             && let Some(lacks) = self.rule.lacks(&change.table)
@@ -289,7 +272,7 @@ impl Run<'_> {
             Delivery { id, rule, change, origin, predetermined: predetermined, saga_action: None, more: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
-            Mode::Send => self.send(delivery, under_way).await,
+            Mode::Send => self.send(delivery).await,
         }
     }
 
@@ -297,7 +280,7 @@ impl Run<'_> {
         let curl = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
         match curl {
             Some(curl) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
-                heard(self.told.send(Told::Request { curl }).await)
+                Ok(heard(self.told.send(Told::Request { curl }).await)?)
             }
             Some(_) => Ok(()),
             None => {
@@ -307,22 +290,16 @@ impl Run<'_> {
         }
     }
 
-    async fn send(&mut self, delivery: Delivery, under_way: &mut UnderWay) -> Result<(), End> {
-        while under_way.len() >= UNDER_WAY_MAX || self.bytes >= UNDER_WAY_BYTES_MAX {
-            tokio::select! {
-                Some(ended) = under_way.next() => self.count(ended)?,
-                () = self.told.closed() => return Err(End::Unheard),
-            }
+    async fn send(&mut self, delivery: Delivery) -> Result<(), End> {
+        while let Some(ended) = self.under_way.until_room().await? {
+            self.count(ended)?;
         }
-        let bytes = delivery.change.weight_bytes();
-        self.bytes += bytes;
         let (answer, answered) = oneshot::channel();
-        under_way.push(Box::pin(async move { (bytes, answered.await.ok()) }));
+        self.under_way.push(delivery.change.weight_bytes(), answered.map(Result::ok));
         self.commands.send(Command::Redeliver { delivery, answer }).await.map_err(|_| stopping())
     }
 
-    fn count(&mut self, (bytes, outcome): (usize, Option<Outcome>)) -> Result<(), End> {
-        self.bytes -= bytes;
+    fn count(&mut self, outcome: Option<Outcome>) -> Result<(), End> {
         match outcome.ok_or_else(stopping)? {
             Outcome::Delivered { .. } => self.tally.delivered += 1,
             Outcome::Dead(_) => self.tally.dead += 1,
@@ -338,8 +315,4 @@ fn stopping() -> End {
 
 fn vanished() -> End {
     End::Failed("the reader of the binlog ended without saying why".to_string())
-}
-
-fn heard<T>(sent: Result<(), mpsc::error::SendError<T>>) -> Result<(), End> {
-    sent.map_err(|_| End::Unheard)
 }

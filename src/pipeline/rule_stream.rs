@@ -3,7 +3,7 @@
 //! In: changes that match, ends of transactions, outcomes. Out: its mark and its status. Owns the rule's tracker and window
 //! (promise 6), and its own feed while it is behind, so that nothing of it stands in another rule's way (promise 5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::patience::Patience;
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
-use crate::outcome::tracker::Tracker;
+use crate::outcome::tracker::{Opening, Tracker};
 use crate::position::{Committed, Position, Resume, Start};
 use crate::rules::{Rule, RuleSet};
 use crate::schema::Schema;
@@ -26,6 +26,9 @@ use crate::telemetry::Metrics;
 /// Deliveries that may stand above a rule's low-water mark, resolved or not. With one key in retry the others go on for
 /// this long; each costs about 100 bytes.
 const ABOVE_MARK_MAX: usize = 1 << 18;
+
+/// What a delivery holds besides its change: lane, tracker entry, request under way.
+const DELIVERY_WEIGHT_BYTES: usize = 512;
 
 /// What one rule may hold in memory.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +125,18 @@ impl RuleStream {
 
     pub fn counts(&mut self, metrics: &Metrics) -> &RuleMetrics {
         self.counts.get_or_insert_with(|| RuleMetrics::of(metrics, &self.name))
+    }
+
+    /// Takes a delivery of the change in. False: it is resolved already, and must not be made again.
+    pub fn open(&mut self, id: DeliveryId, change: &Change) -> bool {
+        self.opened += 1;
+        self.tracker.open(Opening {
+            id,
+            transaction: Arc::clone(&change.transaction),
+            table: Arc::clone(&change.table),
+            ordinal: change.ordinal,
+            weight_bytes: change.weight_bytes() + DELIVERY_WEIGHT_BYTES,
+        })
     }
 
     /// Says in the metrics how it is doing.
@@ -229,30 +244,5 @@ impl RuleStream {
                 error: behind.error.clone(),
             },
         }
-    }
-}
-
-/// The streams of all rules, in the order of the files.
-#[derive(Debug, Default)]
-pub(super) struct Streams {
-    pub list: Vec<RuleStream>,
-    by_name: HashMap<Arc<str>, usize>,
-}
-
-impl FromIterator<RuleStream> for Streams {
-    fn from_iter<I: IntoIterator<Item = RuleStream>>(streams: I) -> Streams {
-        let list: Vec<RuleStream> = streams.into_iter().collect();
-        let by_name = list.iter().enumerate().map(|(at, stream)| (Arc::clone(&stream.name), at)).collect();
-        Streams { list, by_name }
-    }
-}
-
-impl Streams {
-    pub fn find(&self, rule: &str) -> Option<usize> {
-        self.by_name.get(rule).copied()
-    }
-
-    pub fn get_mut(&mut self, rule: &str) -> Option<&mut RuleStream> {
-        self.find(rule).map(|at| &mut self.list[at])
     }
 }

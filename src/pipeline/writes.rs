@@ -1,26 +1,118 @@
-//! Writes on their way to disk, and what waits for them.
+//! Writes on their way to disk: the loop's one way to the store, and the one way back.
+//!
+//! In: writes, each with what waits for it. Out: what waited, when its write is durable. Owns the writes under way, and how
+//! many of them are checkpoints. Keeps promise 1 with the rest of the loop: what a write allows is not begun before it comes
+//! out here. Decides nothing: what is written, and what follows from it, is the loop's.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::command::CommandRefused;
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
-use crate::store;
+use crate::store::{self, PausedRule, Store};
 
-pub(super) type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
+type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
 
 /// A write that became durable, and what waited for it.
 pub(super) enum Written {
-    Checkpoint,
+    /// With the rules that it knows.
+    Checkpoint(Vec<Arc<str>>),
     /// With the number of the letter that was made, if one was.
     Settled(Box<Completed>, Option<u64>),
     /// The store knows that this action may have been called: it may.
     Begun(Box<DueAction>),
     /// An action has ended, and the store knows: the delivery does the next one in the same place.
-    Acted {
-        ticket: Ticket,
-        delivery: Box<Delivery>,
-        intent: Intent,
-    },
+    Acted { ticket: Ticket, delivery: Box<Delivery>, intent: Intent },
     /// Whoever waited has been told.
     Answered,
+}
+
+/// See the module's header.
+pub(super) struct Writes {
+    store: Store,
+    under_way: FuturesUnordered<PendingWrite>,
+    /// Checkpoints among them.
+    checkpoints: usize,
+}
+
+impl Writes {
+    /// None is under way.
+    pub fn new(store: Store) -> Writes {
+        Writes { store, under_way: FuturesUnordered::new(), checkpoints: 0 }
+    }
+
+    /// For reading.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether a checkpoint is under way.
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoints > 0
+    }
+
+    /// Writes a checkpoint, whether another is under way or not: it is durable no later than any later write.
+    pub fn checkpoint(&mut self, write: store::Write) {
+        debug!("checkpoint taken");
+        let known = write.checkpoint.as_ref().map(|set| set.known.clone()).unwrap_or_default();
+        self.checkpoints += 1;
+        self.write_then(write, Written::Checkpoint(known));
+    }
+
+    /// Writes, and hands back what waits for it.
+    pub fn write_then(&mut self, write: store::Write, then: Written) {
+        let written = self.store.write(write);
+        self.under_way.push(Box::pin(async move { written.await.map(|_| then) }));
+    }
+
+    /// Writes what nothing waits for.
+    pub fn write(&mut self, write: store::Write) {
+        self.write_then(write, Written::Answered);
+    }
+
+    /// Writes what must be durable before a delivery counts as resolved.
+    pub fn settle(&mut self, write: store::Write, completed: Completed) {
+        let written = self.store.write(write);
+        self.under_way.push(Box::pin(async move {
+            let letter = written.await?.added.first().copied();
+            Ok(Written::Settled(Box::new(completed), letter))
+        }));
+    }
+
+    /// Writes which rules are paused.
+    pub fn pauses(&mut self, paused: Vec<PausedRule>) {
+        self.write(pauses(paused));
+    }
+
+    /// As [`Writes::pauses`]; the answer says that it is durable, or why it can't be.
+    pub fn pauses_for(&mut self, paused: Vec<PausedRule>, answer: oneshot::Sender<Result<(), CommandRefused>>) {
+        let written = self.store.write(pauses(paused));
+        self.under_way.push(Box::pin(async move {
+            let written = written.await;
+            let refused = |error: &store::Error| CommandRefused::Store { problem: error.to_string() };
+            // Whoever asked may have gone.
+            let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
+            written.map(|_| Written::Answered)
+        }));
+    }
+
+    /// The next write that became durable; none under way: none. An error is the store's end. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Written, store::Error>> {
+        let written = self.under_way.next().await?;
+        if let Ok(Written::Checkpoint(_)) = written {
+            debug!("checkpoint durable");
+            self.checkpoints -= 1;
+        }
+        Some(written)
+    }
+}
+
+fn pauses(paused: Vec<PausedRule>) -> store::Write {
+    store::Write { paused: Some(paused), ..store::Write::default() }
 }

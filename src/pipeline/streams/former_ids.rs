@@ -4,21 +4,22 @@
 //! where a ledger or a saga names it by that (promise 3). So nothing that was done before an upgrade is done again under
 //! another id. Ends by itself when every rule's mark has passed the log's end of that time.
 
-use super::Pipeline;
-use super::rule_stream::RuleStream;
+use super::Streams;
 use crate::change::{Change, DeliveryId, Transaction};
+use crate::pipeline::operations::Operations;
+use crate::pipeline::rule_stream::RuleStream;
 use crate::position::Position;
 use crate::rules::Rule;
 use crate::store::FormerIds;
 
-impl Pipeline {
+impl Streams {
     /// The id of the delivery that a rule makes of a change.
-    pub(super) fn id_of(&self, at: usize, rule: &Rule, change: &Change) -> DeliveryId {
+    pub(super) fn id_of(&self, at: usize, rule: &Rule, change: &Change, operations: &Operations) -> DeliveryId {
         let id = change.delivery_id(&rule.name);
         match &self.former_ids {
             Some(former) if may_hold(former, &change.transaction) => {
                 let before = change.former_delivery_id(&rule.name);
-                let is_known = self.streams.list[at].tracker.knows(&before) || self.operations.knows(&before);
+                let is_known = self.rules[at].tracker.knows(&before) || operations.knows(&before);
                 if is_known { before } else { id }
             }
             _ => id,
@@ -34,14 +35,14 @@ impl Pipeline {
     }
 
     /// Whether the log's end of the upgrade lies behind every mark.
-    pub(super) fn forget_former_ids(&mut self) {
+    pub fn forget_former_ids(&mut self) {
         let Some(FormerIds::UpTo(end)) = &self.former_ids else { return };
-        let main = self.main.reached();
+        let main = self.main.feed.reached();
         let passed = |stream: &RuleStream| {
             let mark = stream.own_mark().or(main.filter(|_| stream.behind.is_none()));
             mark.is_some_and(|mark| mark.position().reaches(end))
         };
-        if main.is_some_and(|main| main.position().reaches(end)) && self.streams.list.iter().all(passed) {
+        if main.is_some_and(|main| main.position().reaches(end)) && self.rules.iter().all(passed) {
             tracing::info!(
                 "every rule is past the end that the log had at the upgrade: former delivery ids are no longer looked up"
             );

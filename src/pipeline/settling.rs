@@ -1,0 +1,84 @@
+//! What becomes durable before a delivery is over, and what its end is told to.
+//!
+//! In: deliveries that are over, and writes that became durable. Out: dead letters, pauses that they demand, resolved entries
+//! in the trackers, answers, and lanes that move on. Keeps promise 1: first the letter, then the mark.
+
+use super::Pipeline;
+use super::writes::Written;
+use crate::change::DeliveryId;
+use crate::delivery::{Completed, Origin};
+use crate::outcome;
+use crate::outcome::tracker::Tracker;
+
+impl Pipeline {
+    /// A delivery is over: what must be durable before it counts as resolved is written.
+    pub(super) fn settle(&mut self, completed: Completed) {
+        let stream = self.streams.count(&completed);
+        if outcome::begins_a_hold(&completed) {
+            self.checkpoint_now();
+        }
+        match outcome::settle(&completed) {
+            None => self.conclude(stream, completed, Tracker::resolve),
+            Some(mut write) => {
+                // In one write with the letter: no crash leaves the letter without the pause.
+                if self.pause_for_letter(&completed) {
+                    write.paused = Some(self.streams.paused_rules());
+                }
+                self.writes.settle(write, completed);
+            }
+        }
+    }
+
+    /// A write became durable: what waited for it goes on.
+    pub(super) fn written(&mut self, written: Written) {
+        match written {
+            Written::Checkpoint(known) => self.streams.checkpointed(&known),
+            Written::Answered => {}
+            Written::Begun(due) => self.deliveries.intent_written(*due, &mut self.writes),
+            Written::Acted { ticket, delivery, intent } => {
+                self.deliveries.dispatcher.proceed(ticket, *delivery, intent);
+            }
+            Written::Settled(completed, letter) => {
+                if let Some(number) = letter {
+                    self.name_letter(&completed, number);
+                }
+                let stream = self.streams.find(&completed.delivery.rule.name);
+                self.conclude(stream, *completed, Tracker::resolve_in_ledger);
+            }
+        }
+    }
+
+    /// Nothing more must become durable: who waits for the outcome is told, and the lanes move on. `stream` is the place
+    /// of its rule's stream, if the rule is there still.
+    fn conclude(&mut self, stream: Option<usize>, completed: Completed, resolve: fn(&mut Tracker, &DeliveryId)) {
+        for part in completed.parts() {
+            match part.origin {
+                Origin::Stream => {
+                    if let Some(at) = stream {
+                        self.streams.resolve(at, &part.id, resolve);
+                    }
+                }
+                origin => self.replays.ended(origin, &completed.outcome),
+            }
+        }
+        self.deliveries.dispatcher.release(completed.ticket);
+    }
+
+    /// Pauses a rule if what becomes a dead letter demands it, unless it is paused or gone. True: this has to be stored.
+    fn pause_for_letter(&mut self, completed: &Completed) -> bool {
+        let Some(why) = outcome::pause(completed, None) else { return false };
+        let rule = &*completed.delivery.rule.name;
+        self.streams.pause(rule, why, &mut self.deliveries.dispatcher).is_ok()
+    }
+
+    /// The dead letter has its number: what it paused says so, if it is paused still.
+    fn name_letter(&mut self, completed: &Completed, number: u64) {
+        let (unnamed, named) = (outcome::pause(completed, None), outcome::pause(completed, Some(number)));
+        let (Some(unnamed), Some(why)) = (unnamed, named) else { return };
+        let rule = &*completed.delivery.rule.name;
+        if self.streams.name_pause(rule, &unnamed, &why) {
+            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            self.writes.pauses(self.streams.paused_rules());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Rules that are behind: their own readers, and the way back to the main stream.
+//!
+//! In: rules that were detached, what their readers bring. Out: deliveries of these rules alone, at their own pace, and in
+//! the end rules that are attached again. A reader that fails leaves its rule behind with the reason; nothing else notices
+//! (promise 5). When readers are opened and closed says `readers`.
+
+use std::sync::Arc;
+
+use super::Streams;
+use crate::change::Change;
+use crate::clock::now_us;
+use crate::outcome::reached::Reached;
+use crate::pipeline::coverage::{Handover, handover};
+use crate::pipeline::deliveries::Deliveries;
+use crate::pipeline::feed::Read;
+use crate::pipeline::rule_stream::Behind;
+use crate::pipeline::{Error, keep};
+use crate::position::Position;
+use crate::rules::{Match, TableRules};
+use crate::source::SourceEvent;
+
+/// What one feed may take in a turn: more than the main stream does, so that it catches up with it under load.
+const TAKEN_PER_TURN: usize = 512;
+
+/// What all feeds together may take in a turn, so that completions and the main stream get theirs.
+const TAKEN_PER_TURN_BY_ALL: usize = 2048;
+
+impl Streams {
+    /// The main stream goes on without this rule, from the place where it stands.
+    pub(super) fn detach(&mut self, at: usize, why: &str) {
+        if let Some(place) = self.leave_main_stream(at) {
+            let rule = &*self.rules[at].name;
+            tracing::warn!(rule, %place, "detached: {why}; the other rules go on without it");
+        }
+    }
+
+    /// From here on the rule is read for by itself. None: the main stream stands nowhere yet.
+    pub(super) fn leave_main_stream(&mut self, at: usize) -> Option<Position> {
+        let place = self.main.feed.reached().cloned()?;
+        let position = place.position().clone();
+        self.rules.detach(at, place, now_us());
+        self.has_moved = true;
+        Some(position)
+    }
+
+    /// Takes what the readers of rules that are behind have ready, and attaches those that have caught up. True: there is
+    /// more.
+    pub fn catch_up(&mut self, out: &mut Deliveries) -> bool {
+        let mut left = TAKEN_PER_TURN_BY_ALL;
+        let mut has_more = false;
+        for _ in 0..self.rules.detached() {
+            // In turn, because the last ones may find nothing left to take.
+            let Some(at) = self.rules.next_detached().filter(|_| left > 0) else { return true };
+            has_more |= self.take_from(at, &mut left, out);
+            self.attach_if_level(at);
+        }
+        has_more
+    }
+
+    fn take_from(&mut self, at: usize, left: &mut usize, out: &mut Deliveries) -> bool {
+        for _ in 0..TAKEN_PER_TURN.min(*left) {
+            let has_room = self.rules.has_room(at);
+            let Some(behind) = self.rules[at].behind.as_mut().filter(|behind| has_room && behind.is_reading()) else {
+                return false;
+            };
+            match behind.feed.try_read() {
+                Ok(Some(read)) => self.take_behind(at, read, out),
+                Ok(None) => return false,
+                Err(error) => {
+                    self.give_up(at, &error);
+                    return false;
+                }
+            }
+            *left -= 1;
+        }
+        true
+    }
+
+    /// What the feed of a rule that is behind brought.
+    fn take_behind(&mut self, at: usize, read: Read, out: &mut Deliveries) {
+        match read {
+            // Only the main stream's reader says it.
+            Read::Tables(_) => {}
+            Read::Started(resume) => self.begun(at, resume.into()),
+            Read::Change(change, rules) => {
+                if let Err(error) = self.take_change_behind(at, &change, &rules, out) {
+                    self.give_up(at, &error);
+                }
+            }
+            Read::Committed(committed, ended) => {
+                if let Some(transaction) = &ended {
+                    out.dispatcher.transaction_ended(transaction);
+                }
+                self.has_moved = true;
+                self.rules[at].commit(&committed, None);
+            }
+            // The main stream has told of it.
+            Read::Emptied(_) | Read::Idle => {}
+        }
+    }
+
+    fn take_change_behind(
+        &mut self,
+        at: usize,
+        change: &Arc<Change>,
+        rules: &TableRules,
+        out: &mut Deliveries,
+    ) -> Result<(), Error> {
+        if !self.rules[at].has_had(change) {
+            self.alone.clear();
+            rules.matches(change, &mut self.alone);
+            if let Some(Match { rule, undecided, lacks }) = self.alone.pop() {
+                if let Some(lacks) = lacks {
+                    self.pause_at(at, change, &lacks);
+                    return Ok(());
+                }
+                let kept = keep(change)?;
+                let stream = &mut self.rules[at];
+                if !stream.has_own_mark()
+                    && let Some(place) = stream.behind.as_ref().and_then(|behind| behind.feed.reached()).cloned()
+                {
+                    stream.tracker.go_on_from(place);
+                }
+                self.deliver(at, rule, &kept, undecided, out);
+            }
+        }
+        if let Some(behind) = &mut self.rules[at].behind {
+            behind.feed.pass(change);
+        }
+        Ok(())
+    }
+
+    /// A reader has said where it begins.
+    fn begun(&mut self, at: usize, place: Reached) {
+        let stream = &mut self.rules[at];
+        let Some(behind) = &mut stream.behind else { return };
+        if behind.start.take().is_none() {
+            return;
+        }
+        if let Some(before) = behind.feed.reached() {
+            tracing::warn!(
+                rule = &*stream.name,
+                from = %before.position(),
+                to = %place.position(),
+                "changes between these positions are skipped, as an operator asked"
+            );
+        }
+        behind.feed.leap(place.clone());
+        stream.coverage = None;
+        stream.tracker.go_on_from(place);
+        self.has_moved = true;
+    }
+
+    /// Attaches a rule whose feed has brought all that the main stream has.
+    fn attach_if_level(&mut self, at: usize) {
+        let Some(main) = self.main.feed.reached() else { return };
+        let stream = &self.rules[at];
+        // A rule that is half full would be detached again at once.
+        if stream.coverage.is_some() || !stream.uses_less_than(2, self.rules.window()) {
+            return;
+        }
+        let may_join = |behind: &&Behind| behind.start.is_none() && behind.is_recorded && behind.lacks.is_none();
+        let own = stream.behind.as_ref().filter(may_join);
+        let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
+        let Some(Handover { coverage }) = handover(main, place) else { return };
+        tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; attached to the main stream again");
+        let place = place.clone();
+        self.rules.attach(at, place, coverage);
+        self.has_moved = true;
+    }
+
+    fn give_up(&mut self, at: usize, error: &Error) {
+        let stream = &mut self.rules[at];
+        let Some(behind) = &mut stream.behind else { return };
+        behind.feed.close();
+        let error = for_rule(&error.to_string(), &stream.name);
+        behind.error = Some(error.clone());
+        let place = behind.feed.reached().map(|place| place.position().to_string()).unwrap_or_default();
+        tracing::error!(
+            rule = &*stream.name,
+            place,
+            %error,
+            "the rule stays behind, the others go on; mend it and `rowhook resume {0}`, or leave out what lies between: \
+             `rowhook resume {0} --from latest`",
+            stream.name
+        );
+    }
+
+    /// What the reader of a rule that is behind brought, or that it failed.
+    pub(super) fn take_event_behind(&mut self, at: usize, event: Result<SourceEvent, Error>, out: &mut Deliveries) {
+        match event {
+            Ok(event) => {
+                let read = self.rules[at].behind.as_mut().and_then(|behind| behind.feed.take(event));
+                if let Some(read) = read {
+                    self.take_behind(at, read, out);
+                }
+                self.attach_if_level(at);
+            }
+            Err(error) => self.give_up(at, &error),
+        }
+    }
+}
+
+/// What the error advises for all rules, said for this one.
+fn for_rule(error: &str, rule: &str) -> String {
+    error.replace("rowhook position set ", &format!("rowhook position set --rule {rule} "))
+}

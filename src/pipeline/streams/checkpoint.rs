@@ -1,0 +1,62 @@
+//! Checkpoints: how far each rule is, taken as one set.
+//!
+//! In: the tick. Out: a set for the store, when anything moved: the main stream's place, the mark of every rule that is not
+//! there, and what the ledger must be told. Keeps promise 1: each mark is its own tracker's. When one is taken, and how many
+//! are under way, is for the loop.
+
+use std::sync::Arc;
+
+use super::Streams;
+use crate::pipeline::rule_stream::RuleStream;
+use crate::store::{self, CheckpointSet, LedgerEntry, RuleCheckpoint};
+
+impl Streams {
+    /// What moved since the last time, to be written. None: nothing moved, or nothing has begun.
+    pub fn take_checkpoint(&mut self) -> Option<store::Write> {
+        let main = self.main.feed.reached()?;
+        let mut write = store::Write::default();
+        let mut has_moved = std::mem::take(&mut self.has_moved);
+        for stream in self.rules.iter_mut() {
+            if let Some(change) = stream.tracker.checkpoint() {
+                has_moved = true;
+                let entry = |id| LedgerEntry { id, rule: Arc::clone(&stream.name) };
+                write.ledger_add.extend(change.add.into_iter().map(entry));
+                write.ledger_remove.extend(change.remove);
+            }
+        }
+        write.ledger_remove.append(&mut self.orphans);
+        if !has_moved {
+            return None;
+        }
+        let main = main.resume();
+        let mut set = CheckpointSet { main, rules: Vec::new(), known: Vec::new(), former_ids: self.former_ids.clone() };
+        for stream in self.rules.iter_mut() {
+            include(&mut set, stream);
+        }
+        write.checkpoint = Some(set);
+        Some(write)
+    }
+
+    /// A checkpoint that knows these rules is durable.
+    pub fn checkpointed(&mut self, known: &[Arc<str>]) {
+        self.has_begun = true;
+        self.metrics.checkpoints.inc();
+        for rule in known {
+            if let Some(behind) = self.rules.get_mut(rule).and_then(|stream| stream.behind.as_mut()) {
+                behind.is_recorded = true;
+            }
+        }
+    }
+}
+
+fn include(set: &mut CheckpointSet, stream: &mut RuleStream) {
+    let own = stream.own_resume(&set.main.schema);
+    let behind_since_us = stream.behind.as_ref().map(|behind| behind.since_us);
+    match own {
+        // It has not begun: after a crash it begins as it does now.
+        None if behind_since_us.is_some() => return,
+        None => {}
+        Some(resume) => set.rules.push(RuleCheckpoint { rule: Arc::clone(&stream.name), resume, behind_since_us }),
+    }
+    set.known.push(Arc::clone(&stream.name));
+}

@@ -1,0 +1,94 @@
+//! The readers of all streams: which are open, and what they bring next.
+//!
+//! In: which rules are behind and can take something. Out: open readers, and their events. Owns the number of readers
+//! (promise 6). What becomes of an event is for its stream.
+
+use std::task::{Context, Poll};
+
+use super::{News, Streams};
+use crate::pipeline::Error;
+use crate::pipeline::deliveries::Deliveries;
+use crate::pipeline::rule_stream::{Behind, RuleStream, Window};
+use crate::source::SourceEvent;
+
+/// Readers of rules that are behind, at the same time; each is a connection, and a thread of the server.
+const READERS_MAX: usize = 64;
+
+/// What a reader brought, or that it failed.
+#[derive(Debug)]
+pub(in crate::pipeline) enum ReaderEvent {
+    /// The main stream's.
+    Main(Result<SourceEvent, Error>),
+    /// That of the rule at this place of the list.
+    Rule(usize, Result<SourceEvent, Error>),
+}
+
+impl Streams {
+    /// Waits for the next event of the main stream, while it may be taken, or of a rule that is behind and has room. To be
+    /// taken with [`Streams::take_event`].
+    pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<ReaderEvent> {
+        if self.main_takes()
+            && let Poll::Ready(event) = self.main.feed.poll_event(context)
+        {
+            return Poll::Ready(ReaderEvent::Main(event));
+        }
+        self.rules.poll_readers(context).map(|(at, event)| ReaderEvent::Rule(at, event))
+    }
+
+    /// Takes an event in. An error is the main stream's.
+    pub fn take_event(&mut self, event: ReaderEvent, out: &mut Deliveries) -> Result<Option<News>, Error> {
+        match event {
+            ReaderEvent::Main(event) => match self.main.feed.take(event?) {
+                Some(read) => self.take(read, out),
+                None => Ok(None),
+            },
+            ReaderEvent::Rule(at, event) => {
+                self.take_event_behind(at, event, out);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends all reading.
+    pub fn close(&mut self) {
+        self.main.feed.close();
+        for behind in self.rules.iter_mut().filter_map(|stream| stream.behind.as_mut()) {
+            behind.feed.close();
+        }
+    }
+
+    /// Opens readers for the rules that can take something, and closes those of rules that can't while others wait.
+    pub fn manage_readers(&mut self) {
+        let Some(reading) = self.reading.as_ref().filter(|_| self.rules.detached() > 0) else { return };
+        let (window, list) = (self.rules.window(), self.rules.as_mut_slice());
+        let mut waiting: Vec<usize> = (0..list.len()).filter(|at| wants_reader(&list[*at], window)).collect();
+        let mut open = list.iter().filter(|stream| has_reader(stream)).count();
+        if waiting.is_empty() {
+            return;
+        }
+        waiting.sort_by_key(|at| list[*at].behind.as_ref().map(|behind| behind.since_us));
+        for at in waiting {
+            if open >= READERS_MAX {
+                let idle = list.iter_mut().find(|stream| has_reader(stream) && !stream.has_room(window));
+                let Some(behind) = idle.and_then(|stream| stream.behind.as_mut()) else { break };
+                behind.feed.close();
+                open -= 1;
+            }
+            let stream = &list[at];
+            let reader = stream.behind.as_ref().and_then(|behind| reading.follow_alone(stream, behind));
+            if let (Some(reader), Some(behind)) = (reader, &mut list[at].behind) {
+                behind.feed.open(reader);
+                open += 1;
+            }
+        }
+    }
+}
+
+fn has_reader(stream: &RuleStream) -> bool {
+    stream.behind.as_ref().is_some_and(|behind| behind.feed.is_open())
+}
+
+fn wants_reader(stream: &RuleStream, window: Window) -> bool {
+    let can_read = |behind: &Behind| !behind.feed.is_open() && behind.error.is_none() && behind.lacks.is_none();
+    stream.paused.is_none() && stream.behind.as_ref().is_some_and(can_read) && stream.uses_less_than(2, window)
+}

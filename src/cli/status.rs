@@ -337,11 +337,11 @@ mod tests {
         let expected = "\
 running for 3d 2h as process 4711; reading, up to date
 
-rule                    state          unresolved  in flight  in retry  dead  lag  oldest
-order-paid              attached               12          8         0     0   0s      4s
-mail                    detached 3m 12s      8192          8         0     3   3m      3m
-invoice-to-bookkeeping  paused 2h 5m           12          8         0     0   0s       -
-stock                   stopped                12          8         0     0   0s      4s
+rule                    state            unresolved  in flight  in retry  dead  lag  oldest
+order-paid              attached                 12          8         0     0   0s      4s
+mail                    detached 3m 12s        8192          8         0     3   3m      3m
+invoice-to-bookkeeping  paused 2h 5m             12          8         0     0   0s       -
+stock                   stopped                  12          8         0     0   0s      4s
 invoice-to-bookkeeping is paused: their API is moving house
 stock is stopped: the binlog\u{fffd} is gone
   when that is fixed: rowhook resume stock
@@ -354,7 +354,7 @@ newest change 2025-11-20T23:06:36.000000Z (4s ago)
 runway        6d 22h until the server may purge what is still needed
 binlog pinned from binlog.000040 on, for 3h 3m, for mail, stock; the server purges nothing and its disk may fill
 dead letters  3 dead letters; rowhook dead-letters list shows them
-awaiting      2 of them wait for a person: what they did is not undone
+awaiting      2 of them need an operator: their effect is partial
 blocked       12 deliveries wait behind them
 data          /var/lib/rowhook
 ";

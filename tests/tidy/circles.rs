@@ -39,7 +39,11 @@ fn no_modules_import_each_other_in_a_circle() {
     let allowed = |circle: &Vec<String>| ALLOWED.iter().any(|(names, _)| circle.iter().eq(names.iter()));
     let found: Vec<String> =
         circles(&arrows).iter().filter(|circle| !allowed(circle)).map(|circle| circle.join(", ")).collect();
-    assert!(found.is_empty(), "modules that import each other, move what both need to where it belongs:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "modules that import each other, move what both need to where it belongs:\n{}",
+        found.join("\n")
+    );
 }
 
 /// `src/delivery/client/pool.rs` is `delivery::client::pool`.

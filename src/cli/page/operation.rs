@@ -166,13 +166,13 @@ mod tests {
         use ActionState::{Done, Unknown, Waiting};
         let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
         let expected = "\
-step     state    undo  attempts  said
+step     state    undo  attempts  message
 account  done     -     1         answered 200
 charge   unknown  -     1         answered 200
 mail     waiting  -     0
 
-waits for a person: whether `charge` happened is unknown
-look there, then
+an operator must decide: it is unknown whether `charge` happened
+check the API, then
   rowhook dead-letters replay 17 --happened yes|no  goes on
   rowhook dead-letters resolve 17 --note TEXT       when it was settled by hand
 ";
@@ -206,7 +206,7 @@ look there, then
                 Direction::Forward,
                 &done[..],
                 Failed,
-                "all steps are done\n  rowhook dead-letters replay 17               tells so again",
+                "all steps are done\n  rowhook dead-letters replay 17               repeats the callback",
             ),
         ] {
             let text = shown(direction, steps, callback, false);

@@ -80,7 +80,7 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("rate: 0/s"), 4, 11, "is no rate"),
         (rule("rate: 50/d"), 4, 11, "is no rate"),
         (rule("rate: 1.5/s"), 4, 11, "is no rate"),
-        (rule("pin_binlog: maybe"), 4, 18, "`pin_binlog` is true or false"),
+        (rule("pin_binlog: maybe"), 4, 17, "`pin_binlog` is true or false"),
         (rule("rate: 1000001/s"), 4, 11, "from 1 to 1000000"),
         (rule("retry: {retries: 1000001}"), 4, 22, "from 0 to 1000000, or `forever`"),
         (rule("retry: {retries: for ever}"), 4, 22, "or `forever`"),

@@ -3,6 +3,10 @@
 //! Reads the sources as tokens, so that comments and strings are no breaches; `#[cfg(test)]` items may import what they
 //! like. Breaches are reported all at once, as `path:line: what; how to fix it`. Does not judge names or prose.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/tokens.rs"]
 mod tokens;
 

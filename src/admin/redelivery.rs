@@ -11,15 +11,15 @@ use super::typed::no_such_rule;
 use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;
-use crate::pipeline::{Mode, Redeliveries, Stretch, Tally, Told};
+use crate::pipeline::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 
 /// What waits for the one who puts it into words.
 const TOLD_AHEAD: usize = 16;
 
-/// Redeliveries with the rules of now; clones are the same.
+/// BinlogReplays with the rules of now; clones are the same.
 #[derive(Clone)]
 pub struct BinlogReplays {
-    pub redeliveries: Redeliveries,
+    pub replays: RangeReplays,
     pub rules: RulesNow,
 }
 
@@ -43,13 +43,13 @@ impl BinlogReplays {
             }
         };
         let run = async move {
-            self.redeliveries.run(stretch, &sender).await;
+            self.replays.run(stretch, &sender).await;
             drop(sender);
         };
         tokio::join!(run, put_into_words);
     }
 
-    fn stretch(&self, request: &BinlogReplayRequest) -> Result<Stretch, String> {
+    fn stretch(&self, request: &BinlogReplayRequest) -> Result<BinlogRange, String> {
         let rules = (self.rules)();
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
         if rule.saga.is_some() {
@@ -63,23 +63,23 @@ impl BinlogReplays {
         let from = place(&request.from)?;
         let to = request.to.as_deref().map(place).transpose()?;
         let mode = if request.dry_run { Mode::Show } else { Mode::Send };
-        Ok(Stretch { rule, from, to, mode })
+        Ok(BinlogRange { rule, from, to, mode })
     }
 }
 
-fn report(told: Told) -> BinlogReplayReport {
+fn report(told: BinlogReplayEvent) -> BinlogReplayReport {
     match told {
-        Told::Begun { from, to } => {
+        BinlogReplayEvent::Begun { from, to } => {
             BinlogReplayReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
         }
-        Told::Progress(tally) => BinlogReplayReport::Progress(view(tally)),
-        Told::Request { curl } => BinlogReplayReport::Request { curl },
-        Told::Ended(tally) => BinlogReplayReport::Ended(view(tally)),
-        Told::Failed { message } => BinlogReplayReport::Failed { message },
+        BinlogReplayEvent::Progress(tally) => BinlogReplayReport::Progress(view(tally)),
+        BinlogReplayEvent::Request { curl } => BinlogReplayReport::Request { curl },
+        BinlogReplayEvent::Ended(tally) => BinlogReplayReport::Ended(view(tally)),
+        BinlogReplayEvent::Failed { message } => BinlogReplayReport::Failed { message },
     }
 }
 
-fn view(tally: Tally) -> BinlogReplayTotals {
-    let Tally { read, matched, delivered, dead, held, read_up_to_us } = tally;
+fn view(tally: BinlogReplayTally) -> BinlogReplayTotals {
+    let BinlogReplayTally { read, matched, delivered, dead, held, read_up_to_us } = tally;
     BinlogReplayTotals { read, matched, delivered, dead, blocked: held, read_up_to: read_up_to_us.map(rfc3339) }
 }

@@ -225,7 +225,7 @@ async fn ended(head: DeadLetterHead, answer: Answered) -> Ended {
     let result = match answer.await {
         Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
         Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
-        Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::Behind(behind)),
+        Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::BlockedBy(behind)),
         Ok(Err(why)) => not_replayed(&head, &why),
         Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
     };

@@ -23,7 +23,7 @@ use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };
 use crate::delivery::{Client, Dispatcher, Sinks};
-use crate::pipeline::{self, Command, Limits, Pipeline, Redeliveries};
+use crate::pipeline::{self, Command, Limits, Pipeline, RangeReplays};
 use crate::rules::RuleSet;
 use crate::source::Settings;
 use crate::store::{self, Saved, Store};
@@ -185,8 +185,8 @@ impl Reach {
                 let rules = Arc::new(rules);
                 let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
                 let (commands, pipeline, stop) = without_source(rules.clone(), database, store)?;
-                let redeliveries = Redeliveries::new(source, commands, checkpoint);
-                let replays = BinlogReplays { redeliveries, rules: Arc::new(move || rules.clone()) };
+                let replays = RangeReplays::new(source, commands, checkpoint);
+                let replays = BinlogReplays { replays, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.run(&request, &reports).await });
                 Ok(RunningReplay { items, pipeline: Some(pipeline), stop })

@@ -89,7 +89,8 @@ fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {
             line += &format!(", {not_replayed} not replayed");
         }
         if let Some(followed @ 1..) = followed {
-            line += &format!("; {} followed", count(followed, "blocked delivery"));
+            let deliveries = if followed == 1 { "delivery" } else { "deliveries" };
+            line += &format!("; {followed} blocked {deliveries} followed");
         }
         output::print(&format!("{line}\n"))?;
     }

@@ -21,7 +21,7 @@ use crate::admin::{
 use crate::clock::now_us;
 use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher, Sinks};
-use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, Redeliveries};
+use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
@@ -192,10 +192,7 @@ fn operations(
     let letters = DeadLetters::new(store.clone());
     AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),
-        binlog_replays: BinlogReplays {
-            redeliveries: Redeliveries::new(reader, commands.clone(), None),
-            rules: rules_now,
-        },
+        binlog_replays: BinlogReplays { replays: RangeReplays::new(reader, commands.clone(), None), rules: rules_now },
         control: Control { commands, letters, rules, source, data, started_at_us: now_us() },
     }
 }

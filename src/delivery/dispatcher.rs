@@ -436,7 +436,7 @@ impl Dispatcher {
 /// Only what an operator replays goes out while a dead letter holds its key.
 fn turn(origin: Origin) -> Turn {
     match origin {
-        Origin::Stream | Origin::Redelivery { .. } => Turn::CallUnlessHeld,
+        Origin::Stream | Origin::BinlogReplay { .. } => Turn::CallUnlessHeld,
         Origin::Replay { .. } => Turn::Call,
     }
 }

@@ -144,7 +144,7 @@ pub enum Origin {
     /// An operator replays the dead letter of this number.
     Replay { dead_letter: u64 },
     /// An operator has a binlog range replayed; the number is the loop's own.
-    Redelivery { number: u64 },
+    BinlogReplay { number: u64 },
 }
 
 /// How a delivery ended.

@@ -32,8 +32,8 @@ pub struct Sinks {
 /// What every attempt of a call sends; a retry sends the same again.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Http(http::Ready),
-    Sql(sql::Ready),
+    Http(http::HttpReady),
+    Sql(sql::SqlReady),
 }
 
 /// What an answer means.

@@ -41,7 +41,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     end_operation(completed, &mut settled);
     Some(match (&completed.outcome, delivery.origin) {
         (Outcome::Delivered { .. }, _) => settled,
-        (Outcome::Dead(failure), Origin::Stream | Origin::Redelivery { .. }) => {
+        (Outcome::Dead(failure), Origin::Stream | Origin::BinlogReplay { .. }) => {
             let lanes = match holds_its_key(completed) {
                 true => keys_to_hold(delivery, MoreKeys::default()),
                 false => LaneKeys::none(),
@@ -49,7 +49,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             let letter = new_letter(completed, record(failure, completed), lanes);
             store::Write { letters_add: vec![letter], ..settled }
         }
-        (Outcome::Blocked { behind }, Origin::Stream | Origin::Redelivery { .. }) => {
+        (Outcome::Blocked { behind }, Origin::Stream | Origin::BinlogReplay { .. }) => {
             let message = format!("waits behind dead letter {behind}");
             let failure = store::LetterFailure { reason: Reason::Blocked, message, attempts: Attempts::default() };
             let waits_in = delivery.more.as_deref().cloned().unwrap_or_default();
@@ -108,7 +108,7 @@ pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
 fn dead_letter(origin: Origin) -> Option<u64> {
     match origin {
         Origin::Replay { dead_letter } => Some(dead_letter),
-        Origin::Stream | Origin::Redelivery { .. } => None,
+        Origin::Stream | Origin::BinlogReplay { .. } => None,
     }
 }
 
@@ -144,7 +144,7 @@ fn holds_its_key(completed: &Completed) -> bool {
 /// Whether what came of the delivery is no letter yet.
 fn is_new(completed: &Completed) -> bool {
     match completed.delivery.origin {
-        Origin::Stream | Origin::Redelivery { .. } => true,
+        Origin::Stream | Origin::BinlogReplay { .. } => true,
         Origin::Replay { .. } => false,
     }
 }
@@ -283,10 +283,10 @@ mod tests {
         for (on_dead_letter, origin, keys, pauses) in [
             ("continue", Origin::Stream, 0, false),
             ("hold_key", Origin::Stream, 2, false),
-            ("hold_key", Origin::Redelivery { number: 1 }, 2, false),
+            ("hold_key", Origin::BinlogReplay { number: 1 }, 2, false),
             ("hold_key", replay, 0, false),
             ("pause", Origin::Stream, 0, true),
-            ("pause", Origin::Redelivery { number: 1 }, 0, false),
+            ("pause", Origin::BinlogReplay { number: 1 }, 0, false),
             ("pause", replay, 0, false),
         ] {
             let completed = completed(&format!("on_dead_letter: {on_dead_letter}"), origin, dead(), 2);

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::coverage::Coverage;
-use super::rule_stream::{Behind, RuleStream};
+use super::rule_stream::{DetachedStream, RuleStream};
 use crate::change::DeliveryId;
 use crate::position::{Resume, Within};
 use crate::rules::{Rule, RuleSet};
@@ -38,13 +38,13 @@ pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beg
         let mark = record.map_or(&main, |record| &record.resume);
         if let Some(start) = rule.settings.start.clone().filter(|_| is_new(rule)) {
             let mut stream = RuleStream::new(rule, main.clone().into(), HashSet::new());
-            stream.behind = Some(Behind::from_start(rule, start, now_us));
+            stream.behind = Some(DetachedStream::from_start(rule, start, now_us));
             streams.push(stream);
             continue;
         }
         let mut stream = RuleStream::new(rule, mark.clone().into(), take_ledger(&mut ledger, rule));
         match behind_since(record, &main, now_us) {
-            Some(since_us) => stream.behind = Some(Behind::at(rule, mark.clone().into(), since_us)),
+            Some(since_us) => stream.behind = Some(DetachedStream::at(rule, mark.clone().into(), since_us)),
             None if mark.position.reaches(&main.position) && mark.position != main.position => marks.push(main.clone()),
             None => marks.push(mark.clone()),
         }
@@ -191,7 +191,7 @@ mod tests {
                 (false, false),
                 (false, true),
             ),
-            // Behind, or too far back, in another file, with other definitions: read for alone.
+            // DetachedStream, or too far back, in another file, with other definitions: read for alone.
             (vec![("one", near.clone(), Some(9))], main.clone(), (true, false), (false, false)),
             (vec![("one", at(4, 0), None)], main.clone(), (true, false), (false, false)),
             (vec![("one", place("b.000001", MAIN_OFFSET, 0), None)], main.clone(), (true, false), (false, false)),

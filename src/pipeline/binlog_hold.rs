@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::command::BinlogPinStatus;
 use super::reading::ChangeSource;
 use super::rule_stream::RuleStream;
 use crate::clock::now_us;
@@ -37,18 +38,6 @@ struct Held {
     hold: Hold,
     /// What held before, until this one does.
     before: Option<Hold>,
-}
-
-/// That the server is kept from purging, and for whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BinlogPinStatus {
-    /// This file and all later ones.
-    pub file: Arc<str>,
-    pub rules: Vec<Arc<str>>,
-    /// Microseconds since the Unix epoch.
-    pub since_us: u64,
-    /// False while the connection is opened, for the first time or again, and for files that can't be held.
-    pub is_held: bool,
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +145,7 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::super::rule_stream::Behind;
+    use super::super::rule_stream::DetachedStream;
     use super::*;
     use crate::change::{DeliveryId, Table, Transaction};
     use crate::outcome::tracker::Opening;
@@ -188,7 +177,7 @@ mod tests {
         let stream = |(rule, (_, _, place)): (&Arc<crate::rules::Rule>, &(&str, bool, Option<Position>))| {
             let mark = place.as_ref().map_or_else(Reached::nowhere, reached);
             let mut stream = RuleStream::new(rule, mark.clone(), HashSet::new());
-            stream.behind = place.as_ref().map(|_| Behind::at(rule, mark, 0));
+            stream.behind = place.as_ref().map(|_| DetachedStream::at(rule, mark, 0));
             stream
         };
         set.rules().iter().zip(rules).map(stream).collect()

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-pub use super::binlog_hold::BinlogPinStatus;
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
 use crate::operation::SagaCommand;
@@ -29,7 +28,7 @@ pub enum Command {
     /// Wait until no held delivery is on its way. Answered with how many went out since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
-    Redeliver { delivery: Delivery, answer: oneshot::Sender<Outcome> },
+    ReplayBinlog { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
     Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// Start attempts of this rule again; it goes on where it was. With `from` a rule that is behind leaves out what lies
@@ -47,7 +46,7 @@ pub enum NotReplayed {
     #[error("it is being replayed already")]
     UnderWay,
     #[error("waits behind dead letter {0}; replay, resolve or discard that one first")]
-    Behind(u64),
+    BlockedBy(u64),
     /// It would wait, nobody knows how long.
     #[error("rule {rule} is paused; rowhook resume {rule} first")]
     Paused { rule: String },
@@ -67,7 +66,7 @@ pub enum CommandRefused {
     #[error("rule {rule} is paused already")]
     AlreadyPaused { rule: String },
     #[error("rule {rule} is not detached: there is nothing to skip")]
-    NotBehind { rule: String },
+    NotDetached { rule: String },
     #[error("the store could not be written: {problem}")]
     Store { problem: String },
 }
@@ -84,6 +83,18 @@ pub struct LoopStatus {
     pub targets: Vec<TargetStatus>,
     /// None: the server may purge what it likes.
     pub binlog_pin: Option<BinlogPinStatus>,
+}
+
+/// That the server is kept from purging, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogPinStatus {
+    /// This file and all later ones.
+    pub file: Arc<str>,
+    pub rules: Vec<Arc<str>>,
+    /// Microseconds since the Unix epoch.
+    pub since_us: u64,
+    /// False while the connection is opened, for the first time or again, and for files that can't be held.
+    pub is_held: bool,
 }
 
 /// How one rule is doing.

@@ -30,7 +30,7 @@ pub(super) struct Feed {
 
 /// What a feed brings.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(super) enum StreamRead {
     Tables(NamedTables),
     Started(Resume),
     /// A change of a table that some of the rules are about, with the rules of that table.
@@ -125,10 +125,10 @@ impl Feed {
     }
 
     /// What is there, without waiting; none: nothing at the moment.
-    pub fn try_read(&mut self) -> Result<Option<Read>, Error> {
+    pub fn try_read(&mut self) -> Result<Option<StreamRead>, Error> {
         loop {
             if let Some((change, rules)) = self.rows.next(&self.rules) {
-                return Ok(Some(Read::Change(change, rules)));
+                return Ok(Some(StreamRead::Change(change, rules)));
             }
             let Some(reader) = &mut self.reader else { return Ok(None) };
             match reader.events.try_recv() {
@@ -150,10 +150,10 @@ impl Feed {
     }
 
     /// Takes an event in; rows are read one by one afterwards.
-    pub fn take(&mut self, event: SourceEvent) -> Option<Read> {
+    pub fn take(&mut self, event: SourceEvent) -> Option<StreamRead> {
         match event {
-            SourceEvent::Tables(tables) => Some(Read::Tables(tables)),
-            SourceEvent::Started(resume) => Some(Read::Started(resume)),
+            SourceEvent::Tables(tables) => Some(StreamRead::Tables(tables)),
+            SourceEvent::Started(resume) => Some(StreamRead::Started(resume)),
             SourceEvent::Rows(rows) => {
                 self.rows = Unread { events: rows.into_iter(), open: None };
                 None
@@ -165,10 +165,10 @@ impl Feed {
                     reached.pass_commit(&committed);
                     open.filter(|_| reached.transaction().is_none())
                 });
-                Some(Read::Committed(committed, ended))
+                Some(StreamRead::Committed(committed, ended))
             }
-            SourceEvent::Emptied(emptied) => Some(Read::Emptied(emptied)),
-            SourceEvent::Idle => Some(Read::Idle),
+            SourceEvent::Emptied(emptied) => Some(StreamRead::Emptied(emptied)),
+            SourceEvent::Idle => Some(StreamRead::Idle),
         }
     }
 

@@ -30,7 +30,7 @@ const RELEASED_MAX: usize = 16;
 const RELEASED_BYTES_MAX: usize = 4 << 20;
 
 /// Who waits for what becomes of a dead letter.
-pub(super) type Answer = oneshot::Sender<Result<Outcome, NotReplayed>>;
+pub(super) type ReplayAnswer = oneshot::Sender<Result<Outcome, NotReplayed>>;
 
 /// See the module's header.
 pub(super) struct Releases {
@@ -75,7 +75,7 @@ impl Releases {
     }
 
     /// Takes a dead letter in that an operator replays. True: it is to be sent now; else when its turn comes, or never.
-    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: Answer) -> bool {
+    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: ReplayAnswer) -> bool {
         self.turns.replay(number, lanes, wish, answer)
     }
 
@@ -141,7 +141,7 @@ struct Turns {
     /// Letters that were sent and have no durable outcome yet.
     under_way: HashMap<u64, UnderWay>,
     /// Letters that an operator replays and whose turn comes after others that are on their way; who waits for them.
-    waiting: BTreeMap<u64, (LaneKeys, Answer)>,
+    waiting: BTreeMap<u64, (LaneKeys, ReplayAnswer)>,
     rules: HashMap<Box<str>, Released>,
     when_quiet: Vec<oneshot::Sender<u64>>,
     delivered: u64,
@@ -149,7 +149,7 @@ struct Turns {
 
 /// A letter that was sent.
 struct UnderWay {
-    answer: Option<Answer>,
+    answer: Option<ReplayAnswer>,
     /// Rule and bytes, if it was sent because its turn came.
     released: Option<(Box<str>, usize)>,
 }
@@ -232,7 +232,7 @@ impl Turns {
         true
     }
 
-    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: Answer) -> bool {
+    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: ReplayAnswer) -> bool {
         if let Some(under_way) = self.under_way.get_mut(&number) {
             match under_way.answer {
                 None => under_way.answer = Some(answer),
@@ -256,7 +256,7 @@ impl Turns {
         }
         if let Some(ahead) = self.held.ahead_of(number, &lanes).next().filter(|_| wish != SagaCommand::Resume) {
             // What waits goes out as a held delivery does, and by then nobody remembers another wish.
-            refuse(answer, NotReplayed::Behind(ahead));
+            refuse(answer, NotReplayed::BlockedBy(ahead));
             return false;
         }
         self.waiting.insert(number, (lanes, answer));
@@ -301,7 +301,7 @@ impl Turns {
             let lanes = &self.waiting[&number].0;
             let why = match self.held.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
                 _ if !self.stands(number, lanes) => NotReplayed::Gone,
-                Some(ahead) => NotReplayed::Behind(ahead),
+                Some(ahead) => NotReplayed::BlockedBy(ahead),
                 None => continue,
             };
             let (_, answer) = self.waiting.remove(&number).expect("nobody else takes it meanwhile");
@@ -344,7 +344,7 @@ impl Turns {
 }
 
 /// Says that a letter is not sent, and why.
-pub(super) fn refuse(answer: Answer, why: NotReplayed) {
+pub(super) fn refuse(answer: ReplayAnswer, why: NotReplayed) {
     // Who no longer listens does not need the answer.
     let _ = answer.send(Err(why));
 }

@@ -34,7 +34,7 @@ pub use command::{
 };
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
-pub use redelivery::{Mode, Redeliveries, Stretch, Tally, Told};
+pub use redelivery::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 
 use std::sync::Arc;
 use std::time::Duration;

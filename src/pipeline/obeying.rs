@@ -24,7 +24,7 @@ impl Pipeline {
         match command {
             Command::Replay { delivery, lanes, wish, answer } => self.replay(delivery, lanes, wish, answer),
             Command::AwaitReleases { answer } => self.replays.releases.when_quiet(answer),
-            Command::Redeliver { delivery, answer } => dispatcher.submit(self.replays.redeliver(delivery, answer)),
+            Command::ReplayBinlog { delivery, answer } => dispatcher.submit(self.replays.again(delivery, answer)),
             Command::Pause { rule, why, answer } => {
                 let done = self.streams.pause(&rule, why, dispatcher);
                 self.answer_when_durable(done, answer);
@@ -45,7 +45,7 @@ impl Pipeline {
     }
 
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: holds::Answer) {
+    fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: holds::ReplayAnswer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         if self.streams.is_paused(&delivery.rule.name) {
             return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::writes::{Writes, Written};
+use super::writes::{DurableWrite, Writes};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Attempts, Reason};
@@ -114,7 +114,7 @@ impl Operations {
         let mut log = (*doing.log).clone();
         course_of(&due.delivery.rule).begin_action(&mut log, doing.action);
         let write = put(&due.delivery, log);
-        writes.write_then(write, Written::Begun(Box::new(due)));
+        writes.write_then(write, DurableWrite::Begun(Box::new(due)));
     }
 
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
@@ -177,7 +177,7 @@ impl Operations {
         delivery.saga_action = Some(SagaAction { action: next, log: Arc::new(log) });
         let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
         let write = put(&delivery, written);
-        writes.write_then(write, Written::Acted { ticket, delivery: Box::new(delivery), intent });
+        writes.write_then(write, DurableWrite::Acted { ticket, delivery: Box::new(delivery), intent });
     }
 
     /// What was under way and will not come again becomes a dead letter: its rule is gone, or no longer means the change.
@@ -248,7 +248,7 @@ fn without_plan(delivery: Delivery, wish: SagaCommand, log: Option<&SagaLog>) ->
 fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
     let letter = match delivery.origin {
         Origin::Replay { dead_letter } => Some(dead_letter),
-        Origin::Stream | Origin::Redelivery { .. } => None,
+        Origin::Stream | Origin::BinlogReplay { .. } => None,
     };
     // Also of one that is only in doubt, because the store was restored. Written twice it does no harm.
     let is_first = delivery.saga_action.as_ref().is_some_and(|doing| doing.log.is_uncalled());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::rule_stream::{Behind, RuleStream};
+use super::rule_stream::{DetachedStream, RuleStream};
 use crate::outcome::reached::Reached;
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleSet};
@@ -40,7 +40,7 @@ impl ChangeSource {
 
     /// A reader for a rule alone. The server ends the older one of two readers with the same identity, so it has its own,
     /// the same one each time. What it counts is not the main stream's.
-    pub(super) fn follow_alone(&self, stream: &RuleStream, behind: &Behind) -> Option<Following> {
+    pub(super) fn follow_alone(&self, stream: &RuleStream, behind: &DetachedStream) -> Option<Following> {
         let from = match (&behind.start, behind.feed.reached()) {
             (Some(start), _) => source::From::Start(start.clone()),
             (None, Some(place)) => source::From::Resume(place.resume()),

@@ -30,7 +30,7 @@ const SHOWN_MAX: u64 = 10;
 
 /// What is to be delivered once more.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct BinlogRange {
     pub rule: Arc<Rule>,
     pub from: Start,
     /// None: where the main stream is.
@@ -48,17 +48,17 @@ pub enum Mode {
 
 /// What a redelivery says while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum BinlogReplayEvent {
     Begun {
         from: Position,
         to: Position,
     },
-    Progress(Tally),
+    Progress(BinlogReplayTally),
     /// As a curl command with secrets masked.
     Request {
         curl: String,
     },
-    Ended(Tally),
+    Ended(BinlogReplayTally),
     Failed {
         message: String,
     },
@@ -66,7 +66,7 @@ pub enum Told {
 
 /// Sums over a redelivery so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct BinlogReplayTally {
     /// Changes of the rule's tables that were read.
     pub read: u64,
     /// Those that the rule matches.
@@ -80,9 +80,9 @@ pub struct Tally {
     pub read_up_to_us: Option<u64>,
 }
 
-/// Redeliveries, one at a time; clones are the same.
+/// RangeReplays, one at a time; clones are the same.
 #[derive(Debug, Clone)]
-pub struct Redeliveries {
+pub struct RangeReplays {
     settings: Settings,
     commands: mpsc::Sender<Command>,
     /// Where the main stream is taken to be when the loop reads none.
@@ -99,28 +99,28 @@ impl From<source::Error> for End {
     }
 }
 
-impl Redeliveries {
+impl RangeReplays {
     /// The server sees replicas of their own, whatever the settings say.
-    pub fn new(settings: Settings, commands: mpsc::Sender<Command>, checkpoint: Option<Position>) -> Redeliveries {
-        Redeliveries { settings, commands, checkpoint, turn: Arc::default() }
+    pub fn new(settings: Settings, commands: mpsc::Sender<Command>, checkpoint: Option<Position>) -> RangeReplays {
+        RangeReplays { settings, commands, checkpoint, turn: Arc::default() }
     }
 
     /// Delivers the stretch, and tells how it goes.
-    pub async fn run(&self, stretch: Stretch, told: &mpsc::Sender<Told>) {
+    pub async fn run(&self, stretch: BinlogRange, told: &mpsc::Sender<BinlogReplayEvent>) {
         let Ok(_turn) = self.turn.try_lock() else {
             let message = "another binlog range is being replayed; only one at a time".to_string();
             // Who no longer listens does not need the reason.
-            let _ = told.send(Told::Failed { message }).await;
+            let _ = told.send(BinlogReplayEvent::Failed { message }).await;
             return;
         };
         let rule = stretch.rule.name.clone();
         let last = match self.deliver(stretch, told).await {
             Ok(tally) => {
-                let Tally { read, matched, delivered, dead, .. } = tally;
+                let BinlogReplayTally { read, matched, delivered, dead, .. } = tally;
                 tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
-                Told::Ended(tally)
+                BinlogReplayEvent::Ended(tally)
             }
-            Err(End::Failed(message)) => Told::Failed { message },
+            Err(End::Failed(message)) => BinlogReplayEvent::Failed { message },
             Err(End::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
@@ -128,8 +128,12 @@ impl Redeliveries {
         let _ = told.send(last).await;
     }
 
-    async fn deliver(&self, stretch: Stretch, told: &mpsc::Sender<Told>) -> Result<Tally, End> {
-        let Stretch { rule, from, to, mode } = stretch;
+    async fn deliver(
+        &self,
+        stretch: BinlogRange,
+        told: &mpsc::Sender<BinlogReplayEvent>,
+    ) -> Result<BinlogReplayTally, End> {
+        let BinlogRange { rule, from, to, mode } = stretch;
         self.refuse_paused(&rule).await?;
         let settings = Settings {
             instance: Uuid::new_v4(),
@@ -146,8 +150,8 @@ impl Redeliveries {
         if from.reaches(&to) {
             return Err(End::Failed(format!("there is nothing between {from} and {to}")));
         }
-        heard(told.send(Told::Begun { from: from.clone(), to: to.clone() }).await)?;
-        let (under_way, tally) = (Awaited::new(told), Tally::default());
+        heard(told.send(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() }).await)?;
+        let (under_way, tally) = (Awaited::new(told), BinlogReplayTally::default());
         let run = Run { rule, mode, commands: &self.commands, told, under_way, position: from, to, tally };
         run.finish(following).await
     }
@@ -196,16 +200,16 @@ struct Run<'a> {
     rule: Arc<Rule>,
     mode: Mode,
     commands: &'a mpsc::Sender<Command>,
-    told: &'a mpsc::Sender<Told>,
+    told: &'a mpsc::Sender<BinlogReplayEvent>,
     /// None where the loop ended before it had an outcome.
-    under_way: Awaited<'a, Told, Option<Outcome>>,
+    under_way: Awaited<'a, BinlogReplayEvent, Option<Outcome>>,
     position: Position,
     to: Position,
-    tally: Tally,
+    tally: BinlogReplayTally,
 }
 
 impl Run<'_> {
-    async fn finish(mut self, mut following: Following) -> Result<Tally, End> {
+    async fn finish(mut self, mut following: Following) -> Result<BinlogReplayTally, End> {
         let mut ticks = tokio::time::interval(TELL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_at_end = false;
@@ -215,7 +219,7 @@ impl Run<'_> {
                     is_at_end = self.take(event.ok_or_else(vanished)??).await?;
                 }
                 ended = self.under_way.ended() => self.count(ended?)?,
-                _ = ticks.tick() => heard(self.told.send(Told::Progress(self.tally)).await)?,
+                _ = ticks.tick() => heard(self.told.send(BinlogReplayEvent::Progress(self.tally)).await)?,
             }
         }
         Ok(self.tally)
@@ -267,7 +271,7 @@ impl Run<'_> {
         self.tally.matched += 1;
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
-        let origin = Origin::Redelivery { number: 0 };
+        let origin = Origin::BinlogReplay { number: 0 };
         let delivery =
             Delivery { id, rule, change, origin, predetermined: predetermined, saga_action: None, more: None };
         match self.mode {
@@ -280,7 +284,7 @@ impl Run<'_> {
         let curl = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
         match curl {
             Some(curl) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
-                Ok(heard(self.told.send(Told::Request { curl }).await)?)
+                Ok(heard(self.told.send(BinlogReplayEvent::Request { curl }).await)?)
             }
             Some(_) => Ok(()),
             None => {
@@ -296,7 +300,7 @@ impl Run<'_> {
         }
         let (answer, answered) = oneshot::channel();
         self.under_way.push(delivery.change.weight_bytes(), answered.map(Result::ok));
-        self.commands.send(Command::Redeliver { delivery, answer }).await.map_err(|_| stopping())
+        self.commands.send(Command::ReplayBinlog { delivery, answer }).await.map_err(|_| stopping())
     }
 
     fn count(&mut self, outcome: Option<Outcome>) -> Result<(), End> {

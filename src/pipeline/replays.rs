@@ -29,10 +29,10 @@ impl ReplaysUnderWay {
     }
 
     /// The delivery of a change in a stretch of binlog as it goes out; `answer` gets its outcome.
-    pub fn redeliver(&mut self, delivery: Delivery, answer: oneshot::Sender<Outcome>) -> Delivery {
+    pub fn again(&mut self, delivery: Delivery, answer: oneshot::Sender<Outcome>) -> Delivery {
         self.numbered += 1;
         self.answers.insert(self.numbered, answer);
-        Delivery { origin: Origin::Redelivery { number: self.numbered }, ..delivery }
+        Delivery { origin: Origin::BinlogReplay { number: self.numbered }, ..delivery }
     }
 
     /// What became of a delivery is durable; one that a stream brought is no concern of these.
@@ -40,7 +40,7 @@ impl ReplaysUnderWay {
         match origin {
             Origin::Stream => {}
             Origin::Replay { dead_letter } => self.releases.ended(dead_letter, outcome.clone()),
-            Origin::Redelivery { number } => {
+            Origin::BinlogReplay { number } => {
                 if let Some(answer) = self.answers.remove(&number) {
                     // The operator may have gone; what must be in the store is there all the same.
                     let _ = answer.send(outcome.clone());

@@ -45,7 +45,7 @@ pub(super) struct RuleStream {
     /// What it has had, and its feed still brings.
     pub coverage: Option<Coverage>,
     /// Its own feed; none while it is attached to the main stream.
-    pub behind: Option<Behind>,
+    pub behind: Option<DetachedStream>,
     pub paused: Option<Paused>,
     pub patience: Patience,
     /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
@@ -60,7 +60,7 @@ pub(super) struct RuleStream {
 
 /// A rule that the main stream goes on without.
 #[derive(Debug)]
-pub(super) struct Behind {
+pub(super) struct DetachedStream {
     /// Microseconds since the Unix epoch.
     pub since_us: u64,
     pub feed: Feed,
@@ -74,17 +74,17 @@ pub(super) struct Behind {
     pub lacks: Option<Paused>,
 }
 
-impl Behind {
+impl DetachedStream {
     /// Goes on from a place.
-    pub fn at(rule: &Arc<Rule>, place: Reached, since_us: u64) -> Behind {
+    pub fn at(rule: &Arc<Rule>, place: Reached, since_us: u64) -> DetachedStream {
         let feed = Feed::new(alone(rule), Some(place));
-        Behind { since_us, feed, start: None, is_recorded: true, error: None, lacks: None }
+        DetachedStream { since_us, feed, start: None, is_recorded: true, error: None, lacks: None }
     }
 
     /// Has not begun yet, and will here.
-    pub fn from_start(rule: &Arc<Rule>, start: Start, since_us: u64) -> Behind {
+    pub fn from_start(rule: &Arc<Rule>, start: Start, since_us: u64) -> DetachedStream {
         let feed = Feed::new(alone(rule), None);
-        Behind { since_us, feed, start: Some(start), is_recorded: false, error: None, lacks: None }
+        DetachedStream { since_us, feed, start: Some(start), is_recorded: false, error: None, lacks: None }
     }
 
     /// Whether its reader may bring anything.
@@ -119,7 +119,7 @@ impl RuleStream {
     pub fn not_begun(rule: &Arc<Rule>, main: Option<&Reached>) -> RuleStream {
         let place = main.cloned().unwrap_or_else(Reached::nowhere);
         let mut stream = RuleStream::new(rule, place, HashSet::new());
-        stream.behind = rule.settings.start.clone().map(|start| Behind::from_start(rule, start, now_us()));
+        stream.behind = rule.settings.start.clone().map(|start| DetachedStream::from_start(rule, start, now_us()));
         stream
     }
 

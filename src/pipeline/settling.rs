@@ -4,7 +4,7 @@
 //! in the trackers, answers, and lanes that move on. Keeps promise 1: first the letter, then the mark.
 
 use super::Pipeline;
-use super::writes::Written;
+use super::writes::DurableWrite;
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Origin};
 use crate::outcome;
@@ -30,15 +30,15 @@ impl Pipeline {
     }
 
     /// A write became durable: what waited for it goes on.
-    pub(super) fn written(&mut self, written: Written) {
+    pub(super) fn written(&mut self, written: DurableWrite) {
         match written {
-            Written::Checkpoint(known) => self.streams.checkpointed(&known),
-            Written::Answered => {}
-            Written::Begun(due) => self.deliveries.intent_written(*due, &mut self.writes),
-            Written::Acted { ticket, delivery, intent } => {
+            DurableWrite::Checkpoint(known) => self.streams.checkpointed(&known),
+            DurableWrite::Answered => {}
+            DurableWrite::Begun(due) => self.deliveries.intent_written(*due, &mut self.writes),
+            DurableWrite::Acted { ticket, delivery, intent } => {
                 self.deliveries.dispatcher.proceed(ticket, *delivery, intent);
             }
-            Written::Settled(completed, letter) => {
+            DurableWrite::Settled(completed, letter) => {
                 if let Some(number) = letter {
                     self.name_letter(&completed, number);
                 }

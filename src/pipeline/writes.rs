@@ -17,10 +17,10 @@ use super::command::CommandRefused;
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
 use crate::store::{self, PausedRule, Store};
 
-type PendingWrite = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send>>;
+type PendingWrite = Pin<Box<dyn Future<Output = Result<DurableWrite, store::Error>> + Send>>;
 
 /// A write that became durable, and what waited for it.
-pub(super) enum Written {
+pub(super) enum DurableWrite {
     /// With the rules that it knows.
     Checkpoint(Vec<Arc<str>>),
     /// With the number of the letter that was made, if one was.
@@ -62,18 +62,18 @@ impl Writes {
         debug!("checkpoint taken");
         let known = write.checkpoint.as_ref().map(|set| set.known.clone()).unwrap_or_default();
         self.checkpoints += 1;
-        self.write_then(write, Written::Checkpoint(known));
+        self.write_then(write, DurableWrite::Checkpoint(known));
     }
 
     /// Writes, and hands back what waits for it.
-    pub fn write_then(&mut self, write: store::Write, then: Written) {
+    pub fn write_then(&mut self, write: store::Write, then: DurableWrite) {
         let written = self.store.write(write);
         self.under_way.push(Box::pin(async move { written.await.map(|_| then) }));
     }
 
     /// Writes what nothing waits for.
     pub fn write(&mut self, write: store::Write) {
-        self.write_then(write, Written::Answered);
+        self.write_then(write, DurableWrite::Answered);
     }
 
     /// Writes what must be durable before a delivery counts as resolved.
@@ -81,7 +81,7 @@ impl Writes {
         let written = self.store.write(write);
         self.under_way.push(Box::pin(async move {
             let letter = written.await?.added.first().copied();
-            Ok(Written::Settled(Box::new(completed), letter))
+            Ok(DurableWrite::Settled(Box::new(completed), letter))
         }));
     }
 
@@ -98,14 +98,14 @@ impl Writes {
             let refused = |error: &store::Error| CommandRefused::Store { problem: error.to_string() };
             // Whoever asked may have gone.
             let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
-            written.map(|_| Written::Answered)
+            written.map(|_| DurableWrite::Answered)
         }));
     }
 
     /// The next write that became durable; none under way: none. An error is the store's end. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Result<Written, store::Error>> {
+    pub async fn next(&mut self) -> Option<Result<DurableWrite, store::Error>> {
         let written = self.under_way.next().await?;
-        if let Ok(Written::Checkpoint(_)) = written {
+        if let Ok(DurableWrite::Checkpoint(_)) = written {
             debug!("checkpoint durable");
             self.checkpoints -= 1;
         }

@@ -39,6 +39,10 @@ use super::wire::{Begin, Wire};
 use super::xa::PreparedXa;
 use super::{From, ReadStatus, ServerFacts, SourceEvent};
 
+use failures::Failures;
+
+mod failures;
+
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
 const CHANNEL_ITEMS: usize = 32;
 
@@ -114,22 +118,6 @@ enum End {
 impl std::convert::From<Error> for End {
     fn from(error: Error) -> End {
         End::Failed(error)
-    }
-}
-
-/// Failures since reading last got further.
-#[derive(Debug, Default)]
-struct Failures {
-    attempts: u32,
-    silences: u32,
-    damages: u32,
-    last: Option<String>,
-    since: Option<SystemTime>,
-}
-
-impl Failures {
-    fn status(&self) -> ReadStatus {
-        ReadStatus::Connecting { attempt: self.attempts + 1, last_error: self.last.clone(), since: self.since }
     }
 }
 

@@ -26,7 +26,9 @@ use super::place;
 use super::statement::{self, QueryStatement};
 use super::tables::{TableRefusal, Tables};
 use super::wire::of_fault;
-use super::xa::{self, Decision, Prepare, PreparedXa, Undecided};
+use super::xa::Undecided;
+
+mod prepared;
 
 /// Bytes of watched rows that wait for the commit before they are sent on.
 const HELD_BYTES_MAX: usize = 4 << 20;
@@ -383,45 +385,6 @@ impl Transactions {
             group.give_out(out);
         }
         Ok(())
-    }
-
-    /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
-    fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
-        self.require(GroupStage::OpenXa, "XA_PREPARE")?;
-        let Some(group) = &mut self.group else { return Err(self.outside()) };
-        let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
-        let (rows, held_bytes) = group.take_held();
-        if rows.is_empty() {
-            return self.end(out);
-        }
-        let (gtid, begin) = (group.transaction.gtid.clone(), group.transaction.begin());
-        self.undecided.add(PreparedXa { xid, gtid, begin, rows, held_bytes });
-        self.end_as(None, None, out)
-    }
-
-    /// XA COMMIT and XA ROLLBACK of what was prepared before.
-    fn decide(&mut self, statement: Option<&[SqlToken]>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
-        let Some((decision, xid)) = statement.and_then(xa::decision) else {
-            return Err(self.stop("an XA statement of unknown form", "upgrade rowhook"));
-        };
-        let Some(prepared) = self.undecided.take(&xid) else { return self.end(out) };
-        let Some(group) = &mut self.group else { return Err(self.outside()) };
-        if decision == Decision::Commit {
-            group.adopt(prepared.rows);
-        }
-        let gtid = group.transaction.gtid.clone();
-        self.end_as(gtid, prepared.gtid, out)
-    }
-
-    /// The one transaction that was read and is undecided.
-    pub fn into_prepared(self) -> Option<PreparedXa> {
-        self.undecided.into_last()
-    }
-
-    /// Takes in what was read again because it is prepared and undecided.
-    pub fn hold(&mut self, prepared: PreparedXa) {
-        self.undecided.add(prepared);
     }
 
     fn roll_back(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {

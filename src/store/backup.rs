@@ -12,7 +12,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
-use super::recovery::{self, LOG_FILE, OpenedDatabase};
+use super::database::OpenedDatabase;
+use super::files::LOG_FILE;
+use super::recovery;
 use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::{self, Trees};

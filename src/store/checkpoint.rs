@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
-use super::former_ids::FormerIds;
 use super::proof_records::ProofRecord;
 use crate::position::{FileOffset, FoundBy, GtidSet, Position, PositionParts, Resume, Within};
 use crate::schema::Schema;
@@ -23,6 +22,15 @@ pub(super) const KNOWN: &[u8] = b"known";
 pub(super) const PAUSED: &[u8] = b"paused";
 /// What the names of rules' records begin with.
 pub(super) const RULE_PREFIX: &[u8] = b"rule/";
+
+/// Up to where ids of the former form may be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormerIds {
+    /// The end of the log has not been seen yet since the upgrade.
+    Everywhere,
+    /// In transactions up to here.
+    UpTo(Position),
+}
 
 /// How far each rule is resolved. Takes the place of the set that was written before.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,13 @@ use std::path::Path;
 use super::Error;
 use crate::file;
 
+/// sled's log, and the file whose presence says that there is a database.
+pub(super) const LOG_FILE: &str = "db";
+/// A plain file, because sled writes when it is opened: a newer store must be recognised before.
+pub(super) const FORMAT_FILE: &str = "format";
+/// The identity towards MySQL, made when the store is there.
+pub(super) const INSTANCE_FILE: &str = "instance";
+
 /// None: it is not there.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {

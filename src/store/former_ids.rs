@@ -3,24 +3,17 @@
 //! In: a store of an older format, then the end of the log as it was seen first after the upgrade. Out: a record that says
 //! up to where ledger and sagas may name deliveries by their former ids. Gone when every rule's mark has passed that end.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::FormerIds;
 use super::chunks::{self, Damage, Framed};
-use super::trees::Trees;
 use super::{Error, checkpoint};
-use crate::position::{Position, Resume};
+use crate::position::Resume;
 
 /// Name of the record, among those of checkpoints.
 pub(super) const FORMER_IDS: &[u8] = b"former_ids";
-
-/// Up to where ids of the former form may be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FormerIds {
-    /// The end of the log has not been seen yet since the upgrade.
-    Everywhere,
-    /// In transactions up to here.
-    UpTo(Position),
-}
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -28,13 +21,13 @@ struct Record {
 }
 
 /// Before an older store becomes one of this format.
-pub(super) fn expect(trees: &Trees) -> Result<(), Error> {
-    let failed = |error| Error::write(&trees.directory, &error);
-    let has_checkpoint = trees.checkpoints.contains_key(chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;
-    let is_known = trees.checkpoints.contains_key(chunks::key(FORMER_IDS, 0)).map_err(failed)?;
+pub(super) fn expect(checkpoints: &sled::Tree, directory: &Path) -> Result<(), Error> {
+    let failed = |error| Error::write(directory, &error);
+    let has_checkpoint = checkpoints.contains_key(chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;
+    let is_known = checkpoints.contains_key(chunks::key(FORMER_IDS, 0)).map_err(failed)?;
     if has_checkpoint && !is_known {
         for (chunk, content) in encode(&FormerIds::Everywhere).chunks() {
-            trees.checkpoints.insert(chunks::key(FORMER_IDS, chunk), content).map_err(failed)?;
+            checkpoints.insert(chunks::key(FORMER_IDS, chunk), content).map_err(failed)?;
         }
     }
     Ok(())

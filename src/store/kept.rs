@@ -9,9 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::files;
-use super::open::FORMAT_FILE;
-use super::recovery::LOG_FILE;
+use super::files::{self, FORMAT_FILE, LOG_FILE};
 use super::tally::{KnownFile, Tally};
 use crate::file;
 

@@ -22,6 +22,7 @@ mod backup;
 mod checkpoint;
 mod chunks;
 mod closing;
+mod database;
 mod dead_letters;
 mod definitions;
 mod error;
@@ -55,25 +56,26 @@ mod upkeep;
 mod verify;
 mod watchdog;
 mod write;
+mod write_steps;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use backup::{Backup, BackupHead};
-pub use checkpoint::{CheckpointSet, PausedRule, RuleCheckpoint};
+pub use checkpoint::{CheckpointSet, FormerIds, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
     Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFailure, NewDeadLetter, Resolution, Resolved,
 };
 pub use error::Error;
-pub use former_ids::FormerIds;
 pub use needs::RuleNeeds;
 pub use operations::{Operation, SagaPut};
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
 pub use upkeep::{Loss, Restored};
 pub use verify::Verified;
-pub use write::{LedgerEntry, Write, Written};
+pub use write::{Write, Written};
+pub use write_steps::LedgerEntry;
 
 use closing::Closing;
 use open::Opened;

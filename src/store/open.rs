@@ -11,9 +11,10 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::files::{self, sync_directory};
+use super::database::OpenedDatabase;
+use super::files::{self, FORMAT_FILE, INSTANCE_FILE, LOG_FILE, sync_directory};
 use super::lock::{self, Lock};
-use super::recovery::{self, LOG_FILE, OpenedDatabase};
+use super::recovery;
 use super::tally::{self, StoredTally, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
@@ -21,10 +22,6 @@ use super::watchdog::WriterProgress;
 use super::{Error, former_ids, kept, lane_forms, swap, sweep};
 use crate::file;
 
-/// A plain file, because sled writes when it is opened: a newer store must be recognised before.
-pub(super) const FORMAT_FILE: &str = "format";
-/// The identity towards MySQL, made when the store is there.
-pub(super) const INSTANCE_FILE: &str = "instance";
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
 pub(super) const FORMAT: u32 = 5;
@@ -78,7 +75,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     let OpenedDatabase { db, trees, counters } = recovery::open(directory, known.as_ref())?;
     if format.is_some_and(|format| format < FORMAT) {
         if format.is_some_and(|format| format < FORMAT_OF_TIMED_IDS) {
-            former_ids::expect(&trees)?;
+            former_ids::expect(&trees.checkpoints, directory)?;
         }
         db.flush().map_err(|error| Error::write(directory, &error))?;
         create_format(directory)?;

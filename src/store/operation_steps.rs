@@ -5,33 +5,10 @@
 
 use std::sync::Arc;
 
-use super::chunks::Framed;
 use super::dead_letters::FailedReplay;
 use super::operations::SagaPut;
-use super::write::{self, LETTER_BYTES, WriteStep};
+use super::write_steps::{KeptChange, LETTER_BYTES, SagaLogStep, WriteStep, parts};
 use super::{letter_records, operation_records};
-use crate::change::DeliveryId;
-use crate::operation::SagaEffect;
-
-/// An operation's log, to be written in one transaction.
-#[derive(Debug)]
-pub(super) struct SagaLogStep {
-    pub id: DeliveryId,
-    pub log: Framed,
-    pub effect: SagaEffect,
-    /// The letter that has it; then its change is the letter's.
-    pub letter: Option<u64>,
-    pub change: KeptChange,
-}
-
-/// What becomes of the change that is kept with an operation.
-#[derive(Debug)]
-pub(super) enum KeptChange {
-    AsItIs,
-    Whole(Framed),
-    /// All of it was written by the steps before.
-    InParts,
-}
 
 impl SagaPut {
     /// Memory that it holds, near enough for the queue's limits.
@@ -94,7 +71,7 @@ fn operation_step(put: &SagaPut, step_bytes_max: usize, before: &mut Vec<WriteSt
         return SagaLogStep { change: KeptChange::Whole(change), ..operation };
     }
     let (id, change) = (put.id, Arc::new(change));
-    before.extend(write::parts(&change, step_bytes_max).map(|chunks| WriteStep::OperationPart {
+    before.extend(parts(&change, step_bytes_max).map(|chunks| WriteStep::OperationPart {
         id,
         change: change.clone(),
         chunks,

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::recovery::LOG_FILE;
+use super::files::LOG_FILE;
 use super::tally::Tally;
 use super::{files, kept};
 use crate::file;

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::checkpoint::{self, CheckpointSet, KNOWN, MAIN, RuleCheckpoint};
+use super::checkpoint::{self, CheckpointSet, FormerIds, KNOWN, MAIN, RuleCheckpoint};
 use super::chunks::Edits;
 use super::definitions::{self, Owner};
-use super::former_ids::{self, FORMER_IDS, FormerIds};
+use super::former_ids::{self, FORMER_IDS};
 use crate::position::Resume;
 use crate::schema::Schema;
 

@@ -8,8 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::open::FORMAT_FILE;
-use super::recovery::LOG_FILE;
+use super::files::{FORMAT_FILE, LOG_FILE};
 use super::{files, kept, original, tally};
 use crate::clock::now_us;
 use crate::file;

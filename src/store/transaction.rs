@@ -13,7 +13,7 @@ use sled::transaction::{
 use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
 use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
-use super::write::{LedgerEntry, WriteStep};
+use super::write_steps::{LedgerEntry, WriteStep};
 use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;

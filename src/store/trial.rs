@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
+use super::database::{OpenedDatabase, log_bytes, open_sled, require, require_undamaged_log};
 use super::kept::{self, Snapshot};
 use super::original::{Original, SET_ASIDE};
-use super::recovery::{OpenedDatabase, log_bytes, open_sled, require, require_undamaged_log};
 use super::tally::Tally;
 use super::{Error, verify};
 

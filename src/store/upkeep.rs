@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::backup::{self, BackupHead};
+use super::database::{self, OpenedDatabase};
 use super::lock::Lock;
 use super::open::{FORMAT, Opened, create_format, holds_nothing_else, is_there, open, write_format};
-use super::recovery::{self, OpenedDatabase};
+use super::recovery;
 use super::swap::Old;
 use super::tally::{self, StoredTally};
 use super::transaction::Counters;
@@ -63,14 +64,14 @@ pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> 
 pub(super) fn compact(directory: &Path) -> Result<(u64, u64), Error> {
     let Opened { db, trees, counters: _, log: _, tally_file, lock: _lock } = open(directory)?;
     let directory = trees.directory.clone();
-    let before = recovery::log_bytes(&directory);
+    let before = database::log_bytes(&directory);
     replace(&directory, Old::Remove, move |folder| {
         backup::copy(&trees, FORMAT, folder)?;
         // Closed before its files go.
         drop((trees, db, tally_file));
         write_format(folder, FORMAT)
     })?;
-    Ok((before, recovery::log_bytes(&directory)))
+    Ok((before, database::log_bytes(&directory)))
 }
 
 /// The directory's name and its lock. A swap that was begun is finished.

@@ -3,21 +3,20 @@
 //! In: what the outcome stage and replays decided. Out: the steps that carry it out, in the one order that is safe if
 //! the process dies between two of them: letters before the checkpoint that passes them. Plain data, no I/O.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
 use super::needs::{self, RuleNeeds};
-use super::operation_steps::{self, SagaLogStep};
+use super::operation_steps;
 use super::operations::SagaPut;
 use super::position_log::{self, PositionChange};
-use super::recorded::{Recorded, SetEdits};
+use super::recorded::Recorded;
+use super::write_steps::{Beside, LETTER_BYTES, LedgerEntry, SagaLogStep, WriteStep, parts};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
 use crate::failure::Reason;
-use crate::ordering::LaneKeys;
 
 /// One write. All of it becomes durable in one transaction, unless its dead letters exceed
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
@@ -50,13 +49,6 @@ pub struct Write {
     pub operations_remove: Vec<DeliveryId>,
 }
 
-/// A delivery of a rule that is resolved above the rule's mark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    pub id: DeliveryId,
-    pub rule: Arc<str>,
-}
-
 /// What became of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
@@ -85,70 +77,11 @@ impl Write {
     }
 }
 
-/// What a letter weighs besides its change, roughly: head, names, attempts.
-pub(super) const LETTER_BYTES: usize = 500;
 /// What a ledger entry weighs, with its key in sled's pages.
 const LEDGER_BYTES: usize = 40;
 
 /// What a key definition weighs, in entries.
 const DEFINITION_ENTRIES: usize = 8;
-
-/// A part of a write that is never divided.
-#[derive(Debug)]
-pub(super) enum WriteStep {
-    /// Some chunks of a change that is too large for one transaction. Nobody sees them before its letter's head: what a
-    /// crash leaves of them is swept when the store is opened.
-    ChangePart {
-        number: u64,
-        change: Arc<Framed>,
-        chunks: Range<u32>,
-    },
-    /// A letter, with all that a crash must not part from it.
-    Letter {
-        number: u64,
-        id: DeliveryId,
-        head: Framed,
-        /// None if it was written in parts.
-        change: Option<Framed>,
-        /// The queues it stands in from now on.
-        lanes: LaneKeys,
-        is_held: bool,
-        beside: Beside,
-    },
-    /// Some chunks of an operation's change that is too large for one transaction, as of a letter's.
-    OperationPart {
-        id: DeliveryId,
-        change: Arc<Framed>,
-        chunks: Range<u32>,
-    },
-    Operation(SagaLogStep),
-    Replayed {
-        replay: FailedReplay,
-        operations: Vec<SagaLogStep>,
-    },
-    Resolve(Resolution),
-    Remove {
-        number: u64,
-    },
-    /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
-    Progress {
-        /// What the checkpoint changes of what is stored.
-        checkpoint: SetEdits,
-        paused: Option<Framed>,
-        ledger_add: Vec<LedgerEntry>,
-        ledger_remove: Vec<DeliveryId>,
-        operations_remove: Vec<DeliveryId>,
-    },
-}
-
-/// What becomes durable in the very transaction of a letter.
-#[derive(Debug, Default)]
-pub(super) struct Beside {
-    pub in_ledger: Vec<LedgerEntry>,
-    /// The letter's own.
-    pub operation: Option<SagaLogStep>,
-    pub operations_remove: Vec<DeliveryId>,
-}
 
 impl WriteStep {
     /// Whether all that its loss would cost is repeats.
@@ -266,12 +199,6 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         .map(|chunks| WriteStep::ChangePart { number, change: change.clone(), chunks })
         .chain(std::iter::once(with(None)))
         .collect()
-}
-
-/// The chunks of a record too large for one transaction, transaction by transaction.
-pub(super) fn parts(record: &Framed, step_bytes_max: usize) -> impl Iterator<Item = Range<u32>> + use<> {
-    let (count, part) = (record.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
-    (0..count).step_by(part).map(move |first| first..count.min(first + part as u32))
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use super::tally::{Tally, TallyFile};
 use super::transaction::{self, Counters, Met};
 use super::trees::Trees;
 use super::watchdog::WriterProgress;
-use super::write::{self, Write, WriteStep, Written};
+use super::write::{self, Write, Written};
+use super::write_steps::WriteStep;
 use super::{Counts, Error};
 use crate::ordering::BlockedKeys;
 

@@ -72,7 +72,7 @@ fn a_client_that_is_refused_leaves_letters_that_say_so_and_an_error_in_the_log()
     ended(&finished, "0 delivered, 2 still dead");
     let reason = "the only attempt failed: token request: answered 401 (invalid_client)";
     assert!(finished.stdout.contains(reason), "{finished:?}");
-    let logged = finished.stderr.matches("ERROR the authorization server refuses a token").count();
+    let logged = finished.stderr.matches("ERROR the authorization server refuses to give a token").count();
     assert_eq!(logged, 1, "{finished:?}");
     let letter = home.run(&["dead-letters", "show", "1", "--json"]).stdout;
     assert!(letter.contains("token request: answered 401 (invalid_client)") && !letter.contains("s3cret"), "{letter}");

@@ -221,7 +221,7 @@ fn an_undecided_letter_is_only_sent_when_its_rule_means_the_row() {
     let finished = home.run(&["dead-letters", "replay", "--all"]);
     ended(&finished, 1);
     assert!(
-        finished.stdout.contains("1  big  not replayed  rule big does not mean this change"),
+        finished.stdout.contains("1  big  not replayed  rule big does not match this change"),
         "{}",
         finished.stdout
     );

@@ -79,7 +79,11 @@ fn what_is_held_behind_a_replayed_letter_follows_in_order_and_other_keys_stay() 
     let home = home(&receiver);
     let finished = home.run(&["dead-letters", "replay", "1"]);
     ended(&finished, 0);
-    assert!(finished.stdout.ends_with("1 delivered, 0 still dead; 3 held ones followed\n"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.ends_with("1 delivered, 0 still dead; 3 blocked deliveries followed\n"),
+        "{}",
+        finished.stdout
+    );
     assert_eq!(paths(&receiver), ["/orders/1/a", "/orders/1/b", "/orders/1/c", "/orders/1/d"]);
     assert_eq!(listed(&home), [refused(5), held(6, 5)]);
 }

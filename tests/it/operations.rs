@@ -77,14 +77,14 @@ fn a_letter_shows_what_was_done_how_it_stands_and_what_a_person_can_do() {
     let home = home(&receiver);
     let page = home.run(&["dead-letters", "show", "1"]).stdout;
     let part = "
-operation
-  step     state    undo  attempts  said
+saga
+  step     state    undo  attempts  message
   account  done     -     1         answered 201
   charge   unknown  -     1         no answer within 10s
   mail     waiting  -     0
 
-  waits for a person: whether `charge` happened is unknown
-  look there, then
+  an operator must decide: it is unknown whether `charge` happened
+  check the API, then
     rowhook dead-letters replay 1 --happened yes|no  goes on
     rowhook dead-letters resolve 1 --note TEXT       when it was settled by hand
 ";
@@ -93,8 +93,8 @@ operation
     let operation = &letter["saga"];
     assert_eq!((&operation["effect"], &operation["direction"]), (&json!("partial"), &json!("stopped")));
     assert_eq!(operation["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
-    let waiting = json!({"state": "waiting", "attempts": 0, "said": ""});
-    let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "said": "no answer within 10s",
+    let waiting = json!({"state": "waiting", "attempts": 0, "message": ""});
+    let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "message": "no answer within 10s",
         "undo": waiting, "answer": null});
     assert_eq!((&operation["steps"][1], &operation["callback"]), (&charge, &waiting));
 

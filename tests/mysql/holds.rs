@@ -189,7 +189,7 @@ async fn without_a_running_rowhook_a_replay_lets_the_held_ones_follow_and_the_ne
     scene.receiver.set_script(|_| Answer::ok());
     scene.update(1).await;
     let replay = scene.run(&["dead-letters", "replay", "1"]);
-    assert!(replay.stdout.ends_with("1 delivered, 0 still dead; 2 held ones followed\n"), "{}", replay.stdout);
+    assert!(replay.stdout.ends_with("1 delivered, 0 still dead; 2 blocked deliveries followed\n"), "{}", replay.stdout);
     assert_eq!(scene.letters(), []);
     scene.program.restart();
     scene.receiver.wait_for_count(8, DEADLINE).await;

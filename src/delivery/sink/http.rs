@@ -28,7 +28,7 @@ pub(super) struct Connections {
 
 /// A request with the call that it is of.
 #[derive(Debug)]
-pub(in crate::delivery) struct Ready {
+pub(in crate::delivery) struct HttpReady {
     call: Arc<Call>,
     request: PreparedRequest,
 }
@@ -39,12 +39,12 @@ impl Connections {
     }
 }
 
-pub(super) fn prepare(delivery: &Delivery, call: &Arc<Call>) -> Result<Ready, String> {
-    Ok(Ready { call: Arc::clone(call), request: request::prepare(delivery, call)? })
+pub(super) fn prepare(delivery: &Delivery, call: &Arc<Call>) -> Result<HttpReady, String> {
+    Ok(HttpReady { call: Arc::clone(call), request: request::prepare(delivery, call)? })
 }
 
-pub(super) fn prepare_all(items: &[Item], call: &Arc<Call>) -> RenderedArray<Ready> {
-    request::prepare_all(items, call).map(|request| Ready { call: Arc::clone(call), request })
+pub(super) fn prepare_all(items: &[Item], call: &Arc<Call>) -> RenderedArray<HttpReady> {
+    request::prepare_all(items, call).map(|request| HttpReady { call: Arc::clone(call), request })
 }
 
 /// As a `curl` command.
@@ -52,12 +52,12 @@ pub(super) fn show(delivery: &Delivery, call: &Call) -> Result<String, String> {
     request::prepare(delivery, call).map(|request| request.to_curl())
 }
 
-pub(super) async fn attempt(ready: &Ready, over: &Connections, first: &Delivery) -> Result<Received, String> {
-    let Ready { call, request } = ready;
+pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Delivery) -> Result<Received, String> {
+    let HttpReady { call, request } = ready;
     auth::exchange(&over.client, &over.tokens, call, request, Asked::of(first).keep()).await
 }
 
-pub(super) fn judge(ready: &Ready, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
+pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let retry_on = &first.action().retry_on;
     let classify = |answer: &Answer, lack| answer::classify(&ready.call.success, retry_on, answer, lack);
     let Received { mut answer, mut lack, retry_after, quota, body, headers, redirect } = received;

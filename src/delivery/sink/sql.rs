@@ -20,13 +20,13 @@ use crate::write_back::{Database, Failed, WriteFailureKind};
 
 /// A statement with its values.
 #[derive(Debug)]
-pub(in crate::delivery) struct Ready {
+pub(in crate::delivery) struct SqlReady {
     sql: Arc<Sql>,
     values: Vec<Value>,
 }
 
 /// What the templates of its parameters come to.
-pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<Ready, String> {
+pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<SqlReady, String> {
     let scope = delivery.scope();
     let value = |name: &str, template: &BodyTemplate| {
         let mut json = Vec::new();
@@ -34,11 +34,11 @@ pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<Ready, Stri
         Ok(serde_json::from_slice(&json).expect("a body template writes JSON"))
     };
     let values = sql.params.iter().map(|(name, template)| value(name, template)).collect::<Result<_, String>>()?;
-    Ok(Ready { sql: Arc::clone(sql), values })
+    Ok(SqlReady { sql: Arc::clone(sql), values })
 }
 
 /// One at a time: several are taken apart.
-pub(super) fn prepare_all(items: &[Item], sql: &Arc<Sql>) -> RenderedArray<Ready> {
+pub(super) fn prepare_all(items: &[Item], sql: &Arc<Sql>) -> RenderedArray<SqlReady> {
     let ready = match items {
         [item] => prepare(&item.delivery, sql).map_err(Unready::Unrenderable),
         _ => Err(Unready::TooLarge { fitting: 1 }),
@@ -51,11 +51,11 @@ pub(super) fn show(sql: &Sql) -> String {
     format!("# a statement: {}", sql.statement)
 }
 
-pub(super) async fn attempt(ready: &Ready, over: Option<&Database>) -> Result<Result<u64, Failed>, String> {
+pub(super) async fn attempt(ready: &SqlReady, over: Option<&Database>) -> Result<Result<u64, Failed>, String> {
     let Some(database) = over else {
         return Err("`sql` has no server to write to: set `--write-url`".to_owned());
     };
-    let Ready { sql, values } = ready;
+    let SqlReady { sql, values } = ready;
     Ok(database.execute(&sql.statement, values.clone(), sql.expect_rows.as_ref(), sql.timeout).await)
 }
 

@@ -24,7 +24,7 @@ fn seen(lanes: LaneKeys, is_held: bool) -> Option<Seen<'static>> {
     Some(Seen { rule: "r", lanes, is_held, bytes: 1 })
 }
 
-fn answer() -> (Answer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
+fn answer() -> (ReplayAnswer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
     oneshot::channel()
 }
 
@@ -68,7 +68,7 @@ fn a_replay_of_a_letter_that_waits_is_refused_unless_the_one_in_front_is_on_its_
     let mut turns = queue(3);
     let (two, mut answered) = answer();
     assert!(!turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two));
-    assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::Behind(1))));
+    assert_eq!(answered.try_recv(), Ok(Err(NotReplayed::BlockedBy(1))));
 
     let (one, _answered) = answer();
     assert!(turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one));
@@ -85,7 +85,7 @@ fn a_replay_of_a_letter_that_waits_is_refused_unless_the_one_in_front_is_on_its_
     assert!(turns.looked(2, seen(LaneKeys::one(A), true)));
     turns.ended(2, Ok(dead()));
     assert_eq!(two_answered.try_recv(), Ok(Ok(dead())));
-    assert_eq!(three_answered.try_recv(), Ok(Err(NotReplayed::Behind(2))));
+    assert_eq!(three_answered.try_recv(), Ok(Err(NotReplayed::BlockedBy(2))));
     assert_eq!(turns.look(), None, "the key is held again");
 }
 

@@ -12,8 +12,8 @@ use crate::clock::now_us;
 use crate::outcome::reached::Reached;
 use crate::pipeline::coverage::{Handover, handover};
 use crate::pipeline::deliveries::Deliveries;
-use crate::pipeline::feed::Read;
-use crate::pipeline::rule_stream::Behind;
+use crate::pipeline::feed::StreamRead;
+use crate::pipeline::rule_stream::DetachedStream;
 use crate::pipeline::{Error, keep};
 use crate::position::Position;
 use crate::rules::{Match, TableRules};
@@ -77,17 +77,17 @@ impl Streams {
     }
 
     /// What the feed of a rule that is behind brought.
-    fn take_behind(&mut self, at: usize, read: Read, out: &mut Deliveries) {
+    fn take_behind(&mut self, at: usize, read: StreamRead, out: &mut Deliveries) {
         match read {
             // Only the main stream's reader says it.
-            Read::Tables(_) => {}
-            Read::Started(resume) => self.begun(at, resume.into()),
-            Read::Change(change, rules) => {
+            StreamRead::Tables(_) => {}
+            StreamRead::Started(resume) => self.begun(at, resume.into()),
+            StreamRead::Change(change, rules) => {
                 if let Err(error) = self.take_change_behind(at, &change, &rules, out) {
                     self.give_up(at, &error);
                 }
             }
-            Read::Committed(committed, ended) => {
+            StreamRead::Committed(committed, ended) => {
                 if let Some(transaction) = &ended {
                     out.dispatcher.transaction_ended(transaction);
                 }
@@ -95,7 +95,7 @@ impl Streams {
                 self.rules[at].commit(&committed, None);
             }
             // The main stream has told of it.
-            Read::Emptied(_) | Read::Idle => {}
+            StreamRead::Emptied(_) | StreamRead::Idle => {}
         }
     }
 
@@ -159,7 +159,8 @@ impl Streams {
         if stream.coverage.is_some() || !stream.uses_less_than(2, self.rules.window()) {
             return;
         }
-        let may_join = |behind: &&Behind| behind.start.is_none() && behind.is_recorded && behind.lacks.is_none();
+        let may_join =
+            |behind: &&DetachedStream| behind.start.is_none() && behind.is_recorded && behind.lacks.is_none();
         let own = stream.behind.as_ref().filter(may_join);
         let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
         let Some(Handover { coverage }) = handover(main, place) else { return };

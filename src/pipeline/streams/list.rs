@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use crate::outcome::reached::Reached;
 use crate::pipeline::Error;
 use crate::pipeline::coverage::Coverage;
-use crate::pipeline::rule_stream::{Behind, RuleStream, Window};
+use crate::pipeline::rule_stream::{DetachedStream, RuleStream, Window};
 use crate::position::{Committed, Position};
 use crate::source::SourceEvent;
 
@@ -94,7 +94,7 @@ impl RuleStreams {
     /// The rule is read for by itself from this place on.
     pub fn detach(&mut self, at: usize, place: Reached, since_us: u64) {
         let stream = &mut self.list[at];
-        stream.behind = Some(Behind::at(&stream.rule, place, since_us));
+        stream.behind = Some(DetachedStream::at(&stream.rule, place, since_us));
         if !self.detached.contains(&at) {
             self.detached.push(at);
         }

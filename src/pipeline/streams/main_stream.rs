@@ -14,7 +14,7 @@ use tracing::warn;
 use super::{News, Streams};
 use crate::change::{Change, Op};
 use crate::pipeline::deliveries::Deliveries;
-use crate::pipeline::feed::{Feed, Read};
+use crate::pipeline::feed::{Feed, StreamRead};
 use crate::pipeline::{Error, keep};
 use crate::rules::{Match, Rule, RuleSet, TableRules};
 use crate::schema::TableName;
@@ -105,10 +105,10 @@ impl Streams {
     }
 
     /// Takes in what its feed brought, in the order in which it came.
-    pub(super) fn take(&mut self, read: Read, out: &mut Deliveries) -> Result<Option<News>, Error> {
+    pub(super) fn take(&mut self, read: StreamRead, out: &mut Deliveries) -> Result<Option<News>, Error> {
         match read {
-            Read::Tables(tables) => return Ok(Some(News::Tables(tables))),
-            Read::Started(resume) => {
+            StreamRead::Tables(tables) => return Ok(Some(News::Tables(tables))),
+            StreamRead::Started(resume) => {
                 if self.main.feed.reached().is_none() {
                     self.main.feed.leap(resume.into());
                     self.has_moved = true;
@@ -116,16 +116,16 @@ impl Streams {
                 }
                 self.has_moved |= self.main.feed.adopt_proof(&resume.position);
             }
-            Read::Change(change, rules) => self.take_change(change, &rules, out)?,
-            Read::Committed(committed, ended) => {
+            StreamRead::Change(change, rules) => self.take_change(change, &rules, out)?,
+            StreamRead::Committed(committed, ended) => {
                 if let Some(transaction) = &ended {
                     out.dispatcher.transaction_ended(transaction);
                 }
                 self.has_moved = true;
                 self.rules.commit(&committed, self.main.feed.reached().map(|place| place.position()));
             }
-            Read::Emptied(emptied) => self.tell_of(&emptied),
-            Read::Idle => {}
+            StreamRead::Emptied(emptied) => self.tell_of(&emptied),
+            StreamRead::Idle => {}
         }
         Ok(None)
     }

@@ -12,7 +12,7 @@ use crate::change::Change;
 use crate::clock::now_us;
 use crate::delivery::Dispatcher;
 use crate::pipeline::command::{CommandRefused, Paused};
-use crate::pipeline::rule_stream::{Behind, RuleStream};
+use crate::pipeline::rule_stream::{DetachedStream, RuleStream};
 use crate::position::Start;
 use crate::store::PausedRule;
 
@@ -43,10 +43,10 @@ impl Streams {
     ) -> Result<(), CommandRefused> {
         let no_such_rule = || CommandRefused::NoSuchRule { rule: rule.to_string() };
         let stream = self.rules.get_mut(rule).ok_or_else(no_such_rule)?;
-        let stands = |behind: &Behind| behind.error.is_some() || behind.lacks.is_some();
+        let stands = |behind: &DetachedStream| behind.error.is_some() || behind.lacks.is_some();
         let has_given_up = stream.behind.as_ref().is_some_and(stands);
         match (&mut stream.behind, from) {
-            (None, Some(_)) => return Err(CommandRefused::NotBehind { rule: rule.to_string() }),
+            (None, Some(_)) => return Err(CommandRefused::NotDetached { rule: rule.to_string() }),
             (Some(behind), Some(from)) => {
                 behind.feed.close();
                 behind.start = Some(from);

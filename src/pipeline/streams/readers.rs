@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::{News, Streams};
 use crate::pipeline::Error;
 use crate::pipeline::deliveries::Deliveries;
-use crate::pipeline::rule_stream::{Behind, RuleStream, Window};
+use crate::pipeline::rule_stream::{DetachedStream, RuleStream, Window};
 use crate::source::SourceEvent;
 
 /// Readers of rules that are behind, at the same time; each is a connection, and a thread of the server.
@@ -89,6 +89,6 @@ fn has_reader(stream: &RuleStream) -> bool {
 }
 
 fn wants_reader(stream: &RuleStream, window: Window) -> bool {
-    let can_read = |behind: &Behind| !behind.feed.is_open() && behind.error.is_none() && behind.lacks.is_none();
+    let can_read = |behind: &DetachedStream| !behind.feed.is_open() && behind.error.is_none() && behind.lacks.is_none();
     stream.paused.is_none() && stream.behind.as_ref().is_some_and(can_read) && stream.uses_less_than(2, window)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Streams;
 use crate::delivery::Dispatcher;
 use crate::pipeline::counts::RuleMetrics;
-use crate::pipeline::rule_stream::{Behind, RuleStream, alone};
+use crate::pipeline::rule_stream::{DetachedStream, RuleStream, alone};
 use crate::rules::{Rule, RuleSet};
 
 /// Whether a rule went that was paused: the store must know.
@@ -80,7 +80,7 @@ impl Streams {
 fn set_rule(stream: &mut RuleStream, rule: &Arc<Rule>) {
     let is_elsewhere = stream.rule.table != rule.table;
     stream.rule = Arc::clone(rule);
-    if let Some(Behind { feed, lacks, .. }) = &mut stream.behind {
+    if let Some(DetachedStream { feed, lacks, .. }) = &mut stream.behind {
         feed.set_rules(alone(rule));
         // It may do without the column now; else the same row pauses it again.
         *lacks = None;

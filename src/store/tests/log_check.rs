@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use super::super::log_check::first_damage;
 use super::damage::copy_of;
 use super::damage::random::Random;
-use super::recovery::LOG_FILE;
+use super::files::LOG_FILE;
 use super::*;
 
 const SEGMENT_BYTES: u64 = 512 << 10;

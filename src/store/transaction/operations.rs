@@ -12,8 +12,7 @@ use crate::change::DeliveryId;
 use crate::operation::SagaEffect;
 use crate::store::chunks::{self, Framed};
 use crate::store::operation_records::{self, OfLetters};
-use crate::store::operation_steps::{KeptChange, SagaLogStep};
-use crate::store::write::Beside;
+use crate::store::write_steps::{Beside, KeptChange, SagaLogStep};
 use crate::store::{operations, sweep};
 
 impl OfLetters {

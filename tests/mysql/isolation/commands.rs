@@ -189,7 +189,7 @@ async fn a_paused_rule_comes_behind_and_gets_old_rows_with_their_old_names_also_
     assert_eq!(work.resume("paused", None).await, Err(CommandRefused::NotPaused { rule: "paused".into() }));
     assert_eq!(
         work.resume("paused", Some(Start::Latest)).await,
-        Err(CommandRefused::NotBehind { rule: "paused".into() })
+        Err(CommandRefused::NotDetached { rule: "paused".into() })
     );
     assert_eq!(work.pause("paused").await, Ok(()));
     assert_eq!(work.pause("paused").await, Err(CommandRefused::AlreadyPaused { rule: "paused".into() }));

@@ -170,7 +170,7 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
     dispatcher.submit(delivery(&rule, 2, 8));
     dispatcher.submit(moving_delivery(&rule, 3, 9, 8));
     dispatcher.submit(delivery(&rule, 4, 9));
-    let origin = crate::delivery::Origin::Redelivery { number: 1 };
+    let origin = crate::delivery::Origin::BinlogReplay { number: 1 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 6, 8) });
     for expected in [2, 3, 6] {
         assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Blocked { behind: 17 }));

@@ -190,7 +190,7 @@ async fn what_waits_for_a_target_that_is_gone_goes_to_the_one_that_its_rule_call
     drive_until_away(&mut dispatcher).await;
     dispatcher.adopt(&[now]);
     // Made before the reload and handed over after it.
-    dispatcher.submit(Delivery { origin: Origin::Redelivery { number: 1 }, ..delivery(&before, 21, 1) });
+    dispatcher.submit(Delivery { origin: Origin::BinlogReplay { number: 1 }, ..delivery(&before, 21, 1) });
     for _ in 1..=21 {
         assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 });
     }

@@ -1,0 +1,105 @@
+//! The parts of a write that are never divided, as plain data.
+//!
+//! What a write becomes is for `write` to say, and for `operation_steps` where sagas are concerned; `transaction` carries it out.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chunks::{CHUNK_BYTES_MAX, Framed};
+use super::dead_letters::{FailedReplay, Resolution};
+use super::recorded::SetEdits;
+use crate::change::DeliveryId;
+use crate::operation::SagaEffect;
+use crate::ordering::LaneKeys;
+
+/// What a letter weighs besides its change, roughly: head, names, attempts.
+pub(super) const LETTER_BYTES: usize = 500;
+/// A part of a write that is never divided.
+#[derive(Debug)]
+pub(super) enum WriteStep {
+    /// Some chunks of a change that is too large for one transaction. Nobody sees them before its letter's head: what a
+    /// crash leaves of them is swept when the store is opened.
+    ChangePart {
+        number: u64,
+        change: Arc<Framed>,
+        chunks: Range<u32>,
+    },
+    /// A letter, with all that a crash must not part from it.
+    Letter {
+        number: u64,
+        id: DeliveryId,
+        head: Framed,
+        /// None if it was written in parts.
+        change: Option<Framed>,
+        /// The queues it stands in from now on.
+        lanes: LaneKeys,
+        is_held: bool,
+        beside: Beside,
+    },
+    /// Some chunks of an operation's change that is too large for one transaction, as of a letter's.
+    OperationPart {
+        id: DeliveryId,
+        change: Arc<Framed>,
+        chunks: Range<u32>,
+    },
+    Operation(SagaLogStep),
+    Replayed {
+        replay: FailedReplay,
+        operations: Vec<SagaLogStep>,
+    },
+    Resolve(Resolution),
+    Remove {
+        number: u64,
+    },
+    /// Always the last one of its write. The checkpoint and the ledger say together what was delivered.
+    Progress {
+        /// What the checkpoint changes of what is stored.
+        checkpoint: SetEdits,
+        paused: Option<Framed>,
+        ledger_add: Vec<LedgerEntry>,
+        ledger_remove: Vec<DeliveryId>,
+        operations_remove: Vec<DeliveryId>,
+    },
+}
+
+/// A delivery of a rule that is resolved above the rule's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub id: DeliveryId,
+    pub rule: Arc<str>,
+}
+
+/// What becomes durable in the very transaction of a letter.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub in_ledger: Vec<LedgerEntry>,
+    /// The letter's own.
+    pub operation: Option<SagaLogStep>,
+    pub operations_remove: Vec<DeliveryId>,
+}
+
+/// An operation's log, to be written in one transaction.
+#[derive(Debug)]
+pub(super) struct SagaLogStep {
+    pub id: DeliveryId,
+    pub log: Framed,
+    pub effect: SagaEffect,
+    /// The letter that has it; then its change is the letter's.
+    pub letter: Option<u64>,
+    pub change: KeptChange,
+}
+
+/// What becomes of the change that is kept with an operation.
+#[derive(Debug)]
+pub(super) enum KeptChange {
+    AsItIs,
+    Whole(Framed),
+    /// All of it was written by the steps before.
+    InParts,
+}
+
+/// The chunks of a record too large for one transaction, transaction by transaction.
+pub(super) fn parts(record: &Framed, step_bytes_max: usize) -> impl Iterator<Item = Range<u32>> + use<> {
+    let (count, part) = (record.chunk_count(), step_bytes_max / CHUNK_BYTES_MAX);
+    (0..count).step_by(part).map(move |first| first..count.min(first + part as u32))
+}

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
+mod blocked;
 mod definition;
 mod form;
-mod held;
 
+pub use blocked::{BlockedKeys, BlockedQueue};
 pub use definition::{Declared, DefinitionId, KeyColumn, KeyDefinition, OrderedBy, lane};
 pub use form::KeyHash;
-pub use held::{BlockedKeys, BlockedQueue};
 
 /// Goes up when the way changes in which keys are made: the store then makes those of its letters anew.
 pub const LANE_FORM: u64 = 2;

@@ -23,15 +23,15 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
+use super::binlog_replay::BinlogReplays;
 use super::control::{Control, ControlError};
+use super::dead_letters;
 use super::live_rules::ReloadError;
-use super::operations;
 use super::position::positions_of_store;
-use super::redelivery::BinlogReplays;
 use super::replay::Replays;
 use super::serve::{Answers, serve};
+use super::view::binlog_replay::BinlogReplayRequest;
 use super::view::position::PositionsView;
-use super::view::redelivery::BinlogReplayRequest;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
@@ -151,18 +151,18 @@ async fn status(State(shared): State<AdminApi>) -> Result<Json<StatusView>, Cont
     shared.control.status().await.map(Json)
 }
 
-async fn position(State(shared): State<AdminApi>) -> Result<Json<PositionsView>, operations::Error> {
+async fn position(State(shared): State<AdminApi>) -> Result<Json<PositionsView>, dead_letters::Error> {
     positions_of_store(&shared.control.letters).await.map(Json)
 }
 
-async fn verify_store(State(shared): State<AdminApi>) -> Result<Json<VerifiedView>, operations::Error> {
+async fn verify_store(State(shared): State<AdminApi>) -> Result<Json<VerifiedView>, dead_letters::Error> {
     shared.control.letters.verify_store().await.map(Json)
 }
 
 async fn back_up_store(
     State(shared): State<AdminApi>,
     Json(request): Json<BackupRequest>,
-) -> Result<Json<BackupView>, operations::Error> {
+) -> Result<Json<BackupView>, dead_letters::Error> {
     shared.control.letters.back_up_store(&request).await.map(Json)
 }
 
@@ -184,28 +184,28 @@ async fn reload(State(shared): State<AdminApi>) -> Result<Json<Reloaded>, Contro
 async fn list(
     State(shared): State<AdminApi>,
     Json(request): Json<ListRequest>,
-) -> Result<Json<Listing>, operations::Error> {
+) -> Result<Json<Listing>, dead_letters::Error> {
     shared.control.letters.list(&request).await.map(Json)
 }
 
 async fn show(
     State(shared): State<AdminApi>,
     UrlPath(number): UrlPath<u64>,
-) -> Result<Json<Option<LetterView>>, operations::Error> {
+) -> Result<Json<Option<LetterView>>, dead_letters::Error> {
     shared.control.letters.show(number).await.map(Json)
 }
 
 async fn resolve(
     State(shared): State<AdminApi>,
     Json(request): Json<ResolveRequest>,
-) -> Result<Json<Option<LetterView>>, operations::Error> {
+) -> Result<Json<Option<LetterView>>, dead_letters::Error> {
     shared.control.letters.resolve(&request).await.map(Json)
 }
 
 async fn discard(
     State(shared): State<AdminApi>,
     Json(selection): Json<Selection>,
-) -> Result<Json<Discarded>, operations::Error> {
+) -> Result<Json<Discarded>, dead_letters::Error> {
     shared.control.letters.discard(&selection).await.map(Json)
 }
 
@@ -228,15 +228,15 @@ async fn replay_binlog(State(shared): State<AdminApi>, Json(request): Json<Binlo
     json_lines(reports)
 }
 
-impl IntoResponse for operations::Error {
+impl IntoResponse for dead_letters::Error {
     fn into_response(self) -> Response {
         let status = match self {
-            operations::Error::NothingSelected | operations::Error::UnknownReason(_) | operations::Error::NoNote => {
-                StatusCode::BAD_REQUEST
-            }
-            operations::Error::NoSuchLetter { .. } | operations::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
-            operations::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            operations::Error::Store(_) | operations::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
+            dead_letters::Error::NothingSelected
+            | dead_letters::Error::UnknownReason(_)
+            | dead_letters::Error::NoNote => StatusCode::BAD_REQUEST,
+            dead_letters::Error::NoSuchLetter { .. } | dead_letters::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
+            dead_letters::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            dead_letters::Error::Store(_) | dead_letters::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, self.to_string()).into_response()
     }

@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::position::PositionsView;
-use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};

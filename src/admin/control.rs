@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::SourceWatch;
+use super::dead_letters::{self, DeadLetters};
 use super::live_rules::{LiveRules, ReloadError};
-use super::operations::{self, DeadLetters};
 use super::status::{DaemonSnapshot, Letters};
 use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, one_line};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
@@ -42,7 +42,7 @@ pub enum ControlError {
     #[error("the delivery loop does not answer; look at the log, and start rowhook again")]
     Silent,
     #[error(transparent)]
-    Letters(#[from] operations::Error),
+    Letters(#[from] dead_letters::Error),
     #[error(transparent)]
     Reload(#[from] ReloadError),
 }

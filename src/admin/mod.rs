@@ -5,15 +5,15 @@
 //! by the command line when no daemon runs. Knows the store and the rules; nothing of the command line.
 
 mod api;
+mod binlog_replay;
 mod client;
 mod control;
+mod dead_letters;
 mod health;
 mod http;
 mod live_rules;
-mod operations;
 mod position;
 mod pulse;
-mod redelivery;
 mod replay;
 mod runway;
 mod serve;
@@ -28,15 +28,15 @@ use std::time::Duration;
 use crate::position::Retention;
 
 pub use api::{AdminApi, ControlSocket, Error as SocketError};
+pub use binlog_replay::BinlogReplays;
 pub use client::{Daemon, Error as DaemonError};
 pub use control::{Control, ControlError};
+pub use dead_letters::{DeadLetters, Error};
 pub use health::Health;
 pub use http::{AdminToken, Error as PortError, Port};
 pub use live_rules::{LiveRules, ReloadError, RuleSource};
-pub use operations::{DeadLetters, Error};
 pub use position::{move_in_store, positions_of_store, require_rule};
 pub use pulse::Pulse;
-pub use redelivery::BinlogReplays;
 pub use replay::{Replays, RulesNow};
 pub use status::of_store as status_of_store;
 pub use stored_pause::{pause_in_store, resume_in_store};

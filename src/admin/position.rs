@@ -6,7 +6,7 @@
 //! to.
 
 use super::control::ControlError;
-use super::operations::{DeadLetters, Error};
+use super::dead_letters::{DeadLetters, Error};
 use super::stored_pause;
 use super::typed::one_line;
 use super::view::position::{PositionChangeView, PositionMoveView, PositionsView, RulePositionView};

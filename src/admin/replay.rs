@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::operations::{DeadLetters, Error, Pages, filter};
-use super::view::operation::SagaCommandView;
+use super::dead_letters::{DeadLetters, Error, Pages, filter};
+use super::view::saga::SagaCommandView;
 use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
 use crate::delivery::{Delivery, Outcome, SagaAction};
 use crate::failure::Reason;
-use crate::operation::{NextAction, SagaCommand};
 use crate::ordering::LaneKeys;
 use crate::pipeline::{self, Awaited, Command, NotReplayed, Unheard, delivery_of, heard};
 use crate::rules::RuleSet;
+use crate::saga::{NextAction, SagaCommand};
 use crate::store::{self, DeadLetterHead, Store};
 
 /// The rules as they are when it is asked.

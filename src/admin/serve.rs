@@ -5,7 +5,7 @@
 //! stop. Nobody waits for a place: where there is none, the oldest connection without a whole head makes room, so that those who
 //! only open connections keep out nobody but themselves. Knows nothing of what the router answers.
 
-mod places;
+mod slots;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use places::{ConnectionSlots, WhenFull};
+use slots::{ConnectionSlots, WhenFull};
 
 /// A client that has not sent a request's head by then is let go. Probes send it at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::SourceNow;
+use super::dead_letters::{DeadLetters, Error};
 use super::live_rules::FilesState;
-use super::operations::{DeadLetters, Error};
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
 use super::view::status::{

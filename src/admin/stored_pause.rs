@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::control::ControlError;
-use super::operations;
+use super::dead_letters;
 use super::typed::{WHY_CHARACTERS_MAX, no_such_rule_among, one_line};
 use super::view::status::{PauseRequest, ResumeRequest};
 use crate::clock::now_us;
@@ -69,12 +69,12 @@ pub(super) fn known(saved: &Saved, rule: &str) -> Result<Arc<str>, ControlError>
 
 async fn read(store: &Store) -> Result<Saved, ControlError> {
     let store = store.clone();
-    let saved = tokio::task::spawn_blocking(move || store.saved()).await.map_err(|_| operations::Error::Aborted)?;
-    Ok(saved.map_err(operations::Error::Store)?)
+    let saved = tokio::task::spawn_blocking(move || store.saved()).await.map_err(|_| dead_letters::Error::Aborted)?;
+    Ok(saved.map_err(dead_letters::Error::Store)?)
 }
 
 async fn write(store: &Store, paused: Vec<PausedRule>) -> Result<(), ControlError> {
     let write = store::Write { paused: Some(paused), ..store::Write::default() };
     let written = store.write(write).await;
-    written.map(drop).map_err(|error| ControlError::Letters(operations::Error::Store(error)))
+    written.map(drop).map_err(|error| ControlError::Letters(dead_letters::Error::Store(error)))
 }

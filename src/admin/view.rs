@@ -4,9 +4,9 @@
 //! contract with scripts can change apart. Times are RFC 3339 in UTC, durations say their unit. Enums are written with
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
-pub mod operation;
+pub mod binlog_replay;
 pub mod position;
-pub mod redelivery;
+pub mod saga;
 pub mod status;
 pub mod store;
 
@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use operation::{SagaCommandView, SagaView};
+use saga::{SagaCommandView, SagaView};
 
 /// Which dead letters are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::reach::Reach;
 use super::{CommandVerdict, output, page, replay};
-use crate::admin::view::operation::SagaCommandView;
+use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::failure::Reason;

@@ -2,7 +2,7 @@
 //!
 //! In: a letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
 
-mod operation;
+mod saga;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -33,7 +33,7 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
     }
     if let Some(log) = &letter.saga {
         page += "\nsaga\n";
-        page += &indent(&operation::operation(log, letter.number, letter.resolved.is_some()));
+        page += &indent(&saga::operation(log, letter.number, letter.resolved.is_some()));
     }
     if let Some(event) = &event {
         page += "\nrow\n";

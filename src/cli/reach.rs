@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::admin::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use crate::admin::view::position::PositionsView;
-use crate::admin::view::redelivery::{BinlogReplayReport, BinlogReplayRequest};
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::{CommandVerdict, rule_files, signals, source_settings};
-use crate::admin::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
+use crate::admin::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use crate::admin::view::status::PositionView;
 use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::source::EncryptedServers;

@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::delivery::admission::{Admission, AttemptEnd};
 use crate::delivery::answer::{self, Effect, Verdict};
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::gate::{Admission, AttemptEnd};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::sink::{Judged, Sinks};
@@ -29,12 +29,12 @@ use crate::failure::{Answer, Attempt};
 use crate::ordering::BlockedKeys;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
-use lines::KnownRule;
+use target_queues::KnownRule;
 use under_way::{AttemptsUnderWay, refused, unknown, with_redirect};
 
 mod bundles;
 mod definitions;
-mod lines;
+mod target_queues;
 mod under_way;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way

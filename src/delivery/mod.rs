@@ -4,6 +4,7 @@
 //! before its call the word that it is due. Keeps promise 2 (order per key) and the limits on attempts in flight; writes
 //! nothing down, that is the outcome stage's work.
 
+mod admission;
 mod answer;
 mod attempt;
 mod auth;
@@ -15,16 +16,15 @@ mod counters;
 mod dispatcher;
 mod egress;
 mod event;
-mod gate;
 mod gather;
 mod item;
 mod lane;
-mod pace;
 mod prepared;
-mod quota;
+mod rate_limit;
 mod recent;
 mod request;
 mod results;
+mod server_limit;
 mod sink;
 mod target;
 #[cfg(test)]
@@ -49,9 +49,9 @@ pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{ActionId, ActionResult, SagaLog};
 use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::{Action, OnDeadLetter, Rule};
+use crate::saga::{ActionId, ActionResult, SagaLog};
 use crate::template::Scope;
 
 /// One rule applied to one change.

@@ -14,11 +14,11 @@ use crate::delivery::Delivery;
 use crate::delivery::answer::{Lack, TargetHealth, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray};
 use crate::delivery::client::Client;
-use crate::delivery::quota::ServerLimit;
 use crate::delivery::results::ItemResult;
+use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
-use crate::operation::ActionEnd;
 use crate::rules::Work;
+use crate::saga::ActionEnd;
 use crate::write_back::Database;
 
 /// The connections of all sinks.

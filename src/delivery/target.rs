@@ -16,8 +16,8 @@ use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, TargetHealth};
 use crate::delivery::breaker::{Breaker, BreakerChange, May};
 use crate::delivery::lane::{LineNumber, Place};
-use crate::delivery::pace::{self, RateLimit};
-use crate::delivery::quota::ServerLimit;
+use crate::delivery::rate_limit::{self, RateLimit};
+use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
 use crate::rules;
 use crate::telemetry::{Metrics, TargetLabel};
@@ -74,7 +74,7 @@ impl TargetState {
         let label = TargetLabel { target: settings.origin.clone() };
         TargetState {
             breaker: Breaker::new(None),
-            pace: settings.rate.map(|rate| RateLimit::new(pace::interval(rate))),
+            pace: settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate))),
             held_until: None,
             spread: None,
             in_flight: 0,
@@ -98,7 +98,7 @@ impl TargetState {
             return;
         }
         if self.settings.rate != settings.rate {
-            self.pace = settings.rate.map(|rate| RateLimit::new(pace::interval(rate)));
+            self.pace = settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
         }
         self.settings = Arc::clone(settings);
         let turned = self.breaker.set_policy(settings.breaker.clone(), now);

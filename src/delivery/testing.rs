@@ -16,13 +16,13 @@ use uuid::Uuid;
 use super::prepared::PreparedRequest;
 use super::{Delivery, Origin, SagaAction, request};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
-use crate::operation::ActionId;
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
     Action, Body, BreakerPolicy, Call, Content, Egress, FilePlace, Method, OrderBy, RetryOn, Rule, RuleSettings, Saga,
     SagaStep, SuccessStatuses, Target, Work,
 };
+use crate::saga::ActionId;
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
-use crate::operation::SagaCommand;
 use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
+use crate::saga::SagaCommand;
 
 /// A request from an operator.
 #[derive(Debug)]

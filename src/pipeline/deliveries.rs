@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::fuse::Fuse;
-use super::operations::Operations;
+use super::sagas::Operations;
 use super::writes::Writes;
 use crate::change::{Change, DeliveryId};
 use crate::delivery::{Completed, Delivery, DeliveryEvent, Dispatcher, DueAction, Failure, Origin, Outcome};

@@ -7,34 +7,34 @@
 
 mod awaited;
 mod beginning;
-mod binlog_hold;
+mod binlog_pin;
+mod binlog_replay;
+mod blocked_keys;
 mod command;
+mod commands;
 mod counts;
 mod coverage;
 mod deliveries;
+mod detach_timeout;
 mod feed;
 mod fuse;
-mod holds;
 mod lacking;
 mod letters;
-mod obeying;
-mod operations;
-mod patience;
 mod reading;
-mod redelivery;
 mod replays;
 mod rule_stream;
+mod sagas;
 mod settling;
 mod streams;
 mod writes;
 
 pub use awaited::{Awaited, End, Unheard, heard};
+pub use binlog_replay::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 pub use command::{
     BinlogPinStatus, Command, CommandRefused, LoopStatus, NotReplayed, Paused, RuleStatus, StreamStatus, TargetStatus,
 };
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
-pub use redelivery::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,16 +44,16 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::Change;
 use crate::delivery::{DeliveryEvent, Dispatcher};
-use crate::operation::SagaCommand;
 use crate::position::Position;
 use crate::rules::{Diagnostics, RuleSet};
+use crate::saga::SagaCommand;
 use crate::source;
 use crate::store::{self, Saved, Store};
 use crate::telemetry::Metrics;
 
-use binlog_hold::BinlogHold;
+use binlog_pin::BinlogPin;
+use blocked_keys::Looked;
 use deliveries::Deliveries;
-use holds::Looked;
 use lacking::Needs;
 use replays::ReplaysUnderWay;
 use rule_stream::Window;
@@ -95,7 +95,7 @@ pub struct Pipeline {
     replays: ReplaysUnderWay,
     writes: Writes,
     needs: Needs,
-    binlog_hold: BinlogHold,
+    binlog_pin: BinlogPin,
     metrics: Arc<Metrics>,
     limits: Limits,
 }
@@ -116,7 +116,7 @@ impl Pipeline {
             replays: ReplaysUnderWay::new(store.clone()),
             writes: Writes::new(store),
             needs: Needs::default(),
-            binlog_hold: BinlogHold::default(),
+            binlog_pin: BinlogPin::default(),
             metrics,
             limits,
         }
@@ -259,8 +259,8 @@ impl Pipeline {
         if !self.writes.has_checkpoint()
             && let Some((streams, reading)) = self.streams.with_reading()
         {
-            self.binlog_hold.follow(streams, reading);
-            self.metrics.binlog_pinned.set(i64::from(self.binlog_hold.is_held()));
+            self.binlog_pin.follow(streams, reading);
+            self.metrics.binlog_pinned.set(i64::from(self.binlog_pin.is_held()));
         }
         self.checkpoint();
     }

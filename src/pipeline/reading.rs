@@ -11,7 +11,7 @@ use super::rule_stream::{DetachedStream, RuleStream};
 use crate::outcome::reached::Reached;
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleSet};
-use crate::source::{self, Following, Hold, Settings};
+use crate::source::{self, Following, PinnedBinlog, Settings};
 use crate::telemetry::Metrics;
 
 /// Where changes come from.
@@ -51,9 +51,9 @@ impl ChangeSource {
 
     /// Keeps the server from purging from this place on. Two at a time have different files, and so two identities; no
     /// rule's name has a colon.
-    pub(super) fn hold(&self, place: &Position) -> Hold {
+    pub(super) fn hold(&self, place: &Position) -> PinnedBinlog {
         let name = format!("pin_binlog:{}:{}", place.server_uuid(), place.oldest_needed().file);
-        source::hold(self.settings_of(&name), place.clone())
+        source::pin_binlog(self.settings_of(&name), place.clone())
     }
 
     /// For a connection beside the main stream's.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
-use super::holds::Releases;
+use super::blocked_keys::Releases;
 use crate::delivery::{Delivery, Origin, Outcome};
 use crate::store::Store;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::call::{Call, RetryOn};
 use super::target::Target;
-use crate::operation::{ActionId, SagaDefinition, StepDefinition};
 use crate::retry::RetryPolicy;
+use crate::saga::{ActionId, SagaDefinition, StepDefinition};
 use crate::template::{BodyTemplate, Condition};
 
 /// One call or statement of a rule.

@@ -6,6 +6,7 @@
 //! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement` and `writes` on `lexer`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 mod begin;
+mod binlog_pin;
 pub mod check;
 mod checksum;
 mod clock;
@@ -23,7 +24,6 @@ mod follow;
 pub mod fuzzing;
 mod group;
 mod gtids_before;
-mod hold;
 mod keeping;
 mod keys;
 mod lexer;
@@ -65,13 +65,13 @@ use crate::change::Changes;
 use crate::position::{Committed, Resume, Retention, Start};
 use crate::schema::NamedTables;
 
+pub use binlog_pin::{PinnedBinlog, pin_binlog};
 pub use check::{Finding, Level, check};
 pub use connect::{connect_with, require_files};
 pub use emptied::Emptied;
 pub use encrypted::EncryptedServers;
 pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
-pub use hold::{Hold, hold};
 pub use locate::locate;
 pub use named::named_tables;
 pub use passing::What;

@@ -4,7 +4,7 @@
 //! written the next time.
 
 use crate::failure::Reason;
-use crate::operation::SagaEffect;
+use crate::saga::SagaEffect;
 
 pub(super) fn reason(word: &str) -> Option<Reason> {
     match word {

@@ -14,7 +14,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::dead_letters::DeadLetterHead;
 use super::trees::{LANE_FORM_STORED, Trees, number_of};
-use super::{Error, chunks, holds, letter_records};
+use super::{Error, blocked_keys, chunks, letter_records};
 use crate::change::{Cell, Change, Row, Value};
 use crate::ordering::{KeyDefinition, LANE_FORM, LaneKey, LaneKeys, MoreKeys, OrderedBy, lane};
 
@@ -55,8 +55,8 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
 }
 
 fn put(trees: &Trees, number: u64, head: DeadLetterHead, lanes: LaneKeys) -> Result<(), Error> {
-    let before = holds::entries(&head.lanes, number);
-    let after = holds::entries(&lanes, number);
+    let before = blocked_keys::entries(&head.lanes, number);
+    let after = blocked_keys::entries(&lanes, number);
     let head = letter_records::encode_head(&DeadLetterHead { lanes, ..head });
     let done = (&trees.heads, &trees.holds).transaction(|(heads, held)| {
         for (entry, _) in &before {

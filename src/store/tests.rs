@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::operation::{ActionLog, ActionState, Direction, KeptAnswer, StepLog};
 use crate::ordering::{BlockedQueue as HeldQueue, LaneKey, LaneKeys};
 use crate::position::{FileOffset, FoundBy, Position, PositionParts, Proof, Within};
+use crate::saga::{ActionLog, ActionState, Direction, KeptAnswer, StepLog};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod backups;

@@ -3,7 +3,7 @@
 //! In: steps. Out: all of them in sled's log, or none, with the counters that belong to them; not yet durable, that is
 //! the writer's next move. Never flushes inside the transaction: sled would wait for itself.
 
-mod operations;
+mod sagas;
 
 use sled::Transactional as _;
 use sled::transaction::{
@@ -14,7 +14,7 @@ use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
 use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
 use super::write_steps::{LedgerEntry, WriteStep};
-use super::{DeadLetterHead, Error, checkpoint, holds, letter_records, sweep};
+use super::{DeadLetterHead, Error, blocked_keys, checkpoint, letter_records, sweep};
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;
 
@@ -155,7 +155,7 @@ impl View<'_> {
                     None => drop(self.meta.remove(sweep::mark(*number))?),
                 }
                 chunks::put(self.heads, &number.to_be_bytes(), head)?;
-                for (entry, definition) in holds::entries(lanes, *number) {
+                for (entry, definition) in blocked_keys::entries(lanes, *number) {
                     self.holds.insert(&entry, definition)?;
                 }
                 counters.next_number = number + 1;
@@ -221,7 +221,7 @@ impl View<'_> {
     }
 
     fn let_go(&self, lanes: &LaneKeys, number: u64) -> Result<(), UnabortableTransactionError> {
-        for (entry, _) in holds::entries(lanes, number) {
+        for (entry, _) in blocked_keys::entries(lanes, number) {
             self.holds.remove(&entry)?;
         }
         Ok(())

@@ -9,10 +9,10 @@ use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
 use super::needs::{self, RuleNeeds};
-use super::operation_steps;
-use super::operations::SagaPut;
 use super::position_log::{self, PositionChange};
 use super::recorded::Recorded;
+use super::saga_steps;
+use super::sagas::SagaPut;
 use super::write_steps::{Beside, LETTER_BYTES, LedgerEntry, SagaLogStep, WriteStep, parts};
 use super::{checkpoint, letter_records};
 use crate::change::DeliveryId;
@@ -129,8 +129,7 @@ pub(super) fn steps(
     let letters = (next_number..)
         .zip(write.letters_add.into_iter().zip(beside))
         .flat_map(move |(number, (letter, beside))| letter_steps(number, letter, beside, step_bytes_max));
-    let (operations, replayed) =
-        operation_steps::with_replays(write.operations_put, write.letters_replayed, step_bytes_max);
+    let (operations, replayed) = saga_steps::with_replays(write.operations_put, write.letters_replayed, step_bytes_max);
     let mut edits = write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default();
     if let Some(log) = &write.position_log {
         edits.checkpoints.put.push((position_log::POSITION_LOG.to_vec(), position_log::encode(log)));
@@ -205,7 +204,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
 mod tests {
     use super::super::tests::{log, set, sized_letter};
     use super::*;
-    use crate::operation::ActionState;
+    use crate::saga::ActionState;
 
     fn shown(write: Write) -> Vec<String> {
         steps(write, 7, 2 * CHUNK_BYTES_MAX, &mut Recorded::default())

@@ -9,8 +9,8 @@ use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{FailedReplay, Resolution};
 use super::recorded::SetEdits;
 use crate::change::DeliveryId;
-use crate::operation::SagaEffect;
 use crate::ordering::LaneKeys;
+use crate::saga::SagaEffect;
 
 /// What a letter weighs besides its change, roughly: head, names, attempts.
 pub(super) const LETTER_BYTES: usize = 500;

@@ -10,8 +10,8 @@ use minijinja::value::ValueKind;
 
 use super::compiled::operator_of;
 use super::error::{ColumnUse, Flaw, OperationUse, Read};
-use super::operation::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use super::operators;
+use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use crate::suggest::did_you_mean;
 
 mod conditions;

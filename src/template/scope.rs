@@ -14,10 +14,10 @@ use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use super::class::Class;
 use super::decimal::Decimal;
 use super::error::Error;
-use super::operation::{AnswerObject, OutcomeObject, StepsObject};
+use super::saga::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
 use crate::change::{Change, DeliveryId, Op, Value as CellValue, json};
-use crate::operation::{KeptAnswer, SagaLog};
+use crate::saga::{KeptAnswer, SagaLog};
 
 /// A change as templates see it.
 #[derive(Debug, Clone)]

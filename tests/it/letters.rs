@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rowhook::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use rowhook::failure::{Answer, Attempt, Attempts, Reason};
-use rowhook::operation::SagaLog;
 use rowhook::ordering::LaneKeys;
+use rowhook::saga::SagaLog;
 use rowhook::store::{LetterFailure, NewDeadLetter, SagaPut, Store, Write};
 use uuid::Uuid;
 

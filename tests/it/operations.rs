@@ -1,8 +1,8 @@
 //! Dead letters of deliveries that take several steps, and letters that a person closes, on a store that the test filled.
 
 use rowhook::failure::Reason;
-use rowhook::operation::{ActionLog, ActionState, Direction, KeptAnswer, SagaLog, StepLog};
 use rowhook::ordering::{LaneKey, LaneKeys};
+use rowhook::saga::{ActionLog, ActionState, Direction, KeptAnswer, SagaLog, StepLog};
 use serde_json::{Value, json};
 
 use crate::letters::{Letter, fill, fill_with_operation};

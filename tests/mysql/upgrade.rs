@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rowhook::change::Change;
-use rowhook::operation::{ActionEnd, ActionId, ActionResult, KeptAnswer, SagaLog};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::{Resume, Start, Within};
 use rowhook::rules::RuleSet;
+use rowhook::saga::{ActionEnd, ActionId, ActionResult, KeptAnswer, SagaLog};
 use rowhook::source::{self, Settings, SourceEvent};
 use rowhook::store::{CheckpointSet, LedgerEntry, SagaPut, Store, Write};
 use uuid::Uuid;

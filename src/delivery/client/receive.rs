@@ -14,10 +14,10 @@ use reqwest::header::{
 use super::redirect::Redirect;
 use super::{Text, unpack};
 use crate::delivery::answer::{self, EXCERPT_BYTES_MAX, Lack};
-use crate::delivery::quota::{self, ServerLimit};
+use crate::delivery::server_limit::{self, ServerLimit};
 use crate::failure::Answer;
-use crate::operation::KeptAnswer;
 use crate::rules::SuccessStatuses;
+use crate::saga::KeptAnswer;
 
 /// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
 pub(in crate::delivery) const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -82,7 +82,7 @@ pub(super) async fn receive(
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| answer::retry_after(value.to_str().ok()?, made_at));
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let quota = quota::read(headers, || made_at);
+    let quota = server_limit::read(headers, || made_at);
     let is_success = success.contains(status);
     let bytes_max = if is_success { keep.body_bytes_max() } else { REFUSAL_BYTES_MAX };
     let body = read_body(&mut response, bytes_max).await?;

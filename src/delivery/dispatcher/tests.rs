@@ -16,8 +16,8 @@ use crate::delivery::client::Client;
 use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
 use crate::delivery::{Failure, SagaAction};
 use crate::failure::Reason;
-use crate::operation::{ActionEnd, ActionId};
 use crate::retry::Retries;
+use crate::saga::{ActionEnd, ActionId};
 
 pub(super) fn dispatcher() -> Dispatcher {
     Dispatcher::new(Sinks::new(Client::new().unwrap(), None), Arc::new(Metrics::default()))

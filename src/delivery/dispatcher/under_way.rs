@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
+use crate::delivery::admission::RetryCounts;
 use crate::delivery::answer::Lack;
 use crate::delivery::bundle::Bundle;
-use crate::delivery::gate::RetryCounts;
 use crate::delivery::lane::RuleNumber;
 use crate::delivery::sink::Ready;
 use crate::delivery::{Delivery, Failure, Intent, Outcome};
 use crate::failure::{Answer, Attempts, Reason};
-use crate::operation::{ActionEnd, ActionResult};
 use crate::retry::Waits;
+use crate::saga::{ActionEnd, ActionResult};
 
 #[derive(Debug)]
 pub(super) struct AttemptsUnderWay {

@@ -15,8 +15,8 @@ use crate::delivery::prepared::PreparedRequest;
 use crate::delivery::results::{self, RESULTS_BYTES_MAX};
 use crate::delivery::{Delivery, request};
 use crate::failure::Answer;
-use crate::operation::{ActionEnd, ActionId, KeptAnswer};
 use crate::rules::{Call, Results};
+use crate::saga::{ActionEnd, ActionId, KeptAnswer};
 use crate::template::Condition;
 
 /// What calls are made over.

@@ -13,8 +13,8 @@ use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::failure::Answer;
-use crate::operation::ActionEnd;
 use crate::rules::{Sql, SuccessStatuses};
+use crate::saga::ActionEnd;
 use crate::template::BodyTemplate;
 use crate::write_back::{Database, Failed, WriteFailureKind};
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::change::DeliveryId;
 use crate::delivery::SagaAction;
 use crate::delivery::testing::prepare;
-use crate::operation::{ActionId, ActionLog, ActionState, KeptAnswer, SagaLog};
+use crate::saga::{ActionId, ActionLog, ActionState, KeptAnswer, SagaLog};
 
 const STEPS: &str = "
     steps:
@@ -113,7 +113,7 @@ fn the_calls_of_the_end_tell_the_outcome() {
     };
     let failed = body(ActionId::OnFailure, &|log| {
         with_account(log);
-        log.direction = crate::operation::Direction::Back;
+        log.direction = crate::saga::Direction::Back;
         log.steps[0].undo.state = ActionState::Failed;
         log.steps[1].act = ActionLog {
             state: ActionState::Unknown,

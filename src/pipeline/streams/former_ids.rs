@@ -6,8 +6,8 @@
 
 use super::Streams;
 use crate::change::{Change, DeliveryId, Transaction};
-use crate::pipeline::operations::Operations;
 use crate::pipeline::rule_stream::RuleStream;
+use crate::pipeline::sagas::Operations;
 use crate::position::Position;
 use crate::rules::Rule;
 use crate::store::FormerIds;

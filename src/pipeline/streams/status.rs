@@ -5,19 +5,19 @@
 use super::Streams;
 use crate::clock::now_us;
 use crate::delivery::Dispatcher;
-use crate::pipeline::binlog_hold::BinlogHold;
+use crate::pipeline::binlog_pin::BinlogPin;
 use crate::pipeline::command::{LoopStatus, RuleStatus};
 use crate::pipeline::rule_stream::RuleStream;
 
 impl Streams {
     /// How it goes; with what the dispatcher and the hold of the binlog say of themselves.
-    pub fn status(&self, dispatcher: &Dispatcher, binlog_hold: &BinlogHold) -> LoopStatus {
+    pub fn status(&self, dispatcher: &Dispatcher, binlog_pin: &BinlogPin) -> LoopStatus {
         LoopStatus {
             position: self.main.feed.reached().map(|place| place.position().clone()),
             read_up_to_us: self.main.feed.read_up_to_us,
             rules: self.rules.iter().map(|stream| self.rule_status(stream, dispatcher)).collect(),
             targets: dispatcher.targets(),
-            binlog_pin: binlog_hold.status(),
+            binlog_pin: binlog_pin.status(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Steps, undo, statements and callbacks: what they become, and every mistake in them at its place.
 
 use super::*;
-use crate::operation::ActionId;
 use crate::retry::Retries;
+use crate::saga::ActionId;
 
 /// A file with one rule that has these lines below its name.
 fn file(lines: &str) -> String {

@@ -230,8 +230,9 @@ fn check_holds_after_kill(directory: &Path) -> u64 {
     let there = numbers(&store);
     let mut entries = BTreeSet::new();
     for number in &there {
-        entries
-            .extend([LaneKey(number % 3), LaneKey(100)].map(|key| super::super::holds::entry(key, *number).to_vec()));
+        entries.extend(
+            [LaneKey(number % 3), LaneKey(100)].map(|key| super::super::blocked_keys::entry(key, *number).to_vec()),
+        );
     }
     let found: BTreeSet<Vec<u8>> = trees.holds.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
     assert!(found == entries, "an entry without its letter, or a letter without its entry");

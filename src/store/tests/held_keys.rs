@@ -82,7 +82,7 @@ async fn an_entry_without_a_letter_holds_nothing() {
     // As a release would leave it that knows nothing of holds.
     store.inner.trees.heads.remove(chunks::key(&1_u64.to_be_bytes(), 0)).expect("removed");
     store.inner.trees.meta.insert(trees::LETTER_COUNT, &1_u64.to_be_bytes()).expect("inserted");
-    store.inner.trees.holds.insert(holds::entry(LaneKey(7), 99), &[][..]).expect("inserted");
+    store.inner.trees.holds.insert(blocked_keys::entry(LaneKey(7), 99), &[][..]).expect("inserted");
     drop(store);
     let store = open(directory.path());
     assert_eq!(front(&store, A).map(|(front, _)| front), Some(2));

@@ -167,7 +167,7 @@ async fn what_a_crash_left_of_a_large_change_is_swept() {
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     let trees = &store.inner.trees;
     for chunk in 0..sweep::CHUNKS_MAX * 2 {
-        trees.operation_changes.insert(super::super::operations::chunk_key(id(2), chunk), &b"part"[..]).expect("ok");
+        trees.operation_changes.insert(super::super::sagas::chunk_key(id(2), chunk), &b"part"[..]).expect("ok");
     }
     trees.meta.insert(sweep::operation_mark(id(2)), &[][..]).expect("written");
     drop(store);

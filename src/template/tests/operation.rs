@@ -1,7 +1,7 @@
 //! What templates read of an operation, and that nothing of it is ever an empty text by mistake.
 
 use super::*;
-use crate::operation::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};
+use crate::saga::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};
 
 fn kept(body: &str) -> KeptAnswer {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
@@ -66,7 +66,7 @@ fn a_step_says_its_state_and_what_was_answered() {
 #[test]
 fn an_operation_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
     let mut log = log(Some(kept("{}")));
-    log.direction = crate::operation::Direction::Back;
+    log.direction = crate::saga::Direction::Back;
     log.steps[0].undo.state = ActionState::Done;
     let shown = render("{{ outcome.state }} {{ outcome.standing }} {{ steps.account.state }}", &scope(log));
     assert_eq!(shown.as_deref(), Ok("dead undone undone"));

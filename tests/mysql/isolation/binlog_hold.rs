@@ -55,8 +55,9 @@ impl Scene {
         );
         let arguments = ["run", "--mysql", &server.url("rowhook", "secret"), "--admin", "off", "--window", "64"];
         let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("items.yaml", &rules);
-        let program =
-            home.with_env("ROWHOOK_LOG", "info,rowhook::pipeline=debug,rowhook::source::hold=debug").start(&arguments);
+        let program = home
+            .with_env("ROWHOOK_LOG", "info,rowhook::pipeline=debug,rowhook::source::binlog_pin=debug")
+            .start(&arguments);
         program.wait_for_line("checkpoint durable", DEADLINE);
         Scene { server, table, receiver, gate, rules, program }
     }

@@ -81,7 +81,7 @@ async fn an_answer_over_the_limit_is_cut_however_it_is_packed() {
     let long = "x".repeat(1 << 20);
     for (headers, body) in [("", long.clone().into_bytes()), ("Content-Encoding: gzip\r\n", gzip(long.as_bytes()))] {
         let all = received(raw(200, headers, &body), Keep::All).await;
-        let limit = crate::operation::KeptAnswer::BODY_BYTES_MAX;
+        let limit = crate::saga::KeptAnswer::BODY_BYTES_MAX;
         assert_eq!((all.body.bytes.len(), all.body.is_cut, all.body.problem), (limit, true, None), "{headers}");
         let Answer::Status { excerpt, .. } = received(raw(500, headers, &body), Keep::Nothing).await.answer else {
             panic!("no answer");

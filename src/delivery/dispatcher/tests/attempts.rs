@@ -199,7 +199,11 @@ async fn however_small_the_wait_that_an_api_names_an_attempt_that_does_not_count
         dispatcher.submit(delivery(&rule, 1, 7));
         assert_eq!(resolve(&mut dispatcher).await.1, Outcome::Delivered { status: 200 }, "{header}");
         assert_eq!(api.seen().len(), 4);
-        assert!(begun.elapsed() >= 3 * crate::delivery::gate::NOT_COUNTED_WAIT_MIN, "{header}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() >= 3 * crate::delivery::admission::NOT_COUNTED_WAIT_MIN,
+            "{header}: {:?}",
+            begun.elapsed()
+        );
     }
 }
 

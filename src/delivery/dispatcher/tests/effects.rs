@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::delivery::testing::{answer, operation, rule_of_steps};
-use crate::operation::{ActionResult, KeptAnswer};
 use crate::rules::{Saga, SagaStep, Sql, SuccessStatuses, Verify, Work};
+use crate::saga::{ActionResult, KeptAnswer};
 use crate::template::Condition;
 
 const FIRST: ActionId = ActionId::Step(0);

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::Error;
 use super::chunks;
 use super::letter_records;
-use super::operation_records::{self, OfLetters};
+use super::saga_records::{self, OfLetters};
 use super::trees::Trees;
 use crate::change::{Change, DeliveryId};
-use crate::operation::{SagaEffect, SagaLog};
+use crate::saga::{SagaEffect, SagaLog};
 
 /// What is known of an operation from now on.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Trees {
     pub(super) fn operation(&self, id: DeliveryId) -> Result<Option<(Box<str>, SagaLog)>, Error> {
         let called = || format!("operation {id}");
         let Some(content) = self.record(&self.operations, id.0.as_bytes(), called)? else { return Ok(None) };
-        operation_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
+        saga_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 
     /// What the operation leaves behind; none if it is no letter's.
@@ -87,7 +87,7 @@ impl Trees {
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
         let called = || format!("the letters of operation {id}");
         let Some(content) = self.record(&self.operation_letters, id.0.as_bytes(), called)? else { return Ok(None) };
-        operation_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))
+        saga_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 }
 

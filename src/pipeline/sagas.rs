@@ -13,12 +13,12 @@ use super::writes::{DurableWrite, Writes};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Attempts, Reason};
-use crate::operation::{
+use crate::outcome;
+use crate::rules::{Rule, Saga};
+use crate::saga::{
     ActionEnd, ActionId, ActionLog, ActionState, NextAction, SagaCommand, SagaDefinition, SagaEffect, SagaEnding,
     SagaLog,
 };
-use crate::outcome;
-use crate::rules::{Rule, Saga};
 use crate::store::{self, SagaPut, Store};
 
 /// What the loop knows of operations besides what the deliveries themselves carry.

@@ -2,9 +2,9 @@
 //!
 //! In: an operation's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
 
-use crate::admin::view::operation::{ActView, SagaView, StepView};
+use crate::admin::view::saga::{ActView, SagaView, StepView};
 use crate::cli::output::table;
-use crate::operation::{ActionState, Direction, SagaEffect};
+use crate::saga::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and how it stands in words.
 pub(super) fn operation(operation: &SagaView, number: u64, is_resolved: bool) -> String {
@@ -130,7 +130,7 @@ fn stands(operation: &SagaView, standing: SagaEffect) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::{ActionLog, SagaLog, StepLog};
+    use crate::saga::{ActionLog, SagaLog, StepLog};
 
     fn act(state: ActionState) -> ActionLog {
         let said = if state == ActionState::Waiting { "" } else { "answered 200" };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{self, Damage, Framed};
 use super::former_words;
-use crate::operation::{ActionLog, ActionState, Direction, KeptAnswer, SagaEffect, SagaLog, StepLog};
+use crate::saga::{ActionLog, ActionState, Direction, KeptAnswer, SagaEffect, SagaLog, StepLog};
 
 #[derive(Serialize, Deserialize)]
 struct LogRecord<'a> {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::control::parse_place;
 use super::replay::RulesNow;
 use super::typed::no_such_rule;
-use super::view::redelivery::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
+use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;
 use crate::pipeline::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};

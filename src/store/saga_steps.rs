@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::dead_letters::FailedReplay;
-use super::operations::SagaPut;
+use super::sagas::SagaPut;
 use super::write_steps::{KeptChange, LETTER_BYTES, SagaLogStep, WriteStep, parts};
-use super::{letter_records, operation_records};
+use super::{letter_records, saga_records};
 
 impl SagaPut {
     /// Memory that it holds, near enough for the queue's limits.
@@ -27,7 +27,7 @@ impl SagaLogStep {
     fn without_change(put: &SagaPut) -> SagaLogStep {
         SagaLogStep {
             id: put.id,
-            log: operation_records::encode_log(&put.rule, &put.log),
+            log: saga_records::encode_log(&put.rule, &put.log),
             effect: put.log.effect(),
             letter: put.letter,
             change: KeptChange::AsItIs,

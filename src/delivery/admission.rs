@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use crate::delivery::answer::{self, TargetHealth};
 use crate::delivery::breaker::May;
 use crate::delivery::lane::{Lanes, LineNumber, Place};
-use crate::delivery::pace::{self, RateLimit};
-use crate::delivery::quota::ServerLimit;
+use crate::delivery::rate_limit::{self, RateLimit};
+use crate::delivery::server_limit::ServerLimit;
 use crate::delivery::target::{TargetState, TargetStatus};
 use crate::failure::Answer;
 use crate::rules::{self, Rate};
@@ -115,7 +115,7 @@ impl Admission {
         }
         if known.rate != rate {
             known.rate = rate;
-            known.pace = rate.map(|rate| RateLimit::new(pace::interval(rate)));
+            known.pace = rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
         }
         self.apply(number, lanes);
     }

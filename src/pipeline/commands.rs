@@ -8,13 +8,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Pipeline;
+use super::blocked_keys::{self, refuse};
 use super::command::{Command, CommandRefused, NotReplayed};
-use super::holds::{self, refuse};
 use super::streams::Vanished;
 use crate::delivery::{Delivery, Origin};
-use crate::operation::SagaCommand;
 use crate::ordering::LaneKeys;
 use crate::rules::RuleSet;
+use crate::saga::SagaCommand;
 
 type Answer = oneshot::Sender<Result<(), CommandRefused>>;
 
@@ -35,7 +35,7 @@ impl Pipeline {
             }
             // Whoever asked may have gone.
             Command::Status { answer } => {
-                let _ = answer.send(self.streams.status(dispatcher, &self.binlog_hold));
+                let _ = answer.send(self.streams.status(dispatcher, &self.binlog_pin));
             }
             Command::Reload { rules, answer } => {
                 self.reload(rules);
@@ -45,7 +45,7 @@ impl Pipeline {
     }
 
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: holds::ReplayAnswer) {
+    fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: blocked_keys::ReplayAnswer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         if self.streams.is_paused(&delivery.rule.name) {
             return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });

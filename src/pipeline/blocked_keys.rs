@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use super::command::NotReplayed;
 use crate::delivery::Outcome;
 use crate::failure::Reason;
-use crate::operation::SagaCommand;
 use crate::ordering::{BlockedKeys, LaneKeys};
+use crate::saga::SagaCommand;
 use crate::store::{self, DeadLetter, Store};
 
 /// Letters read from the store at a time.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::value::RawValue;
 
 use super::typed::{no_such_rule_among, one_line};
-use super::view::operation::SagaView;
+use super::view::saga::SagaView;
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,

@@ -1,6 +1,6 @@
 //! Keeping the server from purging its binlog from some place on.
 //!
-//! In: the place. Out: a [`Hold`], behind which stands a stream that was asked for and is not read: MySQL purges no file that
+//! In: the place. Out: a [`PinnedBinlog`], behind which stands a stream that was asked for and is not read: MySQL purges no file that
 //! a thread is sending, nor any after it, neither by age nor by hand. Owns that connection and opens it again for ever;
 //! looks after it from outside, because the end of a connection that is not read shows nowhere else. Takes nothing into memory
 //! (promise 6). Does not follow the place: whoever needs less makes another one.
@@ -39,12 +39,12 @@ const FIRST_LOOKS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A place from which on the server keeps its binlog. Dropping it lets the server purge again.
 #[derive(Debug)]
-pub struct Hold {
+pub struct PinnedBinlog {
     is_held: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
-impl Hold {
+impl PinnedBinlog {
     /// Whether it holds as far as is known: not before the first connection, not while it is opened again, and not what the
     /// server has purged already or what is too small.
     pub fn is_held(&self) -> bool {
@@ -52,7 +52,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for PinnedBinlog {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -64,10 +64,10 @@ impl Drop for Hold {
 ///
 /// Files at the beginning of the binlog that together are smaller than the buffers of the connection (about 50 KiB) can't
 /// be held: the thread has sent them before it gets stuck.
-pub fn hold(settings: Settings, place: Position) -> Hold {
+pub fn pin_binlog(settings: Settings, place: Position) -> PinnedBinlog {
     let (is_held, receiver) = watch::channel(false);
     let task = tokio::spawn(hold_for_ever(settings, place, is_held));
-    Hold { is_held: receiver, task }
+    PinnedBinlog { is_held: receiver, task }
 }
 
 async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Sender<bool>) {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operation::{ActionLog, KeptAnswer, SagaCommand, SagaLog, StepLog};
+use crate::saga::{ActionLog, KeptAnswer, SagaCommand, SagaLog, StepLog};
 
 /// What has been done, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use minijinja::value::{Object, Value};
 
 use super::error::Error;
 use super::scope;
-use crate::operation::{ActionState, KeptAnswer, SagaLog, StepLog};
+use crate::saga::{ActionState, KeptAnswer, SagaLog, StepLog};
 
 /// The members of `steps.NAME`.
 pub(super) const STEP_NAMES: [&str; 5] = ["state", "status", "headers", "json", "text"];

@@ -16,7 +16,7 @@ use super::rule_stream::RuleStream;
 use crate::clock::now_us;
 use crate::outcome::reached::Reached;
 use crate::position::Position;
-use crate::source::Hold;
+use crate::source::PinnedBinlog;
 
 /// A rule that is attached counts as late when its oldest delivery has not been resolved for this long: it is paused, or a key
 /// is retried for ever. Much shorter than any time after which binlogs are purged by age, longer than usual retries.
@@ -35,19 +35,19 @@ struct Needed {
 struct Held {
     needed: Needed,
     since_us: u64,
-    hold: Hold,
+    hold: PinnedBinlog,
     /// What held before, until this one does.
-    before: Option<Hold>,
+    before: Option<PinnedBinlog>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct BinlogHold {
+pub(super) struct BinlogPin {
     /// As it was when the checkpoint was taken that is under way.
     recording: Option<Needed>,
     held: Option<Held>,
 }
 
-impl BinlogHold {
+impl BinlogPin {
     /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
     pub fn follow(&mut self, streams: &mut [RuleStream], reading: &ChangeSource) {
         let durable = std::mem::replace(&mut self.recording, needed(streams, Instant::now()));
@@ -99,7 +99,7 @@ impl Held {
             let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
             tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
             // The oldest connection that holds protects most; one that never held protects nothing.
-            self.before = self.before.take().or_else(|| Some(hold).filter(Hold::is_held));
+            self.before = self.before.take().or_else(|| Some(hold).filter(PinnedBinlog::is_held));
         }
         self.needed = needed;
     }

@@ -9,11 +9,11 @@ use sled::transaction::UnabortableTransactionError;
 
 use super::{Counters, View, read};
 use crate::change::DeliveryId;
-use crate::operation::SagaEffect;
+use crate::saga::SagaEffect;
 use crate::store::chunks::{self, Framed};
-use crate::store::operation_records::{self, OfLetters};
+use crate::store::saga_records::{self, OfLetters};
 use crate::store::write_steps::{Beside, KeptChange, SagaLogStep};
-use crate::store::{operations, sweep};
+use crate::store::{sagas, sweep};
 
 impl OfLetters {
     fn awaits_a_person(&self) -> bool {
@@ -64,7 +64,7 @@ impl View<'_> {
     ) -> Result<(), UnabortableTransactionError> {
         self.meta.insert(sweep::operation_mark(id), &[][..])?;
         for (chunk, bytes) in change.chunks().skip(chunks.start as usize).take(chunks.len()) {
-            self.operation_changes.insert(operations::chunk_key(id, chunk), bytes)?;
+            self.operation_changes.insert(sagas::chunk_key(id, chunk), bytes)?;
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl View<'_> {
     /// What is left of a long one is marked to be swept.
     fn drop_change(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
         chunks::remove(self.operation_changes, id.0.as_bytes(), 0..sweep::CHUNKS_MAX)?;
-        if self.operation_changes.get(operations::chunk_key(id, sweep::CHUNKS_MAX))?.is_some() {
+        if self.operation_changes.get(sagas::chunk_key(id, sweep::CHUNKS_MAX))?.is_some() {
             self.meta.insert(sweep::operation_mark(id), &[][..])?;
         }
         Ok(())
@@ -157,7 +157,7 @@ impl View<'_> {
     /// A record that can't be read counts as none: the next log makes it anew.
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, UnabortableTransactionError> {
         let content = read(self.operation_letters, id.0.as_bytes())?.ok().flatten();
-        Ok(content.and_then(|content| operation_records::decode_of_letters(&content).ok()))
+        Ok(content.and_then(|content| saga_records::decode_of_letters(&content).ok()))
     }
 
     fn put_of_letters(
@@ -171,7 +171,7 @@ impl View<'_> {
         counters.awaiting_count = (counters.awaiting_count + counts(after)).saturating_sub(counts(before));
         match after {
             _ if before == after => Ok(()),
-            Some(of) => chunks::put(self.operation_letters, id.0.as_bytes(), &operation_records::encode_of_letters(of)),
+            Some(of) => chunks::put(self.operation_letters, id.0.as_bytes(), &saga_records::encode_of_letters(of)),
             None => chunks::remove(self.operation_letters, id.0.as_bytes(), 0..u32::MAX).map(drop),
         }
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::delivery::answer::{self, Verdict};
-use crate::delivery::quota;
+use crate::delivery::server_limit;
 use crate::retry::{RetryPolicy, Waits};
 use crate::rules::{RetryOn, SuccessStatuses};
 
@@ -93,7 +93,7 @@ impl Retrying {
         let server_now = UNIX_EPOCH + Duration::from_secs(NOW_S);
         let value = headers.iter().find(|(name, _)| name == "retry-after").map(|(_, value)| value);
         let retry_after = value.and_then(|value| answer::retry_after(value, server_now));
-        let quota = quota::read(headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), || server_now);
+        let quota = server_limit::read(headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), || server_now);
         let answer = Answer::Status { status: *status, excerpt: String::new() };
         let success = SuccessStatuses(vec![(200, 299)]);
         let health = answer::health(&success, &answer, None);

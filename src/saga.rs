@@ -9,9 +9,9 @@ use std::fmt;
 
 use crate::failure::Reason;
 
-pub use course::{NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaRefusal, StepDefinition};
+pub use definition::{NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaRefusal, StepDefinition};
 
-mod course;
+mod definition;
 
 /// One thing to do of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

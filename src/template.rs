@@ -35,7 +35,7 @@ mod url;
 
 pub use body::BodyTemplate;
 pub use condition::Condition;
-pub use error::{ColumnUse, Error, Flaw, OperationUse, Read};
+pub use error::{ColumnUse, Error, Flaw, Read, SagaUse};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use text::TextTemplate;

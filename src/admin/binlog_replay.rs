@@ -26,8 +26,8 @@ pub struct BinlogReplays {
 impl BinlogReplays {
     /// Delivers the stretch again, and reports how it goes.
     pub async fn run(&self, request: &BinlogReplayRequest, reports: &mpsc::Sender<BinlogReplayReport>) {
-        let stretch = match self.stretch(request) {
-            Ok(stretch) => stretch,
+        let binlog_range = match self.binlog_range(request) {
+            Ok(binlog_range) => binlog_range,
             Err(message) => {
                 // Who no longer listens does not need the reason.
                 let _ = reports.send(BinlogReplayReport::Failed { message }).await;
@@ -43,13 +43,13 @@ impl BinlogReplays {
             }
         };
         let run = async move {
-            self.replays.run(stretch, &sender).await;
+            self.replays.run(binlog_range, &sender).await;
             drop(sender);
         };
         tokio::join!(run, put_into_words);
     }
 
-    fn stretch(&self, request: &BinlogReplayRequest) -> Result<BinlogRange, String> {
+    fn binlog_range(&self, request: &BinlogReplayRequest) -> Result<BinlogRange, String> {
         let rules = (self.rules)();
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
         if rule.saga.is_some() {
@@ -80,6 +80,6 @@ fn report(told: BinlogReplayEvent) -> BinlogReplayReport {
 }
 
 fn view(tally: BinlogReplayTally) -> BinlogReplayTotals {
-    let BinlogReplayTally { read, matched, delivered, dead, held, read_up_to_us } = tally;
-    BinlogReplayTotals { read, matched, delivered, dead, blocked: held, read_up_to: read_up_to_us.map(rfc3339) }
+    let BinlogReplayTally { read, matched, delivered, dead, blocked, read_up_to_us } = tally;
+    BinlogReplayTotals { read, matched, delivered, dead, blocked: blocked, read_up_to: read_up_to_us.map(rfc3339) }
 }

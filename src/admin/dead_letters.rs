@@ -111,7 +111,7 @@ impl DeadLetters {
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
         let letter = self.read(move |store| {
             let Some(letter) = store.dead_letter(number)? else { return Ok(None) };
-            let log = store.operation(letter.head.delivery_id)?;
+            let log = store.saga(letter.head.delivery_id)?;
             Ok(Some((letter, log)))
         });
         Ok(letter.await?.map(|(letter, log)| LetterView {
@@ -148,10 +148,10 @@ impl DeadLetters {
         let (_, last) = self.survey(selection).await?;
         let mut discarded = 0;
         // Held letters first: they must not go out because the one in front of them went a page before.
-        for held_ones in [true, false] {
+        for blocked_ones in [true, false] {
             let mut pages = Pages::new(self, filter(selection)?, last);
             while let Some(page) = pages.next().await? {
-                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == held_ones);
+                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == blocked_ones);
                 let letters_remove: Vec<u64> = meant.map(|head| head.number).collect();
                 if letters_remove.is_empty() {
                     continue;
@@ -170,7 +170,7 @@ impl DeadLetters {
     }
 
     /// How many deliveries wait behind one.
-    pub(super) fn held_count(&self) -> u64 {
+    pub(super) fn blocked_count(&self) -> u64 {
         self.store.blocked_count()
     }
 
@@ -291,10 +291,10 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
 
 fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
     let behind = store.blocked_keys().ahead_of(head.number, &head.lanes).min();
-    let is_held = head.failure.reason == Reason::Blocked && head.resolved.is_none();
+    let is_blocked = head.failure.reason == Reason::Blocked && head.resolved.is_none();
     let message = match behind {
-        Some(ahead) if is_held => format!("waits behind dead letter {ahead}"),
-        None if is_held => "goes out next".to_string(),
+        Some(ahead) if is_blocked => format!("waits behind dead letter {ahead}"),
+        None if is_blocked => "goes out next".to_string(),
         _ => head.failure.message.clone(),
     };
     LetterView { blocked_by: behind, message, ..view(head) }

@@ -252,7 +252,7 @@ mod tests {
         }
 
         /// What `wish` comes to while a pipeline takes one reload.
-        async fn with_pipeline<T>(&mut self, wish: impl AsyncFnOnce(&LiveRules) -> T) -> T {
+        async fn with_pipeline<T>(&mut self, saga_command: impl AsyncFnOnce(&LiveRules) -> T) -> T {
             let live = self.live.clone();
             let pipeline = async {
                 while let Some(command) = self.commands.recv().await {
@@ -262,7 +262,7 @@ mod tests {
                 std::future::pending().await
             };
             tokio::select! {
-                outcome = wish(&live) => outcome,
+                outcome = saga_command(&live) => outcome,
                 () = pipeline => unreachable!("it never ends"),
             }
         }

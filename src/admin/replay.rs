@@ -95,7 +95,7 @@ impl Replays {
         heard(reports.send(ReplayReport::Started { letters }).await)?;
         let mut under_way = Awaited::new(reports);
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
-        let wish = SagaCommandView::of(selection.saga_command);
+        let saga_command = SagaCommandView::of(selection.saga_command);
         let mut totals = Totals::default();
         'pages: while let Some(page) = pages.next().await? {
             for head in page {
@@ -105,7 +105,7 @@ impl Replays {
                 while let Some(ended) = under_way.until_room().await? {
                     count(ended, &mut totals, reports).await?;
                 }
-                match self.submit(&head, wish).await? {
+                match self.submit(&head, saga_command).await? {
                     Ok((answer, bytes)) => under_way.push(bytes, ended(head, answer)),
                     Err(why) => {
                         let result = not_replayed(&head, &why);
@@ -135,26 +135,26 @@ impl Replays {
     async fn submit(
         &self,
         head: &DeadLetterHead,
-        wish: SagaCommand,
+        saga_command: SagaCommand,
     ) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
-        let (delivery, lanes) = match self.delivery(head, wish).await? {
+        let (delivery, lanes) = match self.delivery(head, saga_command).await? {
             Ok(delivery) => delivery,
             Err(why) => return Ok(Err(why)),
         };
         let bytes = delivery.change.weight_bytes();
         let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Replay { delivery, lanes, wish, answer }).await;
+        let sent = self.commands.send(Command::Replay { delivery, lanes, saga_command, answer }).await;
         Ok(sent.map(|()| (answered, bytes)).map_err(|_| unsendable("rowhook is stopping")))
     }
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
-        let wish = SagaCommandView::of(selection.saga_command);
+        let saga_command = SagaCommandView::of(selection.saga_command);
         let (_, last) = self.letters.survey(selection).await?;
         let mut pages = Pages::new(&self.letters, filter(selection)?, last);
         while let Some(page) = pages.next().await? {
             for head in page {
-                let request = match self.delivery(&head, wish).await? {
-                    Ok((delivery, _)) => self.next_call(delivery, wish).await?,
+                let request = match self.delivery(&head, saga_command).await? {
+                    Ok((delivery, _)) => self.next_call(delivery, saga_command).await?,
                     Err(why) => Err(why.to_string()),
                 };
                 let (number, rule) = (head.number, head.rule.to_string());
@@ -172,16 +172,20 @@ impl Replays {
     }
 
     /// The call that a replay would begin with, as a curl command; of an operation the next of its actions.
-    async fn next_call(&self, mut delivery: Delivery, wish: SagaCommand) -> Result<Result<String, String>, Error> {
+    async fn next_call(
+        &self,
+        mut delivery: Delivery,
+        saga_command: SagaCommand,
+    ) -> Result<Result<String, String>, Error> {
         let rule = Arc::clone(&delivery.rule);
         if let Some(plan) = &rule.saga {
             let id = delivery.id;
-            let known = self.letters.read(move |store| store.operation(id)).await?;
-            let mut log = known.unwrap_or_else(|| plan.course.begin());
-            if let Err(refusal) = plan.course.grant(&mut log, wish) {
+            let known = self.letters.read(move |store| store.saga(id)).await?;
+            let mut log = known.unwrap_or_else(|| plan.saga_definition.begin());
+            if let Err(refusal) = plan.saga_definition.grant(&mut log, saga_command) {
                 return Ok(Err(refusal.to_string()));
             }
-            match plan.course.next(&mut log) {
+            match plan.saga_definition.next(&mut log) {
                 NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
                 NextAction::End(_) => return Ok(Err("there is nothing left to call".to_string())),
             }
@@ -193,12 +197,12 @@ impl Replays {
     async fn delivery(
         &self,
         head: &DeadLetterHead,
-        wish: SagaCommand,
+        saga_command: SagaCommand,
     ) -> Result<Result<(Delivery, LaneKeys), NotReplayed>, Error> {
         let (number, id) = (head.number, head.delivery_id);
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
-            Ok((Some(_), None)) if wish != SagaCommand::Resume => {
+            Ok((Some(_), None)) if saga_command != SagaCommand::Resume => {
                 let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
                 return Ok(Err(unsendable(why)));
             }

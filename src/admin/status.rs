@@ -34,7 +34,7 @@ pub(super) struct DaemonSnapshot<'a> {
 pub(super) struct Letters {
     pub all: u64,
     /// Deliveries that wait behind one; not among the others.
-    pub held: u64,
+    pub blocked: u64,
     /// Those of `all` that wait for a person.
     pub awaiting: u64,
     /// None: there are too many.
@@ -43,9 +43,9 @@ pub(super) struct Letters {
 
 impl Letters {
     pub(super) async fn count(letters: &DeadLetters) -> Result<Letters, Error> {
-        let (all, held) = (letters.count(), letters.held_count());
-        let by_rule = if all + held <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
-        Ok(Letters { all, held, awaiting: letters.awaiting_count(), by_rule })
+        let (all, blocked) = (letters.count(), letters.blocked_count());
+        let by_rule = if all + blocked <= COUNTED_MAX { Some(letters.count_by_rule().await?) } else { None };
+        Ok(Letters { all, blocked, awaiting: letters.awaiting_count(), by_rule })
     }
 
     /// Those of one rule.
@@ -76,7 +76,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         rules,
         targets: Vec::new(),
         dead_letters: counted.all,
-        blocked: counted.held,
+        blocked: counted.blocked,
         awaiting: counted.awaiting,
         ..of_process(data)
     })
@@ -163,7 +163,7 @@ impl DaemonSnapshot<'_> {
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
-            blocked: letters.held,
+            blocked: letters.blocked,
             awaiting: letters.awaiting,
             ..of_process(data)
         }
@@ -220,7 +220,7 @@ fn hold_view(hold: &BinlogPinStatus) -> BinlogPinView {
         since: rfc3339(hold.since_us),
         file: hold.file.to_string(),
         rules: hold.rules.iter().map(ToString::to_string).collect(),
-        pinned: hold.is_held,
+        pinned: hold.is_pinned,
     }
 }
 
@@ -237,8 +237,8 @@ fn files_view(files: &FilesState) -> RuleFilesView {
 }
 
 fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
-    let held_until_us = target.held_until_us.filter(|until_us| *until_us > now_us);
-    let state = match (target.open_since_us, held_until_us) {
+    let waiting_until_us = target.held_until_us.filter(|until_us| *until_us > now_us);
+    let state = match (target.open_since_us, waiting_until_us) {
         (Some(_), _) => state::UNAVAILABLE,
         (None, Some(_)) => state::WAITING,
         (None, None) => state::AVAILABLE,
@@ -247,7 +247,7 @@ fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
         target: target.target.clone(),
         state: state.to_string(),
         unavailable_since: target.open_since_us.map(rfc3339),
-        waiting_until: held_until_us.map(rfc3339),
+        waiting_until: waiting_until_us.map(rfc3339),
         last_error: target.last_error.clone(),
     }
 }

@@ -282,9 +282,9 @@ mod tests {
         let empty: Selection = serde_json::from_str("{}").expect("an object");
         assert!(empty.is_empty() && !empty.all);
         assert!(!Selection { all: true, ..Selection::default() }.is_empty());
-        let wish: Selection = serde_json::from_str(r#"{"saga_command": {"happened": false}}"#).expect("a wish");
+        let saga_command: Selection = serde_json::from_str(r#"{"saga_command": {"happened": false}}"#).expect("a wish");
         assert_eq!(
-            (wish.is_empty(), wish.saga_command),
+            (saga_command.is_empty(), saga_command.saga_command),
             (true, Some(SagaCommandView::Happened(false))),
             "a wish names no letters"
         );

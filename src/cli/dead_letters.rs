@@ -99,7 +99,7 @@ pub(super) struct ReplayArgs {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    wish: WishArgs,
+    saga_command: WishArgs,
     /// Show the requests as curl commands, with secrets masked; send none
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -254,7 +254,7 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
         DeadLettersCommand::Replay(args) => {
             let data = args.data.clone().resolve(file);
             let reach = Reach::open(&data).await?;
-            let selection = Selection { saga_command: args.wish.view(), ..args.which.selection() };
+            let selection = Selection { saga_command: args.saga_command.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
             let from = replay::Sources { rules: args.rules.resolve(file), write, data };

@@ -33,7 +33,7 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
     }
     if let Some(log) = &letter.saga {
         page += "\nsaga\n";
-        page += &indent(&saga::operation(log, letter.number, letter.resolved.is_some()));
+        page += &indent(&saga::saga(log, letter.number, letter.resolved.is_some()));
     }
     if let Some(event) = &event {
         page += "\nrow\n";

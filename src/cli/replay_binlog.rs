@@ -121,9 +121,9 @@ fn confirm(rule: &str) -> anyhow::Result<()> {
 }
 
 fn sums(tally: &BinlogReplayTotals) -> String {
-    let BinlogReplayTotals { read, matched, delivered, dead, blocked: held, .. } = tally;
-    let held = if *held > 0 { format!(", {held} blocked") } else { String::new() };
-    format!("{}, {matched} matched, {delivered} delivered, {dead} dead{held}", count(*read, "change"))
+    let BinlogReplayTotals { read, matched, delivered, dead, blocked, .. } = tally;
+    let blocked = if *blocked > 0 { format!(", {blocked} blocked") } else { String::new() };
+    format!("{}, {matched} matched, {delivered} delivered, {dead} dead{blocked}", count(*read, "change"))
 }
 
 fn unmade(tally: &BinlogReplayTotals) -> String {

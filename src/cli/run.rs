@@ -158,7 +158,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         let health = Health { commands, pulse, store, source: source.clone(), stopping };
         admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
     }
-    admin.spawn(socket.serve(operations(live, store, commands, source, reader, data), admin_stopped));
+    admin.spawn(socket.serve(sagas(live, store, commands, source, reader, data), admin_stopped));
 
     // A task of its own, on one of the threads that attempts run on: what starts and ends there wakes no other thread.
     let ended = tokio::spawn(pipeline.run(Some(reading), received, stop)).await;
@@ -179,7 +179,7 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
 }
 
 /// What may be asked over the socket.
-fn operations(
+fn sagas(
     rules: LiveRules,
     store: Store,
     commands: mpsc::Sender<Command>,

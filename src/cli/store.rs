@@ -112,21 +112,11 @@ async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<CommandVerdict>
 }
 
 fn verified_text(found: &VerifiedView) -> String {
-    let VerifiedView {
-        dead_letters,
-        blocked,
-        resolved,
-        sagas: operations,
-        entries,
-        bytes,
-        problems,
-        problem_count,
-        ..
-    } = found;
+    let VerifiedView { dead_letters, blocked, resolved, sagas, entries, bytes, problems, problem_count, .. } = found;
     let mut text = format!(
         "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
-        count(*operations, "operation"),
+        count(*sagas, "operation"),
         size(*bytes)
     );
     if found.is_whole {

@@ -47,7 +47,7 @@ struct GatedLine {
     is_called: bool,
     rate: Option<Rate>,
     /// Of its rate.
-    pace: Option<RateLimit>,
+    rate_limit: Option<RateLimit>,
     /// Whether it stands in its target's queue.
     is_asking: bool,
 }
@@ -61,7 +61,7 @@ pub(super) struct AttemptEnd<'a> {
     /// How long the target asks us to wait.
     pub retry_after: Option<Duration>,
     /// What the target says it will still take.
-    pub quota: Option<ServerLimit>,
+    pub server_limit: Option<ServerLimit>,
 }
 
 /// What an attempt that may be followed by another counts for its delivery.
@@ -105,7 +105,7 @@ impl Admission {
         if line as usize == self.lines.len() {
             let target = self.target_number(settings);
             self.targets[target].lines.push(line);
-            self.lines.push(GatedLine { target, is_called: false, rate: None, pace: None, is_asking: false });
+            self.lines.push(GatedLine { target, is_called: false, rate: None, rate_limit: None, is_asking: false });
         }
         let known = &mut self.lines[line as usize];
         let (number, target) = (known.target, &mut self.targets[known.target]);
@@ -115,7 +115,7 @@ impl Admission {
         }
         if known.rate != rate {
             known.rate = rate;
-            known.pace = rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
+            known.rate_limit = rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
         }
         self.apply(number, lanes);
     }
@@ -190,8 +190,8 @@ impl Admission {
         if let Some(wait) = pause {
             target.hold(wait, now());
         }
-        if let Some(quota) = end.quota {
-            target.heed(quota, now());
+        if let Some(server_limit) = end.server_limit {
+            target.set_blocked_keys(server_limit, now());
         }
         let counts = match (end.health, pause) {
             (TargetHealth::Throttles, Some(wait)) => {
@@ -203,7 +203,7 @@ impl Admission {
             _ if was_probe || !is_open => RetryCounts::Fully,
             _ => RetryCounts::ButNeverAsTheLast,
         };
-        if target.wants_gate() != target.gates {
+        if target.wants_admission() != target.gates {
             self.apply(number, lanes);
         }
         if !self.targets[number].asking.is_empty() {
@@ -242,9 +242,9 @@ impl Admission {
     /// Gates the lines of a target or lets them go, as it is now.
     fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes) {
         let target = &mut self.targets[number];
-        target.gates = target.wants_gate();
+        target.gates = target.wants_admission();
         for line in &target.lines {
-            lanes.set_gated(*line, target.gates || self.lines[*line as usize].pace.is_some());
+            lanes.set_gated(*line, target.gates || self.lines[*line as usize].rate_limit.is_some());
         }
         self.stir(number);
     }
@@ -257,7 +257,7 @@ impl Admission {
 
     fn admit_to(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) -> bool {
         self.targets[number].expire(now);
-        if self.targets[number].gates != self.targets[number].wants_gate() {
+        if self.targets[number].gates != self.targets[number].wants_admission() {
             self.apply(number, lanes);
             return true;
         }
@@ -280,15 +280,15 @@ impl Admission {
             }
             // The lines take turns.
             target.asking.rotate_left(1);
-            let pace = &mut self.lines[line as usize].pace;
-            if let Some(at) = pace.as_ref().and_then(|pace| pace.free_at(now)) {
+            let rate_limit = &mut self.lines[line as usize].rate_limit;
+            if let Some(at) = rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now)) {
                 free_at = Some(free_at.map_or(at, |known| known.min(at)));
                 continue;
             }
             let place = lanes.admit(line).expect("a line that asks has something to start");
             target.admitted(place, now);
-            if let Some(pace) = pace {
-                pace.take(now);
+            if let Some(rate_limit) = rate_limit {
+                rate_limit.take(now);
             }
             return true;
         }
@@ -310,7 +310,9 @@ impl Admission {
 /// How long the target wants nothing: what it said with 429 or 503.
 fn pause_of(end: &AttemptEnd) -> Option<Duration> {
     let wait = match end.answer {
-        Answer::Status { status: 429, .. } => end.retry_after.or(end.quota.map(|quota| quota.reset)),
+        Answer::Status { status: 429, .. } => {
+            end.retry_after.or(end.server_limit.map(|server_limit| server_limit.reset))
+        }
         Answer::Status { status: 503, .. } => end.retry_after,
         _ => None,
     };

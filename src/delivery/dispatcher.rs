@@ -44,7 +44,7 @@ pub struct Dispatcher {
     sinks: Arc<Sinks>,
     metrics: Arc<Metrics>,
     lanes: Lanes,
-    gate: Admission,
+    admission: Admission,
     /// By place; empty where all was handed out as completed.
     under_way: Vec<Option<AttemptsUnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
@@ -72,7 +72,7 @@ impl Dispatcher {
         let (report, ended) = unbounded_channel();
         Dispatcher {
             sinks: Arc::new(sinks),
-            gate: Admission::new(Arc::clone(&metrics)),
+            admission: Admission::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
             under_way: Vec::new(),
@@ -91,8 +91,8 @@ impl Dispatcher {
     }
 
     /// From now on deliveries whose keys are held are not attempted when their turn comes; replays are.
-    pub fn heed(&mut self, held: BlockedKeys) {
-        self.lanes.heed(held);
+    pub fn set_blocked_keys(&mut self, blocked: BlockedKeys) {
+        self.lanes.set_blocked_keys(blocked);
     }
 
     /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
@@ -137,7 +137,7 @@ impl Dispatcher {
                 return event;
             }
             let retry = self.retries.peek().map(|Reverse((due, _))| *due);
-            let due = retry.into_iter().chain(self.gate.next_wake()).chain(self.gathering_due()).min();
+            let due = retry.into_iter().chain(self.admission.next_wake()).chain(self.gathering_due()).min();
             tokio::select! {
                 ended = self.ended.recv() => {
                     self.settle(ended.expect("the dispatcher itself keeps the channel open"));
@@ -155,7 +155,7 @@ impl Dispatcher {
         }
         self.resume_due();
         self.close_due();
-        self.gate.wake(Instant::now);
+        self.admission.wake(Instant::now);
         while let Ok(ended) = self.ended.try_recv() {
             // What may start, starts before the next attempt is heard of, which may close a gate.
             self.start_ready();
@@ -176,7 +176,7 @@ impl Dispatcher {
             return self.attempt(place);
         }
         let (target, delivery) = (under_way.target, under_way.bundle.one().clone());
-        self.gate.cancelled(target, place, Instant::now());
+        self.admission.cancelled(target, place, Instant::now());
         self.events.push_back(DeliveryEvent::NotDone(delivery));
         self.lanes.rest(place);
         self.lanes.resume(place);
@@ -238,7 +238,7 @@ impl Dispatcher {
 
     /// How the targets are doing that were called, or adopted with their rules.
     pub fn targets(&self) -> Vec<TargetStatus> {
-        self.gate.statuses(Instant::now())
+        self.admission.statuses(Instant::now())
     }
 
     /// What is under way of the rule of this name.
@@ -281,7 +281,7 @@ impl Dispatcher {
             if let Some(place) = self.lanes.pop_start() {
                 return Some(place);
             }
-            if !self.gate.admit(&mut self.lanes, Instant::now) {
+            if !self.admission.admit(&mut self.lanes, Instant::now) {
                 return None;
             }
         }
@@ -303,12 +303,12 @@ impl Dispatcher {
                 under_way.prepared = None;
             }
             let (rule, entered) = (under_way.rule, self.lanes.line_of(place));
-            let target = self.gate.started(entered);
+            let target = self.admission.started(entered);
             let under_way = self.under_way[place as usize].as_ref().expect("the call has not ended");
             let line = self.line(rule, under_way.bundle.action());
             if line != entered {
                 // It calls another target now, whose turn it waits for.
-                self.gate.cancelled(target, place, Instant::now());
+                self.admission.cancelled(target, place, Instant::now());
                 self.lanes.requeue(place, line);
                 continue;
             }
@@ -354,16 +354,16 @@ impl Dispatcher {
         let Sent { attempt, judged, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
-                self.gate.cancelled(target, place, Instant::now());
+                self.admission.cancelled(target, place, Instant::now());
                 return self.settle_unsent(place, unfit, unsent);
             }
         };
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let Judged { lack, verdict, results, end, health, retry_after, quota, redirect } = judged;
-        let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, quota };
-        let counts = self.gate.ended(target, &of_target, &mut self.lanes, Instant::now);
+        let Judged { lack, verdict, results, end, health, retry_after, server_limit, redirect } = judged;
+        let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, server_limit };
+        let counts = self.admission.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));

@@ -61,7 +61,7 @@ pub struct Lanes {
     running: usize,
     closed: bool,
     /// Keys whose deliveries are not attempted, whoever decides that.
-    held: BlockedKeys,
+    blocked: BlockedKeys,
     definitions: LaneDefinitions,
 }
 
@@ -167,8 +167,8 @@ impl Lanes {
     }
 
     /// From now on these keys are held.
-    pub fn heed(&mut self, held: BlockedKeys) {
-        self.held = held;
+    pub fn set_blocked_keys(&mut self, blocked: BlockedKeys) {
+        self.blocked = blocked;
     }
 
     /// From now on the line's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
@@ -340,7 +340,7 @@ impl Lanes {
     fn reach_head(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         if slot.turn == Turn::CallUnlessHeld {
-            let holder = self.held.holder(slot.links.keys(), &slot.behind);
+            let holder = self.blocked.holder(slot.links.keys(), &slot.behind);
             slot.turn = holder.map_or(Turn::Call, |behind| Turn::Hold { behind });
         }
         self.queue_for_slot(place);

@@ -110,7 +110,7 @@ impl Delivery {
     pub fn scope(&self) -> Scope {
         let scope = Scope::new(&self.change, self.id);
         match &self.saga_action {
-            Some(doing) => scope.with_operation(Arc::clone(&doing.log)),
+            Some(doing) => scope.with_saga(Arc::clone(&doing.log)),
             None => scope,
         }
     }

@@ -56,7 +56,7 @@ mod tests {
 
     const RATES: [(u32, u64); 7] = [(1, 1), (3, 1), (50, 1), (1000, 1), (200_000, 1), (7, 60), (100, 3600)];
 
-    fn pace_of(count: u32, per_s: u64) -> RateLimit {
+    fn rate_limit_of(count: u32, per_s: u64) -> RateLimit {
         RateLimit::new(interval(Rate { count, per: Duration::from_secs(per_s) }))
     }
 
@@ -75,12 +75,12 @@ mod tests {
     #[test]
     fn after_a_long_rest_only_a_small_burst_is_allowed() {
         for (count, per_s, burst) in [(1, 1, 1), (10, 1, 1), (50, 1, 3), (1000, 1, 51), (60, 60, 1)] {
-            let mut pace = pace_of(count, per_s);
+            let mut rate_limit = rate_limit_of(count, per_s);
             let mut now = Instant::now();
             for _ in 0..2 {
                 let mut started = 0;
-                while pace.free_at(now).is_none() {
-                    pace.take(now);
+                while rate_limit.free_at(now).is_none() {
+                    rate_limit.take(now);
                     started += 1;
                 }
                 assert_eq!(started, burst, "{count} in {per_s} s");
@@ -96,19 +96,19 @@ mod tests {
             rate in prop::sample::select(RATES.to_vec()),
             waits_us in prop::collection::vec(prop_oneof![Just(0), 0..3_000u64, 0..2_000_000u64], 1..300),
         ) {
-            let mut pace = pace_of(rate.0, rate.1);
+            let mut rate_limit = rate_limit_of(rate.0, rate.1);
             let mut now = Instant::now();
             let mut starts = Vec::new();
             for wait_us in waits_us {
                 now += Duration::from_micros(wait_us);
-                if pace.free_at(now).is_none() {
-                    pace.take(now);
+                if rate_limit.free_at(now).is_none() {
+                    rate_limit.take(now);
                     starts.push(now);
                 }
             }
             for (first, from) in starts.iter().enumerate() {
                 for (last, to) in starts.iter().enumerate().skip(first) {
-                    let allowed = 1 + (*to - *from + CATCH_UP).as_nanos() / pace.interval.as_nanos();
+                    let allowed = 1 + (*to - *from + CATCH_UP).as_nanos() / rate_limit.interval.as_nanos();
                     prop_assert!((last - first + 1) as u128 <= allowed, "{} in {:?}", last - first + 1, *to - *from);
                 }
             }
@@ -120,17 +120,17 @@ mod tests {
             rate in prop::sample::select(RATES.to_vec()),
             late_us in prop::collection::vec(0..49_000u64, 1..300),
         ) {
-            let mut pace = pace_of(rate.0, rate.1);
+            let mut rate_limit = rate_limit_of(rate.0, rate.1);
             let begun = Instant::now();
             let (mut now, mut started) = (begun, 0u128);
             for late_us in late_us {
-                while pace.free_at(now).is_none() {
-                    pace.take(now);
+                while rate_limit.free_at(now).is_none() {
+                    rate_limit.take(now);
                     started += 1;
                 }
-                let due = (now - begun).as_nanos() / pace.interval.as_nanos();
+                let due = (now - begun).as_nanos() / rate_limit.interval.as_nanos();
                 prop_assert!(started >= due, "{started} of {due} after {:?}", now - begun);
-                now = pace.free_at(now).expect("it was used up") + Duration::from_micros(late_us);
+                now = rate_limit.free_at(now).expect("it was used up") + Duration::from_micros(late_us);
             }
         }
     }

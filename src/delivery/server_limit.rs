@@ -91,13 +91,14 @@ impl Fields {
             let wait = item.wait.or(policy.and_then(|policy| policy.wait));
             ServerLimit { limit, remaining: item.remaining, reset: wait.unwrap_or_default() }
         });
-        let quotas = items.chain([plain]).filter(|quota| !quota.reset.is_zero());
-        let mut quotas: Vec<ServerLimit> =
-            quotas.map(|quota| ServerLimit { reset: quota.reset.min(RESET_MAX), ..quota }).collect();
+        let quotas = items.chain([plain]).filter(|server_limit| !server_limit.reset.is_zero());
+        let mut quotas: Vec<ServerLimit> = quotas
+            .map(|server_limit| ServerLimit { reset: server_limit.reset.min(RESET_MAX), ..server_limit })
+            .collect();
         // Least a second first; with nothing left, the one that takes longest.
-        let looseness = |quota: &ServerLimit| match quota.remaining {
-            Some(0) => -quota.reset.as_secs_f64(),
-            Some(remaining) => remaining as f64 / quota.reset.as_secs_f64(),
+        let looseness = |server_limit: &ServerLimit| match server_limit.remaining {
+            Some(0) => -server_limit.reset.as_secs_f64(),
+            Some(remaining) => remaining as f64 / server_limit.reset.as_secs_f64(),
             None => f64::INFINITY,
         };
         quotas.sort_by(|a, b| looseness(a).total_cmp(&looseness(b)));

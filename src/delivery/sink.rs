@@ -48,7 +48,7 @@ pub(super) struct Judged {
     pub end: Option<ActionEnd>,
     pub health: TargetHealth,
     pub retry_after: Option<Duration>,
-    pub quota: Option<ServerLimit>,
+    pub server_limit: Option<ServerLimit>,
     /// Where the answer redirects; ends `it redirects …`.
     pub redirect: Option<String>,
 }

@@ -34,7 +34,7 @@ pub(super) struct TargetState {
     settings: Arc<rules::Target>,
     breaker: Breaker,
     /// Of the rate that is set for it.
-    pace: Option<RateLimit>,
+    rate_limit: Option<RateLimit>,
     /// Until when nothing starts, because the target asked for a pause.
     held_until: Option<Instant>,
     /// How what the target will still take is spread, and until when.
@@ -74,7 +74,7 @@ impl TargetState {
         let label = TargetLabel { target: settings.origin.clone() };
         TargetState {
             breaker: Breaker::new(None),
-            pace: settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate))),
+            rate_limit: settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate))),
             held_until: None,
             spread: None,
             in_flight: 0,
@@ -98,7 +98,7 @@ impl TargetState {
             return;
         }
         if self.settings.rate != settings.rate {
-            self.pace = settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
+            self.rate_limit = settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
         }
         self.settings = Arc::clone(settings);
         let turned = self.breaker.set_policy(settings.breaker.clone(), now);
@@ -133,8 +133,8 @@ impl TargetState {
     }
 
     /// Whether attempts must ask before they start.
-    pub fn wants_gate(&self) -> bool {
-        let is_limited = self.pace.is_some() || self.settings.in_flight.is_some();
+    pub fn wants_admission(&self) -> bool {
+        let is_limited = self.rate_limit.is_some() || self.settings.in_flight.is_some();
         is_limited || self.held_until.is_some() || self.spread.is_some() || self.breaker.is_open()
     }
 
@@ -154,16 +154,16 @@ impl TargetState {
             May::Now => None,
         };
         let held = self.held_until.filter(|until| *until > now);
-        let pace = self.pace.as_ref().and_then(|pace| pace.free_at(now));
-        let spread = self.spread.as_ref().and_then(|(pace, until)| Some(pace.free_at(now)?.min(*until)));
-        [probe, held, pace, spread].into_iter().flatten().max().map_or(May::Now, May::At)
+        let rate_limit = self.rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now));
+        let spread = self.spread.as_ref().and_then(|(rate_limit, until)| Some(rate_limit.free_at(now)?.min(*until)));
+        [probe, held, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
     }
 
     /// A gated attempt was allowed to start.
     pub fn admitted(&mut self, place: Place, now: Instant) {
         self.breaker.start(place);
-        for pace in self.pace.iter_mut().chain(self.spread.as_mut().map(|(pace, _)| pace)) {
-            pace.take(now);
+        for rate_limit in self.rate_limit.iter_mut().chain(self.spread.as_mut().map(|(rate_limit, _)| rate_limit)) {
+            rate_limit.take(now);
         }
     }
 
@@ -203,22 +203,23 @@ impl TargetState {
 
     /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
     /// spread over the time.
-    pub fn heed(&mut self, quota: ServerLimit, now: Instant) {
-        let Some(remaining) = quota.remaining.filter(|_| !self.settings.is_many_hosts) else { return };
+    pub fn set_blocked_keys(&mut self, server_limit: ServerLimit, now: Instant) {
+        let Some(remaining) = server_limit.remaining.filter(|_| !self.settings.is_many_hosts) else { return };
         if remaining == 0 {
-            return self.hold(quota.reset, now);
+            return self.hold(server_limit.reset, now);
         }
         let is_little = remaining < self.in_flight as u64
-            || quota.limit.is_some_and(|limit| remaining.saturating_mul(LITTLE_IS_ONE_IN) < limit);
+            || server_limit.limit.is_some_and(|limit| remaining.saturating_mul(LITTLE_IS_ONE_IN) < limit);
         if !is_little {
             self.spread = None;
             return;
         }
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        let (interval, until) = ((quota.reset / remaining).min(HOLD_MAX), now + quota.reset.min(HOLD_MAX));
+        let (interval, until) =
+            ((server_limit.reset / remaining).min(HOLD_MAX), now + server_limit.reset.min(HOLD_MAX));
         match &mut self.spread {
-            Some((pace, known)) => {
-                pace.set_interval(interval);
+            Some((rate_limit, known)) => {
+                rate_limit.set_interval(interval);
                 *known = until;
             }
             None => self.spread = Some((RateLimit::new(interval), until)),

@@ -26,7 +26,7 @@ use crate::saga::ActionId;
 use crate::template::UrlTemplate;
 
 /// Long enough for any machine; reached only when a test fails.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the API does with a request.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ impl Api {
     pub async fn wait_for(&self, requests: usize) -> Vec<SeenRequest> {
         let mut seen = self.seen.clone();
         let reached = seen.wait_for(|seen| seen.len() >= requests);
-        tokio::time::timeout(PATIENCE, reached).await.expect("the requests come").unwrap().clone()
+        tokio::time::timeout(DEADLINE, reached).await.expect("the requests come").unwrap().clone()
     }
 
     pub fn url(&self) -> String {
@@ -259,7 +259,7 @@ pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 auth: None,
                 sign: None,
                 tls: None,
-                timeout: PATIENCE,
+                timeout: DEADLINE,
                 success: SuccessStatuses(vec![(200, 299)]),
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),
@@ -300,8 +300,8 @@ pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<
 }
 
 /// An operation on the row with this key, whose turn it is to do this.
-pub(super) fn operation(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
-    let log = rule.saga.as_ref().expect("a rule with a plan").course.begin();
+pub(super) fn saga(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
+    let log = rule.saga.as_ref().expect("a rule with a plan").saga_definition.begin();
     Delivery { saga_action: Some(SagaAction { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
 }
 

@@ -52,15 +52,15 @@ impl BlockedKeys {
         queues: HashMap<LaneKey, BlockedQueue>,
         definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)>,
     ) -> BlockedKeys {
-        let held = BlockedKeys::default();
-        held.shared.keys.store(queues.len(), Ordering::Release);
-        let mut state = held.lock();
+        let blocked = BlockedKeys::default();
+        blocked.shared.keys.store(queues.len(), Ordering::Release);
+        let mut state = blocked.lock();
         state.queues = queues;
         for (definition, queue) in definitions {
             state.definitions.entry(definition.id().table).or_default().push((definition, queue));
         }
         drop(state);
-        held
+        blocked
     }
 
     /// The dead letter that holds one of these keys, or is of one of the definitions; the oldest if several are.
@@ -270,74 +270,74 @@ mod tests {
     const A: LaneKey = LaneKey(1);
     const B: LaneKey = LaneKey(2);
 
-    fn moved(held: &BlockedKeys) -> Vec<u64> {
-        std::iter::from_fn(|| held.take_moved()).collect()
+    fn moved(blocked: &BlockedKeys) -> Vec<u64> {
+        std::iter::from_fn(|| blocked.take_moved()).collect()
     }
 
-    fn remove(held: &BlockedKeys, number: u64, keys: LaneKeys, next: Option<u64>) {
-        held.remove(number, &keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
+    fn remove(blocked: &BlockedKeys, number: u64, keys: LaneKeys, next: Option<u64>) {
+        blocked.remove(number, &keys, |_| Ok::<_, Infallible>(next)).expect("infallible");
     }
 
     #[test]
-    fn a_key_is_held_by_its_oldest_letter_until_its_last_one_is_gone() {
-        let held = BlockedKeys::default();
-        held.add(17, &LaneKeys::one(A), false);
-        held.add(18, &LaneKeys::one(A), true);
+    fn a_key_is_blocked_by_its_oldest_letter_until_its_last_one_is_gone() {
+        let blocked = BlockedKeys::default();
+        blocked.add(17, &LaneKeys::one(A), false);
+        blocked.add(18, &LaneKeys::one(A), true);
         assert_eq!(
-            (held.holder(LaneKeys::one(A).iter(), &[]), held.holder(LaneKeys::one(B).iter(), &[])),
+            (blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.holder(LaneKeys::one(B).iter(), &[])),
             (Some(17), None)
         );
-        assert_eq!(held.ahead_of(18, &LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
-        moved(&held);
-        remove(&held, 17, LaneKeys::one(A), Some(18));
-        assert_eq!((held.holder(LaneKeys::one(A).iter(), &[]), moved(&held)), (Some(18), vec![18]));
-        assert_eq!(held.ahead_of(18, &LaneKeys::one(A)).count(), 0);
-        remove(&held, 18, LaneKeys::one(A), None);
-        assert_eq!((held.holder(LaneKeys::one(A).iter(), &[]), held.keys()), (None, 0));
+        assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
+        moved(&blocked);
+        remove(&blocked, 17, LaneKeys::one(A), Some(18));
+        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), moved(&blocked)), (Some(18), vec![18]));
+        assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).count(), 0);
+        remove(&blocked, 18, LaneKeys::one(A), None);
+        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.keys()), (None, 0));
     }
 
     #[test]
     fn a_letter_in_the_middle_goes_without_moving_anyone() {
-        let held = BlockedKeys::default();
-        held.add(1, &LaneKeys::one(A), false);
-        held.add(2, &LaneKeys::one(A), true);
-        held.add(3, &LaneKeys::one(A), true);
-        moved(&held);
-        remove(&held, 2, LaneKeys::one(A), None);
-        assert_eq!((held.queue(A), moved(&held)), (Some(BlockedQueue { front: 1, letters: 2 }), vec![]));
+        let blocked = BlockedKeys::default();
+        blocked.add(1, &LaneKeys::one(A), false);
+        blocked.add(2, &LaneKeys::one(A), true);
+        blocked.add(3, &LaneKeys::one(A), true);
+        moved(&blocked);
+        remove(&blocked, 2, LaneKeys::one(A), None);
+        assert_eq!((blocked.queue(A), moved(&blocked)), (Some(BlockedQueue { front: 1, letters: 2 }), vec![]));
     }
 
     #[test]
     fn a_letter_of_two_keys_waits_in_both_queues() {
-        let held = BlockedKeys::default();
-        held.add(1, &LaneKeys::one(A), false);
-        held.add(2, &LaneKeys::one(B), false);
-        held.add(3, &LaneKeys::two(A, B), true);
-        assert_eq!(held.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(held.holder(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
-        remove(&held, 1, LaneKeys::one(A), Some(3));
-        assert_eq!(held.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
+        let blocked = BlockedKeys::default();
+        blocked.add(1, &LaneKeys::one(A), false);
+        blocked.add(2, &LaneKeys::one(B), false);
+        blocked.add(3, &LaneKeys::two(A, B), true);
+        assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(blocked.holder(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
+        remove(&blocked, 1, LaneKeys::one(A), Some(3));
+        assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
-        let held = BlockedKeys::default();
-        held.add(1, &LaneKeys::one(A), false);
-        remove(&held, 1, LaneKeys::one(A), None);
-        held.add(2, &LaneKeys::one(A), true);
-        assert_eq!(moved(&held), [2]);
+        let blocked = BlockedKeys::default();
+        blocked.add(1, &LaneKeys::one(A), false);
+        remove(&blocked, 1, LaneKeys::one(A), None);
+        blocked.add(2, &LaneKeys::one(A), true);
+        assert_eq!(moved(&blocked), [2]);
     }
 
     #[tokio::test]
     async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
-        let held = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
-        held.look_at_all();
-        held.moved().await;
-        assert_eq!(moved(&held), [4]);
-        let (waiting, ()) = tokio::join!(held.moved(), async {
+        let blocked = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
+        blocked.look_at_all();
+        blocked.moved().await;
+        assert_eq!(moved(&blocked), [4]);
+        let (waiting, ()) = tokio::join!(blocked.moved(), async {
             tokio::task::yield_now().await;
-            held.look_at_all();
+            blocked.look_at_all();
         });
-        assert_eq!((waiting, moved(&held)), ((), vec![4]));
+        assert_eq!((waiting, moved(&blocked)), ((), vec![4]));
     }
 }

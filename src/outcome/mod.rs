@@ -38,7 +38,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
     let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
     let mut settled = store::Write { ledger_add, letters_remove, ..store::Write::default() };
-    end_operation(completed, &mut settled);
+    end_saga(completed, &mut settled);
     Some(match (&completed.outcome, delivery.origin) {
         (Outcome::Delivered { .. }, _) => settled,
         (Outcome::Dead(failure), Origin::Stream | Origin::BinlogReplay { .. }) => {
@@ -66,14 +66,14 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 }
 
 /// Of an operation the log ends with the delivery, or is its dead letter's from now on.
-fn end_operation(completed: &Completed, settled: &mut store::Write) {
+fn end_saga(completed: &Completed, settled: &mut store::Write) {
     let delivery = &completed.delivery;
     let Some(doing) = &delivery.saga_action else { return };
     match completed.outcome {
-        Outcome::Delivered { .. } => settled.operations_remove.push(delivery.id),
+        Outcome::Delivered { .. } => settled.sagas_remove.push(delivery.id),
         // Nothing was begun: there is no log.
         Outcome::Dead(_) | Outcome::Blocked { .. } if doing.log.is_fresh() => {}
-        Outcome::Dead(_) | Outcome::Blocked { .. } => settled.operations_put.push(store::SagaPut {
+        Outcome::Dead(_) | Outcome::Blocked { .. } => settled.sagas_put.push(store::SagaPut {
             id: delivery.id,
             rule: delivery.rule.name.as_str().into(),
             log: Arc::clone(&doing.log),
@@ -84,8 +84,8 @@ fn end_operation(completed: &Completed, settled: &mut store::Write) {
 }
 
 /// The dead letter of an operation that was under way when the last process ended, and will not come again.
-pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
-    let store::Operation { id, rule, log, change } = operation;
+pub fn interrupted(saga: store::StoredSaga, why: &str) -> store::Write {
+    let store::StoredSaga { id, rule, log, change } = saga;
     let open: Vec<&str> = log.steps.iter().filter(|step| step.has_effect()).map(|step| &*step.name).collect();
     let stands =
         if open.is_empty() { "nothing of it stands".to_string() } else { format!("not undone: {}", open.join(", ")) };
@@ -102,7 +102,7 @@ pub fn interrupted(operation: store::Operation, why: &str) -> store::Write {
     // Should the change come again all the same, after a crash or with the rule, it has its letter.
     let ledger_add = vec![store::LedgerEntry { id, rule: Arc::clone(&rule) }];
     let put = store::SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
-    store::Write { letters_add: vec![letter], operations_put: vec![put], ledger_add, ..store::Write::default() }
+    store::Write { letters_add: vec![letter], sagas_put: vec![put], ledger_add, ..store::Write::default() }
 }
 
 fn dead_letter(origin: Origin) -> Option<u64> {
@@ -302,10 +302,10 @@ mod tests {
     }
 
     #[test]
-    fn a_held_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
+    fn a_blocked_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
         for (id, keys) in [(1, 1), (2, 2)] {
-            let held = Outcome::Blocked { behind: 17 };
-            let completed = completed("on_dead_letter: continue", Origin::Stream, held, id);
+            let blocked = Outcome::Blocked { behind: 17 };
+            let completed = completed("on_dead_letter: continue", Origin::Stream, blocked, id);
             let write = settle(&completed).expect("a letter");
             let letter = &write.letters_add[0];
             assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Blocked, keys));

@@ -55,8 +55,8 @@ impl BinlogPin {
     }
 
     /// Whether the server is kept from purging now.
-    pub fn is_held(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.hold.is_held())
+    pub fn is_pinned(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.hold.is_pinned())
     }
 
     pub fn status(&self) -> Option<BinlogPinStatus> {
@@ -64,7 +64,7 @@ impl BinlogPin {
             file: Arc::clone(&needed.place.oldest_needed().file),
             rules: needed.rules.clone(),
             since_us: *since_us,
-            is_held: hold.is_held(),
+            is_pinned: hold.is_pinned(),
         })
     }
 
@@ -92,14 +92,14 @@ impl BinlogPin {
 
 impl Held {
     fn follow(&mut self, needed: Needed, reading: &ChangeSource) {
-        if self.hold.is_held() {
+        if self.hold.is_pinned() {
             self.before = None;
         }
         if !needed.place.needs_same_file_as(&self.needed.place) {
             let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
             tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
             // The oldest connection that holds protects most; one that never held protects nothing.
-            self.before = self.before.take().or_else(|| Some(hold).filter(PinnedBinlog::is_held));
+            self.before = self.before.take().or_else(|| Some(hold).filter(PinnedBinlog::is_pinned));
         }
         self.needed = needed;
     }

@@ -75,7 +75,7 @@ pub struct BinlogReplayTally {
     /// Dead letters; in a dry run, deliveries of which no request can be made.
     pub dead: u64,
     /// Not sent: they wait in the store behind a dead letter of their key.
-    pub held: u64,
+    pub blocked: u64,
     /// When the newest transaction read was committed, in microseconds since the Unix epoch.
     pub read_up_to_us: Option<u64>,
 }
@@ -106,15 +106,15 @@ impl RangeReplays {
     }
 
     /// Delivers the stretch, and tells how it goes.
-    pub async fn run(&self, stretch: BinlogRange, told: &mpsc::Sender<BinlogReplayEvent>) {
+    pub async fn run(&self, binlog_range: BinlogRange, told: &mpsc::Sender<BinlogReplayEvent>) {
         let Ok(_turn) = self.turn.try_lock() else {
             let message = "another binlog range is being replayed; only one at a time".to_string();
             // Who no longer listens does not need the reason.
             let _ = told.send(BinlogReplayEvent::Failed { message }).await;
             return;
         };
-        let rule = stretch.rule.name.clone();
-        let last = match self.deliver(stretch, told).await {
+        let rule = binlog_range.rule.name.clone();
+        let last = match self.deliver(binlog_range, told).await {
             Ok(tally) => {
                 let BinlogReplayTally { read, matched, delivered, dead, .. } = tally;
                 tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
@@ -130,10 +130,10 @@ impl RangeReplays {
 
     async fn deliver(
         &self,
-        stretch: BinlogRange,
+        binlog_range: BinlogRange,
         told: &mpsc::Sender<BinlogReplayEvent>,
     ) -> Result<BinlogReplayTally, End> {
-        let BinlogRange { rule, from, to, mode } = stretch;
+        let BinlogRange { rule, from, to, mode } = binlog_range;
         self.refuse_paused(&rule).await?;
         let settings = Settings {
             instance: Uuid::new_v4(),
@@ -307,7 +307,7 @@ impl Run<'_> {
         match outcome.ok_or_else(stopping)? {
             Outcome::Delivered { .. } => self.tally.delivered += 1,
             Outcome::Dead(_) => self.tally.dead += 1,
-            Outcome::Blocked { .. } => self.tally.held += 1,
+            Outcome::Blocked { .. } => self.tally.blocked += 1,
         }
         Ok(())
     }

@@ -66,17 +66,23 @@ impl Releases {
                     Looked { number, letter }
                 }));
             }
-            let held = self.turns.held.clone();
+            let blocked = self.turns.blocked.clone();
             tokio::select! {
-                () = held.moved(), if self.reads.len() < READS_MAX => {}
+                () = blocked.moved(), if self.reads.len() < READS_MAX => {}
                 Some(looked) = self.reads.next(), if !self.reads.is_empty() => return looked,
             }
         }
     }
 
     /// Takes a dead letter in that an operator replays. True: it is to be sent now; else when its turn comes, or never.
-    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: ReplayAnswer) -> bool {
-        self.turns.replay(number, lanes, wish, answer)
+    pub(super) fn replay(
+        &mut self,
+        number: u64,
+        lanes: LaneKeys,
+        saga_command: SagaCommand,
+        answer: ReplayAnswer,
+    ) -> bool {
+        self.turns.replay(number, lanes, saga_command, answer)
     }
 
     /// Decides about a letter that was looked at: the one to send now, if it is one to send.
@@ -91,7 +97,7 @@ impl Releases {
         let seen = letter.as_ref().map(|letter| Seen {
             rule: &letter.head.rule,
             lanes: letter.head.lanes.clone(),
-            is_held: letter.head.failure.reason == Reason::Blocked,
+            is_blocked: letter.head.failure.reason == Reason::Blocked,
             bytes: letter.change.weight_bytes(),
         });
         if self.turns.looked(number, seen) { letter } else { None }
@@ -123,7 +129,7 @@ impl Releases {
     /// With other rules other letters can be sent; and at the start nobody has looked yet.
     pub(super) fn look_at_all(&mut self) {
         self.complained.clear();
-        self.turns.held.look_at_all();
+        self.turns.blocked.look_at_all();
     }
 
     /// Answers with the number of held deliveries that went out since the start, as soon as none is on its way.
@@ -135,7 +141,7 @@ impl Releases {
 
 /// The decisions, without I/O.
 struct Turns {
-    held: BlockedKeys,
+    blocked: BlockedKeys,
     /// Letters being read.
     looking: BTreeSet<u64>,
     /// Letters that were sent and have no durable outcome yet.
@@ -167,14 +173,14 @@ struct Released {
 struct Seen<'a> {
     rule: &'a str,
     lanes: LaneKeys,
-    is_held: bool,
+    is_blocked: bool,
     bytes: usize,
 }
 
 impl Turns {
-    fn new(held: BlockedKeys) -> Turns {
+    fn new(blocked: BlockedKeys) -> Turns {
         Turns {
-            held,
+            blocked,
             looking: BTreeSet::new(),
             under_way: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -186,7 +192,7 @@ impl Turns {
 
     /// A letter to look at.
     fn look(&mut self) -> Option<u64> {
-        let number = self.held.take_moved()?;
+        let number = self.blocked.take_moved()?;
         self.looking.insert(number);
         Some(number)
     }
@@ -196,9 +202,9 @@ impl Turns {
         // A replay that began meanwhile knows better than what was read before it.
         let is_looked_for = self.looking.remove(&number) && !self.under_way.contains_key(&number);
         let goes = match seen {
-            Some(Seen { rule, lanes, is_held, bytes }) if is_looked_for => {
-                let is_next = self.stands(number, &lanes) && self.held.ahead_of(number, &lanes).next().is_none();
-                let is_meant = is_held || self.waiting.contains_key(&number);
+            Some(Seen { rule, lanes, is_blocked, bytes }) if is_looked_for => {
+                let is_next = self.stands(number, &lanes) && self.blocked.ahead_of(number, &lanes).next().is_none();
+                let is_meant = is_blocked || self.waiting.contains_key(&number);
                 is_next && is_meant && self.has_room(number, rule, bytes)
             }
             Some(_) => false,
@@ -215,7 +221,7 @@ impl Turns {
 
     /// Whether the letter is still in the queues of its keys.
     fn stands(&self, number: u64, lanes: &LaneKeys) -> bool {
-        lanes.iter().all(|key| self.held.queue(key).is_some_and(|queue| queue.front <= number))
+        lanes.iter().all(|key| self.blocked.queue(key).is_some_and(|queue| queue.front <= number))
     }
 
     /// Takes the room for a held letter of a rule, or puts the letter off.
@@ -232,7 +238,7 @@ impl Turns {
         true
     }
 
-    fn replay(&mut self, number: u64, lanes: LaneKeys, wish: SagaCommand, answer: ReplayAnswer) -> bool {
+    fn replay(&mut self, number: u64, lanes: LaneKeys, saga_command: SagaCommand, answer: ReplayAnswer) -> bool {
         if let Some(under_way) = self.under_way.get_mut(&number) {
             match under_way.answer {
                 None => under_way.answer = Some(answer),
@@ -248,13 +254,15 @@ impl Turns {
             refuse(answer, NotReplayed::Gone);
             return false;
         }
-        if self.held.ahead_of(number, &lanes).next().is_none() {
+        if self.blocked.ahead_of(number, &lanes).next().is_none() {
             self.looking.remove(&number);
             self.forget_later(number);
             self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
             return true;
         }
-        if let Some(ahead) = self.held.ahead_of(number, &lanes).next().filter(|_| wish != SagaCommand::Resume) {
+        if let Some(ahead) =
+            self.blocked.ahead_of(number, &lanes).next().filter(|_| saga_command != SagaCommand::Resume)
+        {
             // What waits goes out as a held delivery does, and by then nobody remembers another wish.
             refuse(answer, NotReplayed::BlockedBy(ahead));
             return false;
@@ -282,7 +290,7 @@ impl Turns {
         released.letters -= 1;
         released.bytes -= bytes;
         if let Some(next) = released.later.pop_first() {
-            self.held.name_again(next);
+            self.blocked.name_again(next);
         }
     }
 
@@ -299,7 +307,7 @@ impl Turns {
         let numbers: Vec<u64> = self.waiting.keys().copied().collect();
         for number in numbers {
             let lanes = &self.waiting[&number].0;
-            let why = match self.held.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
+            let why = match self.blocked.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
                 _ if !self.stands(number, lanes) => NotReplayed::Gone,
                 Some(ahead) => NotReplayed::BlockedBy(ahead),
                 None => continue,
@@ -319,7 +327,7 @@ impl Turns {
     fn fill_empty_room(&mut self) {
         for released in self.rules.values_mut().filter(|released| released.letters == 0) {
             while let Some(next) = released.later.pop_first() {
-                self.held.name_again(next);
+                self.blocked.name_again(next);
             }
         }
         self.rules.retain(|_, released| released.letters > 0);
@@ -330,7 +338,7 @@ impl Turns {
         self.under_way.contains_key(&number)
             || self.waiting.contains_key(&number)
             || self.looking.contains(&number)
-            || self.held.is_moved(number)
+            || self.blocked.is_moved(number)
             || self.is_later(number)
     }
 
@@ -339,7 +347,7 @@ impl Turns {
     }
 
     fn is_quiet(&self) -> bool {
-        self.looking.is_empty() && self.under_way.is_empty() && !self.held.has_moved()
+        self.looking.is_empty() && self.under_way.is_empty() && !self.blocked.has_moved()
     }
 }
 

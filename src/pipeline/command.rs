@@ -22,7 +22,7 @@ pub enum Command {
     Replay {
         delivery: Delivery,
         lanes: LaneKeys,
-        wish: SagaCommand,
+        saga_command: SagaCommand,
         answer: oneshot::Sender<Result<Outcome, NotReplayed>>,
     },
     /// Wait until no held delivery is on its way. Answered with how many went out since the start.
@@ -94,7 +94,7 @@ pub struct BinlogPinStatus {
     /// Microseconds since the Unix epoch.
     pub since_us: u64,
     /// False while the connection is opened, for the first time or again, and for files that can't be held.
-    pub is_held: bool,
+    pub is_pinned: bool,
 }
 
 /// How one rule is doing.

@@ -22,7 +22,9 @@ impl Pipeline {
     pub(super) fn obey(&mut self, command: Command) {
         let dispatcher = &mut self.deliveries.dispatcher;
         match command {
-            Command::Replay { delivery, lanes, wish, answer } => self.replay(delivery, lanes, wish, answer),
+            Command::Replay { delivery, lanes, saga_command, answer } => {
+                self.replay(delivery, lanes, saga_command, answer)
+            }
             Command::AwaitReleases { answer } => self.replays.releases.when_quiet(answer),
             Command::ReplayBinlog { delivery, answer } => dispatcher.submit(self.replays.again(delivery, answer)),
             Command::Pause { rule, why, answer } => {
@@ -45,16 +47,22 @@ impl Pipeline {
     }
 
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    fn replay(&mut self, delivery: Delivery, lanes: LaneKeys, wish: SagaCommand, answer: blocked_keys::ReplayAnswer) {
+    fn replay(
+        &mut self,
+        delivery: Delivery,
+        lanes: LaneKeys,
+        saga_command: SagaCommand,
+        answer: blocked_keys::ReplayAnswer,
+    ) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         if self.streams.is_paused(&delivery.rule.name) {
             return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
         }
-        let delivery = match self.deliveries.operations.resume(self.writes.store(), delivery, wish) {
+        let delivery = match self.deliveries.sagas.resume(self.writes.store(), delivery, saga_command) {
             Ok(delivery) => delivery,
             Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),
         };
-        if self.replays.releases.replay(dead_letter, lanes, wish, answer) {
+        if self.replays.releases.replay(dead_letter, lanes, saga_command, answer) {
             self.deliveries.dispatcher.submit(delivery);
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::fuse::Fuse;
-use super::sagas::Operations;
+use super::sagas::Sagas;
 use super::writes::Writes;
 use crate::change::{Change, DeliveryId};
 use crate::delivery::{Completed, Delivery, DeliveryEvent, Dispatcher, DueAction, Failure, Origin, Outcome};
@@ -18,14 +18,14 @@ use crate::rules::Rule;
 /// See the module's header.
 pub(super) struct Deliveries {
     pub dispatcher: Dispatcher,
-    pub operations: Operations,
+    pub sagas: Sagas,
     fuse: Fuse,
 }
 
 impl Deliveries {
     /// None is on its way.
     pub fn new(dispatcher: Dispatcher) -> Deliveries {
-        Deliveries { dispatcher, operations: Operations::default(), fuse: Fuse::default() }
+        Deliveries { dispatcher, sagas: Sagas::default(), fuse: Fuse::default() }
     }
 
     /// Submits what a rule calls for on a change; `undecided` says why its conditions could not be decided.
@@ -35,7 +35,7 @@ impl Deliveries {
         let predetermined = doomed.map(Outcome::Dead);
         let delivery =
             Delivery { id, rule, change, origin: Origin::Stream, predetermined, saga_action: None, more: None };
-        let delivery = self.operations.begin(delivery);
+        let delivery = self.sagas.begin(delivery);
         self.dispatcher.submit(delivery);
     }
 
@@ -48,24 +48,24 @@ impl Deliveries {
     /// What follows from an event of the dispatcher is written; back comes a delivery that is over.
     pub fn handle_event(&mut self, event: DeliveryEvent, writes: &mut Writes) -> Option<Completed> {
         match event {
-            DeliveryEvent::Completed(completed) => return self.operations.acted(completed, writes),
-            DeliveryEvent::Due(due) => Operations::due(due, writes),
-            DeliveryEvent::NotDone(delivery) => Operations::not_done(&delivery, writes),
+            DeliveryEvent::Completed(completed) => return self.sagas.acted(completed, writes),
+            DeliveryEvent::Due(due) => Sagas::due(due, writes),
+            DeliveryEvent::NotDone(delivery) => Sagas::not_done(&delivery, writes),
         }
         None
     }
 
     /// What the store knows now allows this action; but when the work ends nothing is begun any more.
     pub fn intent_written(&mut self, due: DueAction, writes: &mut Writes) {
-        match self.operations.is_ending {
-            true => Operations::not_done(&due.delivery, writes),
+        match self.sagas.is_ending {
+            true => Sagas::not_done(&due.delivery, writes),
             false => self.dispatcher.begin(due.ticket),
         }
     }
 
     /// Lets attempts under way finish until the deadline, and begins nothing more. What came of them is in the events.
     pub async fn finish(&mut self, deadline: Instant) -> Vec<DeliveryEvent> {
-        self.operations.is_ending = true;
+        self.sagas.is_ending = true;
         self.dispatcher.finish_in_flight(deadline).await
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Long enough for a window to drain through a pause of garbage collection or a lost packet; short enough that others lag
 /// by less than anybody sees.
-const PATIENCE_MAX: Duration = Duration::from_millis(100);
+const DETACH_TIMEOUT_MAX: Duration = Duration::from_millis(100);
 
 /// One part in so many of all time is patience: more waiting than that, lasting, is too much.
 const REFILL_DIVISOR: u32 = 50;
@@ -26,7 +26,7 @@ pub(super) struct Patience {
 
 impl Patience {
     pub fn new(now: Instant) -> Patience {
-        Patience { left: PATIENCE_MAX, looked_at: now, counts: false }
+        Patience { left: DETACH_TIMEOUT_MAX, looked_at: now, counts: false }
     }
 
     /// Reading stands still for the rule; `harms` says whether somebody else runs out of work meanwhile. False: it must not
@@ -54,7 +54,7 @@ impl Patience {
         self.left = if self.counts {
             self.left.saturating_sub(elapsed)
         } else {
-            PATIENCE_MAX.min(self.left.saturating_add(elapsed / REFILL_DIVISOR))
+            DETACH_TIMEOUT_MAX.min(self.left.saturating_add(elapsed / REFILL_DIVISOR))
         };
     }
 }
@@ -70,28 +70,28 @@ mod tests {
     #[test]
     fn it_ends_after_its_time_and_only_where_waiting_harms_somebody() {
         let start = Instant::now();
-        let mut patience = Patience::new(start);
-        assert!(patience.bears(start, false));
-        assert!(patience.bears(start + ms(60_000), false), "a minute that harms nobody");
-        assert_eq!(patience.ends_at(), None);
+        let mut detach_timeout = Patience::new(start);
+        assert!(detach_timeout.bears(start, false));
+        assert!(detach_timeout.bears(start + ms(60_000), false), "a minute that harms nobody");
+        assert_eq!(detach_timeout.ends_at(), None);
         let harmful = start + ms(60_000);
-        assert!(patience.bears(harmful, true));
-        assert_eq!(patience.ends_at(), Some(harmful + PATIENCE_MAX));
-        assert!(patience.bears(harmful + ms(99), true));
-        assert!(!patience.bears(harmful + ms(100), true));
+        assert!(detach_timeout.bears(harmful, true));
+        assert_eq!(detach_timeout.ends_at(), Some(harmful + DETACH_TIMEOUT_MAX));
+        assert!(detach_timeout.bears(harmful + ms(99), true));
+        assert!(!detach_timeout.bears(harmful + ms(100), true));
     }
 
     #[test]
     fn many_short_waits_add_up_and_grow_back_at_two_percent() {
         for (rest_ms, lasts) in [(10, false), (400, false), (600, true)] {
             let mut now = Instant::now();
-            let mut patience = Patience::new(now);
+            let mut detach_timeout = Patience::new(now);
             let mut lasted = true;
             for _ in 0..100 {
-                lasted &= patience.bears(now, true);
+                lasted &= detach_timeout.bears(now, true);
                 now += ms(10);
-                lasted &= patience.bears(now, true);
-                patience.rest(now);
+                lasted &= detach_timeout.bears(now, true);
+                detach_timeout.rest(now);
                 now += ms(rest_ms);
             }
             assert_eq!(lasted, lasts, "10 ms of waiting, then {rest_ms} ms of work");

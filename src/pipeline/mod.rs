@@ -108,7 +108,7 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Pipeline {
-        dispatcher.heed(store.blocked_keys().clone());
+        dispatcher.set_blocked_keys(store.blocked_keys().clone());
         let window = Window { deliveries: limits.window_deliveries, bytes: limits.window_bytes };
         Pipeline {
             streams: Streams::new(rules, window, Arc::clone(&metrics)),
@@ -125,7 +125,7 @@ impl Pipeline {
     /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         self.needs = Needs::of(&saved);
-        self.deliveries.operations.restored_until_us = saved.restored_until_us;
+        self.deliveries.sagas.restored_until_us = saved.restored_until_us;
         if let Some(checkpoint) = saved.checkpoint {
             self.streams.restart(checkpoint);
         }
@@ -149,7 +149,7 @@ impl Pipeline {
     ) -> Result<(), Error> {
         if let Some(reading) = reading {
             self.streams.open(reading);
-            self.deliveries.operations.recall(self.writes.store())?;
+            self.deliveries.sagas.recall(self.writes.store())?;
             // A command by itself sends what it is asked to, and what follows from that.
             self.replays.releases.look_at_all();
         }
@@ -235,9 +235,9 @@ impl Pipeline {
     fn release(&mut self, looked: Looked) {
         let Some(letter) = self.replays.releases.looked(looked) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
-        let operations = &self.deliveries.operations;
+        let sagas = &self.deliveries.sagas;
         let delivery = delivery_of(letter, self.streams.rule_set());
-        match delivery.and_then(|delivery| operations.resume(self.writes.store(), delivery, SagaCommand::Resume)) {
+        match delivery.and_then(|delivery| sagas.resume(self.writes.store(), delivery, SagaCommand::Resume)) {
             Ok(delivery) => self.deliveries.dispatcher.submit(delivery),
             Err(why) => self.replays.releases.cannot_go(number, &rule, why),
         }
@@ -253,14 +253,14 @@ impl Pipeline {
         self.streams.tell();
         self.streams.forget_what_never_came();
         self.streams.manage_readers();
-        let why_over = |operation: &store::Operation| self.streams.why_over(operation);
-        self.deliveries.operations.give_up_interrupted(why_over, &mut self.writes);
+        let why_over = |saga: &store::StoredSaga| self.streams.why_over(saga);
+        self.deliveries.sagas.give_up_interrupted(why_over, &mut self.writes);
         self.streams.forget_former_ids();
         if !self.writes.has_checkpoint()
             && let Some((streams, reading)) = self.streams.with_reading()
         {
             self.binlog_pin.follow(streams, reading);
-            self.metrics.binlog_pinned.set(i64::from(self.binlog_pin.is_held()));
+            self.metrics.binlog_pinned.set(i64::from(self.binlog_pin.is_pinned()));
         }
         self.checkpoint();
     }

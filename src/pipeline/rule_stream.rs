@@ -47,7 +47,7 @@ pub(super) struct RuleStream {
     /// Its own feed; none while it is attached to the main stream.
     pub behind: Option<DetachedStream>,
     pub paused: Option<Paused>,
-    pub patience: Patience,
+    pub detach_timeout: Patience,
     /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
     pub oldest: Option<(DeliveryId, Instant)>,
     /// Deliveries seen since the start.
@@ -107,7 +107,7 @@ impl RuleStream {
             coverage: None,
             behind: None,
             paused: None,
-            patience: Patience::new(Instant::now()),
+            detach_timeout: Patience::new(Instant::now()),
             oldest: None,
             opened: 0,
             own_schema: None,

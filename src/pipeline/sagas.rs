@@ -23,9 +23,9 @@ use crate::store::{self, SagaPut, Store};
 
 /// What the loop knows of operations besides what the deliveries themselves carry.
 #[derive(Default)]
-pub(super) struct Operations {
+pub(super) struct Sagas {
     /// Under way when the last process ended, and not seen since.
-    from_before: HashMap<DeliveryId, store::Operation>,
+    from_before: HashMap<DeliveryId, store::StoredSaga>,
     /// Of a store that was restored: calls for changes committed up to then may have been made.
     pub restored_until_us: Option<u64>,
     /// The attempts of the step that was given up, while others are undone: its dead letter shows them.
@@ -34,7 +34,7 @@ pub(super) struct Operations {
     pub is_ending: bool,
 }
 
-impl Operations {
+impl Sagas {
     /// Whether this one was under way when the last process ended, and was not seen since.
     pub fn knows(&self, id: &DeliveryId) -> bool {
         self.from_before.contains_key(id)
@@ -42,31 +42,28 @@ impl Operations {
 
     /// Takes over what was under way when the last process ended.
     pub fn recall(&mut self, store: &Store) -> Result<(), store::Error> {
-        let operations = store.operations()?;
-        if !operations.is_empty() {
-            tracing::info!(
-                operations = operations.len(),
-                "sagas that were under way when the last process ended go on"
-            );
+        let sagas = store.sagas()?;
+        if !sagas.is_empty() {
+            tracing::info!(sagas = sagas.len(), "sagas that were under way when the last process ended go on");
         }
-        self.from_before = operations.into_iter().map(|operation| (operation.id, operation)).collect();
+        self.from_before = sagas.into_iter().map(|saga| (saga.id, saga)).collect();
         Ok(())
     }
 
     /// The delivery with what it does first; or as it ended already, before anything was to be done.
     pub fn begin(&mut self, delivery: Delivery) -> Delivery {
         let rule = Arc::clone(&delivery.rule);
-        let log = self.from_before.remove(&delivery.id).map(|operation| operation.log);
+        let log = self.from_before.remove(&delivery.id).map(|saga| saga.log);
         match (&rule.saga, log) {
             // Its letter has the log.
             (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
-            (Some(plan), Some(mut log)) if plan.course.fits(&log) => {
+            (Some(plan), Some(mut log)) if plan.saga_definition.fits(&log) => {
                 self.doubt(&delivery, plan, &mut log);
                 going_on(delivery, plan, log)
             }
             (_, Some(log)) => interrupted(delivery, log),
             (Some(plan), None) if delivery.predetermined.is_none() => {
-                let mut log = plan.course.begin();
+                let mut log = plan.saga_definition.begin();
                 self.doubt(&delivery, plan, &mut log);
                 going_on(delivery, plan, log)
             }
@@ -78,22 +75,22 @@ impl Operations {
     fn doubt(&self, delivery: &Delivery, plan: &Saga, log: &mut SagaLog) {
         let committed_at_us = delivery.change.transaction.committed_at_us;
         if self.restored_until_us.is_some_and(|until| committed_at_us <= until) {
-            plan.course.doubt(log);
+            plan.saga_definition.doubt(log);
         }
     }
 
     /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
-    pub fn resume(&self, store: &Store, delivery: Delivery, wish: SagaCommand) -> Result<Delivery, String> {
+    pub fn resume(&self, store: &Store, delivery: Delivery, saga_command: SagaCommand) -> Result<Delivery, String> {
         let rule = Arc::clone(&delivery.rule);
-        let log = store.operation(delivery.id).map_err(|error| error.to_string())?;
+        let log = store.saga(delivery.id).map_err(|error| error.to_string())?;
         let (plan, log) = match (&rule.saga, log) {
-            (None, log) => return without_plan(delivery, wish, log.as_ref()),
+            (None, log) => return without_plan(delivery, saga_command, log.as_ref()),
             (Some(plan), log) => (plan, log),
         };
         let Some(mut log) = log else {
-            return match wish {
+            return match saga_command {
                 SagaCommand::Resume | SagaCommand::FromStart => {
-                    let mut log = plan.course.begin();
+                    let mut log = plan.saga_definition.begin();
                     self.doubt(&delivery, plan, &mut log);
                     Ok(going_on(delivery, plan, log))
                 }
@@ -101,8 +98,8 @@ impl Operations {
             };
         };
         self.doubt(&delivery, plan, &mut log);
-        plan.course.grant(&mut log, wish).map_err(|refusal| refusal.to_string())?;
-        if wish != SagaCommand::Undo {
+        plan.saga_definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
+        if saga_command != SagaCommand::Undo {
             log.reason = None;
         }
         Ok(going_on(delivery, plan, log))
@@ -112,7 +109,7 @@ impl Operations {
     pub fn due(due: DueAction, writes: &mut Writes) {
         let doing = due.delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let mut log = (*doing.log).clone();
-        course_of(&due.delivery.rule).begin_action(&mut log, doing.action);
+        saga_definition_of(&due.delivery.rule).begin_action(&mut log, doing.action);
         let write = put(&due.delivery, log);
         writes.write_then(write, DurableWrite::Begun(Box::new(due)));
     }
@@ -120,9 +117,9 @@ impl Operations {
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
     pub fn not_done(delivery: &Delivery, writes: &mut Writes) {
         let doing = delivery.saga_action.as_ref().expect("only an operation's actions are due");
-        let (mut log, course) = ((*doing.log).clone(), course_of(&delivery.rule));
-        course.begin_action(&mut log, doing.action);
-        course.not_done(&mut log, doing.action);
+        let (mut log, saga_definition) = ((*doing.log).clone(), saga_definition_of(&delivery.rule));
+        saga_definition.begin_action(&mut log, doing.action);
+        saga_definition.not_done(&mut log, doing.action);
         let write = put(delivery, log);
         writes.write(write);
     }
@@ -137,12 +134,12 @@ impl Operations {
         let plan = rule.saga.as_ref().expect("only a plan has operations");
         let action = doing.action;
         let mut log = (*doing.log).clone();
-        plan.course.begin_action(&mut log, action);
+        plan.saga_definition.begin_action(&mut log, action);
         if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActionEnd::Done(_)) {
             self.given_up(&completed, &mut log);
         }
-        plan.course.record(&mut log, action, acted);
-        match plan.course.next(&mut log) {
+        plan.saga_definition.record(&mut log, action, acted);
+        match plan.saga_definition.next(&mut log) {
             NextAction::Do(next) => {
                 self.go_on_with(completed, plan, log, next, writes);
                 None
@@ -172,7 +169,7 @@ impl Operations {
         let is_begun = delivery.rule.actions[number].is_repeatable && !self.is_ending;
         let mut written = log.clone();
         if is_begun {
-            plan.course.begin_action(&mut written, next);
+            plan.saga_definition.begin_action(&mut written, next);
         }
         delivery.saga_action = Some(SagaAction { action: next, log: Arc::new(log) });
         let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
@@ -184,7 +181,7 @@ impl Operations {
     /// `why_over` says which of them that is, if its change is passed.
     pub fn give_up_interrupted(
         &mut self,
-        why_over: impl Fn(&store::Operation) -> Option<&'static str>,
+        why_over: impl Fn(&store::StoredSaga) -> Option<&'static str>,
         writes: &mut Writes,
     ) {
         if self.from_before.is_empty() {
@@ -192,20 +189,20 @@ impl Operations {
         }
         let over: Vec<_> = self.from_before.iter().filter_map(|(id, known)| Some((*id, why_over(known)?))).collect();
         for (id, why) in over {
-            let operation = self.from_before.remove(&id).expect("it was just there");
-            tracing::error!(rule = &*operation.rule, %id, why, "a saga was under way: it is a dead letter now");
-            writes.write(outcome::interrupted(operation, why));
+            let saga = self.from_before.remove(&id).expect("it was just there");
+            tracing::error!(rule = &*saga.rule, %id, why, "a saga was under way: it is a dead letter now");
+            writes.write(outcome::interrupted(saga, why));
         }
     }
 }
 
-fn course_of(rule: &Rule) -> &SagaDefinition {
-    &rule.saga.as_ref().expect("only a plan has operations").course
+fn saga_definition_of(rule: &Rule) -> &SagaDefinition {
+    &rule.saga.as_ref().expect("only a plan has operations").saga_definition
 }
 
 /// With the next thing to do, or as one that has ended.
 fn going_on(mut delivery: Delivery, plan: &Saga, mut log: SagaLog) -> Delivery {
-    let action = match plan.course.next(&mut log) {
+    let action = match plan.saga_definition.next(&mut log) {
         NextAction::Do(action) => action,
         NextAction::End(ending) => {
             delivery.predetermined = Some(outcome_of(plan, &log, ending, Outcome::Delivered { status: 0 }));
@@ -232,8 +229,8 @@ fn with_log(delivery: Delivery, log: SagaLog) -> Delivery {
 }
 
 /// The rule calls once now, and its letter may be one of several steps.
-fn without_plan(delivery: Delivery, wish: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
-    match (wish, log) {
+fn without_plan(delivery: Delivery, saga_command: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
+    match (saga_command, log) {
         (SagaCommand::Resume | SagaCommand::FromStart, None) | (SagaCommand::FromStart, Some(_)) => Ok(delivery),
         (SagaCommand::Resume, Some(log)) if log.effect() == SagaEffect::None => Ok(delivery),
         (SagaCommand::Resume, Some(log)) => Err(format!(
@@ -252,14 +249,14 @@ fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
     };
     // Also of one that is only in doubt, because the store was restored. Written twice it does no harm.
     let is_first = delivery.saga_action.as_ref().is_some_and(|doing| doing.log.is_uncalled());
-    let operation = SagaPut {
+    let saga = SagaPut {
         id: delivery.id,
         rule: delivery.rule.name.as_str().into(),
         log: Arc::new(log),
         change: (is_first && letter.is_none()).then(|| Arc::clone(&delivery.change)),
         letter,
     };
-    store::Write { operations_put: vec![operation], ..store::Write::default() }
+    store::Write { sagas_put: vec![saga], ..store::Write::default() }
 }
 
 fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> Outcome {

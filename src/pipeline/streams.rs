@@ -143,7 +143,7 @@ impl Streams {
         undecided: Option<String>,
         out: &mut Deliveries,
     ) {
-        let id = self.id_of(at, &rule, change, &out.operations);
+        let id = self.id_of(at, &rule, change, &out.sagas);
         let stream = &mut self.rules[at];
         stream.counts(&self.metrics).matched.inc();
         if stream.open(id, change) {
@@ -183,12 +183,12 @@ impl Streams {
 
     /// Why an operation that was under way will not come again; none: its change is not passed yet, and a rule that comes
     /// back until then goes on with it. Of a rule that is gone, by the main stream.
-    pub fn why_over(&self, operation: &store::Operation) -> Option<&'static str> {
-        let stream = self.rules.get(&operation.rule);
+    pub fn why_over(&self, saga: &store::StoredSaga) -> Option<&'static str> {
+        let stream = self.rules.get(&saga.rule);
         let is_attached = stream.is_none_or(|stream| stream.behind.is_none());
         let own_mark = stream.and_then(RuleStream::own_mark);
         let mark = own_mark.or_else(|| self.main.feed.reached().filter(|_| is_attached))?;
-        let is_passed = Coverage::new(&mark.resume()).holds(&operation.change);
+        let is_passed = Coverage::new(&mark.resume()).holds(&saga.change);
         let why = if stream.is_none() { "the rule is gone" } else { "the rule no longer means this change" };
         is_passed.then_some(why)
     }

@@ -113,7 +113,7 @@ impl Compiler<'_> {
         let source = self.reader.string(node, "when")?;
         let condition = Condition::compile(source, rule, &|name| self.outside.variable(name));
         let condition = self.flaws(node, condition)?;
-        self.reads_operation(node, condition.operation_reads())?;
+        self.reads_saga(node, condition.saga_reads())?;
         self.uses(node, condition.columns());
         let text = self.reader.text;
         Some(condition.placed(|line, column| {
@@ -197,7 +197,7 @@ impl Compiler<'_> {
             }
         };
         let url = self.flaws(node, url)?;
-        self.reads_operation(node, url.operation_reads())?;
+        self.reads_saga(node, url.saga_reads())?;
         self.uses(node, url.columns());
         Some(url)
     }
@@ -215,7 +215,7 @@ impl Compiler<'_> {
         let NodeKind::Scalar { text, .. } = &node.kind else { return None };
         let template = TextTemplate::compile(text, &|name| self.outside.variable(name));
         let template = self.flaws(node, template)?;
-        self.reads_operation(node, template.operation_reads())?;
+        self.reads_saga(node, template.saga_reads())?;
         self.uses(node, template.columns());
         Some(template)
     }

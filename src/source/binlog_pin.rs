@@ -40,15 +40,15 @@ const FIRST_LOOKS_INTERVAL: Duration = Duration::from_millis(50);
 /// A place from which on the server keeps its binlog. Dropping it lets the server purge again.
 #[derive(Debug)]
 pub struct PinnedBinlog {
-    is_held: watch::Receiver<bool>,
+    is_pinned: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
 impl PinnedBinlog {
     /// Whether it holds as far as is known: not before the first connection, not while it is opened again, and not what the
     /// server has purged already or what is too small.
-    pub fn is_held(&self) -> bool {
-        *self.is_held.borrow()
+    pub fn is_pinned(&self) -> bool {
+        *self.is_pinned.borrow()
     }
 }
 
@@ -65,16 +65,16 @@ impl Drop for PinnedBinlog {
 /// Files at the beginning of the binlog that together are smaller than the buffers of the connection (about 50 KiB) can't
 /// be held: the thread has sent them before it gets stuck.
 pub fn pin_binlog(settings: Settings, place: Position) -> PinnedBinlog {
-    let (is_held, receiver) = watch::channel(false);
-    let task = tokio::spawn(hold_for_ever(settings, place, is_held));
-    PinnedBinlog { is_held: receiver, task }
+    let (is_pinned, receiver) = watch::channel(false);
+    let task = tokio::spawn(hold_for_ever(settings, place, is_pinned));
+    PinnedBinlog { is_pinned: receiver, task }
 }
 
-async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Sender<bool>) {
+async fn hold_for_ever(settings: Settings, place: Position, is_pinned: watch::Sender<bool>) {
     let mut waits = settings.reconnect.waits();
     loop {
-        let Err(error) = hold_once(&settings, &place, &is_held).await;
-        if is_held.send_replace(false) {
+        let Err(error) = hold_once(&settings, &place, &is_pinned).await;
+        if is_pinned.send_replace(false) {
             waits.reset();
         }
         tracing::warn!(%error, file = &*place.oldest_needed().file, "the server may purge binlogs that a rule needs; trying to pin them again");
@@ -83,7 +83,11 @@ async fn hold_for_ever(settings: Settings, place: Position, is_held: watch::Send
 }
 
 /// One stream from its opening to its end.
-async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sender<bool>) -> Result<Infallible, Error> {
+async fn hold_once(
+    settings: &Settings,
+    place: &Position,
+    is_pinned: &watch::Sender<bool>,
+) -> Result<Infallible, Error> {
     let mut connection = connect(settings).await?;
     let server = Server::inspect(&mut connection, &settings.address()).await?;
     let files = server.files(&mut connection).await?;
@@ -95,7 +99,7 @@ async fn hold_once(settings: &Settings, place: &Position, is_held: &watch::Sende
     let mut does_hold = holds(place, server.uuid, &files);
     let mut did_hold = true;
     loop {
-        is_held.send_replace(does_hold);
+        is_pinned.send_replace(does_hold);
         if did_hold && !does_hold {
             let file = &*place.oldest_needed().file;
             tracing::warn!(
@@ -125,8 +129,8 @@ async fn look(settings: &Settings, server: &Server, thread: u64) -> Result<Optio
 }
 
 /// Waits until the server has taken the command up.
-async fn begins(server: &Server, connection: &mut Connection, thread: u64, patience: Duration) -> Result<(), Error> {
-    let give_up_at = Instant::now() + patience;
+async fn begins(server: &Server, connection: &mut Connection, thread: u64, deadline: Duration) -> Result<(), Error> {
+    let give_up_at = Instant::now() + deadline;
     while !server.is_dumping(connection, thread).await? {
         if Instant::now() > give_up_at {
             return Err(Error::Lost("the server sends no binlog to the stream that is not read".to_string()));

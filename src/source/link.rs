@@ -31,7 +31,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
-use command::{COM_QUERY, COM_QUIT, QUIT_PATIENCE};
+use command::{COM_QUERY, COM_QUIT, QUIT_DEADLINE};
 use login::LoginSession;
 
 use super::error::Error;
@@ -67,10 +67,10 @@ pub(super) enum UpdateCount {
 
 /// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`. The session is
 /// set up as all of ours are.
-pub(super) async fn open(settings: &Settings, room: Room, patience: Duration) -> Result<MysqlLink, Error> {
+pub(super) async fn open(settings: &Settings, room: Room, deadline: Duration) -> Result<MysqlLink, Error> {
     let password = settings.password.read().await?;
     let mut packets = session(settings, &password, room, login::OWN_CAPABILITIES).await?.packets;
-    packets.set_patience(patience);
+    packets.set_deadline(deadline);
     let mut link = MysqlLink { packets };
     let set_up = link.execute(QUESTIONS_SQL).await;
     match set_up {
@@ -201,7 +201,7 @@ impl MysqlLink {
 
     /// Ends the session and waits until the server has noted it, so that it no longer counts as a connection of the account.
     pub async fn quit(mut self) {
-        self.packets.set_patience(QUIT_PATIENCE);
+        self.packets.set_deadline(QUIT_DEADLINE);
         if self.packets.command(&[COM_QUIT]).await.is_ok() {
             let _ = self.packets.next().await;
         }

@@ -38,7 +38,7 @@ fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
 
 impl Trees {
     /// What letters hold. One look at each entry, and at one letter of each key.
-    pub(super) fn held(&self) -> Result<BlockedKeys, Error> {
+    pub(super) fn blocked(&self) -> Result<BlockedKeys, Error> {
         let mut queues = HashMap::new();
         let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, BlockedQueue)> = HashMap::new();
         for entry in self.holds.iter() {

@@ -45,7 +45,7 @@ pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> 
     let directory = directory.to_path_buf();
     Err(match tally {
         Some(tally) => {
-            Error::Incomplete { directory, missing: format!("{problem}, in what was written last; {}", held(tally)) }
+            Error::Incomplete { directory, missing: format!("{problem}, in what was written last; {}", blocked(tally)) }
         }
         None => Error::Corrupt { directory, detail: problem },
     })
@@ -63,7 +63,7 @@ pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Resul
         _ => {
             return incomplete(format!(
                 "its log is that of another store, or has lost everything, and {}",
-                held(tally)
+                blocked(tally)
             ));
         }
     }
@@ -74,12 +74,12 @@ pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Resul
             0 => String::new(),
             count => format!(", among them {count} new dead letters, from number {} on", counters.next_number),
         };
-        return incomplete(format!("{missing} of {} writes are missing{letters}; {}", tally.writes, held(tally)));
+        return incomplete(format!("{missing} of {} writes are missing{letters}; {}", tally.writes, blocked(tally)));
     }
     Ok(())
 }
 
-pub(super) fn held(tally: &Tally) -> String {
+pub(super) fn blocked(tally: &Tally) -> String {
     let place = tally.place.as_ref().map_or(String::new(), |place| format!("; reading had got to {place}"));
     let Tally { writes, letter_count, .. } = tally;
     format!("it held {writes} writes and {letter_count} dead letters{place}")

@@ -58,12 +58,12 @@ fn put(trees: &Trees, number: u64, head: DeadLetterHead, lanes: LaneKeys) -> Res
     let before = blocked_keys::entries(&head.lanes, number);
     let after = blocked_keys::entries(&lanes, number);
     let head = letter_records::encode_head(&DeadLetterHead { lanes, ..head });
-    let done = (&trees.heads, &trees.holds).transaction(|(heads, held)| {
+    let done = (&trees.heads, &trees.holds).transaction(|(heads, blocked)| {
         for (entry, _) in &before {
-            held.remove(entry)?;
+            blocked.remove(entry)?;
         }
         for (entry, definition) in &after {
-            held.insert(entry, definition.as_slice())?;
+            blocked.insert(entry, definition.as_slice())?;
         }
         chunks::put(heads, &number.to_be_bytes(), &head)?;
         Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())

@@ -71,7 +71,7 @@ pub use error::Error;
 pub use needs::RuleNeeds;
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
-pub use sagas::{Operation, SagaPut};
+pub use sagas::{SagaPut, StoredSaga};
 pub use upkeep::{Loss, Restored};
 pub use verify::Verified;
 pub use write::{Write, Written};
@@ -133,7 +133,7 @@ pub struct Ledger {
 struct Inner {
     trees: Trees,
     counts: Arc<Counts>,
-    held: BlockedKeys,
+    blocked: BlockedKeys,
     /// What the tally said of the checkpoint's place.
     place_at_opening: Option<String>,
     queue: Arc<WriterQueue>,
@@ -147,15 +147,15 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Counts {
     letters: AtomicU64,
-    held: AtomicU64,
+    blocked: AtomicU64,
     awaiting: AtomicU64,
 }
 
 impl Counts {
     fn follow(&self, counters: Counters) {
-        let Counters { letter_count, held_count, resolved_count, awaiting_count, .. } = counters;
-        self.letters.store(letter_count - held_count - resolved_count, Ordering::Release);
-        self.held.store(held_count, Ordering::Release);
+        let Counters { letter_count, blocked_count, resolved_count, awaiting_count, .. } = counters;
+        self.letters.store(letter_count - blocked_count - resolved_count, Ordering::Release);
+        self.blocked.store(blocked_count, Ordering::Release);
         self.awaiting.store(awaiting_count, Ordering::Release);
     }
 }
@@ -173,7 +173,7 @@ impl Store {
         let place_at_opening = tally_file.tally.place.clone();
         let counts = Arc::new(Counts::default());
         counts.follow(counters);
-        let held = trees.held()?;
+        let blocked = trees.blocked()?;
         let queue = Arc::new(WriterQueue::default());
         let (failed_sender, failed) = watch::channel(None);
         let progress = WriterProgress::default();
@@ -187,7 +187,7 @@ impl Store {
             tally_file,
             recorded,
             counts: counts.clone(),
-            held: held.clone(),
+            blocked: blocked.clone(),
             queue: queue.clone(),
             failed: failed_sender,
             progress,
@@ -196,7 +196,7 @@ impl Store {
         let writer = Some(thread.spawn(move || writer.run()).map_err(no_thread())?);
         let closing = Closing::of(&trees.directory, lock);
         let inner =
-            Inner { trees, counts, held, place_at_opening, queue, failed, writer, _watchdog: watchdog, closing };
+            Inner { trees, counts, blocked, place_at_opening, queue, failed, writer, _watchdog: watchdog, closing };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -326,7 +326,7 @@ impl Store {
 
     /// How many letters are held: they wait behind a dead letter and were not attempted. A counter, not a scan.
     pub fn blocked_count(&self) -> u64 {
-        self.inner.counts.held.load(Ordering::Acquire)
+        self.inner.counts.blocked.load(Ordering::Acquire)
     }
 
     /// How many dead letters wait for a person: steps of theirs have, or may have, an effect that is not undone. A
@@ -337,13 +337,13 @@ impl Store {
 
     /// The operations that were under way and are no dead letter's: after a crash, all that had begun and not ended.
     /// Blocks for some reads from the disk each.
-    pub fn operations(&self) -> Result<Vec<Operation>, Error> {
-        self.inner.trees.operations_under_way()
+    pub fn sagas(&self) -> Result<Vec<StoredSaga>, Error> {
+        self.inner.trees.sagas_under_way()
     }
 
     /// What has been done of a delivery; none if it takes but one call, or never began. Blocks for one read from the disk.
-    pub fn operation(&self, id: DeliveryId) -> Result<Option<SagaLog>, Error> {
-        Ok(self.inner.trees.operation(id)?.map(|(_, log)| log))
+    pub fn saga(&self, id: DeliveryId) -> Result<Option<SagaLog>, Error> {
+        Ok(self.inner.trees.saga(id)?.map(|(_, log)| log))
     }
 
     /// What a dead letter's operation leaves behind; none if it has no operation. Blocks for one short read from the disk.
@@ -353,7 +353,7 @@ impl Store {
 
     /// The ordering keys that dead letters hold back. Follows every write before it is answered.
     pub fn blocked_keys(&self) -> &BlockedKeys {
-        &self.inner.held
+        &self.inner.blocked
     }
 }
 

@@ -213,10 +213,10 @@ fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
         let next = counters.next_number;
         return Err(corrupt(format!("dead letter {last} is there, but the next one was to be {next}")));
     }
-    if counters.held_count.saturating_add(counters.resolved_count) > counters.letter_count {
-        let Counters { letter_count, held_count, resolved_count, .. } = counters;
+    if counters.blocked_count.saturating_add(counters.resolved_count) > counters.letter_count {
+        let Counters { letter_count, blocked_count, resolved_count, .. } = counters;
         return Err(corrupt(format!(
-            "it counts {letter_count} dead letters, and {held_count} held and {resolved_count} resolved ones among them"
+            "it counts {letter_count} dead letters, and {blocked_count} blocked and {resolved_count} resolved ones among them"
         )));
     }
     if counters.letter_count >= counters.next_number {

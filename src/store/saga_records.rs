@@ -244,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn whose_an_operation_is_reads_back_exactly(
+        fn whose_an_saga_is_reads_back_exactly(
             effect in prop::sample::select(vec![SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial]),
             letters in vec(any::<u64>(), 0..4),
             open in vec(any::<u64>(), 0..4),

@@ -51,30 +51,30 @@ pub(super) fn with_replays(
 ) -> (Vec<WriteStep>, Vec<WriteStep>) {
     let mut steps = Vec::new();
     let mut replayed: Vec<WriteStep> =
-        replays.into_iter().map(|replay| WriteStep::Replayed { replay, operations: Vec::new() }).collect();
+        replays.into_iter().map(|replay| WriteStep::Replayed { replay, sagas: Vec::new() }).collect();
     for put in puts {
-        let operation = operation_step(&put, step_bytes_max, &mut steps);
+        let saga = saga_step(&put, step_bytes_max, &mut steps);
         match replayed.last_mut() {
-            Some(WriteStep::Replayed { operations, .. }) => operations.push(operation),
-            _ => steps.push(WriteStep::Operation(operation)),
+            Some(WriteStep::Replayed { sagas, .. }) => sagas.push(saga),
+            _ => steps.push(WriteStep::Saga(saga)),
         }
     }
     (steps, replayed)
 }
 
 /// The step that writes the log; one that its change is too large for comes after steps that write the change.
-fn operation_step(put: &SagaPut, step_bytes_max: usize, before: &mut Vec<WriteStep>) -> SagaLogStep {
-    let operation = SagaLogStep::without_change(put);
-    let Some(change) = put.change.as_ref().filter(|_| put.letter.is_none()) else { return operation };
+fn saga_step(put: &SagaPut, step_bytes_max: usize, before: &mut Vec<WriteStep>) -> SagaLogStep {
+    let saga = SagaLogStep::without_change(put);
+    let Some(change) = put.change.as_ref().filter(|_| put.letter.is_none()) else { return saga };
     let change = letter_records::encode_change(change);
     if change.len() <= step_bytes_max {
-        return SagaLogStep { change: KeptChange::Whole(change), ..operation };
+        return SagaLogStep { change: KeptChange::Whole(change), ..saga };
     }
     let (id, change) = (put.id, Arc::new(change));
-    before.extend(parts(&change, step_bytes_max).map(|chunks| WriteStep::OperationPart {
+    before.extend(parts(&change, step_bytes_max).map(|chunks| WriteStep::SagaPart {
         id,
         change: change.clone(),
         chunks,
     }));
-    SagaLogStep { change: KeptChange::InParts, ..operation }
+    SagaLogStep { change: KeptChange::InParts, ..saga }
 }

@@ -31,7 +31,7 @@ pub struct SagaPut {
 
 /// An operation that was under way.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Operation {
+pub struct StoredSaga {
     pub id: DeliveryId,
     pub rule: Arc<str>,
     pub log: SagaLog,
@@ -40,21 +40,21 @@ pub struct Operation {
 
 impl Trees {
     /// Those that no dead letter has.
-    pub(super) fn operations_under_way(&self) -> Result<Vec<Operation>, Error> {
-        let mut operations = Vec::new();
-        for key in self.operations.iter().keys() {
+    pub(super) fn sagas_under_way(&self) -> Result<Vec<StoredSaga>, Error> {
+        let mut sagas = Vec::new();
+        for key in self.sagas.iter().keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             let id = Uuid::from_slice(name).map_err(|error| Error::record("an operation", error))?;
             if self.of_letters(DeliveryId(id))?.is_none() {
-                operations.extend(self.under_way(DeliveryId(id))?);
+                sagas.extend(self.under_way(DeliveryId(id))?);
             }
         }
-        Ok(operations)
+        Ok(sagas)
     }
 
     /// Whether neither a dead letter has it nor can be gone on with.
-    pub(super) fn operation_is_broken(&self, id: DeliveryId) -> bool {
+    pub(super) fn saga_is_broken(&self, id: DeliveryId) -> bool {
         match self.of_letters(id) {
             Ok(Some(_)) => false,
             Ok(None) => self.under_way(id).is_err(),
@@ -63,19 +63,19 @@ impl Trees {
     }
 
     /// None: there is no such operation.
-    pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<Operation>, Error> {
-        let Some((rule, log)) = self.operation(id)? else { return Ok(None) };
+    pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<StoredSaga>, Error> {
+        let Some((rule, log)) = self.saga(id)? else { return Ok(None) };
         let called = || format!("the change of operation {id}");
-        let content = self.record(&self.operation_changes, id.0.as_bytes(), called)?;
+        let content = self.record(&self.saga_changes, id.0.as_bytes(), called)?;
         let content = content.ok_or_else(|| Error::record(called(), "it is missing"))?;
         let change = letter_records::decode_change(&content).map_err(|damage| Error::record(called(), damage))?;
-        Ok(Some(Operation { id, rule: rule.into(), log, change: Arc::new(change) }))
+        Ok(Some(StoredSaga { id, rule: rule.into(), log, change: Arc::new(change) }))
     }
 
     /// The name of its rule, and its log.
-    pub(super) fn operation(&self, id: DeliveryId) -> Result<Option<(Box<str>, SagaLog)>, Error> {
+    pub(super) fn saga(&self, id: DeliveryId) -> Result<Option<(Box<str>, SagaLog)>, Error> {
         let called = || format!("operation {id}");
-        let Some(content) = self.record(&self.operations, id.0.as_bytes(), called)? else { return Ok(None) };
+        let Some(content) = self.record(&self.sagas, id.0.as_bytes(), called)? else { return Ok(None) };
         saga_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 
@@ -86,7 +86,7 @@ impl Trees {
 
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
         let called = || format!("the letters of operation {id}");
-        let Some(content) = self.record(&self.operation_letters, id.0.as_bytes(), called)? else { return Ok(None) };
+        let Some(content) = self.record(&self.saga_letters, id.0.as_bytes(), called)? else { return Ok(None) };
         saga_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 }

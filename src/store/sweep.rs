@@ -16,7 +16,7 @@ use crate::change::DeliveryId;
 pub(super) const CHUNKS_MAX: u32 = 1024;
 
 const MARK_PREFIX: &[u8] = b"sweep/";
-const OPERATION_PREFIX: &[u8] = b"sweep_operation/";
+const SAGA_PREFIX: &[u8] = b"sweep_operation/";
 
 /// The key in `meta` that marks the change of this letter.
 pub(super) fn mark(number: u64) -> Vec<u8> {
@@ -24,15 +24,15 @@ pub(super) fn mark(number: u64) -> Vec<u8> {
 }
 
 /// The key in `meta` that marks the change of this operation.
-pub(super) fn operation_mark(id: DeliveryId) -> Vec<u8> {
-    [OPERATION_PREFIX, id.0.as_bytes()].concat()
+pub(super) fn saga_mark(id: DeliveryId) -> Vec<u8> {
+    [SAGA_PREFIX, id.0.as_bytes()].concat()
 }
 
 /// Sweeps all that is marked. Must not run between the transactions that write one large letter. Needs no sync: what a
 /// power cut takes back is swept when the store is opened again.
 pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &WriterProgress) -> Result<(), Error> {
     sweep_tree(db, trees, progress, MARK_PREFIX, &trees.changes)?;
-    sweep_tree(db, trees, progress, OPERATION_PREFIX, &trees.operation_changes)
+    sweep_tree(db, trees, progress, SAGA_PREFIX, &trees.saga_changes)
 }
 
 /// A mark is its prefix and the name of the record.

@@ -18,16 +18,16 @@ use crate::saga::{ActionLog, ActionState, Direction, KeptAnswer, StepLog};
 use crate::schema::{Column, Definition, Family, Schema, TableName};
 
 mod backups;
+mod blocked_keys;
 mod crash;
 mod damage;
 mod former;
-mod held_keys;
 mod lane_forms;
 mod log_check;
 mod losing;
 mod opening;
-mod operations;
 mod resolving;
+mod sagas;
 mod sets;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod steps;

@@ -12,7 +12,7 @@ use sled::transaction::{
 
 use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
-use super::trees::{AWAITING_COUNT, HELD_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
+use super::trees::{AWAITING_COUNT, BLOCKED_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
 use super::write_steps::{LedgerEntry, WriteStep};
 use super::{DeadLetterHead, Error, blocked_keys, checkpoint, letter_records, sweep};
 use crate::failure::Reason;
@@ -24,7 +24,7 @@ pub(super) struct Counters {
     pub next_number: u64,
     pub letter_count: u64,
     /// Those of `letter_count` that are held, and not resolved.
-    pub held_count: u64,
+    pub blocked_count: u64,
     /// Those of `letter_count` that are resolved.
     pub resolved_count: u64,
     /// Operations of letters that wait for a person.
@@ -38,7 +38,7 @@ impl Counters {
         Ok(Counters {
             next_number: trees.counter(NEXT_NUMBER)?.unwrap_or(1),
             letter_count: trees.counter(LETTER_COUNT)?.unwrap_or(0),
-            held_count: trees.counter(HELD_COUNT)?.unwrap_or(0),
+            blocked_count: trees.counter(BLOCKED_COUNT)?.unwrap_or(0),
             resolved_count: trees.counter(RESOLVED_COUNT)?.unwrap_or(0),
             awaiting_count: trees.counter(AWAITING_COUNT)?.unwrap_or(0),
             write_count: trees.counter(WRITE_COUNT)?.unwrap_or(0),
@@ -50,7 +50,7 @@ impl Counters {
         [
             (NEXT_NUMBER, self.next_number),
             (LETTER_COUNT, self.letter_count),
-            (HELD_COUNT, self.held_count),
+            (BLOCKED_COUNT, self.blocked_count),
             (RESOLVED_COUNT, self.resolved_count),
             (AWAITING_COUNT, self.awaiting_count),
             (WRITE_COUNT, self.write_count),
@@ -69,7 +69,7 @@ impl Counters {
     fn uncount(&mut self, head: &DeadLetterHead) {
         match (&head.resolved, head.failure.reason) {
             (Some(_), _) => self.resolved_count = self.resolved_count.saturating_sub(1),
-            (None, Reason::Blocked) => self.held_count = self.held_count.saturating_sub(1),
+            (None, Reason::Blocked) => self.blocked_count = self.blocked_count.saturating_sub(1),
             (None, _) => {}
         }
     }
@@ -82,33 +82,12 @@ pub(super) type Met = Result<Option<LaneKeys>, Error>;
 /// Applies the steps in their order. Returns what each one met, and the counters after them.
 pub(super) fn apply(trees: &Trees, steps: &[WriteStep], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
     let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
-    let Trees { operations, operation_changes, operation_letters, .. } = trees;
-    let all = (
-        meta,
-        checkpoints,
-        definitions,
-        ledger,
-        heads,
-        changes,
-        holds,
-        operations,
-        operation_changes,
-        operation_letters,
-    );
+    let Trees { sagas, saga_changes, saga_letters, .. } = trees;
+    let all = (meta, checkpoints, definitions, ledger, heads, changes, holds, sagas, saga_changes, saga_letters);
     let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, holds, o, oc, ol)| {
-        let (operations, operation_changes, operation_letters) = (o, oc, ol);
-        let view = View {
-            meta,
-            checkpoints,
-            definitions,
-            ledger,
-            heads,
-            changes,
-            holds,
-            operations,
-            operation_changes,
-            operation_letters,
-        };
+        let (sagas, saga_changes, saga_letters) = (o, oc, ol);
+        let view =
+            View { meta, checkpoints, definitions, ledger, heads, changes, holds, sagas, saga_changes, saga_letters };
         let mut counters = Counters { write_count: before.write_count + 1, ..before };
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
@@ -135,9 +114,9 @@ struct View<'a> {
     heads: &'a TransactionalTree,
     changes: &'a TransactionalTree,
     holds: &'a TransactionalTree,
-    operations: &'a TransactionalTree,
-    operation_changes: &'a TransactionalTree,
-    operation_letters: &'a TransactionalTree,
+    sagas: &'a TransactionalTree,
+    saga_changes: &'a TransactionalTree,
+    saga_letters: &'a TransactionalTree,
 }
 
 impl View<'_> {
@@ -149,7 +128,7 @@ impl View<'_> {
                     self.changes.insert(chunks::key(&number.to_be_bytes(), chunk), bytes)?;
                 }
             }
-            WriteStep::Letter { number, id, head, change, lanes, is_held, beside } => {
+            WriteStep::Letter { number, id, head, change, lanes, is_blocked, beside } => {
                 match change {
                     Some(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
                     None => drop(self.meta.remove(sweep::mark(*number))?),
@@ -160,23 +139,23 @@ impl View<'_> {
                 }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;
-                counters.held_count += u64::from(*is_held);
+                counters.blocked_count += u64::from(*is_blocked);
                 self.write_beside(*number, *id, beside, counters)?;
             }
-            WriteStep::OperationPart { id, change, chunks } => self.put_operation_part(*id, change, chunks)?,
-            WriteStep::Operation(operation) => self.put_operation(operation, counters)?,
-            WriteStep::Replayed { replay, operations } => {
-                for operation in operations {
-                    self.put_operation(operation, counters)?;
+            WriteStep::SagaPart { id, change, chunks } => self.put_saga_part(*id, change, chunks)?,
+            WriteStep::Saga(saga) => self.put_saga(saga, counters)?,
+            WriteStep::Replayed { replay, sagas } => {
+                for saga in sagas {
+                    self.put_saga(saga, counters)?;
                 }
                 return self.replayed(replay, counters);
             }
             WriteStep::Resolve(resolution) => return self.resolve(resolution, counters),
             WriteStep::Remove { number } => return self.remove(*number, counters).map(Ok),
-            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
+            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, sagas_remove } => {
                 self.add_to_ledger(ledger_add)?;
-                for id in operations_remove {
-                    self.end_operation(*id)?;
+                for id in sagas_remove {
+                    self.end_saga(*id)?;
                 }
                 for id in ledger_remove {
                     self.ledger.remove(id.0.as_bytes())?;
@@ -198,7 +177,7 @@ impl View<'_> {
         // A letter that can't be read can be discarded all the same; what it held is free when the store is opened next.
         if let Ok(Some(head)) = self.head(number)? {
             counters.uncount(&head);
-            self.leave_operation(head.delivery_id, number, counters)?;
+            self.leave_saga(head.delivery_id, number, counters)?;
             lanes = head.lanes;
         }
         if !chunks::remove(self.heads, &name, 0..u32::MAX)? {
@@ -239,7 +218,7 @@ impl View<'_> {
         counters.resolved_count += 1;
         let lanes = std::mem::replace(&mut head.lanes, LaneKeys::none());
         self.let_go(&lanes, *number)?;
-        self.close_operation(head.delivery_id, *number, counters)?;
+        self.close_saga(head.delivery_id, *number, counters)?;
         head.resolved = Some(Resolved { note: note.clone(), at_us: *at_us });
         chunks::put(self.heads, &number.to_be_bytes(), &letter_records::encode_head(&head))?;
         Ok(Ok(Some(lanes)))
@@ -252,7 +231,7 @@ impl View<'_> {
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
         };
         if head.failure.reason == Reason::Blocked {
-            counters.held_count = counters.held_count.saturating_sub(u64::from(head.resolved.is_none()));
+            counters.blocked_count = counters.blocked_count.saturating_sub(u64::from(head.resolved.is_none()));
         } else {
             head.replays = head.replays.saturating_add(1);
             head.replayed_at_us = Some(replay.replayed_at_us);

@@ -21,7 +21,7 @@ use crate::schema::Schema;
 
 pub(super) const NEXT_NUMBER: &[u8] = b"dead_letters_next";
 pub(super) const LETTER_COUNT: &[u8] = b"dead_letters_count";
-pub(super) const HELD_COUNT: &[u8] = b"dead_letters_held";
+pub(super) const BLOCKED_COUNT: &[u8] = b"dead_letters_held";
 pub(super) const RESOLVED_COUNT: &[u8] = b"dead_letters_resolved";
 pub(super) const AWAITING_COUNT: &[u8] = b"operations_awaiting";
 /// Transactions of the writer.
@@ -55,11 +55,11 @@ pub(super) struct Trees {
     /// Entries of `holds.rs`.
     pub holds: sled::Tree,
     /// Logs of operations by delivery id (16 bytes).
-    pub operations: sled::Tree,
+    pub sagas: sled::Tree,
     /// Changes of operations that no dead letter has, by delivery id.
-    pub operation_changes: sled::Tree,
+    pub saga_changes: sled::Tree,
     /// Which dead letters an operation is of, by delivery id.
-    pub operation_letters: sled::Tree,
+    pub saga_letters: sled::Tree,
 }
 
 impl Trees {
@@ -73,9 +73,9 @@ impl Trees {
             heads: db.open_tree("dead_letter_heads")?,
             changes: db.open_tree("dead_letter_changes")?,
             holds: db.open_tree("holds")?,
-            operations: db.open_tree("operations")?,
-            operation_changes: db.open_tree("operation_changes")?,
-            operation_letters: db.open_tree("operation_letters")?,
+            sagas: db.open_tree("operations")?,
+            saga_changes: db.open_tree("operation_changes")?,
+            saga_letters: db.open_tree("operation_letters")?,
         })
     }
 
@@ -89,9 +89,9 @@ impl Trees {
             ("dead_letter_heads", &self.heads),
             ("dead_letter_changes", &self.changes),
             ("holds", &self.holds),
-            ("operations", &self.operations),
-            ("operation_changes", &self.operation_changes),
-            ("operation_letters", &self.operation_letters),
+            ("operations", &self.sagas),
+            ("operation_changes", &self.saga_changes),
+            ("operation_letters", &self.saga_letters),
         ]
     }
 

@@ -127,7 +127,7 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         // Numbers that were given are not given again: people know them.
         next_number: loss.letters.end,
         letter_count: found.letters,
-        held_count: found.blocked,
+        blocked_count: found.blocked,
         resolved_count: found.resolved,
         ..counters
     };
@@ -146,11 +146,11 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
 fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
     let failed = |error| Error::write(&trees.directory, &error);
     // Of an operation without a dead letter, log and change are of use together only.
-    for key in trees.operations.iter().keys().filter_map(Result::ok) {
+    for key in trees.sagas.iter().keys().filter_map(Result::ok) {
         let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
         let id = Uuid::from_slice(name).ok().map(DeliveryId);
-        if id.is_none_or(|id| trees.operation_is_broken(id)) {
-            trees.operations.remove(&key).map_err(failed)?;
+        if id.is_none_or(|id| trees.saga_is_broken(id)) {
+            trees.sagas.remove(&key).map_err(failed)?;
         }
     }
     counters.put(trees).map_err(failed)?;

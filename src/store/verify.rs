@@ -73,10 +73,10 @@ pub(super) fn all(trees: &Trees, mut step: impl FnMut()) -> Verified {
         }
     }
     found.note(trees.saved());
-    found.note(trees.held());
+    found.note(trees.blocked());
     found.note(trees.positions());
     letters(trees, &mut found, &mut step);
-    operations(trees, &mut found, &mut step);
+    sagas(trees, &mut found, &mut step);
     found
 }
 
@@ -98,24 +98,24 @@ fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
         step();
     }
     let Some(counters) = found.note(Counters::load(trees)) else { return };
-    let Counters { next_number, letter_count, held_count, resolved_count, .. } = counters;
-    let Verified { letters, blocked: held, resolved, .. } = *found;
+    let Counters { next_number, letter_count, blocked_count, resolved_count, .. } = counters;
+    let Verified { letters, blocked, resolved, .. } = *found;
     let is_as_counted = letters == letter_count
-        && (!are_all_read || (held, resolved) == (held_count, resolved_count))
+        && (!are_all_read || (blocked, resolved) == (blocked_count, resolved_count))
         && last < next_number;
     if !is_as_counted {
         let contradiction = format!(
-            "{letters} dead letters are there ({held} held, {resolved} resolved, the last one is {last}), and {letter_count} are \
-             counted ({held_count} held, {resolved_count} resolved, the next one is {next_number})"
+            "{letters} dead letters are there ({blocked} blocked, {resolved} resolved, the last one is {last}), and {letter_count} are \
+             counted ({blocked_count} blocked, {resolved_count} resolved, the next one is {next_number})"
         );
         found.problem(&contradiction);
         found.contradiction = Some(contradiction);
     }
 }
 
-fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
+fn sagas(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     let mut names = BTreeSet::new();
-    for tree in [&trees.operations, &trees.operation_letters] {
+    for tree in [&trees.sagas, &trees.saga_letters] {
         for key in tree.iter().keys() {
             let Ok(key) = key else { break };
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
@@ -128,7 +128,7 @@ fn operations(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     for id in names.into_iter().map(DeliveryId) {
         found.sagas += 1;
         match trees.effect(id) {
-            Ok(Some(_)) => drop(found.note(trees.operation(id))),
+            Ok(Some(_)) => drop(found.note(trees.saga(id))),
             Ok(None) => {
                 if let Err(error) = trees.under_way(id) {
                     found.problem(&error);

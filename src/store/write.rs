@@ -43,10 +43,10 @@ pub struct Write {
     pub letters_resolve: Vec<Resolution>,
     /// Become durable no later than the rest: in the very transaction of the new letter of that delivery, else of the
     /// last letter of `letters_replayed`, where there are any. Of several of one operation the last one counts.
-    pub operations_put: Vec<SagaPut>,
+    pub sagas_put: Vec<SagaPut>,
     /// Those that ended, in the transaction of the ledger's entries. One that a dead letter has stays until that goes: it
     /// goes with it.
-    pub operations_remove: Vec<DeliveryId>,
+    pub sagas_remove: Vec<DeliveryId>,
 }
 
 /// What became of a write.
@@ -70,10 +70,10 @@ impl Write {
             + self.paused.as_ref().map_or(0, |paused| 1 + paused.len())
             + self.needs.as_ref().map_or(0, |needs| 1 + needs.len());
         let notes: usize = self.letters_resolve.iter().map(|resolution| LETTER_BYTES + resolution.note.len()).sum();
-        let operations: usize = self.operations_put.iter().map(SagaPut::weight_bytes).sum();
+        let sagas: usize = self.sagas_put.iter().map(SagaPut::weight_bytes).sum();
         let others = self.letters_replayed.len() + self.letters_remove.len() + records;
-        let ids = self.ledger_add.len() + self.ledger_remove.len() + self.operations_remove.len();
-        letters + notes + operations + others * LETTER_BYTES + ids * LEDGER_BYTES
+        let ids = self.ledger_add.len() + self.ledger_remove.len() + self.sagas_remove.len();
+        letters + notes + sagas + others * LETTER_BYTES + ids * LEDGER_BYTES
     }
 }
 
@@ -87,7 +87,7 @@ impl WriteStep {
     /// Whether all that its loss would cost is repeats.
     pub(super) fn is_of_marks(&self) -> bool {
         match self {
-            WriteStep::Progress { paused, operations_remove, .. } => paused.is_none() && operations_remove.is_empty(),
+            WriteStep::Progress { paused, sagas_remove, .. } => paused.is_none() && sagas_remove.is_empty(),
             _ => false,
         }
     }
@@ -96,22 +96,22 @@ impl WriteStep {
         match self {
             WriteStep::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             WriteStep::Letter { head, change, lanes, beside, .. } => {
-                let Beside { in_ledger, operation, operations_remove } = beside;
+                let Beside { in_ledger, saga, sagas_remove } = beside;
                 // An entry of a definition is some times as long as one of a key.
-                let entries = in_ledger.len() + operations_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
-                let operation = operation.as_ref().map_or(0, SagaLogStep::weight_bytes);
-                head.len() + change.as_ref().map_or(0, Framed::len) + operation + entries * LEDGER_BYTES
+                let entries = in_ledger.len() + sagas_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
+                let saga = saga.as_ref().map_or(0, SagaLogStep::weight_bytes);
+                head.len() + change.as_ref().map_or(0, Framed::len) + saga + entries * LEDGER_BYTES
             }
-            WriteStep::OperationPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
-            WriteStep::Operation(operation) => operation.weight_bytes(),
-            WriteStep::Replayed { operations, .. } => {
-                LETTER_BYTES + operations.iter().map(SagaLogStep::weight_bytes).sum::<usize>()
+            WriteStep::SagaPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
+            WriteStep::Saga(saga) => saga.weight_bytes(),
+            WriteStep::Replayed { sagas, .. } => {
+                LETTER_BYTES + sagas.iter().map(SagaLogStep::weight_bytes).sum::<usize>()
             }
             WriteStep::Resolve(resolution) => LETTER_BYTES + resolution.note.len(),
             WriteStep::Remove { .. } => LETTER_BYTES,
-            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, operations_remove } => {
+            WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, sagas_remove } => {
                 let records = checkpoint.len_bytes() + paused.as_ref().map_or(0, Framed::len);
-                records + (ledger_add.len() + ledger_remove.len() + operations_remove.len()) * LEDGER_BYTES
+                records + (ledger_add.len() + ledger_remove.len() + sagas_remove.len()) * LEDGER_BYTES
             }
         }
     }
@@ -129,7 +129,7 @@ pub(super) fn steps(
     let letters = (next_number..)
         .zip(write.letters_add.into_iter().zip(beside))
         .flat_map(move |(number, (letter, beside))| letter_steps(number, letter, beside, step_bytes_max));
-    let (operations, replayed) = saga_steps::with_replays(write.operations_put, write.letters_replayed, step_bytes_max);
+    let (sagas, replayed) = saga_steps::with_replays(write.sagas_put, write.letters_replayed, step_bytes_max);
     let mut edits = write.checkpoint.map(|set| recorded.replace(set)).unwrap_or_default();
     if let Some(log) = &write.position_log {
         edits.checkpoints.put.push((position_log::POSITION_LOG.to_vec(), position_log::encode(log)));
@@ -142,9 +142,9 @@ pub(super) fn steps(
         paused: write.paused.map(|paused| checkpoint::encode_paused(&paused)),
         ledger_add: write.ledger_add,
         ledger_remove: write.ledger_remove,
-        operations_remove: write.operations_remove,
+        sagas_remove: write.sagas_remove,
     };
-    operations
+    sagas
         .into_iter()
         .chain(letters)
         .chain(replayed)
@@ -157,23 +157,23 @@ pub(super) fn steps(
 fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
     let of = |(number, letter): (u64, &NewDeadLetter)| {
         let id = letter.delivery_id;
-        let put = write.operations_put.extract_if(.., |put| put.id == id).last();
+        let put = write.sagas_put.extract_if(.., |put| put.id == id).last();
         Beside {
             in_ledger: write.ledger_add.extract_if(.., |entry| entry.id == id).collect(),
-            operation: put.map(|put| SagaLogStep::of_letter(&put, number)),
-            operations_remove: write.operations_remove.extract_if(.., |removed| *removed == id).collect(),
+            saga: put.map(|put| SagaLogStep::of_letter(&put, number)),
+            sagas_remove: write.sagas_remove.extract_if(.., |removed| *removed == id).collect(),
         }
     };
     let mut beside: Vec<Beside> = (next_number..).zip(&write.letters_add).map(of).collect();
     if let Some(of_last) = beside.last_mut() {
         of_last.in_ledger.append(&mut write.ledger_add);
-        of_last.operations_remove.append(&mut write.operations_remove);
+        of_last.sagas_remove.append(&mut write.sagas_remove);
     }
     beside
 }
 
 fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_max: usize) -> Vec<WriteStep> {
-    let (id, lanes, is_held) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Blocked);
+    let (id, lanes, is_blocked) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Blocked);
     let change = letter_records::encode_change(&letter.change);
     let head = letter_records::encode_head(&DeadLetterHead {
         number,
@@ -189,7 +189,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         redacted: letter.redacted,
         resolved: None,
     });
-    let with = move |change| WriteStep::Letter { number, id, head, change, lanes, is_held, beside };
+    let with = move |change| WriteStep::Letter { number, id, head, change, lanes, is_blocked, beside };
     if change.len() <= step_bytes_max {
         return vec![with(Some(change))];
     }
@@ -211,20 +211,20 @@ mod tests {
             .map(|step| match step {
                 WriteStep::ChangePart { number, chunks, .. } => format!("part {number} {chunks:?}"),
                 WriteStep::Letter { number, change, beside, .. } => {
-                    let Beside { in_ledger, operation, operations_remove } = beside;
-                    let (ledger, removed) = (in_ledger.len(), operations_remove.len());
-                    let operation = operation.map(|operation| operation.letter);
-                    format!("letter {number} {} {ledger} {operation:?} {removed}", change.is_some())
+                    let Beside { in_ledger, saga, sagas_remove } = beside;
+                    let (ledger, removed) = (in_ledger.len(), sagas_remove.len());
+                    let saga = saga.map(|saga| saga.letter);
+                    format!("letter {number} {} {ledger} {saga:?} {removed}", change.is_some())
                 }
-                WriteStep::OperationPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
-                WriteStep::Operation(operation) => format!("operation {}", operation.id.0.as_u128()),
-                WriteStep::Replayed { replay, operations } => {
-                    format!("replayed {} {}", replay.number, operations.len())
+                WriteStep::SagaPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
+                WriteStep::Saga(saga) => format!("operation {}", saga.id.0.as_u128()),
+                WriteStep::Replayed { replay, sagas } => {
+                    format!("replayed {} {}", replay.number, sagas.len())
                 }
                 WriteStep::Resolve(resolution) => format!("resolve {}", resolution.number),
                 WriteStep::Remove { number } => format!("remove {number}"),
-                WriteStep::Progress { checkpoint, ledger_add, operations_remove, .. } => {
-                    let (ledger, removed) = (ledger_add.len(), operations_remove.len());
+                WriteStep::Progress { checkpoint, ledger_add, sagas_remove, .. } => {
+                    let (ledger, removed) = (ledger_add.len(), sagas_remove.len());
                     format!("progress {} {ledger} {removed}", !checkpoint.checkpoints.put.is_empty())
                 }
             })
@@ -245,8 +245,8 @@ mod tests {
             ledger_add: [sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
                 .map(|id| LedgerEntry { id, rule: "r".into() })
                 .into(),
-            operations_put: vec![put(1, 10), put(3, 10), put(1, 10), put(4, 3 * CHUNK_BYTES_MAX)],
-            operations_remove: vec![sized_letter(5, 1).delivery_id],
+            sagas_put: vec![put(1, 10), put(3, 10), put(1, 10), put(4, 3 * CHUNK_BYTES_MAX)],
+            sagas_remove: vec![sized_letter(5, 1).delivery_id],
             ..Write::default()
         };
         let expected = [
@@ -265,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn without_new_letters_operations_go_with_the_last_replay_and_removals_with_the_ledger() {
+    fn without_new_letters_sagas_go_with_the_last_replay_and_removals_with_the_ledger() {
         let failure = sized_letter(1, 1).failure;
         let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
         let write = Write {
             letters_replayed: vec![replay(1), replay(2)],
             letters_resolve: vec![Resolution { number: 9, note: "n".into(), at_us: 1 }],
-            operations_put: vec![put(1, 3 * CHUNK_BYTES_MAX), put(2, 10)],
-            operations_remove: vec![sized_letter(5, 1).delivery_id],
+            sagas_put: vec![put(1, 3 * CHUNK_BYTES_MAX), put(2, 10)],
+            sagas_remove: vec![sized_letter(5, 1).delivery_id],
             ..Write::default()
         };
         let expected = [

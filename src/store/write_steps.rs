@@ -33,19 +33,19 @@ pub(super) enum WriteStep {
         change: Option<Framed>,
         /// The queues it stands in from now on.
         lanes: LaneKeys,
-        is_held: bool,
+        is_blocked: bool,
         beside: Beside,
     },
     /// Some chunks of an operation's change that is too large for one transaction, as of a letter's.
-    OperationPart {
+    SagaPart {
         id: DeliveryId,
         change: Arc<Framed>,
         chunks: Range<u32>,
     },
-    Operation(SagaLogStep),
+    Saga(SagaLogStep),
     Replayed {
         replay: FailedReplay,
-        operations: Vec<SagaLogStep>,
+        sagas: Vec<SagaLogStep>,
     },
     Resolve(Resolution),
     Remove {
@@ -58,7 +58,7 @@ pub(super) enum WriteStep {
         paused: Option<Framed>,
         ledger_add: Vec<LedgerEntry>,
         ledger_remove: Vec<DeliveryId>,
-        operations_remove: Vec<DeliveryId>,
+        sagas_remove: Vec<DeliveryId>,
     },
 }
 
@@ -74,8 +74,8 @@ pub struct LedgerEntry {
 pub(super) struct Beside {
     pub in_ledger: Vec<LedgerEntry>,
     /// The letter's own.
-    pub operation: Option<SagaLogStep>,
-    pub operations_remove: Vec<DeliveryId>,
+    pub saga: Option<SagaLogStep>,
+    pub sagas_remove: Vec<DeliveryId>,
 }
 
 /// An operation's log, to be written in one transaction.

@@ -40,7 +40,7 @@ pub(super) struct Writer {
     /// What others see of `counters`; never ahead of what is durable.
     pub counts: Arc<Counts>,
     /// What others see of the tree `holds`; neither ahead of what is durable nor, once a write is answered, behind.
-    pub held: BlockedKeys,
+    pub blocked: BlockedKeys,
     pub queue: Arc<WriterQueue>,
     pub failed: watch::Sender<Option<Error>>,
     pub progress: WriterProgress,
@@ -132,7 +132,7 @@ impl Writer {
                     WriteStep::Resolve(_) => written.resolved += u64::from(was_there.is_some()),
                     WriteStep::Remove { .. } => written.removed += u64::from(was_there.is_some()),
                     WriteStep::ChangePart { .. } | WriteStep::Letter { .. } | WriteStep::Progress { .. } => {}
-                    WriteStep::OperationPart { .. } | WriteStep::Operation(_) => {}
+                    WriteStep::SagaPart { .. } | WriteStep::Saga(_) => {}
                 },
                 (whole, Err(error)) => *whole = Err(error),
                 (Err(_), Ok(_)) => {}
@@ -161,9 +161,11 @@ impl Writer {
     fn hold(&self, steps: &[WriteStep], met: &[Met]) -> Result<(), Error> {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
-                (WriteStep::Letter { number, lanes, is_held, .. }, _) => self.held.add(*number, lanes, *is_held),
+                (WriteStep::Letter { number, lanes, is_blocked, .. }, _) => {
+                    self.blocked.add(*number, lanes, *is_blocked)
+                }
                 (WriteStep::Remove { number } | WriteStep::Resolve(Resolution { number, .. }), Ok(Some(lanes))) => {
-                    self.held.remove(*number, lanes, |key| self.trees.front(key))?;
+                    self.blocked.remove(*number, lanes, |key| self.trees.front(key))?;
                 }
                 _ => {}
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use minijinja::machinery::parse_expr;
 
-use super::error::{ColumnUse, Error, Flaw, OperationUse};
+use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::logic::{Builder, Logic, Subject};
 use super::scope::Scope;
 use super::{EnvLookup, limits, null_changes, tokens, typing};
@@ -21,7 +21,7 @@ pub struct Condition {
     logic: Logic,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
-    operation: Vec<OperationUse>,
+    saga: Vec<SagaUse>,
     reads_all_columns: bool,
 }
 
@@ -38,7 +38,7 @@ impl Condition {
         let logic = builder.logic(&tree);
         let Builder { reads, mut flaws, .. } = builder;
         let mut columns: Vec<ColumnUse> = reads.iter().flat_map(|part| part.columns.clone()).collect();
-        let mut operation: Vec<OperationUse> = reads.iter().flat_map(|part| part.operation.clone()).collect();
+        let mut saga: Vec<SagaUse> = reads.iter().flat_map(|part| part.saga.clone()).collect();
         // The middle of `a < b < c` was read twice.
         columns.sort_by_key(|used| (used.line, used.column));
         columns.dedup();
@@ -46,14 +46,14 @@ impl Condition {
         let asked_for: Vec<String> =
             columns.iter().filter(|used| used.may_lack).map(|used| used.name.clone()).collect();
         columns.iter_mut().for_each(|used| used.may_lack |= asked_for.contains(&used.name));
-        operation.sort_by_key(|used| (used.line, used.column));
-        operation.dedup();
+        saga.sort_by_key(|used| (used.line, used.column));
+        saga.dedup();
         flaws.sort_by_key(|flaw| (flaw.line, flaw.column));
         flaws.dedup();
         let reads_all_columns = reads.iter().any(|part| part.reads_all_columns);
         match logic.filter(|_| flaws.is_empty()) {
             Some(logic) => {
-                Ok(Condition { text: source.into(), logic, rule: rule.into(), columns, operation, reads_all_columns })
+                Ok(Condition { text: source.into(), logic, rule: rule.into(), columns, saga, reads_all_columns })
             }
             None => Err(flaws),
         }
@@ -106,8 +106,8 @@ impl Condition {
     }
 
     /// What it reads of an operation, in the order of the text.
-    pub fn operation_reads(&self) -> &[OperationUse] {
-        &self.operation
+    pub fn saga_reads(&self) -> &[SagaUse] {
+        &self.saga
     }
 
     /// Whether the decision may depend on this column.

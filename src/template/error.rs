@@ -28,7 +28,7 @@ pub struct ColumnUse {
 
 /// What a template reads of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperationUse {
+pub struct SagaUse {
     pub what: Read,
     /// Within the template's text, from 1.
     pub line: usize,

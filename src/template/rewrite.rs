@@ -9,7 +9,7 @@ use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
 use super::compiled::operator_of;
-use super::error::{ColumnUse, Flaw, OperationUse, Read};
+use super::error::{ColumnUse, Flaw, Read, SagaUse};
 use super::operators;
 use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use crate::suggest::did_you_mean;
@@ -27,7 +27,7 @@ use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, Word, names};
 const DOUBLE_DIGITS: usize = 15;
 
 /// Names that only an operation has.
-const OPERATION_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
+const SAGA_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
 
 /// What a template reads, and its text with safe operators.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Rewritten {
     /// Whether it may read any column: `row` as a whole, `key`, `changed`, a name that is computed.
     pub reads_all_columns: bool,
     /// What it reads of an operation.
-    pub operation: Vec<OperationUse>,
+    pub saga: Vec<SagaUse>,
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
     pub flaws: Vec<Flaw>,
@@ -236,7 +236,7 @@ impl Rewritten {
                 let step = self.step(inner).unwrap_or_default();
                 self.step_member(&step, member.value.as_str().unwrap_or_default(), inner.span());
             }
-            (Expr::Var(var), Expr::Const(name)) if OPERATION_NAMES.contains(&var.id) => {
+            (Expr::Var(var), Expr::Const(name)) if SAGA_NAMES.contains(&var.id) => {
                 self.member(var.id, name.value.as_str().unwrap_or_default(), node.span());
             }
             (inner, subscript) => {
@@ -270,7 +270,7 @@ impl Rewritten {
                     self.flaw(span, format!("`{name}` has no `{member}`{hint}; known are {}", known.join(", ")));
                 }
                 let what = if name == "answer" { Read::Answer } else { Read::Outcome };
-                self.reads_operation(what, span);
+                self.reads_saga(what, span);
             }
             known if NAMES.contains(&known) => self.flaw(span, format!("`{known}` has no members")),
             unknown => return self.var(unknown, span),
@@ -302,16 +302,16 @@ impl Rewritten {
             self.flaw(span, format!("a step has no `{member}`{hint}; known are {}", STEP_NAMES.join(", ")));
         }
         self.read("steps", span);
-        self.reads_operation(Read::Step { name: step.to_owned(), member: member.to_owned() }, span);
+        self.reads_saga(Read::Step { name: step.to_owned(), member: member.to_owned() }, span);
         self.push("steps[");
         self.string(step);
         self.push("].");
         self.push(member);
     }
 
-    fn reads_operation(&mut self, what: Read, span: Span) {
+    fn reads_saga(&mut self, what: Read, span: Span) {
         let ColumnUse { line, column, .. } = self.place("", span);
-        self.operation.push(OperationUse { what, line, column });
+        self.saga.push(SagaUse { what, line, column });
     }
 
     fn read(&mut self, name: &str, span: Span) {

@@ -46,7 +46,7 @@ impl Scope {
     }
 
     /// With `steps` and `outcome`.
-    pub fn with_operation(self, log: Arc<SagaLog>) -> Scope {
+    pub fn with_saga(self, log: Arc<SagaLog>) -> Scope {
         Scope { log: Some(log), ..self }
     }
 

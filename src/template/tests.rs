@@ -4,9 +4,9 @@ mod binary;
 mod conditions;
 mod flaws;
 mod habits;
-mod operation;
 mod properties;
 mod rendering;
+mod saga;
 mod types;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 
-use super::error::{ColumnUse, Error, Flaw, OperationUse};
+use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Rewritten};
@@ -26,7 +26,7 @@ pub struct TextTemplate {
     pub(super) pieces: Vec<TextPiece>,
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
-    operation: Vec<OperationUse>,
+    saga: Vec<SagaUse>,
     reads_all_columns: bool,
 }
 
@@ -61,8 +61,8 @@ impl TextTemplate {
             reads.add(&mut rewritten);
             Program::new(rewritten, source, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
         };
-        let Reads { columns, names, operation, all: reads_all_columns } = reads;
-        let template = TextTemplate { pieces, columns, names, operation, reads_all_columns };
+        let Reads { columns, names, saga, all: reads_all_columns } = reads;
+        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
@@ -120,8 +120,8 @@ impl TextTemplate {
     }
 
     /// What it reads of an operation, in the order of the text.
-    pub fn operation_reads(&self) -> &[OperationUse] {
-        &self.operation
+    pub fn saga_reads(&self) -> &[SagaUse] {
+        &self.saga
     }
 
     /// Whether what it renders may depend on this column.
@@ -135,7 +135,7 @@ impl TextTemplate {
 struct Reads {
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
-    operation: Vec<OperationUse>,
+    saga: Vec<SagaUse>,
     all: bool,
 }
 
@@ -143,7 +143,7 @@ impl Reads {
     fn add(&mut self, rewritten: &mut Rewritten) {
         self.columns.append(&mut rewritten.columns);
         self.names.append(&mut rewritten.names);
-        self.operation.append(&mut rewritten.operation);
+        self.saga.append(&mut rewritten.saga);
         self.all |= rewritten.reads_all_columns;
     }
 }

@@ -14,7 +14,7 @@ pub use hosts::{AllowedHosts, HostPattern};
 
 use self::chosen::ChosenUrl;
 use super::EnvLookup;
-use super::error::{ColumnUse, Error, Flaw, OperationUse};
+use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::output::within_limit;
 use super::scope::Scope;
 use super::text::{TextPiece, TextTemplate};
@@ -102,8 +102,8 @@ impl UrlTemplate {
     }
 
     /// What it reads of an operation, in the order of the text.
-    pub fn operation_reads(&self) -> &[OperationUse] {
-        self.template().map_or(&[], TextTemplate::operation_reads)
+    pub fn saga_reads(&self) -> &[SagaUse] {
+        self.template().map_or(&[], TextTemplate::saga_reads)
     }
 
     /// Whether what it renders may depend on this column.

@@ -51,7 +51,7 @@ pub fn fill_with_operation(home: &Home, letter: &Letter, log: SagaLog) {
     let letter = new_letter(letter);
     let (id, rule) = (letter.delivery_id, letter.rule.clone().into());
     let operation = SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
-    write(home, Write { letters_add: vec![letter], operations_put: vec![operation], ..Write::default() });
+    write(home, Write { letters_add: vec![letter], sagas_put: vec![operation], ..Write::default() });
 }
 
 fn write(home: &Home, write: Write) {

@@ -171,9 +171,9 @@ fn what_is_wished_of_steps_is_said_once_and_of_letters_that_have_some() {
     ] {
         ended(&home.run(&[&["dead-letters", "replay"], wrong].concat()), 2);
     }
-    for wish in [&["--undo"][..], &["--from-start", "--yes"], &["--happened", "no"]] {
+    for saga_command in [&["--undo"][..], &["--from-start", "--yes"], &["--happened", "no"]] {
         for dry_run in [&[][..], &["--dry-run"]] {
-            let finished = home.run(&[&["dead-letters", "replay", "3"], wish, dry_run].concat());
+            let finished = home.run(&[&["dead-letters", "replay", "3"], saga_command, dry_run].concat());
             ended(&finished, 1);
             let why = "no steps of it are written down; replay it without --from-start, --undo and --happened\n";
             assert!(finished.stdout.contains(why), "{}", finished.stdout);

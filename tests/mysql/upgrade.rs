@@ -109,12 +109,12 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     let done_above: Vec<u64> = (DONE + 1..=ROWS).filter(|id| id % 3 == 0).collect();
     let rule = rules.rule("users").expect("the rule");
     let plan = rule.saga.as_ref().expect("steps");
-    let mut log: SagaLog = plan.course.begin();
-    plan.course.begin_action(&mut log, ActionId::Step(0));
+    let mut log: SagaLog = plan.saga_definition.begin();
+    plan.saga_definition.begin_action(&mut log, ActionId::Step(0));
     let kept =
         KeptAnswer { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
     let acted = ActionResult { end: ActionEnd::Done(Some(kept)), attempts: 1, message: "200".to_string() };
-    plan.course.record(&mut log, ActionId::Step(0), acted);
+    plan.saga_definition.record(&mut log, ActionId::Step(0), acted);
 
     let mut position = start.position.clone();
     position.prove_by(Default::default());
@@ -134,7 +134,7 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
         ledger_add: ledger
             .map(|change| LedgerEntry { id: change.former_delivery_id("items"), rule: "items".into() })
             .collect(),
-        operations_put: vec![SagaPut {
+        sagas_put: vec![SagaPut {
             id: user.former_delivery_id("users"),
             rule: "users".into(),
             log: Arc::new(log),

@@ -19,7 +19,7 @@ use crate::support::mysql::MysqlServer;
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Far above what a statement of these tests takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An account that may write the tables of the schema `test` and has these privileges besides.
 async fn account(server: &MysqlServer, name: &str, privileges: &str) -> Settings {
@@ -43,11 +43,14 @@ async fn database(server: &MysqlServer, name: &str) -> Database {
 
 /// Runs a statement that is expected to fail.
 async fn fails(database: &Database, statement: &str, values: Vec<Value>) -> Failed {
-    database.execute(statement, values, None, PATIENCE).await.expect_err(statement)
+    database.execute(statement, values, None, STATEMENT_TIMEOUT).await.expect_err(statement)
 }
 
 async fn succeeds(database: &Database, statement: &str, values: Vec<Value>) -> u64 {
-    database.execute(statement, values, None, PATIENCE).await.unwrap_or_else(|failed| panic!("{statement}: {failed:?}"))
+    database
+        .execute(statement, values, None, STATEMENT_TIMEOUT)
+        .await
+        .unwrap_or_else(|failed| panic!("{statement}: {failed:?}"))
 }
 
 /// Asks until the server says so.
@@ -120,14 +123,14 @@ async fn an_update_that_was_done_already_matches_its_rows_again() {
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 1), (2, 1)").await;
     let update = "UPDATE test.t SET n = ? WHERE id = ?";
     for _ in 0..2 {
-        let rows = database.execute(update, vec![json!(5), json!(1)], Some(&(1..=1)), PATIENCE).await;
+        let rows = database.execute(update, vec![json!(5), json!(1)], Some(&(1..=1)), STATEMENT_TIMEOUT).await;
         assert_eq!(rows, Ok(1));
     }
-    let rows = database.execute(update, vec![json!(6), json!(9)], Some(&(1..=1)), PATIENCE).await;
+    let rows = database.execute(update, vec![json!(6), json!(9)], Some(&(1..=1)), STATEMENT_TIMEOUT).await;
     let failed = rows.expect_err("no such row");
     assert_eq!(failed.kind, WriteFailureKind::Refused);
     assert_eq!(failed.message, "the statement matched 0 rows, expected 1; rolled back");
-    let everything = database.execute("UPDATE test.t SET n = 7", vec![], Some(&(1..=1)), PATIENCE).await;
+    let everything = database.execute("UPDATE test.t SET n = 7", vec![], Some(&(1..=1)), STATEMENT_TIMEOUT).await;
     assert_eq!(everything.expect_err("two rows").kind, WriteFailureKind::Refused);
     // The next transaction of the same connection would commit what was left open.
     assert_eq!(succeeds(&database, update, vec![json!(5), json!(1)]).await, 1);
@@ -140,7 +143,7 @@ async fn a_future_that_is_dropped_leaves_nothing_open_and_nothing_changed() {
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 1)").await;
     let mut root = server.conn().await;
-    let slow = database.execute("UPDATE test.t SET n = 2 + SLEEP(2)", vec![], None, PATIENCE);
+    let slow = database.execute("UPDATE test.t SET n = 2 + SLEEP(2)", vec![], None, STATEMENT_TIMEOUT);
     let running = "SELECT COUNT(*) = 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE test.t SET n = 2%'";
     tokio::select! {
         outcome = slow => panic!("done: {outcome:?}"),

@@ -60,8 +60,8 @@ pub enum SagaCommandView {
 }
 
 impl SagaCommandView {
-    pub fn of(wish: Option<SagaCommandView>) -> SagaCommand {
-        match wish {
+    pub fn of(saga_command: Option<SagaCommandView>) -> SagaCommand {
+        match saga_command {
             None => SagaCommand::Resume,
             Some(SagaCommandView::FromStart) => SagaCommand::FromStart,
             Some(SagaCommandView::Undo) => SagaCommand::Undo,

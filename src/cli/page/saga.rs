@@ -7,16 +7,16 @@ use crate::cli::output::table;
 use crate::saga::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and how it stands in words.
-pub(super) fn operation(operation: &SagaView, number: u64, is_resolved: bool) -> String {
-    let told = (!is(&operation.callback.state, ActionState::Waiting)).then(|| {
-        let name = if goes(operation, Direction::Forward) { "on_success" } else { "on_failure" };
-        row(name, &operation.callback, None)
+pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
+    let told = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
+        let name = if goes(saga, Direction::Forward) { "on_success" } else { "on_failure" };
+        row(name, &saga.callback, None)
     });
-    let steps = operation.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
+    let steps = saga.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
     let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(told));
-    let mut text = format!("{steps}\n{}\n", standing(operation));
+    let mut text = format!("{steps}\n{}\n", standing(saga));
     if !is_resolved {
-        text += &advice(operation, number);
+        text += &advice(saga, number);
     }
     text
 }
@@ -39,42 +39,44 @@ fn said(act: &ActView) -> String {
     }
 }
 
-fn standing(operation: &SagaView) -> String {
-    if stands(operation, SagaEffect::Complete) {
+fn standing(saga: &SagaView) -> String {
+    if stands(saga, SagaEffect::Complete) {
         return "all steps are done".to_string();
     }
-    if stands(operation, SagaEffect::None) {
-        let was_undone = operation.steps.iter().any(|step| is(&step.undo.state, ActionState::Done));
+    if stands(saga, SagaEffect::None) {
+        let was_undone = saga.steps.iter().any(|step| is(&step.undo.state, ActionState::Done));
         return if was_undone { "all undone" } else { "no step has an effect" }.to_string();
     }
-    match goes(operation, Direction::Stopped) {
-        true => format!("an operator must decide: it is unknown whether {} happened", steps(operation, is_unknown)),
-        false if goes(operation, Direction::Forward) => {
-            let known = [("done", steps(operation, is_done)), ("unknown", steps(operation, is_in_doubt))];
+    match goes(saga, Direction::Stopped) {
+        true => format!("an operator must decide: it is unknown whether {} happened", steps(saga, is_unknown)),
+        false if goes(saga, Direction::Forward) => {
+            let known = [("done", steps(saga, is_done)), ("unknown", steps(saga, is_in_doubt))];
             let known = known.iter().filter(|(_, names)| !names.is_empty());
             let known: Vec<String> = known.map(|(word, names)| format!("{word}: {names}")).collect();
             format!("it was under way when rowhook stopped; {}", known.join("; "))
         }
-        false => format!("an operator must decide: not undone: {}", steps(operation, has_open)),
+        false => format!("an operator must decide: not undone: {}", steps(saga, has_open)),
     }
 }
 
 /// The commands that a person may give, one below the other.
-fn advice(operation: &SagaView, number: u64) -> String {
-    let replay = |wish: &str, what: &str| (format!("rowhook dead-letters replay {number}{wish}"), what.to_string());
+fn advice(saga: &SagaView, number: u64) -> String {
+    let replay = |saga_command: &str, what: &str| {
+        (format!("rowhook dead-letters replay {number}{saga_command}"), what.to_string())
+    };
     let resolve = format!("rowhook dead-letters resolve {number} --note TEXT");
     let by_hand = (resolve, "when it was settled by hand".to_string());
-    if stands(operation, SagaEffect::Complete) {
+    if stands(saga, SagaEffect::Complete) {
         return commands("", &[replay("", "repeats the callback"), by_hand]);
     }
-    if stands(operation, SagaEffect::None) {
+    if stands(saga, SagaEffect::None) {
         return commands("", &[replay("", "begins with the step that failed")]);
     }
-    match goes(operation, Direction::Stopped) {
+    match goes(saga, Direction::Stopped) {
         true => commands("check the API, then\n", &[replay(" --happened yes|no", "goes on"), by_hand]),
         false => {
-            let in_doubt = operation.steps.iter().any(is_in_doubt).then(|| {
-                let what = format!("says so of {}, where it must not be repeated", steps(operation, is_in_doubt));
+            let in_doubt = saga.steps.iter().any(is_in_doubt).then(|| {
+                let what = format!("says so of {}, where it must not be repeated", steps(saga, is_in_doubt));
                 replay(" --happened yes|no", &what)
             });
             let ways = [replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand];
@@ -90,8 +92,8 @@ fn commands(first: &str, list: &[(String, String)]) -> String {
 }
 
 /// Names of the steps that are meant.
-fn steps(operation: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
-    let meant = operation.steps.iter().filter(|step| is_meant(step));
+fn steps(saga: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
+    let meant = saga.steps.iter().filter(|step| is_meant(step));
     meant.map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ")
 }
 
@@ -119,12 +121,12 @@ fn is(word: &str, state: ActionState) -> bool {
     word == state.as_str()
 }
 
-fn goes(operation: &SagaView, direction: Direction) -> bool {
-    operation.direction == direction.as_str()
+fn goes(saga: &SagaView, direction: Direction) -> bool {
+    saga.direction == direction.as_str()
 }
 
-fn stands(operation: &SagaView, standing: SagaEffect) -> bool {
-    operation.effect == standing.as_str()
+fn stands(saga: &SagaView, standing: SagaEffect) -> bool {
+    saga.effect == standing.as_str()
 }
 
 #[cfg(test)]
@@ -158,7 +160,7 @@ mod tests {
         };
         let steps = steps.iter().map(step).collect();
         let log = SagaLog { steps, direction, callback: act(callback), reason: None };
-        operation(&SagaView::of(&log), 17, is_resolved)
+        saga(&SagaView::of(&log), 17, is_resolved)
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod floor;
 mod interleavings;
-mod pace;
 mod probes;
+mod rate_limit;
 
 use super::*;
 use crate::delivery::lane::{RuleNumber, Turn};
@@ -19,7 +19,7 @@ const FAILURES: u32 = 5;
 /// Lanes and gate as the dispatcher drives them, with attempts that end when the test says so.
 struct World {
     lanes: Lanes,
-    gate: Admission,
+    admission: Admission,
     /// The lines of each rule, with what is called there; the last one is of what the rule calls now.
     lines: Vec<Vec<(String, LineNumber)>>,
     now: Instant,
@@ -58,7 +58,7 @@ impl World {
     fn new(rules: &[(&str, usize)]) -> World {
         let mut world = World {
             lanes: Lanes::default(),
-            gate: Admission::new(Arc::default()),
+            admission: Admission::new(Arc::default()),
             lines: Vec::new(),
             now: Instant::now(),
             running: Vec::new(),
@@ -94,10 +94,10 @@ impl World {
             None => self.lanes.add_line(number),
         };
         for (_, other) in known.iter() {
-            self.gate.retire(*other, &mut self.lanes);
+            self.admission.retire(*other, &mut self.lanes);
         }
         known.push((rule.actions[0].target.origin.clone(), line));
-        self.gate.set_line(line, &rule.actions[0].target, rule.settings.rate, &mut self.lanes, self.now);
+        self.admission.set_line(line, &rule.actions[0].target, rule.settings.rate, &mut self.lanes, self.now);
         self.note_openings();
         self.start_ready();
     }
@@ -118,15 +118,15 @@ impl World {
         loop {
             while let Some(place) = self.lanes.pop_start() {
                 let rule = self.lanes.rule_of(place);
-                let target = self.gate.started(self.lanes.line_of(place));
-                let probe_of = self.gate.targets[target].is_open().then(|| self.openings[&target]);
+                let target = self.admission.started(self.lanes.line_of(place));
+                let probe_of = self.admission.targets[target].is_open().then(|| self.openings[&target]);
                 let held_until = self.held_until.get(&target);
                 assert!(held_until.is_none_or(|until| *until <= self.now), "started while the target is held");
                 self.running.push(Running { place, rule, target, probe_of });
                 self.starts.push((place, self.now));
                 self.check_probes();
             }
-            if !self.gate.admit(&mut self.lanes, || self.now) {
+            if !self.admission.admit(&mut self.lanes, || self.now) {
                 break;
             }
         }
@@ -145,7 +145,7 @@ impl World {
         self.end_with(index, fate, None)
     }
 
-    fn end_with(&mut self, index: usize, fate: Fate, quota: Option<ServerLimit>) -> RetryCounts {
+    fn end_with(&mut self, index: usize, fate: Fate, server_limit: Option<ServerLimit>) -> RetryCounts {
         let Running { place, target, probe_of, .. } = self.running.remove(index);
         let (health, status, wait_ms) = match fate {
             Fate::Works => (TargetHealth::Works, 200, 0),
@@ -155,12 +155,12 @@ impl World {
         };
         let retry_after = (wait_ms > 0).then_some(Duration::from_millis(wait_ms));
         let answer = Answer::Status { status, excerpt: String::new() };
-        let was_open = self.gate.targets[target].is_open();
+        let was_open = self.admission.targets[target].is_open();
         let is_probe = was_open && probe_of == self.openings.get(&target).copied();
-        let end = AttemptEnd { place, answer: &answer, health, retry_after, quota };
+        let end = AttemptEnd { place, answer: &answer, health, retry_after, server_limit };
         let now = self.now;
-        let counts = self.gate.ended(target, &end, &mut self.lanes, || now);
-        let is_open = self.gate.targets[target].is_open();
+        let counts = self.admission.ended(target, &end, &mut self.lanes, || now);
+        let is_open = self.admission.targets[target].is_open();
         self.note_openings();
         if let Some(wait) = retry_after {
             let held_until = self.held_until.entry(target).or_insert(now);
@@ -194,7 +194,7 @@ impl World {
     }
 
     fn note_openings(&mut self) {
-        for (number, target) in self.gate.targets.iter().enumerate() {
+        for (number, target) in self.admission.targets.iter().enumerate() {
             let was_open = self.was_open.insert(number, target.is_open()).unwrap_or_default();
             if target.is_open() && !was_open {
                 *self.openings.entry(number).or_default() += 1;
@@ -210,13 +210,13 @@ impl World {
         for (_, place) in due {
             self.lanes.resume(place);
         }
-        self.gate.wake(|| now);
+        self.admission.wake(|| now);
         self.start_ready();
     }
 
     /// To the next moment at which something may happen by itself.
     fn advance_to_next(&mut self) -> bool {
-        let next = self.resting.iter().map(|(at, _)| *at).chain(self.gate.next_wake()).min();
+        let next = self.resting.iter().map(|(at, _)| *at).chain(self.admission.next_wake()).min();
         let Some(next) = next else { return false };
         self.advance(next.saturating_duration_since(self.now));
         true
@@ -244,7 +244,7 @@ impl World {
         for _ in 0..FAILURES {
             self.end(0, Fate::Away(0));
         }
-        assert!(self.gate.is_open(0));
+        assert!(self.admission.is_open(0));
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Received {
     /// The headers of such an answer, likewise; without those that were true of a packed body.
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// What the server says it will still take.
-    pub quota: Option<ServerLimit>,
+    pub server_limit: Option<ServerLimit>,
     /// Where an answer that is no success leads.
     pub redirect: Option<Redirect>,
 }
@@ -47,7 +47,7 @@ impl Received {
     /// There is no answer, for this reason.
     pub fn failed(error: String, lack: Lack) -> Received {
         let (answer, body, headers) = (Answer::Failed { error }, Text::default(), Vec::new());
-        Received { answer, lack: Some(lack), retry_after: None, quota: None, body, headers, redirect: None }
+        Received { answer, lack: Some(lack), retry_after: None, server_limit: None, body, headers, redirect: None }
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn receive(
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| answer::retry_after(value.to_str().ok()?, made_at));
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let quota = server_limit::read(headers, || made_at);
+    let server_limit = server_limit::read(headers, || made_at);
     let is_success = success.contains(status);
     let bytes_max = if is_success { keep.body_bytes_max() } else { REFUSAL_BYTES_MAX };
     let body = read_body(&mut response, bytes_max).await?;
@@ -95,7 +95,7 @@ pub(super) async fn receive(
         false => (excerpt(&body), Text::default(), redirect_of(&response, status)),
     };
     let answer = Answer::Status { status, excerpt };
-    Ok(Received { answer, lack: None, retry_after, quota, body, headers, redirect })
+    Ok(Received { answer, lack: None, retry_after, server_limit, body, headers, redirect })
 }
 
 pub(super) fn redirect_of(response: &Response, status: u16) -> Option<Redirect> {

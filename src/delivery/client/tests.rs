@@ -9,7 +9,7 @@ mod packed;
 
 use super::*;
 use crate::delivery::answer;
-use crate::delivery::testing::{Api, PATIENCE, Reply, answer};
+use crate::delivery::testing::{Api, DEADLINE, Reply, answer};
 use crate::failure::Answer;
 use crate::rules::RetryOn;
 
@@ -49,7 +49,7 @@ fn status(status: u16, excerpt: &str) -> Received {
         retry_after: None,
         body: Text::default(),
         headers: Vec::new(),
-        quota: None,
+        server_limit: None,
         redirect: None,
     }
 }
@@ -57,7 +57,7 @@ fn status(status: u16, excerpt: &str) -> Received {
 #[tokio::test]
 async fn the_request_goes_out_as_it_was_prepared() {
     let api = Api::start(|_| Reply::Status(204)).await;
-    let received = post(&Client::new().unwrap(), &format!("{}orders/a%20b?c=d", api.url()), PATIENCE).await;
+    let received = post(&Client::new().unwrap(), &format!("{}orders/a%20b?c=d", api.url()), DEADLINE).await;
     assert_eq!(received, status(204, ""));
     let seen = api.seen();
     assert!(seen[0].head.starts_with("POST /orders/a%20b?c=d HTTP/1.1\r\n"), "{}", seen[0].head);
@@ -76,7 +76,7 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
             .send(
                 request(&empty, Egress::PrivateToo).unwrap(),
                 Egress::PrivateToo,
-                PATIENCE,
+                DEADLINE,
                 &SuccessStatuses(vec![(200, 200)]),
                 Keep::Nothing,
             )
@@ -92,8 +92,8 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
 async fn the_text_of_an_answer_is_kept_only_when_it_is_no_success() {
     let api = Api::start(|seen| answer(if seen.attempt == 1 { 200 } else { 422 }, &[], "no such\nproduct")).await;
     let client = Client::new().unwrap();
-    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
-    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(422, "no such product"));
+    assert_eq!(post(&client, &api.url(), DEADLINE).await, status(200, ""));
+    assert_eq!(post(&client, &api.url(), DEADLINE).await, status(422, "no such product"));
     assert_eq!(api.connections(), 1, "the answers were read to their ends, so the connection is used again");
 }
 
@@ -101,7 +101,7 @@ async fn the_text_of_an_answer_is_kept_only_when_it_is_no_success() {
 async fn a_date_to_retry_after_is_read_by_the_servers_own_clock() {
     let headers = [("Date", "Fri, 20 Nov 2020 23:00:00 GMT"), ("Retry-After", "Fri, 20 Nov 2020 23:00:09 GMT")];
     let api = Api::start(move |_| answer(503, &headers, "")).await;
-    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    let received = post(&Client::new().unwrap(), &api.url(), DEADLINE).await;
     assert_eq!(received.retry_after, Some(Duration::from_secs(9)), "years ago by our clock");
 }
 
@@ -110,14 +110,14 @@ async fn an_answer_larger_than_the_limit_is_cut_off() {
     let endless = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
     let api = Api::start(move |_| Reply::Raw([endless.as_slice(), &chunk, &chunk].concat())).await;
-    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    let received = post(&Client::new().unwrap(), &api.url(), DEADLINE).await;
     assert_eq!(received, status(500, &"x".repeat(answer::EXCERPT_BYTES_MAX)));
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let api = Api::start(|_| answer(307, &[("Location", "/elsewhere")], "")).await;
-    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    let received = post(&Client::new().unwrap(), &api.url(), DEADLINE).await;
     assert_eq!(received.redirect.as_ref().map(|redirect| &*redirect.hint), Some("to another path of this server"));
     assert_eq!(Received { redirect: None, ..received }, status(307, ""));
     assert_eq!(api.seen().len(), 1);
@@ -126,7 +126,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 #[tokio::test]
 async fn the_wait_a_server_asks_for_is_read() {
     let api = Api::start(|_| answer(429, &[("Retry-After", "17")], "")).await;
-    let received = post(&Client::new().unwrap(), &api.url(), PATIENCE).await;
+    let received = post(&Client::new().unwrap(), &api.url(), DEADLINE).await;
     assert_eq!(received.retry_after, Some(Duration::from_secs(17)));
 }
 
@@ -171,9 +171,9 @@ async fn failures_are_told_in_plain_words() {
             "TLS: the server does not speak TLS at this port: `url` must begin with http://, or needs the port of https",
         ),
     ] {
-        assert_eq!(error_of(&url, PATIENCE).await, expected, "{url}");
+        assert_eq!(error_of(&url, DEADLINE).await, expected, "{url}");
     }
-    let unknown = error_of("http://no-such-host.invalid/4711", PATIENCE).await;
+    let unknown = error_of("http://no-such-host.invalid/4711", DEADLINE).await;
     assert!(unknown.starts_with("the host name cannot be resolved: "), "{unknown}");
     assert!(!unknown.contains("4711"), "{unknown}");
 }
@@ -182,8 +182,8 @@ async fn failures_are_told_in_plain_words() {
 async fn a_request_is_not_sent_again_when_its_answer_is_lost() {
     let api = Api::start(|seen| if seen.attempt == 1 { Reply::Status(200) } else { Reply::LoseAnswer }).await;
     let client = Client::new().unwrap();
-    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
-    let lost = post(&client, &api.url(), PATIENCE).await.answer;
+    assert_eq!(post(&client, &api.url(), DEADLINE).await, status(200, ""));
+    let lost = post(&client, &api.url(), DEADLINE).await.answer;
     assert_eq!(lost, Answer::Failed { error: "connection closed before the answer".to_owned() });
     let connections: Vec<usize> = api.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(connections, [1, 1], "the second request met the kept connection and was sent once");
@@ -200,7 +200,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
         let request = request(&prepared, Egress::PrivateToo).unwrap();
         let received =
-            client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await;
+            client.send(request, Egress::PrivateToo, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await;
         if received == status(200, "") {
             answered.push(number);
         }
@@ -214,7 +214,7 @@ async fn plain_http_works_where_no_certificate_authorities_are_installed() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pool = Pool::new(pool::AGE_MAX, || http().build()).unwrap();
     let client = Client::over(pool.clone(), pool, Names::System, pool::AGE_MAX);
-    assert_eq!(post(&client, &api.url(), PATIENCE).await, status(200, ""));
+    assert_eq!(post(&client, &api.url(), DEADLINE).await, status(200, ""));
 }
 
 #[test]
@@ -295,7 +295,7 @@ async fn over_http2_a_stream_that_is_reset_is_a_failure_and_nothing_is_sent_agai
         ),
     ] {
         let (url, client, streams) = http2_server(move |_| ending()).await;
-        let received = post(&client, &url, PATIENCE).await;
+        let received = post(&client, &url, DEADLINE).await;
         assert_eq!(received.answer, Answer::Failed { error: expected.to_owned() });
         assert_eq!(streams.load(std::sync::atomic::Ordering::SeqCst), 1, "{expected}");
         assert_eq!(
@@ -327,7 +327,7 @@ async fn over_http2_a_goodbye_that_leaves_the_request_out_is_a_failure_and_nothi
         }
     });
     let client = http2_client();
-    let Answer::Failed { error } = post(&client, &url, PATIENCE).await.answer else { panic!("no failure") };
+    let Answer::Failed { error } = post(&client, &url, DEADLINE).await.answer else { panic!("no failure") };
     assert_eq!(error, "the server ends the HTTP/2 connection: not a result of an error");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -339,7 +339,7 @@ async fn over_http2_a_head_over_the_limit_is_a_failure() {
         Http2::Answer(http::Response::builder().header("x-long", long).body(()).unwrap())
     })
     .await;
-    let Answer::Failed { error } = post(&client, &url, PATIENCE).await.answer else { panic!("no failure") };
+    let Answer::Failed { error } = post(&client, &url, DEADLINE).await.answer else { panic!("no failure") };
     assert!(error.starts_with("HTTP/2: "), "{error}");
 }
 
@@ -352,6 +352,6 @@ async fn over_http2_an_attempt_that_hangs_holds_back_no_other() {
     .await;
     let late = post(&client, &url, Duration::from_millis(50)).await.answer;
     assert_eq!(late, Answer::Failed { error: "no answer within 50ms".to_owned() });
-    assert_eq!(post(&client, &url, PATIENCE).await, status(200, ""));
+    assert_eq!(post(&client, &url, DEADLINE).await, status(200, ""));
     assert_eq!(streams.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

@@ -55,7 +55,7 @@ impl Dispatcher {
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
         // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
-        if self.lanes.is_held(|| delivery.lanes()) {
+        if self.lanes.is_blocked(|| delivery.lanes()) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
         }

@@ -91,7 +91,7 @@ impl Dispatcher {
         let retired: Vec<LineNumber> =
             known.lines.iter().filter(|line| retired(line)).map(|line| line.number).collect();
         for line in &retired {
-            self.gate.retire(*line, &mut self.lanes);
+            self.admission.retire(*line, &mut self.lanes);
         }
         for action in &known.rule.actions {
             let target = Arc::clone(&action.target);
@@ -106,7 +106,7 @@ impl Dispatcher {
                     number
                 }
             };
-            self.gate.set_line(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
+            self.admission.set_line(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
         }
         if known.rule.saga.is_none() {
             // What has not begun goes with the rule to its one target of now.
@@ -123,6 +123,6 @@ impl Dispatcher {
 
     /// Whether something of this rule waits for a target that is away.
     pub(super) fn awaits_target(&self, rule: RuleNumber) -> bool {
-        self.known[rule as usize].lines.iter().any(|line| self.gate.is_open(line.number))
+        self.known[rule as usize].lines.iter().any(|line| self.admission.is_open(line.number))
     }
 }

@@ -4,7 +4,7 @@ mod attempts;
 mod effects;
 mod ending;
 mod lanes;
-mod operations;
+mod sagas;
 mod targets;
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::delivery::client::Client;
-use crate::delivery::testing::{Api, PATIENCE, Reply, delivery, rule};
+use crate::delivery::testing::{Api, DEADLINE, Reply, delivery, rule};
 use crate::delivery::{Failure, SagaAction};
 use crate::failure::Reason;
 use crate::retry::Retries;
@@ -24,14 +24,14 @@ pub(super) fn dispatcher() -> Dispatcher {
 }
 
 pub(super) async fn next(dispatcher: &mut Dispatcher) -> Completed {
-    match tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("a delivery completes") {
+    match tokio::time::timeout(DEADLINE, dispatcher.next()).await.expect("a delivery completes") {
         DeliveryEvent::Completed(completed) => completed,
         other => panic!("not completed: {other:?}"),
     }
 }
 
 pub(super) async fn event(dispatcher: &mut Dispatcher) -> DeliveryEvent {
-    tokio::time::timeout(PATIENCE, dispatcher.next()).await.expect("something happens")
+    tokio::time::timeout(DEADLINE, dispatcher.next()).await.expect("something happens")
 }
 
 /// The action that is due next; nothing else may happen before.
@@ -95,6 +95,6 @@ fn dead(reason: Reason, message: &str) -> Outcome {
     Outcome::Dead(Failure { reason, message: message.to_owned() })
 }
 
-fn gate() -> Arc<Semaphore> {
+fn admission() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(0))
 }

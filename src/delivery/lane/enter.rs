@@ -13,20 +13,20 @@ use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 impl Lanes {
     /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
-    pub fn is_held(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
-        if self.held.keys() == 0 {
+    pub fn is_blocked(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
+        if self.blocked.keys() == 0 {
             return false;
         }
         let keys = keys();
-        self.held.holder(keys.iter(), keys.definitions()).is_some()
+        self.blocked.holder(keys.iter(), keys.definitions()).is_some()
     }
 
     /// The definitions of this rule's table, besides this one, under which calls or letters that hold keys are open.
     pub fn other_definitions(&self, own: DefinitionId) -> Vec<Arc<KeyDefinition>> {
         let mut others: Vec<Arc<KeyDefinition>> = self.definitions.others(own).cloned().collect();
-        for held in self.held.other_definitions(own) {
-            if others.iter().all(|known| known.id() != held.id()) {
-                others.push(held);
+        for blocked in self.blocked.other_definitions(own) {
+            if others.iter().all(|known| known.id() != blocked.id()) {
+                others.push(blocked);
             }
         }
         others

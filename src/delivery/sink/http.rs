@@ -60,7 +60,7 @@ pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Deliv
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let retry_on = &first.action().retry_on;
     let classify = |answer: &Answer, lack| answer::classify(&ready.call.success, retry_on, answer, lack);
-    let Received { mut answer, mut lack, retry_after, quota, body, headers, redirect } = received;
+    let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
     let health = answer::health(&ready.call.success, &answer, lack);
     let (mut results, mut end) = (None, None);
     if let Verdict::Done { status } = classify(&answer, lack) {
@@ -87,7 +87,7 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
     }
     let verdict = classify(&answer, lack);
     let redirect = redirect.map(|redirect| redirect.hint);
-    (answer, Judged { lack, verdict, results, end, health, retry_after, quota, redirect })
+    (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, redirect })
 }
 
 /// What is wanted of an answer with success besides its status.
@@ -159,8 +159,8 @@ mod tests {
     fn received(status: u16, body: &str) -> Received {
         let body = Text { bytes: body.into(), ..Text::default() };
         let answer = Answer::Status { status, excerpt: String::new() };
-        let (lack, retry_after, quota, redirect) = (None, None, None, None);
-        Received { answer, lack, retry_after, body, headers: Vec::new(), quota, redirect }
+        let (lack, retry_after, server_limit, redirect) = (None, None, None, None);
+        Received { answer, lack, retry_after, body, headers: Vec::new(), server_limit, redirect }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::delivery;
 use crate::delivery::answer::{self, Verdict};
 use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::testing::{self, PATIENCE};
+use crate::delivery::testing::{self, DEADLINE};
 use crate::failure::Answer;
 
 /// What an attempt at a server that never comes to its end may take: only the time is over then.
@@ -355,10 +355,10 @@ async fn run(client: &Client, (name, act, expected): Case) -> String {
     let server = tokio::spawn(serve(listener, Arc::new(act)));
     // A proper exchange first, so that the connection is one that was used.
     if answers_others {
-        let (_, before) = call(client, &format!("{url}/before"), PATIENCE).await;
+        let (_, before) = call(client, &format!("{url}/before"), DEADLINE).await;
         assert_eq!(before.answer, Answer::Status { status: 418, excerpt: "/before".to_owned() }, "{name}");
     }
-    let timeout = if [TIMED_OUT, "either"].contains(&expected) { SHORT } else { PATIENCE };
+    let timeout = if [TIMED_OUT, "either"].contains(&expected) { SHORT } else { DEADLINE };
     let (verdict, received) = call(client, &format!("{url}/hostile"), timeout).await;
     assert_clean(&received.answer, name);
     let found = shown(verdict, &received.answer);
@@ -372,7 +372,7 @@ async fn run(client: &Client, (name, act, expected): Case) -> String {
     };
     for turn in (0..3).filter(|_| answers_others) {
         let path = format!("/after-{turn}");
-        let (_, after) = call(client, &format!("{url}{path}"), PATIENCE).await;
+        let (_, after) = call(client, &format!("{url}{path}"), DEADLINE).await;
         assert_eq!(after.answer, Answer::Status { status: 418, excerpt: path }, "{name}");
     }
     server.abort();
@@ -415,9 +415,9 @@ async fn bytes_behind_an_answer_are_not_the_answer_of_the_next_request() {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, Arc::new(say(&first))));
         for turn in 0..25 {
-            call(&client, &format!("{url}/hostile"), PATIENCE).await;
+            call(&client, &format!("{url}/hostile"), DEADLINE).await;
             let path = format!("/after-{turn}");
-            let (_, after) = call(&client, &format!("{url}{path}"), PATIENCE).await;
+            let (_, after) = call(&client, &format!("{url}{path}"), DEADLINE).await;
             assert_eq!(after.answer, Answer::Status { status: 418, excerpt: path }, "{first:?}");
         }
     }
@@ -448,7 +448,7 @@ async fn a_broken_tls_handshake_is_an_error_that_is_tried_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/hostile", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, Arc::new(act)));
-        let timeout = if expected.contains("within") { SHORT } else { PATIENCE };
+        let timeout = if expected.contains("within") { SHORT } else { DEADLINE };
         let (verdict, received) = call(&client, &url, timeout).await;
         assert_clean(&received.answer, expected);
         let found = shown(verdict, &received.answer);

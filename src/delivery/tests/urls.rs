@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{delivery, quoted};
 use crate::delivery::client::{self, Client, Keep};
-use crate::delivery::testing::{self, Api, Dns, PATIENCE, Reply};
+use crate::delivery::testing::{self, Api, DEADLINE, Dns, Reply};
 use crate::failure::Answer;
 use crate::rules::Egress;
 use forms::{ADDRESSES, ALLOWED, ALLOWED_FORMS, ELSEWHERE, FOREIGN_FORMS, INWARD_NAMES, PUBLIC, TRICKS, addresses_of};
@@ -38,7 +38,7 @@ impl Caller {
         let close = b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec();
         let api = Api::start(move |_| Reply::RawThenClose(close.clone())).await;
         let dns = Dns::new(api.address, addresses_of);
-        Caller { client: Client::scripted(dns.clone(), PATIENCE), api, dns }
+        Caller { client: Client::scripted(dns.clone(), DEADLINE), api, dns }
     }
 
     /// What becomes of a row with this value.
@@ -53,7 +53,7 @@ impl Caller {
         }
         // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
         let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
-        let received = self.client.send(request, egress, PATIENCE, &delivery.call().success, Keep::Nothing).await;
+        let received = self.client.send(request, egress, DEADLINE, &delivery.call().success, Keep::Nothing).await;
         let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
         match received.answer {
             _ if !dialled.is_empty() => {
@@ -245,7 +245,7 @@ async fn a_name_that_changes_its_address_is_checked_by_the_answer_that_is_used()
         let first = times.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
         vec![if first { PUBLIC } else { "127.0.0.1" }.parse().unwrap()]
     });
-    let caller = Caller { client: Client::scripted(dns.clone(), PATIENCE), api, dns };
+    let caller = Caller { client: Client::scripted(dns.clone(), DEADLINE), api, dns };
     let call = format!("{{url: '{{{{ row.value }}}}', allow_hosts: {ALLOWED}}}");
     assert_eq!(caller.end(&call, "http://a.shops.example/").await, connected(PUBLIC));
     for _ in 0..3 {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::delivery;
 use crate::delivery::client::{self, Client, Keep};
-use crate::delivery::testing::{self, Api, PATIENCE, Reply, SeenRequest};
+use crate::delivery::testing::{self, Api, DEADLINE, Reply, SeenRequest};
 use crate::failure::Answer;
 
 /// Pieces of attacks; each also comes at the beginning, at the end and in the middle of a harmless text.
@@ -215,7 +215,7 @@ impl Sender {
             }
         };
         let call = delivery.call();
-        let received = self.client.send(request, call.egress, PATIENCE, &call.success, Keep::Nothing).await;
+        let received = self.client.send(request, call.egress, DEADLINE, &call.success, Keep::Nothing).await;
         assert_eq!(received.answer, Answer::Status { status: 204, excerpt: String::new() }, "{value:?}");
         let seen = self.api.seen();
         assert_eq!(seen.len(), before + 1, "{value:?} made more than one request");

@@ -20,8 +20,8 @@ fn dead() -> Outcome {
     Outcome::Dead(Failure { reason: Reason::Refused, message: "answered 400".to_string() })
 }
 
-fn seen(lanes: LaneKeys, is_held: bool) -> Option<Seen<'static>> {
-    Some(Seen { rule: "r", lanes, is_held, bytes: 1 })
+fn seen(lanes: LaneKeys, is_blocked: bool) -> Option<Seen<'static>> {
+    Some(Seen { rule: "r", lanes, is_blocked, bytes: 1 })
 }
 
 fn answer() -> (ReplayAnswer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
@@ -30,10 +30,10 @@ fn answer() -> (ReplayAnswer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
 
 /// Letter 1 holds A, and 2 to `last` wait behind it.
 fn queue(last: u64) -> Turns {
-    let held = BlockedKeys::default();
-    held.add(1, &LaneKeys::one(A), false);
-    (2..=last).for_each(|number| held.add(number, &LaneKeys::one(A), true));
-    let mut turns = Turns::new(held);
+    let blocked = BlockedKeys::default();
+    blocked.add(1, &LaneKeys::one(A), false);
+    (2..=last).for_each(|number| blocked.add(number, &LaneKeys::one(A), true));
+    let mut turns = Turns::new(blocked);
     while let Some(number) = turns.look() {
         assert!(!turns.looked(number, seen(LaneKeys::one(A), true)), "{number} waits");
     }
@@ -41,7 +41,7 @@ fn queue(last: u64) -> Turns {
 }
 
 fn remove(turns: &Turns, number: u64, lanes: LaneKeys, next: Option<u64>) {
-    turns.held.remove(number, &lanes, |_| Ok::<_, Infallible>(next)).expect("infallible");
+    turns.blocked.remove(number, &lanes, |_| Ok::<_, Infallible>(next)).expect("infallible");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
         remove(&turns, number, LaneKeys::one(A), (number == 2).then_some(3));
         turns.ended(number, Ok(delivered()));
     }
-    assert_eq!((turns.look(), turns.held.keys(), turns.delivered), (None, 0, 2));
+    assert_eq!((turns.look(), turns.blocked.keys(), turns.delivered), (None, 0, 2));
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
 
 #[test]
 fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
-    let held = BlockedKeys::default();
-    held.add(1, &LaneKeys::one(A), false);
-    held.add(2, &LaneKeys::one(B), false);
-    held.add(3, &LaneKeys::two(A, B), true);
-    let mut turns = Turns::new(held);
+    let blocked = BlockedKeys::default();
+    blocked.add(1, &LaneKeys::one(A), false);
+    blocked.add(2, &LaneKeys::one(B), false);
+    blocked.add(3, &LaneKeys::two(A, B), true);
+    let mut turns = Turns::new(blocked);
     assert_eq!(turns.look(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));
     assert_eq!(turns.look(), Some(3));
@@ -155,10 +155,10 @@ fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
 
 #[test]
 fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
-    let held = BlockedKeys::default();
+    let blocked = BlockedKeys::default();
     let keys = 3 * RELEASED_MAX as u64;
-    (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
-    let mut turns = Turns::new(held);
+    (1..=keys).for_each(|number| blocked.add(number, &LaneKeys::one(LaneKey(number)), true));
+    let mut turns = Turns::new(blocked);
     let mut under_way = Vec::new();
     let mut sent = 0;
     loop {
@@ -173,15 +173,15 @@ fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
         remove(&turns, number, LaneKeys::one(LaneKey(number)), None);
         turns.ended(number, Ok(delivered()));
     }
-    assert_eq!((sent, turns.held.keys(), turns.is_quiet()), (keys, 0, true));
+    assert_eq!((sent, turns.blocked.keys(), turns.is_quiet()), (keys, 0, true));
 }
 
 #[test]
 fn letters_put_off_go_on_when_the_one_that_was_to_go_next_is_gone() {
-    let held = BlockedKeys::default();
+    let blocked = BlockedKeys::default();
     let keys = RELEASED_MAX as u64 + 2;
-    (1..=keys).for_each(|number| held.add(number, &LaneKeys::one(LaneKey(number)), true));
-    let mut turns = Turns::new(held);
+    (1..=keys).for_each(|number| blocked.add(number, &LaneKeys::one(LaneKey(number)), true));
+    let mut turns = Turns::new(blocked);
     while let Some(number) = turns.look() {
         turns.looked(number, seen(LaneKeys::one(LaneKey(number)), true));
     }

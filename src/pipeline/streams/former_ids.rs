@@ -7,19 +7,19 @@
 use super::Streams;
 use crate::change::{Change, DeliveryId, Transaction};
 use crate::pipeline::rule_stream::RuleStream;
-use crate::pipeline::sagas::Operations;
+use crate::pipeline::sagas::Sagas;
 use crate::position::Position;
 use crate::rules::Rule;
 use crate::store::FormerIds;
 
 impl Streams {
     /// The id of the delivery that a rule makes of a change.
-    pub(super) fn id_of(&self, at: usize, rule: &Rule, change: &Change, operations: &Operations) -> DeliveryId {
+    pub(super) fn id_of(&self, at: usize, rule: &Rule, change: &Change, sagas: &Sagas) -> DeliveryId {
         let id = change.delivery_id(&rule.name);
         match &self.former_ids {
             Some(former) if may_hold(former, &change.transaction) => {
                 let before = change.former_delivery_id(&rule.name);
-                let is_known = self.rules[at].tracker.knows(&before) || operations.knows(&before);
+                let is_known = self.rules[at].tracker.knows(&before) || sagas.knows(&before);
                 if is_known { before } else { id }
             }
             _ => id,

@@ -177,7 +177,7 @@ impl Streams {
         }
         if self.main.detach_at.take().is_some() {
             let now = Instant::now();
-            self.main.takers.iter().for_each(|(at, _)| self.rules[*at].patience.rest(now));
+            self.main.takers.iter().for_each(|(at, _)| self.rules[*at].detach_timeout.rest(now));
         }
         if !self.main.takers.is_empty() {
             let kept = keep(&change)?;
@@ -236,14 +236,14 @@ impl Streams {
         for at in std::mem::take(&mut self.main.full) {
             let stream = &mut self.rules[at];
             let is_blocked = out.dispatcher.is_blocked(&stream.name);
-            if is_blocked || !stream.patience.bears(now, harms) {
+            if is_blocked || !stream.detach_timeout.bears(now, harms) {
                 let why =
                     if is_blocked { "its window is full and nothing of it can start" } else { "its window stays full" };
                 self.detach(at, why);
                 has_parted = true;
                 continue;
             }
-            let ends_at = stream.patience.ends_at();
+            let ends_at = stream.detach_timeout.ends_at();
             self.main.detach_at = self.main.detach_at.into_iter().chain(ends_at).min();
         }
         has_parted

@@ -12,7 +12,7 @@ use super::super::target::Target;
 use super::super::yaml::Node;
 use super::Compiler;
 use crate::suggest::did_you_mean;
-use crate::template::{OperationUse, Read};
+use crate::template::{Read, SagaUse};
 
 /// Of what the template at hand is a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,9 @@ impl Compiler<'_> {
     }
 
     /// Holds what a template reads of the operation against what is there when it is rendered.
-    pub(super) fn reads_operation(&mut self, node: &Node, reads: &[OperationUse]) -> Option<()> {
+    pub(super) fn reads_saga(&mut self, node: &Node, reads: &[SagaUse]) -> Option<()> {
         let mut sound = Some(());
-        for OperationUse { what, line, column } in reads {
+        for SagaUse { what, line, column } in reads {
             if let Some(problem) = self.unreadable(what) {
                 let at = node.place_within(self.reader.text, *line, *column);
                 self.reader.problem(at, problem);

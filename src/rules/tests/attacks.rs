@@ -14,7 +14,7 @@ const MEMORY_BYTES_MAX: u64 = 64 << 20;
 const STACK_BYTES: usize = 2 << 20;
 
 /// Reached only by a text that hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What loading the text says, and the most memory that it took.
 fn attacked(text: String) -> (String, u64) {
@@ -27,7 +27,7 @@ fn attacked(text: String) -> (String, u64) {
         let _ = report.send((said, taken.bytes_max));
     };
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn(attack).expect("a thread");
-    reported.recv_timeout(PATIENCE).expect("neither a hang nor an overflow")
+    reported.recv_timeout(DEADLINE).expect("neither a hang nor an overflow")
 }
 
 fn call(keys: &str) -> String {

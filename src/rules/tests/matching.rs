@@ -4,7 +4,7 @@ use super::*;
 use crate::ordering::{LANE_FORM, LaneKey};
 
 #[test]
-fn a_change_matches_by_operation_changed_columns_and_condition() {
+fn a_change_matches_by_saga_changed_columns_and_condition() {
     let (new, paid) = (values(1, "new", 5), values(1, "paid", 5));
     let insert = change(Op::Insert, None, Some(paid.clone()));
     let update = change(Op::Update, Some(new.clone()), Some(paid.clone()));

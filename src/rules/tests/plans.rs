@@ -50,9 +50,10 @@ fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
     assert_eq!(repeatable, [true, false, true]);
     let origins = [0, 1, 2].map(|n| action(ActionId::Step(n)).target.origin.clone());
     assert_eq!(origins, ["https://pay.test", "https://cards.test", "write_url"]);
-    let course: Vec<_> = plan.course.steps.iter().map(|step| (step.can_undo, step.can_verify)).collect();
-    assert_eq!(course, [(true, false), (false, true), (false, false)]);
-    assert!(plan.course.has_on_success && plan.course.has_on_failure);
+    let saga_definition: Vec<_> =
+        plan.saga_definition.steps.iter().map(|step| (step.can_undo, step.can_verify)).collect();
+    assert_eq!(saga_definition, [(true, false), (false, true), (false, false)]);
+    assert!(plan.saga_definition.has_on_success && plan.saga_definition.has_on_failure);
 }
 
 #[test]

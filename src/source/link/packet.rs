@@ -60,7 +60,7 @@ pub(in crate::source) struct Packets {
     joined: Option<Joined>,
     sequence: u8,
     /// The longest silence that is borne.
-    patience: Duration,
+    deadline: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -72,8 +72,8 @@ struct Joined {
 }
 
 impl Packets {
-    pub(super) fn new(socket: Socket, patience: Duration) -> Packets {
-        Packets { socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), joined: None, sequence: 0, patience }
+    pub(super) fn new(socket: Socket, deadline: Duration) -> Packets {
+        Packets { socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), joined: None, sequence: 0, deadline }
     }
 
     /// The socket itself, to put TLS on it; none when the server said more than it may before that.
@@ -103,8 +103,8 @@ impl Packets {
         matches!(self.socket, Socket::Tls(_))
     }
 
-    pub(super) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub(super) fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
     }
 
     /// The next packet, if it is in the buffer already.
@@ -145,8 +145,8 @@ impl Packets {
                 Socket::Tls(socket) => socket.read_buf(&mut self.buffer).await,
             }
         };
-        match tokio::time::timeout(self.patience, reading).await {
-            Err(_) => Err(Broken::Silent(self.patience)),
+        match tokio::time::timeout(self.deadline, reading).await {
+            Err(_) => Err(Broken::Silent(self.deadline)),
             Ok(Err(problem)) if problem.kind() == io::ErrorKind::UnexpectedEof => Err(Broken::Closed),
             Ok(outcome) => match outcome? {
                 0 => Err(Broken::Closed),
@@ -190,8 +190,8 @@ impl Packets {
                 }
             }
         };
-        match tokio::time::timeout(self.patience, writing).await {
-            Err(_) => Err(Broken::Silent(self.patience)),
+        match tokio::time::timeout(self.deadline, writing).await {
+            Err(_) => Err(Broken::Silent(self.deadline)),
             Ok(outcome) => Ok(outcome?),
         }
     }
@@ -241,13 +241,13 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const DEADLINE: Duration = Duration::from_secs(10);
 
     async fn pair() -> (Packets, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
         let (server, _) = listener.accept().await.expect("a client");
-        (Packets::new(Socket::Plain(client), PATIENCE), server)
+        (Packets::new(Socket::Plain(client), DEADLINE), server)
     }
 
     fn framed(pieces: &[(&[u8], u8)]) -> Vec<u8> {
@@ -285,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn silence_ends_in_an_error() {
         let (mut packets, mut server) = pair().await;
-        packets.set_patience(Duration::from_millis(50));
+        packets.set_deadline(Duration::from_millis(50));
         server.write_all(&framed(&[(b"whole", 0)])[..6]).await.expect("written");
         assert!(matches!(packets.next().await, Err(Broken::Silent(_))));
     }
@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_sent_is_framed_the_same_way() {
         let (mut packets, server) = pair().await;
-        let mut peer = Packets::new(Socket::Plain(server), PATIENCE);
+        let mut peer = Packets::new(Socket::Plain(server), DEADLINE);
         for length in [0, 5, PIECE_BYTES_MAX - 1, PIECE_BYTES_MAX, PIECE_BYTES_MAX + 1] {
             let sent = vec![3; length];
             peer.sequence = 0;

@@ -287,8 +287,8 @@ fn operating_write(n: u64) -> Write {
     let change = sized_letter(UNDER_WAY + n, if n.is_multiple_of(3) { 600_000 } else { 100 }).change;
     Write {
         ledger_add: vec![entry(n), entry(UNDER_WAY + n - 1)],
-        operations_put: vec![put(n, of_letter, None), put(UNDER_WAY + n, log(ActionState::Begun), Some(change))],
-        operations_remove: vec![id(UNDER_WAY + n - 1)],
+        sagas_put: vec![put(n, of_letter, None), put(UNDER_WAY + n, log(ActionState::Begun), Some(change))],
+        sagas_remove: vec![id(UNDER_WAY + n - 1)],
         letters_remove: if n.is_multiple_of(4) { vec![n - 1, n - 2] } else { vec![] },
         ..add([sized_letter(n, 200_000)])
     }
@@ -309,7 +309,7 @@ async fn operate_until_killed(directory: PathBuf) {
     }
 }
 
-fn check_operations_after_kill(directory: &Path) -> u64 {
+fn check_sagas_after_kill(directory: &Path) -> u64 {
     let store = open(directory);
     let trees = &store.inner.trees;
     let last = trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
@@ -321,25 +321,25 @@ fn check_operations_after_kill(directory: &Path) -> u64 {
     let letters: BTreeSet<u64> = numbers(&store).into_iter().collect();
     let ledger: BTreeSet<u64> = (1..=last).chain((0..last).map(|n| UNDER_WAY + n)).collect();
     assert!(ids(&trees.ledger) == ledger, "the ledger says something else than the {last} letters");
-    assert_eq!(ids(&trees.operation_letters), letters, "a letter without its operation, or the other way round");
-    let under_way = store.operations().expect("readable");
-    let found: BTreeSet<u64> = under_way.iter().map(|operation| operation.id.0.as_u128() as u64).collect();
+    assert_eq!(ids(&trees.saga_letters), letters, "a letter without its operation, or the other way round");
+    let under_way = store.sagas().expect("readable");
+    let found: BTreeSet<u64> = under_way.iter().map(|saga| saga.id.0.as_u128() as u64).collect();
     // The next one is on its way before its write's letter.
     let next = UNDER_WAY + last + 1;
     let expected = [UNDER_WAY + last, next].into_iter().filter(|n| *n != next || found.contains(&next)).collect();
     assert_eq!(found, expected, "an operation that ended, or one that was lost");
-    assert_eq!(ids(&trees.operation_changes), found, "a change without its operation");
-    assert_eq!(ids(&trees.operations), &letters | &found);
-    for operation in &under_way {
-        let n = operation.id.0.as_u128() as u64 - UNDER_WAY;
-        assert!(Some(&operation.change) == operating_write(n).operations_put[1].change.as_ref(), "{n}");
+    assert_eq!(ids(&trees.saga_changes), found, "a change without its operation");
+    assert_eq!(ids(&trees.sagas), &letters | &found);
+    for saga in &under_way {
+        let n = saga.id.0.as_u128() as u64 - UNDER_WAY;
+        assert!(Some(&saga.change) == operating_write(n).sagas_put[1].change.as_ref(), "{n}");
     }
     assert_eq!(store.awaiting_count(), letters.iter().filter(|n| n.is_multiple_of(2)).count() as u64);
     acknowledged(directory)
 }
 
 #[test]
-fn an_operation_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
+fn an_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
     if let Some(directory) = child_directory() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(operate_until_killed(directory));
@@ -359,7 +359,7 @@ fn an_operation_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
         std::thread::sleep(Duration::from_millis(round * 3 % 20));
         child.kill().expect("killed");
         child.wait().expect("gone");
-        assert!(check_operations_after_kill(&data) > before);
+        assert!(check_sagas_after_kill(&data) > before);
     }
 }
 

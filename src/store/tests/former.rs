@@ -38,16 +38,16 @@ fn assert_holds_what_was_written(store: &Store) {
     assert_eq!((store.dead_letter_count(), store.blocked_count(), store.awaiting_count()), (8, 1, 1));
 
     assert_eq!(store.effect(id(7)).expect("readable"), Some(SagaEffect::Partial));
-    let mut under_way: Vec<_> = store.operations().expect("readable").into_iter().map(|found| found.id).collect();
+    let mut under_way: Vec<_> = store.sagas().expect("readable").into_iter().map(|found| found.id).collect();
     under_way.sort();
     assert_eq!(under_way, [id(31), id(32)]);
     for (number, second) in [(7, ActionState::Unknown), (31, ActionState::Waiting), (32, ActionState::Begun)] {
-        assert_eq!(store.operation(id(number)).expect("readable"), Some(log(second)));
+        assert_eq!(store.saga(id(number)).expect("readable"), Some(log(second)));
     }
 }
 
 #[tokio::test]
-async fn a_store_of_format_4_holds_what_it_held_and_goes_on() {
+async fn a_store_of_format_4_holds_what_it_blocked_and_goes_on() {
     let directory = former();
     let store = open(directory.path());
     assert_holds_what_was_written(&store);

@@ -33,7 +33,7 @@ fn key_of(values: &[Value]) -> LaneKey {
 }
 
 #[tokio::test]
-async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_held() {
+async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_blocked() {
     let directory = directory();
     let (int, uint, decimal) = (Value::Int(5), Value::Uint(9), Value::Decimal("1.50".into()));
     let insert = change(None, Some(row(int.clone(), uint.clone(), "a")));
@@ -71,12 +71,12 @@ async fn the_keys_of_stored_letters_are_made_anew_and_hold_what_they_held() {
             other => format!("{other:?}"),
         };
         assert_eq!([1, 2, 3, 4, 5, 6].map(by), ["id", "id", "customer", "note,customer", "Table", "Unknown"]);
-        let held = store.blocked_keys();
-        let front = |key: LaneKey| held.queue(key).map(|queue| (queue.front, queue.letters));
+        let blocked = store.blocked_keys();
+        let front = |key: LaneKey| blocked.queue(key).map(|queue| (queue.front, queue.letters));
         assert_eq!(front(key_of(std::slice::from_ref(&int))), Some((1, 2)));
         assert_eq!(store.inner.trees.holds.iter().count(), 7 + 6, "the old entries are gone");
         let own = lanes(1).made_under().expect("a definition").id();
-        assert_eq!(held.other_definitions(own).len(), 4);
+        assert_eq!(blocked.other_definitions(own).len(), 4);
         assert_eq!(fs::read_to_string(directory.path().join("format")).expect("there"), "rowhook store format 5\n");
     }
     let store = open(directory.path());

@@ -22,12 +22,12 @@ fn front(store: &Store) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn a_resolved_letter_stays_with_its_note_and_its_operation_and_counts_no_more() {
+async fn a_resolved_letter_stays_with_its_note_and_its_saga_and_counts_no_more() {
     let directory = directory();
     let store = open(directory.path());
-    let operation =
+    let saga =
         SagaPut { id: id(1), rule: "r".into(), log: log(ActionState::Unknown).into(), change: None, letter: None };
-    let dead = Write { operations_put: vec![operation], ..add([holding(1, Reason::Unknown), letter(2)]) };
+    let dead = Write { sagas_put: vec![saga], ..add([holding(1, Reason::Unknown), letter(2)]) };
     store.write(dead).await.expect("written");
     store.write(add([holding(3, Reason::Blocked)])).await.expect("written");
     assert_eq!((counts(&store), front(&store)), ((2, 1, 1), Some(1)));
@@ -44,14 +44,14 @@ async fn a_resolved_letter_stays_with_its_note_and_its_operation_and_counts_no_m
         (head.resolved, head.lanes),
         (Some(Resolved { note: "refunded twice".into(), at_us: 50 }), LaneKeys::none())
     );
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
+    assert_eq!(store.saga(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
 
     assert_eq!(store.write(remove([1])).await.expect("written").removed, 1);
-    assert_eq!((counts(&store), store.operation(id(1)).expect("readable")), ((1, 1, 0), None));
+    assert_eq!((counts(&store), store.saga(id(1)).expect("readable")), ((1, 1, 0), None));
 }
 
 #[tokio::test]
-async fn a_held_letter_that_is_resolved_is_none_of_the_held_ones_whatever_comes_later() {
+async fn a_blocked_letter_that_is_resolved_is_none_of_the_blocked_ones_whatever_comes_later() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([holding(1, Reason::Refused), holding(2, Reason::Blocked)])).await.expect("written");

@@ -31,18 +31,18 @@ impl View<'_> {
         counters: &mut Counters,
     ) -> Result<(), UnabortableTransactionError> {
         self.add_to_ledger(&beside.in_ledger)?;
-        match &beside.operation {
-            Some(operation) => self.put_operation(operation, counters)?,
-            None => self.join_operation(id, number, counters)?,
+        match &beside.saga {
+            Some(saga) => self.put_saga(saga, counters)?,
+            None => self.join_saga(id, number, counters)?,
         }
-        for id in &beside.operations_remove {
-            self.end_operation(*id)?;
+        for id in &beside.sagas_remove {
+            self.end_saga(*id)?;
         }
         Ok(())
     }
 
     /// A second letter of a delivery has the operation of the first.
-    fn join_operation(
+    fn join_saga(
         &self,
         id: DeliveryId,
         number: u64,
@@ -56,25 +56,25 @@ impl View<'_> {
     }
 
     /// Nobody sees the chunks before the log; a crash before that leaves them marked to be swept.
-    pub(super) fn put_operation_part(
+    pub(super) fn put_saga_part(
         &self,
         id: DeliveryId,
         change: &Framed,
         chunks: &Range<u32>,
     ) -> Result<(), UnabortableTransactionError> {
-        self.meta.insert(sweep::operation_mark(id), &[][..])?;
+        self.meta.insert(sweep::saga_mark(id), &[][..])?;
         for (chunk, bytes) in change.chunks().skip(chunks.start as usize).take(chunks.len()) {
-            self.operation_changes.insert(sagas::chunk_key(id, chunk), bytes)?;
+            self.saga_changes.insert(sagas::chunk_key(id, chunk), bytes)?;
         }
         Ok(())
     }
 
-    pub(super) fn put_operation(
+    pub(super) fn put_saga(
         &self,
-        operation: &SagaLogStep,
+        saga: &SagaLogStep,
         counters: &mut Counters,
     ) -> Result<(), UnabortableTransactionError> {
-        let SagaLogStep { id, log, effect, letter, change } = operation;
+        let SagaLogStep { id, log, effect, letter, change } = saga;
         let before = self.of_letters(*id)?;
         let mut of = before.clone().unwrap_or(OfLetters { effect: *effect, letters: vec![], open: vec![] });
         of.effect = *effect;
@@ -85,7 +85,7 @@ impl View<'_> {
             of.letters.push(number);
             of.open.extend(head.is_ok_and(|head| head.resolved.is_none()).then_some(number));
         }
-        chunks::put(self.operations, id.0.as_bytes(), log)?;
+        chunks::put(self.sagas, id.0.as_bytes(), log)?;
         match of.letters.is_empty() {
             true => self.keep_change(*id, change),
             false => {
@@ -98,33 +98,33 @@ impl View<'_> {
     fn keep_change(&self, id: DeliveryId, change: &KeptChange) -> Result<(), UnabortableTransactionError> {
         match change {
             KeptChange::AsItIs => return Ok(()),
-            KeptChange::Whole(change) => chunks::put(self.operation_changes, id.0.as_bytes(), change)?,
+            KeptChange::Whole(change) => chunks::put(self.saga_changes, id.0.as_bytes(), change)?,
             KeptChange::InParts => {}
         }
-        self.meta.remove(sweep::operation_mark(id))?;
+        self.meta.remove(sweep::saga_mark(id))?;
         Ok(())
     }
 
     /// What is left of a long one is marked to be swept.
     fn drop_change(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
-        chunks::remove(self.operation_changes, id.0.as_bytes(), 0..sweep::CHUNKS_MAX)?;
-        if self.operation_changes.get(sagas::chunk_key(id, sweep::CHUNKS_MAX))?.is_some() {
-            self.meta.insert(sweep::operation_mark(id), &[][..])?;
+        chunks::remove(self.saga_changes, id.0.as_bytes(), 0..sweep::CHUNKS_MAX)?;
+        if self.saga_changes.get(sagas::chunk_key(id, sweep::CHUNKS_MAX))?.is_some() {
+            self.meta.insert(sweep::saga_mark(id), &[][..])?;
         }
         Ok(())
     }
 
     /// It has ended; one that a letter has stays with it.
-    pub(super) fn end_operation(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
+    pub(super) fn end_saga(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
         if self.of_letters(id)?.is_none() {
-            chunks::remove(self.operations, id.0.as_bytes(), 0..u32::MAX)?;
+            chunks::remove(self.sagas, id.0.as_bytes(), 0..u32::MAX)?;
             self.drop_change(id)?;
         }
         Ok(())
     }
 
     /// The letter goes.
-    pub(super) fn leave_operation(
+    pub(super) fn leave_saga(
         &self,
         id: DeliveryId,
         number: u64,
@@ -136,13 +136,13 @@ impl View<'_> {
         of.open.retain(|letter| *letter != number);
         if of.letters.is_empty() {
             self.put_of_letters(id, Some(&before), None, counters)?;
-            return self.end_operation(id);
+            return self.end_saga(id);
         }
         self.put_of_letters(id, Some(&before), Some(&of), counters)
     }
 
     /// The letter stays, and is closed.
-    pub(super) fn close_operation(
+    pub(super) fn close_saga(
         &self,
         id: DeliveryId,
         number: u64,
@@ -156,7 +156,7 @@ impl View<'_> {
 
     /// A record that can't be read counts as none: the next log makes it anew.
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, UnabortableTransactionError> {
-        let content = read(self.operation_letters, id.0.as_bytes())?.ok().flatten();
+        let content = read(self.saga_letters, id.0.as_bytes())?.ok().flatten();
         Ok(content.and_then(|content| saga_records::decode_of_letters(&content).ok()))
     }
 
@@ -171,8 +171,8 @@ impl View<'_> {
         counters.awaiting_count = (counters.awaiting_count + counts(after)).saturating_sub(counts(before));
         match after {
             _ if before == after => Ok(()),
-            Some(of) => chunks::put(self.operation_letters, id.0.as_bytes(), &saga_records::encode_of_letters(of)),
-            None => chunks::remove(self.operation_letters, id.0.as_bytes(), 0..u32::MAX).map(drop),
+            Some(of) => chunks::put(self.saga_letters, id.0.as_bytes(), &saga_records::encode_of_letters(of)),
+            None => chunks::remove(self.saga_letters, id.0.as_bytes(), 0..u32::MAX).map(drop),
         }
     }
 }

@@ -93,7 +93,7 @@ impl Rewritten {
         Rewritten {
             columns: std::mem::take(&mut self.columns),
             names: std::mem::take(&mut self.names),
-            operation: std::mem::take(&mut self.operation),
+            saga: std::mem::take(&mut self.saga),
             reads_all_columns: self.reads_all_columns,
             ..Rewritten::default()
         }

@@ -93,13 +93,13 @@ impl Retrying {
         let server_now = UNIX_EPOCH + Duration::from_secs(NOW_S);
         let value = headers.iter().find(|(name, _)| name == "retry-after").map(|(_, value)| value);
         let retry_after = value.and_then(|value| answer::retry_after(value, server_now));
-        let quota = server_limit::read(headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), || server_now);
+        let server_limit = server_limit::read(headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), || server_now);
         let answer = Answer::Status { status: *status, excerpt: String::new() };
         let success = SuccessStatuses(vec![(200, 299)]);
         let health = answer::health(&success, &answer, None);
         let now = world.now;
-        let end = AttemptEnd { place, answer: &answer, health, retry_after, quota };
-        let counts = world.gate.ended(target, &end, &mut world.lanes, || now);
+        let end = AttemptEnd { place, answer: &answer, health, retry_after, server_limit };
+        let counts = world.admission.ended(target, &end, &mut world.lanes, || now);
         world.note_openings();
         match answer::classify(&success, &RetryOn::default(), &answer, None) {
             Verdict::Retry => {

@@ -69,7 +69,7 @@ fn a_target_without_a_breaker_opens_for_nothing_and_lets_go_what_waited() {
     world.enter(0, None);
     assert_eq!(world.running.len(), 0);
     world.set(0, A, |target| target.breaker = None);
-    assert_eq!((world.running.len(), world.gate.is_open(0)), (1, false));
+    assert_eq!((world.running.len(), world.admission.is_open(0)), (1, false));
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn a_rule_whose_target_changes_waits_for_the_new_one_and_what_is_queued_for_the_
     world.set(0, B, |_| {});
     assert_eq!(world.running.len(), 0);
     world.enter(0, None);
-    let is_open = |line| world.gate.is_open(line);
+    let is_open = |line| world.admission.is_open(line);
     assert_eq!((world.running.len(), is_open(world.line(0)), is_open(world.line(1))), (1, false, true));
-    let origins: Vec<_> = world.gate.statuses(world.now).into_iter().map(|status| status.target).collect();
+    let origins: Vec<_> = world.admission.statuses(world.now).into_iter().map(|status| status.target).collect();
     assert_eq!(origins, ["http://a.test", "http://b.test"]);
     world.run_to_the_end();
 }
@@ -105,11 +105,11 @@ fn what_is_queued_for_a_target_that_no_rule_calls_any_more_comes_to_its_end_at_o
     for _ in 0..FAILURES {
         world.enter(0, None);
     }
-    while !world.gate.is_open(world.line(0)) {
+    while !world.admission.is_open(world.line(0)) {
         world.end(0, Fate::Away(0));
     }
     world.set(0, A, |_| {});
-    assert!(!world.gate.is_open(world.line(0)), "whether it is away was not kept up meanwhile");
-    assert_eq!(world.gate.statuses(world.now).len(), 1);
+    assert!(!world.admission.is_open(world.line(0)), "whether it is away was not kept up meanwhile");
+    assert_eq!(world.admission.statuses(world.now).len(), 1);
     world.run_to_the_end();
 }

@@ -15,22 +15,22 @@ const URL: &str = "http://api.example.com/";
 const SHORT: Duration = Duration::from_millis(20);
 
 /// A server that speaks HTTP/2 alone and answers 200 with two parts, the second one only with a permit.
-async fn http2_api(gate: Arc<Semaphore>) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn http2_api(admission: Arc<Semaphore>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let counted = count.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (counted, gate) = (counted.clone(), gate.clone());
+            let (counted, admission) = (counted.clone(), admission.clone());
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((_, mut respond))) = connection.accept().await {
                     counted.fetch_add(1, Ordering::SeqCst);
-                    let gate = gate.clone();
+                    let admission = admission.clone();
                     tokio::spawn(async move {
                         let mut body = respond.send_response(http::Response::new(()), false).unwrap();
                         body.send_data(Bytes::from_static(b"one "), false).unwrap();
-                        gate.acquire().await.unwrap().forget();
+                        admission.acquire().await.unwrap().forget();
                         body.send_data(Bytes::from_static(b"two"), true).unwrap();
                     });
                 }
@@ -55,7 +55,7 @@ fn dns(api: SocketAddr) -> Arc<Dns> {
 
 async fn whole_answer(client: &Client, egress: Egress) -> Received {
     let request = request(&prepared(Method::Post, URL), egress).unwrap();
-    client.send(request, egress, PATIENCE, &SuccessStatuses(vec![(200, 299)]), Keep::All).await
+    client.send(request, egress, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::All).await
 }
 
 /// Calls until the new address is reached; every call is answered 200.
@@ -66,7 +66,7 @@ async fn call_until(client: &Client, egress: Egress, reached: impl Fn() -> bool)
             assert!(matches!(received.answer, Answer::Status { status: 200, .. }), "{received:?}");
         }
     };
-    tokio::time::timeout(PATIENCE, moved).await.expect("the calls follow");
+    tokio::time::timeout(DEADLINE, moved).await.expect("the calls follow");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn tokens_are_asked_for_at_the_new_address_too() {
     let client = Client::scripted(dns.clone(), SHORT);
     let fetch = async || {
         let request = request(&prepared(Method::Post, URL), Egress::PrivateToo).unwrap();
-        client.fetch(request, Egress::PrivateToo, PATIENCE, 1000).await.expect("an answer")
+        client.fetch(request, Egress::PrivateToo, DEADLINE, 1000).await.expect("an answer")
     };
     fetch().await;
     dns.move_to(new.address);
@@ -106,7 +106,7 @@ async fn tokens_are_asked_for_at_the_new_address_too() {
             fetch().await;
         }
     };
-    tokio::time::timeout(PATIENCE, moved).await.expect("the requests follow");
+    tokio::time::timeout(DEADLINE, moved).await.expect("the requests follow");
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn connections_that_are_not_old_are_used_again() {
 
 #[tokio::test]
 async fn a_call_that_is_under_way_when_its_connection_grows_old_gets_its_answer() {
-    let gate = Arc::new(Semaphore::new(0));
-    let held = gate.clone();
+    let admission = Arc::new(Semaphore::new(0));
+    let held = admission.clone();
     let old =
         Api::start(move |seen| if seen.connection == 1 { Reply::When(held.clone()) } else { Reply::Status(200) }).await;
     let new = Api::start(|_| Reply::Status(200)).await;
@@ -135,7 +135,7 @@ async fn a_call_that_is_under_way_when_its_connection_grows_old_gets_its_answer(
     old.wait_for(1).await;
     dns.move_to(new.address);
     call_until(&client, Egress::PrivateToo, || !new.seen().is_empty()).await;
-    gate.add_permits(1);
+    admission.add_permits(1);
     let received = under_way.await.unwrap();
     assert!(matches!(received.answer, Answer::Status { status: 200, .. }), "{received:?}");
     assert_eq!(old.seen().iter().filter(|seen| seen.connection == 1).count(), 1, "and nothing was sent again");
@@ -143,8 +143,8 @@ async fn a_call_that_is_under_way_when_its_connection_grows_old_gets_its_answer(
 
 #[tokio::test]
 async fn over_http2_too_calls_move_and_the_answer_under_way_comes_whole() {
-    let (gate, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1 << 20)));
-    let (old, asked) = http2_api(gate.clone()).await;
+    let (admission, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1 << 20)));
+    let (old, asked) = http2_api(admission.clone()).await;
     let (new, reached) = http2_api(open).await;
     let dns = dns(old);
     let client = http2_client(&dns);
@@ -157,7 +157,7 @@ async fn over_http2_too_calls_move_and_the_answer_under_way_comes_whole() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, begun).await.expect("the call comes");
+    tokio::time::timeout(DEADLINE, begun).await.expect("the call comes");
     dns.move_to(new);
     // Calls that share the old connection wait for the gate with the first one: they are given up.
     let moved = async {
@@ -165,8 +165,8 @@ async fn over_http2_too_calls_move_and_the_answer_under_way_comes_whole() {
             let _ = tokio::time::timeout(SHORT, whole_answer(&client, Egress::PrivateToo)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, moved).await.expect("the calls follow");
-    gate.add_permits(1 << 20);
+    tokio::time::timeout(DEADLINE, moved).await.expect("the calls follow");
+    admission.add_permits(1 << 20);
     let received = under_way.await.unwrap();
     assert_eq!((received.lack, &*received.body.bytes, received.body.is_cut), (None, &b"one two"[..], false));
 }

@@ -27,7 +27,7 @@ async fn received(reply: Reply, keep: Keep) -> Received {
     let api = Api::start(move |_| reply.clone()).await;
     let request = request(&prepared(Method::Post, &api.url()), Egress::PrivateToo).unwrap();
     let client = Client::new().unwrap();
-    client.send(request, Egress::PrivateToo, PATIENCE, &SuccessStatuses(vec![(200, 299)]), keep).await
+    client.send(request, Egress::PrivateToo, DEADLINE, &SuccessStatuses(vec![(200, 299)]), keep).await
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn what_a_rule_says_of_packing_itself_is_sent() {
     prepared.headers.push(header("accept-encoding", "gzip"));
     let request = request(&prepared, Egress::PrivateToo).unwrap();
     let success = SuccessStatuses(vec![(200, 299)]);
-    Client::new().unwrap().send(request, Egress::PrivateToo, PATIENCE, &success, Keep::Nothing).await;
+    Client::new().unwrap().send(request, Egress::PrivateToo, DEADLINE, &success, Keep::Nothing).await;
     let head = api.seen()[0].head.to_lowercase();
     assert!(head.contains("accept-encoding: gzip\r\n") && !head.contains("identity"), "{head}");
 }

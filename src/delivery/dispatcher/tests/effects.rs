@@ -1,7 +1,7 @@
 //! What the attempts of an action prove, what is kept of its answer, and what a query says.
 
 use super::*;
-use crate::delivery::testing::{answer, operation, rule_of_steps};
+use crate::delivery::testing::{answer, rule_of_steps, saga};
 use crate::rules::{Saga, SagaStep, Sql, SuccessStatuses, Verify, Work};
 use crate::saga::{ActionResult, KeptAnswer};
 use crate::template::Condition;
@@ -11,7 +11,7 @@ const FIRST: ActionId = ActionId::Step(0);
 /// What came of one action of this rule.
 async fn acted(rule: &Arc<Rule>, action: ActionId) -> (Outcome, ActionResult) {
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(rule, 1, 1, action));
+    dispatcher.submit(saga(rule, 1, 1, action));
     let Completed { outcome, acted, ticket, .. } = act(&mut dispatcher).await;
     dispatcher.release(ticket);
     (outcome, acted.expect("it was tried"))

@@ -25,7 +25,7 @@ async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, all).await.expect("every delivery completes");
+    tokio::time::timeout(DEADLINE, all).await.expect("every delivery completes");
     resolved.sort();
     assert_eq!(resolved, (0..50).collect::<Vec<u128>>());
     assert_eq!(api.seen().len(), 100);
@@ -40,7 +40,7 @@ async fn an_empty_dispatcher_waits_for_ever() {
 
 #[tokio::test]
 async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
-    let open = gate();
+    let open = admission();
     let gated = open.clone();
     let api = Api::start(move |seen| match seen.number {
         1 => Reply::When(gated.clone()),
@@ -49,7 +49,7 @@ async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     .await;
     let rule = rule(&api.url(), |rule| {
         rule.settings.in_flight = 2;
-        (rule.actions[0].retry.initial, rule.actions[0].retry.max_delay) = (PATIENCE, PATIENCE);
+        (rule.actions[0].retry.initial, rule.actions[0].retry.max_delay) = (DEADLINE, DEADLINE);
     });
     let mut dispatcher = dispatcher();
     for (number, key) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 5)] {
@@ -59,8 +59,8 @@ async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     drive_until_seen(&mut dispatcher, &api, 2).await;
     let begun = Instant::now();
     open.add_permits(1);
-    let finished = finish(&mut dispatcher, begun + PATIENCE).await;
-    assert!(begun.elapsed() < PATIENCE / 2, "the deadline is not waited for when nothing is under way");
+    let finished = finish(&mut dispatcher, begun + DEADLINE).await;
+    assert!(begun.elapsed() < DEADLINE / 2, "the deadline is not waited for when nothing is under way");
     let numbers: Vec<u128> = finished.iter().map(|completed| completed.delivery.id.0.as_u128()).collect();
     assert_eq!(numbers, [1], "those that would be retried are interrupted, the queued one never started");
     for completed in finished {

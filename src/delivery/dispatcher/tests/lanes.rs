@@ -47,7 +47,7 @@ async fn deliveries_of_a_key_are_attempted_in_order_whatever_happens_to_them() {
 
 #[tokio::test]
 async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by_both() {
-    let (one, two, three) = (gate(), gate(), gate());
+    let (one, two, three) = (admission(), admission(), admission());
     let gates = [one.clone(), two.clone(), three.clone()];
     let api = Api::start(move |seen| match seen.number {
         number @ 1..=3 => Reply::When(gates[number as usize - 1].clone()),
@@ -78,7 +78,7 @@ async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by
 
 #[tokio::test]
 async fn no_more_attempts_are_under_way_than_the_rule_allows() {
-    let open = gate();
+    let open = admission();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let (slow, other) =
@@ -119,7 +119,7 @@ async fn the_next_delivery_of_a_key_waits_until_the_outcome_is_durable() {
 
 #[tokio::test]
 async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
-    let open = gate();
+    let open = admission();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
@@ -156,17 +156,17 @@ async fn replays_queue_in_the_same_lanes() {
 }
 
 #[tokio::test]
-async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule() {
-    let open = gate();
+async fn deliveries_of_a_blocked_key_are_not_attempted_and_take_no_room_of_the_rule() {
+    let open = admission();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
-    let held = BlockedKeys::default();
-    dispatcher.heed(held.clone());
+    let blocked = BlockedKeys::default();
+    dispatcher.set_blocked_keys(blocked.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
     // It fills the rule's limit; the letter that holds key 8 is durable only now.
-    held.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    blocked.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
     dispatcher.submit(delivery(&rule, 2, 8));
     dispatcher.submit(moving_delivery(&rule, 3, 9, 8));
     dispatcher.submit(delivery(&rule, 4, 9));
@@ -185,29 +185,29 @@ async fn deliveries_of_a_held_key_are_not_attempted_and_take_no_room_of_the_rule
 }
 
 #[tokio::test]
-async fn whether_a_key_is_held_is_asked_when_the_turn_comes() {
+async fn whether_a_key_is_blocked_is_asked_when_the_turn_comes() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 400 } else { 200 })).await;
     let rule = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();
-    let held = BlockedKeys::default();
-    dispatcher.heed(held.clone());
+    let blocked = BlockedKeys::default();
+    dispatcher.set_blocked_keys(blocked.clone());
     for number in 1..=3 {
         dispatcher.submit(delivery(&rule, number, 7));
     }
     let first = next(&mut dispatcher).await;
     let lanes = rule.ordering_keys(&first.delivery.change);
-    held.add(1, &lanes, false);
+    blocked.add(1, &lanes, false);
     dispatcher.release(first.ticket);
     let second = next(&mut dispatcher).await;
     assert_eq!(second.outcome, Outcome::Blocked { behind: 1 });
-    held.remove(1, &lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
+    blocked.remove(1, &lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
     dispatcher.release(second.ticket);
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
 }
 
 #[tokio::test]
 async fn a_reloaded_rule_goes_on_with_its_lanes_and_has_its_new_limit() {
-    let open = gate();
+    let open = admission();
     let gated = open.clone();
     let api = Api::start(move |_| Reply::When(gated.clone())).await;
     let (old, new) =

@@ -92,7 +92,7 @@ async fn a_row_that_no_gateway_brings_through_does_not_keep_the_target_closed_to
 #[tokio::test]
 async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_without_retries() {
     let is_back = Arc::new(AtomicBool::new(false));
-    let (back, all_sent) = (is_back.clone(), gate());
+    let (back, all_sent) = (is_back.clone(), admission());
     let answer_all = all_sent.clone();
     let api = Api::start(move |seen| match (back.load(Ordering::SeqCst), seen.attempt) {
         (true, _) => Reply::Status(200),
@@ -126,7 +126,7 @@ async fn adopted_rules_count_at_once_for_what_waits() {
             rule.actions[0].target = Arc::new(Target { breaker, ..(*rule.actions[0].target).clone() })
         })
     };
-    let slow = BreakerPolicy { failures: 2, probe: PATIENCE * 2, max_probe: PATIENCE * 2 };
+    let slow = BreakerPolicy { failures: 2, probe: DEADLINE * 2, max_probe: DEADLINE * 2 };
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&with(Some(slow)), 1, 1));
     let waits = async {
@@ -137,7 +137,7 @@ async fn adopted_rules_count_at_once_for_what_waits() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, waits).await.expect("the target is found to be away");
+    tokio::time::timeout(DEADLINE, waits).await.expect("the target is found to be away");
     dispatcher.adopt(&[with(None)]);
     assert!(!dispatcher.is_blocked("orders"));
     assert_eq!(resolve(&mut dispatcher).await, (1, Outcome::Delivered { status: 200 }));

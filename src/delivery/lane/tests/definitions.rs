@@ -72,15 +72,15 @@ fn who_waits_for_a_whole_definition_waits_for_all_its_calls_and_other_tables_go_
 }
 
 #[test]
-fn a_call_behind_a_definition_whose_letters_hold_keys_is_held_behind_the_first_of_them() {
+fn a_call_behind_a_definition_whose_letters_hold_keys_is_blocked_behind_the_first_of_them() {
     let mut lanes = Lanes::default();
     add_rule(&mut lanes, 10);
-    let held = BlockedKeys::default();
-    lanes.heed(held.clone());
+    let blocked = BlockedKeys::default();
+    lanes.set_blocked_keys(blocked.clone());
     let made_under = Some(definition(0, 2));
     let letter = LaneKeys::one(A).with(MoreKeys { made_under, ..MoreKeys::default() });
-    held.add(7, &letter, false);
-    held.add(8, &letter, true);
+    blocked.add(7, &letter, false);
+    blocked.add(8, &letter, true);
     let [behind, elsewhere] = [0, 1].map(|table| enter(&mut lanes, table, 1, 1));
     assert_eq!(started(&mut lanes), [behind, elsewhere]);
     assert_eq!((lanes.turn(behind), lanes.turn(elsewhere)), (Turn::Hold { behind: 7 }, Turn::Call));

@@ -23,7 +23,7 @@ enum Write {
     /// With what else is known to be resolved.
     Add {
         change: usize,
-        is_held: bool,
+        is_blocked: bool,
         place: Place,
         resolved: BTreeSet<usize>,
     },
@@ -74,7 +74,7 @@ struct World {
     /// What each change waited in when it last came.
     entered: HashMap<usize, LaneKeys>,
     disk: Disk,
-    held: BlockedKeys,
+    blocked: BlockedKeys,
     turns: Turns,
     lanes: Lanes,
     places: HashMap<Place, What>,
@@ -94,7 +94,7 @@ impl World {
             changes: Vec::new(),
             entered: HashMap::new(),
             disk,
-            held: BlockedKeys::default(),
+            blocked: BlockedKeys::default(),
             turns: Turns::new(BlockedKeys::default()),
             lanes: Lanes::default(),
             places: HashMap::new(),
@@ -118,13 +118,13 @@ impl World {
         }
         self.writes.clear();
         self.reads.clear();
-        self.held = BlockedKeys::new(self.disk.queues(), self.disk.definitions());
-        self.held.look_at_all();
-        self.turns = Turns::new(self.held.clone());
+        self.blocked = BlockedKeys::new(self.disk.queues(), self.disk.definitions());
+        self.blocked.look_at_all();
+        self.turns = Turns::new(self.blocked.clone());
         self.lanes = Lanes::default();
         let rule = self.lanes.add_rule(3);
         self.lanes.add_line(rule);
-        self.lanes.heed(self.held.clone());
+        self.lanes.set_blocked_keys(self.blocked.clone());
         self.places.clear();
         self.started.clear();
         self.fresh.clear();
@@ -169,11 +169,11 @@ impl World {
     }
 
     /// As `outcome::keys_to_hold` has it.
-    fn keys_to_hold(&self, change: usize, is_held: bool) -> LaneKeys {
+    fn keys_to_hold(&self, change: usize, is_blocked: bool) -> LaneKeys {
         let lanes = &self.entered[&change];
         let mut keys: Vec<LaneKey> = lanes.own().iter().collect();
         let mut definitions = Vec::new();
-        if is_held {
+        if is_blocked {
             keys = lanes.iter().chain(lanes.definitions().iter().map(|id| id.waiting())).collect();
             definitions = lanes.definitions().to_vec();
         }
@@ -193,7 +193,7 @@ impl World {
                         1 if lanes.definitions().is_empty() => BTreeSet::new(),
                         _ => std::mem::take(&mut self.fresh),
                     };
-                    self.writes.push_back(Write::Add { change, is_held: true, place, resolved });
+                    self.writes.push_back(Write::Add { change, is_blocked: true, place, resolved });
                 }
                 (Turn::Hold { .. }, What::Letter(number)) => panic!("letter {number} was held"),
                 _ => self.started.push(place),
@@ -219,7 +219,7 @@ impl World {
             }
             (What::Change(change), false) => {
                 let resolved = std::mem::take(&mut self.fresh);
-                self.writes.push_back(Write::Add { change, is_held: false, place, resolved });
+                self.writes.push_back(Write::Add { change, is_blocked: false, place, resolved });
             }
             (What::Letter(number), success) => {
                 let outcome = if success { delivered() } else { dead() };
@@ -232,20 +232,20 @@ impl World {
     /// What the writer does, up to the moment in which it answers.
     fn apply(&mut self, write: &Write) {
         match write {
-            Write::Add { change, is_held, resolved, .. } => {
+            Write::Add { change, is_blocked, resolved, .. } => {
                 let number = self.disk.next_number;
                 self.disk.next_number += 1;
-                let lanes = self.keys_to_hold(*change, *is_held);
-                let letter = Letter { change: *change, lanes, is_held: *is_held };
+                let lanes = self.keys_to_hold(*change, *is_blocked);
+                let letter = Letter { change: *change, lanes, is_blocked: *is_blocked };
                 self.disk.letters.insert(number, letter.clone());
                 self.disk.ledger.insert(*change);
                 self.disk.ledger.extend(resolved);
-                self.held.add(number, &letter.lanes, *is_held);
+                self.blocked.add(number, &letter.lanes, *is_blocked);
             }
             Write::Replayed { number, outcome: Outcome::Delivered { .. }, .. } => self.remove(*number),
             Write::Replayed { number, .. } => {
                 if let Some(letter) = self.disk.letters.get_mut(number) {
-                    letter.is_held = false;
+                    letter.is_blocked = false;
                 }
             }
             Write::Discard(number) => {
@@ -259,7 +259,7 @@ impl World {
 
     fn remove(&mut self, number: u64) {
         if let Some(letter) = self.disk.letters.remove(&number) {
-            self.held
+            self.blocked
                 .remove(number, &letter.lanes, |key| Ok::<_, Infallible>(self.disk.front(key)))
                 .expect("infallible");
         }
@@ -288,7 +288,7 @@ impl World {
     /// A letter that was read some time ago is decided about.
     fn decide(&mut self) {
         let Some((number, seen)) = self.reads.pop_front() else { return };
-        let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_held: letter.is_held, bytes: 1 });
+        let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_blocked: letter.is_blocked, bytes: 1 });
         if self.turns.looked(number, seen) {
             self.submit(What::Letter(number));
         }
@@ -315,7 +315,7 @@ impl World {
                 self.finish(0, true);
             } else if !self.reads.is_empty() {
                 self.decide();
-            } else if self.held.has_moved() {
+            } else if self.blocked.has_moved() {
                 self.look();
             } else if let Some((number, _)) = self.disk.letters.first_key_value() {
                 self.replay(*number);
@@ -399,7 +399,7 @@ fn check(events: Vec<Event>) -> Result<(), TestCaseError> {
         }
     }
     world.settle();
-    prop_assert_eq!(world.held.keys(), 0);
+    prop_assert_eq!(world.blocked.keys(), 0);
     prop_assert_eq!(world.lanes.len(), 0);
     for key in [0, 1, 2] {
         let of_key = |change: &usize| world.changes[*change].is_of(key);

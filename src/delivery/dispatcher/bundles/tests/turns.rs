@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::change::Op;
-use crate::delivery::testing::{PATIENCE, made_of, moving_delivery, versions};
+use crate::delivery::testing::{DEADLINE, made_of, moving_delivery, versions};
 use crate::delivery::{Client, Merged, Origin, Sinks};
 use crate::telemetry::Metrics;
 
@@ -153,14 +153,14 @@ async fn a_reload_closes_what_the_rule_before_gathered_and_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_behind_it() {
+async fn what_a_rule_blocked_before_it_gathered_is_sent_by_itself_and_others_wait_behind_it() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
-    let held = crate::ordering::BlockedKeys::default();
-    dispatcher.heed(held.clone());
+    let blocked = crate::ordering::BlockedKeys::default();
+    dispatcher.set_blocked_keys(blocked.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
-    held.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
+    blocked.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
     let origin = Origin::Replay { dead_letter: 17 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 2, 8) });
     dispatcher.submit(delivery(&rule, 3, 8));
@@ -183,12 +183,12 @@ async fn what_a_rule_held_before_it_gathered_is_sent_by_itself_and_others_wait_b
 }
 
 #[tokio::test]
-async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_no_one_can_decide() {
+async fn a_call_of_which_a_key_is_blocked_when_its_turn_comes_is_blocked_but_for_what_no_one_can_decide() {
     let api = Api::start(|_| Reply::Status(400)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
-    let held = crate::ordering::BlockedKeys::default();
-    dispatcher.heed(held.clone());
+    let blocked = crate::ordering::BlockedKeys::default();
+    dispatcher.set_blocked_keys(blocked.clone());
     let alone = crate::delivery::testing::rule(&api.url(), |_| {});
     dispatcher.submit(delivery(&alone, 1, 7));
     let first = next(&mut dispatcher).await;
@@ -197,7 +197,7 @@ async fn a_call_of_which_a_key_is_held_when_its_turn_comes_is_held_but_for_what_
         predetermined: Some(Outcome::Dead(Failure::undecided("no such name".to_owned()))),
         ..delivery(&rule, 3, 8)
     });
-    held.add(17, &rule.ordering_keys(&first.delivery.change), false);
+    blocked.add(17, &rule.ordering_keys(&first.delivery.change), false);
     dispatcher.release(first.ticket);
     let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };
     let expected = [(2, Outcome::Blocked { behind: 17 }), (3, Outcome::Dead(undecided))];
@@ -222,7 +222,7 @@ async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_l
     }
     drive_until_seen(&mut dispatcher, &api, 2).await;
     open.add_permits(9);
-    let finished = finish(&mut dispatcher, Instant::now() + PATIENCE).await;
+    let finished = finish(&mut dispatcher, Instant::now() + DEADLINE).await;
     assert_eq!(finished.iter().map(number).collect::<Vec<_>>(), [1, 2], "the first half was under way");
     for Completed { ticket, .. } in finished {
         dispatcher.release(ticket);

@@ -16,7 +16,7 @@ pub(super) struct Disk {
 pub(super) struct Letter {
     pub(super) change: usize,
     pub(super) lanes: LaneKeys,
-    pub(super) is_held: bool,
+    pub(super) is_blocked: bool,
 }
 
 impl Letter {

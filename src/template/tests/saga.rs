@@ -12,12 +12,12 @@ fn kept(body: &str) -> KeptAnswer {
 fn log(answer: Option<KeptAnswer>) -> SagaLog {
     let step =
         |name: &str| StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
-    let course = SagaDefinition {
+    let saga_definition = SagaDefinition {
         steps: ["account", "card", "mail"].map(step).into(),
         has_on_success: true,
         has_on_failure: true,
     };
-    let mut log = course.begin();
+    let mut log = saga_definition.begin();
     (log.steps[0].act.state, log.steps[0].answer) = (ActionState::Done, answer);
     (log.steps[1].act.state, log.steps[1].act.message) = (ActionState::Failed, "answered 402".to_owned());
     log
@@ -25,7 +25,7 @@ fn log(answer: Option<KeptAnswer>) -> SagaLog {
 
 fn scope(log: SagaLog) -> Scope {
     let change = insert("new");
-    Scope::new(&change, change.delivery_id("r")).with_operation(Arc::new(log))
+    Scope::new(&change, change.delivery_id("r")).with_saga(Arc::new(log))
 }
 
 fn render(template: &str, scope: &Scope) -> Result<String, String> {
@@ -64,7 +64,7 @@ fn a_step_says_its_state_and_what_was_answered() {
 }
 
 #[test]
-fn an_operation_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
+fn an_saga_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
     let mut log = log(Some(kept("{}")));
     log.direction = crate::saga::Direction::Back;
     log.steps[0].undo.state = ActionState::Done;

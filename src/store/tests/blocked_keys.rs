@@ -18,14 +18,14 @@ fn moved(store: &Store) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_key_is_held_from_the_moment_its_letter_is_durable_until_its_queue_is_empty() {
+async fn a_key_is_blocked_from_the_moment_its_letter_is_durable_until_its_queue_is_empty() {
     let directory = directory();
     let store = open(directory.path());
     let first = add([holding(1, LaneKeys::one(A), Reason::Refused), letter(2)]);
     store.write(first).await.expect("written");
     assert_eq!((front(&store, A), front(&store, B)), (Some((1, 1)), None));
-    let held = [3, 4].map(|number| holding(number, LaneKeys::two(A, B), Reason::Blocked));
-    store.write(add(held)).await.expect("written");
+    let blocked = [3, 4].map(|number| holding(number, LaneKeys::two(A, B), Reason::Blocked));
+    store.write(add(blocked)).await.expect("written");
     assert_eq!((front(&store, A), front(&store, B)), (Some((1, 3)), Some((3, 2))));
     assert_eq!((store.dead_letter_count(), store.blocked_count()), (2, 2));
     assert_eq!(moved(&store), [0; 0], "they wait");
@@ -47,7 +47,7 @@ async fn a_key_is_held_from_the_moment_its_letter_is_durable_until_its_queue_is_
 }
 
 #[tokio::test]
-async fn a_held_letter_that_fails_is_a_dead_letter_in_its_place_and_was_not_replayed() {
+async fn a_blocked_letter_that_fails_is_a_dead_letter_in_its_place_and_was_not_replayed() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([holding(1, LaneKeys::one(A), Reason::Blocked)])).await.expect("written");
@@ -64,7 +64,7 @@ async fn a_held_letter_that_fails_is_a_dead_letter_in_its_place_and_was_not_repl
 }
 
 #[tokio::test]
-async fn a_letter_that_goes_in_the_write_that_brings_another_leaves_the_key_held() {
+async fn a_letter_that_goes_in_the_write_that_brings_another_leaves_the_key_blocked() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([holding(1, LaneKeys::one(A), Reason::Refused)])).await.expect("written");
@@ -82,7 +82,7 @@ async fn an_entry_without_a_letter_holds_nothing() {
     // As a release would leave it that knows nothing of holds.
     store.inner.trees.heads.remove(chunks::key(&1_u64.to_be_bytes(), 0)).expect("removed");
     store.inner.trees.meta.insert(trees::LETTER_COUNT, &1_u64.to_be_bytes()).expect("inserted");
-    store.inner.trees.holds.insert(blocked_keys::entry(LaneKey(7), 99), &[][..]).expect("inserted");
+    store.inner.trees.holds.insert(super::super::blocked_keys::entry(LaneKey(7), 99), &[][..]).expect("inserted");
     drop(store);
     let store = open(directory.path());
     assert_eq!(front(&store, A).map(|(front, _)| front), Some(2));

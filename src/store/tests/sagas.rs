@@ -15,14 +15,13 @@ fn of_letter(number: u64, second: ActionState) -> SagaPut {
     SagaPut { change: None, letter: Some(number), ..put(number, second) }
 }
 
-fn puts(operations: impl IntoIterator<Item = SagaPut>) -> Write {
-    Write { operations_put: operations.into_iter().collect(), ..Write::default() }
+fn puts(sagas: impl IntoIterator<Item = SagaPut>) -> Write {
+    Write { sagas_put: sagas.into_iter().collect(), ..Write::default() }
 }
 
 /// By number of the delivery: what is under way.
 fn under_way(store: &Store) -> Vec<(u128, SagaLog)> {
-    let mut all: Vec<_> =
-        store.operations().expect("readable").into_iter().map(|o| (o.id.0.as_u128(), o.log)).collect();
+    let mut all: Vec<_> = store.sagas().expect("readable").into_iter().map(|o| (o.id.0.as_u128(), o.log)).collect();
     all.sort_by_key(|(number, _)| *number);
     all
 }
@@ -31,7 +30,7 @@ fn under_way(store: &Store) -> Vec<(u128, SagaLog)> {
 fn left(store: &Store) -> [usize; 4] {
     let trees = &store.inner.trees;
     let marks = trees.meta.scan_prefix("sweep").count();
-    [trees.operations.len(), trees.operation_changes.len(), trees.operation_letters.len(), marks]
+    [trees.sagas.len(), trees.saga_changes.len(), trees.saga_letters.len(), marks]
 }
 
 #[tokio::test]
@@ -44,26 +43,26 @@ async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
     drop(store);
     let store = open(directory.path());
     assert_eq!(under_way(&store), [(1, log(ActionState::Begun)), (2, log(ActionState::Waiting))]);
-    let found = store.operations().expect("readable").into_iter().find(|found| found.id == id(1)).expect("there");
+    let found = store.sagas().expect("readable").into_iter().find(|found| found.id == id(1)).expect("there");
     assert_eq!((&*found.rule, &found.change), ("rule-1", &letter(1).change));
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Begun)));
+    assert_eq!(store.saga(id(1)).expect("readable"), Some(log(ActionState::Begun)));
     assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, None), "nobody has to look yet");
 
-    let ends = Write { operations_remove: vec![id(1), id(9)], ledger_add: vec![entry(1)], ..Write::default() };
+    let ends = Write { sagas_remove: vec![id(1), id(9)], ledger_add: vec![entry(1)], ..Write::default() };
     store.write(ends).await.expect("written");
     assert_eq!(under_way(&store), [(2, log(ActionState::Waiting))]);
-    assert_eq!((store.operation(id(1)).expect("readable"), left(&store)), (None, [1, 1, 0, 0]));
+    assert_eq!((store.saga(id(1)).expect("readable"), left(&store)), (None, [1, 1, 0, 0]));
 }
 
 #[tokio::test]
-async fn a_letters_operation_is_not_under_way_and_goes_with_the_letter() {
+async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
-    let dead = Write { operations_put: vec![put(1, ActionState::Unknown)], ..add([letter(1)]) };
+    let dead = Write { sagas_put: vec![put(1, ActionState::Unknown)], ..add([letter(1)]) };
     store.write(dead).await.expect("written");
     assert_eq!((under_way(&store), left(&store)), (vec![], [1, 0, 1, 0]), "the change is the letter's");
-    assert_eq!(store.operation(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
+    assert_eq!(store.saga(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
     assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (1, Some(SagaEffect::Partial)));
 
     // It is sent again.
@@ -75,7 +74,7 @@ async fn a_letters_operation_is_not_under_way_and_goes_with_the_letter() {
     let dead = Write { letters_replayed: vec![failed], ..puts([of_letter(1, ActionState::Done)]) };
     store.write(dead).await.expect("written");
     assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, Some(SagaEffect::Complete)));
-    let ended = Write { operations_remove: vec![id(1)], ..Write::default() };
+    let ended = Write { sagas_remove: vec![id(1)], ..Write::default() };
     store.write(ended).await.expect("written");
     assert_eq!(left(&store), [1, 0, 1, 0], "it stays with its letter");
     store.write(remove([1])).await.expect("written");
@@ -83,7 +82,7 @@ async fn a_letters_operation_is_not_under_way_and_goes_with_the_letter() {
 }
 
 #[tokio::test]
-async fn a_held_letter_gets_its_operation_when_it_is_sent_and_one_that_has_gone_gets_none() {
+async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_gets_none() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([letter(1)])).await.expect("written");
@@ -95,26 +94,23 @@ async fn a_held_letter_gets_its_operation_when_it_is_sent_and_one_that_has_gone_
 }
 
 #[tokio::test]
-async fn an_operation_that_two_letters_have_stays_until_the_second_has_gone() {
+async fn an_saga_that_two_letters_have_stays_until_the_second_has_gone() {
     let directory = directory();
     let store = open(directory.path());
-    store
-        .write(Write { operations_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) })
-        .await
-        .expect("written");
+    store.write(Write { sagas_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
     let again = NewDeadLetter { created_at_us: 99, ..letter(1) };
     store.write(add([again])).await.expect("written");
     // A redelivery of what a letter has writes no change that would be left behind.
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([1, 0, 1, 0], 1), "one delivery waits");
     store.write(remove([1])).await.expect("written");
-    assert_eq!((store.operation(id(1)).expect("readable"), store.awaiting_count()), (Some(log(ActionState::Begun)), 1));
+    assert_eq!((store.saga(id(1)).expect("readable"), store.awaiting_count()), (Some(log(ActionState::Begun)), 1));
     store.write(remove([2])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([0, 0, 0, 0], 0));
 }
 
 #[tokio::test]
-async fn large_operations_read_back_and_leave_nothing_behind() {
+async fn large_sagas_read_back_and_leave_nothing_behind() {
     let directory = directory();
     let store = open(directory.path());
     let sizes = [5_000, TRANSACTION_BYTES_MAX, 1 << 20, 6 << 20];
@@ -134,25 +130,22 @@ async fn large_operations_read_back_and_leave_nothing_behind() {
     }
     drop(store);
     let store = open(directory.path());
-    let mut found = store.operations().expect("readable");
-    found.sort_by_key(|operation| operation.id);
-    for ((number, size), operation) in (1..).zip(sizes).zip(&found) {
-        assert!(operation.change == sized_letter(number, size).change, "{number}");
-        assert_eq!(
-            operation.log.steps[0].answer.as_ref().map(|kept| kept.body.len()),
-            Some(KeptAnswer::BODY_BYTES_MAX)
-        );
+    let mut found = store.sagas().expect("readable");
+    found.sort_by_key(|saga| saga.id);
+    for ((number, size), saga) in (1..).zip(sizes).zip(&found) {
+        assert!(saga.change == sized_letter(number, size).change, "{number}");
+        assert_eq!(saga.log.steps[0].answer.as_ref().map(|kept| kept.body.len()), Some(KeptAnswer::BODY_BYTES_MAX));
     }
     // One becomes a letter's, the others end; the longest is removed and put again in one breath.
-    let dead = Write { operations_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };
+    let dead = Write { sagas_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };
     store.write(dead).await.expect("written");
-    let ended = store.write(Write { operations_remove: vec![id(1), id(2), id(4)], ..Write::default() });
+    let ended = store.write(Write { sagas_remove: vec![id(1), id(2), id(4)], ..Write::default() });
     let anew = store.write(puts([sized_put(4, ActionState::Begun, 6 << 20)]));
     ended.await.expect("written");
     anew.await.expect("written");
-    let found = store.operations().expect("readable");
+    let found = store.sagas().expect("readable");
     assert!(found.len() == 1 && found[0].change == sized_letter(4, 6 << 20).change);
-    store.write(Write { operations_remove: vec![id(4)], ..remove([1]) }).await.expect("written");
+    store.write(Write { sagas_remove: vec![id(4)], ..remove([1]) }).await.expect("written");
     // What is too long to be removed at once is swept after the answer.
     drop(store);
     assert_eq!(left(&open(directory.path())), [0, 0, 0, 0]);
@@ -167,20 +160,20 @@ async fn what_a_crash_left_of_a_large_change_is_swept() {
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     let trees = &store.inner.trees;
     for chunk in 0..sweep::CHUNKS_MAX * 2 {
-        trees.operation_changes.insert(super::super::sagas::chunk_key(id(2), chunk), &b"part"[..]).expect("ok");
+        trees.saga_changes.insert(super::super::sagas::chunk_key(id(2), chunk), &b"part"[..]).expect("ok");
     }
-    trees.meta.insert(sweep::operation_mark(id(2)), &[][..]).expect("written");
+    trees.meta.insert(sweep::saga_mark(id(2)), &[][..]).expect("written");
     drop(store);
     let store = open(directory.path());
     assert_eq!((under_way(&store).len(), left(&store)), (1, [1, 1, 0, 0]));
 }
 
 #[tokio::test]
-async fn an_operation_that_can_not_be_read_is_named() {
+async fn an_saga_that_can_not_be_read_is_named() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
-    store.inner.trees.operation_changes.clear().expect("cleared");
-    let error = store.operations().expect_err("damaged").to_string();
+    store.inner.trees.saga_changes.clear().expect("cleared");
+    let error = store.sagas().expect_err("damaged").to_string();
     assert!(error.contains(&format!("the change of operation {}", id(1))), "{error}");
 }

@@ -9,7 +9,7 @@ fn step(name: &str) -> StepDefinition {
     StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false }
 }
 
-fn course(steps: Vec<StepDefinition>) -> SagaDefinition {
+fn definition(steps: Vec<StepDefinition>) -> SagaDefinition {
     SagaDefinition { steps, has_on_success: false, has_on_failure: false }
 }
 
@@ -19,16 +19,16 @@ fn acted(end: ActionEnd) -> ActionResult {
 
 /// Carries an operation on: each task in words, what came of it from the list, the ending last.
 #[track_caller]
-fn carry(course: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
+fn carry(definition: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
     for (expected, end) in ends {
-        let NextAction::Do(action) = course.next(log) else {
-            panic!("{expected:?} was to come, not {:?}", course.next(log))
+        let NextAction::Do(action) = definition.next(log) else {
+            panic!("{expected:?} was to come, not {:?}", definition.next(log))
         };
         assert_eq!(action, *expected);
-        course.begin_action(log, action);
-        course.record(log, action, acted(end.clone()));
+        definition.begin_action(log, action);
+        definition.record(log, action, acted(end.clone()));
     }
-    match course.next(log) {
+    match definition.next(log) {
         NextAction::End(ending) => ending,
         NextAction::Do(action) => panic!("{action:?} was not to come"),
     }
@@ -38,17 +38,18 @@ const DONE: ActionEnd = ActionEnd::Done(None);
 
 #[test]
 fn steps_are_done_one_after_another_and_then_it_is_told() {
-    let course = SagaDefinition { has_on_success: true, has_on_failure: true, ..course(vec![step("a"), step("b")]) };
-    let mut log = course.begin();
+    let definition =
+        SagaDefinition { has_on_success: true, has_on_failure: true, ..definition(vec![step("a"), step("b")]) };
+    let mut log = definition.begin();
     let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), DONE), (ActionId::OnSuccess, DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Delivered);
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Delivered);
     assert_eq!(log.effect(), SagaEffect::Complete);
 }
 
 #[test]
 fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fails() {
-    let course = SagaDefinition { has_on_failure: true, ..course(vec![step("a"), step("b"), step("c")]) };
-    let mut log = course.begin();
+    let definition = SagaDefinition { has_on_failure: true, ..definition(vec![step("a"), step("b"), step("c")]) };
+    let mut log = definition.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), DONE),
@@ -57,45 +58,45 @@ fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fai
         (ActionId::Undo(0), DONE),
         (ActionId::OnFailure, DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
     assert_eq!(log.effect(), SagaEffect::Partial);
-    course.grant(&mut log, SagaCommand::Undo).expect("one is not undone");
+    definition.grant(&mut log, SagaCommand::Undo).expect("one is not undone");
     let ends = [(ActionId::Undo(1), DONE), (ActionId::OnFailure, DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
     assert_eq!((log.effect(), log.callback.round), (SagaEffect::None, 1), "told anew, as it stands now");
-    assert_eq!(course.grant(&mut log, SagaCommand::Undo), Err(SagaRefusal::NothingToUndo));
+    assert_eq!(definition.grant(&mut log, SagaCommand::Undo), Err(SagaRefusal::NothingToUndo));
 }
 
 #[test]
 fn a_step_that_may_have_happened_is_undone_itself() {
-    let course = course(vec![step("a"), step("b")]);
-    let mut log = course.begin();
+    let definition = definition(vec![step("a"), step("b")]);
+    let mut log = definition.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), ActionEnd::Unknown),
         (ActionId::Undo(1), DONE),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
     assert_eq!(log.effect(), SagaEffect::None);
 }
 
 #[test]
 fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
     let without_undo = StepDefinition { can_undo: false, ..step("b") };
-    let course = course(vec![step("a"), without_undo, step("c")]);
-    let mut log = course.begin();
+    let definition = definition(vec![step("a"), without_undo, step("c")]);
+    let mut log = definition.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), DONE),
         (ActionId::Step(2), ActionEnd::Failed),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
-    course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
+    definition.grant(&mut log, SagaCommand::Resume).expect("a step failed");
     assert_eq!(log.steps.iter().map(|step| step.act.round).collect::<Vec<_>>(), [1, 0, 0]);
     assert_eq!(
-        carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]),
+        carry(&definition, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(2), DONE)]),
         SagaEnding::Delivered
     );
 }
@@ -103,16 +104,16 @@ fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
 #[test]
 fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
     let charge = StepDefinition { is_repeatable: false, can_undo: false, ..step("charge") };
-    let course = course(vec![step("account"), charge]);
+    let definition = definition(vec![step("account"), charge]);
     for (happened, again) in [(true, vec![]), (false, vec![(ActionId::Step(1), DONE)])] {
-        let mut log = course.begin();
+        let mut log = definition.begin();
         let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Unknown)];
-        assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Unknown { step: 1 });
+        assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Unknown { step: 1 });
         assert_eq!(log.effect(), SagaEffect::Partial);
-        let refusal = course.grant(&mut log, SagaCommand::Resume);
+        let refusal = definition.grant(&mut log, SagaCommand::Resume);
         assert_eq!(refusal, Err(SagaRefusal::Unknown { step: "charge".into() }));
-        course.grant(&mut log, SagaCommand::Settle { happened }).expect("it is in doubt");
-        assert_eq!(carry(&course, &mut log, &again), SagaEnding::Delivered);
+        definition.grant(&mut log, SagaCommand::Settle { happened }).expect("it is in doubt");
+        assert_eq!(carry(&definition, &mut log, &again), SagaEnding::Delivered);
     }
 }
 
@@ -120,11 +121,11 @@ fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
 fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
     for can_verify in [false, true] {
         let charge = StepDefinition { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
-        let course = course(vec![charge]);
-        let mut log = course.begin();
-        course.begin_action(&mut log, ActionId::Step(0));
+        let definition = definition(vec![charge]);
+        let mut log = definition.begin();
+        definition.begin_action(&mut log, ActionId::Step(0));
         if !can_verify {
-            assert_eq!(course.next(&mut log), NextAction::End(SagaEnding::Unknown { step: 0 }));
+            assert_eq!(definition.next(&mut log), NextAction::End(SagaEnding::Unknown { step: 0 }));
             continue;
         }
         let verified = |happened| ActionEnd::Verified { happened, answer: Some(kept()) };
@@ -133,82 +134,82 @@ fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
             (ActionId::Step(0), ActionEnd::Unknown),
             (ActionId::Verify(0), verified(true)),
         ];
-        assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Delivered);
+        assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Delivered);
         assert_eq!((&log.steps[0].answer, log.steps[0].act.round), (&Some(kept()), 0));
     }
 }
 
 #[test]
 fn a_refusal_that_proves_that_nothing_happened_leaves_no_doubt() {
-    let course = course(vec![StepDefinition { is_repeatable: false, ..step("charge") }]);
-    let mut log = course.begin();
-    course.begin_action(&mut log, ActionId::Step(0));
-    course.not_done(&mut log, ActionId::Step(0));
-    assert_eq!(course.next(&mut log), NextAction::Do(ActionId::Step(0)));
+    let definition = definition(vec![StepDefinition { is_repeatable: false, ..step("charge") }]);
+    let mut log = definition.begin();
+    definition.begin_action(&mut log, ActionId::Step(0));
+    definition.not_done(&mut log, ActionId::Step(0));
+    assert_eq!(definition.next(&mut log), NextAction::Do(ActionId::Step(0)));
 }
 
 #[test]
 fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
-    let course = SagaDefinition { has_on_success: true, ..course(vec![step("a")]) };
-    let mut log = course.begin();
+    let definition = SagaDefinition { has_on_success: true, ..definition(vec![step("a")]) };
+    let mut log = definition.begin();
     let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Failed)];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::Untold);
-    course.grant(&mut log, SagaCommand::Resume).expect("to be told");
-    assert_eq!(carry(&course, &mut log, &[(ActionId::OnSuccess, DONE)]), SagaEnding::Delivered);
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Untold);
+    definition.grant(&mut log, SagaCommand::Resume).expect("to be told");
+    assert_eq!(carry(&definition, &mut log, &[(ActionId::OnSuccess, DONE)]), SagaEnding::Delivered);
 }
 
 #[test]
 fn what_was_not_called_after_all_is_no_less_in_doubt_than_before() {
-    let course = course(vec![StepDefinition { is_repeatable: false, can_verify: true, ..step("charge") }]);
-    let mut log = course.begin();
-    course.begin_action(&mut log, ActionId::Step(0));
-    course.begin_action(&mut log, ActionId::Verify(0));
-    course.not_done(&mut log, ActionId::Verify(0));
-    assert_eq!(course.next(&mut log), NextAction::Do(ActionId::Verify(0)), "it may have been charged");
-    let course = SagaDefinition { steps: vec![step("account")], ..course };
-    let mut log = course.begin();
+    let definition = definition(vec![StepDefinition { is_repeatable: false, can_verify: true, ..step("charge") }]);
+    let mut log = definition.begin();
+    definition.begin_action(&mut log, ActionId::Step(0));
+    definition.begin_action(&mut log, ActionId::Verify(0));
+    definition.not_done(&mut log, ActionId::Verify(0));
+    assert_eq!(definition.next(&mut log), NextAction::Do(ActionId::Verify(0)), "it may have been charged");
+    let definition = SagaDefinition { steps: vec![step("account")], ..definition };
+    let mut log = definition.begin();
     for _ in 0..2 {
-        course.begin_action(&mut log, ActionId::Step(0));
+        definition.begin_action(&mut log, ActionId::Step(0));
     }
-    course.not_done(&mut log, ActionId::Step(0));
+    definition.not_done(&mut log, ActionId::Step(0));
     let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::Undo(0), DONE)];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
 }
 
 #[test]
 fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
-    let course = course(vec![step("a"), step("b")]);
-    let mut log = course.begin();
+    let definition = definition(vec![step("a"), step("b")]);
+    let mut log = definition.begin();
     let ends = [
         (ActionId::Step(0), DONE),
         (ActionId::Step(1), ActionEnd::Unknown),
         (ActionId::Undo(1), ActionEnd::Failed),
         (ActionId::Undo(0), DONE),
     ];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
-    course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 1 });
+    definition.grant(&mut log, SagaCommand::Resume).expect("a step failed");
     let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::Undo(1), ActionEnd::Failed)];
-    assert_eq!(carry(&course, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 0 });
     assert_eq!(log.effect(), SagaEffect::Partial);
-    course.grant(&mut log, SagaCommand::Undo).expect("`b` may have happened");
-    carry(&course, &mut log, &[(ActionId::Undo(1), DONE)]);
+    definition.grant(&mut log, SagaCommand::Undo).expect("`b` may have happened");
+    carry(&definition, &mut log, &[(ActionId::Undo(1), DONE)]);
     assert_eq!(log.effect(), SagaEffect::None);
 }
 
 #[test]
 fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
-    let course = course(vec![step("a"), step("b")]);
-    let mut log = course.begin();
+    let definition = definition(vec![step("a"), step("b")]);
+    let mut log = definition.begin();
     let ends =
         [(ActionId::Step(0), DONE), (ActionId::Step(1), ActionEnd::Failed), (ActionId::Undo(0), ActionEnd::Unknown)];
-    carry(&course, &mut log, &ends);
-    assert_eq!(course.grant(&mut log, SagaCommand::Resume), Err(SagaRefusal::PartlyUndone { step: "a".into() }));
-    course.grant(&mut log, SagaCommand::Undo).expect("it may not be undone");
-    carry(&course, &mut log, &[(ActionId::Undo(0), DONE)]);
-    course.grant(&mut log, SagaCommand::Resume).expect("all is clear");
+    carry(&definition, &mut log, &ends);
+    assert_eq!(definition.grant(&mut log, SagaCommand::Resume), Err(SagaRefusal::PartlyUndone { step: "a".into() }));
+    definition.grant(&mut log, SagaCommand::Undo).expect("it may not be undone");
+    carry(&definition, &mut log, &[(ActionId::Undo(0), DONE)]);
+    definition.grant(&mut log, SagaCommand::Resume).expect("all is clear");
     assert_eq!(log.steps[0].act.round, 1);
     assert_eq!(
-        carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]),
+        carry(&definition, &mut log, &[(ActionId::Step(0), DONE), (ActionId::Step(1), DONE)]),
         SagaEnding::Delivered
     );
 }
@@ -216,17 +217,17 @@ fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
 #[test]
 fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_first_was_heard() {
     for (heard, round) in [(DONE, 1), (ActionEnd::Unknown, 1), (ActionEnd::Failed, 0)] {
-        let course = SagaDefinition { has_on_failure: true, ..course(vec![step("a"), step("b")]) };
-        let mut log = course.begin();
+        let definition = SagaDefinition { has_on_failure: true, ..definition(vec![step("a"), step("b")]) };
+        let mut log = definition.begin();
         let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::OnFailure, heard)];
-        carry(&course, &mut log, &ends);
-        course.grant(&mut log, SagaCommand::Resume).expect("a step failed");
+        carry(&definition, &mut log, &ends);
+        definition.grant(&mut log, SagaCommand::Resume).expect("a step failed");
         assert_eq!(log.callback.round, round);
     }
-    let course = SagaDefinition { has_on_success: true, ..course(vec![step("a")]) };
-    let mut log = course.begin();
-    carry(&course, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Unknown)]);
-    course.grant(&mut log, SagaCommand::Resume).expect("to be told");
+    let definition = SagaDefinition { has_on_success: true, ..definition(vec![step("a")]) };
+    let mut log = definition.begin();
+    carry(&definition, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Unknown)]);
+    definition.grant(&mut log, SagaCommand::Resume).expect("to be told");
     assert_eq!(log.callback.round, 0, "it is the same story");
 }
 
@@ -277,22 +278,22 @@ proptest! {
     /// The log survives every crash, what the world did does not depend on it.
     #[test]
     fn whatever_fails_or_crashes_nothing_unrepeatable_happens_twice_and_nothing_in_doubt_is_hidden(
-        course in courses(),
+        definition in courses(),
         fates in fates(),
     ) {
-        let mut log = course.begin();
+        let mut log = definition.begin();
         let mut fates = fates.into_iter();
-        let mut happened = vec![0_u32; course.steps.len()];
-        let mut undone = vec![0_u32; course.steps.len()];
+        let mut happened = vec![0_u32; definition.steps.len()];
+        let mut undone = vec![0_u32; definition.steps.len()];
         let mut called = 0;
         let ending = loop {
             called += 1;
             prop_assert!(called < 200, "it never ends: {log:?}");
-            let action = match course.next(&mut log) {
+            let action = match definition.next(&mut log) {
                 NextAction::Do(action) => action,
                 NextAction::End(ending) => break ending,
             };
-            course.begin_action(&mut log, action);
+            definition.begin_action(&mut log, action);
             let fate = fates.next().unwrap_or(Fate::Done);
             let has_effect = matches!(fate, Fate::Done | Fate::Lost | Fate::CrashAfter);
             if has_effect {
@@ -309,9 +310,9 @@ proptest! {
                 (Fate::Refused, _) => ActionEnd::Failed,
                 (Fate::Lost | Fate::Vanished, _) => ActionEnd::Unknown,
             };
-            course.record(&mut log, action, acted(end));
+            definition.record(&mut log, action, acted(end));
         };
-        for (n, step) in course.steps.iter().enumerate() {
+        for (n, step) in definition.steps.iter().enumerate() {
             if !step.is_repeatable {
                 prop_assert!(happened[n] <= 1, "step {n} happened {} times", happened[n]);
             }

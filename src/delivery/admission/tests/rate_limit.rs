@@ -11,14 +11,14 @@ fn a_target_that_asks_for_a_pause_gets_it_from_all_its_rules() {
         world.enter(rule, None);
     }
     assert_eq!(world.running.iter().map(|running| running.rule).collect::<Vec<_>>(), [2]);
-    let held = world.gate.statuses(world.now)[0].held_until_us;
-    assert!(held.is_some() && world.gate.statuses(world.now)[1].held_until_us.is_none());
+    let held = world.admission.statuses(world.now)[0].held_until_us;
+    assert!(held.is_some() && world.admission.statuses(world.now)[1].held_until_us.is_none());
     world.advance(Duration::from_millis(1_999));
     assert_eq!(world.running.len(), 1);
     world.advance(Duration::from_millis(1));
     assert_eq!(world.running.len(), 5);
-    assert_eq!(world.gate.statuses(world.now)[0].held_until_us, None);
-    assert!(!world.gate.is_open(0), "throttling opens nothing");
+    assert_eq!(world.admission.statuses(world.now)[0].held_until_us, None);
+    assert!(!world.admission.is_open(0), "throttling opens nothing");
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn what_one_of_many_hosts_asks_for_holds_for_none_of_the_others() {
         world.enter(0, None);
     }
     assert_eq!(world.running.len(), 3);
-    assert_eq!(world.gate.statuses(world.now)[0].held_until_us, None);
+    assert_eq!(world.admission.statuses(world.now)[0].held_until_us, None);
 }
 
 /// When each of so many deliveries of one rule starts, in milliseconds, if each attempt is over at once.
@@ -115,18 +115,19 @@ fn a_targets_limit_on_attempts_under_way_holds_over_all_its_rules() {
 
 #[test]
 fn what_a_target_says_it_will_still_take_is_kept_to() {
-    let quota = |limit, remaining, reset_s| Some(ServerLimit { limit, remaining, reset: Duration::from_secs(reset_s) });
+    let server_limit =
+        |limit, remaining, reset_s| Some(ServerLimit { limit, remaining, reset: Duration::from_secs(reset_s) });
     // What was said, and when the next five start, in milliseconds.
     for (said, expected) in [
-        (quota(Some(100), Some(0), 12), [12_000; 5]),
-        (quota(None, Some(0), 3_600), [300_000; 5]),
-        (quota(Some(100), Some(4), 12), [0, 2_950, 5_950, 8_950, 11_950]),
-        (quota(Some(100), Some(50), 12), [0; 5]),
-        (quota(None, Some(1), 12), [0; 5]),
-        (quota(Some(1_000_000), Some(u64::MAX), 12), [0; 5]),
-        (quota(Some(u64::MAX), Some(1_000_000), 1), [0; 5]),
-        (quota(Some(100), None, 12), [0; 5]),
-        (quota(Some(100), Some(1), 86_400), [0, 299_950, 300_000, 300_000, 300_000]),
+        (server_limit(Some(100), Some(0), 12), [12_000; 5]),
+        (server_limit(None, Some(0), 3_600), [300_000; 5]),
+        (server_limit(Some(100), Some(4), 12), [0, 2_950, 5_950, 8_950, 11_950]),
+        (server_limit(Some(100), Some(50), 12), [0; 5]),
+        (server_limit(None, Some(1), 12), [0; 5]),
+        (server_limit(Some(1_000_000), Some(u64::MAX), 12), [0; 5]),
+        (server_limit(Some(u64::MAX), Some(1_000_000), 1), [0; 5]),
+        (server_limit(Some(100), None, 12), [0; 5]),
+        (server_limit(Some(100), Some(1), 86_400), [0, 299_950, 300_000, 300_000, 300_000]),
     ] {
         let mut world = World::new(&[(A, 100)]);
         world.enter(0, None);
@@ -164,7 +165,7 @@ fn fewer_left_than_are_under_way_are_spread() {
 #[test]
 fn a_429_counts_unless_it_names_a_time() {
     let reset = |remaining| Some(ServerLimit { limit: None, remaining, reset: Duration::from_secs(400) });
-    for (quota, expected) in [
+    for (server_limit, expected) in [
         (None, RetryCounts::Fully),
         (reset(None), RetryCounts::Not { wait: Duration::from_secs(300) }),
         (reset(Some(9)), RetryCounts::Not { wait: Duration::from_secs(300) }),
@@ -173,8 +174,9 @@ fn a_429_counts_unless_it_names_a_time() {
         world.enter(0, None);
         let Running { place, target, .. } = world.running[0];
         let answer = Answer::Status { status: 429, excerpt: String::new() };
-        let end = AttemptEnd { place, answer: &answer, health: TargetHealth::Throttles, retry_after: None, quota };
+        let end =
+            AttemptEnd { place, answer: &answer, health: TargetHealth::Throttles, retry_after: None, server_limit };
         let now = world.now;
-        assert_eq!(world.gate.ended(target, &end, &mut world.lanes, || now), expected, "{quota:?}");
+        assert_eq!(world.admission.ended(target, &end, &mut world.lanes, || now), expected, "{server_limit:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Operations: actions are due before their calls, wait in the lines of their targets, and keep their place in between.
 
 use super::*;
-use crate::delivery::testing::{operation, rule_of_steps};
+use crate::delivery::testing::{rule_of_steps, saga};
 use crate::rules::{BreakerPolicy, Target};
 
 const FIRST: ActionId = ActionId::Step(0);
@@ -12,19 +12,19 @@ fn number(delivery: &Delivery) -> u128 {
 }
 
 /// What happens, in words, until the action has ended; whatever is due is begun.
-async fn course_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
-    let mut course = Vec::new();
+async fn saga_definition_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
+    let mut saga_definition = Vec::new();
     loop {
         match event(dispatcher).await {
             DeliveryEvent::Due(due) => {
-                course.push("due");
+                saga_definition.push("due");
                 dispatcher.begin(due.ticket);
             }
-            DeliveryEvent::NotDone(_) => course.push("not done"),
+            DeliveryEvent::NotDone(_) => saga_definition.push("not done"),
             DeliveryEvent::Completed(completed) => {
                 dispatcher.release(completed.ticket);
-                course.push("completed");
-                return course;
+                saga_definition.push("completed");
+                return saga_definition;
             }
         }
     }
@@ -38,8 +38,8 @@ async fn what_may_be_repeated_is_due_once_and_what_must_not_before_every_attempt
         let api = Api::start(|seen| Reply::Status(if seen.attempt < 3 { 429 } else { 200 })).await;
         let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = is_repeatable);
         let mut dispatcher = dispatcher();
-        dispatcher.submit(operation(&rule, 1, 1, FIRST));
-        assert_eq!(course_of(&mut dispatcher).await, expected);
+        dispatcher.submit(saga(&rule, 1, 1, FIRST));
+        assert_eq!(saga_definition_of(&mut dispatcher).await, expected);
         assert_eq!(api.seen().len(), 3);
     }
 }
@@ -55,10 +55,10 @@ async fn an_intent_that_is_durable_is_not_asked_for_again_unless_the_action_must
         let second = format!("{}second", api.url());
         let rule = rule_of_steps(&[&api.url(), &second], |rule| rule.actions[1].is_repeatable = is_repeatable);
         let mut dispatcher = dispatcher();
-        dispatcher.submit(operation(&rule, 1, 1, FIRST));
+        dispatcher.submit(saga(&rule, 1, 1, FIRST));
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
         dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
-        assert_eq!(course_of(&mut dispatcher).await, expected);
+        assert_eq!(saga_definition_of(&mut dispatcher).await, expected);
     }
 }
 
@@ -67,8 +67,8 @@ async fn what_is_due_calls_nobody_and_holds_its_slot() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&rule, 1, 1, FIRST));
-    dispatcher.submit(operation(&rule, 2, 2, FIRST));
+    dispatcher.submit(saga(&rule, 1, 1, FIRST));
+    dispatcher.submit(saga(&rule, 2, 2, FIRST));
     let first = due(&mut dispatcher).await;
     assert_eq!(number(&first.delivery), 1);
     assert!(dispatcher.try_next().is_none());
@@ -80,31 +80,31 @@ async fn what_is_due_calls_nobody_and_holds_its_slot() {
 }
 
 #[tokio::test]
-async fn the_order_of_a_key_holds_through_a_whole_operation() {
+async fn the_order_of_a_key_holds_through_a_whole_saga() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
-        dispatcher.submit(operation(&rule, number, 7, FIRST));
+        dispatcher.submit(saga(&rule, number, 7, FIRST));
     }
-    let mut course = Vec::new();
+    let mut saga_definition = Vec::new();
     for _ in 0..3 {
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-        course.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
+        saga_definition.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         assert!(dispatcher.try_next().is_none(), "nothing else of the key has its turn");
         dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-        course.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
+        saga_definition.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         dispatcher.release(ticket);
     }
     let expected: Vec<_> = (1..=3).flat_map(|number| [(number, FIRST), (number, SECOND)]).collect();
-    assert_eq!(course, expected);
+    assert_eq!(saga_definition, expected);
     assert_eq!((dispatcher.unresolved(), dispatcher.counts("orders").unresolved), (0, 0));
 }
 
 #[tokio::test]
 async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_steps_and_rules() {
-    let is_back = gate();
+    let is_back = admission();
     let back = is_back.clone();
     let here = Api::start(|_| Reply::Status(200)).await;
     let away = Api::start(move |_| match back.available_permits() {
@@ -120,12 +120,12 @@ async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_step
     });
     let other = rule(&here.url(), |rule| rule.name = "other".to_owned());
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&steps, 1, 1, FIRST));
+    dispatcher.submit(saga(&steps, 1, 1, FIRST));
     let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
     dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
     drive_until_seen(&mut dispatcher, &away, 5).await;
     assert!(dispatcher.is_blocked("orders") && !dispatcher.is_blocked("other"));
-    dispatcher.submit(operation(&steps, 2, 2, FIRST));
+    dispatcher.submit(saga(&steps, 2, 2, FIRST));
     let Completed { delivery, acted, ticket, .. } = act(&mut dispatcher).await;
     assert_eq!((number(&delivery), acted.unwrap().end), (2, ActionEnd::Done(None)));
     dispatcher.submit(delivery_of(&other, 3));
@@ -154,7 +154,7 @@ async fn after_a_reload_what_is_under_way_goes_on_with_the_actions_of_its_old_ru
     let old = rule_of_steps(&[&first.url(), &second.url()], |_| {});
     let new = rule(&third.url(), |_| {});
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&old, 1, 7, FIRST));
+    dispatcher.submit(saga(&old, 1, 7, FIRST));
     let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
     dispatcher.adopt(std::slice::from_ref(&new));
     dispatcher.submit(delivery_of(&new, 7));
@@ -175,12 +175,12 @@ async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not
     let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 2);
     let mut dispatcher = dispatcher();
     for number in 1..=3 {
-        dispatcher.submit(operation(&rule, number, number as i64, FIRST));
+        dispatcher.submit(saga(&rule, number, number as i64, FIRST));
     }
     let first = due(&mut dispatcher).await;
     let begun = Instant::now();
-    assert_eq!(finish(&mut dispatcher, begun + PATIENCE).await.len(), 0);
-    assert!(begun.elapsed() < PATIENCE / 2, "what is due is not waited for");
+    assert_eq!(finish(&mut dispatcher, begun + DEADLINE).await.len(), 0);
+    assert!(begun.elapsed() < DEADLINE / 2, "what is due is not waited for");
     dispatcher.begin(first.ticket);
     match dispatcher.try_next() {
         Some(DeliveryEvent::NotDone(delivery)) => assert_eq!(number(&delivery), 1),
@@ -192,17 +192,17 @@ async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not
 
 #[tokio::test]
 async fn at_the_end_a_call_that_is_refused_is_said_not_to_be_done_before_its_retry_that_never_comes() {
-    let open = gate();
+    let open = admission();
     let answer = open.clone();
     let api = Api::start(move |_| Reply::StatusWhen(429, answer.clone())).await;
     let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = false);
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    dispatcher.submit(saga(&rule, 1, 1, FIRST));
     let DueAction { ticket, .. } = due(&mut dispatcher).await;
     dispatcher.begin(ticket);
     drive_until_seen(&mut dispatcher, &api, 1).await;
     open.add_permits(1);
-    let events = dispatcher.finish_in_flight(Instant::now() + PATIENCE).await;
+    let events = dispatcher.finish_in_flight(Instant::now() + DEADLINE).await;
     assert!(matches!(&events[..], [DeliveryEvent::NotDone(_)]), "{events:?}");
     assert_eq!(api.seen().len(), 1);
 }
@@ -212,7 +212,7 @@ async fn a_paused_rule_begins_no_action_and_goes_on_where_it_was() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    dispatcher.submit(saga(&rule, 1, 1, FIRST));
     let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
     dispatcher.set_paused("orders", true);
     dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
@@ -226,7 +226,7 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url()], |_| {});
     let mut dispatcher = dispatcher();
-    dispatcher.submit(operation(&rule, 1, 1, FIRST));
+    dispatcher.submit(saga(&rule, 1, 1, FIRST));
     let DueAction { ticket, .. } = due(&mut dispatcher).await;
     dispatcher.set_paused("orders", true);
     dispatcher.begin(ticket);
@@ -234,15 +234,15 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
     assert!(dispatcher.try_next().is_none());
     assert_eq!((api.connections(), dispatcher.in_flight()), (0, 0));
     dispatcher.set_paused("orders", false);
-    assert_eq!(course_of(&mut dispatcher).await, ["due", "completed"]);
+    assert_eq!(saga_definition_of(&mut dispatcher).await, ["due", "completed"]);
 }
 
 #[tokio::test]
-async fn an_operation_that_is_doomed_is_dead_before_anything_is_due() {
+async fn an_saga_that_is_doomed_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();
     let doomed = Failure::undecided("no such column".to_owned());
-    dispatcher.submit(Delivery { predetermined: Some(Outcome::Dead(doomed.clone())), ..operation(&rule, 1, 1, FIRST) });
+    dispatcher.submit(Delivery { predetermined: Some(Outcome::Dead(doomed.clone())), ..saga(&rule, 1, 1, FIRST) });
     let Completed { outcome, acted, .. } = next(&mut dispatcher).await;
     assert_eq!((outcome, acted), (Outcome::Dead(doomed), None));
 }

@@ -99,10 +99,10 @@ impl SagaDefinition {
     /// Takes each step that must not be repeated, and is not known to be done, for one that may have been called: the store was
     /// restored, and what was called since the backup left no trace in it.
     pub fn doubt(&self, log: &mut SagaLog) {
-        for (step, course) in log.steps.iter_mut().zip(&self.steps) {
+        for (step, definition) in log.steps.iter_mut().zip(&self.steps) {
             match step.act.state {
-                ActionState::Waiting if !course.is_repeatable => step.act.state = ActionState::Begun,
-                ActionState::Failed if !course.is_repeatable => step.act.state = ActionState::Unknown,
+                ActionState::Waiting if !definition.is_repeatable => step.act.state = ActionState::Begun,
+                ActionState::Failed if !definition.is_repeatable => step.act.state = ActionState::Unknown,
                 _ => {}
             }
         }
@@ -145,8 +145,8 @@ impl SagaDefinition {
     }
 
     fn next_back(&self, log: &SagaLog) -> NextAction {
-        for (n, (step, course)) in log.steps.iter().zip(&self.steps).enumerate().rev() {
-            let is_wanted = course.can_undo && step.act.may_have_happened();
+        for (n, (step, definition)) in log.steps.iter().zip(&self.steps).enumerate().rev() {
+            let is_wanted = definition.can_undo && step.act.may_have_happened();
             if is_wanted && matches!(step.undo.state, ActionState::Waiting | ActionState::Begun) {
                 return NextAction::Do(ActionId::Undo(n));
             }
@@ -237,8 +237,8 @@ impl SagaDefinition {
     }
 
     /// Prepares the log of a dead letter for what an operator wants of it.
-    pub fn grant(&self, log: &mut SagaLog, wish: SagaCommand) -> Result<(), SagaRefusal> {
-        if wish == SagaCommand::FromStart {
+    pub fn grant(&self, log: &mut SagaLog, saga_command: SagaCommand) -> Result<(), SagaRefusal> {
+        if saga_command == SagaCommand::FromStart {
             self.begin_anew(log);
             return Ok(());
         }
@@ -246,11 +246,11 @@ impl SagaDefinition {
             let names: Vec<&str> = log.steps.iter().map(|step| &*step.name).collect();
             return Err(SagaRefusal::OtherSteps { began: names.join(", ") });
         }
-        if let Some(step) = log.steps.iter().find(|step| wish != SagaCommand::Undo && step.may_be_undone()) {
+        if let Some(step) = log.steps.iter().find(|step| saga_command != SagaCommand::Undo && step.may_be_undone()) {
             return Err(SagaRefusal::PartlyUndone { step: step.name.clone() });
         }
         let in_doubt = (0..log.steps.len()).find(|n| self.is_in_doubt(log, *n));
-        match (wish, in_doubt) {
+        match (saga_command, in_doubt) {
             (SagaCommand::Undo, _) => self.go_back(log),
             (SagaCommand::Settle { happened }, Some(n)) => {
                 log.steps[n].act.state = if happened { ActionState::Done } else { ActionState::Waiting };
@@ -299,8 +299,8 @@ impl SagaDefinition {
     }
 
     fn go_back(&self, log: &mut SagaLog) -> Result<(), SagaRefusal> {
-        let wants = |(step, course): (&StepLog, &StepDefinition)| {
-            course.can_undo && step.act.may_have_happened() && step.undo.state != ActionState::Done
+        let wants = |(step, definition): (&StepLog, &StepDefinition)| {
+            definition.can_undo && step.act.may_have_happened() && step.undo.state != ActionState::Done
         };
         if !log.steps.iter().zip(&self.steps).any(wants) {
             return Err(SagaRefusal::NothingToUndo);
@@ -326,9 +326,9 @@ impl SagaDefinition {
 
     /// The step was given up.
     fn turn(&self, log: &mut SagaLog, step: usize) {
-        let course = &self.steps[step];
-        let nobody_knows = log.steps[step].act.state == ActionState::Unknown && !course.is_repeatable;
-        log.direction = if nobody_knows && !course.can_undo { Direction::Stopped } else { Direction::Back };
+        let definition = &self.steps[step];
+        let nobody_knows = log.steps[step].act.state == ActionState::Unknown && !definition.is_repeatable;
+        log.direction = if nobody_knows && !definition.can_undo { Direction::Stopped } else { Direction::Back };
     }
 
     fn asks_about(&self, n: usize) -> bool {

@@ -54,8 +54,7 @@ impl BinlogReplays {
         let rule = rules.rule(&request.rule).ok_or_else(|| no_such_rule(&request.rule, &rules))?.clone();
         if rule.saga.is_some() {
             return Err(format!(
-                "rule {} remembers what it has done, so that it is done once: a stretch of the binlog can't be delivered \
-                 again for it; replay its dead letters instead",
+                "rule {} remembers what it has done, so that it is done once: a binlog range can't be replayed for it; replay its dead letters instead",
                 rule.name
             ));
         }

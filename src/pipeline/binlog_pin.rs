@@ -79,7 +79,7 @@ impl BinlogPin {
                 tracing::warn!(
                     file = &*needed.place.oldest_needed().file,
                     rules = needed.rules.join(", "),
-                    "the binlog is held from this file on, as long as these rules are late: the server purges nothing, and its \
+                    "the binlog is pinned from this file on, as long as these rules are late: the server purges nothing, and its \
                      disk may fill"
                 );
                 let hold = reading.hold(&needed.place);

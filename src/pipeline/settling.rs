@@ -77,7 +77,7 @@ impl Pipeline {
         let (Some(unnamed), Some(why)) = (unnamed, named) else { return };
         let rule = &*completed.delivery.rule.name;
         if self.streams.name_pause(rule, &unnamed, &why) {
-            tracing::error!(rule, why, "the rule is paused; mend what is wrong, then `rowhook resume {rule}`");
+            tracing::error!(rule, why, "the rule is paused; fix what is wrong, then `rowhook resume {rule}`");
             self.writes.pauses(self.streams.paused_rules());
         }
     }

@@ -90,7 +90,7 @@ pub enum Error {
     StartNeedsGtids { mode: String },
     #[error(
         "this is server {found}, and the checkpoint belongs to server {expected}: transactions without GTIDs follow its last \
-         GTID, and no other server can tell which of them were processed; fix: connect to server {expected} until rowhook \
+         GTID, and no other server knows which of them were processed; fix: connect to server {expected} until rowhook \
          has read a transaction with a GTID after them (gtid_mode = ON or ON_PERMISSIVE there), then change servers"
     )]
     AnonymousFollow { expected: String, found: String },

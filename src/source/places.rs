@@ -34,7 +34,7 @@ pub enum NoPlace {
     #[error("the server has not executed {gtid}; its gtid_executed is {executed}")]
     NotExecuted { gtid: String, executed: String },
     #[error(
-        "the server has purged {gtid}: what came right behind it is gone, too; `rowhook position set --to earliest` goes to \
+        "the server has purged {gtid}: what followed it is gone, too; `rowhook position set --to earliest` goes to \
          the oldest transaction that it still has"
     )]
     GtidPurged { gtid: String },

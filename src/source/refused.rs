@@ -194,8 +194,7 @@ pub(super) fn of_removed_tls(settings: &Settings) -> Error {
     Error::Tls {
         server: address,
         problem: format!(
-            "the server offers no TLS, and was encrypted before: --tls preferred does not fall back, because somebody in between could be \
-             the reason; fix: enable TLS on the server; if it is to have none, {undo}"
+            "the server offers no TLS, and was encrypted before: --tls preferred does not fall back, because an attacker in between could be the reason; fix: enable TLS on the server; if it is to have none, {undo}"
         ),
     }
 }

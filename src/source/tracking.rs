@@ -129,7 +129,7 @@ impl Tracking {
                     tracing::warn!(
                         table = %name,
                         "rows do not fit the definition that was known, so some statement was not in the binlog \
-                         (sql_log_bin = 0); looking the definition up anew"
+                         (sql_log_bin = 0); reading the definition again"
                     );
                     self.schema.remove(&name);
                     self.is_changed = true;

@@ -30,7 +30,7 @@ pub(super) fn entries(lanes: &LaneKeys, number: u64) -> Vec<([u8; 16], Vec<u8>)>
 }
 
 fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
-    let damaged = || Error::record("an entry of a held key", format!("it has {} bytes", entry.len()));
+    let damaged = || Error::record("an entry of a blocked key", format!("it has {} bytes", entry.len()));
     let (key, number) = entry.split_first_chunk::<8>().ok_or_else(damaged)?;
     let number = <[u8; 8]>::try_from(number).map_err(|_| damaged())?;
     Ok((LaneKey(u64::from_be_bytes(*key)), u64::from_be_bytes(number)))

@@ -82,7 +82,7 @@ pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Resul
 pub(super) fn blocked(tally: &Tally) -> String {
     let place = tally.place.as_ref().map_or(String::new(), |place| format!("; reading had got to {place}"));
     let Tally { writes, letter_count, .. } = tally;
-    format!("it held {writes} writes and {letter_count} dead letters{place}")
+    format!("it contained {writes} writes and {letter_count} dead letters{place}")
 }
 
 /// Opens sled. It asserts a good deal of what it reads: what fails an assertion is damaged.

@@ -147,8 +147,7 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
     match connection.query_drop("SET SESSION binlog_rows_query_log_events = ON").await {
         Ok(()) => Ok(OwnMark::Comment),
         Err(mysql_async::Error::Server(_)) => {
-            let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a \
-                           change of somebody else";
+            let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a change by another program";
             Err(Failed::new(
                 WriteFailureKind::Away,
                 format!("{message}; fix: {} TO {}", grant(&needed), quoted(&account)),

@@ -290,7 +290,7 @@ async fn a_comparison_that_never_holds_is_an_error_of_check_of_the_start_and_of_
     assert_eq!(
         calls(&receiver, 2).await,
         [("/0".to_string(), 1), ("/2".to_string(), 1)],
-        "the rules of before are at work"
+        "the previous rules stay active"
     );
     program.terminate();
     let mut program = program;

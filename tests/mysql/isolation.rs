@@ -241,6 +241,6 @@ async fn a_slow_rule_that_is_alone_is_waited_for() {
     receiver.wait_for_count(100, DEADLINE).await;
     program.terminate();
     assert_eq!(program.wait(DEADLINE), 0);
-    assert!(!program.lines().iter().any(|line| line.contains("behind")), "{:#?}", program.lines());
+    assert!(!program.lines().iter().any(|line| line.contains("detached")), "{:#?}", program.lines());
     assert_eq!(receiver.count(), 100);
 }

@@ -81,7 +81,7 @@ const QUICK_PROBES: &str = "{breaker: {failures: 5, probe: 50ms, max_probe: 200m
 async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::status(503)).await;
     scene.insert((0..300).map(|n| n % 20)).await;
-    scene.program.wait_for_line("target is away", DEADLINE);
+    scene.program.wait_for_line("target unavailable", DEADLINE);
     // Far more than five failures and all retries of one delivery: these were probes.
     scene.receiver.wait_for_count(60, DEADLINE).await;
     scene.receiver.set_script(|_| Answer::ok());
@@ -97,7 +97,7 @@ async fn an_api_that_refuses_connections_makes_deliveries_late_and_no_dead_lette
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::ok()).await;
     scene.receiver.go_down();
     scene.insert((0..300).map(|n| n % 20)).await;
-    scene.program.wait_for_line("target is away", DEADLINE);
+    scene.program.wait_for_line("target unavailable", DEADLINE);
     scene.insert((0..300).map(|n| n % 20)).await;
     scene.receiver.come_back();
     let requests = scene.wait_for_effects(600).await;

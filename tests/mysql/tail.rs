@@ -151,7 +151,7 @@ async fn a_rowhook_that_runs_is_not_disturbed() {
     server.query(&format!("INSERT INTO {database}.orders VALUES (2, 'new', 1)")).await;
     assert_eq!(program.wait(DEADLINE), 0);
     // Nobody listens where its rules call.
-    running.wait_for_line("target is away", DEADLINE);
+    running.wait_for_line("target unavailable", DEADLINE);
     let lines = running.lines();
     assert!(!lines.iter().any(|line| line.contains("another replica")), "{lines:?}");
 }

@@ -24,7 +24,7 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
             if error.is_incomplete_message() {
                 return closed_text(answering);
             } else if error.is_parse_too_large() {
-                return "the head of the answer, or the length it tells, is too large".to_owned();
+                return "the head of the answer, or its stated length, is too large".to_owned();
             } else if error.is_parse() {
                 return format!("the answer is not valid HTTP{}", tls_hint(error_scheme));
             }

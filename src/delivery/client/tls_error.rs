@@ -90,7 +90,7 @@ fn certificate_text(problem: &CertificateError) -> String {
 const RENEW: &str = ": it must be renewed there (or the clock of this machine is wrong)";
 const CLOCK: &str = ": is the clock of this machine right?";
 const NAME: &str =
-    ", not for the host in `url`: call it by a name that is in its certificate, or have that one issued anew";
+    ", not for the host in `url`: call it by a name that is in its certificate, or have a new certificate issued";
 
 fn names(presented: &[String]) -> String {
     // `DnsName("api.example.com")`, as the library writes them.

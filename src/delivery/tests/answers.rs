@@ -46,7 +46,7 @@ const NOT_HTTP: &str =
     "retry: the answer is not valid HTTP; if this is the port of https, `url` must begin with https://";
 /// Whether the head still came in time is up to the machine.
 const TIMED_OUT: &str = "retry: the time is over";
-const TOO_LARGE: &str = "retry: the head of the answer, or the length it tells, is too large";
+const TOO_LARGE: &str = "retry: the head of the answer, or its stated length, is too large";
 const CLOSED_BEFORE: &str = "retry: connection closed before the answer";
 const CLOSED_WITHIN: &str = "retry: connection closed in the middle of the answer";
 

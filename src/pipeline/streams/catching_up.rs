@@ -181,8 +181,7 @@ impl Streams {
             rule = &*stream.name,
             place,
             %error,
-            "the rule stays behind, the others go on; mend it and `rowhook resume {0}`, or leave out what lies between: \
-             `rowhook resume {0} --from latest`",
+            "the rule stays detached, the others go on; fix the error and run `rowhook resume {0}`, or skip what lies between: `rowhook resume {0} --from latest`",
             stream.name
         );
     }

@@ -23,7 +23,10 @@ async fn a_store_whose_log_is_gone_is_not_new() {
     for name in ["db", "format", "conf"] {
         fs::remove_file(directory.path().join(name)).expect("removed");
         let text = refusal(directory.path());
-        assert!(text.contains("it held 3 writes and 3 dead letters; reading had got to binlog.000001:3"), "{text}");
+        assert!(
+            text.contains("it contained 3 writes and 3 dead letters; reading had got to binlog.000001:3"),
+            "{text}"
+        );
         assert!(text.contains("rowhook store restore") && text.contains("rowhook store accept-loss"), "{text}");
         assert!(Store::is_in(directory.path()));
     }
@@ -44,7 +47,7 @@ async fn an_older_log_lacks_what_was_acknowledged_since() {
 
     fs::copy(older.path().join("db"), directory.path().join("db")).expect("copied");
     let text = refusal(directory.path());
-    assert!(text.contains("it held 4 writes and 5 dead letters; reading had got to binlog.000001:5"), "{text}");
+    assert!(text.contains("it contained 4 writes and 5 dead letters; reading had got to binlog.000001:5"), "{text}");
 
     let loss = Store::accept_loss(directory.path()).expect("accepted");
     assert_eq!(loss, Loss { writes: 1, letters: 4..6, letters_left: 3, place: None });

@@ -86,7 +86,7 @@ async fn a_newer_format_is_refused_and_nothing_is_written() {
     fs::write(directory.path().join("format"), "rowhook store format 6\n").expect("written");
     let before = contents(directory.path());
     let error = Store::open(directory.path()).expect_err("newer");
-    assert!(matches!(error, Error::NewerFormat { found: 5, known: 4, .. }), "{error}");
+    assert!(matches!(error, Error::NewerFormat { found: 6, known: 5, .. }), "{error}");
     assert_eq!(contents(directory.path()), before);
 }
 

@@ -94,7 +94,7 @@ async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_ge
 }
 
 #[tokio::test]
-async fn an_saga_that_two_letters_have_stays_until_the_second_has_gone() {
+async fn a_saga_that_two_letters_have_stays_until_the_second_has_gone() {
     let directory = directory();
     let store = open(directory.path());
     store.write(Write { sagas_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
@@ -169,7 +169,7 @@ async fn what_a_crash_left_of_a_large_change_is_swept() {
 }
 
 #[tokio::test]
-async fn an_saga_that_can_not_be_read_is_named() {
+async fn a_saga_that_can_not_be_read_is_named() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");

@@ -64,7 +64,7 @@ fn a_step_says_its_state_and_what_was_answered() {
 }
 
 #[test]
-fn an_saga_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
+fn a_saga_that_goes_back_tells_that_it_is_dead_and_a_step_that_was_undone_says_so() {
     let mut log = log(Some(kept("{}")));
     log.direction = crate::saga::Direction::Back;
     log.steps[0].undo.state = ActionState::Done;

@@ -157,7 +157,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     scene.insert(0..300).await;
     scene.has_had("other", 300).await;
     let file = scene.held_file().await;
-    let warned = scene.program.wait_for_line("the binlog is held from this file on", DEADLINE);
+    let warned = scene.program.wait_for_line("the binlog is pinned from this file on", DEADLINE);
     assert!(warned.contains("WARN") && warned.contains(&file) && warned.contains("rules=\"late\""), "{warned}");
 
     // Longer than the server waits for others.
@@ -248,5 +248,5 @@ async fn a_file_too_small_to_be_held_is_told_and_not_called_held() {
     scene.until("it is held", async || held(true).await).await;
     scene.server.query("FLUSH BINARY LOGS").await;
     scene.until("it is not called held", async || held(false).await).await;
-    scene.program.wait_for_line("can't be held", DEADLINE);
+    scene.program.wait_for_line("can't be pinned", DEADLINE);
 }

@@ -185,10 +185,10 @@ async fn what_is_half_undone_is_shown_undone_when_the_api_mends_and_begun_again(
         assert_eq!(scene.letters()[0]["effect"], "partial");
         assert_eq!(scene.counted(), (1, 1), "{daemon:?}");
         let page = scene.page();
-        assert!(page.contains("waits for a person: not undone: `stock`"), "{page}");
+        assert!(page.contains("an operator must decide: not undone: `stock`"), "{page}");
         assert!(page.contains("rowhook dead-letters replay 1 --undo        undoes what is not undone"), "{page}");
         let printed = scene.run(&["status"]).stdout;
-        assert!(printed.contains("1 of them waits for a person"), "{printed}");
+        assert!(printed.contains("1 of them needs an operator"), "{printed}");
 
         // As long as the API refuses, nothing gets better.
         let (code, printed) = scene.replay(&["--undo"]);
@@ -278,10 +278,10 @@ async fn of_a_step_of_which_nobody_knows_a_person_says_whether_it_happened() {
         assert_eq!(states(&scene.letter()), ["account done waiting", "charge unknown waiting", "mail waiting waiting"]);
         assert_eq!((scene.letter()["reason"].as_str(), scene.counted()), (Some("unknown"), (1, 1)));
         let page = scene.page();
-        assert!(page.contains("waits for a person: whether `charge` happened is unknown"), "{page}");
+        assert!(page.contains("an operator must decide: it is unknown whether `charge` happened"), "{page}");
 
         let (code, printed) = scene.replay(&[]);
-        assert!(code == 1 && printed.contains("nobody knows whether step `charge` happened"), "{printed}");
+        assert!(code == 1 && printed.contains("it is not known whether step `charge` took effect"), "{printed}");
         assert_eq!(scene.asked(), [""; 0], "nothing is called before that");
         let (code, printed) = scene.replay(&["--happened", word]);
         let expected = if word == "yes" { vec!["mail"] } else { vec!["charge", "mail"] };
@@ -392,7 +392,10 @@ async fn a_charge_that_was_under_way_when_its_replay_was_killed_is_not_made_agai
         assert!(page.contains("before: answered 422"), "{page}");
         assert!(page.contains("--happened yes|no  says so of `charge`, where it must not be repeated\n"), "{page}");
         let (code, printed) = scene.replay(&[]);
-        assert!(code == 1 && printed.contains("nobody knows whether step `charge` happened"), "{daemon:?} {printed}");
+        assert!(
+            code == 1 && printed.contains("it is not known whether step `charge` took effect"),
+            "{daemon:?} {printed}"
+        );
         assert_eq!(scene.asked(), [""; 0]);
         let (code, printed) = scene.replay(&["--happened", "yes"]);
         assert_eq!((code, scene.asked()), (0, vec!["mail".to_string()]), "{daemon:?} {printed}");

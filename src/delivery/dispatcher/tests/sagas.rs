@@ -238,7 +238,7 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
 }
 
 #[tokio::test]
-async fn an_saga_that_is_doomed_is_dead_before_anything_is_due() {
+async fn a_saga_that_is_doomed_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();
     let doomed = Failure::undecided("no such column".to_owned());

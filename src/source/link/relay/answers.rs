@@ -39,7 +39,7 @@ const NOTHING: u8 = 0xff;
 pub(super) enum NoAnswer {
     #[error("an answer of {0} columns, and no more than {COLUMNS_MAX} are taken")]
     Columns(u64),
-    #[error("something that nobody asked for")]
+    #[error("something that was not asked for")]
     Unasked,
     #[error("a request for a file")]
     File,

@@ -28,7 +28,7 @@ const VOCABULARY: &[&str] = &[
     "config",
     "failure",
     "file",
-    "operation",
+    "saga",
     "ordering",
     "shutdown",
     "suggest",

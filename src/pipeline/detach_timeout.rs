@@ -17,16 +17,16 @@ const REFILL_DIVISOR: u32 = 50;
 
 /// The patience with one rule.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct DetachTimeout {
     left: Duration,
     looked_at: Instant,
     /// Whether time has counted since then.
     counts: bool,
 }
 
-impl Patience {
-    pub fn new(now: Instant) -> Patience {
-        Patience { left: DETACH_TIMEOUT_MAX, looked_at: now, counts: false }
+impl DetachTimeout {
+    pub fn new(now: Instant) -> DetachTimeout {
+        DetachTimeout { left: DETACH_TIMEOUT_MAX, looked_at: now, counts: false }
     }
 
     /// Reading stands still for the rule; `harms` says whether somebody else runs out of work meanwhile. False: it must not
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn it_ends_after_its_time_and_only_where_waiting_harms_somebody() {
         let start = Instant::now();
-        let mut detach_timeout = Patience::new(start);
+        let mut detach_timeout = DetachTimeout::new(start);
         assert!(detach_timeout.bears(start, false));
         assert!(detach_timeout.bears(start + ms(60_000), false), "a minute that harms nobody");
         assert_eq!(detach_timeout.ends_at(), None);
@@ -85,7 +85,7 @@ mod tests {
     fn many_short_waits_add_up_and_grow_back_at_two_percent() {
         for (rest_ms, lasts) in [(10, false), (400, false), (600, true)] {
             let mut now = Instant::now();
-            let mut detach_timeout = Patience::new(now);
+            let mut detach_timeout = DetachTimeout::new(now);
             let mut lasted = true;
             for _ in 0..100 {
                 lasted &= detach_timeout.bears(now, true);

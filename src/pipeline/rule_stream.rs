@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::command::{Paused, StreamStatus};
 use super::counts::RuleMetrics;
 use super::coverage::Coverage;
-use super::detach_timeout::Patience;
+use super::detach_timeout::DetachTimeout;
 use super::feed::Feed;
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
@@ -47,7 +47,7 @@ pub(super) struct RuleStream {
     /// Its own feed; none while it is attached to the main stream.
     pub behind: Option<DetachedStream>,
     pub paused: Option<Paused>,
-    pub detach_timeout: Patience,
+    pub detach_timeout: DetachTimeout,
     /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
     pub oldest: Option<(DeliveryId, Instant)>,
     /// Deliveries seen since the start.
@@ -107,7 +107,7 @@ impl RuleStream {
             coverage: None,
             behind: None,
             paused: None,
-            detach_timeout: Patience::new(Instant::now()),
+            detach_timeout: DetachTimeout::new(Instant::now()),
             oldest: None,
             opened: 0,
             own_schema: None,

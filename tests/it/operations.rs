@@ -100,9 +100,9 @@ saga
 
     let list = home.run(&["dead-letters", "list"]).stdout;
     let lines: Vec<&str> = list.lines().collect();
-    assert_eq!(lines[0], "number  age  rule    table        key  reason     standing  answer  attempts  message");
-    assert_eq!(lines[1], "1       1m   signup  shop.orders  1    unknown    open      503     1         answered 503");
-    assert!(lines[3].starts_with("3       1m   signup  shop.orders  3    exhausted  -         503"), "{list}");
+    assert_eq!(lines[0], "number  age  rule    table        key  reason     effect   answer  attempts  message");
+    assert_eq!(lines[1], "1       1m   signup  shop.orders  1    unknown    partial  503     1         answered 503");
+    assert!(lines[3].starts_with("3       1m   signup  shop.orders  3    exhausted  -        503"), "{list}");
     let plain = json_of(&home, &["dead-letters", "show", "3", "--json"]);
     assert!(plain.get("saga").is_none() && plain.get("effect").is_none() && plain.get("resolved").is_none());
     assert_eq!(counts(&home), [2, 1, 1].map(Value::from));
@@ -132,7 +132,8 @@ fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read(
     let list = home.run(&["dlq", "list", "--resolved"]).stdout;
     assert!(list.contains("resolved: charged; mailed by hand\n"), "{list}");
     let page = home.run(&["dlq", "show", "1"]).stdout;
-    assert!(page.contains("  resolved    0s ago: charged; mailed by hand\n"), "{page}");
+    let resolved = page.lines().find(|line| line.starts_with("  resolved    ")).expect("a line");
+    assert!(resolved.ends_with("s ago: charged; mailed by hand"), "{page}");
     assert!(page.contains("charge   unknown") && !page.contains("look there"), "{page}");
     let letter = json_of(&home, &["dlq", "show", "1", "--json"]);
     assert_eq!(letter["resolved"]["note"], json!("charged; mailed by hand"));

@@ -134,7 +134,7 @@ fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read(
     let page = home.run(&["dlq", "show", "1"]).stdout;
     let resolved = page.lines().find(|line| line.starts_with("  resolved    ")).expect("a line");
     assert!(resolved.ends_with("s ago: charged; mailed by hand"), "{page}");
-    assert!(page.contains("charge   unknown") && !page.contains("look there"), "{page}");
+    assert!(page.contains("charge   unknown") && !page.contains("check the API"), "{page}");
     let letter = json_of(&home, &["dlq", "show", "1", "--json"]);
     assert_eq!(letter["resolved"]["note"], json!("charged; mailed by hand"));
 

@@ -309,7 +309,7 @@ async fn a_rule_that_is_late_gets_every_row_of_each_gtid_mode() {
     program.wait_for_line("detached: ", DEADLINE);
     gate.open();
     all_came(&scene.receiver, "late", scene.rows).await;
-    program.wait_for_line("follows the main stream again", DEADLINE);
+    program.wait_for_line("attached to the main stream again", DEADLINE);
     scene.write().await;
     all_came(&scene.receiver, "late", scene.rows).await;
     scene.all_came().await;

@@ -218,7 +218,7 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
     };
     scene.insert(0..300).await;
     scene.has_had("other", 300).await;
-    scene.program.wait_for_line("the others go on without it", DEADLINE);
+    scene.program.wait_for_line("the other rules go on without it", DEADLINE);
     assert_eq!(scene.status()["binlog_pin"], Value::Null);
 
     let holding = scene.rules.replace("name: late,", "name: late, pin_binlog: true,");

@@ -13,37 +13,54 @@ use super::{STAGES, VOCABULARY, is_test_file, rust_files};
 /// By name: what it imports.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Circles that are there for a reason.
-const ALLOWED: &[(&[&str], &str)] = &[];
+/// Circles that are left, in the language of expressions: what a condition means, how it is rewritten and what it is compiled to are told
+/// apart by files, not by layers.
+const ALLOWED: &[&[&str]] = &[
+    &[
+        "template::compare",
+        "template::compiled",
+        "template::expression",
+        "template::nulls",
+        "template::operand",
+        "template::rewrite",
+    ],
+    &["template::operators", "template::output"],
+    &["template::saga", "template::scope"],
+];
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files: Vec<(String, String)> = rust_files(root, "src")
+    let files: Vec<(Vec<String>, Source)> = rust_files(root, "src")
         .into_iter()
         .filter(|path| !is_test_file(path))
-        .map(|path| (path.clone(), fs::read_to_string(root.join(path)).expect("a readable source file")))
+        .map(|path| (module_of(&path), Source::read(&fs::read_to_string(root.join(path)).expect("a readable file"))))
         .collect();
-    let known: BTreeSet<Vec<String>> = files.iter().map(|(path, _)| module_of(path)).collect();
-    let mut arrows = Arrows::new();
-    for (path, text) in &files {
-        let module = module_of(path);
-        let Some(from) = node_of(&module, &known) else { continue };
-        let segments: Vec<&str> = module.iter().map(String::as_str).collect();
-        for (_, target) in tokens::crate_paths(&Source::read(text).without_tests().tokens, &segments) {
-            if let Some(to) = node_of(&target, &known).filter(|to| *to != from && is_together(&from, to)) {
-                arrows.entry(from.clone()).or_default().insert(to);
+    let known: BTreeSet<Vec<String>> = files.iter().map(|(module, _)| module.clone()).collect();
+    let found: BTreeSet<Vec<String>> = [node_of, node_below]
+        .into_iter()
+        .flat_map(|node| {
+            let mut arrows = Arrows::new();
+            for (module, source) in &files {
+                let Some(from) = node(module, &known) else { continue };
+                let segments: Vec<&str> = module.iter().map(String::as_str).collect();
+                for (_, target) in tokens::crate_paths(&source.without_tests().tokens, &segments) {
+                    if let Some(to) = node(&target, &known).filter(|to| *to != from && is_together(&from, to)) {
+                        arrows.entry(from.clone()).or_default().insert(to);
+                    }
+                }
             }
-        }
-    }
-    let allowed = |circle: &Vec<String>| ALLOWED.iter().any(|(names, _)| circle.iter().eq(names.iter()));
-    let found: Vec<String> =
-        circles(&arrows).iter().filter(|circle| !allowed(circle)).map(|circle| circle.join(", ")).collect();
+            circles(&arrows)
+        })
+        .collect();
+    let allowed = |circle: &&Vec<String>| ALLOWED.iter().any(|names| circle.iter().eq(names.iter()));
+    let new: Vec<String> = found.iter().filter(|circle| !allowed(circle)).map(|circle| circle.join(", ")).collect();
     assert!(
-        found.is_empty(),
+        new.is_empty(),
         "modules that import each other, move what both need to where it belongs:\n{}",
-        found.join("\n")
+        new.join("\n")
     );
+    assert_eq!(found.len(), ALLOWED.len(), "a circle that is allowed is untied: take it off the list");
 }
 
 /// `src/delivery/client/pool.rs` is `delivery::client::pool`.
@@ -58,8 +75,13 @@ fn node_of(path: &[String], known: &BTreeSet<Vec<String>>) -> Option<String> {
     if VOCABULARY.contains(&first.as_str()) {
         return Some(first.clone());
     }
+    STAGES.iter().any(|(stage, _)| stage == first).then(|| node_below(path, known)).flatten()
+}
+
+/// The module below a stage, or below a module of the vocabulary, that a path belongs to.
+fn node_below(path: &[String], known: &BTreeSet<Vec<String>>) -> Option<String> {
     let below = path.get(..2).filter(|below| known.iter().any(|module| module.starts_with(below)))?;
-    STAGES.iter().any(|(stage, _)| stage == first).then(|| below.join("::"))
+    Some(below.join("::"))
 }
 
 /// Whether both are of one stage, or both of the vocabulary.

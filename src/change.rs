@@ -1,5 +1,5 @@
 //! A change: one row inserted, updated, deleted or read, with the names and values it had in that very transaction; or all
-//! rows of a table taken away by TRUNCATE, without names and values.
+//! rows of a table removed by TRUNCATE, without names and values.
 //!
 //! In: what the source decoded. Out: the plain data that rules match, templates read, bodies are written from and
 //! dead letters keep. Also the identity of a delivery (promise 3), which is a pure function of the change and the
@@ -87,7 +87,7 @@ pub struct Transaction {
 
 impl Transaction {
     /// What all servers of a replica set agree on when GTIDs are on, and no other transaction has: the [name](Self::name),
-    /// and behind an `@` the time of the first commit, where the log says it. First component of every delivery id.
+    /// and after an `@` the time of the first commit, where the log says it. First component of every delivery id.
     pub fn identity(&self) -> String {
         let mut identity = String::new();
         self.spell_identity(|part| identity.push_str(part));
@@ -131,7 +131,7 @@ impl Transaction {
     pub fn has_rows(&self, within: &Within) -> bool {
         let name = self.name();
         match within.transaction.strip_prefix(&*name) {
-            // The form of before, or a transaction without a time: the two can't be told apart, and both have this name.
+            // The previous form, or a transaction without a time: the two can't be told apart, and both have this name.
             Some("") => true,
             Some(_) => *within.transaction == *self.identity(),
             None => false,
@@ -195,7 +195,7 @@ impl Change {
         }
     }
 
-    /// Names of the columns to which an update gave another value; none for other operations.
+    /// Names of the columns to which an update gave another value; none for another op.
     pub fn changed_columns(&self) -> impl Iterator<Item = &str> {
         let columns = self.table.columns.iter().enumerate();
         columns.filter(|(index, _)| self.column_differs(*index)).map(|(_, name)| &**name)
@@ -226,8 +226,8 @@ impl Change {
         }
     }
 
-    /// A copy that may be kept: it holds on to no event, and every value of it can be read. The fault names table and
-    /// column.
+    /// A copy that may be kept: it shares no memory with an event, and every value of it can be read. The fault names table
+    /// and column.
     pub fn detach(&self) -> Result<Change, Fault> {
         let image = |row: &Option<Row>| row.as_ref().map(Row::detach).transpose();
         let unreadable = |row::Unreadable { column, fault }: row::Unreadable| {
@@ -284,7 +284,7 @@ impl DeliveryId {
     }
 
     /// Identity of one action's call among several of this delivery: a version 5 UUID over `ID/PLACE`, or `ID/PLACE/ROUND`
-    /// when the action was begun anew. `place` is `STEP`, `STEP/undo`, `/on_success` or `/on_failure`.
+    /// when the action was begun again. `place` is `STEP`, `STEP/undo`, `/on_success` or `/on_failure`.
     pub fn of_action(&self, place: &str, round: u32) -> DeliveryId {
         let name = match round {
             0 => format!("{self}/{place}"),

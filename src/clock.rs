@@ -1,4 +1,4 @@
-//! The time of day as records, answers and letters write it.
+//! The time of day as records, answers and dead letters write it.
 //!
 //! Out: microseconds since the Unix epoch. What only measures how long something took asks a monotonic clock instead.
 

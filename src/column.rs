@@ -1,6 +1,6 @@
 //! Columns: how the bytes of a value stand in a row image, and what they mean.
 //!
-//! In: a column's [`Kind`], as the binlog's table map or the schema gives it, and bytes of a row event. Out: where a value
+//! In: a column's [`ColumnKind`], as the binlog's table map or the schema gives it, and bytes of a row event. Out: where a value
 //! ends, and the value in the form of docs/data-format.md. Every length is checked before it is used; bytes that no server
 //! writes are a [`Fault`], never a guess (promise 7). No I/O, no MySQL crates.
 

@@ -1,8 +1,8 @@
 //! Settings: a flag over the environment over `rowhook.yaml` over the default.
 //!
 //! In: what was typed, set and written. Out: for each part of the program the settings it needs, checked. Each group of
-//! flags stands in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
-//! `cli` no one takes a whole group.
+//! flags is in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
+//! `cli` no module takes a whole group.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -245,7 +245,7 @@ pub struct WriteSettings {
 #[derive(Debug, Clone)]
 pub struct RunSettings {
     pub start: Start,
-    /// Whether `start` was said, and is not the default.
+    /// Whether `start` was given, and is not the default.
     pub start_is_given: bool,
     /// None: no admin address at all.
     pub admin: Option<SocketAddr>,
@@ -253,7 +253,7 @@ pub struct RunSettings {
     pub window_deliveries: usize,
     pub window_bytes: usize,
     pub shutdown_timeout: Duration,
-    /// Whether rule files are loaded anew when they change.
+    /// Whether rule files are reloaded when they change.
     pub watch: bool,
     pub allow_missing_table: bool,
 }

@@ -1,7 +1,7 @@
 //! How deliveries fail: attempts, the answers they got, and the reasons for giving up.
 //!
-//! The words that delivery, the store and the command line share. Plain data; how it stands on disk is the store's affair,
-//! how it is printed the command line's.
+//! The words that delivery, the store and the command line share. Plain data: the store decides how it is written to disk,
+//! the command line how it is printed.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub enum Reason {
     CallbackFailed,
     /// Too many changes of one key in too short a time: perhaps a loop.
     Fuse,
-    /// It was under way when its rule went away, or became another.
+    /// It was under way when its rule was removed, or became another.
     Interrupted,
 }
 

@@ -1,8 +1,8 @@
 //! Files: reading those that a setting, a rule or an environment variable names, and putting ours in place.
 //!
 //! In: a path and how long the file may be. Out: its bytes, or why not. The one way in which rowhook reads rules, secrets,
-//! passwords, certificates and settings: opened without waiting and looked at before anything is read, because a pipe (FIFO) that nobody
-//! writes to, a terminal or a device would keep the reader waiting for ever, and `/dev/zero` never ends. Reads regular files
+//! passwords, certificates and settings: opened without waiting and checked before anything is read, because a pipe (FIFO) without
+//! a writer, a terminal or a device would keep the reader waiting for ever, and `/dev/zero` never ends. Reads regular files
 //! alone, also through links. The store reads its own files in its own ways.
 
 use std::fs::{self, File, FileType, OpenOptions};
@@ -42,7 +42,7 @@ pub fn require(path: &Path) -> io::Result<()> {
     open(path).map(drop)
 }
 
-/// Behind the name of a file of ours that is not whole yet.
+/// Suffix of the name of a file of ours that is not whole yet.
 pub const UNFINISHED: &str = ".unfinished";
 
 /// The name that a file has until it is whole.

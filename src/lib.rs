@@ -18,8 +18,9 @@
 //! | 12 | `store/writer.rs` | one thread writes it to sled, and answers when it is on the disk |
 //! | 13 | `pipeline/streams/checkpoint.rs` | every 100 ms the low-water marks of all rules become a checkpoint |
 //!
-//! A rule that can't keep up leaves step 4 and gets a reader of its own (`pipeline/streams/catching_up.rs`). Beside the way stand [`admin`], which
-//! answers operators and probes, [`write_back`], which runs the statements of rules, and [`cli`], which puts all of it together.
+//! A rule that can't keep up leaves step 4 and gets a reader of its own (`pipeline/streams/catching_up.rs`). Not on this way are
+//! [`admin`], which answers operators and probes, [`write_back`], which runs the statements of rules, and [`cli`], which puts
+//! all of it together.
 //! docs/architecture.md draws the picture, and says who may import whom.
 
 // Vocabulary: plain data and pure functions that all stages share.

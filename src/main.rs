@@ -8,7 +8,7 @@ use clap::Parser as _;
 use rowhook::cli::{self, Cli, CommandVerdict};
 use tikv_jemallocator::Jemalloc;
 
-/// What one thread reads another one frees: the system's allocator makes them wait for each other, which costs a quarter
+/// One thread reads and another one frees: the system's allocator makes them wait for each other, which costs a quarter
 /// of all deliveries at full load.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;

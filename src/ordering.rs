@@ -1,9 +1,9 @@
 //! Ordering keys as values: what two deliveries have in common when one waits for the other (promise 2).
 //!
 //! A key is a hash of what a row's key columns hold, in a form that does not depend on their types; delivery queues by it,
-//! the store keeps it with dead letters that hold it. A change also stands in the lanes that it has under earlier key
-//! definitions whose deliveries are still open; where such lanes can't be told, it waits for all of those deliveries.
-//! Plain data; which keys are held back by dead letters is in `held`.
+//! the store keeps it with dead letters that block it. A change also waits in the lanes that it has under earlier key
+//! definitions whose deliveries are still open; where such lanes can't be determined, it waits for all of those deliveries.
+//! Plain data; `blocked` says which keys are blocked by dead letters.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub use blocked::{BlockedKeys, BlockedQueue};
 pub use definition::{Declared, DefinitionId, KeyColumn, KeyDefinition, OrderedBy, lane};
 pub use form::KeyHash;
 
-/// Goes up when the way changes in which keys are made: the store then makes those of its letters anew.
+/// Increased when keys are made in another way: the store then makes the keys of its dead letters again.
 pub const LANE_FORM: u64 = 2;
 
 /// Identity of a lane: rule, table and the values that deliveries are ordered by. Stands on disk, see [`LANE_FORM`].

@@ -1,7 +1,7 @@
 //! Which tables a rule file is about: `schema.table`, where `*` stands for any characters.
 //!
-//! In: the `table:` line of a rule file. Out: a yes or no for each table name in the binlog. Keeps tables that no one
-//! means out of every pattern: MySQL's own schemas and the shadow tables of online schema-change tools match only where
+//! In: the `table:` line of a rule file. Out: a yes or no for each table name in the binlog. Keeps tables that are
+//! not meant out of every pattern: MySQL's own schemas and the shadow tables of online schema-change tools match only where
 //! they are named exactly.
 
 use std::fmt;

@@ -113,13 +113,13 @@ pub struct Committed {
     /// As in [`Proof`], of the file in which it ended; none where the stream did not say.
     pub file_created_s: Option<u32>,
     pub committed_at_us: u64,
-    /// The definitions known after it; none where they are those of before.
+    /// The definitions known after it; none where they are the previous ones.
     pub schema: Option<Arc<Schema>>,
 }
 
 impl Committed {
     /// The transactions that are done with it. None where an XA PREPARE ended, also one that is read again for being
-    /// undecided: among GTIDs that may stand before a transaction whose first rows were read, which goes on behind it.
+    /// undecided: among GTIDs that may stand before a transaction whose first rows were read, which goes on after it.
     pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
         self.gtid.iter().chain(&self.decided)
     }
@@ -141,7 +141,7 @@ impl Position {
         Position { parts }
     }
 
-    /// For the source, which looks for it in a log, and for the store, which keeps it.
+    /// For the source, which searches a log for it, and for the store, which keeps it.
     pub fn parts(&self) -> &PositionParts {
         &self.parts
     }
@@ -206,12 +206,12 @@ impl Position {
         }
     }
 
-    /// From now on the log is known again by this.
+    /// Sets the proof by which the log is recognized later.
     pub fn prove_by(&mut self, proof: Proof) {
         self.parts.proof = proof;
     }
 
-    /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
+    /// Takes over the proof of the log, if it belongs to this very place and differs. True: it did.
     pub fn adopt_proof(&mut self, of: &Position) -> bool {
         let is_here = of.parts.file == self.parts.file && of.parts.gtids == self.parts.gtids;
         if !is_here || of.parts.proof == self.parts.proof {
@@ -402,7 +402,7 @@ mod tests {
         assert!(one.reaches(&before) && other.reaches(&before));
         let without = on_another_server(at("b.000009", 4, None));
         assert!(!without.is_comparable_with(&one) && !without.reaches(&one) && !one.reaches(&without));
-        // Transactions without GTIDs follow: nobody else can tell which of them are covered.
+        // Transactions without GTIDs follow: no other server can tell which of them are covered.
         let tied = Position::from_parts(PositionParts { found_by: FoundBy::Place, ..before.into_parts() });
         assert!(!other.reaches(&tied) && !tied.is_comparable_with(&other) && one.reaches(&tied));
     }

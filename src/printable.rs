@@ -33,7 +33,7 @@ pub fn columns_of(c: char) -> usize {
     }
 }
 
-/// The text, or so many characters of its beginning with an ellipsis behind them.
+/// The text, or so many characters of its beginning with an ellipsis after them.
 pub fn shortened(text: &str, characters_max: usize) -> String {
     match text.char_indices().nth(characters_max) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,8 +1,9 @@
-//! The operation log: what has been done of a delivery that takes more than one call, or one that must not happen twice.
+//! The saga log: what has been done of a delivery that takes more than one call, or one that must not happen twice.
 //!
-//! In: the course a rule prescribes, and how its actions ended. Out: the action to do next, or how it all ended. Written
-//! down before and after each action, so that a crash loses none of it; shown in dead letters. Keeps: nothing that is
-//! known to be done is done again, and what must not be repeated is not called while nobody knows whether it happened.
+//! In: the definition of the saga from its rule, and how its actions ended. Out: the action to do next, or how the saga
+//! ended. The log is written before and after each action, so that a crash loses none of it; dead letters show it. Keeps:
+//! nothing that is known to be done is done again, and what must not be repeated is not called while it is uncertain whether
+//! it happened.
 //! Pure data and decisions: no clock, no I/O; knows neither rules nor requests.
 
 use std::fmt;
@@ -13,18 +14,18 @@ pub use definition::{NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaRe
 
 mod definition;
 
-/// One thing to do of an operation.
+/// One thing to do of a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ActionId {
     /// The n-th step, from 0.
     Step(usize),
-    /// Asks whether the n-th step, of which nobody knows, happened.
+    /// Asks whether the n-th step, which is uncertain, happened.
     Verify(usize),
     /// Takes the n-th step back.
     Undo(usize),
-    /// Tells that all is done.
+    /// Reports that all is done.
     OnSuccess,
-    /// Tells that it was given up.
+    /// Reports that it was given up.
     OnFailure,
 }
 
@@ -38,7 +39,7 @@ pub enum ActionState {
     Done,
     /// Given up, and known not to have happened.
     Failed,
-    /// Given up, and nobody knows whether it happened.
+    /// Given up, and it is uncertain whether it happened.
     Unknown,
 }
 
@@ -62,15 +63,15 @@ impl ActionState {
     }
 }
 
-/// Which way the operation goes.
+/// Which way the saga goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Step after step.
     Forward,
     /// A step was given up: those before it are undone.
     Back,
-    /// A step must not be repeated, can't be undone, and nobody knows whether it happened: nothing more is called until a
-    /// person has said.
+    /// A step must not be repeated, can't be undone, and it is uncertain whether it happened: nothing more is called until
+    /// an operator has stated it.
     Stopped,
 }
 
@@ -101,8 +102,8 @@ pub struct ActionLog {
     pub message: String,
     /// It was begun before, and what came of that was never written down.
     pub is_in_doubt: bool,
-    /// How often it was begun anew after it had been done and undone, or by an operator's wish: so often its idempotency
-    /// key is another one.
+    /// How often it was begun again after it had been done and undone, or by an operator's command. Each time its
+    /// idempotency key is another one.
     pub round: u32,
 }
 
@@ -135,7 +136,7 @@ impl StepLog {
         self.act.may_have_happened() && self.undo.state != ActionState::Done
     }
 
-    /// Whether nobody knows if it stands: it was being undone, and what came of that is not known.
+    /// Whether it is uncertain if its effect is still there: it was being undone, and the result is not known.
     fn may_be_undone(&self) -> bool {
         self.has_effect() && matches!(self.undo.state, ActionState::Begun | ActionState::Unknown)
     }
@@ -206,7 +207,7 @@ pub enum SagaEffect {
     Complete,
     /// No step has an effect: none was done, or all that may have happened are undone.
     None,
-    /// Some steps have, or may have, an effect: a person has to look.
+    /// Some steps have, or may have, an effect: an operator has to check.
     Partial,
 }
 

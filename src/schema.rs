@@ -1,7 +1,7 @@
 //! Tables as they are defined at one place in the binlog: what rows lack when they are logged without names.
 //!
 //! In: what the source learned. Out: plain data that travels with positions and is stored with the checkpoint, because it
-//! holds at one place only (promise 7: a later definition must never lend its names to earlier rows). A table that is not
+//! is valid at one place only (promise 7: a later definition must never lend its names to earlier rows). A table that is not
 //! listed is not known there. No I/O, no SQL.
 
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ impl Family {
     ///
     /// # Errors
     ///
-    /// What keeps the labels from being told.
+    /// Why the labels can't be given.
     pub fn of<E>(column_type: &ColumnType, labels: impl FnOnce() -> Result<Labels, E>) -> Result<Family, E> {
         let labels = if column_type.has_labels() { Some(labels()?) } else { None };
         Ok(Family { word: column_type.word, labels })

@@ -19,7 +19,7 @@ pub struct RuleLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub rule: String,
-    /// `delivered`, `dead`, `held`, or `coalesced`: resolved as a part of a later delivery.
+    /// `delivered`, `dead`, `blocked`, or `coalesced`: resolved as a part of a later delivery.
     pub outcome: &'static str,
 }
 
@@ -73,7 +73,7 @@ pub struct Metrics {
     pub dead_letters_awaiting: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
     pub rules_reloaded: Counter,
-    /// 1 while the rule files have problems and the rules of before are at work, else 0.
+    /// 1 while the rule files are invalid and the previous rules stay active, else 0.
     pub rules_reload_failed: Gauge<i64, AtomicI64>,
     /// Seconds until the server may purge what is still needed of its binlog; infinite where it purges nothing by age, not
     /// a number as long as it is not known.

@@ -41,7 +41,7 @@ use crate::pipeline::CommandRefused;
 /// A selection of a hundred thousand numbers fits.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
 
-/// A client that has not sent all of its request by then is let go: it takes the place of another.
+/// A client that has not sent all of its request by then is disconnected: it takes the slot of another.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reports that wait for a slow reader before the replay waits for it.
@@ -78,7 +78,7 @@ impl ControlSocket {
     /// dead one.
     pub fn bind(data: &Path) -> Result<ControlSocket, Error> {
         let path = data.join(SOCKET_NAME);
-        // Made under another name, closed to others, then put in its place: nobody can knock at a half-made one.
+        // Made under another name, closed to others, then renamed: no client can connect to a half-made one.
         let unfinished = data.join(".control");
         let bytes = path.as_os_str().as_bytes().len();
         if bytes > SOCKET_PATH_BYTES_MAX {
@@ -175,7 +175,7 @@ async fn resume(State(shared): State<AdminApi>, Json(request): Json<ResumeReques
 }
 
 async fn reload(State(shared): State<AdminApi>) -> Result<Json<Reloaded>, ControlError> {
-    // On a task of its own: once begun it comes to its end, also when the one who asked has gone.
+    // On a task of its own: once begun it runs to its end, also when the client has gone.
     let control = shared.control;
     let reloaded = tokio::spawn(async move { control.reload().await }).await;
     reloaded.unwrap_or(Err(ControlError::Reload(ReloadError::Aborted))).map(Json)

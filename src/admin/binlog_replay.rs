@@ -1,7 +1,7 @@
-//! Stretches of the binlog delivered again, as operators ask for them and are told of them.
+//! Replays of binlog ranges, as operators request them and get reports of them.
 //!
-//! In: a request in words. Out: reports, from the pipeline's redelivery, as views. Used by the daemon's socket and by the
-//! command line when no daemon runs. Ends when nobody listens any more.
+//! In: a request in words. Out: reports, from the pipeline's replay, as views. Used by the daemon's socket and by the
+//! command line when no daemon runs. Ends when the listener has gone.
 
 use tokio::sync::mpsc;
 
@@ -13,10 +13,10 @@ use super::view::rfc3339;
 use super::view::status::PositionView;
 use crate::pipeline::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 
-/// What waits for the one who puts it into words.
+/// Events of the pipeline that wait to be turned into reports.
 const TOLD_AHEAD: usize = 16;
 
-/// BinlogReplays with the rules of now; clones are the same.
+/// Replays of binlog ranges with the current rules; clones are the same.
 #[derive(Clone)]
 pub struct BinlogReplays {
     pub replays: RangeReplays,
@@ -24,12 +24,12 @@ pub struct BinlogReplays {
 }
 
 impl BinlogReplays {
-    /// Delivers the stretch again, and reports how it goes.
+    /// Delivers the binlog range again, and reports how it goes.
     pub async fn run(&self, request: &BinlogReplayRequest, reports: &mpsc::Sender<BinlogReplayReport>) {
         let binlog_range = match self.binlog_range(request) {
             Ok(binlog_range) => binlog_range,
             Err(message) => {
-                // Who no longer listens does not need the reason.
+                // A listener that has gone does not need the reason.
                 let _ = reports.send(BinlogReplayReport::Failed { message }).await;
                 return;
             }

@@ -1,7 +1,7 @@
 //! The control socket's other end: how a command reaches the daemon that runs on its data directory.
 //!
 //! In: requests of the command line. Out: what the daemon says, streams line by line. Opens a connection for each request
-//! and keeps none. Whether a daemon runs is asked of the socket itself; a file that nobody listens on means no.
+//! and keeps none. A connection to the socket shows whether a daemon runs; a file that no process listens on means no.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,13 +26,13 @@ use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
-/// An answer that is read as a whole: one letter with its row, or a list. Rows may be 64 MiB and more.
+/// An answer that is read as a whole: one dead letter with its row, or a list. Rows may be 64 MiB and more.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// A line of a stream. A dry run's line holds a whole request.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// Lines read ahead of the one who prints them.
+/// Lines that are read before they are printed.
 const LINES_AHEAD: usize = 64;
 
 /// Why the daemon did not do what was asked.
@@ -56,7 +56,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Knocks at the data directory's socket. None: no daemon runs there.
+    /// Connects to the data directory's socket. None: no daemon runs there.
     pub async fn connect(data: &Path) -> Result<Option<Daemon>, Error> {
         let socket = data.join(SOCKET_NAME);
         // Where no socket can be, no daemon can have made one.
@@ -104,12 +104,12 @@ impl Daemon {
         whole(self.send(Method::POST, "/dead-letters/list", request).await?).await
     }
 
-    /// None: there is no such letter.
+    /// None: there is no such dead letter.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
         whole(self.send(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
     }
 
-    /// None: there is no such letter.
+    /// None: there is no such dead letter.
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
         whole(self.send(Method::POST, "/dead-letters/resolve", request).await?).await
     }
@@ -182,7 +182,7 @@ fn lines<T: DeserializeOwned + Send + 'static>(
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     tokio::spawn(async move {
         if let Err(error) = read_lines(answer.into_body(), &sender).await {
-            // Who no longer listens does not need the reason.
+            // A listener that has gone does not need the reason.
             let _ = sender.send(failed(error)).await;
         }
     });

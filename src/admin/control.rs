@@ -1,7 +1,7 @@
 //! What an operator may ask of a running rowhook besides its dead letters: status, pause, resume, reload.
 //!
 //! In: requests of the control socket. Out: views, or the reason why not, in one line. The loop carries out what concerns
-//! rules; what it answers is waited for within a limit, so that a loop that hangs is said to hang (promise 6).
+//! rules; the wait for its answer has a limit, so that a loop that hangs is reported (promise 6).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Control {
     }
 }
 
-/// A place as `--start` takes it.
+/// A position as `--start` takes it.
 pub(super) fn parse_place(text: &str) -> Result<Start, ControlError> {
     Start::parse(text).map_err(|expected| ControlError::WrongPlace { place: text.to_string(), expected })
 }

@@ -1,4 +1,4 @@
-//! Operations on dead letters that need no rules: list, show, resolve, discard.
+//! Commands on dead letters that need no rules: list, show, resolve, discard.
 //!
 //! In: a selection. Out: views of the letters that fit, or their removal or closing, made durable. Reads page by page off the async
 //! threads (promise 6: memory does not grow with the number of letters), and acts only on letters that were there when it
@@ -21,16 +21,16 @@ use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
 use crate::store::{self, Closed, DeadLetterHead, Filter, Store};
 
-/// Letters read in one go.
+/// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
 
-/// Letters that one list may hold; beyond, a narrower selection is of more use.
+/// Dead letters that one list may contain; beyond, a narrower selection is of more use.
 const LIST_LETTERS_MAX: usize = 10_000;
 
 /// A note is some lines on a screen.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
 
-/// Why an operation was not carried out.
+/// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no dead letters were selected; name numbers or conditions, or say all")]
@@ -99,8 +99,8 @@ impl DeadLetters {
             // A letter that is gone by now or damaged is listed all the same.
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
             let listed = heads.iter().map(|head| {
-                let standing = store.effect(head.delivery_id)?.map(|standing| standing.as_str().to_string());
-                Ok(LetterView { key: key_of(head.number), effect: standing, ..head_view(store, head) })
+                let effect = store.effect(head.delivery_id)?.map(|effect| effect.as_str().to_string());
+                Ok(LetterView { key: key_of(head.number), effect: effect, ..head_view(store, head) })
             });
             listed.collect()
         });
@@ -124,7 +124,7 @@ impl DeadLetters {
         }))
     }
 
-    /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and holds nothing back any more.
+    /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and blocks nothing any more.
     /// Durable when it returns, with the letter as it is then. None: there is no letter of this number.
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
         let ResolveRequest { number, note } = request;
@@ -142,12 +142,12 @@ impl DeadLetters {
         self.show(*number).await
     }
 
-    /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant goes out after
-    /// that, if rowhook runs, else when it does.
+    /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant is sent after
+    /// that, if rowhook runs, else when it starts.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
         let mut discarded = 0;
-        // Held letters first: they must not go out because the one in front of them went a page before.
+        // Blocked deliveries first: they must not be sent because the one in front of them was removed with an earlier page.
         for blocked_ones in [true, false] {
             let mut pages = Pages::new(self, filter(selection)?, last);
             while let Some(page) = pages.next().await? {
@@ -164,7 +164,7 @@ impl DeadLetters {
         Ok(Discarded { discarded })
     }
 
-    /// How many there are; held deliveries are none.
+    /// How many there are; blocked deliveries do not count.
     pub(super) fn count(&self) -> u64 {
         self.store.dead_letter_count()
     }
@@ -179,7 +179,7 @@ impl DeadLetters {
         self.store.awaiting_count()
     }
 
-    /// How many there are of each rule that has any, without held deliveries. Reads them all.
+    /// How many there are of each rule that has any, without blocked deliveries. Reads them all.
     pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
         let mut pages = Pages::new(self, Filter::default(), u64::MAX);
         let mut by_rule = BTreeMap::new();
@@ -212,7 +212,7 @@ impl DeadLetters {
         Ok((letters, last))
     }
 
-    /// Refuses the name of a rule that the store has never heard of. One that is gone from the files may have letters.
+    /// Refuses the name of a rule that the store does not know. One that is gone from the files may have letters.
     async fn require_rule(&self, selection: &Selection) -> Result<(), Error> {
         let Some(rule) = selection.rule.clone() else { return Ok(()) };
         let refused = self.read(move |store| {

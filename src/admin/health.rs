@@ -35,7 +35,7 @@ impl Health {
         }
     }
 
-    /// Whether changes are read and can be written down: what an alarm should be tied to. A rule that is behind or paused
+    /// Whether changes are read and can be written down: what an alarm should check. A detached or paused rule
     /// is no reason to be unready, one that a person must start again is.
     pub fn ready(&self) -> Result<(), String> {
         self.alive()?;

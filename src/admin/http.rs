@@ -120,7 +120,7 @@ fn router(address: SocketAddr, token: Option<AdminToken>, health: Health, metric
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
     let (host, other) = (hosts.next(), hosts.next());
-    // Which of two counts, or which of a header and an absolute URL, is read differently by whoever stands in front.
+    // A proxy in front may choose another one of two headers, or of a header and an absolute URL.
     let url_host = request.uri().authority().map(|authority| authority.as_str());
     if other.is_some() || url_host.is_some_and(|url_host| host != Some(url_host)) {
         return (StatusCode::BAD_REQUEST, "a request names one host\n").into_response();

@@ -1,8 +1,9 @@
-//! The rules that a running rowhook works with, and how others take their place.
+//! The rules that a running rowhook works with, and how others replace them.
 //!
-//! In: the wish to load the files anew: from a signal, from the control socket, or because the files look different. Out:
-//! new rules in the pipeline, for replays and for whoever asks; or the old ones, and every problem of the files, or of the tables that they name. All or
-//! nothing, one at a time, and not once the stop was given. Owns the rules of now and what is known of the files.
+//! In: the command to reload the files: from a signal, from the control socket, or because the files have changed. Out:
+//! new rules in the pipeline, for replays and for other readers; or the previous ones, and every problem of the files, or of
+//! the tables that they name. All or nothing, one at a time, and not after the stop. Owns the current rules and what is known
+//! of the files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ pub type RuleLoader = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync
 /// Asks the server for the tables that patterns name, as they are now; an error says why it did not answer.
 pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<NamedTables, String>> + Send + Sync>;
 
-/// Where the rules are from, and what they are held against.
+/// Where the rules are from, and what they are checked against.
 pub struct RuleSource {
     pub directory: PathBuf,
     pub load: RuleLoader,
@@ -45,13 +46,13 @@ pub enum ReloadError {
 /// What is known of the rule files.
 #[derive(Debug, Clone, Default)]
 pub struct FilesState {
-    /// When the rules of now were loaded, in microseconds since the Unix epoch.
+    /// When the current rules were loaded, in microseconds since the Unix epoch.
     pub loaded_at_us: u64,
     /// Since when the files have problems, and which.
     pub problems: Option<(u64, Diagnostics)>,
 }
 
-/// The rules of now; clones are the same.
+/// The current rules; clones are the same.
 #[derive(Clone)]
 pub struct LiveRules {
     inner: Arc<Inner>,
@@ -75,17 +76,17 @@ impl Inner {
     }
 }
 
-/// What the files looked like.
+/// The states of the files at earlier checks.
 struct Looks {
-    /// When they were loaded last, be it in vain.
+    /// When they were loaded last, also if that failed.
     loaded: RuleFilesState,
-    /// When they were looked at last.
+    /// When they were checked last.
     last: RuleFilesState,
 }
 
 impl Looks {
-    /// Whether the files are others than those that were loaded, and stayed so for two looks: one that is being written is
-    /// not taken half.
+    /// Whether the files differ from those that were loaded, and are the same at two checks: a file that is being written
+    /// is not loaded half.
     fn have_changed(&mut self, look: RuleFilesState) -> bool {
         let has_settled = std::mem::replace(&mut self.last, look) == look;
         has_settled && look != self.loaded
@@ -93,7 +94,7 @@ impl Looks {
 }
 
 impl LiveRules {
-    /// `rules` are those of `source`, whose files looked like `loaded` when they were read.
+    /// `rules` are those of `source`, whose files had the state `loaded` when they were read.
     pub fn new(
         (rules, loaded): (Arc<RuleSet>, RuleFilesState),
         source: RuleSource,
@@ -118,14 +119,14 @@ impl LiveRules {
         self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Loads the files anew, also when they look the same: what they refer to may not be. The new rules are at work when it
+    /// Reloads the files, also when they are unchanged: what they refer to may have changed. The new rules are active when it
     /// returns. What came of it is in the log.
     pub async fn reload(&self) -> Result<Difference, ReloadError> {
         let mut looks = self.inner.turn.lock().await;
         self.load(&mut looks).await
     }
 
-    /// Looks at the files, and loads them when they have changed. To be called again and again.
+    /// Checks the files, and loads them when they have changed. To be called again and again.
     pub async fn look(&self) -> Option<Result<Difference, ReloadError>> {
         let mut looks = self.inner.turn.lock().await;
         let inner = self.inner.clone();
@@ -154,7 +155,7 @@ impl LiveRules {
         }
     }
 
-    /// Holds new rules against the tables as they are now. A rule that asks for nothing else than before is not what is new:
+    /// Checks new rules against the tables as they are now. A rule that needs nothing else than before is not new:
     /// it is paused where a row lacks what it needs.
     async fn judge(&self, rules: &RuleSet) -> Result<(), Diagnostics> {
         let RuleSource { tables, if_missing, .. } = &self.inner.source;
@@ -251,7 +252,7 @@ mod tests {
             fs::write(self.folder.path().join("a.yaml"), text).expect("written");
         }
 
-        /// What `wish` comes to while a pipeline takes one reload.
+        /// The result of `saga_command` while a pipeline takes one reload.
         async fn with_pipeline<T>(&mut self, saga_command: impl AsyncFnOnce(&LiveRules) -> T) -> T {
             let live = self.live.clone();
             let pipeline = async {

@@ -1,8 +1,9 @@
 //! Admin: what probes, Prometheus and operators can ask of rowhook.
 //!
 //! In: HTTP over TCP (health and metrics, read only) and over a Unix socket in the data directory (status, rules, dead
-//! letters). Out: text and JSON; what concerns deliveries goes to the pipeline as commands. Each operation is one function, called by the daemon's socket and
-//! by the command line when no daemon runs. Knows the store and the rules; nothing of the command line.
+//! letters). Out: text and JSON; what concerns deliveries goes to the pipeline as commands. Each command is one function,
+//! called by the daemon's socket and by the command line when no daemon runs. Knows the store and the rules; nothing of the
+//! command line.
 
 mod api;
 mod binlog_replay;

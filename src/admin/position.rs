@@ -1,9 +1,9 @@
 //! Positions as the store has them, and moving them.
 //!
-//! In: a store; a new set of marks with what is to be said of the change. Out: a view of the marks and of the log of
-//! changes; the new marks, durable together with their entry in that log. Dead letters, ledger, operations and paused rules
-//! stay as they are. The same with and without a running daemon, but for moving: that needs a store that nobody else writes
-//! to.
+//! In: a store; a new set of low-water marks with a description of the change. Out: a view of the marks and of the log of
+//! changes; the new marks, durable together with their entry in that log. Dead letters, ledger, sagas and paused rules
+//! stay as they are. The same with and without a running daemon, except moving: that needs a store that no other process
+//! writes to.
 
 use super::control::ControlError;
 use super::dead_letters::{DeadLetters, Error};
@@ -31,7 +31,7 @@ pub async fn positions_of_store(letters: &DeadLetters) -> Result<PositionsView, 
     })
 }
 
-/// Refuses a rule that the store has never heard of, with the name that may have been meant.
+/// Refuses a rule that the store does not know, with the name that may have been meant.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn require_rule(saved: &Saved, rule: &str) -> Result<(), ControlError> {
     stored_pause::known(saved, rule).map(drop)
 }
 
-/// Takes these marks for those that are stored, and adds the change to the log. Durable, in one transaction, when it
+/// Replaces the stored marks by these, and adds the change to the log. Durable, in one transaction, when it
 /// returns.
 ///
 /// # Errors

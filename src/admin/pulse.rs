@@ -31,7 +31,7 @@ struct Beat {
 }
 
 impl Pulse {
-    /// The pulse, and the work that feels it until the loop has ended.
+    /// The pulse, and the task that updates it until the loop has ended.
     pub fn new(
         commands: mpsc::Sender<Command>,
         source: SourceWatch,

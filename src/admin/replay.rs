@@ -1,6 +1,6 @@
 //! Replays: dead letters sent again, or shown as the requests they would be.
 //!
-//! In: a selection. Out: a report as each letter ends. Letters go to the pipeline in ascending number, so that a key's
+//! In: a selection. Out: a report when each dead letter has ended. Letters go to the pipeline in ascending number, so that a key's
 //! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. What is
 //! under way is bounded (`pipeline::Awaited`). The pipeline writes the outcome down before it says so.
 
@@ -22,7 +22,7 @@ use crate::store::{self, DeadLetterHead, Store};
 /// The rules as they are when it is asked.
 pub type RulesNow = Arc<dyn Fn() -> Arc<RuleSet> + Send + Sync>;
 
-/// Replays with the rules of now; clones are the same.
+/// Replays with the current rules; clones are the same.
 #[derive(Clone)]
 pub struct Replays {
     letters: DeadLetters,
@@ -36,9 +36,9 @@ pub struct Replays {
 /// When a replay is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WithLast {
-    /// With the last letter that was selected: what is held behind goes on in the running rowhook.
+    /// With the last letter that was selected: the running rowhook sends what is blocked behind it.
     Selected,
-    /// When the last held delivery has followed, too: nobody would go on with it.
+    /// When the last blocked delivery has followed, too: no other process would send it.
     Followed,
 }
 
@@ -59,14 +59,14 @@ impl Replays {
         Replays { letters: DeadLetters::new(store), rules, commands, turn: Arc::default(), end: WithLast::Selected }
     }
 
-    /// As [`Replays::new`], for a pipeline that runs for this replay only: it ends when all held deliveries that follow
+    /// As [`Replays::new`], for a pipeline that runs for this replay only: it ends when all blocked deliveries that follow
     /// the letters have followed.
     pub fn alone(store: Store, rules: RulesNow, commands: mpsc::Sender<Command>) -> Replays {
         Replays { end: WithLast::Followed, ..Replays::new(store, rules, commands) }
     }
 
-    /// Sends the letters that fit and reports each, after any other replay has ended. When nobody listens any more, no further letter is sent; those
-    /// under way come to their end in the pipeline.
+    /// Sends the letters that fit and reports each, after any other replay has ended. When the listener has gone, no further
+    /// letter is sent; the pipeline finishes those under way.
     pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) {
         let _turn = self.turn.lock().await;
         let last = match self.replay_each(selection, reports).await {
@@ -78,14 +78,14 @@ impl Replays {
             Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
             Err(End::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
         };
-        // Who no longer listens does not need the last word.
+        // A listener that has gone does not need the last report.
         let _ = reports.send(last).await;
     }
 
     /// Shows the requests that a replay would send, with secrets masked. Sends none.
     pub async fn preview(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) {
         if let Err(End::Failed(error)) = self.preview_each(selection, previews).await {
-            // Who no longer listens does not need the last word.
+            // A listener that has gone does not need the last report.
             let _ = previews.send(Preview::Failed { message: error.to_string() }).await;
         }
     }
@@ -131,7 +131,7 @@ impl Replays {
         Ok(totals)
     }
 
-    /// Hands a letter's delivery to the pipeline: who will have the outcome, and the bytes that are held until then.
+    /// Hands a letter's delivery to the pipeline. Returns the receiver of the outcome, and the bytes that it needs until then.
     async fn submit(
         &self,
         head: &DeadLetterHead,
@@ -171,7 +171,7 @@ impl Replays {
         Ok(())
     }
 
-    /// The call that a replay would begin with, as a curl command; of an operation the next of its actions.
+    /// The call that a replay would begin with, as a curl command; of a saga the next of its actions.
     async fn next_call(
         &self,
         mut delivery: Delivery,
@@ -193,7 +193,7 @@ impl Replays {
         Ok(delivery.preview())
     }
 
-    /// The letter's delivery under the rule of its name with the ordering keys that it holds, or why there is none.
+    /// The letter's delivery under the rule of its name with the ordering keys that it is stored with, or why there is none.
     async fn delivery(
         &self,
         head: &DeadLetterHead,
@@ -236,7 +236,7 @@ async fn ended(head: DeadLetterHead, answer: Answered) -> Ended {
     Ended { head, result }
 }
 
-/// A held letter that has gone is no failure: it went out by itself behind the one in front.
+/// A blocked delivery that has gone is no failure: it was sent by itself after the one in front.
 fn not_replayed(head: &DeadLetterHead, why: &NotReplayed) -> Option<Replayed> {
     let has_followed = head.failure.reason == Reason::Blocked && *why == NotReplayed::Gone;
     (!has_followed).then(|| Replayed::NotReplayed { why: why.to_string() })

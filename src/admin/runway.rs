@@ -1,8 +1,8 @@
 //! The runway: how long until the server purges the binlog that is still needed.
 //!
 //! In: what the loop says of its rules, what the source says of itself, the time. Out: an estimate, and when it has become
-//! short while a rule is behind, that a person should be warned, once. The server purges a file by the time of its end, so
-//! it may keep a place longer than this says, never shorter as long as nobody purges by hand.
+//! short while a rule is detached, that a person should be warned, once. The server purges a file by the time of its end, so
+//! it may keep a position longer than this says, never shorter as long as no person purges by hand.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub fn runway(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Runway {
     Runway::Left(Duration::from_micros(kept_until_us.saturating_sub(now_us)))
 }
 
-/// When the oldest transaction was committed that must be read, or read again after a restart.
+/// The commit time of the oldest transaction that must be read, or read again after a restart.
 fn oldest_needed_us(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Option<u64> {
     // Where there is nothing newer, the newest transaction read may be days old, and its file is in use.
     let main_us = match source.lag {
@@ -72,7 +72,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Whether to warn now: a rule is behind and the runway has become short. Again only after it was not.
+    /// Whether to warn now: a rule is detached and the runway has become short. Again only after it was not.
     pub fn is_due(&mut self, runway: Runway, status: &LoopStatus, source: &SourceNow) -> bool {
         let is_behind = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
         let is_short = match (runway, source.retention) {

@@ -2,8 +2,8 @@
 //!
 //! In: a bound listener (TCP or Unix), a router, a stop. Out: answers, one for each connection. Keeps promise 6: so many connections
 //! at a time, of which so many from one network may be at a request's head, so long for that head, so long to finish at the
-//! stop. Nobody waits for a place: where there is none, the oldest connection without a whole head makes room, so that those who
-//! only open connections keep out nobody but themselves. Knows nothing of what the router answers.
+//! stop. No connection waits for a slot: where there is none, the oldest connection without a whole head is closed, so that
+//! clients that only open connections keep out only themselves. Knows nothing of what the router answers.
 
 mod slots;
 
@@ -22,13 +22,13 @@ use tokio::task::JoinSet;
 
 use slots::{ConnectionSlots, WhenFull};
 
-/// A client that has not sent a request's head by then is let go. Probes send it at once.
+/// A client that has not sent a request's head by then is disconnected. Probes send it at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a head may be long. Those of probes and Prometheus have a few hundred bytes.
+/// How long a head may be. Those of probes and Prometheus have a few hundred bytes.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
-/// A client that has not taken a whole answer by then is let go, where answers are short.
+/// A client that has not taken a whole answer by then is disconnected, where answers are short.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long answers under way may take once the stop is given.
@@ -37,9 +37,9 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
-    /// For anybody: none takes longer than `ANSWER_TIMEOUT`.
+    /// For all clients: no answer takes longer than `ANSWER_TIMEOUT`.
     Short,
-    /// For those whom the file system lets in: reports may go on for as long as what they report.
+    /// For clients that the file system admits: reports may go on for as long as what they report.
     Long,
 }
 
@@ -132,7 +132,7 @@ async fn answer_one<Io>(
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Whoever could give the stop has gone: that is one, too.
+    // The sender of the stop has gone: that is a stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -1,4 +1,4 @@
-//! How it goes, put together from the loop, the source, the rule files and the store.
+//! The status, put together from the loop, the source, the rule files and the store.
 //!
 //! In: what each of them says at this moment. Out: the view that `rowhook status` prints. Without a running daemon: what
 //! the store alone can say. Counts dead letters by rule as long as that is quick (promise 6).
@@ -18,7 +18,7 @@ use crate::pipeline::{BinlogPinStatus, LoopStatus, RuleStatus, StreamStatus, Tar
 use crate::position::Retention;
 use crate::store::{self, Saved};
 
-/// Letters that are read to count them by rule: half a second's work.
+/// Dead letters that are read to count them by rule: half a second's work.
 const COUNTED_MAX: u64 = 100_000;
 
 /// What is known of a running daemon at one moment.
@@ -82,7 +82,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
     })
 }
 
-/// Rules that are paused, were behind, or have dead letters.
+/// Rules that are paused, were detached, or have dead letters.
 fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
     let mut rules: BTreeMap<&str, RuleView> = BTreeMap::new();
     for (rule, count) in letters.by_rule.iter().flatten() {
@@ -126,7 +126,7 @@ fn of_process(data: &Path) -> StatusView {
     }
 }
 
-/// A rule of which nothing is known but its name.
+/// A rule with only its name known.
 fn unknown(rule: String) -> RuleView {
     RuleView {
         rule,

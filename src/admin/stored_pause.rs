@@ -35,7 +35,7 @@ pub async fn pause_in_store(store: &Store, request: PauseRequest) -> Result<(), 
 ///
 /// # Errors
 ///
-/// As the running daemon's; and where a place is named, which only a running one can go to.
+/// As the running daemon's; and where a position is named, which only a running daemon can go to.
 pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<(), ControlError> {
     let ResumeRequest { rule, from } = request;
     if from.is_some() {
@@ -55,7 +55,7 @@ pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<()
 /// The rule of this name, where the store knows all names or this one.
 pub(super) fn known(saved: &Saved, rule: &str) -> Result<Arc<str>, ControlError> {
     let names: Vec<&Arc<str>> = match &saved.checkpoint {
-        // Written by a version that stored no names: whoever asks must know.
+        // Written by a version that stored no names: the name is taken as the operator typed it.
         Some(checkpoint) if checkpoint.known.is_none() => return Ok(rule.into()),
         Some(checkpoint) => checkpoint.known.iter().flatten().collect(),
         None => Vec::new(),

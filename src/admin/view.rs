@@ -33,9 +33,9 @@ pub struct Selection {
     pub created_before_us: Option<u64>,
     /// Every letter. Must be said where nothing else is, so that an empty selection never means all.
     pub all: bool,
-    /// Those that were closed by hand, and no others; who names a number means it, closed or not.
+    /// Those that were closed by hand, and no others; a number that is named is meant, closed or not.
     pub resolved: bool,
-    /// Of a replay: what is wanted of operations.
+    /// Of a replay: the command for sagas.
     pub saga_command: Option<SagaCommandView>,
 }
 
@@ -78,9 +78,9 @@ pub struct LetterView {
     /// in their order and numbers exact.
     #[serde(default)]
     pub key: Option<Box<RawValue>>,
-    /// `refused`, `exhausted`, `unrenderable`, `undecided`, `held`, `unknown`, `untold`, `fuse` or `interrupted`.
+    /// `refused`, `exhausted`, `unrenderable`, `undecided`, `blocked`, `unknown`, `callback_failed`, `fuse` or `interrupted`.
     pub reason: String,
-    /// What its operation leaves behind: `done`, `undone` or `open`. Absent where it takes but one repeatable call.
+    /// What its saga leaves behind: `complete`, `none` or `partial`. Absent where it takes only one repeatable call.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub effect: Option<String>,
     /// Set when a person has closed it.
@@ -155,7 +155,7 @@ pub struct Discarded {
     pub discarded: u64,
 }
 
-/// What a replay says while it goes on; `Ended` or `Failed` comes last.
+/// What a replay reports while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayReport {
@@ -197,7 +197,7 @@ pub struct Totals {
     pub delivered: u64,
     pub still_dead: u64,
     pub not_replayed: u64,
-    /// Held deliveries that went out behind them. Absent when a running rowhook goes on with those by itself.
+    /// Blocked deliveries that were sent after them. Absent when a running rowhook sends those by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub followed: Option<u64>,
 }
@@ -282,11 +282,12 @@ mod tests {
         let empty: Selection = serde_json::from_str("{}").expect("an object");
         assert!(empty.is_empty() && !empty.all);
         assert!(!Selection { all: true, ..Selection::default() }.is_empty());
-        let saga_command: Selection = serde_json::from_str(r#"{"saga_command": {"happened": false}}"#).expect("a wish");
+        let saga_command: Selection =
+            serde_json::from_str(r#"{"saga_command": {"happened": false}}"#).expect("a command");
         assert_eq!(
             (saga_command.is_empty(), saga_command.saga_command),
             (true, Some(SagaCommandView::Happened(false))),
-            "a wish names no letters"
+            "a command names no dead letters"
         );
         serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
     }

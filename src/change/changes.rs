@@ -1,7 +1,7 @@
 //! The rows of one row event, as changes.
 //!
-//! In: an event's bytes and where its row images lie. Out: one [`Change`] after another. A change that nobody kept is
-//! moved on to the next row instead of being made anew, so that rows that no rule wants take no memory. What must be
+//! In: an event's bytes and where its row images lie. Out: one [`Change`] after another. A change that was not
+//! kept is reused for the next row, so that rows that no rule wants take no memory. What must be
 //! kept is taken out with [`Change::detach`].
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub enum Rows {
 /// The images before and after.
 pub type Images = (Option<Row>, Option<Row>);
 
-/// Where a row's images lie in the event; empty where the operation has none.
+/// Where a row's images lie in the event; empty where the op has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spans {
     pub before: Span,

@@ -17,7 +17,7 @@ pub use crate::column::json_string::write_str;
 /// Writes `{id, rule, op, schema, table, key, before, after, changed, committed_at, source}`.
 ///
 /// `key` is an object from primary key column to value, as in Debezium, and null for a table without a primary key.
-/// `before` and `after` are null where the operation has none. `changed` lists the columns that an update gave another
+/// `before` and `after` are null where the op has none. `changed` lists the columns that an update gave another
 /// value and is empty otherwise.
 pub fn write_event(change: &Change, rule: &str, id: DeliveryId, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":\"");

@@ -1,8 +1,8 @@
 //! Updates whose after images may hold differences in place of JSON documents (`binlog_row_value_options=PARTIAL_JSON`).
 //!
-//! In: the bytes of an event of type 39 and the row before an update. Out: the row after it. A row is made when its turn
-//! comes and not kept: a wide row of next to no bytes would take a thousand times its bytes (promise 6). What cannot be
-//! read is found by whoever finds the rows of the event, before any of them is given out (promise 7).
+//! In: the bytes of an event of type 39 and the row before an update. Out: the row after it. A row is made when it is
+//! needed and is not kept: a wide row of few bytes would take a thousand times its bytes (promise 6). The decoder that finds
+//! the rows of the event also finds what cannot be read, before it gives out any of them (promise 7).
 
 use std::sync::Arc;
 

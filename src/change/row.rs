@@ -1,9 +1,9 @@
-//! Row images: bytes of a row event until somebody asks for a value.
+//! Row images: bytes of a row event until a value is asked for.
 //!
 //! In: a row event's bytes and the kinds of its columns, or cells that were read before. Out: cells, converted one at a
 //! time when asked for, so that a row that no rule wants costs next to nothing. Owns no bytes that others change.
-//! [`Row::detach`] is the gate to everything that keeps a row: past it every value is known to be readable (promise 7)
-//! and the event's other rows are let go of (promise 6).
+//! Everything that keeps a row calls [`Row::detach`] first: after it every value is known to be readable (promise 7)
+//! and the memory of the event's other rows is released (promise 6).
 
 use std::fmt;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Row {
         }
     }
 
-    /// A copy that holds on to nothing but its own bytes, every value of which can be read.
+    /// A copy that owns its bytes and shares none with the event; every value of it can be read.
     pub fn detach(&self) -> Result<Row, Unreadable> {
         match &self.0 {
             Form::Cells(cells) => Ok(Row(Form::Cells(cells.clone()))),

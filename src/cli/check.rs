@@ -61,7 +61,7 @@ struct Finding {
 
 pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let directory = args.rules.resolve(file);
-    // Settings first: what was typed wrong is no finding about rules or server.
+    // Settings first: a wrong argument is no finding about rules or server.
     let data = args.data.resolve(file);
     let servers = if args.offline { None } else { Some(servers(args.source, args.write, &data, file)?) };
     let loaded = rule_files::read(&directory);
@@ -71,7 +71,7 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
         let if_missing = if args.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
         let of_server: Vec<Finding> =
             source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from).collect();
-        // A server that can't be asked has been said to be so.
+        // A finding says already that the server can't be asked.
         let answers = of_server.iter().any(|finding| finding.level == OK);
         findings.extend(of_server);
         if answers {
@@ -129,7 +129,7 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     }
 }
 
-/// Tables and columns that rules name, held against the server as it is now.
+/// Checks the tables and columns that rules name against the server as it is now.
 async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing: IfMissing) -> Vec<Finding> {
     let tables = match source::named_tables(settings, &rules.patterns()).await {
         Ok(tables) => tables,
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_are_aligned_with_their_mends_below() {
+    fn findings_are_aligned_with_their_fixes_below() {
         let finding = |level, what: &str, fix: Option<&str>| Finding {
             level,
             what: what.to_string(),

@@ -99,7 +99,7 @@ pub(super) struct ReplayArgs {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    saga_command: WishArgs,
+    saga_command: SagaCommandArgs,
     /// Show the requests as curl commands, with secrets masked; send none
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -116,10 +116,10 @@ pub(super) struct ReplayArgs {
     tls: TlsArgs,
 }
 
-/// What is wanted of rules with steps, if not to go on.
+/// The command for sagas, if not to continue.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-struct WishArgs {
+struct SagaCommandArgs {
     /// Begin with the first step again, also where steps are done; needs --yes
     #[arg(long, requires = "yes", conflicts_with_all = ["undo", "happened"])]
     from_start: bool,
@@ -134,7 +134,7 @@ struct WishArgs {
     yes: bool,
 }
 
-impl WishArgs {
+impl SagaCommandArgs {
     fn view(&self) -> Option<SagaCommandView> {
         match (self.from_start, self.undo, self.happened.as_deref()) {
             (true, ..) => Some(SagaCommandView::FromStart),
@@ -176,7 +176,7 @@ pub(super) struct DiscardArgs {
     data: DataArgs,
 }
 
-/// Letters that are acted on must be named.
+/// Dead letters that are acted on must be named.
 #[derive(Debug, clap::Args)]
 #[group(id = "which", required = true, multiple = true)]
 #[group(args = ["numbers", "rule", "table", "reason", "older_than", "newer_than", "all"])]

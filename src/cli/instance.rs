@@ -1,7 +1,7 @@
 //! The identity of one data directory towards MySQL: a UUID that is drawn once and kept.
 //!
 //! In: the data directory. Out: its UUID, from which the source draws the replica's server id and uuid; the same after each
-//! restart, so that the server recognises its replica. Made only by the process that holds the store.
+//! restart, so that the server recognises its replica. Made only by the process that has the store open.
 
 use std::io;
 use std::path::Path;

@@ -96,7 +96,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Commands say themselves what came of a replay; the log would say it again.
+/// Commands report the result of a replay themselves; the log would repeat it.
 const QUIET: &str = "error,rowhook::outcome=off";
 
 /// How a command ended that could do its work.

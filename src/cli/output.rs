@@ -17,7 +17,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     write(text.as_bytes()).map(drop)
 }
 
-/// Whether anybody reads stdout still.
+/// Whether stdout still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
     Reads,
@@ -44,14 +44,14 @@ pub(super) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(print(&format!("{}\n", serde_json::to_string(value)?))?)
 }
 
-/// One line on stderr. The texts of our errors hold those of their causes, so no chain is printed.
+/// One line on stderr. The texts of our errors contain those of their causes, so no chain is printed.
 pub(super) fn report(error: &anyhow::Error) {
     complain(&format!("error: {error}"));
 }
 
 /// A line on stderr under the program's name.
 pub(super) fn complain(text: &str) {
-    // With stderr gone there is nobody left to tell.
+    // Without stderr there is nowhere to report the error.
     let _ = writeln!(io::stderr(), "rowhook: {text}");
 }
 
@@ -61,7 +61,7 @@ pub(super) enum Tone {
     Plain,
     /// All is as it should be.
     Good,
-    /// Fixes itself, or is as somebody wanted it.
+    /// Fixes itself, or is as an operator wanted it.
     Careful,
     /// A person must act.
     Bad,

@@ -1,6 +1,6 @@
 //! The page that `dead-letters show` prints: one dead letter for people; and its key in few words.
 //!
-//! In: a letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
+//! In: a dead letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
 
 mod saga;
 

@@ -1,6 +1,6 @@
 //! `rowhook position`: show where reading goes on after a restart, and move it knowingly.
 //!
-//! In: for `show` nothing but the data directory; for `set` a new place, for all or one rule, and a yes. Out: the marks and
+//! In: for `show` only the data directory; for `set` a new position, for all or one rule, and a yes. Out: the low-water marks and
 //! the log of those that were moved; or what a move would skip and repeat, and with `--yes` the move. `show` works with
 //! and without a running daemon, `set` wants the store for itself and the server.
 

@@ -1,6 +1,6 @@
-//! Reaching what a data directory holds: through the daemon that runs on the data directory, or in the store itself.
+//! Reaching what a data directory contains: through the daemon that runs on the data directory, or in the store itself.
 //!
-//! In: a data directory. Out: the same operations either way. The store is opened only when no daemon runs; a replay then
+//! In: a data directory. Out: the same commands either way. The store is opened only when no daemon runs; a replay then
 //! runs a pipeline of its own, without a source, in this process. Nothing is made where there is no data directory.
 
 use std::path::Path;
@@ -30,16 +30,16 @@ use crate::store::{self, Saved, Store};
 use crate::telemetry::Metrics;
 use crate::write_back::Database;
 
-/// Commands and reports that wait for the one who takes them.
+/// Commands and reports that wait for their receiver.
 const WAITING_MAX: usize = 64;
 
-/// Who answers.
+/// What answers: a daemon or the store.
 pub(super) enum Reach {
     Daemon(Daemon),
     Store(Store),
 }
 
-/// Items that come while an operation runs, and the pipeline that runs it when that is in this process.
+/// Items that come while a command runs, and the pipeline that runs it when that is in this process.
 pub(super) struct RunningReplay<T> {
     pub items: mpsc::Receiver<T>,
     pipeline: Option<PipelineTask>,
@@ -47,7 +47,7 @@ pub(super) struct RunningReplay<T> {
 }
 
 impl<T> RunningReplay<T> {
-    /// Asks for an orderly end. A daemon is asked no more: what it has under way, it finishes by itself.
+    /// Asks for an orderly end. A daemon gets no more requests: it finishes by itself what it has under way.
     pub(super) fn stop(&mut self) {
         self.stop.send_replace(true);
         if self.pipeline.is_none() {
@@ -78,7 +78,7 @@ impl Reach {
         Ok(Reach::Store(open_store(data).await?))
     }
 
-    /// Opening would make a store where there is none: looking must not.
+    /// Opening would make a store where there is none: a command that only reads must not.
     pub(super) fn require_store(data: &Path) -> anyhow::Result<()> {
         if Store::is_in(data) {
             return Ok(());
@@ -172,7 +172,7 @@ impl Reach {
         })
     }
 
-    /// Delivers a stretch of the binlog again: with the daemon's rules and source, or with those that `offline` says.
+    /// Delivers a binlog range again: with the daemon's rules and source, or with those that `offline` says.
     pub(super) async fn redeliver(
         &self,
         request: BinlogReplayRequest,
@@ -282,7 +282,7 @@ pub(super) async fn open_store(data: &Path) -> anyhow::Result<Store> {
     Ok(opened.map_err(|_| anyhow!("opening the store was aborted"))??)
 }
 
-/// As [`open_store`], for the one who keeps it: a command that has it for a moment, while none does, is waited for.
+/// As [`open_store`], for a process that keeps it: waits for a command that has it for a moment, while no daemon does.
 pub(super) async fn open_store_to_keep(data: &Path) -> anyhow::Result<Store> {
     let give_up_at = Instant::now() + COMMAND_DEADLINE;
     loop {

@@ -1,7 +1,7 @@
-//! What makes a running rowhook load its rules anew without being asked over the socket: SIGHUP, and files that changed.
+//! What makes a running rowhook reload its rules without a request over the socket: SIGHUP, and files that changed.
 //!
 //! In: signals, the time. Out: calls of `LiveRules`, which says in the log what came of them. A ConfigMap that is mounted and
-//! a file that is copied need no notice from the system: looking at a few small files every second sees both.
+//! a file that is copied need no notice from the system: a check of a few small files every second sees both.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::admin::LiveRules;
 
-/// Between two looks at the files. A change is taken when two looks agree, so after one to two of these.
+/// Time between two checks of the files. A change is taken when two checks agree, so after one to two of these.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reloads for ever. Without `watch` only SIGHUP counts.

@@ -1,4 +1,4 @@
-//! `rowhook dead-letters replay`: what an operator sees while letters are sent again.
+//! `rowhook dead-letters replay`: what an operator sees while dead letters are sent again.
 //!
 //! In: reports, from the daemon or from a pipeline in this process. Out: a progress bar when stderr is a terminal, else a
 //! line per letter; with `--json` a document per report; the sums at the end. The verdict is "problems" if a letter stays.
@@ -57,7 +57,7 @@ pub(super) async fn run(
     loop {
         let report = tokio::select! {
             report = running.items.recv() => report,
-            // Of a daemon nothing more is asked then; a pipeline of our own lets attempts under way finish.
+            // A daemon gets no more requests then; a pipeline of our own lets attempts under way finish.
             _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
                 output::complain("stopping: attempts under way finish, the other dead letters stay as they are");
                 totals = Err("interrupted".to_string());

@@ -1,7 +1,7 @@
-//! `rowhook replay-binlog`: a stretch of the binlog delivered once more for one rule.
+//! `rowhook replay-binlog`: a binlog range delivered once more for one rule.
 //!
 //! In: a rule, where to begin and to end, a yes. Out: how it goes, from the daemon or from a pipeline in this process; with
-//! `--dry-run` the requests. Calls again what was called, so it asks first. The verdict is "problems" if a delivery died.
+//! `--dry-run` the requests. Repeats earlier calls, so it asks first. The verdict is "problems" if a delivery died.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
     Ok(if tally.dead == 0 { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
-/// Asks on a terminal; elsewhere nobody can answer.
+/// Asks on a terminal; elsewhere no answer is possible.
 fn confirm(rule: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(config::Error::Unconfirmed.into());

@@ -1,6 +1,6 @@
 //! `rowhook pause`, `resume` and `reload`: what an operator does to the rules of a running rowhook.
 //!
-//! In: a rule's name, or nothing. Out: one line that says what holds now, or an error. The daemon carries it out, or the store
+//! In: a rule's name, or nothing. Out: one line that says what applies now, or an error. The daemon carries it out, or the store
 //! alone remembers it for the next start; what was answered is durable.
 
 use super::CommandVerdict;
@@ -68,7 +68,7 @@ pub(super) async fn pause(args: PauseArgs, file: &File) -> anyhow::Result<Comman
 
 pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let ResumeArgs { rule, from, data } = args;
-    // Before anybody is asked: what was typed wrong is wrong usage.
+    // Before the daemon is asked: a wrong argument is wrong usage.
     from.as_deref().map(|from| config::parse_start("from", from)).transpose()?;
     let place = from.as_ref().map_or("where it was".to_string(), |from| format!("from {from}"));
     let reach = Reach::open(&data.resolve(file)).await?;

@@ -1,4 +1,4 @@
-//! Loading rule files, with all their problems told at once.
+//! Loading rule files, with all their problems reported at once.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> any
     Ok(read_to_work(directory, database).map_err(|diagnostics| Faulty { diagnostics })?)
 }
 
-/// The same, and says what the files looked like.
+/// The same, and returns the state of the files.
 pub(super) fn look_and_load(
     directory: &Path,
     database: Option<&Database>,

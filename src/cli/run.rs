@@ -1,6 +1,6 @@
 //! `rowhook run`: puts the stages together and lets them work until stopped.
 //!
-//! In: settings. Out: deliveries; the log; an exit. Whatever can be wrong without touching anything is looked at first (settings,
+//! In: settings. Out: deliveries; the log; an exit. What can be wrong without touching anything is checked first (settings,
 //! rules, token), then what belongs to one process (store, admin port, control socket), and MySQL last: so nothing is half
 //! started when a start fails. Ends by signal with 0, or with the error that a person must see.
 
@@ -109,7 +109,7 @@ struct Parts {
     data: PathBuf,
 }
 
-/// Where the rules are from, what their files looked like then, and where they may write to.
+/// Where the rules are from, the state of their files then, and where they may write to.
 struct RuleFiles {
     directory: PathBuf,
     look: RuleFilesState,
@@ -197,7 +197,7 @@ fn sagas(
     }
 }
 
-/// Where new rules come from, and what they are held against.
+/// Where new rules come from, and what they are checked against.
 fn rule_source(files: RuleFiles, reader: Settings, if_missing: IfMissing) -> RuleSource {
     let RuleFiles { directory, look: _, database } = files;
     let from = directory.clone();

@@ -1,5 +1,5 @@
 //! Signals: the first SIGTERM or SIGINT asks for an orderly end, a second one more than a second later ends a process that
-//! takes its time at once; SIGHUP asks a daemon to load its rules anew.
+//! takes its time at once; SIGHUP asks a daemon to reload its rules.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) fn stop_on_signal(shutdown_timeout: Duration) -> std::io::Result<watc
     Ok(stopped)
 }
 
-/// SIGHUP: load the rule files anew. From now on it ends the process no more.
+/// SIGHUP: reload the rule files. From now on it no longer ends the process.
 pub(super) fn reload() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }

@@ -47,7 +47,7 @@ fn tls(given: TlsSettings) -> SourceTls {
     SourceTls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key, public_key: given.public_key }
 }
 
-/// `of` is what the flags begin with. What is named is looked at now and read at every connect.
+/// `of` is what the flags begin with. What is named is checked now and read at every connect.
 fn take_password(settings: &mut Settings, given_apart: [Option<PasswordSource>; 2], of: &str) -> anyhow::Result<()> {
     let mut given_apart = given_apart.into_iter().flatten();
     let Some(password) = given_apart.next() else { return Ok(()) };

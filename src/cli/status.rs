@@ -1,7 +1,7 @@
-//! `rowhook status`: how it goes, on one screen.
+//! `rowhook status`: the status, on one screen.
 //!
 //! In: what the running daemon says, or the store alone. Out: a table of rules, the targets that get less than they should,
-//! where reading stands; or JSON. The verdict is "problems" when no daemon runs, and when a person must act.
+//! the position of reading; or JSON. The verdict is "problems" when no daemon runs, and when a person must act.
 
 use std::time::{Duration, SystemTime};
 

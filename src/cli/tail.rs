@@ -1,9 +1,9 @@
-//! `rowhook tail`: changes as JSON lines on stdout, while they happen or from a place in the past.
+//! `rowhook tail`: changes as JSON lines on stdout, while they happen or from an earlier position.
 //!
 //! In: the server, rules or table patterns, where to begin. Out: for each match of a rule the event that would be sent;
 //! with `--raw` every change of the tables named, the transactions' ends and where reading began. Sends nothing, opens no
 //! store, and shows itself to the server under an identity of its own, so that a running rowhook is not disturbed. Row
-//! values go to stdout and nowhere else (promise 8). Ends by signal or when nobody reads on with 0.
+//! values go to stdout and nowhere else (promise 8). Ends with 0 by signal or when its reader has gone.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 /// (`DECIMAL_MAX_POSSIBLE_PRECISION` of the server's `include/my_decimal.h`).
 const PRECISION_MAX: usize = 81;
 
-/// Bytes that each number of digits takes on one side of the point. Looked up, because every row that is walked over needs it.
+/// Bytes that each number of digits takes on one side of the point. A table, because every row that is walked over needs it.
 const SIDE_BYTES: [usize; PRECISION_MAX + 1] = {
     let mut bytes = [0; PRECISION_MAX + 1];
     let mut digits = 0;

@@ -14,8 +14,8 @@ pub fn write_str(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether nothing in the text needs an escape, as in nearly all texts: one look that the compiler turns into few
-/// instructions.
+/// Whether nothing in the text needs an escape, as in nearly all texts: one check that the compiler turns into
+/// few instructions.
 pub fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'))
 }

@@ -2,8 +2,8 @@
 //!
 //! In: a type's code in the binlog, its name, or a [`ColumnKind`]. Out: its entry. Everything that depends on which types there
 //! are asks here: TABLE_MAP events, `information_schema`, statements, the store, JSON documents. A new type is an entry
-//! here, the function that reads it, and a case in tests/mysql/cases; only one that conditions compare, or that stands in
-//! a row as no other does, is a variant of [`ColumnKind`], too. No row is looked up here: a table's kinds are made once, with its
+//! here, the function that reads it, and a case in tests/mysql/cases; only one that conditions compare, or that a row
+//! stores as it stores no other, is a variant of [`ColumnKind`], too. No row is looked up here: a table's kinds are made once, with its
 //! TABLE_MAP. Pure.
 
 use super::charset::Charset;
@@ -191,7 +191,7 @@ impl ColumnType {
     }
 }
 
-/// Of each code its place in [`TYPES`], or one beyond its end.
+/// The index of each code in [`TYPES`], or one beyond its end.
 static PLACES: [u8; 256] = {
     let mut places = [u8::MAX; 256];
     let mut at = 0;

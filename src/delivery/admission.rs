@@ -1,10 +1,10 @@
-//! The gate: when an attempt may start that has its turn in the lanes.
+//! Admission: when an attempt may start that has its turn in the lanes.
 //!
-//! In: the lines of the rules and what they call, attempts as they start and end, the time. Out: admissions of deliveries
-//! of gated lines, one by one; what an ended attempt counts for its delivery. Owns all targets, and the pace of each line. A
-//! line is gated only where a rate or a limit is set, and while its target is away or asked for a pause: otherwise its
-//! deliveries never come by here, and starting one costs nothing more.
-//! Nothing polls: a target is looked at when something of it has changed, or at the time it named. Deliberately starts
+//! In: the target queues of the rules and what they call, attempts as they start and end, the time. Out: admissions of
+//! deliveries of restricted target queues, one by one; what an ended attempt counts for its delivery. Owns all targets, and the
+//! rate limit of each target queue. A target queue is restricted only where a rate or a limit is set, and while its target is
+//! unavailable or asked for a pause: otherwise its deliveries never come by here, and starting one costs nothing more.
+//! Nothing polls: a target is checked when something of it has changed, or at the time it named. Deliberately starts
 //! nothing itself and has no clock: a pure state machine.
 
 use std::cmp::Reverse;
@@ -30,20 +30,20 @@ type TargetNumber = usize;
 #[derive(Debug)]
 pub(super) struct Admission {
     metrics: Arc<Metrics>,
-    /// By line number.
+    /// By number of the target queue.
     lines: Vec<GatedLine>,
     targets: Vec<TargetState>,
     by_origin: HashMap<Box<str>, TargetNumber>,
-    /// Targets to be looked at, because something has changed.
+    /// Targets to be checked, because something has changed.
     stirred: Vec<TargetNumber>,
-    /// When to look at targets again; one may stand here more than once.
+    /// When to check targets again; one may be listed more than once.
     wakes: BinaryHeap<Reverse<(Instant, TargetNumber)>>,
 }
 
 #[derive(Debug)]
 struct GatedLine {
     target: TargetNumber,
-    /// Whether the line's rule, as it is now, calls the target.
+    /// Whether the current rule of the target queue calls the target.
     is_called: bool,
     rate: Option<Rate>,
     /// Of its rate.
@@ -69,10 +69,10 @@ pub(super) struct AttemptEnd<'a> {
 pub(super) enum RetryCounts {
     /// As one of those that the rule allows.
     Fully,
-    /// The same, but it is not the last one: the target is away, and the delivery waits for its return.
+    /// The same, but it is not the last one: the target is unavailable, and the delivery waits for its return.
     ButNeverAsTheLast,
     /// Not at all: it said nothing of the delivery. The next waits for so long, at least [`NOT_COUNTED_WAIT_MIN`], and for
-    /// the gate.
+    /// its admission.
     Not { wait: Duration },
 }
 
@@ -92,8 +92,8 @@ impl Admission {
         }
     }
 
-    /// Takes in a line of the lanes with the target that its rule calls there, or what has become of them. A line never
-    /// gets another target.
+    /// Takes in a target queue of the lanes with the target that its rule calls there, or what has become of them. A target
+    /// queue never gets another target.
     pub fn set_line(
         &mut self,
         line: LineNumber,
@@ -120,7 +120,7 @@ impl Admission {
         self.apply(number, lanes);
     }
 
-    /// The line's rule calls this target no more; what is left in the line still does.
+    /// The rule no longer calls the target of this target queue; what is left in the queue still does.
     pub fn retire(&mut self, line: LineNumber, lanes: &mut Lanes) {
         let known = &mut self.lines[line as usize];
         let target = known.target;
@@ -130,7 +130,7 @@ impl Admission {
         }
     }
 
-    /// Lets at most one delivery of a gated line start; false when none may. `now` is asked for only when one might.
+    /// Lets at most one delivery of a restricted target queue start; false when none may. `now` is asked for only when one might.
     pub fn admit(&mut self, lanes: &mut Lanes, now: impl Fn() -> Instant) -> bool {
         while let Some(line) = lanes.pop_asking() {
             let GatedLine { target, is_asking, .. } = &mut self.lines[line as usize];
@@ -150,7 +150,7 @@ impl Admission {
         false
     }
 
-    /// When to call [`wake`](Gate::wake), so that nothing waits longer than it must.
+    /// When to call [`wake`](Admission::wake), so that nothing waits longer than it must.
     pub fn next_wake(&self) -> Option<Instant> {
         self.wakes.peek().map(|Reverse((at, _))| *at)
     }
@@ -166,14 +166,14 @@ impl Admission {
         }
     }
 
-    /// An attempt starts, gated or not.
+    /// An attempt starts, from a restricted target queue or not.
     pub fn started(&mut self, line: LineNumber) -> TargetNumber {
         let target = self.lines[line as usize].target;
         self.targets[target].started();
         target
     }
 
-    /// An attempt to this target has ended. To be said before its delivery leaves its slot in the lanes.
+    /// An attempt to this target has ended. To be called before its delivery leaves its slot in the lanes.
     pub fn ended(
         &mut self,
         target: TargetNumber,
@@ -212,13 +212,13 @@ impl Admission {
         counts
     }
 
-    /// An attempt to this target was not made after all. To be said before its delivery leaves its slot.
+    /// An attempt to this target was not made after all. To be called before its delivery leaves its slot.
     pub fn cancelled(&mut self, target: TargetNumber, place: Place, now: Instant) {
         self.targets[target].cancelled(place, now);
         self.stir(target);
     }
 
-    /// Whether the line's rule calls a target that is away.
+    /// Whether the rule of the target queue calls a target that is unavailable.
     pub fn is_open(&self, line: LineNumber) -> bool {
         let GatedLine { target, is_called, .. } = self.lines[line as usize];
         is_called && self.targets[target].is_open()
@@ -239,7 +239,7 @@ impl Admission {
         number
     }
 
-    /// Gates the lines of a target or lets them go, as it is now.
+    /// Restricts the target queues of a target or frees them, by the target's current state.
     fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes) {
         let target = &mut self.targets[number];
         target.gates = target.wants_admission();
@@ -278,7 +278,7 @@ impl Admission {
                     return false;
                 }
             }
-            // The lines take turns.
+            // The target queues take turns.
             target.asking.rotate_left(1);
             let rate_limit = &mut self.lines[line as usize].rate_limit;
             if let Some(at) = rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now)) {

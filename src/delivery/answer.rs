@@ -10,7 +10,7 @@ use crate::failure::Answer;
 use crate::printable::is_printable;
 use crate::rules::{RetryOn, SuccessStatuses};
 
-/// A server may lengthen a wait up to this much. Longer waits are the operator's to choose (`max_delay`): meanwhile the
+/// A server may lengthen a wait up to this much. Only the operator sets longer waits (`max_delay`): meanwhile the
 /// key stands still and the checkpoint with it.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 
@@ -39,7 +39,7 @@ pub enum Lack {
 pub enum Effect {
     /// Nothing happened.
     None,
-    /// Nobody knows.
+    /// Unknown.
     Possible,
 }
 
@@ -86,7 +86,7 @@ pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, 
 }
 
 /// What an answer that is no success, or its lack, proves. A server that refuses a request, or says when to come again, did
-/// nothing; of one that failed, redirects, or says that it did something else than was expected, nobody knows.
+/// nothing; of one that failed, redirects, or says that it did something else than was expected, this is unknown.
 pub fn effect(answer: &Answer, lack: Option<Lack>, retry_after: Option<Duration>) -> Effect {
     let is_nothing = match answer {
         Answer::Status { status: 408, .. } => false,
@@ -271,7 +271,7 @@ mod tests {
     fn dates_of_an_answer_are_of_its_own_clock() {
         let ours = httpdate::parse_http_date("Fri, 20 Nov 2026 23:00:00 GMT").unwrap();
         let wait = |date, value| retry_after(value, made_at(date, ours)).map(|wait| wait.as_secs());
-        // A server an hour behind, or ahead, that wants nine seconds.
+        // A server whose clock is an hour slow, or fast, that wants nine seconds.
         let behind = Some("Fri, 20 Nov 2026 22:00:00 GMT");
         assert_eq!(wait(behind, "Fri, 20 Nov 2026 22:00:09 GMT"), Some(9));
         let ahead = Some(" Sat, 21 Nov 2026 00:00:00 GMT ");

@@ -2,8 +2,8 @@
 //!
 //! In: what a call carries, when its turn has come. Out: an `Ended` on the dispatcher's channel, also when the code in
 //! between panics, so that no delivery is ever lost. Runs beside the pipeline's loop, which thereby never waits for
-//! rendering, the network or a server's locks. How anything is sent is its sink's to say (`sink`), whether another attempt
-//! follows the dispatcher's.
+//! rendering, the network or a server's locks. Its sink decides how anything is sent (`sink`), the dispatcher decides whether
+//! another attempt follows.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) struct Sent {
 pub(super) enum Unsent {
     /// The request could not be made; a line for people.
     Unrenderable(String),
-    /// The code in between gave up, and nobody knows how far it was.
+    /// The code in between panicked; how far it came is unknown.
     Panicked,
     /// To be sent in two calls, the first one with so many items: more than one call may hold.
     Split { at: usize },
@@ -62,7 +62,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         let result = AssertUnwindSafe(attempt(&load, prepared, &sinks)).catch_unwind().await;
         let (unfit, result) = result.unwrap_or_else(|_| (Vec::new(), Err(panicked(&load))));
-        // Nobody listens any more when the dispatcher is gone; the delivery is then attempted again after the restart.
+        // The channel has no receiver when the dispatcher is gone; the delivery is then attempted again after the restart.
         let _ = ended.send(Ended { place, unfit, result });
     });
 }

@@ -3,7 +3,7 @@
 //! In: how attempts ended. Out: whether the next may start now, later, or only when the probe is back. Closed, it counts
 //! failures in a row; open, it lets one probe through at a time, after waits that grow. It opens on failures alone, never
 //! on throttling, and whatever shows that the target works closes it. Deliberately knows nothing of deliveries and of
-//! whether an attempt counts for them; that is the gate's.
+//! whether an attempt counts for them; admission decides that.
 
 use std::time::Duration;
 

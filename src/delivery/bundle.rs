@@ -93,7 +93,7 @@ impl Bundle {
         }
     }
 
-    /// The delivery of an operation, which is never sent with others.
+    /// The delivery of a saga, which is never sent with others.
     pub fn one(&self) -> &Delivery {
         match self {
             Bundle::One(delivery) => delivery,
@@ -125,7 +125,7 @@ impl Bundle {
             && matches!(answer, Answer::Status { status, .. } if SPLITTING.contains(status))
     }
 
-    /// Goes on under the rule as it is now, if that can take over. True: something changed.
+    /// Goes on under the current rule, if that can take over. True: something changed.
     pub fn renew(&mut self, now: &Arc<Rule>) -> bool {
         if Arc::ptr_eq(self.rule(), now) || !now.takes_over_from(self.rule()) {
             return false;

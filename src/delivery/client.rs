@@ -39,8 +39,8 @@ use error::{cause_text, is_unsent, plain_text};
 use pool::Pool;
 use receive::{ANSWER_BYTES_MAX, receive};
 
-/// A host that does not take a connection in this time is down or far away; the rest of the rule's timeout would not
-/// change it, and the attempt's slot is wanted by others.
+/// A host that does not take a connection in this time is down or too distant; the rest of the rule's timeout would not
+/// change it, and other attempts need the slot.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Just below the 5 s after which the most common servers (Node.js, Apache) close an idle connection: so a request
@@ -67,8 +67,8 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Client {
     http: Pool,
-    /// Connects to public addresses only. A pool of its own, for connections are pooled by host and a resolver is not
-    /// told whose request it is.
+    /// Connects to public addresses only. A pool of its own, because connections are pooled by host and a resolver does not
+    /// know which call a request is of.
     public: Pool,
     /// The same two for calls with TLS settings of their own.
     by_tls: Arc<Mutex<Recent<Arc<TargetTls>, [Pool; 2]>>>,
@@ -223,8 +223,8 @@ fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
         .dns_resolver(resolver)
 }
 
-/// The system's resolver without the addresses that must not be called. What it answers is what is connected to: nobody
-/// asks again in between, so a name that leads elsewhere from one moment to the next gains nothing.
+/// The system's resolver without the addresses that must not be called. What it answers is what is connected to: no code
+/// resolves the name again in between, so a name that leads elsewhere from one moment to the next gains nothing.
 #[derive(Debug, Clone)]
 struct Resolver {
     egress: Egress,

@@ -1,8 +1,8 @@
 //! Coalescing: the changes of a key within some time as one delivery. A pure state machine over a clock that is handed
 //! in.
 //!
-//! In: deliveries of one rule in commit order, each with the time until which it may be held. Out: items in an order that
-//! keeps each key's; an item names the deliveries that were merged into it, which share its outcome. Owns what is held.
+//! In: deliveries of one rule in commit order, each with the time until which it may be buffered. Out: items in an order that
+//! keeps each key's; an item names the deliveries that were merged into it, which share its outcome. Owns what is buffered.
 //! A change is never merged with one of another row by mistake: hashes find, values decide.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,13 +16,13 @@ use crate::change::{Change, Op};
 use crate::ordering::LaneKey;
 use crate::rules::{OrderBy, Rule};
 
-/// What is held of one rule.
+/// What is buffered of one rule.
 #[derive(Debug, Default)]
 pub(super) struct BufferedRule {
     by_key: HashMap<LaneKey, Waiting>,
-    /// By the time of their letting go, and in order of coming where that is the same.
+    /// By the time at which they are due, and in order of arrival where that is the same.
     keys: BTreeMap<Due, LaneKey>,
-    /// Items ever held.
+    /// Items ever buffered.
     count: u64,
 }
 
@@ -37,8 +37,8 @@ struct Waiting {
 }
 
 impl BufferedRule {
-    /// Takes a delivery in. It is held until `due`, unless an earlier change of its key is held, which it is merged with
-    /// and keeps its time. What can't be merged or held goes into `ready`, behind what was held of its keys.
+    /// Takes a delivery in. It is buffered until `due`, unless an earlier change of its key is buffered: it is merged with that
+    /// one and keeps its time. What can't be merged or buffered goes into `ready`, after what was buffered of its keys.
     pub fn add(&mut self, delivery: Delivery, due: Instant, ready: &mut Vec<Item>) {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let mut each_key = keys.iter();
@@ -111,7 +111,7 @@ impl Waiting {
 }
 
 /// A dead letter is replayed as it is, and what has its outcome needs no call. A row without a key of its own, of a
-/// table without a primary key, stands for nobody else; and what also waits in lanes of an earlier key definition waits by
+/// table without a primary key, stands for no other row; and what also waits in lanes of an earlier key definition waits by
 /// itself.
 fn may_be_held(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)

@@ -1,7 +1,7 @@
 //! The dispatcher: carries deliveries to their outcomes.
 //!
-//! In: deliveries, in commit order. Out: each with its outcome, held until the caller says that the outcome is durable.
-//! Owns all deliveries that are not resolved, the lanes they queue in, the gate that their attempts pass and the times of
+//! In: deliveries, in commit order. Out: each with its outcome, kept until the caller says that the outcome is durable.
+//! Owns all deliveries that are not resolved, the lanes they queue in, the admission of their attempts and the times of
 //! their retries. Keeps promise 2 (order per key, through retries and replays) and the limits on attempts under way. It
 //! is a plain state machine that its caller's loop drives: submitting never waits, so nothing can deadlock. Deliberately
 //! has no bound of its own on what is inside (the caller's window is the bound) and writes nothing down.
@@ -38,7 +38,7 @@ mod target_queues;
 mod under_way;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
-/// when the dispatcher is dropped goes on to its end unheard.
+/// when the dispatcher is dropped goes on to its end; its result is lost.
 #[derive(Debug)]
 pub struct Dispatcher {
     sinks: Arc<Sinks>,
@@ -90,12 +90,12 @@ impl Dispatcher {
         }
     }
 
-    /// From now on deliveries whose keys are held are not attempted when their turn comes; replays are.
+    /// From now on deliveries whose keys are blocked are not attempted when their turn comes; replays are.
     pub fn set_blocked_keys(&mut self, blocked: BlockedKeys) {
         self.lanes.set_blocked_keys(blocked);
     }
 
-    /// Takes a delivery in, behind all earlier ones of its keys. Never blocks; what can start starts now.
+    /// Takes a delivery in, after all earlier ones of its keys. Never blocks; what can start starts now.
     pub fn submit(&mut self, mut delivery: Delivery) {
         let rule = self.rule_of(&mut delivery);
         self.unresolved[rule as usize] += 1;
@@ -157,7 +157,7 @@ impl Dispatcher {
         self.close_due();
         self.admission.wake(Instant::now);
         while let Ok(ended) = self.ended.try_recv() {
-            // What may start, starts before the next attempt is heard of, which may close a gate.
+            // What may start, starts before the end of the next attempt is handled, which may restrict a target queue.
             self.start_ready();
             self.settle(ended);
         }
@@ -165,8 +165,9 @@ impl Dispatcher {
         self.events.pop_front()
     }
 
-    /// It is durable that this action's call is about to be made: it is made. It is not once the end of the work has begun,
-    /// or while its rule is paused, and [`Event::NotDone`] says so; a paused rule's action is Due again when the rule goes on.
+    /// It is durable that this action's call is about to be made: it is made. It is not made once the end of the work has
+    /// begun, or while its rule is paused, and [`Event::NotDone`] says so; a paused rule's action is Due again when the rule
+    /// is resumed.
     pub fn begin(&mut self, ticket: DueTicket) {
         let DueTicket(place) = ticket;
         self.due -= 1;
@@ -183,7 +184,7 @@ impl Dispatcher {
         self.start_ready();
     }
 
-    /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its operation's next action.
+    /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its saga's next action.
     /// `delivery` is the completed one with another `doing`.
     pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
         let Ticket(place) = ticket;
@@ -204,8 +205,8 @@ impl Dispatcher {
         }
     }
 
-    /// Stops the rule of this name, or lets it go on: while it is paused no attempt of it is started, and what is under
-    /// way ends as ever. Replays wait, too. A rule that [a dead letter pauses](Completed::pauses_its_rule) is stopped
+    /// Pauses the rule of this name, or resumes it: while it is paused no attempt of it is started, and what is under
+    /// way ends as usual. Replays wait, too. A rule that [a dead letter pauses](Completed::pauses_its_rule) is paused
     /// when that is handed out.
     pub fn set_paused(&mut self, rule: &str, is_paused: bool) {
         self.note_paused(rule, is_paused);
@@ -223,7 +224,7 @@ impl Dispatcher {
     }
 
     /// Whether nothing of this rule would be started or come to its end now, for a reason that may last: it is paused, or a
-    /// target of it is away and gets nothing but probes.
+    /// target of it is unavailable and gets nothing but probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
         self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.awaits_target(*number))
     }
@@ -418,10 +419,10 @@ impl Dispatcher {
         self.lanes.end(place);
     }
 
-    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. Whoever drives this
-    /// hears of the outcome later.
+    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. The caller that
+    /// drives this gets the outcome later.
     fn hand_over(&mut self, completed: Completed) {
-        // An operation is not over with this action: what was done before may have to be undone.
+        // A saga is not over with this action: what was done before may have to be undone.
         if completed.acted.is_none() && completed.pauses_its_rule() {
             self.note_paused(&completed.delivery.rule.name, true);
         }
@@ -433,7 +434,7 @@ impl Dispatcher {
     }
 }
 
-/// Only what an operator replays goes out while a dead letter holds its key.
+/// Only what an operator replays is sent while a dead letter blocks its key.
 fn turn(origin: Origin) -> Turn {
     match origin {
         Origin::Stream | Origin::BinlogReplay { .. } => Turn::CallUnlessHeld,

@@ -1,7 +1,7 @@
 //! Egress: which addresses are called and which are not.
 //!
 //! In: the host of a URL, or the addresses that a name resolves to. Out: the ones that may be connected to. Link-local
-//! addresses and the metadata services of clouds hand out credentials to whoever asks from the inside, so no rule and
+//! addresses and the metadata services of clouds hand out credentials to any caller on the inside, so no rule and
 //! no row can reach them, in no spelling. Private addresses are allowed, for internal APIs are the main use, unless the
 //! rule says `egress: public_only` or leaves the host to its rows.
 
@@ -52,7 +52,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
 /// turned decimal, octal and hexadecimal spellings into addresses already.
 ///
 /// # Errors
-/// [`Refused`] for an address that must not be called.
+/// [`AddressRefused`] for an address that must not be called.
 pub fn check(url: &Url, egress: Egress) -> Result<(), AddressRefused> {
     match url.host() {
         Some(Host::Ipv4(address)) => judge(address.into(), egress),
@@ -70,7 +70,7 @@ pub async fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
 /// The addresses that may be called.
 ///
 /// # Errors
-/// [`Refused`] when there are some, and none of them may be.
+/// [`AddressRefused`] when there are some, and none of them may be.
 pub fn allowed(mut addresses: Vec<SocketAddr>, egress: Egress) -> io::Result<Vec<SocketAddr>> {
     let mut refused = None;
     addresses.retain(|address| judge(address.ip(), egress).map_err(|reason| refused = Some(reason)).is_ok());

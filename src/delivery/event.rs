@@ -1,7 +1,7 @@
-//! What the dispatcher tells whoever drives it.
+//! What the dispatcher reports to its caller.
 //!
-//! A delivery ended; or, of an operation, an action's turn has come, or a call is known not to have happened. Plain data.
-//! What must be durable before a call is made is the caller's to write, between [`Event::Due`] and the dispatcher's `begin`.
+//! A delivery ended; or, of a saga, an action's turn has come, or a call is known not to have happened. Plain data.
+//! The caller writes what must be durable before a call is made, between [`Event::Due`] and the dispatcher's `begin`.
 
 use super::{Completed, Delivery};
 use crate::delivery::lane::Place;
@@ -9,10 +9,10 @@ use crate::delivery::lane::Place;
 /// See the module's header.
 #[derive(Debug)]
 pub enum DeliveryEvent {
-    /// The delivery has its outcome. Of an operation: the delivery's action ended, `acted` says how; none where nothing was
+    /// The delivery has its outcome. Of a saga: the delivery's action ended, `acted` says how; none where nothing was
     /// tried.
     Completed(Completed),
-    /// An operation's action has its turn; its call is made when `begin` is called.
+    /// A saga's action has its turn; its call is made when `begin` is called.
     Due(DueAction),
     /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
     /// again. Also what was to begin when the end of the work had begun, or the rule was paused, and was not called.

@@ -3,7 +3,7 @@
 //!
 //! In: deliveries in commit order, the time, the ends of transactions. Out: calls, each a list of items in commit order,
 //! to be queued in the order in which they come out. Owns what waits. Keeps commit order per key (promise 2): whatever
-//! comes out of here comes behind all earlier changes of its keys. Every wait has an end: a timer, the end of the
+//! comes out of here comes after all earlier changes of its keys. Every wait has an end: a timer, the end of the
 //! transaction, or `close` when nothing more can come.
 
 use std::collections::HashSet;
@@ -48,7 +48,7 @@ impl Gatherer {
         &self.rule
     }
 
-    /// Takes a delivery in, behind all earlier ones; `out` gets what is complete thereby.
+    /// Takes a delivery in, after all earlier ones; `out` gets what is complete thereby.
     pub fn add(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<Vec<Item>>) {
         let Some(within) = self.rule.coalesce else {
             return self.enter(Item::alone(delivery), now, out);

@@ -1,15 +1,16 @@
 //! Lanes: which call may start now. A pure state machine: no clock, no I/O, no task.
 //!
 //! In: calls entering with the keys that their deliveries are ordered by, and what became of them. Out: the ones to
-//! start. Owns the queue of every (rule, key), and the lines of every rule: where calls that head their lanes wait for a
-//! slot. Lanes are the rule's, slots the line's: a rule has a line for each target that it calls, so that what waits for one
-//! target keeps nobody from another. Keeps promise 2: a call starts only when it heads all its lanes, and leaves them only
-//! when it is released; what it does in between, and in which lines, is its own affair. Where a row's lane under an earlier
-//! key definition can't be told, a call waits for all that are open under it. Everyone queues in one order, so two calls
-//! never wait for each other, however many keys they have. Where a line is gated, its turns come only when they
-//! are admitted. Deliberately knows nothing of what a call holds and why a line is gated.
+//! start. Owns the queue of every (rule, key), and the target queues of every rule: where calls that head their lanes wait for
+//! a slot. Lanes belong to the rule, slots to the target queue: a rule has a target queue for each target that it calls, so
+//! that what waits for one target delays no call to another. Keeps promise 2: a call starts only when it heads all its lanes,
+//! and leaves them only when it is released; the lanes do not care what it does in between, and in which target queues. Where
+//! a row's lane under an earlier key definition can't be determined, a call waits for all that are open under it. All calls
+//! queue in one order, so two calls never wait for each other, however many keys they have. Where a target queue is restricted
+//! (`is_gated`), its calls start only when they are admitted. Deliberately knows nothing of what a call holds and why a target
+//! queue is restricted.
 //!
-//! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket behind it. So a
+//! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket that comes after it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
 
 use std::collections::{HashMap, VecDeque};
@@ -32,7 +33,7 @@ pub type Place = u32;
 /// A rule's number within these lanes.
 pub type RuleNumber = u32;
 
-/// A line's number within these lanes, whatever its rule.
+/// A target queue's number within these lanes, whatever its rule.
 pub type LineNumber = u32;
 
 /// What a call does when its turn comes.
@@ -40,7 +41,7 @@ pub type LineNumber = u32;
 pub enum Turn {
     /// Attempts, which count against the rule's limit.
     Call,
-    /// As `Call`; but where a dead letter holds one of its keys by then, `Hold`.
+    /// As `Call`; but where a dead letter blocks one of its keys by then, `Hold`.
     CallUnlessHeld,
     /// Nothing but keeping the order.
     Pass,
@@ -56,11 +57,11 @@ pub struct Lanes {
     rules: Vec<RuleLanes>,
     lines: Vec<Line>,
     startable: VecDeque<Place>,
-    /// Gated lines with something to start; a line may stand here more than once.
+    /// Restricted target queues with something to start; one may be listed more than once.
     asking: VecDeque<LineNumber>,
     running: usize,
     closed: bool,
-    /// Keys whose deliveries are not attempted, whoever decides that.
+    /// Keys whose deliveries are not attempted; the decision is made elsewhere.
     blocked: BlockedKeys,
     definitions: LaneDefinitions,
 }
@@ -73,7 +74,7 @@ struct Slot {
     links: Links,
     /// What the keys are made by.
     under: Under,
-    /// Definitions of which it waits for all calls that are before it, and for all dead letters that hold keys.
+    /// Definitions of which it waits for all calls that are before it, and for all dead letters that block keys.
     behind: Box<[DefinitionId]>,
     /// Lanes that this one does not head yet, and definitions that it waits for.
     lanes_ahead: u32,
@@ -97,14 +98,14 @@ enum Stage {
 #[derive(Debug)]
 struct RuleLanes {
     lines: Vec<LineNumber>,
-    /// For each line.
+    /// For each target queue.
     in_flight_max: usize,
     /// Nothing of this rule is started.
     is_paused: bool,
     /// Deliveries entered and not released.
     entered: usize,
     ended: usize,
-    /// Calls that have done something before: no more of them than may be under way, or a target that is away would leave
+    /// Calls that have done something before: no more of them than may be under way, or an unavailable target would leave
     /// ever more of them half done.
     begun: usize,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
@@ -116,7 +117,7 @@ struct Line {
     rule: RuleNumber,
     running: usize,
     resting: usize,
-    /// Nothing of this line is started unless it is admitted.
+    /// The target queue is restricted: nothing of it is started unless it is admitted.
     is_gated: bool,
     /// Head their lanes and wait for a slot, in the order in which they became ready.
     ready: VecDeque<Place>,
@@ -125,7 +126,7 @@ struct Line {
 }
 
 impl Lanes {
-    /// Makes room for a rule with at most this many attempts under way in each line (at least one).
+    /// Makes room for a rule with at most this many attempts under way in each target queue (at least one).
     pub fn add_rule(&mut self, in_flight_max: usize) -> RuleNumber {
         self.rules.push(RuleLanes {
             lines: Vec::new(),
@@ -139,7 +140,7 @@ impl Lanes {
         (self.rules.len() - 1) as RuleNumber
     }
 
-    /// Another line of the rule.
+    /// Another target queue of the rule.
     pub fn add_line(&mut self, rule: RuleNumber) -> LineNumber {
         let number = self.lines.len() as LineNumber;
         self.rules[rule as usize].lines.push(number);
@@ -160,35 +161,36 @@ impl Lanes {
         self.fill_all(rule);
     }
 
-    /// Stops or lets go on a rule. What is under way goes on.
+    /// Pauses or resumes a rule. What is under way goes on.
     pub fn set_paused(&mut self, rule: RuleNumber, is_paused: bool) {
         self.rules[rule as usize].is_paused = is_paused;
         self.fill_all(rule);
     }
 
-    /// From now on these keys are held.
+    /// From now on these keys are blocked.
     pub fn set_blocked_keys(&mut self, blocked: BlockedKeys) {
         self.blocked = blocked;
     }
 
-    /// From now on the line's turns come only by [`admit`](Lanes::admit), or by themselves again. What is under way goes on.
+    /// From now on calls of the target queue start only by [`admit`](Lanes::admit), or by themselves again. What is under way
+    /// goes on.
     pub fn set_gated(&mut self, line: LineNumber, is_gated: bool) {
         self.lines[line as usize].is_gated = is_gated;
         self.fill(line);
     }
 
-    /// A gated line that got something to start since it was last asked for; it may be gone meanwhile.
+    /// A restricted target queue that got something to start since it was last asked for; it may be gone meanwhile.
     pub fn pop_asking(&mut self) -> Option<LineNumber> {
         self.asking.pop_front()
     }
 
-    /// Whether a gated line has something that nothing but the gate holds back.
+    /// Whether a restricted target queue has something that waits for nothing but its admission.
     pub fn asks(&self, line: LineNumber) -> bool {
         let waits = &self.lines[line as usize];
         waits.is_gated && self.has_ready(line) && self.has_slot(line)
     }
 
-    /// Starts the next delivery of a line that [`asks`](Lanes::asks), the one that has been ready for longest.
+    /// Starts the next delivery of a target queue that [`asks`](Lanes::asks), the one that has been ready for longest.
     pub fn admit(&mut self, line: LineNumber) -> Option<Place> {
         if !self.asks(line) {
             return None;
@@ -212,14 +214,14 @@ impl Lanes {
         self.line_of_mut(place).resting += 1;
     }
 
-    /// What was to start waits in another line of its rule instead.
+    /// What was to start waits in another target queue of its rule instead.
     pub fn requeue(&mut self, place: Place, line: LineNumber) {
         self.leave_slot(place, Stage::Queued);
         self.slots[place as usize].line = line;
         self.queue_for_slot(place);
     }
 
-    /// What waits in a line and has not begun waits in another one of its rule, in the same order.
+    /// Moves what waits in a target queue and has not begun to another one of its rule, in the same order.
     pub fn move_queue(&mut self, from: LineNumber, to: LineNumber) {
         let moved = std::mem::take(&mut self.lines[from as usize].ready);
         for place in &moved {
@@ -282,8 +284,8 @@ impl Lanes {
         }
     }
 
-    /// Instead of the release: the call keeps its lanes and waits in this line of its rule for a slot, ahead of those that
-    /// have not begun.
+    /// Instead of the release: the call keeps its lanes and waits in this target queue of its rule for a slot, ahead of those
+    /// that have not begun.
     pub fn proceed(&mut self, place: Place, line: LineNumber) {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
@@ -295,7 +297,7 @@ impl Lanes {
         self.queue_for_slot(place);
     }
 
-    /// From now on nobody's turn comes; what is under way ends as ever.
+    /// From now on no call starts; what is under way ends as usual.
     pub fn close(&mut self) {
         self.closed = true;
     }
@@ -315,12 +317,12 @@ impl Lanes {
         self.running
     }
 
-    /// In which line it waits, or waited last.
+    /// In which target queue it waits, or waited last.
     pub fn line_of(&self, place: Place) -> LineNumber {
         self.slots[place as usize].line
     }
 
-    /// Whose delivery it is.
+    /// The rule of its delivery.
     pub fn rule_of(&self, place: Place) -> RuleNumber {
         self.lines[self.line_of(place) as usize].rule
     }
@@ -335,8 +337,8 @@ impl Lanes {
         &mut self.rules[rule as usize]
     }
 
-    /// The call heads all its lanes. Now and not before it is clear whether they are held: whatever came before it
-    /// is durable.
+    /// The call heads all its lanes. Only now it is clear whether they are blocked: whatever came before it is
+    /// durable.
     fn reach_head(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         if slot.turn == Turn::CallUnlessHeld {

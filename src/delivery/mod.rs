@@ -1,7 +1,7 @@
 //! Deliveries: one rule applied to one change, carried to its outcome.
 //!
-//! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took; of an operation, one for each action, and
-//! before its call the word that it is due. Keeps promise 2 (order per key) and the limits on attempts in flight; writes
+//! In: a `Delivery`. Out: a `Completed` with its outcome and the attempts it took; of a saga, one for each action, and
+//! before its call the event that it is due. Keeps promise 2 (order per key) and the limits on attempts in flight; writes
 //! nothing down, that is the outcome stage's work.
 
 mod admission;
@@ -62,15 +62,15 @@ pub struct Delivery {
     pub change: Arc<Change>,
     pub origin: Origin,
     /// Set when its outcome is known before any attempt, because the rule's `when` could not be decided on this row, say: it
-    /// only keeps its place in the order.
+    /// only keeps its turn in the order.
     pub predetermined: Option<Outcome>,
-    /// Of a rule with a plan: what is to be done now.
+    /// Of a rule with a saga: what is to be done now.
     pub saga_action: Option<SagaAction>,
     /// What it waits in and for besides the lanes of its own key.
     pub more: Option<Arc<MoreKeys>>,
 }
 
-/// One action of an operation, with what was done before it.
+/// One action of a saga, with what was done before it.
 #[derive(Debug, Clone)]
 pub struct SagaAction {
     pub action: ActionId,
@@ -143,7 +143,7 @@ pub enum Origin {
     Stream,
     /// An operator replays the dead letter of this number.
     Replay { dead_letter: u64 },
-    /// An operator has a binlog range replayed; the number is the loop's own.
+    /// An operator replays a binlog range; the loop chooses the number.
     BinlogReplay { number: u64 },
 }
 
@@ -155,7 +155,7 @@ pub enum Outcome {
         status: u16,
     },
     Dead(Failure),
-    /// Not attempted: a dead letter, the one of this number, holds one of its ordering keys.
+    /// Not attempted: a dead letter, the one of this number, blocks one of its ordering keys.
     Blocked {
         behind: u64,
     },
@@ -176,7 +176,7 @@ impl Failure {
     }
 }
 
-/// A delivery with its outcome; of an operation, one action with what came of it.
+/// A delivery with its outcome; of a saga, one action with its result.
 #[derive(Debug)]
 pub struct Completed {
     pub delivery: Delivery,
@@ -185,7 +185,7 @@ pub struct Completed {
     pub attempts: Attempts,
     /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
     pub merged: Vec<Merged>,
-    /// What came of an operation's action, where it was tried.
+    /// The result of a saga's action, where it was tried.
     pub acted: Option<ActionResult>,
     /// To be given back when the outcome is durable.
     pub ticket: Ticket,
@@ -205,8 +205,8 @@ impl Completed {
         std::iter::once(own).chain(self.merged.iter().copied())
     }
 
-    /// Whether nothing more of its rule is to be attempted before somebody has looked. What an operator asked for does
-    /// not stop the rule: the operator looks on.
+    /// Whether nothing more of its rule is to be attempted before an operator has checked. What an operator asked for does
+    /// not stop the rule: the operator is watching.
     pub fn pauses_its_rule(&self) -> bool {
         matches!(self.outcome, Outcome::Dead(_))
             && self.delivery.origin == Origin::Stream
@@ -214,8 +214,8 @@ impl Completed {
     }
 }
 
-/// A completed delivery's share of its call's place in the lanes; whoever holds it holds back the next deliveries of
-/// the call's keys.
+/// A completed delivery's share of its call's place in the lanes; until it is given back, the next deliveries of the call's
+/// keys wait.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a ticket that is not given back stops its lane for ever"]
 pub struct Ticket(pub(crate) u32);

@@ -1,4 +1,4 @@
-//! Pace: how soon the next may follow, so that a rate is kept. Pure arithmetic: the caller brings the time.
+//! Rate limit: how soon the next may follow, so that a rate is kept. Pure arithmetic: the caller brings the time.
 //!
 //! In: a rate, the times at which something starts. Out: when the next may. This is the generic cell rate algorithm (ITU-T
 //! I.371, appendix I) in its virtual-scheduling form: one time stamp is all its state, and starts are spread evenly.
@@ -13,7 +13,7 @@ use crate::rules::Rate;
 /// a burst must stay small against what an API counts in a second.
 const CATCH_UP: Duration = Duration::from_millis(50);
 
-/// See the module's header. In any stretch of time `t` at most `1 + (t + 50 ms) / interval` starts are allowed.
+/// See the module's header. In any period `t` at most `1 + (t + 50 ms) / interval` starts are allowed.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
     interval: Duration,
@@ -90,7 +90,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever asks at any times gets at most what is allowed in every window.
+        /// A caller that asks at any times gets at most what is allowed in every window.
         #[test]
         fn never_more_than_allowed_in_any_window(
             rate in prop::sample::select(RATES.to_vec()),
@@ -114,7 +114,7 @@ mod tests {
             }
         }
 
-        /// Whoever always has something to start, and comes late by less than what can be made up for, loses nothing.
+        /// A caller that always has something to start, and comes late by less than what can be made up for, loses nothing.
         #[test]
         fn what_is_allowed_can_be_used_to_the_full(
             rate in prop::sample::select(RATES.to_vec()),

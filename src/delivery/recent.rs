@@ -1,7 +1,7 @@
 //! A map that forgets what was not used for longest.
 //!
 //! In: keys and how to make a value. Out: the value of the key, the same one for as long as it is remembered. Bounded, so
-//! that settings which come and go with reloads leave nothing behind for ever.
+//! that settings which come and go with reloads don't fill the memory over time.
 
 use std::collections::HashMap;
 use std::hash::Hash;

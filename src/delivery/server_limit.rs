@@ -3,7 +3,7 @@
 //! In: headers and the time. Out: what remains and until when. Three families are read: `RateLimit` and
 //! `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, from version 7 on), the fields `RateLimit-Limit`,
 //! `-Remaining` and `-Reset` of its older versions, and those with `X-` before them, where the reset is in seconds or a
-//! Unix time. Whatever makes no sense is left out: nobody promised to send it. Deliberately decides nothing.
+//! Unix time. Values that make no sense are left out: no API is obliged to send them. Deliberately decides nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Sinks: where what is done with a change goes. An HTTP API and a MySQL server are the two there are.
+//! Sinks: where the calls and statements for a change go. There are two: an HTTP API and a MySQL server.
 //!
 //! In: a delivery whose turn it is. Out: what its sink sends (`Ready`), and of an attempt the answer with what it means
 //! (`Judged`). The set is closed: a sink is a variant of the rules' `Work`, one of `Ready`, a field of `Sinks` for its
@@ -44,7 +44,7 @@ pub(super) struct Judged {
     pub verdict: Verdict,
     /// What became of each item, where the answer was a success and says so.
     pub results: Option<Vec<ItemResult>>,
-    /// Of an operation's action that is done: how, with what is kept of its answer.
+    /// Of a saga's action that is done: how, with what is kept of its answer.
     pub end: Option<ActionEnd>,
     pub health: TargetHealth,
     pub retry_after: Option<Duration>,

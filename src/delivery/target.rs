@@ -1,8 +1,8 @@
 //! One target: everything that says when the next attempt to it may start.
 //!
 //! In: how attempts to it ended, of whatever rule. Out: whether the next may start, and if not, when. Owns its breaker, its
-//! rate, the pause it asked for, and the queue of gated lines that have something to start, which take turns. Pure: the
-//! caller brings the time. Deliberately holds no delivery; which of a line's deliveries is next is the lanes' to say.
+//! rate, the pause it asked for, and the restricted target queues that have something to start, which take turns. Pure: the
+//! caller brings the time. Deliberately holds no delivery; the lanes say which delivery of a target queue is next.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::failure::Answer;
 use crate::rules;
 use crate::telemetry::{Metrics, TargetLabel};
 
-/// No answer holds a target for longer. Longer pauses are the operator's to choose: meanwhile all its keys stand still.
+/// No answer pauses a target for longer. Only the operator sets longer pauses: all its keys stand still meanwhile.
 const HOLD_MAX: Duration = answer::RETRY_AFTER_MAX;
 
 /// Below this part of a limit what remains is spread over the time.
@@ -40,15 +40,15 @@ pub(super) struct TargetState {
     /// How what the target will still take is spread, and until when.
     spread: Option<(RateLimit, Instant)>,
     in_flight: usize,
-    /// Whether its lines are gated, as the lanes know it.
+    /// Whether its target queues are restricted, as the lanes know it.
     pub gates: bool,
-    /// The lines of calls to it.
+    /// The target queues of calls to it.
     pub lines: Vec<LineNumber>,
-    /// Those of them whose rules, as they are now, call it.
+    /// Those of them whose current rules call it.
     called: usize,
-    /// Gated lines with something to start; the first is next.
+    /// Restricted target queues with something to start; the first is next.
     pub asking: VecDeque<LineNumber>,
-    /// When it is looked at again, if nothing happens before.
+    /// When it is checked again, if nothing happens before.
     pub wake_at: Option<Instant>,
     pub is_stirred: bool,
     opened_at: Option<SystemTime>,
@@ -105,7 +105,7 @@ impl TargetState {
         self.tell(turned);
     }
 
-    /// One more line's rule calls it.
+    /// The rule of one more target queue calls it.
     pub fn call(&mut self) {
         if self.called == 0 {
             self.breaker = Breaker::new(self.settings.breaker.clone());
@@ -113,8 +113,8 @@ impl TargetState {
         self.called += 1;
     }
 
-    /// One line's rule calls it no more. After the last whether it is away is no longer kept up, so that what is left of
-    /// old rules comes to its end. A pause that it asked for ends by itself.
+    /// The rule of one target queue no longer calls it. After the last one, the target no longer counts as unavailable, so that
+    /// what is left of previous rules comes to its end. A pause that it asked for ends by itself.
     pub fn forget(&mut self) {
         self.called -= 1;
         if self.called == 0 {
@@ -159,7 +159,7 @@ impl TargetState {
         [probe, held, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
     }
 
-    /// A gated attempt was allowed to start.
+    /// An attempt of a restricted target queue was allowed to start.
     pub fn admitted(&mut self, place: Place, now: Instant) {
         self.breaker.start(place);
         for rate_limit in self.rate_limit.iter_mut().chain(self.spread.as_mut().map(|(rate_limit, _)| rate_limit)) {
@@ -167,7 +167,7 @@ impl TargetState {
         }
     }
 
-    /// An attempt starts, gated or not.
+    /// An attempt starts, from a restricted target queue or not.
     pub fn started(&mut self) {
         self.in_flight += 1;
     }

@@ -42,7 +42,7 @@ pub(super) enum Reply {
     StatusWhen(u16, Arc<Semaphore>),
     /// Reads the request and never answers.
     Hang,
-    /// Reads the request, then closes: it was processed, and nobody knows.
+    /// Reads the request, then closes: it was processed, and the client can't know that.
     LoseAnswer,
     /// The same, but only when the semaphore gives a permit.
     LoseAnswerWhen(Arc<Semaphore>),
@@ -299,7 +299,7 @@ pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<
     Arc::new(made)
 }
 
-/// An operation on the row with this key, whose turn it is to do this.
+/// A saga on the row with this key, whose next action is this.
 pub(super) fn saga(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
     let log = rule.saga.as_ref().expect("a rule with a plan").saga_definition.begin();
     Delivery { saga_action: Some(SagaAction { action, log: Arc::new(log) }), ..delivery(rule, number, key) }

@@ -1,10 +1,10 @@
-//! Which ordering keys are held back by dead letters, and by which.
+//! Which ordering keys are blocked by dead letters, and by which.
 //!
-//! In: letters that came into a key's queue and left it, from the store's one writer, before it answers that they are
-//! durable. Out: whether a delivery may be attempted, and letters that came to the front of a queue and may have to go
-//! out; and the key definitions that letters which hold their keys were made under. So there is no moment in which a dead
-//! letter is durable and its key is not held. Clones are the same. Bounded by what is held on disk: about 50 bytes for a
-//! key, however long its queue is, and some 100 for each definition.
+//! In: dead letters that came into a key's queue and left it, from the store's one writer, before it answers that they are
+//! durable. Out: whether a delivery may be attempted, and dead letters that came to the front of a queue and may have to be
+//! sent; and the key definitions that dead letters which block their keys were made under. So there is no moment in which a
+//! dead letter is durable and its key is not blocked. Clones are the same. Bounded by the blocked keys on disk: about 50 bytes
+//! for a key, however long its queue is, and some 100 for each definition.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub struct BlockedKeys {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// How many keys are held, to be read without the lock: mostly none is.
+    /// How many keys are blocked, to be read without the lock: mostly none is.
     keys: AtomicUsize,
     moved: Notify,
 }
@@ -31,14 +31,14 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<LaneKey, BlockedQueue>,
-    /// By the table of a rule: what the letters that hold keys of it were made under, and how many they are. Their fronts
-    /// are no turns: they do not wait for one another.
+    /// By the table of a rule: what the dead letters that block keys of it were made under, and how many they are. Their
+    /// fronts are no turns: they do not wait for one another.
     definitions: HashMap<u64, Vec<(Arc<KeyDefinition>, BlockedQueue)>>,
-    /// Letters that may have to go out; at most one for each key.
+    /// Dead letters that may have to be sent; at most one for each key.
     moved: BTreeSet<u64>,
 }
 
-/// The letters of one held key.
+/// The dead letters of one blocked key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockedQueue {
     /// The lowest number: the one that all others wait behind.
@@ -47,7 +47,7 @@ pub struct BlockedQueue {
 }
 
 impl BlockedKeys {
-    /// As a store holds them when it is opened, with the definitions of the letters.
+    /// As a store holds them when it is opened, with the definitions of the dead letters.
     pub fn new(
         queues: HashMap<LaneKey, BlockedQueue>,
         definitions: Vec<(Arc<KeyDefinition>, BlockedQueue)>,
@@ -63,7 +63,7 @@ impl BlockedKeys {
         blocked
     }
 
-    /// The dead letter that holds one of these keys, or is of one of the definitions; the oldest if several are.
+    /// The dead letter that blocks one of these keys, or is of one of the definitions; the oldest if several are.
     pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
         if self.keys() == 0 {
             return None;
@@ -75,7 +75,7 @@ impl BlockedKeys {
         [keys, whole].into_iter().flatten().min()
     }
 
-    /// The letters that this one, which stands in the queues of these keys, waits behind; none when it is the next.
+    /// The dead letters that this one, which is in the queues of these keys, waits behind; none when it is the next.
     pub fn ahead_of(&self, number: u64, keys: &LaneKeys) -> impl Iterator<Item = u64> + use<> {
         let mut ahead = Vec::new();
         if !keys.is_empty() {
@@ -87,7 +87,7 @@ impl BlockedKeys {
         ahead.into_iter()
     }
 
-    /// The definitions that letters which hold keys of this rule's table were made under, besides this one.
+    /// The definitions that dead letters which block keys of this rule's table were made under, besides this one.
     pub fn other_definitions(&self, own: DefinitionId) -> Vec<Arc<KeyDefinition>> {
         if self.keys() == 0 {
             return Vec::new();
@@ -97,23 +97,23 @@ impl BlockedKeys {
         of_table.map(|(definition, _)| definition).filter(|definition| definition.id() != own).cloned().collect()
     }
 
-    /// How many keys are held.
+    /// How many keys are blocked.
     pub fn keys(&self) -> usize {
         self.shared.keys.load(Ordering::Acquire)
     }
 
-    /// A letter that came to the front of a queue since, and may have to go out. Each is named once.
+    /// A dead letter that came to the front of a queue since, and may have to be sent. Each is named once.
     pub fn take_moved(&self) -> Option<u64> {
         self.lock().moved.pop_first()
     }
 
-    /// Names a letter again, to be looked at later.
+    /// Names a dead letter again, to be checked later.
     pub fn name_again(&self, number: u64) {
         self.lock().moved.insert(number);
         self.shared.moved.notify_one();
     }
 
-    /// Whether this letter was named and not taken yet.
+    /// Whether this dead letter was named and not taken yet.
     pub fn is_moved(&self, number: u64) -> bool {
         self.lock().moved.contains(&number)
     }
@@ -122,7 +122,7 @@ impl BlockedKeys {
         !self.lock().moved.is_empty()
     }
 
-    /// Resolves when there may be something for [`Held::take_moved`]. Cancel-safe.
+    /// Resolves when there may be something for [`BlockedKeys::take_moved`]. Cancel-safe.
     pub async fn moved(&self) {
         loop {
             let notified = self.shared.moved.notified();
@@ -142,7 +142,7 @@ impl BlockedKeys {
         self.shared.moved.notify_one();
     }
 
-    /// A letter is durable at the end of these keys' queues. One that waits is named as moved where nothing is left to
+    /// A dead letter is durable at the end of these keys' queues. One that waits is named as moved where nothing is left to
     /// wait for.
     pub fn add(&self, number: u64, keys: &LaneKeys, waits: bool) {
         if keys.is_empty() {
@@ -168,8 +168,8 @@ impl BlockedKeys {
         self.shared.keys.store(state.queues.len(), Ordering::Release);
     }
 
-    /// A letter has gone from these keys' queues; `next` finds the lowest number left in one. A key without letters is
-    /// no longer held.
+    /// A dead letter has left these keys' queues; `next` finds the lowest number left in one. A key without dead letters is
+    /// no longer blocked.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl BlockedKeys {
     ) -> Result<(), E> {
         for key in keys.iter() {
             let Some(queue) = self.lock().queues.get(&key).copied() else { continue };
-            // Outside the lock, because it reads from the disk; nobody else changes queues meanwhile.
+            // Outside the lock, because it reads from the disk; no other code changes queues meanwhile.
             let front = if queue.front == number { next(key)? } else { Some(queue.front) };
             let mut state = self.lock();
             match front {
@@ -202,7 +202,7 @@ impl BlockedKeys {
         keys.made_under().map_or(Ok(()), |definition| self.leave(number, definition, next))
     }
 
-    /// A letter that was made under this definition has gone: those that wait for all of them may be next.
+    /// A dead letter that was made under this definition has gone: those that wait for all of them may be next.
     fn leave<E>(
         &self,
         number: u64,
@@ -223,7 +223,7 @@ impl BlockedKeys {
         Ok(())
     }
 
-    /// The queue of a key, if it is held.
+    /// The queue of a key, if it is blocked.
     pub fn queue(&self, key: LaneKey) -> Option<BlockedQueue> {
         self.lock().queues.get(&key).copied()
     }
@@ -235,7 +235,7 @@ impl BlockedKeys {
 }
 
 impl State {
-    /// The letters that were made under a definition.
+    /// The dead letters that were made under a definition.
     fn members(&self, definition: DefinitionId) -> Option<BlockedQueue> {
         let mut of_table = self.definitions.get(&definition.table)?.iter();
         of_table.find(|(known, _)| known.id() == definition).map(|(_, queue)| *queue)
@@ -249,7 +249,7 @@ impl State {
         }
     }
 
-    /// None: no letter is left.
+    /// None: no dead letter is left.
     fn set_members(&mut self, id: DefinitionId, left: Option<BlockedQueue>) {
         let Some(of_table) = self.definitions.get_mut(&id.table) else { return };
         match (left, of_table.iter_mut().find(|(known, _)| known.id() == id)) {

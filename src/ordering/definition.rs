@@ -2,8 +2,8 @@
 //!
 //! In: a table, the kinds of its columns and the names that a rule orders by. Out: the definition, and for a change made
 //! under another one the lanes that it takes under this one, or that there are none: a column is gone, may be another one
-//! of that name, or holds values that its old type would write in another way. Pure; who is open under which definition is
-//! for the lanes and the store.
+//! of that name, or holds values that its old type would write in another way. Pure; the lanes and the store
+//! know what is open under which definition.
 
 use super::form::KeyHash;
 use super::{LaneKey, LaneKeys};
@@ -30,7 +30,7 @@ pub struct DefinitionId {
 }
 
 impl DefinitionId {
-    /// The queue of the letters that wait for all letters that were made under it.
+    /// The queue of the dead letters that wait for all dead letters that were made under it.
     pub fn waiting(self) -> LaneKey {
         LaneKey(self.definition.0 ^ 0x9e37_79b9_7f4a_7c15)
     }
@@ -46,7 +46,7 @@ pub enum OrderedBy {
     },
     /// The table is one lane.
     Table,
-    /// A letter of an earlier release whose columns can't be told.
+    /// A dead letter of an earlier release whose columns can't be determined.
     Unknown,
 }
 
@@ -109,7 +109,7 @@ impl Declared {
     }
 
     /// Whether the values that a column had as this have the same [form](super::form) when it is declared as the other:
-    /// the server rewrites them without rounding, cutting or a time zone. A number that is text may be written anew in
+    /// the server rewrites them without rounding, cutting or a time zone. A number that is text may be rewritten in
     /// ways that no form covers (`'1e2'` is 100, `'1x'` is 1), so text may not become a number.
     fn keeps_its_values_as(self, now: Declared) -> bool {
         use Declared::*;
@@ -217,7 +217,7 @@ impl KeyDefinition {
     }
 
     /// The lanes that a change of this table, made under a later definition, takes under this one; none: they can't be
-    /// told.
+    /// determined.
     pub fn lanes_of(&self, change: &Change, made_under: &KeyDefinition) -> Option<LaneKeys> {
         let key = match &self.by {
             OrderedBy::Unknown => return None,

@@ -5,7 +5,7 @@
 //! reads as a number: 1, `1.00` and `'0001'` meet. Dates and times are text without what is zero at the end; other text
 //! and bytes are themselves without blanks and NULs at the end. Two values that meet without being the same row's only
 //! wait for each other. Allocates nothing. Keys stand on disk: the form may change only with a new
-//! [`LANE_FORM`](super::LANE_FORM), for which the store makes the keys of stored letters anew.
+//! [`LANE_FORM`](super::LANE_FORM), for which the store makes the keys of stored dead letters again.
 
 use std::hash::Hasher as _;
 use std::io::Write as _;

@@ -1,7 +1,7 @@
 //! Outcomes: what a completed delivery means for the store and for the log.
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
-//! and its lane moves on. Keeps promise 1 (first the dead letter, then the mark) and promise 8 (one line per delivery,
+//! and its lane moves on. Keeps promise 1 (first the dead letter, then the low-water mark) and promise 8 (one line per delivery,
 //! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub mod tracker;
 pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
-    // Letters that a delivery carried go with it, whatever became of it: what it may leave is a letter of its own.
+    // Dead letters that a delivery carried are removed with it, whatever its outcome: it may leave a dead letter of its own.
     let mut letters_remove: Vec<u64> = completed.merged.iter().filter_map(|part| dead_letter(part.origin)).collect();
     if let Outcome::Delivered { .. } = completed.outcome {
         letters_remove.extend(dead_letter(delivery.origin));
@@ -32,8 +32,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             return None;
         }
     }
-    // In the ledger at once, so that a crash before the next checkpoint makes no second letter; what was merged into it with
-    // it, or all of them come again. Only what a stream brought: the rest is no part of what a checkpoint says.
+    // In the ledger at once, so that a crash before the next checkpoint makes no second dead letter; together with what was
+    // merged into it, or all of them come again. Only what a stream brought: a checkpoint says nothing of the rest.
     let rule: Arc<str> = delivery.rule.name.as_str().into();
     let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
     let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
@@ -65,7 +65,7 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     })
 }
 
-/// Of an operation the log ends with the delivery, or is its dead letter's from now on.
+/// The log of a saga ends with the delivery, or belongs to its dead letter from now on.
 fn end_saga(completed: &Completed, settled: &mut store::Write) {
     let delivery = &completed.delivery;
     let Some(doing) = &delivery.saga_action else { return };
@@ -83,7 +83,7 @@ fn end_saga(completed: &Completed, settled: &mut store::Write) {
     }
 }
 
-/// The dead letter of an operation that was under way when the last process ended, and will not come again.
+/// The dead letter of a saga that was under way when the last process ended, and will not come again.
 pub fn interrupted(saga: store::StoredSaga, why: &str) -> store::Write {
     let store::StoredSaga { id, rule, log, change } = saga;
     let open: Vec<&str> = log.steps.iter().filter(|step| step.has_effect()).map(|step| &*step.name).collect();
@@ -99,7 +99,7 @@ pub fn interrupted(saga: store::StoredSaga, why: &str) -> store::Write {
         created_at_us: now_us(),
         redacted: Vec::new(),
     };
-    // Should the change come again all the same, after a crash or with the rule, it has its letter.
+    // If the change still comes again, after a crash or with the rule, it has its dead letter.
     let ledger_add = vec![store::LedgerEntry { id, rule: Arc::clone(&rule) }];
     let put = store::SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
     store::Write { letters_add: vec![letter], sagas_put: vec![put], ledger_add, ..store::Write::default() }
@@ -112,8 +112,8 @@ fn dead_letter(origin: Origin) -> Option<u64> {
     }
 }
 
-/// Whether a key is held from now on that was not before. What was resolved of that key must be durable no later than
-/// the letter that holds it: else it would come again after a crash and wait, and go out after what came behind it.
+/// Whether a key is blocked from now on that was free before. What was resolved of that key must be durable no later than the
+/// dead letter that blocks it: else it would come again after a crash and wait, and be sent after what came after it.
 pub fn begins_a_hold(completed: &Completed) -> bool {
     match completed.outcome {
         Outcome::Delivered { .. } => false,
@@ -126,7 +126,7 @@ pub fn begins_a_hold(completed: &Completed) -> bool {
     }
 }
 
-/// Why the rule is to be paused, for people; None: it is not. Without a number before the dead letter has one.
+/// Why the rule is to be paused, for people; None: it is not. `number` is None as long as the dead letter has no number.
 pub fn pause(completed: &Completed, number: Option<u64>) -> Option<String> {
     let Outcome::Dead(failure) = &completed.outcome else { return None };
     completed.pauses_its_rule().then(|| {
@@ -141,7 +141,7 @@ fn holds_its_key(completed: &Completed) -> bool {
     completed.delivery.rule.settings.on_dead_letter == OnDeadLetter::HoldKey && is_new(completed)
 }
 
-/// Whether what came of the delivery is no letter yet.
+/// Whether the delivery has no dead letter yet.
 fn is_new(completed: &Completed) -> bool {
     match completed.delivery.origin {
         Origin::Stream | Origin::BinlogReplay { .. } => true,
@@ -149,8 +149,8 @@ fn is_new(completed: &Completed) -> bool {
     }
 }
 
-/// What the delivery's letter stands in from now on: the queues of its own keys, and whatever it waits in besides. Those
-/// that wait for whole definitions have one queue, too, and go out one after another.
+/// The queues that the delivery's dead letter waits in from now on: those of its own keys, and any others that it waits in.
+/// Those that wait for whole definitions have one queue, too, and are sent one after another.
 fn keys_to_hold(delivery: &Delivery, mut more: MoreKeys) -> LaneKeys {
     let Delivery { rule, change, .. } = delivery;
     let own = rule.ordering_keys(change);
@@ -189,7 +189,7 @@ fn log(completed: &Completed) {
     }
 }
 
-/// What a letter keeps of the change, and the columns that it does not keep.
+/// What a dead letter keeps of the change, and the columns that it does not keep.
 fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
     let (rule, change) = (&delivery.rule, &delivery.change);
     let redacted: Vec<Box<str>> = change.table.columns.iter().filter(|name| rule.redacts(name)).cloned().collect();
@@ -199,7 +199,7 @@ fn kept(delivery: &Delivery) -> (Arc<Change>, Vec<Box<str>>) {
     }
 }
 
-/// Answers often repeat what they were sent, so a rule that redacts keeps nothing of them but their status.
+/// Answers often repeat what they were sent, so a rule that redacts keeps only their status.
 fn record(failure: &Failure, completed: &Completed) -> store::LetterFailure {
     let attempts = match completed.delivery.rule.redact.is_empty() {
         true => completed.attempts.clone(),

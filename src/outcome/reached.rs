@@ -1,7 +1,7 @@
 //! How far something has got in the binlog: reading, or what is resolved.
 //!
-//! In: rows and ends of transactions, in the order of the binlog. Out: the [`Resume`] from which all else comes and nothing
-//! of this comes again, also inside a transaction (promise 4). Pure: no I/O, no clock.
+//! In: rows and ends of transactions, in the order of the binlog. Out: the [`Resume`] from which everything later comes, and
+//! nothing of this comes again, also inside a transaction (promise 4). Pure: no I/O, no clock.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::change::{Table, Transaction};
 use crate::position::{Committed, GtidSet, Position, Resume, Within};
 use crate::schema::Schema;
 
-/// A place between two rows.
+/// A position between two rows.
 #[derive(Debug, Clone)]
 pub struct Reached {
     position: Position,
     /// The definitions known there.
     schema: Arc<Schema>,
-    /// Rows of the transaction after `position` that lie before the place where this began, and will not come again.
+    /// Rows of the transaction after `position` that lie before the start of this, and will not come again.
     within_before: Vec<Within>,
     /// Rows of that transaction that were passed since, by table.
     within: Vec<(Arc<Table>, u64)>,
-    /// The one that `within` counts in.
+    /// The transaction that `within` counts in.
     transaction: Option<Arc<Transaction>>,
 }
 
@@ -46,7 +46,7 @@ impl Reached {
         &self.position
     }
 
-    /// Takes over by what the log is known again, if it is of this very place and something else. True: it was.
+    /// Takes over the proof of which log it is, if it is for this exact position and differs. True: it did.
     pub fn adopt_proof(&mut self, position: &Position) -> bool {
         self.position.adopt_proof(position)
     }
@@ -56,7 +56,7 @@ impl Reached {
         self.transaction.as_ref()
     }
 
-    /// Whether no row of a transaction was passed whose end was not.
+    /// Whether the end of every transaction of which rows were passed was passed, too.
     pub fn is_between_transactions(&self) -> bool {
         self.within_before.is_empty() && self.within.is_empty()
     }
@@ -108,8 +108,8 @@ impl Reached {
     }
 
     fn begin_transaction(&mut self, transaction: &Arc<Transaction>) {
-        // After a break the same transaction comes again, or, from another server, another one in its place: what was
-        // counted in that one says nothing about this.
+        // After a break the same transaction comes again, or, from another server, another one instead: the rows
+        // counted in the former say nothing about the latter.
         let identity = transaction.identity();
         if self.transaction.as_ref().is_some_and(|known| known.identity() != identity) {
             self.within.clear();
@@ -124,7 +124,7 @@ impl Reached {
         }
     }
 
-    /// An XA PREPARE that is read again ends none among GTIDs: the one that rows were counted in goes on behind it.
+    /// With GTIDs, an XA PREPARE that is read again ends no transaction: the one that rows were counted in continues after it.
     fn end_transaction(&mut self, is_end: bool) {
         if self.position.knows_gtids() && !is_end {
             return;

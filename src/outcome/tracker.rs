@@ -3,7 +3,7 @@
 //! In: the rule's deliveries and the commits between them in the order of the binlog, then outcomes in any order. Out: the
 //! mark, and what the ledger must name. Keeps promise 1 (the mark never passes a delivery that is not resolved) and promise
 //! 4 (what was resolved above it is named in the ledger, so that it is not delivered again after a crash). Knows nothing of
-//! other rules, so that one rule's slow delivery holds back no other's mark. Pure: no I/O, no clock.
+//! other rules, so that one rule's slow delivery does not delay another rule's mark. Pure: no I/O, no clock.
 
 use std::collections::{HashMap, HashSet, VecDeque, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,7 +13,7 @@ use super::reached::Reached;
 use crate::change::{DeliveryId, Table, Transaction};
 use crate::position::{Committed, GtidSet};
 
-/// What the ledger must be told.
+/// What must be changed in the ledger.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LedgerChange {
     /// Resolved since the last time, above the mark.
@@ -22,7 +22,7 @@ pub struct LedgerChange {
     pub remove: Vec<DeliveryId>,
 }
 
-/// The deliveries of one rule from its low-water mark to the place where reading for it stands.
+/// The deliveries of one rule from its low-water mark to the position that reading for it has reached.
 #[derive(Debug)]
 pub struct Tracker {
     mark: Reached,
@@ -59,7 +59,7 @@ struct Tracked {
     transaction: Arc<Transaction>,
     table: Arc<Table>,
     ordinal: u64,
-    /// Memory that the delivery holds until it is resolved.
+    /// Memory that the delivery takes until it is resolved.
     weight_bytes: usize,
     state: State,
 }
@@ -99,7 +99,7 @@ impl Hasher for IdHasher {
 }
 
 impl Tracker {
-    /// Begins at this place, with the ledger that was stored beside it.
+    /// Begins at this position, with the ledger that was stored beside it.
     pub fn new(mark: Reached, ledger: HashSet<DeliveryId>) -> Tracker {
         Tracker {
             mark,
@@ -114,7 +114,7 @@ impl Tracker {
         }
     }
 
-    /// Reading for the rule goes on from this place, and so does the mark once what is above it is resolved.
+    /// Reading for the rule continues from this position, and so does the mark once what is above it is resolved.
     pub fn go_on_from(&mut self, place: Reached) {
         self.entries.push_back(Entry::Leap(Box::new(place)));
         self.move_mark();
@@ -201,7 +201,7 @@ impl Tracker {
         &self.mark
     }
 
-    /// When the transaction was committed that holds the oldest delivery not resolved, in microseconds since the epoch.
+    /// When the transaction of the oldest unresolved delivery was committed, in microseconds since the epoch.
     pub fn oldest_unresolved_us(&self) -> Option<u64> {
         match self.entries.front() {
             Some(Entry::Delivery(tracked)) => Some(tracked.transaction.committed_at_us),
@@ -217,7 +217,7 @@ impl Tracker {
         }
     }
 
-    /// Gives all up: what the ledger names of this rule.
+    /// Gives up all deliveries. Returns what the ledger names of this rule.
     pub fn abandon(self) -> Vec<DeliveryId> {
         let named = |entry: &Entry| match entry {
             Entry::Delivery(tracked) if tracked.state == State::InLedger => Some(tracked.id),
@@ -508,7 +508,7 @@ mod tests {
         let (mark_of, place) = (mark(&tracker), anonymous(1).end);
         assert_eq!((mark_of.within, mark_of.position.place()), (vec![], &place));
         assert_eq!(mark_of.position.parts().found_by, FoundBy::Place);
-        // Behind a delivery, several ends count as one.
+        // After a delivery, several ends count as one.
         let first = open(&mut tracker, opening(1, 1));
         tracker.commit(&anonymous(2));
         tracker.commit(&Committed { gtid: None, anonymous_follow: true, ..commit(3) });

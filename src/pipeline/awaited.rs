@@ -1,8 +1,8 @@
 //! Deliveries that are sent again, from the moment that the loop has them until they have an outcome.
 //!
 //! In: outcomes to wait for, each with the memory that its delivery holds. Out: the outcomes as they come. Owns what is under
-//! way, and bounds it in number and bytes (promise 6). Ends early when nobody listens any more: what is under way then comes
-//! to its end in the loop. Which deliveries are sent, how, and what is told of them is for whoever replays.
+//! way, and bounds it in number and bytes (promise 6). Ends early when the listener has gone: what is under way then comes
+//! to its end in the loop. The replay decides which deliveries are sent, how, and what is reported of them.
 
 use std::pin::Pin;
 
@@ -17,7 +17,7 @@ const UNDER_WAY_MAX: usize = 256;
 /// Memory of the changes under way; a single one may be larger.
 const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 
-/// Nobody listens to the reports any more.
+/// The listener for the reports has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unheard;
 
@@ -26,7 +26,7 @@ pub struct Unheard;
 pub enum End<E> {
     /// What went wrong, for the listener.
     Failed(E),
-    /// Nobody listens any more.
+    /// The listener has gone.
     Unheard,
 }
 
@@ -39,7 +39,7 @@ impl<E> From<Unheard> for End<E> {
 /// With the memory that its delivery holds until then.
 type Outcome<T> = Pin<Box<dyn Future<Output = (usize, T)> + Send>>;
 
-/// Outcomes `T` that are awaited, for a listener who is told `R`.
+/// Outcomes `T` that are awaited, for a listener that gets reports `R`.
 pub struct Awaited<'a, R, T> {
     listener: &'a mpsc::Sender<R>,
     outcomes: FuturesUnordered<Outcome<T>>,
@@ -77,8 +77,8 @@ impl<R, T: 'static> Awaited<'_, R, T> {
         if self.is_empty() { Ok(None) } else { self.ended().await.map(Some) }
     }
 
-    /// Waits for the next outcome, for ever while nothing is under way. It may take as long as a target is away, and others
-    /// wait for their replays meanwhile, so it is not waited for when nobody listens any more. Cancel-safe.
+    /// Waits for the next outcome, for ever while nothing is under way. It may take as long as a target is unavailable, and others
+    /// wait for their replays meanwhile, so the wait ends when the listener has gone. Cancel-safe.
     pub async fn ended(&mut self) -> Result<T, Unheard> {
         tokio::select! {
             Some((bytes, outcome)) = self.outcomes.next() => {

@@ -1,9 +1,9 @@
 //! Where each rule, and the main stream, go on after a restart.
 //!
-//! In: the rules, and what the store has of them. Out: their streams and the place where the main stream begins. Attached
-//! rules whose marks lie shortly before the main stream's are read for together, from the earliest of these marks, and each
-//! leaves out what it has had; a rule that is further back gets a feed of its own, so that it costs the others nothing and
-//! can't keep the main stream from beginning (promise 5). Pure.
+//! In: the rules, and what the store has of them. Out: their streams and the position where the main stream begins. Attached
+//! rules whose low-water marks lie shortly before the main stream's position share its reader, which begins at the earliest
+//! of these marks, and each rule leaves out what it has had. A rule that is further back gets a feed of its own, so that it
+//! costs the others nothing and can't keep the main stream from beginning (promise 5). Pure.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub(super) struct Beginning {
     pub main: Resume,
     /// In the order of the files.
     pub streams: Vec<RuleStream>,
-    /// In the ledger, of rules that are no more.
+    /// In the ledger, of rules that no longer exist.
     pub orphans: Vec<DeliveryId>,
 }
 
-/// `now_us` is when a rule counts as behind from, whose mark turns out to be too far back.
+/// A rule whose mark turns out to be too far back counts as detached since `now_us`.
 pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beginning {
     let SavedCheckpoint { main, rules: records, known, mut ledger, former_ids: _ } = saved;
     let is_new = |rule: &Rule| known.as_ref().is_some_and(|known| known.iter().all(|name| **name != *rule.name));
@@ -72,7 +72,7 @@ fn behind_since(record: Option<&RuleCheckpoint>, main: &Resume, now_us: u64) -> 
     record.behind_since_us.or_else(|| (!can_join(&record.resume, main)).then_some(now_us))
 }
 
-/// Whether the rule may be fed by the main stream, which may have to begin at the mark instead of at its own place. Within
+/// Whether the rule may be fed by the main stream, which may have to begin at the mark instead of at its own position. Within
 /// one file, so that the server can't have purged the one and kept the other; with the same definitions, because the mark
 /// has those of its own tables alone.
 fn can_join(mark: &Resume, main: &Resume) -> bool {
@@ -87,11 +87,11 @@ fn can_join(mark: &Resume, main: &Resume) -> bool {
         && (Arc::ptr_eq(&mark.schema, &main.schema) || mark.schema == main.schema)
 }
 
-/// The last place from which nothing is missed that comes after any of these; none without any.
+/// The last position from which reading misses nothing that comes after any of these marks; none without marks.
 fn earliest(marks: &[Resume], schema: &Arc<Schema>) -> Option<Resume> {
     let (first, others) = marks.split_first()?;
     let position = others.iter().fold(first.position.clone(), |before, mark| before.before_both(&mark.position));
-    // Rows of a transaction are left out by the source only where all have had them.
+    // The source leaves out rows of a transaction only where all rules have had them.
     let rows_of = |mark: &Resume, within: &Within| {
         let same = |known: &&Within| known.transaction == within.transaction && known.table == within.table;
         mark.within.iter().find(same).map(|known| known.rows)
@@ -159,7 +159,7 @@ mod tests {
         SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default(), former_ids: None }
     }
 
-    /// Where the main stream begins, and of each rule whether it is behind and whether it leaves anything out.
+    /// Where the main stream begins, and of each rule whether it is detached and whether it leaves anything out.
     fn begun(names: &[&str], records: Vec<(&str, Resume, Option<u64>)>) -> (Resume, Vec<(bool, bool)>) {
         let Beginning { main, streams, .. } = begin(&rules(names), saved(records), 5);
         (main, streams.iter().map(|stream| (stream.behind.is_some(), stream.coverage.is_some())).collect())
@@ -191,7 +191,7 @@ mod tests {
                 (false, false),
                 (false, true),
             ),
-            // DetachedStream, or too far back, in another file, with other definitions: read for alone.
+            // Detached, or too far back, in another file, with other definitions: the rule gets its own reader.
             (vec![("one", near.clone(), Some(9))], main.clone(), (true, false), (false, false)),
             (vec![("one", at(4, 0), None)], main.clone(), (true, false), (false, false)),
             (vec![("one", place("b.000001", MAIN_OFFSET, 0), None)], main.clone(), (true, false), (false, false)),

@@ -1,9 +1,9 @@
 //! Keeping the server from purging what late rules still need, for those that ask for it (`pin_binlog`).
 //!
-//! In: at each tick, which of these rules are late and where their marks stand. Out: one connection that is not read, in the
-//! file of the earliest of these marks; one is enough for all rules, because the server purges its files in order. Owns that
-//! connection, and while another takes its place, both. Goes by durable marks alone, for a crash begins again at those (promise 1).
-//! Does not slow anything down: whether it holds or not, rules go on as they can.
+//! In: at each tick, which of these rules are late and where their low-water marks stand. Out: one connection that is not read,
+//! in the file of the earliest of these marks; one is enough for all rules, because the server purges its files in order. Owns
+//! that connection, and while another replaces it, both. Uses durable marks only, because after a crash reading begins at those
+//! (promise 1). Does not slow anything down: rules go on as they can, whether the binlog is pinned or not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const LATE: Duration = Duration::from_secs(60);
 struct Needed {
     /// The earliest mark.
     place: Position,
-    /// Whose marks these are.
+    /// The rules that have these marks.
     rules: Vec<Arc<str>>,
 }
 
@@ -36,19 +36,19 @@ struct Held {
     needed: Needed,
     since_us: u64,
     hold: PinnedBinlog,
-    /// What held before, until this one does.
+    /// The previous pin, kept until this one is pinned.
     before: Option<PinnedBinlog>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct BinlogPin {
-    /// As it was when the checkpoint was taken that is under way.
+    /// What was needed when the checkpoint that is under way was taken.
     recording: Option<Needed>,
     held: Option<Held>,
 }
 
 impl BinlogPin {
-    /// Holds what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
+    /// Pins what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
     pub fn follow(&mut self, streams: &mut [RuleStream], reading: &ChangeSource) {
         let durable = std::mem::replace(&mut self.recording, needed(streams, Instant::now()));
         self.hold(durable, reading);
@@ -98,7 +98,7 @@ impl Held {
         if !needed.place.needs_same_file_as(&self.needed.place) {
             let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
             tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
-            // The oldest connection that holds protects most; one that never held protects nothing.
+            // The oldest connection that is pinned protects most; one that was never pinned protects nothing.
             self.before = self.before.take().or_else(|| Some(hold).filter(PinnedBinlog::is_pinned));
         }
         self.needed = needed;
@@ -132,7 +132,7 @@ fn needed(streams: &mut [RuleStream], now: Instant) -> Option<Needed> {
 
 fn earlier(one: &Position, other: &Position) -> Position {
     if !one.is_comparable_with(other) {
-        // Without GTIDs, one of them is of a server that is not followed any more, and lost.
+        // Without GTIDs, one of them belongs to a server that is no longer followed, and is lost.
         return one.clone();
     }
     one.before_both_anywhere(other)
@@ -164,7 +164,7 @@ mod tests {
         })
     }
 
-    /// Streams of rules that are behind at these places, or attached without any delivery.
+    /// Streams of rules that are detached at these positions, or attached without any delivery.
     fn streams(rules: &[(&str, bool, Option<Position>)]) -> Vec<RuleStream> {
         let rule = |(name, holds, _): &(&str, bool, Option<Position>)| {
             format!("  - name: {name}\n    pin_binlog: {holds}\n    call: {{url: http://a.test/}}\n")

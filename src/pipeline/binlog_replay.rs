@@ -1,9 +1,9 @@
-//! Redelivery: a stretch of the binlog delivered once more for one rule, because an operator asks for it.
+//! Replay of a binlog range: it is delivered once more for one rule, because an operator asks for it.
 //!
 //! In: a rule, where to begin and where to end. Out: what was read and what came of it, while it goes on. Reads with a
 //! reader of its own, as a replica of its own, and hands what the rule matches to the loop with the delivery ids of the first time,
 //! in the binlog's order (promises 2 and 3); what is under way is bounded (`awaited`). Touches no checkpoint. Ends by itself, or
-//! when nobody listens any more.
+//! when the listener has gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests that a dry run shows; the rest is counted.
@@ -46,7 +46,7 @@ pub enum Mode {
     Show,
 }
 
-/// What a redelivery says while it goes on; `Ended` or `Failed` comes last.
+/// What a replay of a binlog range reports while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BinlogReplayEvent {
     Begun {
@@ -64,7 +64,7 @@ pub enum BinlogReplayEvent {
     },
 }
 
-/// Sums over a redelivery so far.
+/// Sums over a replay so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BinlogReplayTally {
     /// Changes of the rule's tables that were read.
@@ -72,7 +72,7 @@ pub struct BinlogReplayTally {
     /// Those that the rule matches.
     pub matched: u64,
     pub delivered: u64,
-    /// Dead letters; in a dry run, deliveries of which no request can be made.
+    /// Dead letters; in a dry run, deliveries for which no request can be made.
     pub dead: u64,
     /// Not sent: they wait in the store behind a dead letter of their key.
     pub blocked: u64,
@@ -80,7 +80,7 @@ pub struct BinlogReplayTally {
     pub read_up_to_us: Option<u64>,
 }
 
-/// RangeReplays, one at a time; clones are the same.
+/// Replays of binlog ranges, one at a time; clones are the same.
 #[derive(Debug, Clone)]
 pub struct RangeReplays {
     settings: Settings,
@@ -90,7 +90,7 @@ pub struct RangeReplays {
     turn: Arc<Mutex<()>>,
 }
 
-/// Why a redelivery ends early, in words for an operator.
+/// Why a replay ends early, in words for an operator.
 type End = super::End<String>;
 
 impl From<source::Error> for End {
@@ -105,11 +105,11 @@ impl RangeReplays {
         RangeReplays { settings, commands, checkpoint, turn: Arc::default() }
     }
 
-    /// Delivers the stretch, and tells how it goes.
+    /// Delivers the binlog range, and reports how it goes.
     pub async fn run(&self, binlog_range: BinlogRange, told: &mpsc::Sender<BinlogReplayEvent>) {
         let Ok(_turn) = self.turn.try_lock() else {
             let message = "another binlog range is being replayed; only one at a time".to_string();
-            // Who no longer listens does not need the reason.
+            // A listener that has gone does not need the reason.
             let _ = told.send(BinlogReplayEvent::Failed { message }).await;
             return;
         };
@@ -156,7 +156,7 @@ impl RangeReplays {
         run.finish(following).await
     }
 
-    /// Deliveries of a rule that is paused would wait, nobody knows how long.
+    /// Deliveries of a paused rule would wait for an unknown time.
     async fn refuse_paused(&self, rule: &Rule) -> Result<(), End> {
         let status = self.status().await?;
         let of_rule = status.rules.iter().find(|status| status.rule == rule.name);
@@ -195,7 +195,7 @@ async fn begin(following: &mut Following) -> Result<Position, End> {
     }
 }
 
-/// One redelivery at work.
+/// One replay at work.
 struct Run<'a> {
     rule: Arc<Rule>,
     mode: Mode,
@@ -225,7 +225,7 @@ impl Run<'_> {
         Ok(self.tally)
     }
 
-    /// Whether the end of the stretch was reached.
+    /// Takes an event. True: the end of the binlog range was reached.
     async fn take(&mut self, event: SourceEvent) -> Result<bool, End> {
         match event {
             SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) => Ok(false),
@@ -248,7 +248,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the change lies within the stretch: its transaction begins before the end.
+    /// Whether the change lies within the binlog range: its transaction begins before the end.
     fn holds(&self, change: &Change) -> bool {
         let transaction = &change.transaction;
         self.to.takes_in(transaction.gtid.as_ref(), &transaction.begin())

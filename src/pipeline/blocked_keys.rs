@@ -1,10 +1,10 @@
-//! What becomes of dead letters that are sent again: replays, and held deliveries whose turn has come.
+//! What becomes of dead letters that are sent again: replays, and blocked deliveries whose turn has come.
 //!
-//! In: replays that an operator asks for, letters that came to the front of their keys' queues, and the outcomes of
-//! both. Out: which letter to send now, and answers to those who wait. Owns who is under way. Keeps promise 2 for keys
-//! that are held: of a queue one letter is sent at a time, in the order of the numbers, and none while one before it
-//! stays. What it needs to know of the queues is asked of `Held`, which follows the store; so a crash loses nothing that
-//! stands here. Bounded: a rule's letters under way have a limit in number and bytes, the others are numbers only.
+//! In: replays that an operator asks for, dead letters that came to the front of their keys' queues, and the outcomes of
+//! both. Out: which letter to send now, and answers to those who wait. Owns which letters are under way. Keeps promise 2 for
+//! blocked keys: it sends one letter of a queue at a time, in the order of the numbers, and none while one before it stays.
+//! It asks `BlockedKeys`, which follows the store, what it needs to know of the queues; so a crash loses nothing that is
+//! kept here. Bounded: a rule's letters under way have a limit in number and bytes, the others are numbers only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::pin::Pin;
@@ -20,16 +20,16 @@ use crate::ordering::{BlockedKeys, LaneKeys};
 use crate::saga::SagaCommand;
 use crate::store::{self, DeadLetter, Store};
 
-/// Letters read from the store at a time.
+/// Dead letters read from the store at a time.
 const READS_MAX: usize = 16;
 
-/// Held letters of one rule that are sent at a time; each is of another key.
+/// Blocked deliveries of one rule that are sent at a time; each is of another key.
 const RELEASED_MAX: usize = 16;
 
-/// Memory of the changes of a rule's held letters that are being sent; a single one may be larger.
+/// Memory of the changes of a rule's blocked deliveries that are being sent; a single one may be larger.
 const RELEASED_BYTES_MAX: usize = 4 << 20;
 
-/// Who waits for what becomes of a dead letter.
+/// Where the outcome of a replayed dead letter is sent.
 pub(super) type ReplayAnswer = oneshot::Sender<Result<Outcome, NotReplayed>>;
 
 /// See the module's header.
@@ -37,11 +37,11 @@ pub(super) struct Releases {
     store: Store,
     turns: Turns,
     reads: FuturesUnordered<Pin<Box<dyn Future<Output = Looked> + Send>>>,
-    /// Rules of which it was said that their letters can't be sent.
+    /// Rules for which the log says already that their dead letters can't be sent.
     complained: HashSet<Box<str>>,
 }
 
-/// A letter that may have to go out, as it stands in the store.
+/// A dead letter that may have to be sent, as it is in the store.
 pub(super) struct Looked {
     pub number: u64,
     pub letter: Result<Option<DeadLetter>, store::Error>,
@@ -53,7 +53,7 @@ impl Releases {
         Releases { store, turns, reads: FuturesUnordered::new(), complained: HashSet::new() }
     }
 
-    /// The next letter that may have to go out; pending for ever while there is none. Cancel-safe.
+    /// The next dead letter that may have to be sent; pending for ever while there is none. Cancel-safe.
     pub(super) async fn next(&mut self) -> Looked {
         loop {
             while self.reads.len() < READS_MAX
@@ -74,7 +74,7 @@ impl Releases {
         }
     }
 
-    /// Takes a dead letter in that an operator replays. True: it is to be sent now; else when its turn comes, or never.
+    /// Takes in a dead letter that an operator replays. True: it is to be sent now; else when its turn comes, or never.
     pub(super) fn replay(
         &mut self,
         number: u64,
@@ -85,14 +85,14 @@ impl Releases {
         self.turns.replay(number, lanes, saga_command, answer)
     }
 
-    /// Decides about a letter that was looked at: the one to send now, if it is one to send.
+    /// Decides about a dead letter that was read. Returns it if it is to be sent now.
     pub(super) fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
         let Looked { number, letter } = looked;
         let letter = letter.unwrap_or_else(|error| {
             tracing::error!(number, %error, "a blocked delivery can't be read; discard it to release those behind it");
             None
         });
-        // One that was closed by hand since has left its queues, as one that is gone.
+        // A letter that was closed by hand meanwhile has left its queues, like one that is gone.
         let letter = letter.filter(|letter| letter.head.resolved.is_none());
         let seen = letter.as_ref().map(|letter| Seen {
             rule: &letter.head.rule,
@@ -103,7 +103,7 @@ impl Releases {
         if self.turns.looked(number, seen) { letter } else { None }
     }
 
-    /// The letter that was to be sent can't be: it stays in front of its queue.
+    /// The dead letter that was to be sent can't be sent: it stays in front of its queue.
     pub(super) fn cannot_go(&mut self, number: u64, rule: &str, why: String) {
         if self.complained.insert(rule.into()) {
             tracing::error!(rule, number, why, "blocked deliveries of this rule can't be sent");
@@ -111,7 +111,7 @@ impl Releases {
         self.turns.ended(number, Err(NotReplayed::Unsendable(why)));
     }
 
-    /// What became of a letter that was sent is durable.
+    /// The outcome of a dead letter that was sent is durable.
     pub(super) fn ended(&mut self, number: u64, outcome: Outcome) {
         self.turns.ended(number, Ok(outcome));
     }
@@ -126,13 +126,13 @@ impl Releases {
         self.turns.review();
     }
 
-    /// With other rules other letters can be sent; and at the start nobody has looked yet.
+    /// Reads all dead letters that may be sent: after a reload other letters can be sent, and at the start none was read yet.
     pub(super) fn look_at_all(&mut self) {
         self.complained.clear();
         self.turns.blocked.look_at_all();
     }
 
-    /// Answers with the number of held deliveries that went out since the start, as soon as none is on its way.
+    /// Answers with the number of blocked deliveries that were delivered since the start, as soon as none is on its way.
     pub(super) fn when_quiet(&mut self, answer: oneshot::Sender<u64>) {
         self.turns.when_quiet.push(answer);
         self.turns.review();
@@ -146,7 +146,7 @@ struct Turns {
     looking: BTreeSet<u64>,
     /// Letters that were sent and have no durable outcome yet.
     under_way: HashMap<u64, UnderWay>,
-    /// Letters that an operator replays and whose turn comes after others that are on their way; who waits for them.
+    /// Letters that an operator replays and whose turn comes after others that are under way, each with its answer.
     waiting: BTreeMap<u64, (LaneKeys, ReplayAnswer)>,
     rules: HashMap<Box<str>, Released>,
     when_quiet: Vec<oneshot::Sender<u64>>,
@@ -160,16 +160,16 @@ struct UnderWay {
     released: Option<(Box<str>, usize)>,
 }
 
-/// The held letters of one rule that are being sent.
+/// The blocked deliveries of one rule that are being sent.
 #[derive(Default)]
 struct Released {
     letters: usize,
     bytes: usize,
-    /// Their turn has come, but there is no room; at most one for each held key.
+    /// Their turn has come, but there is no room; at most one for each blocked key.
     later: BTreeSet<u64>,
 }
 
-/// What a look at a letter showed.
+/// What reading a dead letter showed.
 struct Seen<'a> {
     rule: &'a str,
     lanes: LaneKeys,
@@ -190,16 +190,16 @@ impl Turns {
         }
     }
 
-    /// A letter to look at.
+    /// A dead letter to read.
     fn look(&mut self) -> Option<u64> {
         let number = self.blocked.take_moved()?;
         self.looking.insert(number);
         Some(number)
     }
 
-    /// Whether the letter is to be sent now: one that is held, or that somebody waits for, with nothing ahead of it.
+    /// Whether the letter is to be sent now: it is blocked, or an operator waits for its replay, and nothing is ahead of it.
     fn looked(&mut self, number: u64, seen: Option<Seen>) -> bool {
-        // A replay that began meanwhile knows better than what was read before it.
+        // A replay that began meanwhile counts more than what was read before it.
         let is_looked_for = self.looking.remove(&number) && !self.under_way.contains_key(&number);
         let goes = match seen {
             Some(Seen { rule, lanes, is_blocked, bytes }) if is_looked_for => {
@@ -224,7 +224,7 @@ impl Turns {
         lanes.iter().all(|key| self.blocked.queue(key).is_some_and(|queue| queue.front <= number))
     }
 
-    /// Takes the room for a held letter of a rule, or puts the letter off.
+    /// Takes the room for a blocked delivery of a rule, or puts it off.
     fn has_room(&mut self, number: u64, rule: &str, bytes: usize) -> bool {
         let released = self.rules.entry(rule.into()).or_default();
         if released.letters > 0 && (released.letters >= RELEASED_MAX || released.bytes + bytes > RELEASED_BYTES_MAX) {
@@ -263,7 +263,7 @@ impl Turns {
         if let Some(ahead) =
             self.blocked.ahead_of(number, &lanes).next().filter(|_| saga_command != SagaCommand::Resume)
         {
-            // What waits goes out as a held delivery does, and by then nobody remembers another wish.
+            // A letter that waits is sent as a blocked delivery is, and by then another command is forgotten.
             refuse(answer, NotReplayed::BlockedBy(ahead));
             return false;
         }
@@ -303,7 +303,7 @@ impl Turns {
     /// Answers those whose turn will not come: a letter ahead of theirs stays, or theirs has gone.
     fn review(&mut self) {
         self.fill_empty_room();
-        // In ascending number: who is ahead has been reviewed before.
+        // In ascending number: letters ahead have been reviewed before.
         let numbers: Vec<u64> = self.waiting.keys().copied().collect();
         for number in numbers {
             let lanes = &self.waiting[&number].0;
@@ -312,18 +312,18 @@ impl Turns {
                 Some(ahead) => NotReplayed::BlockedBy(ahead),
                 None => continue,
             };
-            let (_, answer) = self.waiting.remove(&number).expect("nobody else takes it meanwhile");
+            let (_, answer) = self.waiting.remove(&number).expect("no one else takes it meanwhile");
             refuse(answer, why);
         }
         if self.is_quiet() {
             for answer in self.when_quiet.drain(..) {
-                // Who no longer listens does not need the answer.
+                // A receiver that has gone does not need the answer.
                 let _ = answer.send(self.delivered);
             }
         }
     }
 
-    /// Goes on with letters that were put off when the ones that were to make room for them turn out to be gone.
+    /// Continues with letters that were put off, when the ones that were to make room for them are gone.
     fn fill_empty_room(&mut self) {
         for released in self.rules.values_mut().filter(|released| released.letters == 0) {
             while let Some(next) = released.later.pop_first() {
@@ -333,7 +333,7 @@ impl Turns {
         self.rules.retain(|_, released| released.letters > 0);
     }
 
-    /// Whether a letter goes out without anybody's doing.
+    /// Whether a letter is sent without a command.
     fn is_coming(&self, number: u64) -> bool {
         self.under_way.contains_key(&number)
             || self.waiting.contains_key(&number)
@@ -353,7 +353,7 @@ impl Turns {
 
 /// Says that a letter is not sent, and why.
 pub(super) fn refuse(answer: ReplayAnswer, why: NotReplayed) {
-    // Who no longer listens does not need the answer.
+    // A receiver that has gone does not need the answer.
     let _ = answer.send(Err(why));
 }
 

@@ -17,7 +17,7 @@ use crate::saga::SagaCommand;
 /// A request from an operator.
 #[derive(Debug)]
 pub enum Command {
-    /// Send a dead letter's delivery again, which stands in the queues of `lanes`. The answer comes when the outcome is
+    /// Send the delivery of a dead letter again, which is in the queues of `lanes`. The answer comes when the outcome is
     /// durable. One that waits behind letters that are on their way is sent when its turn comes.
     Replay {
         delivery: Delivery,
@@ -25,14 +25,14 @@ pub enum Command {
         saga_command: SagaCommand,
         answer: oneshot::Sender<Result<Outcome, NotReplayed>>,
     },
-    /// Wait until no held delivery is on its way. Answered with how many went out since the start.
+    /// Wait until no blocked delivery is being sent. Answered with how many were delivered since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
     ReplayBinlog { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
     Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), CommandRefused>> },
-    /// Start attempts of this rule again; it goes on where it was. With `from` a rule that is behind leaves out what lies
-    /// before that place: the way on when the server has purged what it needs.
+    /// Start attempts of this rule again; it goes on where it was. With `from` a detached rule leaves out what lies
+    /// before that position: the way on when the server has purged what it needs.
     Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// How every rule and every target is doing.
     Status { answer: oneshot::Sender<LoopStatus> },
@@ -47,7 +47,7 @@ pub enum NotReplayed {
     UnderWay,
     #[error("waits behind dead letter {0}; replay, resolve or discard that one first")]
     BlockedBy(u64),
-    /// It would wait, nobody knows how long.
+    /// It would wait for an unknown time.
     #[error("rule {rule} is paused; rowhook resume {rule} first")]
     Paused { rule: String },
     #[error("it has gone meanwhile")]
@@ -93,7 +93,7 @@ pub struct BinlogPinStatus {
     pub rules: Vec<Arc<str>>,
     /// Microseconds since the Unix epoch.
     pub since_us: u64,
-    /// False while the connection is opened, for the first time or again, and for files that can't be held.
+    /// False while the connection is opened, for the first time or again, and for files that can't be pinned.
     pub is_pinned: bool,
 }
 
@@ -105,7 +105,7 @@ pub struct RuleStatus {
     pub target: String,
     pub stream: StreamStatus,
     pub paused: Option<Paused>,
-    /// That it is paused before rows whose table lacks a column that it needs; what came before goes out.
+    /// Set when it is paused before rows whose table lacks a column that it needs; what came before is still sent.
     pub lacks: Option<Paused>,
     /// Deliveries in memory that are not resolved.
     pub unresolved: u64,
@@ -113,9 +113,9 @@ pub struct RuleStatus {
     pub in_flight: u64,
     /// Deliveries that wait for their next attempt.
     pub in_retry: u64,
-    /// Everything before this place is resolved.
+    /// Everything before this position is resolved.
     pub low_water_mark: Option<Position>,
-    /// When the transaction was committed that holds the oldest delivery not resolved, in microseconds since the Unix
+    /// When the transaction of the oldest delivery not resolved was committed, in microseconds since the Unix
     /// epoch; none when there is none.
     pub oldest_unresolved_us: Option<u64>,
 }

@@ -1,7 +1,7 @@
-//! What operators ask of the loop, carried out.
+//! Carries out what operators ask of the loop.
 //!
 //! In: commands. Out: answers, at once or when what was asked for is durable. Each command goes to the owner of what it is
-//! about; what must be written, and what follows for the others, is put together here.
+//! about; this module puts together what must be written, and what follows for the other owners.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::saga::SagaCommand;
 type Answer = oneshot::Sender<Result<(), CommandRefused>>;
 
 impl Pipeline {
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn apply(&mut self, command: Command) {
         let dispatcher = &mut self.deliveries.dispatcher;
         match command {
             Command::Replay { delivery, lanes, saga_command, answer } => {
@@ -35,7 +35,7 @@ impl Pipeline {
                 let done = self.streams.resume(&rule, from, dispatcher);
                 self.answer_when_durable(done, answer);
             }
-            // Whoever asked may have gone.
+            // The operator may have gone.
             Command::Status { answer } => {
                 let _ = answer.send(self.streams.status(dispatcher, &self.binlog_pin));
             }
@@ -70,7 +70,7 @@ impl Pipeline {
     fn answer_when_durable(&mut self, done: Result<(), CommandRefused>, answer: Answer) {
         match done {
             Ok(()) => self.writes.pauses_for(self.streams.paused_rules(), answer),
-            // Whoever asked may have gone.
+            // The operator may have gone.
             Err(refused) => drop(answer.send(Err(refused))),
         }
     }

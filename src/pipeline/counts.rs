@@ -1,7 +1,7 @@
 //! The counters and gauges of one rule, looked up once: counting a delivery is an atomic addition or two.
 //!
-//! In: what the loop does with deliveries of the rule. Out: metrics. A rule that is no more keeps its counters, which
-//! say what it did; how it is doing is no longer told.
+//! In: what the loop does with deliveries of the rule. Out: metrics. A rule that no longer exists keeps its counters, which
+//! say what it did; its gauges are no longer reported.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
@@ -59,7 +59,7 @@ impl RuleMetrics {
         }
     }
 
-    /// The rule is no more.
+    /// The rule no longer exists.
     pub fn forget(metrics: &Metrics, rule: &str) {
         let label = RuleLabel { rule: rule.to_string() };
         metrics.rule_unresolved.remove(&label);

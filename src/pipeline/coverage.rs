@@ -1,8 +1,8 @@
 //! What a rule has had already of what its feed brings.
 //!
-//! In: a place up to which all is done, then the changes and ends of transactions that a feed brings which began earlier.
+//! In: a position up to which all is done, then the changes and ends of transactions of a feed that began earlier.
 //! Out: which of them to leave out (promise 4). By GTID where a transaction has one, because another server may have its
-//! transactions in another order; else by place. Pure.
+//! transactions in another order; else by position. Pure.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::change::{Change, Table, Transaction};
 use crate::outcome::reached::Reached;
 use crate::position::{Committed, Position, Resume, Within};
 
-/// Everything up to a place.
+/// Everything up to a position.
 #[derive(Debug)]
 pub(super) struct Coverage {
     position: Position,
     within: Vec<Within>,
-    /// The transaction that was looked at last, and how much of it is covered.
+    /// The transaction that was checked last, and how much of it is covered.
     looked_at: Option<(Arc<Transaction>, Covered)>,
 }
 
@@ -60,7 +60,7 @@ impl Coverage {
         self.position.covers_end(committed)
     }
 
-    /// Whether a feed that has got to this place brings nothing covered any more.
+    /// Whether a feed that has reached this position brings nothing covered any more.
     pub fn is_passed_by(&self, place: &Position) -> bool {
         place.reaches(&self.position) && self.within.iter().all(|within| place.has_passed(within, &self.position))
     }
@@ -69,7 +69,7 @@ impl Coverage {
 /// How a rule goes over from its own feed to the main stream.
 #[derive(Debug)]
 pub(super) struct Handover {
-    /// What the main stream still brings of what the feed has brought; none where both stand at one place.
+    /// What the main stream still brings of what the feed has brought; none where both are at the same position.
     pub coverage: Option<Coverage>,
 }
 
@@ -217,7 +217,7 @@ mod tests {
             assert!(coverage.is_passed_by(&place(gtids.map(|_| "1-6"), 700)));
         }
     }
-    /// A binlog of transactions with so many rows each, and somebody who reads it.
+    /// A binlog of transactions with so many rows each, and a reader of it.
     struct Log {
         /// Whether positions have sets.
         has_sets: bool,
@@ -279,7 +279,7 @@ mod tests {
         Own,
         Detach,
         Attach,
-        /// Reading goes on from what was stored: the place, with definitions and all.
+        /// Reading goes on from what was stored: the position, with definitions and all.
         Restart,
     }
 

@@ -1,8 +1,8 @@
-//! Deliveries on their way: from the change that calls for one to the word that it is over.
+//! Deliveries under way: from the change that a rule matches to the event that the delivery is over.
 //!
 //! In: deliveries of the streams, events of the dispatcher, intents that became durable. Out: deliveries in the
 //! dispatcher's lanes, writes that must come before what they allow, and deliveries that are over. Owns the dispatcher, the
-//! fuse and the operations. Does not settle what is over, and knows no stream.
+//! fuse and the sagas. Does not settle what is over, and knows no stream.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Deliveries {
         self.fuse.blow(rule.ordering_keys(change), change.transaction.committed_at_us, limit)
     }
 
-    /// What follows from an event of the dispatcher is written; back comes a delivery that is over.
+    /// Writes what follows from an event of the dispatcher. Returns a delivery that is over.
     pub fn handle_event(&mut self, event: DeliveryEvent, writes: &mut Writes) -> Option<Completed> {
         match event {
             DeliveryEvent::Completed(completed) => return self.sagas.acted(completed, writes),

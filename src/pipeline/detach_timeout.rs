@@ -1,21 +1,21 @@
 //! How long the main stream waits for a rule whose window is full.
 //!
-//! In: moments at which reading stands still for the rule, and whether that harms anybody. Out: when enough is enough. Time
-//! counts only while another rule runs out of work, and patience grows back slowly, so that a rule that is a little too
-//! slow is told apart from one that was slow once. Pure: the clock is the caller's.
+//! In: moments at which reading waits for the rule, and whether that harms another rule. Out: when the wait must end. Time
+//! counts only while another rule runs out of work, and the detach timeout refills slowly, so that a rule that is a little
+//! too slow is told apart from one that was slow once. Pure: the clock is the caller's.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Long enough for a window to drain through a pause of garbage collection or a lost packet; short enough that others lag
-/// by less than anybody sees.
+/// by less than a person notices.
 const DETACH_TIMEOUT_MAX: Duration = Duration::from_millis(100);
 
-/// One part in so many of all time is patience: more waiting than that, lasting, is too much.
+/// The main stream may wait for one part in so many of all time: more waiting than that, lasting, is too much.
 const REFILL_DIVISOR: u32 = 50;
 
-/// The patience with one rule.
+/// The detach timeout of one rule.
 #[derive(Debug)]
 pub(super) struct DetachTimeout {
     left: Duration,
@@ -29,8 +29,8 @@ impl DetachTimeout {
         DetachTimeout { left: DETACH_TIMEOUT_MAX, looked_at: now, counts: false }
     }
 
-    /// Reading stands still for the rule; `harms` says whether somebody else runs out of work meanwhile. False: it must not
-    /// stand still any longer.
+    /// Reading waits for the rule; `harms` says whether another rule runs out of work meanwhile. False: it must not
+    /// wait any longer.
     pub fn bears(&mut self, now: Instant, harms: bool) -> bool {
         self.settle(now);
         self.counts = harms;

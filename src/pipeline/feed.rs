@@ -1,8 +1,8 @@
 //! A feed: a reader of the binlog, and how far it was read.
 //!
 //! In: events of a reader, which may be closed and opened again. Out: changes one after another, ends of transactions, and
-//! the place between two rows where reading stands (promise 4). The main stream is one, each rule that is behind has one of
-//! its own. Does not know what becomes of a change; whoever takes it says so with [`Feed::pass`].
+//! the position between two rows where reading is (promise 4). The main stream is one, each detached rule has one of
+//! its own. Does not know what becomes of a change; the caller that takes it reports that with [`Feed::pass`].
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,7 +35,7 @@ pub(super) enum StreamRead {
     Started(Resume),
     /// A change of a table that some of the rules are about, with the rules of that table.
     Change(Arc<Change>, Arc<TableRules>),
-    /// The place is behind it already. With the transaction, if rows of it were passed.
+    /// The feed's position has passed it already. With the transaction, if rows of it were passed.
     Committed(Committed, Option<Arc<Transaction>>),
     Emptied(Emptied),
     Idle,
@@ -54,7 +54,7 @@ impl Unread {
         self.open.is_none() && self.events.as_slice().is_empty()
     }
 
-    /// The next change that some rule may want, with the rules of its table. Events that no rule wants go by as a whole.
+    /// The next change that some rule may want, with the rules of its table. Events that no rule wants are skipped as a whole.
     fn next(&mut self, rules: &RuleSet) -> Option<(Arc<Change>, Arc<TableRules>)> {
         loop {
             if let Some((changes, rules)) = &mut self.open {
@@ -81,7 +81,7 @@ impl Feed {
         &self.rules
     }
 
-    /// Other rules from the next change on. A reader that reads other tables must be closed.
+    /// Uses other rules from the next change on. A reader that reads other tables must be closed.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
         if let Some((changes, of_table)) = &mut self.rows.open {
             *of_table = rules.of_table(changes.table());
@@ -89,7 +89,7 @@ impl Feed {
         self.rules = rules;
     }
 
-    /// The place between two rows where reading stands.
+    /// The position between two rows where reading is.
     pub fn reached(&self) -> Option<&Reached> {
         self.reached.as_ref()
     }
@@ -99,7 +99,7 @@ impl Feed {
         self.reached = Some(place);
     }
 
-    /// Takes what was learned of the place where the feed stands, by which the log is known again. False: nothing was.
+    /// Takes the proof of the feed's position, by which the log is recognized later. False: there was nothing new.
     pub fn adopt_proof(&mut self, position: &Position) -> bool {
         self.reached.as_mut().is_some_and(|reached| reached.adopt_proof(position))
     }
@@ -110,7 +110,7 @@ impl Feed {
         self.reader = Some(reader);
     }
 
-    /// Gives the reader up; what it brought and nobody passed is brought again by the next one.
+    /// Drops the reader; the next one brings again what this one brought and was not passed.
     pub fn close(&mut self) {
         self.rows = Unread::default();
         self.reader = None;
@@ -172,7 +172,7 @@ impl Feed {
         }
     }
 
-    /// The change was taken by all who want it.
+    /// All rules that want the change have taken it.
     pub fn pass(&mut self, change: &Change) {
         if let Some(reached) = &mut self.reached {
             reached.pass_row(&change.transaction, &change.table, change.ordinal);

@@ -2,7 +2,7 @@
 //!
 //! In: a change's keys and the time of its commit. Out: whether it passes. Stops a loop that goes through other systems,
 //! where every answer writes the row again. Owns the counts, within a limit (promise 6); they are forgotten at a restart,
-//! which lets a loop turn a few times more. Reads no clock: a backlog is judged as it happened, not as it is read.
+//! which lets a loop run a few times more. Reads no clock: a backlog is judged as it happened, not as it is read.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct Fuse {
     old: HashMap<LaneKey, Count>,
 }
 
-/// A sliding count in two parts: that of the present stretch of time and that of the one before, which counts for less
+/// A sliding count in two parts: that of the present period and that of the one before, which counts for less
 /// and less.
 #[derive(Debug, Clone, Copy)]
 struct Count {
@@ -72,8 +72,8 @@ impl Count {
         Count { begins_at_us: at_us, last_at_us: 0, now: 0, before: 0 }
     }
 
-    /// The same at a time: a stretch that is over becomes the one before. A clock that was set back by more than a stretch
-    /// begins anew.
+    /// The count at a time: a period that is over becomes the one before. A clock that was set back by more than a period
+    /// resets the count.
     fn at(self, at_us: u64, per_us: u64) -> Count {
         let passed = at_us.saturating_sub(self.begins_at_us) / per_us.max(1);
         match passed {

@@ -18,7 +18,7 @@ pub(super) struct Needs {
     recorded: Vec<RuleNeeds>,
     /// Rules that are at work since a version that did not note what they need; None: all are.
     of_earlier_version: Option<Vec<Arc<str>>>,
-    /// The rules were held against the tables.
+    /// The rules were checked against the tables.
     is_judged: bool,
 }
 
@@ -39,7 +39,7 @@ impl Needs {
                 && self.of_earlier_version.as_ref().is_none_or(|names| names.iter().any(|name| **name == *rule.name))
     }
 
-    /// Holds the rules against the tables as they are when the first connection is made. Back comes what must be written.
+    /// Checks the rules against the tables as they are when the first connection is made. Returns what must be written.
     pub(super) fn judge(
         &mut self,
         rules: &RuleSet,
@@ -55,7 +55,7 @@ impl Needs {
         Ok(self.record(rules))
     }
 
-    /// These rules go to work. Back comes what must be written.
+    /// These rules go to work. Returns what must be written.
     pub(super) fn record(&mut self, rules: &RuleSet) -> Option<store::Write> {
         let needs = |rule: &Arc<Rule>| RuleNeeds { rule: rule.name.as_str().into(), needs: rule.needs() };
         let needs: Vec<RuleNeeds> = rules.rules().iter().map(needs).collect();

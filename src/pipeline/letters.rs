@@ -1,6 +1,6 @@
 //! Dead letters as deliveries again: under the rule of their name, as the rules are now.
 //!
-//! In: a letter and the rules. Out: its delivery, or why there is none, in words for an operator. Pure.
+//! In: a dead letter and the rules. Out: its delivery, or why there is none, in words for an operator. Pure.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ordering::MoreKeys;
 use crate::rules::{Rule, RuleSet};
 use crate::store::{DeadLetter, DeadLetterHead};
 
-/// The letter's delivery, or why it can't be sent.
+/// The dead letter's delivery, or why it can't be sent.
 pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, String> {
     let DeadLetter { head, change } = letter;
     if head.resolved.is_some() {
@@ -20,7 +20,7 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;
     let origin = Origin::Replay { dead_letter: head.number };
-    // It waits in the queues that it stands in, whatever the rule's keys are now.
+    // It waits in the queues that it is in, whatever the rule's keys are now.
     let keys: Vec<_> = head.lanes.iter().collect();
     let more = (!keys.is_empty()).then(|| Arc::new(MoreKeys { keys, ..MoreKeys::default() }));
     Ok(Delivery { id: head.delivery_id, rule, change, origin, predetermined: None, saga_action: None, more })
@@ -41,7 +41,7 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
             head.rule
         ));
     }
-    // Nobody ever knew whether the rule means this change: its conditions are asked again.
+    // It was never decided whether the rule matches this change: its conditions are evaluated again.
     if is_undecided && !rule.decide(change)? {
         return Err(format!("rule {} does not match this change; discard the dead letter", head.rule));
     }

@@ -2,7 +2,7 @@
 //!
 //! In: source events, completed deliveries, durable writes, commands and the stop. Out: deliveries submitted, checkpoints
 //! written. Owns the main stream and the stream of each rule. Keeps promise 1 (nothing is passed that is not resolved),
-//! promise 5 (no rule waits for another: one that can't keep up is read for by itself, see `catching_up`) and promise 6 (a
+//! promise 5 (no rule waits for another: one that can't keep up gets its own reader, see `catching_up`) and promise 6 (a
 //! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
 
 mod awaited;
@@ -122,7 +122,7 @@ impl Pipeline {
         }
     }
 
-    /// Goes on where the store's checkpoints stand. Without any the source's first word says where it begins.
+    /// Continues at the positions of the store's checkpoints. Without any, the source's first event says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         self.needs = Needs::of(&saved);
         self.deliveries.sagas.restored_until_us = saved.restored_until_us;
@@ -150,7 +150,7 @@ impl Pipeline {
         if let Some(reading) = reading {
             self.streams.open(reading);
             self.deliveries.sagas.recall(self.writes.store())?;
-            // A command by itself sends what it is asked to, and what follows from that.
+            // A command without a source sends only what it is asked to, and what follows from that.
             self.replays.releases.look_at_all();
         }
         self.deliveries.dispatcher.adopt(self.streams.rule_set().rules());
@@ -174,10 +174,10 @@ impl Pipeline {
             let detach_at = self.streams.detach_at();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                event = self.deliveries.dispatcher.next() => self.heed_all(event),
+                event = self.deliveries.dispatcher.next() => self.handle_events(event),
                 Some(written) = self.writes.next() => self.written(written?),
                 looked = self.replays.releases.next() => self.release(looked),
-                Some(command) = commands.recv() => self.obey(command),
+                Some(command) = commands.recv() => self.apply(command),
                 event = std::future::poll_fn(|context| self.streams.poll_event(context)), if !has_more => {
                     if let Some(news) = self.streams.take_event(event, &mut self.deliveries)? {
                         self.act_on(news)?;
@@ -193,7 +193,7 @@ impl Pipeline {
     /// Takes what the streams have ready, as far as the rules have room. True: there is more.
     fn read(&mut self) -> Result<bool, Error> {
         self.streams.let_go_of_gathered(&mut self.deliveries.dispatcher);
-        // Rules that are behind first: they meet the main stream where it stands, not where it is about to be.
+        // Detached rules first: they meet the main stream where it is now, not where it is about to be.
         let feeds_have_more = self.streams.catch_up(&mut self.deliveries);
         loop {
             match self.streams.fill(&mut self.deliveries)? {
@@ -218,20 +218,20 @@ impl Pipeline {
     }
 
     /// Takes this event of the dispatcher, and all that are ready.
-    fn heed_all(&mut self, event: DeliveryEvent) {
-        self.heed(event);
+    fn handle_events(&mut self, event: DeliveryEvent) {
+        self.handle_event(event);
         while let Some(event) = self.deliveries.dispatcher.try_next() {
-            self.heed(event);
+            self.handle_event(event);
         }
     }
 
-    fn heed(&mut self, event: DeliveryEvent) {
+    fn handle_event(&mut self, event: DeliveryEvent) {
         if let Some(completed) = self.deliveries.handle_event(event, &mut self.writes) {
             self.settle(completed);
         }
     }
 
-    /// Sends a held delivery whose turn has come.
+    /// Sends a blocked delivery whose turn has come.
     fn release(&mut self, looked: Looked) {
         let Some(letter) = self.replays.releases.looked(looked) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
@@ -283,7 +283,7 @@ impl Pipeline {
     async fn wind_down(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + self.limits.shutdown_timeout;
         for event in self.deliveries.finish(deadline).await {
-            self.heed(event);
+            self.handle_event(event);
         }
         while let Some(written) = self.writes.next().await {
             self.written(written?);

@@ -1,7 +1,7 @@
-//! Where changes come from: readers of the binlog, opened for each who needs one.
+//! Where changes come from: readers of the binlog, opened for each stream that needs one.
 //!
-//! In: the settings of the source, and places. Out: readers, each with the identity of the stream that it is for, and the
-//! connections that hold the binlog. Owns none of them.
+//! In: the settings of the source, and positions. Out: readers, each with the identity of the stream that it is for, and the
+//! connections that pin the binlog. Owns none of them.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct ChangeSource {
     pub start: Start,
     /// What it means for the start that a table is missing.
     pub if_missing: IfMissing,
-    /// Gets what the main stream's reader says of itself, and each that takes its place.
+    /// Gets the state of the main stream's reader, and of each reader that replaces it.
     pub status: watch::Sender<Option<source::Watch>>,
 }
 
@@ -38,7 +38,7 @@ impl ChangeSource {
         reader
     }
 
-    /// A reader for a rule alone. The server ends the older one of two readers with the same identity, so it has its own,
+    /// A reader for one detached rule. The server ends the older one of two readers with the same identity, so it has its own,
     /// the same one each time. What it counts is not the main stream's.
     pub(super) fn follow_alone(&self, stream: &RuleStream, behind: &DetachedStream) -> Option<Following> {
         let from = match (&behind.start, behind.feed.reached()) {
@@ -49,7 +49,7 @@ impl ChangeSource {
         Some(source::follow(self.settings_of(&stream.name), from, behind.feed.rules().patterns(), Arc::default()))
     }
 
-    /// Keeps the server from purging from this place on. Two at a time have different files, and so two identities; no
+    /// Keeps the server from purging from this position on. Two at a time have different files, and so two identities; no
     /// rule's name has a colon.
     pub(super) fn hold(&self, place: &Position) -> PinnedBinlog {
         let name = format!("pin_binlog:{}:{}", place.server_uuid(), place.oldest_needed().file);

@@ -1,8 +1,8 @@
 //! Deliveries that are sent again because an operator asks for it, and who waits for their outcomes.
 //!
-//! In: dead letters and changes of a stretch of binlog to send again, and their durable outcomes. Out: deliveries, and the
-//! answers. Owns what is known of them while they are under way. Of those that are held and whose turn comes see `holds`;
-//! what is read for a replay, and how much of it at a time, is for who asks.
+//! In: dead letters and changes of a binlog range to send again, and their durable outcomes. Out: deliveries, and the
+//! answers. Owns what is known of them while they are under way. For blocked deliveries whose turn comes see `blocked_keys`;
+//! the caller decides what is read for a replay, and how much of it at a time.
 
 use std::collections::HashMap;
 
@@ -16,9 +16,9 @@ use crate::store::Store;
 pub(super) struct ReplaysUnderWay {
     /// Dead letters.
     pub releases: Releases,
-    /// Of stretches of binlog, by number: who waits for the outcome.
+    /// Of binlog ranges, by number: where the outcome is sent.
     answers: HashMap<u64, oneshot::Sender<Outcome>>,
-    /// Of stretches of binlog, since the start.
+    /// Of binlog ranges, since the start.
     numbered: u64,
 }
 
@@ -28,14 +28,14 @@ impl ReplaysUnderWay {
         ReplaysUnderWay { releases: Releases::new(store), answers: HashMap::new(), numbered: 0 }
     }
 
-    /// The delivery of a change in a stretch of binlog as it goes out; `answer` gets its outcome.
+    /// The delivery of a change in a binlog range as it is sent; `answer` gets its outcome.
     pub fn again(&mut self, delivery: Delivery, answer: oneshot::Sender<Outcome>) -> Delivery {
         self.numbered += 1;
         self.answers.insert(self.numbered, answer);
         Delivery { origin: Origin::BinlogReplay { number: self.numbered }, ..delivery }
     }
 
-    /// What became of a delivery is durable; one that a stream brought is no concern of these.
+    /// The outcome of a delivery is durable; a delivery that a stream brought is ignored here.
     pub fn ended(&mut self, origin: Origin, outcome: &Outcome) {
         match origin {
             Origin::Stream => {}

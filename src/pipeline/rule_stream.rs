@@ -1,7 +1,7 @@
 //! The stream of one rule: what it has in memory, how far it is resolved, and where its changes come from.
 //!
-//! In: changes that match, ends of transactions, outcomes. Out: its mark and its status. Owns the rule's tracker and window
-//! (promise 6), and its own feed while it is behind, so that nothing of it stands in another rule's way (promise 5).
+//! In: changes that match, ends of transactions, outcomes. Out: its low-water mark and its status. Owns the rule's tracker and
+//! window (promise 6), and its own feed while it is detached, so that it does not delay another rule (promise 5).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,13 +42,13 @@ pub(super) struct RuleStream {
     pub rule: Arc<Rule>,
     pub name: Arc<str>,
     pub tracker: Tracker,
-    /// What it has had, and its feed still brings.
+    /// What it has had already, and its feed brings once more.
     pub coverage: Option<Coverage>,
     /// Its own feed; none while it is attached to the main stream.
     pub behind: Option<DetachedStream>,
     pub paused: Option<Paused>,
     pub detach_timeout: DetachTimeout,
-    /// The oldest delivery that is not resolved, and since when it is known as that; looked at for rules that hold the binlog.
+    /// The oldest delivery that is not resolved, and since when it is known as that; used for rules that pin the binlog.
     pub oldest: Option<(DeliveryId, Instant)>,
     /// Deliveries seen since the start.
     pub opened: u64,
@@ -64,18 +64,18 @@ pub(super) struct DetachedStream {
     /// Microseconds since the Unix epoch.
     pub since_us: u64,
     pub feed: Feed,
-    /// Where its next reader begins, if not where its feed stands.
+    /// Where its next reader begins, if not at its feed's position.
     pub start: Option<Start>,
-    /// Whether its place is in the store: until then a crash would begin again at a newer `latest`.
+    /// Whether its position is in the store: until then a crash would begin again at a newer `latest`.
     pub is_recorded: bool,
     /// Why its reader gave up.
     pub error: Option<String>,
-    /// That it is paused before a row whose table lacks a column that it needs.
+    /// Set when it is paused before a row whose table lacks a column that it needs.
     pub lacks: Option<Paused>,
 }
 
 impl DetachedStream {
-    /// Goes on from a place.
+    /// Continues from a position.
     pub fn at(rule: &Arc<Rule>, place: Reached, since_us: u64) -> DetachedStream {
         let feed = Feed::new(alone(rule), Some(place));
         DetachedStream { since_us, feed, start: None, is_recorded: true, error: None, lacks: None }
@@ -98,7 +98,7 @@ pub(super) fn alone(rule: &Arc<Rule>) -> Arc<RuleSet> {
 }
 
 impl RuleStream {
-    /// Attached to the main stream, at this place.
+    /// Attached to the main stream, at this position.
     pub fn new(rule: &Arc<Rule>, place: Reached, ledger: HashSet<DeliveryId>) -> RuleStream {
         RuleStream {
             rule: Arc::clone(rule),
@@ -115,7 +115,7 @@ impl RuleStream {
         }
     }
 
-    /// A rule that has no place of its own yet: it begins where it says, or where the main stream does.
+    /// A rule that has no position of its own yet: it begins where it says, or where the main stream does.
     pub fn not_begun(rule: &Arc<Rule>, main: Option<&Reached>) -> RuleStream {
         let place = main.cloned().unwrap_or_else(Reached::nowhere);
         let mut stream = RuleStream::new(rule, place, HashSet::new());
@@ -127,7 +127,7 @@ impl RuleStream {
         self.counts.get_or_insert_with(|| RuleMetrics::of(metrics, &self.name))
     }
 
-    /// Takes a delivery of the change in. False: it is resolved already, and must not be made again.
+    /// Takes in a delivery of the change. False: it is resolved already, and must not be made again.
     pub fn open(&mut self, id: DeliveryId, change: &Change) -> bool {
         self.opened += 1;
         self.tracker.open(Opening {
@@ -139,7 +139,7 @@ impl RuleStream {
         })
     }
 
-    /// Says in the metrics how it is doing.
+    /// Reports its state in the metrics.
     pub fn tell(&mut self, metrics: &Metrics, now_us: u64) {
         let (unresolved, is_behind) = (self.tracker.unresolved(), self.behind.is_some());
         let lag = Duration::from_micros(self.lag_us(now_us));
@@ -177,12 +177,12 @@ impl RuleStream {
         self.coverage.as_mut().is_some_and(|coverage| coverage.holds(change))
     }
 
-    /// Whether its mark is its own: else it is where its feed stands.
+    /// Whether its mark is its own: else the mark is its feed's position.
     pub fn has_own_mark(&self) -> bool {
         !self.tracker.is_empty() || self.coverage.is_some()
     }
 
-    /// Takes note of the end of a transaction that its feed brought; `main` is where the main stream stands if that is it.
+    /// Takes note of the end of a transaction that its feed brought; `main` is the main stream's position if that is its feed.
     pub fn commit(&mut self, committed: &Committed, main: Option<&Position>) {
         let is_covered = self.coverage.as_ref().is_some_and(|coverage| coverage.holds_commit(committed));
         if !is_covered && self.has_own_mark() {
@@ -195,7 +195,7 @@ impl RuleStream {
         }
     }
 
-    /// Everything before is resolved. None: it is where the main stream stands, or it has not begun.
+    /// Everything before is resolved. None: the mark is the main stream's position, or the rule has not begun.
     pub fn own_mark(&self) -> Option<&Reached> {
         if self.has_own_mark() {
             return Some(self.tracker.mark());
@@ -222,7 +222,7 @@ impl RuleStream {
         Some(resume)
     }
 
-    /// How long ago that was committed which it has not dealt with, in microseconds; zero when there is nothing.
+    /// The age, since its commit, of the oldest change that it has not dealt with, in microseconds; zero when there is none.
     pub fn lag_us(&self, now_us: u64) -> u64 {
         let read = self.behind.as_ref().map(|behind| behind.feed.read_up_to_us.unwrap_or(behind.since_us));
         let oldest = self.tracker.oldest_unresolved_us().into_iter().chain(read).min();

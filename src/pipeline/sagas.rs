@@ -1,10 +1,10 @@
-//! Operations: deliveries that are more than one repeatable call, carried from action to action.
+//! Sagas: deliveries that are more than one repeatable call, carried from action to action.
 //!
-//! In: deliveries of rules with a plan, actions whose turn has come, and what came of them. Out: logs to the store, each
+//! In: deliveries of rules with a saga, actions whose turn has come, and what came of them. Out: logs to the store, each
 //! before what it allows: an action is begun when the store says that it may have been, the next one when the last is
 //! written down, and the outcome is settled together with the end of the log. Owns what was under way when the last process
-//! ended and has not come again. So a crash at any point goes on where it was, and nothing that is known to be done is done
-//! again. What follows what is decided by `operation::Course` alone.
+//! ended and has not come again. So after a crash at any point a saga continues where it was, and nothing that is known to
+//! be done is done again. `saga::SagaDefinition` alone decides what follows what.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::saga::{
 };
 use crate::store::{self, SagaPut, Store};
 
-/// What the loop knows of operations besides what the deliveries themselves carry.
+/// What the loop knows of sagas besides what the deliveries themselves carry.
 #[derive(Default)]
 pub(super) struct Sagas {
     /// Under way when the last process ended, and not seen since.
@@ -55,7 +55,7 @@ impl Sagas {
         let rule = Arc::clone(&delivery.rule);
         let log = self.from_before.remove(&delivery.id).map(|saga| saga.log);
         match (&rule.saga, log) {
-            // Its letter has the log.
+            // Its dead letter has the log.
             (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
             (Some(plan), Some(mut log)) if plan.saga_definition.fits(&log) => {
                 self.doubt(&delivery, plan, &mut log);
@@ -79,7 +79,7 @@ impl Sagas {
         }
     }
 
-    /// A dead letter's delivery with what an operator wishes to be done of it, or why that can't be.
+    /// A dead letter's delivery with an operator's command for it, or why that can't be done.
     pub fn resume(&self, store: &Store, delivery: Delivery, saga_command: SagaCommand) -> Result<Delivery, String> {
         let rule = Arc::clone(&delivery.rule);
         let log = store.saga(delivery.id).map_err(|error| error.to_string())?;
@@ -124,7 +124,7 @@ impl Sagas {
         writes.write(write);
     }
 
-    /// An action has ended: what comes next waits until that is written down. Back comes a delivery that is over, with its
+    /// An action has ended: what comes next waits until that is written down. Returns a delivery that is over, with its
     /// outcome.
     pub fn acted(&mut self, mut completed: Completed, writes: &mut Writes) -> Option<Completed> {
         let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.saga_action) else {
@@ -164,7 +164,7 @@ impl Sagas {
 
     fn go_on_with(&self, completed: Completed, plan: &Saga, log: SagaLog, next: ActionId, writes: &mut Writes) {
         let Completed { mut delivery, ticket, .. } = completed;
-        let number = plan.number(next).expect("the course is that of the plan");
+        let number = plan.number(next).expect("the definition is that of the saga");
         // One write says that this action ended and that the next one may have been called.
         let is_begun = delivery.rule.actions[number].is_repeatable && !self.is_ending;
         let mut written = log.clone();
@@ -177,7 +177,7 @@ impl Sagas {
         writes.write_then(write, DurableWrite::Acted { ticket, delivery: Box::new(delivery), intent });
     }
 
-    /// What was under way and will not come again becomes a dead letter: its rule is gone, or no longer means the change.
+    /// What was under way and will not come again becomes a dead letter: its rule is gone, or no longer matches the change.
     /// `why_over` says which of them that is, if its change is passed.
     pub fn give_up_interrupted(
         &mut self,
@@ -228,7 +228,7 @@ fn with_log(delivery: Delivery, log: SagaLog) -> Delivery {
     Delivery { saga_action: Some(SagaAction { action: ActionId::Step(0), log: Arc::new(log) }), ..delivery }
 }
 
-/// The rule calls once now, and its letter may be one of several steps.
+/// The rule makes one call now, and its dead letter may be of a saga with several steps.
 fn without_plan(delivery: Delivery, saga_command: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
     match (saga_command, log) {
         (SagaCommand::Resume | SagaCommand::FromStart, None) | (SagaCommand::FromStart, Some(_)) => Ok(delivery),
@@ -265,7 +265,7 @@ fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
             let status = if let Outcome::Delivered { status } = last { status } else { 0 };
             return Outcome::Delivered { status };
         }
-        SagaEnding::Untold => {
+        SagaEnding::CallbackFailed => {
             let message = format!("all is done, but `on_success` failed: {}", log.callback.message);
             return Outcome::Dead(Failure { reason: Reason::CallbackFailed, message });
         }
@@ -276,7 +276,7 @@ fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
     let reason = match (is_unknown, log.reason) {
         (true, _) => Reason::Unknown,
         (false, Some(reason)) => reason,
-        // After a crash in between: of what is not repeatable nobody knows.
+        // After a crash in between: the effect of what is not repeatable is unknown.
         (false, None) if *state == ActionState::Unknown => Reason::Unknown,
         (false, None) => Reason::Exhausted,
     };
@@ -289,7 +289,7 @@ fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
     Outcome::Dead(Failure { reason, message })
 }
 
-/// What stands of an operation that was given up.
+/// What a saga that was given up leaves behind.
 fn in_words(log: &SagaLog) -> String {
     let open = log.steps.iter().filter(|step| step.has_effect());
     let names: Vec<&str> = open.map(|step| &*step.name).collect();

@@ -1,7 +1,7 @@
-//! What becomes durable before a delivery is over, and what its end is told to.
+//! What becomes durable before a delivery is over, and where its end is reported.
 //!
 //! In: deliveries that are over, and writes that became durable. Out: dead letters, pauses that they demand, resolved entries
-//! in the trackers, answers, and lanes that move on. Keeps promise 1: first the letter, then the mark.
+//! in the trackers, answers, and lanes that move on. Keeps promise 1: first the dead letter, then the low-water mark.
 
 use super::Pipeline;
 use super::writes::DurableWrite;
@@ -11,7 +11,7 @@ use crate::outcome;
 use crate::outcome::tracker::Tracker;
 
 impl Pipeline {
-    /// A delivery is over: what must be durable before it counts as resolved is written.
+    /// A delivery is over: writes what must be durable before it counts as resolved.
     pub(super) fn settle(&mut self, completed: Completed) {
         let stream = self.streams.count(&completed);
         if outcome::begins_a_hold(&completed) {
@@ -20,7 +20,7 @@ impl Pipeline {
         match outcome::settle(&completed) {
             None => self.conclude(stream, completed, Tracker::resolve),
             Some(mut write) => {
-                // In one write with the letter: no crash leaves the letter without the pause.
+                // In one write with the dead letter: no crash leaves the dead letter without the pause.
                 if self.pause_for_letter(&completed) {
                     write.paused = Some(self.streams.paused_rules());
                 }
@@ -48,8 +48,8 @@ impl Pipeline {
         }
     }
 
-    /// Nothing more must become durable: who waits for the outcome is told, and the lanes move on. `stream` is the place
-    /// of its rule's stream, if the rule is there still.
+    /// Nothing more must become durable: the outcome is reported to who waits for it, and the lanes move on. `stream` is the
+    /// index of its rule's stream, if the rule still exists.
     fn conclude(&mut self, stream: Option<usize>, completed: Completed, resolve: fn(&mut Tracker, &DeliveryId)) {
         for part in completed.parts() {
             match part.origin {
@@ -71,7 +71,7 @@ impl Pipeline {
         self.streams.pause(rule, why, &mut self.deliveries.dispatcher).is_ok()
     }
 
-    /// The dead letter has its number: what it paused says so, if it is paused still.
+    /// The dead letter has its number: the rule that it paused names it as the reason, if the rule is still paused.
     fn name_letter(&mut self, completed: &Completed, number: u64) {
         let (unnamed, named) = (outcome::pause(completed, None), outcome::pause(completed, Some(number)));
         let (Some(unnamed), Some(why)) = (unnamed, named) else { return };

@@ -1,9 +1,9 @@
 //! All streams: the main one, which attached rules are fed from, and that of each rule.
 //!
 //! In: what readers of the binlog bring, and what becomes of rules and deliveries. Out: deliveries in the order of each
-//! stream, checkpoints, and the few words that the loop must act on. Owns every place that was reached, the readers and the
-//! change that the main stream waits with. Keeps promise 1 (nothing is passed that is not resolved), promise 5 (no rule waits
-//! for another: one that can't keep up is read for by itself, see `catching_up`) and promise 6 (a rule takes changes only
+//! stream, checkpoints, and the few events that the loop must act on. Owns every position that was reached, the readers and the
+//! pending change of the main stream. Keeps promise 1 (nothing is passed that is not resolved), promise 5 (no rule waits
+//! for another: one that can't keep up gets its own reader, see `catching_up`) and promise 6 (a rule takes changes only
 //! while its window has room). Writes nothing down, and never waits.
 
 mod catching_up;
@@ -39,8 +39,8 @@ use crate::schema::NamedTables;
 use crate::store::{self, FormerIds, SavedCheckpoint};
 use crate::telemetry::Metrics;
 
-/// A ledger entry from before a restart that has not come again after this many deliveries of its rule no longer matches:
-/// far more than a window can hold.
+/// A ledger entry from before a restart whose delivery has not come again after this many deliveries of its rule no longer
+/// matches: far more than a window can hold.
 const REPEATS_EXPECTED_WITHIN: u64 = 1 << 20;
 
 /// See the module's header.
@@ -51,11 +51,11 @@ pub(super) struct Streams {
     alone: Vec<Match>,
     /// Where changes come from; none while commands alone are served.
     reading: Option<ChangeSource>,
-    /// Whether any place moved since the last checkpoint.
+    /// Whether any position moved since the last checkpoint.
     has_moved: bool,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
-    /// In the ledger, of rules that are no more.
+    /// In the ledger, of rules that no longer exist.
     orphans: Vec<DeliveryId>,
     /// Up to where deliveries may be known by the ids that they had before an upgrade.
     former_ids: Option<FormerIds>,
@@ -67,7 +67,7 @@ pub(super) struct Streams {
 pub(super) enum News {
     /// The tables as the server has them now.
     Tables(NamedTables),
-    /// It has a place for the first time: nothing more is taken before that is durable.
+    /// It has a position for the first time: nothing more is taken before that is durable.
     Begun,
 }
 
@@ -88,7 +88,7 @@ impl Streams {
         }
     }
 
-    /// Goes on where the store's checkpoint stands.
+    /// Continues at the positions of the store's checkpoint.
     pub fn restart(&mut self, checkpoint: SavedCheckpoint) {
         self.former_ids = checkpoint.former_ids.clone();
         let Beginning { main, streams, orphans } = beginning::begin(self.rule_set(), checkpoint, now_us());
@@ -107,12 +107,12 @@ impl Streams {
         self.reading = Some(reading);
     }
 
-    /// The rules of now.
+    /// The current rules.
     pub fn rule_set(&self) -> &Arc<RuleSet> {
         self.main.feed.rules()
     }
 
-    /// The server has named its tables: later readers need not ask for them. Back comes what it means that one is missing.
+    /// The server has named its tables: later readers need not ask for them. Returns what it means that one is missing.
     pub fn tables_named(&mut self) -> IfMissing {
         let Some(reading) = &mut self.reading else { return IfMissing::Refuse };
         reading.settings.names_tables = false;
@@ -124,7 +124,7 @@ impl Streams {
         Some((self.rules.as_mut_slice(), self.reading.as_ref()?))
     }
 
-    /// A rule whose window is full of what it gathers gets nothing more: what it has must go.
+    /// A rule whose window is full of buffered changes gets nothing more: what it has must be sent.
     pub fn let_go_of_gathered(&self, dispatcher: &mut Dispatcher) {
         if dispatcher.gathers() {
             let window = self.rules.window();
@@ -151,7 +151,7 @@ impl Streams {
         }
     }
 
-    /// Counts what came of a delivery. Back comes the place of its rule's stream, if the rule is there still.
+    /// Counts the outcome of a delivery. Returns the index of its rule's stream, if the rule still exists.
     pub fn count(&mut self, completed: &Completed) -> Option<usize> {
         let rule = &completed.delivery.rule.name;
         let stream = self.find(rule);
@@ -162,12 +162,12 @@ impl Streams {
         stream
     }
 
-    /// The place of a rule's stream, until rules are reloaded.
+    /// The index of a rule's stream, until rules are reloaded.
     pub fn find(&self, rule: &str) -> Option<usize> {
         self.rules.find(rule)
     }
 
-    /// A delivery of the stream at this place has its outcome; `resolve` says whether the ledger has it already.
+    /// A delivery of the stream at this index has its outcome; `resolve` says whether the ledger has it already.
     pub fn resolve(&mut self, at: usize, id: &DeliveryId, resolve: fn(&mut Tracker, &DeliveryId)) {
         resolve(&mut self.rules[at].tracker, id);
     }
@@ -181,7 +181,7 @@ impl Streams {
         }
     }
 
-    /// Why an operation that was under way will not come again; none: its change is not passed yet, and a rule that comes
+    /// Why a saga that was under way will not come again; none: its change is not passed yet, and a rule that comes
     /// back until then goes on with it. Of a rule that is gone, by the main stream.
     pub fn why_over(&self, saga: &store::StoredSaga) -> Option<&'static str> {
         let stream = self.rules.get(&saga.rule);

@@ -1,8 +1,8 @@
 //! Writes on their way to disk: the loop's one way to the store, and the one way back.
 //!
 //! In: writes, each with what waits for it. Out: what waited, when its write is durable. Owns the writes under way, and how
-//! many of them are checkpoints. Keeps promise 1 with the rest of the loop: what a write allows is not begun before it comes
-//! out here. Decides nothing: what is written, and what follows from it, is the loop's.
+//! many of them are checkpoints. Keeps promise 1 with the rest of the loop: what a write allows is not begun before this
+//! module returns it. Decides nothing: the loop decides what is written, and what follows from it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,13 +23,13 @@ type PendingWrite = Pin<Box<dyn Future<Output = Result<DurableWrite, store::Erro
 pub(super) enum DurableWrite {
     /// With the rules that it knows.
     Checkpoint(Vec<Arc<str>>),
-    /// With the number of the letter that was made, if one was.
+    /// With the number of the dead letter that was made, if one was.
     Settled(Box<Completed>, Option<u64>),
     /// The store knows that this action may have been called: it may.
     Begun(Box<DueAction>),
-    /// An action has ended, and the store knows: the delivery does the next one in the same place.
+    /// An action has ended, and the store knows: the delivery does the next one in its place in the lane.
     Acted { ticket: Ticket, delivery: Box<Delivery>, intent: Intent },
-    /// Whoever waited has been told.
+    /// The answer has been sent.
     Answered,
 }
 
@@ -96,7 +96,7 @@ impl Writes {
         self.under_way.push(Box::pin(async move {
             let written = written.await;
             let refused = |error: &store::Error| CommandRefused::Store { problem: error.to_string() };
-            // Whoever asked may have gone.
+            // The operator may have gone.
             let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
             written.map(|_| DurableWrite::Answered)
         }));

@@ -25,7 +25,7 @@ pub struct Anchor {
     pub local: Local,
 }
 
-/// What holds on one server alone: its replicas write other things.
+/// What is true on one server alone: its replicas write other things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
     pub server_uuid: Uuid,

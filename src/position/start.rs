@@ -22,7 +22,7 @@ pub enum Start {
 /// How long a server keeps its binlog by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
-    /// Until somebody purges it.
+    /// Until an operator purges it.
     ForEver,
     /// Counted from the end of each file; a file in use is never purged.
     For(Duration),

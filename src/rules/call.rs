@@ -79,7 +79,7 @@ pub enum Body {
     Row,
     CloudEvent(CloudEventMode),
     Template(BodyTemplate),
-    /// How an operation ended: what `on_success` and `on_failure` send.
+    /// How a saga ended: what `on_success` and `on_failure` send.
     Outcome,
     /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
@@ -110,7 +110,7 @@ impl SuccessStatuses {
     }
 }
 
-/// After what an attempt is followed by another one.
+/// What makes another attempt follow an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOn {
     /// First and last status of each range.

@@ -63,7 +63,7 @@ struct Compiler<'a> {
     outside: Outside<'a>,
     /// The columns that the rule at hand names, with places in the file.
     columns: Vec<ColumnUse>,
-    /// Of its operation; none where it has no plan.
+    /// Of its saga; none where it has none.
     steps: Vec<KnownStep>,
     part: TemplatePart,
     first_sql: Option<FilePlace>,

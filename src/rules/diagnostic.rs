@@ -79,7 +79,7 @@ fn window(line: &str, before: usize) -> (String, usize) {
     (format!("{open}{part}{close}"), before - first + open.chars().count())
 }
 
-/// More at once than anybody fixes; a file that is no rule file at all could bring one per line.
+/// More than a person fixes at once; a file that is no rule file at all could bring one per line.
 const PROBLEMS_MAX: usize = 200;
 
 /// Adds a problem at a place of a file, up to a limit over all files.

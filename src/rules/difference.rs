@@ -18,7 +18,7 @@ pub struct Difference {
 }
 
 impl RuleSet {
-    /// What came of the rules `before` in these.
+    /// What became of the previous rules (`before`) in these.
     pub fn difference(&self, before: &RuleSet) -> Difference {
         let mut difference = Difference::default();
         for rule in self.rules() {

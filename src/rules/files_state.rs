@@ -1,8 +1,8 @@
-//! What rule files look like at a moment, to notice that they changed.
+//! The state of rule files at a moment, to notice that they changed.
 //!
 //! In: a directory, once in a while. Out: a number that differs when the files do. Reads their content, because times and
-//! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Judges nothing: a file that can't be
-//! read looks like that, and loading says why.
+//! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Judges nothing: that a file can't be
+//! read is a state, too, and loading says why.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -38,8 +38,8 @@ impl RuleFilesState {
         RuleFilesState(hasher.finish())
     }
 
-    /// Loads rules, and says what all that they are made of looked like before, so that what is written meanwhile is seen as
-    /// a change later. `referred_to` is what the rules of before referred to.
+    /// Loads rules, and returns the state of all that they are made of from before the load, so that what is written meanwhile
+    /// is seen as a change later. `referred_to` is what the previous rules referred to.
     pub fn and_load(
         directory: &Path,
         referred_to: &[PathBuf],
@@ -47,7 +47,7 @@ impl RuleFilesState {
     ) -> (RuleFilesState, Result<RuleSet, Diagnostics>) {
         let (look, loaded) = (RuleFilesState::at(directory, referred_to), load());
         match &loaded {
-            // Once more, now that it is known what to look at.
+            // Once more, now that it is known what to read.
             Ok(rules) if rules.files() != referred_to => (RuleFilesState::at(directory, rules.files()), load()),
             _ => (look, loaded),
         }

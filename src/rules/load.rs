@@ -121,7 +121,7 @@ pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(paths)
 }
 
-/// Files that are no rule files by their ending, and look like some by the rest: a line for each, in name order. Others may lie
+/// Files that are no rule files by their ending, and resemble some by the rest: a line for each, in name order. Others may lie
 /// there, and `*.yaml.off` is a way to put a rule file aside.
 pub(super) fn misnamed(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
@@ -130,7 +130,7 @@ pub(super) fn misnamed(dir: &Path) -> Vec<String> {
             let name = entry.file_name().into_string().ok()?;
             let (stem, ending) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())?;
             let stem = stem.trim_end_matches(".yaml").trim_end_matches(".yml");
-            // An editor's copy is none that somebody means to be read.
+            // An editor's copy is not meant to be read.
             let is_near = !ending.ends_with('~')
                 && !["yaml", "yml"].contains(&ending)
                 && (["txt", "json", "conf", "cfg"].contains(&ending)

@@ -70,7 +70,7 @@ impl TableRules {
         TableRules { table: Arc::clone(table), rules: rules.collect() }
     }
 
-    /// Whether any rule is about this operation; if not, no row needs to be looked at.
+    /// Whether any rule is about this `op`; if not, no row needs to be checked.
     pub fn concern(&self, op: Op) -> bool {
         self.rules.iter().any(|of_table| of_table.rule.on.contains(&op))
     }
@@ -148,7 +148,7 @@ impl RuleSet {
         &self.unused_targets
     }
 
-    /// A line for each file beside the rule files that has another ending and looks like one.
+    /// A line for each file beside the rule files that has another ending and resembles one.
     pub fn misnamed_files(&self) -> &[String] {
         &self.misnamed_files
     }

@@ -1,7 +1,7 @@
-//! What a rule has done for a change: one action, or several under a plan.
+//! What a rule has done for a change: one action, or several in a saga.
 //!
-//! An action is one call or one SQL statement, with its target and its retries. A rule without a plan has one action, a
-//! call that may be repeated; its delivery needs no log. A plan says how actions follow one another. Plain data.
+//! An action is one call or one SQL statement, with its target and its retries. A rule without a saga has one action, a
+//! call that may be repeated; its delivery needs no log. A saga says how actions follow one another. Plain data.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Action {
     pub target: Arc<Target>,
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
-    /// It may be called again though nobody knows whether it happened: everything but `idempotent: false`.
+    /// It may be called again though it is unknown whether it happened: everything but `idempotent: false`.
     pub is_repeatable: bool,
     /// Later templates read its answer.
     pub keeps_answer: bool,
@@ -47,7 +47,7 @@ pub struct Sql {
     pub timeout: Duration,
 }
 
-/// How the actions of a rule follow one another. Numbers are places in the rule's `actions`.
+/// How the actions of a rule follow one another. Numbers are indexes in the rule's `actions`.
 #[derive(Debug)]
 pub struct Saga {
     pub steps: Vec<SagaStep>,
@@ -67,7 +67,7 @@ pub struct SagaStep {
     pub verify: Option<Verify>,
 }
 
-/// A query that tells whether a step happened.
+/// A query that says whether a step happened.
 #[derive(Debug)]
 pub struct Verify {
     pub action: usize,
@@ -91,7 +91,7 @@ impl Saga {
         Saga { steps, on_success: None, on_failure: None, is_single, saga_definition }
     }
 
-    /// With the calls that tell how it ended.
+    /// With the callbacks, which report how it ended.
     pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Saga {
         (self.on_success, self.on_failure) = (on_success, on_failure);
         (self.saga_definition.has_on_success, self.saga_definition.has_on_failure) =
@@ -99,7 +99,7 @@ impl Saga {
         self
     }
 
-    /// The action's place in the rule's `actions`; none: the rule, as it is now, has no such action.
+    /// The action's index in the rule's `actions`; none: the current rule has no such action.
     pub fn number(&self, id: ActionId) -> Option<usize> {
         match id {
             ActionId::Step(n) => self.steps.get(n).map(|step| step.action),
@@ -134,7 +134,7 @@ impl Action {
     /// For tests, before anything is made ready by it.
     pub(crate) fn call_mut(&mut self) -> &mut Call {
         match &mut self.work {
-            Work::Call(call) => Arc::get_mut(call).expect("nobody else has it"),
+            Work::Call(call) => Arc::get_mut(call).expect("no other owner"),
             Work::Sql(_) => panic!("not a call"),
         }
     }

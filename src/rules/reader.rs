@@ -15,6 +15,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// More than one process can send; what is meant is no limit.
 const RATE_MAX: u32 = 1_000_000;
 
+/// Keys of earlier versions, each with the name that it has now.
+const FORMER_KEYS: &[(&str, &str)] = &[("hold_binlog", "pin_binlog")];
+
 /// Reads nodes of one file and collects its problems.
 pub(super) struct NodeReader<'a> {
     pub path: &'a Path,
@@ -38,11 +41,15 @@ impl<'n> NodeReader<'_> {
         };
         for (key, _) in members {
             if !known.contains(&key.text.as_str()) {
-                let hint = did_you_mean(&key.text, known.iter().copied());
-                self.problem(
-                    key.at,
-                    format!("unknown key `{}` in {what}{hint}; known are {}", key.text, known.join(", ")),
-                );
+                let former = FORMER_KEYS.iter().find(|(former, name)| *former == key.text && known.contains(name));
+                let message = match former {
+                    Some((former, name)) => format!("`{former}` is called `{name}` now"),
+                    None => {
+                        let hint = did_you_mean(&key.text, known.iter().copied());
+                        format!("unknown key `{}` in {what}{hint}; known are {}", key.text, known.join(", "))
+                    }
+                };
+                self.problem(key.at, message);
             }
         }
         Some(members)

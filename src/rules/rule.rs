@@ -33,7 +33,7 @@ pub struct Rule {
     pub changed: Vec<String>,
     pub when: Option<Condition>,
     pub order_by: OrderBy,
-    /// All that it calls; without a plan exactly one call, which may be repeated.
+    /// All that it calls; without a saga exactly one call, which may be repeated.
     pub actions: Vec<Action>,
     /// How the actions follow one another.
     pub saga: Option<Saga>,
@@ -61,7 +61,7 @@ impl Rule {
         self.batch.is_some() || self.coalesce.is_some()
     }
 
-    /// Whether what was queued under an earlier form of this rule can go out under this one: it would stand in the same
+    /// Whether what was queued under an earlier form of this rule can be sent under this one: it would wait in the same
     /// lanes and be sent in the same calls, and its failure would mean the same.
     pub fn takes_over_from(&self, earlier: &Rule) -> bool {
         self.saga.is_none()
@@ -91,7 +91,7 @@ impl Rule {
             || verdicts.into_iter().any(|verify| verify.when.reads(column))
     }
 
-    /// Whether it may depend on the column which changes the rule means.
+    /// Whether the column may decide which changes the rule matches.
     pub fn decides_by(&self, column: &str) -> bool {
         self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }

@@ -1,8 +1,8 @@
 //! The plain settings of a rule: each key is one value that stands for itself.
 //!
 //! In: the members of a rule. Out: `RuleSettings` within their limits; they are a part of the compiled rule as they are read here.
-//! A new one is a field, its default and a line of `KEYS`, all in this file. What settings must have in common with other keys
-//! (an order, a batch) is for `spec` to say.
+//! A new one is a field, its default and a line of `KEYS`, all in this file. `spec` says what settings must have in common with other
+//! keys (an order, a batch).
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(name, _)| *name)
 }
 
-/// What could not be read leaves the setting as it was: a problem is told already.
+/// What could not be read leaves the setting as it was: a problem is reported already.
 fn set<T>(setting: &mut T, read: Option<impl Into<T>>) {
     if let Some(value) = read {
         *setting = value.into();

@@ -1,7 +1,7 @@
 //! What a rule file says, key by key, before anything is compiled.
 //!
 //! In: a positioned tree. Out: one `RuleSpec` per rule with values in their own types; templates stay nodes. Every
-//! unknown, missing or unusable key is a problem with its place; reading goes on behind it, so that all show at once.
+//! unknown, missing or unusable key is a problem with its place; reading goes on after it, so that all show at once.
 
 mod batch;
 mod call;
@@ -125,7 +125,7 @@ impl<'n> NodeReader<'_> {
         })
     }
 
-    /// Keys that make no sense beside the operations of a rule.
+    /// Keys that make no sense beside the ops (`on`) of a rule.
     fn contradictions_of_sagas(&mut self, members: Members<'n>, on: &[Op], on_dead_letter: OnDeadLetter) {
         let get = |name| member(members, name);
         if let Some(changed) = get("changed").filter(|_| !on.is_empty() && !on.contains(&Op::Update)) {

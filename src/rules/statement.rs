@@ -99,7 +99,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Whether `--` opens a comment here: only with a blank or the end behind it.
+    /// Whether `--` opens a comment here: only with a blank or the end after it.
     fn source_ahead(&self, dashes: &str) -> bool {
         let mut ahead = self.rest.clone();
         dashes.chars().all(|dash| ahead.next() == Some(dash))
@@ -306,7 +306,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(source in "[a:?;'\"`\\\\/*!# \n-]{0,24}") {
             if let Ok(statement) = read(&format!("UPDATE {source}")) {
-                // Outside of what stays as it is there is a `?` for each name.
+                // Outside of the parts that stay as they are there is a `?` for each name.
                 proptest::prop_assert!(statement.text.matches('?').count() >= statement.names.len());
             }
         }

@@ -1,6 +1,6 @@
-//! Rules held against the tables that they name: the one place where compiled rules meet table definitions.
+//! Checks rules against the tables that they name: the one place where compiled rules meet table definitions.
 //!
-//! In: rules, and tables as a server has them now, or as one is at a place in the binlog. Out: every objection with its place in
+//! In: rules, and tables as a server has them now, or as one is at a position in the binlog. Out: every objection with its place in
 //! the rule files; used by `check`, by the start and by every reload, so that all three say the same. And why a rule can't work on
 //! rows of one table, for the loop, which pauses it there. What a single row lacks is not for this file.
 
@@ -27,7 +27,7 @@ pub enum IfMissing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
     pub rule: String,
-    /// The rule can't be used as it is; else it is only worth a look.
+    /// The rule can't be used as it is; else it only deserves a check.
     pub is_problem: bool,
     /// Conditions that the types of the columns can't be compared in, and not that a table or a column is not there.
     pub is_of_types: bool,

@@ -1,4 +1,4 @@
-//! Targets: what several rules call together, and what holds for all calls to it.
+//! Targets: what several rules call together, and what applies to all calls to it.
 //!
 //! A target is an origin: scheme, host and port, or all hosts that the rows of one rule choose. Which rules call it follows
 //! from their URLs; what is set for it stands under `targets:` in a file of the rule directory. Plain data; delivery acts on it.
@@ -13,9 +13,9 @@ pub struct Target {
     pub rate: Option<Rate>,
     /// Attempts under way at the same time, over all rules.
     pub in_flight: Option<usize>,
-    /// None: it is never taken for being away.
+    /// None: it never counts as unavailable.
     pub breaker: Option<BreakerPolicy>,
-    /// It stands for the many hosts that the rows of a rule choose: what one of them asks for holds for none of the others.
+    /// It stands for the many hosts that the rows of a rule choose: what one of them asks for applies to none of the others.
     pub is_many_hosts: bool,
 }
 
@@ -37,7 +37,7 @@ impl Target {
         Target { origin: WRITE_URL.to_owned(), rate: None, in_flight: None, breaker, is_many_hosts: false }
     }
 
-    /// All hosts that the rows of this rule choose, under one name. One that is away must not stop the others.
+    /// All hosts that the rows of this rule choose, under one name. One that is unavailable must not stop the others.
     pub fn of_chosen_hosts(rule: &str) -> Target {
         Target { origin: format!("hosts of {rule}"), rate: None, in_flight: None, breaker: None, is_many_hosts: true }
     }
@@ -54,7 +54,7 @@ pub struct Rate {
     pub per: Duration,
 }
 
-/// When a target counts as being away, and how it is asked whether it is back.
+/// When a target counts as unavailable, and how it is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerPolicy {
     /// So many failed attempts in a row, over all rules.

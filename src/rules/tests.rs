@@ -40,7 +40,7 @@ fn rule_set(keys: &str) -> RuleSet {
     load(&rule(keys)).expect("the rule loads")
 }
 
-/// Each text has one mistake: its place and a part of the message. All that is told otherwise is shown at once.
+/// Each text has one mistake: its place and a part of the message. All that is reported otherwise is shown at once.
 #[track_caller]
 pub(super) fn each_has_one_mistake<T: AsRef<str>>(
     cases: impl IntoIterator<Item = (T, usize, usize, &'static str)>,

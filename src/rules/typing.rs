@@ -1,4 +1,4 @@
-//! Conditions of rules held against the types of the columns that they name.
+//! Checks conditions of rules against the types of the columns that they name.
 //!
 //! In: rules, and tables as a server has them now. Out: every comparison that can't be decided or can never be true, and every
 //! place where a NULL leads to another answer than in earlier versions, each with its place in the rule's file. `tables` asks.
@@ -9,8 +9,8 @@ use crate::schema::TypedTable;
 use crate::template::{Condition, Flaw};
 
 impl Rule {
-    /// What the types of a table's columns have against this rule, and whether it can't be used as it is; else it is only worth a
-    /// look.
+    /// What the types of a table's columns have against this rule, and whether it can't be used as it is; else it only
+    /// deserves a check.
     pub(super) fn misfits(&self, found: &TypedTable) -> Vec<(bool, Diagnostic)> {
         let name = found.table.to_string();
         let of = |conditions: &dyn Fn(&Condition) -> Vec<Flaw>, is_problem| -> Vec<(bool, Diagnostic)> {

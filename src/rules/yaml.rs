@@ -2,7 +2,7 @@
 //!
 //! In: the text of a rule file. Out: scalars, lists and maps with their places, or every reason why the file is not
 //! taken: duplicate keys, anchors, aliases, tags, merge keys, more than one document, too large, too deep, too many
-//! values. Scalars keep their text; what they mean is for the reader to say.
+//! values. Scalars keep their text; the reader decides what they mean.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
 /// Deep enough for any body, shallow enough for the stack.
 const DEPTH_MAX: usize = 32;
 
-/// Keys, values, lists and maps of one file: hundreds of rules. Duplicate keys and places are looked for by walking over
+/// Keys, values, lists and maps of one file: hundreds of rules. Duplicate keys and places are found by walking over
 /// what there is, which is quick for so many.
 const NODES_MAX: usize = 20_000;
 
@@ -110,7 +110,7 @@ pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Diagnostic>) -> O
     node.filter(|_| !failed)
 }
 
-/// What is too large to be looked at.
+/// What is too large to be read.
 fn unreadable(path: &Path, text: &str) -> Option<Diagnostic> {
     if text.len() > FILE_BYTES_MAX {
         return Some(too_large(path));

@@ -1,6 +1,6 @@
-//! What follows what in an operation: the decisions, without I/O.
+//! In which order the actions of a saga follow each other: the decisions, without I/O.
 //!
-//! In: the course that the rule prescribes, the log so far, how an action ended, what an operator wishes. Out: the log
+//! In: the definition of the saga from its rule, the log so far, how an action ended, an operator's command. Out: the log
 //! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
 
 use super::{ActionEnd, ActionId, ActionLog, ActionResult, ActionState, Direction, SagaEffect, SagaLog, StepLog};
@@ -20,7 +20,7 @@ pub struct SagaDefinition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepDefinition {
     pub name: Box<str>,
-    /// It may be called again though nobody knows whether it happened.
+    /// It may be called again even where it is uncertain whether it happened.
     pub is_repeatable: bool,
     pub can_undo: bool,
     pub can_verify: bool,
@@ -33,20 +33,20 @@ pub enum NextAction {
     End(SagaEnding),
 }
 
-/// How an operation ended.
+/// How a saga ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SagaEnding {
     /// All steps are done, and `on_success`.
     Delivered,
     /// All steps are done; `on_success` was given up.
-    Untold,
+    CallbackFailed,
     /// This step was given up; what could be undone is.
     GivenUp { step: usize },
-    /// Nobody knows whether this step happened, and it must not be called again.
+    /// It is uncertain whether this step happened, and it must not be called again.
     Unknown { step: usize },
 }
 
-/// What an operator wants of an operation that became a dead letter.
+/// What an operator wants of a saga that became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SagaCommand {
     /// To go on with the step that was given up.
@@ -55,11 +55,11 @@ pub enum SagaCommand {
     FromStart,
     /// To undo what is not undone.
     Undo,
-    /// To go on: the step of which nobody knew did, or did not, happen.
+    /// To go on: the uncertain step happened, or did not.
     Settle { happened: bool },
 }
 
-/// Why a wish can't be granted.
+/// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SagaRefusal {
     #[error(
@@ -113,8 +113,8 @@ impl SagaDefinition {
         self.steps.iter().map(|step| &step.name).eq(log.steps.iter().map(|step| &step.name))
     }
 
-    /// The next task; the log must be of this course's steps. A step that must not be repeated and was begun is in doubt: a
-    /// query is next, or, where the rule has none, it stays unknown.
+    /// The next task; the log must be of this definition's steps. A step that was begun and must not be repeated is uncertain:
+    /// a query is next, or, where the rule has none, it stays unknown.
     pub fn next(&self, log: &mut SagaLog) -> NextAction {
         let is_open = |n: &usize| log.steps[*n].act.state == ActionState::Begun && !self.steps[*n].is_repeatable;
         match (0..self.steps.len()).find(is_open) {
@@ -139,7 +139,7 @@ impl SagaDefinition {
         }
         match log.callback.state {
             ActionState::Waiting | ActionState::Begun if self.has_on_success => NextAction::Do(ActionId::OnSuccess),
-            ActionState::Failed | ActionState::Unknown => NextAction::End(SagaEnding::Untold),
+            ActionState::Failed | ActionState::Unknown => NextAction::End(SagaEnding::CallbackFailed),
             ActionState::Waiting | ActionState::Begun | ActionState::Done => NextAction::End(SagaEnding::Delivered),
         }
     }
@@ -157,15 +157,15 @@ impl SagaDefinition {
         }
     }
 
-    /// Marks the action as one that may be called from now on.
+    /// Records the action as one that may be called from this moment.
     pub fn begin_action(&self, log: &mut SagaLog, action: ActionId) {
         let act = log.act_mut(action);
         act.is_in_doubt |= act.state == ActionState::Begun && !matches!(action, ActionId::Verify(_));
         act.state = ActionState::Begun;
     }
 
-    /// What was marked as begun was not called after all, or refused in a way that proves that nothing happened; it will
-    /// be called again. What was in doubt before, of this call or of the step that it asks about, still is.
+    /// What was recorded as begun was not called after all, or was refused in a way that proves that nothing happened; it
+    /// will be called again. What was uncertain before, of this call or of the step that it asks about, still is.
     pub fn not_done(&self, log: &mut SagaLog, action: ActionId) {
         let act = log.act_mut(action);
         if !matches!(action, ActionId::Verify(_)) && !act.is_in_doubt {
@@ -187,7 +187,7 @@ impl SagaDefinition {
             act.attempts += attempts;
         }
         let end = match end {
-            // An earlier call, of which nothing was heard, may have done it.
+            // An earlier call without an answer may have done it.
             ActionEnd::Failed if act.is_in_doubt => ActionEnd::Unknown,
             end => end,
         };
@@ -225,7 +225,7 @@ impl SagaDefinition {
                     ActionEnd::Failed => ActionState::Failed,
                     ActionEnd::Unknown => ActionState::Unknown,
                 };
-                // An operator had it undone after it was told that it was not.
+                // An operator had it undone after a callback said that it was not undone.
                 if matches!(action, ActionId::Undo(_)) && log.act(action).state == ActionState::Done {
                     call_back_again(log);
                 }
@@ -239,7 +239,7 @@ impl SagaDefinition {
     /// Prepares the log of a dead letter for what an operator wants of it.
     pub fn grant(&self, log: &mut SagaLog, saga_command: SagaCommand) -> Result<(), SagaRefusal> {
         if saga_command == SagaCommand::FromStart {
-            self.begin_anew(log);
+            self.begin_again(log);
             return Ok(());
         }
         if !self.fits(log) {
@@ -272,7 +272,7 @@ impl SagaDefinition {
         }
     }
 
-    /// Whether nobody knows of a step that must not be repeated, and nothing was done about it.
+    /// Whether a step that must not be repeated is uncertain, and nothing was done about it.
     fn is_in_doubt(&self, log: &SagaLog, n: usize) -> bool {
         let step = &log.steps[n];
         !self.steps[n].is_repeatable
@@ -315,7 +315,7 @@ impl SagaDefinition {
         Ok(())
     }
 
-    fn begin_anew(&self, log: &mut SagaLog) {
+    fn begin_again(&self, log: &mut SagaLog) {
         let before = std::mem::replace(log, self.begin());
         for step in &mut log.steps {
             let round = before.step(&step.name).map_or(0, |old| old.act.round.max(old.undo.round) + 1);
@@ -327,8 +327,8 @@ impl SagaDefinition {
     /// The step was given up.
     fn turn(&self, log: &mut SagaLog, step: usize) {
         let definition = &self.steps[step];
-        let nobody_knows = log.steps[step].act.state == ActionState::Unknown && !definition.is_repeatable;
-        log.direction = if nobody_knows && !definition.can_undo { Direction::Stopped } else { Direction::Back };
+        let is_uncertain = log.steps[step].act.state == ActionState::Unknown && !definition.is_repeatable;
+        log.direction = if is_uncertain && !definition.can_undo { Direction::Stopped } else { Direction::Back };
     }
 
     fn asks_about(&self, n: usize) -> bool {
@@ -336,7 +336,7 @@ impl SagaDefinition {
     }
 }
 
-/// Whoever was, or may have been, told something else before is told by a call of its own.
+/// A callback that sent, or may have sent, another result before gets a call of its own.
 fn call_back_again(log: &mut SagaLog) {
     let is_same_story = log.effect() == SagaEffect::Complete;
     log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_story);

@@ -4,7 +4,7 @@
 //! after the position, or the reason why this server has none (promises 1 and 7). On the server that the position's file
 //! belongs to it is always the file and the offset: a stream by GTID set knows nothing of transactions without GTIDs, and
 //! a server whose `gtid_mode` was switched off and on again leaves them out without a word. On another server it is the set,
-//! after a look whether transactions without GTIDs would be left out there.
+//! after a check whether transactions without GTIDs would be left out there.
 
 use std::cmp::Ordering;
 

@@ -1,9 +1,9 @@
-//! Keeping the server from purging its binlog from some place on.
+//! The binlog pin: keeps the server from purging its binlog from some place on.
 //!
-//! In: the place. Out: a [`PinnedBinlog`], behind which stands a stream that was asked for and is not read: MySQL purges no file that
+//! In: the place. Out: a [`PinnedBinlog`], which keeps a stream open that was asked for and is not read: MySQL purges no file that
 //! a thread is sending, nor any after it, neither by age nor by hand. Owns that connection and opens it again for ever;
-//! looks after it from outside, because the end of a connection that is not read shows nowhere else. Takes nothing into memory
-//! (promise 6). Does not follow the place: whoever needs less makes another one.
+//! checks it over another connection, because the end of a connection that is not read shows nowhere else. Takes nothing into
+//! memory (promise 6). Does not follow the place: a caller that needs less makes another pin.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ const UNREAD_BYTES_MIN: u64 = 64 << 10;
 /// How often the server is asked whether the thread is still there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How soon a thread that was just asked for is looked at again.
+/// How soon a thread that was just asked for is checked again.
 const FIRST_LOOKS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A place from which on the server keeps its binlog. Dropping it lets the server purge again.
@@ -45,7 +45,7 @@ pub struct PinnedBinlog {
 }
 
 impl PinnedBinlog {
-    /// Whether it holds as far as is known: not before the first connection, not while it is opened again, and not what the
+    /// Whether the binlog is pinned as far as is known: not before the first connection, not while it is opened again, and not what the
     /// server has purged already or what is too small.
     pub fn is_pinned(&self) -> bool {
         *self.is_pinned.borrow()
@@ -58,12 +58,12 @@ impl Drop for PinnedBinlog {
     }
 }
 
-/// Starts a task that holds the binlog from the file of this place on, and from those on where something undecided begins.
+/// Starts a task that pins the binlog from the file of this place on, and from those on where something undecided begins.
 /// Where they are gone, or are another server's, from the first file on that is left of what is needed. `settings` must have an
 /// `instance` of their own. Must be called within a Tokio runtime.
 ///
 /// Files at the beginning of the binlog that together are smaller than the buffers of the connection (about 50 KiB) can't
-/// be held: the thread has sent them before it gets stuck.
+/// be pinned: the thread has sent them before it gets stuck.
 pub fn pin_binlog(settings: Settings, place: Position) -> PinnedBinlog {
     let (is_pinned, receiver) = watch::channel(false);
     let task = tokio::spawn(hold_for_ever(settings, place, is_pinned));

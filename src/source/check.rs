@@ -31,7 +31,7 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub level: Level,
-    /// What was looked at and what it is.
+    /// What was checked and what it is.
     pub what: String,
     /// The SQL or setting that fixes it.
     pub fix: Option<String>,
@@ -40,7 +40,7 @@ pub struct Finding {
 /// Binlogs kept shorter than this are a risk: an outage over a weekend would outlast them.
 const RETENTION_MIN: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// Looks at everything that must hold before reading, but for the tables themselves.
+/// Checks everything that must be true before reading, except the tables themselves.
 pub async fn check(settings: &Settings, tables: &TablePatterns) -> Vec<Finding> {
     let mut findings = Vec::new();
     match inspect(settings, tables, &mut findings).await {
@@ -200,7 +200,7 @@ fn transport(settings: &Settings) -> Finding {
     }
 }
 
-/// What a stranger in between gets to see in a mode that does not look at the certificate.
+/// What an attacker in between can read in a mode that does not verify the certificate.
 fn exposure(settings: &Settings) -> &'static str {
     match (settings.tls.mode, &settings.tls.public_key) {
         (TlsMode::Disabled, None) => "nothing is encrypted, and the server's identity is not verified",

@@ -1,8 +1,8 @@
 //! Connections to a server for questions and statements, through the client library.
 //!
 //! In: [`Settings`]. Out: an open connection whose session is set up. The session is opened by our own login (`link`); the
-//! library gets it over a relay, and never the password: it would send that to whoever asks in the right way. The password is read
-//! anew each time. Turns the client library's errors into ours. The binlog comes over `link` itself.
+//! library gets it over a relay, and never the password: it would send that to any server that asks in the right way. The password is read
+//! again each time. Turns the client library's errors into ours. The binlog comes over `link` itself.
 
 use std::panic::AssertUnwindSafe;
 
@@ -16,7 +16,7 @@ use super::refused::{of_login_answer, quoted_account};
 use super::session::{LIST_HIDDEN_KEYS_SQL, QUESTIONS_SQL, STATEMENTS_SQL};
 use super::settings::Settings;
 
-/// As long as the session is told to wait for the next question.
+/// How long the session is set to wait for the next question.
 const WAIT_TIMEOUT_S: usize = 28_800;
 
 /// Opens a connection for our own questions, waiting at most `connect_timeout`.

@@ -311,7 +311,7 @@ pub(super) fn without_if_exists(tokens: &[SqlToken]) -> &[SqlToken] {
     past(tokens, &["IF", "EXISTS"]).unwrap_or(tokens)
 }
 
-/// A list of tables, perhaps with RESTRICT or CASCADE behind it.
+/// A list of tables, perhaps with RESTRICT or CASCADE after it.
 fn names(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<Vec<TableName>, Unclear> {
     let tokens = match tokens {
         [names @ .., last] if names.len() > 1 && last.is_any(&["RESTRICT", "CASCADE"]) => names,
@@ -339,7 +339,7 @@ fn rename(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear
     Ok(DdlEffect::Rename(pairs))
 }
 
-/// ``DROP INDEX `PRIMARY` ON t`` drops the primary key; any other is not looked at.
+/// ``DROP INDEX `PRIMARY` ON t`` drops the primary key; any other index is ignored.
 fn drop_index(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear> {
     match tokens {
         [index, on, rest @ ..] if on.is("ON") => {

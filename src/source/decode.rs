@@ -1,4 +1,4 @@
-//! Row events: where the images of each row lie.
+//! Row events: where the images of each row are.
 //!
 //! In: the body of a WRITE, UPDATE or DELETE event and the kinds of its table's columns. Out: [`Rows`], which point into
 //! the event; values stay bytes until a rule asks for one. One walk checks every length. Decodes by itself instead of
@@ -57,7 +57,7 @@ impl<'a> RowsEvent<'a> {
         Ok(RowsEvent { table_id, op, is_partial, body, columns, before, after, data: bytes })
     }
 
-    /// Finds the rows. The bytes are copied, so that who keeps a row keeps no buffer of the connection.
+    /// Finds the rows. The bytes are copied, so that a row that is kept keeps no buffer of the connection.
     pub fn rows(&self, kinds: &Arc<[ColumnKind]>) -> Result<Rows, Fault> {
         if self.columns != kinds.len() {
             return Err(Fault::new(format!("{} columns in a row of {}", self.columns, kinds.len()), ""));

@@ -1,8 +1,8 @@
-//! Statements that take rows away, or bring some, without row events: TRUNCATE, DROP, and what is done to partitions and
+//! Statements that remove rows, or add some, without row events: TRUNCATE, DROP, and what is done to partitions and
 //! tablespaces.
 //!
 //! In: the tokens of a statement that defines. Out: what it does, and to which tables. Pure. A TRUNCATE can be delivered as
-//! such; of the others nothing can, as no row is in the log: whoever follows is told.
+//! such; the others can't be delivered, as no row is in the log: the consumer of the stream is notified.
 
 use std::fmt;
 

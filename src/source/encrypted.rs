@@ -1,8 +1,8 @@
-//! Which servers were reached encrypted, so that nobody can talk rowhook out of it.
+//! Which servers were reached encrypted, so that no attacker can make rowhook connect to them unencrypted.
 //!
 //! In: `host:port` of each connection that was encrypted. Out: whether one ever was. Owns a small file of the data directory, a server
 //! per line, which a person may edit; lines are only added. Without a data directory it lasts as long as the process. What
-//! cannot be read is an error: forgetting is what somebody in the middle would wish for.
+//! cannot be read is an error: forgetting would help an attacker in the middle.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;

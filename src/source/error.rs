@@ -142,7 +142,7 @@ impl Error {
     pub fn next(&self) -> Next {
         match self {
             Error::Connect { .. } | Error::Lost(_) | Error::Silent { .. } | Error::Damaged { .. } => Next::Reconnect,
-            // The server sends them as soon as somebody has changed its gtid_mode.
+            // The server sends them as soon as its gtid_mode was changed.
             Error::AnonymousRefused { .. } | Error::GtidsRefused { .. } => Next::Reconnect,
             // Files of passwords and certificates may come back while rowhook runs.
             Error::Login { .. }
@@ -170,7 +170,7 @@ impl Error {
         }
     }
 
-    /// A value that somebody needs and that cannot be read with certainty: damage, too, for its checksum was right.
+    /// A value that a rule needs and that cannot be read with certainty: damage, too, because its checksum was right.
     pub fn unreadable(fault: Fault, transaction: &Transaction) -> Error {
         let place = transaction.place();
         let fix = if fault.fix.is_empty() {
@@ -249,7 +249,7 @@ impl Error {
     }
 }
 
-/// What a server says, fit to be shown and kept: it is anybody's text until the server has proved who it is.
+/// What a server says, fit to be shown and kept: it is untrusted text until the server has proved its identity.
 pub(super) fn said(text: &str) -> String {
     one_line(text, SAID_CHARACTERS_MAX)
 }

@@ -1,4 +1,4 @@
-//! One event of the binlog, and what stands in the bodies that the reader itself looks into.
+//! One event of the binlog, and the contents of the bodies that the reader itself parses.
 //!
 //! In: bytes of the stream. Out: [`Event`], whose body shares those bytes, and parsers for GTIDs, statements and the heads
 //! of compressed transactions. Everything goes through the checked cursor, so that no bytes whatever can panic here or make
@@ -34,7 +34,7 @@ pub(super) struct BinlogEvent {
     /// Where the next event begins in the file, in 32 bits only; 0 for events that are in no file.
     pub log_pos: u32,
     pub body: bytes::Bytes,
-    /// As it stood behind the body; none where there are no checksums.
+    /// As it came after the body; none where there are no checksums.
     pub checksum: Option<u32>,
     /// Came out of a compressed transaction.
     pub is_inner: bool,
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(serialized(300), [0b1011_0001, 0b0000_0100]);
     }
 
-    /// The other direction, written from the description: low bits first, behind the marks of the length.
+    /// The other direction, written from the description: low bits first, after the bits that give the length.
     pub(super) fn serialized(value: u64) -> Vec<u8> {
         let bits = 64 - value.leading_zeros().min(63);
         let following = bits.div_ceil(7) - 1;

@@ -40,5 +40,5 @@ pub(super) const FLAG_THREAD_SPECIFIC: u16 = 0x4;
 
 /// `LOG_EVENT_ARTIFICIAL_F`: made up for the stream, not in the file.
 pub(super) const FLAG_ARTIFICIAL: u16 = 0x20;
-/// `LOG_EVENT_IGNORABLE_F`: may be skipped by who does not know the type.
+/// `LOG_EVENT_IGNORABLE_F`: may be skipped by a reader that does not know the type.
 pub(super) const FLAG_IGNORABLE: u16 = 0x80;

@@ -49,7 +49,7 @@ const CHANNEL_ITEMS: usize = 32;
 /// Heartbeats without a sign of life before a connection counts as dead.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
-/// A server that takes longer than the patience to begin sending (an event of hundreds of MiB from a busy disk) gets twice
+/// A server that takes longer than the timeout to begin sending (an event of hundreds of MiB from a busy disk) gets twice
 /// the time at the next try, up to this many doublings.
 const DEADLINE_DOUBLINGS_MAX: u32 = 6;
 
@@ -67,7 +67,7 @@ pub struct Following {
     task: JoinHandle<()>,
 }
 
-/// What a reader says of itself, for others than those who take its events.
+/// What a reader reports of itself, for code that does not receive its events.
 #[derive(Debug, Clone)]
 pub struct Watch {
     pub status: watch::Receiver<ReadStatus>,
@@ -204,7 +204,7 @@ impl Reader {
 
     async fn stop(&self, error: Error) {
         self.status.send_replace(ReadStatus::Stopped { error: Some(error.to_string()) });
-        // When nobody listens any more, nobody needs to hear of it.
+        // A closed channel is no error: without a receiver the event is not needed.
         let _ = self.events.send(Err(error)).await;
     }
 
@@ -233,7 +233,7 @@ impl Reader {
         self.server.send_replace(Some(server.facts()));
         let mut position = self.position(progress, &server, &mut connection).await?;
         let files = server.files(&mut connection).await?;
-        // Before the position is told: one that is refused must not become a checkpoint.
+        // Before the position is reported: one that is refused must not become a checkpoint.
         let names_tables = !progress.has_announced && self.settings.names_tables;
         let named = async {
             match names_tables {
@@ -246,7 +246,7 @@ impl Reader {
         proven?;
         progress.position = Some(position.clone());
         let named = named?;
-        // Anew: some may have been purged meanwhile.
+        // Asked again: some may have been purged meanwhile.
         let files = server.files(&mut connection).await?;
         let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
@@ -317,7 +317,7 @@ impl Reader {
     ) -> Result<Option<PreparedXa>, Error> {
         let begin = Begin::At(place.clone());
         let mut wire = Wire::open(&self.settings, server.uuid, begin, deadline).await?;
-        // What is known of its tables now held then: as long as it is undecided, the server lets nobody alter them.
+        // What is known of its tables now was valid then: as long as it is undecided, the server lets no client alter them.
         let tables = self.tables_of(server, Tracking::new(&self.settings, server, schema));
         let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), tables);
         let mut out = Vec::new();
@@ -459,7 +459,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Room for one item, or the end when nobody makes any.
+    /// Room for one item, or the end when there is no receiver.
     async fn room(&self) -> Result<mpsc::Permit<'_, Result<SourceEvent, Error>>, End> {
         match self.events.try_reserve() {
             Ok(permit) => return Ok(permit),
@@ -473,7 +473,7 @@ impl Reader {
         }
     }
 
-    /// Says that nothing is newer, unless the consumer is behind anyway.
+    /// Reports that nothing is newer, unless the consumer is late anyway.
     fn idle(&self) -> Result<(), End> {
         match self.events.try_send(Ok(SourceEvent::Idle)) {
             Err(TrySendError::Closed(_)) => Err(End::ReceiverGone),

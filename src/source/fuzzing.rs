@@ -1,7 +1,7 @@
 //! What a MySQL server sends, one function for each kind of bytes, for fuzzers alone.
 //!
-//! In: any bytes. Out: whether they could be read. Reads them with the same functions as a stream, but without its order, its checksums and its
-//! connection: `tests` covers those.
+//! In: any bytes. Out: whether they could be read. Reads them with the same functions as a stream, but without its order, its
+//! checksums and its connection: `tests` covers those.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::schema::Schema;
 /// The bytes of a table map that go before a row event.
 const MAP_LENGTH_BYTES: usize = 2;
 
-/// Unpacked events of one transaction that are looked at: few input bytes can promise gigabytes.
+/// Unpacked events of one transaction that are read: few input bytes can promise gigabytes.
 const INNER_EVENTS_MAX: usize = 64;
 
 /// One event without its checksum: the header of 19 bytes, then the body.
@@ -54,7 +54,7 @@ fn body(event: &BinlogEvent) -> bool {
     }
 }
 
-/// A row event with the table map that it stands behind: the row event's type (1 byte), the length of the table map's body
+/// A row event with the table map that precedes it: the row event's type (1 byte), the length of the table map's body
 /// (2 bytes, little-endian), that body, the row event's body.
 pub fn row_image(bytes: &[u8]) -> bool {
     let Some((&kind, rest)) = bytes.split_first() else { return false };

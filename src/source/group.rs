@@ -1,6 +1,6 @@
 //! One transaction while it is being read: its rows, its ordinals, and whether it is complete.
 //!
-//! In: what its events say. Out: its rows, when `transaction` asks for them. Owns what is held until the commit and the
+//! In: what its events say. Out: its rows, when `transaction` asks for them. Owns what is buffered until the commit and the
 //! count of rows by table, on which the identity of deliveries rests (promise 3). Checks the sizes that the log itself
 //! promises, so that an event that went missing on the way is noticed.
 

@@ -1,7 +1,7 @@
 //! The set of transactions before a place in a binlog file.
 //!
-//! In: a place. Out: the GTID set that a reader who begins there needs: what the head of the file lists, and what stands in
-//! it up to there. Reads the file up to the place once more, over a connection of its own; its size is the server's
+//! In: a place. Out: the GTID set that a reader who begins there needs: what the head of the file lists, and what the file
+//! contains up to there. Reads the file up to the place once more, over a connection of its own; its size is the server's
 //! `max_binlog_size`. A place that is not the beginning of a transaction is refused.
 
 use uuid::Uuid;

@@ -66,10 +66,10 @@ pub(super) enum SqlPiece {
     Unended,
 }
 
-/// What the next piece stands right behind.
+/// What comes right before the next piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behind {
-    /// A word here is a name, whatever keyword it looks like.
+    /// A word here is a name, also where it is spelled like a keyword.
     Dot,
     /// A word here is a host or a variable, and may hold dots.
     At,
@@ -270,7 +270,7 @@ fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
-/// What a byte behind a backslash means.
+/// What a byte after a backslash means.
 fn unescaped(byte: u8) -> impl Iterator<Item = u8> {
     let (kept, meant) = match byte {
         b'n' => (None, b'\n'),

@@ -1,6 +1,6 @@
 //! Sessions with the server, all opened by our own login.
 //!
-//! In: [`Settings`]. Out: a [`Link`], which takes statements and the commands of a replica, and then gives packets; or a
+//! In: [`Settings`]. Out: a [`MysqlLink`], which takes statements and the commands of a replica, and then gives packets; or a
 //! [`Relay`], over which the client library asks what is answered with tables (`connect`). The files in the order in which bytes meet
 //! them: `packet`, `answer`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the session.
 
@@ -65,7 +65,7 @@ pub(super) enum UpdateCount {
     FoundRows,
 }
 
-/// Opens a session, waiting at most `connect_timeout`; from then on it bears silence for as long as `patience`. The session is
+/// Opens a session, waiting at most `connect_timeout`; after that it accepts silence for as long as `deadline`. The session is
 /// set up as all of ours are.
 pub(super) async fn open(settings: &Settings, room: Room, deadline: Duration) -> Result<MysqlLink, Error> {
     let password = settings.password.read().await?;

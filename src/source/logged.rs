@@ -2,7 +2,7 @@
 //!
 //! In: a connection and the watched tables. Out: each reason why changes are missing or come late: filters of the binlog, a
 //! replica that does not log what it applies, a replica whose replication has stopped. Asks only what the account may ask; where it
-//! may not, nothing is said. Errors of replication are told by their number, because their text may hold row values (promise 8).
+//! may not, nothing is said. Errors of replication are reported by their number, because their text may hold row values (promise 8).
 
 use mysql_async::Row;
 

@@ -1,7 +1,7 @@
 //! Why no table has the name that a rule file gives.
 //!
 //! In: a pattern that no table fits. Out: what is there instead (a view, the name in other case, a name much like it), and
-//! a fix that is valid there. What the account may not see looks like what is not there, so then both are said.
+//! a fix that is valid there. What the account may not see can't be told apart from what does not exist, so then both are said.
 
 use crate::pattern::TablePattern;
 use crate::suggest::did_you_mean;

@@ -1,9 +1,10 @@
 //! The source: MySQL's binlog as a stream of changes; the only place with MySQL crates.
 //!
 //! In: [`Settings`], where to begin, which tables matter. Out: [`SourceEvent`]s over a bounded channel, in commit order,
-//! from a task that reconnects by itself for ever and resumes without loss; and a [`Status`] for health checks. Keeps
+//! from a task that reconnects by itself for ever and resumes without loss; and a [`ReadStatus`] for health checks. Keeps
 //! promises 1 (with the caller's checkpoint), 3, 6 and 7. The files in the order in which bytes meet them: `settings`,
-//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement` and `writes` on `lexer`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
+//! `connect`, `server`, `link`, `wire` (with `checksum`, `unpack`), `event`, `transaction` (with `group`, `statement` and
+//! `writes` on `lexer`, `tables`, `table_map`, `tracking`), `decode`, `follow`. Knows nothing of rules and stores no position.
 
 mod begin;
 mod binlog_pin;
@@ -119,7 +120,7 @@ pub enum ReadStatus {
         /// Between the commit of the newest transaction read and its being read; zero when idle.
         lag: Duration,
     },
-    /// Nobody takes events; the connection was given back until somebody does.
+    /// The receiver takes no events; the connection is closed until it does.
     Stalled { since: Instant },
     /// The reader gave up or was dropped; the error, if any, was the last item of the channel.
     Stopped { error: Option<String> },

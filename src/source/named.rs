@@ -1,8 +1,8 @@
 //! The tables that rules name, as the server has them now.
 //!
 //! In: table patterns, and a connection or [`Settings`]. Out: [`NamedTables`]: the tables with their columns, and for each pattern
-//! without a table what is there instead. Changes nothing on the server. For which rows in the binlog a definition holds is for
-//! `tracking` to say.
+//! without a table what is there instead. Changes nothing on the server. `tracking` decides for which rows in the binlog a
+//! definition is valid.
 
 use super::connect::connect;
 use super::connection::Connection;

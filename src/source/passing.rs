@@ -30,7 +30,7 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 /// Tables that are named; a transaction may touch thousands.
 const TABLES_MAX: usize = 10;
 
-/// Of a transaction with rows, so much is looked at: what stands before its rows says what it is.
+/// How much of a transaction with rows is read: what comes before its rows says what it is.
 const LOOKED_AT_BYTES_MAX: u64 = 16 << 20;
 
 /// One transaction, passed over.
@@ -51,14 +51,14 @@ pub(super) struct Passing {
     pub prepares: Option<Xid>,
     /// It decides this XA transaction, which an earlier one prepared.
     pub decides: Option<Xid>,
-    /// Its length was told at its beginning.
+    /// Its first event gave its length.
     is_end_known: bool,
     seen_bytes: u64,
-    /// Of what came packed, so much is still to come: its events follow the one that holds them.
+    /// How much of what came packed is still to come: its events follow the one that contains them.
     packed_bytes_left: u64,
 }
 
-/// What a transaction is, as far as it was looked at. Of several, the last one of this list.
+/// What a transaction is, as far as it was read. Of several, the last one of this list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     Nothing,
@@ -290,7 +290,7 @@ impl Passings {
     }
 }
 
-/// What can't be read any further still has an end, if that was told.
+/// What can't be read any further still has an end, if its first event gave that.
 fn broken_off(passing: Option<Passing>, error: Error) -> Result<Option<Passing>, Error> {
     match passing {
         Some(mut passing) if passing.is_end_known => {
@@ -395,7 +395,7 @@ mod tests {
         let broken = broken_off(Some(told), broken).expect("it has an end").expect("a transaction");
         assert!(matches!(broken.what, What::Unreadable(_)) && broken.may_define && broken.end.offset == 1000);
         broken_off(Some(passing(None)), Error::Lost("gone".to_string())).expect_err("no end");
-        // What came packed is looked at before it counts as complete.
+        // What came packed is read before it counts as complete.
         let mut packed = passing(Some(1000));
         packed.packed_bytes_left = 30;
         assert!(!packed.is_complete(&at(1000)));

@@ -1,6 +1,6 @@
 //! Where the password of a MySQL account comes from, and reading it.
 //!
-//! In: a text, a file or a command. Out: the password, read anew at every connect, so that a rotated one needs no restart.
+//! In: a text, a file or a command. Out: the password, read again at every connect, so that a rotated one needs no restart.
 //! The time and the size of what is read are limited. The text appears in no error and in no log line (promise 8).
 
 mod command;

@@ -1,6 +1,7 @@
-//! Places in a server's binlog files, as its events tell them.
+//! Places in a server's binlog files, as its events give them.
 //!
-//! In: the positions in event headers and ROTATE events. Out: files and offsets that go on where 32 bits end. Pure; does not look into other events.
+//! In: the positions in event headers and ROTATE events. Out: files and offsets that go on where 32 bits end. Pure;
+//! does not read other events.
 
 use crate::position::{FileOffset, file_number};
 
@@ -19,7 +20,7 @@ pub(super) fn move_to(place: &mut FileOffset, log_pos: u32) -> bool {
 /// The place that a ROTATE event names; none if its body is not one.
 pub(super) fn after_rotate(body: &[u8]) -> Option<FileOffset> {
     let (position, name) = body.split_first_chunk::<8>()?;
-    // Garbage behind the number is a checksum that was taken for text.
+    // Garbage after the number is a checksum that was taken for text.
     let name = std::str::from_utf8(name).ok().filter(|name| file_number(name).is_some())?;
     Some(FileOffset { file: name.into(), offset: u64::from_le_bytes(*position) })
 }

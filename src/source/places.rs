@@ -1,8 +1,8 @@
 //! Places on a server for an operator who moves a position: where they are, and what lies between two of them.
 //!
-//! In: a mark, and a place as people name it. Out: a [`Position`] that the server can be read from and that is the beginning
-//! of a transaction; the transaction right behind a mark; counts of what would be skipped or repeated. Only asks and reads;
-//! moves nothing. What can't be counted is said to be unknown, never guessed (promise 7).
+//! In: a low-water mark, and a place as people name it. Out: a [`Position`] that the server can be read from and that is the
+//! beginning of a transaction; the transaction right after a low-water mark; counts of what would be skipped or repeated. Only asks
+//! and reads; moves nothing. What can't be counted is said to be unknown, never guessed (promise 7).
 
 use std::cmp::Ordering;
 
@@ -40,7 +40,7 @@ pub enum NoPlace {
     GtidPurged { gtid: String },
 }
 
-/// The transaction right behind a mark.
+/// The transaction right after a low-water mark.
 #[derive(Debug, Clone)]
 pub struct NextTransaction {
     passing: Passing,
@@ -82,7 +82,7 @@ impl NextTransaction {
         &self.passing.tables
     }
 
-    /// Definitions that were known before it need not hold behind it.
+    /// Definitions that were known before it may be invalid after it.
     pub fn may_define(&self) -> bool {
         self.passing.may_define
     }
@@ -96,7 +96,7 @@ impl NextTransaction {
         self.passing.begin == other.passing.begin && self.passing.gtid == other.passing.gtid
     }
 
-    /// Whether a mark lies behind it.
+    /// Whether it comes before a mark.
     pub fn is_before(&self, mark: &Position) -> bool {
         match (&mark.parts().gtids, &self.passing.gtid) {
             (Some(set), Some(gtid)) => set.contains(gtid),
@@ -104,7 +104,7 @@ impl NextTransaction {
         }
     }
 
-    /// The place right behind it, for the mark right before it.
+    /// The position right after it, for the mark right before it.
     pub fn passed_from(&self, mark: &Position) -> Position {
         let mut passed = self.without(mark).unwrap_or_else(|| mark.clone()).into_parts();
         passed.server_uuid = self.server_uuid;
@@ -132,7 +132,7 @@ impl NextTransaction {
     }
 }
 
-/// What lies between two marks.
+/// What lies between two low-water marks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Between {
     pub skipped: Count,
@@ -176,7 +176,7 @@ impl Places {
         Ok(position)
     }
 
-    /// The place right behind a transaction, in the order of the log.
+    /// The position right after a transaction, in the order of the log.
     pub async fn behind(&mut self, gtid: &Gtid) -> Result<Position, NoPlace> {
         if self.server.purged(&mut self.connection).await?.contains(gtid) {
             return Err(NoPlace::GtidPurged { gtid: gtid.to_string() });
@@ -227,7 +227,7 @@ impl Places {
         }
     }
 
-    /// The transaction right behind a mark; none where the log ends there.
+    /// The transaction right after a mark; none where the log ends there.
     pub async fn next(&mut self, mark: &Position) -> Result<Option<NextTransaction>, NoPlace> {
         self.server.permit(&mut self.connection, mark).await?;
         let files = self.server.files(&mut self.connection).await?;
@@ -280,7 +280,7 @@ impl Places {
     }
 
     /// What moving from one place to another skips and repeats. `is_exact`: the new place's file and offset are it, and not
-    /// just where reading begins that looks for it.
+    /// just where the reading that searches for it begins.
     pub async fn between(&mut self, from: &Position, to: &Position, is_exact: bool) -> Result<Between, Error> {
         if let Err(error) = self.server.permit(&mut self.connection, from).await {
             return match error.next() {

@@ -2,7 +2,7 @@
 //!
 //! In: a position with its [`Proof`]. Out: [`Evidence`], or the error that names what differs (promises 1 and 7). A GTID, or
 //! a file and an offset, are names that a server gives again after a reset, from a backup, or when it lost its newest
-//! transactions in a crash. So the transactions behind the names are looked at again, over connections of their own: on
+//! transactions in a crash. So the transactions behind the names are checked again, over connections of their own: on
 //! the same server at their places, on another one by their GTIDs. Nothing is passed on before.
 
 use std::cmp::Ordering;
@@ -37,7 +37,7 @@ const LAST_TIME_US: u64 = 253_402_300_799_999_999;
 pub enum Evidence {
     /// With what was found again.
     Proven(String),
-    /// Names fit, and nothing more could be looked at; with the reason.
+    /// Names fit, and nothing more could be checked; with the reason.
     Unproven(String),
 }
 
@@ -50,17 +50,17 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// What came of looking at one transaction.
+/// The result of checking one transaction.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Same(String),
-    /// It can't be looked at, for this reason.
+    /// It can't be checked, for this reason.
     Nothing(String),
     /// Another log, for this reason.
     Other(String),
 }
 
-/// What stands at a place.
+/// What the log has at a place.
 enum AtPlace {
     Event(BinlogEvent),
     /// Nothing yet: the log ends there or before.
@@ -69,7 +69,7 @@ enum AtPlace {
     NoEvent,
     /// The server has no such file.
     Gone,
-    /// With its `gtid_mode` of now the server does not send it.
+    /// The server does not send it with its current `gtid_mode`.
     Withheld,
 }
 
@@ -86,7 +86,7 @@ impl<'s> Prover<'s> {
         Prover { settings: Settings { instance, ..settings.clone() }, server }
     }
 
-    /// Looks at the position's transactions again. Where it has none yet, its proof is looked up, for the next time. `files`
+    /// Checks the position's transactions again. Where it has none yet, its proof is looked up, for the next time. `files`
     /// are all that the server has; none where the account may not ask.
     pub async fn prove(&self, files: Option<&[FileOffset]>, position: &mut Position) -> Result<Evidence, Error> {
         if position.server_uuid() == self.server.uuid {

@@ -168,7 +168,7 @@ pub(super) fn of_clear_password(settings: &Settings) -> Error {
     }
 }
 
-/// The server wants the password itself, and nothing would hide it from whoever is in between.
+/// The server wants the password itself, and nothing would hide it from an attacker in between.
 pub(super) fn of_bare_password(settings: &Settings) -> Error {
     Error::PasswordKept {
         server: settings.address(),
@@ -274,7 +274,7 @@ impl TlsMode {
         }
     }
 
-    /// Whether the server's certificate is looked at.
+    /// Whether the server's certificate is verified.
     pub(super) fn verifies(self) -> bool {
         matches!(self, TlsMode::VerifyCa | TlsMode::VerifyIdentity)
     }

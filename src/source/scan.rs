@@ -1,7 +1,7 @@
-//! What was defined in a stretch of the binlog that the stream has yet to read.
+//! What was defined in a binlog range that the stream has yet to read.
 //!
 //! In: two places. Out: whether a statement between them gave a table another definition. Reads ahead over a connection of
-//! its own, each stretch once: what was found there is kept, in bounded number, for the tables that are asked about
+//! its own, each range once: what was found there is kept, in bounded number, for the tables that are asked about
 //! later. Anything that keeps it from reading is an error, never a "nothing was found" (promise 7).
 
 use std::cmp::Ordering;
@@ -24,7 +24,7 @@ use super::statement::{self, QueryStatement};
 use super::wire::{Begin, Wire};
 use super::writes::Hidden;
 
-/// Statements kept. A stretch with more of them counts as one in which every table was defined anew.
+/// Statements kept. A range with more of them counts as one in which every table was redefined.
 const FOUND_MAX: usize = 10_000;
 
 /// Heartbeats that may be missed before the connection counts as dead.
@@ -35,11 +35,11 @@ pub(super) struct Scan {
     server_uuid: Uuid,
     charsets: Arc<Charsets>,
     ignores_case: bool,
-    stretch: Option<Stretch>,
+    span: Option<KnownSpan>,
 }
 
 /// What is known of the log between two places.
-struct Stretch {
+struct KnownSpan {
     from: FileOffset,
     to: FileOffset,
     found: Vec<Found>,
@@ -53,16 +53,16 @@ struct Found {
     effect: DdlEffect,
 }
 
-impl Stretch {
-    /// Nothing is known yet behind this place.
-    fn at(place: &FileOffset) -> Stretch {
-        Stretch { from: place.clone(), to: place.clone(), found: Vec::new(), hidden: Vec::new(), is_full: false }
+impl KnownSpan {
+    /// Nothing is known yet after this place.
+    fn at(place: &FileOffset) -> KnownSpan {
+        KnownSpan { from: place.clone(), to: place.clone(), found: Vec::new(), hidden: Vec::new(), is_full: false }
     }
 
     /// Whether it can say what comes after a place.
     fn serves(&self, since: &FileOffset) -> bool {
         let begins_before = self.from.order(since) != Ordering::Greater;
-        // Behind the last one kept there may be others that were not.
+        // After the last one kept there may be others that were not kept.
         let is_ahead = |found: &Found| found.end.order(since) == Ordering::Greater;
         begins_before && (!self.is_full || self.found.last().is_some_and(is_ahead))
     }
@@ -114,7 +114,7 @@ impl Scan {
             server_uuid: server.uuid,
             charsets: Arc::clone(&server.charsets),
             ignores_case: server.ignores_case(),
-            stretch: None,
+            span: None,
         }
     }
 
@@ -125,17 +125,17 @@ impl Scan {
         since: &FileOffset,
         until: &FileOffset,
     ) -> Result<Option<FileOffset>, Error> {
-        let mut stretch = self.stretch.take().filter(|known| known.serves(since)).unwrap_or_else(|| Stretch::at(since));
-        stretch.pass(since);
-        if stretch.to.order(until) == Ordering::Less {
-            self.read(&mut stretch, until).await?;
+        let mut span = self.span.take().filter(|known| known.serves(since)).unwrap_or_else(|| KnownSpan::at(since));
+        span.pass(since);
+        if span.to.order(until) == Ordering::Less {
+            self.read(&mut span, until).await?;
         }
-        let last = stretch.last_redefinition(name);
-        self.stretch = Some(stretch);
+        let last = span.last_redefinition(name);
+        self.span = Some(span);
         Ok(last)
     }
 
-    /// Whether a statement between two places may have taken away what a write to the table set off before it.
+    /// Whether a statement between two places may have removed a trigger, view or foreign key that an earlier write to the table used.
     pub async fn may_have_hidden(
         &mut self,
         name: &TableName,
@@ -143,15 +143,15 @@ impl Scan {
         until: &FileOffset,
     ) -> Result<bool, Error> {
         let redefined = self.last_redefinition(name, since, until).await?;
-        let hidden = self.stretch.iter().flat_map(|stretch| &stretch.hidden);
+        let hidden = self.span.iter().flat_map(|span| &span.hidden);
         Ok(redefined.is_some() || hidden.into_iter().any(|(_, hidden)| hidden.concerns(name)))
     }
 
-    /// Reads on from the end of the stretch.
-    async fn read(&self, stretch: &mut Stretch, until: &FileOffset) -> Result<(), Error> {
-        tracing::info!(from = %shown(&stretch.to), to = %shown(until), "looking ahead in the binlog for statements that define tables");
-        let mut at = stretch.to.clone();
-        // The protocol has 32 bits for the offset; what lies before the stretch is left out below.
+    /// Reads on from the end of the range.
+    async fn read(&self, span: &mut KnownSpan, until: &FileOffset) -> Result<(), Error> {
+        tracing::info!(from = %shown(&span.to), to = %shown(until), "looking ahead in the binlog for statements that define tables");
+        let mut at = span.to.clone();
+        // The protocol has 32 bits for the offset; what lies before the range is left out below.
         if at.offset > u64::from(u32::MAX) {
             at.offset = FILE_START;
         }
@@ -172,27 +172,27 @@ impl Scan {
                     if !place::move_to(&mut at, next.log_pos) {
                         return Err(damaged(&at, "an offset that no file can have"));
                     }
-                    if kind == event::QUERY && at.order(&stretch.to) == Ordering::Greater {
+                    if kind == event::QUERY && at.order(&span.to) == Ordering::Greater {
                         let query = Query::of(&next).map_err(|error| damaged(&at, &error.to_string()))?;
-                        self.note(&query, &at, stretch);
+                        self.note(&query, &at, span);
                     }
                 }
             }
         }
-        stretch.to = until.clone();
+        span.to = until.clone();
         Ok(())
     }
 
-    fn note(&self, query: &Query<'_>, end: &FileOffset, stretch: &mut Stretch) {
+    fn note(&self, query: &Query<'_>, end: &FileOffset, span: &mut KnownSpan) {
         let (statement, tokens) = statement::read(query, &self.charsets);
         if matches!(
             statement,
             QueryStatement::Definition | QueryStatement::DefinitionWithRows | QueryStatement::RowChange
         ) {
             if let Some(hidden) = tokens.as_deref().and_then(Hidden::of) {
-                stretch.note_hidden(end, hidden);
+                span.note_hidden(end, hidden);
             }
-            stretch.note(end, ddl::read_logged(query, &self.charsets, self.ignores_case));
+            span.note(end, ddl::read_logged(query, &self.charsets, self.ignores_case));
         }
     }
 }
@@ -220,31 +220,31 @@ mod tests {
     #[test]
     fn the_last_statement_on_a_table_counts_until_the_stream_has_passed_it() {
         let (t, u) = (TableName::new("s", "t"), TableName::new("s", "u"));
-        let mut stretch = Stretch::at(&place(4));
-        stretch.to = place(1000);
+        let mut span = KnownSpan::at(&place(4));
+        span.to = place(1000);
         for (end, effect) in [(100, drop_of("t")), (200, drop_of("u")), (300, drop_of("t")), (400, DdlEffect::Nothing)]
         {
-            stretch.note(&place(end), effect);
+            span.note(&place(end), effect);
         }
-        assert_eq!(stretch.last_redefinition(&t), Some(place(300)));
-        assert_eq!(stretch.last_redefinition(&u), Some(place(200)));
-        stretch.pass(&place(200));
-        assert_eq!(stretch.last_redefinition(&t), Some(place(300)));
-        assert_eq!(stretch.last_redefinition(&u), None);
-        assert!(!stretch.serves(&place(199)) && stretch.serves(&place(200)) && stretch.serves(&place(2000)));
+        assert_eq!(span.last_redefinition(&t), Some(place(300)));
+        assert_eq!(span.last_redefinition(&u), Some(place(200)));
+        span.pass(&place(200));
+        assert_eq!(span.last_redefinition(&t), Some(place(300)));
+        assert_eq!(span.last_redefinition(&u), None);
+        assert!(!span.serves(&place(199)) && span.serves(&place(200)) && span.serves(&place(2000)));
     }
 
     #[test]
     fn a_stretch_with_too_many_statements_says_that_every_table_was_defined_anew() {
-        let mut stretch = Stretch::at(&place(4));
+        let mut span = KnownSpan::at(&place(4));
         for end in 0..FOUND_MAX as u64 + 10 {
-            stretch.note(&place(100 + end), drop_of("t"));
+            span.note(&place(100 + end), drop_of("t"));
         }
-        stretch.to = place(1_000_000);
-        assert_eq!(stretch.found.len(), FOUND_MAX + 1);
+        span.to = place(1_000_000);
+        assert_eq!(span.found.len(), FOUND_MAX + 1);
         let last = place(100 + FOUND_MAX as u64);
-        assert_eq!(stretch.last_redefinition(&TableName::new("s", "other")), Some(last.clone()));
-        assert!(stretch.serves(&place(5000)));
-        assert!(!stretch.serves(&last), "what came after the last one kept has to be read again");
+        assert_eq!(span.last_redefinition(&TableName::new("s", "other")), Some(last.clone()));
+        assert!(span.serves(&place(5000)));
+        assert!(!span.serves(&last), "what came after the last one kept has to be read again");
     }
 }

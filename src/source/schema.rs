@@ -2,7 +2,7 @@
 //!
 //! In: names of tables or patterns, over a connection of its own that must lead to the very server whose binlog is read.
 //! Out: columns as the server lists them, turned into a [`Definition`] where they fit the columns that were logged, and how
-//! far the binlog goes. Knows nothing of positions: for which rows a definition holds is for `tracking` to say.
+//! far the binlog goes. Knows nothing of positions: `tracking` decides for which rows a definition is valid.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -99,7 +99,7 @@ const SIDE_EFFECTS_SQL: &str = "\
               WHERE p.PRIVILEGE_TYPE = 'SELECT') AND NOT @@GLOBAL.partial_revokes \
     FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :table";
 
-/// Names of a statement that are looked for among the views.
+/// Names of a statement that are searched for among the views.
 const NAMES_MAX: usize = 1000;
 
 /// Columns read at once; some tens of megabytes.
@@ -126,8 +126,8 @@ impl TableDefinitions {
             .collect())
     }
 
-    /// The tables that fit the patterns, as they are now, and the schemas that may hold some; not those with a type that is not known, and not all where a
-    /// pattern means very many.
+    /// The tables that fit the patterns, as they are now, and the schemas that may hold some; not those with a type
+    /// that is not known, and not all where a pattern means very many.
     pub async fn all(&mut self, patterns: &TablePatterns) -> Result<Vec<(TableName, Definition)>, Error> {
         let mut tables: BTreeMap<TableName, Definition> = BTreeMap::new();
         for pattern in &patterns.0 {
@@ -222,7 +222,7 @@ impl TableDefinitions {
         Ok(views.first().map(|view| format!("it may read the view {view}, which may call a function")))
     }
 
-    /// How far the binlog goes by now. What was read before stands before this place, if it stands in the binlog.
+    /// How far the binlog goes by now. What was read before lies before this place, if the binlog has it.
     pub async fn end_of_log(&mut self) -> Result<FileOffset, Error> {
         let mut connection = self.take().await?;
         let address = self.settings.address();

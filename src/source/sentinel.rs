@@ -1,9 +1,10 @@
 //! Whether a stream that brings nothing has nothing to bring.
 //!
 //! In: heartbeats of a stream that stands still, and how far it was read. Out: whether the stream is at the end of the log;
-//! an error where the log has become another one. A server tells a reader of a reset late, and of a log that
-//! has grown as far as the reader's place never. So what the server says of its newest file, of its transactions and of
-//! resets is compared with what was read, and the transactions themselves are looked at again. Owns a connection for these questions, opened when the first one is due.
+//! an error where the log has become another one. A server reports a reset to a reader late, and never
+//! reports a new log that has grown as far as the reader's place. So what the server says of its newest file, of its transactions and of
+//! resets is compared with what was read, and the transactions themselves are checked again.
+//! Owns a connection for these questions, opened when the first one is due.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +18,13 @@ use super::prove::{Evidence, Prover, not_backwards};
 use super::server::{EXECUTED_GRACE, Server, newest};
 use super::settings::Settings;
 
-/// How often the transactions behind the position are looked at again while nothing hints that the log is another one.
+/// How often the transactions that prove the position are checked again while nothing hints that the log is another one.
 const PROVED_EVERY: Duration = Duration::from_secs(60);
 
 /// Counts RESET statements, those of binlogs among them. Any account may ask.
 const RESETS_SQL: &str = "SHOW GLOBAL STATUS LIKE 'Com_reset'";
 
-/// A server that says so often in a row that it has more than its stream brings is asked for the stream anew.
+/// A server that says this many times in a row that it has more than its stream brings is asked for the stream again.
 const STANDS_STILL_MAX: u32 = 5;
 
 pub(super) struct Sentinel {

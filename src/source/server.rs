@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::error::{Error, said};
 use super::keeping::Keeping;
 
-/// The first event of every binlog file stands behind a magic number of four bytes.
+/// The first event of every binlog file follows a magic number of four bytes.
 pub(super) const FILE_START: u64 = 4;
 
 /// A server sends a transaction to its replicas a moment before it counts it as executed.
@@ -78,7 +78,7 @@ impl Server {
         })
     }
 
-    /// What must hold before reading: each with the statement that fixes it.
+    /// Conditions that must be true before reading: each with the statement that fixes it.
     pub fn require(&self) -> Result<(), Error> {
         let prerequisite =
             |setting: &str, fix: &str| Err(Error::Prerequisite { setting: setting.to_string(), fix: fix.to_string() });
@@ -130,7 +130,7 @@ impl Server {
     /// Where a first start begins, except for the set of `Start::At`, which must be read from the binlog itself.
     pub async fn begin(&self, connection: &mut Connection, start: &Start) -> Result<Position, Error> {
         let (newest, executed) = self.newest(connection).await?;
-        // Where gtid_mode is not ON, nobody knows whether transactions without GTIDs follow the last one with.
+        // Where gtid_mode is not ON, it is uncertain whether transactions without GTIDs follow the last one with.
         let found_by = if self.has_gtids { FoundBy::Either } else { FoundBy::Place };
         let (gtids, file, found_by) = match start {
             Start::Latest => (Some(executed), newest, found_by),

@@ -45,7 +45,7 @@ pub struct Settings {
     pub host: String,
     pub port: u16,
     pub user: String,
-    /// Read anew at every connect.
+    /// Read again at every connect.
     pub password: PasswordSource,
     pub tls: SourceTls,
     /// The replica's server id; none: drawn from `instance`, from the upper half of the range, where people's own
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Identity towards the server, stable for a data directory. Two readers of one server at the same time need two:
     /// the server ends the older one of a pair with the same uuid.
     pub instance: Uuid,
-    /// How often an idle server says so. After three periods of silence the connection is opened anew.
+    /// How often an idle server says so. After three periods of silence the connection is reopened.
     pub heartbeat: Duration,
     pub connect_timeout: Duration,
     /// How long the server may take to answer a question. One with very many tables takes its time.
@@ -172,7 +172,7 @@ impl Settings {
     }
 }
 
-/// Whether the part before the host goes on behind a character that ends it in a URL: an unencoded password, most likely.
+/// Whether the part before the host goes on after a character that ends it in a URL: an unencoded password, most likely.
 fn has_delimiter_in_password(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     rest.find(['/', '#', '?']).is_some_and(|end| rest[end..].contains('@'))

@@ -147,7 +147,7 @@ fn until_quote(text: &str) -> Option<(String, &str)> {
 mod tests {
     use super::*;
 
-    /// A type as SQL, and behind a bar the numbers that are shown of it.
+    /// A type as SQL, and after a bar the numbers that are shown of it.
     fn shown(text: &str) -> ShownType {
         let (sql, numbers) = text.split_once('|').unwrap_or((text, ""));
         let name = sql.split(['(', ' ']).next().expect("a name");

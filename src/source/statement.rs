@@ -21,7 +21,7 @@ pub(super) enum QueryStatement {
     XaEnd,
     /// XA COMMIT and XA ROLLBACK of a transaction that was prepared before.
     XaOutcome,
-    /// Defines, grants or administers; may change what tables look like.
+    /// Defines, grants or administers; may change the definition of tables.
     Definition,
     /// CREATE TABLE with a query: its rows follow as events where it stands inside a transaction, and are nowhere where it
     /// stands alone.

@@ -1,7 +1,7 @@
 //! The tables of one connection, by the ids that row events name them with.
 //!
 //! In: TABLE_MAP events. Out: for a watched table its prepared columns, for any other a quick "not ours". Owns the cache:
-//! ids are given anew after every definition and restart, so it lives no longer than a connection, and a definition seen
+//! ids are assigned again after every definition and restart, so it lives no longer than a connection, and a definition seen
 //! in the binlog empties it.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub(super) struct Tables {
     known: HashMap<u64, Known>,
 }
 
-/// `body` is the event that told of the table: the same bytes need no second look.
+/// `body` is the event that described the table: the same bytes are not parsed twice.
 struct Known {
     body: Box<[u8]>,
     watched: Option<Watched>,

@@ -392,7 +392,7 @@ const TEXTS: u64 = 10_000;
 const EVENTS: u64 = 100_000;
 const TRANSACTIONS: u64 = 30_000;
 
-/// All sets of MySQL 9.7, and one that nobody knows.
+/// All sets of MySQL 9.7, and one that does not exist.
 static CHARSETS: LazyLock<[&str; 42]> = LazyLock::new(|| {
     "armscii8 ascii big5 binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 cp932 dec8 eucjpms euckr gb18030 gb2312 gbk \
      geostd8 greek hebrew hp8 keybcs2 koi8r koi8u latin1 latin2 latin5 latin7 macce macroman sjis swe7 tis620 ucs2 ujis \

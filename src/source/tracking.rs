@@ -31,10 +31,10 @@ use super::writes::TableWrite;
 /// Tables of no rule that are tracked, because they may be renamed into one.
 const UNWATCHED_MAX: usize = 4096;
 
-/// Writes that are remembered to be harmless; others are looked at each time.
+/// Writes that are remembered to be harmless; others are checked each time.
 const HARMLESS_MAX: usize = 256;
 
-/// Looks at a definition: it may be read while it changes, and the second one decides.
+/// How often a definition is read: it may change during the first read, and the second one decides.
 const LOOKS_MAX: usize = 2;
 
 pub(super) struct Tracking {
@@ -88,7 +88,7 @@ impl Tracking {
     }
 
     /// Takes the definitions of all watched tables in at once, where reading begins at `since`. Those that cannot be had
-    /// are looked for when their rows come.
+    /// are read when their rows come.
     pub async fn learn_all(&mut self, watched: &TablePatterns, since: &FileOffset) -> Result<(), Error> {
         let defined = self.definitions.all(watched).await?;
         let until = self.definitions.end_of_log().await?;

@@ -2,8 +2,8 @@
 //!
 //! In: checked events, one after another. Out: [`SourceEvent`]s: the rows of watched tables, then one `Committed` for every
 //! transaction, also an empty or filtered one, so that a checkpoint moves on a quiet table too. Owns the open
-//! transaction and the tables known on this connection. A small transaction is held until its commit is seen, a larger one
-//! streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7). No sockets,
+//! transaction and the tables known on this connection. A small transaction is buffered until its commit is read, a larger
+//! one streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7). No sockets,
 //! but for the names that `tracking` looks up.
 
 use std::sync::Arc;
@@ -367,7 +367,7 @@ impl Transactions {
         self.release(out)
     }
 
-    /// Gives out what is held when it has grown too large to hold.
+    /// Gives out what is buffered when it has grown too large to buffer.
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == GroupStage::OpenXa {

@@ -1,7 +1,7 @@
-//! Tables with the types of their columns, as the server has them now, for rules that are held against them.
+//! Tables with the types of their columns, as the server has them now, for rules that are checked against them.
 //!
-//! In: a connection and table patterns. Out: [`TypedTable`]s. Changes nothing on the server. For which
-//! rows in the binlog a definition holds is not known here: a row brings its types itself.
+//! In: a connection and table patterns. Out: [`TypedTable`]s. Changes nothing on the server. Does not know for
+//! which rows in the binlog a definition is valid: a row brings its types itself.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const COLUMNS_SQL: &str = concat!(
 
 type ColumnRow = (String, String, String, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, bool);
 
-/// A column behind its place in the primary key, from 1.
+/// A column after its number in the primary key, from 1.
 type KeyedColumn = (Option<u64>, TypedColumn);
 
 /// The tables that fit the patterns, with their columns in order, as they are now.

@@ -15,8 +15,8 @@ use super::link::PACKET_BYTES_MAX;
 /// Bytes unpacked at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// 128 MiB, what the highest compression level that the server allows uses. A larger window would be memory that somebody
-/// else decides on.
+/// 128 MiB, what the highest compression level that the server allows uses. With a larger window the sender
+/// would decide how much memory is used.
 const WINDOW_LOG_MAX: u32 = 27;
 
 /// Where the size stands in an event's header.
@@ -113,7 +113,7 @@ impl Open {
         Ok(())
     }
 
-    /// Lets the decoder write behind the first `filled` bytes; gives how many it wrote.
+    /// Lets the decoder write after the first `filled` bytes; gives how many it wrote.
     fn run(&mut self, decoder: &mut Decoder<'static>, filled: usize) -> Result<usize, Fault> {
         let mut input = InBuffer::around(&self.packed);
         let mut output = OutBuffer::around(&mut self.unpacked[filled..]);
@@ -239,7 +239,7 @@ mod tests {
             let open = unpacker.open.as_ref().expect("still open");
             assert!(open.unpacked.capacity() <= 4 * PIECE_BYTES, "{}", open.unpacked.capacity());
         }
-        // One event that claims to be as large as the bomb: it is held while it grows, and not beyond its size.
+        // One event that claims to be as large as the bomb: it is buffered while it grows, and not beyond its size.
         let mut huge = event(30, &[]);
         huge[SIZE_AT..SIZE_AT + 4].copy_from_slice(&(PACKET_BYTES_MAX as u32 + 1).to_le_bytes());
         huge.resize(64 << 20, 0);

@@ -3,7 +3,7 @@
 //! In: where to begin, and which server that position was checked against. Out: events, each verified, those of a compressed
 //! transaction after the event that holds them. Sets the session up as a replica does (heartbeat, uuid, checksums), never
 //! for semi-synchronous replication. Where the next event lies in the buffer already, giving it costs no wait and no
-//! copy. Any error ends the stream. Does not look into events.
+//! copy. Any error ends the stream. Does not parse events.
 
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Asks for the stream. `server` is the one that `begin` was checked against: behind one address there may be several,
-    /// and another one would send from its beginning what it does not find there. `patience` is the longest silence that
-    /// is borne.
+    /// and another one would send from its beginning what it does not find there. `deadline` is the longest silence that
+    /// is accepted.
     pub async fn open(settings: &Settings, server: Uuid, begin: Begin, deadline: Duration) -> Result<Wire, Error> {
         let address = settings.address();
         let link = session(settings, server, Room::Usual, deadline).await?;
@@ -122,7 +122,7 @@ pub(super) struct UnreadStream {
 
 impl UnreadStream {
     /// Asks for the stream of this server, without heartbeats: MySQL 8.0 sends those while it holds a
-    /// lock (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that nobody reads would stop all of them.
+    /// lock (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that is not read would stop all of them.
     pub async fn open(settings: &Settings, server: Uuid, begin: &Begin) -> Result<UnreadStream, Error> {
         let address = settings.address();
         let failed = |refusal: ServerRefusal| of_refusal(refusal, begin, &address);

@@ -59,7 +59,7 @@ fn targets_of<'t>(
 ) -> Option<(Vec<TableName>, &'t [SqlToken])> {
     let rest = without_modifiers(rest);
     if let Some((table, behind)) = one_target(verb, rest, naming) {
-        // Behind the table may stand names of columns.
+        // Names of columns may follow the table.
         let behind = group(behind).map_or(behind, |(_, behind)| behind);
         return Some((vec![table], behind));
     }
@@ -144,7 +144,7 @@ fn called(tokens: &[SqlToken]) -> Option<String> {
     })
 }
 
-/// Whether names of columns stand in the parentheses behind this name: those of a common table, `c (a, b) AS (`, or of a
+/// Whether the parentheses after this name contain names of columns: those of a common table, `c (a, b) AS (`, or of a
 /// query with a name, `(SELECT ...) d (a, b)`.
 fn names_columns(tokens: &[SqlToken], at: usize) -> bool {
     let is_common = || {
@@ -154,7 +154,7 @@ fn names_columns(tokens: &[SqlToken], at: usize) -> bool {
     (at > 0 && tokens[at - 1].is_sign(')')) || is_common()
 }
 
-/// A statement that may take away what a write set off before it.
+/// A statement that may remove the trigger, view or foreign key that an earlier write used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hidden {
     /// A trigger, whose table is not named.

@@ -1,6 +1,6 @@
-//! A backup: everything that a store holds, in one file.
+//! A backup: everything that a store contains, in one file.
 //!
-//! In: the trees, while nobody writes; later the file. Out: the file; later a store of the same content, in a folder of its own. The
+//! In: the trees, while the writer waits; later the file. Out: the file; later a store of the same content, in a folder of its own. The
 //! file is one zstd frame with a checksum: a line of JSON that says what it is, the entries of all trees, and their number at
 //! the end, so that a file that is cut or damaged is never taken for a whole one.
 
@@ -28,7 +28,7 @@ const VERSION: u32 = 1;
 const ENTRY: u8 = 1;
 const END: u8 = 0;
 
-/// No key or value of a store is as long.
+/// Every key and value of a store is shorter than this.
 const LENGTH_MAX: u32 = 1 << 20;
 
 /// Sled gets so many bytes between two flushes.
@@ -44,7 +44,7 @@ pub struct BackupHead {
     pub made_at_us: u64,
     pub letters: u64,
     writes: u64,
-    /// Where reading had got to; none: there was no checkpoint yet.
+    /// How far reading had got; none: there was no checkpoint yet.
     pub place: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn write(trees: &Trees, format: u32, path: &Path, step: impl FnMut())
         Ok(Backup { head, entries, bytes: fs::metadata(path).map_err(failed)?.len() })
     });
     written.inspect_err(|_| {
-        // Nobody takes it for a backup, and the disk may be full.
+        // It can't be mistaken for a backup, and the disk may be full.
         drop(fs::remove_file(&unfinished));
     })
 }
@@ -187,7 +187,7 @@ fn read_head(from: &mut impl io::BufRead, format_max: u32) -> io::Result<BackupH
     Ok(head)
 }
 
-/// Of one tree, by its place among them.
+/// An entry of one tree, by the tree's index among them.
 struct Entry {
     tree: u8,
     key: IVec,
@@ -235,7 +235,7 @@ impl NewStore<'_> {
         Ok(NewStore { folder, database: recovery::open(folder, None)?, bytes: 0, entries: 0 })
     }
 
-    /// Adds an entry to a tree, by its place among them. False: there is no such tree.
+    /// Adds an entry to a tree, by the tree's index among them. False: there is no such tree.
     fn add(&mut self, Entry { tree, key, value }: Entry) -> Result<bool, Error> {
         let Some((_, tree)) = self.database.trees.named().get(usize::from(tree)).copied() else { return Ok(false) };
         self.bytes += key.len() + value.len();
@@ -273,7 +273,7 @@ impl NewStore<'_> {
     }
 }
 
-/// Makes a store with the same content, in a folder that must be empty or not there: its log holds nothing that is gone.
+/// Makes a store with the same content, in a folder that must be empty or not there: its log contains nothing that was removed.
 pub(super) fn copy(trees: &Trees, format: u32, folder: &Path) -> Result<(), Error> {
     let head = head(trees, format)?;
     let mut new = NewStore::make(folder)?;

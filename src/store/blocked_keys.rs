@@ -1,9 +1,10 @@
-//! Which letters hold back the later changes of their ordering keys: an index of letters by key.
+//! Which dead letters block the later changes of their ordering keys: an index of dead letters by key.
 //!
-//! In: the tree, whose keys are a lane key and a letter's number (8 bytes each, big-endian), without values; and for the
-//! key definition that a letter was made under an entry of the same form, with the definition as its value. Out: the
-//! queue of every held key and definition when the store is opened, and who comes next in one. An entry is written and removed in the
-//! transaction of its letter; one whose letter is not there (an older release removed it) counts for nothing. Reads only.
+//! In: the tree, whose keys are a lane key and the number of a dead letter (8 bytes each, big-endian), without values; and an
+//! entry of the same form for the key definition that a dead letter was made under, with the definition as its value. Out: the
+//! queue of every blocked key and definition when the store is opened, and which dead letter is next in a queue. An entry is
+//! written and removed in the transaction of its dead letter; an entry whose dead letter is not there (an older release removed
+//! it) is ignored. Reads only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::trees::Trees;
 use super::{Error, chunks, letter_records};
 use crate::ordering::{BlockedKeys, BlockedQueue, KeyDefinition, LaneKey, LaneKeys};
 
-/// The entry of a letter in one queue.
+/// The entry of a dead letter in one queue.
 pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {
     let mut entry = [0; 16];
     entry[..8].copy_from_slice(&key.0.to_be_bytes());
@@ -20,7 +21,7 @@ pub(super) fn entry(key: LaneKey, number: u64) -> [u8; 16] {
     entry
 }
 
-/// The entries of a letter: one in the queue of each key, and one of its definition.
+/// The entries of a dead letter: one in the queue of each key, and one of its definition.
 pub(super) fn entries(lanes: &LaneKeys, number: u64) -> Vec<([u8; 16], Vec<u8>)> {
     let queues = lanes.iter().map(|key| (entry(key, number), Vec::new()));
     let of_definition = lanes
@@ -37,7 +38,7 @@ fn parse(entry: &[u8]) -> Result<(LaneKey, u64), Error> {
 }
 
 impl Trees {
-    /// What letters hold. One look at each entry, and at one letter of each key.
+    /// The keys that dead letters block. Reads each entry once, and one dead letter of each key.
     pub(super) fn blocked(&self) -> Result<BlockedKeys, Error> {
         let mut queues = HashMap::new();
         let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, BlockedQueue)> = HashMap::new();

@@ -1,7 +1,7 @@
 //! The checkpoint as it is on disk.
 //!
 //! In: a `Resume`. Out: a record with the position as text (a GTID set as MySQL prints it), and back; definitions are
-//! records of their own (`definitions`). One record for the main stream, one for each rule whose mark is another, one for
+//! records of their own (`definitions`). One record for the main stream, one for each rule whose low-water mark is another, one for
 //! the names of all rules, one for those that are paused. Knows nothing of when a checkpoint may move.
 
 use std::sync::Arc;
@@ -32,24 +32,24 @@ pub enum FormerIds {
     UpTo(Position),
 }
 
-/// How far each rule is resolved. Takes the place of the set that was written before.
+/// How far each rule is resolved. Replaces the set that was written before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointSet {
-    /// How far the main stream was read: what holds of every rule that is not in `rules`.
+    /// How far the main stream was read: valid for every rule that is not in `rules`.
     pub main: Resume,
     pub rules: Vec<RuleCheckpoint>,
     /// Every rule that has begun, also those in `rules`.
     pub known: Vec<Arc<str>>,
-    /// None: every id that is stored has the form of now.
+    /// None: every id that is stored has the current form.
     pub former_ids: Option<FormerIds>,
 }
 
-/// The mark of a rule that is not where the main stream is.
+/// The low-water mark of a rule that is not at the position of the main stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleCheckpoint {
     pub rule: Arc<str>,
     pub resume: Resume,
-    /// Since when the main stream goes on without it, in microseconds since the Unix epoch; none: it does not.
+    /// Since when the rule is detached, in microseconds since the Unix epoch; none: it is attached.
     pub behind_since_us: Option<u64>,
 }
 
@@ -70,13 +70,13 @@ pub(super) struct CheckpointRecord {
     file: String,
     offset: u64,
     within: Vec<WithinRecord>,
-    /// The table definitions that are stored hold at this place. An earlier version, which does not move them, leaves this
+    /// The stored table definitions are valid at this position. An earlier version, which does not move them, leaves this
     /// out.
     #[serde(default)]
     has_definitions: bool,
     #[serde(default)]
     undecided: Vec<PlaceRecord>,
-    /// Format 3 and before have none: there a set was all by which a position was found, if there was one.
+    /// Format 3 and before have none: there a position was found by its GTID set only, if there was one.
     #[serde(default)]
     found_by: Option<FoundByRecord>,
     /// Format 3 and before have none.

@@ -1,8 +1,8 @@
 //! Records of any length in a tree whose values must stay short.
 //!
 //! In: a record's bytes. Out: chunks of at most 4,096 bytes under the record's name and a running number, and back.
-//! Longer values would go to files of their own that sled 0.34 never deletes. A frame before the bytes holds format
-//! version, checksum and length, so that a record is never read torn or half replaced. Knows nothing of what it holds.
+//! Longer values would go to files of their own that sled 0.34 never deletes. A frame before the bytes contains format
+//! version, checksum and length, so that a record is never read torn or half replaced. Knows nothing of the contents.
 
 use std::ops::Range;
 

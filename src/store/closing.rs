@@ -1,8 +1,8 @@
-//! What is done behind the last write to a store that is whole: one that was closed in order, or made anew.
+//! What is done after the last write to a store that is whole: one that was closed in order, or newly made.
 //!
-//! In: the directory, in which sled is closed, and the tally. Out: a snapshot of sled's that holds all, with its copy, and the tally on
-//! the disk. Sled makes a snapshot at an opening and at no other time; what was written since it reads anew at the next, and leaves
-//! out what is damaged there without a word. With a snapshot of the end nothing is read anew: damage is met where it is, and named.
+//! In: the directory, in which sled is closed, and the tally. Out: a sled snapshot that contains all, with its copy, and the tally
+//! on the disk. Sled makes a snapshot only at an opening; at the next opening it reads again what was written since, and leaves out
+//! what is damaged there without an error. With a snapshot of the end nothing is read again: damage is found where it is, and named.
 //! Opens the store as every opening does, so that a damaged one stays as it is. Holds the lock until all is done.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::lock::Lock;
 use super::tally::{Tally, TallyFile};
 use super::{Error, kept, recovery};
 
-/// Does it when it is dropped, which must be after sled was closed.
+/// Makes the snapshot when it is dropped, which must be after sled was closed.
 #[derive(Debug)]
 pub(super) struct Closing {
     directory: PathBuf,
@@ -41,7 +41,7 @@ pub(super) fn settle(directory: &Path, mut tally: Tally) -> Result<(), Error> {
 impl Drop for Closing {
     fn drop(&mut self) {
         let Some(tally) = self.tally.take() else { return };
-        // Another store may stand there by now, or none.
+        // There may be another store by now, or none.
         if !self.lock.is_of(&self.directory) {
             return tracing::warn!(directory = %self.directory.display(), "the data directory was moved or removed");
         }

@@ -1,4 +1,4 @@
-//! sled's database as it is opened, and what it must hold.
+//! sled's database as it is opened, and what it must contain.
 //!
 //! In: a directory whose files are what they should be, and the tally. Out: a database with its trees and counters, or an error that says
 //! what is damaged or missing. sled asserts a good deal of what it reads: a panic of its own is damage. Repairs nothing.
@@ -21,7 +21,7 @@ const CACHE_BYTES: u64 = 16 << 20;
 const SLED_LOCK_WAIT: Duration = Duration::from_secs(2);
 const SLED_LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// A database that holds what the tally says.
+/// A database that contains what the tally says.
 #[derive(Debug)]
 pub(super) struct OpenedDatabase {
     pub db: sled::Db,
@@ -29,12 +29,12 @@ pub(super) struct OpenedDatabase {
     pub counters: Counters,
 }
 
-/// None that is there counts as empty.
+/// A log that is not there counts as empty.
 pub(super) fn log_bytes(directory: &Path) -> u64 {
     fs::metadata(directory.join(LOG_FILE)).map_or(0, |log| log.len())
 }
 
-/// Refuses a log that is damaged in what sled would read anew: it leaves out, without a word, what was acknowledged.
+/// Refuses a log that is damaged in what sled would read again: sled leaves out acknowledged writes without an error.
 pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> Result<(), Error> {
     if log_bytes(directory) == 0 {
         return Ok(());

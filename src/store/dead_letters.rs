@@ -1,7 +1,7 @@
 //! Dead letters: deliveries that were given up, kept until an operator replays or discards them.
 //!
-//! In: what the outcome stage settles and what replays come to. Out: the letters themselves, page by page or one by one,
-//! with everything that is needed to show them and to send them again. A letter lies in two trees: a small head that
+//! In: what the outcome stage decides and the results of replays. Out: the dead letters, page by page or one by one, with
+//! everything that is needed to show them and to send them again. A dead letter is stored in two trees: a small head that
 //! lists and filters read, and the change, which may be large. Reads only; the writer alone writes. Retention is not
 //! decided here.
 
@@ -15,7 +15,7 @@ use crate::ordering::LaneKeys;
 /// Everything about a dead letter but the row itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetterHead {
-    /// Counts up from 1 in the order in which letters were written; never used twice.
+    /// Counts up from 1 in the order in which dead letters were written; never used twice.
     pub number: u64,
     pub delivery_id: DeliveryId,
     pub rule: Box<str>,
@@ -23,21 +23,21 @@ pub struct DeadLetterHead {
     /// `schema.table`.
     pub table: Box<str>,
     pub failure: LetterFailure,
-    /// The ordering keys in whose queues it stands; none if it holds nothing back.
+    /// The ordering keys in whose queues it waits; none if it blocks nothing.
     pub lanes: LaneKeys,
     /// When it became a dead letter, in microseconds since the Unix epoch.
     pub created_at_us: u64,
-    /// Replays that failed. The first delivery of a letter that was held is none.
+    /// Replays that failed. The first delivery of a blocked delivery does not count as a replay.
     pub replays: u32,
     /// When the newest of them ended, in microseconds since the Unix epoch.
     pub replayed_at_us: Option<u64>,
-    /// The columns whose values were not kept; `***` stands in their place.
+    /// The columns whose values were not kept; `***` is stored instead.
     pub redacted: Vec<Box<str>>,
     /// Set when a person has closed it by hand: it stays to be read, and is not sent again.
     pub resolved: Option<Resolved>,
 }
 
-/// What a person said who closed a dead letter.
+/// The note of the person who closed a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     pub note: Box<str>,
@@ -45,7 +45,7 @@ pub struct Resolved {
     pub at_us: u64,
 }
 
-/// A dead letter to be closed by hand. One that was before gets the newer note.
+/// A dead letter to be closed by hand. One that is closed already gets the newer note.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     pub number: u64,
@@ -61,7 +61,7 @@ pub struct DeadLetter {
     pub change: Change,
 }
 
-/// A delivery that is given up, or held.
+/// A delivery that is given up, or blocked.
 #[derive(Debug, Clone)]
 pub struct NewDeadLetter {
     pub delivery_id: DeliveryId,
@@ -76,7 +76,7 @@ pub struct NewDeadLetter {
     pub redacted: Vec<Box<str>>,
 }
 
-/// A replay of a dead letter that failed as well: its failure takes the place of the one before.
+/// A replay of a dead letter that failed as well: its failure replaces the previous one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailedReplay {
     pub number: u64,
@@ -106,12 +106,12 @@ pub struct Filter {
     pub created_from_us: Option<u64>,
     /// Became a dead letter before this moment, in microseconds since the Unix epoch.
     pub created_before_us: Option<u64>,
-    /// One of these; they are looked up one by one, without a scan.
+    /// One of these; they are read one by one, without a scan.
     pub numbers: Option<BTreeSet<u64>>,
     pub closed: Closed,
 }
 
-/// Whether letters that were closed by hand are meant.
+/// Whether dead letters that were closed by hand are meant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Closed {
     #[default]

@@ -1,8 +1,8 @@
-//! Table definitions as they are on disk, beside the checkpoint at whose place they hold: the main stream's, and those of
-//! rules that are at a place with others.
+//! Table definitions as they are on disk, beside the checkpoint at whose position they are valid: those of the main stream, and
+//! those of rules at a position with other definitions.
 //!
 //! In: two schemas. Out: the records that turn the first into the second on disk, one for each table that differs, so that
-//! a statement costs what it changes; and back. Knows nothing of SQL, nor of when a definition holds.
+//! a statement costs what it changes; and back. Knows nothing of SQL, nor of when a definition is valid.
 
 use std::sync::Arc;
 
@@ -27,11 +27,11 @@ struct ColumnRecord {
     labels: Option<Labels>,
 }
 
-/// Whose definitions a record's key belongs to.
+/// The owner of the definitions that a record's key belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner<'a> {
     Main,
-    /// A rule whose place has other definitions than the main stream's.
+    /// A rule whose position has other definitions than the main stream's.
     Rule(&'a str),
 }
 
@@ -52,7 +52,7 @@ pub(super) fn between(owner: Owner<'_>, before: &Arc<Schema>, after: &Arc<Schema
     edits
 }
 
-/// No name holds a zero byte, and none is empty: a key that begins with one belongs to a rule.
+/// No name contains a zero byte, and none is empty: a key that begins with one belongs to a rule.
 fn key(owner: Owner<'_>, name: &TableName) -> Vec<u8> {
     let table = [name.schema.as_bytes(), b"\0", name.table.as_bytes()].concat();
     match owner {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(Some(&Arc::new(definition)), written.get(&TableName::new("shop", "orders")));
     }
 
-    /// Stores of earlier versions hold these texts.
+    /// Stores of earlier versions contain these texts.
     #[test]
     fn a_definition_is_written_as_it_has_always_been() {
         let mut columns = Vec::new();

@@ -1,7 +1,8 @@
 //! How long deliveries are also known by the ids that they had up to format 3.
 //!
 //! In: a store of an older format, then the end of the log as it was seen first after the upgrade. Out: a record that says
-//! up to where ledger and sagas may name deliveries by their former ids. Gone when every rule's mark has passed that end.
+//! up to where ledger and sagas may name deliveries by their former ids. Removed when every rule's low-water
+//! mark has passed that end.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Words that stores up to format 4 have on disk, and that are others now.
+//! Words that stores up to format 4 have on disk, and that were replaced since.
 //!
 //! In: a word of a record, former or current. Out: what it means. Nothing writes a former word: a record gets the current one when it is
 //! written the next time.

@@ -1,8 +1,9 @@
 //! Copies of what sled keeps beside its log: its index of the log (the snapshot) and its settings.
 //!
-//! In: the data directory and the tally. Out: whether sled's files are those that it left; copies to put in their place. Sled makes a
-//! snapshot at an opening and at no other time, and can't always do without: it takes a segment that it had freed for the end
-//! of the log, and zeroes what comes behind. So a copy is made right after each opening and at an orderly end (`closing`), and the last two are kept.
+//! In: the data directory and the tally. Out: whether sled's files are those that it left; copies to replace them. Sled makes a
+//! snapshot only at an opening, and can't always do without one: it takes a segment that it had freed for the end of the log, and
+//! zeroes what comes after. So a copy is made right after each opening and at an orderly end (`closing`), and the last two are
+//! kept.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -46,7 +47,7 @@ impl Snapshot {
 pub(super) enum FoundFiles {
     /// What sled left there, or a copy that is the same.
     AsLeft,
-    /// Something else. What may be tried in its place, the likeliest first; none: do without.
+    /// Something else. What may be tried instead, the likeliest first; none: open without a snapshot.
     Other { tries: Vec<Option<Snapshot>>, problem: String },
 }
 
@@ -84,7 +85,7 @@ fn other(directory: &Path, newest: Option<Snapshot>, problem: &str) -> io::Resul
     Ok(FoundFiles::Other { tries, problem: problem.to_string() })
 }
 
-/// Puts the copy of a file in its place where the file is not what is known. Whether it is what is known then.
+/// Replaces a file by its copy if the file is not the known one. Returns whether the file is the known one afterwards.
 fn put_back(directory: &Path, known: &KnownFile) -> io::Result<bool> {
     let path = directory.join(&known.name);
     if files::read(&path)?.is_some_and(|content| known.is(&content)) {
@@ -142,7 +143,7 @@ fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
     Ok(list(directory)?.pop())
 }
 
-/// The place in the log up to which the snapshot holds all: sled names it so, in hexadecimal digits. 0 where there is none.
+/// The log position up to which the snapshot contains all: sled names the file so, in hexadecimal digits. 0 without a snapshot.
 pub(super) fn reaches(directory: &Path) -> io::Result<u64> {
     let name = newest_in(directory)?.map(|snapshot| snapshot.name);
     let digits = name.as_deref().and_then(|name| name.strip_prefix(SNAPSHOT_PREFIX));

@@ -1,10 +1,10 @@
-//! The ordering keys of letters that an earlier release stored, made anew in the form of now.
+//! The ordering keys of dead letters that an earlier release stored, converted to the current form.
 //!
-//! In: an opened store whose letters hold keys in the form of format 3 and earlier, where a key depended on the type of
-//! its columns. Out: the same letters in the queues of the keys that later changes of their rows have now, and with the
-//! definition that they were made under. Which columns a rule ordered by is not stored: those are looked for that give the
-//! old keys. Where none do (their values were not kept, say) the definition is unknown, and later changes of that table
-//! wait in that rule. A letter is renewed in one transaction, and once: a crash in between costs nothing.
+//! In: an opened store whose dead letters have keys in the form of format 3 and earlier, where a key depended on the type of
+//! its columns. Out: the same dead letters in the queues of the keys that later changes of their rows have now, and with the
+//! definition that they were made under. The store does not say which columns a rule ordered by: columns that give the old
+//! keys are searched for. If none do (their values were not kept, say) the definition is unknown, and later changes of that
+//! table wait in that rule. A dead letter is converted in one transaction, and once: a crash in between costs nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::ordering::{KeyDefinition, LANE_FORM, LaneKey, LaneKeys, MoreKeys, Ord
 /// Columns of a table up to which any three of them are tried as a key.
 const COLUMNS_TRIED_MAX: usize = 40;
 
-/// The columns that make the keys of a rule and a table, as found with an earlier letter; none are those of a lane that is
-/// the table.
+/// The columns that make the keys of a rule and a table, as found with an earlier dead letter; none if the whole table is one
+/// lane.
 type Found = HashMap<(Box<str>, Box<str>, Vec<Box<str>>), Vec<usize>>;
 
-/// Makes the keys of all letters anew, if that was not done before.
+/// Converts the keys of all dead letters, if that was not done before.
 pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
     if trees.counter(LANE_FORM_STORED)? == Some(LANE_FORM) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
     let (mut found, mut renewed) = (Found::new(), 0_u64);
     for entry in trees.heads.iter().keys() {
         let number = number_of(&entry.map_err(Error::read(&trees.directory))?)?;
-        // One that can't be read is said to be so when it is asked for; it stays in the queues it is in.
+        // A dead letter that can't be read stays in its queues; the error is reported when it is read.
         let Ok(Some(head)) = trees.head(number) else { continue };
         if head.lanes.is_empty() || head.lanes.made_under().is_some() {
             continue;
@@ -103,13 +103,13 @@ fn candidates(change: &Change) -> impl Iterator<Item = Vec<usize>> {
     [primary_key, Vec::new()].into_iter().chain(one).chain(two).chain(three)
 }
 
-/// The queues as they are, of a definition that nothing is known of.
+/// The queues as they are, with an unknown definition.
 fn unknown_of(head: &DeadLetterHead, schema: &str, table: &str) -> LaneKeys {
     let definition = KeyDefinition::new(&head.rule, schema, table, OrderedBy::Unknown);
     head.lanes.own().with(MoreKeys { made_under: Some(Arc::new(definition)), ..MoreKeys::default() })
 }
 
-/// As [`unknown_of`], of a letter whose change can't be read: its table's name is that of the head.
+/// As [`unknown_of`], of a dead letter whose change can't be read: the head names its table.
 fn unknown(head: &DeadLetterHead) -> LaneKeys {
     let (schema, table) = head.table.split_once('.').unwrap_or(("", &head.table));
     unknown_of(head, schema, table)
@@ -144,7 +144,7 @@ fn old_lane(rule: &str, change: &Change, values: &[Option<Value>]) -> LaneKey {
     LaneKey::of(&bytes.0)
 }
 
-/// Kinds as one byte, numbers as eight, little-endian, texts behind their length.
+/// Kinds as one byte, numbers as eight, little-endian, texts after their length.
 struct OldBytes(Vec<u8>);
 
 impl OldBytes {

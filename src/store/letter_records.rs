@@ -35,7 +35,7 @@ struct HeadRecord<'a> {
     created_at_us: u64,
     replays: u32,
     replayed_at_us: Option<u64>,
-    /// Ordering keys in hexadecimal digits. An earlier version, which holds nothing back, leaves them out.
+    /// Ordering keys in hexadecimal digits. An earlier version, which blocks no keys, leaves them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lanes: Vec<Cow<'a, str>>,
     /// The key definitions that it waits for, as `lanes`: the table's and the definition's own.
@@ -111,7 +111,7 @@ struct TransactionRecord<'a> {
     file: Cow<'a, str>,
     offset: u64,
     committed_at_us: u64,
-    /// Letters of format 3 and before have none.
+    /// Dead letters of format 3 and before have none.
     #[serde(default)]
     original_commit_us: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -211,7 +211,7 @@ fn lanes(
     Ok(LaneKeys::stored(keys, behind, made_under.map(definition).transpose()?.map(Arc::new)))
 }
 
-/// As it stands beside the queues.
+/// As it is stored beside the queues.
 pub(super) fn encode_definition(definition: &KeyDefinition) -> Vec<u8> {
     serde_json::to_vec(&definition_record(definition)).expect("names and numbers are written as JSON")
 }
@@ -536,7 +536,7 @@ mod tests {
         }
     }
 
-    /// Stores written by earlier releases hold this text: what reads it must go on reading it.
+    /// Stores written by earlier releases contain this text: it must stay readable.
     #[test]
     fn the_format_of_version_1_is_still_read() {
         let text = r#"{"op":"update","schema":"shop","table":"orders","columns":["id","f"],"primary_key":[0],

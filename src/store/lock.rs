@@ -2,7 +2,7 @@
 //!
 //! In: the data directory. Out: a guard that holds an exclusive lock of the operating system for as long as it lives, or
 //! the number of the process that has it. The number in the file is for people and messages only: the lock itself ends
-//! with its process, however that ends, so a number left behind by a killed one is simply written over.
+//! with its process, however that ends, so the number that a killed process left is overwritten.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -14,7 +14,7 @@ use super::Error;
 
 pub(super) const FILE_NAME: &str = "lock";
 
-/// The holder writes its number right after it took the lock; a reader in between looks again this often.
+/// The owner writes its number right after it took the lock; a reader in between reads the file again this often.
 const PID_READS: u32 = 20;
 const PID_READ_PAUSE: Duration = Duration::from_millis(5);
 
@@ -56,10 +56,10 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Closing would do, were it not for a child process that is just being started: until it runs its own program it
-    /// has a copy of the handle.
+    /// Closing the handle is not enough: a child process that is just being started has a copy of the handle until it runs
+    /// its own program.
     fn drop(&mut self) {
-        // Should this fail, the lock ends with the last handle.
+        // If this fails, the lock ends with the last handle.
         let _ = self.file.unlock();
     }
 }

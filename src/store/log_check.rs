@@ -1,9 +1,10 @@
-//! Looking through sled's log before sled does: sled leaves out a damaged message of what it reads anew, without a word.
+//! Checking sled's log before sled reads it: sled leaves out a damaged message of what it reads again, without an error.
 //!
-//! In: the log, and the place in it up to which sled's snapshot holds all. Out: the first byte behind this place that was durable and is
-//! not as it was written. What is torn at the log's end is no damage: sled cuts it off, and the counters tell whether it was acknowledged.
-//! Format: sled 0.34.7, `pagecache/{constants,iterator,logger}.rs` and `serialization.rs`. A place ("lsn") counts bytes since the store
-//! was made. Segment n begins at the place of n segments, and stands anywhere in the file; its messages carry its number.
+//! In: the log, and the log position up to which sled's snapshot contains all. Out: the first byte after this position that was
+//! durable and is not as it was written. What is torn at the log's end is no damage: sled cuts it off, and the counters show whether
+//! it was acknowledged. Format: sled 0.34.7, `pagecache/{constants,iterator,logger}.rs` and `serialization.rs`. A log position
+//! ("lsn") counts bytes since the store was made. Segment n begins at the log position of n segments, and may be anywhere in the
+//! file; its messages carry its number.
 
 use std::fs::File;
 use std::io;
@@ -13,9 +14,9 @@ use std::path::Path;
 
 /// sled's default, which rowhook leaves as it is.
 const SEGMENT_BYTES: usize = 512 << 10;
-/// CRC-32 of the rest, the segment's place, and the place up to which all was durable when the segment was begun.
+/// CRC-32 of the rest, the segment's log position, and the log position up to which all was durable when the segment was begun.
 const SEGMENT_HEADER_BYTES: usize = 20;
-/// What the places in a segment's header are combined with.
+/// What the log positions in a segment's header are combined with.
 const PLACE_MASK: i64 = 0x7FFF_FFFF_FFFF_FFFF;
 
 /// No message begins in fewer bytes than this before the end of a segment.
@@ -25,7 +26,7 @@ const CHECKSUM_BYTES: usize = 4;
 const KIND_CAP: u8 = 2;
 const KINDS: std::ops::RangeInclusive<u8> = 1..=11;
 
-/// The file's byte at which damage begins; none where nothing is damaged. Reads the headers of all segments, and all of those behind
+/// The file's byte at which damage begins; none where nothing is damaged. Reads the headers of all segments, and all of those after
 /// `from`.
 pub(super) fn first_damage(log: &Path, from: u64) -> io::Result<Option<u64>> {
     let file = File::open(log)?;
@@ -53,7 +54,7 @@ pub(super) fn first_damage(log: &Path, from: u64) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Which segment a place is in.
+/// Which segment a log position is in.
 fn number(place: u64) -> u64 {
     place / SEGMENT_BYTES as u64
 }
@@ -89,7 +90,7 @@ impl Header {
     }
 }
 
-/// Where in a segment the first message stands that was durable and is not as it was written.
+/// Where in a segment the first message begins that was durable and is not as it was written.
 fn first_bad_message(content: &[u8], place: u64, durable: u64) -> Option<usize> {
     let mut at = SEGMENT_HEADER_BYTES;
     while at + MESSAGE_HEADER_BYTES_MAX <= SEGMENT_BYTES && place + (at as u64) < durable {
@@ -105,7 +106,7 @@ fn first_bad_message(content: &[u8], place: u64, durable: u64) -> Option<usize> 
     None
 }
 
-/// Whether a whole message of one of these segments stands in it, at this byte or behind it.
+/// Whether it contains a whole message of one of these segments, at this byte or after it.
 fn holds_message_of(content: &[u8], from: usize, segments: &Range<u64>) -> bool {
     let messages = (from..content.len()).filter_map(|at| Message::parse(&content[at..]));
     messages.filter(|message| segments.contains(&message.segment)).any(|message| message.is_whole())

@@ -1,4 +1,4 @@
-//! The store: checkpoints, table definitions, ledger, dead letters and operations, in sled; the only place that knows sled.
+//! The store: checkpoints, table definitions, ledger, dead letters and sagas, in sled; the only module that knows sled.
 //!
 //! In: writes, from any task, without waiting; answered when they are durable (promise 1: synced to the disk). Out: what
 //! a restart needs, and dead letters page by page (promise 6: memory does not grow with their number). One process owns
@@ -92,15 +92,15 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-/// Where to go on after a restart.
+/// Where to continue after a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
     /// None: no checkpoint was ever written, or it is lost.
     pub checkpoint: Option<SavedCheckpoint>,
     pub paused: Vec<PausedRule>,
-    /// What each rule needed of tables when it went to work. Stores of earlier versions do not say.
+    /// What each rule needed of tables when it became active. Stores of earlier versions do not say.
     pub needs: Vec<RuleNeeds>,
-    /// Where reading had got to, where that is known and the checkpoint is lost.
+    /// How far reading had got, if that is known and the checkpoint is lost.
     pub lost: Option<String>,
     /// Calls for changes that were committed up to then may have been made without a trace here, because a backup was restored; in
     /// microseconds since the Unix epoch.
@@ -110,17 +110,17 @@ pub struct Saved {
 /// How far each rule is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedCheckpoint {
-    /// How far every rule is that is not in `rules`.
+    /// How far every rule that is not in `rules` is resolved.
     pub main: Resume,
     pub rules: Vec<RuleCheckpoint>,
-    /// Every rule that has begun. None: an earlier version wrote it, and all that there were have.
+    /// Every rule that has begun. None: an earlier version wrote it, and all its rules have begun.
     pub known: Option<Vec<Arc<str>>>,
     pub ledger: Ledger,
-    /// None: every id that is stored has the form of now.
+    /// None: every id that is stored has the current form.
     pub former_ids: Option<FormerIds>,
 }
 
-/// Deliveries after the marks of their rules that are resolved already.
+/// Deliveries after the low-water marks of their rules that are resolved already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub by_rule: HashMap<Arc<str>, HashSet<DeliveryId>>,
@@ -134,7 +134,7 @@ struct Inner {
     trees: Trees,
     counts: Arc<Counts>,
     blocked: BlockedKeys,
-    /// What the tally said of the checkpoint's place.
+    /// What the tally said of the checkpoint's position.
     place_at_opening: Option<String>,
     queue: Arc<WriterQueue>,
     failed: watch::Receiver<Option<Error>>,
@@ -143,7 +143,7 @@ struct Inner {
     closing: Closing,
 }
 
-/// What everybody sees of the writer's counters; never ahead of what is durable.
+/// What readers see of the writer's counters; never ahead of what is durable.
 #[derive(Debug, Default)]
 struct Counts {
     letters: AtomicU64,
@@ -200,7 +200,7 @@ impl Store {
         Ok(Store { inner: Arc::new(inner) })
     }
 
-    /// Reads everything that the store holds, between two writes: what is written meanwhile waits. A million dead letters take
+    /// Reads everything that the store contains, between two writes: what is written meanwhile waits. A million dead letters take
     /// some 10 s.
     ///
     /// # Errors
@@ -210,19 +210,19 @@ impl Store {
         self.read(|trees, progress| verify::all(trees, || progress.step())).await
     }
 
-    /// Has something read while nobody writes.
+    /// Has something read between two transactions.
     async fn read<T: Send + 'static>(
         &self,
         reading: impl FnOnce(&Trees, &WriterProgress) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        // Who no longer waits does not need the answer.
+        // A caller that no longer waits does not need the answer.
         let reading = move |trees: &Trees, progress: &WriterProgress| drop(answer.send(reading(trees, progress)));
         self.inner.queue.read(Box::new(reading))?;
         answered.await.map_err(|_| Error::Closed)
     }
 
-    /// Writes all that the store holds into a file, which must not be there yet, between two writes: what is written meanwhile waits.
+    /// Writes all that the store contains into a file, which must not be there yet, between two writes: later writes wait.
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl Store {
         self.read(move |trees, progress| backup::write(trees, open::FORMAT, &file, || progress.step())).await?
     }
 
-    /// Puts a backup in the place of the store in this directory, if there is one. That one is kept beside it. Blocks.
+    /// Replaces the store in this directory, if there is one, by a backup. The old store is kept beside it. Blocks.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl Store {
         upkeep::restore(directory, file)
     }
 
-    /// Writes the store anew without what is gone, which gives its disk space back. Blocks. The bytes before and after.
+    /// Writes a new store without removed entries, which frees their disk space. Blocks. Returns the bytes before and after.
     ///
     /// # Errors
     ///
@@ -249,12 +249,12 @@ impl Store {
         upkeep::compact(directory)
     }
 
-    /// Takes what is left of a damaged store for the whole of it, so that it opens again. Where it has no checkpoint any more, the next
-    /// start has to be told where to begin. Blocks.
+    /// Accepts what is left of a damaged store as the whole of it, so that it opens again. If it has no checkpoint any more, the
+    /// next start needs a position to begin at. Blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`], and [`Error::Corrupt`] where nothing can be read: then the files have to go.
+    /// [`Error::InUse`], and [`Error::Corrupt`] where nothing can be read: then the files must be removed.
     pub fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         upkeep::accept_loss(directory)
     }
@@ -271,13 +271,13 @@ impl Store {
         Ok(Saved { lost, ..saved })
     }
 
-    /// Every rule that has ever been at work as far as is known, in no order. None: an earlier version wrote the store, which did not
+    /// Every rule that has ever been active as far as is known, in no order. None: an earlier version wrote the store, which did not
     /// note them. May be read beside writes. Blocks.
     pub fn rule_names(&self) -> Result<Option<Vec<Arc<str>>>, Error> {
         self.inner.trees.rule_names()
     }
 
-    /// The marks of main stream and rules, and the log of those that were moved by hand. May be read beside writes. Blocks.
+    /// The low-water marks of main stream and rules, and the log of those that were moved by hand. May be read beside writes. Blocks.
     pub fn positions(&self) -> Result<Positions, Error> {
         self.inner.trees.positions()
     }
@@ -304,7 +304,7 @@ impl Store {
     }
 
     /// The first `limit` dead letters that fit, by number, of those after number `after`. Fewer than `limit`: there are
-    /// no more. Blocks: microseconds a letter looked at, so a filter that few fit scans a million in seconds.
+    /// no more. Blocks: microseconds per dead letter read, so a filter that few fit scans a million in seconds.
     pub fn dead_letters(
         &self,
         filter: &Filter,
@@ -319,12 +319,12 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
-    /// How many dead letters there are besides those that are held or resolved; a counter, not a scan.
+    /// How many dead letters there are besides those that are blocked or resolved; a counter, not a scan.
     pub fn dead_letter_count(&self) -> u64 {
         self.inner.counts.letters.load(Ordering::Acquire)
     }
 
-    /// How many letters are held: they wait behind a dead letter and were not attempted. A counter, not a scan.
+    /// How many deliveries are blocked: they wait behind a dead letter and were not attempted. A counter, not a scan.
     pub fn blocked_count(&self) -> u64 {
         self.inner.counts.blocked.load(Ordering::Acquire)
     }
@@ -335,23 +335,23 @@ impl Store {
         self.inner.counts.awaiting.load(Ordering::Acquire)
     }
 
-    /// The operations that were under way and are no dead letter's: after a crash, all that had begun and not ended.
+    /// The sagas that were under way and that no dead letter has: after a crash, all that had begun and not ended.
     /// Blocks for some reads from the disk each.
     pub fn sagas(&self) -> Result<Vec<StoredSaga>, Error> {
         self.inner.trees.sagas_under_way()
     }
 
-    /// What has been done of a delivery; none if it takes but one call, or never began. Blocks for one read from the disk.
+    /// What has been done of a delivery; none if it takes only one call, or never began. Blocks for one read from the disk.
     pub fn saga(&self, id: DeliveryId) -> Result<Option<SagaLog>, Error> {
         Ok(self.inner.trees.saga(id)?.map(|(_, log)| log))
     }
 
-    /// What a dead letter's operation leaves behind; none if it has no operation. Blocks for one short read from the disk.
+    /// The effect of a dead letter's saga; none if it has no saga. Blocks for one short read from the disk.
     pub fn effect(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
         self.inner.trees.effect(id)
     }
 
-    /// The ordering keys that dead letters hold back. Follows every write before it is answered.
+    /// The ordering keys that dead letters block. Updated with every write before the write is answered.
     pub fn blocked_keys(&self) -> &BlockedKeys {
         &self.inner.blocked
     }

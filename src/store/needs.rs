@@ -1,4 +1,4 @@
-//! What each rule needs of tables, as it went to work with it.
+//! What each rule needed of tables when it became active.
 //!
 //! In: rules by name, each with one text that the rules make of what they need. Out: one record with all of them, so that a
 //! start can tell a rule that is new or changed from one whose table has changed since. Knows neither rules nor tables.
@@ -11,7 +11,7 @@ use super::chunks::{self, Damage, Framed};
 use super::trees::Trees;
 use super::{Error, checkpoint};
 
-/// Name of the record, in the tree of checkpoints. Earlier versions pass it over.
+/// Name of the record, in the tree of checkpoints. Earlier versions ignore it.
 pub(super) const NEEDS: &[u8] = b"needs";
 
 /// What one rule needs.
@@ -45,7 +45,7 @@ impl Trees {
         decode(&content).map_err(|damage| Error::record(called(), damage))
     }
 
-    /// The rules that have begun, those that went to work last, and those that are paused.
+    /// The rules that have begun, those that were active last, and those that are paused.
     pub(super) fn rule_names(&self) -> Result<Option<Vec<Arc<str>>>, Error> {
         let called = || "the list of rules".to_string();
         let damaged = |damage| Error::record(called(), damage);

@@ -1,7 +1,7 @@
 //! Opening the store: from a directory to a database that is ours, of our format, and whole.
 //!
 //! In: the data directory, whatever state a crash left it in. Out: the opened trees, or an error that says what a person
-//! has to do. Looks at the format before anything is written, takes the process lock before sled is touched, and leaves
+//! has to do. Checks the format before anything is written, takes the process lock before sled is touched, and leaves
 //! sled's own files to `recovery`.
 
 use std::fs::{self, File, Permissions};
@@ -26,12 +26,12 @@ const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
 pub(super) const FORMAT: u32 = 5;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
-/// rules: a version that knows no other would pass what rules with their own have not resolved. Format 2 had no operations: a
-/// version that knows none would send a letter from its beginning whose steps are done, and one that a person has closed.
+/// rules: a version that knows no other would skip what rules with their own have not resolved. Format 2 had no sagas: a version
+/// that knows none would send a dead letter from its first step although its steps are done, and one that a person has closed.
 /// Format 3 had delivery ids without the time of the commit: a version that knows no others would deliver again what is
 /// resolved.
 /// Format 3 had ordering keys that depended on the types of columns: a version that makes such keys would let later changes
-/// pass the letters that hold them.
+/// pass the dead letters that block them.
 /// Format 4 had other words for reasons and effects (`former_words`): a version that knows no others can't read what is written now.
 const FORMAT_OLDEST: u32 = 1;
 /// The first one whose delivery ids have the time of the commit in them.
@@ -51,13 +51,13 @@ pub(super) struct Opened {
 pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
     let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
-    // In the middle of a swap, which is finished under the lock, it is not to be judged.
+    // In the middle of a swap the store is not checked: the swap is finished under the lock first.
     if !directory.join(swap::FOLDER).exists() {
         format_of(directory, &tally::read(directory)?)?;
     }
     let lock = Lock::acquire(directory)?;
     swap::finish(directory).map_err(Error::directory(directory, swap::FINISH))?;
-    // Again, now that nobody else can be creating it.
+    // Again, now that no other process can create it.
     let stored = tally::read(directory)?;
     let format = format_of(directory, &stored)?;
     let new = format.is_none();
@@ -94,7 +94,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     Ok(Opened { db, trees, counters, log, tally_file, lock })
 }
 
-/// Gives the store its id if it has none, and keeps copies of what sled has left beside its log. The tally of now, not written yet.
+/// Gives the store its id if it has none, and keeps copies of what sled has left beside its log. Returns the
+/// current tally, not written yet.
 fn mark(directory: &Path, trees: &Trees, counters: Counters, known: Option<Tally>) -> Result<Tally, Error> {
     let store = match trees.store_id()? {
         Some(id) => id,
@@ -118,7 +119,7 @@ pub(super) fn is_there(directory: &Path) -> bool {
     [FORMAT_FILE, LOG_FILE, tally::FILE, swap::FOLDER].iter().any(|name| directory.join(name).exists())
 }
 
-/// `None`: there is no store here yet. What the file lacks the tally knows.
+/// `None`: there is no store here yet. The tally knows what the file lacks.
 fn format_of(directory: &Path, stored: &StoredTally) -> Result<Option<u32>, Error> {
     match (read_format(directory), stored) {
         (Ok(None) | Err(Error::Foreign { .. }), StoredTally::Known(tally)) => Ok(Some(tally.format)),
@@ -155,7 +156,7 @@ fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
 
 pub(super) fn create_format(directory: &Path) -> Result<(), Error> {
     write_format(directory, FORMAT)?;
-    // The entry of the directory itself stands in its parent.
+    // The entry of the directory itself is in its parent.
     directory.parent().map_or(Ok(()), sync_directory)
 }
 
@@ -164,8 +165,8 @@ pub(super) fn write_format(directory: &Path, format: u32) -> Result<(), Error> {
     file::put(&directory.join(FORMAT_FILE), text.as_bytes()).map_err(|error| Error::write_io(directory, &error))
 }
 
-/// A directory that was made for the store by somebody else (a mounted volume, say) becomes private as if we had made
-/// it. One that holds other files as well is left as it is: they may be meant for others.
+/// A directory that was made for the store by another program (a mounted volume, say) becomes private as if we had made
+/// it. One that contains other files as well is left as it is: they may be meant for others.
 fn restrict_directory(directory: &Path, new: bool) {
     let restrict = || {
         let open_to_others = fs::metadata(directory)?.permissions().mode() & 0o077 != 0;
@@ -204,7 +205,7 @@ fn restrict_files(directory: &Path) -> std::io::Result<()> {
     fs::set_permissions(directory.join("blobs"), Permissions::from_mode(0o700))
 }
 
-/// A number is counted up in the transaction that uses it: letters above are a sign that a part of the log is missing.
+/// A number is counted up in the transaction that uses it: dead letters above are a sign that a part of the log is missing.
 fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
     let corrupt = |detail| Error::Corrupt { directory: trees.directory.clone(), detail };
     let last = trees.heads.last().map_err(Error::read(&trees.directory))?;

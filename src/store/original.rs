@@ -28,7 +28,7 @@ impl Original {
         Original { directory: directory.to_path_buf(), folder }
     }
 
-    /// Puts back what an opening had begun to change when it was cut short; copies from before other openings go.
+    /// Puts back what an opening had begun to change when it was cut short; copies from before other openings are removed.
     pub fn finish_earlier(&self) -> io::Result<()> {
         self.put_back()?;
         forget(&self.directory, Some(&self.folder))
@@ -63,7 +63,7 @@ impl Original {
         copy_into(&self.directory, snapshots.into_iter().chain(log.exists().then_some(log)))
     }
 
-    /// Removes the copies, but for the snapshots: they stay in `set-aside`, for whoever wants to know what happened.
+    /// Removes the copies, but for the snapshots: they stay in `set-aside`, so that the damage can be examined.
     pub fn forget_log(&self) -> io::Result<()> {
         let aside = self.directory.join(SET_ASIDE);
         kept::paths(&aside)?.iter().try_for_each(fs::remove_file)?;

@@ -1,7 +1,7 @@
 //! The log of moved positions, and the positions as they are stored.
 //!
 //! In: what an operator moved, from where to where. Out: a record with the newest of these changes, beside the checkpoint
-//! that they made; and for those who look, every mark without its definitions. Knows nothing of servers. What is too old, or
+//! that they made; and, for display, every low-water mark without its definitions. Knows nothing of servers. What is too old, or
 //! too much, is left out of the log: it is for people, and nothing is decided by it.
 
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use super::trees::Trees;
 use super::{Error, RuleCheckpoint, checkpoint};
 use crate::position::Resume;
 
-/// Name of the record, in the tree of checkpoints. Earlier versions pass it over.
+/// Name of the record, in the tree of checkpoints. Earlier versions ignore it.
 pub(super) const POSITION_LOG: &[u8] = b"position_log";
 
 /// Changes that are kept.
 const CHANGES_MAX: usize = 100;
 
-/// What the texts of all of them may hold: GTID sets may be long, and a command may move many rules.
+/// How long the texts of all of them may be: GTID sets may be long, and a command may move many rules.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// One command that moved positions, as it is stored.
@@ -35,26 +35,26 @@ pub struct PositionChange {
     pub moves: Vec<PositionMove>,
 }
 
-/// One mark that was moved, as it is stored.
+/// One low-water mark that was moved, as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PositionMove {
     /// None: the main stream's.
     pub rule: Option<String>,
     pub from: String,
     pub to: String,
-    /// None: not known, because the server no longer has them or they are too many to be counted. So are the others.
+    /// None: not known, because the server no longer has them or they are too many to be counted. The same for the others.
     pub skipped_transactions: Option<u64>,
     pub skipped_bytes: Option<u64>,
     pub repeated_transactions: Option<u64>,
     pub repeated_bytes: Option<u64>,
 }
 
-/// The marks as they are stored; their definitions are left out.
+/// The low-water marks as they are stored; their definitions are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
     /// None: no checkpoint was ever written.
     pub main: Option<Resume>,
-    /// Those of rules that are elsewhere, by name.
+    /// Those of rules at other positions, by name.
     pub rules: Vec<RuleCheckpoint>,
     /// The oldest first.
     pub log: Vec<PositionChange>,
@@ -67,7 +67,7 @@ impl PositionChange {
     }
 }
 
-/// The newest changes that there is room for; of the very last one there always is.
+/// The newest changes that there is room for; there is always room for the last one.
 pub(super) fn encode(log: &[PositionChange]) -> Framed {
     let mut text_bytes = 0;
     let fits = |change: &&PositionChange| {

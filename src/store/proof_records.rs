@@ -1,6 +1,6 @@
 //! What proves a position, as it is on disk: part of the checkpoint's record.
 //!
-//! In: a `Proof`. Out: a record with GTIDs as text and numbers as they are, and back. Holds no version of its own.
+//! In: a `Proof`. Out: a record with GTIDs as text and numbers as they are, and back. Has no version of its own.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl ProofRecord {
         ProofRecord { anchors, file_created_s: proof.file_created_s }
     }
 
-    /// The error says what is no GTID or no UUID.
+    /// The error names the text that is not a GTID or not a UUID.
     pub fn read(self) -> Result<Proof, impl Display> {
         let anchors: Result<_, String> = self.anchors.into_iter().map(AnchorRecord::read).collect();
         anchors.map(|anchors| Proof::new(anchors, self.file_created_s))

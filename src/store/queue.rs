@@ -13,7 +13,7 @@ use super::trees::Trees;
 use super::watchdog::WriterProgress;
 use super::write::{Write, Written};
 
-/// The pipeline's window is far below; who gets there has lost control of what it sends.
+/// The pipeline's window is far below; a caller that reaches this has lost control of what it sends.
 const JOBS_MAX: usize = 100_000;
 const QUEUED_BYTES_MAX: usize = 256 << 20;
 
@@ -29,7 +29,7 @@ pub(super) struct Job {
     weight_bytes: usize,
 }
 
-/// Reads that want to see the store while nobody writes.
+/// Reads that must see the store between two transactions.
 pub(super) type QueuedReads = Box<dyn FnOnce(&Trees, &WriterProgress) + Send>;
 
 /// What the writer does next.
@@ -141,12 +141,12 @@ impl WriterQueue {
         let mut state = self.lock();
         state.refusal = Some(error.clone());
         state.bytes = 0;
-        // Whoever waits for one learns of it by its end.
+        // A caller that waits for a read gets an error, because its sender is dropped.
         state.readings.0.clear();
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         for job in jobs {
-            // Who no longer waits does not need the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = job.answer.send(Err(error.clone()));
         }
     }

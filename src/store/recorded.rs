@@ -1,4 +1,4 @@
-//! What the trees of checkpoints and definitions hold, as the writes that are queued leave it.
+//! What the trees of checkpoints and definitions contain once the queued writes are done.
 //!
 //! In: the set that is to be stored. Out: the records that turn what is stored into it, and only those that differ: most of
 //! the time the main stream's alone. Owns the set that was stored last. Pure.
@@ -32,7 +32,7 @@ pub(super) struct RecordedRule {
     pub own: Option<Arc<Schema>>,
 }
 
-/// What is to be written of a set.
+/// The part of a set that must be written.
 #[derive(Debug, Default)]
 pub(super) struct SetEdits {
     pub checkpoints: Edits,
@@ -46,7 +46,7 @@ impl SetEdits {
 }
 
 impl Recorded {
-    /// Takes the set for what is stored from now on.
+    /// From now on the set counts as what is stored.
     pub(super) fn replace(&mut self, set: CheckpointSet) -> SetEdits {
         let CheckpointSet { main, rules, known, former_ids } = set;
         let definitions = definitions::between(Owner::Main, &self.schema, &main.schema);

@@ -1,8 +1,8 @@
 //! Opening sled on files that may be damaged, without losing what could still be read.
 //!
-//! In: the data directory and the tally. Out: a database that holds what the tally says, or an error that says what it lacks. Where
-//! sled's snapshot is not the one that was there, others are tried (`trial`). Sled zeroes what it takes for the torn end of its log, so
-//! that copies are made before (`original`).
+//! In: the data directory and the tally. Out: a database that contains what the tally says, or an error that says what it lacks. If
+//! sled's snapshot is not the one that was there, others are tried (`trial`). Sled zeroes what it takes for the torn end of its log,
+//! so copies are made before (`original`).
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<OpenedData
     }
 }
 
-/// Whether there is what no directory has whose first opening was cut short.
+/// Whether the directory has something that one whose first opening was cut short never has.
 fn was_used(directory: &Path) -> bool {
     let has_snapshot = kept::paths(directory).is_ok_and(|paths| !paths.is_empty());
     has_snapshot || [kept::FOLDER, INSTANCE_FILE].iter().any(|name| directory.join(name).exists())
@@ -93,7 +93,7 @@ fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDataba
         (opened, _) => opened?,
     };
     require(&database, tally)?;
-    // Of the log that it reads anew, which is all since its newest snapshot, sled leaves out what is damaged without a word.
+    // Sled reads the log since its newest snapshot again, and leaves out what is damaged there without an error.
     if tally.is_some_and(|tally| tally.letter_count <= LETTERS_READ_MAX)
         && let Some(missing) = verify::all(&database.trees, || {}).contradiction
     {

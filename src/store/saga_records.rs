@@ -1,7 +1,7 @@
-//! Operations as they are on disk: a log, and which dead letters it is of, each a JSON record of its own.
+//! Sagas as they are on disk: a log, and which dead letters it belongs to, each a JSON record of its own.
 //!
-//! In: operation logs. Out: records, and back, exactly: the body of an answer as text where it is text, else as base64.
-//! These types are the format; names in them never change. The change of an operation is written as a letter's is.
+//! In: saga logs. Out: records, and back, exactly: the body of an answer as text where it is text, else as base64.
+//! These types are the format; names in them never change. The change of a saga is written like that of a dead letter.
 
 use std::borrow::Cow;
 
@@ -60,11 +60,11 @@ enum BodyRecord<'a> {
     Base64(Cow<'a, str>),
 }
 
-/// Whose an operation is, and what a person may have to do about it.
+/// Which dead letters a saga belongs to, and what a person may have to do about it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfLetters {
     pub effect: SagaEffect,
-    /// Numbers of dead letters. More than one only where a stretch of the binlog was delivered again.
+    /// Numbers of dead letters. More than one only where a binlog range was replayed.
     pub letters: Vec<u64>,
     /// Those of them that were not resolved.
     pub open: Vec<u64>,
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// Stores written by earlier releases hold this text: what reads it must go on reading it.
+    /// Stores written by earlier releases contain this text: it must stay readable.
     #[test]
     fn the_format_of_version_1_is_still_read() {
         let text = r#"{"rule":"signup","direction":"back","reason":"refused","steps":[{"name":"account",

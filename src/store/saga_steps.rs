@@ -1,6 +1,6 @@
-//! What a write does to operations: its part of the steps.
+//! What a write does to sagas: its part of the steps.
 //!
-//! In: logs to be written down. Out: steps, the change of a new operation before its log where one transaction is too
+//! In: logs to be written down. Out: steps, the change of a new saga before its log where one transaction is too
 //! small for both. Plain data, no I/O.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::write_steps::{KeptChange, LETTER_BYTES, SagaLogStep, WriteStep, parts
 use super::{letter_records, saga_records};
 
 impl SagaPut {
-    /// Memory that it holds, near enough for the queue's limits.
+    /// Memory that it takes, near enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let change = self.change.as_ref().map_or(0, |change| change.weight_bytes());
         LETTER_BYTES + self.log.weight_bytes() + change
@@ -19,7 +19,7 @@ impl SagaPut {
 }
 
 impl SagaLogStep {
-    /// As the new letter of this number has it.
+    /// As the new dead letter of this number has it.
     pub(super) fn of_letter(put: &SagaPut, number: u64) -> SagaLogStep {
         SagaLogStep { letter: Some(number), ..SagaLogStep::without_change(put) }
     }
@@ -43,7 +43,7 @@ impl SagaLogStep {
     }
 }
 
-/// The steps of operations whose letters are not new, and those of replays that failed, with what goes with them.
+/// The steps of sagas whose dead letters are not new, and those of replays that failed, with what goes with them.
 pub(super) fn with_replays(
     puts: Vec<SagaPut>,
     replays: Vec<FailedReplay>,
@@ -62,7 +62,7 @@ pub(super) fn with_replays(
     (steps, replayed)
 }
 
-/// The step that writes the log; one that its change is too large for comes after steps that write the change.
+/// The step that writes the log; if the change is too large for it, steps that write the change come first.
 fn saga_step(put: &SagaPut, step_bytes_max: usize, before: &mut Vec<WriteStep>) -> SagaLogStep {
     let saga = SagaLogStep::without_change(put);
     let Some(change) = put.change.as_ref().filter(|_| put.letter.is_none()) else { return saga };

@@ -1,8 +1,8 @@
-//! Operations: the logs of deliveries that take more than one call, or one that must not happen twice.
+//! Sagas: the logs of deliveries that take more than one call, or one that must not happen twice.
 //!
-//! In: what the pipeline writes down before and after each action. Out: those under way, for a restart; and the one of a
-//! dead letter. A log lies in one tree, the change of one that no letter has in another; a third says which letters an
-//! operation is of, and stays as short as it is however long the log. Reads only; the writer alone writes. Decides nothing.
+//! In: what the pipeline writes down before and after each action. Out: the sagas under way, for a restart; and the saga of a
+//! dead letter. One tree has the logs, another the changes of sagas that no dead letter has; a third says which dead letters
+//! a saga belongs to, and stays short however long the log is. Reads only; the writer alone writes. Decides nothing.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use super::trees::Trees;
 use crate::change::{Change, DeliveryId};
 use crate::saga::{SagaEffect, SagaLog};
 
-/// What is known of an operation from now on.
+/// What is known of a saga from now on.
 #[derive(Debug, Clone)]
 pub struct SagaPut {
     pub id: DeliveryId,
     pub rule: Arc<str>,
     pub log: Arc<SagaLog>,
-    /// With the first put of one that no dead letter has: kept until the operation is removed or a letter's.
+    /// With the first put of a saga that no dead letter has: kept until the saga is removed or a dead letter has it.
     pub change: Option<Arc<Change>>,
-    /// The dead letter that it is of; nothing is written if that one has gone. A letter of the same write is found by its
-    /// delivery id.
+    /// The dead letter that it belongs to; nothing is written if that one is gone. A dead letter of the same write is found by
+    /// its delivery id.
     pub letter: Option<u64>,
 }
 
-/// An operation that was under way.
+/// A saga that was under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredSaga {
     pub id: DeliveryId,
@@ -53,7 +53,7 @@ impl Trees {
         Ok(sagas)
     }
 
-    /// Whether neither a dead letter has it nor can be gone on with.
+    /// Whether no dead letter has it and it can't be continued.
     pub(super) fn saga_is_broken(&self, id: DeliveryId) -> bool {
         match self.of_letters(id) {
             Ok(Some(_)) => false,
@@ -62,7 +62,7 @@ impl Trees {
         }
     }
 
-    /// None: there is no such operation.
+    /// None: there is no such saga.
     pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<StoredSaga>, Error> {
         let Some((rule, log)) = self.saga(id)? else { return Ok(None) };
         let called = || format!("the change of operation {id}");
@@ -79,7 +79,7 @@ impl Trees {
         saga_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
 
-    /// What the operation leaves behind; none if it is no letter's.
+    /// The effect of the saga; none if no dead letter has it.
     pub(super) fn effect(&self, id: DeliveryId) -> Result<Option<SagaEffect>, Error> {
         Ok(self.of_letters(id)?.map(|of| of.effect))
     }
@@ -91,7 +91,7 @@ impl Trees {
     }
 }
 
-/// The key of one chunk of an operation's records.
+/// The key of one chunk of a saga's records.
 pub(super) fn chunk_key(id: DeliveryId, chunk: u32) -> Vec<u8> {
     chunks::key(id.0.as_bytes(), chunk)
 }

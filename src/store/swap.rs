@@ -1,8 +1,8 @@
-//! Putting a new store in the place of the old one, so that a kill at any moment leaves one of the two whole.
+//! Replacing the old store by a new one, so that a kill at any moment leaves one of the two whole.
 //!
-//! In: a data directory with a whole store in the folder `new-store`. Out: the new store in its place; the old one in `set-aside`, or
-//! gone. Two marks in the new folder say how far it is, and every opening of the store finishes what was begun. A folder without a
-//! mark is what a kill left of a store that was being made, and goes.
+//! In: a data directory with a whole store in the folder `new-store`. Out: the new store in the data directory; the old one in
+//! `set-aside`, or removed. Two marker files in the new folder say how far the swap is, and every opening of the store finishes what
+//! was begun. A folder without a marker file is what a kill left of a store that was being made, and is removed.
 
 use std::fs;
 use std::io;
@@ -16,11 +16,11 @@ use crate::file;
 pub(super) const FOLDER: &str = "new-store";
 /// What [`finish`] does, for messages.
 pub(super) const FINISH: &str = "put a new store in its place";
-/// Where stores go that another one takes the place of, each with the second of that in its name.
+/// Where replaced stores are moved, each with the second of the swap in its name.
 const OLD_STORES: &str = "set-aside/before-restore-";
-/// The new store is whole. Holds where the old one goes, or nothing.
+/// The new store is whole. Contains where the old one is moved, or nothing.
 const WHOLE: &str = "whole";
-/// And nothing of the old one is in its place any more.
+/// The new store is whole, and nothing of the old one is left in the data directory.
 const OLD_IS_AWAY: &str = "old-is-away";
 
 /// What becomes of the old store.
@@ -30,7 +30,7 @@ pub(super) enum Old {
     Remove,
 }
 
-/// Where a new store is made. What a kill left there goes.
+/// Where a new store is made. What a kill left there is removed.
 pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
     let folder = directory.join(FOLDER);
     if folder.exists() {
@@ -39,8 +39,8 @@ pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Takes the folder for a whole store from now on. Where the old one will be. What openings left aside is of the old one, and
-/// goes.
+/// From now on the folder counts as a whole store. Returns where the old one will be. What openings set aside belongs to the old
+/// one, and is removed.
 pub(super) fn begin(directory: &Path, old: Old) -> io::Result<Option<PathBuf>> {
     original::forget(directory, None)?;
     let now_s = now_us() / 1_000_000;
@@ -57,7 +57,7 @@ pub(super) fn finish(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// As a kill after so many steps leaves it; whether there was no more to do.
+/// Leaves it as a kill after so many steps does. Returns whether there was nothing left to do.
 #[cfg(test)]
 pub(super) fn finish_until(directory: &Path, steps: usize) -> io::Result<bool> {
     for _ in 0..steps {
@@ -84,7 +84,7 @@ fn step(directory: &Path) -> io::Result<bool> {
         files::sync(&folder)?;
     } else if let Some(path) = store_files(&folder)?.first().filter(|_| away.exists()) {
         let place = directory.join(path.file_name().unwrap_or_default());
-        // Nothing of the old store is there; what is, is of the new one.
+        // Nothing of the old store is there; what is there belongs to the new one.
         if place.exists() { remove(path)? } else { fs::rename(path, place)? }
     } else {
         fs::remove_dir_all(&folder)?;
@@ -93,13 +93,13 @@ fn step(directory: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A mark alone is no store.
+/// A marker file alone is no store.
 fn is_whole(folder: &Path) -> bool {
     let is_there = |name: &str| fs::metadata(folder.join(name)).is_ok_and(|file| file.len() > 0);
     [LOG_FILE, tally::FILE, FORMAT_FILE].into_iter().all(is_there)
 }
 
-/// To this place below the directory; without one for good.
+/// Moves the path to this folder below the directory; without one, removes it.
 fn take_away(directory: &Path, path: &Path, aside: &str) -> io::Result<()> {
     if !aside.starts_with(OLD_STORES) {
         return remove(path);

@@ -1,8 +1,9 @@
-//! Clearing away changes that no letter and no operation belongs to.
+//! Clearing away changes that belong to no dead letter and no saga.
 //!
-//! A change may be too large to be written or removed in one transaction. Then a mark in `meta` says from the first of
-//! its transactions to the last that chunks without a head may lie there. In: the marks. Out: chunks and marks gone,
-//! whether a removal goes on here or a crash cut it, or a letter's making, short. Until then nobody sees the chunks.
+//! A change may be too large to be written or removed in one transaction. Then a sweep mark in `meta` says, from the first
+//! of its transactions to the last, that there may be chunks without a head. In: the sweep marks. Out: chunks and sweep marks
+//! are removed, whether a removal continues here or a crash cut short a removal or the making of a dead letter. Until then no
+//! read sees the chunks.
 
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
@@ -18,24 +19,24 @@ pub(super) const CHUNKS_MAX: u32 = 1024;
 const MARK_PREFIX: &[u8] = b"sweep/";
 const SAGA_PREFIX: &[u8] = b"sweep_operation/";
 
-/// The key in `meta` that marks the change of this letter.
+/// The key in `meta` that marks the change of this dead letter.
 pub(super) fn mark(number: u64) -> Vec<u8> {
     [MARK_PREFIX, &number.to_be_bytes()].concat()
 }
 
-/// The key in `meta` that marks the change of this operation.
+/// The key in `meta` that marks the change of this saga.
 pub(super) fn saga_mark(id: DeliveryId) -> Vec<u8> {
     [SAGA_PREFIX, id.0.as_bytes()].concat()
 }
 
-/// Sweeps all that is marked. Must not run between the transactions that write one large letter. Needs no sync: what a
+/// Sweeps all that is marked. Must not run between the transactions that write one large dead letter. Needs no sync: what a
 /// power cut takes back is swept when the store is opened again.
 pub(super) fn sweep(db: &sled::Db, trees: &Trees, progress: &WriterProgress) -> Result<(), Error> {
     sweep_tree(db, trees, progress, MARK_PREFIX, &trees.changes)?;
     sweep_tree(db, trees, progress, SAGA_PREFIX, &trees.saga_changes)
 }
 
-/// A mark is its prefix and the name of the record.
+/// A sweep mark is its prefix and the name of the record.
 fn sweep_tree(
     db: &sled::Db,
     trees: &Trees,

@@ -1,9 +1,9 @@
-//! The tally: a small file beside sled that says what the store must hold.
+//! The tally: a small file beside sled that says what the store must contain.
 //!
-//! In: what was made durable. Out: the same after a restart, whatever became of sled's files, so that a store that lost what was
-//! acknowledged is told from a new one, and from one that is whole. Two slots in one file take turns, each with a checksum: a
-//! power cut while one is written leaves the other. Written after sled's own sync and before the answer; for marks alone, which cost
-//! a repeat and no loss, now and then.
+//! In: what was made durable. Out: the same after a restart, whatever became of sled's files, so that a store that lost
+//! acknowledged writes can be told apart from a new one, and from one that is whole. Two slots in one file take turns, each with
+//! a checksum: a power cut while one is written leaves the other. Written after sled's own sync and before the answer; for
+//! low-water marks alone, whose loss costs a repeat and no loss of data, it is written from time to time.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -26,15 +26,15 @@ const SLOTS: u64 = 2;
 /// CRC-32 of what follows (4 bytes, big-endian), length of the text (4), the text.
 const HEAD_BYTES: usize = 8;
 
-/// A place in a binlog is cut to this, so that a tally always fits.
+/// A position in a binlog is cut to this length, so that a tally always fits.
 const PLACE_CHARS_MAX: usize = 300;
 
-/// What the store must hold.
+/// What the store must contain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     /// Goes up with each time it is written.
     pub turn: u64,
-    /// The id of the store that it is of.
+    /// The id of the store that it belongs to.
     pub store: String,
     /// The store's format.
     pub format: u32,
@@ -45,7 +45,7 @@ pub(super) struct Tally {
     pub letter_count: u64,
     /// Nothing was written after it: the store was closed in an orderly way.
     pub is_closed: bool,
-    /// Where reading had got to, for people; none: there was no checkpoint yet.
+    /// How far reading had got, for people; none: there was no checkpoint yet.
     pub place: Option<String>,
     /// Sled's index of its log as of the last opening.
     pub snapshot: Option<KnownFile>,
@@ -73,7 +73,7 @@ impl KnownFile {
 }
 
 impl Tally {
-    /// Of a store that has none yet.
+    /// The tally of a store that has none yet.
     pub fn new(store: Uuid, format: u32) -> Tally {
         Tally {
             turn: 0,
@@ -89,7 +89,7 @@ impl Tally {
         }
     }
 
-    /// Of a store that was made and closed.
+    /// The tally of a store that was made and closed.
     pub fn of_closed(store: &str, format: u32, counters: Counters) -> Tally {
         let mut tally = Tally { store: store.to_string(), is_closed: true, ..Tally::new(Uuid::nil(), format) };
         tally.count(counters);
@@ -151,7 +151,7 @@ impl TallyFile {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| Error::write_io(directory, &error))?;
         let mut open = TallyFile { file, tally, written_at: Instant::now() };
-        // Both, so that neither is an older store's.
+        // Both slots are written, so that neither is an older store's.
         open.write().map_err(|error| Error::write_io(directory, &error))?;
         open.write().map_err(|error| Error::write_io(directory, &error))?;
         files::sync_directory(directory)?;

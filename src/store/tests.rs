@@ -44,7 +44,7 @@ fn id(number: u64) -> DeliveryId {
     DeliveryId(Uuid::from_u128(u128::from(number)))
 }
 
-/// A place, with definitions that stand at no other.
+/// A position, with definitions that no other position has.
 pub(super) fn resume(offset: u64) -> Resume {
     let file = FileOffset { file: "binlog.000001".into(), offset };
     let within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: offset }];
@@ -66,7 +66,7 @@ pub(super) fn resume(offset: u64) -> Resume {
     Resume { position, within, schema: schema.into() }
 }
 
-/// A checkpoint without rules that are elsewhere.
+/// A checkpoint without rules at other positions.
 pub(super) fn set(offset: u64) -> CheckpointSet {
     CheckpointSet { main: resume(offset), rules: Vec::new(), known: vec!["rule-0".into()], former_ids: None }
 }
@@ -79,7 +79,7 @@ fn main(store: &Store) -> Option<Resume> {
     store.saved().expect("readable").checkpoint.map(|checkpoint| checkpoint.main)
 }
 
-/// Of an operation of two steps, the first done and the second as it is said.
+/// The log of a saga of two steps, the first done and the second as given.
 pub(super) fn log(second: ActionState) -> SagaLog {
     let act = |state| ActionLog { state, attempts: 1, ..ActionLog::WAITING };
     let step = |name: &str, state| StepLog {

@@ -23,11 +23,11 @@ use crate::ordering::LaneKeys;
 pub(super) struct Counters {
     pub next_number: u64,
     pub letter_count: u64,
-    /// Those of `letter_count` that are held, and not resolved.
+    /// Those of `letter_count` that are blocked, and not resolved.
     pub blocked_count: u64,
     /// Those of `letter_count` that are resolved.
     pub resolved_count: u64,
-    /// Operations of letters that wait for a person.
+    /// Sagas of dead letters that wait for a person.
     pub awaiting_count: u64,
     /// Transactions, this one included.
     pub write_count: u64,
@@ -65,7 +65,7 @@ impl Counters {
         Ok(())
     }
 
-    /// A letter that was counted is there no longer, or is resolved from now on.
+    /// A dead letter that was counted is removed, or is resolved from now on.
     fn uncount(&mut self, head: &DeadLetterHead) {
         match (&head.resolved, head.failure.reason) {
             (Some(_), _) => self.resolved_count = self.resolved_count.saturating_sub(1),
@@ -75,11 +75,11 @@ impl Counters {
     }
 }
 
-/// What a step met: for replays and removals, the letter's ordering keys if it was there. Damage is a letter that can't
-/// be read.
+/// What a step found: for replays and removals, the ordering keys of the dead letter if it was there. Damage is a dead letter
+/// that can't be read.
 pub(super) type Met = Result<Option<LaneKeys>, Error>;
 
-/// Applies the steps in their order. Returns what each one met, and the counters after them.
+/// Applies the steps in their order. Returns what each one found, and the counters after them.
 pub(super) fn apply(trees: &Trees, steps: &[WriteStep], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
     let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
     let Trees { sagas, saga_changes, saga_letters, .. } = trees;
@@ -170,11 +170,11 @@ impl View<'_> {
         Ok(Ok(None))
     }
 
-    /// A change of ordinary length goes with its head; what is left of a long one is marked to be swept.
+    /// A change of ordinary length is removed with its head; what is left of a long one is marked to be swept.
     fn remove(&self, number: u64, counters: &mut Counters) -> Result<Option<LaneKeys>, UnabortableTransactionError> {
         let name = number.to_be_bytes();
         let mut lanes = LaneKeys::none();
-        // A letter that can't be read can be discarded all the same; what it held is free when the store is opened next.
+        // A dead letter that can't be read can be discarded, too; the keys that it blocked are free at the next opening.
         if let Ok(Some(head)) = self.head(number)? {
             counters.uncount(&head);
             self.leave_saga(head.delivery_id, number, counters)?;
@@ -206,7 +206,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The letter stays, and neither counts nor holds anything from now on.
+    /// The dead letter stays; from now on it is not counted and blocks nothing.
     fn resolve(&self, resolution: &Resolution, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
         let Resolution { number, note, at_us } = resolution;
         let mut head = match self.head(*number)? {

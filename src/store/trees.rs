@@ -1,7 +1,7 @@
 //! The trees of the store, and reads from them.
 //!
-//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment; operations are
-//! read in `operations.rs`. A read may run beside the
+//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment; sagas are
+//! read in `sagas.rs`. A read may run beside the
 //! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
 
 use std::collections::HashMap;
@@ -26,11 +26,11 @@ pub(super) const RESOLVED_COUNT: &[u8] = b"dead_letters_resolved";
 pub(super) const AWAITING_COUNT: &[u8] = b"operations_awaiting";
 /// Transactions of the writer.
 pub(super) const WRITE_COUNT: &[u8] = b"writes";
-/// Up to when calls may have been made of which the store knows nothing, because it was restored.
+/// Up to when calls may have been made that the store does not know, because it was restored.
 pub(super) const RESTORED_UNTIL_US: &[u8] = b"restored_until_us";
 /// Which store it is (16 bytes); earlier versions gave none.
 pub(super) const STORE_ID: &[u8] = b"store_id";
-/// The form of the ordering keys of all letters.
+/// The form of the ordering keys of all dead letters.
 pub(super) const LANE_FORM_STORED: &[u8] = b"lane_form";
 
 /// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
@@ -52,13 +52,13 @@ pub(super) struct Trees {
     pub heads: sled::Tree,
     /// Changes of dead letters by number.
     pub changes: sled::Tree,
-    /// Entries of `holds.rs`.
+    /// Entries of `blocked_keys.rs`.
     pub holds: sled::Tree,
-    /// Logs of operations by delivery id (16 bytes).
+    /// Saga logs by delivery id (16 bytes).
     pub sagas: sled::Tree,
-    /// Changes of operations that no dead letter has, by delivery id.
+    /// Changes of sagas that no dead letter has, by delivery id.
     pub saga_changes: sled::Tree,
-    /// Which dead letters an operation is of, by delivery id.
+    /// Which dead letters a saga belongs to, by delivery id.
     pub saga_letters: sled::Tree,
 }
 
@@ -233,7 +233,7 @@ impl Trees {
         Ok(page)
     }
 
-    /// The head whose first chunk a scan just met: most have no other chunk to look up.
+    /// The head whose first chunk a scan just met: most have no other chunk to read.
     fn head_from(&self, number: u64, first: &sled::IVec) -> Result<Option<DeadLetterHead>, Error> {
         let whole = chunks::read(|chunk| match chunk {
             0 => Ok(Some(first.clone())),

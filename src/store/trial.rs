@@ -32,7 +32,7 @@ impl<'t> Trial<'t> {
         Ok(Trial { directory, tally, problem, original })
     }
 
-    /// The first try that holds all that it must; an error if there is none, with everything as it was.
+    /// The first try that contains all that it must; an error if there is none, with everything as it was.
     pub fn run(self, tries: Vec<Option<Snapshot>>) -> Result<OpenedDatabase, Error> {
         let mut last = None;
         for snapshot in &tries {
@@ -47,7 +47,7 @@ impl<'t> Trial<'t> {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a try to open the store");
-                    // That it lacks something says more than that it does not open.
+                    // The error that it lacks something says more than the error that it does not open.
                     last = Some(match last {
                         Some(known @ Error::Incomplete { .. }) => known,
                         _ => error,
@@ -74,7 +74,7 @@ impl<'t> Trial<'t> {
         let database = open_sled(self.directory)?;
         require(&database, self.tally)?;
         let corrupt = |detail| Error::Corrupt { directory: self.directory.to_path_buf(), detail };
-        // Without a tally nobody knows what it must hold, but not less than before.
+        // Without a tally it is unknown what the store must contain, but not less than before.
         if self.tally.is_none()
             && (log_bytes(self.directory) < before || before > 0 && verify::is_empty(&database.trees)?)
         {

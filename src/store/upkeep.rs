@@ -1,7 +1,7 @@
 //! What replaces a store's files while no rowhook runs on them: restoring a backup, compaction, taking a loss.
 //!
-//! In: the data directory; a backup. Out: another store in its place, and what a person wants to know of it. Each holds the lock from
-//! its first look to its end.
+//! In: the data directory; a backup. Out: another store that replaces the old one, and what a person wants to know of it. Each has
+//! the lock from its first read to its end.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use crate::clock::now_us;
 /// By how much the clocks of this machine and of MySQL may differ.
 const CLOCKS_DIFFER_MAX_US: u64 = 5_000_000;
 
-/// Up to when calls may have been made that left no trace in a store that is put in place now.
+/// Up to when calls may have been made that left no trace in a store that is installed now.
 fn in_doubt_until_us() -> u64 {
     now_us() + CLOCKS_DIFFER_MAX_US
 }
@@ -32,13 +32,13 @@ fn in_doubt_until_us() -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     pub head: BackupHead,
-    /// Where reading had got to in the store that was there, as far as that is known.
+    /// How far reading had got in the old store, if that is known.
     pub place_before: Option<String>,
-    /// Where the store that was there is now; none: there was none.
+    /// Where the old store is now; none: there was none.
     pub old_store: Option<PathBuf>,
 }
 
-/// Puts a backup in the place of what is there.
+/// Replaces what is there by a backup.
 pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> {
     let backup = backup::open(file)?;
     if !is_there(directory) && !holds_nothing_else(directory).unwrap_or(true) {
@@ -60,14 +60,14 @@ pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> 
     Ok(Restored { head, place_before, old_store: aside.filter(|_| was_there) })
 }
 
-/// Writes the store anew without what is gone. The bytes of its log before and after.
+/// Writes a new store without removed entries. Returns the bytes of its log before and after.
 pub(super) fn compact(directory: &Path) -> Result<(u64, u64), Error> {
     let Opened { db, trees, counters: _, log: _, tally_file, lock: _lock } = open(directory)?;
     let directory = trees.directory.clone();
     let before = database::log_bytes(&directory);
     replace(&directory, Old::Remove, move |folder| {
         backup::copy(&trees, FORMAT, folder)?;
-        // Closed before its files go.
+        // Closed before its files are removed.
         drop((trees, db, tally_file));
         write_format(folder, FORMAT)
     })?;
@@ -82,14 +82,14 @@ fn take(directory: &Path) -> Result<(PathBuf, Lock), Error> {
     Ok((directory, lock))
 }
 
-/// Makes a new store in a folder of its own and puts it in the old one's place; where that is then.
+/// Makes a new store in a folder of its own and replaces the old one by it. Returns where the old one is then.
 fn replace<T>(
     directory: &Path,
     old: Old,
     make: impl FnOnce(&Path) -> Result<T, Error>,
 ) -> Result<(T, Option<PathBuf>), Error> {
     let folder = swap::prepare(directory).map_err(Error::directory(directory, "make room for a new store"))?;
-    // What is half made takes room that may be short.
+    // A half-made store takes room that may be short.
     let made = make(&folder).inspect_err(|_| drop(swap::prepare(directory)))?;
     let aside = swap::begin(directory, old).and_then(|aside| swap::finish(directory).map(|()| aside));
     Ok((made, aside.map_err(Error::directory(directory, swap::FINISH))?))
@@ -102,13 +102,13 @@ pub struct Loss {
     pub writes: u64,
     /// Numbers of dead letters that are missing: the first, and the first that is not.
     pub letters: std::ops::Range<u64>,
-    /// Dead letters that are left, those that are held or resolved included.
+    /// Dead letters that are left, those that are blocked or resolved included.
     pub letters_left: u64,
-    /// Where reading had got to, if the checkpoint is missing.
+    /// How far reading had got, if the checkpoint is missing.
     pub place: Option<String>,
 }
 
-/// Makes the tally say what the store holds, and no more. Sled's snapshot stays what it is, or goes if it can't be used.
+/// Makes the tally say what the store contains, and no more. Sled's snapshot stays as it is, or is removed if it can't be used.
 pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     let (directory, _lock) = &take(directory)?;
     let StoredTally::Known(mut tally) = tally::read(directory)? else {
@@ -142,10 +142,10 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     Ok(loss)
 }
 
-/// Makes one whole of what is left, with the counters that are true of it.
+/// Makes what is left consistent, with counters that are true of it.
 fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
     let failed = |error| Error::write(&trees.directory, &error);
-    // Of an operation without a dead letter, log and change are of use together only.
+    // The log and the change of a saga without a dead letter are of use together only.
     for key in trees.sagas.iter().keys().filter_map(Result::ok) {
         let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
         let id = Uuid::from_slice(name).ok().map(DeliveryId);
@@ -156,7 +156,7 @@ fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
     counters.put(trees).map_err(failed)?;
     let id = store.parse::<Uuid>().unwrap_or_else(|_| Uuid::new_v4());
     trees.meta.insert(trees::STORE_ID, &id.as_bytes()[..]).map_err(failed)?;
-    // What was called in what is lost left no trace, as after a restore.
+    // Calls that the lost part recorded leave no trace, as after a restore.
     trees.meta.insert(trees::RESTORED_UNTIL_US, &in_doubt_until_us().to_be_bytes()).map_err(failed)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Reading everything that the store holds.
+//! Reading everything that the store contains.
 //!
-//! In: the trees, while nobody writes. Out: what is there, and each thing that can't be read or contradicts another. Needs no more memory
-//! for a large store. Writes nothing.
+//! In: the trees, while the writer waits. Out: what is there, and each thing that can't be read or contradicts another. Needs no
+//! more memory for a large store. Writes nothing.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::trees::{self, Trees};
 use crate::change::DeliveryId;
 use crate::failure::Reason;
 
-/// Problems beyond this number are counted alone.
+/// Problems beyond this number are only counted.
 const PROBLEMS_MAX: usize = 20;
 
-/// What a store holds.
+/// What a store contains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Dead letters, those that are held or resolved included.
+    /// Dead letters, those that are blocked or resolved included.
     pub letters: u64,
     pub blocked: u64,
     pub resolved: u64,
@@ -30,7 +30,7 @@ pub struct Verified {
     /// The first of what is wrong, each with the thing's name.
     pub problems: Vec<String>,
     pub problem_count: u64,
-    /// Why it holds less, or more, than its own counters say.
+    /// Why it contains less, or more, than its own counters say.
     pub contradiction: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn all(trees: &Trees, mut step: impl FnMut()) -> Verified {
                     found.entries += 1;
                     found.bytes += (key.len() + value.len()) as u64;
                 }
-                // Behind it sled goes on with nothing.
+                // After it sled returns nothing more.
                 Err(error) => {
                     found.problem(format!("{name}: {error}"));
                     break;

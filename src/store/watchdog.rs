@@ -1,8 +1,8 @@
 //! Ends the process when the writer hangs.
 //!
-//! In: the writer's word that it began, went on or finished. Out: nothing, or an abort with a log line: sled 0.34 can
-//! lock itself up, and a store that answers nobody would hold up everything without an error. The promises hold across
-//! an abort as across any crash, and a supervisor starts the process again. Deliberately has no way back.
+//! In: the writer's notes that it began, continued or finished. Out: nothing, or an abort with a log line: sled 0.34 can
+//! deadlock, and a store that does not answer would stop everything without an error. The promises hold across
+//! an abort as across any crash, and a supervisor starts the process again. It deliberately has no recovery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Without progress for this long the writer hangs: the slowest flush measured on a busy disk took well under a second.
 pub(super) const STALL: Duration = Duration::from_secs(10);
 
-/// The stall is counted in so many looks, not by the clock: a process that was stopped and goes on, or a machine that
+/// The stall is counted in so many checks, not by the clock: a process that was stopped and continues, or a machine that
 /// slept, gets all of them again.
 const LOOKS: u32 = 10;
 
@@ -25,7 +25,7 @@ impl WriterProgress {
         self.0.fetch_or(1, Ordering::Relaxed);
     }
 
-    /// Still at work, and not where it was.
+    /// Still at work, and it made progress.
     pub(super) fn step(&self) {
         self.0.fetch_add(2, Ordering::Relaxed);
     }
@@ -65,7 +65,7 @@ impl Watchdog {
     }
 }
 
-/// How many looks in a row found the writer at work in the same place.
+/// How many checks in a row found the writer at work without progress.
 #[derive(Debug, Default)]
 struct Stalled {
     last: u64,

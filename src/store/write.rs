@@ -1,7 +1,7 @@
 //! What can be asked of the writer in one go.
 //!
 //! In: what the outcome stage and replays decided. Out: the steps that carry it out, in the one order that is safe if
-//! the process dies between two of them: letters before the checkpoint that passes them. Plain data, no I/O.
+//! the process dies between two of them: dead letters before the checkpoint that passes them. Plain data, no I/O.
 
 use std::sync::Arc;
 
@@ -27,25 +27,25 @@ pub struct Write {
     pub paused: Option<Vec<PausedRule>>,
     /// The whole log of moved positions, the oldest first; goes in the transaction of `checkpoint`.
     pub position_log: Option<Vec<PositionChange>>,
-    /// What every rule needs of tables that is at work from now on.
+    /// What every rule that is active from now on needs of tables.
     pub needs: Option<Vec<RuleNeeds>>,
-    /// Where letters are written, too, become durable in the very transaction of a letter: of the one that they are of,
-    /// else of the last.
+    /// If the write has dead letters too, these become durable in the same transaction as a dead letter: the one that they
+    /// belong to, else the last.
     pub ledger_add: Vec<LedgerEntry>,
     /// Applied after `ledger_add`.
     pub ledger_remove: Vec<DeliveryId>,
     pub letters_add: Vec<NewDeadLetter>,
-    /// Replays that failed; one whose letter is gone meanwhile changes nothing.
+    /// Replays that failed; one whose dead letter was removed meanwhile changes nothing.
     pub letters_replayed: Vec<FailedReplay>,
     /// Replayed with success, or discarded; a number that is not there changes nothing.
     pub letters_remove: Vec<u64>,
     /// Closed by hand; a number that is not there changes nothing.
     pub letters_resolve: Vec<Resolution>,
-    /// Become durable no later than the rest: in the very transaction of the new letter of that delivery, else of the
-    /// last letter of `letters_replayed`, where there are any. Of several of one operation the last one counts.
+    /// Become durable no later than the rest: in the same transaction as the new dead letter of that delivery, else as the
+    /// last dead letter of `letters_replayed`, where there are any. Of several of one saga the last one counts.
     pub sagas_put: Vec<SagaPut>,
-    /// Those that ended, in the transaction of the ledger's entries. One that a dead letter has stays until that goes: it
-    /// goes with it.
+    /// Those that ended, in the transaction of the ledger's entries. One that a dead letter has stays, and is removed with
+    /// the dead letter.
     pub sagas_remove: Vec<DeliveryId>,
 }
 
@@ -63,7 +63,7 @@ pub struct Written {
 }
 
 impl Write {
-    /// Memory that the write holds, near enough for the queue's limits.
+    /// Memory that the write takes, near enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
         let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
@@ -77,14 +77,14 @@ impl Write {
     }
 }
 
-/// What a ledger entry weighs, with its key in sled's pages.
+/// The size of a ledger entry, with its key in sled's pages.
 const LEDGER_BYTES: usize = 40;
 
-/// What a key definition weighs, in entries.
+/// The size of a key definition, in entries.
 const DEFINITION_ENTRIES: usize = 8;
 
 impl WriteStep {
-    /// Whether all that its loss would cost is repeats.
+    /// Whether its loss would cost repeats only.
     pub(super) fn is_of_marks(&self) -> bool {
         match self {
             WriteStep::Progress { paused, sagas_remove, .. } => paused.is_none() && sagas_remove.is_empty(),
@@ -97,7 +97,7 @@ impl WriteStep {
             WriteStep::ChangePart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             WriteStep::Letter { head, change, lanes, beside, .. } => {
                 let Beside { in_ledger, saga, sagas_remove } = beside;
-                // An entry of a definition is some times as long as one of a key.
+                // An entry of a definition is several times as long as one of a key.
                 let entries = in_ledger.len() + sagas_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
                 let saga = saga.as_ref().map_or(0, SagaLogStep::weight_bytes);
                 head.len() + change.as_ref().map_or(0, Framed::len) + saga + entries * LEDGER_BYTES
@@ -117,8 +117,8 @@ impl WriteStep {
     }
 }
 
-/// Takes a write apart, one letter at a time. New letters get the numbers from `next_number` on. `recorded` is what
-/// the writes before leave behind; this one's checkpoint takes its place.
+/// Takes a write apart, one dead letter at a time. New dead letters get the numbers from `next_number` on. `recorded` is what
+/// the earlier writes leave stored; the checkpoint of this write replaces it.
 pub(super) fn steps(
     mut write: Write,
     next_number: u64,
@@ -153,7 +153,7 @@ pub(super) fn steps(
         .chain(std::iter::once(progress))
 }
 
-/// Takes out of the write what goes with its new letters, which get the numbers from `next_number` on.
+/// Takes out of the write what goes with its new dead letters, which get the numbers from `next_number` on.
 fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
     let of = |(number, letter): (u64, &NewDeadLetter)| {
         let id = letter.delivery_id;

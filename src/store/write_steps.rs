@@ -1,6 +1,6 @@
 //! The parts of a write that are never divided, as plain data.
 //!
-//! What a write becomes is for `write` to say, and for `operation_steps` where sagas are concerned; `transaction` carries it out.
+//! `write` makes the steps of a write, `saga_steps` those of its sagas; `transaction` carries them out.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::change::DeliveryId;
 use crate::ordering::LaneKeys;
 use crate::saga::SagaEffect;
 
-/// What a letter weighs besides its change, roughly: head, names, attempts.
+/// The size of a dead letter besides its change, roughly: head, names, attempts.
 pub(super) const LETTER_BYTES: usize = 500;
 /// A part of a write that is never divided.
 #[derive(Debug)]
 pub(super) enum WriteStep {
-    /// Some chunks of a change that is too large for one transaction. Nobody sees them before its letter's head: what a
-    /// crash leaves of them is swept when the store is opened.
+    /// Some chunks of a change that is too large for one transaction. No read sees them before the head of the dead
+    /// letter is written: what a crash leaves of them is swept when the store is opened.
     ChangePart {
         number: u64,
         change: Arc<Framed>,
         chunks: Range<u32>,
     },
-    /// A letter, with all that a crash must not part from it.
+    /// A dead letter, with all that a crash must not separate from it.
     Letter {
         number: u64,
         id: DeliveryId,
@@ -36,7 +36,7 @@ pub(super) enum WriteStep {
         is_blocked: bool,
         beside: Beside,
     },
-    /// Some chunks of an operation's change that is too large for one transaction, as of a letter's.
+    /// Some chunks of a saga's change that is too large for one transaction, as for a dead letter.
     SagaPart {
         id: DeliveryId,
         change: Arc<Framed>,
@@ -62,34 +62,34 @@ pub(super) enum WriteStep {
     },
 }
 
-/// A delivery of a rule that is resolved above the rule's mark.
+/// A delivery of a rule that is resolved above the rule's low-water mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     pub id: DeliveryId,
     pub rule: Arc<str>,
 }
 
-/// What becomes durable in the very transaction of a letter.
+/// What becomes durable in the same transaction as a dead letter.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     pub in_ledger: Vec<LedgerEntry>,
-    /// The letter's own.
+    /// The dead letter's own.
     pub saga: Option<SagaLogStep>,
     pub sagas_remove: Vec<DeliveryId>,
 }
 
-/// An operation's log, to be written in one transaction.
+/// A saga log, to be written in one transaction.
 #[derive(Debug)]
 pub(super) struct SagaLogStep {
     pub id: DeliveryId,
     pub log: Framed,
     pub effect: SagaEffect,
-    /// The letter that has it; then its change is the letter's.
+    /// The dead letter that has it; then its change is stored with the dead letter.
     pub letter: Option<u64>,
     pub change: KeptChange,
 }
 
-/// What becomes of the change that is kept with an operation.
+/// What becomes of the change that is kept with a saga.
 #[derive(Debug)]
 pub(super) enum KeptChange {
     AsItIs,

@@ -2,7 +2,7 @@
 //!
 //! In: groups of writes from the queue. Out: for each an answer once it is durable (promise 1): one transaction over all
 //! trees, `flush`, `fdatasync`, then the answers, then the next group. Exactly one transaction is un-flushed at any
-//! time, because sled 0.34 locks itself up under several. The first write that fails is the last one: sled's handle is
+//! time, because sled 0.34 deadlocks with several. The first write that fails is the last one: sled's handle is
 //! of no use after it, so everything that waits or comes later gets the same error.
 
 use std::fs::File;
@@ -24,7 +24,7 @@ use super::write_steps::WriteStep;
 use super::{Counts, Error};
 use crate::ordering::BlockedKeys;
 
-/// How often the tally is written for marks alone.
+/// How often the tally is written for low-water marks alone.
 const TALLY_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     pub recorded: Recorded,
     /// What others see of `counters`; never ahead of what is durable.
     pub counts: Arc<Counts>,
-    /// What others see of the tree `holds`; neither ahead of what is durable nor, once a write is answered, behind.
+    /// What others see of the blocked keys (tree `holds`); never ahead of what is durable, and up to date once a write is answered.
     pub blocked: BlockedKeys,
     pub queue: Arc<WriterQueue>,
     pub failed: watch::Sender<Option<Error>>,
@@ -47,7 +47,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the queue is closed and empty, or a write fails. The tally of a store that was closed in order.
+    /// Writes until the queue is closed and empty, or a write fails. Returns the tally of a store that was closed in order.
     pub(super) fn run(mut self) -> Option<Tally> {
         while let Some(work) = self.queue.take() {
             self.progress.begin();
@@ -68,7 +68,7 @@ impl Writer {
         }
         self.tally_file.tally.is_closed = true;
         if let Err(error) = self.write_tally() {
-            // It is behind by marks at most, which is no lie.
+            // The tally lacks newer low-water marks at most, and what it says stays true.
             tracing::warn!(%error, "the tally could not be written at the end");
             return None;
         }
@@ -77,7 +77,7 @@ impl Writer {
 
     fn commit_group(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
         let (writes, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.answer)).unzip();
-        // Nobody needs the answer who no longer waits for it: the result of `send` does not matter.
+        // A caller that no longer waits does not need the answer: the result of `send` does not matter.
         match self.commit_writes(writes) {
             Ok(written) => {
                 for (answer, written) in answers.into_iter().zip(written) {
@@ -141,7 +141,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Without marks calls are repeated; without the rest something would be lost that was acknowledged.
+    /// If low-water marks are lost, calls are repeated; if the rest is lost, something acknowledged is lost.
     fn note_in_tally(&mut self, steps: &[WriteStep]) -> std::io::Result<()> {
         self.tally_file.tally.count(self.counters);
         if steps.iter().all(WriteStep::is_of_marks) && self.tally_file.written_at.elapsed() < TALLY_INTERVAL {
@@ -157,7 +157,7 @@ impl Writer {
         self.tally_file.write()
     }
 
-    /// Says which keys are held from now on, and which no longer.
+    /// Reports which keys are blocked from now on, and which no longer.
     fn hold(&self, steps: &[WriteStep], met: &[Met]) -> Result<(), Error> {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
@@ -181,7 +181,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// sled asserts a good deal: if one of its assertions fails, those who wait get an answer all the same.
+    /// sled asserts a good deal: if one of its assertions fails, waiting callers still get an answer.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let detail = "the writer panicked".to_string();

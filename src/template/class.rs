@@ -1,6 +1,6 @@
 //! Column types as conditions tell them apart.
 //!
-//! In: a column's [`Kind`], or what a cell holds where the kind is not known. Out: a [`Class`], which says what a value may be
+//! In: a column's [`ColumnKind`], or what a cell holds where the kind is not known. Out: a [`Class`], which says what a value may be
 //! compared with and how.
 
 use crate::change::Value as CellValue;

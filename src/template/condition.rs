@@ -70,7 +70,7 @@ impl Condition {
         Ok(self.logic.decide(&Subject::Change(change, &self.rule))? == Some(true))
     }
 
-    /// As `holds`, by the interpreter alone, and with what is unknown told from what is false.
+    /// As `holds`, by the interpreter alone, and with unknown and false as different results.
     #[cfg(test)]
     pub(super) fn interpret(&self, change: &Arc<Change>) -> Result<Option<bool>, Error> {
         self.logic.decide(&Subject::Interpreted(change, &self.rule))
@@ -84,7 +84,7 @@ impl Condition {
         is_plain
     }
 
-    /// As `holds`, with what is unknown told from what is false.
+    /// As `holds`, with unknown and false as different results.
     #[cfg(test)]
     pub(super) fn decide(&self, change: &Arc<Change>) -> Result<Option<bool>, Error> {
         self.logic.decide(&Subject::Change(change, &self.rule))
@@ -105,7 +105,7 @@ impl Condition {
         &self.columns
     }
 
-    /// What it reads of an operation, in the order of the text.
+    /// What it reads of a saga, in the order of the text.
     pub fn saga_reads(&self) -> &[SagaUse] {
         &self.saga
     }

@@ -26,7 +26,7 @@ pub struct ColumnUse {
     pub may_lack: bool,
 }
 
-/// What a template reads of an operation.
+/// What a template reads of a saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SagaUse {
     pub what: Read,

@@ -102,8 +102,8 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// The error with what is undefined, as the rule writes it: the first path that leads nowhere. Of paths that begin at a name of a loop
-/// nobody knows afterwards where they led, so all of them are named.
+/// The error with what is undefined, as the rule writes it: the first path that leads nowhere. Where paths that begin at a name of a loop
+/// led is unknown afterwards, so all of them are named.
 pub(super) fn named(error: Error, paths: &[MemberPath], root: &Value) -> Error {
     let Error::Undefined { path: None } = error else { return error };
     let leads_nowhere = |path: &&MemberPath| {

@@ -10,7 +10,7 @@ const DISTANCE_MAX: usize = 4;
 const OPERATORS: [(&str, &str); 7] =
     [("===", "=="), ("!==", "!="), ("&&", "and"), ("||", "or"), ("<>", "!="), ("!", "not"), ("=", "==")];
 
-/// Those that are right, and hold a wrong one.
+/// Correct operators that contain a wrong one.
 const RIGHT: [&str; 4] = ["==", "!=", "<=", ">="];
 
 const WORDS: [(&str, &str); 6] =

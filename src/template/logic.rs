@@ -227,7 +227,7 @@ impl Builder<'_> {
         Some(Logic::Leaf(Box::new(Leaf { test, expression, at: place(span) })))
     }
 
-    /// What means another thing than whoever writes it believes.
+    /// What means another thing than its author believes.
     fn misread(&mut self, link: &TemplateLink) {
         let TemplateLink { left, operator, right } = *link;
         if operator == Operator::In && is_text(right) {

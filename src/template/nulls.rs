@@ -1,4 +1,4 @@
-//! Operators of conditions: NULL makes unknown what is asked of it, as in SQL.
+//! Operators of conditions: with NULL as an operand the result is unknown, as in SQL.
 //!
 //! In: operands in the interpreter. Out: true, false, or none for "unknown"; of arithmetic, filters and members the result, or none where
 //! an operand is none. `rewrite` puts these in the operators' place in conditions; templates have those of `operators`.

@@ -90,7 +90,7 @@ fn bounds(kind: &ColumnKind) -> Option<(String, String)> {
     })
 }
 
-/// Digits behind the point that count.
+/// Digits after the point that count.
 fn decimals(digits: &str) -> usize {
     digits.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len())
 }

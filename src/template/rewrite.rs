@@ -26,7 +26,7 @@ use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, Word, names};
 /// Decimal digits that every double keeps.
 const DOUBLE_DIGITS: usize = 15;
 
-/// Names that only an operation has.
+/// Names that only a saga has.
 const SAGA_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
 
 /// What a template reads, and its text with safe operators.
@@ -38,7 +38,7 @@ pub(super) struct Rewritten {
     pub names: Vec<ColumnUse>,
     /// Whether it may read any column: `row` as a whole, `key`, `changed`, a name that is computed.
     pub reads_all_columns: bool,
-    /// What it reads of an operation.
+    /// What it reads of a saga.
     pub saga: Vec<SagaUse>,
     /// Environment variables, each with its place.
     pub env: Vec<ColumnUse>,
@@ -47,7 +47,7 @@ pub(super) struct Rewritten {
     asked_for: Vec<String>,
     /// Ways into documents and answers, the shorter ones first.
     pub paths: Vec<MemberPath>,
-    /// NULL makes unknown what is asked of it.
+    /// With NULL as an operand the result is unknown.
     in_condition: bool,
     /// Names set in the template itself.
     locals: Vec<String>,

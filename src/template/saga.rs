@@ -1,6 +1,6 @@
-//! What of an operation templates may read: `steps`, `answer`, `outcome`.
+//! What templates may read of a saga: `steps`, `answer`, `outcome`.
 //!
-//! In: the operation's log; for the condition of a query, the query's answer. Out: objects that look a value up when it is
+//! In: the saga's log; for the condition of a query, the query's answer. Out: objects that look a value up when it is
 //! asked for. A step without an answer, one whose answer was longer than what is kept, and an answer that is no JSON are
 //! errors at once, also under `is defined` and `default`; a header or member that an answer lacks has no value, which
 //! `default` may give.
@@ -104,7 +104,7 @@ struct HeadersObject(Vec<(Box<str>, Box<str>)>);
 impl Object for HeadersObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        // `headers.content_type` is the only way to write a dash behind a dot.
+        // `headers.content_type` is the only way to write a dash after a dot.
         let is_meant = |own: &str| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(&name.replace('_', "-"));
         self.0.iter().find(|(own, _)| is_meant(own)).map(|(_, value)| Value::from(&**value))
     }

@@ -1,5 +1,5 @@
 //! What the names in an expression stand for: `row`, `old`, `op`, `schema`, `table`, `key`, `changed`, `event`, `env`; of
-//! an operation also those of `operation`.
+//! a saga also those of `saga`.
 //!
 //! In: a change, the delivery's identity, what was done of it. Out: objects that look a column up when it is asked for; nothing is
 //! converted beforehand. An unknown or absent column is an error at once, also under `default`; `is defined` asks for an

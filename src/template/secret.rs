@@ -1,7 +1,7 @@
 //! Secrets: texts that must not be shown.
 //!
-//! In: a text, or a string of a rule in which `{{ env.NAME }}` may stand. Out: a `Secret`. What a variable stands for is for the
-//! caller to say, once, when the rules are loaded. No message ever holds a secret's text.
+//! In: a text, or a string of a rule in which `{{ env.NAME }}` may stand. Out: a `Secret`. The caller says what a variable
+//! stands for, once, when the rules are loaded. No message ever holds a secret's text.
 
 use std::fmt;
 

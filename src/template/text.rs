@@ -30,7 +30,7 @@ pub struct TextTemplate {
     reads_all_columns: bool,
 }
 
-/// A stretch of a template.
+/// A piece of a template.
 #[derive(Debug)]
 pub(super) enum TextPiece {
     Literal(Box<str>),
@@ -119,7 +119,7 @@ impl TextTemplate {
         &self.names
     }
 
-    /// What it reads of an operation, in the order of the text.
+    /// What it reads of a saga, in the order of the text.
     pub fn saga_reads(&self) -> &[SagaUse] {
         &self.saga
     }

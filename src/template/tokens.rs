@@ -1,7 +1,7 @@
 //! Whether the parser read all of a text.
 //!
 //! In: a text, and what the parser made of it. Out: the same, or a flaw where the text holds what is no word of the language, or two
-//! texts side by side. The engine's parser ends an expression behind a text without a word when no token follows, so that the
+//! texts side by side. The engine's parser ends an expression after a text without an error when no token follows, so that the
 //! rest would be left out: `row.a == 'x' && row.b == 1` would mean `row.a == 'x'`. It also joins texts that stand side by side,
 //! so that `'it''s'` would be `its`.
 
@@ -24,7 +24,7 @@ pub(super) fn all_read<T>(
     match (parsed, fault) {
         (Ok(tree), None) => Ok(tree),
         (Ok(_), Some(fault)) => Err(vec![fault.flaw]),
-        // What the parser misses at the end of its words is hidden by what is no word.
+        // Text that is no word hides what the parser misses at the end of its words.
         (Err(error), Some(fault)) if error.range().is_some_and(|range| range.start >= fault.last_word_at) => {
             Err(vec![fault.flaw])
         }

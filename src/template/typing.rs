@@ -1,6 +1,6 @@
-//! A condition held against the columns of a table, before the first row comes.
+//! Checks a condition against the columns of a table, before the first row comes.
 //!
-//! In: a compiled condition, and the columns as they are now. Out: comparisons that could never be decided, or never hold, each with
+//! In: a compiled condition, and the current columns. Out: comparisons that could never be decided, or never hold, each with
 //! what to write instead. What stands in no plain comparison (results of filters, members of documents) is known on the row only.
 
 use super::class::Class;

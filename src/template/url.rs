@@ -101,7 +101,7 @@ impl UrlTemplate {
         self.template().map_or(&[], TextTemplate::names_read)
     }
 
-    /// What it reads of an operation, in the order of the text.
+    /// What it reads of a saga, in the order of the text.
     pub fn saga_reads(&self) -> &[SagaUse] {
         self.template().map_or(&[], TextTemplate::saga_reads)
     }

@@ -28,7 +28,7 @@ pub enum WriteFailureKind {
     /// Nothing happened: no connection could be had, it broke before the commit, or the server is read only. The server,
     /// not the statement, must change.
     Away,
-    /// The connection broke, or time ran out, while the server may have been committing. Nobody knows.
+    /// The connection broke, or time ran out, while the server may have been committing. The result is unknown.
     Lost,
     /// Rolled back, and another try would end alike: a bad statement, a duplicate key, not the rows that were expected.
     Refused,

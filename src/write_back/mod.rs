@@ -24,7 +24,7 @@ use session::WriteSession;
 /// Statements under way at the same time; more would only wait for one another's locks.
 const CONNECTIONS_MAX: usize = 16;
 
-/// A connection that nobody used for this long is closed; servers and firewalls do the same, but say nothing.
+/// A connection that was not used for this long is closed; servers and firewalls do the same, but say nothing.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A connection of the pool that does not begin a transaction in this time is dead.
@@ -70,7 +70,7 @@ impl Database {
     /// the new values already. `timeout` is for all of it, from waiting for a connection to the commit's answer.
     ///
     /// # Errors
-    /// [`Failed`]; unless its kind is [`Kind::Lost`], nothing was changed.
+    /// [`Failed`]; unless its kind is [`WriteFailureKind::Lost`], nothing was changed.
     pub async fn execute(
         &self,
         statement: &str,
@@ -97,7 +97,7 @@ impl Database {
         Ok(said)
     }
 
-    /// Lets the server look at a statement without running it; the number of values that it takes.
+    /// Lets the server check a statement without running it; the number of values that it takes.
     ///
     /// # Errors
     /// [`Failed`] with what the server objects to: syntax, names, privileges.
@@ -133,7 +133,7 @@ impl Database {
             }
             Err(failed) => {
                 if failed.kind == WriteFailureKind::Away {
-                    // Another server may be behind the name by now.
+                    // The name may lead to another server by now.
                     self.forget();
                 } else if session.roll_back().await.is_ok() {
                     self.keep(session);

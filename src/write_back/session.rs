@@ -1,7 +1,7 @@
 //! One connection that writes, and how its transactions are marked as rowhook's own.
 //!
 //! In: settings. Out: an open connection, set up once: strict about values, its transactions marked by the tag of their
-//! GTID, or by a comment that the binlog keeps. Owns the connection and what it was told last. Dropping it closes the
+//! GTID, or by a comment that the binlog keeps. Owns the connection and what was set on it last. Dropping it closes the
 //! connection, and the server rolls back what was open.
 
 use std::fmt;
@@ -45,7 +45,7 @@ impl fmt::Display for OwnMark {
 pub(super) struct WriteSession {
     connection: Conn,
     mark: OwnMark,
-    /// What the server was told; none: its own default.
+    /// What was set on the server; none: its own default.
     lock_wait_s: Option<u64>,
 }
 
@@ -173,7 +173,7 @@ fn is_logged_as_itself(statement: &str) -> bool {
     ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// The statement behind the comments that it begins with. What `/*!` begins is none: the server runs it.
+/// The statement after the comments that it begins with. What `/*!` begins is no comment: the server runs it.
 fn without_comments(mut statement: &str) -> &str {
     loop {
         statement = statement.trim_start();

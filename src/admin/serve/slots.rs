@@ -1,6 +1,6 @@
-//! Who is connected, and who has to go when there is no place.
+//! Which clients are connected, and which connection is closed when there is no slot.
 //!
-//! In: where a connection comes from; that its request's head is whole. Out: a place, or none. Owns the list of connections, the oldest
+//! In: where a connection comes from; that its request's head is whole. Out: a slot, or none. Owns the list of connections, the oldest
 //! first, and ends those that make room. Two limits: all connections together, and those of one network that have sent no
 //! whole head, so that one client can't push out the half requests of others.
 
@@ -21,7 +21,7 @@ const WAITING_MAX: usize = 32;
 pub(super) enum WhenFull {
     /// Answers are short: the one that takes longest is of a client that does not read.
     EndOldest,
-    /// Each is somebody's work.
+    /// Each is the work of an operator.
     RefuseNew,
 }
 
@@ -64,7 +64,7 @@ impl Drop for ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// Makes room and starts a connection's task, which holds its place as long as it runs. Without room it is not started.
+    /// Makes room and starts a connection's task, which keeps its slot as long as it runs. Without room it is not started.
     pub fn take(
         self: &Arc<ConnectionSlots>,
         network: Option<IpAddr>,
@@ -154,7 +154,7 @@ mod tests {
     async fn one_network_may_have_so_many_half_requests_and_any_number_of_whole_ones() {
         let came = [&[(2, false); 2][..], &[(1, false); WAITING_MAX], &[(1, true); 5], &[(1, false); 3]].concat();
         let open = open_after(&came, WhenFull::EndOldest);
-        // The first whole one, and two of the last three, took the place of the oldest of their network.
+        // The first whole one, and two of the last three, replaced the oldest of their network.
         let expected: Vec<usize> = (0..came.len()).filter(|at| ![2, 3, 4].contains(at)).collect();
         assert_eq!(open, expected);
     }

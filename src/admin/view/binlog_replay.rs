@@ -1,10 +1,10 @@
-//! What `rowhook replay-binlog` asks and is told: the documented JSON of a stretch of binlog delivered again.
+//! What `rowhook replay-binlog` requests and what is reported to it: the documented JSON of the replay of a binlog range.
 
 use serde::{Deserialize, Serialize};
 
 use super::status::PositionView;
 
-/// Which stretch, and for which rule.
+/// Which binlog range, and for which rule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinlogReplayRequest {
@@ -17,7 +17,7 @@ pub struct BinlogReplayRequest {
     pub dry_run: bool,
 }
 
-/// What is said while it goes on; `Ended` or `Failed` comes last.
+/// What is reported while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BinlogReplayReport {
@@ -44,7 +44,7 @@ pub struct BinlogReplayTotals {
     /// Those that the rule matches.
     pub matched: u64,
     pub delivered: u64,
-    /// Dead letters that were made; in a dry run, deliveries of which no request can be made.
+    /// Dead letters that were made; in a dry run, deliveries for which no request can be made.
     pub dead: u64,
     /// Not sent: they wait in the store behind a dead letter of their key.
     #[serde(default)]

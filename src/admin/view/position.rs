@@ -1,6 +1,6 @@
 //! The documented JSON of `rowhook position show`.
 //!
-//! In: what the store holds. Out: plain records. A member that is not known is null, never left out.
+//! In: what the store contains. Out: plain records. A member that is not known is null, never left out.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct PositionsView {
     pub log: Vec<PositionChangeView>,
 }
 
-/// The place of a rule that is not where the main stream is.
+/// The position of a rule that is not where the main stream is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RulePositionView {
     pub rule: String,
@@ -38,7 +38,7 @@ pub struct PositionChangeView {
     pub moves: Vec<PositionMoveView>,
 }
 
-/// One place that was moved.
+/// One position that was moved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PositionMoveView {
     /// Null: the main stream's.

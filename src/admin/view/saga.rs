@@ -1,7 +1,7 @@
-//! The documented JSON of an operation: what has been done of a delivery that takes several steps; and what an operator
-//! may wish of it.
+//! The documented JSON of a saga: what has been done of a delivery that takes several steps; and the commands that an
+//! operator may give for it.
 //!
-//! In: an operation's log. Out: plain records of their own.
+//! In: a saga's log. Out: plain records of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use crate::saga::{ActionLog, KeptAnswer, SagaCommand, SagaLog, StepLog};
 /// What has been done, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SagaView {
-    /// What it leaves behind: `done`, `undone`, or `open`: then a person has to look.
+    /// What it leaves behind: `complete`, `none`, or `partial`: then a person has to decide.
     pub effect: String,
-    /// `forward`, `back` (what was done is undone) or `stopped` (nobody knows whether a step happened).
+    /// `forward`, `back` (what was done is undone) or `stopped` (it is unknown whether a step took effect).
     pub direction: String,
     /// In the rule's order.
     pub steps: Vec<StepView>,
@@ -49,13 +49,13 @@ pub struct AnswerView {
     pub cut: bool,
 }
 
-/// What an operator wants of an operation; without it, to go on with the step that was given up.
+/// An operator's command for a saga; without it, the saga continues with the step that was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SagaCommandView {
     FromStart,
     Undo,
-    /// The step of which nobody knows did, or did not, happen.
+    /// The uncertain step took effect, or did not.
     Happened(bool),
 }
 

@@ -29,7 +29,7 @@ pub struct StatusView {
     #[serde(default)]
     pub binlog_pin: Option<BinlogPinView>,
     pub rule_files: Option<RuleFilesView>,
-    /// In the order of the files; if no daemon runs, rules that are paused, were behind or have dead letters.
+    /// In the order of the files; if no daemon runs, rules that are paused, were detached or have dead letters.
     pub rules: Vec<RuleView>,
     pub targets: Vec<TargetView>,
     pub dead_letters: u64,
@@ -50,7 +50,7 @@ pub struct SourceView {
     pub problem: Option<String>,
     /// Age of the newest transaction when it was read; null while nothing arrives.
     pub lag_seconds: Option<f64>,
-    /// How long the server keeps its binlog; 0: until somebody purges it.
+    /// How long the server keeps its binlog; 0: until a person purges it.
     pub binlog_kept_seconds: Option<u64>,
 }
 
@@ -78,18 +78,18 @@ pub struct BinlogPinView {
     pub file: String,
     /// The late rules that ask for it.
     pub rules: Vec<String>,
-    /// False while the connection that holds them is opened, for the first time or again, and for files that are gone or too
-    /// small to be held.
+    /// False while the connection that pins them is opened, for the first time or again, and for files that are gone or too
+    /// small to be pinned.
     pub pinned: bool,
 }
 
 /// What is known of the rule files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RuleFilesView {
-    /// When the rules of now were loaded.
+    /// When the current rules were loaded.
     pub loaded_at: String,
     pub problems_since: Option<String>,
-    /// Each as `rowhook check` shows it; the rules of before are at work meanwhile.
+    /// Each as `rowhook check` shows it; the previous rules stay active meanwhile.
     pub problems: Vec<String>,
 }
 
@@ -99,8 +99,8 @@ pub struct RuleView {
     pub rule: String,
     /// Scheme, host and port.
     pub target: Option<String>,
-    /// `attached`, `behind`, `paused` or `stopped`: the first of these that is true, from the last. Null if no daemon runs
-    /// and it was neither paused nor behind.
+    /// `attached`, `detached`, `paused` or `stopped`: the last of these that is true. Null if no daemon runs
+    /// and it was neither paused nor detached.
     pub state: Option<String>,
     /// Why it is paused or stopped.
     pub why: Option<String>,
@@ -113,12 +113,12 @@ pub struct RuleView {
     pub in_retry: Option<u64>,
     /// Null where there are too many dead letters to count them by rule.
     pub dead_letters: Option<u64>,
-    /// Between the commit of the newest transaction read for this rule and its being read; of a rule that is behind, until
+    /// From the commit of the newest transaction read for this rule until it was read; of a detached rule, until
     /// now.
     pub lag_seconds: Option<f64>,
-    /// When the transaction was committed that holds the oldest delivery not resolved.
+    /// When the transaction of the oldest delivery not resolved was committed.
     pub oldest_unresolved: Option<String>,
-    /// Everything before this place is resolved.
+    /// Everything before this position is resolved.
     pub low_water_mark: Option<PositionView>,
 }
 
@@ -126,7 +126,7 @@ pub struct RuleView {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TargetView {
     pub target: String,
-    /// `open` (it did not answer: nothing but probes is sent), `held` (it asked for a pause) or `closed`.
+    /// `unavailable` (it did not answer: only probes are sent), `waiting` (it asked for a pause) or `available`.
     pub state: String,
     pub unavailable_since: Option<String>,
     pub waiting_until: Option<String>,

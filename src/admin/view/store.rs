@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::rfc3339;
 use crate::store::{Backup, Verified};
 
-/// What a store holds, and what is wrong with it.
+/// What a store contains, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedView {
     pub is_whole: bool,
-    /// Those that are held or resolved included.
+    /// Including those that are blocked or resolved.
     pub dead_letters: u64,
     pub blocked: u64,
     pub resolved: u64,
@@ -53,7 +53,7 @@ pub struct BackupRequest {
 pub struct BackupView {
     pub file: String,
     pub made_at: String,
-    /// Those that are held or resolved included.
+    /// Including those that are blocked or resolved.
     pub dead_letters: u64,
     /// `file:offset` of the main stream; null before the first checkpoint.
     pub place: Option<String>,

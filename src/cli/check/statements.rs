@@ -1,7 +1,7 @@
-//! The statements of rules, held against the server that they are for.
+//! The statements of rules, checked against the server that they are for.
 //!
 //! In: rules, and the database that they write back to. Out: a finding for the account and one for each statement, which the
-//! server looks at without running it.
+//! server checks without running it.
 
 use super::{Finding, OK, PROBLEM};
 use crate::rules::{Rule, RuleSet, Sql, Work};
@@ -50,7 +50,7 @@ fn good(what: String) -> Finding {
     Finding { level: OK, what, fix: None }
 }
 
-/// Of what an error says, the part behind `fix:` has a line of its own.
+/// The part of an error's text after `fix:` has a line of its own.
 fn problem(message: &str) -> Finding {
     let (what, fix) = match message.split_once("; fix: ") {
         Some((what, fix)) => (what, Some(fix.to_string())),

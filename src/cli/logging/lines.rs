@@ -2,7 +2,7 @@
 //!
 //! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that a line for each
 //! delivery is not a write for each delivery. A warning or an error is written at once, with all before it, for the process
-//! may be about to end. A kill takes what was gathered with it. Bounded: where stderr takes nothing, whoever logs waits.
+//! may be about to end. A kill takes what was gathered with it. Bounded: where stderr takes nothing, a thread that logs waits.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Long enough for many lines at full load, too short to be noticed by who looks on.
+/// Long enough for many lines at full load, too short for a person to notice.
 const GATHERED_FOR: Duration = Duration::from_millis(10);
 
 /// What is gathered is written when it is as large as this.
@@ -23,7 +23,7 @@ static LINES: Lines = Lines { gathered: Mutex::new(Gathered(Vec::new())), arrive
 
 struct Lines {
     gathered: Mutex<Gathered>,
-    /// There is something where nothing was.
+    /// Signals the first gathered line.
     arrived: Condvar,
 }
 
@@ -107,7 +107,7 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathered> {
-        // Whoever panicked with the lock left whole lines.
+        // A thread that panicked with the lock left whole lines.
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,7 +124,7 @@ impl Gathered {
     }
 
     fn write_out(&mut self) {
-        // With stderr gone there is nobody left to tell.
+        // Without stderr there is nowhere to report the error.
         let _ = io::stderr().write_all(&self.0);
         self.0.clear();
     }

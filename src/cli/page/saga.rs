@@ -1,6 +1,6 @@
 //! The part of a dead letter's page that says what was done step by step, how it stands, and what a person can do.
 //!
-//! In: an operation's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
+//! In: a saga's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
 
 use crate::admin::view::saga::{ActView, SagaView, StepView};
 use crate::cli::output::table;
@@ -14,7 +14,7 @@ pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
     });
     let steps = saga.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
     let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(told));
-    let mut text = format!("{steps}\n{}\n", standing(saga));
+    let mut text = format!("{steps}\n{}\n", effect(saga));
     if !is_resolved {
         text += &advice(saga, number);
     }
@@ -31,7 +31,7 @@ fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
     vec![name.to_string(), act.state.clone(), undo, act.attempts.to_string(), said]
 }
 
-/// What was said of it; of what was begun once more, that was before.
+/// What came of its last attempt; of an action that was begun once more, what came of it before.
 fn said(act: &ActView) -> String {
     match is(&act.state, ActionState::Begun) && !act.message.is_empty() {
         true => format!("before: {}", act.message),
@@ -39,7 +39,7 @@ fn said(act: &ActView) -> String {
     }
 }
 
-fn standing(saga: &SagaView) -> String {
+fn effect(saga: &SagaView) -> String {
     if stands(saga, SagaEffect::Complete) {
         return "all steps are done".to_string();
     }
@@ -112,7 +112,7 @@ fn is_done(step: &StepView) -> bool {
     has_open(step) && is(&step.act.state, ActionState::Done)
 }
 
-/// Whether nobody knows of it, be it that it was given up or that rowhook stopped.
+/// Whether its effect is unknown, because it was given up or because rowhook stopped.
 fn is_in_doubt(step: &StepView) -> bool {
     has_open(step) && !is_done(step)
 }
@@ -125,8 +125,8 @@ fn goes(saga: &SagaView, direction: Direction) -> bool {
     saga.direction == direction.as_str()
 }
 
-fn stands(saga: &SagaView, standing: SagaEffect) -> bool {
-    saga.effect == standing.as_str()
+fn stands(saga: &SagaView, effect: SagaEffect) -> bool {
+    saga.effect == effect.as_str()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `rowhook position set`: find the new place, say what it skips and repeats, and with a yes move there.
+//! `rowhook position set`: find the new position, say what it skips and repeats, and with a yes move there.
 //!
-//! In: the arguments, the store, the server. Out: the plan on stdout; with `--yes` the new marks, durable together with
-//! their entry in the log. Holds the store from the first look to the end, so that what was shown is what is done; a
-//! running daemon has it, and is named with the command to type once it is stopped.
+//! In: the arguments, the store, the server. Out: the plan on stdout; with `--yes` the new low-water marks, durable together
+//! with their entry in the log. Keeps the store open from the first read to the end, so that what was shown is what is done. If
+//! a running daemon has the store, the error names it and the command to type once it is stopped.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<CommandVer
         }
         Wanted::To(start) => {
             let to = places.find(start).await?;
-            // Of a set of GTIDs nobody knows where it ends in the files.
+            // It is unknown where a set of GTIDs ends in the files.
             to_place(&mut places, marks, to, !matches!(start, Start::After(_))).await?
         }
     };
@@ -130,7 +130,7 @@ fn settings(source: Settings, data: &Path) -> anyhow::Result<Settings> {
     Ok(Settings { instance: Uuid::new_v5(&instance, b"position"), server_id: None, ..source })
 }
 
-/// All these marks to one place.
+/// Moves all these marks to one position.
 async fn to_place(places: &mut Places, marks: Vec<MovableMark>, to: Position, is_exact: bool) -> anyhow::Result<Plan> {
     let mut plan = Plan { ways: Vec::new(), moves: Vec::new(), text: String::new() };
     let mut counted: Vec<(Position, Between)> = Vec::new();
@@ -158,7 +158,7 @@ async fn to_place(places: &mut Places, marks: Vec<MovableMark>, to: Position, is
     Ok(plan)
 }
 
-/// Past the transaction behind the first of these marks, which is the main stream's or the one rule's.
+/// Moves past the transaction after the first of these marks, which is the main stream's or the one rule's.
 async fn past_next(places: &mut Places, marks: Vec<MovableMark>) -> anyhow::Result<Plan> {
     let mut plan = Plan { ways: Vec::new(), moves: Vec::new(), text: String::new() };
     let Some(base) = marks.first().map(|mark| mark.resume.position.clone()) else { return Ok(plan) };
@@ -292,7 +292,7 @@ async fn write(
     Ok(move_in_store(store, set, change).await?)
 }
 
-/// Who runs this process.
+/// The user who runs this process.
 fn user() -> String {
     let uid = rustix::process::getuid().as_raw();
     let names = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -1,8 +1,8 @@
-//! What a move makes of the marks that are stored.
+//! What a move makes of the low-water marks that are stored.
 //!
-//! In: the checkpoint, and for each mark where it goes. Out: the set of marks that takes its place, and in words what is
-//! skipped and repeated. Definitions of tables that may be others at the new place are not taken along: they are learned
-//! anew there. Pure.
+//! In: the checkpoint, and for each mark where it goes. Out: the set of marks that replaces it, and in words what is
+//! skipped and repeated. Definitions of tables that may differ at the new position are dropped: they are learned there
+//! again. Pure.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) enum MarkMove {
     To(Resume),
     /// It lies elsewhere, and is not concerned.
     Stays,
-    /// It lies before the transaction that is skipped, which it can't leave out yet: the rule is read for alone from now on,
+    /// It lies before the transaction that is skipped, which it can't leave out yet: the rule has its own reader from now on,
     /// so that nothing before is lost, and stops there alone.
     StaysLate,
 }
@@ -47,12 +47,12 @@ pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<MovableM
     }
 }
 
-/// Begins at a place where no transaction has been begun and no table is known.
+/// Begins at a position where no transaction has been begun and no table is known.
 pub(super) fn at(position: Position) -> Resume {
     Resume { position, within: Vec::new(), schema: Arc::default() }
 }
 
-/// The marks after the move. A rule that is moved alone is read for alone, until it meets the main stream.
+/// The marks after the move. A rule that is moved alone has its own reader, until it meets the main stream.
 pub(super) fn moved(
     saved: SavedCheckpoint,
     known: Vec<Arc<str>>,
@@ -82,7 +82,7 @@ pub(super) fn moved(
             record.resume = resume;
         }
     }
-    // Where the main stream is, a mark of its own says nothing.
+    // A mark of its own at the main stream's position is redundant.
     set.rules.retain(|record| record.behind_since_us.is_some() || record.resume != set.main);
     set
 }

@@ -56,7 +56,7 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    /// Takes away the value at `path`, which must exist.
+    /// Removes the value at `path`, which must exist.
     pub fn remove(&mut self, path: &JsonPath) -> Result<(), Fault> {
         let (container, last) = self.parent(path)?;
         match (container, last) {

@@ -1,4 +1,4 @@
-//! Tests of the gate with the lanes behind it and a clock of their own: cases by hand, and any interleaving.
+//! Tests of admission with real lanes and a clock of their own: cases by hand, and any interleaving.
 
 mod floor;
 mod interleavings;
@@ -16,11 +16,11 @@ const A: &str = "http://a.test/";
 const B: &str = "http://b.test/";
 const FAILURES: u32 = 5;
 
-/// Lanes and gate as the dispatcher drives them, with attempts that end when the test says so.
+/// Lanes and admission as the dispatcher drives them, with attempts that end when the test says so.
 struct World {
     lanes: Lanes,
     admission: Admission,
-    /// The lines of each rule, with what is called there; the last one is of what the rule calls now.
+    /// The target queues of each rule, with what is called there; the last one is that of the rule's current target.
     lines: Vec<Vec<(String, LineNumber)>>,
     now: Instant,
     running: Vec<Running>,

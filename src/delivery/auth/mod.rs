@@ -1,6 +1,6 @@
 //! One exchange with an API as the rule's `auth` and `sign` want it: what each attempt adds to the prepared request.
 //!
-//! In: a prepared request and its call. Out: what came of it. A signature is made anew for every attempt, over the bytes
+//! In: a prepared request and its call. Out: what came of it. A new signature is made for every attempt, over the bytes
 //! that are sent. A request whose token is refused with 401 is sent once more with a fresh token; both together are one
 //! attempt. A token that can't be got is a failed attempt, which a retry may help. Credentials reach no log and no dead
 //! letter, also when the API repeats them.

@@ -18,7 +18,7 @@ pub(in crate::delivery) const ID: &str = "webhook-id";
 pub(super) const TIMESTAMP: &str = "webhook-timestamp";
 pub(super) const SIGNATURE: &str = "webhook-signature";
 
-/// Adds what proves that the request was made now, by somebody who knows the keys.
+/// Adds what proves that the request was made now, by a sender that knows the keys.
 pub(super) fn add(signing: &Signing, prepared: &PreparedRequest, now: SystemTime, headers: &mut HeaderMap) {
     let id = prepared.header(ID).unwrap_or_default();
     let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();

@@ -54,7 +54,7 @@ pub(in crate::delivery) struct Tokens {
 pub(in crate::delivery) struct TokenSlot {
     key: TokenKey,
     state: Mutex<State>,
-    /// Held by the one that asks.
+    /// Locked by the task that asks for a token.
     turn: Turn<()>,
 }
 
@@ -107,7 +107,7 @@ impl TokenSlot {
             (state.valid(), state.asked)
         };
         let Some((token, is_due)) = valid else { return self.ask(asked, client).await };
-        // Somebody else may be renewing it right now.
+        // Another task may be renewing it right now.
         if is_due
             && let Ok(_turn) = self.turn.try_lock()
             && let Ok(renewed) = self.request(client).await
@@ -132,7 +132,7 @@ impl TokenSlot {
         self.ask(asked, client).await
     }
 
-    /// Waits for the turn; whoever had it before may have brought the answer, be it good or bad.
+    /// Waits for the turn; the task that had it before may have brought the answer, be it good or bad.
     async fn ask(&self, asked: u64, client: &Client) -> Result<AccessToken, String> {
         let _turn = self.turn.lock().await;
         {

@@ -23,10 +23,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// A token whose life the server does not tell (RFC 6749 only recommends it) is used this long.
+/// A token whose lifetime the server does not name (RFC 6749 only recommends it) is used this long.
 const LIFE_DEFAULT: Duration = Duration::from_secs(5 * 60);
 
-/// A token is asked for anew at least this often, whatever the server says.
+/// A new token is requested at least this often, whatever the server says.
 const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Above what servers take as a header.

@@ -1,8 +1,8 @@
 //! Text of answers: from whatever character set to UTF-8, without a byte order mark. Pure functions.
 //!
 //! In: a body that is not packed (any more) and its `Content-Type`. Out: the same in UTF-8 where it is text in another
-//! character set, else as it came. A byte order mark decides, then `charset`; without either it is UTF-8, as JSON is, or no
-//! text that anybody could name. Labels are those of the Encoding Standard, so `iso-8859-1` means windows-1252.
+//! character set, else as it came. A byte order mark decides, then `charset`; without either it is UTF-8, as JSON is, or its
+//! character set is unknown. Labels are those of the Encoding Standard, so `iso-8859-1` means windows-1252.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
@@ -29,7 +29,7 @@ impl Text {
         self
     }
 
-    /// None: it is already, or nobody knows what it is.
+    /// None: it is already, or its character set is unknown.
     fn in_utf8(&mut self, content_type: Option<&str>) -> Option<Vec<u8>> {
         let (encoding, mark) = match Encoding::for_bom(&self.bytes) {
             Some((encoding, mark)) => (encoding, mark),

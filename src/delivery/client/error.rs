@@ -30,7 +30,7 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
             }
         }
     }
-    // What has a cause of its own was told above.
+    // What has a cause of its own was reported above.
     if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_canceled)) {
         return unsent_text(error_scheme);
     }
@@ -117,7 +117,7 @@ fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
 /// EMFILE, the same number on Linux and macOS.
 const TOO_MANY_FILES: i32 = 24;
 
-/// Without the data that a server may add to its goodbye. None where the error is told better by its cause.
+/// Without the data that a server may add to its goodbye. None where the cause describes the error better.
 fn http2_text(error: &h2::Error, answering: bool) -> Option<String> {
     if let Some(error) = error.get_io() {
         return io_text(error, answering);

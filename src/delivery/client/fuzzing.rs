@@ -1,7 +1,7 @@
 //! The answer of an API, as one function for fuzzers alone.
 //!
-//! In: any bytes. Out: whether the answer says anything. Reads headers and body as those of an answer that came over a connection; how a connection
-//! takes them apart is hyper's.
+//! In: any bytes. Out: whether the answer says anything. Reads headers and body as those of an answer that came over
+//! a connection; hyper parses what comes over a connection.
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;

@@ -30,7 +30,7 @@ struct Shared {
 struct Newest {
     http: reqwest::Client,
     made_at: Instant,
-    /// Somebody makes the next one.
+    /// A task makes the next one.
     is_due: bool,
 }
 

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::printable::{is_printable, shortened};
 
-/// What is shown of an address; longer ones help nobody.
+/// What is shown of an address; more would not help.
 const SHOWN_CHARS_MAX: usize = 300;
 
 /// See the module's header.

@@ -235,7 +235,7 @@ fn what_cannot_be_sent_is_refused_before_any_connection() {
     assert_eq!(refusal(|prepared| prepared.headers.push(header("X Name", "a"))), "header \"X Name\": not a name");
 }
 
-/// A server that knows HTTP/2 only, and a client that knows it: without TLS nobody could choose. The script says what
+/// A server that knows HTTP/2 only, and a client that knows it: without TLS they could not negotiate it. The script says what
 /// becomes of each stream, by its number over all connections; the count is of the streams.
 async fn http2_server(
     script: impl Fn(usize) -> Http2 + Send + Sync + 'static,
@@ -265,7 +265,7 @@ async fn http2_server(
     (url, client, streams)
 }
 
-/// Trusts nobody, so that it needs no certificate authorities.
+/// Trusts no certificate, so that it needs no certificate authorities.
 fn http() -> reqwest::ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
     builder(Resolver { egress: Egress::PrivateToo, names: Names::System }).tls_certs_only([])

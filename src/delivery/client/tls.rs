@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{Client, Resolver, builder};
 use crate::rules::{Egress, TargetTls, Verification};
 
-/// Far above what rule files hold; what reloads left behind goes when there are more.
+/// Far above what rule files hold; settings of previous rules are removed when there are more.
 pub(super) const SETTINGS_MAX: usize = 64;
 
 impl Client {

@@ -1,4 +1,4 @@
-//! Packed answers: what `Content-Encoding` did to a body is undone. Pure functions.
+//! Packed answers: undoes what `Content-Encoding` did to a body. Pure functions.
 //!
 //! In: the body as it came, the codings that its head names, and how many bytes may come of it. Out: the bytes, and what is
 //! wrong with them if anything is. rowhook asks for answers that are not packed (`Accept-Encoding: identity`), but not
@@ -74,7 +74,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// An error where nothing can be read; with a part, it is told as the part's problem.
+    /// An error where nothing can be read; with a part, it is reported as the part's problem.
     fn read(&self, reader: impl Read) -> io::Result<Text> {
         if self.packed.is_empty() {
             return Ok(Text { is_cut: self.is_cut, ..Text::default() });

@@ -179,7 +179,7 @@ proptest! {
             };
             let Some(Value::Int(id)) = change.latest(0) else { panic!("{change:?}") };
             let before = known.insert(id, version(&change.after)).flatten();
-            // An insert that was deleted again comes out as a delete of a row that nobody has heard of.
+            // An insert that was deleted again comes out as a delete of a row that the receiver does not know.
             if change.op != Op::Delete || before.is_some() {
                 prop_assert_eq!(version(&change.before), before, "{:?}", change);
             }

@@ -54,7 +54,7 @@ impl Dispatcher {
 
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
-        // A rule that held keys before a reload and gathers now: what waits for such a key waits by itself.
+        // A rule that blocked keys before a reload and gathers now: what waits for such a key waits by itself.
         if self.lanes.is_blocked(|| delivery.lanes()) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
@@ -158,7 +158,7 @@ impl Dispatcher {
         self.begin_part(place, attempts);
     }
 
-    /// There was no attempt. To be called when the gate knows.
+    /// There was no attempt. To be called when admission knows.
     pub(super) fn settle_unsent(&mut self, place: Place, unfit: Vec<(usize, Failure)>, unsent: Unsent) {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
@@ -218,14 +218,14 @@ impl Dispatcher {
     pub(super) fn complete_part(&mut self, place: Place, outcome: &Outcome) {
         let under_way = self.at(place);
         let items = Arc::clone(under_way.parts().current());
-        // Up to ten thousand letters may be written of it at once.
+        // Up to ten thousand dead letters may be written of it at once.
         let attempts = match items.len() {
             1 => under_way.attempts.clone(),
             _ => under_way.attempts.with_last_excerpt_only(),
         };
         for item in items.iter() {
             let outcome = match (outcome, &item.delivery.predetermined) {
-                // Only a dead letter is asked again whether the rule means it.
+                // Only for a dead letter, not for a blocked delivery, it is checked again whether the rule matches.
                 (Outcome::Blocked { .. }, Some(predetermined)) => predetermined.clone(),
                 _ => outcome.clone(),
             };
@@ -251,7 +251,7 @@ impl Dispatcher {
         }
     }
 
-    /// Queues the part for its turn: the slot goes to who is first in line for one.
+    /// Queues the part for its turn: the slot goes to the call that is first in the target queue.
     fn begin_part(&mut self, place: Place, attempts: Attempts) {
         let under_way = self.at(place);
         under_way.inherited = attempts.total();

@@ -15,7 +15,7 @@ use crate::delivery::lane::RuleNumber;
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, MoreKeys};
 use crate::rules::{OrderBy, Rule};
 
-/// Tables whose definition is remembered. Letters that are replayed bring one each.
+/// Tables whose definition is remembered. Dead letters that are replayed bring one each.
 const TABLES_MAX: usize = 32;
 
 /// What the keys of one rule are made by, as last asked.
@@ -85,7 +85,7 @@ impl Known {
 }
 
 impl Dispatcher {
-    /// What was made under another definition of the table's key, and is in the lanes or a dead letter that holds its key,
+    /// What was made under another definition of the table's key, and is in the lanes or a dead letter that blocks its key,
     /// goes before this delivery if it may be of the same row.
     pub(super) fn take_lanes_of_other_definitions(&mut self, rule: RuleNumber, delivery: &mut Delivery) {
         let keys = &mut self.known[rule as usize].keys;

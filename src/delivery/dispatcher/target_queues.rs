@@ -1,9 +1,9 @@
-//! The rules as the dispatcher knows them, and the line of each of their actions.
+//! The rules as the dispatcher knows them, and the target queue of each of their actions.
 //!
-//! In: rules, as they come with deliveries and reloads. Out: their numbers in the lanes, and the line in which an action
-//! waits. A rule has a line for each target that it calls or called, so that an operation which began under an older rule
-//! goes on with that rule's actions, each in its target's line. Lines are never given up: there are as many as a rule has
-//! had targets.
+//! In: rules, as they come with deliveries and reloads. Out: their numbers in the lanes, and the target queue in which an
+//! action waits. A rule has a target queue for each target that it calls or called, so that a saga which began under an older
+//! rule goes on with that rule's actions, each in the queue of its target. Target queues are never given up: there are as many
+//! as a rule has had targets.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ impl Dispatcher {
             self.admission.set_line(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
         }
         if known.rule.saga.is_none() {
-            // What has not begun goes with the rule to its one target of now.
+            // What has not begun goes with the rule to its one current target.
             let line = self.line(rule, &self.known[rule as usize].rule.actions[0]);
             retired.into_iter().for_each(|from| self.lanes.move_queue(from, line));
         }
@@ -121,7 +121,7 @@ impl Dispatcher {
         line.expect("a rule that was seen has a line for each of its targets").number
     }
 
-    /// Whether something of this rule waits for a target that is away.
+    /// Whether something of this rule waits for a target that is unavailable.
     pub(super) fn awaits_target(&self, rule: RuleNumber) -> bool {
         self.known[rule as usize].lines.iter().any(|line| self.admission.is_open(line.number))
     }

@@ -1,6 +1,6 @@
 //! One call on its way: how far it is, and what its attempts came to.
 //!
-//! In: attempts as they ended. Out: the outcome when there is none to follow, the wait before the next, and of an operation's
+//! In: attempts as they ended. Out: the outcome when there is none to follow, the wait before the next, and of a saga's
 //! action whether it may have happened. Plain state of the dispatcher, without clock and I/O.
 
 use std::time::Duration;
@@ -30,9 +30,9 @@ pub(super) struct AttemptsUnderWay {
     pub prepared: Option<Box<Ready>>,
     /// What it was to do may have been done, though no attempt said so.
     pub may_have_happened: bool,
-    /// How an operation's action was done.
+    /// How a saga's action was done.
     pub end: Option<ActionEnd>,
-    /// Of an operation: whether its next attempt may be made without being Due.
+    /// Of a saga: whether its next attempt may be made without being Due.
     pub intent: Intent,
 }
 
@@ -66,7 +66,7 @@ impl AttemptsUnderWay {
         is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
     }
 
-    /// What came of an operation's action, where it was tried.
+    /// The result of a saga's action, where it was tried.
     pub fn acted(&mut self, outcome: &Outcome) -> Option<ActionResult> {
         let Bundle::One(Delivery { saga_action: Some(_), predetermined: None, .. }) = self.bundle else { return None };
         let said = match (outcome, self.attempts.kept().last()) {
@@ -80,7 +80,7 @@ impl AttemptsUnderWay {
         Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), message: said })
     }
 
-    /// The rule's own wait, or what the server asks for where that is longer; none but the gate's for an attempt that
+    /// The rule's own wait, or what the server asks for where that is longer; none but admission's for an attempt that
     /// does not count.
     pub fn next_wait(&mut self, counts: RetryCounts, retry_after: Option<Duration>) -> Duration {
         if let RetryCounts::Not { wait } = counts {
@@ -103,7 +103,7 @@ fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
     }
 }
 
-/// It must not be made again, and nobody knows whether it was.
+/// It must not be made again, and it is unknown whether it was made.
 pub(super) fn unknown(answer: &Answer) -> Failure {
     let message = format!("{}: it is not known whether it happened, and it must not be repeated", answer.in_words());
     Failure { reason: Reason::Unknown, message }

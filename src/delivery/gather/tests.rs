@@ -56,7 +56,7 @@ impl Scene {
         self.gatherer.transaction_ended(&transaction, &mut self.out);
     }
 
-    /// The calls that came out since the last look.
+    /// The calls that came out since the last check.
     fn calls(&mut self) -> Vec<Vec<u128>> {
         let number = |item: &Item| item.delivery.id.0.as_u128();
         self.out.drain(..).map(|items| items.iter().map(number).collect()).collect()

@@ -1,8 +1,9 @@
-//! Which key definitions have calls in the lanes, and who waits for all calls of one.
+//! Which key definitions have calls in the lanes, and which calls wait for all calls of one.
 //!
 //! In: calls as they enter and leave, each with the definitions that its deliveries' keys are made by. Out: the other open
 //! definitions of the same rule and table, under which a new call has to take its lanes, too; and the calls whose wait for
-//! a whole definition is over. Nobody waits for a call that came later. Bounded by the calls in the lanes and, for tables without any, by `TABLES_MAX`.
+//! a whole definition is over. No call waits for a call that came later. Bounded by the calls in the lanes and, for tables
+//! without any, by `TABLES_MAX`.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -24,16 +25,16 @@ pub(super) struct LaneDefinitions {
 #[derive(Debug)]
 struct Open {
     definition: Arc<KeyDefinition>,
-    /// The calls in the order in which they came, parted where somebody waits for those before; never empty.
-    stretches: VecDeque<DefinitionSpan>,
-    /// The number of the first stretch.
+    /// The calls in the order in which they came, divided into spans where a call waits for those before; never empty.
+    spans: VecDeque<DefinitionSpan>,
+    /// The number of the first span.
     first: u64,
 }
 
 #[derive(Debug, Default)]
 struct DefinitionSpan {
     calls: u32,
-    /// Calls of other definitions that wait until nothing of this stretch and of those before it is left.
+    /// Calls of other definitions that wait until nothing of this span and of those before it is left.
     waiting: Vec<Place>,
 }
 
@@ -41,7 +42,7 @@ struct DefinitionSpan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DefinitionPart {
     pub id: DefinitionId,
-    stretch: u64,
+    span: u64,
 }
 
 /// The definitions of a call: one of each delivery, those without order left out.
@@ -65,34 +66,34 @@ impl Under {
 
 impl Open {
     fn new(definition: &Arc<KeyDefinition>) -> Open {
-        Open { definition: Arc::clone(definition), stretches: VecDeque::from([DefinitionSpan::default()]), first: 0 }
+        Open { definition: Arc::clone(definition), spans: VecDeque::from([DefinitionSpan::default()]), first: 0 }
     }
 
     fn is_open(&self) -> bool {
-        self.stretches.iter().any(|stretch| stretch.calls > 0)
+        self.spans.iter().any(|span| span.calls > 0)
     }
 
     fn last(&mut self) -> &mut DefinitionSpan {
-        self.stretches.back_mut().expect("never empty")
+        self.spans.back_mut().expect("never empty")
     }
 
     fn join(&mut self) -> DefinitionPart {
         if !self.last().waiting.is_empty() {
-            self.stretches.push_back(DefinitionSpan::default());
+            self.spans.push_back(DefinitionSpan::default());
         }
         self.last().calls += 1;
-        DefinitionPart { id: self.definition.id(), stretch: self.first + self.stretches.len() as u64 - 1 }
+        DefinitionPart { id: self.definition.id(), span: self.first + self.spans.len() as u64 - 1 }
     }
 
-    fn leave(&mut self, stretch: u64) -> Vec<Place> {
-        self.stretches[(stretch - self.first) as usize].calls -= 1;
+    fn leave(&mut self, span: u64) -> Vec<Place> {
+        self.spans[(span - self.first) as usize].calls -= 1;
         let mut woken = Vec::new();
-        while self.stretches[0].calls == 0 {
-            if self.stretches.len() == 1 {
-                woken.append(&mut self.stretches[0].waiting);
+        while self.spans[0].calls == 0 {
+            if self.spans.len() == 1 {
+                woken.append(&mut self.spans[0].waiting);
                 break;
             }
-            woken.extend(self.stretches.pop_front().into_iter().flat_map(|stretch| stretch.waiting));
+            woken.extend(self.spans.pop_front().into_iter().flat_map(|span| span.waiting));
             self.first += 1;
         }
         woken
@@ -123,7 +124,7 @@ impl LaneDefinitions {
 
     /// A call that was made under this definition is released; those whose wait is over thereby.
     pub fn leave(&mut self, part: DefinitionPart) -> Vec<Place> {
-        self.find(part.id).map(|open| open.leave(part.stretch)).unwrap_or_default()
+        self.find(part.id).map(|open| open.leave(part.span)).unwrap_or_default()
     }
 
     /// Has this call wait for all that are made under the definition so far; false: there are none.

@@ -1,4 +1,4 @@
-//! The way into the lanes: a call takes its place behind whatever it has to wait for.
+//! The way into the lanes: a call takes its place after everything that it has to wait for.
 //!
 //! In: a call's keys, what they are made by, and the definitions that it waits for as a whole. Out: its place. Everything
 //! that it waits for entered before it. Also says under which other definitions a change has to take its lanes.
@@ -12,7 +12,7 @@ use super::{Lanes, LineNumber, Place, Slot, Stage, Turn};
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 impl Lanes {
-    /// Whether a dead letter holds one of these keys now; they are asked for only where any key is held.
+    /// Whether a dead letter blocks one of these keys now; they are asked for only where any key is blocked.
     pub fn is_blocked(&self, keys: impl FnOnce() -> LaneKeys) -> bool {
         if self.blocked.keys() == 0 {
             return false;
@@ -21,7 +21,7 @@ impl Lanes {
         self.blocked.holder(keys.iter(), keys.definitions()).is_some()
     }
 
-    /// The definitions of this rule's table, besides this one, under which calls or letters that hold keys are open.
+    /// The definitions of this rule's table, besides this one, under which calls or dead letters that block keys are open.
     pub fn other_definitions(&self, own: DefinitionId) -> Vec<Arc<KeyDefinition>> {
         let mut others: Vec<Arc<KeyDefinition>> = self.definitions.others(own).cloned().collect();
         for blocked in self.blocked.other_definitions(own) {
@@ -32,14 +32,14 @@ impl Lanes {
         others
     }
 
-    /// Queues a call of one delivery behind all earlier ones of its keys.
+    /// Queues a call of one delivery after all earlier ones of its keys.
     #[cfg(test)]
     pub fn enter(&mut self, line: LineNumber, keys: LaneKeys, turn: Turn) -> Place {
         self.enter_under(line, keys, None, turn)
     }
 
-    /// Queues a call of one delivery, whose own keys are made by this definition, behind all earlier ones of its keys and
-    /// behind all of the definitions that it waits for.
+    /// Queues a call of one delivery, whose own keys are made by this definition, after all earlier ones of its keys and
+    /// after all of the definitions that it waits for.
     pub fn enter_under(
         &mut self,
         line: LineNumber,

@@ -1,6 +1,6 @@
-//! The links of the lanes: the keys of a call, and who stands behind it in the lane of each.
+//! The links of the lanes: the keys of a call, and the call that comes next in the lane of each.
 //!
-//! In: keys. Out: the same keys, each once, with room for the place behind. Plain data: which call heads its lanes is
+//! In: keys. Out: the same keys, each once, with room for the next place. Plain data: which call heads its lanes is
 //! counted elsewhere.
 
 use std::hash::Hasher;
@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use super::Place;
 use crate::ordering::{LaneKey, LaneKeys};
 
-/// The keys of a call, and who stands behind it in the lane of each.
+/// The keys of a call, and the call that comes next in the lane of each.
 #[derive(Debug)]
 pub(super) enum Links {
     /// Of a single delivery, which costs no allocation.
@@ -28,7 +28,7 @@ impl Links {
         Links::Many(keys.into_iter().map(|key| (key, None)).collect())
     }
 
-    /// The n-th key and who stands behind in its lane.
+    /// The n-th key and the call that comes next in its lane.
     pub fn get(&self, n: usize) -> Option<(LaneKey, Option<Place>)> {
         match self {
             Links::Few { keys, behind } => Some((keys.iter().nth(n)?, behind[n])),

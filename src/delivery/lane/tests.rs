@@ -9,7 +9,7 @@ use super::*;
 const A: LaneKey = LaneKey(1);
 const B: LaneKey = LaneKey(2);
 
-/// A rule with one line, both of the same number.
+/// A rule with one target queue, both of the same number.
 fn add_rule(lanes: &mut Lanes, in_flight_max: usize) -> RuleNumber {
     let rule = lanes.add_rule(in_flight_max);
     assert_eq!(lanes.add_line(rule), rule);
@@ -285,7 +285,7 @@ struct Model {
 
 struct Entered {
     place: Place,
-    /// Lines of a rule are numbered one after another.
+    /// Target queues of a rule are numbered one after another.
     line: usize,
     keys: Vec<u64>,
     turn: Turn,

@@ -1,7 +1,7 @@
 //! Renders many deliveries of a rule into one request, whose body is the array of their bodies.
 //!
 //! In: the items of a part, in commit order. Out: the request, and those items that can't be in any; or how many of them
-//! fit into a request, where not all do. All bodies are written one behind the other into one buffer. The identity of the
+//! fit into a request, where not all do. All bodies are written one after the other into one buffer. The identity of the
 //! call follows from those of the deliveries in it (promise 3).
 
 use super::{USUAL_BYTES, prepared, render_headers, write_body};

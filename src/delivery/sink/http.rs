@@ -1,7 +1,7 @@
 //! The sink of calls: HTTP APIs.
 //!
 //! In: a delivery and its call. Out: the request; of an attempt what was received, and what that means for the delivery,
-//! for its operation and for the target. A success whose body doesn't say what it was to say is judged like a lost answer.
+//! for its saga and for the target. A success whose body doesn't say what it was to say is judged like a lost answer.
 //! Owns the client and the tokens. Rendering is `request`'s work, sending `auth`'s.
 
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             }
         };
         if let Err(problem) = read {
-            // Nobody can tell what was done, as after a timeout: to ask again is the only way not to lose any of it.
+            // It is unknown what was done, as after a timeout: only another request makes sure that nothing of it is lost.
             answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
             lack = Some(Lack::Timeout);
         }

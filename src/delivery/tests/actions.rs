@@ -1,4 +1,4 @@
-//! What the calls of an operation say: identities, answers of earlier steps, the outcome.
+//! What the calls of a saga say: identities, answers of earlier steps, the outcome.
 
 use serde_json::{Value as Json, json};
 

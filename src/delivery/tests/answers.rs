@@ -395,7 +395,7 @@ fn every_hostile_answer_has_its_end_takes_little_memory_and_harms_no_other_deliv
     assert!(surprises.is_empty(), "\n{surprises}");
 }
 
-/// A server that sends a second answer right behind the first, for a request that has not come yet.
+/// A server that sends a second answer right after the first, for a request that has not come yet.
 #[tokio::test]
 async fn bytes_behind_an_answer_are_not_the_answer_of_the_next_request() {
     let proper = "HTTP/1.1 400 X\r\nContent-Length: 4\r\n\r\ntrue";

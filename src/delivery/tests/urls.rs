@@ -235,7 +235,7 @@ async fn a_value_in_path_and_query_leads_nowhere_else() {
     assert!(caller.dns.asked.lock().unwrap().iter().all(|name| name == "api.example.com"));
 }
 
-/// The name leads to a public address when it is looked at first, and inside from then on.
+/// The name leads to a public address when it is resolved first, and inside from then on.
 #[tokio::test]
 async fn a_name_that_changes_its_address_is_checked_by_the_answer_that_is_used() {
     let close = b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec();

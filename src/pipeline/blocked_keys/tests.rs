@@ -1,4 +1,4 @@
-//! Held keys: the cases by hand, and any interleaving of changes, failures, replays, discards and restarts against a
+//! Blocked keys: the cases by hand, and any interleaving of changes, failures, replays, discards and restarts against a
 //! model of the store.
 
 mod interleavings;
@@ -28,7 +28,7 @@ fn answer() -> (ReplayAnswer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
     oneshot::channel()
 }
 
-/// Letter 1 holds A, and 2 to `last` wait behind it.
+/// Dead letter 1 blocks A, and 2 to `last` wait behind it.
 fn queue(last: u64) -> Turns {
     let blocked = BlockedKeys::default();
     blocked.add(1, &LaneKeys::one(A), false);

@@ -1,8 +1,8 @@
-//! Rules that are behind: their own readers, and the way back to the main stream.
+//! Detached rules: their own readers, and the way back to the main stream.
 //!
-//! In: rules that were detached, what their readers bring. Out: deliveries of these rules alone, at their own pace, and in
-//! the end rules that are attached again. A reader that fails leaves its rule behind with the reason; nothing else notices
-//! (promise 5). When readers are opened and closed says `readers`.
+//! In: rules that were detached, what their readers bring. Out: deliveries of these rules alone, at their own speed, and in
+//! the end rules that are attached again. A reader that fails leaves its rule detached with the reason; nothing else is
+//! affected (promise 5). `readers` decides when readers are opened and closed.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const TAKEN_PER_TURN: usize = 512;
 const TAKEN_PER_TURN_BY_ALL: usize = 2048;
 
 impl Streams {
-    /// The main stream goes on without this rule, from the place where it stands.
+    /// The main stream goes on without this rule, from its current position.
     pub(super) fn detach(&mut self, at: usize, why: &str) {
         if let Some(place) = self.leave_main_stream(at) {
             let rule = &*self.rules[at].name;
@@ -34,7 +34,7 @@ impl Streams {
         }
     }
 
-    /// From here on the rule is read for by itself. None: the main stream stands nowhere yet.
+    /// From here on the rule has its own reader. None: the main stream has no position yet.
     pub(super) fn leave_main_stream(&mut self, at: usize) -> Option<Position> {
         let place = self.main.feed.reached().cloned()?;
         let position = place.position().clone();
@@ -43,7 +43,7 @@ impl Streams {
         Some(position)
     }
 
-    /// Takes what the readers of rules that are behind have ready, and attaches those that have caught up. True: there is
+    /// Takes what the readers of detached rules have ready, and attaches those that have caught up. True: there is
     /// more.
     pub fn catch_up(&mut self, out: &mut Deliveries) -> bool {
         let mut left = TAKEN_PER_TURN_BY_ALL;
@@ -76,10 +76,10 @@ impl Streams {
         true
     }
 
-    /// What the feed of a rule that is behind brought.
+    /// Takes what the feed of a detached rule brought.
     fn take_behind(&mut self, at: usize, read: StreamRead, out: &mut Deliveries) {
         match read {
-            // Only the main stream's reader says it.
+            // Only the main stream's reader reports them.
             StreamRead::Tables(_) => {}
             StreamRead::Started(resume) => self.begun(at, resume.into()),
             StreamRead::Change(change, rules) => {
@@ -94,7 +94,7 @@ impl Streams {
                 self.has_moved = true;
                 self.rules[at].commit(&committed, None);
             }
-            // The main stream has told of it.
+            // The main stream has reported it.
             StreamRead::Emptied(_) | StreamRead::Idle => {}
         }
     }
@@ -186,7 +186,7 @@ impl Streams {
         );
     }
 
-    /// What the reader of a rule that is behind brought, or that it failed.
+    /// Takes what the reader of a detached rule brought, or that it failed.
     pub(super) fn take_event_behind(&mut self, at: usize, event: Result<SourceEvent, Error>, out: &mut Deliveries) {
         match event {
             Ok(event) => {
@@ -201,7 +201,7 @@ impl Streams {
     }
 }
 
-/// What the error advises for all rules, said for this one.
+/// The error's advice for all rules, worded for this one.
 fn for_rule(error: &str, rule: &str) -> String {
     error.replace("rowhook position set ", &format!("rowhook position set --rule {rule} "))
 }

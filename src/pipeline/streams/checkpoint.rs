@@ -1,8 +1,8 @@
 //! Checkpoints: how far each rule is, taken as one set.
 //!
-//! In: the tick. Out: a set for the store, when anything moved: the main stream's place, the mark of every rule that is not
-//! there, and what the ledger must be told. Keeps promise 1: each mark is its own tracker's. When one is taken, and how many
-//! are under way, is for the loop.
+//! In: the tick. Out: a set for the store, when anything moved: the main stream's position, the low-water mark of every rule
+//! that is not there, and the changes of the ledger. Keeps promise 1: each mark is its own tracker's. The loop decides when a
+//! checkpoint is taken, and how many are under way.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! In: what the store says of an upgrade, and changes. Out: the id of a delivery: the one that it has, or the former one
 //! where a ledger or a saga names it by that (promise 3). So nothing that was done before an upgrade is done again under
-//! another id. Ends by itself when every rule's mark has passed the log's end of that time.
+//! another id. Ends by itself when every rule's low-water mark has passed the log's end of that time.
 
 use super::Streams;
 use crate::change::{Change, DeliveryId, Transaction};
@@ -34,7 +34,7 @@ impl Streams {
         }
     }
 
-    /// Whether the log's end of the upgrade lies behind every mark.
+    /// Forgets the former ids when every mark has passed the log's end of the upgrade.
     pub fn forget_former_ids(&mut self) {
         let Some(FormerIds::UpTo(end)) = &self.former_ids else { return };
         let main = self.main.feed.reached();

@@ -1,7 +1,7 @@
 //! The streams of all rules, in the order of the files, and what is derived from them.
 //!
-//! In: rules that are attached and detached, ends of transactions. Out: which stream is meant, whose turn it is, who has
-//! room. Owns the lists that spare a turn of the loop the look at every rule: they are kept in step here alone.
+//! In: rules that are attached and detached, ends of transactions. Out: which stream is meant, which rule's turn it is, which
+//! rules have room. Owns the lists that spare the loop a check of every rule in each turn: only this module keeps them in step.
 
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
@@ -15,14 +15,14 @@ use crate::pipeline::rule_stream::{DetachedStream, RuleStream, Window};
 use crate::position::{Committed, Position};
 use crate::source::SourceEvent;
 
-/// See the module's header. Streams are named by their place in the list, until it is replaced.
+/// See the module's header. Streams are named by their index in the list, until it is replaced.
 #[derive(Debug)]
 pub(super) struct RuleStreams {
     list: Vec<RuleStream>,
     by_name: HashMap<Arc<str>, usize>,
-    /// The rules that are behind, in turn.
+    /// The detached rules, in turn.
     detached: Vec<usize>,
-    /// The attached rules whose marks may be their own: they need to know of every commit.
+    /// The attached rules whose low-water marks may be their own: they need to know of every commit.
     own_marks: Vec<usize>,
     /// For each rule in number, and for all together in bytes.
     limit: Window,
@@ -51,7 +51,7 @@ impl RuleStreams {
         std::mem::replace(self, RuleStreams::new(Vec::new(), self.limit)).list
     }
 
-    /// The place of a rule's stream.
+    /// The index of a rule's stream.
     pub fn find(&self, rule: &str) -> Option<usize> {
         self.by_name.get(rule).copied()
     }
@@ -76,7 +76,7 @@ impl RuleStreams {
         self.list.iter_mut()
     }
 
-    /// As [`RuleStreams::iter`]; their places are those of the list.
+    /// As [`RuleStreams::iter`]; their indexes are those of the list.
     pub fn as_mut_slice(&mut self) -> &mut [RuleStream] {
         &mut self.list
     }
@@ -86,12 +86,12 @@ impl RuleStreams {
         self.window
     }
 
-    /// Whether the window of the rule at this place has room.
+    /// Whether the window of the rule at this index has room.
     pub fn has_room(&self, at: usize) -> bool {
         self.list[at].has_room(self.window)
     }
 
-    /// The rule is read for by itself from this place on.
+    /// The rule has its own reader from this position on.
     pub fn detach(&mut self, at: usize, place: Reached, since_us: u64) {
         let stream = &mut self.list[at];
         stream.behind = Some(DetachedStream::at(&stream.rule, place, since_us));
@@ -100,8 +100,8 @@ impl RuleStreams {
         }
     }
 
-    /// The rule is fed by the main stream again. Its own feed stands at `place`, and what that has brought and the main
-    /// stream still brings is covered.
+    /// The main stream feeds the rule again. Its own feed is at `place`; `coverage` is what that feed has brought and the
+    /// main stream brings once more.
     pub fn attach(&mut self, at: usize, place: Reached, coverage: Option<Coverage>) {
         let stream = &mut self.list[at];
         if coverage.is_some() && !stream.has_own_mark() {
@@ -113,12 +113,12 @@ impl RuleStreams {
         self.follow_commits(at);
     }
 
-    /// How many rules are behind.
+    /// How many rules are detached.
     pub fn detached(&self) -> usize {
         self.detached.len()
     }
 
-    /// The rule that is behind and whose turn it is; it is the last one again after that.
+    /// The detached rule whose turn it is; it is the last one again after that.
     pub fn next_detached(&mut self) -> Option<usize> {
         if !self.detached.is_empty() {
             self.detached.rotate_left(1);
@@ -126,7 +126,7 @@ impl RuleStreams {
         self.detached.last().copied()
     }
 
-    /// The next event of a reader of a rule that is behind and has room.
+    /// The next event of a reader of a detached rule that has room.
     pub fn poll_readers(&mut self, context: &mut Context<'_>) -> Poll<(usize, Result<SourceEvent, Error>)> {
         for at in self.detached.iter().copied() {
             let stream = &mut self.list[at];
@@ -142,7 +142,7 @@ impl RuleStreams {
         Poll::Pending
     }
 
-    /// An attached rule is about to have something above its mark: until now that was `place`, where the main stream stands.
+    /// An attached rule is about to have something above its mark: until now that was `place`, the main stream's position.
     pub fn begin_mark(&mut self, at: usize, place: &Reached) {
         let stream = &mut self.list[at];
         if !stream.has_own_mark() {
@@ -151,7 +151,7 @@ impl RuleStreams {
         }
     }
 
-    /// Tells the attached rules that need to know of the end of a transaction of the main stream, which stands at `place` now.
+    /// Reports the end of a transaction of the main stream, which is at `place` now, to the attached rules that need it.
     pub fn commit(&mut self, committed: &Committed, place: Option<&Position>) {
         let list = &mut self.list;
         self.own_marks.retain(|at| {

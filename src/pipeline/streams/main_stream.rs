@@ -1,10 +1,10 @@
 //! The main stream: what all attached rules are fed from.
 //!
-//! In: what its feed brings. Out: deliveries of every attached rule that a change matches. Owns the change that it stands
-//! at. A change is taken by all rules that it is for or by none yet: a rule without room holds the stream up, until it has
-//! room or the patience with it ends; then the stream goes on without it, at exactly that change (promise 5). So it does where
-//! a rule needs a column that the change's table lacks. Ends of transactions are told only to rules that have something above
-//! their marks; the mark of any other is where the stream stands.
+//! In: what its feed brings. Out: deliveries of every attached rule that matches a change. Owns its pending change. All rules
+//! that a change is for take it, or none takes it yet: a rule without room delays the stream, until it has room or its detach
+//! timeout ends; then the stream goes on without the rule, at exactly that change (promise 5). It also goes on without a rule
+//! that needs a column that the change's table lacks. Ends of transactions are reported only to rules that have something
+//! above their low-water marks; the mark of any other is the stream's position.
 
 use std::sync::Arc;
 
@@ -26,16 +26,16 @@ const TAKEN_PER_TURN: usize = 256;
 /// A rule that uses less than one part in so many of its window is about to run out of work.
 const DRY_PART: usize = 4;
 
-/// The main stream, and the change that it stands at.
+/// The main stream, and its pending change.
 #[derive(Debug)]
 pub(super) struct MainStream {
     pub feed: Feed,
-    /// A change that not all who want it can take.
+    /// A change that not all rules that want it can take.
     pending: Option<Arc<Change>>,
-    /// Who wants it.
+    /// The rules that want it.
     matches: Vec<Match>,
-    /// Room for working out who takes a change: streams with the number of their match, and those that are full.
-    takers: Vec<(usize, usize)>,
+    /// Buffers to work out which rules take a change: streams with the number of their match, and those that are full.
+    takes_it: Vec<(usize, usize)>,
     full: Vec<usize>,
     /// When a rule that the stream waits for is detached.
     detach_at: Option<Instant>,
@@ -52,14 +52,14 @@ pub(in crate::pipeline) enum Filled {
 }
 
 impl MainStream {
-    /// Stands nowhere yet.
+    /// Has no position yet.
     pub fn new(rules: Arc<RuleSet>) -> MainStream {
         let feed = Feed::new(rules, None);
-        let (matches, takers, full) = (Vec::new(), Vec::new(), Vec::new());
-        MainStream { feed, pending: None, matches, takers, full, detach_at: None }
+        let (matches, takes_it, full) = (Vec::new(), Vec::new(), Vec::new());
+        MainStream { feed, pending: None, matches, takes_it, full, detach_at: None }
     }
 
-    /// Goes on with other rules from where it stands; a reader of other tables must be opened then.
+    /// Continues with other rules from its position; a reader of other tables must be opened then.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
         self.matches.clear();
         if let Some(change) = &self.pending {
@@ -68,7 +68,7 @@ impl MainStream {
         self.feed.set_rules(rules);
     }
 
-    /// Goes on with this reader from where it stands. The change that it stands at is brought again.
+    /// Continues with this reader from its position. The reader brings the pending change again.
     pub fn open(&mut self, reader: Following) {
         self.pending = None;
         self.detach_at = None;
@@ -94,7 +94,7 @@ impl Streams {
         Ok(Filled::Part)
     }
 
-    /// When the main stream will wait no longer for a rule; none: it waits for none, or that harms nobody.
+    /// When the main stream will wait no longer for a rule; none: it waits for none, or that harms no rule.
     pub fn detach_at(&self) -> Option<Instant> {
         self.main.detach_at
     }
@@ -130,7 +130,7 @@ impl Streams {
         Ok(None)
     }
 
-    /// Rows of watched tables went, or came, that no rule can be called for.
+    /// Rows of watched tables were removed or added for which no rule can be called.
     fn tell_of(&self, emptied: &Emptied) {
         let is_about = |table: &TableName, rule: &Rule| {
             rule.on.contains(&Op::Truncate) && rule.table.matches(&table.schema, &table.table)
@@ -166,7 +166,7 @@ impl Streams {
         let Some(change) = self.main.pending.take() else { return Ok(true) };
         self.part_with_lacking(&change);
         loop {
-            self.find_takers(&change);
+            self.find_who_takes_it(&change);
             if self.main.full.is_empty() {
                 break;
             }
@@ -177,12 +177,12 @@ impl Streams {
         }
         if self.main.detach_at.take().is_some() {
             let now = Instant::now();
-            self.main.takers.iter().for_each(|(at, _)| self.rules[*at].detach_timeout.rest(now));
+            self.main.takes_it.iter().for_each(|(at, _)| self.rules[*at].detach_timeout.rest(now));
         }
-        if !self.main.takers.is_empty() {
+        if !self.main.takes_it.is_empty() {
             let kept = keep(&change)?;
-            for n in 0..self.main.takers.len() {
-                let (at, found) = self.main.takers[n];
+            for n in 0..self.main.takes_it.len() {
+                let (at, found) = self.main.takes_it[n];
                 self.begin_mark(at);
                 let found = &mut self.main.matches[found];
                 let (rule, undecided) = (Arc::clone(&found.rule), found.undecided.take());
@@ -193,8 +193,8 @@ impl Streams {
         Ok(true)
     }
 
-    /// Pauses the rules of the change's matches that can't work on its table: where the main stream stands, before this
-    /// row, which goes on without them.
+    /// Pauses the rules of the change's matches that can't work on its table, at the main stream's position, before this
+    /// row. The main stream goes on without them.
     fn part_with_lacking(&mut self, change: &Change) {
         for n in 0..self.main.matches.len() {
             let found = &self.main.matches[n];
@@ -205,15 +205,15 @@ impl Streams {
         }
     }
 
-    fn find_takers(&mut self, change: &Change) {
+    fn find_who_takes_it(&mut self, change: &Change) {
         let window = self.rules.window();
-        self.main.takers.clear();
+        self.main.takes_it.clear();
         self.main.full.clear();
         for (found, Match { rule, .. }) in self.main.matches.iter().enumerate() {
             let Some(at) = self.rules.find(&rule.name) else { continue };
             let stream = &mut self.rules[at];
             if stream.takes(change) {
-                self.main.takers.push((at, found));
+                self.main.takes_it.push((at, found));
                 if !stream.has_room(window) {
                     self.main.full.push(at);
                 }
@@ -230,7 +230,7 @@ impl Streams {
     /// Detaches those of the rules without room that the main stream must not wait for. False: it waits for all of them.
     fn part_with_full(&mut self, out: &Deliveries) -> bool {
         let now = Instant::now();
-        let harms = self.somebody_runs_dry(out);
+        let harms = self.another_rule_runs_dry(out);
         let mut has_parted = false;
         self.main.detach_at = None;
         for at in std::mem::take(&mut self.main.full) {
@@ -250,7 +250,7 @@ impl Streams {
     }
 
     /// Whether waiting harms a rule that could do something meanwhile.
-    fn somebody_runs_dry(&self, out: &Deliveries) -> bool {
+    fn another_rule_runs_dry(&self, out: &Deliveries) -> bool {
         self.rules.iter().any(|stream| {
             stream.behind.is_none()
                 && stream.uses_less_than(DRY_PART, self.rules.window())

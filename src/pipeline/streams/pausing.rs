@@ -1,8 +1,8 @@
-//! Rules that stand still: paused by an operator or a dead letter, or before rows whose table lacks a column that they need.
+//! Paused rules: paused by an operator or a dead letter, or before rows whose table lacks a column that they need.
 //!
-//! In: who is to stand still, and why. Out: streams that begin nothing, and what the store must know of that. A rule that lacks
+//! In: which rule to pause, and why. Out: streams that begin nothing, and what the store must know of that. A rule that lacks
 //! a column is paused before the first such row, so that nothing of it is lost and no row becomes a dead letter (promise 7),
-//! while what came before still goes out and the other rules go on (promise 5). That is not stored: after a restart the same
+//! while what came before is still sent and the other rules go on (promise 5). That is not stored: after a restart the same
 //! row pauses it again.
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Streams {
         Ok(())
     }
 
-    /// Starts attempts of a rule again; with `from` it leaves out what lies before that place. Also gives a rule another try
+    /// Starts attempts of a rule again; with `from` it leaves out what lies before that position. Also retries a rule
     /// whose reader gave up, or whose table lacked a column.
     pub fn resume(
         &mut self,
@@ -98,7 +98,7 @@ impl Streams {
         self.rules.iter().filter_map(paused).collect()
     }
 
-    /// Pauses a rule that is behind, before this row of its own feed.
+    /// Pauses a detached rule, before this row of its own feed.
     pub(super) fn pause_at(&mut self, at: usize, change: &Change, lacks: &str) {
         let stream = &mut self.rules[at];
         let Some(behind) = &mut stream.behind else { return };

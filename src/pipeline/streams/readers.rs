@@ -1,7 +1,7 @@
 //! The readers of all streams: which are open, and what they bring next.
 //!
-//! In: which rules are behind and can take something. Out: open readers, and their events. Owns the number of readers
-//! (promise 6). What becomes of an event is for its stream.
+//! In: which rules are detached and can take something. Out: open readers, and their events. Owns the number of readers
+//! (promise 6). The stream of an event decides what becomes of it.
 
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use crate::pipeline::deliveries::Deliveries;
 use crate::pipeline::rule_stream::{DetachedStream, RuleStream, Window};
 use crate::source::SourceEvent;
 
-/// Readers of rules that are behind, at the same time; each is a connection, and a thread of the server.
+/// Readers of detached rules, at the same time; each is a connection, and a thread of the server.
 const READERS_MAX: usize = 64;
 
 /// What a reader brought, or that it failed.
@@ -19,12 +19,12 @@ const READERS_MAX: usize = 64;
 pub(in crate::pipeline) enum ReaderEvent {
     /// The main stream's.
     Main(Result<SourceEvent, Error>),
-    /// That of the rule at this place of the list.
+    /// That of the rule at this index of the list.
     Rule(usize, Result<SourceEvent, Error>),
 }
 
 impl Streams {
-    /// Waits for the next event of the main stream, while it may be taken, or of a rule that is behind and has room. To be
+    /// Waits for the next event of the main stream, while it may be taken, or of a detached rule that has room. To be
     /// taken with [`Streams::take_event`].
     pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<ReaderEvent> {
         if self.main_takes()

@@ -1,7 +1,7 @@
 //! Other rules under the streams: a rule keeps its stream by its name.
 //!
-//! In: the rules of now. Out: a stream for each, and whether one is gone that was paused. New rules begin where the main
-//! stream stands, or where they say.
+//! In: the current rules. Out: a stream for each, and whether a paused rule is gone. New rules begin at the main
+//! stream's position, or where they say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::pipeline::counts::RuleMetrics;
 use crate::pipeline::rule_stream::{DetachedStream, RuleStream, alone};
 use crate::rules::{Rule, RuleSet};
 
-/// Whether a rule went that was paused: the store must know.
+/// Whether a paused rule is gone: the store must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pipeline) enum Vanished {
     Paused,
@@ -29,7 +29,7 @@ impl Streams {
         for rule in rules.rules() {
             let known = before.remove(rule.name.as_str());
             let mut stream = known.unwrap_or_else(|| {
-                // One of this name may have gone before.
+                // A rule of this name may have existed earlier.
                 dispatcher.set_paused(&rule.name, false);
                 RuleStream::not_begun(rule, self.main.feed.reached())
             });
@@ -65,7 +65,7 @@ impl Streams {
         said
     }
 
-    /// The main stream brings what these rules are about, from where it stands.
+    /// The main stream brings what these rules are about, from its position on.
     fn follow_rules(&mut self, rules: Arc<RuleSet>) {
         let has_other_tables = self.main.feed.rules().patterns().0 != rules.patterns().0;
         self.main.set_rules(rules);

@@ -10,7 +10,7 @@ use crate::pipeline::command::{LoopStatus, RuleStatus};
 use crate::pipeline::rule_stream::RuleStream;
 
 impl Streams {
-    /// How it goes; with what the dispatcher and the hold of the binlog say of themselves.
+    /// The status of the loop, with that of the dispatcher and of the binlog pin.
     pub fn status(&self, dispatcher: &Dispatcher, binlog_pin: &BinlogPin) -> LoopStatus {
         LoopStatus {
             position: self.main.feed.reached().map(|place| place.position().clone()),
@@ -39,7 +39,7 @@ impl Streams {
         }
     }
 
-    /// Says in the metrics how all rules are doing.
+    /// Reports the state of all rules in the metrics.
     pub fn tell(&mut self) {
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();

@@ -1,7 +1,7 @@
 //! From the actions that a rule names to those that can run.
 //!
-//! In: a `PlanSpec`. Out: actions and their plan; or problems at their places, also where a template reads what is not
-//! there when it is rendered: a step that comes later, an answer that nobody has.
+//! In: a `PlanSpec`. Out: actions and their saga; or problems at their places, also where a template reads what is not
+//! there when it is rendered: a step that comes later, an answer that does not exist.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::Compiler;
 use crate::suggest::did_you_mean;
 use crate::template::{Read, SagaUse};
 
-/// Of what the template at hand is a part.
+/// What the template at hand is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TemplatePart {
     /// `when`.
@@ -87,7 +87,7 @@ impl Compiler<'_> {
         Some(SagaStep { name: step.name.as_str().into(), action: actions.len() - 1, undo, verify })
     }
 
-    /// Adds an action that there may be; its place among `actions`.
+    /// Adds an action, if there is one; its index in `actions`.
     fn ending(
         &mut self,
         part: TemplatePart,
@@ -132,7 +132,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Holds what a template reads of the operation against what is there when it is rendered.
+    /// Checks what a template reads of the saga against what is there when it is rendered.
     pub(super) fn reads_saga(&mut self, node: &Node, reads: &[SagaUse]) -> Option<()> {
         let mut sound = Some(());
         for SagaUse { what, line, column } in reads {

@@ -1,7 +1,7 @@
-//! What a rule has done for a change: `call`, or `steps`, with what is told in the end.
+//! What a rule has done for a change: `call`, or `steps`, with the callbacks at the end.
 //!
 //! In: the members of a rule. Out: a `PlanSpec`: actions in their order, templates still nodes. Which keys make no sense
-//! together is told here, with the places.
+//! together is reported here, with the places.
 
 use super::super::call::{Method, RetryOn, SuccessStatuses};
 use super::super::diagnostic::FilePlace;
@@ -272,7 +272,7 @@ impl<'n> NodeReader<'_> {
             call.method = Method::Get;
         }
         if member(keys, "success").is_none() {
-            // That it is not there is an answer, too.
+            // That the thing asked for does not exist (404) is an answer, too.
             call.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         }
         let Retrying { retry, retry_on } = inherited.clone();

@@ -11,7 +11,7 @@ use super::call::status_range;
 use crate::retry::{Retries, RetryPolicy};
 
 const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", "jitter"];
-/// With the longest waits more than a lifetime; whoever wants more means `forever`.
+/// With the longest waits more than a lifetime; for more there is `forever`.
 const RETRIES_MAX: u32 = 1_000_000;
 const DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 

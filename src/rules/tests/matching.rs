@@ -95,8 +95,8 @@ fn ordering_keys_follow_the_row_and_an_update_that_moves_it_has_both() {
     assert_eq!(keys("primary_key", &Arc::new(keyless)), keys("table", &insert(7, 7)));
 }
 
-/// Letters that block keys stand on disk under them: keys of another form let later changes pass, unless `LANE_FORM` is
-/// raised and the store makes them anew.
+/// Dead letters that block keys are on disk under them: keys of another form let later changes pass, unless `LANE_FORM` is
+/// raised and the store makes them again.
 #[test]
 fn the_keys_of_a_form_stay_as_they_are() {
     assert_eq!(LANE_FORM, 2, "the keys below are those of form 2");

@@ -1,4 +1,4 @@
-//! Mistakes, each told at its place: in files, rules, calls, targets and directories.
+//! Mistakes, each reported at its place: in files, rules, calls, targets and directories.
 
 use super::*;
 
@@ -80,6 +80,7 @@ fn every_mistake_is_reported_at_its_place() {
         (rule("rate: 0/s"), 4, 11, "is no rate"),
         (rule("rate: 50/d"), 4, 11, "is no rate"),
         (rule("rate: 1.5/s"), 4, 11, "is no rate"),
+        (rule("hold_binlog: true"), 4, 5, "`hold_binlog` is called `pin_binlog` now"),
         (rule("pin_binlog: maybe"), 4, 17, "`pin_binlog` is true or false"),
         (rule("rate: 1000001/s"), 4, 11, "from 1 to 1000000"),
         (rule("retry: {retries: 1000001}"), 4, 22, "from 0 to 1000000, or `forever`"),

@@ -1,4 +1,4 @@
-//! Rules held against tables: as they are now, and as a row finds them.
+//! Rules checked against tables: as they are now, and as a row finds them.
 
 use super::*;
 use crate::pattern::TablePattern;

@@ -1,4 +1,4 @@
-//! The usual mistakes of people who write YAML and expressions: each is told with what to write instead.
+//! The usual mistakes of people who write YAML and expressions: each is reported with what to write instead.
 
 use super::*;
 

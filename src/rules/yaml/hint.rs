@@ -17,7 +17,7 @@ const OF_INDENTATION: [&str; 7] = [
     "simple key expected",
 ];
 
-/// Lines above the mistake that are looked at; a rule is shorter.
+/// Lines above the mistake that are inspected; a rule is shorter.
 const LINES_ABOVE_MAX: usize = 500;
 
 /// `said` is what the parser found at `at`.
@@ -97,7 +97,7 @@ fn is_key(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// What stands behind the dashes and the key of a line, and its column from 1.
+/// What comes after the dashes and the key of a line, and its column from 1.
 fn value_of(line: &str) -> (usize, &str) {
     let mut rest = line.trim_start();
     while let Some(item) = rest.strip_prefix("- ") {

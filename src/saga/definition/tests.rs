@@ -1,4 +1,4 @@
-//! Courses by hand, and any course against a world that fails, forgets to answer and crashes.
+//! Saga definitions written by hand, and random ones against a target that fails, does not answer and crashes.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn acted(end: ActionEnd) -> ActionResult {
     ActionResult { end, attempts: 1, message: "said".to_string() }
 }
 
-/// Carries an operation on: each task in words, what came of it from the list, the ending last.
+/// Continues a saga: writes each task in words, takes its result from the list, and writes the ending last.
 #[track_caller]
 fn carry(definition: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
     for (expected, end) in ends {
@@ -153,7 +153,7 @@ fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
     let definition = SagaDefinition { has_on_success: true, ..definition(vec![step("a")]) };
     let mut log = definition.begin();
     let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Failed)];
-    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Untold);
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::CallbackFailed);
     definition.grant(&mut log, SagaCommand::Resume).expect("to be told");
     assert_eq!(carry(&definition, &mut log, &[(ActionId::OnSuccess, DONE)]), SagaEnding::Delivered);
 }
@@ -322,7 +322,7 @@ proptest! {
             }
         }
         match ending {
-            SagaEnding::Delivered | SagaEnding::Untold => {
+            SagaEnding::Delivered | SagaEnding::CallbackFailed => {
                 prop_assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
                 prop_assert_eq!(log.effect(), SagaEffect::Complete);
             }

@@ -1,6 +1,6 @@
 //! ALTER TABLE: which columns it adds, drops, renames, changes and moves.
 //!
-//! In: the tokens behind the table's name. Out: an [`Alteration`], in the form that the server works with
+//! In: the tokens after the table's name. Out: an [`Alteration`], in the form that the server works with
 //! (`mysql_prepare_alter_table` in `sql/sql_table.cc`): changes name columns as they were before the statement, places name
 //! columns as they are in the list being built. A clause that is not known is an [`Unclear`].
 
@@ -122,7 +122,7 @@ pub(super) fn alteration(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<Alt
     Ok(alteration)
 }
 
-/// PARTITION BY and REMOVE PARTITIONING stand behind the last clause without a comma.
+/// PARTITION BY and REMOVE PARTITIONING follow the last clause without a comma.
 fn without_partitions(tokens: &[SqlToken]) -> &[SqlToken] {
     let begins = |tokens: &[SqlToken]| {
         matches!(tokens, [first, second, ..] if first.is("PARTITION") && second.is("BY"))
@@ -247,7 +247,7 @@ impl Alteration {
 
     /// Reads `name type attributes [FIRST | AFTER other]`.
     fn change(&mut self, old: Option<&str>, tokens: &[SqlToken]) -> Result<(), Unclear> {
-        // A table may be called `first` too, and so stand behind REFERENCES.
+        // A table may be called `first` too, and so follow REFERENCES.
         let is_whole = |definition: &[SqlToken]| match definition {
             [_, .., last] => !last.is("REFERENCES") && !last.is_sign('.'),
             _ => false,

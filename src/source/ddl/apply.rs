@@ -143,7 +143,7 @@ fn is_same(one: &str, other: &str) -> bool {
 /// A column in the list that is being built.
 struct Placed {
     column: Column,
-    /// What keys of before the statement know it by: a column that is added takes the place of one of its name that is
+    /// The name that keys from before the statement use for it: a column that is added takes the place of one of its name that is
     /// dropped.
     known_as: Box<str>,
 }

@@ -68,7 +68,7 @@ impl GtidEvent {
         Ok(event)
     }
 
-    /// Version, size of the whole, number of the last field that must be understood; then fields, each behind its number,
+    /// Version, size of the whole, number of the last field that must be understood; then fields, each after its number,
     /// in ascending order.
     fn parse_tagged(body: &[u8]) -> Result<GtidEvent, Fault> {
         let mut bytes = Bytes(body);
@@ -87,7 +87,7 @@ impl GtidEvent {
                 if field <= last_needed {
                     return Err(Fault::new(format!("field {field} in a GTID event"), "upgrade rowhook"));
                 }
-                // Only who knows a field knows its length.
+                // The length of an unknown field is unknown.
                 break;
             }
         }

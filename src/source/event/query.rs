@@ -40,7 +40,7 @@ impl<'a> Query<'a> {
         Query::parse_with(body, 0)
     }
 
-    /// Of EXECUTE_LOAD_QUERY: the same behind more fixed fields, which name the file and its place in the text
+    /// Of EXECUTE_LOAD_QUERY: the same after more fixed fields, which name the file and its place in the text
     /// (`Execute_load_query_event`).
     pub fn of_load(event: &'a BinlogEvent) -> Result<Query<'a>, Truncated> {
         Ok(Query { is_of_session: event.is_of_session(), ..Query::parse_with(&event.body, 13)? })
@@ -61,8 +61,8 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    /// Status variables: each behind its code, in ascending order. An unknown one ends the list, because only who knows it
-    /// knows its length; the server's own replicas do the same.
+    /// Status variables: each after its code, in ascending order. An unknown one ends the list, because its length is not
+    /// known; the server's own replicas do the same.
     fn read_variables(&mut self, mut bytes: Bytes<'a>) -> Result<(), Truncated> {
         while !bytes.is_empty() {
             match bytes.u8()? {

@@ -4,7 +4,7 @@
 pub(in crate::source) enum SqlToken {
     /// Without quotes: a keyword, a name or a number.
     Word(String),
-    /// A name that is no keyword, because it stands in quotes, beside a dot or behind `@`.
+    /// A name that is no keyword, because it is in quotes, beside a dot or after `@`.
     Name(String),
     Text(String),
     /// The digits of `x'41'`.

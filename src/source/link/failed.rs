@@ -1,4 +1,4 @@
-//! What a link that failed is to those who use it.
+//! What a failed link means to the code that uses it.
 //!
 //! In: a connection that broke, a command that was not done. Out: [`Error`], sorted as the moment wants it: a socket that
 //! fails at the login says where nothing answers, one that fails later that a connection was lost. Pure.

@@ -1,7 +1,7 @@
 //! The first packet of a server, HandshakeV10 of the protocol.
 //!
-//! In: its bytes, from whoever answers at the address. Out: what a login needs of it, or nothing where it is none. Reads each length within
-//! its bounds; the library's own reader reckons with some of them unchecked.
+//! In: its bytes, from any server that answers at the address. Out: what a login needs of it, or nothing where it is none.
+//! Reads each length within its bounds; the library's own reader reckons with some of them unchecked.
 
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 

@@ -75,7 +75,7 @@ impl PublicKey {
     }
 }
 
-/// Modulus and exponent of a SubjectPublicKeyInfo (RFC 5280) that holds an RSAPublicKey (RFC 8017), and nothing behind them.
+/// Modulus and exponent of a SubjectPublicKeyInfo (RFC 5280) that holds an RSAPublicKey (RFC 8017), and nothing after them.
 fn parts(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let whole = |(content, rest): (_, &[u8])| rest.is_empty().then_some(content);
     let (algorithm, rest) = element(SEQUENCE, whole(element(SEQUENCE, der)?)?)?;
@@ -92,7 +92,7 @@ fn natural(integer: &[u8]) -> Option<&[u8]> {
     (integer[0] < 0x80).then_some(&integer[begin..])
 }
 
-/// The content of the element of this kind at the beginning, and what is behind it.
+/// The content of the element of this kind at the beginning, and what comes after it.
 fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;

@@ -5,7 +5,7 @@
 //! without TLS under an RSA key; `mysql_native_password` for accounts of 8.0 servers; `mysql_clear_password`, which cloud tokens
 //! need, over TLS to a verified server alone; and follows one switch between them. All other plugins are refused by name.
 //! Without TLS the password itself goes out under a key that was given, or over the loopback device, where the server is
-//! asked for its key: on a network anybody can answer that.
+//! asked for its key: on a network an attacker can answer that.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -104,7 +104,7 @@ async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: 
     let broken = |problem: Broken| Error::of_broken_login(&problem, &settings.address());
     packets.send(&serialized(&request)).await.map_err(broken)?;
     let sequence = packets.sequence();
-    // Bytes that came before the encryption are nobody's word and must not be taken for the server's.
+    // Bytes that came before the encryption are not authenticated and must not be taken for the server's.
     let socket = packets.into_plain_socket();
     let socket = socket.ok_or_else(|| Error::of_tls(&settings.address(), "the server spoke before its time"))?;
     let socket = tls::encrypt(socket, settings).await?;

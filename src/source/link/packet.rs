@@ -2,7 +2,7 @@
 //!
 //! In: bytes of a plain or a TLS socket. Out: whole packets, of which those that were sent in one piece share the read
 //! buffer and are not copied. Owns the socket, the buffer and the count of packets, whose gaps it notices. Every wait for
-//! bytes has a limit; between waits nothing allocates or arms a timer per packet. Does not look into packets.
+//! bytes has a limit; between waits nothing allocates or arms a timer per packet. Does not read the contents of packets.
 
 use std::io;
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Packets {
         }
     }
 
-    /// The socket as it is; none when bytes have come that nobody took.
+    /// The socket as it is; none when bytes have come that were not read.
     pub(super) fn into_socket(self) -> Option<Socket> {
         (self.buffer.is_empty() && self.joined.is_none()).then_some(self.socket)
     }

@@ -1,9 +1,10 @@
 //! The client library on a session of ours, without the password.
 //!
 //! In: a session that our own login opened. Out: a port of the loopback device and a password for one use, with which the client
-//! library logs in here; from then on what it sends goes to the server and what the server sends to it, byte by byte, as long as that is an
-//! answer (`answers`). So there is one login, with one list of plugins, one kind of TLS and one guard of the password. The library cannot be given a socket. Ends
-//! with either side; a library that goes is a session that ends.
+//! library logs in here; after that what it sends goes to the server and what the server sends goes to it, byte by byte, as
+//! long as that is an answer (`answers`). So there is one login, with one list of plugins, one kind of TLS and one guard of
+//! the password. The library cannot be given a socket. Ends with either side; when the library closes its connection, the
+//! session ends.
 
 mod answers;
 
@@ -32,7 +33,7 @@ pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
     .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
     .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
 
-/// The library answers at once; somebody else on this machine might not.
+/// The library answers at once; another process on this machine might not.
 const LIBRARY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What is carried at a time: rows come in more and larger pieces than questions.
@@ -70,7 +71,7 @@ impl Relay {
     }
 }
 
-/// Waits until somebody comes who knows the password.
+/// Waits until a client connects that knows the password.
 async fn accept(listener: TcpListener, session: LoginSession, password: String) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
@@ -221,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn the_library_alone_gets_the_session_and_ends_it_when_it_goes() {
         let (relay, mut server) = relay().await;
-        // Somebody who found the port, with and without a try at the password.
+        // Another process that found the port, with and without a try at the password.
         Conn::new(options(&relay, "guessed")).await.expect_err("a stranger");
         drop(TcpStream::connect(("127.0.0.1", relay.port)).await.expect("a connection"));
         let mut connection = Conn::new(options(&relay, &relay.password)).await.expect("logged in");

@@ -2,7 +2,7 @@
 //!
 //! In: a plain socket and the TLS settings. Out: an encrypted one, whose server was verified as the mode says. `preferred`
 //! and `required` take any certificate, `verify-ca` one of a trusted CA, `verify-identity` one that also names the host.
-//! Reads the PEM files anew for each connection, so that a renewed certificate needs no restart; also that of the key under which
+//! Reads the PEM files again for each connection, so that a renewed certificate needs no restart; also that of the key under which
 //! a password goes out without TLS.
 
 use std::path::Path;
@@ -29,7 +29,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 /// Stands for a host that is no name a certificate could hold, where the name does not matter.
 const ANY_NAME: &str = "mysql.invalid";
 
-/// Puts TLS on a socket whose server was told so.
+/// Starts TLS on a socket after the server was asked for it.
 pub(super) async fn encrypt(socket: TcpStream, settings: &Settings) -> Result<TlsStream<TcpStream>, Error> {
     let config = config(&settings.tls)?;
     let name = match (ServerName::try_from(settings.host.clone()), settings.tls.mode) {
@@ -112,7 +112,7 @@ fn wrong(setting: &'static str, problem: String) -> Error {
     Error::Setting { setting, problem }
 }
 
-/// Looks at a server's certificate as strictly as the mode demands; the handshake's signature is checked in any mode.
+/// Verifies a server's certificate as strictly as the mode demands; the handshake's signature is checked in any mode.
 #[derive(Debug)]
 struct Verifier {
     mode: TlsMode,
@@ -132,7 +132,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match self.strict.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at after the chain of trust, so that an unknown CA still fails.
+            // The name is checked after the chain of trust, so that an unknown CA still fails.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.mode == TlsMode::VerifyCa => Ok(ServerCertVerified::assertion()),

@@ -3,7 +3,7 @@
 //! In: a line that names a program and its arguments. Out: what it prints on stdout. No shell is involved: the line is split
 //! at blanks, quotes keep a word together, and what only a shell understands is refused. The program gets our environment and
 //! an empty stdin; what it writes to stderr is dropped, because it may hold the password. It runs in a process group of
-//! its own, which is killed when the time is over or when nobody waits for the password any more.
+//! its own, which is killed when the time is over or when the caller no longer waits for the password.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -74,7 +74,7 @@ impl PasswordCommand {
         command.args(&self.0[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| failed(&error.to_string()))?;
         let stdout = child.stdout.take();
-        // Dropped at the end of the time, or when nobody waits any more: then the group is killed, and the thread ends.
+        // Dropped at the end of the time, or when the caller no longer waits: then the group is killed, and the thread ends.
         let running = Running(Arc::new(Mutex::new(Some(child))));
         let shared = Arc::clone(&running.0);
         let reading = tokio::task::spawn_blocking(move || {
@@ -120,7 +120,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for the end of the program, unless it is taken away and killed meanwhile.
+/// Waits for the end of the program, unless it is taken out and killed meanwhile.
 fn wait(shared: &Mutex<Option<Child>>) -> Result<(), String> {
     loop {
         {

@@ -219,7 +219,7 @@ fn rows_of_next_to_no_bytes_take_little_memory() {
     body.extend(vec![0; 2 * 512]);
     body.extend(vec![0; 1_000]);
     let memory = allocation_counter::measure(|| assert!(read_rows(event::PARTIAL_UPDATE_ROWS, &body, &map)));
-    // Besides, one row of cells at a time, and that row as somebody keeps it.
+    // Besides, one row of cells at a time, and the copy of that row that is kept.
     let row_bytes = 4_096 * std::mem::size_of::<crate::change::Cell>();
     let memory_max = MEMORY_PER_BYTE_MAX * (body.len() + rest.len()) + 4 * row_bytes;
     assert!(memory.bytes_max < memory_max as u64, "{memory:?}, {memory_max} at most");

@@ -107,7 +107,7 @@ pub fn events() -> Vec<BinlogEvent> {
     events
 }
 
-/// A row event, and the table map that it stands behind.
+/// A row event, and the table map that precedes it.
 #[derive(Debug, Clone)]
 pub struct Captured {
     pub map: Bytes,
@@ -163,7 +163,7 @@ fn values_of(image: &[u8], kinds: &[ColumnKind], found: &mut Vec<(ColumnKind, Ve
         if bit(nulls, column) {
             continue;
         }
-        // A partial image: what follows cannot be told.
+        // A partial image: what follows is not known.
         if kind.skip(&mut bytes).is_err() {
             return;
         }

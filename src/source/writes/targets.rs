@@ -1,6 +1,6 @@
 //! UPDATE and DELETE over several tables: which of those that they name they write to.
 //!
-//! In: the tokens behind the verb. Out: the tables whose rows may be changed or removed. A DELETE names them; an UPDATE
+//! In: the tokens after the verb. Out: the tables whose rows may be changed or removed. A DELETE names them; an UPDATE
 //! names them before the columns that it sets, and where a column stands alone, each table that is read may be its table.
 
 use crate::schema::TableName;
@@ -32,7 +32,7 @@ const FOLLOW: &[&str] = &[
     "IGNORE",
 ];
 
-/// Behind `UPDATE`: `a JOIN b ON ... SET a.x = 1, ...`.
+/// After `UPDATE`: `a JOIN b ON ... SET a.x = 1, ...`.
 pub(super) fn of_update(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<TableName>> {
     let set = position_outside(tokens, |tokens| tokens[0].is("SET"))?;
     let references = references(&tokens[..set], naming)?;
@@ -53,7 +53,7 @@ pub(super) fn of_update(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<
     Some(targets)
 }
 
-/// Behind `DELETE`: `a, b FROM a JOIN b ...` or `FROM a, b USING a JOIN b ...`.
+/// After `DELETE`: `a, b FROM a JOIN b ...` or `FROM a, b USING a JOIN b ...`.
 pub(super) fn of_delete(tokens: &[SqlToken], naming: &Naming<'_>) -> Option<Vec<TableName>> {
     let (tokens, between) = match tokens {
         [from, rest @ ..] if from.is("FROM") => (rest, "USING"),

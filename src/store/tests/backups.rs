@@ -19,7 +19,7 @@ async fn filled(letters: u64) -> TempDir {
     directory
 }
 
-/// All entries of all trees, but for the store's own marks.
+/// All entries of all trees, except two that each store has of its own: the count of writes and the time of the restore.
 fn content(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut entries = Vec::new();
     for (name, tree) in store.inner.trees.named() {
@@ -124,14 +124,14 @@ async fn a_swap_that_was_cut_short_at_any_step_is_finished_or_undone() {
     let now = content(&store);
     drop(store);
 
-    // What is being made has no mark yet: the old store stays.
+    // The store that is being made has no marker file yet: the old store stays.
     let copy = copy_of(directory.path());
     fs::create_dir(copy.path().join("new-store")).expect("made");
     fs::write(copy.path().join("new-store/db"), "half").expect("written");
     assert_eq!(content(&open(copy.path())), now);
     assert!(!copy.path().join("new-store").exists());
 
-    // With its mark it takes the old one's place, wherever that stopped.
+    // With its marker file it replaces the old one, wherever the swap stopped.
     let made = self::directory();
     drop(Store::restore(&made.path().join("store"), &file).expect("restored"));
     for stopped_at in 0..30 {

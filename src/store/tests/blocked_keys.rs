@@ -1,4 +1,4 @@
-//! Letters that hold their ordering keys: what is said of the queues, at once and after reopening.
+//! Dead letters that block their ordering keys: what the store reports of the queues, at once and after reopening.
 
 use super::*;
 
@@ -79,7 +79,7 @@ async fn an_entry_without_a_letter_holds_nothing() {
     let store = open(directory.path());
     let letters = [1, 2].map(|number| holding(number, LaneKeys::two(A, B), Reason::Refused));
     store.write(add(letters)).await.expect("written");
-    // As a release would leave it that knows nothing of holds.
+    // As a release leaves it that does not know blocked keys.
     store.inner.trees.heads.remove(chunks::key(&1_u64.to_be_bytes(), 0)).expect("removed");
     store.inner.trees.meta.insert(trees::LETTER_COUNT, &1_u64.to_be_bytes()).expect("inserted");
     store.inner.trees.holds.insert(super::super::blocked_keys::entry(LaneKey(7), 99), &[][..]).expect("inserted");

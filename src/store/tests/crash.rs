@@ -49,9 +49,9 @@ fn acknowledged(directory: &Path) -> u64 {
     whole_lines.lines().last().map_or(0, |line| line.parse().expect("a number"))
 }
 
-/// Write n adds letter n and ledger entry n, removes entry n - 1, and moves the checkpoint to n; every fourth letter
+/// Write n adds dead letter n and ledger entry n, removes entry n - 1, and moves the checkpoint to n; every fourth dead letter
 /// takes several transactions, every third one is removed by the write after it. So at any moment, for the checkpoint
-/// at n: letters up to n, ledger exactly {n}.
+/// at n: dead letters up to n, ledger exactly {n}.
 pub(super) fn numbered_write(n: u64) -> Write {
     let size = if n.is_multiple_of(4) { 1_500_000 } else { 100 };
     Write {
@@ -67,7 +67,7 @@ pub(super) fn numbered_write(n: u64) -> Write {
 async fn write_until_killed(directory: PathBuf) {
     let store = open(&directory);
     let last = main(&store).map_or(0, |main| main.position.place().offset);
-    // What was written but not answered when the last child was killed may have left a letter above the checkpoint.
+    // What was written but not answered when the last child was killed may have left a dead letter above the checkpoint.
     let above = numbers(&store).into_iter().filter(|number| *number > last);
     assert_eq!(above.count(), 0, "a letter stands above its checkpoint");
     let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
@@ -125,7 +125,7 @@ fn every_answered_write_survives_kill_9_and_no_checkpoint_passes_a_letter() {
             assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
             std::thread::yield_now();
         }
-        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        // From "just answered" to anywhere in what comes next: each round tests another moment.
         std::thread::sleep(Duration::from_millis(round * 7 % 20));
         child.kill().expect("killed");
         child.wait().expect("gone");
@@ -186,8 +186,8 @@ async fn write_until_full(directory: PathBuf) {
     assert!(store.dead_letter(1).expect("reading goes on").is_some());
 }
 
-/// Write n adds letters 2n - 1 and 2n, together more than a transaction holds, each with its ledger entry and in the
-/// queue of a key; and removes the second letter of the write before.
+/// Write n adds dead letters 2n - 1 and 2n, together more than fits in a transaction, each with its ledger entry and in the
+/// queue of a key; and removes the second dead letter of the write before.
 fn holding_write(n: u64) -> Write {
     let letters = [2 * n - 1, 2 * n].map(|number| {
         let lanes = LaneKeys::two(LaneKey(number % 3), LaneKey(100));
@@ -199,7 +199,7 @@ fn holding_write(n: u64) -> Write {
 
 async fn hold_until_killed(directory: PathBuf) {
     let store = open(&directory);
-    // What the last child began is finished or begun anew: letters that it left at the end are of no matter.
+    // What the last child began is finished or begun again: dead letters that it left at the end do not matter.
     let mut written = store.inner.trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
     if written % 2 == 1 {
         let odd = holding_write(written.div_ceil(2)).letters_add.remove(1);
@@ -259,7 +259,7 @@ fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after
             assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
             std::thread::yield_now();
         }
-        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        // From "just answered" to anywhere in what comes next: each round tests another moment.
         std::thread::sleep(Duration::from_millis(round * 3 % 20));
         child.kill().expect("killed");
         child.wait().expect("gone");
@@ -267,11 +267,11 @@ fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after
     }
 }
 
-/// Ids of operations that are under way, apart from those of letters.
+/// Ids of sagas that are under way, apart from those of dead letters.
 const UNDER_WAY: u64 = 1 << 40;
 
-/// Write n adds letter n with its operation and ledger entry, more than a transaction holds; puts operation n on its way,
-/// some with a change of several transactions; ends operation n - 1 with a ledger entry; and removes some letters.
+/// Write n adds dead letter n with its saga and ledger entry, more than fits in a transaction; starts saga n, some with a
+/// change of several transactions; ends saga n - 1 with a ledger entry; and removes some dead letters.
 fn operating_write(n: u64) -> Write {
     let body = vec![b'x'; KeptAnswer::BODY_BYTES_MAX].into();
     let kept = KeptAnswer { status: 200, headers: vec![], body, is_cut: false, problem: None };
@@ -324,7 +324,7 @@ fn check_sagas_after_kill(directory: &Path) -> u64 {
     assert_eq!(ids(&trees.saga_letters), letters, "a letter without its operation, or the other way round");
     let under_way = store.sagas().expect("readable");
     let found: BTreeSet<u64> = under_way.iter().map(|saga| saga.id.0.as_u128() as u64).collect();
-    // The next one is on its way before its write's letter.
+    // The next saga is under way before the dead letter of its write.
     let next = UNDER_WAY + last + 1;
     let expected = [UNDER_WAY + last, next].into_iter().filter(|n| *n != next || found.contains(&next)).collect();
     assert_eq!(found, expected, "an operation that ended, or one that was lost");
@@ -355,7 +355,7 @@ fn a_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
             assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");
             std::thread::yield_now();
         }
-        // From "just answered" to anywhere in what comes next: each round looks at another moment.
+        // From "just answered" to anywhere in what comes next: each round tests another moment.
         std::thread::sleep(Duration::from_millis(round * 3 % 20));
         child.kill().expect("killed");
         child.wait().expect("gone");
@@ -363,7 +363,7 @@ fn a_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
     }
 }
 
-/// Writes, and after each write opens the store anew, compacts it, or restores it from a backup of just now.
+/// Writes, and after each write opens the store again, compacts it, or restores it from a backup made just before.
 async fn keep_up_until_killed(directory: PathBuf) {
     let backup = directory.with_extension("backup");
     let mut log = fs::OpenOptions::new().create(true).append(true).open(acknowledged_path(&directory)).expect("a log");
@@ -373,7 +373,7 @@ async fn keep_up_until_killed(directory: PathBuf) {
         store.write(numbered_write(n)).await.expect("written");
         log.write_all(format!("{n}\n").as_bytes()).expect("logged");
         if n % 3 == 1 {
-            // One that a kill left is of an earlier state.
+            // A backup that a kill left is of an earlier state.
             drop(fs::remove_file(&backup));
             store.backup(backup.clone()).await.expect("made");
         }

@@ -1,7 +1,7 @@
-//! Damage to each file of a store in turn: it opens whole, or is repaired whole, or is refused with the truth. It never holds
+//! Damage to each file of a store in turn: it opens whole, or is repaired whole, or is refused with a true error. It never contains
 //! less than was acknowledged, and is never taken for new.
 //!
-//! `ROWHOOK_DAMAGE_SAMPLES=2000 cargo test --lib damage -- --nocapture` looks at so many samples; `ROWHOOK_SEED=…` at the same
+//! `ROWHOOK_DAMAGE_SAMPLES=2000 cargo test --lib damage -- --nocapture` tests so many samples; `ROWHOOK_SEED=…` tests the same
 //! ones again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,8 @@ struct Sample {
     checkpoint: u64,
 }
 
-/// A store that was written to and opened again several times. Letters come and go, so that sled moves what is in its log.
+/// A store that was written to and opened again several times. Dead letters are added and removed, so that sled moves
+/// what is in its log.
 async fn store_of(letters: u64, is_closed: bool) -> Sample {
     let directory = directory();
     let mut there = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A store as the release with format 4 left it (tests/fixtures/stores), and its backup: what they held is there, and goes on.
+//! A store as the release with format 4 left it (tests/fixtures/stores), and its backup: what they contained is there, and continues.
 
 use super::*;
 

@@ -1,10 +1,10 @@
-//! Letters that an earlier release stored, with ordering keys that depended on the types of columns.
+//! Dead letters that an earlier release stored, with ordering keys that depended on the types of columns.
 
 use super::*;
 use crate::ordering::{OrderedBy, lane};
 use crate::store::{lane_forms, letter_records};
 
-/// A letter as format 3 had it: its keys made of these columns, without a definition.
+/// A dead letter as format 3 had it: its keys made of these columns, without a definition.
 fn old(number: u64, change: Change, columns: &[usize]) -> NewDeadLetter {
     let lanes = lane_forms::old_keys("r", &change, columns);
     NewDeadLetter { rule: "r".into(), change: Arc::new(change), lanes, ..letter(number) }
@@ -96,7 +96,7 @@ async fn an_upgrade_that_a_crash_ended_goes_on_with_the_letters_that_are_left() 
     drop(store);
     make_old(directory.path());
     drop(open(directory.path()));
-    // As if the mark of the end had not been written; a letter that can't be read keeps its queue.
+    // As if the entry that says it is done had not been written; a dead letter that can't be read keeps its queue.
     make_old(directory.path());
     let store = open(directory.path());
     for number in [1, 3] {

@@ -1,4 +1,4 @@
-//! Damage to what sled reads anew after a crash, of which the counters know nothing: marks and the ledger.
+//! Damage to what sled reads again after a crash and the counters do not cover: low-water marks and the ledger.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -10,13 +10,13 @@ use super::*;
 
 const SEGMENT_BYTES: u64 = 512 << 10;
 
-/// What a crash leaves behind many writes without a dead letter. Sled reuses what it does not need any more, many times.
+/// What a crash leaves after many writes without a dead letter. Sled reuses what it does not need any more, many times.
 struct Crashed {
     files: TempDir,
     log: PathBuf,
-    /// Up to where sled's snapshot holds all.
+    /// Up to where sled's snapshot contains all.
     from: u64,
-    /// The file's segments: each one's place in the log.
+    /// The file's segments: the log position of each.
     places: Vec<u64>,
     /// Up to where all was durable when the newest segment was begun.
     durable: u64,
@@ -75,7 +75,7 @@ async fn each_flipped_bit_of_durable_log_is_found_before_sled_reads_it() {
     for at in at_random.chain(of_a_header) {
         flip(&crashed.log, at, at % 8);
         let found = crashed.first_damage();
-        // The rest behind the last message of a segment is not read by anybody.
+        // The rest after the last message of a segment is never read.
         let counts = crashed.place_of(at) < crashed.durable && SEGMENT_BYTES - at % SEGMENT_BYTES > 32;
         let is_found = found.is_some_and(|found| found <= at && at - found < SEGMENT_BYTES);
         assert!(is_found || !counts, "{at}: {found:?}");

@@ -1,4 +1,4 @@
-//! The tally: what is lost is told, and nothing begins anew by itself.
+//! The tally: what is lost is reported, and nothing starts from scratch by itself.
 
 use super::*;
 
@@ -163,7 +163,7 @@ async fn a_refusal_leaves_the_files_as_they_were() {
                 assert!(!data.join("set-aside").exists());
                 refused += 1;
             }
-            // Whatever became of the damage: put right, it is whole, if nothing was written since.
+            // Whatever the damage did: once repaired, the store is whole, if nothing was written since.
             if Store::open(data).is_err() {
                 fs::write(&log, &whole).expect("written");
                 assert_eq!(open(data).dead_letter_count(), 31);
@@ -177,7 +177,7 @@ async fn a_refusal_leaves_the_files_as_they_were() {
     }
 }
 
-/// An opening that is killed has changed log and snapshots; the next one, and who accepts a loss, begins with them as they were.
+/// A killed opening has changed log and snapshots; the next opening, and accepting a loss, begin with them as they were.
 #[tokio::test]
 async fn what_a_killed_opening_changed_is_as_it_was_before() {
     for accepts_loss in [false, true] {
@@ -211,7 +211,7 @@ async fn what_was_lost_may_have_been_called() {
     assert!(open(directory.path()).saved().expect("readable").restored_until_us.is_some());
 }
 
-/// Also where the writes are all there, and only something of them is missing.
+/// Also if all writes are there, and only a part of them is missing.
 #[tokio::test]
 async fn what_contradicts_its_counters_may_have_been_called() {
     let directory = store_with_letters(3).await;

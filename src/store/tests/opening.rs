@@ -107,7 +107,7 @@ async fn what_is_not_ours_is_refused_and_nothing_is_written() {
     }
 }
 
-/// What sled reads anew at an opening it takes as it is.
+/// Sled takes what it reads again at an opening as it is.
 #[tokio::test]
 async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
     let directory = store_with_a_letter().await;
@@ -207,7 +207,7 @@ async fn a_store_that_stays_corrupt_is_left_as_it_is_with_the_steps_to_take() {
     assert!(matches!(error, Error::Incomplete { .. }), "{error}");
     assert!(error.to_string().contains("cp -a"), "{error}");
     assert_eq!(fs::read(directory.path().join("db")).expect("the log"), log);
-    // Nobody knows what it held.
+    // It is unknown what it contained.
     fs::remove_file(directory.path().join("tally")).expect("removed");
     let error = Store::open(directory.path()).expect_err("corrupt");
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
@@ -223,7 +223,7 @@ async fn numbers_that_contradict_the_letters_are_corruption() {
     drop(store);
     let error = Store::open(directory.path()).expect_err("corrupt");
     assert!(error.to_string().contains("the last one is 1), and 1 are counted"), "{error}");
-    // Also where nobody knows what it held.
+    // Also if it is unknown what it contained.
     fs::remove_file(directory.path().join("tally")).expect("removed");
     let error = Store::open(directory.path()).expect_err("corrupt");
     assert!(error.to_string().contains("dead letter 1 is there"), "{error}");

@@ -1,4 +1,4 @@
-//! Letters that a person has closed: they stay to be read, and count and hold nothing.
+//! Dead letters that a person has closed: they stay to be read, are not counted and block nothing.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Operations: what is under way, what is a dead letter's, and who waits for a person.
+//! Sagas: which are under way, which belong to a dead letter, and which wait for a person.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn under_way(store: &Store) -> Vec<(u128, SagaLog)> {
     all
 }
 
-/// Logs, changes, letters of operations, marks.
+/// Logs, changes, dead letters of sagas, sweep marks.
 fn left(store: &Store) -> [usize; 4] {
     let trees = &store.inner.trees;
     let marks = trees.meta.scan_prefix("sweep").count();
@@ -100,7 +100,7 @@ async fn a_saga_that_two_letters_have_stays_until_the_second_has_gone() {
     store.write(Write { sagas_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
     let again = NewDeadLetter { created_at_us: 99, ..letter(1) };
     store.write(add([again])).await.expect("written");
-    // A redelivery of what a letter has writes no change that would be left behind.
+    // A replay of a binlog range with a saga that a dead letter has writes no change that would be left.
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     assert_eq!((left(&store), store.awaiting_count()), ([1, 0, 1, 0], 1), "one delivery waits");
     store.write(remove([1])).await.expect("written");
@@ -136,7 +136,7 @@ async fn large_sagas_read_back_and_leave_nothing_behind() {
         assert!(saga.change == sized_letter(number, size).change, "{number}");
         assert_eq!(saga.log.steps[0].answer.as_ref().map(|kept| kept.body.len()), Some(KeptAnswer::BODY_BYTES_MAX));
     }
-    // One becomes a letter's, the others end; the longest is removed and put again in one breath.
+    // A dead letter gets one of them, the others end; one write removes the longest and puts it again.
     let dead = Write { sagas_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };
     store.write(dead).await.expect("written");
     let ended = store.write(Write { sagas_remove: vec![id(1), id(2), id(4)], ..Write::default() });

@@ -1,8 +1,8 @@
-//! Checkpoints as sets: rules that are elsewhere, their definitions, and stores from before there were any.
+//! Checkpoints as sets: rules at other positions, their definitions, and stores from before there were any.
 
 use super::*;
 
-/// Name, place, and since when it is behind.
+/// Name, position, and since when it is detached.
 type Elsewhere = (&'static str, u64, Option<u64>);
 
 fn rule(name: &str, resume: Resume, behind_since_us: Option<u64>) -> RuleCheckpoint {
@@ -24,7 +24,7 @@ fn saved(store: &Store) -> SavedCheckpoint {
 #[tokio::test]
 async fn a_set_takes_the_place_of_the_one_before_with_the_definitions_of_each_place() {
     let directory = directory();
-    // A definition that changes from place to place, which `resume` has; a rule may be where the main stream was, is, or
+    // A definition that changes between positions, which `resume` has; a rule may be where the main stream was, is, or
     // somewhere else, and stay there while that moves on.
     let steps: [(u64, &[Elsewhere]); 6] = [
         (1, &[("a", 1, None)]),

@@ -1,7 +1,7 @@
-//! Operations within a transaction: their logs, and whose they are.
+//! Sagas within a transaction: their logs, and which dead letters they belong to.
 //!
-//! In: logs, letters that come and go. Out: each operation with as many letters as have it; one that no letter has any
-//! more goes with the last of them. Counts those that wait for a person.
+//! In: logs, dead letters that are added and removed. Out: each saga with the dead letters that have it; a saga is removed with
+//! the last of them. Counts those that wait for a person.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ impl OfLetters {
 }
 
 impl View<'_> {
-    /// What belongs into the transaction of a new letter.
+    /// What belongs into the transaction of a new dead letter.
     pub(super) fn write_beside(
         &self,
         number: u64,
@@ -41,7 +41,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// A second letter of a delivery has the operation of the first.
+    /// A second dead letter of a delivery has the saga of the first.
     fn join_saga(
         &self,
         id: DeliveryId,
@@ -55,7 +55,7 @@ impl View<'_> {
         self.put_of_letters(id, Some(&before), Some(&of), counters)
     }
 
-    /// Nobody sees the chunks before the log; a crash before that leaves them marked to be swept.
+    /// No read sees the chunks before the log is written; a crash before that leaves them marked to be swept.
     pub(super) fn put_saga_part(
         &self,
         id: DeliveryId,
@@ -80,7 +80,7 @@ impl View<'_> {
         of.effect = *effect;
         if let Some(number) = letter.filter(|number| !of.letters.contains(number)) {
             let head = self.head(number)?;
-            // It was discarded while it was sent again: nobody would ever remove what is written now.
+            // The dead letter was discarded during its replay: what is written now would never be removed.
             let Some(head) = head.transpose() else { return Ok(()) };
             of.letters.push(number);
             of.open.extend(head.is_ok_and(|head| head.resolved.is_none()).then_some(number));
@@ -114,7 +114,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// It has ended; one that a letter has stays with it.
+    /// The saga has ended; one that a dead letter has stays with the dead letter.
     pub(super) fn end_saga(&self, id: DeliveryId) -> Result<(), UnabortableTransactionError> {
         if self.of_letters(id)?.is_none() {
             chunks::remove(self.sagas, id.0.as_bytes(), 0..u32::MAX)?;
@@ -123,7 +123,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The letter goes.
+    /// The dead letter is removed.
     pub(super) fn leave_saga(
         &self,
         id: DeliveryId,
@@ -141,7 +141,7 @@ impl View<'_> {
         self.put_of_letters(id, Some(&before), Some(&of), counters)
     }
 
-    /// The letter stays, and is closed.
+    /// The dead letter stays, and is closed.
     pub(super) fn close_saga(
         &self,
         id: DeliveryId,
@@ -154,7 +154,7 @@ impl View<'_> {
         self.put_of_letters(id, Some(&before), Some(&of), counters)
     }
 
-    /// A record that can't be read counts as none: the next log makes it anew.
+    /// A record that can't be read counts as none: the next log writes a new one.
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, UnabortableTransactionError> {
         let content = read(self.saga_letters, id.0.as_bytes())?.ok().flatten();
         Ok(content.and_then(|content| saga_records::decode_of_letters(&content).ok()))

@@ -40,7 +40,7 @@ impl Rewritten {
             self.forget_path(paths_before, &node.expr);
         }
         if matches!((&node.expr, node.name), (Expr::Var(_), "none" | "defined" | "undefined")) {
-            // `old is none` asks for the operation and reads no column.
+            // `old is none` asks for the `op` and reads no column.
             self.reads_all_columns = reads_all_columns;
         }
         if !is_of_null {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn what_would_mean_another_thing_is_refused_with_what_to_write() {
     for (source, column, expected) in [
-        // Behind a text the parser would leave out all of this.
+        // After a text the parser would leave out all of this.
         ("row.status == 'paid' && row.id == 5", 22, "write `and` instead of `&&`"),
         ("row.status == 'paid' || row.id == 5", 22, "write `or` instead of `||`"),
         ("row.status == 'paid' ; row.id == 5", 22, "template:"),

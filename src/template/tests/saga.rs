@@ -1,4 +1,4 @@
-//! What templates read of an operation, and that nothing of it is ever an empty text by mistake.
+//! What templates read of a saga, and that nothing of it is ever an empty text by mistake.
 
 use super::*;
 use crate::saga::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};

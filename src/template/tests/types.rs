@@ -60,7 +60,7 @@ fn compiled(source: &str) -> Condition {
     Condition::compile(source, "r", &no_env).expect(source)
 }
 
-/// What the condition says, if nothing is held against it; by both ways the same.
+/// What the condition says, if there is no objection to it; by both ways the same.
 #[track_caller]
 fn decided(source: &str, change: &Arc<Change>) -> Option<bool> {
     let condition = compiled(source);

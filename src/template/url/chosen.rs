@@ -1,7 +1,7 @@
 //! URLs whose host a row value chooses, within the patterns of `allow_hosts`.
 //!
 //! In: `https://{{ row.shop }}.example.com/…`, or a URL that is a value as a whole, perhaps with a path of the rule's
-//! behind it. Out: a parsed URL whose host a pattern names, or an error without the value. Values in the host can be
+//! after it. Out: a parsed URL whose host a pattern names, or an error without the value. Values in the host can be
 //! nothing but a part of it; a value that is a URL is taken as it stands, all others are percent-encoded.
 
 use url::Url;

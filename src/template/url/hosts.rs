@@ -18,7 +18,7 @@ pub struct AllowedHosts {
     place: Box<str>,
 }
 
-/// One pattern: `host`, `*.domain` or `*`, perhaps with a scheme before and a port behind.
+/// One pattern: `host`, `*.domain` or `*`, perhaps with a scheme before and a port after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     scheme: Option<&'static str>,

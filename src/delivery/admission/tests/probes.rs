@@ -1,4 +1,4 @@
-//! Targets that are away: one probe at a time, in turns over all that wait, until one is answered.
+//! Targets that are unavailable: one probe at a time, in turns over all that wait, until one is answered.
 
 use super::*;
 

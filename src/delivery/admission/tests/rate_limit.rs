@@ -1,4 +1,4 @@
-//! When deliveries start: pauses and quotas that targets ask for, rates, limits on attempts under way.
+//! When deliveries start: pauses that targets ask for and limits that they announce, rates, limits on attempts under way.
 
 use super::*;
 

@@ -101,7 +101,7 @@ async fn a_token_that_was_refused_is_replaced_once_for_all_who_had_it() {
     let old = slot.token(&client).await.unwrap();
     let tokens = join_all((0..5).map(|_| slot.replace(&old, &client))).await;
     assert_eq!(texts(&tokens), ["t2"; 5]);
-    // One that comes late with the old token does not throw the new one away.
+    // A request that comes late with the old token does not discard the new one.
     assert_eq!(slot.replace(&old, &client).await.unwrap().text.reveal(), "t2");
     assert_eq!(api.seen().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Deliveries in their lanes: the order of a key, limits of a rule, held keys, reloaded rules.
+//! Deliveries in their lanes: the order of a key, limits of a rule, blocked keys, reloaded rules.
 
 use super::*;
 use crate::delivery::testing::moving_delivery;
@@ -165,7 +165,7 @@ async fn deliveries_of_a_blocked_key_are_not_attempted_and_take_no_room_of_the_r
     let blocked = BlockedKeys::default();
     dispatcher.set_blocked_keys(blocked.clone());
     dispatcher.submit(delivery(&rule, 1, 7));
-    // It fills the rule's limit; the letter that holds key 8 is durable only now.
+    // It fills the rule's limit; the dead letter that blocks key 8 is durable only now.
     blocked.add(17, &rule.ordering_keys(&delivery(&rule, 0, 8).change), false);
     dispatcher.submit(delivery(&rule, 2, 8));
     dispatcher.submit(moving_delivery(&rule, 3, 9, 8));

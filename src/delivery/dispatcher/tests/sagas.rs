@@ -1,4 +1,4 @@
-//! Operations: actions are due before their calls, wait in the lines of their targets, and keep their place in between.
+//! Sagas: actions are due before their calls, wait in the queues of their targets, and keep their place in between.
 
 use super::*;
 use crate::delivery::testing::{rule_of_steps, saga};

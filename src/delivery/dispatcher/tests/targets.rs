@@ -1,4 +1,4 @@
-//! Targets that are away, and rates: deliveries are late, and none is a dead letter for it.
+//! Targets that are unavailable, and rates: deliveries are late, and none is a dead letter for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

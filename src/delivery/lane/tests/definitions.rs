@@ -1,4 +1,4 @@
-//! Calls made under several definitions of a table's key: whose lanes can be told, and who waits for a whole definition.
+//! Calls made under several definitions of a table's key: which lanes can be determined, and which calls wait for a whole definition.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::ordering::{KeyDefinition, MoreKeys, OrderedBy};
 
 const ROWS: u64 = 4;
 
-/// A definition for each number; the third is one whose lanes nobody else can tell.
+/// A definition for each number; the third is one whose lanes can't be determined under the others.
 fn definition(table: usize, number: usize) -> Arc<KeyDefinition> {
     let by = match number {
         0 => OrderedBy::Table,
@@ -23,7 +23,7 @@ fn key(table: usize, definition: usize, row: u64) -> LaneKey {
     LaneKey((table as u64 * 10 + definition as u64) * 10 + row)
 }
 
-/// Enters a call as the dispatcher does: with its lanes under the definitions that are open, or behind all of one.
+/// Enters a call as the dispatcher does: with its lanes under the definitions that are open, or after all of one.
 fn enter(lanes: &mut Lanes, table: usize, number: usize, row: u64) -> Place {
     let own = definition(table, number);
     let mut more = MoreKeys::default();
@@ -31,7 +31,7 @@ fn enter(lanes: &mut Lanes, table: usize, number: usize, row: u64) -> Place {
         let other_number = (0..3).find(|number| definition(table, *number).id() == other.id()).expect("one of three");
         match other_number {
             2 => more.definitions.push(other.id()),
-            // What the third's rows are under the others can't be told either.
+            // What the third's rows are under the others can't be determined either.
             _ if number == 2 => more.definitions.push(other.id()),
             _ => more.keys.push(key(table, other_number, row)),
         }

@@ -285,7 +285,7 @@ impl World {
         }
     }
 
-    /// A letter that was read some time ago is decided about.
+    /// Decides about a dead letter that was read some time ago.
     fn decide(&mut self) {
         let Some((number, seen)) = self.reads.pop_front() else { return };
         let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_blocked: letter.is_blocked, bytes: 1 });

@@ -126,7 +126,7 @@ impl Impostor {
             if has_tls.is_empty() || settings.tls.mode == TlsMode::Disabled {
                 return play(&mut socket, script).await;
             }
-            // No byte more: the client begins with TLS right behind it.
+            // No byte more: the client begins with TLS right after it.
             let Some(_) = framed(&mut socket).await else { return vec![] };
             match tokio_rustls::TlsAcceptor::from(Arc::clone(&self.tls)).accept(socket).await {
                 Ok(mut stream) => play(&mut stream, script).await,
@@ -251,7 +251,7 @@ async fn the_password_goes_to_no_plugin_that_would_see_it() {
             assert_eq!(heard.len(), 1);
         }
     }
-    // A second switch could go back to the first question with a nonce of somebody's choice.
+    // A second switch could go back to the first question with a nonce of an attacker's choice.
     let native = switch_to("mysql_native_password");
     let settings = impostor.settings(TlsMode::Preferred);
     impostor.meet(&settings, HERE, NO_TLS, &[native.clone(), native, OK.to_vec()]).await.0.expect_err("two switches");

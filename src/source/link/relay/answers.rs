@@ -2,7 +2,7 @@
 //!
 //! In: the bytes of both directions, in pieces of any size. Out: nothing, or what is wrong with an answer. The library makes room
 //! for as many columns as an answer says that it has, takes bytes out of packets that may be empty, and takes whatever comes for the
-//! answer to its question: so counts, order and ends are looked at here, before it sees them. Keeps no more than the first
+//! answer to its question: so counts, order and ends are checked here, before it sees them. Keeps no more than the first
 //! bytes of a packet; what is in definitions and rows is the library's.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,7 +16,7 @@ use crate::column::bytes::Bytes;
 use super::super::command::{COM_QUERY, COM_QUIT};
 use super::super::packet::{HEAD_BYTES, PIECE_BYTES_MAX};
 
-/// What is looked at of a packet: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
+/// How much of a packet is inspected: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
 const START_BYTES: usize = 1 << 10;
 
 /// The most columns that a result may have. A table has 4096 at most, a list of expressions may be longer; of a prepared statement the

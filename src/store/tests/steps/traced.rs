@@ -50,7 +50,7 @@ pub(super) fn run(mut command: Command, folder: &Path, fault: Option<(Fault, u64
     Traced { steps: tracer.steps, refused: tracer.refused, code }
 }
 
-/// Takes hold of all threads; of those that they start later the kernel does.
+/// Attaches to all threads; the kernel attaches to those that they start later.
 fn seize(leader: Pid) {
     let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
     ptrace::seize(leader, options).expect("it can be traced");

@@ -1,5 +1,5 @@
 //! When a call is sent: full, in time, at the end of a transaction, merged; after what came before of its keys, and not
-//! while one is held.
+//! while one is blocked.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What the store keeps of letters and changes, as the model has it.
+//! What the store keeps of dead letters and changes, as the model has it.
 
 use super::*;
 use crate::ordering::{BlockedQueue, KeyDefinition};

@@ -149,7 +149,7 @@ pub struct KeptAnswer {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(Box<str>, Box<str>)>,
-    /// At most [`Kept::BODY_BYTES_MAX`].
+    /// At most [`KeptAnswer::BODY_BYTES_MAX`].
     pub body: Box<[u8]>,
     /// The answer was longer than what is kept.
     pub is_cut: bool,

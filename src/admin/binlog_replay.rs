@@ -80,5 +80,5 @@ fn report(told: BinlogReplayEvent) -> BinlogReplayReport {
 
 fn view(tally: BinlogReplayTally) -> BinlogReplayTotals {
     let BinlogReplayTally { read, matched, delivered, dead, blocked, read_up_to_us } = tally;
-    BinlogReplayTotals { read, matched, delivered, dead, blocked: blocked, read_up_to: read_up_to_us.map(rfc3339) }
+    BinlogReplayTotals { read, matched, delivered, dead, blocked, read_up_to: read_up_to_us.map(rfc3339) }
 }

@@ -100,7 +100,7 @@ impl DeadLetters {
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
             let listed = heads.iter().map(|head| {
                 let effect = store.effect(head.delivery_id)?.map(|effect| effect.as_str().to_string());
-                Ok(LetterView { key: key_of(head.number), effect: effect, ..head_view(store, head) })
+                Ok(LetterView { key: key_of(head.number), effect, ..head_view(store, head) })
             });
             listed.collect()
         });

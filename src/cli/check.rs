@@ -138,7 +138,7 @@ async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing
     let mut findings = Vec::new();
     for Objection { is_problem, said, fix, .. } in rules.against(&tables, if_missing) {
         let level = if is_problem { PROBLEM } else { WARNING };
-        let finding = Finding { level, what: said.to_string(), fix: fix };
+        let finding = Finding { level, what: said.to_string(), fix };
         // Rules of one file name one table.
         if !findings.contains(&finding) {
             findings.push(finding);

@@ -46,7 +46,7 @@ pub fn partial_columns(bytes: &mut Bytes<'_>, kinds: &[ColumnKind]) -> Result<Ve
 /// The cell of a partial column that is not NULL, read from where an ordinary value would stand; absent where the before
 /// image lacks the column, so that there is nothing to apply the differences to.
 ///
-/// `length_bytes` is that of its [`Kind::Json`], `before` the same column's cell in the before image.
+/// `length_bytes` is that of its [`ColumnKind::Json`], `before` the same column's cell in the before image.
 pub fn cell(length_bytes: usize, before: &Cell, bytes: &mut Bytes<'_>) -> Result<Cell, Fault> {
     let length = bytes.le(length_bytes)? as usize;
     let diffs = bytes.take(length)?;

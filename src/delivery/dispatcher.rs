@@ -166,7 +166,7 @@ impl Dispatcher {
     }
 
     /// It is durable that this action's call is about to be made: it is made. It is not made once the end of the work has
-    /// begun, or while its rule is paused, and [`Event::NotDone`] says so; a paused rule's action is Due again when the rule
+    /// begun, or while its rule is paused, and [`DeliveryEvent::NotDone`] says so; a paused rule's action is Due again when the rule
     /// is resumed.
     pub fn begin(&mut self, ticket: DueTicket) {
         let DueTicket(place) = ticket;

@@ -272,8 +272,7 @@ impl Run<'_> {
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::BinlogReplay { number: 0 };
-        let delivery =
-            Delivery { id, rule, change, origin, predetermined: predetermined, saga_action: None, more: None };
+        let delivery = Delivery { id, rule, change, origin, predetermined, saga_action: None, more: None };
         match self.mode {
             Mode::Show => self.show(&delivery).await,
             Mode::Send => self.send(delivery).await,

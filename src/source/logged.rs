@@ -71,7 +71,7 @@ pub(super) async fn gaps(
 pub(super) fn require_logged(gaps: Vec<Gap>) -> Result<(), Error> {
     for Gap { is_certain, what, fix } in gaps {
         if is_certain {
-            return Err(Error::Prerequisite { setting: what, fix: fix });
+            return Err(Error::Prerequisite { setting: what, fix });
         }
         tracing::warn!(fix, "{what}");
     }

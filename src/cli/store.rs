@@ -116,7 +116,7 @@ fn verified_text(found: &VerifiedView) -> String {
     let mut text = format!(
         "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
-        count(*sagas, "operation"),
+        count(*sagas, "saga"),
         size(*bytes)
     );
     if found.is_whole {

@@ -185,7 +185,7 @@ fn log(completed: &Completed) {
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
-        Outcome::Blocked { behind } => info!(rule, %id, behind, "held"),
+        Outcome::Blocked { behind } => info!(rule, %id, behind, "blocked"),
     }
 }
 

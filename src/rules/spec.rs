@@ -99,7 +99,7 @@ impl<'n> NodeReader<'_> {
                 None
             }
         };
-        let on = get("on").map_or_else(|| vec![Op::Insert, Op::Update, Op::Delete], |on| self.sagas(on));
+        let on = get("on").map_or_else(|| vec![Op::Insert, Op::Update, Op::Delete], |on| self.ops(on));
         let changed = get("changed").map_or(Vec::new(), |node| self.words(node, "changed"));
         let (order_by, order_by_places) =
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
@@ -107,7 +107,7 @@ impl<'n> NodeReader<'_> {
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         let plan = self.plan(node, members);
         let gathering = self.gathering(members, &order_by, plan.as_ref().and_then(PlanSpec::call));
-        self.contradictions_of_sagas(members, &on, settings.on_dead_letter);
+        self.contradictions_of_ops(members, &on, settings.on_dead_letter);
         self.contradictions_of_settings(members, &settings, &order_by);
         let (name, plan) = (name?, plan?);
         Some(RuleSpec {
@@ -126,7 +126,7 @@ impl<'n> NodeReader<'_> {
     }
 
     /// Keys that make no sense beside the ops (`on`) of a rule.
-    fn contradictions_of_sagas(&mut self, members: Members<'n>, on: &[Op], on_dead_letter: OnDeadLetter) {
+    fn contradictions_of_ops(&mut self, members: Members<'n>, on: &[Op], on_dead_letter: OnDeadLetter) {
         let get = |name| member(members, name);
         if let Some(changed) = get("changed").filter(|_| !on.is_empty() && !on.contains(&Op::Update)) {
             self.problem(changed.at, "`changed` is about updates, which `on` leaves out");
@@ -175,21 +175,21 @@ impl<'n> NodeReader<'_> {
         Some(name.to_string())
     }
 
-    fn sagas(&mut self, node: &Node) -> Vec<Op> {
-        const SAGAS: [&str; 5] = ["insert", "update", "delete", "read", "truncate"];
+    fn ops(&mut self, node: &Node) -> Vec<Op> {
+        const OPS: [&str; 5] = ["insert", "update", "delete", "read", "truncate"];
         let words = self.words(node, "on");
-        let mut sagas = Vec::new();
+        let mut ops = Vec::new();
         for (word, at) in words {
             match Op::parse(&word) {
-                Some(op) if sagas.contains(&op) => self.problem(at, format!("`{word}` is named twice")),
-                Some(op) => sagas.push(op),
+                Some(op) if ops.contains(&op) => self.problem(at, format!("`{word}` is named twice")),
+                Some(op) => ops.push(op),
                 None => {
-                    let hint = did_you_mean(&word, SAGAS);
-                    self.problem(at, format!("unknown op `{word}`{hint}; known are {}", SAGAS.join(", ")));
+                    let hint = did_you_mean(&word, OPS);
+                    self.problem(at, format!("unknown op `{word}`{hint}; known are {}", OPS.join(", ")));
                 }
             }
         }
-        sagas
+        ops
     }
 
     fn order_by(&mut self, node: &Node) -> (OrderBy, Vec<FilePlace>) {

@@ -244,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn whose_an_saga_is_reads_back_exactly(
+        fn which_dead_letters_have_a_saga_reads_back_exactly(
             effect in prop::sample::select(vec![SagaEffect::Complete, SagaEffect::None, SagaEffect::Partial]),
             letters in vec(any::<u64>(), 0..4),
             open in vec(any::<u64>(), 0..4),

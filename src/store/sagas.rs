@@ -45,7 +45,7 @@ impl Trees {
         for key in self.sagas.iter().keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
-            let id = Uuid::from_slice(name).map_err(|error| Error::record("an operation", error))?;
+            let id = Uuid::from_slice(name).map_err(|error| Error::record("a saga", error))?;
             if self.of_letters(DeliveryId(id))?.is_none() {
                 sagas.extend(self.under_way(DeliveryId(id))?);
             }
@@ -65,7 +65,7 @@ impl Trees {
     /// None: there is no such saga.
     pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<StoredSaga>, Error> {
         let Some((rule, log)) = self.saga(id)? else { return Ok(None) };
-        let called = || format!("the change of operation {id}");
+        let called = || format!("the change of saga {id}");
         let content = self.record(&self.saga_changes, id.0.as_bytes(), called)?;
         let content = content.ok_or_else(|| Error::record(called(), "it is missing"))?;
         let change = letter_records::decode_change(&content).map_err(|damage| Error::record(called(), damage))?;
@@ -74,7 +74,7 @@ impl Trees {
 
     /// The name of its rule, and its log.
     pub(super) fn saga(&self, id: DeliveryId) -> Result<Option<(Box<str>, SagaLog)>, Error> {
-        let called = || format!("operation {id}");
+        let called = || format!("saga {id}");
         let Some(content) = self.record(&self.sagas, id.0.as_bytes(), called)? else { return Ok(None) };
         saga_records::decode_log(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }
@@ -85,7 +85,7 @@ impl Trees {
     }
 
     fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
-        let called = || format!("the letters of operation {id}");
+        let called = || format!("the dead letters of saga {id}");
         let Some(content) = self.record(&self.saga_letters, id.0.as_bytes(), called)? else { return Ok(None) };
         saga_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))
     }

@@ -121,7 +121,7 @@ fn sagas(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             match Uuid::from_slice(name) {
                 Ok(id) => drop(names.insert(id)),
-                Err(_) => found.problem(format!("an operation's name has {} bytes", name.len())),
+                Err(_) => found.problem(format!("a saga's name has {} bytes", name.len())),
             }
         }
     }

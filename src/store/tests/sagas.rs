@@ -175,5 +175,5 @@ async fn a_saga_that_can_not_be_read_is_named() {
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
     store.inner.trees.saga_changes.clear().expect("cleared");
     let error = store.sagas().expect_err("damaged").to_string();
-    assert!(error.contains(&format!("the change of operation {}", id(1))), "{error}");
+    assert!(error.contains(&format!("the change of saga {}", id(1))), "{error}");
 }

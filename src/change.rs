@@ -86,6 +86,20 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// One that no server has written: for tests, fuzz targets and benchmarks, no part of the program.
+    #[doc(hidden)]
+    pub fn example() -> Transaction {
+        Transaction {
+            server_uuid: Uuid::nil(),
+            gtid: None,
+            file: "binlog.000001".into(),
+            offset: 4,
+            committed_at_us: 0,
+            original_commit_us: 0,
+            is_own: false,
+        }
+    }
+
     /// What all servers of a replica set agree on when GTIDs are on, and no other transaction has: the [name](Self::name),
     /// and after an `@` the time of the first commit, where the log says it. First component of every delivery id.
     pub fn identity(&self) -> String {
@@ -317,9 +331,7 @@ mod tests {
             gtid,
             file: "binlog.000042".into(),
             offset: 157,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
+            ..Transaction::example()
         };
         let (table, transaction) = (table.into(), transaction.into());
         Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1234 }

@@ -6,8 +6,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 use crate::column::json;
 use crate::rules::RuleSet;
@@ -90,13 +88,5 @@ fn row(status: &str, total: &str) -> Row {
 
 /// A transaction that no server has written.
 fn transaction() -> Arc<Transaction> {
-    Arc::new(Transaction {
-        server_uuid: Uuid::nil(),
-        gtid: None,
-        file: "binlog.000001".into(),
-        offset: 4,
-        committed_at_us: 1_795_215_845_123_456,
-        original_commit_us: 0,
-        is_own: false,
-    })
+    Arc::new(Transaction { committed_at_us: 1_795_215_845_123_456, ..Transaction::example() })
 }

@@ -101,9 +101,9 @@ impl ControlSocket {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, sagas: AdminApi, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, api: AdminApi, stop: watch::Receiver<bool>) {
         let ControlSocket { listener, file } = self;
-        serve(listener, router(sagas), Answers::Long, stop).await;
+        serve(listener, router(api), Answers::Long, stop).await;
         drop(file);
     }
 }
@@ -116,7 +116,7 @@ pub struct AdminApi {
     pub binlog_replays: BinlogReplays,
 }
 
-fn router(sagas: AdminApi) -> Router {
+fn router(api: AdminApi) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/position", get(position))
@@ -134,7 +134,7 @@ fn router(sagas: AdminApi) -> Router {
         .route("/store/backup", post(back_up_store))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(|request, next| whole_request(REQUEST_TIMEOUT, request, next)))
-        .with_state(sagas)
+        .with_state(api)
 }
 
 /// Hands a request on when all of it is there.

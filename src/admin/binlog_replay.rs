@@ -14,7 +14,7 @@ use super::view::status::PositionView;
 use crate::pipeline::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
 
 /// Events of the pipeline that wait to be turned into reports.
-const TOLD_AHEAD: usize = 16;
+const EVENTS_AHEAD: usize = 16;
 
 /// Replays of binlog ranges with the current rules; clones are the same.
 #[derive(Clone)]
@@ -34,10 +34,10 @@ impl BinlogReplays {
                 return;
             }
         };
-        let (sender, mut told) = mpsc::channel(TOLD_AHEAD);
-        let put_into_words = async move {
-            while let Some(told) = told.recv().await {
-                if reports.send(report(told)).await.is_err() {
+        let (sender, mut events) = mpsc::channel(EVENTS_AHEAD);
+        let forward = async move {
+            while let Some(event) = events.recv().await {
+                if reports.send(report(event)).await.is_err() {
                     break;
                 }
             }
@@ -46,7 +46,7 @@ impl BinlogReplays {
             self.replays.run(binlog_range, &sender).await;
             drop(sender);
         };
-        tokio::join!(run, put_into_words);
+        tokio::join!(run, forward);
     }
 
     fn binlog_range(&self, request: &BinlogReplayRequest) -> Result<BinlogRange, String> {
@@ -66,8 +66,8 @@ impl BinlogReplays {
     }
 }
 
-fn report(told: BinlogReplayEvent) -> BinlogReplayReport {
-    match told {
+fn report(event: BinlogReplayEvent) -> BinlogReplayReport {
+    match event {
         BinlogReplayEvent::Begun { from, to } => {
             BinlogReplayReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
         }

@@ -66,30 +66,30 @@ struct Inner {
     metrics: Arc<Metrics>,
     stopping: watch::Receiver<bool>,
     /// One reload at a time.
-    turn: tokio::sync::Mutex<Looks>,
+    turn: tokio::sync::Mutex<KnownStates>,
 }
 
 impl Inner {
-    fn look(&self) -> RuleFilesState {
+    fn inspect(&self) -> RuleFilesState {
         let rules = self.now.borrow().clone();
         RuleFilesState::at(&self.source.directory, rules.files())
     }
 }
 
 /// The states of the files at earlier checks.
-struct Looks {
+struct KnownStates {
     /// When they were loaded last, also if that failed.
     loaded: RuleFilesState,
     /// When they were checked last.
     last: RuleFilesState,
 }
 
-impl Looks {
+impl KnownStates {
     /// Whether the files differ from those that were loaded, and are the same at two checks: a file that is being written
     /// is not loaded half.
-    fn have_changed(&mut self, look: RuleFilesState) -> bool {
-        let has_settled = std::mem::replace(&mut self.last, look) == look;
-        has_settled && look != self.loaded
+    fn have_changed(&mut self, state: RuleFilesState) -> bool {
+        let has_settled = std::mem::replace(&mut self.last, state) == state;
+        has_settled && state != self.loaded
     }
 }
 
@@ -103,7 +103,7 @@ impl LiveRules {
         stopping: watch::Receiver<bool>,
     ) -> LiveRules {
         let files = Mutex::new(FilesState { loaded_at_us: now_us(), problems: None });
-        let turn = tokio::sync::Mutex::new(Looks { loaded, last: loaded });
+        let turn = tokio::sync::Mutex::new(KnownStates { loaded, last: loaded });
         rules.rules().iter().for_each(|rule| warn_of(rule));
         rules.misnamed_files().iter().for_each(|file| tracing::warn!("{file}"));
         let now = watch::Sender::new(rules);
@@ -122,19 +122,19 @@ impl LiveRules {
     /// Reloads the files, also when they are unchanged: what they refer to may have changed. The new rules are active when it
     /// returns. What came of it is in the log.
     pub async fn reload(&self) -> Result<Difference, ReloadError> {
-        let mut looks = self.inner.turn.lock().await;
-        self.load(&mut looks).await
+        let mut states = self.inner.turn.lock().await;
+        self.load(&mut states).await
     }
 
     /// Checks the files, and loads them when they have changed. To be called again and again.
-    pub async fn look(&self) -> Option<Result<Difference, ReloadError>> {
-        let mut looks = self.inner.turn.lock().await;
+    pub async fn inspect(&self) -> Option<Result<Difference, ReloadError>> {
+        let mut states = self.inner.turn.lock().await;
         let inner = self.inner.clone();
-        let look = tokio::task::spawn_blocking(move || inner.look()).await.ok()?;
-        if looks.have_changed(look) { Some(self.load(&mut looks).await) } else { None }
+        let state = tokio::task::spawn_blocking(move || inner.inspect()).await.ok()?;
+        if states.have_changed(state) { Some(self.load(&mut states).await) } else { None }
     }
 
-    async fn load(&self, looks: &mut Looks) -> Result<Difference, ReloadError> {
+    async fn load(&self, states: &mut KnownStates) -> Result<Difference, ReloadError> {
         if *self.inner.stopping.borrow() {
             return Err(ReloadError::Stopping);
         }
@@ -144,8 +144,8 @@ impl LiveRules {
             RuleFilesState::and_load(&inner.source.directory, before.files(), &inner.source.load)
         });
         let loaded = loaded.await;
-        let (look, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
-        *looks = Looks { loaded: look, last: look };
+        let (state, rules) = loaded.map_err(|_| ReloadError::Aborted)?;
+        *states = KnownStates { loaded: state, last: state };
         match rules {
             Ok(rules) => match self.judge(&rules).await {
                 Ok(()) => self.take(Arc::new(rules)).await,
@@ -301,19 +301,19 @@ mod tests {
     #[tokio::test]
     async fn changed_files_are_taken_when_two_looks_agree_and_only_once() {
         let mut scene = Scene::new();
-        assert!(scene.live.look().await.is_none() && scene.live.look().await.is_none(), "nothing has changed");
+        assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "nothing has changed");
         scene.write("table: shop.orders\nrul");
-        assert!(scene.live.look().await.is_none(), "it may be half written");
+        assert!(scene.live.inspect().await.is_none(), "it may be half written");
         scene.write(&RULE.replace("/a", "/b"));
-        assert!(scene.live.look().await.is_none(), "it looks different again");
-        let taken = scene.with_pipeline(LiveRules::look).await.expect("two looks agree").expect("sound rules");
+        assert!(scene.live.inspect().await.is_none(), "it looks different again");
+        let taken = scene.with_pipeline(LiveRules::inspect).await.expect("two looks agree").expect("sound rules");
         assert_eq!(taken.changed, ["paid"]);
-        assert!(scene.live.look().await.is_none() && scene.live.look().await.is_none(), "it was taken");
+        assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "it was taken");
 
         scene.write("table: [");
-        assert!(scene.live.look().await.is_none());
-        scene.live.look().await.expect("two looks agree").expect_err("faulty");
-        assert!(scene.live.look().await.is_none(), "the same problems are told once");
+        assert!(scene.live.inspect().await.is_none());
+        scene.live.inspect().await.expect("two looks agree").expect_err("faulty");
+        assert!(scene.live.inspect().await.is_none(), "the same problems are told once");
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ fn rule_view(rule: &RuleCheckpoint) -> RulePositionView {
     RulePositionView {
         rule: rule.rule.to_string(),
         position: PositionView::of(&rule.resume.position),
-        detached_since: rule.behind_since_us.map(rfc3339),
+        detached_since: rule.detached_since_us.map(rfc3339),
     }
 }
 

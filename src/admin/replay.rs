@@ -178,19 +178,19 @@ impl Replays {
         saga_command: SagaCommand,
     ) -> Result<Result<String, String>, Error> {
         let rule = Arc::clone(&delivery.rule);
-        if let Some(plan) = &rule.saga {
+        if let Some(saga) = &rule.saga {
             let id = delivery.id;
             let known = self.letters.read(move |store| store.saga(id)).await?;
-            let mut log = known.unwrap_or_else(|| plan.saga_definition.begin());
-            if let Err(refusal) = plan.saga_definition.grant(&mut log, saga_command) {
+            let mut log = known.unwrap_or_else(|| saga.definition.begin());
+            if let Err(refusal) = saga.definition.grant(&mut log, saga_command) {
                 return Ok(Err(refusal.to_string()));
             }
-            match plan.saga_definition.next(&mut log) {
+            match saga.definition.next(&mut log) {
                 NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
                 NextAction::End(_) => return Ok(Err("there is nothing left to call".to_string())),
             }
         }
-        Ok(delivery.preview())
+        Ok(delivery.preview().map(|shown| shown.to_string()))
     }
 
     /// The letter's delivery under the rule of its name with the ordering keys that it is stored with, or why there is none.
@@ -229,7 +229,7 @@ async fn ended(head: DeadLetterHead, answer: Answered) -> Ended {
     let result = match answer.await {
         Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
         Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
-        Ok(Ok(Outcome::Blocked { behind })) => not_replayed(&head, &NotReplayed::BlockedBy(behind)),
+        Ok(Ok(Outcome::Blocked { by })) => not_replayed(&head, &NotReplayed::BlockedBy(by)),
         Ok(Err(why)) => not_replayed(&head, &why),
         Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
     };

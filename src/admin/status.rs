@@ -91,7 +91,7 @@ fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
     for stored in saved.checkpoint.iter().flat_map(|checkpoint| &checkpoint.rules) {
         let rule = rules.entry(&stored.rule).or_insert_with(|| unknown(stored.rule.to_string()));
         rule.low_water_mark = Some(PositionView::of(&stored.resume.position));
-        if let Some(since_us) = stored.behind_since_us {
+        if let Some(since_us) = stored.detached_since_us {
             rule.state = Some(state::DETACHED.to_string());
             rule.detached_since = Some(rfc3339(since_us));
         }
@@ -170,7 +170,7 @@ impl DaemonSnapshot<'_> {
     }
 
     fn rule(&self, rule: &RuleStatus) -> RuleView {
-        let (behind_since_us, lag_seconds, error) = match &rule.stream {
+        let (detached_since_us, lag_seconds, error) = match &rule.stream {
             StreamStatus::Attached => (None, self.source.lag.map(|lag| lag.as_secs_f64()), None),
             StreamStatus::Detached { since_us, read_up_to_us, error, .. } => {
                 let lag = self.now_us.saturating_sub(read_up_to_us.unwrap_or(*since_us)) as f64 / 1e6;
@@ -178,7 +178,7 @@ impl DaemonSnapshot<'_> {
             }
         };
         let paused = rule.paused.as_ref().or(rule.lacks.as_ref());
-        let state = match (&error, paused, behind_since_us) {
+        let state = match (&error, paused, detached_since_us) {
             (Some(_), _, _) => state::STOPPED,
             (None, Some(_), _) => state::PAUSED,
             (None, None, Some(_)) => state::DETACHED,
@@ -188,7 +188,7 @@ impl DaemonSnapshot<'_> {
             target: Some(rule.target.clone()),
             state: Some(state.to_string()),
             why: error.or_else(|| paused.map(|paused| paused.why.clone())),
-            detached_since: behind_since_us.map(rfc3339),
+            detached_since: detached_since_us.map(rfc3339),
             paused_since: paused.map(|paused| rfc3339(paused.since_us)),
             unresolved: Some(rule.unresolved),
             in_flight: Some(rule.in_flight),

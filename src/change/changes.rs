@@ -159,15 +159,7 @@ mod tests {
         let kinds: Arc<[ColumnKind]> = [ColumnKind::Int { bytes: 1, unsigned: false }].into();
         let first = (None, Some(Row::from(Image::new(event, kinds, None, Span::default()))));
         let table = Table { schema: "s".into(), name: "t".into(), columns: vec!["n".into()], primary_key: vec![] };
-        let transaction = Transaction {
-            server_uuid: uuid::Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        };
+        let transaction = Transaction::example();
         let rows = Rows::Images { first, spans: spans.collect() };
         Changes::new(Op::Insert, Arc::new(table), Arc::new(transaction), rows, 5)
     }

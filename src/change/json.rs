@@ -198,15 +198,7 @@ mod tests {
             }),
             before: before.map(Row::from_iter),
             after: after.map(Row::from_iter),
-            transaction: Arc::new(Transaction {
-                server_uuid: Uuid::nil(),
-                gtid: None,
-                file: "binlog.000001".into(),
-                offset: 4,
-                committed_at_us: 1_795_215_845_123_456,
-                original_commit_us: 0,
-                is_own: false,
-            }),
+            transaction: Arc::new(Transaction { committed_at_us: 1_795_215_845_123_456, ..Transaction::example() }),
             ordinal: 1,
         }
     }

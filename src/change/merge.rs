@@ -50,7 +50,6 @@ fn over(newer: &Option<Row>, older: &Option<Row>) -> Option<Row> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
 
     use super::super::{Table, Transaction, Value};
     use super::*;
@@ -66,15 +65,7 @@ mod tests {
             columns: vec!["id".into(), "a".into(), "b".into()],
             primary_key: vec![0],
         };
-        let transaction = Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: ordinal,
-            original_commit_us: 0,
-            is_own: false,
-        };
+        let transaction = Transaction { committed_at_us: ordinal, ..Transaction::example() };
         Change { op, table: Arc::new(table), before, after, transaction: Arc::new(transaction), ordinal }
     }
 

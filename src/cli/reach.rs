@@ -284,10 +284,10 @@ pub(super) async fn open_store(data: &Path) -> anyhow::Result<Store> {
 
 /// As [`open_store`], for a process that keeps it: waits for a command that has it for a moment, while no daemon does.
 pub(super) async fn open_store_to_keep(data: &Path) -> anyhow::Result<Store> {
-    let give_up_at = Instant::now() + COMMAND_DEADLINE;
+    let give_up_at = Instant::now() + COMMAND_TIMEOUT;
     loop {
         match open_store(data).await {
-            Err(error) if is_in_use(&error) && Instant::now() < give_up_at => sleep(COMMAND_DEADLINE / 40).await,
+            Err(error) if is_in_use(&error) && Instant::now() < give_up_at => sleep(COMMAND_TIMEOUT / 40).await,
             opened => return opened,
         }
     }
@@ -298,7 +298,7 @@ fn is_in_use(error: &anyhow::Error) -> bool {
 }
 
 /// `status` and its like are done in far less.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(2);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
     let store = store.clone();

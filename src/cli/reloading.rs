@@ -24,7 +24,7 @@ pub(super) async fn keep(rules: LiveRules, mut hangup: Signal, watch: bool) {
                 let _ = rules.reload().await;
             }
             _ = ticks.tick(), if watch => {
-                let _ = rules.look().await;
+                let _ = rules.inspect().await;
             }
         }
     }

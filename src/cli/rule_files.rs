@@ -22,12 +22,12 @@ pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> any
 }
 
 /// The same, and returns the state of the files.
-pub(super) fn look_and_load(
+pub(super) fn inspect_and_load(
     directory: &Path,
     database: Option<&Database>,
 ) -> anyhow::Result<(RuleFilesState, RuleSet)> {
-    let (look, loaded) = RuleFilesState::and_load(directory, &[], || read_to_work(directory, database));
-    Ok((look, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
+    let (state, loaded) = RuleFilesState::and_load(directory, &[], || read_to_work(directory, database));
+    Ok((state, loaded.map_err(|diagnostics| Faulty { diagnostics })?))
 }
 
 /// Loads with the environment of this process.

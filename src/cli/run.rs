@@ -62,7 +62,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let mut source = source_settings::of(source, &encrypted)?;
     let settings = args.run.resolve(file)?;
     let directory = args.rules.resolve(file);
-    let (look, rules) = rule_files::look_and_load(&directory, database.as_ref())?;
+    let (state, rules) = rule_files::inspect_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
 
@@ -86,7 +86,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     }
     let sinks = Sinks::new(client.await??, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
-    let files = RuleFiles { directory, look, database };
+    let files = RuleFiles { directory, state, database };
     // From here on a signal may come.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
     work(Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
@@ -112,7 +112,7 @@ struct Parts {
 /// Where the rules are from, the state of their files then, and where they may write to.
 struct RuleFiles {
     directory: PathBuf,
-    look: RuleFilesState,
+    state: RuleFilesState,
     database: Option<Database>,
 }
 
@@ -124,7 +124,7 @@ struct Signals {
 async fn work(parts: Parts) -> anyhow::Result<()> {
     let Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data } = parts;
     let metrics = Arc::new(Metrics::default());
-    let (stop, look) = (signals.stop, files.look);
+    let (stop, state) = (signals.stop, files.state);
     let limits = Limits {
         window_deliveries: settings.window_deliveries,
         window_bytes: settings.window_bytes,
@@ -147,7 +147,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (admin_stop, admin_stopped) = watch::channel(false);
-    let live = LiveRules::new((rules, look), rule_source, commands.clone(), metrics.clone(), stop.clone());
+    let live = LiveRules::new((rules, state), rule_source, commands.clone(), metrics.clone(), stop.clone());
     let (pulse, feeling) = Pulse::new(commands.clone(), source.clone(), metrics.clone());
     let mut beside = JoinSet::new();
     beside.spawn(feeling);
@@ -158,7 +158,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         let health = Health { commands, pulse, store, source: source.clone(), stopping };
         admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
     }
-    admin.spawn(socket.serve(sagas(live, store, commands, source, reader, data), admin_stopped));
+    admin.spawn(socket.serve(admin_api(live, store, commands, source, reader, data), admin_stopped));
 
     // A task of its own, on one of the threads that attempts run on: what starts and ends there wakes no other thread.
     let ended = tokio::spawn(pipeline.run(Some(reading), received, stop)).await;
@@ -179,7 +179,7 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
 }
 
 /// What may be asked over the socket.
-fn sagas(
+fn admin_api(
     rules: LiveRules,
     store: Store,
     commands: mpsc::Sender<Command>,
@@ -199,7 +199,7 @@ fn sagas(
 
 /// Where new rules come from, and what they are checked against.
 fn rule_source(files: RuleFiles, reader: Settings, if_missing: IfMissing) -> RuleSource {
-    let RuleFiles { directory, look: _, database } = files;
+    let RuleFiles { directory, state: _, database } = files;
     let from = directory.clone();
     let load = Box::new(move || rule_files::read_to_work(&from, database.as_ref()));
     let tables = Box::new(move |patterns| -> BoxFuture<'static, _> {

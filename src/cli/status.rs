@@ -176,7 +176,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         (None, _) => {}
     }
     if let Some(hold) = &status.binlog_pin {
-        facts.push(("binlog pinned", blocked_text(hold, now)));
+        facts.push(("binlog pinned", pin_text(hold, now)));
     }
     if status.dead_letters > 0 {
         let letters = count(status.dead_letters, "dead letter");
@@ -199,7 +199,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn blocked_text(hold: &BinlogPinView, now: SystemTime) -> String {
+fn pin_text(hold: &BinlogPinView, now: SystemTime) -> String {
     let (file, rules, since) = (&hold.file, hold.rules.join(", "), ago(&hold.since, now));
     if hold.pinned {
         format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
@@ -359,7 +359,7 @@ blocked       12 deliveries wait behind them
 data          /var/lib/rowhook
 ";
         let opening = BinlogPinView { pinned: false, ..status().binlog_pin.expect("it is held") };
-        assert!(blocked_text(&opening, now()).starts_with("not at the moment"));
+        assert!(pin_text(&opening, now()).starts_with("not at the moment"));
         let text = text(&status(), now());
         let (shown, version) = text.split_once("rowhook       ").expect("the version comes last");
         assert_eq!(shown, expected);

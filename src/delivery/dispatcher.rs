@@ -290,8 +290,8 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while let Some(place) = self.next_start() {
-            if let Turn::Hold { behind } = self.lanes.turn(place) {
-                self.complete(place, Outcome::Blocked { behind });
+            if let Turn::Block { by } = self.lanes.turn(place) {
+                self.complete(place, Outcome::Blocked { by });
                 continue;
             }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");

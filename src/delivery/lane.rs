@@ -46,7 +46,7 @@ pub enum Turn {
     /// Nothing but keeping the order.
     Pass,
     /// Nothing but keeping the order, behind the dead letter of this number.
-    Hold { behind: u64 },
+    Block { by: u64 },
 }
 
 /// See the module's header.
@@ -343,7 +343,7 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         if slot.turn == Turn::CallUnlessHeld {
             let holder = self.blocked.holder(slot.links.keys(), &slot.behind);
-            slot.turn = holder.map_or(Turn::Call, |behind| Turn::Hold { behind });
+            slot.turn = holder.map_or(Turn::Call, |by| Turn::Block { by });
         }
         self.queue_for_slot(place);
     }
@@ -351,8 +351,8 @@ impl Lanes {
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
-            Turn::Pass | Turn::Hold { .. } if self.closed => {}
-            Turn::Pass | Turn::Hold { .. } => {
+            Turn::Pass | Turn::Block { .. } if self.closed => {}
+            Turn::Pass | Turn::Block { .. } => {
                 slot.stage = Stage::Running;
                 self.startable.push_back(place);
             }

@@ -44,7 +44,7 @@ pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
-pub use sink::Sinks;
+pub use sink::{Shown, Sinks};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
@@ -86,7 +86,7 @@ impl Delivery {
     /// The action of its rule whose turn it is.
     pub fn action(&self) -> &Action {
         let number = match (&self.saga_action, &self.rule.saga) {
-            (Some(doing), Some(plan)) => plan.number(doing.action).expect("an operation does what its rule has"),
+            (Some(doing), Some(saga)) => saga.number(doing.action).expect("an operation does what its rule has"),
             _ => 0,
         };
         &self.rule.actions[number]
@@ -96,8 +96,8 @@ impl Delivery {
     ///
     /// # Errors
     /// A line for people when the row makes none, without row values.
-    pub fn preview(&self) -> Result<String, String> {
-        sink::show(self)
+    pub fn preview(&self) -> Result<Shown<'_>, String> {
+        Shown::of(self)
     }
 
     /// For tests whose rule calls an API.
@@ -118,13 +118,13 @@ impl Delivery {
     /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
     /// for every attempt, after a crash and when an operator resumes it; but for a query, which is another one each time.
     pub fn call_id(&self) -> DeliveryId {
-        let (Some(SagaAction { action, log }), Some(plan)) = (&self.saga_action, &self.rule.saga) else {
+        let (Some(SagaAction { action, log }), Some(saga)) = (&self.saga_action, &self.rule.saga) else {
             return self.id;
         };
         let round = log.act(*action).round;
         let name = |n: usize| &*log.steps[n].name;
         let place = match *action {
-            ActionId::Step(_) if plan.is_single && round == 0 => return self.id,
+            ActionId::Step(_) if saga.is_single && round == 0 => return self.id,
             ActionId::Step(n) => name(n).to_owned(),
             ActionId::Undo(n) => format!("{}/undo", name(n)),
             // A question, each time a new one: no API must answer it from memory.
@@ -157,7 +157,7 @@ pub enum Outcome {
     Dead(Failure),
     /// Not attempted: a dead letter, the one of this number, blocks one of its ordering keys.
     Blocked {
-        behind: u64,
+        by: u64,
     },
 }
 

@@ -128,8 +128,6 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use uuid::Uuid;
-
     use super::*;
     use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
     use crate::delivery::Origin;
@@ -151,15 +149,7 @@ mod tests {
             }),
             before: None,
             after: Some(Row::from_iter(cells)),
-            transaction: Arc::new(Transaction {
-                server_uuid: Uuid::nil(),
-                gtid: None,
-                file: "binlog.000001".into(),
-                offset: 4,
-                committed_at_us: 0,
-                original_commit_us: 0,
-                is_own: false,
-            }),
+            transaction: Arc::new(Transaction::example()),
             ordinal: 1,
         });
         let id = change.delivery_id("r");

@@ -2,20 +2,22 @@
 //!
 //! In: a delivery whose turn it is. Out: what its sink sends (`Ready`), and of an attempt the answer with what it means
 //! (`Judged`). The set is closed: a sink is a variant of the rules' `Work`, one of `Ready`, a field of `Sinks` for its
-//! connections, and a file below this one with the same verbs in the same order: prepare, prepare_all, show, attempt,
-//! judge. Owns the connections. Knows neither lanes nor retries nor the time.
+//! connections, and a file below this one with the same verbs in the same order: prepare, prepare_all, attempt, judge.
+//! Owns the connections. Knows neither lanes nor retries nor the time.
 
 mod http;
 mod sql;
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::delivery::Delivery;
 use crate::delivery::answer::{Lack, TargetHealth, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray};
 use crate::delivery::client::Client;
+use crate::delivery::prepared::PreparedRequest;
 use crate::delivery::results::ItemResult;
 use crate::delivery::server_limit::ServerLimit;
+use crate::delivery::{Delivery, request};
 use crate::failure::Answer;
 use crate::rules::Work;
 use crate::saga::ActionEnd;
@@ -98,13 +100,34 @@ impl Ready {
     }
 }
 
-/// What the delivery would send now, for people, with secrets masked.
-///
-/// # Errors
-/// As [`Ready::prepare`].
-pub(super) fn show(delivery: &Delivery) -> Result<String, String> {
-    match &delivery.action().work {
-        Work::Call(call) => http::show(delivery, call),
-        Work::Sql(sql) => Ok(sql::show(sql)),
+/// What a delivery would send, for people, with secrets masked: the text is made when it is shown.
+pub struct Shown<'d>(Sent<'d>);
+
+enum Sent<'d> {
+    /// As a `curl` command.
+    Http(PreparedRequest),
+    /// Without values.
+    Sql(&'d str),
+}
+
+impl Shown<'_> {
+    /// What the delivery would send now.
+    ///
+    /// # Errors
+    /// As [`Ready::prepare`].
+    pub(super) fn of(delivery: &Delivery) -> Result<Shown<'_>, String> {
+        Ok(Shown(match &delivery.action().work {
+            Work::Call(call) => Sent::Http(request::prepare(delivery, call)?),
+            Work::Sql(sql) => Sent::Sql(&sql.statement),
+        }))
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Sent::Http(request) => f.write_str(&request.to_curl()),
+            Sent::Sql(statement) => write!(f, "# a statement: {statement}"),
+        }
     }
 }

@@ -301,7 +301,7 @@ pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<
 
 /// A saga on the row with this key, whose next action is this.
 pub(super) fn saga(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
-    let log = rule.saga.as_ref().expect("a rule with a plan").saga_definition.begin();
+    let log = rule.saga.as_ref().expect("a rule with a plan").definition.begin();
     Delivery { saga_action: Some(SagaAction { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
 }
 
@@ -345,15 +345,7 @@ fn change(op: Op, before: Option<i64>, after: Option<i64>) -> Change {
     let row = |key: i64| Row::from_iter([Cell::Value(Value::Int(key))]);
     let table =
         Table { schema: "shop".into(), name: "orders".into(), columns: vec!["id".into()], primary_key: vec![0] };
-    let transaction = Transaction {
-        server_uuid: Uuid::nil(),
-        gtid: None,
-        file: "binlog.000001".into(),
-        offset: 4,
-        committed_at_us: 0,
-        original_commit_us: 0,
-        is_own: false,
-    };
+    let transaction = Transaction::example();
     Change {
         op,
         table: Arc::new(table),

@@ -31,15 +31,7 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         }),
         before: None,
         after: Some(Row::from_iter([Cell::Value(Value::Uint(7)), Cell::Value(Value::Text(value.into()))])),
-        transaction: Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        }),
+        transaction: Arc::new(Transaction::example()),
         ordinal: 1,
     });
     Ok(Delivery {

@@ -134,7 +134,7 @@ impl BlockedKeys {
     }
 
     /// Names every front again: after a start, and when other rules may be able to send what could not be sent.
-    pub fn look_at_all(&self) {
+    pub fn inspect_all(&self) {
         let mut state = self.lock();
         let State { queues, moved, definitions: _ } = &mut *state;
         moved.extend(queues.values().map(|queue| queue.front));
@@ -331,12 +331,12 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
         let blocked = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
-        blocked.look_at_all();
+        blocked.inspect_all();
         blocked.moved().await;
         assert_eq!(moved(&blocked), [4]);
         let (waiting, ()) = tokio::join!(blocked.moved(), async {
             tokio::task::yield_now().await;
-            blocked.look_at_all();
+            blocked.inspect_all();
         });
         assert_eq!((waiting, moved(&blocked)), ((), vec![4]));
     }

@@ -49,8 +49,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             let letter = new_letter(completed, record(failure, completed), lanes);
             store::Write { letters_add: vec![letter], ..settled }
         }
-        (Outcome::Blocked { behind }, Origin::Stream | Origin::BinlogReplay { .. }) => {
-            let message = format!("waits behind dead letter {behind}");
+        (Outcome::Blocked { by }, Origin::Stream | Origin::BinlogReplay { .. }) => {
+            let message = format!("waits behind dead letter {by}");
             let failure = store::LetterFailure { reason: Reason::Blocked, message, attempts: Attempts::default() };
             let waits_in = delivery.more.as_deref().cloned().unwrap_or_default();
             let letter = new_letter(completed, failure, keys_to_hold(delivery, waits_in));
@@ -185,7 +185,7 @@ fn log(completed: &Completed) {
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
         Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
-        Outcome::Blocked { behind } => info!(rule, %id, behind, "blocked"),
+        Outcome::Blocked { by } => info!(rule, %id, behind = by, "blocked"),
     }
 }
 
@@ -234,15 +234,7 @@ mod tests {
         let rules = RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text)], &|_| None).expect("a rule");
         let table = Table { schema: "a".into(), name: "b".into(), columns: vec!["id".into()], primary_key: vec![0] };
         let row = |id| Some(Row::from_iter([Cell::Value(Value::Int(id))]));
-        let transaction = Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        };
+        let transaction = Transaction::example();
         let change = Arc::new(Change {
             op: Op::Update,
             table: table.into(),
@@ -304,7 +296,7 @@ mod tests {
     #[test]
     fn a_blocked_delivery_is_a_letter_in_the_queues_of_all_its_keys_whatever_its_rule_says_now() {
         for (id, keys) in [(1, 1), (2, 2)] {
-            let blocked = Outcome::Blocked { behind: 17 };
+            let blocked = Outcome::Blocked { by: 17 };
             let completed = completed("on_dead_letter: continue", Origin::Stream, blocked, id);
             let write = settle(&completed).expect("a letter");
             let letter = &write.letters_add[0];

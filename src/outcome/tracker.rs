@@ -337,16 +337,7 @@ mod tests {
     }
 
     fn transaction() -> Arc<Transaction> {
-        let file = "binlog.000001".into();
-        Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file,
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        })
+        Arc::new(Transaction::example())
     }
 
     fn within(table: &str, rows: u64) -> Within {

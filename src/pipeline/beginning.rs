@@ -38,20 +38,20 @@ pub(super) fn begin(rules: &RuleSet, saved: SavedCheckpoint, now_us: u64) -> Beg
         let mark = record.map_or(&main, |record| &record.resume);
         if let Some(start) = rule.settings.start.clone().filter(|_| is_new(rule)) {
             let mut stream = RuleStream::new(rule, main.clone().into(), HashSet::new());
-            stream.behind = Some(DetachedStream::from_start(rule, start, now_us));
+            stream.detached = Some(DetachedStream::from_start(rule, start, now_us));
             streams.push(stream);
             continue;
         }
         let mut stream = RuleStream::new(rule, mark.clone().into(), take_ledger(&mut ledger, rule));
-        match behind_since(record, &main, now_us) {
-            Some(since_us) => stream.behind = Some(DetachedStream::at(rule, mark.clone().into(), since_us)),
+        match detached_since(record, &main, now_us) {
+            Some(since_us) => stream.detached = Some(DetachedStream::at(rule, mark.clone().into(), since_us)),
             None if mark.position.reaches(&main.position) && mark.position != main.position => marks.push(main.clone()),
             None => marks.push(mark.clone()),
         }
         streams.push(stream);
     }
     let begins_at = earliest(&marks, &main.schema).unwrap_or_else(|| main.clone());
-    for stream in streams.iter_mut().filter(|stream| stream.behind.is_none()) {
+    for stream in streams.iter_mut().filter(|stream| stream.detached.is_none()) {
         let mark = stream.tracker.mark().resume();
         let is_there = mark.position == begins_at.position && mark.within == begins_at.within;
         stream.coverage = (!is_there).then(|| Coverage::new(&mark));
@@ -67,9 +67,9 @@ fn take_ledger(ledger: &mut Ledger, rule: &Arc<Rule>) -> HashSet<DeliveryId> {
     own
 }
 
-fn behind_since(record: Option<&RuleCheckpoint>, main: &Resume, now_us: u64) -> Option<u64> {
+fn detached_since(record: Option<&RuleCheckpoint>, main: &Resume, now_us: u64) -> Option<u64> {
     let record = record?;
-    record.behind_since_us.or_else(|| (!can_join(&record.resume, main)).then_some(now_us))
+    record.detached_since_us.or_else(|| (!can_join(&record.resume, main)).then_some(now_us))
 }
 
 /// Whether the rule may be fed by the main stream, which may have to begin at the mark instead of at its own position. Within
@@ -107,7 +107,7 @@ fn earliest(marks: &[Resume], schema: &Arc<Schema>) -> Option<Resume> {
 
 fn warn_of_vanished(rules: &RuleSet, records: &[RuleCheckpoint]) {
     for record in records.iter().filter(|record| rules.rule(&record.rule).is_none()) {
-        if record.behind_since_us.is_some() {
+        if record.detached_since_us.is_some() {
             tracing::warn!(
                 rule = &*record.rule,
                 place = %record.resume.position,
@@ -150,10 +150,10 @@ mod tests {
     }
 
     fn saved(records: Vec<(&str, Resume, Option<u64>)>) -> SavedCheckpoint {
-        let record = |(rule, resume, behind_since_us): (&str, Resume, _)| RuleCheckpoint {
+        let record = |(rule, resume, detached_since_us): (&str, Resume, _)| RuleCheckpoint {
             rule: rule.into(),
             resume,
-            behind_since_us,
+            detached_since_us,
         };
         let rules = records.into_iter().map(record).collect();
         SavedCheckpoint { main: at(MAIN_OFFSET, 7), rules, known: None, ledger: Ledger::default(), former_ids: None }
@@ -162,7 +162,7 @@ mod tests {
     /// Where the main stream begins, and of each rule whether it is detached and whether it leaves anything out.
     fn begun(names: &[&str], records: Vec<(&str, Resume, Option<u64>)>) -> (Resume, Vec<(bool, bool)>) {
         let Beginning { main, streams, .. } = begin(&rules(names), saved(records), 5);
-        (main, streams.iter().map(|stream| (stream.behind.is_some(), stream.coverage.is_some())).collect())
+        (main, streams.iter().map(|stream| (stream.detached.is_some(), stream.coverage.is_some())).collect())
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         for (known, begins_there) in [(Some(vec!["other"]), true), (Some(vec!["one"]), false), (None, false)] {
             let known = known.map(|names| names.into_iter().map(Arc::from).collect());
             let begun = begin(&rules, SavedCheckpoint { known, ..saved(vec![]) }, 5);
-            let start = begun.streams[0].behind.as_ref().and_then(|behind| behind.start.clone());
+            let start = begun.streams[0].detached.as_ref().and_then(|detached| detached.start.clone());
             assert_eq!(start.is_some(), begins_there);
         }
     }

@@ -32,10 +32,10 @@ struct Needed {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Pinned {
     needed: Needed,
     since_us: u64,
-    hold: PinnedBinlog,
+    pin: PinnedBinlog,
     /// The previous pin, kept until this one is pinned.
     before: Option<PinnedBinlog>,
 }
@@ -44,35 +44,35 @@ struct Held {
 pub(super) struct BinlogPin {
     /// What was needed when the checkpoint that is under way was taken.
     recording: Option<Needed>,
-    held: Option<Held>,
+    pinned: Option<Pinned>,
 }
 
 impl BinlogPin {
     /// Pins what the last checkpoint needs. To be called when none is under way and the next is about to be taken.
     pub fn follow(&mut self, streams: &mut [RuleStream], reading: &ChangeSource) {
         let durable = std::mem::replace(&mut self.recording, needed(streams, Instant::now()));
-        self.hold(durable, reading);
+        self.pin(durable, reading);
     }
 
     /// Whether the server is kept from purging now.
     pub fn is_pinned(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.hold.is_pinned())
+        self.pinned.as_ref().is_some_and(|pinned| pinned.pin.is_pinned())
     }
 
     pub fn status(&self) -> Option<BinlogPinStatus> {
-        self.held.as_ref().map(|Held { needed, since_us, hold, .. }| BinlogPinStatus {
+        self.pinned.as_ref().map(|Pinned { needed, since_us, pin, .. }| BinlogPinStatus {
             file: Arc::clone(&needed.place.oldest_needed().file),
             rules: needed.rules.clone(),
             since_us: *since_us,
-            is_pinned: hold.is_pinned(),
+            is_pinned: pin.is_pinned(),
         })
     }
 
-    fn hold(&mut self, needed: Option<Needed>, reading: &ChangeSource) {
-        match (needed, &mut self.held) {
+    fn pin(&mut self, needed: Option<Needed>, reading: &ChangeSource) {
+        match (needed, &mut self.pinned) {
             (None, None) => {}
             (None, Some(_)) => {
-                self.held = None;
+                self.pinned = None;
                 tracing::info!("the binlog is not pinned any more");
             }
             (Some(needed), None) => {
@@ -82,24 +82,24 @@ impl BinlogPin {
                     "the binlog is pinned from this file on, as long as these rules are late: the server purges nothing, and its \
                      disk may fill"
                 );
-                let hold = reading.hold(&needed.place);
-                self.held = Some(Held { needed, since_us: now_us(), hold, before: None });
+                let pin = reading.pin(&needed.place);
+                self.pinned = Some(Pinned { needed, since_us: now_us(), pin, before: None });
             }
-            (Some(needed), Some(held)) => held.follow(needed, reading),
+            (Some(needed), Some(pinned)) => pinned.follow(needed, reading),
         }
     }
 }
 
-impl Held {
+impl Pinned {
     fn follow(&mut self, needed: Needed, reading: &ChangeSource) {
-        if self.hold.is_pinned() {
+        if self.pin.is_pinned() {
             self.before = None;
         }
         if !needed.place.needs_same_file_as(&self.needed.place) {
-            let hold = std::mem::replace(&mut self.hold, reading.hold(&needed.place));
+            let pin = std::mem::replace(&mut self.pin, reading.pin(&needed.place));
             tracing::debug!(file = &*needed.place.oldest_needed().file, "the binlog is pinned from another file on");
             // The oldest connection that is pinned protects most; one that was never pinned protects nothing.
-            self.before = self.before.take().or_else(|| Some(hold).filter(PinnedBinlog::is_pinned));
+            self.before = self.before.take().or_else(|| Some(pin).filter(PinnedBinlog::is_pinned));
         }
         self.needed = needed;
     }
@@ -112,7 +112,7 @@ impl RuleStream {
         let oldest = self.tracker.oldest_unresolved();
         let known = self.oldest.filter(|(id, _)| oldest == Some(*id));
         self.oldest = known.or_else(|| oldest.map(|id| (id, now)));
-        self.behind.is_some() || self.oldest.is_some_and(|(_, since)| now.duration_since(since) > LATE)
+        self.detached.is_some() || self.oldest.is_some_and(|(_, since)| now.duration_since(since) > LATE)
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         let stream = |(rule, (_, _, place)): (&Arc<crate::rules::Rule>, &(&str, bool, Option<Position>))| {
             let mark = place.as_ref().map_or_else(Reached::nowhere, reached);
             let mut stream = RuleStream::new(rule, mark.clone(), HashSet::new());
-            stream.behind = place.as_ref().map(|_| DetachedStream::at(rule, mark, 0));
+            stream.detached = place.as_ref().map(|_| DetachedStream::at(rule, mark, 0));
             stream
         };
         set.rules().iter().zip(rules).map(stream).collect()
@@ -221,15 +221,7 @@ mod tests {
     #[test]
     fn an_attached_rule_is_late_when_a_delivery_stays_without_outcome() {
         let mut streams = streams(&[("a", true, None)]);
-        let transaction = Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "b.000001".into(),
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        };
+        let transaction = Transaction { file: "b.000001".into(), ..Transaction::example() };
         let (schema, name) = ("shop".into(), "orders".into());
         let table = Arc::new(Table { schema, name, columns: vec!["id".into()], primary_key: vec![0] });
         let open = |number: u128| {

@@ -23,7 +23,7 @@ use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
 
 /// How often progress is reported.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests that a dry run shows; the rest is counted.
 const SHOWN_MAX: u64 = 10;
@@ -106,15 +106,15 @@ impl RangeReplays {
     }
 
     /// Delivers the binlog range, and reports how it goes.
-    pub async fn run(&self, binlog_range: BinlogRange, told: &mpsc::Sender<BinlogReplayEvent>) {
+    pub async fn run(&self, binlog_range: BinlogRange, listener: &mpsc::Sender<BinlogReplayEvent>) {
         let Ok(_turn) = self.turn.try_lock() else {
             let message = "another binlog range is being replayed; only one at a time".to_string();
             // A listener that has gone does not need the reason.
-            let _ = told.send(BinlogReplayEvent::Failed { message }).await;
+            let _ = listener.send(BinlogReplayEvent::Failed { message }).await;
             return;
         };
         let rule = binlog_range.rule.name.clone();
-        let last = match self.deliver(binlog_range, told).await {
+        let last = match self.deliver(binlog_range, listener).await {
             Ok(tally) => {
                 let BinlogReplayTally { read, matched, delivered, dead, .. } = tally;
                 tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
@@ -125,13 +125,13 @@ impl RangeReplays {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
         };
-        let _ = told.send(last).await;
+        let _ = listener.send(last).await;
     }
 
     async fn deliver(
         &self,
         binlog_range: BinlogRange,
-        told: &mpsc::Sender<BinlogReplayEvent>,
+        listener: &mpsc::Sender<BinlogReplayEvent>,
     ) -> Result<BinlogReplayTally, End> {
         let BinlogRange { rule, from, to, mode } = binlog_range;
         self.refuse_paused(&rule).await?;
@@ -150,9 +150,9 @@ impl RangeReplays {
         if from.reaches(&to) {
             return Err(End::Failed(format!("there is nothing between {from} and {to}")));
         }
-        heard(told.send(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() }).await)?;
-        let (under_way, tally) = (Awaited::new(told), BinlogReplayTally::default());
-        let run = Run { rule, mode, commands: &self.commands, told, under_way, position: from, to, tally };
+        heard(listener.send(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() }).await)?;
+        let (under_way, tally) = (Awaited::new(listener), BinlogReplayTally::default());
+        let run = Run { rule, mode, commands: &self.commands, listener, under_way, position: from, to, tally };
         run.finish(following).await
     }
 
@@ -200,7 +200,7 @@ struct Run<'a> {
     rule: Arc<Rule>,
     mode: Mode,
     commands: &'a mpsc::Sender<Command>,
-    told: &'a mpsc::Sender<BinlogReplayEvent>,
+    listener: &'a mpsc::Sender<BinlogReplayEvent>,
     /// None where the loop ended before it had an outcome.
     under_way: Awaited<'a, BinlogReplayEvent, Option<Outcome>>,
     position: Position,
@@ -210,7 +210,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn finish(mut self, mut following: Following) -> Result<BinlogReplayTally, End> {
-        let mut ticks = tokio::time::interval(TELL_INTERVAL);
+        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_at_end = false;
         while !is_at_end || !self.under_way.is_empty() {
@@ -219,7 +219,7 @@ impl Run<'_> {
                     is_at_end = self.take(event.ok_or_else(vanished)??).await?;
                 }
                 ended = self.under_way.ended() => self.count(ended?)?,
-                _ = ticks.tick() => heard(self.told.send(BinlogReplayEvent::Progress(self.tally)).await)?,
+                _ = ticks.tick() => heard(self.listener.send(BinlogReplayEvent::Progress(self.tally)).await)?,
             }
         }
         Ok(self.tally)
@@ -280,10 +280,10 @@ impl Run<'_> {
     }
 
     async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let curl = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
-        match curl {
-            Some(curl) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
-                Ok(heard(self.told.send(BinlogReplayEvent::Request { curl }).await)?)
+        let shown = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
+        match shown {
+            Some(shown) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
+                Ok(heard(self.listener.send(BinlogReplayEvent::Request { curl: shown.to_string() }).await)?)
             }
             Some(_) => Ok(()),
             None => {

@@ -36,13 +36,13 @@ pub(super) type ReplayAnswer = oneshot::Sender<Result<Outcome, NotReplayed>>;
 pub(super) struct Releases {
     store: Store,
     turns: Turns,
-    reads: FuturesUnordered<Pin<Box<dyn Future<Output = Looked> + Send>>>,
+    reads: FuturesUnordered<Pin<Box<dyn Future<Output = InspectedLetter> + Send>>>,
     /// Rules for which the log says already that their dead letters can't be sent.
     complained: HashSet<Box<str>>,
 }
 
 /// A dead letter that may have to be sent, as it is in the store.
-pub(super) struct Looked {
+pub(super) struct InspectedLetter {
     pub number: u64,
     pub letter: Result<Option<DeadLetter>, store::Error>,
 }
@@ -54,22 +54,22 @@ impl Releases {
     }
 
     /// The next dead letter that may have to be sent; pending for ever while there is none. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Looked {
+    pub(super) async fn next(&mut self) -> InspectedLetter {
         loop {
             while self.reads.len() < READS_MAX
-                && let Some(number) = self.turns.look()
+                && let Some(number) = self.turns.inspect()
             {
                 let store = self.store.clone();
                 let read = tokio::task::spawn_blocking(move || store.dead_letter(number));
                 self.reads.push(Box::pin(async move {
                     let letter = read.await.unwrap_or(Err(store::Error::Closed));
-                    Looked { number, letter }
+                    InspectedLetter { number, letter }
                 }));
             }
             let blocked = self.turns.blocked.clone();
             tokio::select! {
                 () = blocked.moved(), if self.reads.len() < READS_MAX => {}
-                Some(looked) = self.reads.next(), if !self.reads.is_empty() => return looked,
+                Some(inspected) = self.reads.next(), if !self.reads.is_empty() => return inspected,
             }
         }
     }
@@ -86,8 +86,8 @@ impl Releases {
     }
 
     /// Decides about a dead letter that was read. Returns it if it is to be sent now.
-    pub(super) fn looked(&mut self, looked: Looked) -> Option<DeadLetter> {
-        let Looked { number, letter } = looked;
+    pub(super) fn inspected(&mut self, inspected: InspectedLetter) -> Option<DeadLetter> {
+        let InspectedLetter { number, letter } = inspected;
         let letter = letter.unwrap_or_else(|error| {
             tracing::error!(number, %error, "a blocked delivery can't be read; discard it to release those behind it");
             None
@@ -100,7 +100,7 @@ impl Releases {
             is_blocked: letter.head.failure.reason == Reason::Blocked,
             bytes: letter.change.weight_bytes(),
         });
-        if self.turns.looked(number, seen) { letter } else { None }
+        if self.turns.inspected(number, seen) { letter } else { None }
     }
 
     /// The dead letter that was to be sent can't be sent: it stays in front of its queue.
@@ -127,9 +127,9 @@ impl Releases {
     }
 
     /// Reads all dead letters that may be sent: after a reload other letters can be sent, and at the start none was read yet.
-    pub(super) fn look_at_all(&mut self) {
+    pub(super) fn inspect_all(&mut self) {
         self.complained.clear();
-        self.turns.blocked.look_at_all();
+        self.turns.blocked.inspect_all();
     }
 
     /// Answers with the number of blocked deliveries that were delivered since the start, as soon as none is on its way.
@@ -143,7 +143,7 @@ impl Releases {
 struct Turns {
     blocked: BlockedKeys,
     /// Letters being read.
-    looking: BTreeSet<u64>,
+    inspecting: BTreeSet<u64>,
     /// Letters that were sent and have no durable outcome yet.
     under_way: HashMap<u64, UnderWay>,
     /// Letters that an operator replays and whose turn comes after others that are under way, each with its answer.
@@ -181,7 +181,7 @@ impl Turns {
     fn new(blocked: BlockedKeys) -> Turns {
         Turns {
             blocked,
-            looking: BTreeSet::new(),
+            inspecting: BTreeSet::new(),
             under_way: HashMap::new(),
             waiting: BTreeMap::new(),
             rules: HashMap::new(),
@@ -191,18 +191,18 @@ impl Turns {
     }
 
     /// A dead letter to read.
-    fn look(&mut self) -> Option<u64> {
+    fn inspect(&mut self) -> Option<u64> {
         let number = self.blocked.take_moved()?;
-        self.looking.insert(number);
+        self.inspecting.insert(number);
         Some(number)
     }
 
     /// Whether the letter is to be sent now: it is blocked, or an operator waits for its replay, and nothing is ahead of it.
-    fn looked(&mut self, number: u64, seen: Option<Seen>) -> bool {
+    fn inspected(&mut self, number: u64, seen: Option<Seen>) -> bool {
         // A replay that began meanwhile counts more than what was read before it.
-        let is_looked_for = self.looking.remove(&number) && !self.under_way.contains_key(&number);
+        let is_awaited = self.inspecting.remove(&number) && !self.under_way.contains_key(&number);
         let goes = match seen {
-            Some(Seen { rule, lanes, is_blocked, bytes }) if is_looked_for => {
+            Some(Seen { rule, lanes, is_blocked, bytes }) if is_awaited => {
                 let is_next = self.stands(number, &lanes) && self.blocked.ahead_of(number, &lanes).next().is_none();
                 let is_meant = is_blocked || self.waiting.contains_key(&number);
                 is_next && is_meant && self.has_room(number, rule, bytes)
@@ -255,7 +255,7 @@ impl Turns {
             return false;
         }
         if self.blocked.ahead_of(number, &lanes).next().is_none() {
-            self.looking.remove(&number);
+            self.inspecting.remove(&number);
             self.forget_later(number);
             self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
             return true;
@@ -337,7 +337,7 @@ impl Turns {
     fn is_coming(&self, number: u64) -> bool {
         self.under_way.contains_key(&number)
             || self.waiting.contains_key(&number)
-            || self.looking.contains(&number)
+            || self.inspecting.contains(&number)
             || self.blocked.is_moved(number)
             || self.is_later(number)
     }
@@ -347,7 +347,7 @@ impl Turns {
     }
 
     fn is_quiet(&self) -> bool {
-        self.looking.is_empty() && self.under_way.is_empty() && !self.blocked.has_moved()
+        self.inspecting.is_empty() && self.under_way.is_empty() && !self.blocked.has_moved()
     }
 }
 

@@ -84,6 +84,6 @@ impl Pipeline {
         if let Some(needs) = needs {
             self.writes.write(needs);
         }
-        self.replays.releases.look_at_all();
+        self.replays.releases.inspect_all();
     }
 }

@@ -117,15 +117,7 @@ mod tests {
 
     fn transaction(number: Option<u64>, offset: u64) -> Arc<Transaction> {
         let gtid = number.map(gtid);
-        Arc::new(Transaction {
-            server_uuid: UUID,
-            gtid,
-            file: "b.000001".into(),
-            offset,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        })
+        Arc::new(Transaction { server_uuid: UUID, gtid, file: "b.000001".into(), offset, ..Transaction::example() })
     }
 
     fn change(transaction: &Arc<Transaction>, table: &str, ordinal: u64) -> Change {

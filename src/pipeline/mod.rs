@@ -52,7 +52,7 @@ use crate::store::{self, Saved, Store};
 use crate::telemetry::Metrics;
 
 use binlog_pin::BinlogPin;
-use blocked_keys::Looked;
+use blocked_keys::InspectedLetter;
 use deliveries::Deliveries;
 use lacking::Needs;
 use replays::ReplaysUnderWay;
@@ -151,10 +151,10 @@ impl Pipeline {
             self.streams.open(reading);
             self.deliveries.sagas.recall(self.writes.store())?;
             // A command without a source sends only what it is asked to, and what follows from that.
-            self.replays.releases.look_at_all();
+            self.replays.releases.inspect_all();
         }
         self.deliveries.dispatcher.adopt(self.streams.rule_set().rules());
-        let ended = self.turn(&mut commands, &mut stop).await;
+        let ended = self.run_loop(&mut commands, &mut stop).await;
         self.streams.close();
         match ended {
             Err(Error::Store(error)) => Err(error.into()),
@@ -162,7 +162,7 @@ impl Pipeline {
         }
     }
 
-    async fn turn(
+    async fn run_loop(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         stop: &mut watch::Receiver<bool>,
@@ -176,7 +176,7 @@ impl Pipeline {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 event = self.deliveries.dispatcher.next() => self.handle_events(event),
                 Some(written) = self.writes.next() => self.written(written?),
-                looked = self.replays.releases.next() => self.release(looked),
+                inspected = self.replays.releases.next() => self.release(inspected),
                 Some(command) = commands.recv() => self.apply(command),
                 event = std::future::poll_fn(|context| self.streams.poll_event(context)), if !has_more => {
                     if let Some(news) = self.streams.take_event(event, &mut self.deliveries)? {
@@ -232,8 +232,8 @@ impl Pipeline {
     }
 
     /// Sends a blocked delivery whose turn has come.
-    fn release(&mut self, looked: Looked) {
-        let Some(letter) = self.replays.releases.looked(looked) else { return };
+    fn release(&mut self, inspected: InspectedLetter) {
+        let Some(letter) = self.replays.releases.inspected(inspected) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
         let sagas = &self.deliveries.sagas;
         let delivery = delivery_of(letter, self.streams.rule_set());
@@ -250,7 +250,7 @@ impl Pipeline {
         self.metrics.blocked_keys.set(store.blocked_keys().keys() as i64);
         self.metrics.dead_letters_awaiting.set(store.awaiting_count() as i64);
         self.replays.releases.review();
-        self.streams.tell();
+        self.streams.report_metrics();
         self.streams.forget_what_never_came();
         self.streams.manage_readers();
         let why_over = |saga: &store::StoredSaga| self.streams.why_over(saga);

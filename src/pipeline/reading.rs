@@ -40,19 +40,20 @@ impl ChangeSource {
 
     /// A reader for one detached rule. The server ends the older one of two readers with the same identity, so it has its own,
     /// the same one each time. What it counts is not the main stream's.
-    pub(super) fn follow_alone(&self, stream: &RuleStream, behind: &DetachedStream) -> Option<Following> {
-        let from = match (&behind.start, behind.feed.reached()) {
+    pub(super) fn follow_alone(&self, stream: &RuleStream, detached: &DetachedStream) -> Option<Following> {
+        let from = match (&detached.start, detached.feed.reached()) {
             (Some(start), _) => source::From::Start(start.clone()),
             (None, Some(place)) => source::From::Resume(place.resume()),
             (None, None) => return None,
         };
-        Some(source::follow(self.settings_of(&stream.name), from, behind.feed.rules().patterns(), Arc::default()))
+        Some(source::follow(self.settings_of(&stream.name), from, detached.feed.rules().patterns(), Arc::default()))
     }
 
     /// Keeps the server from purging from this position on. Two at a time have different files, and so two identities; no
     /// rule's name has a colon.
-    pub(super) fn hold(&self, place: &Position) -> PinnedBinlog {
-        let name = format!("pin_binlog:{}:{}", place.server_uuid(), place.oldest_needed().file);
+    pub(super) fn pin(&self, place: &Position) -> PinnedBinlog {
+        // Part of an identity that the server knows from earlier versions: the word stays.
+        let name = format!("hold_binlog:{}:{}", place.server_uuid(), place.oldest_needed().file);
         source::pin_binlog(self.settings_of(&name), place.clone())
     }
 

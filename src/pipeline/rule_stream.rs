@@ -45,7 +45,7 @@ pub(super) struct RuleStream {
     /// What it has had already, and its feed brings once more.
     pub coverage: Option<Coverage>,
     /// Its own feed; none while it is attached to the main stream.
-    pub behind: Option<DetachedStream>,
+    pub detached: Option<DetachedStream>,
     pub paused: Option<Paused>,
     pub detach_timeout: DetachTimeout,
     /// The oldest delivery that is not resolved, and since when it is known as that; used for rules that pin the binlog.
@@ -105,7 +105,7 @@ impl RuleStream {
             name: rule.name.as_str().into(),
             tracker: Tracker::new(place, ledger),
             coverage: None,
-            behind: None,
+            detached: None,
             paused: None,
             detach_timeout: DetachTimeout::new(Instant::now()),
             oldest: None,
@@ -119,7 +119,7 @@ impl RuleStream {
     pub fn not_begun(rule: &Arc<Rule>, main: Option<&Reached>) -> RuleStream {
         let place = main.cloned().unwrap_or_else(Reached::nowhere);
         let mut stream = RuleStream::new(rule, place, HashSet::new());
-        stream.behind = rule.settings.start.clone().map(|start| DetachedStream::from_start(rule, start, now_us()));
+        stream.detached = rule.settings.start.clone().map(|start| DetachedStream::from_start(rule, start, now_us()));
         stream
     }
 
@@ -140,14 +140,14 @@ impl RuleStream {
     }
 
     /// Reports its state in the metrics.
-    pub fn tell(&mut self, metrics: &Metrics, now_us: u64) {
-        let (unresolved, is_behind) = (self.tracker.unresolved(), self.behind.is_some());
+    pub fn report_metrics(&mut self, metrics: &Metrics, now_us: u64) {
+        let (unresolved, is_behind) = (self.tracker.unresolved(), self.detached.is_some());
         let lag = Duration::from_micros(self.lag_us(now_us));
         let lacks_column = self.lacks().is_some();
         let is_paused = self.paused.is_some() || lacks_column;
         let counts = self.counts(metrics);
         counts.unresolved.set(unresolved as i64);
-        counts.behind.set(i64::from(is_behind));
+        counts.detached.set(i64::from(is_behind));
         counts.paused.set(i64::from(is_paused));
         counts.lacks_column.set(i64::from(lacks_column));
         counts.lag_seconds.set(lag.as_secs_f64());
@@ -170,7 +170,7 @@ impl RuleStream {
 
     /// Whether a change of the main stream is for it.
     pub fn takes(&mut self, change: &Change) -> bool {
-        self.behind.is_none() && !self.has_had(change)
+        self.detached.is_none() && !self.has_had(change)
     }
 
     pub fn has_had(&mut self, change: &Change) -> bool {
@@ -188,7 +188,7 @@ impl RuleStream {
         if !is_covered && self.has_own_mark() {
             self.tracker.commit(committed);
         }
-        let own = || self.behind.as_ref().and_then(|behind| behind.feed.reached()).map(Reached::position);
+        let own = || self.detached.as_ref().and_then(|detached| detached.feed.reached()).map(Reached::position);
         let place = main.or_else(own);
         if self.coverage.as_ref().zip(place).is_some_and(|(coverage, place)| coverage.is_passed_by(place)) {
             self.coverage = None;
@@ -200,7 +200,7 @@ impl RuleStream {
         if self.has_own_mark() {
             return Some(self.tracker.mark());
         }
-        self.behind.as_ref().and_then(|behind| behind.feed.reached())
+        self.detached.as_ref().and_then(|detached| detached.feed.reached())
     }
 
     /// Its mark as the store needs it: with the main stream's definitions where it knows the same, else with those of its own
@@ -224,24 +224,24 @@ impl RuleStream {
 
     /// The age, since its commit, of the oldest change that it has not dealt with, in microseconds; zero when there is none.
     pub fn lag_us(&self, now_us: u64) -> u64 {
-        let read = self.behind.as_ref().map(|behind| behind.feed.read_up_to_us.unwrap_or(behind.since_us));
+        let read = self.detached.as_ref().map(|detached| detached.feed.read_up_to_us.unwrap_or(detached.since_us));
         let oldest = self.tracker.oldest_unresolved_us().into_iter().chain(read).min();
         oldest.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us))
     }
 
     /// That it is paused before a row whose table lacks a column that it needs.
     pub fn lacks(&self) -> Option<&Paused> {
-        self.behind.as_ref()?.lacks.as_ref()
+        self.detached.as_ref()?.lacks.as_ref()
     }
 
     pub fn feed_status(&self) -> StreamStatus {
-        match &self.behind {
+        match &self.detached {
             None => StreamStatus::Attached,
-            Some(behind) => StreamStatus::Detached {
-                since_us: behind.since_us,
-                is_reading: behind.is_reading(),
-                read_up_to_us: behind.feed.read_up_to_us,
-                error: behind.error.clone(),
+            Some(detached) => StreamStatus::Detached {
+                since_us: detached.since_us,
+                is_reading: detached.is_reading(),
+                read_up_to_us: detached.feed.read_up_to_us,
+                error: detached.error.clone(),
             },
         }
     }

@@ -57,25 +57,25 @@ impl Sagas {
         match (&rule.saga, log) {
             // Its dead letter has the log.
             (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
-            (Some(plan), Some(mut log)) if plan.saga_definition.fits(&log) => {
-                self.doubt(&delivery, plan, &mut log);
-                going_on(delivery, plan, log)
+            (Some(saga), Some(mut log)) if saga.definition.fits(&log) => {
+                self.doubt(&delivery, saga, &mut log);
+                going_on(delivery, saga, log)
             }
             (_, Some(log)) => interrupted(delivery, log),
-            (Some(plan), None) if delivery.predetermined.is_none() => {
-                let mut log = plan.saga_definition.begin();
-                self.doubt(&delivery, plan, &mut log);
-                going_on(delivery, plan, log)
+            (Some(saga), None) if delivery.predetermined.is_none() => {
+                let mut log = saga.definition.begin();
+                self.doubt(&delivery, saga, &mut log);
+                going_on(delivery, saga, log)
             }
             (_, None) => delivery,
         }
     }
 
     /// What may have been called since the backup that was restored.
-    fn doubt(&self, delivery: &Delivery, plan: &Saga, log: &mut SagaLog) {
+    fn doubt(&self, delivery: &Delivery, saga: &Saga, log: &mut SagaLog) {
         let committed_at_us = delivery.change.transaction.committed_at_us;
         if self.restored_until_us.is_some_and(|until| committed_at_us <= until) {
-            plan.saga_definition.doubt(log);
+            saga.definition.doubt(log);
         }
     }
 
@@ -83,33 +83,33 @@ impl Sagas {
     pub fn resume(&self, store: &Store, delivery: Delivery, saga_command: SagaCommand) -> Result<Delivery, String> {
         let rule = Arc::clone(&delivery.rule);
         let log = store.saga(delivery.id).map_err(|error| error.to_string())?;
-        let (plan, log) = match (&rule.saga, log) {
-            (None, log) => return without_plan(delivery, saga_command, log.as_ref()),
-            (Some(plan), log) => (plan, log),
+        let (saga, log) = match (&rule.saga, log) {
+            (None, log) => return without_saga(delivery, saga_command, log.as_ref()),
+            (Some(saga), log) => (saga, log),
         };
         let Some(mut log) = log else {
             return match saga_command {
                 SagaCommand::Resume | SagaCommand::FromStart => {
-                    let mut log = plan.saga_definition.begin();
-                    self.doubt(&delivery, plan, &mut log);
-                    Ok(going_on(delivery, plan, log))
+                    let mut log = saga.definition.begin();
+                    self.doubt(&delivery, saga, &mut log);
+                    Ok(going_on(delivery, saga, log))
                 }
                 SagaCommand::Undo | SagaCommand::Settle { .. } => Err("nothing of it was ever begun".to_string()),
             };
         };
-        self.doubt(&delivery, plan, &mut log);
-        plan.saga_definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
+        self.doubt(&delivery, saga, &mut log);
+        saga.definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
         if saga_command != SagaCommand::Undo {
             log.reason = None;
         }
-        Ok(going_on(delivery, plan, log))
+        Ok(going_on(delivery, saga, log))
     }
 
     /// The turn of an action has come: it is begun when the store knows.
     pub fn due(due: DueAction, writes: &mut Writes) {
         let doing = due.delivery.saga_action.as_ref().expect("only an operation's actions are due");
         let mut log = (*doing.log).clone();
-        saga_definition_of(&due.delivery.rule).begin_action(&mut log, doing.action);
+        definition_of(&due.delivery.rule).begin_action(&mut log, doing.action);
         let write = put(&due.delivery, log);
         writes.write_then(write, DurableWrite::Begun(Box::new(due)));
     }
@@ -117,7 +117,7 @@ impl Sagas {
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
     pub fn not_done(delivery: &Delivery, writes: &mut Writes) {
         let doing = delivery.saga_action.as_ref().expect("only an operation's actions are due");
-        let (mut log, saga_definition) = ((*doing.log).clone(), saga_definition_of(&delivery.rule));
+        let (mut log, saga_definition) = ((*doing.log).clone(), definition_of(&delivery.rule));
         saga_definition.begin_action(&mut log, doing.action);
         saga_definition.not_done(&mut log, doing.action);
         let write = put(delivery, log);
@@ -131,24 +131,24 @@ impl Sagas {
             return Some(completed);
         };
         let rule = Arc::clone(&completed.delivery.rule);
-        let plan = rule.saga.as_ref().expect("only a plan has operations");
+        let saga = rule.saga.as_ref().expect("only a plan has operations");
         let action = doing.action;
         let mut log = (*doing.log).clone();
-        plan.saga_definition.begin_action(&mut log, action);
+        saga.definition.begin_action(&mut log, action);
         if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActionEnd::Done(_)) {
             self.given_up(&completed, &mut log);
         }
-        plan.saga_definition.record(&mut log, action, acted);
-        match plan.saga_definition.next(&mut log) {
+        saga.definition.record(&mut log, action, acted);
+        match saga.definition.next(&mut log) {
             NextAction::Do(next) => {
-                self.go_on_with(completed, plan, log, next, writes);
+                self.go_on_with(completed, saga, log, next, writes);
                 None
             }
             NextAction::End(ending) => {
                 if let Some(attempts) = self.given_up.remove(&completed.delivery.id) {
                     completed.attempts = attempts;
                 }
-                completed.outcome = outcome_of(plan, &log, ending, completed.outcome);
+                completed.outcome = outcome_of(saga, &log, ending, completed.outcome);
                 completed.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
                 Some(completed)
             }
@@ -162,14 +162,14 @@ impl Sagas {
         self.given_up.insert(completed.delivery.id, completed.attempts.clone());
     }
 
-    fn go_on_with(&self, completed: Completed, plan: &Saga, log: SagaLog, next: ActionId, writes: &mut Writes) {
+    fn go_on_with(&self, completed: Completed, saga: &Saga, log: SagaLog, next: ActionId, writes: &mut Writes) {
         let Completed { mut delivery, ticket, .. } = completed;
-        let number = plan.number(next).expect("the definition is that of the saga");
+        let number = saga.number(next).expect("the definition is that of the saga");
         // One write says that this action ended and that the next one may have been called.
         let is_begun = delivery.rule.actions[number].is_repeatable && !self.is_ending;
         let mut written = log.clone();
         if is_begun {
-            plan.saga_definition.begin_action(&mut written, next);
+            saga.definition.begin_action(&mut written, next);
         }
         delivery.saga_action = Some(SagaAction { action: next, log: Arc::new(log) });
         let intent = if is_begun { Intent::Durable } else { Intent::ToBeWritten };
@@ -196,16 +196,16 @@ impl Sagas {
     }
 }
 
-fn saga_definition_of(rule: &Rule) -> &SagaDefinition {
-    &rule.saga.as_ref().expect("only a plan has operations").saga_definition
+fn definition_of(rule: &Rule) -> &SagaDefinition {
+    &rule.saga.as_ref().expect("only a plan has operations").definition
 }
 
 /// With the next thing to do, or as one that has ended.
-fn going_on(mut delivery: Delivery, plan: &Saga, mut log: SagaLog) -> Delivery {
-    let action = match plan.saga_definition.next(&mut log) {
+fn going_on(mut delivery: Delivery, saga: &Saga, mut log: SagaLog) -> Delivery {
+    let action = match saga.definition.next(&mut log) {
         NextAction::Do(action) => action,
         NextAction::End(ending) => {
-            delivery.predetermined = Some(outcome_of(plan, &log, ending, Outcome::Delivered { status: 0 }));
+            delivery.predetermined = Some(outcome_of(saga, &log, ending, Outcome::Delivered { status: 0 }));
             ActionId::Step(0)
         }
     };
@@ -229,7 +229,7 @@ fn with_log(delivery: Delivery, log: SagaLog) -> Delivery {
 }
 
 /// The rule makes one call now, and its dead letter may be of a saga with several steps.
-fn without_plan(delivery: Delivery, saga_command: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
+fn without_saga(delivery: Delivery, saga_command: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
     match (saga_command, log) {
         (SagaCommand::Resume | SagaCommand::FromStart, None) | (SagaCommand::FromStart, Some(_)) => Ok(delivery),
         (SagaCommand::Resume, Some(log)) if log.effect() == SagaEffect::None => Ok(delivery),
@@ -259,7 +259,7 @@ fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
     store::Write { sagas_put: vec![saga], ..store::Write::default() }
 }
 
-fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> Outcome {
+fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> Outcome {
     let step = match ending {
         SagaEnding::Delivered => {
             let status = if let Outcome::Delivered { status } = last { status } else { 0 };
@@ -282,7 +282,7 @@ fn outcome_of(plan: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
     };
     let said = if said.is_empty() { "rowhook stopped during the call" } else { said };
     let doubt = if is_unknown { "whether it happened is unknown: " } else { "" };
-    let message = match plan.is_single {
+    let message = match saga.is_single {
         true => format!("{doubt}{said}"),
         false => format!("step `{}`: {doubt}{said}; {}", log.steps[step].name, in_words(log)),
     };

@@ -185,7 +185,7 @@ impl Streams {
     /// back until then goes on with it. Of a rule that is gone, by the main stream.
     pub fn why_over(&self, saga: &store::StoredSaga) -> Option<&'static str> {
         let stream = self.rules.get(&saga.rule);
-        let is_attached = stream.is_none_or(|stream| stream.behind.is_none());
+        let is_attached = stream.is_none_or(|stream| stream.detached.is_none());
         let own_mark = stream.and_then(RuleStream::own_mark);
         let mark = own_mark.or_else(|| self.main.feed.reached().filter(|_| is_attached))?;
         let is_passed = Coverage::new(&mark.resume()).holds(&saga.change);

@@ -3,21 +3,21 @@
 //! In: specs with their templates as nodes. Out: `Rule`s; or the flaws of their templates, each at its place in the
 //! file. What compiles can only fail on data.
 
+mod actions;
 mod auth;
 mod outside;
-mod plan;
 mod tls;
 
 use std::path::Path;
 
 pub(super) use self::outside::Variables;
 
+use self::actions::{KnownStep, TemplatePart};
 use self::outside::Outside;
-use self::plan::{KnownStep, TemplatePart};
+use super::actions::Action;
 use super::call::{Body, Call, Egress, Method};
 use super::content::Content;
 use super::diagnostic::{Diagnostic, FilePlace};
-use super::plan::Action;
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
 use super::spec::{CallSpec, FileSpec, RuleSpec};
@@ -82,9 +82,9 @@ impl Compiler<'_> {
             Some(node) => self.condition(node, &spec.name).map(Some),
             None => Some(None),
         };
-        let (actions, plan) = self.plan(&spec.plan, &spec.name)?;
+        let (actions, saga) = self.actions(&spec.actions, &spec.name)?;
         if spec.gathering.batch.is_some()
-            && let (Some(written), Some(call)) = (spec.plan.call(), actions.first().and_then(Action::call))
+            && let (Some(written), Some(call)) = (spec.actions.call(), actions.first().and_then(Action::call))
         {
             self.refuse_reading_rows(written, call, spec.gathering.key, table);
         }
@@ -99,7 +99,7 @@ impl Compiler<'_> {
             when: when?,
             order_by: spec.order_by,
             actions,
-            saga: plan,
+            saga,
             settings: spec.settings,
             batch: spec.gathering.batch,
             coalesce: spec.gathering.coalesce,

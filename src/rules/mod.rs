@@ -3,6 +3,7 @@
 //! In: a directory of YAML files, one per table. Out: a `RuleSet` that says which rules match a change. A rule is
 //! checked completely when it is loaded; what loads can only fail on data.
 
+mod actions;
 mod auth;
 mod batch;
 mod call;
@@ -14,7 +15,6 @@ mod files_state;
 mod lane;
 mod load;
 mod matching;
-mod plan;
 mod reader;
 mod rule;
 mod settings;
@@ -26,6 +26,7 @@ mod tls;
 mod typing;
 mod yaml;
 
+pub use actions::{Action, Saga, SagaStep, Sql, Verify, Work};
 pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use call::{Body, BodyCompression, Call, CloudEventMode, Egress, Method, RetryOn, SuccessStatuses};
@@ -34,7 +35,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
 pub use files_state::RuleFilesState;
 pub use matching::{Match, RuleSet, TableRules};
-pub use plan::{Action, Saga, SagaStep, Sql, Verify, Work};
 pub use rule::{OrderBy, Rule};
 pub use settings::{OnDeadLetter, RuleSettings};
 pub use tables::{IfMissing, Judgement, Objection};

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::actions::{Action, Saga, SagaStep};
 use super::batch::Batch;
 use super::content::Content;
 use super::diagnostic::FilePlace;
-use super::plan::{Action, Saga, SagaStep};
 use super::settings::RuleSettings;
 use super::tls::Verification;
 use crate::change::{Op, Table};
@@ -85,7 +85,7 @@ impl Rule {
             OrderBy::Columns(names) => names.iter().any(|name| name == column),
             OrderBy::Table | OrderBy::None => false,
         };
-        let verdicts = self.saga.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        let verdicts = self.saga.iter().flat_map(|saga| &saga.steps).filter_map(|step| step.verify.as_ref());
         orders
             || self.actions.iter().any(|action| action.reads(column))
             || verdicts.into_iter().any(|verify| verify.when.reads(column))
@@ -98,8 +98,8 @@ impl Rule {
 
     /// The action at this place as people call it.
     pub fn action_name(&self, number: usize) -> String {
-        let Some(plan) = &self.saga else { return "call".to_string() };
-        for SagaStep { name, action, undo, verify } in &plan.steps {
+        let Some(saga) = &self.saga else { return "call".to_string() };
+        for SagaStep { name, action, undo, verify } in &saga.steps {
             if *action == number {
                 return format!("step {name}");
             }
@@ -110,7 +110,7 @@ impl Rule {
                 return format!("verify of step {name}");
             }
         }
-        if plan.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
+        if saga.on_success == Some(number) { "on_success" } else { "on_failure" }.to_string()
     }
 
     /// For tests of rules whose first action is a call.

@@ -3,16 +3,16 @@
 //! In: a positioned tree. Out: one `RuleSpec` per rule with values in their own types; templates stay nodes. Every
 //! unknown, missing or unusable key is a problem with its place; reading goes on after it, so that all show at once.
 
+mod actions;
 mod batch;
 mod call;
-mod plan;
 mod retry;
 mod sql;
 mod targets;
 
+pub(super) use actions::{ActionListSpec, ActionSpec, StepSpec, WorkSpec};
 pub(super) use batch::GatheringSpec;
 pub(super) use call::CallSpec;
-pub(super) use plan::{ActionSpec, PlanSpec, StepSpec, WorkSpec};
 pub(super) use sql::SqlSpec;
 
 use super::diagnostic::FilePlace;
@@ -49,7 +49,7 @@ pub(super) struct RuleSpec<'n> {
     pub order_by: OrderBy,
     /// Where the columns of `order_by` stand.
     pub order_by_places: Vec<FilePlace>,
-    pub plan: PlanSpec<'n>,
+    pub actions: ActionListSpec<'n>,
     pub settings: RuleSettings,
     pub gathering: GatheringSpec,
     pub redact: Vec<(String, FilePlace)>,
@@ -105,11 +105,11 @@ impl<'n> NodeReader<'_> {
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
         let settings = self.settings(members);
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
-        let plan = self.plan(node, members);
-        let gathering = self.gathering(members, &order_by, plan.as_ref().and_then(PlanSpec::call));
+        let actions = self.actions(node, members);
+        let gathering = self.gathering(members, &order_by, actions.as_ref().and_then(ActionListSpec::call));
         self.contradictions_of_ops(members, &on, settings.on_dead_letter);
         self.contradictions_of_settings(members, &settings, &order_by);
-        let (name, plan) = (name?, plan?);
+        let (name, actions) = (name?, actions?);
         Some(RuleSpec {
             name,
             node,
@@ -118,7 +118,7 @@ impl<'n> NodeReader<'_> {
             when: get("when"),
             order_by,
             order_by_places,
-            plan,
+            actions,
             settings,
             gathering,
             redact,

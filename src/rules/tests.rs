@@ -3,16 +3,14 @@
 mod attacks;
 mod matching;
 mod mistakes;
-mod plans;
 mod reading;
+mod sagas;
 mod tables;
 mod yaml_mistakes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
@@ -75,15 +73,7 @@ fn change(op: Op, before: Option<[Value; 3]>, after: Option<[Value; 3]>) -> Arc<
         }),
         before: before.map(row),
         after: after.map(row),
-        transaction: Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        }),
+        transaction: Arc::new(Transaction::example()),
         ordinal: 1,
     })
 }

@@ -24,7 +24,7 @@ impl Rule {
 
     /// `when`, and the `when` of each `verify`.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        let verdicts = self.saga.iter().flat_map(|plan| &plan.steps).filter_map(|step| step.verify.as_ref());
+        let verdicts = self.saga.iter().flat_map(|saga| &saga.steps).filter_map(|step| step.verify.as_ref());
         self.when.iter().chain(verdicts.map(|verify| &verify.when))
     }
 

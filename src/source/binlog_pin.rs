@@ -129,8 +129,8 @@ async fn look(settings: &Settings, server: &Server, thread: u64) -> Result<Optio
 }
 
 /// Waits until the server has taken the command up.
-async fn begins(server: &Server, connection: &mut Connection, thread: u64, deadline: Duration) -> Result<(), Error> {
-    let give_up_at = Instant::now() + deadline;
+async fn begins(server: &Server, connection: &mut Connection, thread: u64, timeout: Duration) -> Result<(), Error> {
+    let give_up_at = Instant::now() + timeout;
     while !server.is_dumping(connection, thread).await? {
         if Instant::now() > give_up_at {
             return Err(Error::Lost("the server sends no binlog to the stream that is not read".to_string()));

@@ -17,12 +17,12 @@ use mysql_async::{Conn, Error, FromRowError, Params, QueryResult, from_row_opt};
 pub(super) struct Connection {
     open: Option<Conn>,
     /// How long one answer may take.
-    deadline: Duration,
+    timeout: Duration,
 }
 
 impl Connection {
-    pub fn new(open: Conn, deadline: Duration) -> Connection {
-        Connection { open: Some(open), deadline }
+    pub fn new(open: Conn, timeout: Duration) -> Connection {
+        Connection { open: Some(open), timeout }
     }
 
     /// All rows of an answer.
@@ -58,18 +58,17 @@ impl Connection {
         let Some(open) = &mut self.open else {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "an earlier answer did not come").into());
         };
-        let deadline = self.deadline;
-        let (kind, problem) =
-            match tokio::time::timeout(deadline, AssertUnwindSafe(question(open)).catch_unwind()).await {
-                Ok(Ok(answer)) => return answer,
-                // Values of types that the library does not know.
-                Ok(Err(_)) => (io::ErrorKind::InvalidData, "its answer can't be taken apart".to_string()),
-                Err(_) => {
-                    let silent =
-                        format!("it took the login, and did not answer a question within {} s", deadline.as_secs());
-                    (io::ErrorKind::TimedOut, silent)
-                }
-            };
+        let timeout = self.timeout;
+        let (kind, problem) = match tokio::time::timeout(timeout, AssertUnwindSafe(question(open)).catch_unwind()).await
+        {
+            Ok(Ok(answer)) => return answer,
+            // Values of types that the library does not know.
+            Ok(Err(_)) => (io::ErrorKind::InvalidData, "its answer can't be taken apart".to_string()),
+            Err(_) => {
+                let silent = format!("it took the login, and did not answer a question within {} s", timeout.as_secs());
+                (io::ErrorKind::TimedOut, silent)
+            }
+        };
         self.open = None;
         Err(io::Error::new(kind, problem).into())
     }

@@ -137,7 +137,6 @@ fn of_column(column: usize, fault: Fault) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     use super::super::table_map::TableMap;
     use crate::change::{Changes, Table, Transaction};
@@ -181,16 +180,7 @@ mod tests {
     }
 
     fn transaction() -> Arc<Transaction> {
-        let file = "binlog.000001".into();
-        Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file,
-            offset: 4,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        })
+        Arc::new(Transaction::example())
     }
 
     fn known_codes() -> Vec<u8> {

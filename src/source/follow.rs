@@ -51,7 +51,7 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 
 /// A server that takes longer than the timeout to begin sending (an event of hundreds of MiB from a busy disk) gets twice
 /// the time at the next try, up to this many doublings.
-const DEADLINE_DOUBLINGS_MAX: u32 = 6;
+const TIMEOUT_DOUBLINGS_MAX: u32 = 6;
 
 /// Tries at one place before damage there is taken for lasting.
 const TRIES_AT_ONE_PLACE_MAX: u32 = 3;
@@ -278,8 +278,7 @@ impl Reader {
             self.hand_on(SourceEvent::Started(Resume { position: position.clone(), within, schema })).await?;
             progress.has_announced = true;
         }
-        let deadline =
-            self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(DEADLINE_DOUBLINGS_MAX));
+        let timeout = self.settings.heartbeat * HEARTBEATS_MISSED_MAX * 2_u32.pow(silences.min(TIMEOUT_DOUBLINGS_MAX));
         let skip = progress.skip();
         let mut transactions =
             Transactions::new(server.uuid, position.place().clone(), skip, self.tables_of(&server, tracking));
@@ -288,11 +287,11 @@ impl Reader {
         let is_by_place = matches!(begin, Begin::At(_));
         transactions.go_on_after(&position, is_by_place);
         for place in position.parts().undecided.iter().filter(|_| is_by_place) {
-            if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, deadline).await? {
+            if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, timeout).await? {
                 transactions.hold(prepared);
             }
         }
-        let mut wire = Wire::open(&self.settings, server.uuid, begin, deadline).await?;
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, timeout).await?;
         tracing::info!(server = %self.settings.address(), version = %server.version, "reading after {position}");
         match self.events_of(&mut wire, &mut transactions, progress, &server).await {
             Err(End::Failed(error)) if !is_by_place => {
@@ -313,10 +312,10 @@ impl Reader {
         place: &FileOffset,
         server: &Server,
         schema: &Schema,
-        deadline: Duration,
+        timeout: Duration,
     ) -> Result<Option<PreparedXa>, Error> {
         let begin = Begin::At(place.clone());
-        let mut wire = Wire::open(&self.settings, server.uuid, begin, deadline).await?;
+        let mut wire = Wire::open(&self.settings, server.uuid, begin, timeout).await?;
         // What is known of its tables now was valid then: as long as it is undecided, the server lets no client alter them.
         let tables = self.tables_of(server, Tracking::new(&self.settings, server, schema));
         let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), tables);

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::ddl;
 use super::decode::RowsEvent;
@@ -115,14 +114,5 @@ fn charsets() -> Charsets {
 
 /// A transaction that no server has written.
 fn transaction() -> Arc<Transaction> {
-    let file = "binlog.000001".into();
-    Arc::new(Transaction {
-        server_uuid: Uuid::nil(),
-        gtid: None,
-        file,
-        offset: 4,
-        committed_at_us: 0,
-        original_commit_us: 0,
-        is_own: false,
-    })
+    Arc::new(Transaction::example())
 }

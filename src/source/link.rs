@@ -31,7 +31,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::column::bytes::Bytes as Cursor;
 
-use command::{COM_QUERY, COM_QUIT, QUIT_DEADLINE};
+use command::{COM_QUERY, COM_QUIT, QUIT_TIMEOUT};
 use login::LoginSession;
 
 use super::error::Error;
@@ -65,12 +65,12 @@ pub(super) enum UpdateCount {
     FoundRows,
 }
 
-/// Opens a session, waiting at most `connect_timeout`; after that it accepts silence for as long as `deadline`. The session is
+/// Opens a session, waiting at most `connect_timeout`; after that it accepts silence for as long as `timeout`. The session is
 /// set up as all of ours are.
-pub(super) async fn open(settings: &Settings, room: Room, deadline: Duration) -> Result<MysqlLink, Error> {
+pub(super) async fn open(settings: &Settings, room: Room, timeout: Duration) -> Result<MysqlLink, Error> {
     let password = settings.password.read().await?;
     let mut packets = session(settings, &password, room, login::OWN_CAPABILITIES).await?.packets;
-    packets.set_deadline(deadline);
+    packets.set_timeout(timeout);
     let mut link = MysqlLink { packets };
     let set_up = link.execute(QUESTIONS_SQL).await;
     match set_up {
@@ -201,7 +201,7 @@ impl MysqlLink {
 
     /// Ends the session and waits until the server has noted it, so that it no longer counts as a connection of the account.
     pub async fn quit(mut self) {
-        self.packets.set_deadline(QUIT_DEADLINE);
+        self.packets.set_timeout(QUIT_TIMEOUT);
         if self.packets.command(&[COM_QUIT]).await.is_ok() {
             let _ = self.packets.next().await;
         }

@@ -217,8 +217,8 @@ impl Places {
     /// The transactions before a file, as its head lists them.
     async fn listed_in(&self, file: &FileOffset) -> Result<GtidSet, Error> {
         let head = FileOffset { offset: FILE_START, ..file.clone() };
-        let deadline = self.settings.heartbeat * 3;
-        let mut wire = Wire::open(&self.settings, self.server.uuid, Begin::At(head), deadline).await?;
+        let timeout = self.settings.heartbeat * 3;
+        let mut wire = Wire::open(&self.settings, self.server.uuid, Begin::At(head), timeout).await?;
         loop {
             let event = wire.next().await?;
             if event.kind == event_type::PREVIOUS_GTIDS {

@@ -339,8 +339,8 @@ impl<'s> Prover<'s> {
     }
 
     async fn open(&self, begin: Begin) -> Result<Wire, Error> {
-        let deadline = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
-        Wire::open(&self.settings, self.server.uuid, begin, deadline).await
+        let timeout = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
+        Wire::open(&self.settings, self.server.uuid, begin, timeout).await
     }
 }
 

@@ -156,8 +156,8 @@ impl Scan {
             at.offset = FILE_START;
         }
         let begin = Begin::At(at.clone());
-        let deadline = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
-        let mut wire = Wire::open(&self.settings, self.server_uuid, begin, deadline).await?;
+        let timeout = self.settings.heartbeat * HEARTBEATS_MISSED_MAX;
+        let mut wire = Wire::open(&self.settings, self.server_uuid, begin, timeout).await?;
         while at.order(until) == Ordering::Less {
             let next = wire.next().await?;
             match next.kind {

@@ -12,7 +12,6 @@ mod stream;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::checksum::Checksums;
 use super::ddl::{self, DdlEffect};
@@ -36,16 +35,7 @@ use mutation::{Mutator, campaign};
 const SPARE_BYTES: usize = 64 << 10;
 
 fn transaction() -> Arc<Transaction> {
-    let file = "binlog.000001".into();
-    Arc::new(Transaction {
-        server_uuid: Uuid::nil(),
-        gtid: None,
-        file,
-        offset: 4,
-        committed_at_us: 0,
-        original_commit_us: 0,
-        is_own: false,
-    })
+    Arc::new(Transaction::example())
 }
 
 fn table(map: &TableMap) -> Arc<Table> {

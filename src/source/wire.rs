@@ -51,11 +51,11 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Asks for the stream. `server` is the one that `begin` was checked against: behind one address there may be several,
-    /// and another one would send from its beginning what it does not find there. `deadline` is the longest silence that
+    /// and another one would send from its beginning what it does not find there. `timeout` is the longest silence that
     /// is accepted.
-    pub async fn open(settings: &Settings, server: Uuid, begin: Begin, deadline: Duration) -> Result<Wire, Error> {
+    pub async fn open(settings: &Settings, server: Uuid, begin: Begin, timeout: Duration) -> Result<Wire, Error> {
         let address = settings.address();
-        let link = session(settings, server, Room::Usual, deadline).await?;
+        let link = session(settings, server, Room::Usual, timeout).await?;
         let packets = set_up(link, settings, settings.heartbeat, &begin).await;
         let packets = packets.map_err(|refusal| of_refusal(refusal, &begin, &address))?;
         let unpacker = Unpacker::new().map_err(|fault| of_fault(fault, "the start of the stream"))?;
@@ -135,8 +135,8 @@ impl UnreadStream {
 }
 
 /// A session with this very server.
-async fn session(settings: &Settings, server: Uuid, room: Room, deadline: Duration) -> Result<MysqlLink, Error> {
-    let mut link = link::open(settings, room, deadline).await?;
+async fn session(settings: &Settings, server: Uuid, room: Room, timeout: Duration) -> Result<MysqlLink, Error> {
+    let mut link = link::open(settings, room, timeout).await?;
     let answering = link.text("SELECT @@GLOBAL.server_uuid").await;
     let answering = answering.map_err(|refusal| Error::of_refusal(refusal, &settings.address()))?;
     if Uuid::try_parse(&answering).ok() != Some(server) {

@@ -50,7 +50,7 @@ pub struct RuleCheckpoint {
     pub rule: Arc<str>,
     pub resume: Resume,
     /// Since when the rule is detached, in microseconds since the Unix epoch; none: it is attached.
-    pub behind_since_us: Option<u64>,
+    pub detached_since_us: Option<u64>,
 }
 
 /// A rule that is paused.
@@ -103,7 +103,7 @@ struct RuleRecord {
 /// A rule's record as it was read.
 pub(super) struct StoredRule {
     pub resume: Resume,
-    pub behind_since_us: Option<u64>,
+    pub detached_since_us: Option<u64>,
     pub has_own_definitions: bool,
 }
 
@@ -136,8 +136,8 @@ pub(super) fn encode(resume: &Resume) -> Framed {
 }
 
 pub(super) fn encode_rule(rule: &RuleCheckpoint, has_own_definitions: bool) -> Framed {
-    let RuleCheckpoint { resume, behind_since_us, .. } = rule;
-    Framed::json(&RuleRecord { resume: record(resume), behind_since_us: *behind_since_us, has_own_definitions })
+    let RuleCheckpoint { resume, detached_since_us, .. } = rule;
+    Framed::json(&RuleRecord { resume: record(resume), behind_since_us: *detached_since_us, has_own_definitions })
 }
 
 pub(super) fn encode_known(known: &[Arc<str>]) -> Framed {
@@ -200,8 +200,8 @@ pub(super) fn decode(content: &[u8], schema: Arc<Schema>) -> Result<Resume, Dama
 
 /// The definitions are left out: they may be the rule's own, or the main stream's.
 pub(super) fn decode_rule(content: &[u8]) -> Result<StoredRule, Damage> {
-    let RuleRecord { resume, behind_since_us, has_own_definitions } = chunks::decode(content)?;
-    Ok(StoredRule { resume: resume_of(resume, Arc::default())?, behind_since_us, has_own_definitions })
+    let RuleRecord { resume, behind_since_us: detached_since_us, has_own_definitions } = chunks::decode(content)?;
+    Ok(StoredRule { resume: resume_of(resume, Arc::default())?, detached_since_us, has_own_definitions })
 }
 
 pub(super) fn resume_of(record: CheckpointRecord, schema: Arc<Schema>) -> Result<Resume, Damage> {
@@ -269,11 +269,11 @@ mod tests {
             let framed = encode(&resume);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
             assert_eq!(decode(&read.expect("whole").expect("there"), Arc::default()).as_ref(), Ok(&resume));
-            let rule = RuleCheckpoint { rule: "r".into(), resume, behind_since_us: Some(5) };
+            let rule = RuleCheckpoint { rule: "r".into(), resume, detached_since_us: Some(5) };
             let framed = encode_rule(&rule, true);
             let read = chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, c)| c.into())));
             let read = decode_rule(&read.expect("whole").expect("there")).expect("a rule's record");
-            assert_eq!((read.resume, read.behind_since_us, read.has_own_definitions), (rule.resume, Some(5), true));
+            assert_eq!((read.resume, read.detached_since_us, read.has_own_definitions), (rule.resume, Some(5), true));
         }
     }
 

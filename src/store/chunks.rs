@@ -36,6 +36,13 @@ pub(super) enum Damage {
     Content(String),
 }
 
+impl Damage {
+    /// A word that stands for none of what is meant.
+    pub(super) fn unknown(what: &str, word: &str) -> Damage {
+        Damage::Content(format!("`{word}` is no {what}"))
+    }
+}
+
 impl Framed {
     /// Frames the JSON text of a record.
     pub(super) fn json(record: &impl serde::Serialize) -> Framed {
@@ -55,6 +62,13 @@ impl Framed {
     /// The chunks in order, each with its number.
     pub(super) fn chunks(&self) -> impl Iterator<Item = (u32, &[u8])> {
         (0..).zip(self.0.chunks(CHUNK_BYTES_MAX))
+    }
+
+    #[cfg(test)]
+    pub(super) fn read_back(&self) -> Vec<u8> {
+        read::<Damage>(|chunk| Ok(self.chunks().nth(chunk as usize).map(|(_, bytes)| bytes.into())))
+            .expect("whole")
+            .expect("there")
     }
 
     pub(super) fn chunk_count(&self) -> u32 {

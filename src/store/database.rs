@@ -39,14 +39,15 @@ pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> 
     if log_bytes(directory) == 0 {
         return Ok(());
     }
-    let looked = kept::reaches(directory).and_then(|from| log_check::first_damage(&directory.join(LOG_FILE), from));
-    let Some(at) = looked.map_err(Error::directory(directory, "read the store's log"))? else { return Ok(()) };
+    let damage = kept::reaches(directory).and_then(|from| log_check::first_damage(&directory.join(LOG_FILE), from));
+    let Some(at) = damage.map_err(Error::directory(directory, "read the store's log"))? else { return Ok(()) };
     let problem = format!("its log, the file `{LOG_FILE}`, is damaged at byte {at}");
     let directory = directory.to_path_buf();
     Err(match tally {
-        Some(tally) => {
-            Error::Incomplete { directory, missing: format!("{problem}, in what was written last; {}", blocked(tally)) }
-        }
+        Some(tally) => Error::Incomplete {
+            directory,
+            missing: format!("{problem}, in what was written last; {}", contents(tally)),
+        },
         None => Error::Corrupt { directory, detail: problem },
     })
 }
@@ -63,7 +64,7 @@ pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Resul
         _ => {
             return incomplete(format!(
                 "its log is that of another store, or has lost everything, and {}",
-                blocked(tally)
+                contents(tally)
             ));
         }
     }
@@ -74,12 +75,12 @@ pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Resul
             0 => String::new(),
             count => format!(", among them {count} new dead letters, from number {} on", counters.next_number),
         };
-        return incomplete(format!("{missing} of {} writes are missing{letters}; {}", tally.writes, blocked(tally)));
+        return incomplete(format!("{missing} of {} writes are missing{letters}; {}", tally.writes, contents(tally)));
     }
     Ok(())
 }
 
-pub(super) fn blocked(tally: &Tally) -> String {
+pub(super) fn contents(tally: &Tally) -> String {
     let place = tally.place.as_ref().map_or(String::new(), |place| format!("; reading had got to {place}"));
     let Tally { writes, letter_count, .. } = tally;
     format!("it contained {writes} writes and {letter_count} dead letters{place}")

@@ -145,8 +145,9 @@ fn newest_in(directory: &Path) -> io::Result<Option<Snapshot>> {
 
 /// The log position up to which the snapshot contains all: sled names the file so, in hexadecimal digits. 0 without a snapshot.
 pub(super) fn reaches(directory: &Path) -> io::Result<u64> {
-    let name = newest_in(directory)?.map(|snapshot| snapshot.name);
-    let digits = name.as_deref().and_then(|name| name.strip_prefix(SNAPSHOT_PREFIX));
+    let newest = paths(directory)?.into_iter().max();
+    let name = newest.as_ref().and_then(|path| path.file_name()?.to_str());
+    let digits = name.and_then(|name| name.strip_prefix(SNAPSHOT_PREFIX));
     Ok(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0))
 }
 

@@ -58,12 +58,12 @@ fn put(trees: &Trees, number: u64, head: DeadLetterHead, lanes: LaneKeys) -> Res
     let before = blocked_keys::entries(&head.lanes, number);
     let after = blocked_keys::entries(&lanes, number);
     let head = letter_records::encode_head(&DeadLetterHead { lanes, ..head });
-    let done = (&trees.heads, &trees.holds).transaction(|(heads, blocked)| {
+    let done = (&trees.heads, &trees.holds).transaction(|(heads, holds)| {
         for (entry, _) in &before {
-            blocked.remove(entry)?;
+            holds.remove(entry)?;
         }
         for (entry, definition) in &after {
-            blocked.insert(entry, definition.as_slice())?;
+            holds.insert(entry, definition.as_slice())?;
         }
         chunks::put(heads, &number.to_be_bytes(), &head)?;
         Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())

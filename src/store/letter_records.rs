@@ -179,7 +179,8 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         op: parse_op(&record.op)?,
         table: record.table.into(),
         failure: LetterFailure {
-            reason: super::former_words::reason(&record.reason).ok_or_else(|| unknown("reason", &record.reason))?,
+            reason: super::former_words::reason(&record.reason)
+                .ok_or_else(|| Damage::unknown("reason", &record.reason))?,
             message: record.message.into(),
             attempts: Attempts::new(attempts, attempts_total),
         },
@@ -238,7 +239,8 @@ fn definition_record(definition: &KeyDefinition) -> DefinitionRecord<'_> {
 
 fn definition(record: DefinitionRecord) -> Result<KeyDefinition, Damage> {
     let column = |(name, declared): (Cow<str>, Cow<str>)| {
-        let declared = Declared::parse(&declared).ok_or_else(|| unknown("type of a key's column", &declared))?;
+        let declared =
+            Declared::parse(&declared).ok_or_else(|| Damage::unknown("type of a key's column", &declared))?;
         Ok::<_, Damage>(KeyColumn { name: name.into(), declared })
     };
     let by = match record.by {
@@ -383,7 +385,7 @@ fn parse_float<F: FromStr<Err = std::num::ParseFloatError>>(text: &str) -> Resul
 }
 
 fn parse_op(text: &str) -> Result<Op, Damage> {
-    Op::parse(text).ok_or_else(|| unknown("op", text))
+    Op::parse(text).ok_or_else(|| Damage::unknown("op", text))
 }
 
 fn parse_uuid(text: &str) -> Result<Uuid, Damage> {
@@ -394,22 +396,12 @@ fn damaged(error: impl Display) -> Damage {
     Damage::Content(error.to_string())
 }
 
-fn unknown(what: &str, text: &str) -> Damage {
-    Damage::Content(format!("`{text}` is no {what}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::Reason;
     use proptest::collection::vec;
     use proptest::prelude::*;
-
-    fn read_back(framed: &Framed) -> Vec<u8> {
-        chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, bytes)| bytes.into())))
-            .expect("whole")
-            .expect("there")
-    }
 
     fn any_text() -> impl Strategy<Value = Box<str>> {
         ".{0,12}".prop_map(Box::from)
@@ -522,7 +514,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_change_reads_back_exactly(change in any_change()) {
-            let content = read_back(&encode_change(&change));
+            let content = encode_change(&change).read_back();
             let read = decode_change(&content).expect("readable");
             // Debug text tells -0 from 0, which == does not.
             prop_assert_eq!(format!("{:?}", &read), format!("{:?}", &change));
@@ -531,7 +523,7 @@ mod tests {
 
         #[test]
         fn every_head_reads_back_exactly(head in any_head()) {
-            let content = read_back(&encode_head(&head));
+            let content = encode_head(&head).read_back();
             prop_assert_eq!(decode_head(head.number, &content), Ok(head));
         }
     }

@@ -84,12 +84,12 @@ mod tests {
     #[test]
     fn a_second_owner_is_refused_with_the_process_that_has_it() {
         let directory = tempfile::tempdir().expect("a directory");
-        let blocked = Lock::acquire(directory.path()).expect("free");
+        let lock = Lock::acquire(directory.path()).expect("free");
         match Lock::acquire(directory.path()) {
             Err(Error::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
-        drop(blocked);
+        drop(lock);
         Lock::acquire(directory.path()).expect("free again");
     }
 
@@ -98,7 +98,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(FILE_NAME);
         std::fs::write(&path, "4194304999\n").expect("a stale file");
-        let _blocked = Lock::acquire(directory.path()).expect("nobody holds it");
+        let _lock = Lock::acquire(directory.path()).expect("nobody holds it");
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), format!("{}\n", std::process::id()));
     }
 }

@@ -100,10 +100,11 @@ impl RecordedRule {
         let own_before = own_before.flatten();
         let is_same = own.is_some() == own_before.is_some()
             && last.is_some_and(|last| {
-                let RuleCheckpoint { rule: _, resume: Resume { position, within, schema: _ }, behind_since_us } = &last;
+                let RuleCheckpoint { rule: _, resume: Resume { position, within, schema: _ }, detached_since_us } =
+                    &last;
                 *position == checkpoint.resume.position
                     && *within == checkpoint.resume.within
-                    && *behind_since_us == checkpoint.behind_since_us
+                    && *detached_since_us == checkpoint.detached_since_us
             });
         if !is_same {
             let record = checkpoint::encode_rule(&checkpoint, own.is_some());

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::database::{OpenedDatabase, blocked, log_bytes, open_sled, require, require_undamaged_log};
+use super::database::{OpenedDatabase, contents, log_bytes, open_sled, require, require_undamaged_log};
 use super::files::{INSTANCE_FILE, LOG_FILE};
 use super::kept::{self, FoundFiles};
 use super::original::Original;
@@ -31,7 +31,7 @@ pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<OpenedData
     let log_bytes = log_bytes(directory);
     match tally {
         Some(tally) if tally.writes > 0 && log_bytes == 0 => {
-            let missing = format!("its log, the file `{LOG_FILE}`, is gone or empty, and {}", blocked(tally));
+            let missing = format!("its log, the file `{LOG_FILE}`, is gone or empty, and {}", contents(tally));
             return Err(Error::Incomplete { directory: directory.to_path_buf(), missing });
         }
         None if log_bytes == 0 && was_used(directory) => {
@@ -87,7 +87,7 @@ fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) ->
 fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
     let database = match (open_sled(directory), tally) {
         (Err(Error::Corrupt { detail, .. }), Some(tally)) => {
-            let missing = format!("its log can't be read ({detail}), and {}", blocked(tally));
+            let missing = format!("its log can't be read ({detail}), and {}", contents(tally));
             return Err(Error::Incomplete { directory: directory.to_path_buf(), missing });
         }
         (opened, _) => opened?,

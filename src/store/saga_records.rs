@@ -94,11 +94,12 @@ pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, SagaLog), Damage> 
     let record: LogRecord = chunks::decode(content)?;
     let log = SagaLog {
         steps: record.steps.into_iter().map(step).collect::<Result<_, _>>()?,
-        direction: Direction::parse(&record.direction).ok_or_else(|| unknown("direction", &record.direction))?,
+        direction: Direction::parse(&record.direction)
+            .ok_or_else(|| Damage::unknown("direction", &record.direction))?,
         callback: act(record.callback)?,
         reason: record
             .reason
-            .map(|word| former_words::reason(&word).ok_or_else(|| unknown("reason", &word)))
+            .map(|word| former_words::reason(&word).ok_or_else(|| Damage::unknown("reason", &word)))
             .transpose()?,
     };
     Ok((record.rule.into(), log))
@@ -138,7 +139,7 @@ fn act_record(act: &ActionLog) -> ActRecord<'_> {
 
 fn act(record: ActRecord) -> Result<ActionLog, Damage> {
     Ok(ActionLog {
-        state: ActionState::parse(&record.state).ok_or_else(|| unknown("state", &record.state))?,
+        state: ActionState::parse(&record.state).ok_or_else(|| Damage::unknown("state", &record.state))?,
         attempts: record.attempts,
         message: record.message.into(),
         is_in_doubt: record.in_doubt,
@@ -182,11 +183,11 @@ pub(super) fn encode_of_letters(of: &OfLetters) -> Framed {
 
 pub(super) fn decode_of_letters(content: &[u8]) -> Result<OfLetters, Damage> {
     let OfLettersRecord { effect, letters, open } = chunks::decode(content)?;
-    Ok(OfLetters { effect: former_words::effect(&effect).ok_or_else(|| unknown("effect", &effect))?, letters, open })
-}
-
-fn unknown(what: &str, text: &str) -> Damage {
-    Damage::Content(format!("`{text}` is no {what}"))
+    Ok(OfLetters {
+        effect: former_words::effect(&effect).ok_or_else(|| Damage::unknown("effect", &effect))?,
+        letters,
+        open,
+    })
 }
 
 #[cfg(test)]
@@ -195,12 +196,6 @@ mod tests {
     use crate::failure::Reason;
     use proptest::collection::vec;
     use proptest::prelude::*;
-
-    fn read_back(framed: &Framed) -> Vec<u8> {
-        chunks::read::<Damage>(|chunk| Ok(framed.chunks().nth(chunk as usize).map(|(_, bytes)| bytes.into())))
-            .expect("whole")
-            .expect("there")
-    }
 
     fn any_act() -> impl Strategy<Value = ActionLog> {
         let state = prop::sample::select(ActionState::ALL.to_vec());
@@ -239,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_log_reads_back_exactly(rule in ".{0,12}", log in any_log()) {
-            let content = read_back(&encode_log(&rule, &log));
+            let content = encode_log(&rule, &log).read_back();
             prop_assert_eq!(decode_log(&content), Ok((rule.into(), log)));
         }
 
@@ -250,7 +245,7 @@ mod tests {
             open in vec(any::<u64>(), 0..4),
         ) {
             let of = OfLetters { effect, letters, open };
-            prop_assert_eq!(decode_of_letters(&read_back(&encode_of_letters(&of))), Ok(of));
+            prop_assert_eq!(decode_of_letters(&encode_of_letters(&of).read_back()), Ok(of));
         }
     }
 

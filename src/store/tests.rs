@@ -106,15 +106,7 @@ fn failure(reason: Reason) -> LetterFailure {
 fn change(table: &str, value: Value) -> Change {
     let columns = vec!["v".into()];
     let table = Table { schema: "shop".into(), name: table.into(), columns, primary_key: vec![0] };
-    let transaction = Transaction {
-        server_uuid: Uuid::from_u128(1),
-        gtid: None,
-        file: "binlog.000001".into(),
-        offset: 4,
-        committed_at_us: 5,
-        original_commit_us: 0,
-        is_own: false,
-    };
+    let transaction = Transaction { server_uuid: Uuid::from_u128(1), committed_at_us: 5, ..Transaction::example() };
     let after = Some(Row::from_iter([Cell::Value(value)]));
     let (table, transaction) = (Arc::new(table), Arc::new(transaction));
     Change { op: Op::Insert, table, before: None, after, transaction, ordinal: 1 }

@@ -175,8 +175,8 @@ impl Trees {
             if let Some(content) = self.record(&self.checkpoints, name, called)? {
                 let stored = checkpoint::decode_rule(&content).map_err(|damage| Error::record(called(), damage))?;
                 let own = stored.has_own_definitions.then(Arc::default);
-                let (resume, behind_since_us) = (stored.resume, stored.behind_since_us);
-                let checkpoint = RuleCheckpoint { rule, resume, behind_since_us };
+                let (resume, detached_since_us) = (stored.resume, stored.detached_since_us);
+                let checkpoint = RuleCheckpoint { rule, resume, detached_since_us };
                 rules.push(RecordedRule { checkpoint, own });
             }
         }

@@ -14,7 +14,7 @@ pub(super) const STALL: Duration = Duration::from_secs(10);
 
 /// The stall is counted in so many checks, not by the clock: a process that was stopped and continues, or a machine that
 /// slept, gets all of them again.
-const LOOKS: u32 = 10;
+const INSPECTIONS: u32 = 10;
 
 /// The writer's side. Odd: at work; even: idle. Every change is progress.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ impl WriterProgress {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn look(&self) -> u64 {
+    fn inspect(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -50,8 +50,8 @@ impl Watchdog {
         let (stop, stopped) = mpsc::channel();
         let watch = move || {
             let mut stalled = Stalled::default();
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(stall / LOOKS) {
-                if stalled.look(progress.look()) == LOOKS {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(stall / INSPECTIONS) {
+                if stalled.inspect(progress.inspect()) == INSPECTIONS {
                     tracing::error!(
                         stall_s = stall.as_secs(),
                         "the store's writer hangs; aborting, to be started again"
@@ -69,15 +69,15 @@ impl Watchdog {
 #[derive(Debug, Default)]
 struct Stalled {
     last: u64,
-    looks: u32,
+    inspections: u32,
 }
 
 impl Stalled {
-    fn look(&mut self, now: u64) -> u32 {
+    fn inspect(&mut self, now: u64) -> u32 {
         let at_work = now % 2 == 1;
-        self.looks = if at_work && now == self.last { self.looks + 1 } else { 0 };
+        self.inspections = if at_work && now == self.last { self.inspections + 1 } else { 0 };
         self.last = now;
-        self.looks
+        self.inspections
     }
 }
 
@@ -89,14 +89,14 @@ mod tests {
     #[test]
     fn only_work_without_progress_counts_as_a_stall() {
         let (progress, mut stalled) = (WriterProgress::default(), Stalled::default());
-        let mut look = || stalled.look(progress.look());
-        assert_eq!((look(), look()), (0, 0), "idle");
+        let mut inspect = || stalled.inspect(progress.inspect());
+        assert_eq!((inspect(), inspect()), (0, 0), "idle");
         progress.begin();
-        assert_eq!((look(), look(), look()), (0, 1, 2), "at work in one place");
+        assert_eq!((inspect(), inspect(), inspect()), (0, 1, 2), "at work in one place");
         progress.step();
-        assert_eq!((look(), look()), (0, 1), "went on");
+        assert_eq!((inspect(), inspect()), (0, 1), "went on");
         progress.end();
-        assert_eq!((look(), look()), (0, 0), "finished");
+        assert_eq!((inspect(), inspect()), (0, 0), "finished");
     }
 
     #[test]

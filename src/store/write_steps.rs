@@ -14,6 +14,7 @@ use crate::saga::SagaEffect;
 
 /// The size of a dead letter besides its change, roughly: head, names, attempts.
 pub(super) const LETTER_BYTES: usize = 500;
+
 /// A part of a write that is never divided.
 #[derive(Debug)]
 pub(super) enum WriteStep {

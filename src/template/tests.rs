@@ -11,8 +11,6 @@ mod types;
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::*;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
 
@@ -32,13 +30,9 @@ fn change(op: Op, before: Option<Vec<Cell>>, after: Option<Vec<Cell>>) -> Arc<Ch
         before: before.map(Row::from_iter),
         after: after.map(Row::from_iter),
         transaction: Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
             offset: 157,
             committed_at_us: 1_795_215_845_123_456,
-            original_commit_us: 0,
-            is_own: false,
+            ..Transaction::example()
         }),
         ordinal: 1,
     })

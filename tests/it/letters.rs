@@ -96,12 +96,10 @@ fn change(letter: &Letter) -> Change {
         after: Some(row),
         transaction: Arc::new(Transaction {
             server_uuid: Uuid::from_u128(7),
-            gtid: None,
             file: "binlog.000003".into(),
             offset: 1000 + letter.id as u64,
             committed_at_us: 1_763_680_000_123_456,
-            original_commit_us: 0,
-            is_own: false,
+            ..Transaction::example()
         }),
         ordinal: 1,
     }

@@ -108,20 +108,20 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     let user = of("users").next().expect("a user").clone();
     let done_above: Vec<u64> = (DONE + 1..=ROWS).filter(|id| id % 3 == 0).collect();
     let rule = rules.rule("users").expect("the rule");
-    let plan = rule.saga.as_ref().expect("steps");
-    let mut log: SagaLog = plan.saga_definition.begin();
-    plan.saga_definition.begin_action(&mut log, ActionId::Step(0));
+    let saga = rule.saga.as_ref().expect("steps");
+    let mut log: SagaLog = saga.definition.begin();
+    saga.definition.begin_action(&mut log, ActionId::Step(0));
     let kept =
         KeptAnswer { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
     let acted = ActionResult { end: ActionEnd::Done(Some(kept)), attempts: 1, message: "200".to_string() };
-    plan.saga_definition.record(&mut log, ActionId::Step(0), acted);
+    saga.definition.record(&mut log, ActionId::Step(0), acted);
 
     let mut position = start.position.clone();
     position.prove_by(Default::default());
     let within = vec![Within { transaction: user.transaction.name().into(), table: "shop.items".into(), rows: DONE }];
     let resume = Resume { position, within, schema: start.schema };
     let users = Resume { within: Vec::new(), ..resume.clone() };
-    let users = rowhook::store::RuleCheckpoint { rule: "users".into(), resume: users, behind_since_us: None };
+    let users = rowhook::store::RuleCheckpoint { rule: "users".into(), resume: users, detached_since_us: None };
     let ledger = of("items").filter(|change| done_above.contains(&change.ordinal));
     let store = Store::open(&home.path("data")).expect("a store");
     let write = Write {

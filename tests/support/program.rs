@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use super::process::{Folder, Process, exit_code};
 
 /// A command that is neither `run` nor follows something is done in a moment; a busy machine makes it some seconds.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the program runs: its folder, its environment. Clones are the same place.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Home {
     /// Runs the program to its end, which must come within a minute.
     pub fn run(&self, args: &[&str]) -> Finished {
         let mut program = self.start(args);
-        let code = program.wait(COMMAND_DEADLINE);
+        let code = program.wait(COMMAND_TIMEOUT);
         Finished { code, stdout: program.text(From::Stdout), stderr: program.text(From::Stderr) }
     }
 }

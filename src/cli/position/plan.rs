@@ -70,20 +70,20 @@ pub(super) fn moved(
             continue;
         };
         let at = set.rules.iter().position(|record| record.rule == name).unwrap_or_else(|| {
-            set.rules.push(RuleCheckpoint { rule: name, resume: mark.resume, behind_since_us: None });
+            set.rules.push(RuleCheckpoint { rule: name, resume: mark.resume, detached_since_us: None });
             set.rules.len() - 1
         });
         let record = &mut set.rules[at];
         let is_late = !moves_all || way == MarkMove::StaysLate;
         if is_late {
-            record.behind_since_us = record.behind_since_us.or(Some(now_us));
+            record.detached_since_us = record.detached_since_us.or(Some(now_us));
         }
         if let MarkMove::To(resume) = way {
             record.resume = resume;
         }
     }
     // A mark of its own at the main stream's position is redundant.
-    set.rules.retain(|record| record.behind_since_us.is_some() || record.resume != set.main);
+    set.rules.retain(|record| record.detached_since_us.is_some() || record.resume != set.main);
     set
 }
 
@@ -134,8 +134,8 @@ mod tests {
         }))
     }
 
-    fn record(rule: &str, offset: u64, behind_since_us: Option<u64>) -> RuleCheckpoint {
-        RuleCheckpoint { rule: rule.into(), resume: resume(offset), behind_since_us }
+    fn record(rule: &str, offset: u64, detached_since_us: Option<u64>) -> RuleCheckpoint {
+        RuleCheckpoint { rule: rule.into(), resume: resume(offset), detached_since_us }
     }
 
     fn saved() -> SavedCheckpoint {
@@ -149,7 +149,7 @@ mod tests {
 
     fn rules_of(set: &CheckpointSet) -> Vec<(&str, u64, Option<u64>)> {
         let of = |record: &RuleCheckpoint| record.resume.position.place().offset;
-        set.rules.iter().map(|record| (&*record.rule, of(record), record.behind_since_us)).collect()
+        set.rules.iter().map(|record| (&*record.rule, of(record), record.detached_since_us)).collect()
     }
 
     fn all_to(offset: u64) -> Vec<(MovableMark, MarkMove)> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use cloudevents::binding::http::to_event;
 use cloudevents::{AttributesReader as _, Data, Event};
 use serde_json::{Value as Json, json};
-use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction};
@@ -32,15 +31,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
         }),
         before: Some(row("old")),
         after: (op != Op::Delete).then(|| row("new")),
-        transaction: Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 4,
-            committed_at_us: 1_763_680_000_123_456,
-            original_commit_us: 0,
-            is_own: false,
-        }),
+        transaction: Arc::new(Transaction { committed_at_us: 1_763_680_000_123_456, ..Transaction::example() }),
         ordinal: 1,
     });
     let id = change.delivery_id("r");

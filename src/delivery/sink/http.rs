@@ -47,11 +47,6 @@ pub(super) fn prepare_all(items: &[Item], call: &Arc<Call>) -> RenderedArray<Htt
     request::prepare_all(items, call).map(|request| HttpReady { call: Arc::clone(call), request })
 }
 
-/// As a `curl` command.
-pub(super) fn show(delivery: &Delivery, call: &Call) -> Result<String, String> {
-    request::prepare(delivery, call).map(|request| request.to_curl())
-}
-
 pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Delivery) -> Result<Received, String> {
     let HttpReady { call, request } = ready;
     auth::exchange(&over.client, &over.tokens, call, request, Asked::of(first).keep()).await
@@ -125,10 +120,10 @@ impl Asked<'_> {
 
 /// The condition over the answer, where the delivery asks whether a step happened.
 fn verified_by(delivery: &Delivery) -> Option<&Condition> {
-    let (ActionId::Verify(step), plan) = (delivery.saga_action.as_ref()?.action, delivery.rule.saga.as_ref()?) else {
+    let (ActionId::Verify(step), saga) = (delivery.saga_action.as_ref()?.action, delivery.rule.saga.as_ref()?) else {
         return None;
     };
-    plan.steps[step].verify.as_ref().map(|verify| &verify.when)
+    saga.steps[step].verify.as_ref().map(|verify| &verify.when)
 }
 
 fn verify(delivery: &Delivery, when: &Condition, answer: KeptAnswer) -> Result<ActionEnd, String> {

@@ -46,11 +46,6 @@ pub(super) fn prepare_all(items: &[Item], sql: &Arc<Sql>) -> RenderedArray<SqlRe
     RenderedArray { unfit: Vec::new(), ready }
 }
 
-/// Without values.
-pub(super) fn show(sql: &Sql) -> String {
-    format!("# a statement: {}", sql.statement)
-}
-
 pub(super) async fn attempt(ready: &SqlReady, over: Option<&Database>) -> Result<Result<u64, Failed>, String> {
     let Some(database) = over else {
         return Err("`sql` has no server to write to: set `--write-url`".to_owned());
@@ -109,7 +104,10 @@ mod tests {
     fn the_values_stand_in_the_order_of_the_statement_and_are_not_shown() {
         let delivery = delivery("{{ row.id + 1 }}");
         assert_eq!(ready(&delivery), Ok(vec![8.into(), 7.into()]));
-        assert_eq!(delivery.preview(), Ok("# a statement: UPDATE t SET a = ? WHERE id = ?".to_owned()));
+        assert_eq!(
+            delivery.preview().map(|shown| shown.to_string()),
+            Ok("# a statement: UPDATE t SET a = ? WHERE id = ?".to_owned())
+        );
         let message = ready(&self::delivery("{{ row.id / 0 }}")).expect_err("no value");
         assert!(message.starts_with("parameter `a`: "), "{message}");
     }

@@ -28,7 +28,7 @@ fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -> Deli
     let text = format!("table: shop.hooks\nrules:\n  - name: r{lines}\n");
     let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None);
     let rule = Arc::clone(&rules.unwrap_or_else(|problems| panic!("{problems}")).rules()[0]);
-    let mut log = rule.saga.as_ref().expect("a plan").saga_definition.begin();
+    let mut log = rule.saga.as_ref().expect("a plan").definition.begin();
     edit(&mut log);
     let doing = Some(SagaAction { action, log: Arc::new(log) });
     Delivery { rule, saga_action: doing, ..delivery("{url: http://a.test/}", "x").expect("it loads") }

@@ -34,8 +34,8 @@ fn queue(last: u64) -> Turns {
     blocked.add(1, &LaneKeys::one(A), false);
     (2..=last).for_each(|number| blocked.add(number, &LaneKeys::one(A), true));
     let mut turns = Turns::new(blocked);
-    while let Some(number) = turns.look() {
-        assert!(!turns.looked(number, seen(LaneKeys::one(A), true)), "{number} waits");
+    while let Some(number) = turns.inspect() {
+        assert!(!turns.inspected(number, seen(LaneKeys::one(A), true)), "{number} waits");
     }
     turns
 }
@@ -49,18 +49,18 @@ fn letters_behind_the_one_that_is_replayed_follow_one_after_another() {
     let mut turns = queue(3);
     let (one, mut answered) = answer();
     assert!(turns.replay(1, LaneKeys::one(A), SagaCommand::Resume, one));
-    assert_eq!(turns.look(), None);
+    assert_eq!(turns.inspect(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     turns.ended(1, Ok(delivered()));
     assert_eq!(answered.try_recv(), Ok(Ok(delivered())));
     for number in [2, 3] {
-        assert_eq!(turns.look(), Some(number));
-        assert!(turns.looked(number, seen(LaneKeys::one(A), true)));
-        assert_eq!(turns.look(), None, "one at a time");
+        assert_eq!(turns.inspect(), Some(number));
+        assert!(turns.inspected(number, seen(LaneKeys::one(A), true)));
+        assert_eq!(turns.inspect(), None, "one at a time");
         remove(&turns, number, LaneKeys::one(A), (number == 2).then_some(3));
         turns.ended(number, Ok(delivered()));
     }
-    assert_eq!((turns.look(), turns.blocked.keys(), turns.delivered), (None, 0, 2));
+    assert_eq!((turns.inspect(), turns.blocked.keys(), turns.delivered), (None, 0, 2));
 }
 
 #[test]
@@ -81,12 +81,12 @@ fn a_replay_of_a_letter_that_waits_is_refused_unless_the_one_in_front_is_on_its_
     assert!(two_answered.try_recv().is_err() && three_answered.try_recv().is_err(), "they wait");
     remove(&turns, 1, LaneKeys::one(A), Some(2));
     turns.ended(1, Ok(delivered()));
-    assert_eq!(turns.look(), Some(2));
-    assert!(turns.looked(2, seen(LaneKeys::one(A), true)));
+    assert_eq!(turns.inspect(), Some(2));
+    assert!(turns.inspected(2, seen(LaneKeys::one(A), true)));
     turns.ended(2, Ok(dead()));
     assert_eq!(two_answered.try_recv(), Ok(Ok(dead())));
     assert_eq!(three_answered.try_recv(), Ok(Err(NotReplayed::BlockedBy(2))));
-    assert_eq!(turns.look(), None, "the key is held again");
+    assert_eq!(turns.inspect(), None, "the key is held again");
 }
 
 #[test]
@@ -105,21 +105,21 @@ fn a_letter_is_not_sent_twice_at_a_time() {
 fn what_was_read_before_a_replay_began_sends_nothing() {
     let mut turns = queue(2);
     remove(&turns, 1, LaneKeys::one(A), Some(2));
-    assert_eq!(turns.look(), Some(2));
+    assert_eq!(turns.inspect(), Some(2));
     let (two, _answered) = answer();
     assert!(turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two));
     turns.ended(2, Ok(dead()));
-    assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
+    assert!(!turns.inspected(2, seen(LaneKeys::one(A), true)));
 }
 
 #[test]
 fn a_letter_that_is_discarded_while_it_is_read_is_not_sent() {
     let mut turns = queue(3);
     remove(&turns, 1, LaneKeys::one(A), Some(2));
-    assert_eq!(turns.look(), Some(2));
+    assert_eq!(turns.inspect(), Some(2));
     remove(&turns, 2, LaneKeys::one(A), Some(3));
-    assert!(!turns.looked(2, seen(LaneKeys::one(A), true)));
-    assert_eq!(turns.look(), Some(3));
+    assert!(!turns.inspected(2, seen(LaneKeys::one(A), true)));
+    assert_eq!(turns.inspect(), Some(3));
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
     blocked.add(2, &LaneKeys::one(B), false);
     blocked.add(3, &LaneKeys::two(A, B), true);
     let mut turns = Turns::new(blocked);
-    assert_eq!(turns.look(), None);
+    assert_eq!(turns.inspect(), None);
     remove(&turns, 1, LaneKeys::one(A), Some(3));
-    assert_eq!(turns.look(), Some(3));
-    assert!(!turns.looked(3, seen(LaneKeys::two(A, B), true)), "2 is ahead");
+    assert_eq!(turns.inspect(), Some(3));
+    assert!(!turns.inspected(3, seen(LaneKeys::two(A, B), true)), "2 is ahead");
     remove(&turns, 2, LaneKeys::one(B), Some(3));
-    assert_eq!(turns.look(), Some(3));
-    assert!(turns.looked(3, seen(LaneKeys::two(A, B), true)));
+    assert_eq!(turns.inspect(), Some(3));
+    assert!(turns.inspected(3, seen(LaneKeys::two(A, B), true)));
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn a_rule_s_letters_under_way_have_a_limit_and_the_others_follow() {
     let mut under_way = Vec::new();
     let mut sent = 0;
     loop {
-        while let Some(number) = turns.look() {
-            if turns.looked(number, seen(LaneKeys::one(LaneKey(number)), true)) {
+        while let Some(number) = turns.inspect() {
+            if turns.inspected(number, seen(LaneKeys::one(LaneKey(number)), true)) {
                 under_way.push(number);
                 sent += 1;
             }
@@ -182,16 +182,16 @@ fn letters_put_off_go_on_when_the_one_that_was_to_go_next_is_gone() {
     let keys = RELEASED_MAX as u64 + 2;
     (1..=keys).for_each(|number| blocked.add(number, &LaneKeys::one(LaneKey(number)), true));
     let mut turns = Turns::new(blocked);
-    while let Some(number) = turns.look() {
-        turns.looked(number, seen(LaneKeys::one(LaneKey(number)), true));
+    while let Some(number) = turns.inspect() {
+        turns.inspected(number, seen(LaneKeys::one(LaneKey(number)), true));
     }
     for number in 1..=keys - 1 {
         remove(&turns, number, LaneKeys::one(LaneKey(number)), None);
         turns.ended(number, Ok(delivered()));
         if number == 1 {
-            assert_eq!(turns.look(), Some(keys - 1));
-            assert!(!turns.looked(keys - 1, None), "it was discarded");
+            assert_eq!(turns.inspect(), Some(keys - 1));
+            assert!(!turns.inspected(keys - 1, None), "it was discarded");
         }
     }
-    assert_eq!(turns.look(), Some(keys));
+    assert_eq!(turns.inspect(), Some(keys));
 }

@@ -60,11 +60,12 @@ impl Streams {
     fn take_from(&mut self, at: usize, left: &mut usize, out: &mut Deliveries) -> bool {
         for _ in 0..TAKEN_PER_TURN.min(*left) {
             let has_room = self.rules.has_room(at);
-            let Some(behind) = self.rules[at].behind.as_mut().filter(|behind| has_room && behind.is_reading()) else {
+            let Some(detached) = self.rules[at].detached.as_mut().filter(|detached| has_room && detached.is_reading())
+            else {
                 return false;
             };
-            match behind.feed.try_read() {
-                Ok(Some(read)) => self.take_behind(at, read, out),
+            match detached.feed.try_read() {
+                Ok(Some(read)) => self.take_detached(at, read, out),
                 Ok(None) => return false,
                 Err(error) => {
                     self.give_up(at, &error);
@@ -77,13 +78,13 @@ impl Streams {
     }
 
     /// Takes what the feed of a detached rule brought.
-    fn take_behind(&mut self, at: usize, read: StreamRead, out: &mut Deliveries) {
+    fn take_detached(&mut self, at: usize, read: StreamRead, out: &mut Deliveries) {
         match read {
             // Only the main stream's reader reports them.
             StreamRead::Tables(_) => {}
             StreamRead::Started(resume) => self.begun(at, resume.into()),
             StreamRead::Change(change, rules) => {
-                if let Err(error) = self.take_change_behind(at, &change, &rules, out) {
+                if let Err(error) = self.take_detached_change(at, &change, &rules, out) {
                     self.give_up(at, &error);
                 }
             }
@@ -99,7 +100,7 @@ impl Streams {
         }
     }
 
-    fn take_change_behind(
+    fn take_detached_change(
         &mut self,
         at: usize,
         change: &Arc<Change>,
@@ -117,15 +118,15 @@ impl Streams {
                 let kept = keep(change)?;
                 let stream = &mut self.rules[at];
                 if !stream.has_own_mark()
-                    && let Some(place) = stream.behind.as_ref().and_then(|behind| behind.feed.reached()).cloned()
+                    && let Some(place) = stream.detached.as_ref().and_then(|detached| detached.feed.reached()).cloned()
                 {
                     stream.tracker.go_on_from(place);
                 }
                 self.deliver(at, rule, &kept, undecided, out);
             }
         }
-        if let Some(behind) = &mut self.rules[at].behind {
-            behind.feed.pass(change);
+        if let Some(detached) = &mut self.rules[at].detached {
+            detached.feed.pass(change);
         }
         Ok(())
     }
@@ -133,11 +134,11 @@ impl Streams {
     /// A reader has said where it begins.
     fn begun(&mut self, at: usize, place: Reached) {
         let stream = &mut self.rules[at];
-        let Some(behind) = &mut stream.behind else { return };
-        if behind.start.take().is_none() {
+        let Some(detached) = &mut stream.detached else { return };
+        if detached.start.take().is_none() {
             return;
         }
-        if let Some(before) = behind.feed.reached() {
+        if let Some(before) = detached.feed.reached() {
             tracing::warn!(
                 rule = &*stream.name,
                 from = %before.position(),
@@ -145,7 +146,7 @@ impl Streams {
                 "changes between these positions are skipped, as an operator asked"
             );
         }
-        behind.feed.leap(place.clone());
+        detached.feed.leap(place.clone());
         stream.coverage = None;
         stream.tracker.go_on_from(place);
         self.has_moved = true;
@@ -160,9 +161,9 @@ impl Streams {
             return;
         }
         let may_join =
-            |behind: &&DetachedStream| behind.start.is_none() && behind.is_recorded && behind.lacks.is_none();
-        let own = stream.behind.as_ref().filter(may_join);
-        let Some(place) = own.and_then(|behind| behind.feed.reached()) else { return };
+            |detached: &&DetachedStream| detached.start.is_none() && detached.is_recorded && detached.lacks.is_none();
+        let own = stream.detached.as_ref().filter(may_join);
+        let Some(place) = own.and_then(|detached| detached.feed.reached()) else { return };
         let Some(Handover { coverage }) = handover(main, place) else { return };
         tracing::info!(rule = &*stream.name, place = %place.position(), "caught up; attached to the main stream again");
         let place = place.clone();
@@ -172,11 +173,11 @@ impl Streams {
 
     fn give_up(&mut self, at: usize, error: &Error) {
         let stream = &mut self.rules[at];
-        let Some(behind) = &mut stream.behind else { return };
-        behind.feed.close();
+        let Some(detached) = &mut stream.detached else { return };
+        detached.feed.close();
         let error = for_rule(&error.to_string(), &stream.name);
-        behind.error = Some(error.clone());
-        let place = behind.feed.reached().map(|place| place.position().to_string()).unwrap_or_default();
+        detached.error = Some(error.clone());
+        let place = detached.feed.reached().map(|place| place.position().to_string()).unwrap_or_default();
         tracing::error!(
             rule = &*stream.name,
             place,
@@ -187,12 +188,12 @@ impl Streams {
     }
 
     /// Takes what the reader of a detached rule brought, or that it failed.
-    pub(super) fn take_event_behind(&mut self, at: usize, event: Result<SourceEvent, Error>, out: &mut Deliveries) {
+    pub(super) fn take_detached_event(&mut self, at: usize, event: Result<SourceEvent, Error>, out: &mut Deliveries) {
         match event {
             Ok(event) => {
-                let read = self.rules[at].behind.as_mut().and_then(|behind| behind.feed.take(event));
+                let read = self.rules[at].detached.as_mut().and_then(|detached| detached.feed.take(event));
                 if let Some(read) = read {
-                    self.take_behind(at, read, out);
+                    self.take_detached(at, read, out);
                 }
                 self.attach_if_level(at);
             }

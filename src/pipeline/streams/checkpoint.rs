@@ -42,8 +42,8 @@ impl Streams {
         self.has_begun = true;
         self.metrics.checkpoints.inc();
         for rule in known {
-            if let Some(behind) = self.rules.get_mut(rule).and_then(|stream| stream.behind.as_mut()) {
-                behind.is_recorded = true;
+            if let Some(detached) = self.rules.get_mut(rule).and_then(|stream| stream.detached.as_mut()) {
+                detached.is_recorded = true;
             }
         }
     }
@@ -51,12 +51,12 @@ impl Streams {
 
 fn include(set: &mut CheckpointSet, stream: &mut RuleStream) {
     let own = stream.own_resume(&set.main.schema);
-    let behind_since_us = stream.behind.as_ref().map(|behind| behind.since_us);
+    let detached_since_us = stream.detached.as_ref().map(|detached| detached.since_us);
     match own {
         // It has not begun: after a crash it begins as it does now.
-        None if behind_since_us.is_some() => return,
+        None if detached_since_us.is_some() => return,
         None => {}
-        Some(resume) => set.rules.push(RuleCheckpoint { rule: Arc::clone(&stream.name), resume, behind_since_us }),
+        Some(resume) => set.rules.push(RuleCheckpoint { rule: Arc::clone(&stream.name), resume, detached_since_us }),
     }
     set.known.push(Arc::clone(&stream.name));
 }

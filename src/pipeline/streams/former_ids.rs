@@ -39,7 +39,7 @@ impl Streams {
         let Some(FormerIds::UpTo(end)) = &self.former_ids else { return };
         let main = self.main.feed.reached();
         let passed = |stream: &RuleStream| {
-            let mark = stream.own_mark().or(main.filter(|_| stream.behind.is_none()));
+            let mark = stream.own_mark().or(main.filter(|_| stream.detached.is_none()));
             mark.is_some_and(|mark| mark.position().reaches(end))
         };
         if main.is_some_and(|main| main.position().reaches(end)) && self.rules.iter().all(passed) {

@@ -34,8 +34,8 @@ impl RuleStreams {
     /// `limit` is for each rule in number, and for all together in bytes.
     pub fn new(list: Vec<RuleStream>, limit: Window) -> RuleStreams {
         let by_name = list.iter().enumerate().map(|(at, stream)| (Arc::clone(&stream.name), at)).collect();
-        let detached = (0..list.len()).filter(|at| list[*at].behind.is_some()).collect();
-        let is_own = |at: &usize| list[*at].behind.is_none() && list[*at].has_own_mark();
+        let detached = (0..list.len()).filter(|at| list[*at].detached.is_some()).collect();
+        let is_own = |at: &usize| list[*at].detached.is_none() && list[*at].has_own_mark();
         let own_marks = (0..list.len()).filter(is_own).collect();
         let window = Window { deliveries: limit.deliveries, bytes: limit.bytes / list.len().max(1) };
         RuleStreams { list, by_name, detached, own_marks, limit, window }
@@ -94,7 +94,7 @@ impl RuleStreams {
     /// The rule has its own reader from this position on.
     pub fn detach(&mut self, at: usize, place: Reached, since_us: u64) {
         let stream = &mut self.list[at];
-        stream.behind = Some(DetachedStream::at(&stream.rule, place, since_us));
+        stream.detached = Some(DetachedStream::at(&stream.rule, place, since_us));
         if !self.detached.contains(&at) {
             self.detached.push(at);
         }
@@ -108,7 +108,7 @@ impl RuleStreams {
             stream.tracker.go_on_from(place);
         }
         stream.coverage = coverage;
-        stream.behind = None;
+        stream.detached = None;
         self.detached.retain(|detached| *detached != at);
         self.follow_commits(at);
     }
@@ -131,10 +131,10 @@ impl RuleStreams {
         for at in self.detached.iter().copied() {
             let stream = &mut self.list[at];
             if stream.has_room(self.window)
-                && let Some(behind) = &mut stream.behind
-                && !behind.feed.has_rows()
-                && (behind.is_recorded || behind.feed.reached().is_none())
-                && let Poll::Ready(event) = behind.feed.poll_event(context)
+                && let Some(detached) = &mut stream.detached
+                && !detached.feed.has_rows()
+                && (detached.is_recorded || detached.feed.reached().is_none())
+                && let Poll::Ready(event) = detached.feed.poll_event(context)
             {
                 return Poll::Ready((at, event));
             }
@@ -156,7 +156,7 @@ impl RuleStreams {
         let list = &mut self.list;
         self.own_marks.retain(|at| {
             let stream = &mut list[*at];
-            let is_fed = stream.behind.is_none() && stream.has_own_mark();
+            let is_fed = stream.detached.is_none() && stream.has_own_mark();
             if is_fed {
                 stream.commit(committed, place);
             }

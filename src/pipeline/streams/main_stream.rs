@@ -124,14 +124,14 @@ impl Streams {
                 self.has_moved = true;
                 self.rules.commit(&committed, self.main.feed.reached().map(|place| place.position()));
             }
-            StreamRead::Emptied(emptied) => self.tell_of(&emptied),
+            StreamRead::Emptied(emptied) => self.warn_of(&emptied),
             StreamRead::Idle => {}
         }
         Ok(None)
     }
 
     /// Rows of watched tables were removed or added for which no rule can be called.
-    fn tell_of(&self, emptied: &Emptied) {
+    fn warn_of(&self, emptied: &Emptied) {
         let is_about = |table: &TableName, rule: &Rule| {
             rule.on.contains(&Op::Truncate) && rule.table.matches(&table.schema, &table.table)
         };
@@ -252,7 +252,7 @@ impl Streams {
     /// Whether waiting harms a rule that could do something meanwhile.
     fn another_rule_runs_dry(&self, out: &Deliveries) -> bool {
         self.rules.iter().any(|stream| {
-            stream.behind.is_none()
+            stream.detached.is_none()
                 && stream.uses_less_than(DRY_PART, self.rules.window())
                 && !out.dispatcher.is_blocked(&stream.name)
         })

@@ -25,8 +25,8 @@ impl Streams {
             return Err(CommandRefused::AlreadyPaused { rule: rule.to_string() });
         }
         stream.paused = Some(Paused { since_us: now_us(), why });
-        if let Some(behind) = &mut stream.behind {
-            behind.feed.close();
+        if let Some(detached) = &mut stream.detached {
+            detached.feed.close();
         }
         dispatcher.set_paused(rule, true);
         tracing::info!(rule, "paused");
@@ -43,22 +43,22 @@ impl Streams {
     ) -> Result<(), CommandRefused> {
         let no_such_rule = || CommandRefused::NoSuchRule { rule: rule.to_string() };
         let stream = self.rules.get_mut(rule).ok_or_else(no_such_rule)?;
-        let stands = |behind: &DetachedStream| behind.error.is_some() || behind.lacks.is_some();
-        let has_given_up = stream.behind.as_ref().is_some_and(stands);
-        match (&mut stream.behind, from) {
+        let stands = |detached: &DetachedStream| detached.error.is_some() || detached.lacks.is_some();
+        let has_given_up = stream.detached.as_ref().is_some_and(stands);
+        match (&mut stream.detached, from) {
             (None, Some(_)) => return Err(CommandRefused::NotDetached { rule: rule.to_string() }),
-            (Some(behind), Some(from)) => {
-                behind.feed.close();
-                behind.start = Some(from);
+            (Some(detached), Some(from)) => {
+                detached.feed.close();
+                detached.start = Some(from);
             }
             (_, None) if stream.paused.is_none() && !has_given_up => {
                 return Err(CommandRefused::NotPaused { rule: rule.to_string() });
             }
             (_, None) => {}
         }
-        if let Some(behind) = &mut stream.behind {
-            behind.error = None;
-            behind.lacks = None;
+        if let Some(detached) = &mut stream.detached {
+            detached.error = None;
+            detached.lacks = None;
         }
         stream.paused = None;
         dispatcher.set_paused(rule, false);
@@ -101,9 +101,9 @@ impl Streams {
     /// Pauses a detached rule, before this row of its own feed.
     pub(super) fn pause_at(&mut self, at: usize, change: &Change, lacks: &str) {
         let stream = &mut self.rules[at];
-        let Some(behind) = &mut stream.behind else { return };
+        let Some(detached) = &mut stream.detached else { return };
         // The next reader brings the row again.
-        behind.feed.close();
+        detached.feed.close();
         let (rule, begin) = (&*stream.name, change.transaction.begin());
         let why = format!("{lacks} in rows from {}:{} on", begin.file, begin.offset);
         tracing::error!(
@@ -112,7 +112,7 @@ impl Streams {
             "the rule is paused before these rows; earlier rows are still delivered. Change the rule so that it does not need \
              the column, or skip the rows: `rowhook resume {rule} --from latest`"
         );
-        behind.lacks = Some(Paused { since_us: now_us(), why });
+        detached.lacks = Some(Paused { since_us: now_us(), why });
         self.has_moved = true;
     }
 }

@@ -43,7 +43,7 @@ impl Streams {
                 None => Ok(None),
             },
             ReaderEvent::Rule(at, event) => {
-                self.take_event_behind(at, event, out);
+                self.take_detached_event(at, event, out);
                 Ok(None)
             }
         }
@@ -52,8 +52,8 @@ impl Streams {
     /// Ends all reading.
     pub fn close(&mut self) {
         self.main.feed.close();
-        for behind in self.rules.iter_mut().filter_map(|stream| stream.behind.as_mut()) {
-            behind.feed.close();
+        for detached in self.rules.iter_mut().filter_map(|stream| stream.detached.as_mut()) {
+            detached.feed.close();
         }
     }
 
@@ -66,18 +66,18 @@ impl Streams {
         if waiting.is_empty() {
             return;
         }
-        waiting.sort_by_key(|at| list[*at].behind.as_ref().map(|behind| behind.since_us));
+        waiting.sort_by_key(|at| list[*at].detached.as_ref().map(|detached| detached.since_us));
         for at in waiting {
             if open >= READERS_MAX {
                 let idle = list.iter_mut().find(|stream| has_reader(stream) && !stream.has_room(window));
-                let Some(behind) = idle.and_then(|stream| stream.behind.as_mut()) else { break };
-                behind.feed.close();
+                let Some(detached) = idle.and_then(|stream| stream.detached.as_mut()) else { break };
+                detached.feed.close();
                 open -= 1;
             }
             let stream = &list[at];
-            let reader = stream.behind.as_ref().and_then(|behind| reading.follow_alone(stream, behind));
-            if let (Some(reader), Some(behind)) = (reader, &mut list[at].behind) {
-                behind.feed.open(reader);
+            let reader = stream.detached.as_ref().and_then(|detached| reading.follow_alone(stream, detached));
+            if let (Some(reader), Some(detached)) = (reader, &mut list[at].detached) {
+                detached.feed.open(reader);
                 open += 1;
             }
         }
@@ -85,10 +85,11 @@ impl Streams {
 }
 
 fn has_reader(stream: &RuleStream) -> bool {
-    stream.behind.as_ref().is_some_and(|behind| behind.feed.is_open())
+    stream.detached.as_ref().is_some_and(|detached| detached.feed.is_open())
 }
 
 fn wants_reader(stream: &RuleStream, window: Window) -> bool {
-    let can_read = |behind: &DetachedStream| !behind.feed.is_open() && behind.error.is_none() && behind.lacks.is_none();
-    stream.paused.is_none() && stream.behind.as_ref().is_some_and(can_read) && stream.uses_less_than(2, window)
+    let can_read =
+        |detached: &DetachedStream| !detached.feed.is_open() && detached.error.is_none() && detached.lacks.is_none();
+    stream.paused.is_none() && stream.detached.as_ref().is_some_and(can_read) && stream.uses_less_than(2, window)
 }

@@ -47,7 +47,7 @@ impl Streams {
     fn part_with_vanished(&mut self, vanished: impl Iterator<Item = RuleStream>) -> Vanished {
         let mut said = Vanished::NonePaused;
         for stream in vanished {
-            if stream.behind.is_some() {
+            if stream.detached.is_some() {
                 let place = stream.own_mark().map(|mark| mark.position().to_string()).unwrap_or_default();
                 tracing::warn!(
                     rule = &*stream.name,
@@ -80,7 +80,7 @@ impl Streams {
 fn set_rule(stream: &mut RuleStream, rule: &Arc<Rule>) {
     let is_elsewhere = stream.rule.table != rule.table;
     stream.rule = Arc::clone(rule);
-    if let Some(DetachedStream { feed, lacks, .. }) = &mut stream.behind {
+    if let Some(DetachedStream { feed, lacks, .. }) = &mut stream.detached {
         feed.set_rules(alone(rule));
         // It may do without the column now; else the same row pauses it again.
         *lacks = None;

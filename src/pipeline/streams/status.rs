@@ -23,7 +23,7 @@ impl Streams {
 
     fn rule_status(&self, stream: &RuleStream, dispatcher: &Dispatcher) -> RuleStatus {
         let counts = dispatcher.counts(&stream.name);
-        let is_attached = stream.behind.is_none();
+        let is_attached = stream.detached.is_none();
         let mark = stream.own_mark().or_else(|| self.main.feed.reached().filter(|_| is_attached));
         RuleStatus {
             rule: stream.name.to_string(),
@@ -40,13 +40,13 @@ impl Streams {
     }
 
     /// Reports the state of all rules in the metrics.
-    pub fn tell(&mut self) {
+    pub fn report_metrics(&mut self) {
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();
         for stream in self.rules.iter_mut() {
             deliveries += stream.tracker.unresolved();
             bytes += stream.tracker.unresolved_bytes();
-            stream.tell(&self.metrics, now_us);
+            stream.report_metrics(&self.metrics, now_us);
         }
         self.metrics.window_deliveries.set(deliveries as i64);
         self.metrics.window_bytes.set(bytes as i64);

@@ -11,7 +11,7 @@ use crate::position::{FileOffset, GtidSet};
 use super::super::server::FILE_START;
 
 /// A server that takes longer to say goodbye is not waited for.
-pub(super) const QUIT_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) const COM_QUIT: u8 = 1;
 pub(super) const COM_QUERY: u8 = 3;

@@ -19,7 +19,7 @@ impl Error {
     /// A connection that broke while it was used.
     pub(in crate::source) fn of_broken(broken: Broken) -> Error {
         match broken {
-            Broken::Silent(deadline) => Error::Silent { seconds: deadline.as_secs() },
+            Broken::Silent(timeout) => Error::Silent { seconds: timeout.as_secs() },
             Broken::TooLarge => Error::TooLarge(broken.to_string()),
             Broken::Socket(_) | Broken::Closed | Broken::OutOfOrder => Error::Lost(broken.to_string()),
         }

@@ -60,7 +60,7 @@ pub(in crate::source) struct Packets {
     joined: Option<Joined>,
     sequence: u8,
     /// The longest silence that is borne.
-    deadline: Duration,
+    timeout: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -72,8 +72,8 @@ struct Joined {
 }
 
 impl Packets {
-    pub(super) fn new(socket: Socket, deadline: Duration) -> Packets {
-        Packets { socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), joined: None, sequence: 0, deadline }
+    pub(super) fn new(socket: Socket, timeout: Duration) -> Packets {
+        Packets { socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), joined: None, sequence: 0, timeout }
     }
 
     /// The socket itself, to put TLS on it; none when the server said more than it may before that.
@@ -103,8 +103,8 @@ impl Packets {
         matches!(self.socket, Socket::Tls(_))
     }
 
-    pub(super) fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = deadline;
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// The next packet, if it is in the buffer already.
@@ -145,8 +145,8 @@ impl Packets {
                 Socket::Tls(socket) => socket.read_buf(&mut self.buffer).await,
             }
         };
-        match tokio::time::timeout(self.deadline, reading).await {
-            Err(_) => Err(Broken::Silent(self.deadline)),
+        match tokio::time::timeout(self.timeout, reading).await {
+            Err(_) => Err(Broken::Silent(self.timeout)),
             Ok(Err(problem)) if problem.kind() == io::ErrorKind::UnexpectedEof => Err(Broken::Closed),
             Ok(outcome) => match outcome? {
                 0 => Err(Broken::Closed),
@@ -190,8 +190,8 @@ impl Packets {
                 }
             }
         };
-        match tokio::time::timeout(self.deadline, writing).await {
-            Err(_) => Err(Broken::Silent(self.deadline)),
+        match tokio::time::timeout(self.timeout, writing).await {
+            Err(_) => Err(Broken::Silent(self.timeout)),
             Ok(outcome) => Ok(outcome?),
         }
     }
@@ -285,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn silence_ends_in_an_error() {
         let (mut packets, mut server) = pair().await;
-        packets.set_deadline(Duration::from_millis(50));
+        packets.set_timeout(Duration::from_millis(50));
         server.write_all(&framed(&[(b"whole", 0)])[..6]).await.expect("written");
         assert!(matches!(packets.next().await, Err(Broken::Silent(_))));
     }

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::command::QUIT_DEADLINE;
+use super::command::QUIT_TIMEOUT;
 use super::greeting::NONCE_BYTES;
 use super::login::{LoginSession, OWN_CAPABILITIES, serialized};
 use super::packet::{Broken, Packets, Socket};
@@ -34,7 +34,7 @@ pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
     .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
 
 /// The library answers at once; another process on this machine might not.
-const LIBRARY_DEADLINE: Duration = Duration::from_secs(1);
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is carried at a time: rows come in more and larger pieces than questions.
 const QUESTION_BYTES: usize = 16 << 10;
@@ -95,7 +95,7 @@ async fn accept(listener: TcpListener, session: LoginSession, password: String) 
 async fn greet(socket: TcpStream, session: &LoginSession, password: &str) -> Result<TcpStream, Broken> {
     let stranger = || Broken::Socket(io::Error::from(io::ErrorKind::PermissionDenied));
     socket.set_nodelay(true)?;
-    let mut packets = Packets::new(Socket::Plain(socket), LIBRARY_DEADLINE);
+    let mut packets = Packets::new(Socket::Plain(socket), LIBRARY_TIMEOUT);
     let drawn = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
     let (nonce, offered) = (&drawn[..NONCE_BYTES], session.capabilities - CapabilityFlags::CLIENT_SSL);
     let greeting = HandshakePacket::new(
@@ -160,7 +160,7 @@ async fn carry_between(
         ended = asking => {
             ended?;
             // The server ends the session by itself then; one that does not is not waited for.
-            tokio::time::timeout(QUIT_DEADLINE, answering).await.unwrap_or(Ok(()))
+            tokio::time::timeout(QUIT_TIMEOUT, answering).await.unwrap_or(Ok(()))
         }
     }
 }

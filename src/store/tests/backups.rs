@@ -34,7 +34,7 @@ fn content(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_restored_holds_what_the_store_blocked_then() {
+async fn a_backup_that_is_restored_contains_what_the_store_contained_then() {
     let directory = filled(40).await;
     let store = open(directory.path());
     let outside = self::directory();

@@ -5,8 +5,8 @@ use super::*;
 /// Name, position, and since when it is detached.
 type Elsewhere = (&'static str, u64, Option<u64>);
 
-fn rule(name: &str, resume: Resume, behind_since_us: Option<u64>) -> RuleCheckpoint {
-    RuleCheckpoint { rule: name.into(), resume, behind_since_us }
+fn rule(name: &str, resume: Resume, detached_since_us: Option<u64>) -> RuleCheckpoint {
+    RuleCheckpoint { rule: name.into(), resume, detached_since_us }
 }
 
 fn write_set(main: &Resume, rules: &[RuleCheckpoint]) -> Write {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use uuid::Uuid;
 
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction, Value};
@@ -26,15 +25,7 @@ fn change(op: Op, columns: &[&str], before: Option<Vec<Cell>>, after: Option<Vec
         table: Arc::new(Table { schema: "shop".into(), name: "orders".into(), columns, primary_key: vec![0] }),
         before: before.map(Row::from_iter),
         after: after.map(Row::from_iter),
-        transaction: Arc::new(Transaction {
-            server_uuid: Uuid::nil(),
-            gtid: None,
-            file: "binlog.000001".into(),
-            offset: 157,
-            committed_at_us: 0,
-            original_commit_us: 0,
-            is_own: false,
-        }),
+        transaction: Arc::new(Transaction { offset: 157, ..Transaction::example() }),
         ordinal: 1,
     })
 }

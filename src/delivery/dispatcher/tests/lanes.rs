@@ -173,7 +173,7 @@ async fn deliveries_of_a_blocked_key_are_not_attempted_and_take_no_room_of_the_r
     let origin = crate::delivery::Origin::BinlogReplay { number: 1 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 6, 8) });
     for expected in [2, 3, 6] {
-        assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Blocked { behind: 17 }));
+        assert_eq!(resolve(&mut dispatcher).await, (expected, Outcome::Blocked { by: 17 }));
     }
     let origin = crate::delivery::Origin::Replay { dead_letter: 17 };
     dispatcher.submit(Delivery { origin, ..delivery(&rule, 5, 8) });
@@ -199,7 +199,7 @@ async fn whether_a_key_is_blocked_is_asked_when_the_turn_comes() {
     blocked.add(1, &lanes, false);
     dispatcher.release(first.ticket);
     let second = next(&mut dispatcher).await;
-    assert_eq!(second.outcome, Outcome::Blocked { behind: 1 });
+    assert_eq!(second.outcome, Outcome::Blocked { by: 1 });
     blocked.remove(1, &lanes, |_| Ok::<_, std::convert::Infallible>(None)).unwrap();
     dispatcher.release(second.ticket);
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));

@@ -12,7 +12,7 @@ fn number(delivery: &Delivery) -> u128 {
 }
 
 /// What happens, in words, until the action has ended; whatever is due is begun.
-async fn saga_definition_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
+async fn definition_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
     let mut saga_definition = Vec::new();
     loop {
         match event(dispatcher).await {
@@ -39,7 +39,7 @@ async fn what_may_be_repeated_is_due_once_and_what_must_not_before_every_attempt
         let rule = rule_of_steps(&[&api.url()], |rule| rule.actions[0].is_repeatable = is_repeatable);
         let mut dispatcher = dispatcher();
         dispatcher.submit(saga(&rule, 1, 1, FIRST));
-        assert_eq!(saga_definition_of(&mut dispatcher).await, expected);
+        assert_eq!(definition_of(&mut dispatcher).await, expected);
         assert_eq!(api.seen().len(), 3);
     }
 }
@@ -58,7 +58,7 @@ async fn an_intent_that_is_durable_is_not_asked_for_again_unless_the_action_must
         dispatcher.submit(saga(&rule, 1, 1, FIRST));
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
         dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
-        assert_eq!(saga_definition_of(&mut dispatcher).await, expected);
+        assert_eq!(definition_of(&mut dispatcher).await, expected);
     }
 }
 
@@ -234,7 +234,7 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
     assert!(dispatcher.try_next().is_none());
     assert_eq!((api.connections(), dispatcher.in_flight()), (0, 0));
     dispatcher.set_paused("orders", false);
-    assert_eq!(saga_definition_of(&mut dispatcher).await, ["due", "completed"]);
+    assert_eq!(definition_of(&mut dispatcher).await, ["due", "completed"]);
 }
 
 #[tokio::test]

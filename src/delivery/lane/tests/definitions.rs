@@ -83,7 +83,7 @@ fn a_call_behind_a_definition_whose_letters_hold_keys_is_blocked_behind_the_firs
     blocked.add(8, &letter, true);
     let [behind, elsewhere] = [0, 1].map(|table| enter(&mut lanes, table, 1, 1));
     assert_eq!(started(&mut lanes), [behind, elsewhere]);
-    assert_eq!((lanes.turn(behind), lanes.turn(elsewhere)), (Turn::Hold { behind: 7 }, Turn::Call));
+    assert_eq!((lanes.turn(behind), lanes.turn(elsewhere)), (Turn::Block { by: 7 }, Turn::Call));
 }
 
 #[test]

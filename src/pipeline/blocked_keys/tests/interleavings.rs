@@ -119,7 +119,7 @@ impl World {
         self.writes.clear();
         self.reads.clear();
         self.blocked = BlockedKeys::new(self.disk.queues(), self.disk.definitions());
-        self.blocked.look_at_all();
+        self.blocked.inspect_all();
         self.turns = Turns::new(self.blocked.clone());
         self.lanes = Lanes::default();
         let rule = self.lanes.add_rule(3);
@@ -185,7 +185,7 @@ impl World {
     fn start(&mut self) {
         while let Some(place) = self.lanes.pop_start() {
             match (self.lanes.turn(place), self.places[&place]) {
-                (Turn::Hold { .. }, What::Change(change)) => {
+                (Turn::Block { .. }, What::Change(change)) => {
                     self.lanes.end(place);
                     // As `outcome::begins_a_hold` has it.
                     let lanes = &self.entered[&change];
@@ -195,7 +195,7 @@ impl World {
                     };
                     self.writes.push_back(Write::Add { change, is_blocked: true, place, resolved });
                 }
-                (Turn::Hold { .. }, What::Letter(number)) => panic!("letter {number} was held"),
+                (Turn::Block { .. }, What::Letter(number)) => panic!("letter {number} was held"),
                 _ => self.started.push(place),
             }
         }
@@ -279,8 +279,8 @@ impl World {
         self.start();
     }
 
-    fn look(&mut self) {
-        if let Some(number) = self.turns.look() {
+    fn inspect(&mut self) {
+        if let Some(number) = self.turns.inspect() {
             self.reads.push_back((number, self.disk.letters.get(&number).cloned()));
         }
     }
@@ -289,7 +289,7 @@ impl World {
     fn decide(&mut self) {
         let Some((number, seen)) = self.reads.pop_front() else { return };
         let seen = seen.map(|letter| Seen { rule: "r", lanes: letter.lanes, is_blocked: letter.is_blocked, bytes: 1 });
-        if self.turns.looked(number, seen) {
+        if self.turns.inspected(number, seen) {
             self.submit(What::Letter(number));
         }
     }
@@ -316,7 +316,7 @@ impl World {
             } else if !self.reads.is_empty() {
                 self.decide();
             } else if self.blocked.has_moved() {
-                self.look();
+                self.inspect();
             } else if let Some((number, _)) = self.disk.letters.first_key_value() {
                 self.replay(*number);
             } else {
@@ -383,7 +383,7 @@ fn check(events: Vec<Event>) -> Result<(), TestCaseError> {
             }
             Event::Finish(..) => {}
             Event::Write => world.write(),
-            Event::Look => world.look(),
+            Event::Look => world.inspect(),
             Event::Decide => world.decide(),
             Event::Replay(which) => {
                 if let Some(number) = world.letter(which) {

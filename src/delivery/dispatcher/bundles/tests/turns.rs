@@ -175,8 +175,7 @@ async fn what_a_rule_blocked_before_it_gathered_is_sent_by_itself_and_others_wai
         completed
     };
     let delivered = Outcome::Delivered { status: 200 };
-    let expected =
-        [delivered.clone(), delivered.clone(), Outcome::Blocked { behind: 17 }, delivered.clone(), delivered];
+    let expected = [delivered.clone(), delivered.clone(), Outcome::Blocked { by: 17 }, delivered.clone(), delivered];
     assert_eq!(completed.into_values().collect::<Vec<_>>(), expected);
     let requests: BTreeSet<Vec<u128>> = api.seen().iter().map(carried).collect();
     assert_eq!(requests, BTreeSet::from([vec![1], vec![2], vec![4, 5]]));
@@ -200,7 +199,7 @@ async fn a_call_of_which_a_key_is_blocked_when_its_turn_comes_is_blocked_but_for
     blocked.add(17, &rule.ordering_keys(&first.delivery.change), false);
     dispatcher.release(first.ticket);
     let undecided = Failure { reason: Reason::Undecided, message: "no such name".to_owned() };
-    let expected = [(2, Outcome::Blocked { behind: 17 }), (3, Outcome::Dead(undecided))];
+    let expected = [(2, Outcome::Blocked { by: 17 }), (3, Outcome::Dead(undecided))];
     assert_eq!([resolve(&mut dispatcher).await, resolve(&mut dispatcher).await], expected);
     assert_eq!(api.order(), [1]);
 }

@@ -1,6 +1,6 @@
 //! What a rule has done for a change: `call`, or `steps`, with the callbacks at the end.
 //!
-//! In: the members of a rule. Out: a `PlanSpec`: actions in their order, templates still nodes. Which keys make no sense
+//! In: the members of a rule. Out: a `ActionListSpec`: actions in their order, templates still nodes. Which keys make no sense
 //! together is reported here, with the places.
 
 use super::super::call::{Method, RetryOn, SuccessStatuses};
@@ -21,7 +21,7 @@ const STEP_NAME_CHARACTERS_MAX: usize = 64;
 const CALL_NAME: &str = "call";
 
 /// The actions of one rule as written.
-pub(in crate::rules) struct PlanSpec<'n> {
+pub(in crate::rules) struct ActionListSpec<'n> {
     pub steps: Vec<StepSpec<'n>>,
     pub on_success: Option<ActionSpec<'n>>,
     pub on_failure: Option<ActionSpec<'n>>,
@@ -62,7 +62,7 @@ struct Retrying {
     retry_on: RetryOn,
 }
 
-impl<'n> PlanSpec<'n> {
+impl<'n> ActionListSpec<'n> {
     /// The call of a rule that has `call`.
     pub fn call(&self) -> Option<&CallSpec<'n>> {
         match (self.is_single, self.steps.first().map(|step| &step.action.work)) {
@@ -74,7 +74,7 @@ impl<'n> PlanSpec<'n> {
 
 impl<'n> NodeReader<'_> {
     /// Reads what a rule has done; none when there is a problem with it.
-    pub(super) fn plan(&mut self, rule: &'n Node, members: Members<'n>) -> Option<PlanSpec<'n>> {
+    pub(super) fn actions(&mut self, rule: &'n Node, members: Members<'n>) -> Option<ActionListSpec<'n>> {
         let get = |name| member(members, name);
         let (single, steps) = (get("call"), get("steps"));
         if let (Some(_), Some(steps)) = (single, steps) {
@@ -111,7 +111,7 @@ impl<'n> NodeReader<'_> {
         if let Some(because) = because {
             self.refuse_gathering(members, because);
         }
-        Some(PlanSpec { steps, on_success, on_failure, is_single, because })
+        Some(ActionListSpec { steps, on_success, on_failure, is_single, because })
     }
 
     /// What is about several changes in one call, or about forgetting, has no place beside a log of single steps.

@@ -56,7 +56,7 @@ pub struct Saga {
     /// Made of a rule's `call`, and not of `steps`: the call's identity is the delivery's.
     pub is_single: bool,
     /// As the log sees it.
-    pub saga_definition: SagaDefinition,
+    pub definition: SagaDefinition,
 }
 
 #[derive(Debug)]
@@ -77,25 +77,21 @@ pub struct Verify {
 
 impl Saga {
     pub fn new(steps: Vec<SagaStep>, actions: &[Action], is_single: bool) -> Saga {
-        let saga_definition = |step: &SagaStep| StepDefinition {
+        let step = |step: &SagaStep| StepDefinition {
             name: step.name.clone(),
             is_repeatable: actions[step.action].is_repeatable,
             can_undo: step.undo.is_some(),
             can_verify: step.verify.is_some(),
         };
-        let saga_definition = SagaDefinition {
-            steps: steps.iter().map(saga_definition).collect(),
-            has_on_success: false,
-            has_on_failure: false,
-        };
-        Saga { steps, on_success: None, on_failure: None, is_single, saga_definition }
+        let steps_defined = steps.iter().map(step).collect();
+        let definition = SagaDefinition { steps: steps_defined, has_on_success: false, has_on_failure: false };
+        Saga { steps, on_success: None, on_failure: None, is_single, definition }
     }
 
     /// With the callbacks, which report how it ended.
     pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Saga {
         (self.on_success, self.on_failure) = (on_success, on_failure);
-        (self.saga_definition.has_on_success, self.saga_definition.has_on_failure) =
-            (on_success.is_some(), on_failure.is_some());
+        (self.definition.has_on_success, self.definition.has_on_failure) = (on_success.is_some(), on_failure.is_some());
         self
     }
 

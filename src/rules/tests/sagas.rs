@@ -35,10 +35,10 @@ retry: {retries: 5}";
 #[test]
 fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
     let rule = loaded(SIGNUP);
-    let plan = rule.saga.as_ref().expect("a plan");
-    let action = |id| &rule.actions[plan.number(id).expect("an action")];
-    let names: Vec<&str> = plan.steps.iter().map(|step| &*step.name).collect();
-    assert_eq!((names, plan.is_single), (vec!["account", "charge", "mark"], false));
+    let saga = rule.saga.as_ref().expect("a plan");
+    let action = |id| &rule.actions[saga.number(id).expect("an action")];
+    let names: Vec<&str> = saga.steps.iter().map(|step| &*step.name).collect();
+    assert_eq!((names, saga.is_single), (vec!["account", "charge", "mark"], false));
     let retries = |id| action(id).retry.retries;
     assert_eq!(retries(ActionId::Step(0)), Retries::AtMost(7));
     assert_eq!(retries(ActionId::Undo(0)), Retries::AtMost(7), "as its step");
@@ -50,17 +50,16 @@ fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
     assert_eq!(repeatable, [true, false, true]);
     let origins = [0, 1, 2].map(|n| action(ActionId::Step(n)).target.origin.clone());
     assert_eq!(origins, ["https://pay.test", "https://cards.test", "write_url"]);
-    let saga_definition: Vec<_> =
-        plan.saga_definition.steps.iter().map(|step| (step.can_undo, step.can_verify)).collect();
+    let saga_definition: Vec<_> = saga.definition.steps.iter().map(|step| (step.can_undo, step.can_verify)).collect();
     assert_eq!(saga_definition, [(true, false), (false, true), (false, false)]);
-    assert!(plan.saga_definition.has_on_success && plan.saga_definition.has_on_failure);
+    assert!(saga.definition.has_on_success && saga.definition.has_on_failure);
 }
 
 #[test]
 fn only_answers_that_a_template_reads_are_kept() {
     let rule = loaded(SIGNUP);
-    let plan = rule.saga.as_ref().expect("a plan");
-    let keeps = |id| rule.actions[plan.number(id).expect("an action")].keeps_answer;
+    let saga = rule.saga.as_ref().expect("a plan");
+    let keeps = |id| rule.actions[saga.number(id).expect("an action")].keeps_answer;
     assert!(keeps(ActionId::Step(0)), "later steps read it");
     assert!(!keeps(ActionId::Step(1)), "its state alone is read");
     assert!(keeps(ActionId::Verify(1)), "its condition reads it");
@@ -77,8 +76,8 @@ fn only_answers_that_a_template_reads_are_kept() {
 #[test]
 fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
     let rule = loaded(SIGNUP);
-    let plan = rule.saga.as_ref().expect("a plan");
-    let Work::Sql(sql) = &rule.actions[plan.steps[2].action].work else { panic!("a statement") };
+    let saga = rule.saga.as_ref().expect("a plan");
+    let Work::Sql(sql) = &rule.actions[saga.steps[2].action].work else { panic!("a statement") };
     assert_eq!(&*sql.statement, "UPDATE users SET account = ? WHERE id = ? AND ?");
     let names: Vec<&str> = sql.params.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["a", "id", "a"]);
@@ -98,13 +97,13 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
         ("call: {url: http://a.test/}\non_failure: {call: {url: http://b.test/}}", true),
     ] {
         let rule = loaded(lines);
-        let is_single = rule.saga.as_ref().map(|plan| (plan.is_single, &*plan.steps[0].name));
+        let is_single = rule.saga.as_ref().map(|saga| (saga.is_single, &*saga.steps[0].name));
         assert_eq!(is_single, is_planned.then_some((true, "call")), "{lines}");
     }
     let rule =
         loaded("call: {url: http://a.test/, idempotent: false, verify: {call: {url: http://b.test/}, when: true}}");
-    let plan = rule.saga.as_ref().expect("a plan");
-    let query = rule.actions[plan.number(ActionId::Verify(0)).expect("a query")].call().expect("a call");
+    let saga = rule.saga.as_ref().expect("a plan");
+    let query = rule.actions[saga.number(ActionId::Verify(0)).expect("a query")].call().expect("a call");
     assert_eq!(query.method, Method::Get, "it asks");
     assert!(query.success.contains(404), "that there is nothing is an answer");
 }
@@ -112,8 +111,8 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
 #[test]
 fn what_is_told_in_the_end_is_the_outcome_unless_the_rule_says_otherwise() {
     let rule = loaded(SIGNUP);
-    let plan = rule.saga.as_ref().expect("a plan");
-    let body = |id| &rule.actions[plan.number(id).expect("an action")].call().expect("a call").body;
+    let saga = rule.saga.as_ref().expect("a plan");
+    let body = |id| &rule.actions[saga.number(id).expect("an action")].call().expect("a call").body;
     assert!(matches!(body(ActionId::OnSuccess), Body::Outcome));
     assert!(matches!(body(ActionId::OnFailure), Body::Template(_)));
     assert!(matches!(body(ActionId::Undo(0)), Body::Empty), "DELETE");

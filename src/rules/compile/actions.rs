@@ -1,13 +1,13 @@
 //! From the actions that a rule names to those that can run.
 //!
-//! In: a `PlanSpec`. Out: actions and their saga; or problems at their places, also where a template reads what is not
+//! In: a `ActionListSpec`. Out: actions and their saga; or problems at their places, also where a template reads what is not
 //! there when it is rendered: a step that comes later, an answer that does not exist.
 
 use std::sync::Arc;
 
+use super::super::actions::{Action, Saga, SagaStep, Sql, Verify, Work};
 use super::super::call::Body;
-use super::super::plan::{Action, Saga, SagaStep, Sql, Verify, Work};
-use super::super::spec::{ActionSpec, PlanSpec, SqlSpec, StepSpec, WorkSpec};
+use super::super::spec::{ActionListSpec, ActionSpec, SqlSpec, StepSpec, WorkSpec};
 use super::super::target::Target;
 use super::super::yaml::Node;
 use super::Compiler;
@@ -41,7 +41,7 @@ pub(super) struct KnownStep {
 
 impl Compiler<'_> {
     /// The actions of a rule and how they follow one another. `rule` is its name.
-    pub(super) fn plan(&mut self, spec: &PlanSpec, rule: &str) -> Option<(Vec<Action>, Option<Saga>)> {
+    pub(super) fn actions(&mut self, spec: &ActionListSpec, rule: &str) -> Option<(Vec<Action>, Option<Saga>)> {
         let known = |step: &StepSpec| KnownStep {
             name: step.name.clone(),
             is_sql: match step.action.work {
@@ -61,11 +61,11 @@ impl Compiler<'_> {
         for (known, step) in self.steps.iter().zip(&steps) {
             actions[step.action].keeps_answer = known.is_read;
         }
-        let plan = spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
-        Some((actions, plan))
+        let saga = spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
+        Some((actions, saga))
     }
 
-    fn step(&mut self, spec: &PlanSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<SagaStep> {
+    fn step(&mut self, spec: &ActionListSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<SagaStep> {
         let step = &spec.steps[n];
         let action = self.action(TemplatePart::Step(n), &step.action, rule);
         let undo = self.ending(TemplatePart::Undo(n), step.undo.as_ref(), rule, actions);

@@ -11,10 +11,10 @@ use super::typed::no_such_rule;
 use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;
-use crate::pipeline::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
+use crate::pipeline::{BinlogRange, BinlogReplayEvent, Mode, RangeReplays, ReplayTally};
 
-/// Events of the pipeline that wait to be turned into reports.
-const EVENTS_AHEAD: usize = 16;
+/// Requests that a dry run shows; the rest is counted.
+const SHOWN_MAX: u64 = 10;
 
 /// Replays of binlog ranges with the current rules; clones are the same.
 #[derive(Clone)]
@@ -34,19 +34,7 @@ impl BinlogReplays {
                 return;
             }
         };
-        let (sender, mut events) = mpsc::channel(EVENTS_AHEAD);
-        let forward = async move {
-            while let Some(event) = events.recv().await {
-                if reports.send(report(event)).await.is_err() {
-                    break;
-                }
-            }
-        };
-        let run = async move {
-            self.replays.run(binlog_range, &sender).await;
-            drop(sender);
-        };
-        tokio::join!(run, forward);
+        self.replays.run(binlog_range, reports, report).await;
     }
 
     fn binlog_range(&self, request: &BinlogReplayRequest) -> Result<BinlogRange, String> {
@@ -61,7 +49,7 @@ impl BinlogReplays {
         let place = |text: &str| parse_place(text).map_err(|error| error.to_string());
         let from = place(&request.from)?;
         let to = request.to.as_deref().map(place).transpose()?;
-        let mode = if request.dry_run { Mode::Show } else { Mode::Send };
+        let mode = if request.dry_run { Mode::Show { requests_max: SHOWN_MAX } } else { Mode::Send };
         Ok(BinlogRange { rule, from, to, mode })
     }
 }
@@ -78,7 +66,7 @@ fn report(event: BinlogReplayEvent) -> BinlogReplayReport {
     }
 }
 
-fn view(tally: BinlogReplayTally) -> BinlogReplayTotals {
-    let BinlogReplayTally { read, matched, delivered, dead, blocked, read_up_to_us } = tally;
+fn view(tally: ReplayTally) -> BinlogReplayTotals {
+    let ReplayTally { read, matched, delivered, dead, blocked, not_sent: _, read_up_to_us } = tally;
     BinlogReplayTotals { read, matched, delivered, dead, blocked, read_up_to: read_up_to_us.map(rfc3339) }
 }

@@ -1,20 +1,23 @@
 //! Replays: dead letters sent again, or shown as the requests they would be.
 //!
 //! In: a selection. Out: a report when each dead letter has ended. Letters go to the pipeline in ascending number, so that a key's
-//! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. What is
-//! under way is bounded (`pipeline::Awaited`). The pipeline writes the outcome down before it says so.
+//! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. The pipeline
+//! bounds what is under way, and writes the outcome down before it says so (`pipeline::replay`).
 
 use std::sync::Arc;
 
+use futures_util::{Stream, TryStreamExt as _, stream};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::dead_letters::{DeadLetters, Error, Pages, filter};
 use super::view::saga::SagaCommandView;
 use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
-use crate::delivery::{Delivery, Outcome, SagaAction};
+use crate::delivery::{Outcome, SagaAction};
 use crate::failure::Reason;
-use crate::ordering::LaneKeys;
-use crate::pipeline::{self, Awaited, Command, NotReplayed, Unheard, delivery_of, heard};
+use crate::pipeline::{
+    self, Again, Command, Found, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard, delivery_of,
+    replay,
+};
 use crate::rules::RuleSet;
 use crate::saga::{NextAction, SagaCommand};
 use crate::store::{self, DeadLetterHead, Store};
@@ -41,9 +44,6 @@ enum WithLast {
     /// When the last blocked delivery has followed, too: no other process would send it.
     Followed,
 }
-
-/// What becomes of a letter that was handed to the pipeline.
-type Answered = oneshot::Receiver<Result<Outcome, NotReplayed>>;
 
 /// Why a replay ends early.
 type End = pipeline::End<Error>;
@@ -76,6 +76,7 @@ impl Replays {
                 ReplayReport::Ended(totals)
             }
             Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
+            Err(End::Stopping) => ReplayReport::Failed { message: Error::Stopping.to_string() },
             Err(End::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
         };
         // A listener that has gone does not need the last report.
@@ -92,113 +93,87 @@ impl Replays {
 
     async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) -> Result<Totals, End> {
         let (letters, last) = self.letters.survey(selection).await?;
-        heard(reports.send(ReplayReport::Started { letters }).await)?;
-        let mut under_way = Awaited::new(reports);
-        let mut pages = Pages::new(&self.letters, filter(selection)?, last);
-        let saga_command = SagaCommandView::of(selection.saga_command);
-        let mut totals = Totals::default();
-        'pages: while let Some(page) = pages.next().await? {
-            for head in page {
-                if self.commands.is_closed() {
-                    break 'pages;
-                }
-                while let Some(ended) = under_way.until_room().await? {
-                    count(ended, &mut totals, reports).await?;
-                }
-                match self.submit(&head, saga_command).await? {
-                    Ok((answer, bytes)) => under_way.push(bytes, ended(head, answer)),
-                    Err(why) => {
-                        let result = not_replayed(&head, &why);
-                        count(Ended { result, head }, &mut totals, reports).await?;
-                    }
-                }
-                while let Some(ended) = under_way.ready() {
-                    count(ended, &mut totals, reports).await?;
-                }
+        reports.send(ReplayReport::Started { letters }).await.map_err(|_| Unheard)?;
+        let found = self.found(selection, last, |again, _| async { Ok(Ok(again)) })?;
+        let tally = replay(found, Mode::Send, &self.commands, Listener { reports, form: report }).await?;
+        let ReplayTally { delivered, dead, blocked, not_sent, .. } = tally;
+        let followed = match self.end {
+            WithLast::Selected => None,
+            WithLast::Followed => {
+                let (answer, answered) = oneshot::channel();
+                let _ = self.commands.send(Command::AwaitReleases { answer }).await;
+                answered.await.ok()
             }
-        }
-        while let Some(ended) = under_way.next().await? {
-            count(ended, &mut totals, reports).await?;
-        }
-        if self.end == WithLast::Followed {
-            let (answer, answered) = oneshot::channel();
-            let _ = self.commands.send(Command::AwaitReleases { answer }).await;
-            totals.followed = answered.await.ok();
-        }
-        if totals.sum() < letters && self.commands.is_closed() {
-            return Err(End::Failed(Error::Stopping));
-        }
-        Ok(totals)
-    }
-
-    /// Hands a letter's delivery to the pipeline. Returns the receiver of the outcome, and the bytes that it needs until then.
-    async fn submit(
-        &self,
-        head: &DeadLetterHead,
-        saga_command: SagaCommand,
-    ) -> Result<Result<(Answered, usize), NotReplayed>, Error> {
-        let (delivery, lanes) = match self.delivery(head, saga_command).await? {
-            Ok(delivery) => delivery,
-            Err(why) => return Ok(Err(why)),
         };
-        let bytes = delivery.change.weight_bytes();
-        let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Replay { delivery, lanes, saga_command, answer }).await;
-        Ok(sent.map(|()| (answered, bytes)).map_err(|_| unsendable("rowhook is stopping")))
+        Ok(Totals { delivered, still_dead: dead, not_replayed: blocked + not_sent, followed })
     }
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
-        let saga_command = SagaCommandView::of(selection.saga_command);
         let (_, last) = self.letters.survey(selection).await?;
-        let mut pages = Pages::new(&self.letters, filter(selection)?, last);
-        while let Some(page) = pages.next().await? {
-            for head in page {
-                let request = match self.delivery(&head, saga_command).await? {
-                    Ok((delivery, _)) => self.next_call(delivery, saga_command).await?,
-                    Err(why) => Err(why.to_string()),
-                };
-                let (number, rule) = (head.number, head.rule.to_string());
-                heard(
-                    previews
-                        .send(match request {
-                            Ok(curl) => Preview::Request { number, rule, curl },
-                            Err(why) => Preview::NotReplayed { number, rule, why },
-                        })
-                        .await,
-                )?;
-            }
-        }
+        let found = self.found(selection, last, |again, saga_command| self.with_next_action(again, saga_command))?;
+        let mode = Mode::Show { requests_max: u64::MAX };
+        replay(found, mode, &self.commands, Listener { reports: previews, form: preview }).await?;
         Ok(())
     }
 
-    /// The call that a replay would begin with, as a curl command; of a saga the next of its actions.
-    async fn next_call(
+    /// The letters that fit, in ascending number up to the last one, each with its delivery as `finish` leaves it.
+    fn found<'a, F>(
+        &'a self,
+        selection: &Selection,
+        last: u64,
+        finish: impl Fn(Again, SagaCommand) -> F + 'a,
+    ) -> Result<impl Stream<Item = Result<Found<DeadLetterHead>, Error>> + 'a, Error>
+    where
+        F: Future<Output = Result<Result<Again, NotReplayed>, Error>> + 'a,
+    {
+        let saga_command = SagaCommandView::of(selection.saga_command);
+        let pages = Pages::new(&self.letters, filter(selection)?, last);
+        let pages = stream::try_unfold(pages, |mut pages| async {
+            Ok::<_, Error>(pages.next().await?.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
+        });
+        let finish = Arc::new(finish);
+        Ok(pages.try_flatten().and_then(move |head| {
+            let finish = finish.clone();
+            async move {
+                let again = match self.again(&head, saga_command).await? {
+                    Ok(again) => finish(again, saga_command).await?,
+                    Err(NotReplayed::Gone) if is_blocked(&head) => Err(NotReplayed::Followed),
+                    Err(why) => Err(why),
+                };
+                Ok(Found::Delivery(head, again))
+            }
+        }))
+    }
+
+    /// With the action of its saga that a replay would begin with.
+    async fn with_next_action(
         &self,
-        mut delivery: Delivery,
+        mut again: Again,
         saga_command: SagaCommand,
-    ) -> Result<Result<String, String>, Error> {
+    ) -> Result<Result<Again, NotReplayed>, Error> {
+        let delivery = &mut again.delivery;
         let rule = Arc::clone(&delivery.rule);
         if let Some(saga) = &rule.saga {
             let id = delivery.id;
             let known = self.letters.read(move |store| store.saga(id)).await?;
             let mut log = known.unwrap_or_else(|| saga.definition.begin());
             if let Err(refusal) = saga.definition.grant(&mut log, saga_command) {
-                return Ok(Err(refusal.to_string()));
+                return Ok(Err(unsendable(&refusal.to_string())));
             }
             match saga.definition.next(&mut log) {
                 NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
-                NextAction::End(_) => return Ok(Err("there is nothing left to call".to_string())),
+                NextAction::End(_) => return Ok(Err(unsendable("there is nothing left to call"))),
             }
         }
-        Ok(delivery.preview().map(|shown| shown.to_string()))
+        Ok(Ok(again))
     }
 
     /// The letter's delivery under the rule of its name with the ordering keys that it is stored with, or why there is none.
-    async fn delivery(
+    async fn again(
         &self,
         head: &DeadLetterHead,
         saga_command: SagaCommand,
-    ) -> Result<Result<(Delivery, LaneKeys), NotReplayed>, Error> {
+    ) -> Result<Result<Again, NotReplayed>, Error> {
         let (number, id) = (head.number, head.delivery_id);
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
@@ -214,43 +189,38 @@ impl Replays {
         };
         let lanes = letter.head.lanes.clone();
         let delivery = delivery_of(letter, &(self.rules)());
-        Ok(delivery.map(|delivery| (delivery, lanes)).map_err(NotReplayed::Unsendable))
+        let sent_as = SentAs::Letter { lanes, saga_command };
+        let was_blocked = is_blocked(head);
+        Ok(delivery.map(|delivery| Again { delivery, sent_as, was_blocked }).map_err(NotReplayed::Unsendable))
     }
 }
 
-/// A letter whose replay is over.
-struct Ended {
-    head: DeadLetterHead,
-    /// None: there is nothing to say.
-    result: Option<Replayed>,
+fn is_blocked(head: &DeadLetterHead) -> bool {
+    head.failure.reason == Reason::Blocked
 }
 
-async fn ended(head: DeadLetterHead, answer: Answered) -> Ended {
-    let result = match answer.await {
-        Ok(Ok(Outcome::Delivered { status })) => Some(Replayed::Delivered { status }),
-        Ok(Ok(Outcome::Dead(failure))) => Some(Replayed::StillDead { message: failure.message }),
-        Ok(Ok(Outcome::Blocked { by })) => not_replayed(&head, &NotReplayed::BlockedBy(by)),
-        Ok(Err(why)) => not_replayed(&head, &why),
-        Err(_) => not_replayed(&head, &unsendable("rowhook stopped before it had an outcome")),
+fn report(event: ReplayEvent<DeadLetterHead>) -> Option<ReplayReport> {
+    let ReplayEvent::Ended(head, result) = event else { return None };
+    let not_replayed = |why: NotReplayed| Replayed::NotReplayed { why: why.to_string() };
+    let result = match result {
+        Ok(Outcome::Delivered { status }) => Replayed::Delivered { status },
+        Ok(Outcome::Dead(failure)) => Replayed::StillDead { message: failure.message },
+        Ok(Outcome::Blocked { by }) => not_replayed(NotReplayed::BlockedBy(by)),
+        Err(why) => not_replayed(why),
     };
-    Ended { head, result }
+    let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
+    Some(ReplayReport::Progress(ReplayProgress { number: head.number, id, rule, result }))
 }
 
-/// A blocked delivery that has gone is no failure: it was sent by itself after the one in front.
-fn not_replayed(head: &DeadLetterHead, why: &NotReplayed) -> Option<Replayed> {
-    let has_followed = head.failure.reason == Reason::Blocked && *why == NotReplayed::Gone;
-    (!has_followed).then(|| Replayed::NotReplayed { why: why.to_string() })
+fn preview(event: ReplayEvent<DeadLetterHead>) -> Option<Preview> {
+    let ReplayEvent::Shown(head, request) = event else { return None };
+    let (number, rule) = (head.number, head.rule.to_string());
+    Some(match request {
+        Ok(curl) => Preview::Request { number, rule, curl },
+        Err(why) => Preview::NotReplayed { number, rule, why },
+    })
 }
 
 fn unsendable(why: &str) -> NotReplayed {
     NotReplayed::Unsendable(why.to_string())
-}
-
-/// Counts and reports a letter whose replay is over.
-async fn count(ended: Ended, totals: &mut Totals, reports: &mpsc::Sender<ReplayReport>) -> Result<(), Unheard> {
-    let Ended { head, result } = ended;
-    let Some(result) = result else { return Ok(()) };
-    totals.count(&result);
-    let (id, rule) = (head.delivery_id.to_string(), head.rule.to_string());
-    heard(reports.send(ReplayReport::Progress(ReplayProgress { number: head.number, id, rule, result })).await)
 }

@@ -203,18 +203,6 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub fn count(&mut self, result: &Replayed) {
-        match result {
-            Replayed::Delivered { .. } => self.delivered += 1,
-            Replayed::StillDead { .. } => self.still_dead += 1,
-            Replayed::NotReplayed { .. } => self.not_replayed += 1,
-        }
-    }
-
-    pub fn sum(&self) -> u64 {
-        self.delivered + self.still_dead + self.not_replayed
-    }
-
     /// Whether every letter was delivered.
     pub fn all_delivered(&self) -> bool {
         self.still_dead == 0 && self.not_replayed == 0

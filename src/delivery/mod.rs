@@ -28,7 +28,7 @@ mod server_limit;
 mod sink;
 mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

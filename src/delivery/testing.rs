@@ -234,7 +234,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> O
 
 /// A rule that calls this URL, retries three times after a millisecond or so, probes as quickly, and is otherwise as the
 /// test edits it.
-pub(super) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let waits = Duration::from_millis(1);
     let breaker = BreakerPolicy { failures: 5, probe: waits, max_probe: waits * 10 };
     let url = UrlTemplate::compile(url, &|_| Ok(None)).unwrap();
@@ -306,7 +306,7 @@ pub(super) fn saga(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -
 }
 
 /// An insert of the row with this key.
-pub(super) fn delivery(rule: &Arc<Rule>, number: u128, key: i64) -> Delivery {
+pub(crate) fn delivery(rule: &Arc<Rule>, number: u128, key: i64) -> Delivery {
     made_of(rule, number, change(Op::Insert, None, Some(key)))
 }
 

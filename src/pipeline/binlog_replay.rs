@@ -1,19 +1,18 @@
 //! Replay of a binlog range: it is delivered once more for one rule, because an operator asks for it.
 //!
 //! In: a rule, where to begin and where to end. Out: what was read and what came of it, while it goes on. Reads with a
-//! reader of its own, as a replica of its own, and hands what the rule matches to the loop with the delivery ids of the first time,
-//! in the binlog's order (promises 2 and 3); what is under way is bounded (`awaited`). Touches no checkpoint. Ends by itself, or
-//! when the listener has gone.
+//! reader of its own, as a replica of its own; what the rule matches has the delivery ids of the first time and goes out in
+//! the binlog's order (promises 2 and 3). Touches no checkpoint. Ends by itself, or when the listener has gone.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::FutureExt as _;
+use futures_util::{Stream, stream};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use super::{Awaited, Command, heard};
+use super::command::{Command, LoopStatus, SentAs};
+use super::replay::{self, Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard};
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome};
 use crate::pattern::TablePatterns;
@@ -21,12 +20,6 @@ use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
-
-/// How often progress is reported.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Requests that a dry run shows; the rest is counted.
-const SHOWN_MAX: u64 = 10;
 
 /// What is to be delivered once more.
 #[derive(Debug, Clone)]
@@ -38,14 +31,6 @@ pub struct BinlogRange {
     pub mode: Mode,
 }
 
-/// Whether anything is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    Send,
-    /// Shows the first requests, and counts the others.
-    Show,
-}
-
 /// What a replay of a binlog range reports while it goes on; `Ended` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BinlogReplayEvent {
@@ -53,31 +38,15 @@ pub enum BinlogReplayEvent {
         from: Position,
         to: Position,
     },
-    Progress(BinlogReplayTally),
+    Progress(ReplayTally),
     /// As a curl command with secrets masked.
     Request {
         curl: String,
     },
-    Ended(BinlogReplayTally),
+    Ended(ReplayTally),
     Failed {
         message: String,
     },
-}
-
-/// Sums over a replay so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BinlogReplayTally {
-    /// Changes of the rule's tables that were read.
-    pub read: u64,
-    /// Those that the rule matches.
-    pub matched: u64,
-    pub delivered: u64,
-    /// Dead letters; in a dry run, deliveries for which no request can be made.
-    pub dead: u64,
-    /// Not sent: they wait in the store behind a dead letter of their key.
-    pub blocked: u64,
-    /// When the newest transaction read was committed, in microseconds since the Unix epoch.
-    pub read_up_to_us: Option<u64>,
 }
 
 /// Replays of binlog ranges, one at a time; clones are the same.
@@ -90,12 +59,31 @@ pub struct RangeReplays {
     turn: Arc<Mutex<()>>,
 }
 
-/// Why a replay ends early, in words for an operator.
-type End = super::End<String>;
+/// Why what lies in the binlog range can't be read, in words for an operator.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    #[error("there is nothing between {from} and {to}")]
+    Empty { from: Box<Position>, to: Box<Position> },
+    #[error("rule {rule} is paused; rowhook resume {rule} first")]
+    Paused { rule: String },
+    #[error("the main stream has not begun yet: say where to end with --to")]
+    NoEnd,
+    #[error(
+        "{lacks} in rows from {}:{} on; changes from there on are not replayed; choose an earlier end with --to, or change \
+         the rule",
+        at.file,
+        at.offset
+    )]
+    Lacks { lacks: String, at: FileOffset },
+    #[error("the reader of the binlog ended without saying why")]
+    Vanished,
+}
 
-impl From<source::Error> for End {
-    fn from(error: source::Error) -> End {
-        End::Failed(error.to_string())
+impl From<Error> for End<Error> {
+    fn from(error: Error) -> End<Error> {
+        End::Failed(error)
     }
 }
 
@@ -105,34 +93,42 @@ impl RangeReplays {
         RangeReplays { settings, commands, checkpoint, turn: Arc::default() }
     }
 
-    /// Delivers the binlog range, and reports how it goes.
-    pub async fn run(&self, binlog_range: BinlogRange, listener: &mpsc::Sender<BinlogReplayEvent>) {
+    /// Delivers the binlog range, and reports in this form how it goes.
+    pub async fn run<R>(
+        &self,
+        binlog_range: BinlogRange,
+        reports: &mpsc::Sender<R>,
+        form: impl Fn(BinlogReplayEvent) -> R,
+    ) {
         let Ok(_turn) = self.turn.try_lock() else {
             let message = "another binlog range is being replayed; only one at a time".to_string();
             // A listener that has gone does not need the reason.
-            let _ = listener.send(BinlogReplayEvent::Failed { message }).await;
+            let _ = reports.send(form(BinlogReplayEvent::Failed { message })).await;
             return;
         };
         let rule = binlog_range.rule.name.clone();
-        let last = match self.deliver(binlog_range, listener).await {
+        let failed = |message| BinlogReplayEvent::Failed { message };
+        let last = match self.deliver(binlog_range, reports, &form).await {
             Ok(tally) => {
-                let BinlogReplayTally { read, matched, delivered, dead, .. } = tally;
+                let ReplayTally { read, matched, delivered, dead, .. } = tally;
                 tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
                 BinlogReplayEvent::Ended(tally)
             }
-            Err(End::Failed(message)) => BinlogReplayEvent::Failed { message },
+            Err(End::Failed(error)) => failed(error.to_string()),
+            Err(End::Stopping) => failed("rowhook is stopping; what was not delivered again was not sent".to_owned()),
             Err(End::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
         };
-        let _ = listener.send(last).await;
+        let _ = reports.send(form(last)).await;
     }
 
-    async fn deliver(
+    async fn deliver<R>(
         &self,
         binlog_range: BinlogRange,
-        listener: &mpsc::Sender<BinlogReplayEvent>,
-    ) -> Result<BinlogReplayTally, End> {
+        reports: &mpsc::Sender<R>,
+        form: impl Fn(BinlogReplayEvent) -> R,
+    ) -> Result<ReplayTally, End<Error>> {
         let BinlogRange { rule, from, to, mode } = binlog_range;
         self.refuse_paused(&rule).await?;
         let settings = Settings {
@@ -148,103 +144,95 @@ impl RangeReplays {
         let mut following = source::follow(settings, source::From::Start(from), tables, Arc::new(Metrics::default()));
         let from = begin(&mut following).await?;
         if from.reaches(&to) {
-            return Err(End::Failed(format!("there is nothing between {from} and {to}")));
+            return Err(Error::Empty { from: Box::new(from), to: Box::new(to) }.into());
         }
-        heard(listener.send(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() }).await)?;
-        let (under_way, tally) = (Awaited::new(listener), BinlogReplayTally::default());
-        let run = Run { rule, mode, commands: &self.commands, listener, under_way, position: from, to, tally };
-        run.finish(following).await
+        let begun = form(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() });
+        reports.send(begun).await.map_err(|_| Unheard)?;
+        let reading = Reading { rule, following, rows: VecDeque::new(), position: from, to, is_at_end: false };
+        let form = |event| event_of(event).map(&form);
+        replay::replay(reading.found(), mode, &self.commands, Listener { reports, form }).await
     }
 
     /// Deliveries of a paused rule would wait for an unknown time.
-    async fn refuse_paused(&self, rule: &Rule) -> Result<(), End> {
+    async fn refuse_paused(&self, rule: &Rule) -> Result<(), End<Error>> {
         let status = self.status().await?;
         let of_rule = status.rules.iter().find(|status| status.rule == rule.name);
         match of_rule.and_then(|status| status.paused.as_ref()) {
-            Some(_) => Err(End::Failed(format!("rule {0} is paused; rowhook resume {0} first", rule.name))),
+            Some(_) => Err(Error::Paused { rule: rule.name.clone() }.into()),
             None => Ok(()),
         }
     }
 
-    async fn status(&self) -> Result<super::LoopStatus, End> {
+    async fn status(&self) -> Result<LoopStatus, End<Error>> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Status { answer }).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        self.commands.send(Command::Status { answer }).await.map_err(|_| End::Stopping)?;
+        answered.await.map_err(|_| End::Stopping)
     }
 
-    async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, End> {
+    async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, End<Error>> {
         if let Some(to) = to {
-            return Ok(source::locate(settings, &to).await?);
+            return Ok(source::locate(settings, &to).await.map_err(Error::Source)?);
         }
         let position = self.status().await?.position.or_else(|| self.checkpoint.clone());
-        position.ok_or_else(|| End::Failed("the main stream has not begun yet: say where to end with --to".to_string()))
+        Ok(position.ok_or(Error::NoEnd)?)
+    }
+}
+
+/// What is reported of an event. Single outcomes are not: they may be millions.
+fn event_of(event: ReplayEvent<()>) -> Option<BinlogReplayEvent> {
+    match event {
+        ReplayEvent::Progress(tally) => Some(BinlogReplayEvent::Progress(tally)),
+        ReplayEvent::Shown((), Ok(curl)) => Some(BinlogReplayEvent::Request { curl }),
+        ReplayEvent::Shown((), Err(_)) | ReplayEvent::Ended(..) => None,
     }
 }
 
 /// Waits for where the reader begins.
-async fn begin(following: &mut Following) -> Result<Position, End> {
+async fn begin(following: &mut Following) -> Result<Position, Error> {
     loop {
-        match following.events.recv().await {
-            Some(event) => {
-                if let SourceEvent::Started(resume) = event? {
-                    return Ok(resume.position);
-                }
-            }
-            None => return Err(vanished()),
+        if let SourceEvent::Started(resume) = following.events.recv().await.ok_or(Error::Vanished)?? {
+            return Ok(resume.position);
         }
     }
 }
 
-/// One replay at work.
-struct Run<'a> {
+/// A binlog range that is being read.
+struct Reading {
     rule: Arc<Rule>,
-    mode: Mode,
-    commands: &'a mpsc::Sender<Command>,
-    listener: &'a mpsc::Sender<BinlogReplayEvent>,
-    /// None where the loop ended before it had an outcome.
-    under_way: Awaited<'a, BinlogReplayEvent, Option<Outcome>>,
+    following: Following,
+    /// Read, and not yet compared with the rule.
+    rows: VecDeque<Arc<Change>>,
     position: Position,
     to: Position,
-    tally: BinlogReplayTally,
+    is_at_end: bool,
 }
 
-impl Run<'_> {
-    async fn finish(mut self, mut following: Following) -> Result<BinlogReplayTally, End> {
-        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_at_end = false;
-        while !is_at_end || !self.under_way.is_empty() {
-            tokio::select! {
-                event = following.events.recv(), if !is_at_end => {
-                    is_at_end = self.take(event.ok_or_else(vanished)??).await?;
-                }
-                ended = self.under_way.ended() => self.count(ended?)?,
-                _ = ticks.tick() => heard(self.listener.send(BinlogReplayEvent::Progress(self.tally)).await)?,
-            }
-        }
-        Ok(self.tally)
+impl Reading {
+    fn found(self) -> impl Stream<Item = Result<Found<()>, Error>> {
+        stream::try_unfold(self, |mut reading| async { Ok(reading.next().await?.map(|found| (found, reading))) })
     }
 
-    /// Takes an event. True: the end of the binlog range was reached.
-    async fn take(&mut self, event: SourceEvent) -> Result<bool, End> {
-        match event {
-            SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) => Ok(false),
-            SourceEvent::Rows(events) => {
-                for change in events.into_iter().flatten() {
-                    if self.holds(&change) {
-                        self.tally.read += 1;
-                        self.change(&change).await?;
-                    }
+    async fn next(&mut self) -> Result<Option<Found<()>>, Error> {
+        loop {
+            while let Some(change) = self.rows.pop_front() {
+                if self.holds(&change) {
+                    return self.matched(&change).map(Some);
                 }
-                Ok(false)
             }
-            SourceEvent::Committed(committed) => {
-                self.tally.read_up_to_us = Some(committed.committed_at_us);
-                self.position.advance(&committed);
-                Ok(self.position.reaches(&self.to))
+            if self.is_at_end {
+                return Ok(None);
             }
-            // The server has nothing newer: transactions that the end names and that never came do not exist.
-            SourceEvent::Idle => Ok(true),
+            match self.following.events.recv().await.ok_or(Error::Vanished)?? {
+                SourceEvent::Tables(_) | SourceEvent::Started(_) | SourceEvent::Emptied(_) => {}
+                SourceEvent::Rows(changes) => self.rows.extend(changes.into_iter().flatten()),
+                SourceEvent::Committed(committed) => {
+                    self.position.advance(&committed);
+                    self.is_at_end = self.position.reaches(&self.to);
+                    return Ok(Some(Found::Committed { at_us: committed.committed_at_us }));
+                }
+                // The server has nothing newer: transactions that the end names and that never came do not exist.
+                SourceEvent::Idle => self.is_at_end = true,
+            }
         }
     }
 
@@ -254,68 +242,22 @@ impl Run<'_> {
         self.to.takes_in(transaction.gtid.as_ref(), &transaction.begin())
     }
 
-    async fn change(&mut self, change: &Arc<Change>) -> Result<(), End> {
+    fn matched(&self, change: &Arc<Change>) -> Result<Found<()>, Error> {
         let decided = self.rule.decide(change);
         if decided != Ok(false)
             && let Some(lacks) = self.rule.lacks(&change.table)
         {
-            let FileOffset { file, offset } = change.transaction.begin();
-            let rest = "changes from there on are not replayed; choose an earlier end with --to, or change the rule";
-            return Err(End::Failed(format!("{lacks} in rows from {file}:{offset} on; {rest}")));
+            return Err(Error::Lacks { lacks: lacks.to_string(), at: change.transaction.begin() });
         }
         let predetermined = match decided {
-            Ok(false) => return Ok(()),
+            Ok(false) => return Ok(Found::Unmatched),
             Ok(true) => None,
             Err(reason) => Some(Outcome::Dead(Failure::undecided(reason))),
         };
-        self.tally.matched += 1;
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::BinlogReplay { number: 0 };
         let delivery = Delivery { id, rule, change, origin, predetermined, saga_action: None, more: None };
-        match self.mode {
-            Mode::Show => self.show(&delivery).await,
-            Mode::Send => self.send(delivery).await,
-        }
+        Ok(Found::Delivery((), Ok(Again { delivery, sent_as: SentAs::Change, was_blocked: false })))
     }
-
-    async fn show(&mut self, delivery: &Delivery) -> Result<(), End> {
-        let shown = if delivery.predetermined.is_some() { None } else { delivery.preview().ok() };
-        match shown {
-            Some(shown) if self.tally.matched - self.tally.dead <= SHOWN_MAX => {
-                Ok(heard(self.listener.send(BinlogReplayEvent::Request { curl: shown.to_string() }).await)?)
-            }
-            Some(_) => Ok(()),
-            None => {
-                self.tally.dead += 1;
-                Ok(())
-            }
-        }
-    }
-
-    async fn send(&mut self, delivery: Delivery) -> Result<(), End> {
-        while let Some(ended) = self.under_way.until_room().await? {
-            self.count(ended)?;
-        }
-        let (answer, answered) = oneshot::channel();
-        self.under_way.push(delivery.change.weight_bytes(), answered.map(Result::ok));
-        self.commands.send(Command::ReplayBinlog { delivery, answer }).await.map_err(|_| stopping())
-    }
-
-    fn count(&mut self, outcome: Option<Outcome>) -> Result<(), End> {
-        match outcome.ok_or_else(stopping)? {
-            Outcome::Delivered { .. } => self.tally.delivered += 1,
-            Outcome::Dead(_) => self.tally.dead += 1,
-            Outcome::Blocked { .. } => self.tally.blocked += 1,
-        }
-        Ok(())
-    }
-}
-
-fn stopping() -> End {
-    End::Failed("rowhook is stopping; what was not delivered again was not sent".to_string())
-}
-
-fn vanished() -> End {
-    End::Failed("the reader of the binlog ended without saying why".to_string())
 }

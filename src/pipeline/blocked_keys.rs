@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
-use super::command::NotReplayed;
+use super::command::{NotReplayed, ReplayAnswer};
 use crate::delivery::Outcome;
 use crate::failure::Reason;
 use crate::ordering::{BlockedKeys, LaneKeys};
@@ -28,9 +28,6 @@ const RELEASED_MAX: usize = 16;
 
 /// Memory of the changes of a rule's blocked deliveries that are being sent; a single one may be larger.
 const RELEASED_BYTES_MAX: usize = 4 << 20;
-
-/// Where the outcome of a replayed dead letter is sent.
-pub(super) type ReplayAnswer = oneshot::Sender<Result<Outcome, NotReplayed>>;
 
 /// See the module's header.
 pub(super) struct Releases {

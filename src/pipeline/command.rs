@@ -17,18 +17,10 @@ use crate::saga::SagaCommand;
 /// A request from an operator.
 #[derive(Debug)]
 pub enum Command {
-    /// Send the delivery of a dead letter again, which is in the queues of `lanes`. The answer comes when the outcome is
-    /// durable. One that waits behind letters that are on their way is sent when its turn comes.
-    Replay {
-        delivery: Delivery,
-        lanes: LaneKeys,
-        saga_command: SagaCommand,
-        answer: oneshot::Sender<Result<Outcome, NotReplayed>>,
-    },
+    /// Send a delivery again. The answer comes when the outcome is durable.
+    Replay { delivery: Delivery, sent_as: SentAs, answer: ReplayAnswer },
     /// Wait until no blocked delivery is being sent. Answered with how many were delivered since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
-    /// Make this delivery once more, whatever became of it. The answer comes when the outcome is durable.
-    ReplayBinlog { delivery: Delivery, answer: oneshot::Sender<Outcome> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
     Pause { rule: String, why: String, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// Start attempts of this rule again; it goes on where it was. With `from` a detached rule leaves out what lies
@@ -40,7 +32,19 @@ pub enum Command {
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
 
-/// Why a dead letter was not sent again.
+/// What a delivery is sent again as, which says when its turn comes.
+#[derive(Debug)]
+pub enum SentAs {
+    /// A dead letter in the queues of `lanes`. One that waits behind letters that are on their way is sent when its turn comes.
+    Letter { lanes: LaneKeys, saga_command: SagaCommand },
+    /// A change of the binlog, whatever became of it before: now, behind what its lanes hold.
+    Change,
+}
+
+/// Where the outcome of a delivery that is sent again is sent.
+pub type ReplayAnswer = oneshot::Sender<Result<Outcome, NotReplayed>>;
+
+/// Why a delivery was not sent again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReplayed {
     #[error("it is being replayed already")]
@@ -52,6 +56,12 @@ pub enum NotReplayed {
     Paused { rule: String },
     #[error("it has gone meanwhile")]
     Gone,
+    /// It was a blocked delivery.
+    #[error("it was sent by itself after the one in front of it")]
+    Followed,
+    /// Whether it was sent is unknown to whom this is said.
+    #[error("rowhook stopped before it had an outcome")]
+    Stopped,
     #[error("{0}")]
     Unsendable(String),
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Pipeline;
-use super::blocked_keys::{self, refuse};
-use super::command::{Command, CommandRefused, NotReplayed};
+use super::blocked_keys::refuse;
+use super::command::{Command, CommandRefused, NotReplayed, ReplayAnswer, SentAs};
 use super::streams::Vanished;
 use crate::delivery::{Delivery, Origin};
 use crate::ordering::LaneKeys;
@@ -22,11 +22,13 @@ impl Pipeline {
     pub(super) fn apply(&mut self, command: Command) {
         let dispatcher = &mut self.deliveries.dispatcher;
         match command {
-            Command::Replay { delivery, lanes, saga_command, answer } => {
-                self.replay(delivery, lanes, saga_command, answer)
+            Command::Replay { delivery, sent_as: SentAs::Letter { lanes, saga_command }, answer } => {
+                self.replay_letter(delivery, lanes, saga_command, answer)
+            }
+            Command::Replay { delivery, sent_as: SentAs::Change, answer } => {
+                dispatcher.submit(self.replays.again(delivery, answer))
             }
             Command::AwaitReleases { answer } => self.replays.releases.when_quiet(answer),
-            Command::ReplayBinlog { delivery, answer } => dispatcher.submit(self.replays.again(delivery, answer)),
             Command::Pause { rule, why, answer } => {
                 let done = self.streams.pause(&rule, why, dispatcher);
                 self.answer_when_durable(done, answer);
@@ -47,13 +49,7 @@ impl Pipeline {
     }
 
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    fn replay(
-        &mut self,
-        delivery: Delivery,
-        lanes: LaneKeys,
-        saga_command: SagaCommand,
-        answer: blocked_keys::ReplayAnswer,
-    ) {
+    fn replay_letter(&mut self, delivery: Delivery, lanes: LaneKeys, saga_command: SagaCommand, answer: ReplayAnswer) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         if self.streams.is_paused(&delivery.rule.name) {
             return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });

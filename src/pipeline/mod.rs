@@ -5,7 +5,6 @@
 //! promise 5 (no rule waits for another: one that can't keep up gets its own reader, see `catching_up`) and promise 6 (a
 //! rule takes changes only while its window has room). It never waits inside a branch, so nothing can stand still behind it.
 
-mod awaited;
 mod beginning;
 mod binlog_pin;
 mod binlog_replay;
@@ -21,6 +20,7 @@ mod fuse;
 mod lacking;
 mod letters;
 mod reading;
+mod replay;
 mod replays;
 mod rule_stream;
 mod sagas;
@@ -28,13 +28,14 @@ mod settling;
 mod streams;
 mod writes;
 
-pub use awaited::{Awaited, End, Unheard, heard};
-pub use binlog_replay::{BinlogRange, BinlogReplayEvent, BinlogReplayTally, Mode, RangeReplays};
+pub use binlog_replay::{BinlogRange, BinlogReplayEvent, RangeReplays};
 pub use command::{
-    BinlogPinStatus, Command, CommandRefused, LoopStatus, NotReplayed, Paused, RuleStatus, StreamStatus, TargetStatus,
+    BinlogPinStatus, Command, CommandRefused, LoopStatus, NotReplayed, Paused, RuleStatus, SentAs, StreamStatus,
+    TargetStatus,
 };
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
+pub use replay::{Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard, replay};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,13 @@
-//! Deliveries that are sent again because an operator asks for it, and who waits for their outcomes.
+//! Replays in the loop: deliveries that are sent again because an operator asks for it, and who waits for their outcomes.
 //!
 //! In: dead letters and changes of a binlog range to send again, and their durable outcomes. Out: deliveries, and the
 //! answers. Owns what is known of them while they are under way. For blocked deliveries whose turn comes see `blocked_keys`;
-//! the caller decides what is read for a replay, and how much of it at a time.
+//! `replay` hands them in, and bounds how many.
 
 use std::collections::HashMap;
 
-use tokio::sync::oneshot;
-
 use super::blocked_keys::Releases;
+use super::command::ReplayAnswer;
 use crate::delivery::{Delivery, Origin, Outcome};
 use crate::store::Store;
 
@@ -17,7 +16,7 @@ pub(super) struct ReplaysUnderWay {
     /// Dead letters.
     pub releases: Releases,
     /// Of binlog ranges, by number: where the outcome is sent.
-    answers: HashMap<u64, oneshot::Sender<Outcome>>,
+    answers: HashMap<u64, ReplayAnswer>,
     /// Of binlog ranges, since the start.
     numbered: u64,
 }
@@ -29,7 +28,7 @@ impl ReplaysUnderWay {
     }
 
     /// The delivery of a change in a binlog range as it is sent; `answer` gets its outcome.
-    pub fn again(&mut self, delivery: Delivery, answer: oneshot::Sender<Outcome>) -> Delivery {
+    pub fn again(&mut self, delivery: Delivery, answer: ReplayAnswer) -> Delivery {
         self.numbered += 1;
         self.answers.insert(self.numbered, answer);
         Delivery { origin: Origin::BinlogReplay { number: self.numbered }, ..delivery }
@@ -43,7 +42,7 @@ impl ReplaysUnderWay {
             Origin::BinlogReplay { number } => {
                 if let Some(answer) = self.answers.remove(&number) {
                     // The operator may have gone; what must be in the store is there all the same.
-                    let _ = answer.send(outcome.clone());
+                    let _ = answer.send(Ok(outcome.clone()));
                 }
             }
         }

@@ -1,0 +1,262 @@
+//! A replay: deliveries that are sent again, from the first that is read until the last has an outcome.
+//!
+//! In: what a reading finds, in the order in which it is to be sent. Out: events, as reports for the listener, and the tally.
+//! Hands each delivery to the loop, which gives it its turn and writes down its outcome. Owns what is under way, and bounds
+//! it in number and bytes (promise 6). Ends when all that was found has an outcome, or when the listener has gone: what is
+//! under way then comes to its end in the loop. What is found, and how events are reported, is its callers' business:
+//! dead letters (`admin::replay`) and binlog ranges (`binlog_replay`).
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::StreamExt as _;
+use futures_util::future::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use super::command::{Command, NotReplayed, SentAs};
+use crate::delivery::{Delivery, Outcome};
+
+/// Deliveries under way at a time, far above what rules allow in flight.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Memory of the changes under way; a single one may be larger.
+const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
+
+/// How often progress is reported.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a reading finds; `L` says which one it is, for reports.
+#[derive(Debug)]
+pub enum Found<L> {
+    /// To be sent, or why it is not.
+    Delivery(L, Result<Again, NotReplayed>),
+    /// A change that the rule does not match.
+    Unmatched,
+    /// All changes of a transaction that was committed at this moment were found, in microseconds since the Unix epoch.
+    Committed { at_us: u64 },
+}
+
+/// A delivery to send again.
+#[derive(Debug)]
+pub struct Again {
+    pub delivery: Delivery,
+    pub sent_as: SentAs,
+    /// It was read as a blocked delivery: the loop may send it by itself before this replay does.
+    pub was_blocked: bool,
+}
+
+/// Whether anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Send,
+    /// Shows so many requests, and counts the others.
+    Show {
+        requests_max: u64,
+    },
+}
+
+/// What happens while a replay goes on.
+#[derive(Debug)]
+pub enum ReplayEvent<L> {
+    /// What was sent has a durable outcome, or was not sent.
+    Ended(L, Result<Outcome, NotReplayed>),
+    /// What would be sent, as text with secrets masked; or why nothing would be.
+    Shown(L, Result<String, String>),
+    /// Once a second.
+    Progress(ReplayTally),
+}
+
+/// Sums over a replay so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReplayTally {
+    /// Changes that were read.
+    pub read: u64,
+    /// Those for which the rule makes a delivery.
+    pub matched: u64,
+    pub delivered: u64,
+    /// Dead letters; where requests are only shown, deliveries for which none can be made.
+    pub dead: u64,
+    /// Not delivered: they wait in the store behind a dead letter of their key.
+    pub blocked: u64,
+    /// Not sent for another reason.
+    pub not_sent: u64,
+    /// When the newest transaction read was committed, in microseconds since the Unix epoch.
+    pub read_up_to_us: Option<u64>,
+}
+
+/// Why a replay ends early.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End<E> {
+    /// What to send could not be read.
+    Failed(E),
+    /// The loop ends: what was not reported was not sent, or has no outcome yet.
+    Stopping,
+    /// The listener has gone.
+    Unheard,
+}
+
+/// The listener for the reports has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unheard;
+
+impl<E> From<Unheard> for End<E> {
+    fn from(_: Unheard) -> End<E> {
+        End::Unheard
+    }
+}
+
+/// Who gets the reports of a replay, and which report an event makes. None: that event makes no report.
+pub struct Listener<'a, R, F> {
+    pub reports: &'a mpsc::Sender<R>,
+    pub form: F,
+}
+
+/// Sends what is found, each delivery when there is room for it, and reports what comes of it.
+///
+/// # Errors
+/// When it ends early. What was reported until then is so.
+pub async fn replay<L, R, E>(
+    found: impl Stream<Item = Result<Found<L>, E>>,
+    mode: Mode,
+    commands: &mpsc::Sender<Command>,
+    listener: Listener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
+) -> Result<ReplayTally, End<E>>
+where
+    L: Send + 'static,
+{
+    let (outcomes, tally) = (FuturesUnordered::new(), ReplayTally::default());
+    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, is_stopped: false };
+    let (mut found, mut is_read) = (pin!(found), false);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !is_read || !replay.outcomes.is_empty() {
+        let goes_on = !is_read && replay.has_room();
+        tokio::select! {
+            next = found.next(), if goes_on => match next {
+                Some(next) => replay.take(next.map_err(End::Failed)?).await?,
+                None => is_read = true,
+            },
+            Some(Ended { label, result, bytes }) = replay.outcomes.next() => {
+                replay.bytes -= bytes;
+                replay.ended(label, result).await?;
+            }
+            _ = ticks.tick() => replay.report(ReplayEvent::Progress(replay.tally)).await?,
+            // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
+            () = replay.listener.reports.closed() => return Err(End::Unheard),
+        }
+        is_read |= replay.is_stopped;
+    }
+    if replay.is_stopped { Err(End::Stopping) } else { Ok(replay.tally) }
+}
+
+/// What came of a delivery that was sent.
+struct Ended<L> {
+    label: L,
+    result: Result<Outcome, NotReplayed>,
+    /// The memory that it needed until then.
+    bytes: usize,
+}
+
+/// One replay at work.
+struct Replay<'a, L, R, F> {
+    mode: Mode,
+    commands: &'a mpsc::Sender<Command>,
+    listener: Listener<'a, R, F>,
+    outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Ended<L>> + Send>>>,
+    /// Of the changes under way.
+    bytes: usize,
+    tally: ReplayTally,
+    /// The loop ends.
+    is_stopped: bool,
+}
+
+impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, F> {
+    fn has_room(&self) -> bool {
+        self.outcomes.len() < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX
+    }
+
+    async fn take(&mut self, found: Found<L>) -> Result<(), Unheard> {
+        let (label, again) = match found {
+            Found::Committed { at_us } => {
+                self.tally.read_up_to_us = Some(at_us);
+                return Ok(());
+            }
+            Found::Unmatched => {
+                self.tally.read += 1;
+                return Ok(());
+            }
+            Found::Delivery(label, again) => (label, again),
+        };
+        self.tally.read += 1;
+        self.tally.matched += 1;
+        match (self.mode, again) {
+            (Mode::Send, Ok(again)) => {
+                self.send(label, again).await;
+                Ok(())
+            }
+            (Mode::Send, Err(why)) => self.ended(label, Err(why)).await,
+            (Mode::Show { requests_max }, again) => self.show(label, again, requests_max).await,
+        }
+    }
+
+    async fn send(&mut self, label: L, again: Again) {
+        let Again { delivery, sent_as, was_blocked } = again;
+        let bytes = delivery.change.weight_bytes();
+        let (answer, answered) = oneshot::channel();
+        if self.commands.send(Command::Replay { delivery, sent_as, answer }).await.is_err() {
+            self.is_stopped = true;
+            return;
+        }
+        self.bytes += bytes;
+        self.outcomes.push(Box::pin(answered.map(move |answer| {
+            let result = match answer {
+                Ok(Err(NotReplayed::Gone)) if was_blocked => Err(NotReplayed::Followed),
+                Ok(result) => result,
+                Err(_) => Err(NotReplayed::Stopped),
+            };
+            Ended { label, result, bytes }
+        })));
+    }
+
+    async fn show(&mut self, label: L, again: Result<Again, NotReplayed>, requests_max: u64) -> Result<(), Unheard> {
+        let request = match &again {
+            Ok(Again { delivery, .. }) if delivery.predetermined.is_none() => delivery.preview(),
+            Ok(_) => Err("it becomes a dead letter, because it can't be decided whether the rule matches".to_owned()),
+            Err(why) => Err(why.to_string()),
+        };
+        if request.is_err() {
+            self.tally.dead += 1;
+        } else if self.tally.matched - self.tally.dead > requests_max {
+            return Ok(());
+        }
+        self.report(ReplayEvent::Shown(label, request.map(|request| request.to_string()))).await
+    }
+
+    async fn ended(&mut self, label: L, result: Result<Outcome, NotReplayed>) -> Result<(), Unheard> {
+        match &result {
+            Ok(Outcome::Delivered { .. }) => self.tally.delivered += 1,
+            Ok(Outcome::Dead(_)) => self.tally.dead += 1,
+            Ok(Outcome::Blocked { .. }) => self.tally.blocked += 1,
+            // What became of it is the business of whom it followed.
+            Err(NotReplayed::Followed) => return Ok(()),
+            Err(why) => {
+                self.tally.not_sent += 1;
+                self.is_stopped |= *why == NotReplayed::Stopped;
+            }
+        }
+        self.report(ReplayEvent::Ended(label, result)).await
+    }
+
+    async fn report(&mut self, event: ReplayEvent<L>) -> Result<(), Unheard> {
+        match (self.listener.form)(event) {
+            Some(report) => self.listener.reports.send(report).await.map_err(|_| Unheard),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

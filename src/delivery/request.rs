@@ -35,11 +35,11 @@ pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedReques
 
 fn prepared(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> PreparedRequest {
     PreparedRequest {
-        method: call.method,
+        method: call.settings.method,
         url,
         headers,
         body,
-        compression: call.compression,
+        compression: call.settings.compression,
         per_attempt: auth::headers_per_attempt(call),
         hides_url: call.url.uses_env(),
         hides_body: matches!(&call.body, Body::Template(template) if template.uses_env()),

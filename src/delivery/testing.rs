@@ -19,8 +19,8 @@ use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, Content, Egress, FilePlace, Method, OrderBy, RetryOn, Rule, RuleSettings, Saga,
-    SagaStep, SuccessStatuses, Target, Work,
+    Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, RetryOn, Rule, RuleSettings, Saga,
+    SagaStep, Target, Work,
 };
 use crate::saga::ActionId;
 use crate::template::UrlTemplate;
@@ -250,17 +250,13 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         order_by: OrderBy::PrimaryKey,
         actions: vec![Action {
             work: Work::Call(Arc::new(Call {
-                method: Method::Post,
                 url,
-                egress: Egress::PrivateToo,
                 headers: vec![],
                 body: Body::Change,
-                compression: None,
                 auth: None,
                 sign: None,
                 tls: None,
-                timeout: DEADLINE,
-                success: SuccessStatuses(vec![(200, 299)]),
+                settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),
             retry: RetryPolicy {

@@ -3,30 +3,24 @@
 //! Plain data, made by `compile`; the delivery stage sends it. Secrets in it are masked in `Debug`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::auth::{Auth, Signing};
+use super::settings::CallSettings;
 use super::tls::TargetTls;
 use crate::template::{BodyTemplate, TextTemplate, UrlTemplate};
 
 /// The HTTP call of a rule.
 #[derive(Debug)]
 pub struct Call {
-    pub method: Method,
     pub url: UrlTemplate,
-    pub egress: Egress,
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
-    /// Of bodies that are worth it; never together with `sign`.
-    pub compression: Option<BodyCompression>,
     pub auth: Option<Auth>,
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.
     pub tls: Option<Arc<TargetTls>>,
-    /// From the first byte sent to the last byte of the answer read.
-    pub timeout: Duration,
-    pub success: SuccessStatuses,
+    pub settings: CallSettings,
 }
 
 impl Call {
@@ -38,36 +32,6 @@ impl Call {
             Body::Empty => false,
         };
         body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
-    }
-}
-
-/// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Egress {
-    /// Private ones as well: internal APIs are the main use.
-    PrivateToo,
-    /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
-    PublicOnly,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl Method {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Patch => "PATCH",
-            Method::Delete => "DELETE",
-        }
     }
 }
 
@@ -92,22 +56,6 @@ pub enum CloudEventMode {
     Binary,
     /// All is in one JSON document.
     Structured,
-}
-
-/// What `compress:` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyCompression {
-    Gzip,
-}
-
-/// The statuses that mean "done": single ones and whole classes (`2xx`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuccessStatuses(pub Vec<(u16, u16)>);
-
-impl SuccessStatuses {
-    pub fn contains(&self, status: u16) -> bool {
-        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
-    }
 }
 
 /// What makes another attempt follow an attempt.

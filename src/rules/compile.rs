@@ -15,11 +15,12 @@ pub(super) use self::outside::Variables;
 use self::actions::{KnownStep, TemplatePart};
 use self::outside::Outside;
 use super::actions::Action;
-use super::call::{Body, Call, Egress, Method};
+use super::call::{Body, Call};
 use super::content::Content;
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
+use super::settings::{Egress, Method};
 use super::spec::{CallSpec, FileSpec, RuleSpec};
 use super::target::Target;
 use super::yaml::{self, Node, NodeKind};
@@ -136,7 +137,7 @@ impl Compiler<'_> {
         let body = match (spec.body, spec.format) {
             (Some(node), _) => self.body(node).map(Body::Template),
             (None, Some(format)) => Some(format()),
-            (None, None) if matches!(spec.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            (None, None) if matches!(spec.settings.method, Method::Get | Method::Delete) => Some(Body::Empty),
             (None, None) => Some(default_body),
         };
         let auth = self.secretly(spec.auth, Self::auth);
@@ -147,20 +148,11 @@ impl Compiler<'_> {
             self.without_tls(url, auth.as_ref(), node);
         }
         let url = url?;
-        let egress = if url.chooses_host() { Egress::PublicOnly } else { spec.egress };
-        let call = Call {
-            method: spec.method,
-            url,
-            egress,
-            headers,
-            body: body?,
-            compression: spec.compression,
-            auth: auth?,
-            sign: sign?,
-            tls: tls?,
-            timeout: spec.timeout,
-            success: spec.success.clone(),
-        };
+        let mut settings = spec.settings.clone();
+        if url.chooses_host() {
+            settings.egress = Egress::PublicOnly;
+        }
+        let call = Call { url, headers, body: body?, auth: auth?, sign: sign?, tls: tls?, settings };
         complete.then_some(call)
     }
 

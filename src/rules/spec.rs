@@ -18,17 +18,13 @@ pub(super) use sql::SqlSpec;
 use super::diagnostic::FilePlace;
 use super::reader::{Members, NodeReader, member};
 use super::rule::OrderBy;
-use super::settings::{self, OnDeadLetter, RuleSettings};
+use super::settings::{self, OnDeadLetter, RULE_KEYS, RuleSettings};
 use super::yaml::{Node, NodeKind};
 use crate::change::Op;
 use crate::pattern::TablePattern;
 use crate::suggest::did_you_mean;
 
 const FILE_KEYS: [&str; 2] = ["table", "rules"];
-/// Of a rule, as messages name them: before its settings and after them.
-const RULE_KEYS_BEFORE: [&str; 11] =
-    ["name", "on", "changed", "when", "order_by", "call", "steps", "on_success", "on_failure", "retry", "retry_on"];
-const RULE_KEYS_AFTER: [&str; 4] = ["batch", "coalesce", "per", "redact"];
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A whole file as written.
@@ -89,8 +85,7 @@ impl<'n> NodeReader<'_> {
     }
 
     fn rule(&mut self, node: &'n Node) -> Option<RuleSpec<'n>> {
-        let keys: Vec<&str> = RULE_KEYS_BEFORE.into_iter().chain(settings::names()).chain(RULE_KEYS_AFTER).collect();
-        let members = self.members(node, "a rule", &keys)?;
+        let members = self.members(node, "a rule", &settings::names(RULE_KEYS))?;
         let get = |name| member(members, name);
         let name = match get("name") {
             Some(name) => self.name(name),
@@ -103,7 +98,7 @@ impl<'n> NodeReader<'_> {
         let changed = get("changed").map_or(Vec::new(), |node| self.words(node, "changed"));
         let (order_by, order_by_places) =
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
-        let settings = self.settings(members);
+        let settings = self.rule_settings(members);
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         let actions = self.actions(node, members);
         let gathering = self.gathering(members, &order_by, actions.as_ref().and_then(ActionListSpec::call));

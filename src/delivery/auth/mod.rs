@@ -22,7 +22,7 @@ use crate::delivery::answer::{self, Lack};
 use crate::delivery::client::{self, Client, Keep, Received};
 use crate::delivery::prepared::PreparedRequest;
 use crate::failure::Answer;
-use crate::rules::{Auth, Call};
+use crate::rules::{Auth, Call, CallSettings};
 
 /// The headers that [`exchange`] adds to the prepared ones.
 pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
@@ -56,7 +56,7 @@ pub(super) async fn exchange(
     let client = special.as_ref().unwrap_or(client);
     let received = match &call.auth {
         Some(Auth::OAuth2(settings)) => {
-            let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.egress };
+            let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.settings.egress };
             exchange_with_token(client, &tokens.slot(key), call, prepared, keep).await?
         }
         Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
@@ -79,7 +79,8 @@ async fn exchange_with_token(
         Err(problem) => return Ok(no_token(&problem)),
     };
     let received = send(client, call, authorized(request, &token), keep).await;
-    let is_refused = matches!(received.answer, Answer::Status { status: 401, .. }) && !call.success.contains(401);
+    let is_refused =
+        matches!(received.answer, Answer::Status { status: 401, .. }) && !call.settings.success.contains(401);
     if !is_refused || token.is_new {
         return Ok(masked(received, [token.text.reveal()]));
     }
@@ -92,11 +93,12 @@ async fn exchange_with_token(
 }
 
 async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Received {
-    client.send(request, call.egress, call.timeout, &call.success, keep).await
+    let CallSettings { egress, timeout, success, .. } = &call.settings;
+    client.send(request, *egress, *timeout, success, keep).await
 }
 
 fn signed(call: &Call, prepared: &PreparedRequest) -> Result<Request, String> {
-    let mut request = client::request(prepared, call.egress)?;
+    let mut request = client::request(prepared, call.settings.egress)?;
     if let Some(signing) = &call.sign {
         signature::add(signing, prepared, SystemTime::now(), request.headers_mut());
     }

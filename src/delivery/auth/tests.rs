@@ -222,7 +222,7 @@ async fn a_body_is_packed_when_it_is_worth_it() {
     let over = over();
     for (number, length, is_packed) in [(1, 10, false), (2, 4000, true)] {
         let rule = rule(&api.url(), |rule| {
-            rule.call_mut().compression = Some(BodyCompression::Gzip);
+            rule.call_mut().settings.compression = Some(BodyCompression::Gzip);
             let text = format!("x{}", "y".repeat(length));
             rule.call_mut().body =
                 crate::rules::Body::Template(crate::template::BodyTemplate::Literal(format!("\"{text}\"").into()));

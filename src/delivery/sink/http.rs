@@ -54,9 +54,9 @@ pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Deliv
 
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let retry_on = &first.action().retry_on;
-    let classify = |answer: &Answer, lack| answer::classify(&ready.call.success, retry_on, answer, lack);
+    let classify = |answer: &Answer, lack| answer::classify(&ready.call.settings.success, retry_on, answer, lack);
     let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
-    let health = answer::health(&ready.call.success, &answer, lack);
+    let health = answer::health(&ready.call.settings.success, &answer, lack);
     let (mut results, mut end) = (None, None);
     if let Verdict::Done { status } = classify(&answer, lack) {
         let read = match Asked::of(first) {

@@ -320,9 +320,12 @@ async fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Re
 async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Received) {
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
     let (call, prepared) = (delivery.call(), testing::prepare(&delivery).unwrap());
-    let request = client::request(&prepared, call.egress).unwrap();
-    let received = client.send(request, call.egress, timeout, &call.success, Keep::Nothing).await;
-    (answer::classify(&call.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack), received)
+    let request = client::request(&prepared, call.settings.egress).unwrap();
+    let received = client.send(request, call.settings.egress, timeout, &call.settings.success, Keep::Nothing).await;
+    (
+        answer::classify(&call.settings.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack),
+        received,
+    )
 }
 
 fn shown(verdict: Verdict, answer: &Answer) -> String {

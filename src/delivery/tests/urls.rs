@@ -44,7 +44,7 @@ impl Caller {
     /// What becomes of a row with this value.
     async fn end(&self, call: &str, value: &str) -> End {
         let Ok(delivery) = delivery(call, value) else { return End::LoadError };
-        let egress = delivery.call().egress;
+        let egress = delivery.call().settings.egress;
         let Ok(prepared) = testing::prepare(&delivery) else { return End::DeadLetter };
         let Ok(request) = client::request(&prepared, egress) else { return End::DeadLetter };
         if !matches!(prepared.url.host(), Some(url::Host::Domain(_))) {
@@ -53,7 +53,8 @@ impl Caller {
         }
         // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
         let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
-        let received = self.client.send(request, egress, DEADLINE, &delivery.call().success, Keep::Nothing).await;
+        let received =
+            self.client.send(request, egress, DEADLINE, &delivery.call().settings.success, Keep::Nothing).await;
         let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
         match received.answer {
             _ if !dialled.is_empty() => {
@@ -197,7 +198,7 @@ fn a_literal_url_never_leads_to_a_metadata_service() {
     for address in ADDRESSES {
         let call = format!("{{url: {}}}", quoted(&address_url(address)));
         let Ok(delivery) = delivery(&call, "x") else { continue };
-        assert_eq!(delivery.call().egress, Egress::PrivateToo);
+        assert_eq!(delivery.call().settings.egress, Egress::PrivateToo);
         let prepared = testing::prepare(&delivery).unwrap();
         if client::request(&prepared, Egress::PrivateToo).is_ok() {
             called.push(prepared.url.host_str().unwrap().to_owned());

@@ -206,7 +206,7 @@ impl Sender {
         let delivery = delivery(call, value).unwrap();
         let before = self.api.seen().len();
         let request = match testing::prepare(&delivery) {
-            Ok(prepared) => client::request(&prepared, delivery.call().egress).unwrap(),
+            Ok(prepared) => client::request(&prepared, delivery.call().settings.egress).unwrap(),
             Err(message) => {
                 let harmless = ["", ".", "a", "=", ":", ",", ";", "'", "`", " ", "-", "|", "/", "env", "{", "}"];
                 let shows_value = value.len() > 2 && !harmless.contains(&value) && message.contains(value);
@@ -215,7 +215,8 @@ impl Sender {
             }
         };
         let call = delivery.call();
-        let received = self.client.send(request, call.egress, DEADLINE, &call.success, Keep::Nothing).await;
+        let received =
+            self.client.send(request, call.settings.egress, DEADLINE, &call.settings.success, Keep::Nothing).await;
         assert_eq!(received.answer, Answer::Status { status: 204, excerpt: String::new() }, "{value:?}");
         let seen = self.api.seen();
         assert_eq!(seen.len(), before + 1, "{value:?} made more than one request");

@@ -3,9 +3,10 @@
 //! In: the members of a rule. Out: a `ActionListSpec`: actions in their order, templates still nodes. Which keys make no sense
 //! together is reported here, with the places.
 
-use super::super::call::{Method, RetryOn, SuccessStatuses};
+use super::super::call::RetryOn;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
+use super::super::settings::{Method, SuccessStatuses};
 use super::super::yaml::{Node, NodeKind};
 use super::call::CallSpec;
 use super::sql::SqlSpec;
@@ -88,7 +89,7 @@ impl<'n> NodeReader<'_> {
             Some(node) => (self.call(node), Some(node)),
             None => (None, None),
         };
-        let success = own_call.as_ref().map(|call| &call.success);
+        let success = own_call.as_ref().map(|call| &call.settings.success);
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
         let inherited = Retrying { retry, retry_on };
         let steps = match (steps, single_call) {
@@ -269,11 +270,11 @@ impl<'n> NodeReader<'_> {
         let mut call = self.call(call_node)?;
         let NodeKind::Map(keys) = &call_node.kind else { return None };
         if ["method", "body", "format"].iter().all(|key| member(keys, key).is_none()) {
-            call.method = Method::Get;
+            call.settings.method = Method::Get;
         }
         if member(keys, "success").is_none() {
             // That the thing asked for does not exist (404) is an answer, too.
-            call.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
+            call.settings.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         }
         let Retrying { retry, retry_on } = inherited.clone();
         Some(VerifySpec { action: ActionSpec { work: WorkSpec::Call(Box::new(call)), retry, retry_on }, when })
@@ -303,7 +304,7 @@ impl Retrying {
 impl WorkSpec<'_> {
     fn success(&self) -> Option<&SuccessStatuses> {
         match self {
-            WorkSpec::Call(call) => Some(&call.success),
+            WorkSpec::Call(call) => Some(&call.settings.success),
             WorkSpec::Sql(_) => None,
         }
     }

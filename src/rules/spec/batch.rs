@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::super::batch::{Batch, ItemVerdict, Results, Until};
-use super::super::call::Method;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::rule::OrderBy;
+use super::super::settings::Method;
 use super::super::yaml::{Key, Node};
 use super::CallSpec;
 use crate::suggest::did_you_mean;
@@ -71,7 +71,7 @@ impl NodeReader<'_> {
         }
         if let (Some(_), Some(call)) = (&batch, call)
             && call.body.is_none()
-            && let (Some(method), Some(at)) = (bodiless(call.method), place_of(members, key))
+            && let (Some(method), Some(at)) = (bodiless(call.settings.method), place_of(members, key))
         {
             self.problem(at, format!("`{key}` sends an array as body, and this {method} has none; use POST"));
         }

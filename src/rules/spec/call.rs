@@ -3,71 +3,41 @@
 //! In: the node below `call:`. Out: a `CallSpec`; what holds templates, secrets or
 //! files stays nodes, which `compile` reads.
 
-use std::time::Duration;
-
-use super::super::call::{Body, BodyCompression, CloudEventMode, Egress, Method, SuccessStatuses};
+use super::super::call::{Body, CloudEventMode};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
+use super::super::settings::{self, CALL_KEYS, CallSettings, Method};
 use super::super::yaml::{Node, NodeKind};
 use crate::suggest::did_you_mean;
 use crate::template::HostPattern;
 
-const CALL_KEYS: [&str; 16] = [
-    "method",
-    "url",
-    "allow_hosts",
-    "egress",
-    "headers",
-    "body",
-    "format",
-    "compress",
-    "auth",
-    "sign",
-    "tls",
-    "insecure_tls",
-    "timeout",
-    "success",
-    "idempotent",
-    "verify",
-];
-pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// A lane waits for its attempt, so that a longer one is an outage of its own.
-pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
-
 type Format = fn() -> Body;
 
 pub(in crate::rules) struct CallSpec<'n> {
-    pub method: Method,
     pub url: &'n Node,
     /// The hosts that the URL may lead to, and where they stand; none: its own.
     pub allow_hosts: Option<(Vec<HostPattern>, FilePlace)>,
-    pub egress: Egress,
     pub headers: Vec<(String, FilePlace, &'n Node)>,
     pub body: Option<&'n Node>,
     /// Makes the body that `format` names.
     pub format: Option<Format>,
-    pub compression: Option<BodyCompression>,
     pub auth: Option<&'n Node>,
     pub sign: Option<&'n Node>,
     pub tls: Option<&'n Node>,
     pub insecure_tls: Option<&'n Node>,
-    pub timeout: Duration,
-    pub success: SuccessStatuses,
+    pub settings: CallSettings,
 }
 
 impl<'n> NodeReader<'_> {
     pub(super) fn call(&mut self, node: &'n Node) -> Option<CallSpec<'n>> {
-        let members = self.members(node, "`call`", &CALL_KEYS)?;
+        let members = self.members(node, "`call`", &settings::names(CALL_KEYS))?;
         let get = |name| member(members, name);
-        let method = get("method").map_or(Some(Method::Post), |node| self.method(node));
+        let mut settings = CallSettings::default();
+        self.settings(&mut settings, CALL_KEYS, members);
         let headers = get("headers").map_or(Vec::new(), |node| self.headers(node));
-        let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
-        let success = get("success").map_or_else(|| SuccessStatuses(vec![(200, 299)]), |node| self.success(node));
         let allow_hosts = get("allow_hosts").map(|node| (self.host_patterns(node), node.at));
-        let egress = get("egress").map_or(Egress::PrivateToo, |node| self.egress(node));
         let format = get("format").and_then(|node| self.format(node));
-        let compression = get("compress").and_then(|node| self.compression(node));
-        self.contradictions(members, method, format, &headers);
+        self.contradictions(members, settings.method, format, &headers);
         let url = get("url").or_else(|| {
             self.problem(node.at, "the call has no `url`");
             None
@@ -75,20 +45,16 @@ impl<'n> NodeReader<'_> {
         let url = url?;
         self.string(url, "url")?;
         Some(CallSpec {
-            method: method?,
             url,
             allow_hosts,
-            egress,
             headers,
             body: get("body"),
             format,
-            compression,
             auth: get("auth"),
             sign: get("sign"),
             tls: get("tls"),
             insecure_tls: get("insecure_tls"),
-            timeout: timeout.unwrap_or(TIMEOUT_DEFAULT),
-            success,
+            settings,
         })
     }
 
@@ -96,12 +62,12 @@ impl<'n> NodeReader<'_> {
     fn contradictions(
         &mut self,
         members: Members<'n>,
-        method: Option<Method>,
+        method: Method,
         format: Option<Format>,
         headers: &[(String, FilePlace, &Node)],
     ) {
         let get = |name| member(members, name);
-        if method == Some(Method::Get) {
+        if method == Method::Get {
             for (name, node) in ["body", "format"].into_iter().filter_map(|name| Some((name, get(name)?))) {
                 let message = format!("a GET request has no body; leave `{name}` out or use another `method`");
                 self.problem(node.at, message);
@@ -144,16 +110,6 @@ impl<'n> NodeReader<'_> {
         found
     }
 
-    fn compression(&mut self, node: &Node) -> Option<BodyCompression> {
-        match self.string(node, "compress")? {
-            "gzip" => Some(BodyCompression::Gzip),
-            word => {
-                self.problem(node.at, format!("`compress` is gzip, not `{word}`"));
-                None
-            }
-        }
-    }
-
     fn host_patterns(&mut self, node: &Node) -> Vec<HostPattern> {
         let mut patterns = Vec::new();
         for (word, at) in self.words(node, "allow_hosts") {
@@ -163,30 +119,6 @@ impl<'n> NodeReader<'_> {
             }
         }
         patterns
-    }
-
-    fn egress(&mut self, node: &Node) -> Egress {
-        if let Some(word) = self.string(node, "egress").filter(|word| *word != "public_only") {
-            self.problem(node.at, format!("`egress` is `public_only` or left out, not `{word}`"));
-        }
-        Egress::PublicOnly
-    }
-
-    fn method(&mut self, node: &Node) -> Option<Method> {
-        const METHODS: [(&str, Method); 5] = [
-            ("GET", Method::Get),
-            ("POST", Method::Post),
-            ("PUT", Method::Put),
-            ("PATCH", Method::Patch),
-            ("DELETE", Method::Delete),
-        ];
-        let word = self.string(node, "method")?;
-        let found = METHODS.iter().find(|(name, _)| *name == word).map(|(_, method)| *method);
-        if found.is_none() {
-            let hint = did_you_mean(word, METHODS.map(|(name, _)| name));
-            self.problem(node.at, format!("`method` is GET, POST, PUT, PATCH or DELETE, not `{word}`{hint}"));
-        }
-        found
     }
 
     fn headers(&mut self, node: &'n Node) -> Vec<(String, FilePlace, &'n Node)> {
@@ -205,27 +137,6 @@ impl<'n> NodeReader<'_> {
             }
         }
         headers
-    }
-
-    fn success(&mut self, node: &Node) -> SuccessStatuses {
-        let mut ranges = Vec::new();
-        for (word, at) in self.words(node, "success") {
-            match status_range(&word) {
-                Some(range) => ranges.push(range),
-                None => self.problem(at, format!("`{word}` is no status; write one as `409` or a class as `2xx`")),
-            }
-        }
-        SuccessStatuses(ranges)
-    }
-}
-
-/// A status (`409`) or a class of them (`2xx`), as the first and the last one that it means.
-pub(super) fn status_range(word: &str) -> Option<(u16, u16)> {
-    let class = word.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
-    match (class, word.parse::<u16>()) {
-        (Some(class @ 2..=5), _) => Some((class * 100, class * 100 + 99)),
-        (None, Ok(status @ 200..=599)) => Some((status, status)),
-        _ => None,
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::super::call::{RetryOn, SuccessStatuses};
+use super::super::call::RetryOn;
 use super::super::reader::NodeReader;
+use super::super::settings::{SuccessStatuses, status_range};
 use super::super::yaml::Node;
-use super::call::status_range;
 use crate::retry::{Retries, RetryPolicy};
 
 const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", "jitter"];

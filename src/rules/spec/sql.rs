@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
+use super::super::settings::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use super::super::statement;
 use super::super::yaml::{Key, Node, NodeKind};
-use super::call::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::suggest::did_you_mean;
 
 const SQL_KEYS: [&str; 6] = ["statement", "params", "expect_rows", "timeout", "idempotent", "verify"];

@@ -33,10 +33,9 @@ rules:
     assert_eq!(rule.on, [Op::Insert, Op::Update]);
     assert_eq!(rule.changed, ["status"]);
     assert_eq!(rule.order_by, OrderBy::Columns(vec!["customer".into()]));
-    assert_eq!((rule.call().method, rule.call().timeout), (Method::Put, Duration::from_secs(90)));
-    assert!(
-        rule.call().success.contains(204) && rule.call().success.contains(409) && !rule.call().success.contains(404)
-    );
+    let CallSettings { method, timeout, success, .. } = &rule.call().settings;
+    assert_eq!((*method, *timeout), (Method::Put, Duration::from_secs(90)));
+    assert!(success.contains(204) && success.contains(409) && !success.contains(404));
     assert_eq!(
         (rule.actions[0].retry.retries, rule.actions[0].retry.initial, rule.actions[0].retry.jitter),
         (Retries::AtMost(2), Duration::from_secs(1), 0.0)
@@ -87,11 +86,11 @@ fn defaults_are_those_of_the_documentation() {
     let rules = rule_set("on: [insert, update, delete]");
     let rule = &rules.rules()[0];
     assert_eq!(
-        (rule.call().timeout, rule.settings.in_flight, &rule.order_by),
+        (rule.call().settings.timeout, rule.settings.in_flight, &rule.order_by),
         (Duration::from_secs(10), 32, &OrderBy::PrimaryKey)
     );
     assert_eq!(rule.actions[0].retry, crate::retry::RetryPolicy::default());
-    assert!(matches!((rule.call().method, &rule.call().body), (Method::Post, Body::Change)));
+    assert!(matches!((rule.call().settings.method, &rule.call().body), (Method::Post, Body::Change)));
 }
 
 #[test]

@@ -104,8 +104,8 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
         loaded("call: {url: http://a.test/, idempotent: false, verify: {call: {url: http://b.test/}, when: true}}");
     let saga = rule.saga.as_ref().expect("a plan");
     let query = rule.actions[saga.number(ActionId::Verify(0)).expect("a query")].call().expect("a call");
-    assert_eq!(query.method, Method::Get, "it asks");
-    assert!(query.success.contains(404), "that there is nothing is an answer");
+    assert_eq!(query.settings.method, Method::Get, "it asks");
+    assert!(query.settings.success.contains(404), "that there is nothing is an answer");
 }
 
 #[test]

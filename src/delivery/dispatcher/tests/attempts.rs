@@ -99,7 +99,7 @@ async fn a_refusal_is_dead_at_once() {
 async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() {
     let api = Api::start(|seen| if seen.number == 1 { Reply::Hang } else { Reply::LoseAnswer }).await;
     let rule = rule(&api.url(), |rule| {
-        rule.call_mut().timeout = Duration::from_millis(40);
+        rule.call_mut().settings.timeout = Duration::from_millis(40);
         rule.actions[0].retry_on = RetryOn { statuses: vec![(503, 503)], network: true, timeout: false };
         rule.actions[0].retry.retries = Retries::AtMost(1);
     });
@@ -115,7 +115,7 @@ async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() 
 #[tokio::test]
 async fn an_api_that_hangs_is_tried_again_and_then_given_up() {
     let api = Api::start(|_| Reply::Hang).await;
-    let rule = rule(&api.url(), |rule| rule.call_mut().timeout = Duration::from_millis(40));
+    let rule = rule(&api.url(), |rule| rule.call_mut().settings.timeout = Duration::from_millis(40));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
     let completed = next(&mut dispatcher).await;

@@ -61,7 +61,7 @@ async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_ha
         let api = Api::start(move |_| reply.clone()).await;
         let rule = rule_of_steps(&[&api.url()], |rule| {
             rule.actions[0].is_repeatable = false;
-            rule.call_mut().timeout = Duration::from_millis(300);
+            rule.call_mut().settings.timeout = Duration::from_millis(300);
         });
         check(&of, acted(&rule, FIRST).await, end, attempts, reason);
         assert_eq!(api.seen().len() as u64, attempts, "{of}");
@@ -160,7 +160,7 @@ async fn what_is_kept_holds_none_of_our_secrets() {
 fn verifying_rule(url: &str) -> Arc<Rule> {
     rule_of_steps(&[url, url], |rule| {
         rule.actions[0].is_repeatable = false;
-        rule.actions[1].call_mut().success = SuccessStatuses(vec![(200, 299), (404, 404)]);
+        rule.actions[1].call_mut().settings.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         let when = "answer.status == 200 and answer.json.state == 'paid'";
         let when = Condition::compile(when, "orders", &|_| Ok(None)).expect("compiles");
         let verify = Some(Verify { action: 1, when });

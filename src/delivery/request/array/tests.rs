@@ -112,7 +112,7 @@ fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
     for mode in [CloudEventMode::Binary, CloudEventMode::Structured] {
         let items = items(1..3, 1 << 20, |rule| {
             rule.call_mut().body = Body::CloudEvent(mode);
-            rule.call_mut().compression = Some(BodyCompression::Gzip);
+            rule.call_mut().settings.compression = Some(BodyCompression::Gzip);
         });
         let RenderedArray { ready: Ok(prepared), .. } = gathered(&items) else { panic!("renders") };
         assert_eq!(prepared.header("content-type"), Some("application/cloudevents-batch+json"));

@@ -101,7 +101,7 @@ fn formats_and_compression_are_taken() {
         // A DELETE has no body of itself; a format asks for one.
         with_call(&format!("method: DELETE, format: {word}, compress: gzip"), |call| {
             assert_eq!(format!("{:?}", call.body), expected, "{word}");
-            assert_eq!(call.compression, Some(BodyCompression::Gzip));
+            assert_eq!(call.settings.compression, Some(BodyCompression::Gzip));
         });
     }
 }

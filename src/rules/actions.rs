@@ -3,11 +3,10 @@
 //! An action is one call or one SQL statement, with its target and its retries. A rule without a saga has one action, a
 //! call that may be repeated; its delivery needs no log. A saga says how actions follow one another. Plain data.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::call::{Call, RetryOn};
+use super::settings::SqlSettings;
 use super::target::Target;
 use crate::retry::RetryPolicy;
 use crate::saga::{ActionId, SagaDefinition, StepDefinition};
@@ -41,10 +40,7 @@ pub struct Sql {
     pub statement: Box<str>,
     /// One for each `?`: the name it had, and its value.
     pub params: Vec<(Box<str>, Arc<BodyTemplate>)>,
-    /// How many rows the statement must match, else it is rolled back and given up.
-    pub expect_rows: Option<RangeInclusive<u64>>,
-    /// From the first byte sent to the commit's answer.
-    pub timeout: Duration,
+    pub settings: SqlSettings,
 }
 
 /// How the actions of a rule follow one another. Numbers are indexes in the rule's `actions`.

@@ -36,7 +36,9 @@ pub use difference::Difference;
 pub use files_state::RuleFilesState;
 pub use matching::{Match, RuleSet, TableRules};
 pub use rule::{OrderBy, Rule};
-pub use settings::{BodyCompression, CallSettings, Egress, Method, OnDeadLetter, RuleSettings, SuccessStatuses};
+pub use settings::{
+    BodyCompression, CallSettings, Egress, Method, OnDeadLetter, RuleSettings, SqlSettings, SuccessStatuses,
+};
 pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{TargetTls, Verification};

@@ -2,15 +2,19 @@
 //!
 //! In: the members of a map and the table of its keys. Out: a struct of settings within their limits, which becomes a part of what is
 //! compiled as it is read here. A new one is a field, its default and a line of the table, all in the file below that has the struct.
-//! `spec` reads the other keys, and says what settings must have in common with them.
+//! `spec` reads the other keys, says what settings must have in common with them, and has the tables of what others define (retries,
+//! targets).
 
 mod call;
 mod rule;
+mod sql;
 
 pub use call::{BodyCompression, CallSettings, Egress, Method, SuccessStatuses};
-pub(super) use call::{CALL_KEYS, TIMEOUT_DEFAULT, TIMEOUT_MAX, status_range};
+pub(super) use call::{CALL_KEYS, status_range};
 pub(super) use rule::RULE_KEYS;
 pub use rule::{OnDeadLetter, RuleSettings};
+pub(super) use sql::SQL_KEYS;
+pub use sql::SqlSettings;
 
 use super::reader::{Members, NodeReader, member};
 use super::yaml::Node;

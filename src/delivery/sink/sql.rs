@@ -13,7 +13,7 @@ use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::failure::Answer;
-use crate::rules::{Sql, SuccessStatuses};
+use crate::rules::{Sql, SqlSettings, SuccessStatuses};
 use crate::saga::ActionEnd;
 use crate::template::BodyTemplate;
 use crate::write_back::{Database, Failed, WriteFailureKind};
@@ -51,7 +51,8 @@ pub(super) async fn attempt(ready: &SqlReady, over: Option<&Database>) -> Result
         return Err("`sql` has no server to write to: set `--write-url`".to_owned());
     };
     let SqlReady { sql, values } = ready;
-    Ok(database.execute(&sql.statement, values.clone(), sql.expect_rows.as_ref(), sql.timeout).await)
+    let SqlSettings { expect_rows, timeout } = &sql.settings;
+    Ok(database.execute(&sql.statement, values.clone(), expect_rows.as_ref(), *timeout).await)
 }
 
 pub(super) fn judge(written: Result<u64, Failed>, first: &Delivery) -> (Answer, Judged) {

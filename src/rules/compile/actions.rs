@@ -127,8 +127,7 @@ impl Compiler<'_> {
         Some(Sql {
             statement: spec.statement.as_str().into(),
             params: params.collect::<Option<_>>()?,
-            expect_rows: spec.expect_rows.clone(),
-            timeout: spec.timeout,
+            settings: spec.settings.clone(),
         })
     }
 

@@ -10,9 +10,9 @@ use super::SettingKey::{self, Other, Plain};
 use super::set;
 use crate::suggest::did_you_mean;
 
-pub(in crate::rules) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
-pub(in crate::rules) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// What a call sets besides what it sends.
 #[derive(Debug, Clone, PartialEq, Eq)]

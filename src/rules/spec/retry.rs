@@ -6,30 +6,29 @@ use std::time::Duration;
 
 use super::super::call::RetryOn;
 use super::super::reader::NodeReader;
-use super::super::settings::{SuccessStatuses, status_range};
+use super::super::settings::SettingKey::{self, Plain};
+use super::super::settings::{self, SuccessStatuses, set, status_range};
 use super::super::yaml::Node;
 use crate::retry::{Retries, RetryPolicy};
 
-const RETRY_KEYS: [&str; 5] = ["retries", "initial", "multiplier", "max_delay", "jitter"];
 /// With the longest waits more than a lifetime; for more there is `forever`.
 const RETRIES_MAX: u32 = 1_000_000;
 const DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// In the order in which messages name them.
+const RETRY_KEYS: &[SettingKey<RetryPolicy>] = &[
+    Plain("retries", |to, reader, node, _| set(&mut to.retries, reader.retries(node))),
+    Plain("initial", |to, reader, node, key| set(&mut to.initial, reader.duration(node, key, DELAY_MAX))),
+    Plain("multiplier", |to, reader, node, key| set(&mut to.multiplier, reader.fraction(node, key, 1.0, 10.0))),
+    Plain("max_delay", |to, reader, node, key| set(&mut to.max_delay, reader.duration(node, key, DELAY_MAX))),
+    Plain("jitter", |to, reader, node, key| set(&mut to.jitter, reader.fraction(node, key, 0.0, 1.0))),
+];
+
 impl NodeReader<'_> {
     pub(super) fn retry(&mut self, node: &Node) -> RetryPolicy {
         let mut policy = RetryPolicy::default();
-        let Some(members) = self.members(node, "`retry`", &RETRY_KEYS) else { return policy };
-        for (key, value) in members {
-            let name = key.text.as_str();
-            match name {
-                "retries" => policy.retries = self.retries(value).unwrap_or(policy.retries),
-                "initial" => policy.initial = self.duration(value, name, DELAY_MAX).unwrap_or(policy.initial),
-                "max_delay" => policy.max_delay = self.duration(value, name, DELAY_MAX).unwrap_or(policy.max_delay),
-                "multiplier" => policy.multiplier = self.fraction(value, name, 1.0, 10.0).unwrap_or(policy.multiplier),
-                "jitter" => policy.jitter = self.fraction(value, name, 0.0, 1.0).unwrap_or(policy.jitter),
-                _ => {}
-            }
-        }
+        let Some(members) = self.members(node, "`retry`", &settings::names(RETRY_KEYS)) else { return policy };
+        self.settings(&mut policy, RETRY_KEYS, members);
         if policy.initial > policy.max_delay {
             self.problem(node.at, "`initial` is longer than `max_delay`");
         }

@@ -2,17 +2,12 @@
 //!
 //! In: the node below `sql:`. Out: a `SqlSpec` whose parameters are those of the statement; their values stay nodes.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
-use super::super::settings::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
+use super::super::settings::{self, SQL_KEYS, SqlSettings};
 use super::super::statement;
 use super::super::yaml::{Key, Node, NodeKind};
 use crate::suggest::did_you_mean;
-
-const SQL_KEYS: [&str; 6] = ["statement", "params", "expect_rows", "timeout", "idempotent", "verify"];
 
 pub(in crate::rules) struct SqlSpec<'n> {
     pub at: FilePlace,
@@ -20,16 +15,15 @@ pub(in crate::rules) struct SqlSpec<'n> {
     pub statement: String,
     /// One for each `?`.
     pub params: Vec<(String, &'n Node)>,
-    pub expect_rows: Option<RangeInclusive<u64>>,
-    pub timeout: Duration,
+    pub settings: SqlSettings,
 }
 
 impl<'n> NodeReader<'_> {
     pub(super) fn sql(&mut self, node: &'n Node) -> Option<SqlSpec<'n>> {
-        let members = self.members(node, "`sql`", &SQL_KEYS)?;
+        let members = self.members(node, "`sql`", &settings::names(SQL_KEYS))?;
         let get = |name| member(members, name);
-        let expect_rows = get("expect_rows").and_then(|node| self.expect_rows(node));
-        let timeout = get("timeout").and_then(|node| self.duration(node, "timeout", TIMEOUT_MAX));
+        let mut settings = SqlSettings::default();
+        self.settings(&mut settings, SQL_KEYS, members);
         let params: &[(Key, Node)] = match get("params").map(|node| (node, &node.kind)) {
             Some((_, NodeKind::Map(params))) => params,
             Some((node, _)) => {
@@ -71,23 +65,6 @@ impl<'n> NodeReader<'_> {
                 }
             }
         }
-        complete.then_some(SqlSpec {
-            at: node.at,
-            statement: statement.text,
-            params: values,
-            expect_rows,
-            timeout: timeout.unwrap_or(TIMEOUT_DEFAULT),
-        })
-    }
-
-    /// `1` or `0..1`.
-    fn expect_rows(&mut self, node: &Node) -> Option<RangeInclusive<u64>> {
-        let text = self.string(node, "expect_rows")?;
-        let (first, last) = text.split_once("..").unwrap_or((text, text));
-        let rows = first.parse().ok().zip(last.parse().ok()).filter(|(first, last): &(u64, u64)| first <= last);
-        if rows.is_none() {
-            self.problem(node.at, format!("`{text}` is no number of rows; write one as `1` or `0..1`"));
-        }
-        rows.map(|(first, last)| first..=last)
+        complete.then_some(SqlSpec { at: node.at, statement: statement.text, params: values, settings })
     }
 }

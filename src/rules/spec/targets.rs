@@ -8,16 +8,32 @@ use url::Url;
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
+use super::super::settings::SettingKey::{self, Plain};
+use super::super::settings::{self, set};
 use super::super::target::{BreakerPolicy, Target};
 use super::super::yaml::{Node, NodeKind};
 
-const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
-const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];
 /// As many as connections are kept.
 const IN_FLIGHT_MAX: u64 = 4096;
 /// With more it would hardly ever open.
 const FAILURES_MAX: u64 = 1000;
 const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// In the order in which messages name them, as the next.
+const TARGET_KEYS: &[SettingKey<Target>] = &[
+    Plain("rate", |to, reader, node, _| set(&mut to.rate, reader.rate(node))),
+    Plain("in_flight", |to, reader, node, key| {
+        set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
+    }),
+    Plain("breaker", |to, reader, node, _| to.breaker = reader.breaker(node)),
+];
+const BREAKER_KEYS: &[SettingKey<BreakerPolicy>] = &[
+    Plain("failures", |to, reader, node, key| {
+        set(&mut to.failures, reader.integer(node, key, 1, FAILURES_MAX).map(|number| number as u32))
+    }),
+    Plain("probe", |to, reader, node, key| set(&mut to.probe, reader.duration(node, key, PROBE_MAX))),
+    Plain("max_probe", |to, reader, node, key| set(&mut to.max_probe, reader.duration(node, key, PROBE_MAX))),
+];
 
 impl NodeReader<'_> {
     /// Reads a whole file of targets; those with problems are left out.
@@ -58,18 +74,8 @@ impl NodeReader<'_> {
             self.problem(at, message);
             return None;
         }
-        let members = self.members(node, "a target", &TARGET_KEYS)?;
-        for (key, value) in members {
-            let name = key.text.as_str();
-            match name {
-                "rate" => target.rate = self.rate(value),
-                "in_flight" => {
-                    target.in_flight = self.integer(value, name, 1, IN_FLIGHT_MAX).map(|in_flight| in_flight as usize);
-                }
-                "breaker" => target.breaker = self.breaker(value),
-                _ => {}
-            }
-        }
+        let members = self.members(node, "a target", &settings::names(TARGET_KEYS))?;
+        self.settings(&mut target, TARGET_KEYS, members);
         Some(target)
     }
 
@@ -78,18 +84,8 @@ impl NodeReader<'_> {
             return None;
         }
         let mut policy = BreakerPolicy::default();
-        for (key, value) in self.members(node, "`breaker`, unless it is `off`,", &BREAKER_KEYS)? {
-            let name = key.text.as_str();
-            match name {
-                "failures" => {
-                    let failures = self.integer(value, name, 1, FAILURES_MAX);
-                    policy.failures = failures.map_or(policy.failures, |failures| failures as u32);
-                }
-                "probe" => policy.probe = self.duration(value, name, PROBE_MAX).unwrap_or(policy.probe),
-                "max_probe" => policy.max_probe = self.duration(value, name, PROBE_MAX).unwrap_or(policy.max_probe),
-                _ => {}
-            }
-        }
+        let members = self.members(node, "`breaker`, unless it is `off`,", &settings::names(BREAKER_KEYS))?;
+        self.settings(&mut policy, BREAKER_KEYS, members);
         if policy.probe > policy.max_probe {
             self.problem(node.at, "`probe` is longer than `max_probe`");
         }

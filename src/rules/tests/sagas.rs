@@ -81,10 +81,10 @@ fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
     assert_eq!(&*sql.statement, "UPDATE users SET account = ? WHERE id = ? AND ?");
     let names: Vec<&str> = sql.params.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["a", "id", "a"]);
-    assert_eq!((&sql.expect_rows, sql.timeout), (&Some(0..=1), Duration::from_secs(3)));
+    assert_eq!((&sql.settings.expect_rows, sql.settings.timeout), (&Some(0..=1), Duration::from_secs(3)));
     let one = loaded("steps: [{name: a, sql: {statement: DELETE FROM t, expect_rows: 1}}]");
     let Work::Sql(sql) = &one.actions[0].work else { panic!("a statement") };
-    assert_eq!((&sql.expect_rows, sql.timeout), (&Some(1..=1), Duration::from_secs(10)));
+    assert_eq!((&sql.settings.expect_rows, sql.settings.timeout), (&Some(1..=1), Duration::from_secs(10)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::testing::{answer, rule_of_steps, saga};
-use crate::rules::{Saga, SagaStep, Sql, SuccessStatuses, Verify, Work};
+use crate::rules::{Saga, SagaStep, Sql, SqlSettings, SuccessStatuses, Verify, Work};
 use crate::saga::{ActionResult, KeptAnswer};
 use crate::template::Condition;
 
@@ -203,8 +203,8 @@ async fn a_query_says_whether_its_step_happened() {
 async fn a_statement_without_a_server_to_write_to_did_not_happen() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |rule| {
         let statement = "UPDATE t SET done = 1".into();
-        let timeout = Duration::from_secs(1);
-        rule.actions[0].work = Work::Sql(Arc::new(Sql { statement, params: vec![], expect_rows: None, timeout }));
+        let settings = SqlSettings { timeout: Duration::from_secs(1), ..SqlSettings::default() };
+        rule.actions[0].work = Work::Sql(Arc::new(Sql { statement, params: vec![], settings }));
     });
     let (outcome, ActionResult { end, attempts, .. }) = acted(&rule, FIRST).await;
     let Outcome::Dead(Failure { reason: Reason::Unrenderable, message }) = outcome else { panic!("{outcome:?}") };

@@ -41,6 +41,8 @@ pub fn write(
     match (body, place) {
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
+        (Body::Form(form), _) => form.render(scope, out)?,
+        (Body::Text(text), _) => out.extend_from_slice(text.render(scope)?.as_bytes()),
         (Body::Row, _) => match delivery.change.row() {
             Some(row) => json::write_row(&delivery.change.table, row, out),
             None => out.extend_from_slice(b"null"),
@@ -58,6 +60,8 @@ pub fn write(
 pub fn content_type(body: &Body) -> &'static str {
     match body {
         Body::CloudEvent(CloudEventMode::Structured) => "application/cloudevents+json",
+        Body::Form(_) => "application/x-www-form-urlencoded",
+        Body::Text(_) => "text/plain; charset=utf-8",
         _ => "application/json",
     }
 }

@@ -42,7 +42,7 @@ fn prepared(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> Prepare
         compression: call.settings.compression,
         per_attempt: auth::headers_per_attempt(call),
         hides_url: call.url.uses_env(),
-        hides_body: matches!(&call.body, Body::Template(template) if template.uses_env()),
+        hides_body: call.body.uses_env(),
     }
 }
 
@@ -71,7 +71,7 @@ fn write_body(
         0..=TEXT_BYTES_MAX => Ok(()),
         _ => Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }),
     });
-    written.map_err(|error| format!("`body`: {error}"))
+    written.map_err(|error| format!("`{}`: {error}", body.key()))
 }
 
 /// `id` identifies the call to its receiver: that of the delivery, or of all that it carries. Without the headers that
@@ -97,7 +97,10 @@ fn render_headers(call: &Call, id: DeliveryId, place: ItemPlace, scope: &Scope) 
         headers.push(Header { name: "Authorization".into(), value, is_secret: true });
     }
     for (name, template) in &call.headers {
-        let value = template.render(scope).map_err(|error| format!("header `{name}`: {error}"))?;
+        let value = match template.render(scope) {
+            Err(Error::Omitted) => continue,
+            rendered => rendered.map_err(|error| format!("header `{name}`: {error}"))?,
+        };
         // C1 controls are two bytes in UTF-8 and harmless on the wire, but no value of a header either.
         if value.chars().any(char::is_control) {
             return Err(Error::HeaderBytes { header: name.clone() }.to_string());
@@ -179,6 +182,59 @@ mod tests {
             "{url: 'http://a.test/', body: {z: '{{ row.id }}', a: ['{{ row.status }}', 1.50, null, 'x {{ row.id }}']}}";
         let prepared = prepare(&delivery(call, "p\"\n")).expect("renders");
         assert_eq!(prepared.body, r#"{"z":7,"a":["p\"\n",1.50,null,"x 7"]}"#);
+    }
+
+    #[test]
+    fn forms_and_texts_are_sent_as_such() {
+        for (call, content_type, body) in [
+            (
+                "{url: 'http://a.test/', form: {id: '{{ row.id }}', items: [{name: '{{ row.status }}', qty: 2}], on: true, gone: '{{ omit }}'}}",
+                "application/x-www-form-urlencoded",
+                "id=7&items%5B0%5D%5Bname%5D=a%26b&items%5B0%5D%5Bqty%5D=2&on=true",
+            ),
+            (
+                "{url: 'http://a.test/', form: {to: ['{{ row.status }}', x]}, form_lists: repeat}",
+                "application/x-www-form-urlencoded",
+                "to=a%26b&to=x",
+            ),
+            (
+                "{url: 'http://a.test/', form: {to: [{a: 1}, x]}, form_lists: brackets}",
+                "application/x-www-form-urlencoded",
+                "to%5B%5D%5Ba%5D=1&to%5B%5D=x",
+            ),
+            (
+                "{url: 'http://a.test/', text: 'order {{ row.id }}: {{ row.status }}'}",
+                "text/plain; charset=utf-8",
+                "order 7: a&b",
+            ),
+            (
+                "{url: 'http://a.test/', headers: {Content-Type: text/csv}, text: '{{ row.id }},{{ row.status }}'}",
+                "text/csv",
+                "7,a&b",
+            ),
+            (
+                "{url: 'http://a.test/', headers: {Content-Type: text/xml}, text: '<o id=\"{{ row.id }}\">{{ row.status }}</o>'}",
+                "text/xml",
+                "<o id=\"7\">a&amp;b</o>",
+            ),
+        ] {
+            let prepared = prepare(&delivery(call, "a&b")).expect(call);
+            assert_eq!(header(&prepared, "Content-Type"), Some(content_type), "{call}");
+            assert_eq!(prepared.body, body, "{call}");
+        }
+        let call = "{url: 'http://a.test/', form: {key: '{{ env.TOKEN }}'}}";
+        let prepared = prepare(&delivery(call, "x")).expect("renders");
+        assert!(!prepared.to_curl().contains("s3cret"), "{}", prepared.to_curl());
+        let call = "{url: 'http://a.test/', headers: {Content-Type: text/xml}, text: '{{ row.status }}'}";
+        let message = prepare(&delivery(call, "\0")).expect_err("no XML holds it");
+        assert_eq!(message, "`text`: the value has a character that XML can't hold");
+    }
+
+    #[test]
+    fn a_header_is_left_out_by_omit() {
+        let call = "{url: 'http://a.test/', headers: {X-A: \"{{ omit if row.status == 'x' else row.status }}\"}}";
+        assert_eq!(header(&prepare(&delivery(call, "x")).expect("renders"), "X-A"), None);
+        assert_eq!(header(&prepare(&delivery(call, "y")).expect("renders"), "X-A"), Some("y"));
     }
 
     #[test]

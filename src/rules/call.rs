@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::auth::{Auth, Signing};
 use super::settings::CallSettings;
 use super::tls::TargetTls;
-use crate::template::{BodyTemplate, TextTemplate, UrlTemplate};
+use crate::template::{BodyTemplate, FormTemplate, TextTemplate, UrlTemplate};
 
 /// The HTTP call of a rule.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ impl Call {
         let body = match &self.body {
             Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome => true,
             Body::Template(template) => template.reads(column),
+            Body::Form(form) => form.reads(column),
+            Body::Text(text) => text.reads(column),
             Body::Empty => false,
         };
         body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
@@ -42,11 +44,36 @@ pub enum Body {
     /// The row alone.
     Row,
     CloudEvent(CloudEventMode),
+    /// JSON.
     Template(BodyTemplate),
+    Form(FormTemplate),
+    /// Neither JSON nor a form; its `Content-Type` is the rule's.
+    Text(TextTemplate),
     /// How a saga ended: what `on_success` and `on_failure` send.
     Outcome,
     /// GET and DELETE with neither `body:` nor `format:`.
     Empty,
+}
+
+impl Body {
+    /// Whether a secret from the environment is part of it.
+    pub fn uses_env(&self) -> bool {
+        match self {
+            Body::Template(template) => template.uses_env(),
+            Body::Form(form) => form.uses_env(),
+            Body::Text(text) => text.uses_env(),
+            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome | Body::Empty => false,
+        }
+    }
+
+    /// The key of the rule that it stands under, or would stand under.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Body::Form(_) => "form",
+            Body::Text(_) => "text",
+            _ => "body",
+        }
+    }
 }
 
 /// The modes of the HTTP binding of CloudEvents 1.0.

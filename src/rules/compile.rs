@@ -21,11 +21,16 @@ use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
 use super::settings::{Egress, Method};
-use super::spec::{CallSpec, FileSpec, RuleSpec};
+use super::spec::{BodySpec, CallSpec, FileSpec, HeaderSpec, RuleSpec};
 use super::target::Target;
 use super::yaml::{self, Node, NodeKind};
 use crate::pattern::TablePattern;
-use crate::template::{AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, TextTemplate, UrlTemplate};
+use crate::template::{
+    AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, FormLists, FormTemplate, TextTemplate,
+    UrlTemplate,
+};
+
+type CompileText = fn(&str, EnvLookup) -> Result<TextTemplate, Vec<Flaw>>;
 
 /// A rule and where it begins.
 pub(super) type Placed = (Rule, FilePlace);
@@ -128,17 +133,20 @@ impl Compiler<'_> {
         let url = self.url(spec);
         let mut headers = Vec::new();
         let mut complete = true;
-        for (name, at, node) in &spec.headers {
-            match self.header(node, *at) {
+        for HeaderSpec { name, at, value } in &spec.headers {
+            match self.header(value, *at) {
                 Some(template) => headers.push((name.clone(), template)),
                 None => complete = false,
             }
         }
-        let body = match (spec.body, spec.format) {
-            (Some(node), _) => self.body(node).map(Body::Template),
-            (None, Some(format)) => Some(format()),
-            (None, None) if matches!(spec.settings.method, Method::Get | Method::Delete) => Some(Body::Empty),
-            (None, None) => Some(default_body),
+        let body = match &spec.body {
+            BodySpec::Json(node) => self.body(node).map(Body::Template),
+            BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
+            BodySpec::Text { template, is_markup: true } => self.markup(template).map(Body::Text),
+            BodySpec::Text { template, is_markup: false } => self.text(template).map(Body::Text),
+            BodySpec::Format(format) => Some(format()),
+            BodySpec::Default if matches!(spec.settings.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            BodySpec::Default => Some(default_body),
         };
         let auth = self.secretly(spec.auth, Self::auth);
         let sign = self.secretly(spec.sign, Self::sign);
@@ -159,8 +167,8 @@ impl Compiler<'_> {
     /// One request stands for many rows, so that only its body may tell them apart.
     fn refuse_reading_rows(&mut self, written: &CallSpec, call: &Call, key: &str, table: &TablePattern) {
         let headers = written.headers.iter().zip(&call.headers);
-        let headers =
-            headers.map(|((name, _, node), (_, template))| (format!("header `{name}`"), *node, template.names_read()));
+        let headers = headers
+            .map(|(written, (name, template))| (format!("header `{name}`"), written.value, template.names_read()));
         let url = ("the URL".to_string(), written.url, call.url.names_read());
         for (what, node, names) in std::iter::once(url).chain(headers) {
             for read in names {
@@ -204,12 +212,29 @@ impl Compiler<'_> {
     }
 
     fn text(&mut self, node: &Node) -> Option<TextTemplate> {
+        self.text_by(node, TextTemplate::compile)
+    }
+
+    /// A text in which values are escaped.
+    fn markup(&mut self, node: &Node) -> Option<TextTemplate> {
+        self.text_by(node, TextTemplate::compile_xml)
+    }
+
+    fn text_by(&mut self, node: &Node, compile: CompileText) -> Option<TextTemplate> {
         let NodeKind::Scalar { text, .. } = &node.kind else { return None };
-        let template = TextTemplate::compile(text, &|name| self.outside.variable(name));
+        let template = compile(text, &|name| self.outside.variable(name));
         let template = self.flaws(node, template)?;
         self.reads_saga(node, template.saga_reads())?;
         self.uses(node, template.columns());
         Some(template)
+    }
+
+    fn form(&mut self, node: &Node, lists: FormLists) -> Option<FormTemplate> {
+        match self.body(node)? {
+            BodyTemplate::Object(members) => Some(FormTemplate::new(members, lists)),
+            // A problem is reported already.
+            _ => None,
+        }
     }
 
     fn body(&mut self, node: &Node) -> Option<BodyTemplate> {

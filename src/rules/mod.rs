@@ -15,6 +15,7 @@ mod files_state;
 mod lane;
 mod load;
 mod matching;
+mod media_type;
 mod reader;
 mod rule;
 mod settings;

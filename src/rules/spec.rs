@@ -5,6 +5,7 @@
 
 mod actions;
 mod batch;
+mod body;
 mod call;
 mod retry;
 mod sql;
@@ -12,7 +13,8 @@ mod targets;
 
 pub(super) use actions::{ActionListSpec, ActionSpec, StepSpec, WorkSpec};
 pub(super) use batch::GatheringSpec;
-pub(super) use call::CallSpec;
+pub(super) use body::BodySpec;
+pub(super) use call::{CallSpec, HeaderSpec};
 pub(super) use sql::SqlSpec;
 
 use super::diagnostic::FilePlace;

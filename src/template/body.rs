@@ -30,24 +30,32 @@ impl BodyTemplate {
             BodyTemplate::Text(text) => text.render_json(scope, out)?,
             BodyTemplate::List(items) => {
                 out.push(b'[');
-                for (i, item) in items.iter().enumerate() {
-                    if i > 0 {
+                for item in items {
+                    let before = out.len();
+                    if before > begin + 1 {
                         out.push(b',');
                     }
-                    item.render(scope, out)?;
+                    match item.render(scope, out) {
+                        Err(Error::Omitted) => out.truncate(before),
+                        written => written?,
+                    }
                     within_limit(out.len() - begin)?;
                 }
                 out.push(b']');
             }
             BodyTemplate::Object(members) => {
                 out.push(b'{');
-                for (i, (name, member)) in members.iter().enumerate() {
-                    if i > 0 {
+                for (name, member) in members {
+                    let before = out.len();
+                    if before > begin + 1 {
                         out.push(b',');
                     }
                     json::write_str(name, out);
                     out.push(b':');
-                    member.render(scope, out)?;
+                    match member.render(scope, out) {
+                        Err(Error::Omitted) => out.truncate(before),
+                        written => written?,
+                    }
                     within_limit(out.len() - begin)?;
                 }
                 out.push(b'}');

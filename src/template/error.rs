@@ -89,6 +89,19 @@ pub enum Error {
     },
     #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]
     Null,
+    #[error(
+        "NULL has no form; give a replacement, as in `row.column or ''`, or leave the field out with `row.column or omit`"
+    )]
+    FormNull,
+    #[error("a name within the value has `[` or `]`, which would move it to another field")]
+    FormKey,
+    #[error("the value has a character that XML can't hold")]
+    NoXmlCharacter,
+    /// Handled by what holds the value, where that can be left out.
+    #[error("`omit` stands for a whole member of `body`, field of `form` or header, and for nothing else")]
+    Omitted,
+    #[error("`omit` can't be a part of a text; it stands for a whole member of `body`, field of `form` or header")]
+    OmittedWithin,
     #[error("{kind} can't be part of a URL; use a single value")]
     NotScalar { kind: &'static str },
     #[error("a value in the URL's path is empty, `.` or `..`, which would name another resource")]
@@ -110,6 +123,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, met while a longer text was written.
+    pub(super) fn within_a_text(self) -> Error {
+        if self == Error::Omitted { Error::OmittedWithin } else { self }
+    }
+
     /// As the engine carries it from a function or an object to the caller.
     pub(super) fn into_engine(self) -> minijinja::Error {
         minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "").with_source(self)

@@ -7,7 +7,7 @@ use minijinja::value::{Value, ValueKind};
 
 use super::error::Error;
 use super::scope::RowObject;
-use super::{TEXT_BYTES_MAX, operators};
+use super::{TEXT_BYTES_MAX, omit, operators};
 use crate::change::{Value as CellValue, json};
 
 pub(super) fn within_limit(bytes: usize) -> Result<(), Error> {
@@ -59,6 +59,9 @@ fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result
         json::write_str(decimal.as_str(), out);
         return Ok(());
     }
+    if omit::is_omit(value) {
+        return Err(Error::Omitted);
+    }
     if let Some(row) = value.downcast_object_ref::<RowObject>() {
         row.write_json(out);
         return Ok(());
@@ -97,7 +100,7 @@ fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-fn iterate(value: &Value) -> Result<minijinja::value::ValueIter, Error> {
+pub(super) fn iterate(value: &Value) -> Result<minijinja::value::ValueIter, Error> {
     value.try_iter().map_err(|error| Error::from_engine(&error, "value"))
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Rewritten {
     pub paths: Vec<MemberPath>,
     /// With NULL as an operand the result is unknown.
     in_condition: bool,
+    /// Texts of the rule are marked, so that only values are escaped.
+    is_escaped: bool,
     /// Names set in the template itself.
     locals: Vec<String>,
     /// The text that spans point into.
@@ -164,6 +166,10 @@ impl Rewritten {
                 false => did_you_mean(name, NAMES),
             };
             self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
+        } else if name == "omit" {
+            if self.in_condition {
+                self.flaw(span, "`omit` leaves out a part of what is sent; a condition has none");
+            }
         } else if !self.is_local(name) {
             self.read(name, span);
         }

@@ -14,6 +14,7 @@ use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use super::class::Class;
 use super::decimal::Decimal;
 use super::error::Error;
+use super::omit;
 use super::saga::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
 use crate::change::{Change, DeliveryId, Op, Value as CellValue, json};
@@ -146,6 +147,7 @@ impl Object for Root {
                 Some(_) => row(RowSide::Old),
                 None => Value::from(()),
             },
+            "omit" => omit::value(),
             "op" => Value::from(change.op.as_str()),
             "schema" => Value::from(&*change.table.schema),
             "table" => Value::from(&*change.table.name),
@@ -296,7 +298,7 @@ fn cell_value(change: &Change, image: RowSide, column: &str) -> Value {
     }
 }
 
-fn plain_value(change: &Change, column: &str, value: CellValue) -> Value {
+pub(super) fn plain_value(change: &Change, column: &str, value: CellValue) -> Value {
     match value {
         CellValue::Null => Value::from(()),
         CellValue::Int(number) => Value::from(number),

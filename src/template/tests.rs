@@ -4,6 +4,7 @@ mod binary;
 mod conditions;
 mod flaws;
 mod habits;
+mod hostile;
 mod properties;
 mod rendering;
 mod saga;

@@ -4,7 +4,7 @@
 //! A string that only names columns never enters the engine: cells are written directly.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::Environment;
 use minijinja::machinery::ast::{Expr, Stmt};
@@ -17,7 +17,7 @@ use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolv
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Rewritten};
 use super::scope::{Env, Root, RowSide, Scope, cell};
-use super::{EnvLookup, limits, tokens};
+use super::{EnvLookup, limits, tokens, xml};
 use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
@@ -28,6 +28,15 @@ pub struct TextTemplate {
     names: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
     reads_all_columns: bool,
+    escape: Escape,
+}
+
+/// What is done with values in the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Escape {
+    #[default]
+    Nothing,
+    Xml,
 }
 
 /// A piece of a template.
@@ -44,6 +53,16 @@ pub(super) enum TextPiece {
 impl TextTemplate {
     /// Compiles a string. All flaws are reported, with their places.
     pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        TextTemplate::compile_escaping(source, Escape::Nothing, env)
+    }
+
+    /// Compiles an XML text: values are escaped, but for those behind `| safe`, and may only stand where they can be.
+    pub fn compile_xml(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        xml::check_places(source)?;
+        TextTemplate::compile_escaping(source, Escape::Xml, env)
+    }
+
+    fn compile_escaping(source: &str, escape: Escape, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             let pieces = vec![TextPiece::Literal(source.into())];
             return Ok(TextTemplate { pieces, ..TextTemplate::default() });
@@ -57,12 +76,13 @@ impl TextTemplate {
             let children = template.children.iter();
             children.filter_map(|child| piece(child, source, env, &mut reads, &mut flaws)).collect()
         } else {
-            let mut rewritten = rewrite::template(&template.children, source);
+            let mut rewritten = rewrite::template(&template.children, source, escape == Escape::Xml);
             reads.add(&mut rewritten);
-            Program::new(rewritten, source, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
+            let engine = if escape == Escape::Xml { &XML_ENGINE } else { &ENGINE };
+            Program::new(rewritten, source, engine, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
         };
         let Reads { columns, names, saga, all: reads_all_columns } = reads;
-        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns };
+        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns, escape };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
@@ -70,7 +90,11 @@ impl TextTemplate {
     pub fn render(&self, scope: &Scope) -> Result<String, Error> {
         let mut out = String::new();
         for piece in &self.pieces {
-            piece.render(scope, &mut out)?;
+            let written = match self.escape {
+                Escape::Nothing => piece.render(scope, &mut out),
+                Escape::Xml => piece.render_xml(scope, &mut out),
+            };
+            written.map_err(|error| if self.pieces.len() > 1 { error.within_a_text() } else { error })?;
             within_limit(out.len())?;
         }
         Ok(out)
@@ -161,7 +185,33 @@ impl TextPiece {
         }
         Ok(())
     }
+
+    fn render_xml(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+        match self {
+            TextPiece::Literal(_) | TextPiece::Program(_) => self.render(scope, out),
+            TextPiece::Column(..) => {
+                let mut text = String::new();
+                self.render(scope, &mut text)?;
+                xml::escape(&text, out)
+            }
+            TextPiece::Expression(expression) => {
+                let value = expression.evaluate(scope)?;
+                xml::write(&value, out).map_err(|error| expression.naming(error, scope))
+            }
+        }
+    }
 }
+
+/// As [`ENGINE`], for programs whose text is XML.
+static XML_ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = ENGINE.clone();
+    engine.set_formatter(|out, _, value| {
+        let mut rendered = String::new();
+        xml::write(value, &mut rendered).map_err(Error::into_engine)?;
+        out.write_str(&rendered).map_err(minijinja::Error::from)
+    });
+    engine
+});
 
 /// The name under which a `Program` holds its template; it shows nowhere.
 const TEMPLATE: &str = "template";
@@ -175,12 +225,18 @@ pub(super) struct Program {
 }
 
 impl Program {
-    fn new(mut rewritten: Rewritten, source: &str, env: EnvLookup, flaws: &mut Vec<Flaw>) -> Option<Program> {
+    fn new(
+        mut rewritten: Rewritten,
+        source: &str,
+        engine: &Environment<'static>,
+        env: EnvLookup,
+        flaws: &mut Vec<Flaw>,
+    ) -> Option<Program> {
         let resolved = resolve(&rewritten, env, flaws);
         flaws.extend(rewritten.flaws);
         let env = resolved.filter(|_| flaws.is_empty())?;
         let paths = std::mem::take(&mut rewritten.paths).into();
-        let mut engine = ENGINE.clone();
+        let mut engine = engine.clone();
         match engine.add_template_owned(TEMPLATE, rewritten.text) {
             Ok(()) => Some(Program { engine, source: source.into(), env, paths }),
             Err(error) => {
@@ -196,7 +252,7 @@ impl Program {
         self.engine
             .get_template(TEMPLATE)
             .and_then(|template| template.render_captured_to(root.clone(), &mut bounded).map(drop))
-            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root))?;
+            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root).within_a_text())?;
         // The engine writes whole strings.
         out.push_str(&String::from_utf8_lossy(&bounded.0));
         Ok(())

@@ -11,7 +11,7 @@ use super::super::reader::{NodeReader, member};
 use super::super::rule::OrderBy;
 use super::super::settings::Method;
 use super::super::yaml::{Key, Node};
-use super::CallSpec;
+use super::{BodySpec, CallSpec};
 use crate::suggest::did_you_mean;
 
 const BATCH_KEYS: [&str; 4] = ["size", "bytes", "wait", "results"];
@@ -70,10 +70,15 @@ impl NodeReader<'_> {
             }
         }
         if let (Some(_), Some(call)) = (&batch, call)
-            && call.body.is_none()
+            && matches!(call.body, BodySpec::Default | BodySpec::Format(_))
             && let (Some(method), Some(at)) = (bodiless(call.settings.method), place_of(members, key))
         {
             self.problem(at, format!("`{key}` sends an array as body, and this {method} has none; use POST"));
+        }
+        if let (Some(_), Some(call), Some(at)) = (&batch, call, place_of(members, key))
+            && let Some(other) = call.body.key_of_other_than_json()
+        {
+            self.problem(at, format!("`{key}` sends an array of JSON bodies, and `{other}` is none; write `body`"));
         }
         GatheringSpec { batch, coalesce, key }
     }

@@ -10,8 +10,9 @@ use super::Rewritten;
 use super::words::NAMES;
 
 /// Rewrites a whole template with its statements.
-pub(in crate::template) fn template(children: &[Stmt], source: &str) -> Rewritten {
-    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+/// `is_escaped`: the engine escapes values, and the text of the rule must stay as it is.
+pub(in crate::template) fn template(children: &[Stmt], source: &str, is_escaped: bool) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), is_escaped, ..Rewritten::default() };
     rewritten.collect_locals(children);
     rewritten.body(children);
     rewritten
@@ -61,7 +62,7 @@ impl Rewritten {
             Stmt::EmitRaw(node) => {
                 self.push("{{ ");
                 self.string(node.raw);
-                self.push(" }}");
+                self.push(if self.is_escaped { " | safe }}" } else { " }}" });
             }
             Stmt::EmitExpr(node) => {
                 self.push("{{ ");

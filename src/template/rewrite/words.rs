@@ -15,13 +15,13 @@ pub(super) fn names(words: &[Word]) -> impl Iterator<Item = &'static str> {
     words.iter().map(|word| word.name)
 }
 
-pub(super) const NAMES: [&str; 12] =
-    ["row", "old", "op", "schema", "table", "key", "changed", "event", "env", "steps", "answer", "outcome"];
+pub(super) const NAMES: [&str; 13] =
+    ["row", "old", "op", "schema", "table", "key", "changed", "event", "env", "steps", "answer", "outcome", "omit"];
 
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 32] = [
+pub(super) const FILTERS: [Word; 33] = [
     word("abs", 0, 0),
     word("bool", 0, 0),
     word("capitalize", 0, 0),
@@ -45,6 +45,7 @@ pub(super) const FILTERS: [Word; 32] = [
     word("replace", 2, 2),
     word("reverse", 0, 0),
     word("round", 0, 1),
+    word("safe", 0, 0),
     word("sort", 0, 0),
     word("split", 0, 2),
     word("string", 0, 0),

@@ -1,0 +1,199 @@
+//! Form bodies: the map below `form:` as `application/x-www-form-urlencoded`.
+//!
+//! In: a map of templates, flattened at load, and the style of its lists. Out: `name=value` pairs joined by `&`, with every name and
+//! value encoded as the URL standard says, so that no row value can break out of its field. What is nested has brackets:
+//! `address[city]`. A value of a row that is a document itself (JSON, SET) is flattened in the same way.
+
+use minijinja::value::{Value, ValueKind};
+use url::form_urlencoded::byte_serialize;
+
+use super::body::BodyTemplate;
+use super::error::{ColumnUse, Error};
+use super::omit;
+use super::operators::as_decimal;
+use super::output::{iterate, within_limit, write_cell, write_text};
+use super::scope::{Scope, cell, plain_value};
+use super::text::{TextPiece, TextTemplate};
+use crate::change::Value as CellValue;
+
+/// How the elements of a list are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormLists {
+    /// `items[0]`, `items[1]`.
+    Indices,
+    /// `items[]`, once for each.
+    Brackets,
+    /// `items`, once for each.
+    Repeat,
+}
+
+/// A form whose values are templates.
+#[derive(Debug)]
+pub struct FormTemplate {
+    fields: Vec<Field>,
+    lists: FormLists,
+}
+
+#[derive(Debug)]
+struct Field {
+    /// With its brackets, not encoded.
+    name: String,
+    value: FieldValue,
+}
+
+#[derive(Debug)]
+enum FieldValue {
+    /// A number or a truth value of the rule.
+    Literal(Box<str>),
+    Text(TextTemplate),
+}
+
+impl FormTemplate {
+    /// Of the members of a map, in the order of the file.
+    pub fn new(members: Vec<(Box<str>, BodyTemplate)>, lists: FormLists) -> FormTemplate {
+        let mut fields = Vec::new();
+        for (name, value) in members {
+            flatten(name.into(), value, lists, &mut fields);
+        }
+        FormTemplate { fields, lists }
+    }
+
+    /// Appends the form; what stands in `out` before does not count. An error leaves a part of it there.
+    pub fn render(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut form = FormWriter { begin: out.len(), out, lists: self.lists };
+        for Field { name, value } in &self.fields {
+            match value {
+                FieldValue::Literal(text) => form.pair(name, text)?,
+                FieldValue::Text(template) => match form.field(name, template, scope) {
+                    Err(Error::Omitted) => {}
+                    written => written?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a secret from the environment is part of it.
+    pub fn uses_env(&self) -> bool {
+        self.templates().any(TextTemplate::uses_env)
+    }
+
+    /// Whether what it renders may depend on this column.
+    pub fn reads(&self, column: &str) -> bool {
+        self.templates().any(|template| template.reads(column))
+    }
+
+    /// The columns it reads, in the order of the file.
+    pub fn columns(&self) -> impl Iterator<Item = &ColumnUse> {
+        self.templates().flat_map(TextTemplate::columns)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &TextTemplate> {
+        self.fields.iter().filter_map(|field| match &field.value {
+            FieldValue::Literal(_) => None,
+            FieldValue::Text(template) => Some(template),
+        })
+    }
+}
+
+fn flatten(name: String, value: BodyTemplate, lists: FormLists, fields: &mut Vec<Field>) {
+    match value {
+        BodyTemplate::Literal(text) => fields.push(Field { name, value: FieldValue::Literal(text) }),
+        BodyTemplate::Text(template) => fields.push(Field { name, value: FieldValue::Text(template) }),
+        BodyTemplate::List(items) => {
+            for (index, item) in items.into_iter().enumerate() {
+                flatten(element(&name, index, lists), item, lists, fields);
+            }
+        }
+        BodyTemplate::Object(members) => {
+            for (key, member) in members {
+                flatten(format!("{name}[{key}]"), member, lists, fields);
+            }
+        }
+    }
+}
+
+/// The name of an element of the list of this name.
+fn element(name: &str, index: usize, lists: FormLists) -> String {
+    match lists {
+        FormLists::Indices => format!("{name}[{index}]"),
+        FormLists::Brackets => format!("{name}[]"),
+        FormLists::Repeat => name.to_owned(),
+    }
+}
+
+/// A form that is being written.
+struct FormWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where it begins in `out`.
+    begin: usize,
+    lists: FormLists,
+}
+
+impl FormWriter<'_> {
+    fn pair(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        if self.out.len() > self.begin {
+            self.out.push(b'&');
+        }
+        self.out.extend(byte_serialize(name.as_bytes()).flat_map(str::bytes));
+        self.out.push(b'=');
+        self.out.extend(byte_serialize(value.as_bytes()).flat_map(str::bytes));
+        within_limit(self.out.len() - self.begin)
+    }
+
+    fn field(&mut self, name: &str, template: &TextTemplate, scope: &Scope) -> Result<(), Error> {
+        match &template.pieces[..] {
+            [TextPiece::Column(side, column)] => match cell(scope.change(), *side, column)? {
+                CellValue::Null => Err(Error::FormNull),
+                document @ (CellValue::Json(_) | CellValue::Labels(_)) => {
+                    self.value(name, &plain_value(scope.change(), column, document))
+                }
+                value => {
+                    let mut text = String::new();
+                    write_cell(&value, &mut text)?;
+                    self.pair(name, &text)
+                }
+            },
+            [TextPiece::Expression(expression)] => {
+                let value = expression.evaluate(scope)?;
+                if value.is_none() {
+                    return Err(Error::FormNull);
+                }
+                self.value(name, &value).map_err(|error| expression.naming(error, scope))
+            }
+            _ => self.pair(name, &template.render(scope)?),
+        }
+    }
+
+    /// A value with all that is in it. NULL within a document has no form, and is left out.
+    fn value(&mut self, name: &str, value: &Value) -> Result<(), Error> {
+        if omit::is_omit(value) {
+            return Err(Error::Omitted);
+        }
+        let is_single = value.as_str().is_some() || as_decimal(value).is_some();
+        match value.kind() {
+            ValueKind::None => Ok(()),
+            ValueKind::Map if !is_single => {
+                for key in iterate(value)? {
+                    let (key, member) = (key.to_string(), value.get_item(&key).unwrap_or_default());
+                    if key.contains(['[', ']']) {
+                        return Err(Error::FormKey);
+                    }
+                    self.value(&format!("{name}[{key}]"), &member)?;
+                }
+                Ok(())
+            }
+            ValueKind::Seq | ValueKind::Iterable if !is_single => {
+                for (index, item) in iterate(value)?.enumerate() {
+                    self.value(&element(name, index, self.lists), &item)?;
+                }
+                Ok(())
+            }
+            _ => {
+                let mut text = String::new();
+                write_text(value, &mut text)?;
+                self.pair(name, &text)
+            }
+        }
+    }
+}

@@ -56,11 +56,11 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_common"], &["src/source"]),
     (&["socket2", "tokio_rustls", "webpki_roots"], &["src/source"]),
     // Compressed transactions, packed answers, backups.
-    (&["zstd"], &["src/source", "src/delivery/client", "src/store/backup"]),
-    (&["reqwest", "flate2", "h2", "ring"], &["src/delivery"]),
+    (&["zstd"], &["src/source", "src/delivery/sink/http/client", "src/store/backup"]),
+    (&["reqwest", "flate2", "h2", "ring"], &["src/delivery/sink/http"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.
-    (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery"]),
+    (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery/sink/http"]),
     (&["sled"], &["src/store"]),
     (&["minijinja"], &["src/template"]),
     (&["backoff"], &["src/retry"]),

@@ -54,6 +54,14 @@ pub enum Verdict {
     GiveUp,
 }
 
+/// What became of one delivery of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemResult {
+    pub verdict: Verdict,
+    /// The answer as if the delivery had been sent alone.
+    pub answer: Answer,
+}
+
 /// What an answer says of its target, whatever the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetHealth {

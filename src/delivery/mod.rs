@@ -7,44 +7,33 @@
 mod admission;
 mod answer;
 mod attempt;
-mod auth;
 mod breaker;
 mod bundle;
-mod client;
 mod coalesce;
 mod counters;
 mod dispatcher;
-mod egress;
 mod event;
 mod gather;
-mod item;
 mod lane;
-mod prepared;
 mod rate_limit;
-mod recent;
-mod request;
-mod results;
 mod server_limit;
 mod sink;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use client::Client;
-#[doc(hidden)]
-pub use client::fuzzing;
 pub use dispatcher::Dispatcher;
 pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
-pub use sink::{Shown, Sinks};
+#[doc(hidden)]
+pub use sink::fuzzing;
+pub use sink::{Client, Shown, Sinks};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};

@@ -2,7 +2,7 @@
 //!
 //! In: a delivery whose turn it is. Out: what its sink sends (`Ready`), and of an attempt the answer with what it means
 //! (`Judged`). The set is closed: a sink is a variant of the rules' `Work`, one of `Ready`, a field of `Sinks` for its
-//! connections, and a file below this one with the same verbs in the same order: prepare, prepare_all, attempt, judge.
+//! connections, and a file or folder below this one with the same verbs in the same order: prepare, prepare_all, attempt, judge.
 //! Owns the connections. Knows neither lanes nor retries nor the time.
 
 mod http;
@@ -11,13 +11,14 @@ mod sql;
 use std::fmt;
 use std::time::Duration;
 
-use crate::delivery::answer::{Lack, TargetHealth, Verdict};
+pub use http::Client;
+#[doc(hidden)]
+pub use http::fuzzing;
+
+use crate::delivery::Delivery;
+use crate::delivery::answer::{ItemResult, Lack, TargetHealth, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray};
-use crate::delivery::client::Client;
-use crate::delivery::prepared::PreparedRequest;
-use crate::delivery::results::ItemResult;
 use crate::delivery::server_limit::ServerLimit;
-use crate::delivery::{Delivery, request};
 use crate::failure::Answer;
 use crate::rules::Work;
 use crate::saga::ActionEnd;
@@ -105,7 +106,7 @@ pub struct Shown<'d>(Sent<'d>);
 
 enum Sent<'d> {
     /// As a `curl` command.
-    Http(PreparedRequest),
+    Http(http::HttpReady),
     /// Without values.
     Sql(&'d str),
 }
@@ -117,7 +118,7 @@ impl Shown<'_> {
     /// As [`Ready::prepare`].
     pub(super) fn of(delivery: &Delivery) -> Result<Shown<'_>, String> {
         Ok(Shown(match &delivery.action().work {
-            Work::Call(call) => Sent::Http(request::prepare(delivery, call)?),
+            Work::Call(call) => Sent::Http(http::prepare(delivery, call)?),
             Work::Sql(sql) => Sent::Sql(&sql.statement),
         }))
     }
@@ -126,7 +127,7 @@ impl Shown<'_> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Sent::Http(request) => f.write_str(&request.to_curl()),
+            Sent::Http(ready) => f.write_str(&ready.to_curl()),
             Sent::Sql(statement) => write!(f, "# a statement: {statement}"),
         }
     }

@@ -13,8 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::prepared::PreparedRequest;
-use super::{Delivery, Origin, SagaAction, request};
+use super::{Delivery, Origin, SagaAction};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
@@ -318,11 +317,6 @@ pub(super) fn versions(op: Op, before: Option<[i64; 2]>, after: Option<[i64; 2]>
     Arc::make_mut(&mut change.table).columns.push("v".into());
     Arc::make_mut(&mut change.transaction).offset = offset;
     Change { before: before.map(row), after: after.map(row), ..change }
-}
-
-/// The request of a delivery whose action is a call.
-pub(super) fn prepare(delivery: &Delivery) -> Result<PreparedRequest, String> {
-    request::prepare(delivery, delivery.call())
 }
 
 pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Delivery {

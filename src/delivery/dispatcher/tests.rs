@@ -12,9 +12,8 @@ use std::collections::HashMap;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::delivery::client::Client;
 use crate::delivery::testing::{Api, DEADLINE, Reply, delivery, rule};
-use crate::delivery::{Failure, SagaAction};
+use crate::delivery::{Client, Failure, SagaAction};
 use crate::failure::Reason;
 use crate::retry::Retries;
 use crate::saga::{ActionEnd, ActionId};

@@ -4,16 +4,31 @@
 //! for its saga and for the target. A success whose body doesn't say what it was to say is judged like a lost answer.
 //! Owns the client and the tokens. Rendering is `request`'s work, sending `auth`'s.
 
+mod auth;
+mod client;
+mod egress;
+mod item;
+mod prepared;
+mod recent;
+mod request;
+mod results;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+pub use client::Client;
+#[doc(hidden)]
+pub use client::fuzzing;
+
+use self::auth::Tokens;
+use self::client::{Keep, Received, Text};
+use self::prepared::PreparedRequest;
+use self::results::RESULTS_BYTES_MAX;
 use super::Judged;
+use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
-use crate::delivery::auth::{self, Tokens};
 use crate::delivery::bundle::{Item, RenderedArray};
-use crate::delivery::client::{Client, Keep, Received, Text};
-use crate::delivery::prepared::PreparedRequest;
-use crate::delivery::results::{self, RESULTS_BYTES_MAX};
-use crate::delivery::{Delivery, request};
 use crate::failure::Answer;
 use crate::rules::{Call, Results};
 use crate::saga::{ActionEnd, ActionId, KeptAnswer};
@@ -31,6 +46,13 @@ pub(super) struct Connections {
 pub(in crate::delivery) struct HttpReady {
     call: Arc<Call>,
     request: PreparedRequest,
+}
+
+impl HttpReady {
+    /// As a `curl` command, with secrets masked.
+    pub(super) fn to_curl(&self) -> String {
+        self.request.to_curl()
+    }
 }
 
 impl Connections {
@@ -142,43 +164,5 @@ fn kept(status: u16, headers: Vec<(Box<str>, Box<str>)>, body: Text) -> KeptAnsw
             KeptAnswer { status, headers, body: Box::default(), is_cut: false, problem: Some(problem.into()) }
         }
         None => KeptAnswer { status, headers, body: bytes.into(), is_cut, problem: None },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::testing::{delivery, rule};
-    use crate::rules::{Batch, ItemVerdict, Until, Work};
-
-    fn received(status: u16, body: &str) -> Received {
-        let body = Text { bytes: body.into(), ..Text::default() };
-        let answer = Answer::Status { status, excerpt: String::new() };
-        let (lack, retry_after, server_limit, redirect) = (None, None, None, None);
-        Received { answer, lack, retry_after, body, headers: Vec::new(), server_limit, redirect }
-    }
-
-    #[test]
-    fn a_success_is_done_only_if_its_body_says_what_was_asked() {
-        let results = Results { items: "".to_owned(), verdict: ItemVerdict::Status("/status".to_owned()) };
-        for (asks, status, body, verdict, lack, items) in [
-            (false, 200, "", Verdict::Done { status: 200 }, None, None),
-            (false, 503, "", Verdict::Retry, None, None),
-            (false, 404, "", Verdict::GiveUp, None, None),
-            (true, 200, r#"[{"status": 422}]"#, Verdict::Done { status: 200 }, None, Some(1)),
-            (true, 200, "<html>", Verdict::Retry, Some(Lack::Timeout), None),
-            (true, 503, "<html>", Verdict::Retry, None, None),
-        ] {
-            let rule = rule("http://a.test/", |rule| {
-                let results = asks.then(|| results.clone());
-                rule.batch = Some(Batch { size: 10, bytes: 1 << 20, until: Until::TransactionEnd, results });
-            });
-            let first = delivery(&rule, 1, 1);
-            let Work::Call(call) = &first.action().work else { panic!("a call") };
-            let ready = prepare(&first, call).expect("it renders");
-            let (answer, judged) = judge(&ready, received(status, body), &first, 1);
-            assert_eq!((judged.verdict, judged.lack), (verdict, lack), "{asks} {status} {body}: {answer:?}");
-            assert_eq!(judged.results.map(|results| results.len()), items, "{asks} {status} {body}");
-        }
     }
 }

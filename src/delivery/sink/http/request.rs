@@ -7,10 +7,11 @@
 use bytes::Bytes;
 use url::Url;
 
+use super::auth;
 use super::item::{self, ItemPlace};
 use super::prepared::{Header, PreparedRequest, USER_AGENT};
-use super::{Delivery, auth};
 use crate::change::DeliveryId;
+use crate::delivery::Delivery;
 use crate::rules::{Auth, Body, Call};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
     use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
     use crate::delivery::Origin;
-    use crate::delivery::testing::prepare;
+    use crate::delivery::sink::http::tests::prepare;
     use crate::rules::{Method, RuleSet};
 
     fn delivery(call: &str, status: &str) -> Delivery {

@@ -1,18 +1,26 @@
-//! Hostile rows, hosts and answers against the stage as a whole: from a rule's text to what is called.
+//! Hostile rows, hosts and answers against the sink as a whole: from a rule's text to what is called.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Delivery, Origin};
+use super::prepared::PreparedRequest;
+use super::request;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+use crate::delivery::{Delivery, Origin};
 use crate::rules::RuleSet;
 
 mod actions;
 mod answers;
+mod judging;
 mod urls;
 mod values;
+
+/// The request of a delivery whose action is a call.
+pub(super) fn prepare(delivery: &Delivery) -> Result<PreparedRequest, String> {
+    request::prepare(delivery, delivery.call())
+}
 
 /// The delivery of a row with this `value` by a rule with this `call`, in YAML; or why the rule does not load.
 fn delivery(call: &str, value: &str) -> Result<Delivery, String> {

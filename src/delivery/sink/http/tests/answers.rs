@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::delivery;
+use super::super::client::{self, Client, Keep, Received};
+use super::{delivery, prepare};
 use crate::delivery::answer::{self, Verdict};
-use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::testing::{self, DEADLINE};
+use crate::delivery::testing::DEADLINE;
 use crate::failure::Answer;
 
 /// What an attempt at a server that never comes to its end may take: only the time is over then.
@@ -319,7 +319,7 @@ async fn read_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Re
 
 async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Received) {
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
-    let (call, prepared) = (delivery.call(), testing::prepare(&delivery).unwrap());
+    let (call, prepared) = (delivery.call(), prepare(&delivery).unwrap());
     let request = client::request(&prepared, call.settings.egress).unwrap();
     let received = client.send(request, call.settings.egress, timeout, &call.settings.success, Keep::Nothing).await;
     (

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 
-use crate::delivery::prepared::PreparedRequest;
+use super::super::prepared::PreparedRequest;
 use crate::rules::Signing;
 
 pub(in crate::delivery) const ID: &str = "webhook-id";

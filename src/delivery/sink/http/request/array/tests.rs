@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::delivery::testing::{self, delivery, rule};
+use crate::delivery::sink::http::tests::prepare;
+use crate::delivery::testing::{delivery, rule};
 use crate::rules::{Batch, Body, BodyCompression, CloudEventMode, Rule, RuleSet, Until};
 use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 
@@ -32,7 +33,7 @@ fn the_body_is_the_array_of_what_each_would_send_alone() {
     let alone = |item: &Item| {
         let mut rule = rule("http://a.test/in", |_| {});
         Arc::get_mut(&mut rule).expect("new").name.clone_from(&item.delivery.rule.name);
-        let prepared = testing::prepare(&Delivery { rule, ..item.delivery.clone() });
+        let prepared = prepare(&Delivery { rule, ..item.delivery.clone() });
         String::from_utf8(prepared.expect("renders").body.to_vec()).expect("UTF-8")
     };
     let expected: Vec<String> = items.iter().map(alone).collect();
@@ -54,7 +55,7 @@ fn the_key_follows_from_the_deliveries_in_it_and_their_order() {
     assert_ne!(all, key_of(&items[..2]));
     let reversed: Vec<Item> = items.iter().rev().cloned().collect();
     assert_ne!(all, key_of(&reversed));
-    let alone = testing::prepare(&items[0].delivery).expect("renders");
+    let alone = prepare(&items[0].delivery).expect("renders");
     assert!(alone.body.starts_with(b"[{") && alone.body.ends_with(b"}]"), "{alone:?}");
     assert_eq!(key(&alone), key_of(&items[..1]));
 }
@@ -73,7 +74,7 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
     assert!(unrenderable.message.starts_with("`body`: "), "{}", unrenderable.message);
     let RenderedArray { unfit, ready: Err(Unready::Nothing) } = gathered(&items[..1]) else { panic!("nothing") };
     assert_eq!(unfit.len(), 1);
-    assert_eq!(testing::prepare(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
+    assert_eq!(prepare(&items[0].delivery).expect_err("no body"), unfit[0].1.message);
 }
 
 #[test]

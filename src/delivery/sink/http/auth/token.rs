@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
+use super::super::client::Client;
+use super::super::recent::Recent;
 use super::token_request;
-use crate::delivery::client::Client;
-use crate::delivery::recent::Recent;
 use crate::rules::{Egress, OAuth2, TargetTls};
 use crate::template::Secret;
 

@@ -5,7 +5,6 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::change::DeliveryId;
 use crate::delivery::SagaAction;
-use crate::delivery::testing::prepare;
 use crate::saga::{ActionId, ActionLog, ActionState, KeptAnswer, SagaLog};
 
 const STEPS: &str = "

@@ -8,7 +8,8 @@ use standardwebhooks::Webhook;
 
 use super::*;
 use crate::delivery::Delivery;
-use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, prepare, rule};
+use crate::delivery::sink::http::tests::prepare;
+use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
 use crate::rules::{BodyCompression, ClientStyle, OAuth2, Rule, RuleSet};
 use crate::template::Secret;
 

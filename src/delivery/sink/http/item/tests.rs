@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction};
 use crate::delivery::Origin;
-use crate::delivery::prepared::PreparedRequest;
-use crate::delivery::testing::prepare;
+use crate::delivery::sink::http::prepared::PreparedRequest;
+use crate::delivery::sink::http::tests::prepare;
 use crate::rules::RuleSet;
 
 /// An update or delete of a row whose key is a text and a number.

@@ -18,9 +18,9 @@ pub(super) use signature::ID as SIGNED_ID;
 pub(super) use token::Tokens;
 use token::{AccessToken, TokenKey, TokenSlot};
 
+use super::client::{self, Client, Keep, Received};
+use super::prepared::PreparedRequest;
 use crate::delivery::answer::{self, Lack};
-use crate::delivery::client::{self, Client, Keep, Received};
-use crate::delivery::prepared::PreparedRequest;
 use crate::failure::Answer;
 use crate::rules::{Auth, Call, CallSettings};
 

@@ -5,9 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::delivery;
-use crate::delivery::client::{self, Client, Keep};
-use crate::delivery::testing::{self, Api, DEADLINE, Reply, SeenRequest};
+use super::super::client::{self, Client, Keep};
+use super::{delivery, prepare};
+use crate::delivery::testing::{Api, DEADLINE, Reply, SeenRequest};
 use crate::failure::Answer;
 
 /// Pieces of attacks; each also comes at the beginning, at the end and in the middle of a harmless text.
@@ -205,7 +205,7 @@ impl Sender {
     async fn send(&self, call: &str, value: &str) -> Option<SeenRequest> {
         let delivery = delivery(call, value).unwrap();
         let before = self.api.seen().len();
-        let request = match testing::prepare(&delivery) {
+        let request = match prepare(&delivery) {
             Ok(prepared) => client::request(&prepared, delivery.call().settings.egress).unwrap(),
             Err(message) => {
                 let harmless = ["", ".", "a", "=", ":", ",", ";", "'", "`", " ", "-", "|", "/", "env", "{", "}"];

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::delivery::client::{self, Client, Fetched};
-use crate::delivery::prepared::{Header, PreparedRequest, USER_AGENT};
+use super::super::client::{self, Client, Fetched};
+use super::super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::rules::{ClientStyle, Egress, Method, OAuth2};
 use crate::template::Secret;
 
@@ -191,7 +191,7 @@ fn error_code(body: &[u8], settings: &OAuth2) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::client::Redirect;
+    use crate::delivery::sink::http::client::Redirect;
 
     fn settings() -> OAuth2 {
         OAuth2 {

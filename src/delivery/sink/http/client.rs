@@ -30,10 +30,11 @@ pub(super) use fetch::Fetched;
 pub(super) use receive::{Keep, Received};
 pub(super) use redirect::Redirect;
 
+use super::egress;
+use super::prepared::{Header, PreparedRequest};
+use super::recent::Recent;
+use crate::delivery::Error;
 use crate::delivery::answer::Lack;
-use crate::delivery::prepared::{Header, PreparedRequest};
-use crate::delivery::recent::Recent;
-use crate::delivery::{Error, egress};
 use crate::rules::{Egress, Method, SuccessStatuses, TargetTls};
 use error::{cause_text, is_unsent, plain_text};
 use pool::Pool;
@@ -103,7 +104,7 @@ impl Client {
 
     /// A client that asks this script for the addresses of names.
     #[cfg(test)]
-    pub(super) fn scripted(dns: Arc<super::testing::Dns>, pool_age_max: Duration) -> Client {
+    pub(super) fn scripted(dns: Arc<crate::delivery::testing::Dns>, pool_age_max: Duration) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::asking(Names::Scripted(dns), pool_age_max).expect("a client")
     }
@@ -236,7 +237,7 @@ struct Resolver {
 enum Names {
     System,
     #[cfg(test)]
-    Scripted(Arc<super::testing::Dns>),
+    Scripted(Arc<crate::delivery::testing::Dns>),
 }
 
 impl Resolve for Resolver {

@@ -4,9 +4,9 @@
 //! row values or what a server added to its goodbye; and whether it proves that the server did nothing. Deliberately does not
 //! judge whether a retry helps.
 
+use super::super::egress;
 use super::CONNECT_TIMEOUT;
 use super::tls_error::{alert_text, tls_text};
-use crate::delivery::egress;
 
 /// What went wrong, in words that hold neither URL nor values.
 pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {

@@ -6,8 +6,8 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Delivery, SagaAction};
 use crate::change::{Change, Value, json};
+use crate::delivery::{Delivery, SagaAction};
 use crate::rules::{Body, CloudEventMode};
 use crate::template::{Error, Scope};
 

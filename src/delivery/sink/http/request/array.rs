@@ -4,11 +4,11 @@
 //! fit into a request, where not all do. All bodies are written one after the other into one buffer. The identity of the
 //! call follows from those of the deliveries in it (promise 3).
 
+use super::super::item::ItemPlace;
+use super::super::prepared::PreparedRequest;
 use super::{USUAL_BYTES, prepared, render_headers, write_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
-use crate::delivery::item::ItemPlace;
-use crate::delivery::prepared::PreparedRequest;
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
 use crate::rules::Call;

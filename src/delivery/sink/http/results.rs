@@ -6,21 +6,13 @@
 
 use serde_json::Value;
 
-use crate::delivery::answer::{self, Verdict};
-use crate::delivery::client::Text;
+use super::client::Text;
+use crate::delivery::answer::{self, ItemResult, Verdict};
 use crate::failure::Answer;
 use crate::rules::{ItemVerdict, Results};
 
 /// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
-
-/// What became of one delivery of a batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ItemResult {
-    pub verdict: Verdict,
-    /// The answer as if the delivery had been sent alone.
-    pub answer: Answer,
-}
 
 /// Reads the results of a batch of `count` deliveries out of an answer with this status. `classify` says what an answer
 /// would mean for a delivery that was sent alone.

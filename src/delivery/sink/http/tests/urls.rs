@@ -8,9 +8,9 @@ mod forms;
 
 use std::sync::Arc;
 
-use super::{delivery, quoted};
-use crate::delivery::client::{self, Client, Keep};
-use crate::delivery::testing::{self, Api, DEADLINE, Dns, Reply};
+use super::super::client::{self, Client, Keep};
+use super::{delivery, prepare, quoted};
+use crate::delivery::testing::{Api, DEADLINE, Dns, Reply};
 use crate::failure::Answer;
 use crate::rules::Egress;
 use forms::{ADDRESSES, ALLOWED, ALLOWED_FORMS, ELSEWHERE, FOREIGN_FORMS, INWARD_NAMES, PUBLIC, TRICKS, addresses_of};
@@ -45,7 +45,7 @@ impl Caller {
     async fn end(&self, call: &str, value: &str) -> End {
         let Ok(delivery) = delivery(call, value) else { return End::LoadError };
         let egress = delivery.call().settings.egress;
-        let Ok(prepared) = testing::prepare(&delivery) else { return End::DeadLetter };
+        let Ok(prepared) = prepare(&delivery) else { return End::DeadLetter };
         let Ok(request) = client::request(&prepared, egress) else { return End::DeadLetter };
         if !matches!(prepared.url.host(), Some(url::Host::Domain(_))) {
             // Addresses are not resolved and therefore not led to the API: nothing is sent.
@@ -199,7 +199,7 @@ fn a_literal_url_never_leads_to_a_metadata_service() {
         let call = format!("{{url: {}}}", quoted(&address_url(address)));
         let Ok(delivery) = delivery(&call, "x") else { continue };
         assert_eq!(delivery.call().settings.egress, Egress::PrivateToo);
-        let prepared = testing::prepare(&delivery).unwrap();
+        let prepared = prepare(&delivery).unwrap();
         if client::request(&prepared, Egress::PrivateToo).is_ok() {
             called.push(prepared.url.host_str().unwrap().to_owned());
         }
@@ -260,12 +260,12 @@ fn a_host_that_is_refused_is_told_without_its_name_and_with_the_place_of_the_pat
     let call = "{url: '{{ row.value }}', allow_hosts: ['*.shops.example']}";
     for value in ["https://evil-4711.test/", "https://127.0.0.1/4711", "https://4711@a.shops.example/", "4711", "a b"] {
         let delivery = delivery(call, value).unwrap();
-        let message = testing::prepare(&delivery).unwrap_err();
+        let message = prepare(&delivery).unwrap_err();
         assert!(message.starts_with("`url`: ") && !message.contains("4711") && !message.contains("evil"), "{message}");
     }
     let delivery = delivery(call, "https://evil-4711.test/").unwrap();
     let expected = "`url`: the rendered URL leads to no host that `allow_hosts` names (r.yaml:4:49)";
-    assert_eq!(testing::prepare(&delivery).unwrap_err(), expected);
+    assert_eq!(prepare(&delivery).unwrap_err(), expected);
 }
 
 /// One list out of several.

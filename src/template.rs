@@ -11,6 +11,7 @@ mod compare;
 mod compiled;
 mod condition;
 mod decimal;
+mod document;
 mod error;
 mod expression;
 mod filters;

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{DynObject, Object, ObjectRepr};
+use minijinja::value::{DynObject, Object, ObjectRepr, Value};
 
 /// Digits with an optional sign and fraction, for example `-12.30`.
 #[derive(Clone)]
@@ -138,6 +138,11 @@ impl Object for Decimal {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The value as a DECIMAL, if it is one.
+pub(super) fn as_decimal(value: &Value) -> Option<&Decimal> {
+    value.downcast_object_ref::<Decimal>()
 }
 
 /// Whether the text is that of a DECIMAL: `[-]digits[.digits]`.

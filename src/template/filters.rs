@@ -11,9 +11,9 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, State};
 use uuid::Uuid;
 
-use super::decimal::Decimal;
+use super::decimal::{Decimal, as_decimal};
 use super::error::Error;
-use super::operators::{EngineOutcome, add, as_decimal, integer, order};
+use super::operators::{EngineOutcome, add, integer, order};
 use super::output::{self, within_limit};
 
 /// Puts the filters into an environment.

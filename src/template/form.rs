@@ -8,9 +8,9 @@ use minijinja::value::{Value, ValueKind};
 use url::form_urlencoded::byte_serialize;
 
 use super::body::BodyTemplate;
+use super::decimal::as_decimal;
 use super::error::{ColumnUse, Error};
 use super::omit;
-use super::operators::as_decimal;
 use super::output::{iterate, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell, plain_value};
 use super::text::{TextPiece, TextTemplate};

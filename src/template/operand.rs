@@ -9,7 +9,7 @@ use minijinja::machinery::ast::{Expr, UnaryOpKind};
 use minijinja::value::{Value, ValueKind};
 
 use super::class::Class;
-use super::decimal::{self, Decimal};
+use super::decimal::{self, Decimal, as_decimal};
 use super::moment::{self, ParsedMoment};
 use super::{operators, rewrite, scope};
 use crate::change::Value as CellValue;
@@ -79,7 +79,7 @@ impl Literal {
             }
             positive => constant(positive, source)?,
         };
-        Some(Literal::new(match (operators::as_decimal(&value), value.kind()) {
+        Some(Literal::new(match (as_decimal(&value), value.kind()) {
             (Some(decimal), _) => Fixed::Decimal(decimal.as_str().into()),
             (_, ValueKind::None) => Fixed::Null,
             (_, ValueKind::Bool) => Fixed::Bool(value.is_true()),
@@ -182,7 +182,7 @@ impl<'v> Operand<'v> {
                 Operand::of_cell(&cell.value, cell.class).unwrap_or_else(|| Operand::any(Scalar::Other(value)));
             return Operand { is_written: cell.class == Class::Any, ..operand };
         }
-        if let Some(decimal) = operators::as_decimal(value) {
+        if let Some(decimal) = as_decimal(value) {
             return Operand::any(Scalar::Decimal(decimal.as_str()));
         }
         let scalar = match value.kind() {

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use minijinja::Environment;
 use minijinja::value::{Value, ValueKind};
 
-use super::decimal::Decimal;
+use super::decimal::{Decimal, as_decimal};
 use super::error::Error;
 use super::{TEXT_BYTES_MAX, output};
 
@@ -40,10 +40,6 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_function("_decimal", |a: &str| Decimal::parse(a).map(Value::from_object).unwrap_or_default());
     env.add_test("containing", |text: &str, piece: &str| text.contains(piece));
     env.add_test("number", |value: &Value| value.is_number() || as_decimal(value).is_some());
-}
-
-pub(super) fn as_decimal(value: &Value) -> Option<&Decimal> {
-    value.downcast_object_ref::<Decimal>()
 }
 
 /// The value as an exact number, if it is a number at all.

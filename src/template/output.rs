@@ -5,9 +5,10 @@
 
 use minijinja::value::{Value, ValueKind};
 
+use super::decimal::as_decimal;
 use super::error::Error;
 use super::scope::RowObject;
-use super::{TEXT_BYTES_MAX, omit, operators};
+use super::{TEXT_BYTES_MAX, omit};
 use crate::change::{Value as CellValue, json};
 
 pub(super) fn within_limit(bytes: usize) -> Result<(), Error> {
@@ -31,7 +32,7 @@ pub(super) fn write_cell(value: &CellValue, out: &mut String) -> Result<(), Erro
 
 /// A value as part of a text; lists and maps as JSON.
 pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
-    if let Some(decimal) = operators::as_decimal(value) {
+    if let Some(decimal) = as_decimal(value) {
         out.push_str(decimal.as_str());
         return Ok(());
     }
@@ -55,7 +56,7 @@ pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> 
 
 /// As `write_json`, up to this length of `out`.
 fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result<(), Error> {
-    if let Some(decimal) = operators::as_decimal(value) {
+    if let Some(decimal) = as_decimal(value) {
         json::write_str(decimal.as_str(), out);
         return Ok(());
     }

@@ -9,6 +9,7 @@ use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
 use super::compiled::operator_of;
+use super::decimal::as_decimal;
 use super::error::{ColumnUse, Flaw, Read, SagaUse};
 use super::operators;
 use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
@@ -184,9 +185,7 @@ impl Rewritten {
             (_, Some(text)) => self.string(text),
             (ValueKind::None, _) => self.push("none"),
             (ValueKind::Bool, _) => self.push(if value.is_true() { "true" } else { "false" }),
-            (ValueKind::Number, _)
-                if self.in_condition && operators::as_decimal(&operators::exact(value.clone())).is_some() =>
-            {
+            (ValueKind::Number, _) if self.in_condition && as_decimal(&operators::exact(value.clone())).is_some() => {
                 self.push(&format!("_decimal(\"{value}\")"));
             }
             // Integers and floats print as the literals they were.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use minijinja::value::{Object, Value};
 
+use super::document::parse_json;
 use super::error::Error;
-use super::scope;
 use crate::saga::{ActionState, KeptAnswer, SagaLog, StepLog};
 
 /// The members of `steps.NAME`.
@@ -90,7 +90,7 @@ fn member_of(kept: &KeptAnswer, member: &str, whose: &str) -> Option<Value> {
         "json" => body().and_then(|body| {
             let bad = |problem| Error::BadAnswer { whose: whose.to_owned(), problem };
             let text = std::str::from_utf8(body).map_err(|_| bad("it is not UTF-8".to_owned()))?;
-            scope::parse_json(text).map_err(bad)
+            parse_json(text).map_err(bad)
         }),
         _ => return None,
     };

@@ -11,6 +11,7 @@ use super::class::Class;
 use super::error::Error;
 use super::moment;
 use super::operand::{Operand, Scalar};
+use super::relation::Relation;
 use super::{decimal, operators};
 
 const NUMBER: &str = "a number is compared with numbers, such as 12.5, best written without quotes";
@@ -28,58 +29,6 @@ const PARTS: &str = "compare with one of their members";
 const UNKNOWN: &str = "the type of the column is not known for a stored row";
 const WITHIN: &str =
     "`in` looks for a piece of a text, a label of a SET or an element of a list; dates are compared with `<` and `>=`";
-
-/// What is asked of two values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
-    Equal,
-    Unequal,
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-}
-
-impl Relation {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Relation::Equal => "==",
-            Relation::Unequal => "!=",
-            Relation::Less => "<",
-            Relation::AtMost => "<=",
-            Relation::Greater => ">",
-            Relation::AtLeast => ">=",
-        }
-    }
-
-    /// Whether it is asked which one is less.
-    pub fn orders(self) -> bool {
-        !matches!(self, Relation::Equal | Relation::Unequal)
-    }
-
-    /// The same relation with the sides exchanged.
-    pub fn reversed(self) -> Relation {
-        match self {
-            Relation::Less => Relation::Greater,
-            Relation::AtMost => Relation::AtLeast,
-            Relation::Greater => Relation::Less,
-            Relation::AtLeast => Relation::AtMost,
-            same => same,
-        }
-    }
-
-    /// Whether it is so of values in this order.
-    pub fn is_met_by(self, order: Ordering) -> bool {
-        match self {
-            Relation::Equal => order.is_eq(),
-            Relation::Unequal => order.is_ne(),
-            Relation::Less => order.is_lt(),
-            Relation::AtMost => order.is_le(),
-            Relation::Greater => order.is_gt(),
-            Relation::AtLeast => order.is_ge(),
-        }
-    }
-}
 
 /// The order of two values. Where no order is asked for, any but `Equal` means "not equal".
 pub(super) fn compare(relation: Relation, left: &Operand, right: &Operand) -> Result<Ordering, Error> {

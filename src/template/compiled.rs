@@ -4,12 +4,14 @@
 //! at a small part of its cost; none for expressions that are not plain. A row with a value that only the interpreter reads (JSON)
 //! is left to it. Owns no state but where each column was found last.
 
-use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr};
+use minijinja::machinery::ast::Expr;
 
-use super::compare::{self, Relation};
+use super::compare;
 use super::error::Error;
 use super::nulls;
 use super::operand::{Literal, Operand};
+use super::relation::Relation;
+use super::syntax::{Operator, TemplateLink, is_none_literal};
 use crate::change::Change;
 
 mod term;
@@ -48,51 +50,6 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         Stop::Failed(error)
     }
-}
-
-/// One comparison, as `when:` may link several: `a < b < c`.
-#[derive(Clone, Copy)]
-pub(super) struct TemplateLink<'e, 's> {
-    pub left: &'e Expr<'s>,
-    pub operator: Operator,
-    pub right: &'e Expr<'s>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
-    Is(Relation),
-    In,
-}
-
-/// The operator of a comparison as it is written; `in` for `not in`, too.
-pub(super) fn operator_of(kind: CompareOpKind) -> Operator {
-    Operator::Is(match kind {
-        CompareOpKind::Eq => Relation::Equal,
-        CompareOpKind::Ne => Relation::Unequal,
-        CompareOpKind::Lt => Relation::Less,
-        CompareOpKind::Lte => Relation::AtMost,
-        CompareOpKind::Gt => Relation::Greater,
-        CompareOpKind::Gte => Relation::AtLeast,
-        CompareOpKind::In | CompareOpKind::NotIn => return Operator::In,
-    })
-}
-
-/// The same for the other form in which the parser gives a single comparison.
-pub(super) fn binary_operator_of(kind: BinOpKind) -> Option<Operator> {
-    Some(Operator::Is(match kind {
-        BinOpKind::Eq => Relation::Equal,
-        BinOpKind::Ne => Relation::Unequal,
-        BinOpKind::Lt => Relation::Less,
-        BinOpKind::Lte => Relation::AtMost,
-        BinOpKind::Gt => Relation::Greater,
-        BinOpKind::Gte => Relation::AtLeast,
-        BinOpKind::In => return Some(Operator::In),
-        _ => return None,
-    }))
-}
-
-pub(super) fn is_none_literal(expr: &Expr) -> bool {
-    matches!(expr, Expr::Const(constant) if constant.value.is_none())
 }
 
 impl Test {

@@ -7,7 +7,6 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use minijinja::machinery::ast::Expr;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
@@ -165,21 +164,4 @@ pub(super) fn flaw_at(error: &minijinja::Error, given_up_at: Option<usize>, sour
     let detail = error.detail().unwrap_or("not an expression");
     let advice = instead.map_or(String::new(), |(_, advice)| format!("; {advice}"));
     Flaw { line, column, message: format!("template: {detail}{advice}") }
-}
-
-/// The column name when the expression is nothing but `row.column` or `old.column`.
-pub(super) fn plain_column<'e>(expr: &'e Expr) -> Option<(&'e str, &'e str)> {
-    match expr {
-        Expr::GetAttr(node) => match &node.expr {
-            Expr::Var(var) if ["row", "old"].contains(&var.id) => Some((var.id, node.name)),
-            _ => None,
-        },
-        Expr::GetItem(node) => match (&node.expr, &node.subscript_expr) {
-            (Expr::Var(var), Expr::Const(name)) if ["row", "old"].contains(&var.id) => {
-                Some((var.id, name.value.as_str()?))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
 }

@@ -10,12 +10,13 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
 
 use super::EnvLookup;
-use super::compare::Relation;
-use super::compiled::{Operator, Stop, TemplateLink, Term, Test, binary_operator_of, is_none_literal, operator_of};
+use super::compiled::{Stop, Term, Test};
 use super::error::{Error, Flaw};
 use super::expression::Expression;
+use super::relation::Relation;
 use super::rewrite::{self, Rewritten};
 use super::scope::Scope;
+use super::syntax::{Operator, TemplateLink, binary_operator_of, is_none_literal, operator_named, operator_of};
 use crate::change::{Change, Op};
 use crate::suggest::did_you_mean;
 
@@ -173,7 +174,7 @@ impl Builder<'_> {
                 }
                 all
             }
-            Expr::Test(node) => match (rewrite::operator_named(node.name), &node.args[..]) {
+            Expr::Test(node) => match (operator_named(node.name), &node.args[..]) {
                 (Some(operator), [CallArg::Pos(right)]) => {
                     self.link(TemplateLink { left: &node.expr, operator, right }, false)
                 }

@@ -3,10 +3,10 @@
 //! In: a compiled condition, and the columns of its table. Out: each `!=`, `not` and `not in` on a nullable column (and each `==` of two
 //! of them) by which rows matched, and don't any more. What the other comparisons say is not known: all their answers are tried.
 
-use super::compare::Relation;
 use super::compiled::{Term, Test};
 use super::error::Flaw;
 use super::logic::{Leaf, Logic, and};
+use super::relation::Relation;
 use super::scope::RowSide;
 use crate::schema::TypedColumn;
 

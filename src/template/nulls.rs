@@ -9,11 +9,12 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{Environment, Expression, State};
 
 use super::class::Class;
-use super::compare::{Relation, compare, within};
+use super::compare::{compare, within};
 use super::decimal;
 use super::error::Error;
 use super::operand::{Operand, Scalar};
 use super::operators::{self, EngineOutcome};
+use super::relation::Relation;
 use super::scope::TypedCell;
 use crate::change::Value as CellValue;
 

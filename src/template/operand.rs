@@ -11,7 +11,8 @@ use minijinja::value::{Value, ValueKind};
 use super::class::Class;
 use super::decimal::{self, Decimal, as_decimal};
 use super::moment::{self, ParsedMoment};
-use super::{operators, rewrite, scope};
+use super::syntax::digits_beyond_doubles;
+use super::{operators, scope};
 use crate::change::Value as CellValue;
 
 /// A value as comparisons see it.
@@ -146,7 +147,7 @@ fn is_plain_number(text: &str) -> bool {
 /// The value of a literal without a sign.
 fn constant(expr: &Expr, source: &str) -> Option<Value> {
     let Expr::Const(constant) = expr else { return None };
-    match rewrite::digits_beyond_doubles(&constant.value, constant.span(), source) {
+    match digits_beyond_doubles(&constant.value, constant.span(), source) {
         Some(digits) => Decimal::parse(&digits).map(Value::from_object),
         None => Some(constant.value.clone()),
     }

@@ -5,10 +5,10 @@
 
 use std::cmp::Ordering;
 
-use super::compare::Relation;
 use super::decimal;
 use super::moment;
 use super::operand::Literal;
+use super::relation::Relation;
 use crate::column::ColumnKind;
 use crate::printable::shortened;
 

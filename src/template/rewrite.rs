@@ -8,11 +8,11 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
-use super::compiled::operator_of;
 use super::decimal::as_decimal;
 use super::error::{ColumnUse, Flaw, Read, SagaUse};
 use super::operators;
 use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
+use super::syntax::{digits_beyond_doubles, operator_of};
 use crate::suggest::did_you_mean;
 
 mod conditions;
@@ -20,12 +20,9 @@ mod is_tests;
 mod statements;
 mod words;
 
-pub(super) use conditions::{condition, condition_link, operator_named};
+pub(super) use conditions::{condition, condition_link};
 pub(super) use statements::template;
 use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, Word, names};
-
-/// Decimal digits that every double keeps.
-const DOUBLE_DIGITS: usize = 15;
 
 /// Names that only a saga has.
 const SAGA_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
@@ -73,14 +70,6 @@ pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
     let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
     rewritten.expr(expr);
     rewritten
-}
-
-/// The literal as written, where it has more digits than a double holds: the tree has it as a double already.
-pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source: &str) -> Option<String> {
-    let written = source.get(span.start_offset as usize..span.end_offset as usize)?;
-    let digits = written.bytes().filter(u8::is_ascii_digit).count();
-    let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
-    beyond.then(|| written.replace('_', ""))
 }
 
 /// NULL as other languages write it.

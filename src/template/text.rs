@@ -13,10 +13,11 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
-use super::expression::{ENGINE, Expression, flaw_of, named, plain_column, resolve};
+use super::expression::{ENGINE, Expression, flaw_of, named, resolve};
 use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Rewritten};
 use super::scope::{Env, Root, RowSide, Scope, cell};
+use super::syntax::plain_column;
 use super::{EnvLookup, limits, tokens, xml};
 use crate::change::json;
 

@@ -4,13 +4,13 @@
 //! what to write instead. What stands in no plain comparison (results of filters, members of documents) is known on the row only.
 
 use super::class::Class;
-use super::compare::Relation;
 use super::compiled::{Term, Test};
 use super::error::Flaw;
 use super::logic::Logic;
 use super::nulls;
 use super::operand::{Literal, Operand};
 use super::range;
+use super::relation::Relation;
 use crate::change::Value as CellValue;
 use crate::column::ColumnKind;
 use crate::printable::shortened;

@@ -10,9 +10,9 @@ use minijinja::machinery::ast::Expr;
 use super::Stop;
 use crate::change::{Change, Table};
 use crate::template::class::Class;
-use crate::template::expression;
 use crate::template::operand::{Literal, Operand};
 use crate::template::scope::{self, RowSide};
+use crate::template::syntax::plain_column;
 
 #[derive(Debug)]
 pub(in crate::template) enum Term {
@@ -42,7 +42,7 @@ impl Term {
                 _ => None,
             };
         }
-        if let Some((image, name)) = expression::plain_column(expr) {
+        if let Some((image, name)) = plain_column(expr) {
             let image = if image == "old" { RowSide::Old } else { RowSide::Row };
             return Some(Term::Column(image, ColumnName::new(name)));
         }

@@ -8,9 +8,8 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{self, BinOpKind, Expr, UnaryOpKind};
 
 use super::{MemberPath, Rewritten};
-use crate::template::compare::Relation;
-use crate::template::compiled::{Operator, TemplateLink, binary_operator_of, is_none_literal, operator_of};
-use crate::template::expression::plain_column;
+use crate::template::relation::Relation;
+use crate::template::syntax::{Operator, TemplateLink, binary_operator_of, is_none_literal, operator_of, plain_column};
 
 /// Tests of which NULL makes the answer unknown.
 pub(super) const TESTS_OF_TEXT: [&str; 3] = ["startingwith", "endingwith", "containing"];
@@ -58,20 +57,6 @@ pub(super) fn function_of_values(operator: Operator) -> &'static str {
         Operator::Is(Relation::AtLeast) => "_ge(",
         Operator::In => "_in(",
     }
-}
-
-/// The operator that a test is another name of: `is eq`, `is lessthan`, `is in`.
-pub(in crate::template) fn operator_named(test: &str) -> Option<Operator> {
-    Some(Operator::Is(match test {
-        "eq" | "equalto" | "==" => Relation::Equal,
-        "ne" | "!=" => Relation::Unequal,
-        "lt" | "lessthan" | "<" => Relation::Less,
-        "le" | "<=" => Relation::AtMost,
-        "gt" | "greaterthan" | ">" => Relation::Greater,
-        "ge" | ">=" => Relation::AtLeast,
-        "in" => return Some(Operator::In),
-        _ => return None,
-    }))
 }
 
 /// Whether it is true, false or unknown, whatever the row.

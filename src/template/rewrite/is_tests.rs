@@ -7,10 +7,9 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{self, CallArg, Expr};
 
 use super::Rewritten;
-use super::conditions::{self, operator_named};
+use super::conditions;
 use super::words::TESTS;
-use crate::template::compiled::TemplateLink;
-use crate::template::expression::plain_column;
+use crate::template::syntax::{TemplateLink, operator_named, plain_column};
 
 impl Rewritten {
     pub(super) fn test(&mut self, node: &ast::Spanned<ast::Test>) {

@@ -30,7 +30,7 @@ use crate::ordering::BlockedKeys;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
 use target_queues::KnownRule;
-use under_way::{AttemptsUnderWay, refused, unknown, with_redirect};
+use under_way::{AttemptsUnderWay, refused, unknown, with_hint};
 
 mod bundles;
 mod definitions;
@@ -362,7 +362,7 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let Judged { lack, verdict, results, end, health, retry_after, server_limit, redirect } = judged;
+        let Judged { lack, verdict, results, end, health, retry_after, server_limit, hint } = judged;
         let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, server_limit };
         let counts = self.admission.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
@@ -380,7 +380,7 @@ impl Dispatcher {
             Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer, lack))),
             Verdict::Retry => under_way.failed(counts, &attempt.answer),
         };
-        let outcome = outcome.map(|outcome| with_redirect(outcome, redirect.as_deref()));
+        let outcome = outcome.map(|outcome| with_hint(outcome, hint.as_deref()));
         let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
         under_way.attempts.push(attempt);
         match (outcome, results) {

@@ -52,8 +52,8 @@ pub(super) struct Judged {
     pub health: TargetHealth,
     pub retry_after: Option<Duration>,
     pub server_limit: Option<ServerLimit>,
-    /// Where the answer redirects; ends `it redirects …`.
-    pub redirect: Option<String>,
+    /// What else explains the answer, for people; without anything of its body.
+    pub hint: Option<String>,
 }
 
 impl Sinks {

@@ -18,8 +18,8 @@ use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value
 use crate::pattern::TablePattern;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, RetryOn, Rule, RuleSettings, Saga,
-    SagaStep, Target, Work,
+    Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, RetryByAnswer, RetryOn, Rule,
+    RuleSettings, Saga, SagaStep, Target, Work,
 };
 use crate::saga::ActionId;
 use crate::template::UrlTemplate;
@@ -255,6 +255,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 auth: None,
                 sign: None,
                 tls: None,
+                success_when: None,
                 settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),
@@ -266,6 +267,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 jitter: 0.5,
             },
             retry_on: RetryOn::default(),
+            retry_by_answer: RetryByAnswer::default(),
             is_repeatable: true,
             keeps_answer: false,
         }],

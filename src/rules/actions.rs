@@ -10,7 +10,7 @@ use super::settings::SqlSettings;
 use super::target::Target;
 use crate::retry::RetryPolicy;
 use crate::saga::{ActionId, SagaDefinition, StepDefinition};
-use crate::template::{BodyTemplate, Condition};
+use crate::template::{BodyTemplate, Condition, TextTemplate};
 
 /// One call or statement of a rule.
 #[derive(Debug)]
@@ -20,10 +20,21 @@ pub struct Action {
     pub target: Arc<Target>,
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
+    /// What else an answer without success may say for another attempt.
+    pub retry_by_answer: RetryByAnswer,
     /// It may be called again though it is unknown whether it happened: everything but `idempotent: false`.
     pub is_repeatable: bool,
     /// Later templates read its answer.
     pub keeps_answer: bool,
+}
+
+/// What an answer says of another attempt.
+#[derive(Debug, Default)]
+pub struct RetryByAnswer {
+    /// Another attempt is made if this holds of it, whatever its status.
+    pub when: Option<Condition>,
+    /// The seconds until then.
+    pub wait: Option<TextTemplate>,
 }
 
 /// Where an action goes, with what it takes to make it ready: a variant for each sink.
@@ -106,10 +117,14 @@ impl Saga {
 impl Action {
     /// Whether what is sent may depend on the column.
     pub(super) fn reads(&self, column: &str) -> bool {
-        match &self.work {
+        let RetryByAnswer { when, wait } = &self.retry_by_answer;
+        let is_read = match &self.work {
             Work::Call(call) => call.reads(column),
             Work::Sql(sql) => sql.params.iter().any(|(_, value)| value.reads(column)),
-        }
+        };
+        is_read
+            || when.as_ref().is_some_and(|when| when.reads(column))
+            || wait.as_ref().is_some_and(|wait| wait.reads(column))
     }
 
     /// The call, where it is one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::auth::{Auth, Signing};
 use super::settings::CallSettings;
 use super::tls::TargetTls;
-use crate::template::{BodyTemplate, FormTemplate, TextTemplate, UrlTemplate};
+use crate::template::{BodyTemplate, Condition, FormTemplate, TextTemplate, UrlTemplate};
 
 /// The HTTP call of a rule.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Call {
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.
     pub tls: Option<Arc<TargetTls>>,
+    /// An answer whose status is a success is one only if this holds of it.
+    pub success_when: Option<Condition>,
     pub settings: CallSettings,
 }
 
@@ -33,7 +35,8 @@ impl Call {
             Body::Text(text) => text.reads(column),
             Body::Empty => false,
         };
-        body || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
+        let by_answer = self.success_when.as_ref().is_some_and(|when| when.reads(column));
+        body || by_answer || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
     }
 }
 

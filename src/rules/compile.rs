@@ -129,7 +129,7 @@ impl Compiler<'_> {
     }
 
     /// `default_body` is what is sent where the rule doesn't say.
-    fn call(&mut self, spec: &CallSpec, default_body: Body) -> Option<Call> {
+    fn call(&mut self, spec: &CallSpec, default_body: Body, rule: &str) -> Option<Call> {
         let url = self.url(spec);
         let mut headers = Vec::new();
         let mut complete = true;
@@ -155,12 +155,19 @@ impl Compiler<'_> {
         {
             self.without_tls(url, auth.as_ref(), node);
         }
+        let part = std::mem::replace(&mut self.part, TemplatePart::Answer);
+        let success_when = match spec.success_when {
+            Some(node) => self.condition(node, rule).map(Some),
+            None => Some(None),
+        };
+        self.part = part;
         let url = url?;
         let mut settings = spec.settings.clone();
         if url.chooses_host() {
             settings.egress = Egress::PublicOnly;
         }
-        let call = Call { url, headers, body: body?, auth: auth?, sign: sign?, tls: tls?, settings };
+        let (body, auth, sign, tls, success_when) = (body?, auth?, sign?, tls?, success_when?);
+        let call = Call { url, headers, body, auth, sign, tls, success_when, settings };
         complete.then_some(call)
     }
 

@@ -27,7 +27,7 @@ mod tls;
 mod typing;
 mod yaml;
 
-pub use actions::{Action, Saga, SagaStep, Sql, Verify, Work};
+pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
 pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
 pub use batch::{Batch, ItemVerdict, Results, Until};
 pub use call::{Body, Call, CloudEventMode, RetryOn};

@@ -11,10 +11,11 @@ mod retry;
 mod sql;
 mod targets;
 
-pub(super) use actions::{ActionListSpec, ActionSpec, StepSpec, WorkSpec};
+pub(super) use actions::{ActionListSpec, ActionSpec, Retrying, StepSpec, WorkSpec};
 pub(super) use batch::GatheringSpec;
 pub(super) use body::BodySpec;
 pub(super) use call::{CallSpec, HeaderSpec};
+pub(super) use retry::RetryByAnswerSpec;
 pub(super) use sql::SqlSpec;
 
 use super::diagnostic::FilePlace;

@@ -69,7 +69,7 @@ pub(super) struct AnswerObject(pub Arc<KeptAnswer>);
 
 impl Object for AnswerObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        member_of(&self.0, key.as_str()?, "the query")
+        member_of(&self.0, key.as_str()?, "this call")
     }
 }
 

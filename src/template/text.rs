@@ -63,6 +63,22 @@ impl TextTemplate {
         TextTemplate::compile_escaping(source, Escape::Xml, env)
     }
 
+    /// Compiles an expression without braces around it.
+    pub fn compile_expression(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        const OPEN: &str = "{{ ";
+        let moved = |line: usize, column: &mut usize| {
+            *column -= if line == 1 { OPEN.len().min(*column - 1) } else { 0 };
+        };
+        let compiled = TextTemplate::compile(&format!("{OPEN}{source} }}}}"), env);
+        let mut template = compiled.map_err(|mut flaws| {
+            flaws.iter_mut().for_each(|flaw| moved(flaw.line, &mut flaw.column));
+            flaws
+        })?;
+        template.columns.iter_mut().chain(&mut template.names).for_each(|used| moved(used.line, &mut used.column));
+        template.saga.iter_mut().for_each(|used| moved(used.line, &mut used.column));
+        Ok(template)
+    }
+
     fn compile_escaping(source: &str, escape: Escape, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             let pieces = vec![TextPiece::Literal(source.into())];

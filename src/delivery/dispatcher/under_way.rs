@@ -117,11 +117,10 @@ pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
     Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
 }
 
-/// The same, and where the last answer would have led.
-pub(super) fn with_redirect(mut outcome: Outcome, redirect: Option<&str>) -> Outcome {
-    if let (Outcome::Dead(failure), Some(hint)) = (&mut outcome, redirect) {
-        failure.message +=
-            &format!("; it redirects {hint}, which rowhook does not follow: put the final address into `url`");
+/// The same, and what explains the last answer.
+pub(super) fn with_hint(mut outcome: Outcome, hint: Option<&str>) -> Outcome {
+    if let (Outcome::Dead(failure), Some(hint)) = (&mut outcome, hint) {
+        failure.message += &format!("; {hint}");
     }
     outcome
 }

@@ -4,6 +4,7 @@
 //! for its saga and for the target. A success whose body doesn't say what it was to say is judged like a lost answer.
 //! Owns the client and the tokens. Rendering is `request`'s work, sending `auth`'s.
 
+mod answer_meaning;
 mod auth;
 mod client;
 mod egress;
@@ -21,6 +22,7 @@ pub use client::Client;
 #[doc(hidden)]
 pub use client::fuzzing;
 
+use self::answer_meaning::{AnswerMeaning, Refusal};
 use self::auth::Tokens;
 use self::client::{Keep, Received, Text};
 use self::prepared::PreparedRequest;
@@ -71,16 +73,39 @@ pub(super) fn prepare_all(items: &[Item], call: &Arc<Call>) -> RenderedArray<Htt
 
 pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Delivery) -> Result<Received, String> {
     let HttpReady { call, request } = ready;
-    auth::exchange(&over.client, &over.tokens, call, request, Asked::of(first).keep()).await
+    let keep = Asked::of(first).keep().and(answer_meaning::keep(call, first));
+    auth::exchange(&over.client, &over.tokens, call, request, keep).await
 }
 
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
-    let retry_on = &first.action().retry_on;
-    let classify = |answer: &Answer, lack| answer::classify(&ready.call.settings.success, retry_on, answer, lack);
+    let (success, action) = (&ready.call.settings.success, first.action());
+    let classify = |answer: &Answer, lack| answer::classify(success, &action.retry_on, answer, lack);
     let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
-    let health = answer::health(&ready.call.settings.success, &answer, lack);
+    let health = answer::health(success, &answer, lack);
+    let mut verdict = classify(&answer, lack);
+    let mut hint = redirect.map(|redirect| {
+        format!("it redirects {}, which rowhook does not follow: put the final address into `url`", redirect.hint)
+    });
+    let mut retry_after = retry_after;
+    if let Some(meaning) = AnswerMeaning::of(&ready.call, first, &answer, &headers, &body) {
+        if let Verdict::Done { status } = verdict
+            && let Err(refusal) = meaning.success()
+        {
+            verdict = match refusal {
+                // It is unknown what was done, as after a timeout.
+                Refusal::Unexpected(_) if action.retry_on.timeout => Verdict::Retry,
+                Refusal::Unexpected(_) | Refusal::No => Verdict::GiveUp,
+            };
+            hint = Some(refusal.to_string());
+            answer = Answer::Status { status, excerpt: client::excerpt(&body) };
+        }
+        if !matches!(verdict, Verdict::Done { .. }) {
+            verdict = if meaning.wants_retry() { Verdict::Retry } else { verdict };
+            retry_after = retry_after.max(meaning.wait());
+        }
+    }
     let (mut results, mut end) = (None, None);
-    if let Verdict::Done { status } = classify(&answer, lack) {
+    if let Verdict::Done { status } = verdict {
         let read = match Asked::of(first) {
             Asked::Results(wanted) => results::read(wanted, |item| classify(item, None), status, &body, count)
                 .map(|read| results = Some(read)),
@@ -100,11 +125,10 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             // It is unknown what was done, as after a timeout: only another request makes sure that nothing of it is lost.
             answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
             lack = Some(Lack::Timeout);
+            verdict = classify(&answer, lack);
         }
     }
-    let verdict = classify(&answer, lack);
-    let redirect = redirect.map(|redirect| redirect.hint);
-    (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, redirect })
+    (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, hint })
 }
 
 /// What is wanted of an answer with success besides its status.
@@ -133,9 +157,9 @@ impl Asked<'_> {
 
     fn keep(&self) -> Keep {
         match self {
-            Asked::Nothing => Keep::Nothing,
-            Asked::Results(_) => Keep::Body { bytes_max: RESULTS_BYTES_MAX },
-            Asked::WhetherItHappened(_) | Asked::Answer => Keep::All,
+            Asked::Nothing => Keep::NOTHING,
+            Asked::Results(_) => Keep { body_bytes_max: RESULTS_BYTES_MAX, ..Keep::NOTHING },
+            Asked::WhetherItHappened(_) | Asked::Answer => Keep::ALL,
         }
     }
 }

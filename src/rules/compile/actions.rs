@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use super::super::actions::{Action, Saga, SagaStep, Sql, Verify, Work};
+use super::super::actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
 use super::super::call::Body;
-use super::super::spec::{ActionListSpec, ActionSpec, SqlSpec, StepSpec, WorkSpec};
+use super::super::spec::{ActionListSpec, ActionSpec, RetryByAnswerSpec, Retrying, SqlSpec, StepSpec, WorkSpec};
 use super::super::target::Target;
 use super::super::yaml::Node;
 use super::Compiler;
 use crate::suggest::did_you_mean;
-use crate::template::{Read, SagaUse};
+use crate::template::{Read, SagaUse, TextTemplate};
 
 /// What the template at hand is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) enum TemplatePart {
     Verify(usize),
     /// Whether the step happened, by the query's answer.
     Verdict(usize),
+    /// What an answer says of success and of another attempt.
+    Answer,
     OnSuccess,
     OnFailure,
 }
@@ -108,15 +110,40 @@ impl Compiler<'_> {
         };
         let (work, target) = match &spec.work {
             WorkSpec::Call(call) => {
-                let call = self.call(call, default_body)?;
+                let call = self.call(call, default_body, rule)?;
                 let target =
                     call.url.origin().map_or_else(|| Target::of_chosen_hosts(rule), |origin| Target::of(&origin));
                 (Work::Call(Arc::new(call)), target)
             }
             WorkSpec::Sql(sql) => (Work::Sql(Arc::new(self.sql(sql)?)), Target::of_write_url()),
         };
-        let (retry, retry_on) = (spec.retry.clone(), spec.retry_on.clone());
-        Some(Action { work, target: Arc::new(target), retry, retry_on, is_repeatable: true, keeps_answer: false })
+        let Retrying { retry, retry_on, by_answer } = spec.retrying.clone();
+        self.part = TemplatePart::Answer;
+        let retry_by_answer = match work {
+            Work::Call(_) => self.retry_by_answer(by_answer, rule)?,
+            Work::Sql(_) => RetryByAnswer::default(),
+        };
+        Some(Action {
+            work,
+            target: Arc::new(target),
+            retry,
+            retry_on,
+            retry_by_answer,
+            is_repeatable: true,
+            keeps_answer: false,
+        })
+    }
+
+    fn retry_by_answer(&mut self, spec: RetryByAnswerSpec, rule: &str) -> Option<RetryByAnswer> {
+        let when = match spec.when {
+            Some(node) => Some(self.condition(node, rule)?),
+            None => None,
+        };
+        let wait = match spec.wait {
+            Some(node) => Some(self.text_by(node, TextTemplate::compile_expression)?),
+            None => None,
+        };
+        Some(RetryByAnswer { when, wait })
     }
 
     fn sql(&mut self, spec: &SqlSpec) -> Option<Sql> {
@@ -146,12 +173,17 @@ impl Compiler<'_> {
 
     fn unreadable(&mut self, read: &Read) -> Option<String> {
         let (name, member) = match read {
-            Read::Answer if matches!(self.part, TemplatePart::Verdict(_)) => return None,
-            Read::Answer => return Some("`answer` is there in the `when` of a `verify` only".to_owned()),
+            Read::Answer if matches!(self.part, TemplatePart::Verdict(_) | TemplatePart::Answer) => return None,
+            Read::Answer => {
+                return Some("`answer` is there in the `when` of `verify`, `success` and `retry_on` only".to_owned());
+            }
             Read::Outcome if matches!(self.part, TemplatePart::OnSuccess | TemplatePart::OnFailure) => return None,
             Read::Outcome => return Some("`outcome` is there in `on_success` and `on_failure` only".to_owned()),
             Read::Step { name, member } => (name, member),
         };
+        if self.part == TemplatePart::Answer {
+            return Some("what an answer means is read from `answer`, and not from `steps`".to_owned());
+        }
         if self.part == TemplatePart::Decision {
             return Some("`when` decides before any step is called, so that it can't read `steps`".to_owned());
         }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::super::reader::NodeReader;
-use super::super::yaml::Node;
+use super::super::reader::{NodeReader, member};
+use super::super::yaml::{Node, NodeKind};
 use super::SettingKey::{self, Other, Plain};
 use super::set;
 use crate::suggest::did_you_mean;
@@ -13,6 +13,9 @@ use crate::suggest::did_you_mean;
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// What may stand below `success`, besides a list of statuses.
+const SUCCESS_KEYS: [&str; 2] = ["status", "when"];
 
 /// What a call sets besides what it sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,8 +145,19 @@ impl NodeReader<'_> {
         }
     }
 
+    /// The list of statuses, or the map that has it under `status`.
     fn success(&mut self, node: &Node) -> SuccessStatuses {
         let mut ranges = Vec::new();
+        let node = match &node.kind {
+            NodeKind::Map(_) => {
+                let members = self.members(node, "`success`", &SUCCESS_KEYS).unwrap_or_default();
+                match member(members, "status") {
+                    Some(status) => status,
+                    None => return CallSettings::default().success,
+                }
+            }
+            _ => node,
+        };
         for (word, at) in self.words(node, "success") {
             match status_range(&word) {
                 Some(range) => ranges.push(range),

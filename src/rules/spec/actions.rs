@@ -9,6 +9,7 @@ use super::super::reader::{Members, NodeReader, member};
 use super::super::settings::{Method, SuccessStatuses};
 use super::super::yaml::{Node, NodeKind};
 use super::call::CallSpec;
+use super::retry::RetryByAnswerSpec;
 use super::sql::SqlSpec;
 use crate::retry::RetryPolicy;
 
@@ -42,8 +43,7 @@ pub(in crate::rules) struct StepSpec<'n> {
 
 pub(in crate::rules) struct ActionSpec<'n> {
     pub work: WorkSpec<'n>,
-    pub retry: RetryPolicy,
-    pub retry_on: RetryOn,
+    pub retrying: Retrying<'n>,
 }
 
 pub(in crate::rules) enum WorkSpec<'n> {
@@ -56,11 +56,12 @@ pub(in crate::rules) struct VerifySpec<'n> {
     pub when: &'n Node,
 }
 
-/// What an action inherits.
+/// When and how an action is tried again; inherited where it does not say.
 #[derive(Clone)]
-struct Retrying {
-    retry: RetryPolicy,
-    retry_on: RetryOn,
+pub(in crate::rules) struct Retrying<'n> {
+    pub retry: RetryPolicy,
+    pub retry_on: RetryOn,
+    pub by_answer: RetryByAnswerSpec<'n>,
 }
 
 impl<'n> ActionListSpec<'n> {
@@ -91,7 +92,8 @@ impl<'n> NodeReader<'_> {
         };
         let success = own_call.as_ref().map(|call| &call.settings.success);
         let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
-        let inherited = Retrying { retry, retry_on };
+        let by_answer = get("retry_on").map(RetryByAnswerSpec::of).unwrap_or_default();
+        let inherited = Retrying { retry, retry_on, by_answer };
         let steps = match (steps, single_call) {
             (Some(steps), _) => self.steps(steps, &inherited),
             (None, Some(node)) => {
@@ -126,7 +128,7 @@ impl<'n> NodeReader<'_> {
         }
     }
 
-    fn steps(&mut self, node: &'n Node, inherited: &Retrying) -> Option<Vec<StepSpec<'n>>> {
+    fn steps(&mut self, node: &'n Node, inherited: &Retrying<'n>) -> Option<Vec<StepSpec<'n>>> {
         let NodeKind::List(items) = &node.kind else {
             self.problem(node.at, format!("`steps` must be a list of steps, not {}", node.describe()));
             return None;
@@ -151,7 +153,7 @@ impl<'n> NodeReader<'_> {
         steps.into_iter().collect()
     }
 
-    fn step(&mut self, node: &'n Node, inherited: &Retrying) -> Option<StepSpec<'n>> {
+    fn step(&mut self, node: &'n Node, inherited: &Retrying<'n>) -> Option<StepSpec<'n>> {
         let members = self.members(node, "a step", &STEP_KEYS)?;
         let name = match member(members, "name") {
             Some(name) => self.step_name(name),
@@ -161,7 +163,7 @@ impl<'n> NodeReader<'_> {
             }
         };
         let action = self.action(node, "a step", members, inherited);
-        let own = action.as_ref().map_or_else(|| inherited.clone(), ActionSpec::retrying);
+        let own = action.as_ref().map_or(inherited, |action| &action.retrying).clone();
         let undo = member(members, "undo").and_then(|node| self.ending(node, "undo", &own));
         let (is_repeatable, verify) = match ["call", "sql"].into_iter().find_map(|key| member(members, key)) {
             Some(work) => self.repetition(Some(members), work, &own),
@@ -191,7 +193,7 @@ impl<'n> NodeReader<'_> {
         node: &Node,
         what: &str,
         members: Members<'n>,
-        inherited: &Retrying,
+        inherited: &Retrying<'n>,
     ) -> Option<ActionSpec<'n>> {
         let get = |name| member(members, name);
         let work = match (get("call"), get("sql")) {
@@ -209,13 +211,20 @@ impl<'n> NodeReader<'_> {
         let success = work.as_ref().and_then(WorkSpec::success);
         let retry = get("retry").map(|node| self.retry(node));
         let retry_on = get("retry_on").map(|node| self.retry_on(node, success));
-        let Retrying { retry: inherited_retry, retry_on: inherited_retry_on } = inherited.clone();
-        let retry = retry.unwrap_or(inherited_retry);
-        Some(ActionSpec { work: work?, retry, retry_on: retry_on.unwrap_or(inherited_retry_on) })
+        let mut retrying = inherited.clone();
+        if let (Some(retry_on), Some(node)) = (retry_on, get("retry_on")) {
+            retrying.retry_on = retry_on;
+            retrying.by_answer = RetryByAnswerSpec::of(node);
+            if let (Some(WorkSpec::Sql(_)), Some(node)) = (&work, retrying.by_answer.when.or(retrying.by_answer.wait)) {
+                self.problem(node.at, "a statement has no answer, of which this could say something");
+            }
+        }
+        retrying.retry = retry.unwrap_or(retrying.retry);
+        Some(ActionSpec { work: work?, retrying })
     }
 
     /// An `undo`, `on_success` or `on_failure`: called again until it is known to be done.
-    fn ending(&mut self, node: &'n Node, key: &'static str, inherited: &Retrying) -> Option<ActionSpec<'n>> {
+    fn ending(&mut self, node: &'n Node, key: &'static str, inherited: &Retrying<'n>) -> Option<ActionSpec<'n>> {
         let members = self.members(node, &format!("`{key}`"), &ENDING_KEYS)?;
         for work in ["call", "sql"].into_iter().filter_map(|key| member(members, key)) {
             self.must_be_repeatable(work, key);
@@ -238,7 +247,7 @@ impl<'n> NodeReader<'_> {
         &mut self,
         step: Option<Members<'n>>,
         work: &'n Node,
-        inherited: &Retrying,
+        inherited: &Retrying<'n>,
     ) -> (bool, Option<VerifySpec<'n>>) {
         let within = if let NodeKind::Map(members) = &work.kind { &members[..] } else { &[] };
         let mut find = |key: &str| match (step.and_then(|step| member(step, key)), member(within, key)) {
@@ -257,7 +266,7 @@ impl<'n> NodeReader<'_> {
         (is_repeatable, verify.and_then(|node| self.verify(node, inherited)))
     }
 
-    fn verify(&mut self, node: &'n Node, inherited: &Retrying) -> Option<VerifySpec<'n>> {
+    fn verify(&mut self, node: &'n Node, inherited: &Retrying<'n>) -> Option<VerifySpec<'n>> {
         let members = self.members(node, "`verify`", &VERIFY_KEYS)?;
         let (Some(call_node), Some(when)) = (member(members, "call"), member(members, "when")) else {
             self.problem(
@@ -269,34 +278,27 @@ impl<'n> NodeReader<'_> {
         self.must_be_repeatable(call_node, "verify");
         let mut call = self.call(call_node)?;
         let NodeKind::Map(keys) = &call_node.kind else { return None };
-        if ["method", "body", "format"].iter().all(|key| member(keys, key).is_none()) {
+        if ["method", "body", "format", "form", "text"].iter().all(|key| member(keys, key).is_none()) {
             call.settings.method = Method::Get;
         }
         if member(keys, "success").is_none() {
             // That the thing asked for does not exist (404) is an answer, too.
             call.settings.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         }
-        let Retrying { retry, retry_on } = inherited.clone();
-        Some(VerifySpec { action: ActionSpec { work: WorkSpec::Call(Box::new(call)), retry, retry_on }, when })
+        let retrying = inherited.clone();
+        Some(VerifySpec { action: ActionSpec { work: WorkSpec::Call(Box::new(call)), retrying }, when })
     }
 }
 
-impl ActionSpec<'_> {
-    fn retrying(&self) -> Retrying {
-        Retrying { retry: self.retry.clone(), retry_on: self.retry_on.clone() }
-    }
-}
-
-impl Retrying {
-    fn step<'n>(
+impl<'n> Retrying<'n> {
+    fn step(
         &self,
         name: &str,
         call: CallSpec<'n>,
         is_repeatable: bool,
         verify: Option<VerifySpec<'n>>,
     ) -> StepSpec<'n> {
-        let Retrying { retry, retry_on } = self.clone();
-        let action = ActionSpec { work: WorkSpec::Call(Box::new(call)), retry, retry_on };
+        let action = ActionSpec { work: WorkSpec::Call(Box::new(call)), retrying: self.clone() };
         StepSpec { name: name.to_owned(), action, is_repeatable, undo: None, verify }
     }
 }

@@ -27,7 +27,17 @@ pub(in crate::rules) struct CallSpec<'n> {
     pub sign: Option<&'n Node>,
     pub tls: Option<&'n Node>,
     pub insecure_tls: Option<&'n Node>,
+    /// `when` of `success`.
+    pub success_when: Option<&'n Node>,
     pub settings: CallSettings,
+}
+
+/// The condition in the map that `success` or `retry_on` may be.
+pub(super) fn when_of(node: &Node) -> Option<&Node> {
+    match &node.kind {
+        NodeKind::Map(members) => member(members, "when"),
+        NodeKind::Scalar { .. } | NodeKind::List(_) => None,
+    }
 }
 
 impl<'n> NodeReader<'_> {
@@ -55,6 +65,7 @@ impl<'n> NodeReader<'_> {
             sign: get("sign"),
             tls: get("tls"),
             insecure_tls: get("insecure_tls"),
+            success_when: get("success").and_then(|node| when_of(node)),
             settings,
         })
     }

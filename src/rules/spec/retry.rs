@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use super::super::call::RetryOn;
-use super::super::reader::NodeReader;
+use super::super::reader::{NodeReader, member};
 use super::super::settings::SettingKey::{self, Plain};
 use super::super::settings::{self, SuccessStatuses, set, status_range};
-use super::super::yaml::Node;
+use super::super::yaml::{Node, NodeKind};
+use super::call::when_of;
 use crate::retry::{Retries, RetryPolicy};
 
 /// With the longest waits more than a lifetime; for more there is `forever`.
@@ -23,6 +24,24 @@ const RETRY_KEYS: &[SettingKey<RetryPolicy>] = &[
     Plain("max_delay", |to, reader, node, key| set(&mut to.max_delay, reader.duration(node, key, DELAY_MAX))),
     Plain("jitter", |to, reader, node, key| set(&mut to.jitter, reader.fraction(node, key, 0.0, 1.0))),
 ];
+
+/// What may stand below `retry_on`, besides a list.
+const RETRY_ON_KEYS: [&str; 3] = ["status", "when", "wait"];
+
+/// What of `retry_on` is read of an answer: templates, still nodes.
+#[derive(Clone, Copy, Default)]
+pub(in crate::rules) struct RetryByAnswerSpec<'n> {
+    pub when: Option<&'n Node>,
+    pub wait: Option<&'n Node>,
+}
+
+impl<'n> RetryByAnswerSpec<'n> {
+    /// Of the value of `retry_on`.
+    pub fn of(node: &'n Node) -> RetryByAnswerSpec<'n> {
+        let NodeKind::Map(members) = &node.kind else { return RetryByAnswerSpec::default() };
+        RetryByAnswerSpec { when: when_of(node), wait: member(members, "wait") }
+    }
+}
 
 impl NodeReader<'_> {
     pub(super) fn retry(&mut self, node: &Node) -> RetryPolicy {
@@ -45,9 +64,19 @@ impl NodeReader<'_> {
         retries
     }
 
-    /// What to retry on. A status that is also in `success` is a problem: it can't mean both.
+    /// What to retry on: a list, or the map that has it under `status`. A status that is also in `success` is a problem: it can't mean both.
     pub(super) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
         let mut retry_on = RetryOn { statuses: Vec::new(), network: false, timeout: false };
+        let node = match &node.kind {
+            NodeKind::Map(_) => {
+                let members = self.members(node, "`retry_on`", &RETRY_ON_KEYS).unwrap_or_default();
+                match member(members, "status") {
+                    Some(status) => status,
+                    None => return RetryOn::default(),
+                }
+            }
+            _ => node,
+        };
         for (word, at) in self.words(node, "retry_on") {
             match (word.as_str(), status_range(&word)) {
                 ("network", _) => retry_on.network = true,

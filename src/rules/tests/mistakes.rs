@@ -126,6 +126,18 @@ fn every_mistake_is_reported_at_its_place() {
         (call("body: {a: '{{ row.x.y() }}'}"), 4, 50, "no methods"),
         (call("body: {'{{ row.a }}': 1}"), 4, 40, "a key of a body is literal"),
         (call("body: {a: '{% include \"x\" %}'}"), 4, 47, "only `if`, `for` and `set`"),
+        (call("success: {statuses: 200}"), 4, 43, "did you mean `status`?"),
+        (call("success: {when: answer.ok}"), 4, 49, "`answer` has no `ok`"),
+        (call("success: {when: steps.a.json.ok}"), 4, 49, "read from `answer`, and not from `steps`"),
+        (rule("retry_on: {when: 'answer.json.x =='}"), 4, 37, "unexpected"),
+        (rule("retry_on: {wait: answer.jsn}"), 4, 22, "did you mean `json`?"),
+        (rule("retry_on: {status: [2xx]}"), 4, 25, "is in `success`, too"),
+        (
+            rule("when: answer.json.ok"),
+            4,
+            11,
+            "`answer` is there in the `when` of `verify`, `success` and `retry_on` only",
+        ),
         // What is sent, and its type.
         (call("body: {a: 1}, form: {a: 1}"), 4, 39, "`body` and `form` both say what is sent; leave one of them out"),
         (call("form: {a: 1}, text: a"), 4, 39, "`form` and `text` both say what is sent"),

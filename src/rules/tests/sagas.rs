@@ -266,7 +266,12 @@ fn every_mistake_in_a_plan_is_reported_at_its_place() {
         ),
         (call("{{ steps.one }}"), 6, at_body + 3, "name a step and what of it after `steps`"),
         (call("{{ steps[row.a].json }}"), 6, at_body + 3, "name a step and what of it after `steps`"),
-        (call("{{ answer.status }}"), 6, at_body + 3, "`answer` is there in the `when` of a `verify` only"),
+        (
+            call("{{ answer.status }}"),
+            6,
+            at_body + 3,
+            "`answer` is there in the `when` of `verify`, `success` and `retry_on` only",
+        ),
         (call("{{ outcome.state }}"), 6, at_body + 3, "`outcome` is there in `on_success` and `on_failure` only"),
         (
             ending("on_success: {call: {url: http://a.test/, body: \"{{ outcome.sate }}\"}}"),

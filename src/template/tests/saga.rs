@@ -131,7 +131,7 @@ fn a_query_is_judged_by_its_answer() {
     let error = holds("answer.json.nothing == 1", answer).expect_err("it says neither yes nor no");
     assert!(error.contains("`answer.json.nothing` is undefined"), "{error}");
     let error = holds("answer.json.a", KeptAnswer { is_cut: true, ..kept("{}") }).expect_err("half an answer");
-    assert!(error.contains("the answer to the query is longer than"), "{error}");
+    assert!(error.contains("the answer to this call is longer than"), "{error}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderM
 
 pub(super) use answer_text::Text;
 pub(super) use fetch::Fetched;
-pub(super) use receive::{Keep, Received};
+pub(super) use receive::{Keep, Received, excerpt};
 pub(super) use redirect::Redirect;
 
 use super::egress;

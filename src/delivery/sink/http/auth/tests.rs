@@ -53,7 +53,7 @@ fn over() -> Over {
 }
 
 async fn send(Over { client, tokens }: &Over, delivery: &Delivery) -> Result<Received, String> {
-    exchange(client, tokens, delivery.call(), &prepare(delivery).unwrap(), Keep::Nothing).await
+    exchange(client, tokens, delivery.call(), &prepare(delivery).unwrap(), Keep::NOTHING).await
 }
 
 async fn answered(over: &Over, delivery: &Delivery) -> String {

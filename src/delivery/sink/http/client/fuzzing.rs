@@ -29,7 +29,7 @@ pub fn answer_headers(bytes: &[u8]) -> bool {
     let Ok(answer) = answer.body(reqwest::Body::from(Bytes::from(body))) else { return false };
     let success = SuccessStatuses(vec![(200, 299)]);
     // The whole body is there already: nothing is waited for.
-    let received = receive(Response::from(answer), &success, Keep::All).now_or_never();
+    let received = receive(Response::from(answer), &success, Keep::ALL).now_or_never();
     received.and_then(Result::ok).is_some_and(|received| {
         let says_when = received.retry_after.is_some() || received.server_limit.is_some();
         says_when || received.redirect.is_some() || !received.body.bytes.is_empty()

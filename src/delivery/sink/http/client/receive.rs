@@ -33,9 +33,9 @@ pub struct Received {
     pub lack: Option<Lack>,
     /// How long the server asks us to wait.
     pub retry_after: Option<Duration>,
-    /// The body of an answer with success, as far as it was asked for.
+    /// The body, as far as it was asked for.
     pub body: Text,
-    /// The headers of such an answer, likewise; without those that were true of a packed body.
+    /// The headers, likewise; without those that were true of a packed body.
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// What the server says it will still take.
     pub server_limit: Option<ServerLimit>,
@@ -51,23 +51,28 @@ impl Received {
     }
 }
 
-/// What is kept of an answer with success.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::delivery) enum Keep {
-    Nothing,
-    Body {
-        bytes_max: usize,
-    },
-    /// What later templates may read.
-    All,
+/// What is kept of an answer, besides the beginning of its body where it is no success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) struct Keep {
+    /// Of its body, so many bytes.
+    pub body_bytes_max: usize,
+    pub headers: bool,
+    /// The same of an answer that is no success.
+    pub of_refusals: bool,
 }
 
 impl Keep {
-    fn body_bytes_max(self) -> usize {
-        match self {
-            Keep::Nothing => 0,
-            Keep::Body { bytes_max } => bytes_max,
-            Keep::All => KeptAnswer::BODY_BYTES_MAX,
+    pub const NOTHING: Keep = Keep { body_bytes_max: 0, headers: false, of_refusals: false };
+
+    /// Of a success, what later templates may read.
+    pub const ALL: Keep = Keep { body_bytes_max: KeptAnswer::BODY_BYTES_MAX, headers: true, of_refusals: false };
+
+    /// What this or the other keeps.
+    pub fn and(self, other: Keep) -> Keep {
+        Keep {
+            body_bytes_max: self.body_bytes_max.max(other.body_bytes_max),
+            headers: self.headers || other.headers,
+            of_refusals: self.of_refusals || other.of_refusals,
         }
     }
 }
@@ -84,16 +89,19 @@ pub(super) async fn receive(
     let headers = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let server_limit = server_limit::read(headers, || made_at);
     let is_success = success.contains(status);
-    let bytes_max = if is_success { keep.body_bytes_max() } else { REFUSAL_BYTES_MAX };
+    let is_kept = is_success || keep.of_refusals;
+    let bytes_max = match (is_kept, is_success) {
+        (true, true) => keep.body_bytes_max,
+        (true, false) => keep.body_bytes_max.max(REFUSAL_BYTES_MAX),
+        (false, _) => REFUSAL_BYTES_MAX,
+    };
     let body = read_body(&mut response, bytes_max).await?;
-    let headers = match keep {
-        Keep::All if is_success => kept_headers(response.headers(), &body),
-        _ => Vec::new(),
+    let headers = if is_kept && keep.headers { kept_headers(response.headers(), &body) } else { Vec::new() };
+    let (excerpt, redirect) = match is_success {
+        true => (String::new(), None),
+        false => (excerpt(&body), redirect_of(&response, status)),
     };
-    let (excerpt, body, redirect) = match is_success {
-        true => (String::new(), body, None),
-        false => (excerpt(&body), Text::default(), redirect_of(&response, status)),
-    };
+    let body = if is_kept { body } else { Text::default() };
     let answer = Answer::Status { status, excerpt };
     Ok(Received { answer, lack: None, retry_after, server_limit, body, headers, redirect })
 }
@@ -135,7 +143,7 @@ fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
 }
 
-fn excerpt(body: &Text) -> String {
+pub(in crate::delivery) fn excerpt(body: &Text) -> String {
     match &body.problem {
         // What there is of a damaged text helps more than the damage.
         Some(problem) if body.bytes.is_empty() || std::str::from_utf8(&body.bytes).is_err() => {

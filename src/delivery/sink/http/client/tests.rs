@@ -32,7 +32,7 @@ fn header(name: &'static str, value: &str) -> Header {
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
     let request = request(&prepared(Method::Post, url), Egress::PrivateToo).unwrap();
-    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await
+    client.send(request, Egress::PrivateToo, timeout, &SuccessStatuses(vec![(200, 299)]), Keep::NOTHING).await
 }
 
 async fn error_of(url: &str, timeout: Duration) -> String {
@@ -78,7 +78,7 @@ async fn a_post_without_a_body_says_that_its_length_is_zero() {
                 Egress::PrivateToo,
                 DEADLINE,
                 &SuccessStatuses(vec![(200, 200)]),
-                Keep::Nothing,
+                Keep::NOTHING,
             )
             .await;
     }
@@ -200,7 +200,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
         prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
         let request = request(&prepared, Egress::PrivateToo).unwrap();
         let received =
-            client.send(request, Egress::PrivateToo, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::Nothing).await;
+            client.send(request, Egress::PrivateToo, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::NOTHING).await;
         if received == status(200, "") {
             answered.push(number);
         }

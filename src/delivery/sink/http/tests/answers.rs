@@ -321,7 +321,7 @@ async fn call(client: &Client, url: &str, timeout: Duration) -> (Verdict, Receiv
     let delivery = delivery(&format!("{{url: '{url}'}}"), "s3cret-row-value").unwrap();
     let (call, prepared) = (delivery.call(), prepare(&delivery).unwrap());
     let request = client::request(&prepared, call.settings.egress).unwrap();
-    let received = client.send(request, call.settings.egress, timeout, &call.settings.success, Keep::Nothing).await;
+    let received = client.send(request, call.settings.egress, timeout, &call.settings.success, Keep::NOTHING).await;
     (
         answer::classify(&call.settings.success, &delivery.rule.actions[0].retry_on, &received.answer, received.lack),
         received,

@@ -1,11 +1,16 @@
 //! What the body of a success decides.
 
-use super::super::client::{Received, Text};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::super::Judged;
+use super::super::client::{Keep, Received, Text};
 use super::super::{judge, prepare};
-use crate::delivery::answer::{Lack, Verdict};
+use crate::delivery::Delivery;
+use crate::delivery::answer::{Lack, RETRY_AFTER_MAX, TargetHealth, Verdict};
 use crate::delivery::testing::{delivery, rule};
 use crate::failure::Answer;
-use crate::rules::{Batch, ItemVerdict, Results, Until, Work};
+use crate::rules::{Batch, ItemVerdict, Results, RuleSet, Until, Work};
 
 fn received(status: u16, body: &str) -> Received {
     let body = Text { bytes: body.into(), ..Text::default() };
@@ -35,5 +40,103 @@ fn a_success_is_done_only_if_its_body_says_what_was_asked() {
         let (answer, judged) = judge(&ready, received(status, body), &first, 1);
         assert_eq!((judged.verdict, judged.lack), (verdict, lack), "{asks} {status} {body}: {answer:?}");
         assert_eq!(judged.results.map(|results| results.len()), items, "{asks} {status} {body}");
+    }
+}
+
+/// A delivery of a rule with these keys in its call and beside it.
+fn delivery_of(call: &str, rule: &str) -> Delivery {
+    let text =
+        format!("table: shop.orders\nrules:\n  - name: r\n    {rule}\n    call: {{url: 'http://a.test/', {call}}}\n");
+    let rules =
+        RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None).unwrap_or_else(|flaws| panic!("{flaws}"));
+    delivery(&rules.rules()[0], 1, 7)
+}
+
+fn judged(first: &Delivery, received: Received) -> (Answer, Judged) {
+    let Work::Call(call) = &first.action().work else { panic!("a call") };
+    judge(&prepare(first, call).expect("it renders"), received, first, 1)
+}
+
+#[test]
+fn an_answer_is_a_success_only_if_its_content_says_so() {
+    let (no, done) = (Verdict::GiveUp, Verdict::Done { status: 200 });
+    let unexpected = Verdict::Retry;
+    for (when, body, verdict, hint) in [
+        ("answer.json.ok", r#"{"ok": true}"#, done, None),
+        ("answer.json.ok", r#"{"ok": false}"#, no, Some("`success.when` is false of this answer")),
+        ("answer.json.ok", r#"{"ok": null}"#, unexpected, Some("compares with a null")),
+        ("answer.json.ok", r#"{}"#, unexpected, Some("`answer.json.ok` is undefined")),
+        ("answer.json.ok", "<html>", unexpected, Some("the answer to this call can't be read: it is not JSON")),
+        ("answer.json.ok", "", unexpected, Some("it is empty, not JSON")),
+        ("answer.json.ok", "[1]", unexpected, Some("unexpected answer: `success.when` can't be decided")),
+        ("answer.json.errors is undefined", r#"{"data": {}}"#, done, None),
+        ("answer.json.errors is undefined", r#"{"errors": [1]}"#, no, Some("is false")),
+        ("'Fault' not in answer.text", "<Envelope><Fault/></Envelope>", no, Some("is false")),
+        ("'Fault' not in answer.text", "<Envelope/>", done, None),
+        ("answer.json.id == row.id", r#"{"id": 7}"#, done, None),
+        ("answer.json.id == row.id", r#"{"id": 8}"#, no, Some("is false")),
+        ("answer.status == 200", "", done, None),
+    ] {
+        let first = delivery_of(&format!("success: {{when: \"{when}\"}}"), "");
+        let (answer, judged) = judged(&first, received(200, body));
+        assert_eq!(judged.verdict, verdict, "{when} {body}: {judged:?}");
+        assert_eq!(judged.health, TargetHealth::Works, "{when} {body}");
+        let shown = judged.hint.as_deref().unwrap_or_default();
+        assert!(
+            shown.contains(hint.unwrap_or_default()) && shown.is_empty() == hint.is_none(),
+            "{when} {body}: {shown}"
+        );
+        let excerpt = if verdict == done { "" } else { body };
+        assert_eq!(answer, Answer::Status { status: 200, excerpt: excerpt.to_owned() }, "{when} {body}");
+    }
+}
+
+#[test]
+fn an_unexpected_answer_is_tried_again_as_a_lost_one_is() {
+    let first = delivery_of("success: {status: 200, when: answer.json.ok}", "retry_on: [5xx]");
+    assert_eq!(judged(&first, received(200, "<html>")).1.verdict, Verdict::GiveUp);
+    assert_eq!(judged(&first, received(201, r#"{"ok": true}"#)).1.verdict, Verdict::GiveUp, "201 is not listed");
+    assert_eq!(judged(&first, received(503, r#"{"ok": true}"#)).1.verdict, Verdict::Retry);
+}
+
+#[test]
+fn an_answer_may_ask_for_another_attempt_and_say_when() {
+    let rule = "retry_on: {status: [503], when: \"answer.json.error == 'ratelimited'\", wait: answer.json.after}";
+    let first = delivery_of("success: {when: answer.json.ok}", rule);
+    let seconds = |seconds: f64| Some(Duration::from_secs_f64(seconds));
+    for (status, body, verdict, wait) in [
+        (200, r#"{"ok": false, "error": "ratelimited", "after": 2.5}"#, Verdict::Retry, seconds(2.5)),
+        (200, r#"{"ok": false, "error": "ratelimited", "after": "7"}"#, Verdict::Retry, seconds(7.0)),
+        (200, r#"{"ok": false, "error": "ratelimited", "after": -1}"#, Verdict::Retry, None),
+        (200, r#"{"ok": false, "error": "ratelimited", "after": 1e300}"#, Verdict::Retry, Some(RETRY_AFTER_MAX)),
+        (200, r#"{"ok": false, "error": "ratelimited"}"#, Verdict::Retry, None),
+        (200, r#"{"ok": false, "error": "not_found"}"#, Verdict::GiveUp, None),
+        (200, r#"{"ok": true, "after": 9}"#, Verdict::Done { status: 200 }, None),
+        (400, r#"{"error": "ratelimited", "after": 3}"#, Verdict::Retry, seconds(3.0)),
+        (400, "<html>", Verdict::GiveUp, None),
+        (429, r#"{"error": "x"}"#, Verdict::GiveUp, None),
+        (503, r#"{"after": 4}"#, Verdict::Retry, seconds(4.0)),
+    ] {
+        let judged = judged(&first, received(status, body)).1;
+        assert_eq!((judged.verdict, judged.retry_after), (verdict, wait), "{status} {body}");
+    }
+    let header = Received { retry_after: seconds(10.0), ..received(503, r#"{"after": 4}"#) };
+    assert_eq!(judged(&first, header).1.retry_after, seconds(10.0), "the longer wait counts");
+}
+
+#[test]
+fn what_is_asked_of_an_answer_is_kept_of_it() {
+    let when = "success: {when: answer.json.ok}";
+    let refusals = Keep { of_refusals: true, ..Keep::ALL };
+    for (call, rule, expected) in [
+        ("", "", Keep::NOTHING),
+        ("success: 200", "retry_on: [5xx]", Keep::NOTHING),
+        (when, "", Keep::ALL),
+        ("", "retry_on: {when: answer.json.again}", refusals),
+        (when, "retry_on: {wait: answer.json.after}", refusals),
+    ] {
+        let first = delivery_of(call, rule);
+        let Work::Call(call) = &first.action().work else { panic!("a call") };
+        assert_eq!(super::super::answer_meaning::keep(call, &first), expected, "{rule}");
     }
 }

@@ -54,7 +54,7 @@ impl Caller {
         // The API does not speak TLS, and a URL with a port of its own is dialled at that port; neither matters here.
         let has_answer = prepared.url.scheme() == "http" && prepared.url.port().is_none();
         let received =
-            self.client.send(request, egress, DEADLINE, &delivery.call().settings.success, Keep::Nothing).await;
+            self.client.send(request, egress, DEADLINE, &delivery.call().settings.success, Keep::NOTHING).await;
         let dialled: Vec<String> = self.dns.dialled.lock().unwrap().drain(..).map(|ip| ip.to_string()).collect();
         match received.answer {
             _ if !dialled.is_empty() => {

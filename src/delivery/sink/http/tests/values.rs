@@ -216,7 +216,7 @@ impl Sender {
         };
         let call = delivery.call();
         let received =
-            self.client.send(request, call.settings.egress, DEADLINE, &call.settings.success, Keep::Nothing).await;
+            self.client.send(request, call.settings.egress, DEADLINE, &call.settings.success, Keep::NOTHING).await;
         assert_eq!(received.answer, Answer::Status { status: 204, excerpt: String::new() }, "{value:?}");
         let seen = self.api.seen();
         assert_eq!(seen.len(), before + 1, "{value:?} made more than one request");

@@ -55,7 +55,7 @@ fn dns(api: SocketAddr) -> Arc<Dns> {
 
 async fn whole_answer(client: &Client, egress: Egress) -> Received {
     let request = request(&prepared(Method::Post, URL), egress).unwrap();
-    client.send(request, egress, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::All).await
+    client.send(request, egress, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::ALL).await
 }
 
 /// Calls until the new address is reached; every call is answered 200.

@@ -48,7 +48,7 @@ async fn whatever_it_is_packed_and_written_with_an_answer_is_read() {
         ("Content-Encoding: gzip\r\nContent-Type: application/json; charset=latin1\r\n", gzip(&latin1)),
         ("Content-Encoding: gzip\r\n", gzip(&utf16)),
     ] {
-        let all = received(raw(201, headers, &body), Keep::All).await;
+        let all = received(raw(201, headers, &body), Keep::ALL).await;
         assert_eq!((std::str::from_utf8(&all.body.bytes), &all.body.problem), (Ok(JSON), &None), "{headers}");
         let has = |name: &str| all.headers.iter().any(|(own, _)| &**own == name);
         let is_packed =
@@ -56,9 +56,9 @@ async fn whatever_it_is_packed_and_written_with_an_answer_is_read() {
         if is_packed {
             assert!(!has("content-encoding") && !has("content-length"), "they were true of the packed body: {all:?}");
         }
-        let part = received(raw(200, headers, &body), Keep::Body { bytes_max: 1000 }).await;
+        let part = received(raw(200, headers, &body), Keep { body_bytes_max: 1000, ..Keep::NOTHING }).await;
         assert_eq!(std::str::from_utf8(&part.body.bytes), Ok(JSON), "{headers}");
-        let refusal = received(raw(400, headers, &body), Keep::Nothing).await;
+        let refusal = received(raw(400, headers, &body), Keep::NOTHING).await;
         assert_eq!(refusal.answer, Answer::Status { status: 400, excerpt: JSON.to_owned() }, "{headers}");
     }
 }
@@ -67,12 +67,12 @@ async fn whatever_it_is_packed_and_written_with_an_answer_is_read() {
 async fn an_answer_that_cannot_be_unpacked_says_why_and_is_no_failure() {
     let brotli = [0x0b, 0x04, 0x80, b'{', b'}', 0xff];
     let problem = "it is packed with `br`, which rowhook can't unpack: let the API answer without Content-Encoding";
-    let all = received(raw(200, "Content-Encoding: br\r\n", &brotli), Keep::All).await;
+    let all = received(raw(200, "Content-Encoding: br\r\n", &brotli), Keep::ALL).await;
     assert_eq!((all.lack, all.body.problem.as_deref()), (None, Some(problem)));
-    let refusal = received(raw(400, "Content-Encoding: br\r\n", &brotli), Keep::Nothing).await;
+    let refusal = received(raw(400, "Content-Encoding: br\r\n", &brotli), Keep::NOTHING).await;
     let excerpt = format!("(the answer can't be shown: {problem})");
     assert_eq!(refusal.answer, Answer::Status { status: 400, excerpt });
-    let nothing = received(raw(200, "Content-Encoding: br\r\n", &brotli), Keep::Nothing).await;
+    let nothing = received(raw(200, "Content-Encoding: br\r\n", &brotli), Keep::NOTHING).await;
     assert_eq!(nothing, status(200, ""), "nobody wants to read it");
 }
 
@@ -80,10 +80,10 @@ async fn an_answer_that_cannot_be_unpacked_says_why_and_is_no_failure() {
 async fn an_answer_over_the_limit_is_cut_however_it_is_packed() {
     let long = "x".repeat(1 << 20);
     for (headers, body) in [("", long.clone().into_bytes()), ("Content-Encoding: gzip\r\n", gzip(long.as_bytes()))] {
-        let all = received(raw(200, headers, &body), Keep::All).await;
+        let all = received(raw(200, headers, &body), Keep::ALL).await;
         let limit = crate::saga::KeptAnswer::BODY_BYTES_MAX;
         assert_eq!((all.body.bytes.len(), all.body.is_cut, all.body.problem), (limit, true, None), "{headers}");
-        let Answer::Status { excerpt, .. } = received(raw(500, headers, &body), Keep::Nothing).await.answer else {
+        let Answer::Status { excerpt, .. } = received(raw(500, headers, &body), Keep::NOTHING).await.answer else {
             panic!("no answer");
         };
         assert_eq!(excerpt.len(), answer::EXCERPT_BYTES_MAX);
@@ -97,7 +97,7 @@ async fn what_a_rule_says_of_packing_itself_is_sent() {
     prepared.headers.push(header("accept-encoding", "gzip"));
     let request = request(&prepared, Egress::PrivateToo).unwrap();
     let success = SuccessStatuses(vec![(200, 299)]);
-    Client::new().unwrap().send(request, Egress::PrivateToo, DEADLINE, &success, Keep::Nothing).await;
+    Client::new().unwrap().send(request, Egress::PrivateToo, DEADLINE, &success, Keep::NOTHING).await;
     let head = api.seen()[0].head.to_lowercase();
     assert!(head.contains("accept-encoding: gzip\r\n") && !head.contains("identity"), "{head}");
 }

@@ -1,8 +1,8 @@
 //! Results per item: what the answer to a batch says of each delivery in it. Pure functions.
 //!
 //! In: the body of a successful answer, and where its rule says that the results stand. Out: for each delivery whether it
-//! is done, worth another attempt or refused; or why the answer can't be understood, without quoting it. An answer that
-//! has not exactly one result for each delivery says nothing that could be relied on.
+//! is done, worth another attempt or refused; or why the answer can't be understood, without quoting it. An answer without
+//! exactly one result for each delivery is not used.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::rules::{ItemVerdict, Results};
 /// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
-/// What became of one delivery of a batch.
+/// The result of one delivery of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemResult {
     pub verdict: Verdict,
@@ -22,8 +22,8 @@ pub struct ItemResult {
     pub answer: Answer,
 }
 
-/// Reads the results of a batch of `count` deliveries out of an answer with this status. `classify` says what an answer
-/// would mean for a delivery that was sent alone.
+/// Reads the results of a batch of `count` deliveries from an answer with this status. `classify` gives the verdict on an
+/// answer to a delivery that was sent alone.
 pub fn read(
     results: &Results,
     classify: impl Fn(&Answer) -> Verdict,

@@ -64,7 +64,7 @@ impl BlockedKeys {
     }
 
     /// The dead letter that blocks one of these keys, or is of one of the definitions; the oldest if several are.
-    pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
+    pub fn blocker(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
         if self.keys() == 0 {
             return None;
         }
@@ -284,16 +284,16 @@ mod tests {
         blocked.add(17, &LaneKeys::one(A), false);
         blocked.add(18, &LaneKeys::one(A), true);
         assert_eq!(
-            (blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.holder(LaneKeys::one(B).iter(), &[])),
+            (blocked.blocker(LaneKeys::one(A).iter(), &[]), blocked.blocker(LaneKeys::one(B).iter(), &[])),
             (Some(17), None)
         );
         assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
         moved(&blocked);
         remove(&blocked, 17, LaneKeys::one(A), Some(18));
-        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), moved(&blocked)), (Some(18), vec![18]));
+        assert_eq!((blocked.blocker(LaneKeys::one(A).iter(), &[]), moved(&blocked)), (Some(18), vec![18]));
         assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).count(), 0);
         remove(&blocked, 18, LaneKeys::one(A), None);
-        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.keys()), (None, 0));
+        assert_eq!((blocked.blocker(LaneKeys::one(A).iter(), &[]), blocked.keys()), (None, 0));
     }
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
         blocked.add(2, &LaneKeys::one(B), false);
         blocked.add(3, &LaneKeys::two(A, B), true);
         assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(blocked.holder(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
+        assert_eq!(blocked.blocker(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
         remove(&blocked, 1, LaneKeys::one(A), Some(3));
         assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
     }

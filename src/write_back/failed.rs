@@ -27,7 +27,7 @@ pub enum WriteFailureKind {
     Again,
     /// Nothing happened: no connection could be had, it broke before the commit, or the server is read only. The server,
     /// not the statement, must change.
-    Away,
+    Unavailable,
     /// The connection broke, or time ran out, while the server may have been committing. The result is unknown.
     Lost,
     /// Rolled back, and another try would end alike: a bad statement, a duplicate key, not the rows that were expected.
@@ -54,7 +54,7 @@ const AGAIN: &[u16] = &[
 
 /// Read only (1792, 1836, 1874, 3100), shutting down (1053, 1077, 1927, 3032, 3169), connection given up (2006, 2013, 4031),
 /// too many connections (1040, 1203, 1226), offline mode (3032).
-const AWAY: &[u16] = &[1040, 1053, 1077, 1203, 1226, 1792, 1836, 1874, 1927, 2006, 2013, 3032, 3169, 4031];
+const UNAVAILABLE: &[u16] = &[1040, 1053, 1077, 1203, 1226, 1792, 1836, 1874, 1927, 2006, 2013, 3032, 3169, 4031];
 
 /// `ER_OPTION_PREVENTS_STATEMENT`, of `--read-only` and of options that stay as they are.
 const OPTION_PREVENTS: u16 = 1290;
@@ -113,7 +113,10 @@ impl Failed {
                 WriteFailureKind::Lost,
                 format!("connection to mysql lost during the commit ({problem}): it is not known whether it happened"),
             ),
-            _ => Failed::new(WriteFailureKind::Away, format!("connection to mysql lost before the commit: {problem}")),
+            _ => Failed::new(
+                WriteFailureKind::Unavailable,
+                format!("connection to mysql lost before the commit: {problem}"),
+            ),
         }
     }
 
@@ -121,9 +124,10 @@ impl Failed {
     pub(super) fn late(stage: TransactionStage, timeout: Duration, server: &str) -> Failed {
         let within = humantime::format_duration(timeout);
         match stage {
-            TransactionStage::Connecting => {
-                Failed::new(WriteFailureKind::Away, format!("no connection to mysql at {server} within {within}"))
-            }
+            TransactionStage::Connecting => Failed::new(
+                WriteFailureKind::Unavailable,
+                format!("no connection to mysql at {server} within {within}"),
+            ),
             TransactionStage::Preparing | TransactionStage::Working => {
                 Failed::new(WriteFailureKind::Again, format!("not done within {within}, and rolled back"))
             }
@@ -153,13 +157,13 @@ fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> Write
     let is_read_only = code == OPTION_PREVENTS && message.contains("read-only");
     match stage {
         // Whatever it is, nothing was begun, and a person may fix it meanwhile.
-        TransactionStage::Connecting => WriteFailureKind::Away,
+        TransactionStage::Connecting => WriteFailureKind::Unavailable,
         TransactionStage::Committing if !NOT_COMMITTED.contains(&code) => WriteFailureKind::Lost,
-        _ if is_read_only || AWAY.contains(&code) => WriteFailureKind::Away,
+        _ if is_read_only || UNAVAILABLE.contains(&code) => WriteFailureKind::Unavailable,
         _ if AGAIN.contains(&code) => WriteFailureKind::Again,
         // Classes of SQLSTATE: the transaction was rolled back, the connection failed.
         _ if state.starts_with("40") => WriteFailureKind::Again,
-        _ if state.starts_with("08") => WriteFailureKind::Away,
+        _ if state.starts_with("08") => WriteFailureKind::Unavailable,
         _ => WriteFailureKind::Refused,
     }
 }
@@ -215,8 +219,14 @@ mod tests {
             (1064, "42000", "You have an error", TransactionStage::Preparing, WriteFailureKind::Refused),
             (1142, "42000", "UPDATE command denied", TransactionStage::Preparing, WriteFailureKind::Refused),
             (9999, "HY000", "something new", TransactionStage::Working, WriteFailureKind::Refused),
-            (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Away),
-            (1290, "HY000", "running with the --read-only option", TransactionStage::Working, WriteFailureKind::Away),
+            (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Unavailable),
+            (
+                1290,
+                "HY000",
+                "running with the --read-only option",
+                TransactionStage::Working,
+                WriteFailureKind::Unavailable,
+            ),
             (
                 1290,
                 "HY000",
@@ -224,9 +234,9 @@ mod tests {
                 TransactionStage::Working,
                 WriteFailureKind::Refused,
             ),
-            (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Away),
-            (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Away),
-            (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Away),
+            (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Unavailable),
+            (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Unavailable),
+            (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Unavailable),
             (
                 3101,
                 "40000",
@@ -242,9 +252,9 @@ mod tests {
         }
         let io = || Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         for (stage, expected) in [
-            (TransactionStage::Connecting, WriteFailureKind::Away),
-            (TransactionStage::Preparing, WriteFailureKind::Away),
-            (TransactionStage::Working, WriteFailureKind::Away),
+            (TransactionStage::Connecting, WriteFailureKind::Unavailable),
+            (TransactionStage::Preparing, WriteFailureKind::Unavailable),
+            (TransactionStage::Working, WriteFailureKind::Unavailable),
             (TransactionStage::Committing, WriteFailureKind::Lost),
         ] {
             assert_eq!(Failed::of(io(), stage).kind, expected, "{stage:?}");
@@ -254,7 +264,7 @@ mod tests {
     #[test]
     fn time_that_ran_out_proves_that_nothing_happened_until_the_commit_was_sent() {
         let late = |stage| Failed::late(stage, Duration::from_secs(3), "db:3306");
-        assert_eq!(late(TransactionStage::Connecting).kind, WriteFailureKind::Away);
+        assert_eq!(late(TransactionStage::Connecting).kind, WriteFailureKind::Unavailable);
         assert_eq!(late(TransactionStage::Connecting).message, "no connection to mysql at db:3306 within 3s");
         assert_eq!(late(TransactionStage::Working).kind, WriteFailureKind::Again);
         assert_eq!(late(TransactionStage::Committing).kind, WriteFailureKind::Lost);

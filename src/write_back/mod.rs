@@ -132,7 +132,7 @@ impl Database {
                 Ok(rows)
             }
             Err(failed) => {
-                if failed.kind == WriteFailureKind::Away {
+                if failed.kind == WriteFailureKind::Unavailable {
                     // The name may lead to another server by now.
                     self.forget();
                 } else if session.roll_back().await.is_ok() {

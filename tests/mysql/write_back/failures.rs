@@ -95,7 +95,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 0)").await;
     let mut root = server.conn().await;
-    for (kill, kind) in [("KILL QUERY", WriteFailureKind::Again), ("KILL CONNECTION", WriteFailureKind::Away)] {
+    for (kill, kind) in [("KILL QUERY", WriteFailureKind::Again), ("KILL CONNECTION", WriteFailureKind::Unavailable)] {
         let killing = async {
             let running = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE test.t SET n = 1%'";
             wait_for(&mut root, &format!("SELECT COUNT(*) = 1 FROM ({running}) AS x")).await;
@@ -127,7 +127,7 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
     server.query("SET GLOBAL read_only = ON").await;
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("read-only"), "{failed:?}");
     server.query("SET GLOBAL read_only = OFF").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
@@ -135,11 +135,11 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     // What is connected stays so; a new connection is refused.
     server.shutdown();
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("cannot connect to mysql at 127.0.0.1"), "{failed:?}");
     server.restart(&[]);
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("refuses the login"), "{failed:?}");
     server.query("ALTER USER writer@'%' ACCOUNT UNLOCK").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);

@@ -113,7 +113,7 @@ async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
         server.query(TABLE).await;
         let database = Database::new(account(&server, "writer", "").await).expect("settings");
         let failed = fails(&database, INSERT, vec![json!("x")]).await;
-        assert_eq!(failed.kind, WriteFailureKind::Away);
+        assert_eq!(failed.kind, WriteFailureKind::Unavailable);
         let grant = format!("GRANT {privileges} ON *.* TO 'writer'@'%'");
         assert!(failed.message.ends_with(&format!("; fix: {grant}")), "{failed:?}");
         assert_eq!(server.rows::<u64>("SELECT COUNT(*) FROM test.t").await, [0]);

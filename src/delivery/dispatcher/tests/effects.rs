@@ -86,7 +86,7 @@ async fn what_was_never_sent_did_not_happen() {
 }
 
 #[tokio::test]
-async fn a_call_that_may_be_repeated_is_and_one_attempt_in_doubt_is_enough_for_doubt() {
+async fn a_call_that_may_be_repeated_is_retried_and_one_uncertain_attempt_makes_it_uncertain() {
     for (statuses, end, attempts, reason) in [
         ([500, 200, 200, 200], ActionEnd::Done(None), 2, None),
         ([500, 500, 500, 500], ActionEnd::Unknown, 4, Some(Reason::Exhausted)),
@@ -101,7 +101,7 @@ async fn a_call_that_may_be_repeated_is_and_one_attempt_in_doubt_is_enough_for_d
 }
 
 #[tokio::test]
-async fn a_probe_of_a_target_that_is_away_is_made_with_a_call_that_must_not_be_repeated_only_while_it_is_refused() {
+async fn an_unavailable_target_is_probed_with_a_call_that_must_not_be_repeated_only_while_that_is_refused() {
     // Refused until the breaker has opened and some probes went out; then one answer is lost.
     let api = Api::start(|seen| match seen.attempt {
         1..=9 => answer(503, &[("Retry-After", "0")], ""),
@@ -142,7 +142,7 @@ async fn an_answer_is_kept_where_later_templates_read_it_up_to_its_limits() {
 }
 
 #[tokio::test]
-async fn what_is_kept_holds_none_of_our_secrets() {
+async fn a_kept_answer_contains_none_of_our_secrets() {
     let api = Api::start(|_| answer(200, &[("X-You-Sent", "Bearer s3cret-token")], "you sent s3cret-token")).await;
     let rule = rule_of_steps(&[&api.url()], |rule| {
         rule.actions[0].keeps_answer = true;

@@ -4,7 +4,7 @@ use super::*;
 use crate::rules::OnDeadLetter;
 
 #[tokio::test]
-async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
+async fn nothing_is_lost_when_next_is_dropped_many_times() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 503 } else { 200 })).await;
     let rule = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();

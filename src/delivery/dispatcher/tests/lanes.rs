@@ -4,7 +4,7 @@ use super::*;
 use crate::delivery::testing::moving_delivery;
 
 #[tokio::test]
-async fn a_key_in_retry_holds_back_later_changes_of_that_key_only() {
+async fn a_key_in_retry_delays_later_changes_of_that_key_only() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 3 { 503 } else { 200 })).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
@@ -68,7 +68,7 @@ async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by
     one.add_permits(1);
     assert_eq!(resolve(&mut dispatcher).await.0, 1);
     drive_until_seen(&mut dispatcher, &api, 3).await;
-    assert_eq!(dispatcher.in_flight(), 1, "nobody overtakes the moving one");
+    assert_eq!(dispatcher.in_flight(), 1, "no delivery overtakes the moving one");
     three.add_permits(1);
     assert_eq!(resolve(&mut dispatcher).await.0, 3);
     let mut last = [resolve(&mut dispatcher).await.0, resolve(&mut dispatcher).await.0];
@@ -89,7 +89,7 @@ async fn no_more_attempts_are_under_way_than_the_rule_allows() {
     }
     assert_eq!(dispatcher.in_flight(), 3);
     dispatcher.submit(delivery(&other, 10, 0));
-    assert_eq!(dispatcher.in_flight(), 4, "a full rule holds back no other rule");
+    assert_eq!(dispatcher.in_flight(), 4, "a full rule delays no other rule");
     drive_until_seen(&mut dispatcher, &api, 4).await;
     open.add_permits(1);
     let first = next(&mut dispatcher).await;

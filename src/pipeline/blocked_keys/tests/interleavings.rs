@@ -123,7 +123,7 @@ impl World {
         self.turns = Turns::new(self.blocked.clone());
         self.lanes = Lanes::default();
         let rule = self.lanes.add_rule(3);
-        self.lanes.add_line(rule);
+        self.lanes.add_target_queue(rule);
         self.lanes.set_blocked_keys(self.blocked.clone());
         self.places.clear();
         self.started.clear();
@@ -138,7 +138,7 @@ impl World {
 
     fn submit(&mut self, what: What) {
         let (change, turn) = match what {
-            What::Change(change) => (change, Turn::CallUnlessHeld),
+            What::Change(change) => (change, Turn::CallUnlessBlocked),
             What::Letter(number) => (self.disk.letters[&number].change, Turn::Call),
         };
         let stored = match what {

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_in_the_middle_goes_without_moving_anyone() {
+    fn a_letter_that_leaves_the_middle_of_a_queue_moves_no_other() {
         let blocked = BlockedKeys::default();
         blocked.add(1, &LaneKeys::one(A), false);
         blocked.add(2, &LaneKeys::one(A), true);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
+    fn a_letter_with_nothing_left_to_wait_for_is_named_as_moved() {
         let blocked = BlockedKeys::default();
         blocked.add(1, &LaneKeys::one(A), false);
         remove(&blocked, 1, LaneKeys::one(A), None);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
+    async fn a_waiter_for_moves_is_woken_by_one_made_before_and_by_one_made_after() {
         let blocked = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
         blocked.inspect_all();
         blocked.moved().await;

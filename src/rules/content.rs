@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_equal_as_long_as_it_says_the_same_wherever_it_stands() {
+    fn content_is_equal_if_it_says_the_same_wherever_it_is_written() {
         let first = content("a: [1, {b: x}]", &[("token", "one")]);
         for (text, opened, is_same) in [
             ("a: [1, {b: x}]", ("token", "one"), true),

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_look_different_once_their_names_or_their_content_differ() {
+    fn the_state_of_files_differs_once_their_names_or_their_content_differ() {
         let folder = tempfile::tempdir().expect("a folder");
         let (rules, path) = (folder.path().join("rules"), |name: &str| folder.path().join("rules").join(name));
         let mut looks = vec![RuleFilesState::at(&rules, &[])];
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_behind_a_link_that_is_turned_looks_different() {
+    fn the_state_of_a_directory_behind_a_link_differs_once_the_link_leads_elsewhere() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         for (version, text) in [("v1", "table: a"), ("v2", "table: b")] {

@@ -30,8 +30,8 @@ fn delivery_at(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -
     let rule = Arc::clone(&rules.unwrap_or_else(|problems| panic!("{problems}")).rules()[0]);
     let mut log = rule.saga.as_ref().expect("a saga").definition.begin();
     edit(&mut log);
-    let delivery_at = Some(SagaAction { action, log: Arc::new(log) });
-    Delivery { rule, saga_action: delivery_at, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
+    let saga_action = Some(SagaAction { action, log: Arc::new(log) });
+    Delivery { rule, saga_action, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
 }
 
 fn with_account(log: &mut SagaLog) {

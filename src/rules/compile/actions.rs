@@ -61,7 +61,8 @@ impl Compiler<'_> {
         for (known, step) in self.steps.iter().zip(&steps) {
             actions[step.action].keeps_answer = known.is_read;
         }
-        let saga = spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
+        let saga =
+            spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).with_callbacks(on_success, on_failure));
         Some((actions, saga))
     }
 

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_opened_is_kept_with_what_it_held_until_it_is_taken() {
+    fn an_opened_file_is_listed_with_its_content_until_the_list_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("a"), "of a\n").unwrap();

@@ -1,4 +1,4 @@
-//! The plain settings of a rule: each key is one value that stands for itself.
+//! The plain settings of a rule: each key is one independent value.
 //!
 //! In: the members of a rule. Out: `RuleSettings` within their limits; they are a part of the compiled rule as they are read here.
 //! A new one is a field, its default and a line of `KEYS`, all in this file. `spec` says what settings must have in common with other
@@ -12,9 +12,9 @@ use super::yaml::Node;
 use crate::position::Start;
 use crate::suggest::did_you_mean;
 
-/// More at once to one API is a load test.
+/// So many attempts at the same time to one API would be a load test.
 const IN_FLIGHT_MAX: u64 = 1024;
-/// Of a rule that matches what rowhook itself writes: a row that is written once a second is a loop.
+/// The default for a rule that matches what rowhook itself writes: a row that is written once a second is a loop.
 const FUSE_OF_OWN_WRITES: Rate = Rate { count: 60, per: Duration::from_secs(60) };
 
 /// What a rule sets besides what it matches and calls.
@@ -30,7 +30,7 @@ pub struct RuleSettings {
     pub own_writes: bool,
     /// So many changes of one ordering key per time, by the time of their commits; those above are dead letters.
     pub fuse: Option<Rate>,
-    /// Where it begins when it is new; none: where the others are.
+    /// Where it begins when it is new; None: at the position of the main stream.
     pub start: Option<Start>,
     /// While it is late, the server is kept from purging what it still needs.
     pub pin_binlog: bool,
@@ -53,9 +53,9 @@ impl Default for RuleSettings {
 /// What a dead letter of a rule means for the changes after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDeadLetter {
-    /// They go on.
+    /// They are sent.
     Continue,
-    /// Those of its ordering key wait behind it, stored, until it is replayed or discarded.
+    /// Those of its ordering key are stored and wait behind it until it is replayed or discarded.
     HoldKey,
     /// The rule is paused.
     Pause,

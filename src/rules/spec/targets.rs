@@ -13,9 +13,9 @@ use super::super::yaml::{Node, NodeKind};
 
 const TARGET_KEYS: [&str; 3] = ["rate", "in_flight", "breaker"];
 const BREAKER_KEYS: [&str; 3] = ["failures", "probe", "max_probe"];
-/// As many as connections are kept.
+/// As many as the connections that are kept.
 const IN_FLIGHT_MAX: u64 = 4096;
-/// With more it would hardly ever open.
+/// With a larger number a target would hardly ever become unavailable.
 const FAILURES_MAX: u64 = 1000;
 const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
 

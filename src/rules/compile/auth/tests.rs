@@ -22,9 +22,9 @@ fn load_in(folder: &str, call: &str) -> Result<RuleSet, Diagnostics> {
 }
 
 #[track_caller]
-fn with_call<T>(call: &str, look: impl FnOnce(&Call) -> T) -> T {
+fn with_call<T>(call: &str, check: impl FnOnce(&Call) -> T) -> T {
     let rules = load(call).unwrap_or_else(|problems| panic!("{call}: {problems}"));
-    look(rules.rules()[0].call())
+    check(rules.rules()[0].call())
 }
 
 #[track_caller]

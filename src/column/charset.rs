@@ -51,7 +51,7 @@ impl Charset {
     }
 
     /// Whether the server's character set of this name is certain to hold every character of a text.
-    pub fn holds(name: &str, text: &str) -> bool {
+    pub fn can_encode(name: &str, text: &str) -> bool {
         match Charset::named(name) {
             // utf8mb3 and ucs2 have three bytes and two for a character at most.
             Some(Charset::Utf8) if name != "utf8mb4" => text.chars().all(|character| character <= '\u{ffff}'),
@@ -177,10 +177,10 @@ mod tests {
             ("ascii", "plain", Some("é")),
             ("binary", "plain", Some("é")),
         ] {
-            assert!(Charset::holds(set, held), "{set} {held}");
-            assert!(other.is_none_or(|other| !Charset::holds(set, other)), "{set} {other:?}");
+            assert!(Charset::can_encode(set, held), "{set} {held}");
+            assert!(other.is_none_or(|other| !Charset::can_encode(set, other)), "{set} {other:?}");
         }
-        assert!(!Charset::holds("utf64", "a"));
+        assert!(!Charset::can_encode("utf64", "a"));
     }
 
     #[test]

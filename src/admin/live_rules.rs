@@ -1,9 +1,9 @@
-//! The rules that a running rowhook works with, and how others replace them.
+//! The rules of a running rowhook, and their reload.
 //!
 //! In: the command to reload the files: from a signal, from the control socket, or because the files have changed. Out:
 //! new rules in the pipeline, for replays and for other readers; or the previous ones, and every problem of the files, or of
-//! the tables that they name. All or nothing, one at a time, and not after the stop. Owns the current rules and what is known
-//! of the files.
+//! the tables that they name. All or nothing, one at a time, and not after the stop. Owns the current rules and the
+//! state of the files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 /// Loads and compiles the rule files of a directory.
 pub type RuleLoader = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
 
-/// Asks the server for the tables that patterns name, as they are now; an error says why it did not answer.
+/// Reads from the server the tables that patterns name, as they are now; an error says why that failed.
 pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<NamedTables, String>> + Send + Sync>;
 
 /// Where the rules are from, and what they are checked against.
@@ -43,7 +43,7 @@ pub enum ReloadError {
     Aborted,
 }
 
-/// What is known of the rule files.
+/// The state of the rule files.
 #[derive(Debug, Clone, Default)]
 pub struct FilesState {
     /// When the current rules were loaded, in microseconds since the Unix epoch.
@@ -119,8 +119,8 @@ impl LiveRules {
         self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reloads the files, also when they are unchanged: what they refer to may have changed. The new rules are active when it
-    /// returns. What came of it is in the log.
+    /// Reloads the files, also when they are unchanged: files that they refer to may have changed. The new rules are
+    /// active when it returns. The result is logged.
     pub async fn reload(&self) -> Result<Difference, ReloadError> {
         let mut states = self.inner.turn.lock().await;
         self.load(&mut states).await
@@ -155,8 +155,8 @@ impl LiveRules {
         }
     }
 
-    /// Checks new rules against the tables as they are now. A rule that needs nothing else than before is not new:
-    /// it is paused where a row lacks what it needs.
+    /// Checks new rules against the tables as they are now. A rule with the same needs as before is not new: it is
+    /// paused where a row lacks what it needs.
     async fn judge(&self, rules: &RuleSet) -> Result<(), Diagnostics> {
         let RuleSource { tables, if_missing, .. } = &self.inner.source;
         match tables(rules.patterns()).await {

@@ -1,7 +1,7 @@
 //! The status, put together from the loop, the source, the rule files and the store.
 //!
-//! In: what each of them says at this moment. Out: the view that `rowhook status` prints. Without a running daemon: what
-//! the store alone can say. Counts dead letters by rule as long as that is quick (promise 6).
+//! In: the current state of each of them. Out: the view that `rowhook status` prints; without a running daemon only
+//! what the store knows. Counts dead letters by rule if that is quick (promise 6).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Letters {
     }
 }
 
-/// What the store alone says.
+/// The status by the store alone.
 ///
 /// # Errors
 ///

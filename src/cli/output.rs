@@ -1,8 +1,8 @@
 //! Printing: tables, JSON and errors.
 //!
-//! In: what a command has to say. Out: text on stdout, errors on stderr. Texts from outside (names of tables, answers of
-//! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the terminal's width, and
-//! only there: what goes into a pipe is whole.
+//! In: the output of a command. Out: text on stdout, errors on stderr. Texts from outside (names of tables, answers of
+//! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the width of a
+//! terminal; output into a pipe is whole.
 
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
@@ -59,9 +59,9 @@ pub(super) fn complain(text: &str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
-    /// All is as it should be.
+    /// All is well.
     Good,
-    /// Fixes itself, or is as an operator wanted it.
+    /// It may pass by itself, or an operator wanted it.
     Careful,
     /// A person must act.
     Bad,
@@ -94,7 +94,7 @@ pub(super) fn terminal_width() -> Option<u16> {
     Table::new().width().filter(|_| io::stdout().is_terminal())
 }
 
-/// What is particular about some columns, which are counted from 0.
+/// The special columns of a table, by their index from 0.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     /// Aligned to the right.

@@ -1,7 +1,7 @@
 //! `rowhook store`: verify, back up, restore and compact what the data directory contains.
 //!
 //! In: the data directory, a file. Out: what was found or done. `verify` and `backup` work with and without a running daemon; the
-//! others replace files, so that no daemon may run. What can't be taken back wants a yes.
+//! others replace files, so that no daemon may run. Commands that can't be undone need a confirmation.
 
 use std::path::{Path, PathBuf};
 

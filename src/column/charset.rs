@@ -13,7 +13,7 @@ use std::collections::HashMap;
 pub use multi_byte::MultiByte;
 pub use single_byte::SingleByte;
 
-/// How the bytes of a character column read.
+/// How to read the bytes of a character column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charset {
     Binary,
@@ -27,7 +27,7 @@ pub enum Charset {
     Utf32,
     SingleByte(&'static SingleByte),
     MultiByte(MultiByte),
-    /// That of a collation which the server did not list, or lists under a name that is new.
+    /// The set of a collation that the server did not list, or that has an unknown name.
     Unknown {
         collation: u64,
     },
@@ -50,7 +50,7 @@ impl Charset {
         })
     }
 
-    /// Whether the server's character set of this name is certain to hold every character of a text.
+    /// Whether the server's character set of this name certainly has every character of a text.
     pub fn can_encode(name: &str, text: &str) -> bool {
         match Charset::named(name) {
             // utf8mb3 and ucs2 have three bytes and two for a character at most.
@@ -62,7 +62,7 @@ impl Charset {
                 let known: Vec<char> = (0..=u8::MAX).filter_map(of_byte).collect();
                 text.chars().all(|character| known.contains(&character))
             }
-            // Of the others only the characters that all have are known without their tables.
+            // For the other sets only the characters that all sets have are known without their tables.
             Some(Charset::Ascii | Charset::MultiByte(_) | Charset::Binary | Charset::Unknown { .. }) => text.is_ascii(),
             None => false,
         }

@@ -47,7 +47,7 @@ impl Lock {
         Ok(Lock { file })
     }
 
-    /// Whether it is still the lock of what is in this directory.
+    /// Whether the locked file is still the one in this directory.
     pub(super) fn is_of(&self, directory: &Path) -> bool {
         let file = |metadata: Metadata| (metadata.dev(), metadata.ino());
         let there = fs::metadata(directory.join(FILE_NAME)).map(file).ok();

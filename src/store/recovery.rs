@@ -1,8 +1,8 @@
 //! Opening sled on files that may be damaged, without losing what could still be read.
 //!
-//! In: the data directory and the tally. Out: a database that contains what the tally says, or an error that says what it lacks. If
-//! sled's snapshot is not the one that was there, others are tried (`trial`). Sled zeroes what it takes for the torn end of its log,
-//! so copies are made before (`original`).
+//! In: the data directory and the tally. Out: a database that contains what the tally says, or an error that says what
+//! is missing. If sled's snapshot is not the known one, others are tried (`trial`). Sled zeroes what it takes for the
+//! torn end of its log, so copies are made before (`original`).
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<OpenedData
     }
 }
 
-/// Whether the directory has something that one whose first opening was cut short never has.
+/// Whether the directory contains files that an interrupted first opening never makes.
 fn was_used(directory: &Path) -> bool {
     let has_snapshot = kept::paths(directory).is_ok_and(|paths| !paths.is_empty());
     has_snapshot || [kept::FOLDER, INSTANCE_FILE].iter().any(|name| directory.join(name).exists())

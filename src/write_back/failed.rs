@@ -1,8 +1,8 @@
-//! How writing fails, and what that proves.
+//! Errors of writing back, and what they prove.
 //!
-//! In: what the server answers, or what became of the connection, and how far the transaction had got. Out: [`Failed`]:
-//! whether anything can have happened, whether to try again, and a line for people. Keeps promise 8: of what the server
-//! says, only what cannot hold a value is passed on. Pure.
+//! In: the server's answer or the connection's error, and the stage of the transaction. Out: [`Failed`]: whether
+//! anything can have happened, whether to try again, and a line for people. Keeps promise 8: of the server's text, only
+//! parts that cannot contain a value are passed on. Pure.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use mysql_async::{DriverError, Error, ServerError};
 
 use crate::printable::one_line;
 
-/// A statement that was not committed, as far as is known.
+/// A statement that failed: not committed, or the result is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// Without values of rows.
@@ -20,21 +20,22 @@ pub struct Failed {
     pub kind: WriteFailureKind,
 }
 
-/// What a failure proves, and what can be done about it.
+/// What a failure proves, and what can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteFailureKind {
-    /// Nothing happened: a deadlock, a wait for a lock, no time left. Another try may go well.
+    /// Nothing happened: a deadlock, a wait for a lock, no time left. Another try may succeed.
     Again,
     /// Nothing happened: no connection could be had, it broke before the commit, or the server is read only. The server,
     /// not the statement, must change.
     Unavailable,
     /// The connection broke, or time ran out, while the server may have been committing. The result is unknown.
     Lost,
-    /// Rolled back, and another try would end alike: a bad statement, a duplicate key, not the rows that were expected.
+    /// Rolled back, and every other try would be, too: a bad statement, a duplicate key, another number of rows than
+    /// expected.
     Refused,
 }
 
-/// How far a transaction has got.
+/// The stage of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionStage {
     Connecting,
@@ -72,7 +73,7 @@ const WITHOUT_VALUES: &[u16] = &[
     1615, 1792, 1836, 3024, 3101, 3572, 3819,
 ];
 
-/// What the server says may quote a statement at length.
+/// The server's text may quote a long statement.
 const MESSAGE_CHARACTERS_MAX: usize = 300;
 
 impl Failed {
@@ -87,7 +88,7 @@ impl Failed {
                 let kind = kind(code, &state, &message, stage);
                 Failed::new(kind, format!("error {code} ({state}){}", said(code, &message, stage)))
             }
-            // The values did not leave.
+            // The values were not sent.
             Error::Driver(DriverError::StmtParamsMismatch { required, supplied }) => {
                 let message = format!("the statement takes {required} values and was given {supplied}");
                 Failed::new(WriteFailureKind::Refused, message)
@@ -101,7 +102,7 @@ impl Failed {
                 "the statement is larger than the server's max_allowed_packet".to_string(),
             ),
             Error::Io(error) => Failed::broken(&error, stage),
-            // The bytes of an unexpected packet may hold values: they stay out of the text.
+            // The bytes of an unexpected packet may contain values: they stay out of the text.
             Error::Driver(DriverError::UnexpectedPacket { .. }) => Failed::broken(&"unexpected packet", stage),
             other => Failed::broken(&other, stage),
         }
@@ -156,7 +157,7 @@ pub(super) fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> 
 fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> WriteFailureKind {
     let is_read_only = code == OPTION_PREVENTS && message.contains("read-only");
     match stage {
-        // Whatever it is, nothing was begun, and a person may fix it meanwhile.
+        // Nothing was begun, and a person may fix the cause meanwhile.
         TransactionStage::Connecting => WriteFailureKind::Unavailable,
         TransactionStage::Committing if !NOT_COMMITTED.contains(&code) => WriteFailureKind::Lost,
         _ if is_read_only || UNAVAILABLE.contains(&code) => WriteFailureKind::Unavailable,
@@ -168,7 +169,7 @@ fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> Write
     }
 }
 
-/// What the server said beyond the number, without values.
+/// The server's text besides the number, without values.
 fn said(code: u16, message: &str, stage: TransactionStage) -> String {
     let has_no_values =
         matches!(stage, TransactionStage::Connecting | TransactionStage::Preparing) || WITHOUT_VALUES.contains(&code);

@@ -24,7 +24,7 @@ use session::WriteSession;
 /// Statements under way at the same time; more would only wait for one another's locks.
 const CONNECTIONS_MAX: usize = 16;
 
-/// A connection that was not used for this long is closed; servers and firewalls do the same, but say nothing.
+/// A connection that was not used for this long is closed; servers and firewalls do the same without a notice.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A connection of the pool that does not begin a transaction in this time is dead.

@@ -1,8 +1,9 @@
-//! The way of log lines to stderr: gathered in memory for a moment and written together.
+//! Writes log lines to stderr: gathered in memory for a moment and written together.
 //!
-//! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that a line for each
-//! delivery is not a write for each delivery. A warning or an error is written at once, with all before it, for the process
-//! may be about to end. A kill takes what was gathered with it. Bounded: where stderr takes nothing, a thread that logs waits.
+//! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that one line per
+//! delivery is not one write per delivery. A warning or an error is written at once, with all lines before it, because
+//! the process may be about to end. If the process is killed, the gathered lines are lost. Bounded: if stderr accepts
+//! nothing, a thread that logs waits.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Long enough for many lines at full load, too short for a person to notice.
 const GATHERED_FOR: Duration = Duration::from_millis(10);
 
-/// What is gathered is written when it is as large as this.
+/// The gathered lines are written when they have so many bytes.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Those of the process: there is one stderr.
@@ -30,21 +31,21 @@ struct Lines {
 /// Lines that are not written yet.
 struct Gathered(Vec<u8>);
 
-/// What follows from another line.
+/// What is to be done after another line was added.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
-    /// All is to be written now.
+    /// Write all lines now.
     Write,
-    /// The thread that writes is to know of it.
+    /// Wake the thread that writes.
     Tell,
-    /// It knows.
+    /// The thread was woken already.
     Nothing,
 }
 
 /// Where log lines are written to.
 pub(super) struct Gathering;
 
-/// One line on its way.
+/// One line that is being made.
 pub(super) struct Line {
     is_urgent: bool,
 }
@@ -92,7 +93,7 @@ impl Write for Line {
     }
 }
 
-/// Whether the process may end on it.
+/// Whether the process may end after this line.
 fn is_last_word(level: Level) -> bool {
     level <= Level::WARN
 }

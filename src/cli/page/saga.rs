@@ -1,12 +1,12 @@
-//! The part of a dead letter's page that says what was done step by step, how it stands, and what a person can do.
+//! The part of a dead letter's page about its saga: the steps, the effect, and what a person can do.
 //!
-//! In: a saga's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
+//! In: a saga's view. Out: text. Depends only on the states, because the rule may have changed since.
 
 use crate::admin::view::saga::{ActView, SagaView, StepView};
 use crate::cli::output::table;
 use crate::saga::{ActionState, Direction, SagaEffect};
 
-/// A table of the steps, and how it stands in words.
+/// A table of the steps, and the effect in words.
 pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
     let told = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
         let name = if goes(saga, Direction::Forward) { "on_success" } else { "on_failure" };
@@ -31,7 +31,7 @@ fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
     vec![name.to_string(), act.state.clone(), undo, act.attempts.to_string(), said]
 }
 
-/// What came of its last attempt; of an action that was begun once more, what came of it before.
+/// The result of its last attempt; for an action that was begun again, the result before.
 fn said(act: &ActView) -> String {
     match is(&act.state, ActionState::Begun) && !act.message.is_empty() {
         true => format!("before: {}", act.message),
@@ -97,7 +97,7 @@ fn steps(saga: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
     meant.map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether it has, or may have, an effect that is not undone.
+/// Whether it has, or may have, an effect that was not undone.
 fn has_open(step: &StepView) -> bool {
     let may_have_happened =
         [ActionState::Begun, ActionState::Done, ActionState::Unknown].iter().any(|state| is(&step.act.state, *state));

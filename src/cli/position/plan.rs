@@ -1,4 +1,4 @@
-//! What a move makes of the low-water marks that are stored.
+//! The stored low-water marks after a move.
 //!
 //! In: the checkpoint, and for each mark where it goes. Out: the set of marks that replaces it, and in words what is
 //! skipped and repeated. Definitions of tables that may differ at the new position are dropped: they are learned there
@@ -19,18 +19,18 @@ pub(super) struct MovableMark {
     pub resume: Resume,
 }
 
-/// What becomes of a mark.
+/// What is done with a mark.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum MarkMove {
     To(Resume),
-    /// It lies elsewhere, and is not concerned.
+    /// It lies elsewhere and stays.
     Stays,
     /// It lies before the transaction that is skipped, which it can't leave out yet: the rule has its own reader from now on,
     /// so that nothing before is lost, and stops there alone.
     StaysLate,
 }
 
-/// The marks that a move is about: those of one rule, or all.
+/// The marks that a move concerns: that of one rule, or all.
 pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<MovableMark> {
     let main = &saved.main;
     let of_rule =

@@ -420,7 +420,7 @@ mod tests {
     use crate::position::FileOffset;
 
     #[test]
-    fn a_start_is_one_of_four_things() {
+    fn a_start_has_one_of_four_forms() {
         assert_eq!(parse_start("start", "latest").expect("latest"), Start::Latest);
         assert_eq!(parse_start("start", "earliest").expect("earliest"), Start::Earliest);
         let place = FileOffset { file: "mysql-bin.000123".into(), offset: 4096 };

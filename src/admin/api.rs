@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_does_not_send_all_of_its_request_is_let_go() {
+    async fn a_client_that_does_not_send_all_of_its_request_is_disconnected() {
         let within = Duration::from_millis(100);
         let router = Router::new()
             .route("/", post(async |body: String| body))

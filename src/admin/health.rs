@@ -75,7 +75,7 @@ mod tests {
     use crate::pipeline::Paused;
 
     #[test]
-    fn only_a_rule_whose_reader_gave_up_is_told() {
+    fn only_a_rule_whose_reader_gave_up_is_reported() {
         let rule = |name: &str, feed| RuleStatus {
             rule: name.to_string(),
             target: String::new(),

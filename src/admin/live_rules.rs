@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sound_files_take_the_place_of_the_rules_and_faulty_ones_leave_them() {
+    async fn valid_files_replace_the_rules_and_invalid_ones_leave_them() {
         let mut scene = Scene::new();
         let first = paid_at(&scene.live);
         scene.write(&RULE.replace("/a", "/b"));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changed_files_are_taken_when_two_looks_agree_and_only_once() {
+    async fn changed_files_are_loaded_when_two_checks_agree_and_only_once() {
         let mut scene = Scene::new();
         assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "nothing has changed");
         scene.write("table: shop.orders\nrul");
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_reloaded_once_the_stop_was_given() {
+    async fn nothing_is_reloaded_after_the_stop() {
         let mut scene = Scene::new();
         let lost = scene.live.clone();
         let mut reloading = tokio::spawn(async move { lost.reload().await });

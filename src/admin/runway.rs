@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_runway_is_told_once_and_only_while_a_rule_is_behind() {
+    fn a_short_runway_is_reported_once_and_only_while_a_rule_is_detached() {
         let late = status(None, vec![rule(behind(None), None)]);
         let attached = status(None, vec![rule(StreamStatus::Attached, None)]);
         let (month, half_day) = (hours(720), hours(12));

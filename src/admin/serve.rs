@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_requests_make_room_for_whole_ones_the_oldest_first() {
+    async fn connections_with_half_requests_make_room_for_others_the_oldest_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopping) = watch::channel(false);

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_one_line_and_not_endless() {
+    fn a_reason_is_one_line_of_limited_length() {
         assert_eq!(one_line(" their API\nis down\t", 99), "their API is down");
         assert_eq!(one_line(&"ü".repeat(1000), WHY_CHARACTERS_MAX).chars().count(), WHY_CHARACTERS_MAX);
     }

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn two_changes_of_a_row_are_one_from_the_first_before_to_the_last_after() {
+    fn two_changes_of_a_row_merge_from_the_first_before_image_to_the_last_after_image() {
         let (insert, delete) = (change(Op::Insert, None, full(1), 1), change(Op::Delete, full(2), None, 2));
         let update = |ordinal| change(Op::Update, full(ordinal), full(ordinal + 1), ordinal as u64);
         let read = change(Op::Read, None, full(1), 1);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_over_a_definition_or_a_backfill_stay_apart() {
+    fn changes_with_another_definition_or_a_backfill_between_them_are_not_merged() {
         let first = change(Op::Insert, None, full(1), 1);
         let mut altered = change(Op::Update, full(1), full(2), 2);
         altered.table = Arc::new(Table { columns: vec!["id".into()], ..(*altered.table).clone() });

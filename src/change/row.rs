@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_read_keeps_a_row_from_being_kept() {
+    fn a_row_with_an_unreadable_value_can_not_be_kept() {
         let text =
             ColumnKind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
         let row = image(&[0, 7, 1, 0xe9], None, 0, &[TINY, text]);

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_come_first_and_then_who_moved_them() {
+    fn marks_come_first_and_then_the_log_of_moves() {
         let place = |file: &str, gtids: Option<&str>| PositionView {
             server_uuid: "u".to_string(),
             gtids: gtids.map(str::to_string),

@@ -62,7 +62,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn only_a_source_that_was_heard_lately_is_ready() {
+    fn only_a_source_that_reported_recently_is_ready() {
         let streaming = |ago| ReadStatus::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
         assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(Duration::ZERO));
         for (status, expected) in [

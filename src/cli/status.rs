@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_rowhook_is_told_on_one_screen() {
+    fn the_status_of_a_running_rowhook_fits_one_screen() {
         let expected = "\
 running for 3d 2h as process 4711; reading, up to date
 
@@ -368,7 +368,7 @@ data          /var/lib/rowhook
     }
 
     #[test]
-    fn what_needs_a_person_is_a_problem_and_a_rule_that_is_behind_or_paused_is_none() {
+    fn what_needs_a_person_is_a_problem_and_a_detached_or_paused_rule_is_none() {
         let sound = StatusView { rules: status().rules[..3].to_vec(), ..status() };
         assert!(!needs_a_person(&sound));
         assert!(needs_a_person(&status()), "a rule is stopped");

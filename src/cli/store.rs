@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_said_with_the_way_on() {
+    fn a_loss_is_reported_with_the_next_step() {
         let loss = Loss { writes: 3, letters: 5..7, letters_left: 1, place: Some("binlog.000003:4711".to_string()) };
         let text = loss_text(&loss);
         assert!(text.contains("3 writes lost; 1 dead letter left"), "{text}");

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_become_text_or_are_refused_but_never_bent() {
+    fn bytes_become_the_right_text_or_are_refused() {
         for (charset, bytes, expected) in [
             ("utf8mb4", &b"\xc3\xa9\xf0\x9f\x98\x80"[..], Some("é😀")),
             ("utf8mb4", b"\xe9", None),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_the_characters_that_it_has_a_code_for() {
+    fn a_set_can_encode_the_characters_that_it_has_a_code_for() {
         for (set, held, other) in [
             ("utf8mb4", "größe 中 😀", None),
             ("utf16", "😀", None),

@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_passed_before_a_restart_stay_passed_until_their_table_goes_on_or_the_transaction_ends() {
+    fn rows_passed_before_a_restart_stay_passed_until_their_table_continues_or_the_transaction_ends() {
         let resume = Resume { within: vec![within("shop.orders", 2), within("a.b.c", 7)], ..start() };
         let mut tracker = tracker_at(resume.clone(), HashSet::new());
         assert_eq!(mark(&tracker), resume);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_what_waits_up_to_its_limits_in_order() {
+    fn a_group_has_the_waiting_writes_in_order_up_to_its_limits() {
         let queue = WriterQueue::default();
         let _waiting: Vec<_> = (0..GROUP_JOBS_MAX + 1).map(|ids| queue.push(ledger_write(ids))).collect();
         let group = taken(&queue);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_a_letter_goes_in_its_step_and_all_else_before_the_checkpoint() {
+    fn what_belongs_to_a_letter_is_in_its_step_and_all_else_before_the_checkpoint() {
         let write = Write {
             checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn without_new_letters_sagas_go_with_the_last_replay_and_removals_with_the_ledger() {
+    fn without_new_letters_sagas_are_written_with_the_last_replay_and_removals_with_the_ledger() {
         let failure = sized_letter(1, 1).failure;
         let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
         let write = Write {

@@ -96,7 +96,7 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
 const SOON: Duration = Duration::from_secs(2);
 
 #[test]
-fn half_requests_on_either_port_keep_nobody_waiting() {
+fn half_requests_on_either_port_delay_no_other_client() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let (_daemon, address) = start(&home, &[]);
@@ -192,7 +192,7 @@ fn commands_reach_the_running_daemon_over_its_private_socket() {
 }
 
 #[test]
-fn a_socket_left_by_a_killed_daemon_is_in_nobodys_way() {
+fn a_socket_left_by_a_killed_daemon_is_replaced() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     fill(&home, &[Letter::of("order-paid", 1)]);
@@ -242,7 +242,7 @@ fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
 }
 
 #[test]
-fn operators_are_answered_while_mysql_is_away() {
+fn operators_are_answered_while_mysql_is_unavailable() {
     let (old, new) = (Receiver::start(|_| Answer::status(400)), Receiver::start(|_| Answer::ok()));
     let home = home(&old);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
@@ -280,7 +280,7 @@ fn operators_are_answered_while_mysql_is_away() {
 }
 
 #[test]
-fn rule_files_that_change_are_taken_without_a_word() {
+fn rule_files_that_change_are_loaded_without_a_command() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let (daemon, address) = start(&home, &[]);

@@ -62,7 +62,7 @@ fn refused(number: u64) -> (u64, String, Option<u64>) {
 }
 
 #[test]
-fn a_list_says_what_a_held_letter_waits_behind() {
+fn a_list_says_what_a_blocked_letter_waits_behind() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     assert_eq!(listed(&home), [refused(1), held(2, 1), held(3, 1), held(4, 1), refused(5), held(6, 5)]);
@@ -74,7 +74,7 @@ fn a_list_says_what_a_held_letter_waits_behind() {
 }
 
 #[test]
-fn what_is_held_behind_a_replayed_letter_follows_in_order_and_other_keys_stay() {
+fn deliveries_blocked_behind_a_replayed_letter_follow_in_order_and_other_keys_stay_blocked() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let finished = home.run(&["dead-letters", "replay", "1"]);
@@ -89,7 +89,7 @@ fn what_is_held_behind_a_replayed_letter_follows_in_order_and_other_keys_stay() 
 }
 
 #[test]
-fn a_held_letter_that_fails_when_its_turn_comes_holds_those_behind_it() {
+fn a_blocked_letter_that_fails_when_its_turn_comes_blocks_those_behind_it() {
     let answer = |request: &Request| if request.path.ends_with("/c") { Answer::status(400) } else { Answer::ok() };
     let receiver = Receiver::start(answer);
     let home = home(&receiver);

@@ -72,7 +72,7 @@ fn counts(home: &Home) -> [Value; 3] {
 }
 
 #[test]
-fn a_letter_shows_what_was_done_how_it_stands_and_what_a_person_can_do() {
+fn a_letter_shows_its_steps_its_effect_and_what_a_person_can_do() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let page = home.run(&["dead-letters", "show", "1"]).stdout;
@@ -158,7 +158,7 @@ fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read(
 }
 
 #[test]
-fn what_is_wished_of_steps_is_said_once_and_of_letters_that_have_some() {
+fn saga_commands_exclude_each_other_and_need_letters_with_a_saga() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     for wrong in [

@@ -73,7 +73,7 @@ fn a_lost_answer_is_an_effect_and_a_reset_is_none() {
 }
 
 #[tokio::test]
-async fn a_gate_holds_answers_back_and_the_request_is_recorded_meanwhile() {
+async fn a_gate_delays_answers_and_the_request_is_recorded_meanwhile() {
     let gate = Gate::closed();
     let held = gate.clone();
     let receiver = Receiver::start(move |_| Answer::ok().after(Duration::from_millis(1)).held_by(&held));

@@ -132,7 +132,7 @@ async fn later_changes_of_a_key_follow_its_dead_letter_in_order_when_that_is_rep
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_held_key_stays_held_over_kill_9_and_goes_on_where_it_was() {
+async fn a_blocked_key_stays_blocked_over_kill_9_and_goes_on_where_it_was() {
     let mut scene = Scene::start("hold_key", refuse_key_1).await;
     scene.held_behind_the_first().await;
     scene.program.kill_9();
@@ -181,7 +181,7 @@ async fn a_queue_whose_front_was_discarded_while_nothing_ran_goes_out_at_the_nex
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_running_rowhook_a_replay_lets_the_held_ones_follow_and_the_next_start_goes_on_behind_them() {
+async fn without_a_running_rowhook_a_replay_sends_the_blocked_ones_too_and_the_next_start_goes_on_behind_them() {
     let mut scene = Scene::start("hold_key", refuse_key_1).await;
     scene.held_behind_the_first().await;
     scene.program.terminate();
@@ -197,7 +197,7 @@ async fn without_a_running_rowhook_a_replay_lets_the_held_ones_follow_and_the_ne
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_changes_the_key_waits_for_the_held_one_and_holds_the_other() {
+async fn an_update_that_changes_the_key_waits_for_the_blocked_key_and_blocks_the_other() {
     let scene = Scene::start("hold_key", refuse_key_1).await;
     scene.held_behind_the_first().await;
     scene.sql(&format!("UPDATE {}.items SET id = 3 WHERE id = 1", scene.database)).await;

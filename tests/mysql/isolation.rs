@@ -215,17 +215,17 @@ async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(options: &[&s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_with_gtids() {
+async fn kill_9_loses_and_repeats_nothing_of_detached_rules_with_gtids() {
     kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_without_gtids() {
+async fn kill_9_loses_and_repeats_nothing_of_detached_rules_without_gtids() {
     kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(GTIDS_OFF).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_rule_that_is_alone_is_waited_for() {
+async fn the_main_stream_waits_for_a_slow_rule_that_is_the_only_one() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     server.query(&format!("CREATE TABLE {database}.items (id INT PRIMARY KEY)")).await;

@@ -78,7 +78,7 @@ fn assert_in_order(requests: &[Arc<Request>]) {
 const QUICK_PROBES: &str = "{breaker: {failures: 5, probe: 50ms, max_probe: 200ms}}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
+async fn an_api_that_answers_503_delays_deliveries_and_makes_no_dead_letters() {
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::status(503)).await;
     scene.insert((0..300).map(|n| n % 20)).await;
     scene.program.wait_for_line("target unavailable", DEADLINE);
@@ -93,7 +93,7 @@ async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_refuses_connections_makes_deliveries_late_and_no_dead_letters() {
+async fn an_api_that_refuses_connections_delays_deliveries_and_makes_no_dead_letters() {
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::ok()).await;
     scene.receiver.go_down();
     scene.insert((0..300).map(|n| n % 20)).await;
@@ -123,7 +123,7 @@ async fn a_rate_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retry_after_holds_the_other_keys_of_the_target_too_and_uses_up_no_attempt() {
+async fn retry_after_pauses_the_other_keys_of_the_target_too_and_uses_up_no_attempt() {
     let api = |request: &Request| match (row(request, "k"), request.attempt) {
         (1, 1..=3) => Answer::status(429).with_header("Retry-After", "1"),
         _ => Answer::ok(),

@@ -100,7 +100,7 @@ async fn a_replay_that_waits_stops_no_other_when_its_operator_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn held_letters_that_go_out_before_a_replay_comes_to_them_are_no_failures() {
+async fn blocked_letters_that_are_sent_before_a_replay_comes_to_them_are_no_failures() {
     let scene = Scene::start(&["name: one, order_by: table, on_dead_letter: hold_key, in_flight: 1"]).await;
     scene.insert(1..401).await;
     scene.wait_for_letters(400);

@@ -131,7 +131,7 @@ async fn after_a_restore_what_may_be_repeated_is_and_the_rest_waits_for_a_person
 }
 
 #[tokio::test]
-async fn a_data_directory_that_was_used_never_begins_anew_by_itself() {
+async fn a_used_data_directory_never_begins_from_the_start_by_itself() {
     let mut scene = Scene::start().await;
     scene.insert(1).await;
     scene.stop();

@@ -157,7 +157,7 @@ async fn a_rowhook_that_runs_is_not_disturbed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_a_rule_cannot_be_decided_on_is_told_without_its_values() {
+async fn a_row_that_a_rule_cannot_be_decided_on_is_reported_without_its_values() {
     let server = MysqlServer::shared();
     let (database, home) = shop(server).await;
     let home = home.with_rule("orders.yaml", &RULE.replace("DATABASE", &database).replace("row.status", "row.state"));

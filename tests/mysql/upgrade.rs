@@ -27,7 +27,7 @@ const ROWS: u64 = 200;
 const DONE: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_store_names_by_former_ids_is_not_done_again() {
+async fn deliveries_that_an_older_store_names_by_former_ids_are_not_done_again() {
     let server = MysqlServer::start(&[]);
     server.query("CREATE DATABASE shop; CREATE TABLE shop.items (id INT PRIMARY KEY); CREATE TABLE shop.users (id INT PRIMARY KEY)").await;
     let receiver = Receiver::start(|_| Answer::ok().with_json(&serde_json::json!({"id": 1})));

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_network_may_have_so_many_half_requests_and_any_number_of_whole_ones() {
+    async fn one_network_may_have_a_limited_number_of_half_requests_and_any_number_of_whole_ones() {
         let came = [&[(2, false); 2][..], &[(1, false); WAITING_MAX], &[(1, true); 5], &[(1, false); 3]].concat();
         let open = open_after(&came, WhenFull::EndOldest);
         // The first whole one, and two of the last three, replaced the oldest of their network.
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_gives_its_place_back() {
+    async fn a_connection_that_ends_gives_its_slot_back() {
         let places = Arc::new(ConnectionSlots::default());
         places.take(None, WhenFull::RefuseNew, |place| tokio::spawn(async move { drop(place) }).abort_handle());
         while !places.lock().open.is_empty() {

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_the_last_word_is_urgent() {
+    fn a_line_after_which_the_process_may_end_is_urgent() {
         for (level, is_urgent) in [("error", true), ("warn", true), ("info", false), ("debug", false)] {
             let level: Level = level.parse().expect("a level");
             assert_eq!(is_last_word(level), is_urgent, "{level}");

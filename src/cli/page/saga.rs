@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_which_nobody_knows_is_named_with_what_to_do() {
+    fn an_uncertain_step_is_named_with_what_to_do() {
         use ActionState::{Done, Unknown, Waiting};
         let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
         let expected = "\
@@ -182,7 +182,7 @@ check the API, then
     }
 
     #[test]
-    fn every_standing_has_its_words_and_its_way_on() {
+    fn every_effect_is_shown_with_the_commands_that_help() {
         use ActionState::{Begun, Done, Failed, Unknown, Waiting};
         let failed = [("a", Done, Done), ("b", Failed, Waiting)];
         let not_undone = [("a", Done, Failed), ("b", Unknown, Unknown)];

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn all_marks_move_and_a_rule_that_was_late_stays_so_until_it_meets_the_others() {
+    fn all_marks_move_and_a_detached_rule_stays_so_until_it_meets_the_others() {
         let set = moved(saved(), known(), all_to(500), 7);
         assert_eq!(set.main, resume(500));
         assert_eq!(rules_of(&set), [("late", 500, Some(5))]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_moves_alone_is_late_and_leaves_the_others_where_they_are() {
+    fn a_rule_that_moves_alone_is_detached_and_the_others_stay() {
         for (rule, offset, expected) in [
             ("near", 500, vec![("near", 500, Some(7)), ("late", 10, Some(5))]),
             ("late", 500, vec![("near", 90, None), ("late", 500, Some(5))]),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn past_one_transaction_a_rule_before_it_keeps_its_place_and_is_read_for_alone() {
+    fn past_one_transaction_a_rule_before_it_keeps_its_position_and_gets_its_own_reader() {
         let ways = |mark: &MovableMark| match mark.rule.as_deref() {
             None => MarkMove::To(resume(120)),
             Some("near") => MarkMove::StaysLate,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_place_knows_no_rows_and_no_tables() {
+    fn a_new_position_has_no_rows_and_no_tables() {
         let mut before = resume(100);
         before.within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: 3 }];
         let new = at(before.position.clone());

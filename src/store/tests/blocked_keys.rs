@@ -74,7 +74,7 @@ async fn a_letter_that_goes_in_the_write_that_brings_another_leaves_the_key_bloc
 }
 
 #[tokio::test]
-async fn an_entry_without_a_letter_holds_nothing() {
+async fn an_entry_without_a_letter_blocks_nothing() {
     let directory = directory();
     let store = open(directory.path());
     let letters = [1, 2].map(|number| holding(number, LaneKeys::two(A, B), Reason::Refused));

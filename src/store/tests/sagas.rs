@@ -34,7 +34,7 @@ fn left(store: &Store) -> [usize; 4] {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
+async fn a_saga_under_way_is_stored_until_it_ends() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Waiting), put(2, ActionState::Waiting)])).await.expect("written");
@@ -55,7 +55,7 @@ async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
+async fn a_letters_saga_is_not_under_way_and_is_removed_with_the_letter() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
@@ -82,7 +82,7 @@ async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
 }
 
 #[tokio::test]
-async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_gets_none() {
+async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_a_removed_one_gets_none() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([letter(1)])).await.expect("written");
@@ -94,7 +94,7 @@ async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_ge
 }
 
 #[tokio::test]
-async fn a_saga_that_two_letters_have_stays_until_the_second_has_gone() {
+async fn a_saga_that_two_letters_have_stays_until_both_are_removed() {
     let directory = directory();
     let store = open(directory.path());
     store.write(Write { sagas_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");

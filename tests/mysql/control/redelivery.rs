@@ -54,7 +54,7 @@ fn keys(requests: &[Arc<Request>]) -> HashSet<(u32, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_of_the_binlog_is_delivered_again_with_the_same_keys_and_nothing_else() {
+async fn a_binlog_range_is_delivered_again_with_the_same_keys_and_nothing_else() {
     // A server of its own: others' transactions would lie between.
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
@@ -108,7 +108,7 @@ async fn a_stretch_of_the_binlog_is_delivered_again_with_the_same_keys_and_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_is_delivered_again_without_a_daemon_and_moves_no_checkpoint() {
+async fn a_binlog_range_is_delivered_again_without_a_daemon_and_moves_no_checkpoint() {
     let server = MysqlServer::start(&[]);
     let mut history = History::start(&server).await;
     wait_for_status(&history.home, |status| of_rule(status, "items")["unresolved"] == 0);
@@ -129,7 +129,7 @@ async fn a_stretch_is_delivered_again_without_a_daemon_and_moves_no_checkpoint()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_redelivery_starts_nothing_more() {
+async fn an_interrupted_binlog_replay_starts_nothing_more() {
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
     let gate = Gate::closed();
@@ -168,7 +168,7 @@ async fn an_interrupted_redelivery_starts_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_named_by_gtids_is_those_transactions_and_no_others() {
+async fn a_binlog_range_named_by_gtids_is_those_transactions_and_no_others() {
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
     let executed: Vec<String> = server.rows("SELECT @@GLOBAL.gtid_executed").await;

@@ -86,7 +86,7 @@ async fn rules_come_and_go_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_loads_the_rules_anew_and_ends_nothing() {
+async fn sighup_reloads_the_rules_and_ends_nothing() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     table(server, &database, "items").await;

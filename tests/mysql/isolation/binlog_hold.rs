@@ -210,7 +210,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it_without_gtids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
+async fn reloading_pins_the_binlog_and_unpins_it() {
     let scene = Scene::start(&[], "").await;
     let reload = |rules: &str| {
         scene.program.home().write("rules/items.yaml", rules);
@@ -238,7 +238,7 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_too_small_to_be_held_is_told_and_not_called_held() {
+async fn a_file_too_small_to_be_pinned_is_reported_and_not_called_pinned() {
     let scene = Scene::start(&[], "pin_binlog: true, ").await;
     let values: Vec<String> = (0..200).map(|id| format!("({id}, 'short')")).collect();
     scene.server.query(&format!("INSERT INTO {} VALUES {}", scene.table, values.join(","))).await;

@@ -172,7 +172,7 @@ const THREE_STEPS: &str = r#"    steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_half_undone_is_shown_undone_when_the_api_mends_and_begun_again() {
+async fn a_partly_undone_saga_is_shown_undone_when_the_api_works_again_and_begun_again() {
     for daemon in BOTH {
         let moods = Moods { refuses: BTreeSet::from(["card", "free-stock"]), ..Moods::default() };
         let mut scene = Scene::start(THREE_STEPS, moods).await;
@@ -268,7 +268,7 @@ const CHARGE: &str = r#"    steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_step_of_which_nobody_knows_a_person_says_whether_it_happened() {
+async fn an_operator_states_whether_an_uncertain_step_happened() {
     for (daemon, word) in BOTH.into_iter().flat_map(|daemon| ["yes", "no"].map(|word| (daemon, word))) {
         let moods = Moods { loses: BTreeSet::from(["charge"]), ..Moods::default() };
         let mut scene = Scene::start(CHARGE, moods).await;
@@ -318,7 +318,7 @@ async fn a_letter_resolved_by_hand_is_counted_and_sent_no_more_and_can_still_be_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nobody_could_be_told_a_replay_tells_and_does_nothing_else() {
+async fn after_a_failed_callback_a_replay_makes_the_callback_and_does_nothing_else() {
     for daemon in BOTH {
         let moods = Moods { refuses: BTreeSet::from(["told"]), ..Moods::default() };
         let mut scene = Scene::start(NO_UNDO, moods).await;

@@ -112,7 +112,7 @@ fn rule(table: &str, receiver: &Receiver) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_fails_and_dies_every_row_is_all_done_all_undone_or_waits_for_a_person() {
+async fn whatever_fails_or_is_killed_every_row_is_complete_undone_or_waits_for_a_person() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     let table = format!("{database}.signups");

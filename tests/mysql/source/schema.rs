@@ -218,7 +218,7 @@ async fn tables_that_online_schema_change_tools_swap_bring_their_names_along() {
 }
 
 #[tokio::test]
-async fn names_that_were_changed_before_anybody_knew_them_stop_the_reader_instead_of_being_wrong() {
+async fn names_that_were_changed_before_they_were_known_stop_the_reader_instead_of_being_wrong() {
     let (server, mut root) = minimal().await;
     for (number, alter) in [
         "ALTER TABLE test.a RENAME COLUMN x TO y, RENAME COLUMN y TO x",
@@ -305,7 +305,7 @@ async fn statements_on_other_tables_and_on_no_columns_do_not_stop_a_start_in_the
 }
 
 #[tokio::test]
-async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_looked_up_anew() {
+async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_read_again() {
     let (server, mut root) = minimal().await;
     sql(&mut root, "CREATE TABLE test.a (id INT PRIMARY KEY, x INT)").await;
     let mut reader = server.follow(latest());

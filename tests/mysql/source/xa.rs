@@ -102,7 +102,7 @@ async fn rows_of_xa_transactions_count_when_they_are_committed_without_gtids() {
 }
 
 #[tokio::test]
-async fn an_xa_transaction_too_large_to_hold_stops_the_reader() {
+async fn an_xa_transaction_too_large_to_buffer_stops_the_reader() {
     let server = Mysql::start(&[]).await;
     let mut root = server.root().await;
     sql(&mut root, "CREATE TABLE test.b (n INT PRIMARY KEY, b LONGBLOB)").await;

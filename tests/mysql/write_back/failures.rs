@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_data_forbids_is_refused_without_telling_the_data() {
+async fn an_error_about_the_data_does_not_contain_the_data() {
     let server = MysqlServer::start(&[]);
     let database = database(&server, "writer").await;
     server
@@ -119,7 +119,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
+async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_unavailable() {
     let mut server = MysqlServer::start(&[]);
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 0)").await;
@@ -192,7 +192,7 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, at_commit: Arc<Atom
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_commit_without_an_answer_nobody_knows_whether_it_happened() {
+async fn a_commit_without_an_answer_is_uncertain() {
     let server = MysqlServer::start(&[]);
     server.query("CREATE DATABASE test; CREATE TABLE test.t (id INT PRIMARY KEY)").await;
     let at_commit = Arc::new(AtomicU8::new(NOTHING));

@@ -105,7 +105,7 @@ async fn own_transactions_are_known_again_without_gtids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
+async fn an_account_that_can_mark_nothing_gets_an_error_that_names_the_privilege() {
     for (gtid_mode, privileges) in
         [("ON", "TRANSACTION_GTID_TAG, SESSION_VARIABLES_ADMIN"), ("OFF", "SESSION_VARIABLES_ADMIN")]
     {

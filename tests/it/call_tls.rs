@@ -47,8 +47,8 @@ const REFUSED: [&str; 3] = [
 #[track_caller]
 fn failed(finished: &Finished, receiver: &Receiver, reasons: &[&str]) {
     let message = "the only attempt failed: ";
-    let is_told = reasons.iter().any(|reason| finished.stdout.contains(reason));
-    assert!(finished.stdout.contains(message) && is_told, "{reasons:?}\n{finished:?}");
+    let is_reported = reasons.iter().any(|reason| finished.stdout.contains(reason));
+    assert!(finished.stdout.contains(message) && is_reported, "{reasons:?}\n{finished:?}");
     assert_eq!(receiver.count(), 0, "{reasons:?}");
 }
 

@@ -7,7 +7,7 @@ use rowhook::store::Store;
 use crate::letters::{Letter, fill};
 use crate::support::program::{Finished, Home};
 
-/// Nobody listens on port 1; no test gets as far as connecting.
+/// No process listens on port 1; no test gets as far as connecting.
 const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
 
 const RULE: &str = "table: shop.orders\nrules:\n  - name: order-paid\n    call: {url: \"http://127.0.0.1:1/orders\"}\n";
@@ -16,7 +16,7 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_rowhook"))
 }
 
-/// The exit code, and a single line on stderr that holds all of `parts`.
+/// The exit code, and a single line on stderr that contains all of `parts`.
 #[track_caller]
 fn complained(finished: &Finished, code: i32, parts: &[&str]) {
     assert_eq!(finished.code, code, "{finished:?}");
@@ -167,11 +167,11 @@ fn a_store_of_a_newer_format_is_left_alone() {
 #[test]
 fn a_second_process_on_the_data_directory_gets_an_error_that_names_the_first() {
     let home = home().with_rule("a.yaml", RULE);
-    let held = Store::open(&home.path("data")).unwrap();
+    let store = Store::open(&home.path("data")).unwrap();
     let pid = format!("process {}", std::process::id());
     complained(&home.run(&["run", "--mysql", MYSQL, "--admin", "off"]), 1, &["in use", &pid]);
     complained(&home.run(&["dead-letters", "list"]), 1, &["in use", &pid]);
-    drop(held);
+    drop(store);
     assert_eq!(home.run(&["dead-letters", "list"]).code, 0);
 }
 

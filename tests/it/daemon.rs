@@ -13,7 +13,7 @@ use crate::support::receiver::{Answer, Gate, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Nobody listens on port 1.
+/// No process listens on port 1.
 const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
 
 fn home(receiver: &Receiver) -> Home {
@@ -208,8 +208,8 @@ fn a_socket_left_by_a_killed_daemon_is_replaced() {
 #[test]
 fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let receiver = Receiver::start(move |_| Answer::ok().held_by(&held));
+    let answers_gate = gate.clone();
+    let receiver = Receiver::start(move |_| Answer::ok().gated_by(&answers_gate));
     let home = home(&receiver);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

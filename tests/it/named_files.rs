@@ -1,4 +1,4 @@
-//! Files that are named and are no files: a pipe that nobody writes to must keep neither a start nor a reload waiting.
+//! Files that are named and are no files: a pipe without a writer must delay neither a start nor a reload.
 
 use std::path::Path;
 use std::time::Duration;

@@ -81,9 +81,9 @@ async fn a_replay_that_waits_stops_no_other_when_its_operator_has_gone() {
     scene.insert(1..2).await;
     scene.wait_for_letters(2);
     let gate = Gate::closed();
-    let held = gate.clone();
+    let answers_gate = gate.clone();
     scene.receiver.set_script(move |request| match request.json()["rule"] == "one" {
-        true => Answer::ok().held_by(&held),
+        true => Answer::ok().gated_by(&answers_gate),
         false => Answer::ok(),
     });
     let mut waits = scene.program.home().start(&["dead-letters", "replay", "--rule", "one"]);

@@ -1,4 +1,4 @@
-//! The server that the other tests stand on: it starts, dies, comes back and tells what is wrong.
+//! The server that the other tests stand on: it starts, dies, comes back and reports errors.
 
 use mysql_async::prelude::Queryable;
 

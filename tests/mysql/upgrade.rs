@@ -1,4 +1,4 @@
-//! A store from before delivery ids held the time of the commit: what it names by former ids keeps them.
+//! A store from before delivery ids contained the time of the commit: deliveries that it names by former ids keep these.
 //!
 //! The store is written here as that version left it when it was killed: half of a large transaction done, a ledger with
 //! holes, a saga between two steps. Nothing of it is done again, under whatever id; what follows has the ids of now.

@@ -271,7 +271,7 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     let receiver = Receiver::start({
         let gate = gate.clone();
         move |request| match request.path.as_str() {
-            "/kept" | "/gone" => Answer::ok().held_by(&gate),
+            "/kept" | "/gone" => Answer::ok().gated_by(&gate),
             _ => Answer::ok(),
         }
     });

@@ -315,7 +315,7 @@ async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_rea
     sql(&mut root, "INSERT INTO test.a VALUES ('s', 3, 4)").await;
     done(&mut root, 1).await;
     assert_eq!(all_shown(&reader.until_done(1).await), ["a(*id=1 x=2)", "a(s=s *id=3 x=4)"]);
-    // What cannot be understood is looked up too; nothing has changed since.
+    // A statement that is not understood makes the definition be read again, too; nothing has changed since.
     sql(&mut root, "ALTER TABLE test.a ADD e ENUM('größe', 'b\\\\c', 'it''s') AFTER s").await;
     sql(&mut root, "INSERT INTO test.a VALUES ('t', 'größe', 5, 6), ('u', 'b\\\\c', 6, 7), ('v', 'it''s', 7, 8)").await;
     done(&mut root, 2).await;

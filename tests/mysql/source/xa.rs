@@ -141,7 +141,7 @@ async fn xa_transactions_that_are_prepared_while_gtid_mode_changes_count_once() 
         }
         if modes[1] == "ON" {
             // It was prepared without a GTID, and a server with gtid_mode=ON does not send it again.
-            assert_eq!(prepared.set(), None, "another server can't be told of it");
+            assert_eq!(prepared.set(), None, "no other server can find it");
             sql(&mut root, "SET GLOBAL gtid_mode = ON_PERMISSIVE").await;
         }
         sql(&mut root, &format!("XA COMMIT 'x{n}'")).await;

@@ -77,7 +77,7 @@ async fn own_are_told_from_others(server: &MysqlServer, accounts: &[(&str, &str,
                 assert!(!reader.next_is_own().await, "{name}, compression {compression}");
             }
         }
-        // Too large to be held until the commit: the rows come in portions.
+        // Too large to be buffered until the commit: the rows come in portions.
         let many = "INSERT INTO test.t (s) SELECT REPEAT('x', 1000000) FROM information_schema.COLLATIONS LIMIT 12";
         succeeds(&database, many, vec![]).await;
         assert_eq!(reader.next_rows().await, vec![("t".to_string(), Op::Insert, true); 12], "{name}");

@@ -10,7 +10,7 @@ use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::receiver::{Answer, Gate, Receiver};
 
-/// A table and its rule of two steps; the API holds the second back.
+/// A table and its rule of two steps; the API delays the second.
 struct Scene {
     database: String,
     receiver: Receiver,
@@ -41,7 +41,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.starts_with("/ship/") {
-                true => Answer::ok().held_by(&gate),
+                true => Answer::ok().gated_by(&gate),
                 false => Answer::ok(),
             }
         });

@@ -9,7 +9,7 @@ use crate::letters::{Letter, fill, fill_with_operation};
 use crate::support::program::{Finished, Home};
 use crate::support::receiver::{Answer, Receiver};
 
-/// Letter 1: an account was made, and whether its charge happened nobody knows. Letter 2 takes but one call.
+/// Letter 1: an account was made, and it is uncertain whether its charge happened. Letter 2 takes only one call.
 fn home(receiver: &Receiver) -> Home {
     let url = receiver.url("/orders/{{ row.id }}");
     let rule = format!(
@@ -65,7 +65,7 @@ fn numbers(home: &Home, args: &[&str]) -> Vec<u64> {
     listing["dead_letters"].as_array().unwrap().iter().map(|letter| letter["number"].as_u64().unwrap()).collect()
 }
 
-/// Dead letters, held ones, those that wait for a person.
+/// Dead letters, blocked ones, those that wait for a person.
 fn counts(home: &Home) -> [Value; 3] {
     let status = json_of(home, &["status", "--json"]);
     ["dead_letters", "blocked", "awaiting"].map(|name| status[name].clone())

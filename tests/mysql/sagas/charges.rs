@@ -90,7 +90,7 @@ impl Scene {
     async fn kill_again_and_again(&mut self) {
         for _ in 0..KILLS {
             let next = self.receiver.count() + self.random.below(2 * (ROWS / KILLS) as u64) as usize;
-            // Rows that were cut off before their call are asked for by nobody.
+            // Rows that were cut off before their call are never requested.
             let enough = next.min(ROWS / 2);
             self.receiver.wait_until(|requests| requests.len() >= enough, DEADLINE).await;
             self.program.kill_9();

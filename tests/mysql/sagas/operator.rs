@@ -27,7 +27,7 @@ const BOTH: [Daemon; 2] = [Daemon::Runs, Daemon::Stopped];
 struct Moods {
     refuses: BTreeSet<&'static str>,
     loses: BTreeSet<&'static str>,
-    holds: Option<(&'static str, Gate)>,
+    gates: Option<(&'static str, Gate)>,
 }
 
 impl Moods {
@@ -40,8 +40,8 @@ impl Moods {
             return Answer::lose_the_answer();
         }
         let answer = Answer::ok().with_json(&serde_json::json!({"id": format!("{what}-1")}));
-        match &self.holds {
-            Some((held, gate)) if *held == what => answer.held_by(gate),
+        match &self.gates {
+            Some((gated, gate)) if *gated == what => answer.gated_by(gate),
             _ => answer,
         }
     }
@@ -247,8 +247,8 @@ async fn a_replay_goes_on_with_the_step_that_failed_and_from_start_with_the_firs
         let dry = scene.run(&["dead-letters", "replay", "1", "--from-start", "--yes", "--dry-run"]);
         assert!(dry.code == 0 && dry.stdout.contains("/account'"), "{dry:?}");
         assert_eq!(scene.replay(&["--from-start", "--yes"]).0, 1);
-        let anew = keys(&scene.receiver.received());
-        assert!(anew.iter().all(|key| !first.contains(key)), "{anew:?} {first:?}");
+        let second = keys(&scene.receiver.received());
+        assert!(second.iter().all(|key| !first.contains(key)), "{second:?} {first:?}");
         assert_eq!(scene.asked(), ["account", "card"], "{daemon:?}");
 
         scene.change(|moods| moods.refuses.clear());
@@ -330,7 +330,7 @@ async fn after_a_failed_callback_a_replay_makes_the_callback_and_does_nothing_el
             (&"callback_failed".into(), &"complete".into()),
             "{letter:#}"
         );
-        assert_eq!(scene.counted(), (1, 0), "what is done waits for nobody");
+        assert_eq!(scene.counted(), (1, 0), "a resolved saga waits for no person");
         assert_eq!((scene.replay(&[]).0, scene.asked()), (1, vec!["told".to_string()]));
         scene.change(|moods| moods.refuses.clear());
         assert_eq!((scene.replay(&[]).0, scene.asked()), (0, vec!["told".to_string()]), "{daemon:?}");
@@ -338,21 +338,21 @@ async fn after_a_failed_callback_a_replay_makes_the_callback_and_does_nothing_el
     }
 }
 
-/// Kills whoever replays while `held` is under way: rowhook itself, or the command where none runs.
-async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, held: &'static str) {
+/// Kills the process that replays while `gated` is under way: rowhook itself, or the command where none runs.
+async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, gated: &'static str) {
     let gate = Gate::closed();
-    scene.change(|moods| *moods = Moods { holds: Some((held, gate.clone())), ..Moods::default() });
+    scene.change(|moods| *moods = Moods { gates: Some((gated, gate.clone())), ..Moods::default() });
     let mut replaying = scene.program.home().start(&["dead-letters", "replay", "1"]);
-    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == held), DEADLINE).await;
+    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == gated), DEADLINE).await;
     if scene.is_running {
         scene.program.kill_9();
-        assert_eq!(replaying.wait(DEADLINE), 1, "who asked for it is told that it broke off");
+        assert_eq!(replaying.wait(DEADLINE), 1, "the command reports that the replay broke off");
         scene.program.restart();
         scene.program.wait_for_line("reading after", DEADLINE);
     } else {
         replaying.kill_9();
     }
-    scene.change(|moods| moods.holds = None);
+    scene.change(|moods| moods.gates = None);
     gate.open();
 }
 

@@ -218,7 +218,7 @@ impl Change {
     }
 
     /// Identity of the delivery that the rule of this name makes of this change: a version 5 UUID (RFC 9562,
-    /// section 5.5) over transaction, table, ordinal and rule, so that anybody can compute it again.
+    /// section 5.5) over transaction, table, ordinal and rule, so that a receiver can compute it, too.
     pub fn delivery_id(&self, rule: &str) -> DeliveryId {
         DeliveryId::of_name(|hash| {
             self.transaction.spell_identity(|part| hash.update(part));
@@ -339,7 +339,7 @@ mod tests {
         Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1234 }
     }
 
-    /// What anybody else would compute, from the texts that docs/data-format.md shows.
+    /// What a receiver computes, from the texts that docs/data-format.md shows.
     fn named(name: &str) -> DeliveryId {
         DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
     }

@@ -76,7 +76,7 @@ pub enum ColumnKind {
         digits: usize,
     },
     /// CHAR, VARCHAR and TEXT, and their binary kin; `pad` is the length of a BINARY(n), whose trailing zeros the log
-    /// leaves out. `octets_max` is the declared length, where the event tells it.
+    /// leaves out. `octets_max` is the declared length, if it is in the event.
     Text {
         length_bytes: usize,
         charset: Charset,

@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn only_a_rule_whose_reader_gave_up_is_reported() {
-        let rule = |name: &str, feed| RuleStatus {
+        let rule = |name: &str, stream| RuleStatus {
             rule: name.to_string(),
             target: String::new(),
-            stream: feed,
+            stream: stream,
             paused: Some(Paused { since_us: 1, why: String::new() }),
             lacks: None,
             unresolved: 0,

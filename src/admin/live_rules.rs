@@ -258,7 +258,7 @@ mod tests {
             let pipeline = async {
                 while let Some(command) = self.commands.recv().await {
                     let Command::Reload { answer, .. } = command else { panic!("{command:?}") };
-                    answer.send(()).expect("somebody waits");
+                    answer.send(()).expect("the caller waits");
                 }
                 std::future::pending().await
             };
@@ -305,15 +305,15 @@ mod tests {
         scene.write("table: shop.orders\nrul");
         assert!(scene.live.inspect().await.is_none(), "it may be half written");
         scene.write(&RULE.replace("/a", "/b"));
-        assert!(scene.live.inspect().await.is_none(), "it looks different again");
-        let taken = scene.with_pipeline(LiveRules::inspect).await.expect("two looks agree").expect("sound rules");
+        assert!(scene.live.inspect().await.is_none(), "the files differ again");
+        let taken = scene.with_pipeline(LiveRules::inspect).await.expect("two checks agree").expect("sound rules");
         assert_eq!(taken.changed, ["paid"]);
         assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "it was taken");
 
         scene.write("table: [");
         assert!(scene.live.inspect().await.is_none());
-        scene.live.inspect().await.expect("two looks agree").expect_err("faulty");
-        assert!(scene.live.inspect().await.is_none(), "the same problems are told once");
+        scene.live.inspect().await.expect("two checks agree").expect_err("faulty");
+        assert!(scene.live.inspect().await.is_none(), "the same problems are reported once");
     }
 
     #[tokio::test]

@@ -104,11 +104,11 @@ mod tests {
         SourceNow { address: String::new(), version: None, retention, lag, problem: None }
     }
 
-    fn rule(feed: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
+    fn rule(stream: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
         RuleStatus {
             rule: "r".to_string(),
             target: String::new(),
-            stream: feed,
+            stream: stream,
             paused: None,
             lacks: None,
             unresolved: 0,

@@ -25,7 +25,7 @@ pub struct ColumnType {
     /// What statements may say besides (MySQL manual, "Data Types" and "Using Data Types from Other Database Engines").
     pub synonyms: &'static [&'static str],
     /// The word of its [family](crate::schema::Family) on disk, so it must never change. Types between which a definition
-    /// need not be told apart have one word.
+    /// need no distinction have one word.
     pub word: &'static str,
     /// How its values are read, with the widths that are the greatest and no other parameters.
     pub form: ColumnKind,

@@ -111,7 +111,7 @@ impl Waiting {
 }
 
 /// Whether a delivery may be buffered. Not a replay, which sends the dead letter as it is; not a delivery with a
-/// predetermined outcome, which needs no call; not a row of a table without a primary key, which can't be told from other
+/// predetermined outcome, which needs no call; not a row of a table without a primary key, which is not distinguishable from other
 /// rows; not a delivery that also waits in lanes of an earlier key definition.
 fn may_be_buffered(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)

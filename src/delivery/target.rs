@@ -40,7 +40,7 @@ pub(super) struct TargetState {
     /// How what the target will still take is spread, and until when.
     spread: Option<(RateLimit, Instant)>,
     in_flight: usize,
-    /// Whether the lanes were told that the target restricts its queues.
+    /// Whether its target queues are restricted in the lanes.
     pub is_restricting: bool,
     /// The target queues of calls to it.
     pub queues: Vec<QueueNumber>,

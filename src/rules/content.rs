@@ -38,14 +38,14 @@ impl Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenedFile {
     path: PathBuf,
-    held: ContentHash,
+    content: ContentHash,
 }
 
 impl OpenedFile {
     pub(super) fn new(path: &Path, bytes: &[u8]) -> OpenedFile {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
-        OpenedFile { path: path.to_path_buf(), held: ContentHash(hasher.finish()) }
+        OpenedFile { path: path.to_path_buf(), content: ContentHash(hasher.finish()) }
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     fn content(text: &str, opened: &[(&str, &str)]) -> Content {
         let node = yaml::read(Path::new("f.yaml"), text, &mut Vec::new()).expect("sound YAML");
-        let opened = opened.iter().map(|(path, held)| OpenedFile::new(Path::new(path), held.as_bytes()));
+        let opened = opened.iter().map(|(path, content)| OpenedFile::new(Path::new(path), content.as_bytes()));
         Content::new(&[&node], opened.collect())
     }
 

@@ -31,10 +31,10 @@ pub(super) struct Group {
     pub anchor: Arc<Anchor>,
     pub stage: GroupStage,
     /// Bytes of watched row events that wait.
-    pub held_bytes: usize,
+    pub buffered_bytes: usize,
     /// A part of it was handed on before its end.
     pub is_streaming: bool,
-    held: Vec<Changes>,
+    buffered: Vec<Changes>,
     counts: Vec<(Arc<str>, u64)>,
     /// Rows that were handed on over an earlier connection.
     skip: Vec<Within>,
@@ -62,9 +62,9 @@ impl Group {
             transaction,
             anchor,
             stage: GroupStage::Announced,
-            held_bytes: 0,
+            buffered_bytes: 0,
             is_streaming: false,
-            held: Vec::new(),
+            buffered: Vec::new(),
             counts: Vec::new(),
             skip,
             wire: Sum { promised, seen: event_bytes },
@@ -137,7 +137,7 @@ impl Group {
         self.counts[at].1 = changes.last_ordinal();
         changes.skip_through(skipped);
         if !changes.is_empty() {
-            self.held.push(changes);
+            self.buffered.push(changes);
         }
         Ok(())
     }
@@ -145,13 +145,13 @@ impl Group {
     /// A table was truncated; left out if that was handed on before.
     pub fn truncate(&mut self, table: &TableName) {
         if self.skip.iter().all(|within| *within.table != *table.to_string()) {
-            self.held.push(Changes::truncate(&table.schema, &table.table, Arc::clone(&self.transaction)));
+            self.buffered.push(Changes::truncate(&table.schema, &table.table, Arc::clone(&self.transaction)));
         }
     }
 
     /// Takes out the buffered rows, with their size in bytes.
-    pub fn take_held(&mut self) -> (Vec<Changes>, usize) {
-        (std::mem::take(&mut self.held), std::mem::take(&mut self.held_bytes))
+    pub fn take_buffered(&mut self) -> (Vec<Changes>, usize) {
+        (std::mem::take(&mut self.buffered), std::mem::take(&mut self.buffered_bytes))
     }
 
     /// Adds the rows of an XA transaction that this one commits; they belong to this one from now on.
@@ -162,20 +162,20 @@ impl Group {
             let known = self.skip.iter().find(|within| *within.table == *table.to_string());
             changes.skip_through(known.map_or(0, |within| within.rows));
             if !changes.is_empty() {
-                self.held.push(changes);
+                self.buffered.push(changes);
             }
         }
     }
 
     pub fn discard(&mut self) {
-        self.held_bytes = 0;
-        self.held.clear();
+        self.buffered_bytes = 0;
+        self.buffered.clear();
     }
 
     pub fn give_out(&mut self, out: &mut Vec<SourceEvent>) {
-        self.held_bytes = 0;
-        if !self.held.is_empty() {
-            out.push(SourceEvent::Rows(std::mem::take(&mut self.held)));
+        self.buffered_bytes = 0;
+        if !self.buffered.is_empty() {
+            out.push(SourceEvent::Rows(std::mem::take(&mut self.buffered)));
         }
     }
 }

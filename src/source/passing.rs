@@ -219,7 +219,7 @@ pub(super) struct Passings {
     /// Where the next event begins.
     at: FileOffset,
     /// The event that ended the transaction before.
-    held: Option<BinlogEvent>,
+    next_begin: Option<BinlogEvent>,
     heartbeat: Duration,
     last_event_at: Instant,
 }
@@ -233,7 +233,7 @@ impl Passings {
         };
         let heartbeat = settings.heartbeat;
         let wire = Wire::open(settings, server, begin, heartbeat * HEARTBEATS_MISSED_MAX).await?;
-        Ok(Passings { wire, at, held: None, heartbeat, last_event_at: Instant::now() })
+        Ok(Passings { wire, at, next_begin: None, heartbeat, last_event_at: Instant::now() })
     }
 
     /// The next transaction; none at the end of the log.
@@ -258,7 +258,7 @@ impl Passings {
                     }
                 }
                 event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED if passing.is_some() => {
-                    self.held = Some(event);
+                    self.next_begin = Some(event);
                     return Ok(passing);
                 }
                 _ => {}
@@ -281,7 +281,7 @@ impl Passings {
     }
 
     async fn event(&mut self) -> Result<BinlogEvent, Error> {
-        match self.held.take() {
+        match self.next_begin.take() {
             Some(event) => Ok(event),
             None => self.wire.next().await,
         }

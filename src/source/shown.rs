@@ -1,6 +1,6 @@
 //! A column's type as `information_schema.COLUMNS` shows it.
 //!
-//! In: what that view says of one column's type. Out: its family, how its values are logged as far as a definition tells,
+//! In: what that view says of one column's type. Out: its family, how its values are logged, as far as a definition shows it,
 //! and whether they were logged so; the labels of an ENUM or SET. Which type a name means stands in `column::types`. Asks
 //! no server: `schema` and `typed` do. Pure.
 

@@ -31,10 +31,10 @@ use super::xa::Undecided;
 mod prepared;
 
 /// At most so many bytes of watched rows are buffered until the commit; a larger transaction is handed on in portions.
-const HELD_BYTES_MAX: usize = 4 << 20;
+const BUFFERED_BYTES_MAX: usize = 4 << 20;
 
 /// The same for XA, whose rows must be buffered: only its end decides whether they count.
-const XA_HELD_BYTES_MAX: usize = 64 << 20;
+const XA_BUFFERED_BYTES_MAX: usize = 64 << 20;
 
 /// Rows of a large transaction travel in portions of about this size.
 const PORTION_BYTES: usize = 64 << 10;
@@ -364,7 +364,7 @@ impl Transactions {
             let fault = fault.within(&format!("table {}", watched.qualified));
             return Err(self.fault(fault));
         }
-        group.held_bytes += body.len();
+        group.buffered_bytes += body.len();
         self.release(out)
     }
 
@@ -372,7 +372,7 @@ impl Transactions {
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == GroupStage::OpenXa {
-            if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
+            if group.buffered_bytes + self.undecided.buffered_bytes() > XA_BUFFERED_BYTES_MAX {
                 let fix = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
                             leave the table out of the rules, or pass over this transaction: `rowhook position set \
                             --skip-transaction`";
@@ -380,8 +380,8 @@ impl Transactions {
             }
             return Ok(());
         }
-        let limit = if group.is_streaming { PORTION_BYTES } else { HELD_BYTES_MAX };
-        if group.held_bytes > limit {
+        let limit = if group.is_streaming { PORTION_BYTES } else { BUFFERED_BYTES_MAX };
+        if group.buffered_bytes > limit {
             group.is_streaming = true;
             group.give_out(out);
         }

@@ -86,7 +86,7 @@ pub(super) struct PreparedXa {
     pub begin: FileOffset,
     pub rows: Vec<Changes>,
     /// Bytes of row events that the rows hold.
-    pub held_bytes: usize,
+    pub buffered_bytes: usize,
 }
 
 /// The prepared transactions that are not decided yet.
@@ -98,8 +98,8 @@ pub(super) struct Undecided {
 }
 
 impl Undecided {
-    pub fn held_bytes(&self) -> usize {
-        self.prepared.iter().map(|prepared| prepared.held_bytes).sum()
+    pub fn buffered_bytes(&self) -> usize {
+        self.prepared.iter().map(|prepared| prepared.buffered_bytes).sum()
     }
 
     pub fn add(&mut self, prepared: PreparedXa) {

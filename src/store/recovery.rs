@@ -77,14 +77,14 @@ pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<Opene
 fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) -> Result<OpenedDatabase, Error> {
     // Without room for a copy it is opened all the same.
     let is_copied = (1..=COPIED_BYTES_MAX).contains(&log_bytes(directory)) && original.make().is_ok();
-    let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_look(directory, tally));
+    let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_check(directory, tally));
     let is_refused = matches!(opened, Err(Error::Incomplete { .. } | Error::Corrupt { .. }));
     let settled = if is_refused && is_copied { original.put_back() } else { Ok(()) };
     settled.and_then(|()| original.forget()).map_err(Error::directory(directory, "put its log back"))?;
     opened
 }
 
-fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
+fn open_and_check(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
     let database = match (open_sled(directory), tally) {
         (Err(Error::Corrupt { detail, .. }), Some(tally)) => {
             let missing = format!("its log can't be read ({detail}), and {}", contents(tally));

@@ -66,7 +66,7 @@ impl Database {
     }
 
     /// Runs the statement with these values, one for each `?`, in a transaction of its own, and commits it if the number of
-    /// rows that it matched is one of `expect_rows`. For an UPDATE these are the rows that it found, also those that held
+    /// rows that it matched is one of `expect_rows`. For an UPDATE these are the rows that it found, also those that had
     /// the new values already. `timeout` is for all of it, from waiting for a connection to the commit's answer.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ enum Then {
     /// Write all lines now.
     Write,
     /// Wake the thread that writes.
-    Tell,
+    Wake,
     /// The thread was woken already.
     Nothing,
 }
@@ -82,7 +82,7 @@ impl Write for Line {
         let mut gathered = LINES.lock();
         match gathered.add(line, self.is_urgent) {
             Then::Write => gathered.write_out(),
-            Then::Tell => LINES.arrived.notify_one(),
+            Then::Wake => LINES.arrived.notify_one(),
             Then::Nothing => {}
         }
         Ok(line.len())
@@ -119,7 +119,7 @@ impl Gathered {
         self.0.extend_from_slice(line);
         match was_empty {
             _ if is_urgent || self.0.len() >= GATHERED_BYTES_MAX => Then::Write,
-            true => Then::Tell,
+            true => Then::Wake,
             false => Then::Nothing,
         }
     }
@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn lines_are_gathered_in_order_until_one_is_urgent_or_they_are_many() {
         let mut gathered = Gathered(Vec::new());
-        let told: Vec<Then> = ["a\n", "b\n", "c\n"].iter().map(|line| gathered.add(line.as_bytes(), false)).collect();
-        assert_eq!(told, [Then::Tell, Then::Nothing, Then::Nothing]);
+        let then: Vec<Then> = ["a\n", "b\n", "c\n"].iter().map(|line| gathered.add(line.as_bytes(), false)).collect();
+        assert_eq!(then, [Then::Wake, Then::Nothing, Then::Nothing]);
         assert_eq!(gathered.add(b"error\n", true), Then::Write);
         assert_eq!(gathered.0, b"a\nb\nc\nerror\n");
         let long = vec![b'x'; GATHERED_BYTES_MAX];
         assert_eq!(Gathered(Vec::new()).add(&long, false), Then::Write);
-        assert_eq!(Gathered(Vec::new()).add(&long[1..], false), Then::Tell);
+        assert_eq!(Gathered(Vec::new()).add(&long[1..], false), Then::Wake);
     }
 
     #[test]

@@ -8,12 +8,12 @@ use crate::saga::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and the effect in words.
 pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
-    let told = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
+    let callback = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
         let name = if goes(saga, Direction::Forward) { "on_success" } else { "on_failure" };
         row(name, &saga.callback, None)
     });
     let steps = saga.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
-    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(told));
+    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(callback));
     let mut text = format!("{steps}\n{}\n", effect(saga));
     if !is_resolved {
         text += &advice(saga, number);

@@ -17,12 +17,12 @@ impl Transactions {
         self.require(GroupStage::OpenXa, "XA_PREPARE")?;
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
-        let (rows, held_bytes) = group.take_held();
+        let (rows, buffered_bytes) = group.take_buffered();
         if rows.is_empty() {
             return self.end(out);
         }
         let (gtid, begin) = (group.transaction.gtid.clone(), group.transaction.begin());
-        self.undecided.add(PreparedXa { xid, gtid, begin, rows, held_bytes });
+        self.undecided.add(PreparedXa { xid, gtid, begin, rows, buffered_bytes });
         self.end_as(None, None, out)
     }
 

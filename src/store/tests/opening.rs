@@ -128,7 +128,7 @@ async fn after_an_orderly_end_nothing_is_read_again() {
         "{known:?}"
     );
     drop(open(directory.path()));
-    assert_eq!(snapshots(directory.path()), after, "there was nothing to read anew");
+    assert_eq!(snapshots(directory.path()), after, "there was nothing to read again");
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ fn try_at(before: &Path, work: Work, fault: Option<(Fault, u64)>) -> Traced {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asked for them")]
+#[expect(clippy::print_stdout, reason = "the figures are for the person who asked for them")]
 async fn a_store_keeps_what_was_answered_if_it_is_killed_at_any_step_of_an_operation() {
     if let Some(data) = child_directory() {
         std::thread::spawn(move || work_in_child(&data)).join().expect("done");

@@ -94,7 +94,11 @@ async fn nothing_is_started_after_a_dead_letter_that_pauses_its_rule() {
     }
     let completed = next(&mut dispatcher).await;
     assert!(matches!(completed.outcome, Outcome::Dead(_)));
-    assert_eq!((dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)), (0, true), "before anybody could pause it");
+    assert_eq!(
+        (dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)),
+        (0, true),
+        "before the loop could pause it"
+    );
     dispatcher.release(completed.ticket);
     assert_eq!(dispatcher.in_flight(), 0);
     dispatcher.set_paused(&rule.name, false);

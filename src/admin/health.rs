@@ -79,7 +79,7 @@ mod tests {
         let rule = |name: &str, stream| RuleStatus {
             rule: name.to_string(),
             target: String::new(),
-            stream: stream,
+            stream,
             paused: Some(Paused { since_us: 1, why: String::new() }),
             lacks: None,
             unresolved: 0,

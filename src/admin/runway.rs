@@ -108,7 +108,7 @@ mod tests {
         RuleStatus {
             rule: "r".to_string(),
             target: String::new(),
-            stream: stream,
+            stream,
             paused: None,
             lacks: None,
             unresolved: 0,

@@ -218,8 +218,8 @@ pub(super) struct Passings {
     wire: Wire,
     /// Where the next event begins.
     at: FileOffset,
-    /// The event that ended the transaction before.
-    next_begin: Option<BinlogEvent>,
+    /// The first event of the next transaction, where the previous one was read up to it.
+    first_of_next: Option<BinlogEvent>,
     heartbeat: Duration,
     last_event_at: Instant,
 }
@@ -233,7 +233,7 @@ impl Passings {
         };
         let heartbeat = settings.heartbeat;
         let wire = Wire::open(settings, server, begin, heartbeat * HEARTBEATS_MISSED_MAX).await?;
-        Ok(Passings { wire, at, next_begin: None, heartbeat, last_event_at: Instant::now() })
+        Ok(Passings { wire, at, first_of_next: None, heartbeat, last_event_at: Instant::now() })
     }
 
     /// The next transaction; none at the end of the log.
@@ -258,7 +258,7 @@ impl Passings {
                     }
                 }
                 event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED if passing.is_some() => {
-                    self.next_begin = Some(event);
+                    self.first_of_next = Some(event);
                     return Ok(passing);
                 }
                 _ => {}
@@ -281,7 +281,7 @@ impl Passings {
     }
 
     async fn event(&mut self) -> Result<BinlogEvent, Error> {
-        match self.next_begin.take() {
+        match self.first_of_next.take() {
             Some(event) => Ok(event),
             None => self.wire.next().await,
         }

@@ -209,7 +209,7 @@ fn a_socket_left_by_a_killed_daemon_is_replaced() {
 fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
     let gate = Gate::closed();
     let answers_gate = gate.clone();
-    let receiver = Receiver::start(move |_| Answer::ok().gated_by(&answers_gate));
+    let receiver = Receiver::start(move |_| Answer::ok().delayed_by(&answers_gate));
     let home = home(&receiver);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -256,7 +256,7 @@ fn operators_are_answered_while_mysql_is_unavailable() {
     assert_eq!((&status["rules"][0]["rule"], &status["rules"][0]["dead_letters"]), (&json!("order-paid"), &json!(2)));
     assert_eq!((&status["runway_seconds"], &status["position"]), (&Value::Null, &Value::Null));
 
-    // Letters are replayed with the rules of now, not with those of the start.
+    // Letters are replayed with the current rules, not with those of the start.
     assert_eq!(home.run(&["dead-letters", "replay", "1"]).code, 1);
     let text = std::fs::read_to_string(home.path("rules/shop.orders.yaml")).unwrap();
     home.write("rules/shop.orders.yaml", &text.replace(&old.url("/"), &new.url("/")));

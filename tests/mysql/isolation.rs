@@ -42,7 +42,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.as_str() {
-                "/stuck" => Answer::ok().gated_by(&gate),
+                "/stuck" => Answer::ok().delayed_by(&gate),
                 "/slow" => Answer::ok().after(Duration::from_millis(2)),
                 _ => Answer::ok(),
             }

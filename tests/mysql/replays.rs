@@ -83,7 +83,7 @@ async fn a_replay_that_waits_stops_no_other_when_its_operator_has_gone() {
     let gate = Gate::closed();
     let answers_gate = gate.clone();
     scene.receiver.set_script(move |request| match request.json()["rule"] == "one" {
-        true => Answer::ok().gated_by(&answers_gate),
+        true => Answer::ok().delayed_by(&answers_gate),
         false => Answer::ok(),
     });
     let mut waits = scene.program.home().start(&["dead-letters", "replay", "--rule", "one"]);

@@ -1,7 +1,7 @@
 //! A store from before delivery ids contained the time of the commit: deliveries that it names by former ids keep these.
 //!
 //! The store is written here as that version left it when it was killed: half of a large transaction done, a ledger with
-//! holes, a saga between two steps. Nothing of it is done again, under whatever id; what follows has the ids of now.
+//! holes, a saga between two steps. Nothing of it is done again under any id; later deliveries have the current ids.
 
 use std::collections::BTreeMap;
 use std::fs;

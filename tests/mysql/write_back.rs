@@ -62,7 +62,7 @@ async fn wait_for(connection: &mut Conn, question: &str) {
             return;
         }
         assert!(Instant::now() < give_up_at, "never true: {question}");
-        // InnoDB's tables of transactions are filled anew only when nobody has read them for a tenth of a second.
+        // InnoDB's tables of transactions are filled again only when they were not read for a tenth of a second.
         tokio::time::sleep(Duration::from_millis(120)).await;
     }
 }

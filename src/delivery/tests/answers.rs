@@ -104,7 +104,7 @@ fn cases() -> Vec<Case> {
         ("100 without end", flood("", &b"HTTP/1.1 100 C\r\n\r\n".repeat(100)), TIMED_OUT),
         ("102 without end", flood("", &b"HTTP/1.1 102 P\r\nX-A: b\r\n\r\n".repeat(100)), TIMED_OUT),
         (
-            "101 that nobody asked for",
+            "101 that was not requested",
             say("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"),
             "dead 101: ",
         ),

@@ -134,7 +134,7 @@ async fn an_interrupted_binlog_replay_starts_nothing_more() {
     let history = History::start(&server).await;
     let gate = Gate::closed();
     let answers_gate = gate.clone();
-    history.receiver.set_script(move |_| Answer::ok().gated_by(&answers_gate));
+    history.receiver.set_script(move |_| Answer::ok().delayed_by(&answers_gate));
     // One after the other, so that two of them wait behind the first.
     history.home.write(
         "rules/a.yaml",

@@ -157,7 +157,7 @@ async fn dropped_while_it_runs(server: &MysqlServer) {
     let gate = Gate::closed();
     let older = gate.clone();
     let noted = Receiver::start(move |request| match request.attempt {
-        1 => Answer::ok().gated_by(&older),
+        1 => Answer::ok().delayed_by(&older),
         _ => Answer::ok(),
     });
     let plain = Receiver::start(|_| Answer::ok());

@@ -43,7 +43,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.as_str() {
-                "/late" => Answer::ok().gated_by(&gate),
+                "/late" => Answer::ok().delayed_by(&gate),
                 _ => Answer::ok(),
             }
         });

@@ -185,7 +185,7 @@ async fn a_paused_rule_is_detached_and_gets_old_rows_with_their_old_names_also_a
     let rules = load(&[rules(&table, &["paused", "other"], &receiver)]);
     let mut work = Loop::start(&server, &rules).await;
 
-    assert_eq!(work.pause("nobody").await, Err(CommandRefused::NoSuchRule { rule: "nobody".into() }));
+    assert_eq!(work.pause("missing").await, Err(CommandRefused::NoSuchRule { rule: "missing".into() }));
     assert_eq!(work.resume("paused", None).await, Err(CommandRefused::NotPaused { rule: "paused".into() }));
     assert_eq!(
         work.resume("paused", Some(Start::Latest)).await,
@@ -271,7 +271,7 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     let receiver = Receiver::start({
         let gate = gate.clone();
         move |request| match request.path.as_str() {
-            "/kept" | "/gone" => Answer::ok().gated_by(&gate),
+            "/kept" | "/gone" => Answer::ok().delayed_by(&gate),
             _ => Answer::ok(),
         }
     });

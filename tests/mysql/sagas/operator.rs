@@ -41,7 +41,7 @@ impl Moods {
         }
         let answer = Answer::ok().with_json(&serde_json::json!({"id": format!("{what}-1")}));
         match &self.gates {
-            Some((gated, gate)) if *gated == what => answer.gated_by(gate),
+            Some((delayed, gate)) if *delayed == what => answer.delayed_by(gate),
             _ => answer,
         }
     }
@@ -338,12 +338,12 @@ async fn after_a_failed_callback_a_replay_makes_the_callback_and_does_nothing_el
     }
 }
 
-/// Kills the process that replays while `gated` is under way: rowhook itself, or the command where none runs.
-async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, gated: &'static str) {
+/// Kills the process that replays while `delayed` is under way: rowhook itself, or the command where none runs.
+async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, delayed: &'static str) {
     let gate = Gate::closed();
-    scene.change(|moods| *moods = Moods { gates: Some((gated, gate.clone())), ..Moods::default() });
+    scene.change(|moods| *moods = Moods { gates: Some((delayed, gate.clone())), ..Moods::default() });
     let mut replaying = scene.program.home().start(&["dead-letters", "replay", "1"]);
-    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == gated), DEADLINE).await;
+    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == delayed), DEADLINE).await;
     if scene.is_running {
         scene.program.kill_9();
         assert_eq!(replaying.wait(DEADLINE), 1, "the command reports that the replay broke off");

@@ -41,7 +41,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.starts_with("/ship/") {
-                true => Answer::ok().gated_by(&gate),
+                true => Answer::ok().delayed_by(&gate),
                 false => Answer::ok(),
             }
         });

@@ -108,7 +108,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
         assert_eq!(server.rows::<i32>("SELECT n FROM test.t").await, [0]);
     }
     assert_eq!(succeeds(&database, "UPDATE test.t SET n = 2", vec![]).await, 1);
-    // One that was killed while nobody used it costs nothing.
+    // A connection that was killed while it was not used costs nothing.
     let ids: Vec<u64> =
         root.query("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'writer'").await.expect("a list");
     assert!(!ids.is_empty());

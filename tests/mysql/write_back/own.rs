@@ -59,8 +59,8 @@ const TABLE: &str =
     "CREATE DATABASE IF NOT EXISTS test; CREATE TABLE test.t (id INT PRIMARY KEY AUTO_INCREMENT, s LONGTEXT)";
 const INSERT: &str = "INSERT INTO test.t (s) VALUES (?)";
 
-/// Every account writes, then somebody else, then the account again over the same connection.
-async fn own_are_told_from_others(server: &MysqlServer, accounts: &[(&str, &str, &str)]) {
+/// Every account writes, then another one, then the account again over the same connection.
+async fn own_and_other_writes_are_distinguished(server: &MysqlServer, accounts: &[(&str, &str, &str)]) {
     server.query(TABLE).await;
     let mut reader = Reader::start(server).await;
     for (name, privileges, mark) in accounts {
@@ -91,7 +91,7 @@ fn account_again(server: &MysqlServer, name: &str) -> Settings {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_transactions_are_known_again_with_gtids() {
     let server = MysqlServer::start(&["--gtid-mode=ON"]);
-    own_are_told_from_others(
+    own_and_other_writes_are_distinguished(
         &server,
         &[("tagger", TAGGING, "GTID tag"), ("marker", "SESSION_VARIABLES_ADMIN", "comment")],
     )
@@ -101,7 +101,7 @@ async fn own_transactions_are_known_again_with_gtids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_transactions_are_known_again_without_gtids() {
     let server = MysqlServer::start(&["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
-    own_are_told_from_others(&server, &[("marker", "SESSION_VARIABLES_ADMIN", "comment")]).await;
+    own_and_other_writes_are_distinguished(&server, &[("marker", "SESSION_VARIABLES_ADMIN", "comment")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,7 @@ fn check(of: &str, (outcome, acted): (Outcome, ActionResult), end: ActionEnd, at
 #[tokio::test]
 async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_have_happened() {
     use ActionEnd::{Done, Failed, Unknown};
-    use Reason::{Exhausted, Refused, Unknown as NobodyKnows};
+    use Reason::{Exhausted, Refused, Unknown as IsUncertain};
     for (reply, end, attempts, reason) in [
         (Reply::Status(200), Done(None), 1, None),
         (Reply::Status(400), Failed, 1, Some(Refused)),
@@ -46,16 +46,16 @@ async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_ha
         (Reply::Status(425), Failed, 4, Some(Exhausted)),
         (Reply::Status(429), Failed, 4, Some(Exhausted)),
         (answer(503, &[("Retry-After", "0")], ""), Failed, 4, Some(Exhausted)),
-        (Reply::Status(503), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(500), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(504), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(408), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(303), Unknown, 1, Some(NobodyKnows)),
-        (Reply::LoseAnswer, Unknown, 1, Some(NobodyKnows)),
-        (Reply::Hang, Unknown, 1, Some(NobodyKnows)),
-        (Reply::Drip, Unknown, 1, Some(NobodyKnows)),
-        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Unknown, 1, Some(NobodyKnows)),
-        (raw("what?\r\n\r\n"), Unknown, 1, Some(NobodyKnows)),
+        (Reply::Status(503), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(500), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(504), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(408), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(303), Unknown, 1, Some(IsUncertain)),
+        (Reply::LoseAnswer, Unknown, 1, Some(IsUncertain)),
+        (Reply::Hang, Unknown, 1, Some(IsUncertain)),
+        (Reply::Drip, Unknown, 1, Some(IsUncertain)),
+        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Unknown, 1, Some(IsUncertain)),
+        (raw("what?\r\n\r\n"), Unknown, 1, Some(IsUncertain)),
     ] {
         let of = format!("{reply:?}");
         let api = Api::start(move |_| reply.clone()).await;

@@ -41,9 +41,9 @@ async fn an_empty_dispatcher_waits_for_ever() {
 #[tokio::test]
 async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     let open = admission();
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match seen.number {
-        1 => Reply::When(gated.clone()),
+        1 => Reply::When(permits.clone()),
         _ => Reply::Status(503),
     })
     .await;

@@ -33,9 +33,9 @@ async fn a_full_batch_is_one_request_and_the_rest_is_sent_when_its_time_is_over(
 #[tokio::test]
 async fn a_key_in_two_batches_is_sent_in_order_and_other_batches_go_on() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match carried(seen).contains(&1) {
-        true => Reply::When(gated.clone()),
+        true => Reply::When(permits.clone()),
         false => Reply::Status(200),
     })
     .await;
@@ -87,9 +87,9 @@ async fn merged_changes_are_one_request_and_share_its_outcome() {
 #[tokio::test]
 async fn a_merged_change_waits_for_the_one_before_of_its_key() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api =
-        Api::start(move |seen| if seen.number == 1 { Reply::When(gated.clone()) } else { Reply::Status(200) }).await;
+        Api::start(move |seen| if seen.number == 1 { Reply::When(permits.clone()) } else { Reply::Status(200) }).await;
     let rule = rule(&api.url(), |rule| rule.coalesce = Some(SOON));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
@@ -207,10 +207,10 @@ async fn a_call_with_a_key_that_is_blocked_when_its_turn_comes_is_blocked_except
 #[tokio::test]
 async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_later() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match carried(seen).len() {
         4 => Reply::Status(413),
-        _ => Reply::When(gated.clone()),
+        _ => Reply::When(permits.clone()),
     })
     .await;
     let rule = batching(&api, |rule| rule.batch = Some(Batch { until: Until::TransactionEnd, ..batch(4) }));

@@ -1,4 +1,4 @@
-//! Whether rowhook lives, and whether it is doing its work.
+//! Whether rowhook lives, and whether it is ready.
 //!
 //! In: from the composition root: the loop's pulse and command channel, the store, the state of the source, the stop.
 //! Out: yes, or one line that says why not, without secrets (promise 8). Called by probes; keeps no state.

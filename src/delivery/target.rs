@@ -57,7 +57,7 @@ pub(super) struct TargetState {
     opened: Counter,
 }
 
-/// How one target (scheme, host, port) is doing.
+/// The status of one target (scheme, host, port).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetStatus {
     pub target: String,

@@ -1,6 +1,6 @@
 //! Checksums of events: every byte is verified before an event is used.
 //!
-//! In: whole events as they came. Out: [`Event`]s without their checksum, or the reason why one cannot be what the server
+//! In: whole events as they came. Out: [`BinlogEvent`]s without their checksum, or the reason why one cannot be what the server
 //! wrote. Owns what the newest FORMAT_DESCRIPTION said about checksums (worklog 2540). Events from inside a compressed
 //! transaction have none; the transaction has.
 

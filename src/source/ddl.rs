@@ -1,6 +1,6 @@
 //! Statements that define tables: what each one does to the definitions that are known.
 //!
-//! In: the text of a statement from the binlog, with what it was logged with. Out: an [`Effect`], which `apply` carries
+//! In: the text of a statement from the binlog, with what it was logged with. Out: a [`DdlEffect`], which `apply` carries
 //! out on a schema. What is not understood with certainty makes every table unknown that it may mean: all whose names
 //! stand in it (promise 7). Pure: no I/O. A parser of its own, because general ones reject or misread a large part of
 //! MySQL's ALTER TABLE (docs/decisions/0010).

@@ -1,6 +1,6 @@
 //! One event of the binlog, and the contents of the bodies that the reader itself parses.
 //!
-//! In: bytes of the stream. Out: [`Event`], whose body shares those bytes, and parsers for GTIDs, statements and the heads
+//! In: bytes of the stream. Out: [`BinlogEvent`], whose body shares those bytes, and parsers for GTIDs, statements and the heads
 //! of compressed transactions. All bytes are read through the checked cursor, so that no input can cause a panic or an
 //! allocation larger than itself; what does not fit is an error (promise 7). No I/O, no state.
 

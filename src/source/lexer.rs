@@ -2,7 +2,7 @@
 //! statements uses this lexer.
 //!
 //! In: the bytes of the text, the client's character set, and the two SQL modes that change how quotes read. Out: pieces
-//! that lie side by side and cover the text: blanks with comments, and [`Token`]s. Of `/*!80000 ... */` the inside counts:
+//! that lie side by side and cover the text: blanks with comments, and [`SqlToken`]s. Of `/*!80000 ... */` the inside counts:
 //! in the binlog every such comment was executed, because the server turns those that it skips into plain ones before it
 //! logs them. Characters of several bytes are stepped over as a whole, because their last byte may be a quote's or a
 //! backslash's code. Text that ends inside quotes or a comment is refused.

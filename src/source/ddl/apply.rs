@@ -1,6 +1,6 @@
 //! What a statement does to a schema.
 //!
-//! In: an [`Effect`]. Out: the schema after it. A table whose new definition does not follow with certainty is removed.
+//! In: a [`DdlEffect`]. Out: the schema after it. A table whose new definition does not follow with certainty is removed.
 //! Also says which tables get another definition by an effect, for definitions that are read later than their rows.
 
 use std::sync::Arc;

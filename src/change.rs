@@ -32,9 +32,9 @@ pub enum Op {
     Insert,
     Update,
     Delete,
-    /// The row stood in the table when a backfill read it.
+    /// The row was in the table when a backfill read it.
     Read,
-    /// All rows went at once. The change has no images, its table no columns, and its ordinal is 0.
+    /// All rows were removed at once. The change has no images, its table no columns, and its ordinal is 0.
     Truncate,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Op {
 /// The tag of the GTIDs of transactions that rowhook writes itself, where the server can give one.
 pub const OWN_TAG: &str = "rowhook";
 
-/// Where it cannot: the comment that the statement's text in the log begins with.
+/// Where the server can't: the comment at the beginning of the statement's text in the binlog.
 pub const OWN_MARKER: &str = "/* rowhook:own */";
 
 /// The transaction a change belongs to.
@@ -79,9 +79,10 @@ pub struct Transaction {
     pub offset: u64,
     /// Commit time on the server where it was first committed, in microseconds since the Unix epoch.
     pub committed_at_us: u64,
-    /// The same where the log says so itself, in the GTID event, and else 0: part of the identity.
+    /// The same if it is in the GTID event, else 0: part of the identity.
     pub original_commit_us: u64,
-    /// rowhook wrote it itself; of a transaction of several statements, the one that the change is of.
+    /// Whether rowhook wrote it itself; in a transaction of several statements, whether rowhook wrote the change's
+    /// statement.
     pub is_own: bool,
 }
 
@@ -100,8 +101,9 @@ impl Transaction {
         }
     }
 
-    /// What all servers of a replica set agree on when GTIDs are on, and no other transaction has: the [name](Self::name),
-    /// and after an `@` the time of the first commit, where the log says it. First component of every delivery id.
+    /// An identity that is the same on all servers of a replica set with GTIDs, and that no other transaction has: the
+    /// [name](Self::name), and after an `@` the time of the first commit, if the log contains it. The first component
+    /// of every delivery id.
     pub fn identity(&self) -> String {
         let mut identity = String::new();
         self.spell_identity(|part| identity.push_str(part));
@@ -141,11 +143,11 @@ impl Transaction {
         self.gtid.as_ref().is_some_and(|gtid| gtid.tag.as_str() == OWN_TAG)
     }
 
-    /// Whether these rows are of it.
+    /// Whether these rows belong to it.
     pub fn has_rows(&self, within: &Within) -> bool {
         let name = self.name();
         match within.transaction.strip_prefix(&*name) {
-            // The previous form, or a transaction without a time: the two can't be told apart, and both have this name.
+            // The previous form, or a transaction without a time: both have this name, so they can't be distinguished.
             Some("") => true,
             Some(_) => *within.transaction == *self.identity(),
             None => false,
@@ -164,7 +166,7 @@ impl Transaction {
     }
 }
 
-/// One row changed, or all of a table gone.
+/// One row changed, or all rows of a table removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub op: Op,
@@ -216,7 +218,7 @@ impl Change {
     }
 
     /// Identity of the delivery that the rule of this name makes of this change: a version 5 UUID (RFC 9562,
-    /// section 5.5) over transaction, table, ordinal and rule, so that anybody can compute it again.
+    /// section 5.5) over transaction, table, ordinal and rule, so that a receiver can compute it, too.
     pub fn delivery_id(&self, rule: &str) -> DeliveryId {
         DeliveryId::of_name(|hash| {
             self.transaction.spell_identity(|part| hash.update(part));
@@ -264,7 +266,7 @@ impl Change {
         Change { before: image(&self.before), after: image(&self.after), ..self.clone() }
     }
 
-    /// Memory that the change holds, near enough for a window's budget.
+    /// The memory that the change takes, exact enough for a window's limit.
     pub fn weight_bytes(&self) -> usize {
         let image = |row: &Option<Row>| row.as_ref().map_or(0, Row::weight_bytes);
         std::mem::size_of::<Change>() + image(&self.before) + image(&self.after)
@@ -337,7 +339,7 @@ mod tests {
         Change { op: Op::Insert, table, before: None, after: None, transaction, ordinal: 1234 }
     }
 
-    /// What anybody else would compute, from the texts that docs/data-format.md shows.
+    /// What a receiver computes, from the texts that docs/data-format.md shows.
     fn named(name: &str) -> DeliveryId {
         DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
     }

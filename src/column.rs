@@ -1,4 +1,4 @@
-//! Columns: how the bytes of a value stand in a row image, and what they mean.
+//! Columns: the bytes of a value in a row image, and their meaning.
 //!
 //! In: a column's [`ColumnKind`], as the binlog's table map or the schema gives it, and bytes of a row event. Out: where a value
 //! ends, and the value in the form of docs/data-format.md. Every length is checked before it is used; bytes that no server
@@ -23,11 +23,11 @@ use charset::Charset;
 use decimal::decimal;
 use json_string::write_str;
 
-/// Why a TABLE_MAP or a row cannot be read: what it holds, and how to fix it.
+/// Why a TABLE_MAP or a row cannot be read: the problem, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub what: String,
-    /// Empty: nothing but damage explains it, so the event is worth reading again.
+    /// Empty: only damage explains it, so the event is read again.
     pub fix: String,
 }
 
@@ -48,7 +48,7 @@ impl From<Truncated> for Fault {
     }
 }
 
-/// How one column's value stands in a row image.
+/// The form of one column's value in a row image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnKind {
     Int {
@@ -76,7 +76,7 @@ pub enum ColumnKind {
         digits: usize,
     },
     /// CHAR, VARCHAR and TEXT, and their binary kin; `pad` is the length of a BINARY(n), whose trailing zeros the log
-    /// leaves out. `octets_max` is the declared length, where the event tells it.
+    /// leaves out. `octets_max` is the declared length, if it is in the event.
     Text {
         length_bytes: usize,
         charset: Charset,
@@ -96,7 +96,7 @@ pub enum ColumnKind {
     Json {
         length_bytes: usize,
     },
-    /// VECTOR and spatial types: what nothing but a function of their own reads.
+    /// VECTOR and spatial types: each is read by a function of its own.
     Opaque {
         length_bytes: usize,
         reader: ValueReader,

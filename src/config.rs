@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::file;
 use crate::position::Start;
 
-/// What `rowhook.yaml` may hold: the long flags' names, with `_` for `-`.
+/// The keys that `rowhook.yaml` may contain: the long flags' names, with `_` for `-`.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
@@ -78,7 +78,7 @@ pub enum LogFormat {
 /// The log's settings, checked.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
-    /// None: what the command thinks right.
+    /// None: the default of the command.
     pub filter: Option<String>,
     pub format: LogFormat,
 }
@@ -284,7 +284,7 @@ impl File {
         };
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
-        // Without the lines around the mistake: one of them may hold the password.
+        // Without the lines around the mistake: one of them may contain the password.
         let malformed = |error: serde_saphyr::Error| Error::Malformed {
             path: path.to_path_buf(),
             message: error.without_snippet().to_string().lines().next().unwrap_or_default().to_string(),
@@ -420,7 +420,7 @@ mod tests {
     use crate::position::FileOffset;
 
     #[test]
-    fn a_start_is_one_of_four_things() {
+    fn a_start_has_one_of_four_forms() {
         assert_eq!(parse_start("start", "latest").expect("latest"), Start::Latest);
         assert_eq!(parse_start("start", "earliest").expect("earliest"), Start::Earliest);
         let place = FileOffset { file: "mysql-bin.000123".into(), offset: 4096 };

@@ -61,7 +61,7 @@ impl Reason {
     }
 }
 
-/// One HTTP request and what came of it.
+/// One HTTP request or SQL statement, and its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     /// Microseconds since the Unix epoch.
@@ -90,9 +90,9 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// How it began.
+    /// So many of the first attempts are kept.
     const FIRST_KEPT: usize = 3;
-    /// How it went on in the end.
+    /// So many of the last attempts are kept.
     const LAST_KEPT: usize = 13;
 
     /// Attempts of which `kept` are known, the first and the last of `total`.
@@ -109,7 +109,8 @@ impl Attempts {
         self.total += 1;
     }
 
-    /// The same, as one delivery of the last call saw it: with what the answer said of this one instead of all.
+    /// The same for one delivery of the last call: with the part of the answer about this delivery in place of the
+    /// whole answer.
     pub fn with_last_answer(&self, answer: &Answer) -> Attempts {
         let mut attempts = self.clone();
         if let Some(last) = Arc::make_mut(&mut attempts.kept).last_mut() {
@@ -118,7 +119,7 @@ impl Attempts {
         attempts
     }
 
-    /// The same, with the text of the last answer alone: for many deliveries that share them.
+    /// The same, with only the text of the last answer: for many deliveries that share them.
     pub fn with_last_excerpt_only(&self) -> Attempts {
         let Some((last, earlier)) = self.kept.split_last() else { return self.clone() };
         let kept = earlier.iter().map(Attempt::without_excerpt).chain([last.clone()]).collect();

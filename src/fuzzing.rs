@@ -1,6 +1,7 @@
 //! Where bytes from outside come in, one function for each place, for fuzzers alone: `fuzz/` and `tests/it/fuzzed.rs`.
 //!
-//! In: any bytes. Out: whether they could be read; a panic, a hang or much memory is what is looked for. How each takes its bytes apart is
+//! In: any bytes. Out: whether they could be read; the fuzzers search for a panic, a hang or much memory. How each
+//! splits its bytes is
 //! said at the function, so that seeds can be made by hand. No part of the program calls it, and no promise covers it.
 
 use std::path::PathBuf;

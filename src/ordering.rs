@@ -1,8 +1,9 @@
-//! Ordering keys as values: what two deliveries have in common when one waits for the other (promise 2).
+//! Ordering keys as values: two deliveries with a common key are sent one after the other (promise 2).
 //!
-//! A key is a hash of what a row's key columns hold, in a form that does not depend on their types; delivery queues by it,
-//! the store keeps it with dead letters that block it. A change also waits in the lanes that it has under earlier key
-//! definitions whose deliveries are still open; where such lanes can't be determined, it waits for all of those deliveries.
+//! A key is a hash of the values of a row's key columns, in a form that does not depend on their types. Delivery queues
+//! by it; the store keeps it with dead letters that block it. A change also waits in the lanes that it has under
+//! earlier key definitions with deliveries that are still open; where such lanes can't be determined, it waits for all
+//! of those deliveries.
 //! Plain data; `blocked` says which keys are blocked by dead letters.
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub use blocked::{BlockedKeys, BlockedQueue};
 pub use definition::{Declared, DefinitionId, KeyColumn, KeyDefinition, OrderedBy, lane};
 pub use form::KeyHash;
 
-/// Increased when keys are made in another way: the store then makes the keys of its dead letters again.
+/// To be increased when keys are computed in another way: the store then computes the keys of its dead letters again.
 pub const LANE_FORM: u64 = 2;
 
 /// Identity of a lane: rule, table and the values that deliveries are ordered by. Stands on disk, see [`LANE_FORM`].
@@ -30,14 +31,14 @@ pub struct LaneKeys {
     more: Option<Arc<MoreKeys>>,
 }
 
-/// What a delivery waits in and for besides the lanes of its own key.
+/// Further lanes that a delivery takes, and definitions that it waits for, besides the lanes of its own key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MoreKeys {
     /// Its lanes under other key definitions.
     pub keys: Vec<LaneKey>,
-    /// Definitions of which all that was made under them before is waited for.
+    /// It waits for all earlier deliveries whose keys were made under these definitions.
     pub definitions: Vec<DefinitionId>,
-    /// Of a dead letter: what its own key is made by.
+    /// For a dead letter: the definition that its own key was made under.
     pub made_under: Option<Arc<KeyDefinition>>,
 }
 
@@ -78,7 +79,7 @@ impl LaneKeys {
         LaneKeys { more, ..self }
     }
 
-    /// Without what is waited for besides: of the own key alone.
+    /// Only the lanes of the own key.
     pub fn own(&self) -> LaneKeys {
         LaneKeys { own: self.own, more: None }
     }
@@ -87,12 +88,12 @@ impl LaneKeys {
         self.own[0].is_none()
     }
 
-    /// Whether there is nothing but the keys of its own.
+    /// Whether there are only keys of its own.
     pub fn is_plain(&self) -> bool {
         self.more.is_none()
     }
 
-    /// The lanes it stands in.
+    /// All its lanes.
     pub fn iter(&self) -> impl Iterator<Item = LaneKey> {
         self.own.into_iter().flatten().chain(self.more.iter().flat_map(|more| more.keys.iter().copied()))
     }
@@ -102,19 +103,19 @@ impl LaneKeys {
         self.more.as_ref().map_or(&[], |more| &more.definitions)
     }
 
-    /// What the own key of a dead letter is made by.
+    /// The definition that the own key of a dead letter was made under.
     pub fn made_under(&self) -> Option<&Arc<KeyDefinition>> {
         self.more.as_ref()?.made_under.as_ref()
     }
 
-    /// Which of the keys of its own a key is.
+    /// The index of a key among its own keys.
     pub fn position(&self, key: LaneKey) -> Option<usize> {
         self.own.iter().position(|own| *own == Some(key))
     }
 }
 
 impl MoreKeys {
-    /// Both; none where there is nothing in them.
+    /// Both together; None where both are empty.
     pub fn union(one: Option<Arc<MoreKeys>>, other: Option<Arc<MoreKeys>>) -> Option<Arc<MoreKeys>> {
         let (one, other) = match (one, other) {
             (Some(one), Some(other)) => (one, other),

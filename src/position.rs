@@ -47,14 +47,14 @@ pub fn file_number(file: &str) -> Option<u64> {
     number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
-/// Everything that was committed up to some moment, as one value: what a checkpoint stores. What it is made of is known to
-/// the source and to the store's record alone; all others ask it.
+/// Everything that was committed up to some moment, as one value: what a checkpoint stores. Only the source and the
+/// store's record know its parts; all other code uses its methods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     parts: PositionParts,
 }
 
-/// What a position is made of: how a server's binlog is found again.
+/// The parts of a position: how it is found in a server's binlog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionParts {
     /// `@@server_uuid` of the server that `file` belongs to.
@@ -66,7 +66,7 @@ pub struct PositionParts {
     /// if they have any, are not in `gtids` as long as they are undecided.
     pub undecided: Arc<[FileOffset]>,
     pub found_by: FoundBy,
-    /// By what the log is known again.
+    /// The proof by which the log is recognized.
     pub proof: Proof,
 }
 
@@ -79,13 +79,13 @@ pub struct Description<'a> {
     pub file: &'a FileOffset,
 }
 
-/// By what a server finds a position again.
+/// By which part a server finds a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoundBy {
     /// The GTID set alone: `file` is only where the search may begin, or is not known to belong to the set.
     Set,
-    /// `file` alone, on the server that it belongs to: the set is not known, or transactions without GTIDs follow its last
-    /// one, of which another server can't tell whether they are covered.
+    /// `file` alone, on the server that it belongs to: the set is not known, or transactions without GTIDs follow its
+    /// last one. Another server can't know whether these are covered.
     Place,
     /// On the server that `file` belongs to by `file`, on every other one by the GTID set.
     Either,
@@ -96,7 +96,7 @@ pub enum FoundBy {
 pub struct Committed {
     pub server_uuid: Uuid,
     pub gtid: Option<Gtid>,
-    /// Of the XA PREPARE that this transaction decides.
+    /// The GTID of the XA PREPARE that this transaction decides.
     pub decided: Option<Gtid>,
     /// Where the next transaction begins.
     pub end: FileOffset,
@@ -108,7 +108,7 @@ pub struct Committed {
     /// The set of everything before the file in which it ended, without what was undecided there; none where the reader did
     /// not come by the head of the file.
     pub gtids_at_head: Option<Arc<GtidSet>>,
-    /// The transaction that ended, by which the log is known again.
+    /// The transaction that ended, by which the log is recognized.
     pub anchor: Arc<Anchor>,
     /// As in [`Proof`], of the file in which it ended; none where the stream did not say.
     pub file_created_s: Option<u32>,
@@ -118,8 +118,9 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The transactions that are done with it. None where an XA PREPARE ended, also one that is read again for being
-    /// undecided: among GTIDs that may stand before a transaction whose first rows were read, which goes on after it.
+    /// The transactions that are complete with it. Empty for the end of an XA PREPARE. With GTIDs an undecided one is
+    /// read again, possibly before a transaction whose first rows were read already; that transaction continues after
+    /// it.
     pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
         self.gtid.iter().chain(&self.decided)
     }
@@ -128,15 +129,15 @@ impl Committed {
         self.anchor.gtid.is_none()
     }
 
-    /// Whether the transaction that rows were counted in is over with it. The end of an XA PREPARE with a GTID says nothing
-    /// of that, as it may be read again.
+    /// Whether the transaction in which rows are counted ends with it. The end of an XA PREPARE with a GTID does not
+    /// show that, because it may be read again.
     pub fn is_end(&self) -> bool {
         self.is_anonymous() || self.gtids().next().is_some()
     }
 }
 
 impl Position {
-    /// Of what the source found out, or the store has kept.
+    /// From the parts that the source found or the store has kept.
     pub fn from_parts(parts: PositionParts) -> Position {
         Position { parts }
     }
@@ -211,7 +212,7 @@ impl Position {
         self.parts.proof = proof;
     }
 
-    /// Takes over the proof of the log, if it belongs to this very place and differs. True: it did.
+    /// Takes over the proof of the log, if it belongs to exactly this place and differs. True: it did.
     pub fn adopt_proof(&mut self, of: &Position) -> bool {
         let is_here = of.parts.file == self.parts.file && of.parts.gtids == self.parts.gtids;
         if !is_here || of.parts.proof == self.parts.proof {
@@ -316,8 +317,8 @@ impl Position {
         by_set.unwrap_or(false) && other.set().is_some()
     }
 
-    /// The last place from which nothing is missed that comes after either; both must be comparable. None of what it
-    /// covers is missing in one of them. `file` with what is undecided there is that of the earlier one.
+    /// The last position from which reading misses nothing that comes after either of the two, which must be
+    /// comparable. Both cover all that it covers. `file` and the undecided transactions are those of the earlier one.
     pub fn before_both(&self, other: &Position) -> Position {
         let is_earlier =
             self.server_uuid() != other.server_uuid() || self.place().order(other.place()) != Ordering::Greater;
@@ -335,8 +336,8 @@ impl Position {
         Position::from_parts(PositionParts { gtids, found_by, proof, ..earlier.clone() })
     }
 
-    /// The same, but of no server where the two are of different ones: files of two servers have no order, and only GTIDs say
-    /// what comes first.
+    /// The same, but without a server if the two belong to different ones: files of two servers have no order, so only
+    /// GTIDs say what comes first.
     pub fn before_both_anywhere(&self, other: &Position) -> Position {
         let before = self.before_both(other).into_parts();
         let server_uuid = if self.server_uuid() == other.server_uuid() { before.server_uuid } else { Uuid::nil() };

@@ -1,7 +1,7 @@
 //! How often and how long to wait before the next try; the only place with the `backoff` crate.
 //!
 //! In: a policy from a rule (or one that paces reconnects or probes). Out: waits, one after another, each drawn at random.
-//! Keeps the bound `max_delay` (promise 6); deliberately counts nothing and knows nothing of what is being tried.
+//! Keeps the bound `max_delay` (promise 6); deliberately counts nothing and knows nothing about what is being tried.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! The saga log: what has been done of a delivery that takes more than one call, or one that must not happen twice.
+//! The saga log: what was done for a delivery that takes more than one call, or one call that must not happen twice.
 //!
 //! In: the definition of the saga from its rule, and how its actions ended. Out: the action to do next, or how the saga
-//! ended. The log is written before and after each action, so that a crash loses none of it; dead letters show it. Keeps:
-//! nothing that is known to be done is done again, and what must not be repeated is not called while it is uncertain whether
-//! it happened.
+//! ended. The log is written before and after each action, so that a crash loses none of it; dead letters show it. Two
+//! promises: an action that is known to be done is not done again, and an action that must not be repeated is not called
+//! while it is uncertain whether it happened.
 //! Pure data and decisions: no clock, no I/O; knows neither rules nor requests.
 
 use std::fmt;
@@ -14,22 +14,22 @@ pub use definition::{NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaRe
 
 mod definition;
 
-/// One thing to do of a saga.
+/// One action of a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ActionId {
     /// The n-th step, from 0.
     Step(usize),
     /// Asks whether the n-th step, which is uncertain, happened.
     Verify(usize),
-    /// Takes the n-th step back.
+    /// Undoes the n-th step.
     Undo(usize),
-    /// Reports that all is done.
+    /// Reports that all steps are done.
     OnSuccess,
-    /// Reports that it was given up.
+    /// Reports that the saga was given up.
     OnFailure,
 }
 
-/// How far an action is.
+/// The state of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionState {
     /// Not begun; or called, and known not to have happened.
@@ -98,12 +98,12 @@ pub struct ActionLog {
     pub state: ActionState,
     /// Calls made in all, retries included.
     pub attempts: u64,
-    /// What came of the last one, for people; without row values. Empty before the first.
+    /// The result of the last one, for people; without row values. Empty before the first.
     pub message: String,
-    /// It was begun before, and what came of that was never written down.
+    /// It was begun before, and the result of that was never recorded.
     pub is_in_doubt: bool,
-    /// How often it was begun again after it had been done and undone, or by an operator's command. Each time its
-    /// idempotency key is another one.
+    /// How often it was begun again after it was done and undone, or by an operator's command. Each round has an idempotency
+    /// key of its own.
     pub round: u32,
 }
 
@@ -122,11 +122,11 @@ impl ActionLog {
 pub struct StepLog {
     pub name: Box<str>,
     pub act: ActionLog,
-    /// Stays waiting where the rule has no `undo` for it, or it is not wanted.
+    /// Stays waiting where the rule has no `undo` for the step, or nothing is to be undone.
     pub undo: ActionLog,
     /// How often a query found that it had not happened.
     pub queries: u32,
-    /// What the step's answer said, as far as later templates may read it.
+    /// The step's answer, as far as later templates may read it.
     pub answer: Option<KeptAnswer>,
 }
 
@@ -153,14 +153,14 @@ pub struct KeptAnswer {
     pub body: Box<[u8]>,
     /// The answer was longer than what is kept.
     pub is_cut: bool,
-    /// Why nothing of the body is kept: it could not be unpacked, say.
+    /// Why the body is not kept, for example because it could not be decompressed.
     pub problem: Option<Box<str>>,
 }
 
 impl KeptAnswer {
-    /// What is kept of a body; an API's answer to a call that made something is far shorter.
+    /// How much of a body is kept; an API's answer to a call that created something is far shorter.
     pub const BODY_BYTES_MAX: usize = 64 << 10;
-    /// What is kept of all headers together.
+    /// How much is kept of all headers together.
     pub const HEADERS_BYTES_MAX: usize = 16 << 10;
 }
 
@@ -176,7 +176,7 @@ pub struct SagaLog {
     pub reason: Option<Reason>,
 }
 
-/// What came of an action.
+/// The result of an action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActionResult {
     pub end: ActionEnd,
@@ -193,14 +193,14 @@ pub enum ActionEnd {
     Failed,
     /// Given up; it may have happened.
     Unknown,
-    /// A verification was answered: whether the step happened, and what it said.
+    /// A query was answered: whether the step happened, and the step's kept answer.
     Verified {
         happened: bool,
         answer: Option<KeptAnswer>,
     },
 }
 
-/// What a delivery that is a dead letter leaves behind.
+/// What the steps of a saga left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SagaEffect {
     /// Every step is done.
@@ -245,13 +245,13 @@ impl fmt::Display for SagaEffect {
 }
 
 impl SagaLog {
-    /// Whether nothing was called for it yet, as far as it says.
+    /// Whether, by this log, nothing was called yet.
     pub fn is_uncalled(&self) -> bool {
         let acts = self.steps.iter().flat_map(|step| [&step.act, &step.undo]).chain([&self.callback]);
         acts.into_iter().all(|act| act.attempts == 0)
     }
 
-    /// Whether nothing was ever begun.
+    /// Whether no action was ever begun.
     pub fn is_fresh(&self) -> bool {
         self.steps.iter().all(|step| step.act == ActionLog { round: step.act.round, ..ActionLog::WAITING })
     }
@@ -260,7 +260,7 @@ impl SagaLog {
         self.steps.iter().find(|step| &*step.name == name)
     }
 
-    /// What it leaves behind if nothing more is done.
+    /// What the steps leave behind if nothing more is done.
     pub fn effect(&self) -> SagaEffect {
         if self.direction == Direction::Forward && self.steps.iter().all(|step| step.act.state == ActionState::Done) {
             return SagaEffect::Complete;
@@ -271,7 +271,7 @@ impl SagaLog {
         }
     }
 
-    /// `delivered` while it goes forward, else `dead`: what `on_success` and `on_failure` tell.
+    /// `delivered` while the saga goes forward, else `dead`: what `on_success` and `on_failure` report.
     pub fn outcome(&self) -> &'static str {
         match self.direction {
             Direction::Forward => "delivered",
@@ -301,7 +301,7 @@ impl SagaLog {
         }
     }
 
-    /// Memory that it holds, near enough.
+    /// The memory that it takes, approximately.
     pub fn weight_bytes(&self) -> usize {
         let kept =
             |kept: &KeptAnswer| kept.body.len() + kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();

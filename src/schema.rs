@@ -1,8 +1,8 @@
-//! Tables as they are defined at one place in the binlog: what rows lack when they are logged without names.
+//! The definitions of tables at one place in the binlog, for rows that are logged without names.
 //!
-//! In: what the source learned. Out: plain data that travels with positions and is stored with the checkpoint, because it
-//! is valid at one place only (promise 7: a later definition must never lend its names to earlier rows). A table that is not
-//! listed is not known there. No I/O, no SQL.
+//! In: definitions that the source has read. Out: plain data that belongs to a position and is stored with the
+//! checkpoint, because it is valid at one place only (promise 7: the names of a later definition must never be used for
+//! earlier rows). A table that is not listed is not known there. No I/O, no SQL.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use crate::column::ColumnKind;
 use crate::column::types::{ColumnType, TYPES};
 use crate::pattern::TablePattern;
 
-/// Tables known at most. What does not fit is looked up each time it is met.
+/// At most so many tables are known. The definition of any other table is read again whenever it is needed.
 pub const TABLES_MAX: usize = 16_384;
 
 /// A table's name as the binlog gives it; in lower case where the server compares names without regard to case.
@@ -63,7 +63,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// What rows of a table need besides their bytes.
+/// What is needed to read rows of a table, besides their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
     /// In the order of the row image.
@@ -99,8 +99,8 @@ pub struct TypedTable {
 /// The labels of an ENUM or SET, in their order.
 pub type Labels = Box<[Box<str>]>;
 
-/// A column's type as far as it is told apart: enough to notice that a definition is not that of a row. Lengths are left
-/// out, and what a server may turn into one another by itself (VARCHAR and TEXT) is one family. Which there are stands in
+/// A group of column types, fine enough to notice that a definition does not belong to a row. Lengths are left out, and
+/// types that a server may convert into one another by itself (VARCHAR and TEXT) are one family. The list is in
 /// [`types`](crate::column::types).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Family {
@@ -110,7 +110,7 @@ pub struct Family {
 }
 
 impl Family {
-    /// That of a type, whose labels are asked for where it has some.
+    /// The family of a type; `labels` is called where the type has some.
     ///
     /// # Errors
     ///
@@ -120,13 +120,13 @@ impl Family {
         Ok(Family { word: column_type.word, labels })
     }
 
-    /// The one with this word; labels count where it has some, and none are an empty list then.
+    /// The family with this word. If it has labels, they are used, and None is an empty list.
     pub fn named(word: &str, labels: Option<Labels>) -> Option<Family> {
         let column_type = TYPES.iter().find(|known| known.word == word)?;
         Family::of(column_type, || Ok::<Labels, Infallible>(labels.unwrap_or_default())).ok()
     }
 
-    /// Stands for it on disk.
+    /// The word on disk.
     pub fn word(&self) -> &'static str {
         self.word
     }
@@ -162,7 +162,7 @@ impl Schema {
         self.tables.get(name)
     }
 
-    /// Takes note of a definition. False: there is no room, and the table is not known.
+    /// Adds a definition. False: there is no room, and the table is not known.
     pub fn insert(&mut self, name: TableName, definition: Arc<Definition>) -> bool {
         let has_room = self.tables.len() < TABLES_MAX || self.tables.contains_key(&name);
         if has_room {
@@ -175,7 +175,7 @@ impl Schema {
         self.tables.remove(name)
     }
 
-    /// Forgets the tables that fit.
+    /// Removes the tables that fit.
     pub fn forget(&mut self, mut fits: impl FnMut(&TableName) -> bool) {
         self.tables.retain(|name, _| !fits(name));
     }

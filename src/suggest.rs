@@ -1,11 +1,11 @@
 //! "Did you mean": the known word nearest to a mistyped one, for messages about rule files and settings.
 
-/// `; did you mean …?` when a known word is near enough to be meant, and else nothing.
+/// `; did you mean …?` when a known word is so similar that it may be meant; else nothing.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map_or(String::new(), |candidate| format!("; did you mean `{candidate}`?"))
 }
 
-/// The known word that is near enough to be meant.
+/// The known word that is most similar, if any is similar enough.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // One slip in three letters: more would suggest words that only have their length in common.
     let slips_max = word.chars().count().div_ceil(3);

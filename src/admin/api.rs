@@ -1,8 +1,8 @@
 //! The control socket: what operators may ask, as JSON over HTTP on a Unix socket in the data directory.
 //!
-//! In: requests of the command line (`client.rs` is the other end). Out: JSON, or JSON lines for what takes its time. Who
-//! may use it is decided by the file system: mode 0600 from the first moment. Bound only by the process that holds the
-//! store's lock, so a socket file found there is a dead process's, and is replaced.
+//! In: requests of the command line (`client.rs` is the other end). Out: JSON, or JSON lines for commands that take
+//! long. The file system decides who may use it: mode 0600 from the first moment. Only the process that has the store's
+//! lock binds it, so an existing socket file is a dead process's, and is replaced.
 
 use std::convert::Infallible;
 use std::io;
@@ -44,7 +44,7 @@ const REQUEST_BYTES_MAX: usize = 2 << 20;
 /// A client that has not sent all of its request by then is disconnected: it takes the slot of another.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reports that wait for a slow reader before the replay waits for it.
+/// At most so many reports wait for a slow reader; then the replay waits for it.
 const REPORTS_AHEAD: usize = 64;
 
 /// Why the control socket cannot be opened.
@@ -74,8 +74,8 @@ impl Drop for SocketFile {
 }
 
 impl ControlSocket {
-    /// Binds the data directory's socket. To be called while holding the store: that is what makes a file found there a
-    /// dead one.
+    /// Binds the data directory's socket. To be called while this process has the store: then an existing socket file
+    /// is a dead process's.
     pub fn bind(data: &Path) -> Result<ControlSocket, Error> {
         let path = data.join(SOCKET_NAME);
         // Made under another name, closed to others, then renamed: no client can connect to a half-made one.
@@ -108,7 +108,7 @@ impl ControlSocket {
     }
 }
 
-/// All that may be asked over the socket; clones are the same.
+/// All commands that the socket accepts; clones are the same.
 #[derive(Clone)]
 pub struct AdminApi {
     pub control: Control,
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_does_not_send_all_of_its_request_is_let_go() {
+    async fn a_client_that_does_not_send_all_of_its_request_is_disconnected() {
         let within = Duration::from_millis(100);
         let router = Router::new()
             .route("/", post(async |body: String| body))

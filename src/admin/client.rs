@@ -26,21 +26,21 @@ use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
 use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
-/// An answer that is read as a whole: one dead letter with its row, or a list. Rows may be 64 MiB and more.
+/// The largest answer that is read as a whole: one dead letter with its row, or a list. Rows may have 64 MiB and more.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
-/// A line of a stream. A dry run's line holds a whole request.
+/// The longest line of a stream. A dry run's line contains a whole request.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Lines that are read before they are printed.
 const LINES_AHEAD: usize = 64;
 
-/// Why the daemon did not do what was asked.
+/// Why the daemon did not carry out the request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("control socket {}: {source}", path.display())]
     Connect { path: PathBuf, source: io::Error },
-    /// The daemon's own words.
+    /// The message of the daemon.
     #[error("{0}")]
     Refused(String),
     #[error("the running rowhook broke off: {0}")]
@@ -174,7 +174,7 @@ async fn whole<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Err
     serde_json::from_slice(&bytes).map_err(|error| Error::Unintelligible(error.to_string()))
 }
 
-/// The lines of a stream as they come; what goes wrong is the last of them. Dropping the receiver ends the connection.
+/// The lines of a stream as they come; an error is the last item. Dropping the receiver ends the connection.
 fn lines<T: DeserializeOwned + Send + 'static>(
     answer: Response<Incoming>,
     failed: fn(Error) -> T,
@@ -182,7 +182,7 @@ fn lines<T: DeserializeOwned + Send + 'static>(
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     tokio::spawn(async move {
         if let Err(error) = read_lines(answer.into_body(), &sender).await {
-            // A listener that has gone does not need the reason.
+            // A receiver that was dropped does not need the reason.
             let _ = sender.send(failed(error)).await;
         }
     });

@@ -1,7 +1,7 @@
-//! What an operator may ask of a running rowhook besides its dead letters: status, pause, resume, reload.
+//! Commands for a running rowhook besides those on dead letters: status, pause, resume, reload.
 //!
-//! In: requests of the control socket. Out: views, or the reason why not, in one line. The loop carries out what concerns
-//! rules; the wait for its answer has a limit, so that a loop that hangs is reported (promise 6).
+//! In: requests of the control socket. Out: views, or the reason of a refusal, in one line. The loop carries out what
+//! concerns rules; the wait for its answer has a limit, so that a hanging loop is reported (promise 6).
 
 use std::path::PathBuf;
 use std::time::Duration;

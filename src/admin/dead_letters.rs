@@ -24,10 +24,10 @@ use crate::store::{self, Closed, DeadLetterHead, Filter, Store};
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
 
-/// Dead letters that one list may contain; beyond, a narrower selection is of more use.
+/// The most dead letters in one list; for more, a narrower selection is of more use.
 const LIST_LETTERS_MAX: usize = 10_000;
 
-/// A note is some lines on a screen.
+/// A note has some lines on a screen.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
 
 /// Why a command was not carried out.
@@ -38,7 +38,7 @@ pub enum Error {
     #[error("there is no dead letter {}; it may have been replayed or discarded{}", numbers(.missing), .and_then)]
     NoSuchLetter {
         missing: Vec<u64>,
-        /// What it means for the others that were named, if any were.
+        /// Whether the others that were named were acted on, if any were named.
         and_then: &'static str,
     },
     /// With the name that may have been meant.
@@ -67,12 +67,12 @@ impl DeadLetters {
         DeadLetters { store }
     }
 
-    /// Reads all that the store holds, while nothing is written.
+    /// Reads all that the store contains, while nothing is written.
     pub async fn verify_store(&self) -> Result<VerifiedView, Error> {
         Ok(VerifiedView::of(&self.store.verify().await?))
     }
 
-    /// Writes all that the store holds into a file, which must not be there yet.
+    /// Writes all that the store contains into a file, which must not exist yet.
     pub async fn back_up_store(&self, request: &BackupRequest) -> Result<BackupView, Error> {
         let backup = self.store.backup(PathBuf::from(&request.file)).await?;
         Ok(BackupView::of(&request.file, &backup))
@@ -96,7 +96,7 @@ impl DeadLetters {
     /// The heads as they are listed. Reads the change of each: its key is all that is kept.
     async fn with_keys(&self, heads: Vec<DeadLetterHead>) -> Result<Vec<LetterView>, Error> {
         let views = self.read(move |store| {
-            // A letter that is gone by now or damaged is listed all the same.
+            // A letter that was removed meanwhile, or is damaged, is listed all the same.
             let key_of = |number| store.dead_letter(number).ok().flatten().map(|letter| key(&letter.change));
             let listed = heads.iter().map(|head| {
                 let effect = store.effect(head.delivery_id)?.map(|effect| effect.as_str().to_string());
@@ -142,8 +142,8 @@ impl DeadLetters {
         self.show(*number).await
     }
 
-    /// Removes the letters that fit. Durable when it returns. What waits behind them and is not meant is sent after
-    /// that, if rowhook runs, else when it starts.
+    /// Removes the letters that fit. Durable when it returns. Blocked deliveries behind them that are not selected are
+    /// sent after that, if rowhook runs, else when it starts.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
         let mut discarded = 0;
@@ -174,7 +174,7 @@ impl DeadLetters {
         self.store.blocked_count()
     }
 
-    /// How many wait for a person, because what they did is not undone.
+    /// How many wait for a person, because their saga has an effect that is partial.
     pub(super) fn awaiting_count(&self) -> u64 {
         self.store.awaiting_count()
     }

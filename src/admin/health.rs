@@ -1,7 +1,7 @@
-//! Whether rowhook lives, and whether it is doing its work.
+//! Whether rowhook lives, and whether it is ready.
 //!
-//! In: what the composition root hands over: the loop's pulse and command channel, the store, the state of the source, the
-//! stop. Out: yes, or one line that says why not, without secrets (promise 8). Asked by probes; remembers nothing.
+//! In: from the composition root: the loop's pulse and command channel, the store, the state of the source, the stop.
+//! Out: yes, or one line that says why not, without secrets (promise 8). Called by probes; keeps no state.
 
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
@@ -23,20 +23,20 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the process is worth keeping: the delivery loop has not ended, and it turns.
+    /// Whether the process lives: the delivery loop has not ended, and it answers.
     pub fn alive(&self) -> Result<(), String> {
         if self.commands.is_closed() {
             return Err("the delivery loop has ended".to_string());
         }
-        // At the stop it has other things to do than to answer, and its end is near anyway.
+        // During the stop the loop does not answer in time, and it ends soon.
         match self.pulse.silence(Instant::now()).filter(|_| !*self.stopping.borrow()) {
             Some(silence) => Err(format!("the delivery loop has not answered for {} s", silence.as_secs())),
             None => Ok(()),
         }
     }
 
-    /// Whether changes are read and can be written down: what an alarm should check. A detached or paused rule
-    /// is no reason to be unready, one that a person must start again is.
+    /// Whether changes are read and the store can be written: what an alarm should check. A rule that is detached or
+    /// paused leaves it ready; a rule that a person must start again does not.
     pub fn ready(&self) -> Result<(), String> {
         self.alive()?;
         if *self.stopping.borrow() {
@@ -75,11 +75,11 @@ mod tests {
     use crate::pipeline::Paused;
 
     #[test]
-    fn only_a_rule_whose_reader_gave_up_is_told() {
-        let rule = |name: &str, feed| RuleStatus {
+    fn only_a_rule_whose_reader_gave_up_is_reported() {
+        let rule = |name: &str, stream| RuleStatus {
             rule: name.to_string(),
             target: String::new(),
-            stream: feed,
+            stream,
             paused: Some(Paused { since_us: 1, why: String::new() }),
             lacks: None,
             unresolved: 0,

@@ -43,7 +43,7 @@ pub enum Error {
 /// Shorter tokens can be guessed over the network.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// Far above any token; a file beyond it is not the one that was meant.
+/// Far above any token; a larger file can't be the one that was meant.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// The token of the admin port. It has neither Debug nor Serialize, so that it can't be printed by accident.
@@ -61,7 +61,7 @@ impl AdminToken {
         Ok(AdminToken(token.to_string()))
     }
 
-    /// Takes the same time wherever the first difference is.
+    /// Compares in a time that does not depend on the place of the first difference.
     fn admits(&self, offered: &str) -> bool {
         let (own, offered) = (self.0.as_bytes(), offered.as_bytes());
         let differences = own.iter().zip(offered).fold(0, |found, (a, b)| std::hint::black_box(found | (a ^ b)));
@@ -138,7 +138,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     response
 }
 
-/// Whether a Host header is an IP address or `localhost`: what no one else's DNS can point here.
+/// Whether a Host header is an IP address or `localhost`: no foreign DNS name can be one of these.
 fn names_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),

@@ -1,9 +1,9 @@
-//! The rules that a running rowhook works with, and how others replace them.
+//! The rules of a running rowhook, and their reload.
 //!
 //! In: the command to reload the files: from a signal, from the control socket, or because the files have changed. Out:
 //! new rules in the pipeline, for replays and for other readers; or the previous ones, and every problem of the files, or of
-//! the tables that they name. All or nothing, one at a time, and not after the stop. Owns the current rules and what is known
-//! of the files.
+//! the tables that they name. All or nothing, one at a time, and not after the stop. Owns the current rules and the
+//! state of the files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 /// Loads and compiles the rule files of a directory.
 pub type RuleLoader = Box<dyn Fn() -> Result<RuleSet, Diagnostics> + Send + Sync>;
 
-/// Asks the server for the tables that patterns name, as they are now; an error says why it did not answer.
+/// Reads from the server the tables that patterns name, as they are now; an error says why that failed.
 pub type AskTables = Box<dyn Fn(TablePatterns) -> BoxFuture<'static, Result<NamedTables, String>> + Send + Sync>;
 
 /// Where the rules are from, and what they are checked against.
@@ -43,7 +43,7 @@ pub enum ReloadError {
     Aborted,
 }
 
-/// What is known of the rule files.
+/// The state of the rule files.
 #[derive(Debug, Clone, Default)]
 pub struct FilesState {
     /// When the current rules were loaded, in microseconds since the Unix epoch.
@@ -119,8 +119,8 @@ impl LiveRules {
         self.inner.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reloads the files, also when they are unchanged: what they refer to may have changed. The new rules are active when it
-    /// returns. What came of it is in the log.
+    /// Reloads the files, also when they are unchanged: files that they refer to may have changed. The new rules are
+    /// active when it returns. The result is logged.
     pub async fn reload(&self) -> Result<Difference, ReloadError> {
         let mut states = self.inner.turn.lock().await;
         self.load(&mut states).await
@@ -155,8 +155,8 @@ impl LiveRules {
         }
     }
 
-    /// Checks new rules against the tables as they are now. A rule that needs nothing else than before is not new:
-    /// it is paused where a row lacks what it needs.
+    /// Checks new rules against the tables as they are now. A rule with the same needs as before is not new: it is
+    /// paused where a row lacks what it needs.
     async fn judge(&self, rules: &RuleSet) -> Result<(), Diagnostics> {
         let RuleSource { tables, if_missing, .. } = &self.inner.source;
         match tables(rules.patterns()).await {
@@ -258,7 +258,7 @@ mod tests {
             let pipeline = async {
                 while let Some(command) = self.commands.recv().await {
                     let Command::Reload { answer, .. } = command else { panic!("{command:?}") };
-                    answer.send(()).expect("somebody waits");
+                    answer.send(()).expect("the caller waits");
                 }
                 std::future::pending().await
             };
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sound_files_take_the_place_of_the_rules_and_faulty_ones_leave_them() {
+    async fn valid_files_replace_the_rules_and_invalid_ones_leave_them() {
         let mut scene = Scene::new();
         let first = paid_at(&scene.live);
         scene.write(&RULE.replace("/a", "/b"));
@@ -299,25 +299,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changed_files_are_taken_when_two_looks_agree_and_only_once() {
+    async fn changed_files_are_loaded_when_two_checks_agree_and_only_once() {
         let mut scene = Scene::new();
         assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "nothing has changed");
         scene.write("table: shop.orders\nrul");
         assert!(scene.live.inspect().await.is_none(), "it may be half written");
         scene.write(&RULE.replace("/a", "/b"));
-        assert!(scene.live.inspect().await.is_none(), "it looks different again");
-        let taken = scene.with_pipeline(LiveRules::inspect).await.expect("two looks agree").expect("sound rules");
+        assert!(scene.live.inspect().await.is_none(), "the files differ again");
+        let taken = scene.with_pipeline(LiveRules::inspect).await.expect("two checks agree").expect("sound rules");
         assert_eq!(taken.changed, ["paid"]);
         assert!(scene.live.inspect().await.is_none() && scene.live.inspect().await.is_none(), "it was taken");
 
         scene.write("table: [");
         assert!(scene.live.inspect().await.is_none());
-        scene.live.inspect().await.expect("two looks agree").expect_err("faulty");
-        assert!(scene.live.inspect().await.is_none(), "the same problems are told once");
+        scene.live.inspect().await.expect("two checks agree").expect_err("faulty");
+        assert!(scene.live.inspect().await.is_none(), "the same problems are reported once");
     }
 
     #[tokio::test]
-    async fn nothing_is_reloaded_once_the_stop_was_given() {
+    async fn nothing_is_reloaded_after_the_stop() {
         let mut scene = Scene::new();
         let lost = scene.live.clone();
         let mut reloading = tokio::spawn(async move { lost.reload().await });

@@ -1,4 +1,4 @@
-//! Admin: what probes, Prometheus and operators can ask of rowhook.
+//! Admin: the interfaces for probes, Prometheus and operators.
 //!
 //! In: HTTP over TCP (health and metrics, read only) and over a Unix socket in the data directory (status, rules, dead
 //! letters). Out: text and JSON; what concerns deliveries goes to the pipeline as commands. Each command is one function,
@@ -42,10 +42,10 @@ pub use replay::{Replays, RulesNow};
 pub use status::of_store as status_of_store;
 pub use stored_pause::{pause_in_store, resume_in_store};
 
-/// Says at any time how the source is doing.
+/// Returns the current state of the source.
 pub type SourceWatch = Arc<dyn Fn() -> SourceNow + Send + Sync>;
 
-/// How the source is doing.
+/// The state of the source.
 #[derive(Debug, Clone)]
 pub struct SourceNow {
     /// `host:port`.

@@ -14,7 +14,7 @@ use super::view::rfc3339;
 use super::view::status::PositionView;
 use crate::store::{self, CheckpointSet, PositionChange, PositionMove, Positions, RuleCheckpoint, Saved, Store};
 
-/// A note is some lines on a screen.
+/// A note has some lines on a screen.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
 
 /// The marks and the log of those that were moved.

@@ -1,7 +1,7 @@
-//! The pulse of the loop: whether it still turns, and how it goes, known at all times without asking it each time.
+//! The pulse of the loop: its newest status, and whether it still answers; known at any time without a request.
 //!
-//! In: an answer of the loop every second, what the source says. Out: the newest status and its age, for health checks; the
-//! metric and the warning of the runway. A loop that hangs answers no more, and its pulse grows old.
+//! In: an answer of the loop every second, the state of the source. Out: the newest status and its age, for health
+//! checks; the metric and the warning of the runway. A hanging loop does not answer, and so its pulse grows old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl Pulse {
         (Pulse(receiver), feel(commands, source, metrics, sender))
     }
 
-    /// How long the loop has not answered by this moment, when that is too long.
+    /// For how long the loop has not answered at this moment; None if that is not too long.
     pub fn silence(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.0.borrow().at);
         (silence > SILENCE_MAX).then_some(silence)

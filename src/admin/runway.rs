@@ -1,8 +1,8 @@
-//! The runway: how long until the server purges the binlog that is still needed.
+//! The runway: the time until the server purges the binlog that is still needed.
 //!
-//! In: what the loop says of its rules, what the source says of itself, the time. Out: an estimate, and when it has become
-//! short while a rule is detached, that a person should be warned, once. The server purges a file by the time of its end, so
-//! it may keep a position longer than this says, never shorter as long as no person purges by hand.
+//! In: the status of the rules and of the source, the time. Out: an estimate; and one warning when it has become short
+//! while a rule is detached. The server purges a file by the time of its end, so it may keep a position longer than
+//! estimated, and never shorter unless a person purges by hand.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::SourceNow;
 use crate::pipeline::{LoopStatus, StreamStatus};
 use crate::position::Retention;
 
-/// Less than this is short: a person may be asleep meanwhile.
+/// Less than this is short: a person may need so long to react.
 const SHORT: Duration = Duration::from_secs(24 * 3600);
 
 /// Where the server keeps its binlog for a few days only, a part of that time.
@@ -76,7 +76,7 @@ impl Alarm {
     pub fn is_due(&mut self, runway: Runway, status: &LoopStatus, source: &SourceNow) -> bool {
         let is_behind = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
         let is_short = match (runway, source.retention) {
-            // Where the server keeps nothing at all, whatever is late may be gone at any moment.
+            // If the server keeps no closed file, the binlog of a late rule may be purged at any moment.
             (Runway::Left(_), Some(Retention::For(Duration::ZERO))) => true,
             // Where a file is kept for less than a day, that alone is no alarm.
             (Runway::Left(left), Some(Retention::For(time))) if time <= SHORT => left < time / SHORT_PART,
@@ -104,11 +104,11 @@ mod tests {
         SourceNow { address: String::new(), version: None, retention, lag, problem: None }
     }
 
-    fn rule(feed: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
+    fn rule(stream: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
         RuleStatus {
             rule: "r".to_string(),
             target: String::new(),
-            stream: feed,
+            stream,
             paused: None,
             lacks: None,
             unresolved: 0,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_runway_is_told_once_and_only_while_a_rule_is_behind() {
+    fn a_short_runway_is_reported_once_and_only_while_a_rule_is_detached() {
         let late = status(None, vec![rule(behind(None), None)]);
         let attached = status(None, vec![rule(StreamStatus::Attached, None)]);
         let (month, half_day) = (hours(720), hours(12));

@@ -84,7 +84,7 @@ pub(super) async fn serve<L: Listener<Addr: Peer>>(
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        // Those that came before read what they have got, before one of them has to make room for this one.
+        // Earlier connections get a turn to read first, before one of them is closed for this one.
         tokio::task::yield_now().await;
         places.take(peer.network(), when_full, |place| {
             let answering = answer_one(io, router.clone(), place.number(), Arc::clone(&places), stop.clone());
@@ -132,7 +132,7 @@ async fn answer_one<Io>(
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // The sender of the stop has gone: that is a stop, too.
+    // A dropped sender of the stop is a stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_requests_make_room_for_whole_ones_the_oldest_first() {
+    async fn connections_with_half_requests_make_room_for_others_the_oldest_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopping) = watch::channel(false);

@@ -1,7 +1,7 @@
 //! The status, put together from the loop, the source, the rule files and the store.
 //!
-//! In: what each of them says at this moment. Out: the view that `rowhook status` prints. Without a running daemon: what
-//! the store alone can say. Counts dead letters by rule as long as that is quick (promise 6).
+//! In: the current state of each of them. Out: the view that `rowhook status` prints; without a running daemon only
+//! what the store knows. Counts dead letters by rule if that is quick (promise 6).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Letters {
     }
 }
 
-/// What the store alone says.
+/// The status by the store alone.
 ///
 /// # Errors
 ///
@@ -158,7 +158,7 @@ impl DaemonSnapshot<'_> {
             position: status.position.as_ref().map(PositionView::of),
             read_up_to: status.read_up_to_us.map(rfc3339),
             runway_seconds,
-            binlog_pin: status.binlog_pin.as_ref().map(hold_view),
+            binlog_pin: status.binlog_pin.as_ref().map(pin_view),
             rule_files: Some(files_view(files)),
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
@@ -215,12 +215,12 @@ fn source_view(source: &SourceNow) -> SourceView {
     }
 }
 
-fn hold_view(hold: &BinlogPinStatus) -> BinlogPinView {
+fn pin_view(pin: &BinlogPinStatus) -> BinlogPinView {
     BinlogPinView {
-        since: rfc3339(hold.since_us),
-        file: hold.file.to_string(),
-        rules: hold.rules.iter().map(ToString::to_string).collect(),
-        pinned: hold.is_pinned,
+        since: rfc3339(pin.since_us),
+        file: pin.file.to_string(),
+        rules: pin.rules.iter().map(ToString::to_string).collect(),
+        pinned: pin.is_pinned,
     }
 }
 
@@ -237,7 +237,7 @@ fn files_view(files: &FilesState) -> RuleFilesView {
 }
 
 fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
-    let waiting_until_us = target.held_until_us.filter(|until_us| *until_us > now_us);
+    let waiting_until_us = target.paused_until_us.filter(|until_us| *until_us > now_us);
     let state = match (target.open_since_us, waiting_until_us) {
         (Some(_), _) => state::UNAVAILABLE,
         (None, Some(_)) => state::WAITING,

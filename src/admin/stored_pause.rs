@@ -1,6 +1,6 @@
 //! Pausing and resuming a rule while no daemon runs: in the store alone, where the next start finds it.
 //!
-//! In: the same requests as the control socket's. Out: the same answers. Knows the rules by what the store knows of them,
+//! In: the same requests as the control socket's. Out: the same answers. Takes the names of the rules from the store,
 //! so rule files are not needed.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub async fn pause_in_store(store: &Store, request: PauseRequest) -> Result<(), 
 ///
 /// # Errors
 ///
-/// As the running daemon's; and where a position is named, which only a running daemon can go to.
+/// As the running daemon's; and if a position is named, because only a running daemon can resume from one.
 pub async fn resume_in_store(store: &Store, request: ResumeRequest) -> Result<(), ControlError> {
     let ResumeRequest { rule, from } = request;
     if from.is_some() {

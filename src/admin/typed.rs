@@ -1,6 +1,6 @@
 //! What operators type: names of rules, reasons, notes.
 //!
-//! In: text as it was typed. Out: the same as one line that is not endless; for a name that no rule has, a sentence with
+//! In: text as it was typed. Out: the same as one line of limited length; for a name that no rule has, a sentence with
 //! the name that may have been meant. Pure.
 
 use crate::rules::RuleSet;
@@ -19,7 +19,7 @@ pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item =
     format!("no rule is named {rule}{}", did_you_mean(rule, names))
 }
 
-/// What was typed, without what would break a line, and not endless.
+/// The typed text without line breaks, cut to a limited length.
 pub(super) fn one_line(text: &str, characters_max: usize) -> String {
     let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     printable.take(characters_max).collect()
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_one_line_and_not_endless() {
+    fn a_reason_is_one_line_of_limited_length() {
         assert_eq!(one_line(" their API\nis down\t", 99), "their API is down");
         assert_eq!(one_line(&"ü".repeat(1000), WHY_CHARACTERS_MAX).chars().count(), WHY_CHARACTERS_MAX);
     }

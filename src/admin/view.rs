@@ -46,7 +46,7 @@ impl Selection {
     }
 }
 
-/// What `list` is asked.
+/// The request of `list`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListRequest {
@@ -55,7 +55,7 @@ pub struct ListRequest {
     pub limit: usize,
 }
 
-/// What `list` says.
+/// The answer to `list`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing {
     /// In ascending number, which is the order in which they became dead letters.
@@ -114,7 +114,7 @@ pub struct LetterView {
     pub change: Option<Box<RawValue>>,
 }
 
-/// One HTTP request and what came of it: either a status or an error.
+/// One HTTP request and its result: either a status or an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptView {
     pub at: String,
@@ -133,14 +133,14 @@ pub struct TransactionView {
     pub offset: u64,
 }
 
-/// What a person said who closed a dead letter.
+/// The note of the person who closed a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedView {
     pub note: String,
     pub at: String,
 }
 
-/// What `resolve` is asked.
+/// The request of `resolve`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveRequest {

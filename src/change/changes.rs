@@ -65,7 +65,7 @@ impl Changes {
         Changes { current, rows, next: 0, first_ordinal }
     }
 
-    /// All rows of the table went, without images.
+    /// The table was truncated: no images.
     pub fn truncate(schema: &str, table: &str, transaction: Arc<Transaction>) -> Changes {
         let (columns, primary_key) = (Vec::new(), Vec::new());
         let table = Table { schema: schema.into(), name: table.into(), columns, primary_key };
@@ -105,7 +105,7 @@ impl Changes {
         self.next = self.next.max(usize::try_from(rows).unwrap_or(usize::MAX).min(self.rows.len()));
     }
 
-    /// Says to which transaction the rows belong in the end: those of XA count where it is committed.
+    /// Sets the transaction that the rows belong to: rows of an XA transaction belong to the one that commits it.
     pub fn belong_to(&mut self, transaction: &Arc<Transaction>) {
         Arc::make_mut(&mut self.current).transaction = Arc::clone(transaction);
     }

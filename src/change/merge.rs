@@ -1,17 +1,17 @@
 //! Two changes of one row as one.
 //!
 //! In: a change and a later one of the same row. Out: the change that leads from the first one's before to the last one's
-//! after, with the identity of the last. Pure; whether two changes may be merged at all is for the caller to say, but
-//! for definitions that differ.
+//! after, with the identity of the last. Pure; the caller decides whether two changes may be merged. Only different
+//! definitions are checked here.
 
 use std::sync::Arc;
 
 use super::{Cell, Change, Op, Row};
 
 impl Change {
-    /// This change and a later one of the same row in one: an insert that was updated is an insert of what came out, an
-    /// insert that was deleted a delete, a delete that was inserted again an update. None where the two images can't be
-    /// laid over each other, because the table's columns differ or the row was read by a backfill in between.
+    /// This change and a later one of the same row as one change: insert and update become an insert of the newest row,
+    /// insert and delete become a delete, delete and insert become an update. None where the two can't be merged,
+    /// because the table's columns differ or a backfill read the row in between.
     pub fn merged_with(&self, later: &Change) -> Option<Change> {
         let same_columns = Arc::ptr_eq(&self.table, &later.table) || self.table == later.table;
         if !same_columns {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn two_changes_of_a_row_are_one_from_the_first_before_to_the_last_after() {
+    fn two_changes_of_a_row_merge_from_the_first_before_image_to_the_last_after_image() {
         let (insert, delete) = (change(Op::Insert, None, full(1), 1), change(Op::Delete, full(2), None, 2));
         let update = |ordinal| change(Op::Update, full(ordinal), full(ordinal + 1), ordinal as u64);
         let read = change(Op::Read, None, full(1), 1);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_over_a_definition_or_a_backfill_stay_apart() {
+    fn changes_with_another_definition_or_a_backfill_between_them_are_not_merged() {
         let first = change(Op::Insert, None, full(1), 1);
         let mut altered = change(Op::Update, full(1), full(2), 2);
         altered.table = Arc::new(Table { columns: vec!["id".into()], ..(*altered.table).clone() });

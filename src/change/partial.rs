@@ -1,8 +1,9 @@
-//! Updates whose after images may hold differences in place of JSON documents (`binlog_row_value_options=PARTIAL_JSON`).
+//! Updates whose after images may contain differences in place of JSON documents
+//! (`binlog_row_value_options=PARTIAL_JSON`).
 //!
 //! In: the bytes of an event of type 39 and the row before an update. Out: the row after it. A row is made when it is
-//! needed and is not kept: a wide row of few bytes would take a thousand times its bytes (promise 6). The decoder that finds
-//! the rows of the event also finds what cannot be read, before it gives out any of them (promise 7).
+//! needed and is not kept: a wide row of few bytes would take a thousand times its bytes (promise 6). The decoder that
+//! finds the rows of the event also finds unreadable values, before it hands on any row (promise 7).
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{Cell, Row, Value};
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::{ColumnKind, Fault, json_diff, value};
 
-/// How the after images of one event stand in it.
+/// The form of the after images in one event.
 #[derive(Clone)]
 pub struct Updates {
     event: Arc<[u8]>,

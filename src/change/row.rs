@@ -1,7 +1,7 @@
-//! Row images: bytes of a row event until a value is asked for.
+//! Row images: bytes of a row event until a value is read.
 //!
-//! In: a row event's bytes and the kinds of its columns, or cells that were read before. Out: cells, converted one at a
-//! time when asked for, so that a row that no rule wants costs next to nothing. Owns no bytes that others change.
+//! In: a row event's bytes and the kinds of its columns, or cells that were read before. Out: cells, each converted
+//! when it is read, so that a row that no rule matches costs very little. Owns no bytes that others change.
 //! Everything that keeps a row calls [`Row::detach`] first: after it every value is known to be readable (promise 7)
 //! and the memory of the event's other rows is released (promise 6).
 
@@ -12,7 +12,7 @@ use super::{Cell, Table, Value};
 use crate::column::bytes::{Bytes, Truncated};
 use crate::column::{self, ColumnKind, Fault};
 
-/// What stands in the place of a value that is not to be kept.
+/// The replacement for a value that is not to be kept.
 const REDACTED: &str = "***";
 
 /// A row image: one cell per column of [`super::Table::columns`].
@@ -49,7 +49,7 @@ pub struct Unreadable {
     pub fault: Fault,
 }
 
-/// What stands in an image at the place of a column.
+/// The content of an image at the place of a column.
 enum Place<'i> {
     Absent,
     Null,
@@ -83,7 +83,7 @@ impl Row {
         }
     }
 
-    /// How a column's values stand in the log; none for cells that were read before.
+    /// The form of a column's values in the log; None for cells that were read before.
     pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         match &self.0 {
             Form::Cells(_) => None,
@@ -132,7 +132,7 @@ impl Row {
         cells.collect()
     }
 
-    /// Calls `write` for each column that is in the image, with the column's index and what it holds.
+    /// Calls `write` for each column that is in the image, with the column's index and value.
     pub(super) fn each_present(&self, mut write: impl FnMut(usize, StoredValue<'_>)) {
         match &self.0 {
             Form::Cells(cells) => {
@@ -150,9 +150,9 @@ impl Row {
         }
     }
 
-    /// Whether this image and `after` hold different values in a column. A column that one of them lacks was not
-    /// changed when it is missing after, and was when it is missing before: the server leaves unchanged columns out of
-    /// partial images, never changed ones. A value that cannot be read counts as different.
+    /// Whether this image and `after` have different values in a column. A column that `after` lacks was not changed; a
+    /// column that only this image lacks was changed: the server leaves unchanged columns out of partial images, never
+    /// changed ones. A value that cannot be read counts as different.
     pub(super) fn differs(&self, after: &Row, column: usize) -> bool {
         if let (Form::Image(old), Form::Image(new)) = (&self.0, &after.0)
             && let (Ok(Place::At(old)), Ok(Place::At(new))) = (old.place(column), new.place(column))
@@ -171,7 +171,7 @@ impl Row {
         matches!(&self.0, Form::Image(image) if image.read(column).is_err())
     }
 
-    /// Memory that the row holds, near enough for a window's budget.
+    /// The memory that the row takes, exact enough for a window's limit.
     pub(super) fn weight_bytes(&self) -> usize {
         match &self.0 {
             Form::Cells(cells) => cells.iter().map(cell_weight_bytes).sum(),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_read_keeps_a_row_from_being_kept() {
+    fn a_row_with_an_unreadable_value_can_not_be_kept() {
         let text =
             ColumnKind::Text { length_bytes: 1, charset: column::charset::Charset::Utf8, pad: None, octets_max: None };
         let row = image(&[0, 7, 1, 0xe9], None, 0, &[TINY, text]);

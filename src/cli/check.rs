@@ -1,7 +1,7 @@
 //! `rowhook check`: whether the rules are sound and MySQL can be followed, before `run` finds out.
 //!
-//! In: rule files, and unless offline the server. Out: a finding per line, what is wrong with what fixes it. Changes nothing
-//! anywhere. The verdict is "problems" if there is one; warnings alone are none.
+//! In: rule files, and unless offline the server. Out: one finding per line, with the fix for each problem. Changes
+//! nothing. The verdict is "problems" if there is one; warnings are no problems.
 
 mod statements;
 
@@ -71,7 +71,7 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
         let if_missing = if args.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
         let of_server: Vec<Finding> =
             source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from).collect();
-        // A finding says already that the server can't be asked.
+        // A finding already says that the server can't be reached.
         let answers = of_server.iter().any(|finding| finding.level == OK);
         findings.extend(of_server);
         if answers {
@@ -88,7 +88,7 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     Ok(if ok { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
-/// What is followed, and where rules write back to.
+/// The server that is followed, and the one that rules write back to.
 fn servers(
     source: SourceArgs,
     write: WriteArgs,
@@ -168,7 +168,7 @@ impl From<source::Finding> for Finding {
     }
 }
 
-/// A finding per line; what belongs to it is indented below.
+/// One finding per line; its details are indented below.
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for Finding { level, what, fix } in findings {

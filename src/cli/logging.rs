@@ -1,7 +1,7 @@
 //! The log on stderr.
 //!
 //! In: a level or filters, a form. Out: lines with time, level, message and fields, coloured only on a terminal. Libraries
-//! stay quiet below warnings unless they are named: their words are not the operator's.
+//! log only warnings and errors unless they are named: their other messages do not help an operator.
 
 mod lines;
 
@@ -16,8 +16,8 @@ use crate::config::{Error, LogFormat, LogSettings};
 
 pub(super) use lines::LastLines;
 
-/// Starts logging for the whole process, which ends in order where the result is dropped. A bare level is rowhook's own;
-/// filters are taken as they are.
+/// Starts logging for the whole process; dropping the result writes the last lines. A level alone applies to rowhook;
+/// filters are used as they are.
 pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<LastLines> {
     let text = settings.filter.as_deref().unwrap_or(default);
     let expected =

@@ -99,7 +99,7 @@ enum Command {
 /// Commands report the result of a replay themselves; the log would repeat it.
 const QUIET: &str = "error,rowhook::outcome=off";
 
-/// How a command ended that could do its work.
+/// The verdict of a command that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandVerdict {
     Done,
@@ -139,7 +139,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Completions(args) => completions::run(&args),
         }
     });
-    // What still blocks a thread (a read of the store, a name look-up) is not worth waiting for.
+    // Threads that still block (a read of the store, a name resolution) are not waited for.
     runtime.shutdown_background();
     verdict
 }

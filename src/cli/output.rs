@@ -1,8 +1,8 @@
 //! Printing: tables, JSON and errors.
 //!
-//! In: what a command has to say. Out: text on stdout, errors on stderr. Texts from outside (names of tables, answers of
-//! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the terminal's width, and
-//! only there: what goes into a pipe is whole.
+//! In: the output of a command. Out: text on stdout, errors on stderr. Texts from outside (names of tables, answers of
+//! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the width of a
+//! terminal; output into a pipe is whole.
 
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
@@ -59,9 +59,9 @@ pub(super) fn complain(text: &str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
-    /// All is as it should be.
+    /// All is well.
     Good,
-    /// Fixes itself, or is as an operator wanted it.
+    /// It may pass by itself, or an operator wanted it.
     Careful,
     /// A person must act.
     Bad,
@@ -94,7 +94,7 @@ pub(super) fn terminal_width() -> Option<u16> {
     Table::new().width().filter(|_| io::stdout().is_terminal())
 }
 
-/// What is particular about some columns, which are counted from 0.
+/// The special columns of a table, by their index from 0.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     /// Aligned to the right.
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_is_shown_in_its_largest_unit() {
         for (secs, expected) in
             [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
         {
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_told_in_its_two_largest_units() {
+    fn a_span_is_shown_in_its_two_largest_units() {
         for (secs, expected) in [(0, "0s"), (59, "59s"), (192, "3m 12s"), (172_799, "47h 59m"), (180_000, "2d 2h")] {
             assert_eq!(span(Duration::from_secs(secs)), expected);
         }
     }
 
     #[test]
-    fn a_table_is_aligned_and_holds_no_control_characters() {
+    fn a_table_is_aligned_and_contains_no_control_characters() {
         let rows = [vec!["1".to_string(), "a\u{1b}[31mb".to_string()], vec!["10".to_string(), "c".to_string()]];
         let lines = table(&["number", "rule"], rows);
         assert_eq!(lines, "number  rule\n1       a\u{fffd}[31mb\n10      c\n");

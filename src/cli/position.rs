@@ -1,8 +1,8 @@
-//! `rowhook position`: show where reading goes on after a restart, and move it knowingly.
+//! `rowhook position`: show where reading continues after a restart, and move that.
 //!
-//! In: for `show` only the data directory; for `set` a new position, for all or one rule, and a yes. Out: the low-water marks and
-//! the log of those that were moved; or what a move would skip and repeat, and with `--yes` the move. `show` works with
-//! and without a running daemon, `set` wants the store for itself and the server.
+//! In: for `show` only the data directory; for `set` a new position, for all rules or one, and a confirmation. Out: the
+//! low-water marks and the log of moved ones; or what a move would skip and repeat, and with `--yes` the move. `show`
+//! works with and without a running daemon; `set` needs the server, and the store without a daemon.
 
 mod moving;
 mod plan;
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_come_first_and_then_who_moved_them() {
+    fn marks_come_first_and_then_the_log_of_moves() {
         let place = |file: &str, gtids: Option<&str>| PositionView {
             server_uuid: "u".to_string(),
             gtids: gtids.map(str::to_string),

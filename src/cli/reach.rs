@@ -1,4 +1,4 @@
-//! Reaching what a data directory contains: through the daemon that runs on the data directory, or in the store itself.
+//! Access to the contents of a data directory: through the daemon that runs on it, or in the store itself.
 //!
 //! In: a data directory. Out: the same commands either way. The store is opened only when no daemon runs; a replay then
 //! runs a pipeline of its own, without a source, in this process. Nothing is made where there is no data directory.
@@ -33,7 +33,7 @@ use crate::write_back::Database;
 /// Commands and reports that wait for their receiver.
 const WAITING_MAX: usize = 64;
 
-/// What answers: a daemon or the store.
+/// Who answers: a daemon or the store.
 pub(super) enum Reach {
     Daemon(Daemon),
     Store(Store),
@@ -91,7 +91,7 @@ impl Reach {
         bail!("data directory {}: {problem}; give --data DIR, as for rowhook run", data.display());
     }
 
-    /// Reads all that the store holds.
+    /// Reads all that the store contains.
     pub(super) async fn verify(&self) -> anyhow::Result<VerifiedView> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.verify_store().await?,
@@ -99,7 +99,7 @@ impl Reach {
         })
     }
 
-    /// Writes all that the store holds into a file.
+    /// Writes all that the store contains into a file.
     pub(super) async fn backup(&self, file: &Path) -> anyhow::Result<BackupView> {
         let file = file.to_str().ok_or_else(|| anyhow!("backup {}: its path is not UTF-8", file.display()))?;
         let request = BackupRequest { file: file.to_string() };
@@ -109,7 +109,7 @@ impl Reach {
         })
     }
 
-    /// How it goes; of a store alone, what it says.
+    /// The status; without a daemon, the status by the store.
     pub(super) async fn status(&self, data: &Path) -> anyhow::Result<StatusView> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.status().await?,
@@ -125,7 +125,7 @@ impl Reach {
         })
     }
 
-    /// Starts no more calls of a rule; of a store alone, from the next start on.
+    /// Pauses a rule; without a daemon, from the next start on.
     pub(super) async fn pause(&self, request: PauseRequest) -> anyhow::Result<()> {
         match self {
             Reach::Daemon(daemon) => daemon.pause(&request).await?,
@@ -250,7 +250,7 @@ fn without_source(
     store: &Store,
 ) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
     let metrics = Arc::new(Metrics::default());
-    // No source, so the window's limits never come into play.
+    // There is no source, so the window's limits are never reached.
     let limits = Limits {
         window_deliveries: 1,
         window_bytes: 1,
@@ -268,7 +268,7 @@ fn followed<T>(items: mpsc::Receiver<T>) -> RunningReplay<T> {
     RunningReplay { items, pipeline: None, stop: watch::Sender::new(false) }
 }
 
-/// The daemon that must run for what is asked.
+/// The daemon that must run for this command.
 pub(super) async fn daemon(data: &Path) -> anyhow::Result<Daemon> {
     let daemon = Daemon::connect(data).await?;
     let none = || anyhow!("no rowhook runs on data directory {}; give --data DIR, as for rowhook run", data.display());
@@ -297,7 +297,7 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(store::Error::InUse { .. }))
 }
 
-/// `status` and its like are done in far less.
+/// `status` and similar commands take far less.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {

@@ -1,7 +1,7 @@
-//! What makes a running rowhook reload its rules without a request over the socket: SIGHUP, and files that changed.
+//! Reloads the rules of a running rowhook without a request over the socket: on SIGHUP, and when files have changed.
 //!
-//! In: signals, the time. Out: calls of `LiveRules`, which says in the log what came of them. A ConfigMap that is mounted and
-//! a file that is copied need no notice from the system: a check of a few small files every second sees both.
+//! In: signals, the time. Out: calls of `LiveRules`, which logs the results. The system is not asked for notices of
+//! changes: a check of a few small files every second finds a changed ConfigMap and a copied file.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) async fn keep(rules: LiveRules, mut hangup: Signal, watch: bool) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // What came of it is in the log, and in the status.
+            // The result is in the log and in the status.
             Some(()) = hangup.recv() => {
                 let _ = rules.reload().await;
             }

@@ -19,7 +19,7 @@ use crate::source::EncryptedServers;
 /// Letters that stay are named on a terminal up to this number; `list` has them all.
 const NAMED_MAX: u64 = 20;
 
-/// How it was asked for.
+/// The options of the replay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     pub dry_run: bool,
@@ -49,7 +49,7 @@ pub(super) async fn run(
         let database = source_settings::database(from.write, &encrypted)?;
         Ok(Offline { rules: rule_files::load_to_work(&from.rules, database.as_ref())?, database })
     };
-    // Before anything is sent: from then on an interruption has to be an orderly one.
+    // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
     let mut running = reach.replay(selection, offline).await?;
     let mut display = Display::new(how.json);

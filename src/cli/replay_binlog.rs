@@ -1,7 +1,8 @@
 //! `rowhook replay-binlog`: a binlog range delivered once more for one rule.
 //!
-//! In: a rule, where to begin and to end, a yes. Out: how it goes, from the daemon or from a pipeline in this process; with
-//! `--dry-run` the requests. Repeats earlier calls, so it asks first. The verdict is "problems" if a delivery died.
+//! In: a rule, where to begin and to end, a confirmation. Out: the progress, from the daemon or from a pipeline in this
+//! process; with `--dry-run` the requests. Repeats earlier calls, so it asks first. The verdict is "problems" if a
+//! delivery became a dead letter.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
         let rules = rule_files::load_to_work(&rules.resolve(file), database.as_ref())?;
         Ok((Offline { rules, database }, source_settings::of(source, &encrypted)?))
     };
-    // Before anything is sent: from then on an interruption has to be an orderly one.
+    // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
     let mut running = reach.redeliver(request, offline).await?;
     let mut display = Display::new(json);

@@ -1,7 +1,7 @@
-//! `rowhook pause`, `resume` and `reload`: what an operator does to the rules of a running rowhook.
+//! `rowhook pause`, `resume` and `reload`: an operator's commands for the rules of a running rowhook.
 //!
-//! In: a rule's name, or nothing. Out: one line that says what applies now, or an error. The daemon carries it out, or the store
-//! alone remembers it for the next start; what was answered is durable.
+//! In: a rule's name, or nothing. Out: one line that says what applies now, or an error. The daemon carries it out;
+//! without one the store keeps it for the next start. It is durable when it is answered.
 
 use super::CommandVerdict;
 use super::output;

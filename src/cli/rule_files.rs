@@ -16,7 +16,7 @@ pub(super) fn load(directory: &Path) -> anyhow::Result<RuleSet> {
     Ok(read(directory).map_err(|diagnostics| Faulty { diagnostics })?)
 }
 
-/// Loads what this process will work with, which needs a database where rules write back.
+/// Loads the rules for this process, which needs a database if rules write back.
 pub(super) fn load_to_work(directory: &Path, database: Option<&Database>) -> anyhow::Result<RuleSet> {
     Ok(read_to_work(directory, database).map_err(|diagnostics| Faulty { diagnostics })?)
 }

@@ -1,8 +1,8 @@
-//! `rowhook run`: puts the stages together and lets them work until stopped.
+//! `rowhook run`: puts the stages together and runs them until it is stopped.
 //!
-//! In: settings. Out: deliveries; the log; an exit. What can be wrong without touching anything is checked first (settings,
-//! rules, token), then what belongs to one process (store, admin port, control socket), and MySQL last: so nothing is half
-//! started when a start fails. Ends by signal with 0, or with the error that a person must see.
+//! In: settings. Out: deliveries; the log; an exit. Checks first what changes nothing (settings, rules, token), then
+//! what only one process may have (store, admin port, control socket), and MySQL last: so nothing is half started when
+//! a start fails. Ends by a signal with 0, or with the error that a person must see.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,14 +87,14 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let sinks = Sinks::new(client.await??, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     let files = RuleFiles { directory, state, database };
-    // From here on a signal may come.
+    // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
     work(Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
     tracing::info!("stopped");
     Ok(CommandVerdict::Done)
 }
 
-/// Everything that the stages are made of, checked and taken.
+/// Everything that the stages need, checked and opened.
 struct Parts {
     source: Settings,
     settings: RunSettings,
@@ -160,7 +160,8 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     }
     admin.spawn(socket.serve(admin_api(live, store, commands, source, reader, data), admin_stopped));
 
-    // A task of its own, on one of the threads that attempts run on: what starts and ends there wakes no other thread.
+    // A task of its own, on one of the threads that attempts run on: starts and ends of attempts there wake no other
+    // thread.
     let ended = tokio::spawn(pipeline.run(Some(reading), received, stop)).await;
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
@@ -168,8 +169,8 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     Ok(ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
 }
 
-/// After an upgrade: up to where the store may name deliveries by former ids. None where nothing is to be known, or the
-/// server does not answer: then it is asked at the next start.
+/// After an upgrade: up to which position the store may have former ids of deliveries. None where no upgrade is under
+/// way, or the server does not answer: then it is asked at the next start.
 async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Position> {
     let former = saved.checkpoint.as_ref()?.former_ids.as_ref()?;
     if *former != FormerIds::Everywhere {
@@ -178,7 +179,7 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
     source::locate(source, &Start::Latest).await.ok()
 }
 
-/// What may be asked over the socket.
+/// The commands of the control socket.
 fn admin_api(
     rules: LiveRules,
     store: Store,

@@ -1,8 +1,8 @@
-//! The settings of MySQL's connections as their own stages want them.
+//! The settings of MySQL connections, in the types of the stages that use them.
 //!
-//! In: the checked settings of the command line, and which servers were encrypted before. Out: those of the source, and the
-//! database to write back to; where their passwords come from is known then, and read at every connect. The identity of the
-//! data directory is set by the command.
+//! In: the checked settings of the command line, and which servers were encrypted before. Out: the settings of the
+//! source, and the database to write back to. They contain where the passwords come from; these are read at every
+//! connect. The identity of the data directory is set by the command.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ fn tls(given: TlsSettings) -> SourceTls {
     SourceTls { mode: given.mode, ca: given.ca, cert: given.cert, key: given.key, public_key: given.public_key }
 }
 
-/// `of` is what the flags begin with. What is named is checked now and read at every connect.
+/// `of` is the first word of the flags. A file or command is checked now and read at every connect.
 fn take_password(settings: &mut Settings, given_apart: [Option<PasswordSource>; 2], of: &str) -> anyhow::Result<()> {
     let mut given_apart = given_apart.into_iter().flatten();
     let Some(password) = given_apart.next() else { return Ok(()) };

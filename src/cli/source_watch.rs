@@ -1,7 +1,7 @@
-//! How the source is doing, in the words of the admin stage.
+//! The state of the source, in the types of the admin stage.
 //!
-//! In: what a reader says of itself. Out: the same as plain data at any time it is asked, for health checks and status.
-//! Only what was heard lately counts as connected.
+//! In: a reader's status. Out: the same as plain data at any time, for health checks and status. Only a reader that has
+//! reported recently counts as connected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use crate::admin::{SourceNow, SourceWatch};
 use crate::source::{self, ReadStatus};
 
-/// The source sends a heartbeat every 2 s and counts as lost after three; a little more, so that its own words come first.
+/// The source sends a heartbeat every 2 s and counts as lost after three; this is a little longer, so that the reader's
+/// own report comes first.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Watches the reader that is at work, whichever it is.
+/// Watches the current reader, also after it was replaced.
 pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>) -> SourceWatch {
     Arc::new(move || {
         let starting = SourceNow {
@@ -35,7 +36,7 @@ pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>
     })
 }
 
-/// The age of what is read, or why nothing is.
+/// The age of the newest transaction read, or why nothing is read.
 fn source_state(status: &ReadStatus) -> Result<Duration, String> {
     match status {
         ReadStatus::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Ok(*lag),
@@ -61,7 +62,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn only_a_source_that_was_heard_lately_is_ready() {
+    fn only_a_source_that_reported_recently_is_ready() {
         let streaming = |ago| ReadStatus::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
         assert_eq!(source_state(&streaming(Duration::ZERO)), Ok(Duration::ZERO));
         for (status, expected) in [

@@ -1,7 +1,8 @@
 //! `rowhook status`: the status, on one screen.
 //!
-//! In: what the running daemon says, or the store alone. Out: a table of rules, the targets that get less than they should,
-//! the position of reading; or JSON. The verdict is "problems" when no daemon runs, and when a person must act.
+//! In: the status of the running daemon, or by the store alone. Out: a table of rules, the targets that are not
+//! available, the position of reading; or JSON. The verdict is "problems" when no daemon runs, and when a person must
+//! act.
 
 use std::time::{Duration, SystemTime};
 
@@ -103,7 +104,7 @@ fn rules(status: &StatusView, now: SystemTime) -> String {
     output::toned_table(&head, rows, &Columns { numbers: (2..head.len()).collect(), whole: vec![1] })
 }
 
-/// One rule's line: the column, what stands there, and how.
+/// One rule's line: for each column its text and style.
 fn columns(rule: &RuleView, now: SystemTime) -> [(&'static str, String, Tone); 8] {
     let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
     let (state, tone) = state_of(rule, now);
@@ -208,7 +209,7 @@ fn pin_text(hold: &BinlogPinView, now: SystemTime) -> String {
     }
 }
 
-/// The set of GTIDs of a server with a long history is long; its end is in file and offset as well.
+/// The GTID set of a server with a long history is long, so it is cut; file and offset name the same position.
 fn position_text(position: &PositionView) -> String {
     const GTIDS_CHARACTERS_MAX: usize = 100;
     let place = format!("{}:{}", position.file, position.offset);
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_rowhook_is_told_on_one_screen() {
+    fn the_status_of_a_running_rowhook_fits_one_screen() {
         let expected = "\
 running for 3d 2h as process 4711; reading, up to date
 
@@ -367,7 +368,7 @@ data          /var/lib/rowhook
     }
 
     #[test]
-    fn what_needs_a_person_is_a_problem_and_a_rule_that_is_behind_or_paused_is_none() {
+    fn what_needs_a_person_is_a_problem_and_a_detached_or_paused_rule_is_none() {
         let sound = StatusView { rules: status().rules[..3].to_vec(), ..status() };
         assert!(!needs_a_person(&sound));
         assert!(needs_a_person(&status()), "a rule is stopped");

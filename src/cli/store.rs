@@ -1,7 +1,7 @@
 //! `rowhook store`: verify, back up, restore and compact what the data directory contains.
 //!
 //! In: the data directory, a file. Out: what was found or done. `verify` and `backup` work with and without a running daemon; the
-//! others replace files, so that no daemon may run. What can't be taken back wants a yes.
+//! others replace files, so that no daemon may run. Commands that can't be undone need a confirmation.
 
 use std::path::{Path, PathBuf};
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_said_with_the_way_on() {
+    fn a_loss_is_reported_with_the_next_step() {
         let loss = Loss { writes: 3, letters: 5..7, letters_left: 1, place: Some("binlog.000003:4711".to_string()) };
         let text = loss_text(&loss);
         assert!(text.contains("3 writes lost; 1 dead letter left"), "{text}");

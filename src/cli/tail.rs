@@ -75,7 +75,7 @@ pub(super) async fn run(args: TailArgs, file: &File) -> anyhow::Result<CommandVe
         };
         lines.take(event)?;
         let bytes = std::mem::take(&mut lines.out);
-        // On a thread of its own: a reader that takes its time must not keep a signal from being heard.
+        // On a thread of its own: a slow reader of stdout must not delay the handling of a signal.
         let written = tokio::task::spawn_blocking(move || output::write(&bytes));
         let reader = tokio::select! {
             written = written => written.map_err(|_| anyhow!("printing was aborted"))?,

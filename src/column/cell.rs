@@ -1,6 +1,6 @@
-//! What a column holds: the value that a row image has for it, or none.
+//! A cell: the value that a row image has for a column, or none.
 //!
-//! Plain data, in the forms that docs/data-format.md gives; made by `column` of bytes of the log.
+//! Plain data, in the forms of docs/data-format.md; made by `column` from bytes of the log.
 
 /// One column of a row image. With `binlog_row_image=MINIMAL` a column may not be in the image at all, which is not
 /// the same as NULL.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 pub use multi_byte::MultiByte;
 pub use single_byte::SingleByte;
 
-/// How the bytes of a character column read.
+/// How to read the bytes of a character column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charset {
     Binary,
@@ -27,7 +27,7 @@ pub enum Charset {
     Utf32,
     SingleByte(&'static SingleByte),
     MultiByte(MultiByte),
-    /// That of a collation which the server did not list, or lists under a name that is new.
+    /// The set of a collation that the server did not list, or that has an unknown name.
     Unknown {
         collation: u64,
     },
@@ -50,8 +50,8 @@ impl Charset {
         })
     }
 
-    /// Whether the server's character set of this name is certain to hold every character of a text.
-    pub fn holds(name: &str, text: &str) -> bool {
+    /// Whether the server's character set of this name certainly has every character of a text.
+    pub fn can_encode(name: &str, text: &str) -> bool {
         match Charset::named(name) {
             // utf8mb3 and ucs2 have three bytes and two for a character at most.
             Some(Charset::Utf8) if name != "utf8mb4" => text.chars().all(|character| character <= '\u{ffff}'),
@@ -62,7 +62,7 @@ impl Charset {
                 let known: Vec<char> = (0..=u8::MAX).filter_map(of_byte).collect();
                 text.chars().all(|character| known.contains(&character))
             }
-            // Of the others only the characters that all have are known without their tables.
+            // For the other sets only the characters that all sets have are known without their tables.
             Some(Charset::Ascii | Charset::MultiByte(_) | Charset::Binary | Charset::Unknown { .. }) => text.is_ascii(),
             None => false,
         }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_become_text_or_are_refused_but_never_bent() {
+    fn bytes_become_the_right_text_or_are_refused() {
         for (charset, bytes, expected) in [
             ("utf8mb4", &b"\xc3\xa9\xf0\x9f\x98\x80"[..], Some("é😀")),
             ("utf8mb4", b"\xe9", None),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_the_characters_that_it_has_a_code_for() {
+    fn a_set_can_encode_the_characters_that_it_has_a_code_for() {
         for (set, held, other) in [
             ("utf8mb4", "größe 中 😀", None),
             ("utf16", "😀", None),
@@ -177,10 +177,10 @@ mod tests {
             ("ascii", "plain", Some("é")),
             ("binary", "plain", Some("é")),
         ] {
-            assert!(Charset::holds(set, held), "{set} {held}");
-            assert!(other.is_none_or(|other| !Charset::holds(set, other)), "{set} {other:?}");
+            assert!(Charset::can_encode(set, held), "{set} {held}");
+            assert!(other.is_none_or(|other| !Charset::can_encode(set, other)), "{set} {other:?}");
         }
-        assert!(!Charset::holds("utf64", "a"));
+        assert!(!Charset::can_encode("utf64", "a"));
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The table of MySQL's column types: what each is called, how it is logged, how its values are read, what it is on disk.
 //!
-//! In: a type's code in the binlog, its name, or a [`ColumnKind`]. Out: its entry. Everything that depends on which types there
-//! are asks here: TABLE_MAP events, `information_schema`, statements, the store, JSON documents. A new type is an entry
-//! here, the function that reads it, and a case in tests/mysql/cases; only one that conditions compare, or that a row
-//! stores as it stores no other, is a variant of [`ColumnKind`], too. No row is looked up here: a table's kinds are made once, with its
-//! TABLE_MAP. Pure.
+//! In: a type's code in the binlog, its name, or a [`ColumnKind`]. Out: its entry. All code that depends on the list of
+//! types uses this table: TABLE_MAP events, `information_schema`, statements, the store, JSON documents. A new type is
+//! an entry here, the function that reads it, and a case in tests/mysql/cases. It is also a variant of [`ColumnKind`]
+//! if conditions compare it, or if a row stores it in a form of its own. The table is not used per row: a table's kinds
+//! are made once, with its TABLE_MAP. Pure.
 
 use super::charset::Charset;
 use super::temporal::JsonForm;
 use super::{ColumnKind, Fault, ValueReader, geometry, vector};
 
-/// A type that columns are logged as. Several names may share one: TINYTEXT and LONGBLOB are logged alike.
+/// A type as it is logged. Several names may share one: TINYTEXT and LONGBLOB are logged in the same way.
 #[derive(Debug)]
 pub struct ColumnType {
     /// In a TABLE_MAP and in JSON documents (`enum_field_types` of the server's `include/field_types.h`).
@@ -25,7 +25,7 @@ pub struct ColumnType {
     /// What statements may say besides (MySQL manual, "Data Types" and "Using Data Types from Other Database Engines").
     pub synonyms: &'static [&'static str],
     /// The word of its [family](crate::schema::Family) on disk, so it must never change. Types between which a definition
-    /// need not be told apart have one word.
+    /// need no distinction have one word.
     pub word: &'static str,
     /// How its values are read, with the widths that are the greatest and no other parameters.
     pub form: ColumnKind,
@@ -126,7 +126,8 @@ impl ColumnType {
         TYPES.get(usize::from(PLACES[usize::from(code)]))
     }
 
-    /// The type that `information_schema` calls so, and the character set as far as that name tells it; in lower case.
+    /// The type with this name in `information_schema`, and the character set as far as the name implies it; in lower
+    /// case.
     pub fn of_name(name: &str) -> Option<(&'static ColumnType, Charset)> {
         TYPES.iter().find_map(|known| {
             let is_text = known.names.contains(&name);

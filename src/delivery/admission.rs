@@ -1,11 +1,11 @@
-//! Admission: when an attempt may start that has its turn in the lanes.
+//! Admission: when an attempt may start whose turn in the lanes has come.
 //!
 //! In: the target queues of the rules and what they call, attempts as they start and end, the time. Out: admissions of
 //! deliveries of restricted target queues, one by one; what an ended attempt counts for its delivery. Owns all targets, and the
 //! rate limit of each target queue. A target queue is restricted only where a rate or a limit is set, and while its target is
-//! unavailable or asked for a pause: otherwise its deliveries never come by here, and starting one costs nothing more.
-//! Nothing polls: a target is checked when something of it has changed, or at the time it named. Deliberately starts
-//! nothing itself and has no clock: a pure state machine.
+//! unavailable or asked for a pause. Deliveries of other target queues start without admission, at no extra cost.
+//! Nothing polls: a target is checked when its state has changed, or when its pause or interval is over. Deliberately
+//! starts nothing itself and has no clock: a pure state machine.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::delivery::answer::{self, TargetHealth};
 use crate::delivery::breaker::May;
-use crate::delivery::lane::{Lanes, LineNumber, Place};
+use crate::delivery::lane::{Lanes, Place, QueueNumber};
 use crate::delivery::rate_limit::{self, RateLimit};
 use crate::delivery::server_limit::ServerLimit;
 use crate::delivery::target::{TargetState, TargetStatus};
@@ -31,24 +31,24 @@ type TargetNumber = usize;
 pub(super) struct Admission {
     metrics: Arc<Metrics>,
     /// By number of the target queue.
-    lines: Vec<GatedLine>,
+    queues: Vec<QueueAdmission>,
     targets: Vec<TargetState>,
     by_origin: HashMap<Box<str>, TargetNumber>,
-    /// Targets to be checked, because something has changed.
-    stirred: Vec<TargetNumber>,
+    /// Targets to be checked, because their state has changed.
+    to_check: Vec<TargetNumber>,
     /// When to check targets again; one may be listed more than once.
     wakes: BinaryHeap<Reverse<(Instant, TargetNumber)>>,
 }
 
 #[derive(Debug)]
-struct GatedLine {
+struct QueueAdmission {
     target: TargetNumber,
     /// Whether the current rule of the target queue calls the target.
     is_called: bool,
     rate: Option<Rate>,
-    /// Of its rate.
+    /// Follows from `rate`.
     rate_limit: Option<RateLimit>,
-    /// Whether it stands in its target's queue.
+    /// Whether it is listed in `asking` of its target.
     is_asking: bool,
 }
 
@@ -69,45 +69,51 @@ pub(super) struct AttemptEnd<'a> {
 pub(super) enum RetryCounts {
     /// As one of those that the rule allows.
     Fully,
-    /// The same, but it is not the last one: the target is unavailable, and the delivery waits for its return.
+    /// As one of them, but never as the last one: the target is unavailable, and the delivery waits until it is available.
     ButNeverAsTheLast,
-    /// Not at all: it said nothing of the delivery. The next waits for so long, at least [`NOT_COUNTED_WAIT_MIN`], and for
-    /// its admission.
+    /// Not at all: the answer says nothing about the delivery. The next attempt waits for `wait`, at least
+    /// [`NOT_COUNTED_WAIT_MIN`], and for its admission.
     Not { wait: Duration },
 }
 
-/// Attempts that do not count have no end, so they have a floor: however small the wait that a target names, a delivery is
-/// sent four times a second at most. A limit that is given in smaller steps is kept to by the other deliveries.
+/// The number of attempts that do not count is unlimited, so the wait between them has a minimum: a delivery is sent at most
+/// four times a second, even if the target names a shorter wait. Other deliveries use what the target allows meanwhile.
 pub(super) const NOT_COUNTED_WAIT_MIN: Duration = Duration::from_millis(250);
 
 impl Admission {
     pub fn new(metrics: Arc<Metrics>) -> Admission {
         Admission {
             metrics,
-            lines: Vec::new(),
+            queues: Vec::new(),
             targets: Vec::new(),
             by_origin: HashMap::new(),
-            stirred: Vec::new(),
+            to_check: Vec::new(),
             wakes: BinaryHeap::new(),
         }
     }
 
-    /// Takes in a target queue of the lanes with the target that its rule calls there, or what has become of them. A target
-    /// queue never gets another target.
-    pub fn set_line(
+    /// Adds a target queue of the lanes, with the target that its rule calls there; or updates the settings of a known one.
+    /// A target queue never gets another target.
+    pub fn set_target_queue(
         &mut self,
-        line: LineNumber,
+        queue: QueueNumber,
         settings: &Arc<rules::Target>,
         rate: Option<Rate>,
         lanes: &mut Lanes,
         now: Instant,
     ) {
-        if line as usize == self.lines.len() {
+        if queue as usize == self.queues.len() {
             let target = self.target_number(settings);
-            self.targets[target].lines.push(line);
-            self.lines.push(GatedLine { target, is_called: false, rate: None, rate_limit: None, is_asking: false });
+            self.targets[target].queues.push(queue);
+            self.queues.push(QueueAdmission {
+                target,
+                is_called: false,
+                rate: None,
+                rate_limit: None,
+                is_asking: false,
+            });
         }
-        let known = &mut self.lines[line as usize];
+        let known = &mut self.queues[queue as usize];
         let (number, target) = (known.target, &mut self.targets[known.target]);
         target.set(settings, now);
         if !std::mem::replace(&mut known.is_called, true) {
@@ -121,8 +127,8 @@ impl Admission {
     }
 
     /// The rule no longer calls the target of this target queue; what is left in the queue still does.
-    pub fn retire(&mut self, line: LineNumber, lanes: &mut Lanes) {
-        let known = &mut self.lines[line as usize];
+    pub fn retire(&mut self, queue: QueueNumber, lanes: &mut Lanes) {
+        let known = &mut self.queues[queue as usize];
         let target = known.target;
         if std::mem::replace(&mut known.is_called, false) {
             self.targets[target].forget();
@@ -132,20 +138,20 @@ impl Admission {
 
     /// Lets at most one delivery of a restricted target queue start; false when none may. `now` is asked for only when one might.
     pub fn admit(&mut self, lanes: &mut Lanes, now: impl Fn() -> Instant) -> bool {
-        while let Some(line) = lanes.pop_asking() {
-            let GatedLine { target, is_asking, .. } = &mut self.lines[line as usize];
+        while let Some(queue) = lanes.pop_asking() {
+            let QueueAdmission { target, is_asking, .. } = &mut self.queues[queue as usize];
             if !std::mem::replace(is_asking, true) {
-                self.targets[*target].asking.push_back(line);
+                self.targets[*target].asking.push_back(queue);
             }
             let target = *target;
-            self.stir(target);
+            self.mark_for_check(target);
         }
-        while let Some(target) = self.stirred.last().copied() {
+        while let Some(target) = self.to_check.last().copied() {
             if self.admit_to(target, lanes, now()) {
                 return true;
             }
-            self.stirred.pop();
-            self.targets[target].is_stirred = false;
+            self.to_check.pop();
+            self.targets[target].is_marked = false;
         }
         false
     }
@@ -155,20 +161,20 @@ impl Admission {
         self.wakes.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The time has come for some targets, perhaps.
+    /// Checks again the targets whose time has come.
     pub fn wake(&mut self, now: impl Fn() -> Instant) {
         while let Some(Reverse((at, target))) = self.wakes.peek().copied()
             && at <= now()
         {
             self.wakes.pop();
             self.targets[target].wake_at.take_if(|wake_at| *wake_at == at);
-            self.stir(target);
+            self.mark_for_check(target);
         }
     }
 
     /// An attempt starts, from a restricted target queue or not.
-    pub fn started(&mut self, line: LineNumber) -> TargetNumber {
-        let target = self.lines[line as usize].target;
+    pub fn started(&mut self, queue: QueueNumber) -> TargetNumber {
+        let target = self.queues[queue as usize].target;
         self.targets[target].started();
         target
     }
@@ -188,26 +194,28 @@ impl Admission {
         let is_open = target.is_open();
         let pause = pause_of(end);
         if let Some(wait) = pause {
-            target.hold(wait, now());
+            target.pause(wait, now());
         }
         if let Some(server_limit) = end.server_limit {
-            target.set_blocked_keys(server_limit, now());
+            target.set_server_limit(server_limit, now());
         }
         let counts = match (end.health, pause) {
             (TargetHealth::Throttles, Some(wait)) => {
                 RetryCounts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
             }
-            (TargetHealth::Throttles | TargetHealth::Away | TargetHealth::Unknown, _) if was_probe && is_open => {
+            (TargetHealth::Throttles | TargetHealth::Unavailable | TargetHealth::Unknown, _)
+                if was_probe && is_open =>
+            {
                 RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
             }
             _ if was_probe || !is_open => RetryCounts::Fully,
             _ => RetryCounts::ButNeverAsTheLast,
         };
-        if target.wants_admission() != target.gates {
+        if target.wants_admission() != target.is_restricting {
             self.apply(number, lanes);
         }
         if !self.targets[number].asking.is_empty() {
-            self.stir(number);
+            self.mark_for_check(number);
         }
         counts
     }
@@ -215,12 +223,12 @@ impl Admission {
     /// An attempt to this target was not made after all. To be called before its delivery leaves its slot.
     pub fn cancelled(&mut self, target: TargetNumber, place: Place, now: Instant) {
         self.targets[target].cancelled(place, now);
-        self.stir(target);
+        self.mark_for_check(target);
     }
 
     /// Whether the rule of the target queue calls a target that is unavailable.
-    pub fn is_open(&self, line: LineNumber) -> bool {
-        let GatedLine { target, is_called, .. } = self.lines[line as usize];
+    pub fn is_open(&self, queue: QueueNumber) -> bool {
+        let QueueAdmission { target, is_called, .. } = self.queues[queue as usize];
         is_called && self.targets[target].is_open()
     }
 
@@ -242,32 +250,32 @@ impl Admission {
     /// Restricts the target queues of a target or frees them, by the target's current state.
     fn apply(&mut self, number: TargetNumber, lanes: &mut Lanes) {
         let target = &mut self.targets[number];
-        target.gates = target.wants_admission();
-        for line in &target.lines {
-            lanes.set_gated(*line, target.gates || self.lines[*line as usize].rate_limit.is_some());
+        target.is_restricting = target.wants_admission();
+        for queue in &target.queues {
+            lanes.set_restricted(*queue, target.is_restricting || self.queues[*queue as usize].rate_limit.is_some());
         }
-        self.stir(number);
+        self.mark_for_check(number);
     }
 
-    fn stir(&mut self, number: TargetNumber) {
-        if !std::mem::replace(&mut self.targets[number].is_stirred, true) {
-            self.stirred.push(number);
+    fn mark_for_check(&mut self, number: TargetNumber) {
+        if !std::mem::replace(&mut self.targets[number].is_marked, true) {
+            self.to_check.push(number);
         }
     }
 
     fn admit_to(&mut self, number: TargetNumber, lanes: &mut Lanes, now: Instant) -> bool {
         self.targets[number].expire(now);
-        if self.targets[number].gates != self.targets[number].wants_admission() {
+        if self.targets[number].is_restricting != self.targets[number].wants_admission() {
             self.apply(number, lanes);
             return true;
         }
         let target = &mut self.targets[number];
         let mut free_at: Option<Instant> = None;
         for _ in 0..target.asking.len() {
-            let line = *target.asking.front().expect("as many as were counted");
-            if !lanes.asks(line) {
+            let queue = *target.asking.front().expect("as many as were counted");
+            if !lanes.asks(queue) {
                 target.asking.pop_front();
-                self.lines[line as usize].is_asking = false;
+                self.queues[queue as usize].is_asking = false;
                 continue;
             }
             match target.may_start(now) {
@@ -280,12 +288,12 @@ impl Admission {
             }
             // The target queues take turns.
             target.asking.rotate_left(1);
-            let rate_limit = &mut self.lines[line as usize].rate_limit;
+            let rate_limit = &mut self.queues[queue as usize].rate_limit;
             if let Some(at) = rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now)) {
                 free_at = Some(free_at.map_or(at, |known| known.min(at)));
                 continue;
             }
-            let place = lanes.admit(line).expect("a line that asks has something to start");
+            let place = lanes.admit(queue).expect("a queue that asks has something to start");
             target.admitted(place, now);
             if let Some(rate_limit) = rate_limit {
                 rate_limit.take(now);
@@ -307,7 +315,7 @@ impl Admission {
     }
 }
 
-/// How long the target wants nothing: what it said with 429 or 503.
+/// How long the target asked for no calls, in its answer 429 or 503.
 fn pause_of(end: &AttemptEnd) -> Option<Duration> {
     let wait = match end.answer {
         Answer::Status { status: 429, .. } => {

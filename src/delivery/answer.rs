@@ -1,8 +1,8 @@
 //! Answers: what an attempt's result means. Pure functions, no clock and no I/O.
 //!
 //! In: a status or an error, a `Retry-After` header, the beginning of a body. Out: whether the delivery is done, worth
-//! another attempt or dead; what the attempt proves of what it was to do; what the answer says of the target as a whole; how
-//! long the server asks us to wait; text that is fit to be shown.
+//! another attempt or dead; whether the action may have happened; the health of the target; how long the server asks us to
+//! wait; text that is fit to be shown.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,31 +10,31 @@ use crate::failure::Answer;
 use crate::printable::is_printable;
 use crate::rules::{RetryOn, SuccessStatuses};
 
-/// A server may lengthen a wait up to this much. Only the operator sets longer waits (`max_delay`): meanwhile the
-/// key stands still and the checkpoint with it.
+/// A server may lengthen a wait to at most this. Only an operator may set longer waits (`max_delay`): during a wait neither
+/// the key nor the checkpoint moves on.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// What is kept of an answer that is no success: enough for an API's error message.
+/// How much is kept of an answer that is no success: enough for an API's error message.
 pub const EXCERPT_BYTES_MAX: usize = 1024;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// It did not come, or did not end, in time.
+    /// The answer did not come, or did not end, in time.
     Timeout,
     /// The connection failed before the time was over, when sending had begun.
     Network,
-    /// Nothing was sent: no connection could be made, or it was given up before. Or the server says that it did not begin.
+    /// Nothing was sent: no connection could be made, or it ended before. Or the server said that it did not begin.
     Unsent,
-    /// The request was not sent, for want of a token.
+    /// The request was not sent, because no token could be had.
     Token,
-    /// A statement was rolled back; another try may go well.
+    /// A statement was rolled back; another try may succeed.
     RolledBack,
-    /// A statement was rolled back, as it would be again.
+    /// A statement was rolled back, and every other try would be, too.
     Refused,
 }
 
-/// What an attempt that is not done proves.
+/// What an attempt that did not succeed proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing happened.
@@ -48,7 +48,7 @@ pub enum Effect {
 pub enum Verdict {
     /// With status 0 where it was a statement.
     Done { status: u16 },
-    /// Another attempt may help, says the rule's `retry_on`.
+    /// Another attempt may help, by the rule's `retry_on`.
     Retry,
     /// Another attempt can't help, a redirect included.
     GiveUp,
@@ -65,15 +65,15 @@ pub struct ItemResult {
 /// What an answer says of its target, whatever the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetHealth {
-    /// It does its work: a success, or a refusal of this one request.
+    /// It works: a success, or a refusal of this one request.
     Works,
-    /// It does its work, but wants less of it: 429.
+    /// It works, but asks for fewer requests: 429.
     Throttles,
     /// It answered that it failed, which may also be this request's own fault: 408, 425, 500 and most of 5xx.
     Fails,
-    /// It is not there, or those in front of it say so: no answer, 502, 503, 504.
-    Away,
-    /// It was not asked, for want of a token: nothing is known.
+    /// It does not answer, or a proxy in front of it says so: no answer, 502, 503, 504.
+    Unavailable,
+    /// No request was sent, because no token could be had: nothing is known.
     Unknown,
 }
 
@@ -93,8 +93,8 @@ pub fn classify(success: &SuccessStatuses, retry_on: &RetryOn, answer: &Answer, 
     if retried { Verdict::Retry } else { Verdict::GiveUp }
 }
 
-/// What an answer that is no success, or its lack, proves. A server that refuses a request, or says when to come again, did
-/// nothing; of one that failed, redirects, or says that it did something else than was expected, this is unknown.
+/// What an answer that is no success, or the lack of one, proves. A server that refuses a request, or names a time for the
+/// next try, did nothing. If it failed, redirects, or reports another result than was expected, the effect is unknown.
 pub fn effect(answer: &Answer, lack: Option<Lack>, retry_after: Option<Duration>) -> Effect {
     let is_nothing = match answer {
         Answer::Status { status: 408, .. } => false,
@@ -106,15 +106,16 @@ pub fn effect(answer: &Answer, lack: Option<Lack>, retry_after: Option<Duration>
     if is_nothing { Effect::None } else { Effect::Possible }
 }
 
-/// What the answer says of the target. Deliberately not asked: `retry_on`, which is one rule's view of its deliveries.
+/// What the answer says about the target. Deliberately does not depend on `retry_on`, which is one rule's view of its
+/// deliveries.
 pub fn health(success: &SuccessStatuses, answer: &Answer, lack: Option<Lack>) -> TargetHealth {
     match answer {
         Answer::Failed { .. } if lack == Some(Lack::Token) => TargetHealth::Unknown,
         Answer::Failed { .. } if matches!(lack, Some(Lack::RolledBack | Lack::Refused)) => TargetHealth::Works,
-        Answer::Failed { .. } => TargetHealth::Away,
+        Answer::Failed { .. } => TargetHealth::Unavailable,
         Answer::Status { status, .. } if success.contains(*status) => TargetHealth::Works,
         Answer::Status { status: 429, .. } => TargetHealth::Throttles,
-        Answer::Status { status: 502..=504, .. } => TargetHealth::Away,
+        Answer::Status { status: 502..=504, .. } => TargetHealth::Unavailable,
         Answer::Status { status: 408 | 425 | 500..=599, .. } => TargetHealth::Fails,
         Answer::Status { .. } | Answer::Written { .. } => TargetHealth::Works,
     }
@@ -133,8 +134,8 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// When an answer was made, by the clock that its dates come from: its own `Date` header. Without one, or with one that is no
-/// date, our clock has to do.
+/// When an answer was made, by the server's clock: its `Date` header. Without one, or with one that is no date, it is the
+/// time of our clock.
 pub fn made_at(date: Option<&str>, now: SystemTime) -> SystemTime {
     date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now)
 }
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_or_not_sent_did_not_happen_and_of_all_else_nobody_knows() {
+    fn what_was_refused_or_not_sent_did_not_happen_and_any_other_effect_is_unknown() {
         let some_time = Some(Duration::from_secs(1));
         for code in 100..=999 {
             let refused = (400..=499).contains(&code) && code != 408;
@@ -221,19 +222,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_how_its_target_is() {
+    fn an_answer_shows_the_health_of_its_target() {
         let success = SuccessStatuses(vec![(200, 299), (500, 500)]);
         for code in 100..=999 {
             let expected = match code {
                 429 => TargetHealth::Throttles,
-                502..=504 => TargetHealth::Away,
+                502..=504 => TargetHealth::Unavailable,
                 408 | 425 | 501 | 505..=599 => TargetHealth::Fails,
                 _ => TargetHealth::Works,
             };
             assert_eq!(health(&success, &status(code), None), expected, "{code}");
         }
         for lack in [Lack::Timeout, Lack::Network, Lack::Unsent] {
-            assert_eq!(health(&success, &failed(), Some(lack)), TargetHealth::Away);
+            assert_eq!(health(&success, &failed(), Some(lack)), TargetHealth::Unavailable);
         }
         for lack in [Lack::RolledBack, Lack::Refused] {
             assert_eq!(health(&success, &failed(), Some(lack)), TargetHealth::Works, "the server answered");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_listed_as_success_wins_over_all() {
+    fn a_status_listed_as_success_has_precedence() {
         let success = SuccessStatuses(vec![(204, 204), (302, 302), (409, 409), (429, 429), (500, 500)]);
         for code in [204, 302, 409, 429, 500] {
             let verdict = classify(&success, &RetryOn::default(), &status(code), None);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_an_answer_are_of_its_own_clock() {
+    fn dates_of_an_answer_are_by_the_servers_clock() {
         let ours = httpdate::parse_http_date("Fri, 20 Nov 2026 23:00:00 GMT").unwrap();
         let wait = |date, value| retry_after(value, made_at(date, ours)).map(|wait| wait.as_secs());
         // A server whose clock is an hour slow, or fast, that wants nine seconds.

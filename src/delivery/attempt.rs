@@ -1,8 +1,8 @@
-//! One attempt as a task of its own: make ready (the first time), send, report.
+//! One attempt as a task of its own: prepare (the first time), send, report.
 //!
 //! In: what a call carries, when its turn has come. Out: an `Ended` on the dispatcher's channel, also when the code in
-//! between panics, so that no delivery is ever lost. Runs beside the pipeline's loop, which thereby never waits for
-//! rendering, the network or a server's locks. Its sink decides how anything is sent (`sink`), the dispatcher decides whether
+//! between panics, so that no delivery is ever lost. Runs beside the pipeline's loop, so that the loop never waits for
+//! rendering, the network or a server's locks. The sink (`sink`) decides how a call is sent; the dispatcher decides whether
 //! another attempt follows.
 
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ use crate::failure::Attempt;
 #[derive(Debug)]
 pub(super) struct Ended {
     pub place: Place,
-    /// Items that no request can hold, by index; dead before the attempt, which is of the others.
+    /// Items that fit into no request, by index. They are dead already; the attempt was made with the others.
     pub unfit: Vec<(usize, Failure)>,
     pub result: Result<Sent, Unsent>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Ended {
 pub(super) struct Sent {
     pub attempt: Attempt,
     pub judged: Judged,
-    /// Kept where a retry may follow: every attempt of a call sends the same bytes.
+    /// Set where a retry may follow: every attempt of a call sends the same bytes.
     pub prepared: Option<Box<Ready>>,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Unsent {
     Unrenderable(String),
     /// The code in between panicked; how far it came is unknown.
     Panicked,
-    /// To be sent in two calls, the first one with so many items: more than one call may hold.
+    /// More than one call may carry: to be sent in two calls, the first one with so many items.
     Split { at: usize },
     /// No item is left.
     Nothing,
@@ -67,7 +67,7 @@ pub(super) fn start(
     });
 }
 
-/// One row may be the reason: the others of its call are kept from sharing its end.
+/// One row may be the reason: a call of several is split, so that the other rows do not fail with it.
 fn panicked(load: &AttemptLoad) -> Unsent {
     match load.count() {
         1 => Unsent::Panicked,
@@ -112,7 +112,7 @@ fn prepare_all(items: &Arc<[Item]>) -> (Unfit, Result<Box<Ready>, Unsent>) {
     (unfit, ready)
 }
 
-/// `count` deliveries are in what is sent, of which `first` stands for all.
+/// What is sent carries `count` deliveries; `first` stands for all.
 async fn send(first: &Delivery, count: usize, ready: Box<Ready>, sinks: &Sinks) -> Result<Sent, Unsent> {
     let started_at_us = now_us();
     let started = Instant::now();

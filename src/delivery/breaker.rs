@@ -1,8 +1,9 @@
-//! The breaker of one target: whether it answers, and who may ask. A pure state machine: the caller brings the time.
+//! The breaker of one target: whether the target is unavailable, and when it is probed. A pure state machine: the caller
+//! brings the time.
 //!
-//! In: how attempts ended. Out: whether the next may start now, later, or only when the probe is back. Closed, it counts
-//! failures in a row; open, it lets one probe through at a time, after waits that grow. It opens on failures alone, never
-//! on throttling, and whatever shows that the target works closes it. Deliberately knows nothing of deliveries and of
+//! In: how attempts ended. Out: whether the next may start now, later, or only when the probe has ended. Closed, it counts
+//! failures in a row; open, it admits one probe at a time, after waits that grow. It opens on failures alone, never on
+//! throttling. Any attempt that shows that the target works closes it. Deliberately knows nothing of deliveries and of
 //! whether an attempt counts for them; admission decides that.
 
 use std::time::Duration;
@@ -38,9 +39,9 @@ enum Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum May {
     Now,
-    /// Not before; ask again then.
+    /// Not before this time; call again then.
     At(Instant),
-    /// Not before another attempt has ended; ask again then.
+    /// Not before another attempt has ended; call again then.
     AfterAnother,
 }
 
@@ -49,7 +50,7 @@ pub enum May {
 pub enum BreakerChange {
     Not,
     Open,
-    /// After having been open for so long.
+    /// It was open for so long.
     Closed(Duration),
 }
 
@@ -58,7 +59,7 @@ impl Breaker {
         Breaker { policy, state: State::Closed { failures: 0 } }
     }
 
-    /// Goes on under another policy. Without one an open breaker closes.
+    /// Takes over another policy. Without one an open breaker closes.
     pub fn set_policy(&mut self, policy: Option<BreakerPolicy>, now: Instant) -> BreakerChange {
         let was = std::mem::replace(&mut self.policy, policy);
         match (&self.policy, &mut self.state) {
@@ -89,7 +90,7 @@ impl Breaker {
         }
     }
 
-    /// An attempt starts that was allowed to; while the breaker is open it is the probe.
+    /// An admitted attempt starts; while the breaker is open it is the probe.
     pub fn start(&mut self, place: Place) {
         if let State::Open { probe, .. } = &mut self.state {
             debug_assert!(matches!(probe, Probe::DueAt(_)), "one probe at a time");
@@ -103,7 +104,7 @@ impl Breaker {
         match (&mut self.state, health) {
             (State::Closed { failures }, TargetHealth::Works) => *failures = 0,
             (State::Closed { .. }, TargetHealth::Throttles | TargetHealth::Unknown) => {}
-            (State::Closed { failures }, TargetHealth::Fails | TargetHealth::Away) => {
+            (State::Closed { failures }, TargetHealth::Fails | TargetHealth::Unavailable) => {
                 *failures = failures.saturating_add(1);
                 if let Some(policy) = self.policy.as_ref().filter(|policy| *failures >= policy.failures) {
                     let (since, mut waits) = (now(), probe_waits(policy));
@@ -119,7 +120,7 @@ impl Breaker {
         BreakerChange::Not
     }
 
-    /// An attempt was not made after all: it says nothing, and if it was the probe, the next may go at once.
+    /// An attempt was not made after all. If it was the probe, the next probe may start at once.
     pub fn cancel(&mut self, place: Place, now: Instant) {
         if self.is_probe(place)
             && let State::Open { probe, .. } = &mut self.state
@@ -152,7 +153,7 @@ mod tests {
     }
 
     fn fail(breaker: &mut Breaker, times: u32, now: Instant) -> Vec<BreakerChange> {
-        (0..times).map(|_| breaker.end(1, TargetHealth::Away, || now)).collect()
+        (0..times).map(|_| breaker.end(1, TargetHealth::Unavailable, || now)).collect()
     }
 
     /// When the next probe may start.
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn five_failures_in_a_row_open_it_and_an_answer_begins_the_count_anew() {
+    fn five_failures_in_a_row_open_it_and_a_success_resets_the_count() {
         let (mut breaker, now) = (breaker(), Instant::now());
         assert_eq!(fail(&mut breaker, 4, now), [BreakerChange::Not; 4]);
         assert_eq!(breaker.end(1, TargetHealth::Works, || now), BreakerChange::Not);
@@ -176,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn throttling_neither_opens_it_nor_begins_the_count_anew() {
+    fn throttling_neither_opens_it_nor_resets_the_count() {
         let (mut breaker, now) = (breaker(), Instant::now());
         for _ in 0..1000 {
             assert_eq!(breaker.end(1, TargetHealth::Throttles, || now), BreakerChange::Not);
         }
         fail(&mut breaker, 4, now);
         breaker.end(1, TargetHealth::Throttles, || now);
-        assert_eq!(breaker.end(1, TargetHealth::Away, || now), BreakerChange::Open);
+        assert_eq!(breaker.end(1, TargetHealth::Unavailable, || now), BreakerChange::Open);
     }
 
     #[test]
@@ -202,25 +203,29 @@ mod tests {
             breaker.start(7);
             assert_eq!(breaker.may_start(now), May::AfterAnother);
             assert!(breaker.is_probe(7) && !breaker.is_probe(1));
-            assert_eq!(breaker.end(1, TargetHealth::Away, || now), BreakerChange::Not, "one that was under way before");
+            assert_eq!(
+                breaker.end(1, TargetHealth::Unavailable, || now),
+                BreakerChange::Not,
+                "one that was under way before"
+            );
             assert_eq!(breaker.may_start(now), May::AfterAnother);
-            breaker.end(7, TargetHealth::Away, || now);
+            breaker.end(7, TargetHealth::Unavailable, || now);
             centre = (centre * 2).min(Duration::from_secs(30));
         }
     }
 
     #[test]
-    fn whatever_shows_that_the_target_works_closes_it() {
+    fn any_attempt_that_shows_that_the_target_works_closes_it() {
         let (mut breaker, now) = (breaker(), Instant::now());
         fail(&mut breaker, 5, now);
         let later = now + Duration::from_secs(9);
         assert_eq!(breaker.end(3, TargetHealth::Works, || later), BreakerChange::Closed(Duration::from_secs(9)));
         assert_eq!((breaker.is_open(), breaker.may_start(later)), (false, May::Now));
-        assert_eq!(fail(&mut breaker, 4, later), [BreakerChange::Not; 4], "the count begins anew");
+        assert_eq!(fail(&mut breaker, 4, later), [BreakerChange::Not; 4], "the count begins again");
     }
 
     #[test]
-    fn a_probe_that_was_not_made_makes_room_for_the_next() {
+    fn after_a_probe_that_was_not_made_the_next_may_start() {
         let (mut breaker, now) = (breaker(), Instant::now());
         fail(&mut breaker, 5, now);
         breaker.start(7);

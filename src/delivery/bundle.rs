@@ -1,9 +1,9 @@
 //! What one call carries: a delivery, or several of one rule.
 //!
-//! In: deliveries, and what their attempts came to. Out: the part of a bundle that is to be sent next. Splitting is a
-//! pure state machine: a part that is refused as a whole is taken apart into halves, which are sent one after the other
-//! in their order, down to the single delivery that is the reason. Keeps the order of deliveries (promise 2); a bundle of
-//! n deliveries is split at most n - 1 times, each delivery at most log2(n) + 1 times.
+//! In: deliveries, and the results of their attempts. Out: the part of a bundle that is to be sent next. Splitting is a
+//! pure state machine: a part that is refused as a whole is split into halves, which are sent one after the other in their
+//! order, down to the single delivery that is the reason. Keeps the order of deliveries (promise 2); a bundle of n
+//! deliveries is split at most n - 1 times, each delivery at most log2(n) + 1 times.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::rules::{Action, Rule};
 /// Answers for which the reason may be a single delivery among many: bad request, too large, unprocessable.
 const SPLITTING: [u16; 3] = [400, 413, 422];
 
-/// A delivery on its way, with those that it stands for.
+/// A delivery under way, with those that were merged into it.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub delivery: Delivery,
@@ -38,27 +38,27 @@ pub(super) enum Bundle {
     Many(Box<Parts>),
 }
 
-/// What an attempt's task needs of it.
+/// The part of a bundle that an attempt's task needs.
 #[derive(Debug, Clone)]
 pub(super) enum AttemptLoad {
     One(Delivery),
     Many(Arc<[Item]>),
 }
 
-/// What came of making several deliveries ready as one call.
+/// The result of preparing several deliveries as one call.
 pub(super) struct RenderedArray<T> {
-    /// Items that can't be in any, by index: dead before any attempt. What is ready is of the others.
+    /// Items that fit into no call, by index: dead before any attempt. The prepared call carries the others.
     pub unfit: Vec<(usize, Failure)>,
     pub ready: Result<T, Unready>,
 }
 
-/// Why nothing is ready for all.
+/// Why no call could be prepared for all.
 pub(super) enum Unready {
     /// No item is left.
     Nothing,
-    /// So many of those that are not unfit are as much as a call may hold.
+    /// A call may carry only so many of the fit items.
     TooLarge { fitting: usize },
-    /// A line for people: it can't be made whatever it holds.
+    /// No call can be made, whatever items it carries; a line for people.
     Unrenderable(String),
 }
 
@@ -101,7 +101,7 @@ impl Bundle {
         }
     }
 
-    /// What is done now.
+    /// The action to do now.
     pub fn action(&self) -> &Action {
         match self {
             Bundle::One(delivery) => delivery.action(),
@@ -125,7 +125,7 @@ impl Bundle {
             && matches!(answer, Answer::Status { status, .. } if SPLITTING.contains(status))
     }
 
-    /// Goes on under the current rule, if that can take over. True: something changed.
+    /// Goes on under the current rule, if that can take over. True: the request may be another one now.
     pub fn renew(&mut self, now: &Arc<Rule>) -> bool {
         if Arc::ptr_eq(self.rule(), now) || !now.takes_over_from(self.rule()) {
             return false;
@@ -162,7 +162,7 @@ pub(super) struct Parts {
     later: Vec<Part>,
 }
 
-/// Deliveries to be sent, with the attempts that carried them already, among others.
+/// Deliveries to be sent, with the attempts of larger calls that carried them before.
 #[derive(Debug)]
 struct Part {
     items: Arc<[Item]>,
@@ -181,8 +181,8 @@ impl Parts {
         &self.current
     }
 
-    /// Takes the current part apart before its n-th item: the first half is sent now, the other after it. Both have
-    /// been carried by these attempts.
+    /// Splits the current part before its n-th item: the first half is sent now, the other after it. Both were carried by
+    /// these attempts.
     pub fn split(&mut self, at: usize, attempts: &Attempts) {
         assert!((1..self.current.len()).contains(&at), "both halves hold something");
         let (first, second) = self.current.split_at(at);
@@ -191,8 +191,8 @@ impl Parts {
         self.current = first;
     }
 
-    /// Takes the items for which `goes` says so out of the current part, in order. What is left is sent again; false:
-    /// nothing is.
+    /// Takes the items for which `goes` is true out of the current part, in order. The rest is sent again; false: there is no
+    /// rest.
     pub fn take(&mut self, mut goes: impl FnMut(usize) -> bool) -> (Vec<(usize, Item)>, bool) {
         let mut taken = Vec::new();
         let mut left = Vec::new();
@@ -209,7 +209,7 @@ impl Parts {
         (taken, is_left)
     }
 
-    /// Goes on with the next part; what attempts carried it already. None: that was the last.
+    /// Goes on with the next part. Returns the attempts that carried it before; None: that was the last part.
     pub fn advance(&mut self) -> Option<Attempts> {
         let Part { items, attempts } = self.later.pop()?;
         self.current = items;
@@ -235,8 +235,8 @@ mod tests {
         items.iter().map(|item| item.delivery.id.0.as_u128()).collect()
     }
 
-    /// An API that refuses every request with a bad row in it: what it took, what was given up, and how many requests
-    /// it saw.
+    /// An API that refuses every request with a bad row in it. Returns what it accepted, what was given up, and how many
+    /// requests it got.
     fn carry(count: u128, bad: &BTreeSet<u128>) -> (Vec<u128>, Vec<u128>, usize) {
         let mut parts = parts(count);
         let (mut delivered, mut dead, mut requests) = (Vec::new(), Vec::new(), 0);

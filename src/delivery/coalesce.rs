@@ -3,7 +3,7 @@
 //!
 //! In: deliveries of one rule in commit order, each with the time until which it may be buffered. Out: items in an order that
 //! keeps each key's; an item names the deliveries that were merged into it, which share its outcome. Owns what is buffered.
-//! A change is never merged with one of another row by mistake: hashes find, values decide.
+//! A change is never merged with one of another row by mistake: after equal hashes the values are compared, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ type Due = (Instant, u64);
 struct Waiting {
     due: Due,
     item: Item,
-    /// The row did not exist before: whatever happened to it since, its receiver does not know it.
+    /// The first change was an insert: the receiver does not know the row, whatever happened to it since.
     is_new: bool,
 }
 
@@ -43,7 +43,7 @@ impl BufferedRule {
         let keys = delivery.rule.ordering_keys(&delivery.change);
         let mut each_key = keys.iter();
         let key = match (each_key.next(), each_key.next()) {
-            (Some(key), None) if may_be_held(&delivery) => key,
+            (Some(key), None) if may_be_buffered(&delivery) => key,
             // An update to another key among them: it ends the waiting of both.
             _ => {
                 keys.iter().for_each(|key| ready.extend(self.remove(key)));
@@ -63,17 +63,17 @@ impl BufferedRule {
         self.by_key.insert(key, Waiting { due, item: Item::alone(delivery), is_new });
     }
 
-    /// When the first one is to be let go.
+    /// When the first one is due.
     pub fn due(&self) -> Option<Instant> {
         self.keys.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// The next one whose time has come.
+    /// The next one that is due.
     pub fn pop_due(&mut self, now: Instant) -> Option<Item> {
         if self.due()? > now { None } else { self.pop_first() }
     }
 
-    /// The next one, whether its time has come or not.
+    /// The next one, due or not.
     pub fn pop_first(&mut self) -> Option<Item> {
         let (_, key) = self.keys.pop_first()?;
         self.by_key.remove(&key).map(|waiting| waiting.item)
@@ -87,17 +87,17 @@ impl BufferedRule {
 }
 
 impl Waiting {
-    /// Makes one of the change that waits and a later one; false: they have to stay apart. Where the key is that of
-    /// several rows, a change of another row takes the place of the one before as it is.
+    /// Merges a later change into the buffered one; false: they have to stay apart. Where several rows have the key, a
+    /// change of another row replaces the buffered one as it is.
     fn merge(&mut self, later: &Delivery) -> bool {
-        let held = &self.item.delivery.change;
-        let change = if is_same_row(held, &later.change) {
-            let Some(mut merged) = held.merged_with(&later.change) else { return false };
+        let buffered = &self.item.delivery.change;
+        let change = if is_same_row(buffered, &later.change) {
+            let Some(mut merged) = buffered.merged_with(&later.change) else { return false };
             if self.is_new && merged.op == Op::Update {
                 (merged.op, merged.before) = (Op::Insert, None);
             }
             Arc::new(merged)
-        } else if is_same_key(&later.rule, held, &later.change) {
+        } else if is_same_key(&later.rule, buffered, &later.change) {
             self.is_new = later.change.op == Op::Insert;
             Arc::clone(&later.change)
         } else {
@@ -110,10 +110,10 @@ impl Waiting {
     }
 }
 
-/// A dead letter is replayed as it is, and what has its outcome needs no call. A row without a key of its own, of a
-/// table without a primary key, stands for no other row; and what also waits in lanes of an earlier key definition waits by
-/// itself.
-fn may_be_held(delivery: &Delivery) -> bool {
+/// Whether a delivery may be buffered. Not a replay, which sends the dead letter as it is; not a delivery with a
+/// predetermined outcome, which needs no call; not a row of a table without a primary key, which is not distinguishable from other
+/// rows; not a delivery that also waits in lanes of an earlier key definition.
+fn may_be_buffered(delivery: &Delivery) -> bool {
     matches!(delivery.origin, Origin::Stream)
         && delivery.predetermined.is_none()
         && delivery.more.is_none()
@@ -121,27 +121,27 @@ fn may_be_held(delivery: &Delivery) -> bool {
 }
 
 /// Whether two changes of different rows have one key, by its values.
-fn is_same_key(rule: &Rule, held: &Change, later: &Change) -> bool {
+fn is_same_key(rule: &Rule, buffered: &Change, later: &Change) -> bool {
     match &rule.order_by {
-        OrderBy::Table => held.table.schema == later.table.schema && held.table.name == later.table.name,
+        OrderBy::Table => buffered.table.schema == later.table.schema && buffered.table.name == later.table.name,
         OrderBy::Columns(names) => names.iter().all(|name| {
             let value = |change: &Change| change.table.column(name).and_then(|column| change.latest(column));
-            value(held).is_some() && value(held) == value(later)
+            value(buffered).is_some() && value(buffered) == value(later)
         }),
         // Two rows whose keys have the same hash.
         OrderBy::PrimaryKey | OrderBy::None => false,
     }
 }
 
-fn is_same_row(held: &Change, later: &Change) -> bool {
+fn is_same_row(buffered: &Change, later: &Change) -> bool {
     let key = &later.table.primary_key;
     !key.is_empty()
-        && *key == held.table.primary_key
-        && held.table.schema == later.table.schema
-        && held.table.name == later.table.name
+        && *key == buffered.table.primary_key
+        && buffered.table.schema == later.table.schema
+        && buffered.table.name == later.table.name
         && key.iter().all(|column| {
             // An update in place has one value on both sides; of a partial after image the before image has it.
-            let value = held.latest(*column);
+            let value = buffered.latest(*column);
             value.is_some() && value == later.latest(*column) && !later.column_differs(*column)
         })
 }

@@ -1,4 +1,4 @@
-//! The counters of attempts, looked up once per rule: counting an attempt is one atomic addition.
+//! The counters of attempts, found once per rule: counting an attempt is one atomic addition.
 
 use prometheus_client::metrics::counter::Counter;
 

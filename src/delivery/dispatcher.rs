@@ -45,16 +45,16 @@ pub struct Dispatcher {
     metrics: Arc<Metrics>,
     lanes: Lanes,
     admission: Admission,
-    /// By place; empty where all was handed out as completed.
+    /// By place; None where all deliveries of the call were handed out as completed.
     under_way: Vec<Option<AttemptsUnderWay>>,
     rules: HashMap<Box<str>, RuleNumber>,
     /// By rule number.
     known: Vec<KnownRule>,
-    /// Rules of which nothing is started.
+    /// Names of paused rules: nothing of them is started.
     paused: HashSet<Box<str>>,
-    /// What waits for others to be sent with, by rule.
+    /// Deliveries that wait for others to be sent together, by rule.
     gatherers: BTreeMap<RuleNumber, Gatherer>,
-    /// By place: how many tickets of the call were not given back.
+    /// By place: how many tickets of the call were not given back yet.
     shares: Vec<usize>,
     /// By rule number: deliveries submitted and not released, without those merged into completed ones.
     unresolved: Vec<usize>,
@@ -63,7 +63,7 @@ pub struct Dispatcher {
     ended: UnboundedReceiver<Ended>,
     report: UnboundedSender<Ended>,
     events: VecDeque<DeliveryEvent>,
-    /// Calls that have their turn and are not begun.
+    /// Saga actions that were reported as due and for which [`begin`](Dispatcher::begin) was not called yet.
     due: usize,
 }
 
@@ -113,9 +113,9 @@ impl Dispatcher {
     fn enter(&mut self, rule: RuleNumber, delivery: Delivery) {
         let keys = delivery.lanes();
         let turn = if delivery.predetermined.is_some() { Turn::Pass } else { turn(delivery.origin) };
-        let line = self.line(rule, delivery.action());
+        let queue = self.queue(rule, delivery.action());
         let definition = self.known[rule as usize].keys.definition(&delivery.rule, &delivery.change);
-        let place = self.lanes.enter_under(line, keys, definition, turn);
+        let place = self.lanes.enter_under(queue, keys, definition, turn);
         self.set_under_way(place, AttemptsUnderWay::new(Bundle::One(delivery), rule, Intent::ToBeWritten), 1);
     }
 
@@ -129,8 +129,8 @@ impl Dispatcher {
         self.shares[place] = shares;
     }
 
-    /// The next thing that happened; pending for ever when there is none to come. Also what makes retries happen, so it must
-    /// be polled. Cancel-safe: nothing is lost when the future is dropped.
+    /// The next event; pending for ever when there is none to come. It also starts retries, so it must be polled.
+    /// Cancel-safe: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> DeliveryEvent {
         loop {
             if let Some(event) = self.try_next() {
@@ -165,9 +165,9 @@ impl Dispatcher {
         self.events.pop_front()
     }
 
-    /// It is durable that this action's call is about to be made: it is made. It is not made once the end of the work has
-    /// begun, or while its rule is paused, and [`DeliveryEvent::NotDone`] says so; a paused rule's action is Due again when the rule
-    /// is resumed.
+    /// Makes the call of a saga's action, after the intent to make it is durable. The call is not made once
+    /// [`finish_in_flight`](Dispatcher::finish_in_flight) has begun, or while its rule is paused: then a
+    /// [`DeliveryEvent::NotDone`] follows, and a paused rule's action is due again when the rule is resumed.
     pub fn begin(&mut self, ticket: DueTicket) {
         let DueTicket(place) = ticket;
         self.due -= 1;
@@ -185,13 +185,13 @@ impl Dispatcher {
     }
 
     /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its saga's next action.
-    /// `delivery` is the completed one with another `doing`.
+    /// `delivery` is the completed one with another `saga_action`.
     pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
-        let line = self.line(rule, delivery.action());
+        let queue = self.queue(rule, delivery.action());
         self.set_under_way(place, AttemptsUnderWay::new(Bundle::One(delivery), rule, intent), 1);
-        self.lanes.proceed(place, line);
+        self.lanes.proceed(place, queue);
         self.start_ready();
     }
 
@@ -223,8 +223,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether nothing of this rule would be started or come to its end now, for a reason that may last: it is paused, or a
-    /// target of it is unavailable and gets nothing but probes.
+    /// Whether the rule makes no progress for a reason that may last: it is paused, or one of its targets is unavailable and
+    /// gets only probes.
     pub fn is_blocked(&self, rule: &str) -> bool {
         self.paused.contains(rule) || self.rules.get(rule).is_some_and(|number| self.awaits_target(*number))
     }
@@ -237,7 +237,7 @@ impl Dispatcher {
         self.start_ready();
     }
 
-    /// How the targets are doing that were called, or adopted with their rules.
+    /// The status of all targets that rules call, as known from deliveries and from [`adopt`](Dispatcher::adopt).
     pub fn targets(&self) -> Vec<TargetStatus> {
         self.admission.statuses(Instant::now())
     }
@@ -264,7 +264,7 @@ impl Dispatcher {
     }
 
     /// Ends the work: from now on nothing is started. Waits for the attempts under way, at most until the deadline, and
-    /// returns what came of them; the other deliveries are interrupted and have no outcome, those that are Due included.
+    /// returns their events. All other deliveries are interrupted and have no outcome, also those that are due.
     /// Cancel-safe.
     pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<DeliveryEvent> {
         self.lanes.close();
@@ -303,14 +303,14 @@ impl Dispatcher {
             if under_way.bundle.renew(self.known[under_way.rule as usize].rule()) {
                 under_way.prepared = None;
             }
-            let (rule, entered) = (under_way.rule, self.lanes.line_of(place));
+            let (rule, entered) = (under_way.rule, self.lanes.queue_of(place));
             let target = self.admission.started(entered);
             let under_way = self.under_way[place as usize].as_ref().expect("the call has not ended");
-            let line = self.line(rule, under_way.bundle.action());
-            if line != entered {
+            let queue = self.queue(rule, under_way.bundle.action());
+            if queue != entered {
                 // It calls another target now, whose turn it waits for.
                 self.admission.cancelled(target, place, Instant::now());
-                self.lanes.requeue(place, line);
+                self.lanes.requeue(place, queue);
                 continue;
             }
             let under_way = self.at(place);
@@ -419,8 +419,8 @@ impl Dispatcher {
         self.lanes.end(place);
     }
 
-    /// To be called before the slot is given up: a rule that the outcome pauses starts nothing with it. The caller that
-    /// drives this gets the outcome later.
+    /// To be called before the slot is given up, so that a rule that this outcome pauses starts nothing in that slot. The
+    /// caller of the dispatcher gets the outcome later.
     fn hand_over(&mut self, completed: Completed) {
         // A saga is not over with this action: what was done before may have to be undone.
         if completed.acted.is_none() && completed.pauses_its_rule() {
@@ -437,7 +437,7 @@ impl Dispatcher {
 /// Only what an operator replays is sent while a dead letter blocks its key.
 fn turn(origin: Origin) -> Turn {
     match origin {
-        Origin::Stream | Origin::BinlogReplay { .. } => Turn::CallUnlessHeld,
+        Origin::Stream | Origin::BinlogReplay { .. } => Turn::CallUnlessBlocked,
         Origin::Replay { .. } => Turn::Call,
     }
 }

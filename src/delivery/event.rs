@@ -1,7 +1,7 @@
 //! What the dispatcher reports to its caller.
 //!
-//! A delivery ended; or, of a saga, an action's turn has come, or a call is known not to have happened. Plain data.
-//! The caller writes what must be durable before a call is made, between [`Event::Due`] and the dispatcher's `begin`.
+//! A delivery ended; or, for a saga, an action is due, or a call is known not to have happened. Plain data. Between
+//! [`DeliveryEvent::Due`] and the dispatcher's `begin` the caller writes what must be durable before the call is made.
 
 use super::{Completed, Delivery};
 use crate::delivery::lane::Place;
@@ -9,17 +9,17 @@ use crate::delivery::lane::Place;
 /// See the module's header.
 #[derive(Debug)]
 pub enum DeliveryEvent {
-    /// The delivery has its outcome. Of a saga: the delivery's action ended, `acted` says how; none where nothing was
-    /// tried.
+    /// The delivery has its outcome. For a saga: its action ended, with the result `acted`; None where no attempt was made.
     Completed(Completed),
-    /// A saga's action has its turn; its call is made when `begin` is called.
+    /// The turn of a saga's action has come; its call is made when `begin` is called.
     Due(DueAction),
-    /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
-    /// again. Also what was to begin when the end of the work had begun, or the rule was paused, and was not called.
+    /// The call of an action that must not be repeated is known not to have happened, and will be made again: the action
+    /// becomes due again. Also the answer to a `begin` that came after the end of the work had begun or while the rule was
+    /// paused: the call was not made.
     NotDone(Delivery),
 }
 
-/// An action that has its turn: its slot is taken until its call has ended.
+/// An action whose turn has come: its slot is taken until its call has ended.
 #[derive(Debug)]
 pub struct DueAction {
     pub delivery: Delivery,
@@ -35,6 +35,6 @@ pub struct DueTicket(pub(super) Place);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     Durable,
-    /// The action is to be Due.
+    /// It is not: the action is to be due first.
     ToBeWritten,
 }

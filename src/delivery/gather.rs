@@ -2,9 +2,9 @@
 //! is handed in.
 //!
 //! In: deliveries in commit order, the time, the ends of transactions. Out: calls, each a list of items in commit order,
-//! to be queued in the order in which they come out. Owns what waits. Keeps commit order per key (promise 2): whatever
-//! comes out of here comes after all earlier changes of its keys. Every wait has an end: a timer, the end of the
-//! transaction, or `close` when nothing more can come.
+//! to be queued in the order in which they come out. Owns what waits. Keeps commit order per key (promise 2): a delivery
+//! comes out after all earlier changes of its keys. Every wait has an end: a timer, the end of the transaction, or `close`
+//! when nothing more can come.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::rules::{Batch, Rule, Until};
 pub(super) struct Gatherer {
     rule: Arc<Rule>,
     /// Changes that later ones of their keys are merged into.
-    held: BufferedRule,
+    buffered: BufferedRule,
     open: Option<Open>,
 }
 
@@ -33,42 +33,42 @@ struct Open {
     items: Vec<Item>,
     bytes: usize,
     closes_at: Option<Instant>,
-    /// Kept only where a key may come once in a call.
+    /// Kept only where a call may carry a key only once.
     keys: HashSet<LaneKey>,
 }
 
 impl Gatherer {
     /// For a rule that gathers.
     pub fn new(rule: &Arc<Rule>) -> Gatherer {
-        Gatherer { rule: Arc::clone(rule), held: BufferedRule::default(), open: None }
+        Gatherer { rule: Arc::clone(rule), buffered: BufferedRule::default(), open: None }
     }
 
-    /// The rule as it was when this began; a call never holds deliveries of an older and a newer one.
+    /// The rule as it was when the gathering began; a call never carries deliveries of two versions of a rule.
     pub fn rule(&self) -> &Arc<Rule> {
         &self.rule
     }
 
-    /// Takes a delivery in, after all earlier ones; `out` gets what is complete thereby.
+    /// Takes a delivery in, after all earlier ones; `out` gets the calls that are complete now.
     pub fn add(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<Vec<Item>>) {
         let Some(within) = self.rule.coalesce else {
             return self.enter(Item::alone(delivery), now, out);
         };
         let mut ready = Vec::new();
-        self.held.add(delivery, now + within, &mut ready);
+        self.buffered.add(delivery, now + within, &mut ready);
         for item in ready {
             self.enter(item, now, out);
         }
     }
 
-    /// When something here is due.
+    /// When the next call is due.
     pub fn due(&self) -> Option<Instant> {
         let closes_at = self.open.as_ref().and_then(|open| open.closes_at);
-        [closes_at, self.held.due()].into_iter().flatten().min()
+        [closes_at, self.buffered.due()].into_iter().flatten().min()
     }
 
-    /// Lets go of what is due.
+    /// Puts what is due into `out`.
     pub fn close_due(&mut self, now: Instant, out: &mut Vec<Vec<Item>>) {
-        while let Some(item) = self.held.pop_due(now) {
+        while let Some(item) = self.buffered.pop_due(now) {
             self.enter(item, now, out);
         }
         if self.open.as_ref().and_then(|open| open.closes_at).is_some_and(|closes_at| closes_at <= now) {
@@ -83,9 +83,9 @@ impl Gatherer {
         }
     }
 
-    /// Lets go of everything: nothing more can come meanwhile.
+    /// Puts everything into `out`: nothing more can come meanwhile.
     pub fn close(&mut self, now: Instant, out: &mut Vec<Vec<Item>>) {
-        while let Some(item) = self.held.pop_first() {
+        while let Some(item) = self.buffered.pop_first() {
             self.enter(item, now, out);
         }
         self.close_open(out);
@@ -123,8 +123,8 @@ impl Gatherer {
         }
     }
 
-    /// Whether the open call may hold this delivery, too. One call holds a key once where results come per item: else a
-    /// change that is sent again would come after the next one of its key, which was taken already.
+    /// Whether the open call may carry this delivery, too. Where results come per item, a call carries a key only once: else a
+    /// change that is sent again would come after the next one of its key, which was accepted already.
     fn takes(&self, batch: &Batch, delivery: &Delivery, keys: &[LaneKey], bytes: usize) -> bool {
         let Some(open) = &self.open else { return true };
         let is_of_transaction = match batch.until {

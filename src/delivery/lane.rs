@@ -6,9 +6,9 @@
 //! that what waits for one target delays no call to another. Keeps promise 2: a call starts only when it heads all its lanes,
 //! and leaves them only when it is released; the lanes do not care what it does in between, and in which target queues. Where
 //! a row's lane under an earlier key definition can't be determined, a call waits for all that are open under it. All calls
-//! queue in one order, so two calls never wait for each other, however many keys they have. Where a target queue is restricted
-//! (`is_gated`), its calls start only when they are admitted. Deliberately knows nothing of what a call holds and why a target
-//! queue is restricted.
+//! queue in one order, so two calls never wait for each other, however many keys they have. Where a target queue is
+//! restricted (`is_restricted`), its calls start only when they are admitted. Deliberately knows nothing of what a call
+//! carries and why a target queue is restricted.
 //!
 //! A lane is a linked list through the slots: the map holds its last ticket, each slot the ticket that comes after it. So a
 //! lane costs no allocation, and a key that nothing waits for costs no memory.
@@ -34,15 +34,15 @@ pub type Place = u32;
 pub type RuleNumber = u32;
 
 /// A target queue's number within these lanes, whatever its rule.
-pub type LineNumber = u32;
+pub type QueueNumber = u32;
 
 /// What a call does when its turn comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Attempts, which count against the rule's limit.
     Call,
-    /// As `Call`; but where a dead letter blocks one of its keys by then, `Hold`.
-    CallUnlessHeld,
+    /// As `Call`; but as `Block` where a dead letter blocks one of its keys when its turn comes.
+    CallUnlessBlocked,
     /// Nothing but keeping the order.
     Pass,
     /// Nothing but keeping the order, behind the dead letter of this number.
@@ -55,10 +55,10 @@ pub struct Lanes {
     slots: Vec<Slot>,
     free: Vec<Place>,
     rules: Vec<RuleLanes>,
-    lines: Vec<Line>,
+    queues: Vec<TargetQueue>,
     startable: VecDeque<Place>,
     /// Restricted target queues with something to start; one may be listed more than once.
-    asking: VecDeque<LineNumber>,
+    asking: VecDeque<QueueNumber>,
     running: usize,
     closed: bool,
     /// Keys whose deliveries are not attempted; the decision is made elsewhere.
@@ -68,15 +68,15 @@ pub struct Lanes {
 
 #[derive(Debug)]
 struct Slot {
-    line: LineNumber,
+    queue: QueueNumber,
     turn: Turn,
     stage: Stage,
     links: Links,
     /// What the keys are made by.
     under: Under,
-    /// Definitions of which it waits for all calls that are before it, and for all dead letters that block keys.
+    /// It waits for all earlier calls of these definitions, and for all their dead letters that block keys.
     behind: Box<[DefinitionId]>,
-    /// Lanes that this one does not head yet, and definitions that it waits for.
+    /// How many lanes it does not head yet, and how many definitions it waits for.
     lanes_ahead: u32,
     /// It has done something before, and has more to do.
     is_begun: bool,
@@ -97,7 +97,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct RuleLanes {
-    lines: Vec<LineNumber>,
+    queues: Vec<QueueNumber>,
     /// For each target queue.
     in_flight_max: usize,
     /// Nothing of this rule is started.
@@ -105,23 +105,23 @@ struct RuleLanes {
     /// Deliveries entered and not released.
     entered: usize,
     ended: usize,
-    /// Calls that have done something before: no more of them than may be under way, or an unavailable target would leave
-    /// ever more of them half done.
+    /// Calls that have done something before. At most `in_flight_max`: else an unavailable target would leave ever more of
+    /// them half done.
     begun: usize,
     last_of_lane: HashMap<LaneKey, Place, BuildHasherDefault<KeyHasher>>,
 }
 
 /// Where the calls of a rule to one target wait for their slots.
 #[derive(Debug)]
-struct Line {
+struct TargetQueue {
     rule: RuleNumber,
     running: usize,
     resting: usize,
     /// The target queue is restricted: nothing of it is started unless it is admitted.
-    is_gated: bool,
-    /// Head their lanes and wait for a slot, in the order in which they became ready.
+    is_restricted: bool,
+    /// Calls that head their lanes and wait for a slot, in the order in which they became ready.
     ready: VecDeque<Place>,
-    /// The same, of those that have done something before: they go first, so that what is begun is ended.
+    /// The same for calls that have done something before. They start first, so that what is begun is ended.
     ready_to_proceed: VecDeque<Place>,
 }
 
@@ -129,7 +129,7 @@ impl Lanes {
     /// Makes room for a rule with at most this many attempts under way in each target queue (at least one).
     pub fn add_rule(&mut self, in_flight_max: usize) -> RuleNumber {
         self.rules.push(RuleLanes {
-            lines: Vec::new(),
+            queues: Vec::new(),
             in_flight_max: in_flight_max.max(1),
             is_paused: false,
             entered: 0,
@@ -141,14 +141,14 @@ impl Lanes {
     }
 
     /// Another target queue of the rule.
-    pub fn add_line(&mut self, rule: RuleNumber) -> LineNumber {
-        let number = self.lines.len() as LineNumber;
-        self.rules[rule as usize].lines.push(number);
-        self.lines.push(Line {
+    pub fn add_target_queue(&mut self, rule: RuleNumber) -> QueueNumber {
+        let number = self.queues.len() as QueueNumber;
+        self.rules[rule as usize].queues.push(number);
+        self.queues.push(TargetQueue {
             rule,
             running: 0,
             resting: 0,
-            is_gated: false,
+            is_restricted: false,
             ready: VecDeque::new(),
             ready_to_proceed: VecDeque::new(),
         });
@@ -172,30 +172,30 @@ impl Lanes {
         self.blocked = blocked;
     }
 
-    /// From now on calls of the target queue start only by [`admit`](Lanes::admit), or by themselves again. What is under way
-    /// goes on.
-    pub fn set_gated(&mut self, line: LineNumber, is_gated: bool) {
-        self.lines[line as usize].is_gated = is_gated;
-        self.fill(line);
+    /// Restricts a target queue: its calls start only by [`admit`](Lanes::admit). Or frees it: its calls start by
+    /// themselves. What is under way goes on.
+    pub fn set_restricted(&mut self, queue: QueueNumber, is_restricted: bool) {
+        self.queues[queue as usize].is_restricted = is_restricted;
+        self.fill(queue);
     }
 
-    /// A restricted target queue that got something to start since it was last asked for; it may be gone meanwhile.
-    pub fn pop_asking(&mut self) -> Option<LineNumber> {
+    /// A restricted target queue that got a call to start since this was called last. That call may no longer wait.
+    pub fn pop_asking(&mut self) -> Option<QueueNumber> {
         self.asking.pop_front()
     }
 
-    /// Whether a restricted target queue has something that waits for nothing but its admission.
-    pub fn asks(&self, line: LineNumber) -> bool {
-        let waits = &self.lines[line as usize];
-        waits.is_gated && self.has_ready(line) && self.has_slot(line)
+    /// Whether the target queue is restricted and has a call that waits only for its admission.
+    pub fn asks(&self, queue: QueueNumber) -> bool {
+        let waits = &self.queues[queue as usize];
+        waits.is_restricted && self.has_ready(queue) && self.has_slot(queue)
     }
 
     /// Starts the next delivery of a target queue that [`asks`](Lanes::asks), the one that has been ready for longest.
-    pub fn admit(&mut self, line: LineNumber) -> Option<Place> {
-        if !self.asks(line) {
+    pub fn admit(&mut self, queue: QueueNumber) -> Option<Place> {
+        if !self.asks(queue) {
             return None;
         }
-        self.start_next(line)
+        self.start_next(queue)
     }
 
     /// What a call that was started has to do.
@@ -211,23 +211,23 @@ impl Lanes {
     /// The attempt is over and another will follow: gives up the slot, keeps the lanes.
     pub fn rest(&mut self, place: Place) {
         self.leave_slot(place, Stage::Resting);
-        self.line_of_mut(place).resting += 1;
+        self.queue_of_mut(place).resting += 1;
     }
 
-    /// What was to start waits in another target queue of its rule instead.
-    pub fn requeue(&mut self, place: Place, line: LineNumber) {
+    /// A call that was to start waits in another target queue of its rule instead.
+    pub fn requeue(&mut self, place: Place, queue: QueueNumber) {
         self.leave_slot(place, Stage::Queued);
-        self.slots[place as usize].line = line;
+        self.slots[place as usize].queue = queue;
         self.queue_for_slot(place);
     }
 
-    /// Moves what waits in a target queue and has not begun to another one of its rule, in the same order.
-    pub fn move_queue(&mut self, from: LineNumber, to: LineNumber) {
-        let moved = std::mem::take(&mut self.lines[from as usize].ready);
+    /// Moves the calls that wait in one target queue and have not begun to another one of the same rule, in the same order.
+    pub fn move_queue(&mut self, from: QueueNumber, to: QueueNumber) {
+        let moved = std::mem::take(&mut self.queues[from as usize].ready);
         for place in &moved {
-            self.slots[*place as usize].line = to;
+            self.slots[*place as usize].queue = to;
         }
-        self.lines[to as usize].ready.extend(moved);
+        self.queues[to as usize].ready.extend(moved);
         self.fill(to);
     }
 
@@ -236,7 +236,7 @@ impl Lanes {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Resting, "only a call that waits for its retry is resumed");
         slot.stage = Stage::Queued;
-        self.line_of_mut(place).resting -= 1;
+        self.queue_of_mut(place).resting -= 1;
         self.queue_for_slot(place);
     }
 
@@ -275,7 +275,7 @@ impl Lanes {
         }
     }
 
-    /// One thing less that the call waits for.
+    /// The call waits for one lane or definition less.
     fn come_nearer(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         slot.lanes_ahead -= 1;
@@ -284,12 +284,12 @@ impl Lanes {
         }
     }
 
-    /// Instead of the release: the call keeps its lanes and waits in this target queue of its rule for a slot, ahead of those
+    /// Instead of the release: the call keeps its lanes and waits for a slot in this target queue of its rule, ahead of calls
     /// that have not begun.
-    pub fn proceed(&mut self, place: Place, line: LineNumber) {
+    pub fn proceed(&mut self, place: Place, queue: QueueNumber) {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
-        (slot.stage, slot.turn, slot.line) = (Stage::Queued, Turn::Call, line);
+        (slot.stage, slot.turn, slot.queue) = (Stage::Queued, Turn::Call, queue);
         let is_first = !std::mem::replace(&mut slot.is_begun, true);
         let rule = self.rules_of(place);
         rule.ended -= 1;
@@ -318,18 +318,18 @@ impl Lanes {
     }
 
     /// In which target queue it waits, or waited last.
-    pub fn line_of(&self, place: Place) -> LineNumber {
-        self.slots[place as usize].line
+    pub fn queue_of(&self, place: Place) -> QueueNumber {
+        self.slots[place as usize].queue
     }
 
     /// The rule of its delivery.
     pub fn rule_of(&self, place: Place) -> RuleNumber {
-        self.lines[self.line_of(place) as usize].rule
+        self.queues[self.queue_of(place) as usize].rule
     }
 
-    fn line_of_mut(&mut self, place: Place) -> &mut Line {
-        let line = self.line_of(place);
-        &mut self.lines[line as usize]
+    fn queue_of_mut(&mut self, place: Place) -> &mut TargetQueue {
+        let queue = self.queue_of(place);
+        &mut self.queues[queue as usize]
     }
 
     fn rules_of(&mut self, place: Place) -> &mut RuleLanes {
@@ -337,13 +337,13 @@ impl Lanes {
         &mut self.rules[rule as usize]
     }
 
-    /// The call heads all its lanes. Only now it is clear whether they are blocked: whatever came before it is
+    /// The call heads all its lanes. Only now it is known whether a key is blocked: the outcomes of all earlier calls are
     /// durable.
     fn reach_head(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
-        if slot.turn == Turn::CallUnlessHeld {
-            let holder = self.blocked.holder(slot.links.keys(), &slot.behind);
-            slot.turn = holder.map_or(Turn::Call, |by| Turn::Block { by });
+        if slot.turn == Turn::CallUnlessBlocked {
+            let blocker = self.blocked.blocker(slot.links.keys(), &slot.behind);
+            slot.turn = blocker.map_or(Turn::Call, |by| Turn::Block { by });
         }
         self.queue_for_slot(place);
     }
@@ -356,60 +356,60 @@ impl Lanes {
                 slot.stage = Stage::Running;
                 self.startable.push_back(place);
             }
-            Turn::Call | Turn::CallUnlessHeld => {
-                let (line, is_begun) = (slot.line, slot.is_begun);
-                let Line { ready, ready_to_proceed, .. } = &mut self.lines[line as usize];
-                let queue = if is_begun { ready_to_proceed } else { ready };
-                queue.push_back(place);
-                self.fill(line);
+            Turn::Call | Turn::CallUnlessBlocked => {
+                let (queue, is_begun) = (slot.queue, slot.is_begun);
+                let TargetQueue { ready, ready_to_proceed, .. } = &mut self.queues[queue as usize];
+                let calls = if is_begun { ready_to_proceed } else { ready };
+                calls.push_back(place);
+                self.fill(queue);
             }
         }
     }
 
     fn fill_all(&mut self, rule: RuleNumber) {
-        for n in 0..self.rules[rule as usize].lines.len() {
-            self.fill(self.rules[rule as usize].lines[n]);
+        for n in 0..self.rules[rule as usize].queues.len() {
+            self.fill(self.rules[rule as usize].queues[n]);
         }
     }
 
-    fn fill(&mut self, line: LineNumber) {
-        if self.lines[line as usize].is_gated {
-            if self.asks(line) {
-                self.asking.push_back(line);
+    fn fill(&mut self, queue: QueueNumber) {
+        if self.queues[queue as usize].is_restricted {
+            if self.asks(queue) {
+                self.asking.push_back(queue);
             }
             return;
         }
-        while self.has_slot(line) {
-            if self.start_next(line).is_none() {
+        while self.has_slot(queue) {
+            if self.start_next(queue).is_none() {
                 break;
             }
         }
     }
 
-    fn has_slot(&self, line: LineNumber) -> bool {
-        let Line { rule, running, .. } = self.lines[line as usize];
+    fn has_slot(&self, queue: QueueNumber) -> bool {
+        let TargetQueue { rule, running, .. } = self.queues[queue as usize];
         let rule = &self.rules[rule as usize];
         running < rule.in_flight_max && !rule.is_paused && !self.closed
     }
 
-    fn has_ready(&self, line: LineNumber) -> bool {
-        let Line { ready, ready_to_proceed, .. } = &self.lines[line as usize];
-        !ready_to_proceed.is_empty() || (!ready.is_empty() && self.may_begin(line))
+    fn has_ready(&self, queue: QueueNumber) -> bool {
+        let TargetQueue { ready, ready_to_proceed, .. } = &self.queues[queue as usize];
+        !ready_to_proceed.is_empty() || (!ready.is_empty() && self.may_begin(queue))
     }
 
-    fn may_begin(&self, line: LineNumber) -> bool {
-        let rule = &self.rules[self.lines[line as usize].rule as usize];
+    fn may_begin(&self, queue: QueueNumber) -> bool {
+        let rule = &self.rules[self.queues[queue as usize].rule as usize];
         rule.begun < rule.in_flight_max
     }
 
-    fn start_next(&mut self, line: LineNumber) -> Option<Place> {
-        let may_begin = self.may_begin(line);
-        let line = &mut self.lines[line as usize];
-        let place = match line.ready_to_proceed.pop_front() {
-            None if may_begin => line.ready.pop_front()?,
+    fn start_next(&mut self, queue: QueueNumber) -> Option<Place> {
+        let may_begin = self.may_begin(queue);
+        let queue = &mut self.queues[queue as usize];
+        let place = match queue.ready_to_proceed.pop_front() {
+            None if may_begin => queue.ready.pop_front()?,
             begun => begun?,
         };
-        line.running += 1;
+        queue.running += 1;
         self.running += 1;
         self.slots[place as usize].stage = Stage::Running;
         self.startable.push_back(place);
@@ -421,10 +421,10 @@ impl Lanes {
         assert_eq!(slot.stage, Stage::Running, "only a call under way gives up its slot");
         slot.stage = stage;
         if slot.turn == Turn::Call {
-            let line = slot.line;
+            let queue = slot.queue;
             self.running -= 1;
-            self.lines[line as usize].running -= 1;
-            self.fill(line);
+            self.queues[queue as usize].running -= 1;
+            self.fill(queue);
         }
     }
 }

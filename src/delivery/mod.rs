@@ -50,12 +50,12 @@ pub struct Delivery {
     pub rule: Arc<Rule>,
     pub change: Arc<Change>,
     pub origin: Origin,
-    /// Set when its outcome is known before any attempt, because the rule's `when` could not be decided on this row, say: it
-    /// only keeps its turn in the order.
+    /// Set when its outcome is known before any attempt, for example because the rule's `when` could not be decided on this
+    /// row: it is not sent and only keeps its place in the order.
     pub predetermined: Option<Outcome>,
-    /// Of a rule with a saga: what is to be done now.
+    /// For a rule with a saga: the action to do now.
     pub saga_action: Option<SagaAction>,
-    /// What it waits in and for besides the lanes of its own key.
+    /// Further lanes that it takes, and whole definitions that it waits for, besides the lanes of its own key.
     pub more: Option<Arc<MoreKeys>>,
 }
 
@@ -67,15 +67,15 @@ pub struct SagaAction {
 }
 
 impl Delivery {
-    /// All that it waits in and for.
+    /// All lanes that it takes, and all definitions that it waits for.
     pub fn lanes(&self) -> LaneKeys {
         self.rule.ordering_keys(&self.change).with_shared(self.more.clone())
     }
 
-    /// The action of its rule whose turn it is.
+    /// The action of its rule that is to be done now.
     pub fn action(&self) -> &Action {
         let number = match (&self.saga_action, &self.rule.saga) {
-            (Some(doing), Some(saga)) => saga.number(doing.action).expect("an operation does what its rule has"),
+            (Some(current), Some(saga)) => saga.number(current.action).expect("a saga's action is one of its rule's"),
             _ => 0,
         };
         &self.rule.actions[number]
@@ -99,13 +99,14 @@ impl Delivery {
     pub fn scope(&self) -> Scope {
         let scope = Scope::new(&self.change, self.id);
         match &self.saga_action {
-            Some(doing) => scope.with_saga(Arc::clone(&doing.log)),
+            Some(current) => scope.with_saga(Arc::clone(&current.log)),
             None => scope,
         }
     }
 
-    /// Identity of its call to the receiver: that of the delivery, or, of one action among several, its own. The same
-    /// for every attempt, after a crash and when an operator resumes it; but for a query, which is another one each time.
+    /// The identity of its call, for the receiver: the id of the delivery; or, where a rule has several actions, an id for
+    /// each action. It stays the same for every attempt, after a crash, and when an operator resumes the saga. A query that
+    /// verifies a step has a new one each time.
     pub fn call_id(&self) -> DeliveryId {
         let (Some(SagaAction { action, log }), Some(saga)) = (&self.saga_action, &self.rule.saga) else {
             return self.id;
@@ -116,7 +117,7 @@ impl Delivery {
             ActionId::Step(_) if saga.is_single && round == 0 => return self.id,
             ActionId::Step(n) => name(n).to_owned(),
             ActionId::Undo(n) => format!("{}/undo", name(n)),
-            // A question, each time a new one: no API must answer it from memory.
+            // A new id each time: no API may answer the query from its cache.
             ActionId::Verify(_) => return DeliveryId(Uuid::new_v4()),
             ActionId::OnSuccess => "/on_success".to_owned(),
             ActionId::OnFailure => "/on_failure".to_owned(),
@@ -139,7 +140,7 @@ pub enum Origin {
 /// How a delivery ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// With the status of the last call; 0 where there was none, but a statement.
+    /// With the status of the last call; 0 where a statement was executed instead.
     Delivered {
         status: u16,
     },
@@ -170,7 +171,7 @@ impl Failure {
 pub struct Completed {
     pub delivery: Delivery,
     pub outcome: Outcome,
-    /// Those of larger calls that carried it included; none when no request could be made.
+    /// Including those of larger calls that carried it; empty when no request could be made.
     pub attempts: Attempts,
     /// Earlier deliveries that were merged into this one: its outcome is theirs, and is durable for all of them at once.
     pub merged: Vec<Merged>,
@@ -194,8 +195,8 @@ impl Completed {
         std::iter::once(own).chain(self.merged.iter().copied())
     }
 
-    /// Whether nothing more of its rule is to be attempted before an operator has checked. What an operator asked for does
-    /// not stop the rule: the operator is watching.
+    /// Whether it is a dead letter that pauses its rule until an operator resumes the rule. A replay never pauses it: an
+    /// operator asked for the replay and sees its result.
     pub fn pauses_its_rule(&self) -> bool {
         matches!(self.outcome, Outcome::Dead(_))
             && self.delivery.origin == Origin::Stream
@@ -203,8 +204,8 @@ impl Completed {
     }
 }
 
-/// A completed delivery's share of its call's place in the lanes; until it is given back, the next deliveries of the call's
-/// keys wait.
+/// A completed delivery's share of its call's place in the lanes. Until all tickets of a call are given back, the next
+/// deliveries of the call's keys wait.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a ticket that is not given back stops its lane for ever"]
 pub struct Ticket(pub(crate) u32);

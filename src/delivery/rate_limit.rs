@@ -1,4 +1,4 @@
-//! Rate limit: how soon the next may follow, so that a rate is kept. Pure arithmetic: the caller brings the time.
+//! Rate limit: when the next start may follow, so that a rate is kept. Pure arithmetic: the caller brings the time.
 //!
 //! In: a rate, the times at which something starts. Out: when the next may. This is the generic cell rate algorithm (ITU-T
 //! I.371, appendix I) in its virtual-scheduling form: one time stamp is all its state, and starts are spread evenly.
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::rules::Rate;
 
-/// What may be made up for at once, after idling or because the loop was late: a late timer must not lower the rate, and
-/// a burst must stay small against what an API counts in a second.
+/// So much time without starts may be made up for at once, after idling or when the loop was late: a late timer must not
+/// lower the rate, and a burst must stay small compared to what an API allows in a second.
 const CATCH_UP: Duration = Duration::from_millis(50);
 
 /// See the module's header. In any period `t` at most `1 + (t + 50 ms) / interval` starts are allowed.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
     interval: Duration,
-    /// When the next one would start if all kept their interval.
+    /// When the next start would be if all kept the interval.
     next: Option<Instant>,
 }
 
@@ -26,18 +26,18 @@ impl RateLimit {
         RateLimit { interval, next: None }
     }
 
-    /// Goes on with another interval from the next start on.
+    /// Sets another interval, which counts from the next start on.
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
     }
 
-    /// When the next may start; none: now.
+    /// When the next start is allowed; None: now.
     pub fn free_at(&self, now: Instant) -> Option<Instant> {
         let free_at = self.next?.checked_sub(CATCH_UP)?;
         (free_at > now).then_some(free_at)
     }
 
-    /// One starts, which was allowed to.
+    /// Counts a start that was allowed.
     pub fn take(&mut self, now: Instant) {
         self.next = Some(self.next.map_or(now, |next| next.max(now)) + self.interval);
     }

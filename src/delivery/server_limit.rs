@@ -7,36 +7,36 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What an API says it will still take.
+/// How many requests an API still takes, by its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerLimit {
-    /// Of one window.
+    /// How many it takes in one window.
     pub limit: Option<u64>,
     /// None where only the reset is named.
     pub remaining: Option<u64>,
-    /// When there will be more; more than nothing, at most [`RESET_MAX`].
+    /// The time until it takes more; more than zero, at most [`RESET_MAX`].
     pub reset: Duration,
 }
 
-/// No API thinks further ahead than it sends; a longer time is a mistake in units, or means a month that is counted.
+/// A longer time is taken for a mistake in units, or for a limit that counts a month.
 const RESET_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What follows a longer one is not read: a header this long says nothing about a limit.
+/// A longer value is read up to here: no header that states a limit is so long.
 const VALUE_BYTES_MAX: usize = 512;
 
-/// A number of seconds from here on is a moment (2001), not a wait.
+/// From this number on, seconds are a Unix time (2001 or later), not a wait.
 const UNIX_TIME_MIN: f64 = 1e9;
-/// And from here on it is in milliseconds.
+/// From this number on, a Unix time is in milliseconds.
 const UNIX_TIME_MS_MIN: f64 = 1e11;
 
-/// What the headers say; of several limits the one that is the tightest.
+/// Reads the headers; of several limits it returns the tightest one.
 pub fn read<'a>(
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     now: impl Fn() -> SystemTime,
 ) -> Option<ServerLimit> {
     let mut read = Fields::default();
     for (name, value) in headers {
-        // All other headers go by with one comparison.
+        // One comparison for every other header.
         let Some(rest) = name.strip_prefix("x-").unwrap_or(name).strip_prefix("rate") else { continue };
         let rest = rest.strip_prefix('-').unwrap_or(rest);
         let Some(field) = rest.strip_prefix("limit") else { continue };
@@ -95,7 +95,7 @@ impl Fields {
         let mut quotas: Vec<ServerLimit> = quotas
             .map(|server_limit| ServerLimit { reset: server_limit.reset.min(RESET_MAX), ..server_limit })
             .collect();
-        // Least a second first; with nothing left, the one that takes longest.
+        // The one with the fewest requests per second; of those with none left, the one with the longest time.
         let looseness = |server_limit: &ServerLimit| match server_limit.remaining {
             Some(0) => -server_limit.reset.as_secs_f64(),
             Some(remaining) => remaining as f64 / server_limit.reset.as_secs_f64(),
@@ -145,7 +145,7 @@ fn numbers(value: &str) -> impl Iterator<Item = u64> {
     value.split(',').filter_map(|word| number_of(word.split(';').next().unwrap_or_default()))
 }
 
-/// Digits alone: neither sign nor fraction. What no machine number can hold is no limit either.
+/// Digits alone, without sign and fraction. A number that does not fit into 64 bits is no limit.
 fn number_of(word: &str) -> Option<u64> {
     let word = word.trim();
     (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())).then(|| word.parse().ok()).flatten()

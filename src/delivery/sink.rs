@@ -1,6 +1,6 @@
 //! Sinks: where the calls and statements for a change go. There are two: an HTTP API and a MySQL server.
 //!
-//! In: a delivery whose turn it is. Out: what its sink sends (`Ready`), and of an attempt the answer with what it means
+//! In: a delivery whose turn has come. Out: what its sink sends (`Ready`); after an attempt, the answer and its meaning
 //! (`Judged`). The set is closed: a sink is a variant of the rules' `Work`, one of `Ready`, a field of `Sinks` for its
 //! connections, and a file or folder below this one with the same verbs in the same order: prepare, prepare_all, attempt, judge.
 //! Owns the connections. Knows neither lanes nor retries nor the time.
@@ -32,7 +32,7 @@ pub struct Sinks {
     sql: Option<Database>,
 }
 
-/// What every attempt of a call sends; a retry sends the same again.
+/// What every attempt of a call sends; a retry sends the same bytes.
 #[derive(Debug)]
 pub(super) enum Ready {
     Http(http::HttpReady),
@@ -45,9 +45,9 @@ pub(super) struct Judged {
     /// Why there is no answer, where there is none.
     pub lack: Option<Lack>,
     pub verdict: Verdict,
-    /// What became of each item, where the answer was a success and says so.
+    /// The result of each item, where the answer was a success and contains them.
     pub results: Option<Vec<ItemResult>>,
-    /// Of a saga's action that is done: how, with what is kept of its answer.
+    /// For a saga's action that is done: how it ended, with what is kept of its answer.
     pub end: Option<ActionEnd>,
     pub health: TargetHealth,
     pub retry_after: Option<Duration>,
@@ -75,7 +75,7 @@ impl Ready {
         }
     }
 
-    /// The same of deliveries that are sent as one call; at least one.
+    /// The same for deliveries that are sent as one call; at least one.
     pub fn prepare_all(items: &[Item]) -> RenderedArray<Ready> {
         match &items[0].delivery.action().work {
             Work::Call(call) => http::prepare_all(items, call).map(Ready::Http),
@@ -83,7 +83,7 @@ impl Ready {
         }
     }
 
-    /// Sends it once and says what came of it. `count` deliveries are in it, of which `first` stands for all.
+    /// Sends it once and returns the answer and its meaning. It carries `count` deliveries; `first` stands for all.
     ///
     /// # Errors
     /// A line for people when it cannot be sent at all, by this or any later attempt.

@@ -15,17 +15,17 @@ use tokio::time::Instant;
 use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, TargetHealth};
 use crate::delivery::breaker::{Breaker, BreakerChange, May};
-use crate::delivery::lane::{LineNumber, Place};
+use crate::delivery::lane::{Place, QueueNumber};
 use crate::delivery::rate_limit::{self, RateLimit};
 use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
 use crate::rules;
 use crate::telemetry::{Metrics, TargetLabel};
 
-/// No answer pauses a target for longer. Only the operator sets longer pauses: all its keys stand still meanwhile.
-const HOLD_MAX: Duration = answer::RETRY_AFTER_MAX;
+/// An answer pauses a target for at most this time. Only an operator may set a longer pause: it stops all keys of the target.
+const PAUSE_MAX: Duration = answer::RETRY_AFTER_MAX;
 
-/// Below this part of a limit what remains is spread over the time.
+/// When less than one part in this many of a server limit remains, the rest is spread over the time until its reset.
 const LITTLE_IS_ONE_IN: u64 = 10;
 
 /// See the module's header.
@@ -33,40 +33,40 @@ const LITTLE_IS_ONE_IN: u64 = 10;
 pub(super) struct TargetState {
     settings: Arc<rules::Target>,
     breaker: Breaker,
-    /// Of the rate that is set for it.
+    /// Follows from the rate in its settings.
     rate_limit: Option<RateLimit>,
     /// Until when nothing starts, because the target asked for a pause.
-    held_until: Option<Instant>,
+    paused_until: Option<Instant>,
     /// How what the target will still take is spread, and until when.
     spread: Option<(RateLimit, Instant)>,
     in_flight: usize,
-    /// Whether its target queues are restricted, as the lanes know it.
-    pub gates: bool,
+    /// Whether its target queues are restricted in the lanes.
+    pub is_restricting: bool,
     /// The target queues of calls to it.
-    pub lines: Vec<LineNumber>,
-    /// Those of them whose current rules call it.
+    pub queues: Vec<QueueNumber>,
+    /// How many of `queues` are called by their current rules.
     called: usize,
     /// Restricted target queues with something to start; the first is next.
-    pub asking: VecDeque<LineNumber>,
+    pub asking: VecDeque<QueueNumber>,
     /// When it is checked again, if nothing happens before.
     pub wake_at: Option<Instant>,
-    pub is_stirred: bool,
+    pub is_marked: bool,
     opened_at: Option<SystemTime>,
     last_error: Option<String>,
     open: Gauge,
     opened: Counter,
 }
 
-/// How one target (scheme, host, port) is doing.
+/// The status of one target (scheme, host, port).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetStatus {
     pub target: String,
     /// Since when nothing but probes is sent, because it did not answer; in microseconds since the Unix epoch.
     pub open_since_us: Option<u64>,
-    /// What the last failed attempt came to.
+    /// How the last failed attempt ended.
     pub last_error: Option<String>,
     /// Until when nothing is sent, because the target asked for a pause; in microseconds since the Unix epoch.
-    pub held_until_us: Option<u64>,
+    pub paused_until_us: Option<u64>,
 }
 
 impl TargetState {
@@ -75,15 +75,15 @@ impl TargetState {
         TargetState {
             breaker: Breaker::new(None),
             rate_limit: settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate))),
-            held_until: None,
+            paused_until: None,
             spread: None,
             in_flight: 0,
-            gates: false,
-            lines: Vec::new(),
+            is_restricting: false,
+            queues: Vec::new(),
             called: 0,
             asking: VecDeque::new(),
             wake_at: None,
-            is_stirred: false,
+            is_marked: false,
             opened_at: None,
             last_error: None,
             open: metrics.target_unavailable.get_or_create_owned(&label),
@@ -92,7 +92,7 @@ impl TargetState {
         }
     }
 
-    /// Goes on under other settings, at once.
+    /// Takes over other settings, at once.
     pub fn set(&mut self, settings: &Arc<rules::Target>, now: Instant) {
         if Arc::ptr_eq(&self.settings, settings) || self.settings == *settings {
             return;
@@ -101,8 +101,8 @@ impl TargetState {
             self.rate_limit = settings.rate.map(|rate| RateLimit::new(rate_limit::interval(rate)));
         }
         self.settings = Arc::clone(settings);
-        let turned = self.breaker.set_policy(settings.breaker.clone(), now);
-        self.tell(turned);
+        let change = self.breaker.set_policy(settings.breaker.clone(), now);
+        self.report(change);
     }
 
     /// The rule of one more target queue calls it.
@@ -132,15 +132,15 @@ impl TargetState {
         self.breaker.is_open()
     }
 
-    /// Whether attempts must ask before they start.
+    /// Whether attempts need an admission before they start.
     pub fn wants_admission(&self) -> bool {
         let is_limited = self.rate_limit.is_some() || self.settings.in_flight.is_some();
-        is_limited || self.held_until.is_some() || self.spread.is_some() || self.breaker.is_open()
+        is_limited || self.paused_until.is_some() || self.spread.is_some() || self.breaker.is_open()
     }
 
-    /// Forgets what is over.
+    /// Drops a pause and a spread that have ended.
     pub fn expire(&mut self, now: Instant) {
-        self.held_until.take_if(|until| *until <= now);
+        self.paused_until.take_if(|until| *until <= now);
         self.spread.take_if(|(_, until)| *until <= now);
     }
 
@@ -153,10 +153,10 @@ impl TargetState {
             May::At(due) => Some(due),
             May::Now => None,
         };
-        let held = self.held_until.filter(|until| *until > now);
+        let paused = self.paused_until.filter(|until| *until > now);
         let rate_limit = self.rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now));
         let spread = self.spread.as_ref().and_then(|(rate_limit, until)| Some(rate_limit.free_at(now)?.min(*until)));
-        [probe, held, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
+        [probe, paused, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
     }
 
     /// An attempt of a restricted target queue was allowed to start.
@@ -176,14 +176,14 @@ impl TargetState {
         self.breaker.is_probe(place)
     }
 
-    /// An attempt came to this end.
+    /// An attempt ended so.
     pub fn ended(&mut self, place: Place, health: TargetHealth, answer: &Answer, now: impl Fn() -> Instant) {
         self.in_flight -= 1;
-        if matches!(health, TargetHealth::Fails | TargetHealth::Away) {
+        if matches!(health, TargetHealth::Fails | TargetHealth::Unavailable) {
             self.last_error = Some(answer.in_words());
         }
-        let turned = self.breaker.end(place, health, now);
-        self.tell(turned);
+        let change = self.breaker.end(place, health, now);
+        self.report(change);
     }
 
     /// An attempt was not made after all.
@@ -192,21 +192,21 @@ impl TargetState {
         self.breaker.cancel(place, now);
     }
 
-    /// Nothing starts for so long, at most [`HOLD_MAX`].
-    pub fn hold(&mut self, wait: Duration, now: Instant) {
+    /// Nothing starts for so long, at most [`PAUSE_MAX`].
+    pub fn pause(&mut self, wait: Duration, now: Instant) {
         if self.settings.is_many_hosts {
             return;
         }
-        let until = now + wait.min(HOLD_MAX);
-        self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
+        let until = now + wait.min(PAUSE_MAX);
+        self.paused_until = Some(self.paused_until.map_or(until, |paused| paused.max(until)));
     }
 
-    /// The target said what it will still take: nothing is sent until there is more, and where little is left, that is
-    /// spread over the time.
-    pub fn set_blocked_keys(&mut self, server_limit: ServerLimit, now: Instant) {
+    /// The target said how many requests it still takes until its reset. None: nothing is sent until then. Few: they are
+    /// spread over the time until then.
+    pub fn set_server_limit(&mut self, server_limit: ServerLimit, now: Instant) {
         let Some(remaining) = server_limit.remaining.filter(|_| !self.settings.is_many_hosts) else { return };
         if remaining == 0 {
-            return self.hold(server_limit.reset, now);
+            return self.pause(server_limit.reset, now);
         }
         let is_little = remaining < self.in_flight as u64
             || server_limit.limit.is_some_and(|limit| remaining.saturating_mul(LITTLE_IS_ONE_IN) < limit);
@@ -216,7 +216,7 @@ impl TargetState {
         }
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
         let (interval, until) =
-            ((server_limit.reset / remaining).min(HOLD_MAX), now + server_limit.reset.min(HOLD_MAX));
+            ((server_limit.reset / remaining).min(PAUSE_MAX), now + server_limit.reset.min(PAUSE_MAX));
         match &mut self.spread {
             Some((rate_limit, known)) => {
                 rate_limit.set_interval(interval);
@@ -227,18 +227,19 @@ impl TargetState {
     }
 
     pub fn status(&self, now: Instant) -> TargetStatus {
-        let held_for = self.held_until.map(|until| until.saturating_duration_since(now)).filter(|held| !held.is_zero());
+        let paused_for =
+            self.paused_until.map(|until| until.saturating_duration_since(now)).filter(|paused| !paused.is_zero());
         TargetStatus {
             target: self.settings.origin.clone(),
             open_since_us: self.opened_at.map(since_epoch_us),
             last_error: self.last_error.clone(),
-            held_until_us: held_for.map(|held| since_epoch_us(SystemTime::now() + held)),
+            paused_until_us: paused_for.map(|paused| since_epoch_us(SystemTime::now() + paused)),
         }
     }
 
-    fn tell(&mut self, turned: BreakerChange) {
+    fn report(&mut self, change: BreakerChange) {
         let target = &self.settings.origin;
-        match turned {
+        match change {
             BreakerChange::Not => {}
             BreakerChange::Open => {
                 self.opened_at = Some(SystemTime::now());

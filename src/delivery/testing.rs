@@ -111,7 +111,7 @@ impl Api {
     }
 }
 
-/// Names as a test wants them resolved. What may be called of the answer is written down, and the API dialled instead.
+/// Resolves names as a test says. The addresses that may be called are recorded, and the API is called instead.
 pub(super) struct Dns {
     answer: Box<Answers>,
     api: Mutex<SocketAddr>,
@@ -285,9 +285,9 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
 
 /// A rule that calls these URLs one after another, each as [`rule`] would, and is otherwise as the test edits it.
 pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
-    let action = |url: &&str| Arc::into_inner(rule(url, |_| {})).expect("nobody else has it").actions.remove(0);
+    let action = |url: &&str| Arc::into_inner(rule(url, |_| {})).expect("the only reference").actions.remove(0);
     let actions: Vec<Action> = urls.iter().map(action).collect();
-    let mut made = Arc::into_inner(rule(urls[0], |_| {})).expect("nobody else has it");
+    let mut made = Arc::into_inner(rule(urls[0], |_| {})).expect("the only reference");
     made.actions = actions;
     edit(&mut made);
     let step = |n: usize| SagaStep { name: format!("step{n}").into(), action: n, undo: None, verify: None };
@@ -298,7 +298,7 @@ pub(super) fn rule_of_steps(urls: &[&str], edit: impl FnOnce(&mut Rule)) -> Arc<
 
 /// A saga on the row with this key, whose next action is this.
 pub(super) fn saga(rule: &Arc<Rule>, number: u128, key: i64, action: ActionId) -> Delivery {
-    let log = rule.saga.as_ref().expect("a rule with a plan").definition.begin();
+    let log = rule.saga.as_ref().expect("a rule with a saga").definition.begin();
     Delivery { saga_action: Some(SagaAction { action, log: Arc::new(log) }), ..delivery(rule, number, key) }
 }
 

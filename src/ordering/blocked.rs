@@ -1,10 +1,10 @@
 //! Which ordering keys are blocked by dead letters, and by which.
 //!
-//! In: dead letters that came into a key's queue and left it, from the store's one writer, before it answers that they are
-//! durable. Out: whether a delivery may be attempted, and dead letters that came to the front of a queue and may have to be
-//! sent; and the key definitions that dead letters which block their keys were made under. So there is no moment in which a
-//! dead letter is durable and its key is not blocked. Clones are the same. Bounded by the blocked keys on disk: about 50 bytes
-//! for a key, however long its queue is, and some 100 for each definition.
+//! In: dead letters that enter and leave the queue of a key, from the store's one writer, before it answers that they
+//! are durable. So a key is blocked before its dead letter is known to be durable. Out: whether a delivery may be
+//! attempted; dead letters that came to the front of a queue and may have to be sent; and the key definitions of dead
+//! letters that block keys. Clones are the same. Bounded by the blocked keys on disk: about 50 bytes for a key, for any
+//! length of its queue, and about 100 for each definition.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub struct BlockedKeys {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// How many keys are blocked, to be read without the lock: mostly none is.
+    /// The number of blocked keys, to be read without the lock: mostly 0.
     keys: AtomicUsize,
     moved: Notify,
 }
@@ -31,8 +31,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<LaneKey, BlockedQueue>,
-    /// By the table of a rule: what the dead letters that block keys of it were made under, and how many they are. Their
-    /// fronts are no turns: they do not wait for one another.
+    /// By the table of a rule: the definitions that its dead letters which block keys were made under, with their
+    /// number. The front here is not next to be sent: dead letters of one definition do not wait for one another.
     definitions: HashMap<u64, Vec<(Arc<KeyDefinition>, BlockedQueue)>>,
     /// Dead letters that may have to be sent; at most one for each key.
     moved: BTreeSet<u64>,
@@ -63,8 +63,8 @@ impl BlockedKeys {
         blocked
     }
 
-    /// The dead letter that blocks one of these keys, or is of one of the definitions; the oldest if several are.
-    pub fn holder(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
+    /// The dead letter that blocks one of these keys, or was made under one of the definitions; the oldest of several.
+    pub fn blocker(&self, keys: impl IntoIterator<Item = LaneKey>, definitions: &[DefinitionId]) -> Option<u64> {
         if self.keys() == 0 {
             return None;
         }
@@ -102,18 +102,19 @@ impl BlockedKeys {
         self.shared.keys.load(Ordering::Acquire)
     }
 
-    /// A dead letter that came to the front of a queue since, and may have to be sent. Each is named once.
+    /// A dead letter that came to the front of a queue since the last call, and may have to be sent. Each is returned
+    /// once.
     pub fn take_moved(&self) -> Option<u64> {
         self.lock().moved.pop_first()
     }
 
-    /// Names a dead letter again, to be checked later.
+    /// Lists a dead letter as moved again, to be checked later.
     pub fn name_again(&self, number: u64) {
         self.lock().moved.insert(number);
         self.shared.moved.notify_one();
     }
 
-    /// Whether this dead letter was named and not taken yet.
+    /// Whether this dead letter is listed as moved and not taken yet.
     pub fn is_moved(&self, number: u64) -> bool {
         self.lock().moved.contains(&number)
     }
@@ -133,7 +134,7 @@ impl BlockedKeys {
         }
     }
 
-    /// Names every front again: after a start, and when other rules may be able to send what could not be sent.
+    /// Lists every front as moved: after a start, and after a reload, when a rule may be able to send it now.
     pub fn inspect_all(&self) {
         let mut state = self.lock();
         let State { queues, moved, definitions: _ } = &mut *state;
@@ -142,8 +143,8 @@ impl BlockedKeys {
         self.shared.moved.notify_one();
     }
 
-    /// A dead letter is durable at the end of these keys' queues. One that waits is named as moved where nothing is left to
-    /// wait for.
+    /// Adds a durable dead letter to the end of these keys' queues. `waits`: it is a blocked delivery; if its queues
+    /// are empty, it is listed as moved.
     pub fn add(&self, number: u64, keys: &LaneKeys, waits: bool) {
         if keys.is_empty() {
             return;
@@ -202,7 +203,8 @@ impl BlockedKeys {
         keys.made_under().map_or(Ok(()), |definition| self.leave(number, definition, next))
     }
 
-    /// A dead letter that was made under this definition has gone: those that wait for all of them may be next.
+    /// Removes a dead letter that was made under this definition. Those that wait for all dead letters of it may be
+    /// next.
     fn leave<E>(
         &self,
         number: u64,
@@ -284,20 +286,20 @@ mod tests {
         blocked.add(17, &LaneKeys::one(A), false);
         blocked.add(18, &LaneKeys::one(A), true);
         assert_eq!(
-            (blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.holder(LaneKeys::one(B).iter(), &[])),
+            (blocked.blocker(LaneKeys::one(A).iter(), &[]), blocked.blocker(LaneKeys::one(B).iter(), &[])),
             (Some(17), None)
         );
         assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).collect::<Vec<_>>(), [17]);
         moved(&blocked);
         remove(&blocked, 17, LaneKeys::one(A), Some(18));
-        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), moved(&blocked)), (Some(18), vec![18]));
+        assert_eq!((blocked.blocker(LaneKeys::one(A).iter(), &[]), moved(&blocked)), (Some(18), vec![18]));
         assert_eq!(blocked.ahead_of(18, &LaneKeys::one(A)).count(), 0);
         remove(&blocked, 18, LaneKeys::one(A), None);
-        assert_eq!((blocked.holder(LaneKeys::one(A).iter(), &[]), blocked.keys()), (None, 0));
+        assert_eq!((blocked.blocker(LaneKeys::one(A).iter(), &[]), blocked.keys()), (None, 0));
     }
 
     #[test]
-    fn a_letter_in_the_middle_goes_without_moving_anyone() {
+    fn a_letter_that_leaves_the_middle_of_a_queue_moves_no_other() {
         let blocked = BlockedKeys::default();
         blocked.add(1, &LaneKeys::one(A), false);
         blocked.add(2, &LaneKeys::one(A), true);
@@ -314,13 +316,13 @@ mod tests {
         blocked.add(2, &LaneKeys::one(B), false);
         blocked.add(3, &LaneKeys::two(A, B), true);
         assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(blocked.holder(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
+        assert_eq!(blocked.blocker(LaneKeys::two(B, A).iter(), &[]), Some(1), "the older one is named");
         remove(&blocked, 1, LaneKeys::one(A), Some(3));
         assert_eq!(blocked.ahead_of(3, &LaneKeys::two(A, B)).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
-    fn a_letter_that_came_too_late_to_wait_for_anyone_is_named() {
+    fn a_letter_with_nothing_left_to_wait_for_is_named_as_moved() {
         let blocked = BlockedKeys::default();
         blocked.add(1, &LaneKeys::one(A), false);
         remove(&blocked, 1, LaneKeys::one(A), None);
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_move_hears_of_one_made_before_and_of_one_made_after() {
+    async fn a_waiter_for_moves_is_woken_by_one_made_before_and_by_one_made_after() {
         let blocked = BlockedKeys::new(HashMap::from([(A, BlockedQueue { front: 4, letters: 2 })]), Vec::new());
         blocked.inspect_all();
         blocked.moved().await;

@@ -1,4 +1,4 @@
-//! Key definitions: by which columns a rule orders the changes of a table, and as what these columns are declared.
+//! Key definitions: by which columns a rule orders the changes of a table, and the types of these columns.
 //!
 //! In: a table, the kinds of its columns and the names that a rule orders by. Out: the definition, and for a change made
 //! under another one the lanes that it takes under this one, or that there are none: a column is gone, may be another one
@@ -21,10 +21,10 @@ pub struct KeyDefinition {
     id: DefinitionId,
 }
 
-/// Names a definition, by hashes.
+/// The identity of a definition, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DefinitionId {
-    /// The rule and the table; definitions of other ones have nothing to do with it.
+    /// The rule and the table; definitions of other rules and tables never matter for it.
     pub table: u64,
     pub definition: LaneKey,
 }
@@ -56,10 +56,10 @@ pub struct KeyColumn {
     pub declared: Declared,
 }
 
-/// The types whose values are written alike.
+/// A group of types whose values are written in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Declared {
-    /// Of a change that was stored: the values are all that is known.
+    /// For a change that was stored: only the values are known.
     Unknown,
     Int,
     Bit,
@@ -226,7 +226,7 @@ impl KeyDefinition {
             OrderedBy::Columns { .. } => return None,
         };
         let declared = |column: usize| match &made_under.by {
-            // Of the columns of its own key this is known without the row.
+            // For the columns of its own key the kinds are known without the row.
             OrderedBy::Columns { key, .. } => {
                 let name = change.table.columns.get(column);
                 key.iter().find(|own| Some(&own.name) == name).map(|own| own.declared)
@@ -264,16 +264,16 @@ fn key_of(rule: &str, change: &Change, columns: &[usize]) -> Option<LaneKeys> {
     Some(LaneKeys::two(lane(rule, &change.table, &was), now_key))
 }
 
-/// The lane of these values, or that of the whole table where there are none.
+/// The lane of these values; without values, that of the whole table.
 pub fn lane<'v>(rule: &str, table: &Table, values: impl IntoIterator<Item = &'v Value>) -> LaneKey {
     let mut hash = KeyHash::of([rule, &table.schema, &table.name]);
     values.into_iter().for_each(|value| hash.add(Some(value)));
     hash.key()
 }
 
-/// Whether each column of the key is in the table and, as far as names and places tell, still itself. A column that
-/// another one was renamed to stands where that one stood: the columns that are in both tables then have another order,
-/// or one that is gone was a neighbour.
+/// Whether each column of the key is in the table and is, by names and places, still the same column. A column that got
+/// the name by a rename keeps its own place: then the columns that are in both tables have another order, or a
+/// neighbour is gone.
 fn stay_themselves(key: &[KeyColumn], before: &[Box<str>], table: &Table) -> bool {
     if *before == table.columns {
         return key.iter().all(|column| table.column(&column.name).is_some());

@@ -2,9 +2,10 @@
 //!
 //! In: the names and values that make a key. Out: the key, SipHash-1-3 with key 0 over the bytes written here. A number is
 //! its sign, its exponent and its significant digits, whether it comes as an integer, a decimal, a float or as text that
-//! reads as a number: 1, `1.00` and `'0001'` meet. Dates and times are text without what is zero at the end; other text
-//! and bytes are themselves without blanks and NULs at the end. Two values that meet without being the same row's only
-//! wait for each other. Allocates nothing. Keys stand on disk: the form may change only with a new
+//! reads as a number: 1, `1.00` and `'0001'` have one form. Dates and times are text without zero parts at the end;
+//! other text and bytes are unchanged, except that blanks and NULs at the end are removed. If values of two rows have
+//! one form, these rows only wait for each other. Allocates nothing. Keys are on disk: the form may change only with a
+//! new
 //! [`LANE_FORM`](super::LANE_FORM), for which the store makes the keys of stored dead letters again.
 
 use std::hash::Hasher as _;
@@ -18,7 +19,7 @@ use crate::change::Value;
 /// Digits of an exponent that are read; a text with more is no number.
 const EXPONENT_DIGITS_MAX: usize = 9;
 
-/// More than most keys have.
+/// More than most keys need.
 const ROOM_BYTES: usize = 192;
 
 /// A key that is being made.
@@ -30,7 +31,7 @@ pub struct KeyHash {
     filled: usize,
 }
 
-/// What the bytes of a value say they are.
+/// The kind of a form.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Absent = 0,

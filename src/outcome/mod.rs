@@ -19,8 +19,8 @@ use crate::store;
 pub mod reached;
 pub mod tracker;
 
-/// Logs a completed delivery and says what must be durable before it is resolved and its lane moves on; None: nothing,
-/// the next checkpoint says it.
+/// Logs a completed delivery and returns what must be durable before it is resolved and its lane moves on; None: nothing,
+/// the next checkpoint is enough.
 pub fn settle(completed: &Completed) -> Option<store::Write> {
     log(completed);
     let delivery = &completed.delivery;
@@ -32,8 +32,9 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             return None;
         }
     }
-    // In the ledger at once, so that a crash before the next checkpoint makes no second dead letter; together with what was
-    // merged into it, or all of them come again. Only what a stream brought: a checkpoint says nothing of the rest.
+    // In the ledger at once, so that a crash before the next checkpoint makes no second dead letter. Together with the
+    // deliveries that were merged into it, or all of them come again. Only those of a stream: a checkpoint says nothing about
+    // replays.
     let rule: Arc<str> = delivery.rule.name.as_str().into();
     let of_streams = completed.parts().filter(|part| part.origin == Origin::Stream);
     let ledger_add = of_streams.map(|part| store::LedgerEntry { id: part.id, rule: Arc::clone(&rule) }).collect();
@@ -42,8 +43,8 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
     Some(match (&completed.outcome, delivery.origin) {
         (Outcome::Delivered { .. }, _) => settled,
         (Outcome::Dead(failure), Origin::Stream | Origin::BinlogReplay { .. }) => {
-            let lanes = match holds_its_key(completed) {
-                true => keys_to_hold(delivery, MoreKeys::default()),
+            let lanes = match blocks_its_keys(completed) {
+                true => queues_of_letter(delivery, MoreKeys::default()),
                 false => LaneKeys::none(),
             };
             let letter = new_letter(completed, record(failure, completed), lanes);
@@ -53,10 +54,10 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
             let message = format!("waits behind dead letter {by}");
             let failure = store::LetterFailure { reason: Reason::Blocked, message, attempts: Attempts::default() };
             let waits_in = delivery.more.as_deref().cloned().unwrap_or_default();
-            let letter = new_letter(completed, failure, keys_to_hold(delivery, waits_in));
+            let letter = new_letter(completed, failure, queues_of_letter(delivery, waits_in));
             store::Write { letters_add: vec![letter], ..settled }
         }
-        (Outcome::Blocked { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is held"),
+        (Outcome::Blocked { .. }, Origin::Replay { .. }) => unreachable!("a replay is sent though its key is blocked"),
         (Outcome::Dead(failure), Origin::Replay { dead_letter }) => {
             let failure = record(failure, completed);
             let again = store::FailedReplay { number: dead_letter, failure, replayed_at_us: now_us() };
@@ -68,22 +69,22 @@ pub fn settle(completed: &Completed) -> Option<store::Write> {
 /// The log of a saga ends with the delivery, or belongs to its dead letter from now on.
 fn end_saga(completed: &Completed, settled: &mut store::Write) {
     let delivery = &completed.delivery;
-    let Some(doing) = &delivery.saga_action else { return };
+    let Some(current) = &delivery.saga_action else { return };
     match completed.outcome {
         Outcome::Delivered { .. } => settled.sagas_remove.push(delivery.id),
         // Nothing was begun: there is no log.
-        Outcome::Dead(_) | Outcome::Blocked { .. } if doing.log.is_fresh() => {}
+        Outcome::Dead(_) | Outcome::Blocked { .. } if current.log.is_fresh() => {}
         Outcome::Dead(_) | Outcome::Blocked { .. } => settled.sagas_put.push(store::SagaPut {
             id: delivery.id,
             rule: delivery.rule.name.as_str().into(),
-            log: Arc::clone(&doing.log),
+            log: Arc::clone(&current.log),
             change: None,
             letter: dead_letter(delivery.origin),
         }),
     }
 }
 
-/// The dead letter of a saga that was under way when the last process ended, and will not come again.
+/// The dead letter of a saga that was under way when the last process ended and whose delivery will not come again.
 pub fn interrupted(saga: store::StoredSaga, why: &str) -> store::Write {
     let store::StoredSaga { id, rule, log, change } = saga;
     let open: Vec<&str> = log.steps.iter().filter(|step| step.has_effect()).map(|step| &*step.name).collect();
@@ -99,7 +100,7 @@ pub fn interrupted(saga: store::StoredSaga, why: &str) -> store::Write {
         created_at_us: now_us(),
         redacted: Vec::new(),
     };
-    // If the change still comes again, after a crash or with the rule, it has its dead letter.
+    // If the change comes again all the same, after a crash or with the rule, the ledger shows that it has its dead letter.
     let ledger_add = vec![store::LedgerEntry { id, rule: Arc::clone(&rule) }];
     let put = store::SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
     store::Write { letters_add: vec![letter], sagas_put: vec![put], ledger_add, ..store::Write::default() }
@@ -112,12 +113,13 @@ fn dead_letter(origin: Origin) -> Option<u64> {
     }
 }
 
-/// Whether a key is blocked from now on that was free before. What was resolved of that key must be durable no later than the
-/// dead letter that blocks it: else it would come again after a crash and wait, and be sent after what came after it.
-pub fn begins_a_hold(completed: &Completed) -> bool {
+/// Whether this outcome blocks a key that may have been free before. Then the deliveries of that key that are resolved must be
+/// durable no later than the dead letter that blocks it: else a crash would bring them again, and they would wait behind the
+/// dead letter and be sent after later ones.
+pub fn blocks_a_free_key(completed: &Completed) -> bool {
     match completed.outcome {
         Outcome::Delivered { .. } => false,
-        Outcome::Dead(_) => holds_its_key(completed),
+        Outcome::Dead(_) => blocks_its_keys(completed),
         // One of its keys may have been free.
         Outcome::Blocked { .. } => {
             let lanes = completed.delivery.lanes();
@@ -137,7 +139,7 @@ pub fn pause(completed: &Completed, number: Option<u64>) -> Option<String> {
     })
 }
 
-fn holds_its_key(completed: &Completed) -> bool {
+fn blocks_its_keys(completed: &Completed) -> bool {
     completed.delivery.rule.settings.on_dead_letter == OnDeadLetter::HoldKey && is_new(completed)
 }
 
@@ -149,9 +151,9 @@ fn is_new(completed: &Completed) -> bool {
     }
 }
 
-/// The queues that the delivery's dead letter waits in from now on: those of its own keys, and any others that it waits in.
-/// Those that wait for whole definitions have one queue, too, and are sent one after another.
-fn keys_to_hold(delivery: &Delivery, mut more: MoreKeys) -> LaneKeys {
+/// The queues of blocked keys that the delivery's dead letter enters: those of its own keys, and those of all others that the
+/// delivery waits in. Dead letters that wait for a whole definition have one queue, too, and are sent one after another.
+fn queues_of_letter(delivery: &Delivery, mut more: MoreKeys) -> LaneKeys {
     let Delivery { rule, change, .. } = delivery;
     let own = rule.ordering_keys(change);
     if own.is_empty() {
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_holds_keys_and_pauses_rules_as_its_rule_says_and_only_when_it_is_new() {
+    fn a_dead_letter_blocks_keys_and_pauses_rules_as_its_rule_says_and_only_when_it_is_new() {
         let replay = Origin::Replay { dead_letter: 3 };
         for (on_dead_letter, origin, keys, pauses) in [
             ("continue", Origin::Stream, 0, false),
@@ -285,7 +287,7 @@ mod tests {
             let write = settle(&completed).expect("a letter, or a failed replay");
             let lanes: usize = write.letters_add.iter().map(|letter| letter.lanes.iter().count()).sum();
             assert_eq!(lanes, keys, "{on_dead_letter} {origin:?}");
-            assert_eq!(begins_a_hold(&completed), keys > 0, "{on_dead_letter} {origin:?}");
+            assert_eq!(blocks_a_free_key(&completed), keys > 0, "{on_dead_letter} {origin:?}");
             for (number, why) in [(None, "dead letter: answered 400"), (Some(17), "dead letter 17: answered 400")] {
                 let why = pauses.then(|| why.to_string());
                 assert_eq!(pause(&completed, number), why, "{on_dead_letter} {origin:?}");
@@ -302,7 +304,7 @@ mod tests {
             let letter = &write.letters_add[0];
             assert_eq!((letter.failure.reason, letter.lanes.iter().count()), (Reason::Blocked, keys));
             assert_eq!(write.ledger_add.len(), 1);
-            assert_eq!(begins_a_hold(&completed), keys == 2, "the other key may have been free");
+            assert_eq!(blocks_a_free_key(&completed), keys == 2, "the other key may have been free");
         }
     }
 }

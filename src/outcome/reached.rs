@@ -1,7 +1,7 @@
-//! How far something has got in the binlog: reading, or what is resolved.
+//! How far reading, or a low-water mark, has got in the binlog.
 //!
-//! In: rows and ends of transactions, in the order of the binlog. Out: the [`Resume`] from which everything later comes, and
-//! nothing of this comes again, also inside a transaction (promise 4). Pure: no I/O, no clock.
+//! In: rows and ends of transactions, in the order of the binlog. Out: the [`Resume`] from which reading brings everything
+//! later and nothing of this again, also inside a transaction (promise 4). Pure: no I/O, no clock.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Reached {
     position: Position,
     /// The definitions known there.
     schema: Arc<Schema>,
-    /// Rows of the transaction after `position` that lie before the start of this, and will not come again.
+    /// Rows of the transaction after `position` that were passed before this was made, and will not come again.
     within_before: Vec<Within>,
     /// Rows of that transaction that were passed since, by table.
     within: Vec<(Arc<Table>, u64)>,
@@ -51,7 +51,7 @@ impl Reached {
         self.position.adopt_proof(position)
     }
 
-    /// The transaction that rows were passed of and that has not ended.
+    /// The transaction of which rows were passed and which has not ended.
     pub fn transaction(&self) -> Option<&Arc<Transaction>> {
         self.transaction.as_ref()
     }

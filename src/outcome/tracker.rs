@@ -16,9 +16,9 @@ use crate::position::{Committed, GtidSet};
 /// What must be changed in the ledger.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LedgerChange {
-    /// Resolved since the last time, above the mark.
+    /// Resolved above the mark since the last call.
     pub add: Vec<DeliveryId>,
-    /// In the ledger before, and now below the mark.
+    /// In the ledger so far, and now below the mark.
     pub remove: Vec<DeliveryId>,
 }
 
@@ -33,10 +33,10 @@ pub struct Tracker {
     open: HashMap<DeliveryId, u64, BuildHasherDefault<IdHasher>>,
     unresolved_bytes: usize,
     /// Deliveries resolved since the last checkpoint and not yet in the ledger.
-    fresh: Vec<u64>,
+    new_in_ledger: Vec<u64>,
     ledger_remove: Vec<DeliveryId>,
-    /// What a ledger from before a restart names and the stream has not brought again yet.
-    from_before: HashSet<DeliveryId>,
+    /// Ids in the ledger from before a restart that the stream has not brought again yet.
+    ledger_from_start: HashSet<DeliveryId>,
     mark_moved: bool,
 }
 
@@ -49,7 +49,7 @@ enum Entry {
         /// Whether one of them [is an end](Committed::is_end).
         has_end: bool,
     },
-    /// What lies between is left out.
+    /// Reading goes on from here; everything before it is left out.
     Leap(Box<Reached>),
 }
 
@@ -99,7 +99,7 @@ impl Hasher for IdHasher {
 }
 
 impl Tracker {
-    /// Begins at this position, with the ledger that was stored beside it.
+    /// Begins at this position, with the ledger that was stored with it.
     pub fn new(mark: Reached, ledger: HashSet<DeliveryId>) -> Tracker {
         Tracker {
             mark,
@@ -107,9 +107,9 @@ impl Tracker {
             first_sequence: 0,
             open: HashMap::default(),
             unresolved_bytes: 0,
-            fresh: Vec::new(),
+            new_in_ledger: Vec::new(),
             ledger_remove: Vec::new(),
-            from_before: ledger,
+            ledger_from_start: ledger,
             mark_moved: false,
         }
     }
@@ -120,12 +120,12 @@ impl Tracker {
         self.move_mark();
     }
 
-    /// Takes note of a delivery. True: deliver it and call [`Tracker::resolve`]. False: it was resolved before a restart,
-    /// the ledger says so; or it is open already, because reading went back.
+    /// Adds a delivery. True: deliver it and call [`Tracker::resolve`]. False: by the ledger it was resolved before a restart;
+    /// or it is open already, because reading went back.
     pub fn open(&mut self, opening: Opening) -> bool {
         let Opening { id, transaction, table, ordinal, weight_bytes } = opening;
         let hash_map::Entry::Vacant(unknown) = self.open.entry(id) else { return false };
-        let is_done = !self.from_before.is_empty() && self.from_before.remove(&id);
+        let is_done = !self.ledger_from_start.is_empty() && self.ledger_from_start.remove(&id);
         let state = if is_done { State::InLedger } else { State::Open };
         if !is_done {
             unknown.insert(self.first_sequence + self.entries.len() as u64);
@@ -140,10 +140,10 @@ impl Tracker {
 
     /// Whether a delivery of this id is open, or was resolved before a restart and has not come again.
     pub fn knows(&self, id: &DeliveryId) -> bool {
-        self.open.contains_key(id) || self.from_before.contains(id)
+        self.open.contains_key(id) || self.ledger_from_start.contains(id)
     }
 
-    /// Takes note of the end of a transaction.
+    /// Adds the end of a transaction.
     pub fn commit(&mut self, committed: &Committed) {
         match self.entries.back_mut() {
             None => {
@@ -165,11 +165,10 @@ impl Tracker {
         }
     }
 
-    /// The delivery was answered with success. Not durable before the next checkpoint is. One that was opened elsewhere
-    /// changes nothing.
+    /// The delivery succeeded; this is durable with the next checkpoint. A delivery that was not opened here changes nothing.
     pub fn resolve(&mut self, id: &DeliveryId) {
         if let Some(sequence) = self.close(id, State::Resolved) {
-            self.fresh.push(sequence);
+            self.new_in_ledger.push(sequence);
             self.move_mark();
         }
     }
@@ -184,7 +183,7 @@ impl Tracker {
     /// What changed since the last call; None when nothing did, the mark included.
     pub fn checkpoint(&mut self) -> Option<LedgerChange> {
         let mut add = Vec::new();
-        for sequence in std::mem::take(&mut self.fresh) {
+        for sequence in std::mem::take(&mut self.new_in_ledger) {
             let Some(index) = sequence.checked_sub(self.first_sequence) else { continue };
             if let Some(Entry::Delivery(tracked)) = self.entries.get_mut(index as usize) {
                 tracked.state = State::InLedger;
@@ -217,24 +216,24 @@ impl Tracker {
         }
     }
 
-    /// Gives up all deliveries. Returns what the ledger names of this rule.
+    /// Gives up all deliveries. Returns the ids of this rule that are in the ledger.
     pub fn abandon(self) -> Vec<DeliveryId> {
         let named = |entry: &Entry| match entry {
             Entry::Delivery(tracked) if tracked.state == State::InLedger => Some(tracked.id),
             _ => None,
         };
         let above = self.entries.iter().filter_map(named);
-        above.chain(self.ledger_remove).chain(self.from_before).collect()
+        above.chain(self.ledger_remove).chain(self.ledger_from_start).collect()
     }
 
-    /// Forgets what a ledger from before a restart names but the stream no longer brings, because rules have changed.
+    /// Removes ids from before a restart from the ledger that the stream no longer brings, because rules have changed.
     pub fn forget_what_never_came(&mut self) {
-        self.ledger_remove.extend(self.from_before.drain());
+        self.ledger_remove.extend(self.ledger_from_start.drain());
     }
 
     /// Whether a ledger from before a restart still names deliveries that have not come again.
     pub fn expects_repeats(&self) -> bool {
-        !self.from_before.is_empty()
+        !self.ledger_from_start.is_empty()
     }
 
     /// Deliveries that are not resolved.
@@ -366,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_stands_before_the_first_open_delivery_and_the_ledger_names_what_is_done_above() {
+    fn the_mark_is_before_the_first_open_delivery_and_the_ledger_lists_what_is_resolved_above() {
         let mut tracker = tracker_at(start(), HashSet::new());
         let first = open(&mut tracker, opening(1, 1));
         let second = open(&mut tracker, opening(2, 2));
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_leap_the_mark_goes_on_there_once_what_was_open_is_resolved() {
+    fn after_a_leap_the_mark_moves_there_once_all_open_deliveries_are_resolved() {
         let mut tracker = tracker_at(start(), HashSet::new());
         let first = open(&mut tracker, opening(1, 1));
         let file = FileOffset { file: "binlog.000009".into(), offset: 4 };
@@ -446,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_ledger_names_is_not_delivered_again() {
+    fn a_delivery_in_the_ledger_is_not_delivered_again() {
         let done = id(2);
         let mut tracker = tracker_at(start(), HashSet::from([done, id(9)]));
         let first = open(&mut tracker, opening(1, 1));
@@ -459,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_passed_before_a_restart_stay_passed_until_their_table_goes_on_or_the_transaction_ends() {
+    fn rows_passed_before_a_restart_stay_passed_until_their_table_continues_or_the_transaction_ends() {
         let resume = Resume { within: vec![within("shop.orders", 2), within("a.b.c", 7)], ..start() };
         let mut tracker = tracker_at(resume.clone(), HashSet::new());
         assert_eq!(mark(&tracker), resume);

@@ -14,7 +14,7 @@ impl Pipeline {
     /// A delivery is over: writes what must be durable before it counts as resolved.
     pub(super) fn settle(&mut self, completed: Completed) {
         let stream = self.streams.count(&completed);
-        if outcome::begins_a_hold(&completed) {
+        if outcome::blocks_a_free_key(&completed) {
             self.checkpoint_now();
         }
         match outcome::settle(&completed) {

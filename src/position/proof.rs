@@ -1,4 +1,4 @@
-//! What shows that a position still means the same log.
+//! The proof that a position still means the same log.
 //!
 //! In: the transactions that a position moves past. Out: for each server and tag the newest one, with what its GTID event
 //! said. A GTID, or a file and an offset, are names: after a reset, from a backup or on a rebuilt server they are given
@@ -14,7 +14,7 @@ use super::{FileOffset, Gtid, GtidSet};
 /// Anchors kept, those noted last. Each pair of server and tag has one, and few replica sets have had more servers.
 const ANCHORS_MAX: usize = 64;
 
-/// A transaction by which a log is known again: what its GTID event said.
+/// A transaction by which a log is recognized: the content of its GTID event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
     /// None: an anonymous transaction, which only the server it was read from knows.
@@ -25,7 +25,7 @@ pub struct Anchor {
     pub local: Local,
 }
 
-/// What is true on one server alone: its replicas write other things.
+/// Facts that hold on one server only: its replicas write other values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
     pub server_uuid: Uuid,
@@ -73,7 +73,7 @@ impl Proof {
         self.anchors.push(Arc::clone(anchor));
     }
 
-    /// What is left of it where only these transactions are covered.
+    /// The part of the proof for a position that covers only these transactions.
     pub(super) fn within(&self, gtids: &GtidSet) -> Proof {
         let is_in = |anchor: &&Arc<Anchor>| anchor.gtid.as_ref().is_none_or(|gtid| gtids.contains(gtid));
         Proof { anchors: self.anchors.iter().filter(is_in).cloned().collect(), ..*self }

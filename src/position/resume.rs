@@ -1,4 +1,4 @@
-//! Where reading goes on, also inside a transaction.
+//! Where reading continues, also inside a transaction.
 //!
 //! In: a position, and rows that were dealt with after it. Out: the same as one value. Pure.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{GtidSet, Position};
 use crate::schema::Schema;
 
-/// Where reading goes on: a position, and how much of the transaction after it was already dealt with.
+/// Where reading continues: a position, and how many rows of the transaction after it are already resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     pub position: Position,

@@ -1,4 +1,4 @@
-//! Where reading may begin, as people say it; and how long a server keeps what may be read.
+//! Where reading may begin, as people name it; and how long a server keeps its binlog.
 //!
 //! In: text from the command line. Out: a place, or what was expected instead. Pure.
 

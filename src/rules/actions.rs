@@ -1,4 +1,4 @@
-//! What a rule has done for a change: one action, or several in a saga.
+//! What a rule does for a change: one action, or several in a saga.
 //!
 //! An action is one call or one SQL statement, with its target and its retries. A rule without a saga has one action, a
 //! call that may be repeated; its delivery needs no log. A saga says how actions follow one another. Plain data.
@@ -22,9 +22,9 @@ pub struct Action {
     pub retry_on: RetryOn,
     /// What else an answer without success may say for another attempt.
     pub retry_by_answer: RetryByAnswer,
-    /// It may be called again though it is unknown whether it happened: everything but `idempotent: false`.
+    /// It may be called again when it is uncertain whether it happened: true unless the rule says `idempotent: false`.
     pub is_repeatable: bool,
-    /// Later templates read its answer.
+    /// Whether later templates read its answer.
     pub keeps_answer: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct RetryByAnswer {
     pub wait: Option<TextTemplate>,
 }
 
-/// Where an action goes, with what it takes to make it ready: a variant for each sink.
+/// What an action does, with all that is needed to prepare it: a variant for each sink.
 #[derive(Debug)]
 pub enum Work {
     Call(Arc<Call>),
@@ -60,9 +60,9 @@ pub struct Saga {
     pub steps: Vec<SagaStep>,
     pub on_success: Option<usize>,
     pub on_failure: Option<usize>,
-    /// Made of a rule's `call`, and not of `steps`: the call's identity is the delivery's.
+    /// The rule has a `call` and no `steps`: then the call's identity is the delivery's id.
     pub is_single: bool,
-    /// As the log sees it.
+    /// The same, without the actions themselves, for the saga log.
     pub definition: SagaDefinition,
 }
 
@@ -78,7 +78,7 @@ pub struct SagaStep {
 #[derive(Debug)]
 pub struct Verify {
     pub action: usize,
-    /// It happened if this holds of the query's `answer`.
+    /// The step happened if this condition on the query's `answer` is true.
     pub when: Condition,
 }
 
@@ -95,14 +95,14 @@ impl Saga {
         Saga { steps, on_success: None, on_failure: None, is_single, definition }
     }
 
-    /// With the callbacks, which report how it ended.
-    pub fn telling(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Saga {
+    /// The same with callbacks, which report how the saga ended.
+    pub fn with_callbacks(mut self, on_success: Option<usize>, on_failure: Option<usize>) -> Saga {
         (self.on_success, self.on_failure) = (on_success, on_failure);
         (self.definition.has_on_success, self.definition.has_on_failure) = (on_success.is_some(), on_failure.is_some());
         self
     }
 
-    /// The action's index in the rule's `actions`; none: the current rule has no such action.
+    /// The action's index in the rule's `actions`; None: the current rule has no such action.
     pub fn number(&self, id: ActionId) -> Option<usize> {
         match id {
             ActionId::Step(n) => self.steps.get(n).map(|step| step.action),
@@ -138,7 +138,7 @@ impl Action {
 
 #[cfg(test)]
 impl Action {
-    /// For tests, before anything is made ready by it.
+    /// For tests, before anything is prepared from it.
     pub(crate) fn call_mut(&mut self) -> &mut Call {
         match &mut self.work {
             Work::Call(call) => Arc::get_mut(call).expect("no other owner"),

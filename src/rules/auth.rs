@@ -1,7 +1,7 @@
-//! How a call shows who it comes from: authentication and signatures, as rules say it.
+//! How a call identifies its sender: authentication and signatures, as rules set them.
 //!
 //! Plain data with every secret masked in `Debug`, made by `compile`, used by the delivery stage. Equal settings are
-//! equal values, so that rules share what is got with them (a token). Deliberately holds no token and computes nothing.
+//! equal values, so that rules with the same settings share a token. Deliberately holds no token and computes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub struct OAuth2 {
     pub client_id: Secret,
     pub client_secret: Secret,
     pub style: ClientStyle,
-    /// What the form says besides `grant_type` and the client: `scope`, `audience`, `resource`, then `params`.
+    /// Further fields of the form, besides `grant_type` and the client: `scope`, `audience`, `resource`, then `params`.
     pub form: Vec<(Box<str>, Secret)>,
 }
 
-/// How the client shows who it is to the authorization server (RFC 6749, section 2.3.1).
+/// How the client authenticates to the authorization server (RFC 6749, section 2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientStyle {
     /// In the header `Authorization`, id and secret form-urlencoded first.

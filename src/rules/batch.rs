@@ -1,7 +1,7 @@
 //! What a rule says about several deliveries in one call.
 //!
-//! Plain data, checked at load: how many deliveries a call gathers and for how long, and where its answer says what
-//! became of each. The delivery stage acts on it.
+//! Plain data, checked at load: how many deliveries a call gathers and for how long, and where its answer contains the
+//! result of each. The delivery stage acts on it.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ pub struct Batch {
     pub results: Option<Results>,
 }
 
-/// When a call that is not full is sent all the same.
+/// When a call is sent that is not full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// So long after its first delivery came.
+    /// This time after its first delivery came.
     Wait(Duration),
-    /// At the end of the transaction; a call holds rows of one transaction only.
+    /// At the end of the transaction; a call carries rows of one transaction only.
     TransactionEnd,
 }
 
-/// Where the answer to a batch says what became of each of its deliveries.
+/// Where the answer to a batch contains the result of each of its deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Results {
     /// JSON pointer (RFC 6901) to an array with one element for each delivery, in the order in which they were sent.
@@ -38,6 +38,6 @@ pub struct Results {
 pub enum ItemVerdict {
     /// A status, which counts as that of a whole answer does.
     Status(String),
-    /// An error, which is absent, null, false or empty where all went well.
+    /// An error; absent, null, false or empty means success.
     Error(String),
 }

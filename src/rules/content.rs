@@ -1,8 +1,8 @@
-//! What a rule was compiled from, to tell later whether it changed.
+//! What a rule was compiled from, to find out later whether it changed.
 //!
-//! In: the parts of its file that it was made of, and the files that were opened for it: secrets, certificates. Out: a `Content`,
-//! equal to another one as long as all of them say the same. Where they say it does not count, so that a rule which moves to
-//! another line or file, or gets a comment, stays what it was. Keeps hashes alone, because the texts may be secrets.
+//! In: the parts of its file that it was made from, and the files that were opened for it: secrets, certificates. Out: a
+//! `Content`, which equals another one if all of these say the same. Places do not count: a rule that moves to another line or
+//! file, or gets a comment, is unchanged. Keeps only hashes, because the texts may be secrets.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::yaml::{Node, NodeKind};
 
-/// A hundred times a long token; a file above it is not the one that was meant.
+/// A hundred times a long token; a larger file can't be the one that was meant.
 pub(super) const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What one rule was compiled from.
@@ -21,7 +21,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Of a rule that is `written` in these nodes, in their order, and for which these files were opened.
+    /// For a rule that is `written` in these nodes, in their order, and for which these files were opened.
     pub(super) fn new(written: &[&Node], opened: Vec<OpenedFile>) -> Content {
         let mut hasher = DefaultHasher::new();
         written.iter().for_each(|node| add(node, &mut hasher));
@@ -34,18 +34,18 @@ impl Content {
     }
 }
 
-/// A file that a rule names, by its path or by an environment variable, and what it held when it was read.
+/// A file that a rule names, by its path or by an environment variable, with its content when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenedFile {
     path: PathBuf,
-    held: ContentHash,
+    content: ContentHash,
 }
 
 impl OpenedFile {
     pub(super) fn new(path: &Path, bytes: &[u8]) -> OpenedFile {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
-        OpenedFile { path: path.to_path_buf(), held: ContentHash(hasher.finish()) }
+        OpenedFile { path: path.to_path_buf(), content: ContentHash(hasher.finish()) }
     }
 }
 
@@ -89,12 +89,12 @@ mod tests {
 
     fn content(text: &str, opened: &[(&str, &str)]) -> Content {
         let node = yaml::read(Path::new("f.yaml"), text, &mut Vec::new()).expect("sound YAML");
-        let opened = opened.iter().map(|(path, held)| OpenedFile::new(Path::new(path), held.as_bytes()));
+        let opened = opened.iter().map(|(path, content)| OpenedFile::new(Path::new(path), content.as_bytes()));
         Content::new(&[&node], opened.collect())
     }
 
     #[test]
-    fn content_is_equal_as_long_as_it_says_the_same_wherever_it_stands() {
+    fn content_is_equal_if_it_says_the_same_wherever_it_is_written() {
         let first = content("a: [1, {b: x}]", &[("token", "one")]);
         for (text, opened, is_same) in [
             ("a: [1, {b: x}]", ("token", "one"), true),

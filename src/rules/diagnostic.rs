@@ -1,4 +1,4 @@
-//! Problems in rule files, as a person wants to read them.
+//! Problems in rule files, in a form for people.
 //!
 //! In: a file's text and a place in it. Out: `path:line:column: message` with the offending line and a caret below it.
 //! All problems of all files are reported at once, in the order of the files and of the places in them.
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::printable::{columns_of, is_printable};
 
-/// Lines of generated files may be very long: so much of one is shown, around the place that is meant.
+/// Lines of generated files may be very long: so many characters are shown, around the place of the problem.
 const LINE_CHARACTERS_MAX: usize = 200;
 
 /// Of a line that is cut, so much is shown before the place.
@@ -79,7 +79,7 @@ fn window(line: &str, before: usize) -> (String, usize) {
     (format!("{open}{part}{close}"), before - first + open.chars().count())
 }
 
-/// More than a person fixes at once; a file that is no rule file at all could bring one per line.
+/// More than a person fixes at once; a file that is no rule file could have a problem in every line.
 const PROBLEMS_MAX: usize = 200;
 
 /// Adds a problem at a place of a file, up to a limit over all files.

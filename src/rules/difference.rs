@@ -1,8 +1,8 @@
 //! What differs between two loads of the rule files, rule by rule.
 //!
-//! In: the rules of both. Out: names of rules that came, changed, went or stayed. A rule has changed when its [`Content`] has: what it
-//! says, or what a file holds that it names, by its path or by an environment variable (`NAME_FILE` for `env.NAME`). Reads nothing
-//! itself: what a rule was compiled from is noted when it is compiled.
+//! In: the rules of both. Out: names of rules that are new, changed, removed or unchanged. A rule has changed when its
+//! [`Content`] has: its text, or a file that it names, by its path or by an environment variable (`NAME_FILE` for `env.NAME`).
+//! Reads no file: the content is recorded when a rule is compiled.
 //!
 //! [`Content`]: super::Content
 

@@ -1,8 +1,8 @@
 //! The state of rule files at a moment, to notice that they changed.
 //!
-//! In: a directory, once in a while. Out: a number that differs when the files do. Reads their content, because times and
-//! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Judges nothing: that a file can't be
-//! read is a state, too, and loading says why.
+//! In: a directory, from time to time. Out: a number that differs when the files do. Reads their content, because times and
+//! sizes say too little where files are swapped by links, as in a Kubernetes ConfigMap. Reports no problem: an unreadable file
+//! is a state, too, and loading says why.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::file;
 pub struct RuleFilesState(u64);
 
 impl RuleFilesState {
-    /// Blocks for reading the files, each as far as it may be long.
+    /// Blocks while it reads the files, each up to its size limit.
     pub fn at(directory: &Path, referred_to: &[PathBuf]) -> RuleFilesState {
         let mut hasher = DefaultHasher::new();
         match load::rule_files(directory) {
@@ -38,23 +38,23 @@ impl RuleFilesState {
         RuleFilesState(hasher.finish())
     }
 
-    /// Loads rules, and returns the state of all that they are made of from before the load, so that what is written meanwhile
-    /// is seen as a change later. `referred_to` is what the previous rules referred to.
+    /// Loads rules, and returns the state that their files had before the load, so that a write during the load is seen as a
+    /// change later. `referred_to` are the files that the previous rules referred to.
     pub fn and_load(
         directory: &Path,
         referred_to: &[PathBuf],
         load: impl Fn() -> Result<RuleSet, Diagnostics>,
     ) -> (RuleFilesState, Result<RuleSet, Diagnostics>) {
-        let (look, loaded) = (RuleFilesState::at(directory, referred_to), load());
+        let (state, loaded) = (RuleFilesState::at(directory, referred_to), load());
         match &loaded {
-            // Once more, now that it is known what to read.
+            // Again, now that all files to read are known.
             Ok(rules) if rules.files() != referred_to => (RuleFilesState::at(directory, rules.files()), load()),
-            _ => (look, loaded),
+            _ => (state, loaded),
         }
     }
 }
 
-/// Adds what a file holds.
+/// Adds the content of a file.
 fn add_file(path: &Path, hasher: &mut DefaultHasher) {
     let read = file::read(path, FILE_BYTES_MAX);
     read.is_ok().hash(hasher);
@@ -66,15 +66,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_look_different_once_their_names_or_their_content_differ() {
+    fn the_state_of_files_differs_once_their_names_or_their_content_differ() {
         let folder = tempfile::tempdir().expect("a folder");
         let (rules, path) = (folder.path().join("rules"), |name: &str| folder.path().join("rules").join(name));
-        let mut looks = vec![RuleFilesState::at(&rules, &[])];
+        let mut states = vec![RuleFilesState::at(&rules, &[])];
         let mut differs = |what: &str| {
-            let look = RuleFilesState::at(&rules, &[]);
-            assert_eq!(RuleFilesState::at(&rules, &[]), look, "the same files look the same");
-            assert!(!looks.contains(&look), "{what} shows");
-            looks.push(look);
+            let state = RuleFilesState::at(&rules, &[]);
+            assert_eq!(RuleFilesState::at(&rules, &[]), state, "the same files look the same");
+            assert!(!states.contains(&state), "{what} shows");
+            states.push(state);
         };
         std::fs::create_dir(&rules).expect("a folder");
         differs("a directory without files");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_behind_a_link_that_is_turned_looks_different() {
+    fn the_state_of_a_directory_behind_a_link_differs_once_the_link_leads_elsewhere() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         for (version, text) in [("v1", "table: a"), ("v2", "table: b")] {

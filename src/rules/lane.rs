@@ -1,9 +1,9 @@
 //! Ordering keys: which deliveries of a rule wait for one another (promise 2).
 //!
 //! In: a rule's `order_by` and a change. Out: no key, one, or, for an update that moves the row to another key, both
-//! the old and the new one; and by what they are made. A key is a hash of values in their
-//! [form](crate::ordering::KeyHash): equal values always give equal keys, and two different rows that meet by chance
-//! only wait for each other.
+//! the old and the new one; and their key definition. A key is a hash of values in their
+//! [form](crate::ordering::KeyHash): equal values always give equal keys, and two different rows with the same hash only wait
+//! for each other.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use crate::change::{Cell, Change, Op, Row, Table, Value};
 use crate::ordering::{KeyDefinition, KeyHash, LaneKey, LaneKeys, OrderedBy};
 
 impl Rule {
-    /// The lanes of the delivery that this rule makes of the change. Where the columns of `order_by` have no value,
-    /// the table as a whole is the lane; `decide` has made such a delivery a dead letter then.
+    /// The lanes of the delivery that this rule makes from the change. Where the columns of `order_by` have no value, the lane
+    /// is that of the whole table; `decide` has made such a delivery a dead letter before.
     pub fn ordering_keys(&self, change: &Change) -> LaneKeys {
         let columns = match self.key_columns(change) {
             Some(columns) => columns,
@@ -65,8 +65,8 @@ impl Rule {
         complete.then_some(columns)
     }
 
-    /// By what the keys of changes of this table are made, whose row images are like this one; none where the rule keeps no
-    /// order. Costs more than the key itself: to be asked for once per table, not per row.
+    /// The key definition for changes of this table whose row images are like this one; None where the rule keeps no order.
+    /// Costs more than the key itself: call it once per table, not per row.
     pub fn key_definition(&self, table: &Table, row: Option<&Row>) -> Option<KeyDefinition> {
         let columns: Option<Cow<[usize]>> = match &self.order_by {
             OrderBy::None => return None,

@@ -121,8 +121,8 @@ pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(paths)
 }
 
-/// Files that are no rule files by their ending, and resemble some by the rest: a line for each, in name order. Others may lie
-/// there, and `*.yaml.off` is a way to put a rule file aside.
+/// Files that are no rule files by their ending, but resemble some: a line for each, in name order. Other files may lie there,
+/// and `*.yaml.off` is a way to disable a rule file.
 pub(super) fn misnamed(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let mut found: Vec<(String, String)> = entries

@@ -2,8 +2,8 @@
 //!
 //! In: changes, one after another. Out: the rules whose `on`, `changed` and `when` hold, in the order of the files;
 //! cheap tests first. Owns a cache from table to rules, so that patterns are matched once per table, not per row.
-//! A rule that can't be decided on a row matches with the reason: it becomes a dead letter, never a silence (promise 7). Where
-//! the table lacks a column that the rule needs, the match says so, and the rule is paused.
+//! A rule that can't be decided on a row matches with the reason: the delivery becomes a dead letter and is never dropped
+//! silently (promise 7). Where the table lacks a column that the rule needs, the match says so, and the rule is paused.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::rule::Rule;
 use crate::change::{Change, Op, Table};
 use crate::pattern::TablePatterns;
 
-/// Tables to remember. The source makes a new one after each definition and each reconnect, so old ones are forgotten.
+/// So many tables are cached. The source makes a new one after each definition and each reconnect; old ones are dropped.
 const TABLES_MAX: usize = 4096;
 
 /// A rule that applies to a change.
@@ -31,7 +31,7 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
-    /// The files, besides rule files, that hold what the rules refer to, each once.
+    /// The files that the rules refer to, besides rule files; each once.
     files: Vec<PathBuf>,
     unused_targets: Vec<String>,
     misnamed_files: Vec<String>,
@@ -40,10 +40,10 @@ pub struct RuleSet {
     by_table: RwLock<ByTable>,
 }
 
-/// By the table's address, which stays taken as long as the rules of the table hold on to it.
+/// By the table's address, which is not used again while the rules of the table keep a reference to it.
 type ByTable = HashMap<usize, Arc<TableRules>>;
 
-/// The rules of one table, with what they need of it looked up.
+/// The rules of one table, with the indexes of the columns that they need.
 #[derive(Debug)]
 pub struct TableRules {
     table: Arc<Table>,
@@ -70,14 +70,14 @@ impl TableRules {
         TableRules { table: Arc::clone(table), rules: rules.collect() }
     }
 
-    /// Whether any rule is about this `op`; if not, no row needs to be checked.
+    /// Whether any rule is for this `op`; if not, no row needs to be checked.
     pub fn concern(&self, op: Op) -> bool {
         self.rules.iter().any(|of_table| of_table.rule.on.contains(&op))
     }
 
     /// Appends the rules that match a change of this table.
     pub fn matches(&self, change: &Arc<Change>, out: &mut Vec<Match>) {
-        debug_assert!(Arc::ptr_eq(&self.table, &change.table), "the rules were looked up for another table");
+        debug_assert!(Arc::ptr_eq(&self.table, &change.table), "these are the rules of another table");
         for TableRule { rule, changed, lacks } in &self.rules {
             let undecided = match rule.decide_with(change, changed) {
                 Ok(true) => None,
@@ -128,12 +128,12 @@ impl RuleSet {
         RuleSet { first_sql: first_sql.map(Box::new), ..self }
     }
 
-    /// What is wrong with these rules where there is no server to write to: the first `sql`.
+    /// The problem with these rules if no server to write to is named: the first `sql`.
     pub fn needs_write_url(&self) -> Option<&Diagnostic> {
         self.first_sql.as_deref()
     }
 
-    /// The files, besides rule files, that hold what the rules refer to.
+    /// The files that the rules refer to, besides rule files.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -173,7 +173,7 @@ impl RuleSet {
         self.of_table(&change.table).matches(change, out);
     }
 
-    /// The rules of a table; to be asked for once per event, not per row.
+    /// The rules of a table; call it once per event, not per row.
     pub fn of_table(&self, table: &Arc<Table>) -> Arc<TableRules> {
         // A panic elsewhere leaves the map whole: it only ever gains entries or is cleared.
         let known = self.by_table.read().unwrap_or_else(PoisonError::into_inner);

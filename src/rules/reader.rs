@@ -12,7 +12,7 @@ use super::yaml::{Key, Node, NodeKind};
 use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// More than one process can send; what is meant is no limit.
+/// More than one process can send: such a number is meant as no limit.
 const RATE_MAX: u32 = 1_000_000;
 
 /// Keys of earlier versions, each with the name that it has now.

@@ -1,7 +1,7 @@
-//! One rule, checked and compiled: all that the stages after this one ask of it.
+//! One rule, checked and compiled: all that the later stages need of it.
 //!
-//! Plain data, made by `compile`, with the questions that it can answer by itself. Which changes it matches, in which order they go
-//! and what tables have against it is said beside it (`matching`, `lane`, `tables`).
+//! Plain data, made by `compile`, with questions that it can answer by itself. Which changes it matches is decided in
+//! `matching`, their order in `lane`, and whether it fits the tables in `tables`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Rule {
     pub changed: Vec<String>,
     pub when: Option<Condition>,
     pub order_by: OrderBy,
-    /// All that it calls; without a saga exactly one call, which may be repeated.
+    /// All its actions; without a saga exactly one call, which may be repeated.
     pub actions: Vec<Action>,
     /// How the actions follow one another.
     pub saga: Option<Saga>,
@@ -61,8 +61,8 @@ impl Rule {
         self.batch.is_some() || self.coalesce.is_some()
     }
 
-    /// Whether what was queued under an earlier form of this rule can be sent under this one: it would wait in the same
-    /// lanes and be sent in the same calls, and its failure would mean the same.
+    /// Whether deliveries that were queued under an earlier version of this rule can be sent under this one: they would wait in
+    /// the same lanes and be sent in the same calls, and their failure would have the same consequences.
     pub fn takes_over_from(&self, earlier: &Rule) -> bool {
         self.saga.is_none()
             && earlier.saga.is_none()
@@ -96,7 +96,7 @@ impl Rule {
         self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 
-    /// The action at this place as people call it.
+    /// The name of the action at this place, for people.
     pub fn action_name(&self, number: usize) -> String {
         let Some(saga) = &self.saga else { return "call".to_string() };
         for SagaStep { name, action, undo, verify } in &saga.steps {

@@ -1,15 +1,15 @@
 //! SQL statements with named parameters.
 //!
 //! In: the text of a statement with `:name` where values go. Out: the same with `?`, and the names in their order; or flaws
-//! with their places. Strings, quoted identifiers and comments stay as they are. Refuses what servers read differently by
-//! their settings, more than one statement, and what can't be rolled back. Knows of SQL no more than where its words end.
+//! with their places. Strings, quoted identifiers and comments stay as they are. Refuses text whose meaning depends on the
+//! server's settings, more than one statement, and statements that can't be rolled back. Of SQL it knows only where words end.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::template::Flaw;
 
-/// As long as a statement with a page of columns.
+/// The length of a statement with a page of columns.
 const STATEMENT_BYTES_MAX: usize = 16 << 10;
 
 /// What can be undone as a whole when it fails: no DDL, which commits by itself.

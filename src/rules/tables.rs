@@ -1,8 +1,8 @@
 //! Checks rules against the tables that they name: the one place where compiled rules meet table definitions.
 //!
-//! In: rules, and tables as a server has them now, or as one is at a position in the binlog. Out: every objection with its place in
-//! the rule files; used by `check`, by the start and by every reload, so that all three say the same. And why a rule can't work on
-//! rows of one table, for the loop, which pauses it there. What a single row lacks is not for this file.
+//! In: rules, and tables as a server has them now, or as one is at a position in the binlog. Out: every objection with its
+//! place in the rule files. `check`, the start and every reload use it, so that all three say the same. For the loop: why a
+//! rule can't work on rows of one table, so that it is paused there. What a single row lacks is decided in `matching`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::schema::NamedTables;
 use crate::suggest::did_you_mean;
 use crate::template::ColumnUse;
 
-/// What a table means that is named exactly and does not exist.
+/// What it means that a table which a rule names exactly does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfMissing {
     Refuse,
@@ -23,16 +23,16 @@ pub enum IfMissing {
     Allow,
 }
 
-/// What tables have against one rule.
+/// An objection: why a rule does not fit the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
     pub rule: String,
-    /// The rule can't be used as it is; else it only deserves a check.
+    /// True: the rule can't be used as it is. False: it only deserves a check.
     pub is_problem: bool,
-    /// Conditions that the types of the columns can't be compared in, and not that a table or a column is not there.
+    /// True: a condition can't be decided for the types of its columns. False: a table or a column does not exist.
     pub is_of_types: bool,
     pub said: Diagnostic,
-    /// What helps, where `said` does not say it by itself.
+    /// The fix, where `said` does not contain it.
     pub fix: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Objection {
     }
 }
 
-/// Objections sorted into what refuses rules and what is only said.
+/// Objections, sorted into problems, for which rules are refused, and warnings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
     pub problems: Vec<Diagnostic>,
@@ -56,9 +56,9 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// `is_at_work` says of an objection's rule whether it worked with what it needs before: then a table or a column has gone,
-    /// or has another type, since, which refuses no rules. It is paused where it meets that in the binlog; rows whose types it
-    /// can't decide by are dead letters.
+    /// `is_at_work` says whether the objection's rule, with the same needs, was in use before: then a table or a column was
+    /// dropped, or its type changed, since, and the rules are not refused. The rule is paused where it meets that in the
+    /// binlog; rows that it can't decide because of their types become dead letters.
     pub fn of(objections: Vec<Objection>, is_at_work: impl Fn(&Objection) -> bool) -> Judgement {
         let mut judgement = Judgement::default();
         for objection in objections {
@@ -72,7 +72,7 @@ impl Judgement {
         judgement
     }
 
-    /// Warns of what refuses nothing.
+    /// Logs the warnings.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Judgement {
 }
 
 impl RuleSet {
-    /// Everything that tables, as they are now, have against these rules, in the order of the files.
+    /// All objections of these rules for the tables as they are now, in the order of the files.
     pub fn against(&self, tables: &NamedTables, if_missing: IfMissing) -> Vec<Objection> {
         let mut objections = Vec::new();
         for rule in self.rules() {
@@ -117,7 +117,7 @@ impl RuleSet {
 }
 
 impl Rule {
-    /// What the rule needs of tables, as one text: equal as long as it needs the same.
+    /// What the rule needs of tables, as one text: two texts are equal if the needs are the same.
     pub fn needs(&self) -> String {
         let columns: BTreeSet<&str> = self.needed_columns().map(|used| used.name.as_str()).collect();
         let conditions: String = self.conditions().map(|condition| format!("; {}", condition.text())).collect();
@@ -140,7 +140,7 @@ impl Rule {
         (!names.is_empty()).then(|| format!("table {table} has no column {}{hint}", names.join(", ")))
     }
 
-    /// The columns that the rule names and this table lacks, each with its place in the rule's file, and with what helps.
+    /// The columns that the rule names and this table lacks, each with its place in the rule's file, and with the fix.
     fn unknown_columns(&self, table: &Table) -> impl Iterator<Item = (Diagnostic, Option<String>)> {
         self.needed_columns().filter(|used| table.column(&used.name).is_none()).map(
             move |ColumnUse { name, line, column, .. }| {

@@ -1,7 +1,8 @@
 //! Checks conditions of rules against the types of the columns that they name.
 //!
 //! In: rules, and tables as a server has them now. Out: every comparison that can't be decided or can never be true, and every
-//! place where a NULL leads to another answer than in earlier versions, each with its place in the rule's file. `tables` asks.
+//! condition that a NULL decides in another way than in earlier versions, each with its place in the rule's file. Used by
+//! `tables`.
 
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::rule::Rule;
@@ -9,7 +10,7 @@ use crate::schema::TypedTable;
 use crate::template::{Condition, Flaw};
 
 impl Rule {
-    /// What the types of a table's columns have against this rule, and whether it can't be used as it is; else it only
+    /// Objections of this rule for the types of a table's columns. For each: whether the rule can't be used as it is, or only
     /// deserves a check.
     pub(super) fn misfits(&self, found: &TypedTable) -> Vec<(bool, Diagnostic)> {
         let name = found.table.to_string();

@@ -1,4 +1,4 @@
-//! YAML as a tree that knows where everything stands.
+//! YAML as a tree with the place of every node.
 //!
 //! In: the text of a rule file. Out: scalars, lists and maps with their places, or every reason why the file is not
 //! taken: duplicate keys, anchors, aliases, tags, merge keys, more than one document, too large, too deep, too many
@@ -18,8 +18,8 @@ pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
 /// Deep enough for any body, shallow enough for the stack.
 const DEPTH_MAX: usize = 32;
 
-/// Keys, values, lists and maps of one file: hundreds of rules. Duplicate keys and places are found by walking over
-/// what there is, which is quick for so many.
+/// Keys, values, lists and maps of one file: hundreds of rules. Duplicate keys and places are found by linear search, which
+/// is quick for so many.
 const NODES_MAX: usize = 20_000;
 
 /// Longer than any line that a person reads; places are counted in characters of their line.
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// An unquoted `null`, `~` or nothing at all.
+    /// An unquoted `null` or `~`, or an empty value.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain }
             if ["", "~", "null", "Null", "NULL"].contains(&text.as_str()))

@@ -1,14 +1,14 @@
 //! In which order the actions of a saga follow each other: the decisions, without I/O.
 //!
 //! In: the definition of the saga from its rule, the log so far, how an action ended, an operator's command. Out: the log
-//! after it, and the next task. The log alone decides, so that a restart goes on exactly where it was.
+//! after that, and the next action. The log alone decides, so that a restart continues exactly where the saga was.
 
 use super::{ActionEnd, ActionId, ActionLog, ActionResult, ActionState, Direction, SagaEffect, SagaLog, StepLog};
 
-/// A step that a query found not to have happened is called again so many times.
+/// So many times a step is called again after a query found that it had not happened.
 const CALLS_AFTER_QUERY_MAX: u32 = 3;
 
-/// What a rule prescribes.
+/// The steps and callbacks that a rule defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SagaDefinition {
     pub steps: Vec<StepDefinition>,
@@ -16,11 +16,11 @@ pub struct SagaDefinition {
     pub has_on_failure: bool,
 }
 
-/// What a rule prescribes for one step.
+/// What a rule defines for one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepDefinition {
     pub name: Box<str>,
-    /// It may be called again even where it is uncertain whether it happened.
+    /// It may be called again even when it is uncertain whether it happened.
     pub is_repeatable: bool,
     pub can_undo: bool,
     pub can_verify: bool,
@@ -40,7 +40,7 @@ pub enum SagaEnding {
     Delivered,
     /// All steps are done; `on_success` was given up.
     CallbackFailed,
-    /// This step was given up; what could be undone is.
+    /// This step was given up; everything that could be undone is undone.
     GivenUp { step: usize },
     /// It is uncertain whether this step happened, and it must not be called again.
     Unknown { step: usize },
@@ -53,7 +53,7 @@ pub enum SagaCommand {
     Resume,
     /// To begin with the first step again, also where steps are done.
     FromStart,
-    /// To undo what is not undone.
+    /// To undo the steps that are not undone.
     Undo,
     /// To go on: the uncertain step happened, or did not.
     Settle { happened: bool },
@@ -79,7 +79,7 @@ pub enum SagaRefusal {
 }
 
 impl SagaDefinition {
-    /// The log of a delivery that has not begun.
+    /// The log of a saga that has not begun.
     pub fn begin(&self) -> SagaLog {
         let step = |step: &StepDefinition| StepLog {
             name: step.name.clone(),
@@ -96,8 +96,8 @@ impl SagaDefinition {
         }
     }
 
-    /// Takes each step that must not be repeated, and is not known to be done, for one that may have been called: the store was
-    /// restored, and what was called since the backup left no trace in it.
+    /// After the store was restored: marks each step that must not be repeated, and is not known to be done, as one that may
+    /// have been called. A call that was made since the backup left no trace in the store.
     pub fn doubt(&self, log: &mut SagaLog) {
         for (step, definition) in log.steps.iter_mut().zip(&self.steps) {
             match step.act.state {
@@ -108,13 +108,13 @@ impl SagaDefinition {
         }
     }
 
-    /// Whether the log is of these steps.
+    /// Whether the log belongs to these steps.
     pub fn fits(&self, log: &SagaLog) -> bool {
         self.steps.iter().map(|step| &step.name).eq(log.steps.iter().map(|step| &step.name))
     }
 
-    /// The next task; the log must be of this definition's steps. A step that was begun and must not be repeated is uncertain:
-    /// a query is next, or, where the rule has none, it stays unknown.
+    /// The next action; the log must belong to this definition's steps. A step that was begun and must not be repeated is
+    /// uncertain: the next action is its query or, where the rule has none, the step becomes `Unknown`.
     pub fn next(&self, log: &mut SagaLog) -> NextAction {
         let is_open = |n: &usize| log.steps[*n].act.state == ActionState::Begun && !self.steps[*n].is_repeatable;
         match (0..self.steps.len()).find(is_open) {
@@ -164,8 +164,9 @@ impl SagaDefinition {
         act.state = ActionState::Begun;
     }
 
-    /// What was recorded as begun was not called after all, or was refused in a way that proves that nothing happened; it
-    /// will be called again. What was uncertain before, of this call or of the step that it asks about, still is.
+    /// Records that an action which was begun was not called after all, or was refused in a way that proves that nothing
+    /// happened; it will be called again. If the action, or the step that a query asks about, was uncertain before, it stays
+    /// uncertain.
     pub fn not_done(&self, log: &mut SagaLog, action: ActionId) {
         let act = log.act_mut(action);
         if !matches!(action, ActionId::Verify(_)) && !act.is_in_doubt {
@@ -175,14 +176,14 @@ impl SagaDefinition {
 
     fn leave_unknown(&self, log: &mut SagaLog, step: usize) {
         log.steps[step].act.state = ActionState::Unknown;
-        self.turn(log, step);
+        self.turn_back_or_stop(log, step);
     }
 
-    /// Takes down how an action ended.
+    /// Records how an action ended.
     pub fn record(&self, log: &mut SagaLog, action: ActionId, acted: ActionResult) {
-        let ActionResult { end, attempts, message: said } = acted;
+        let ActionResult { end, attempts, message } = acted;
         let act = log.act_mut(action);
-        act.message = said;
+        act.message = message;
         if !matches!(action, ActionId::Verify(_)) {
             act.attempts += attempts;
         }
@@ -199,10 +200,10 @@ impl SagaDefinition {
             }
             (ActionId::Step(n), ActionEnd::Failed) => {
                 log.steps[n].act.state = ActionState::Failed;
-                self.turn(log, n);
+                self.turn_back_or_stop(log, n);
             }
             // The query comes next: the step stays begun.
-            (ActionId::Step(n), ActionEnd::Unknown) if self.asks_about(n) => {}
+            (ActionId::Step(n), ActionEnd::Unknown) if self.is_verified_by_query(n) => {}
             (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => {
                 self.leave_unknown(log, n)
             }
@@ -216,7 +217,7 @@ impl SagaDefinition {
                 (step.act.state, step.act.is_in_doubt) = (ActionState::Waiting, false);
                 if step.queries > CALLS_AFTER_QUERY_MAX {
                     step.act.state = ActionState::Failed;
-                    self.turn(log, n);
+                    self.turn_back_or_stop(log, n);
                 }
             }
             (ActionId::Undo(_) | ActionId::OnSuccess | ActionId::OnFailure, end) => {
@@ -225,7 +226,7 @@ impl SagaDefinition {
                     ActionEnd::Failed => ActionState::Failed,
                     ActionEnd::Unknown => ActionState::Unknown,
                 };
-                // An operator had it undone after a callback said that it was not undone.
+                // An operator undid it after a callback had reported that it was not undone.
                 if matches!(action, ActionId::Undo(_)) && log.act(action).state == ActionState::Done {
                     call_back_again(log);
                 }
@@ -236,7 +237,10 @@ impl SagaDefinition {
         }
     }
 
-    /// Prepares the log of a dead letter for what an operator wants of it.
+    /// Prepares the log of a dead letter for an operator's command.
+    ///
+    /// # Errors
+    /// Why the command makes no sense for this log.
     pub fn grant(&self, log: &mut SagaLog, saga_command: SagaCommand) -> Result<(), SagaRefusal> {
         if saga_command == SagaCommand::FromStart {
             self.begin_again(log);
@@ -272,7 +276,7 @@ impl SagaDefinition {
         }
     }
 
-    /// Whether a step that must not be repeated is uncertain, and nothing was done about it.
+    /// Whether a step that must not be repeated is uncertain, and was not undone.
     fn is_in_doubt(&self, log: &SagaLog, n: usize) -> bool {
         let step = &log.steps[n];
         !self.steps[n].is_repeatable
@@ -324,22 +328,22 @@ impl SagaDefinition {
         log.callback.round = before.callback.round + 1;
     }
 
-    /// The step was given up.
-    fn turn(&self, log: &mut SagaLog, step: usize) {
+    /// The step was given up: the saga goes back, or stops if the step is uncertain and can't be undone.
+    fn turn_back_or_stop(&self, log: &mut SagaLog, step: usize) {
         let definition = &self.steps[step];
         let is_uncertain = log.steps[step].act.state == ActionState::Unknown && !definition.is_repeatable;
         log.direction = if is_uncertain && !definition.can_undo { Direction::Stopped } else { Direction::Back };
     }
 
-    fn asks_about(&self, n: usize) -> bool {
+    fn is_verified_by_query(&self, n: usize) -> bool {
         !self.steps[n].is_repeatable && self.steps[n].can_verify
     }
 }
 
-/// A callback that sent, or may have sent, another result before gets a call of its own.
+/// Prepares the callback to be made. If it sent, or may have sent, another result before, it gets another idempotency key.
 fn call_back_again(log: &mut SagaLog) {
-    let is_same_story = log.effect() == SagaEffect::Complete;
-    log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_story);
+    let is_same_result = log.effect() == SagaEffect::Complete;
+    log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_result);
     log.callback.state = ActionState::Waiting;
 }
 

@@ -21,20 +21,20 @@ use super::wire::{Begin, Wire};
 /// What a position allows on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
-    /// By the position's own place.
+    /// By the position's file and offset.
     Place,
-    /// From the head of the oldest file that the server has: everything before it was purged, the position, too.
+    /// From the head of the oldest file that the server has: everything before it was purged, including the position.
     Oldest,
     Set,
     None(Obstacle),
 }
 
-/// Why there is no way.
+/// Why the server can't be read from the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Obstacle {
-    /// Only the server that the position was read from finds it.
+    /// Only the server that the position was read from can find it.
     OtherServer,
-    /// Only the set leads there, and the server takes sets with `gtid_mode=ON` alone.
+    /// Only the GTID set can find it, and the server accepts sets only with `gtid_mode=ON`.
     GtidsOff,
     /// Its file is gone, and what may have been in it has no GTIDs.
     Purged,
@@ -53,7 +53,7 @@ pub(super) async fn first(
     let Start::At(place) = start else { return Ok(position) };
     let set = match gtids_before(settings, server.uuid, place).await {
         Ok(set) => set,
-        // What stands before it can't be read in this mode. The place alone will do; a set comes with the next file.
+        // Transactions before it can't be read in this mode. The place alone is enough; a set comes with the next file.
         Err(Error::GtidsRefused { .. } | Error::AnonymousRefused { .. }) => return Ok(position),
         Err(error) => return Err(error),
     };
@@ -209,7 +209,7 @@ async fn gtids_before_file(settings: &Settings, server: &Server, file: &FileOffs
 /// What a stream by set that the server ended because of a transaction without GTID means.
 pub(super) fn refused_by_set(error: Error, server: &Server, position: &Position) -> Error {
     match error {
-        // It has got far enough to be found by its place, which the next connection begins at.
+        // The position is far enough to be found by its place, where the next connection begins.
         Error::AnonymousRefused { message } if position.server_uuid() == server.uuid && position.is_placed() => {
             Error::Lost(message)
         }

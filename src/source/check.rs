@@ -22,7 +22,7 @@ use super::settings::{Settings, TlsMode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Good,
-    /// Works, but may not on a bad day.
+    /// It works, but may fail in an unusual situation.
     Warning,
     /// rowhook will not start, or will stop.
     Problem,
@@ -31,7 +31,7 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub level: Level,
-    /// What was checked and what it is.
+    /// What was checked, and the result.
     pub what: String,
     /// The SQL or setting that fixes it.
     pub fix: Option<String>,
@@ -97,7 +97,7 @@ fn variables(server: &Server) -> Vec<Finding> {
     findings
 }
 
-/// What each mode means for reading, and the one step towards ON that the server allows from there.
+/// What each `gtid_mode` means for reading, and the next step towards ON that the server allows.
 fn gtid_mode(mode: &str) -> Finding {
     let (meaning, next) = match mode {
         "ON" => return good("gtid_mode = ON".to_string()),
@@ -131,7 +131,7 @@ fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
     })
 }
 
-/// How long the binlog outlives rowhook's absence.
+/// For how long rowhook may be stopped before the server purges binlog that it needs.
 fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
     const RDS_SQL: &str = "CALL mysql.rds_set_configuration('binlog retention hours', 168)";
     let warning = |what: String, fix: String| Some(Finding { level: Level::Warning, what, fix: Some(fix) });
@@ -171,7 +171,7 @@ async fn connections(settings: &Settings, account: &str) -> Finding {
             Ok(link) => open.push(link),
             Err(error) => {
                 return Finding {
-                    // The stream and one for questions are enough as long as nothing is looked up beside the stream.
+                    // The stream and one connection for queries are enough as long as no definition has to be read.
                     level: if open.is_empty() { Level::Problem } else { Level::Warning },
                     what: format!(
                         "the account {account} can have {} connections at a time, and rowhook needs up to {CONNECTIONS_MAX}: {error}",
@@ -200,7 +200,7 @@ fn transport(settings: &Settings) -> Finding {
     }
 }
 
-/// What an attacker in between can read in a mode that does not verify the certificate.
+/// What an attacker between rowhook and the server can read in a mode that does not verify the certificate.
 fn exposure(settings: &Settings) -> &'static str {
     match (settings.tls.mode, &settings.tls.public_key) {
         (TlsMode::Disabled, None) => "nothing is encrypted, and the server's identity is not verified",
@@ -209,7 +209,7 @@ fn exposure(settings: &Settings) -> &'static str {
     }
 }
 
-/// Asks for what reading needs instead of reading grants, whose text knows roles, wildcards and partial revokes.
+/// Runs the statements that reading needs, instead of parsing grants, which have roles, wildcards and partial revokes.
 async fn privileges(
     connection: &mut Connection,
     settings: &Settings,
@@ -227,7 +227,7 @@ async fn privileges(
     } else {
         ""
     };
-    // Roles hide what they grant from this list, so only a list without roles proves a lack.
+    // What a role grants is not in this list, so only a list without roles proves that a privilege is missing.
     let slave = if has("REPLICATION SLAVE") || !text.contains(" ON ") { "" } else { "REPLICATION SLAVE" };
     let missing: Vec<&str> = [slave, client].into_iter().filter(|name| !name.is_empty()).collect();
     if missing.is_empty() {

@@ -1,6 +1,6 @@
-//! Checksums of events: every byte is verified before anything is believed.
+//! Checksums of events: every byte is verified before an event is used.
 //!
-//! In: whole events as they came. Out: [`Event`]s without their checksum, or the reason why one cannot be what the server
+//! In: whole events as they came. Out: [`BinlogEvent`]s without their checksum, or the reason why one cannot be what the server
 //! wrote. Owns what the newest FORMAT_DESCRIPTION said about checksums (worklog 2540). Events from inside a compressed
 //! transaction have none; the transaction has.
 
@@ -17,7 +17,7 @@ const CHECKSUM_BYTES: usize = 4;
 /// The algorithm's code and the checksum, at the end of every FORMAT_DESCRIPTION, also where checksums are off.
 const DESCRIPTION_TAIL_BYTES: usize = 1 + CHECKSUM_BYTES;
 
-/// Where the flags stand in a header.
+/// The offset of the flags in a header.
 const FLAGS_AT: usize = 17;
 
 /// `LOG_EVENT_BINLOG_IN_USE_F`: changes in the file after the checksum was made, so it does not count.
@@ -47,7 +47,7 @@ impl Checksums {
         }
         let has_checksum = match (event.kind, self.algorithm) {
             (event_type::FORMAT_DESCRIPTION, _) => return self.describe(event, raw),
-            // The first event of a stream, before anything said whether there are checksums.
+            // The first event of a stream, when it is not known yet whether there are checksums.
             (event_type::ROTATE, None) => is_intact(raw),
             (_, Some(algorithm)) => algorithm == Algorithm::Crc32,
             (kind, None) => return Err(Fault::new(format!("an event of type {kind} before the format is known"), "")),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn where_checksums_are_off_nothing_is_taken_off() {
+    fn where_checksums_are_off_nothing_is_removed() {
         let mut checksums = Checksums::default();
         let rotate = checksums.verify(&raw(4, b"\x04\0\0\0\0\0\0\0b.1", false)).expect("a rotation");
         assert_eq!(rotate.body[8..], b"b.1"[..]);

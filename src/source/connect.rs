@@ -1,8 +1,9 @@
 //! Connections to a server for questions and statements, through the client library.
 //!
 //! In: [`Settings`]. Out: an open connection whose session is set up. The session is opened by our own login (`link`); the
-//! library gets it over a relay, and never the password: it would send that to any server that asks in the right way. The password is read
-//! again each time. Turns the client library's errors into ours. The binlog comes over `link` itself.
+//! library gets it over a relay and never gets the password, which it would send to any server that asks in the right
+//! way. The password is read again each time. Turns the client library's errors into ours. The binlog comes over `link`
+//! itself.
 
 use std::panic::AssertUnwindSafe;
 
@@ -25,7 +26,7 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connection, Error> {
     let mut connection = Connection::new(open, settings.answer_timeout);
     let failed = |error| Error::of_client(error, &settings.address());
     match connection.query_drop(LIST_HIDDEN_KEYS_SQL).await {
-        // A server that does not know them has none.
+        // A server that does not know the variable has no such keys.
         Ok(()) | Err(mysql_async::Error::Server(_)) => {}
         Err(error) => return Err(failed(error)),
     }
@@ -36,10 +37,10 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// The same for statements of rules, with options of one's own besides.
+/// The same for statements of rules, with further options of the caller.
 ///
 /// # Errors
-/// What [`Error`] says of settings, connections, TLS and logins.
+/// Those of [`Error`] about settings, connections, TLS and logins.
 pub async fn connect_with(
     settings: &Settings,
     adapt: impl Fn(OptsBuilder) -> OptsBuilder + Send + Sync,
@@ -70,7 +71,8 @@ async fn open(
     }
 }
 
-/// Sorts what comes of the statement that sets the session up: with an expired password the server refuses only that.
+/// Sorts an error of the statement that sets the session up: with an expired password the server refuses only that
+/// statement.
 fn of_set_up(error: mysql_async::Error, settings: &Settings) -> Error {
     match error {
         mysql_async::Error::Server(answer) => of_login_answer(answer.code, &said(&answer.message), settings),
@@ -78,7 +80,7 @@ fn of_set_up(error: mysql_async::Error, settings: &Settings) -> Error {
     }
 }
 
-/// Whether the files that the settings name are there, before a connection needs them.
+/// Checks that the files which the settings name exist, before a connection needs them.
 ///
 /// # Errors
 /// [`Error::Setting`]
@@ -87,7 +89,7 @@ pub fn require_files(settings: &Settings) -> Result<(), Error> {
     link::require_files(&settings.tls)
 }
 
-/// For the library all there is is the relay, where one password counts once.
+/// The library sees only the relay, which accepts one password once.
 fn options(options: OptsBuilder, relay: &Relay, set_up: &str) -> OptsBuilder {
     options
         .ip_or_hostname("127.0.0.1")

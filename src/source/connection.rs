@@ -1,8 +1,9 @@
 //! A connection for questions; no question waits for ever.
 //!
-//! In: SQL. Out: the client library's answers, or an error where none comes in time: a server that hangs after its login must not
-//! keep the reader, and with it every rule, waiting without a word. Owns the library's connection and gives it up with the
-//! first answer that is late, because that one might still come, and be taken for the answer to the next question.
+//! In: SQL. Out: the client library's answers, or an error where none comes in time: a server that hangs after its
+//! login must not keep the reader, and with it every rule, waiting without a message. Owns the library's connection and
+//! closes it after the first late answer, because that answer might still come and be taken for the answer to the next
+//! question.
 
 use std::io;
 use std::panic::AssertUnwindSafe;

@@ -1,9 +1,9 @@
 //! Statements that define tables: what each one does to the definitions that are known.
 //!
-//! In: the text of a statement from the binlog, with what it was logged with. Out: an [`Effect`], which `apply` carries
+//! In: the text of a statement from the binlog, with what it was logged with. Out: a [`DdlEffect`], which `apply` carries
 //! out on a schema. What is not understood with certainty makes every table unknown that it may mean: all whose names
-//! stand in it (promise 7). Pure: no I/O. A parser of its own, because general ones reject or bend a good part of what
-//! MySQL's ALTER TABLE may say (docs/decisions/0010).
+//! stand in it (promise 7). Pure: no I/O. A parser of its own, because general ones reject or misread a large part of
+//! MySQL's ALTER TABLE (docs/decisions/0010).
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ mod tests;
 use alter::Alteration;
 use column::{ColumnDefinition, Element};
 
-/// The statement says something that is not understood.
+/// A part of the statement is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unclear;
 
@@ -50,8 +50,8 @@ impl Naming<'_> {
 pub(super) enum DdlEffect {
     /// Concerns no columns.
     Nothing,
-    /// A table is there after it; one that was there before stays as it was, whether the statement says so
-    /// (`IF NOT EXISTS`) or not, because then it would not have been logged.
+    /// The table exists after it. A table that existed before is unchanged, with or without `IF NOT EXISTS`: without
+    /// it, the statement would have failed and would not be in the binlog.
     Create {
         table: TableName,
         definition: Result<Created, Unclear>,
@@ -59,7 +59,7 @@ pub(super) enum DdlEffect {
     },
     Drop(Vec<TableName>),
     DropSchema(String),
-    /// The character set that new tables of a schema get from now on; none where it does not say.
+    /// The character set that new tables of a schema get from now on; None where the statement names none.
     SchemaCharset {
         schema: String,
         charset: Option<Box<str>>,
@@ -185,7 +185,8 @@ pub(super) fn read_logged(query: &Query<'_>, charsets: &Charsets, ignores_case: 
 }
 
 impl DdlEffect {
-    /// What the text does not say by itself: whether a table was made or was there, and whether temporary tables are meant.
+    /// Facts that the text does not contain: whether a table was created or existed, and whether temporary tables are
+    /// meant.
     fn in_session_of(&mut self, query: &Query<'_>) {
         match self {
             DdlEffect::Alter { .. } if query.is_of_session => *self = DdlEffect::Nothing,
@@ -212,12 +213,12 @@ impl DdlEffect {
     }
 }
 
-/// Whether a text is the same to the server as to the client: it goes through the character set of the connection, where
-/// other letters may get lost.
+/// Whether the server reads a text as the client wrote it: the text is converted through the character set of the
+/// connection, where other letters may get lost.
 fn keeps_texts(query: &Query<'_>, charsets: &Charsets) -> bool {
     let (client, connection) = (query.charset_client, query.charset_connection);
     let is_same_set = client.map(|id| charsets.of(id.into())) == connection.map(|id| charsets.of(id.into()));
-    // Of UTF-8 there are two sets, one without what lies beyond the Basic Multilingual Plane, which takes four bytes.
+    // There are two UTF-8 sets; one lacks the characters of four bytes, beyond the Basic Multilingual Plane.
     is_same_set && (client == connection || query.text.iter().all(|byte| *byte < 0xf0))
 }
 
@@ -272,7 +273,7 @@ fn effect(tokens: &[SqlToken], naming: &Naming<'_>) -> Result<DdlEffect, Unclear
     }
 }
 
-/// What CREATE and ALTER DATABASE say of new tables.
+/// What CREATE and ALTER DATABASE say about new tables.
 fn schema_charset(is_new: bool, tokens: &[SqlToken], naming: &Naming<'_>) -> DdlEffect {
     let is_conditional = tokens.first().is_some_and(|token| token.is("IF"));
     let rest = if is_conditional { tokens.get(3..).unwrap_or_default() } else { tokens };
@@ -284,7 +285,7 @@ fn schema_charset(is_new: bool, tokens: &[SqlToken], naming: &Naming<'_>) -> Ddl
     let schema = if naming.ignores_case { schema.to_lowercase() } else { schema.to_string() };
     match column::named_charset(rest) {
         None if !is_new || is_conditional => DdlEffect::Nothing,
-        // Whether it was made now is not known, nor what it has if it was not.
+        // It is not known whether it was created now, nor which character set it has if it existed before.
         _ if is_conditional => DdlEffect::SchemaCharset { schema, charset: None },
         named => DdlEffect::SchemaCharset { schema, charset: named.flatten() },
     }

@@ -1,9 +1,9 @@
 //! Row events: where the images of each row are.
 //!
 //! In: the body of a WRITE, UPDATE or DELETE event and the kinds of its table's columns. Out: [`Rows`], which point into
-//! the event; values stay bytes until a rule asks for one. One walk checks every length. Decodes by itself instead of
-//! using `mysql_common`'s `BinlogRow`, which bends MEDIUMINT, TIME, YEAR and padded binaries and looks columns up
-//! quadratically. Keeps no state; never guesses (promise 7).
+//! the event; values stay bytes until a rule reads one. One walk checks every length. Decodes by itself instead of
+//! using `mysql_common`'s `BinlogRow`, which returns wrong values for MEDIUMINT, TIME, YEAR and padded binaries and
+//! takes quadratic time to find columns. Keeps no state; never guesses (promise 7).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::event_type as event;
 pub(super) struct RowsEvent<'a> {
     pub table_id: u64,
     pub op: Op,
-    /// After images may hold differences in place of JSON documents.
+    /// After images may contain differences in place of JSON documents.
     is_partial: bool,
     body: &'a [u8],
     columns: usize,
@@ -74,7 +74,8 @@ impl<'a> RowsEvent<'a> {
         Ok(Rows::Images { first: (first(self.before), first(self.after)), spans: self.spans(kinds)? })
     }
 
-    /// Updates whose after images may hold differences in place of documents: each is read once here, to be sure of it.
+    /// Updates whose after images may contain differences in place of documents. Each is read once here, so that it is
+    /// known to be readable.
     fn partial_updates(&self, event: &Arc<[u8]>, kinds: &Arc<[ColumnKind]>) -> Result<Rows, Fault> {
         let (Some(before_bits), Some(after_bits)) = (self.before, self.after) else { return Err(Truncated.into()) };
         let present = self.partial_at(before_bits);
@@ -123,7 +124,7 @@ impl<'a> RowsEvent<'a> {
         (self.body.len() - rest.0.len()) as u32
     }
 
-    /// Offset of a bitmap that leaves columns out; none where all are present.
+    /// Offset of a bitmap that leaves columns out; None where all are present.
     fn partial_at(&self, bits: &[u8]) -> Option<u32> {
         let is_partial = count_bits(bits, self.columns) < self.columns;
         is_partial.then(|| (bits.as_ptr() as usize - self.body.as_ptr() as usize) as u32)

@@ -11,7 +11,7 @@ use crate::schema::TableName;
 use super::ddl::{Naming, table_name, without_if_exists};
 use super::lexer::{SqlToken, position_outside, split_at_commas};
 
-/// Rows came or went without row events.
+/// A statement added or removed rows without row events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emptied {
     /// The statement, for people.
@@ -23,7 +23,7 @@ pub struct Emptied {
 }
 
 impl Emptied {
-    /// The table whose rows all went, in a way that rules may be about.
+    /// The table that was truncated; None where rules can't be called for what happened.
     pub fn truncated(&self) -> Option<&TableName> {
         self.tables.first().filter(|_| self.what == TRUNCATE)
     }

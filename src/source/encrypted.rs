@@ -1,8 +1,8 @@
 //! Which servers were reached encrypted, so that no attacker can make rowhook connect to them unencrypted.
 //!
-//! In: `host:port` of each connection that was encrypted. Out: whether one ever was. Owns a small file of the data directory, a server
-//! per line, which a person may edit; lines are only added. Without a data directory it lasts as long as the process. What
-//! cannot be read is an error: forgetting would help an attacker in the middle.
+//! In: `host:port` of each connection that was encrypted. Out: whether one ever was. Owns a small file in the data
+//! directory with one server per line, which a person may edit; lines are only added. Without a data directory it is
+//! kept in memory. A file that can't be read is an error: to ignore it would help an attacker in the middle.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -17,7 +17,7 @@ use crate::file;
 /// Its name in the data directory.
 const FILE_NAME: &str = "encrypted-servers";
 
-/// A thousand servers with long names.
+/// Enough for a thousand servers with long names.
 const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// Servers that were reached encrypted; settings of one process share it.
@@ -60,7 +60,7 @@ impl EncryptedServers {
         })
     }
 
-    /// Notes an encrypted connection. That it can't be written down is no reason to give the connection up.
+    /// Records an encrypted connection. If that fails, the connection is used all the same.
     pub(super) fn remember(&self, address: &str) {
         let address = normal(address);
         let is_new = self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone());
@@ -87,7 +87,7 @@ fn add(path: &Path, address: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Names of hosts are the same in capital letters and with the root's dot.
+/// Host names are equal in any case, and with or without a dot at the end.
 fn normal(address: &str) -> String {
     let address = address.to_ascii_lowercase();
     match address.rsplit_once(':') {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_remembered_across_processes_until_its_line_is_taken_out() {
+    fn a_server_is_known_across_processes_until_its_line_is_removed() {
         let data = tempfile::tempdir().expect("a directory");
         let file = data.path().join(FILE_NAME);
         let first = EncryptedServers::kept_in(data.path());
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_reason_to_forget() {
+    fn a_file_that_cannot_be_read_is_an_error_and_not_an_empty_list() {
         let data = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(data.path().join(FILE_NAME)).expect("a directory in its place");
         let servers = EncryptedServers::kept_in(data.path());

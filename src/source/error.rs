@@ -12,20 +12,20 @@ use crate::change::Transaction;
 use crate::column::Fault;
 use crate::printable::one_line;
 
-/// As much as is kept of an API's answer; MySQL's own texts end at 512 bytes.
+/// As many as are kept of an API's answer; MySQL's own texts have at most 512 bytes.
 const SAID_CHARACTERS_MAX: usize = 1024;
 
-/// Stands in a fix until the account is known.
+/// The placeholder in a fix as long as the account is not known.
 const THE_ACCOUNT: &str = "the account";
 
 /// What the reader does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Heals by itself: connect again after a wait.
+    /// May pass by itself: connect again after a wait.
     Reconnect,
-    /// Wrong credentials or settings: a person must act at the first start; later the server may fix itself.
+    /// Wrong credentials or settings: at the first start a person must act; later this may pass by itself.
     Login,
-    /// Reading on would lose or bend changes: stop and say so.
+    /// Reading on would lose or distort changes: stop with this error.
     Operator,
 }
 
@@ -249,13 +249,13 @@ impl Error {
     }
 }
 
-/// What a server says, fit to be shown and kept: it is untrusted text until the server has proved its identity.
+/// A server's text, made fit to be shown and kept: it is untrusted until the server has proved its identity.
 pub(super) fn said(text: &str) -> String {
     one_line(text, SAID_CHARACTERS_MAX)
 }
 
-/// Error 1236 (ER_MASTER_FATAL_ERROR_READING_BINLOG) stands for a dozen causes that only its text tells apart; the
-/// texts are those of `sql/rpl_binlog_sender.cc`.
+/// Error 1236 (ER_MASTER_FATAL_ERROR_READING_BINLOG) has a dozen causes, which differ only by its text; the texts are
+/// those of `sql/rpl_binlog_sender.cc`.
 pub(super) fn classify_1236(message: &str) -> Error {
     let text = message.to_ascii_lowercase();
     let has = |part: &str| text.contains(part);
@@ -273,10 +273,10 @@ pub(super) fn classify_1236(message: &str) -> Error {
     } else if has("position > file size") || has("impossible position") || has("exceeded max_allowed_packet") {
         bad_position()
     } else if has("truncated in the middle of event") || has("bogus data in log event") || has("event read failed") {
-        // A bad position and a write under way at a crash read alike: tried again, then given up.
+        // A bad position and a write that a crash cut off have the same text: tried again, then given up.
         Error::Damaged { place: "the requested position".to_string(), problem: message.to_string() }
     } else if has("could not find next log") || has("binary log is not open") {
-        // The server is shutting down, or its binlogs were reset: the checks at the next connect tell which.
+        // The server is shutting down, or its binlogs were reset: the checks at the next connect show which.
         Error::Lost(message.to_string())
     } else {
         Error::Lost(format!("error 1236: {message}"))
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_of_error_1236_is_either_retried_or_brought_to_a_person() {
+    fn every_text_of_error_1236_is_either_retried_or_needs_a_person() {
         for (message, next) in [
             (
                 "Cannot replicate because the source purged required binary logs. Replicate the missing transactions",

@@ -1,8 +1,8 @@
 //! One event of the binlog, and the contents of the bodies that the reader itself parses.
 //!
-//! In: bytes of the stream. Out: [`Event`], whose body shares those bytes, and parsers for GTIDs, statements and the heads
-//! of compressed transactions. Everything goes through the checked cursor, so that no bytes whatever can panic here or make
-//! anything allocate more than they hold; what does not fit is an error (promise 7). No I/O, no state.
+//! In: bytes of the stream. Out: [`BinlogEvent`], whose body shares those bytes, and parsers for GTIDs, statements and the heads
+//! of compressed transactions. All bytes are read through the checked cursor, so that no input can cause a panic or an
+//! allocation larger than itself; what does not fit is an error (promise 7). No I/O, no state.
 
 mod gtid;
 mod payload;
@@ -34,9 +34,9 @@ pub(super) struct BinlogEvent {
     /// Where the next event begins in the file, in 32 bits only; 0 for events that are in no file.
     pub log_pos: u32,
     pub body: bytes::Bytes,
-    /// As it came after the body; none where there are no checksums.
+    /// As it came after the body; None where there are no checksums.
     pub checksum: Option<u32>,
-    /// Came out of a compressed transaction.
+    /// It was inside a compressed transaction.
     pub is_inner: bool,
 }
 
@@ -52,7 +52,7 @@ impl BinlogEvent {
         Ok(BinlogEvent { kind, flags, timestamp, size, log_pos, body: bytes, checksum: None, is_inner })
     }
 
-    /// Made up for the stream, not in the file.
+    /// The server made it for the stream; it is not in the file.
     pub fn is_artificial(&self) -> bool {
         self.flags & event_type::FLAG_ARTIFICIAL != 0
     }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_taken_off_without_copying_the_body() {
+    fn a_header_is_removed_without_copying_the_body() {
         let mut raw = vec![1, 0, 0, 0, 16, 9, 0, 0, 0, 31, 0, 0, 0, 0xff, 0, 0, 0x80, 0x20, 0];
         raw.extend(b"the body");
         let raw = bytes::Bytes::from(raw);

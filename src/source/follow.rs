@@ -1,4 +1,4 @@
-//! Reading for ever: connect, stream, and after a failure connect again where reading had got to.
+//! Reading for ever: connect, stream, and after a failure connect again and continue from the progress.
 //!
 //! In: settings and a first position. Out: the channel of [`Following`]. Owns the progress: what was handed on, by
 //! transaction and by row, so that a new connection repeats nothing and leaves nothing out (promises 1 and 4). A panic
@@ -29,7 +29,7 @@ use super::logged::{gaps, require_logged};
 use super::named::named_tables_over;
 use super::progress::ReadProgress;
 use super::prove::{Evidence, Prover};
-use super::sentinel::{Sentinel, Standing, place_of_heartbeat};
+use super::sentinel::{Sentinel, StreamLag, place_of_heartbeat};
 use super::server::Server;
 use super::settings::{FirstConnect, Settings};
 use super::tables::Tables;
@@ -46,14 +46,14 @@ mod failures;
 /// Items in the channel; one item is at most a transaction of a few MiB or a portion of a larger one.
 const CHANNEL_ITEMS: usize = 32;
 
-/// Heartbeats without a sign of life before a connection counts as dead.
+/// So many heartbeat intervals without a packet, and a connection counts as dead.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
 /// A server that takes longer than the timeout to begin sending (an event of hundreds of MiB from a busy disk) gets twice
 /// the time at the next try, up to this many doublings.
 const TIMEOUT_DOUBLINGS_MAX: u32 = 6;
 
-/// Tries at one place before damage there is taken for lasting.
+/// So many tries at one place, and damage there counts as permanent.
 const TRIES_AT_ONE_PLACE_MAX: u32 = 3;
 
 /// A running reader. Dropping it ends the reader and its connection.
@@ -67,7 +67,7 @@ pub struct Following {
     task: JoinHandle<()>,
 }
 
-/// What a reader reports of itself, for code that does not receive its events.
+/// What a reader reports about itself, for code that does not receive its events.
 #[derive(Debug, Clone)]
 pub struct Watch {
     pub status: watch::Receiver<ReadStatus>,
@@ -211,7 +211,7 @@ impl Reader {
     async fn wait_for_room(&self) -> Result<(), ()> {
         tracing::debug!("no rule takes changes: the connection to mysql is closed until a rule does");
         self.status.send_replace(ReadStatus::Stalled { since: Instant::now() });
-        // Half of the channel, so that a slow consumer does not make for a connection per item.
+        // Half of the channel, so that a slow consumer does not cause one connection per item.
         self.events.reserve_many(CHANNEL_ITEMS / 2).await.map(drop).map_err(drop)
     }
 
@@ -246,7 +246,7 @@ impl Reader {
         proven?;
         progress.position = Some(position.clone());
         let named = named?;
-        // Asked again: some may have been purged meanwhile.
+        // Read again: some may have been purged meanwhile.
         let files = server.files(&mut connection).await?;
         let begin = begin_after(&self.settings, &server, &files, &position).await?;
         let mut tracking = Tracking::new(&self.settings, &server, &progress.schema);
@@ -258,7 +258,7 @@ impl Reader {
                 server.warn_of_prepared(&mut connection).await;
             }
         }
-        // The stream has a connection of its own; this one is for questions about tables, where there will be some.
+        // The stream has a connection of its own; this one is for queries about tables, if there will be any.
         if server.has_full_metadata() {
             drop(connection);
         } else {
@@ -266,7 +266,7 @@ impl Reader {
         }
         if !progress.has_announced {
             if matches!(progress.from, Some(Start::Latest)) && !server.has_full_metadata() {
-                // Known from the first moment on, so that tables that are altered before their first row comes stay known.
+                // Read at the start, so that tables that are altered before their first row stay known.
                 if let Err(error) = tracking.learn_all(&self.tables, position.place()).await {
                     tracing::warn!(%error, "tables could not be read in advance; each is read when its first row comes");
                 }
@@ -288,7 +288,7 @@ impl Reader {
         transactions.go_on_after(&position, is_by_place);
         for place in position.parts().undecided.iter().filter(|_| is_by_place) {
             if let Some(prepared) = self.prepared_at(place, &server, &progress.schema, timeout).await? {
-                transactions.hold(prepared);
+                transactions.add_prepared(prepared);
             }
         }
         let mut wire = Wire::open(&self.settings, server.uuid, begin, timeout).await?;
@@ -306,7 +306,7 @@ impl Reader {
         Tables::new(self.tables.clone(), Arc::clone(&server.charsets), tracking)
     }
 
-    /// Reads the XA transaction that begins here once more; none when its rows are of no table that is watched now.
+    /// Reads the XA transaction that begins here again; None when its rows belong to no table that is watched now.
     async fn prepared_at(
         &self,
         place: &FileOffset,
@@ -316,7 +316,8 @@ impl Reader {
     ) -> Result<Option<PreparedXa>, Error> {
         let begin = Begin::At(place.clone());
         let mut wire = Wire::open(&self.settings, server.uuid, begin, timeout).await?;
-        // What is known of its tables now was valid then: as long as it is undecided, the server lets no client alter them.
+        // The current definitions of its tables were valid then: while it is undecided, the server lets no client alter
+        // them.
         let tables = self.tables_of(server, Tracking::new(&self.settings, server, schema));
         let mut transactions = Transactions::new(server.uuid, place.clone(), Vec::new(), tables);
         let mut out = Vec::new();
@@ -350,13 +351,13 @@ impl Reader {
                 // The server also sends heartbeats in place of transactions that it skips; those come at once.
                 Seen::Heartbeat if now.duration_since(last_event_at) >= self.settings.heartbeat / 2 => {
                     let place = place_of_heartbeat(&event.body, event.log_pos);
-                    let standing = match (place, &mut progress.position) {
-                        (Some(place), Some(position)) => sentinel.look(server, &place, position).await?,
-                        _ => Standing::AtEnd,
+                    let lag = match (place, &mut progress.position) {
+                        (Some(place), Some(position)) => sentinel.inspect(server, &place, position).await?,
+                        _ => StreamLag::AtEnd,
                     };
-                    match standing {
-                        Standing::Behind(since) => self.publish(Instant::now(), since),
-                        Standing::AtEnd => {
+                    match lag {
+                        StreamLag::Behind(since) => self.publish(Instant::now(), since),
+                        StreamLag::AtEnd => {
                             self.publish(Instant::now(), Duration::ZERO);
                             if transactions.is_between_transactions() {
                                 self.idle()?;
@@ -404,8 +405,8 @@ impl Reader {
         Ok(position)
     }
 
-    /// Before anything is passed on: the names in a position may mean other transactions than before. Of one where reading
-    /// begins for the first time nothing is known, and nothing need be.
+    /// To be called before anything is passed on: the names in a position may mean other transactions than before. For
+    /// a position where reading begins for the first time nothing is known, and nothing is checked.
     async fn prove(
         &self,
         server: &Server,
@@ -421,7 +422,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands an event on and notes that it was.
+    /// Hands an event on and records that in the progress.
     async fn give(&self, event: SourceEvent, progress: &mut ReadProgress) -> Result<(), End> {
         match &event {
             SourceEvent::Rows(changes) => {

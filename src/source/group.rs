@@ -27,16 +27,16 @@ pub(super) enum GroupStage {
 #[derive(Debug)]
 pub(super) struct Group {
     pub transaction: Arc<Transaction>,
-    /// By which the log is known again when it has ended.
+    /// The proof by which the log is recognized when the transaction has ended.
     pub anchor: Arc<Anchor>,
     pub stage: GroupStage,
     /// Bytes of watched row events that wait.
-    pub held_bytes: usize,
-    /// Part of it was given out before its end.
+    pub buffered_bytes: usize,
+    /// A part of it was handed on before its end.
     pub is_streaming: bool,
-    held: Vec<Changes>,
+    buffered: Vec<Changes>,
     counts: Vec<(Arc<str>, u64)>,
-    /// Rows that were given out over an earlier connection.
+    /// Rows that were handed on over an earlier connection.
     skip: Vec<Within>,
     wire: Sum,
     payload: Option<Sum>,
@@ -62,9 +62,9 @@ impl Group {
             transaction,
             anchor,
             stage: GroupStage::Announced,
-            held_bytes: 0,
+            buffered_bytes: 0,
             is_streaming: false,
-            held: Vec::new(),
+            buffered: Vec::new(),
             counts: Vec::new(),
             skip,
             wire: Sum { promised, seen: event_bytes },
@@ -72,7 +72,7 @@ impl Group {
         }
     }
 
-    /// The rows that follow are of a statement which rowhook marked as its own, or which it did not.
+    /// Says whether the rows that follow belong to a statement that rowhook marked as its own.
     pub fn attribute(&mut self, is_marked: bool) {
         let is_own = is_marked || self.transaction.has_own_tag();
         if self.transaction.is_own != is_own {
@@ -96,7 +96,7 @@ impl Group {
         Ok(())
     }
 
-    /// Counts an event of the stream itself; a compressed transaction must have given all it holds by then.
+    /// Counts an event of the stream itself; all events of a compressed transaction must have been read before.
     pub fn count_outer(&mut self, bytes: u64) -> Result<(), String> {
         self.wire.seen += bytes;
         self.payload_is_whole()
@@ -111,7 +111,7 @@ impl Group {
         }
     }
 
-    /// Whether everything that was promised came.
+    /// Whether all bytes that the GTID event promised have come.
     pub fn is_whole(&self) -> Result<(), String> {
         self.payload_is_whole()?;
         let Sum { promised, seen } = self.wire;
@@ -122,7 +122,7 @@ impl Group {
         }
     }
 
-    /// Takes the rows of an event in; those that were given out before are counted only.
+    /// Adds the rows of an event; rows that were handed on before are only counted.
     pub fn collect(&mut self, event: &RowsEvent<'_>, watched: &Watched) -> Result<(), Fault> {
         let at = self.counts.iter().position(|(table, _)| *table == watched.qualified).unwrap_or_else(|| {
             self.counts.push((Arc::clone(&watched.qualified), 0));
@@ -137,24 +137,24 @@ impl Group {
         self.counts[at].1 = changes.last_ordinal();
         changes.skip_through(skipped);
         if !changes.is_empty() {
-            self.held.push(changes);
+            self.buffered.push(changes);
         }
         Ok(())
     }
 
-    /// All rows of a table went; left out if that was given out before.
+    /// A table was truncated; left out if that was handed on before.
     pub fn truncate(&mut self, table: &TableName) {
         if self.skip.iter().all(|within| *within.table != *table.to_string()) {
-            self.held.push(Changes::truncate(&table.schema, &table.table, Arc::clone(&self.transaction)));
+            self.buffered.push(Changes::truncate(&table.schema, &table.table, Arc::clone(&self.transaction)));
         }
     }
 
-    /// Takes out the rows that wait, with the bytes that they hold.
-    pub fn take_held(&mut self) -> (Vec<Changes>, usize) {
-        (std::mem::take(&mut self.held), std::mem::take(&mut self.held_bytes))
+    /// Takes out the buffered rows, with their size in bytes.
+    pub fn take_buffered(&mut self) -> (Vec<Changes>, usize) {
+        (std::mem::take(&mut self.buffered), std::mem::take(&mut self.buffered_bytes))
     }
 
-    /// Rows of an XA transaction that this one commits; they are its own from now on.
+    /// Adds the rows of an XA transaction that this one commits; they belong to this one from now on.
     pub fn adopt(&mut self, rows: Vec<Changes>) {
         for mut changes in rows {
             changes.belong_to(&self.transaction);
@@ -162,20 +162,20 @@ impl Group {
             let known = self.skip.iter().find(|within| *within.table == *table.to_string());
             changes.skip_through(known.map_or(0, |within| within.rows));
             if !changes.is_empty() {
-                self.held.push(changes);
+                self.buffered.push(changes);
             }
         }
     }
 
     pub fn discard(&mut self) {
-        self.held_bytes = 0;
-        self.held.clear();
+        self.buffered_bytes = 0;
+        self.buffered.clear();
     }
 
     pub fn give_out(&mut self, out: &mut Vec<SourceEvent>) {
-        self.held_bytes = 0;
-        if !self.held.is_empty() {
-            out.push(SourceEvent::Rows(std::mem::take(&mut self.held)));
+        self.buffered_bytes = 0;
+        if !self.buffered.is_empty() {
+            out.push(SourceEvent::Rows(std::mem::take(&mut self.buffered)));
         }
     }
 }

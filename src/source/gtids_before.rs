@@ -1,8 +1,8 @@
 //! The set of transactions before a place in a binlog file.
 //!
-//! In: a place. Out: the GTID set that a reader who begins there needs: what the head of the file lists, and what the file
-//! contains up to there. Reads the file up to the place once more, over a connection of its own; its size is the server's
-//! `max_binlog_size`. A place that is not the beginning of a transaction is refused.
+//! In: a place. Out: the GTID set that a reader who begins there needs: the set at the head of the file, and the
+//! transactions of the file up to there. Reads the file up to the place again, over a connection of its own; a file is
+//! as large as the server's `max_binlog_size`. A place that is not the beginning of a transaction is refused.
 
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub(super) async fn gtids_before(settings: &Settings, server: Uuid, place: &File
         let event = wire.next().await?;
         let (kind, is_artificial) = (event.kind, event.is_artificial());
         if kind == event_type::HEARTBEAT || (is_artificial && set.is_some()) {
-            // The end of the file, or of what is written so far.
+            // The end of the file, or of its part that is written so far.
             return if end == place.offset {
                 set.ok_or_else(|| wrong("nothing stands there"))
             } else {

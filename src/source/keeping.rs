@@ -1,7 +1,8 @@
 //! How long the server keeps its binlog.
 //!
-//! In: the server's variables, and on Amazon RDS and Aurora a table of their own, which decides there instead of them. Out:
-//! [`Keeping`], for the runway and for `rowhook check`. Where the table may not be read, nothing is promised.
+//! In: the server's variables; on Amazon RDS and Aurora a table of theirs, which decides there instead of the
+//! variables. Out: [`Keeping`], for the runway and for `rowhook check`. Where the account may not read the table, the
+//! time is unknown.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::position::Retention;
 use super::connection::Connection;
 use super::error::Error;
 
-/// ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR: the server is none of Amazon's.
+/// ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR: the server is not Amazon's.
 const NO_SUCH_TABLE: [u16; 2] = [1146, 1049];
 
 const RDS_HOURS_SQL: &str = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
@@ -58,7 +59,8 @@ impl Keeping {
     }
 }
 
-/// Without the right to read a table, the server does not say whether there is one; these tell RDS and Aurora.
+/// Without the right to read a table, the server does not say whether it exists; RDS and Aurora are recognized by
+/// these.
 fn is_amazons(address: &str, variables: &HashMap<String, String>) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_ascii_lowercase();
     variables.contains_key("aurora_version")
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hours_of_rds_are_a_time_or_none() {
+    fn the_retention_hours_of_rds_are_a_time_or_none() {
         let hours = |text| of_hours(text).map(|time| time.as_secs() / 3600);
         for (text, expected) in
             [("168", Some(168)), (" 24 ", Some(24)), ("0", None), ("", None), ("NULL", None), ("-1", None)]
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn rds_is_known_by_its_name_or_by_its_folders() {
+    fn rds_is_recognized_by_its_name_or_by_its_folders() {
         let variables = |name: &str, value: &str| HashMap::from([(name.to_string(), value.to_string())]);
         assert!(is_amazons("shop.abc.eu-central-1.rds.amazonaws.com:3306", &HashMap::new()));
         assert!(is_amazons("10.0.0.1:3306", &variables("basedir", "/rdsdbbin/mysql-8.0.40/")));

@@ -1,8 +1,8 @@
-//! The text of a statement, cut where MySQL's own lexer cuts it (`sql/sql_lex.cc`). The one lexer for all that is asked of a
-//! statement.
+//! The text of a statement, cut into tokens where MySQL's own lexer cuts it (`sql/sql_lex.cc`). All code that examines
+//! statements uses this lexer.
 //!
 //! In: the bytes of the text, the client's character set, and the two SQL modes that change how quotes read. Out: pieces
-//! that lie side by side and cover the text: blanks with comments, and [`Token`]s. Of `/*!80000 ... */` the inside counts:
+//! that lie side by side and cover the text: blanks with comments, and [`SqlToken`]s. Of `/*!80000 ... */` the inside counts:
 //! in the binlog every such comment was executed, because the server turns those that it skips into plain ones before it
 //! logs them. Characters of several bytes are stepped over as a whole, because their last byte may be a quote's or a
 //! backslash's code. Text that ends inside quotes or a comment is refused.
@@ -30,7 +30,7 @@ impl Modes {
     }
 }
 
-/// The tokens of a logged statement. None: what it was logged with does not say how to read it, or it does not end.
+/// The tokens of a logged statement. None: its event does not say how to read it, or quotes or a comment do not end.
 pub(super) fn tokens_of(query: &Query<'_>, charsets: &Charsets) -> Option<Vec<SqlToken>> {
     let charset = match query.charset_client.map(|collation| charsets.of(collation.into())) {
         Some(known) if !matches!(known, Charset::Unknown { .. }) => known,
@@ -66,12 +66,12 @@ pub(super) enum SqlPiece {
     Unended,
 }
 
-/// What comes right before the next piece.
+/// What comes directly before the next piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behind {
     /// A word here is a name, also where it is spelled like a keyword.
     Dot,
-    /// A word here is a host or a variable, and may hold dots.
+    /// A word here is a host or a variable, and may contain dots.
     At,
     Other,
 }
@@ -150,7 +150,7 @@ impl<'t> Lexer<'t> {
         if let Some(inside) = rest.strip_prefix(b"/*!") {
             self.is_in_executed_comment = true;
             let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            // A version has five or six digits; what else stands there is text.
+            // A version has five or six digits; anything else is text.
             return Some(Some(3 + if digits >= 5 { digits.min(6) } else { 0 }));
         }
         if rest.starts_with(b"/*") {
@@ -198,7 +198,7 @@ impl<'t> Lexer<'t> {
         SqlPiece::Unended
     }
 
-    /// `x'41'` and `b'0'`, whose content has no escapes.
+    /// Reads `x'41'` and `b'0'`, whose content has no escapes.
     fn prefixed(&mut self, token: fn(String) -> SqlToken) -> SqlPiece {
         self.at += 1;
         self.quoted(b'\'', false, token)
@@ -223,7 +223,8 @@ impl<'t> Lexer<'t> {
         (is_of_word(byte) && !self.is_space(byte)) || (byte == b'.' && self.behind == Behind::At)
     }
 
-    /// Bytes of the character that stands here: more than one where the set has such, and the bytes are one.
+    /// The number of bytes of the character here: more than one only in a multi-byte set, if they are a valid
+    /// character.
     fn character(&self) -> usize {
         match self.charset {
             Charset::MultiByte(set) => set.length(self.rest()),
@@ -231,7 +232,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Bytes without a character become U+FFFD: no name holds any, and no text with one is trusted.
+    /// Bytes that are no character become U+FFFD: no name contains that, and a text with it is not trusted.
     fn decoded(&self, bytes: &[u8]) -> String {
         match self.charset {
             Charset::Utf8 | Charset::Binary | Charset::Ascii => String::from_utf8_lossy(bytes).into_owned(),
@@ -265,12 +266,12 @@ fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
 }
 
-/// What makes two dashes a comment.
+/// The bytes after two dashes that make them a comment.
 fn is_blank(byte: u8) -> bool {
     byte <= b' ' || byte == 0x7f
 }
 
-/// What a byte after a backslash means.
+/// The meaning of a byte after a backslash.
 fn unescaped(byte: u8) -> impl Iterator<Item = u8> {
     let (kept, meant) = match byte {
         b'n' => (None, b'\n'),

@@ -1,8 +1,9 @@
 //! Sessions with the server, all opened by our own login.
 //!
 //! In: [`Settings`]. Out: a [`MysqlLink`], which takes statements and the commands of a replica, and then gives packets; or a
-//! [`Relay`], over which the client library asks what is answered with tables (`connect`). The files in the order in which bytes meet
-//! them: `packet`, `answer`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the session.
+//! [`Relay`], over which the client library runs queries (`connect`). The files in the order in which bytes meet them:
+//! `packet`, `answer`, `greeting`, `login`, `tls`, `key`, `command`, `relay`. Owns the socket; dropping it ends the
+//! session.
 
 mod answer;
 mod command;
@@ -43,30 +44,30 @@ use super::settings::Settings;
 /// Notices a dead peer while nothing is being read, for example during back-pressure.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The least room: small buffers here, and segments as small as every network takes. By their size the server's system
-/// reckons how much to buffer, which over the loopback device is megabytes else.
+/// The smallest buffers: small ones here, and segments as small as every network carries. The server's system derives
+/// the size of its own buffers from the segments; over the loopback device that would be megabytes otherwise.
 const LEAST_RECEIVED_BYTES: u32 = 4 << 10;
 const LEAST_SEGMENT_BYTES: u32 = 536;
 
 /// How much may be under way between the server and us, in the buffers of both systems.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Room {
-    /// As much as makes reading quick.
+    /// Large enough for fast reading.
     Usual,
-    /// About 50 KiB: for what is not read.
+    /// About 50 KiB: for a stream that is not read.
     Least,
 }
 
-/// What the server counts of an UPDATE.
+/// Which rows of an UPDATE the server counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum UpdateCount {
     ChangedRows,
-    /// Also those that held the new values already.
+    /// All matched rows, also those that had the new values already.
     FoundRows,
 }
 
-/// Opens a session, waiting at most `connect_timeout`; after that it accepts silence for as long as `timeout`. The session is
-/// set up as all of ours are.
+/// Opens a session, waiting at most `connect_timeout`; after that it accepts silence of at most `timeout`. The session
+/// is set up as all sessions of rowhook are.
 pub(super) async fn open(settings: &Settings, room: Room, timeout: Duration) -> Result<MysqlLink, Error> {
     let password = settings.password.read().await?;
     let mut packets = session(settings, &password, room, login::OWN_CAPABILITIES).await?.packets;
@@ -120,7 +121,8 @@ async fn session(
     }
 }
 
-/// Tries the addresses of the host one after another; both ends learn of the sizes at the connection's beginning.
+/// Tries the addresses of the host one after another. The buffer sizes are set before, because both sides negotiate
+/// them when the connection begins.
 async fn connect_with_least_room(settings: &Settings) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in lookup_host((settings.host.as_str(), settings.port)).await? {

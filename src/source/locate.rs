@@ -1,7 +1,7 @@
-//! Where a start means on the server, as a position.
+//! The position that a start means on the server.
 //!
-//! In: settings, a start as people name it. Out: the position that it is right now. Opens a connection of its own and
-//! changes nothing on the server.
+//! In: settings, a start as people name it. Out: the position that it is at this moment. Opens a connection of its own
+//! and changes nothing on the server.
 
 use super::connect::connect;
 use super::error::Error;

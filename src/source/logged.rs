@@ -1,8 +1,9 @@
 //! Whether the server's binlog holds every change of the watched tables.
 //!
 //! In: a connection and the watched tables. Out: each reason why changes are missing or come late: filters of the binlog, a
-//! replica that does not log what it applies, a replica whose replication has stopped. Asks only what the account may ask; where it
-//! may not, nothing is said. Errors of replication are reported by their number, because their text may hold row values (promise 8).
+//! replica that does not log what it applies, a replica whose replication has stopped. Where the account lacks a
+//! privilege to ask, nothing is reported. Errors of replication are reported by their number, because their text may
+//! contain row values (promise 8).
 
 use mysql_async::Row;
 
@@ -15,7 +16,7 @@ use super::server::Server;
 /// A reason why changes do not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gap {
-    /// Whether changes are missing for certain; else some may be, or they come late.
+    /// True: changes are missing. False: some may be missing, or they come late.
     pub is_certain: bool,
     pub what: String,
     pub fix: String,
@@ -67,7 +68,7 @@ pub(super) async fn gaps(
     Ok(gaps)
 }
 
-/// Refuses a server whose binlog lacks changes for certain; says the rest.
+/// An error for a server whose binlog lacks changes for certain; the other reasons are logged as warnings.
 pub(super) fn require_logged(gaps: Vec<Gap>) -> Result<(), Error> {
     for Gap { is_certain, what, fix } in gaps {
         if is_certain {
@@ -78,7 +79,7 @@ pub(super) fn require_logged(gaps: Vec<Gap>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The rows of the first statement that the server knows; none where the account may not ask.
+/// The rows of the first statement that the server knows; None where the account may not run it.
 async fn status(connection: &mut Connection, statements: &[&str]) -> Result<Option<Vec<Row>>, mysql_async::Error> {
     for statement in statements {
         match connection.query(statement).await {
@@ -126,7 +127,7 @@ fn filter_gaps(log_do: &[String], log_ignore: &[String], tables: &TablePatterns,
         let schema = same(pattern.split_once('.').map_or(pattern.as_str(), |(schema, _)| schema));
         let is_meant = |name: &String| fits(&schema, &same(name));
         let (filter, is_certain) = if !log_do.is_empty() {
-            // More than the listed ones may be meant by a pattern.
+            // A pattern may mean more schemas than the listed ones.
             let is_logged = log_do.iter().any(is_meant);
             if is_logged && !schema.contains('*') {
                 continue;
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_does_not_work_is_told_by_number() {
+    fn the_error_of_a_replication_channel_is_reported_by_its_number() {
         assert_eq!(channel_gaps(&[channel_of("Yes", "Yes")], true), []);
         // A replica that was made a primary, and whose old channel stands still.
         assert_eq!(channel_gaps(&[channel_of("No", "No")], false), []);

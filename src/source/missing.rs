@@ -1,7 +1,8 @@
 //! Why no table has the name that a rule file gives.
 //!
 //! In: a pattern that no table fits. Out: what is there instead (a view, the name in other case, a name much like it), and
-//! a fix that is valid there. What the account may not see can't be told apart from what does not exist, so then both are said.
+//! a fix that is valid there. A table that the account may not see looks like one that does not exist, so both are
+//! named then.
 
 use crate::pattern::TablePattern;
 use crate::suggest::did_you_mean;
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_instead_is_named() {
+    fn the_object_that_exists_instead_is_named() {
         let seen = [("orders", "BASE TABLE"), ("lines", "BASE TABLE"), ("paid", "VIEW"), ("s", "SEQUENCE")];
         let seen = seen.map(|(name, kind)| (name.to_string(), kind.to_string()));
         let schemas = ["shop", "crm"].map(String::from);

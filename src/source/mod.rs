@@ -88,7 +88,7 @@ pub enum From {
     Resume(Resume),
 }
 
-/// What the reader hands on.
+/// An item that the reader hands on.
 #[derive(Debug, Clone)]
 pub enum SourceEvent {
     /// Once, before all else, if [`Settings::names_tables`] says so: the watched tables as they are now.
@@ -99,17 +99,17 @@ pub enum SourceEvent {
     Rows(Vec<Changes>),
     /// A transaction ended; also one without rows of watched tables.
     Committed(Committed),
-    /// A statement took rows of watched tables, or brought some, without row events.
+    /// A statement removed or added rows of watched tables without row events.
     Emptied(Emptied),
     /// The server had nothing newer for a while.
     Idle,
 }
 
-/// How reading goes.
+/// The state of reading.
 #[derive(Debug, Clone)]
 pub enum ReadStatus {
     Connecting {
-        /// From 1, counted since reading last went well.
+        /// From 1, counted since reading last made progress.
         attempt: u32,
         last_error: Option<String>,
         /// When the first of the attempts failed.
@@ -120,13 +120,13 @@ pub enum ReadStatus {
         /// Between the commit of the newest transaction read and its being read; zero when idle.
         lag: Duration,
     },
-    /// The receiver takes no events; the connection is closed until it does.
+    /// The receiver takes no events; the connection stays closed until it does.
     Stalled { since: Instant },
     /// The reader gave up or was dropped; the error, if any, was the last item of the channel.
     Stopped { error: Option<String> },
 }
 
-/// What a server said of itself when it was connected to last.
+/// What the server reported about itself at the last connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
     pub version: String,

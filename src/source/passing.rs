@@ -1,4 +1,5 @@
-//! The binlog transaction by transaction, without decoding rows: what a person needs to know of one to pass over it.
+//! The binlog transaction by transaction, without decoding rows: what an operator needs to know before passing over
+//! one.
 //!
 //! In: where to begin. Out: one [`Passing`] after another: which transaction, from where to where, and what kind of thing it
 //! is. Where its first event says how long it is, its end is known even if nothing else of it can be read: a transaction
@@ -30,8 +31,8 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 /// Tables that are named; a transaction may touch thousands.
 const TABLES_MAX: usize = 10;
 
-/// How much of a transaction with rows is read: what comes before its rows says what it is.
-const LOOKED_AT_BYTES_MAX: u64 = 16 << 20;
+/// So many bytes of a transaction with rows are read: the events before its rows say what it is.
+const READ_BYTES_MAX: u64 = 16 << 20;
 
 /// One transaction, passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +41,10 @@ pub(super) struct Passing {
     pub begin: FileOffset,
     /// Where the next one begins.
     pub end: FileOffset,
-    /// On the server that ran it first; microseconds since the Unix epoch.
+    /// The commit on the server that ran it first; microseconds since the Unix epoch.
     pub committed_at_us: u64,
     pub what: What,
-    /// `schema.table`, of the first ones only.
+    /// `schema.table`, at most `TABLES_MAX` of them.
     pub tables: Vec<String>,
     /// It may give tables another definition.
     pub may_define: bool,
@@ -54,7 +55,8 @@ pub(super) struct Passing {
     /// Its first event gave its length.
     is_end_known: bool,
     seen_bytes: u64,
-    /// How much of what came packed is still to come: its events follow the one that contains them.
+    /// Unpacked bytes that are still to come: the events of a compressed transaction follow the event that contains
+    /// them.
     packed_bytes_left: u64,
 }
 
@@ -72,7 +74,7 @@ pub enum What {
     Statement,
     /// The server lost events.
     Incident,
-    /// Its events can't be read, for this reason.
+    /// Its events can't be read; the reason.
     Unreadable(String),
 }
 
@@ -96,8 +98,8 @@ impl Passing {
         let read = GtidEvent::parse(event.kind, &event.body).map_err(|fault| of_fault(fault, &at.to_string()))?;
         let begin = FileOffset { offset: at.offset.saturating_sub(u64::from(event.size)), ..at.clone() };
         let is_end_known = read.transaction_bytes != 0;
-        let told = begin.offset.saturating_add(read.transaction_bytes);
-        let end = FileOffset { offset: if is_end_known { told } else { at.offset }, ..at.clone() };
+        let promised_end = begin.offset.saturating_add(read.transaction_bytes);
+        let end = FileOffset { offset: if is_end_known { promised_end } else { at.offset }, ..at.clone() };
         let times = [read.original_commit_us, read.immediate_commit_us, u64::from(event.timestamp) * 1_000_000];
         Ok(Passing {
             gtid: read.gtid,
@@ -130,7 +132,7 @@ impl Passing {
         self.is(What::Unreadable(problem));
     }
 
-    /// Takes in one of its events, after which the next one begins at `at`.
+    /// Adds one of its events; the next one begins at `at`.
     fn take(&mut self, event: &BinlogEvent, at: &FileOffset) {
         if !self.is_end_known {
             self.end = at.clone();
@@ -178,7 +180,7 @@ impl Passing {
             Ok(query) => query,
             Err(error) => return self.breaks_off(format!("a QUERY event: {error}")),
         };
-        // What it is, its first words say, whatever the character set of the rest.
+        // The first words say what it is, in any character set.
         let (statement, tokens) = statement::read(&query, &Charsets::default());
         match statement {
             QueryStatement::Definition | QueryStatement::DefinitionWithRows => {
@@ -199,9 +201,9 @@ impl Passing {
     }
 
     fn is_complete(&self, at: &FileOffset) -> bool {
-        let is_looked_at = self.what == What::Rows && self.seen_bytes > LOOKED_AT_BYTES_MAX;
+        let is_read_enough = self.what == What::Rows && self.seen_bytes > READ_BYTES_MAX;
         let is_whole = at.offset >= self.end.offset && self.packed_bytes_left == 0;
-        self.is_end_known && (is_whole || is_looked_at)
+        self.is_end_known && (is_whole || is_read_enough)
     }
 }
 
@@ -216,8 +218,8 @@ pub(super) struct Passings {
     wire: Wire,
     /// Where the next event begins.
     at: FileOffset,
-    /// The event that ended the transaction before.
-    held: Option<BinlogEvent>,
+    /// The first event of the next transaction, where the previous one was read up to it.
+    first_of_next: Option<BinlogEvent>,
     heartbeat: Duration,
     last_event_at: Instant,
 }
@@ -231,7 +233,7 @@ impl Passings {
         };
         let heartbeat = settings.heartbeat;
         let wire = Wire::open(settings, server, begin, heartbeat * HEARTBEATS_MISSED_MAX).await?;
-        Ok(Passings { wire, at, held: None, heartbeat, last_event_at: Instant::now() })
+        Ok(Passings { wire, at, first_of_next: None, heartbeat, last_event_at: Instant::now() })
     }
 
     /// The next transaction; none at the end of the log.
@@ -256,7 +258,7 @@ impl Passings {
                     }
                 }
                 event::GTID | event::ANONYMOUS_GTID | event::GTID_TAGGED if passing.is_some() => {
-                    self.held = Some(event);
+                    self.first_of_next = Some(event);
                     return Ok(passing);
                 }
                 _ => {}
@@ -279,7 +281,7 @@ impl Passings {
     }
 
     async fn event(&mut self) -> Result<BinlogEvent, Error> {
-        match self.held.take() {
+        match self.first_of_next.take() {
             Some(event) => Ok(event),
             None => self.wire.next().await,
         }
@@ -290,7 +292,7 @@ impl Passings {
     }
 }
 
-/// What can't be read any further still has an end, if its first event gave that.
+/// A transaction that can't be read to its end still has a known end, if its first event gave its length.
 fn broken_off(passing: Option<Passing>, error: Error) -> Result<Option<Passing>, Error> {
     match passing {
         Some(mut passing) if passing.is_end_known => {
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_what_weighs_most_in_it() {
+    fn a_transaction_is_described_by_its_most_important_event() {
         let rows = || event(event::WRITE_ROWS, vec![], 10);
         let prepare = || event(event::XA_PREPARE, vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a'], 10);
         for (events, what, may_define) in [
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn who_prepares_and_who_decides_name_the_same_xa_transaction() {
+    fn the_transaction_that_prepares_and_the_one_that_decides_name_the_same_xa_transaction() {
         let at = FileOffset { file: "b.000001".into(), offset: 400 };
         let (mut prepares, mut decides) = (passing(None), passing(None));
         prepares.take(&event(event::XA_PREPARE, vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a'], 10), &at);
@@ -386,13 +388,13 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_was_told_counts_whatever_comes() {
+    fn an_end_that_the_first_event_gives_is_kept_whatever_follows() {
         let at = |offset| FileOffset { file: "b.000001".into(), offset };
-        let mut told = passing(Some(1000));
-        told.take(&query("BEGIN"), &at(300));
-        assert_eq!((told.end.offset, told.is_complete(&at(300)), told.is_complete(&at(1000))), (1000, false, true));
+        let mut known = passing(Some(1000));
+        known.take(&query("BEGIN"), &at(300));
+        assert_eq!((known.end.offset, known.is_complete(&at(300)), known.is_complete(&at(1000))), (1000, false, true));
         let broken = Error::Lost("gone".to_string());
-        let broken = broken_off(Some(told), broken).expect("it has an end").expect("a transaction");
+        let broken = broken_off(Some(known), broken).expect("it has an end").expect("a transaction");
         assert!(matches!(broken.what, What::Unreadable(_)) && broken.may_define && broken.end.offset == 1000);
         broken_off(Some(passing(None)), Error::Lost("gone".to_string())).expect_err("no end");
         // What came packed is read before it counts as complete.

@@ -49,7 +49,7 @@ impl PasswordSource {
         read.map_err(|problem| Error::Password { problem })
     }
 
-    /// What is wrong with a file that is named, before a connection needs it. A command is not run.
+    /// Checks a password file before a connection needs it. A command is not run.
     ///
     /// # Errors
     /// [`Error::Setting`]
@@ -62,7 +62,7 @@ impl PasswordSource {
 fn read_file(path: &Path) -> Result<Password, String> {
     let failed = |problem: &dyn fmt::Display| format!("password file {}: {problem}", path.display());
     let bytes = file::read(path, PASSWORD_BYTES_MAX).map_err(|error| match error.kind() {
-        // It is read at every connect, and what a process substitution gives only once.
+        // It is read at every connect, and a process substitution can be read only once.
         io::ErrorKind::InvalidInput => failed(&format!("{error}; for what a program prints: --mysql-password-command")),
         _ => failed(&error),
     })?;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_is_read_anew_each_time_and_its_text_stands_in_no_error() {
+    async fn a_password_file_is_read_again_each_time_and_its_text_is_in_no_error() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("password");
         let source = PasswordSource::File(path.clone());

@@ -1,7 +1,7 @@
 //! Places in a server's binlog files, as its events give them.
 //!
-//! In: the positions in event headers and ROTATE events. Out: files and offsets that go on where 32 bits end. Pure;
-//! does not read other events.
+//! In: the positions in event headers and ROTATE events. Out: files and offsets, also beyond 32 bits. Pure; does not
+//! read other events.
 
 use crate::position::{FileOffset, file_number};
 
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn places_go_on_beyond_four_gib() {
+    fn offsets_go_on_beyond_four_gib() {
         let mut at = place("b.000001", 0xffff_fff0);
         assert!(move_to(&mut at, 0x10));
         assert_eq!(at.offset, 0x1_0000_0010);

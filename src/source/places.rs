@@ -1,8 +1,8 @@
-//! Places on a server for an operator who moves a position: where they are, and what lies between two of them.
+//! Places in a server's binlog for an operator who moves a position: where they are, and what lies between two of them.
 //!
-//! In: a low-water mark, and a place as people name it. Out: a [`Position`] that the server can be read from and that is the
-//! beginning of a transaction; the transaction right after a low-water mark; counts of what would be skipped or repeated. Only asks
-//! and reads; moves nothing. What can't be counted is said to be unknown, never guessed (promise 7).
+//! In: a low-water mark, and a place as people name it. Out: a [`Position`] that the server can be read from and that
+//! is the beginning of a transaction; the transaction right after a low-water mark; counts of what would be skipped or
+//! repeated. Only reads; moves nothing. What can't be counted is reported as unknown, never guessed (promise 7).
 
 use std::cmp::Ordering;
 
@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::wire::{Begin, Wire, of_fault};
 use super::xa::Xid;
 
-/// Binlog that is read to count what is in it: some seconds of work.
+/// At most so much binlog is read to count what is in it: some seconds of work.
 const COUNTED_BYTES_MAX: u64 = 1 << 30;
 
 /// Why there is no such place.
@@ -45,7 +45,7 @@ pub enum NoPlace {
 pub struct NextTransaction {
     passing: Passing,
     server_uuid: Uuid,
-    /// What it decides, where the mark still waits for that.
+    /// The prepared transaction that it decides, if the mark has that as undecided.
     decided: Option<Prepared>,
 }
 
@@ -77,7 +77,7 @@ impl NextTransaction {
         &self.passing.what
     }
 
-    /// The first ones that it changes rows of.
+    /// The first tables that it changes rows of.
     pub fn tables(&self) -> &[String] {
         &self.passing.tables
     }
@@ -87,7 +87,7 @@ impl NextTransaction {
         self.passing.may_define
     }
 
-    /// It decides an XA transaction that was read and waits for that; both are skipped together.
+    /// It decides an XA transaction that was read and is undecided; both are skipped together.
     pub fn decides_prepared(&self) -> bool {
         self.decided.is_some()
     }
@@ -96,7 +96,7 @@ impl NextTransaction {
         self.passing.begin == other.passing.begin && self.passing.gtid == other.passing.gtid
     }
 
-    /// Whether it comes before a mark.
+    /// Whether it lies before a mark.
     pub fn is_before(&self, mark: &Position) -> bool {
         match (&mark.parts().gtids, &self.passing.gtid) {
             (Some(set), Some(gtid)) => set.contains(gtid),
@@ -120,7 +120,7 @@ impl NextTransaction {
         Position::from_parts(passed)
     }
 
-    /// A mark somewhere before it, without this one transaction. Only a set of GTIDs can say that.
+    /// An earlier mark that leaves out this one transaction. Only a GTID set can express that.
     pub fn without(&self, mark: &Position) -> Option<Position> {
         // Without a GTID of its own no set can name it.
         self.passing.gtid.as_ref()?;
@@ -154,7 +154,7 @@ impl Count {
     const NOTHING: Count = Count { transactions: Some(0), bytes: Some(0) };
 }
 
-/// A server that is asked for places.
+/// A server whose binlog is searched for places.
 pub struct Places {
     settings: Settings,
     connection: Connection,
@@ -169,7 +169,7 @@ impl Places {
         Ok(Places { settings, connection, server })
     }
 
-    /// The place that a start means, as a reader would begin there.
+    /// The position at which a reader would begin with this start.
     pub async fn find(&mut self, start: &Start) -> Result<Position, NoPlace> {
         let position = first(&self.settings, &self.server, &mut self.connection, start).await?;
         self.server.permit(&mut self.connection, &position).await?;
@@ -237,9 +237,9 @@ impl Places {
         let passing = loop {
             match passings.next().await? {
                 None => return Ok(None),
-                // It was read already; the set lacks it only because it is not decided.
+                // It was read already; the set lacks it only because it is undecided.
                 Some(passing) if self.was_read(&passing, mark) => prepared.push(passing),
-                // By place they come all the same.
+                // A stream by place contains them all the same.
                 Some(passing) if is_in(mark, passing.gtid.as_ref()) => {}
                 Some(passing) => break passing,
             }
@@ -259,7 +259,8 @@ impl Places {
             && passing.begin.order(mark.place()) == Ordering::Less
     }
 
-    /// The XA transaction among those that the mark waits for: those that the server sent again, or those that it names.
+    /// The XA transaction among those that the mark has as undecided: sent again by the server, or named in the
+    /// position.
     async fn prepared_as(
         &self,
         xid: &Xid,
@@ -274,13 +275,13 @@ impl Places {
         Ok(found.map(|Passing { gtid, begin, .. }| Prepared { gtid, begin }))
     }
 
-    /// XA transactions that are prepared right now, as far as the account may know.
+    /// XA transactions that are prepared at this moment, as far as the account may see them.
     pub async fn prepared(&mut self) -> usize {
         self.connection.query::<Row>("XA RECOVER").await.map_or(0, |list| list.len())
     }
 
-    /// What moving from one place to another skips and repeats. `is_exact`: the new place's file and offset are it, and not
-    /// just where the reading that searches for it begins.
+    /// What moving from one place to another skips and repeats. `is_exact`: the file and offset of the new place are
+    /// exact, and not only where the search for it begins.
     pub async fn between(&mut self, from: &Position, to: &Position, is_exact: bool) -> Result<Between, Error> {
         if let Err(error) = self.server.permit(&mut self.connection, from).await {
             return match error.next() {
@@ -320,7 +321,7 @@ impl Places {
         if bytes > COUNTED_BYTES_MAX || from.offset > u64::from(u32::MAX) {
             return Ok(span);
         }
-        // What can't be read can't be counted, and is no reason not to move past it.
+        // Binlog that can't be read can't be counted; moving past it is allowed all the same.
         if let Ok((transactions, left_prepared)) = self.count(from, to).await {
             span.count.transactions = Some(transactions);
             span.left_prepared = left_prepared;
@@ -374,7 +375,7 @@ fn number_of(set: &GtidSet) -> u64 {
     set.intervals().map(|(_, _, (first, last))| last - first + 1).fold(0, u64::saturating_add)
 }
 
-/// The error without what it advises: that has just been asked for.
+/// The error without its fix: the operator is about to do that.
 fn of_what(error: &Error) -> String {
     let text = error.to_string();
     text.split_once("; fix:").map_or(text.clone(), |(problem, _)| problem.to_string())
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted_over_files_that_are_there() {
+    fn bytes_are_counted_over_existing_files() {
         let files = [place(2, 1000), place(3, 500), place(4, 800)];
         for (from, to, expected) in [
             (place(2, 4), place(2, 4), Some(0)),

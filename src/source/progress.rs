@@ -1,4 +1,4 @@
-//! What a reader has handed on, over all its connections.
+//! The progress of a reader: what it has handed on, over all its connections.
 //!
 //! In: portions of rows and ends of transactions as they are handed on. Out: the position from which a new connection reads, and
 //! the rows of the transaction after it that must not be handed on again (promises 1 and 4). No I/O.
@@ -21,13 +21,13 @@ pub(super) struct ReadProgress {
     partial: Partial,
     pub has_announced: bool,
     pub has_streamed: bool,
-    /// Grows with everything handed on; tells whether a new connection got any further.
+    /// Grows with everything handed on; shows whether a new connection made progress.
     pub steps: u64,
 }
 
 #[derive(Debug, Default)]
 struct Partial {
-    /// From an earlier process.
+    /// Rows that an earlier process handed on.
     resumed: Vec<Within>,
     transaction: Option<Arc<Transaction>>,
     tables: Vec<(Arc<Table>, u64)>,

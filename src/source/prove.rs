@@ -1,4 +1,4 @@
-//! Whether the log of a server is still the one that a position belongs to.
+//! Proves that the log of a server is still the one that a position belongs to.
 //!
 //! In: a position with its [`Proof`]. Out: [`Evidence`], or the error that names what differs (promises 1 and 7). A GTID, or
 //! a file and an offset, are names that a server gives again after a reset, from a backup, or when it lost its newest
@@ -26,7 +26,8 @@ use super::wire::{Begin, Wire, of_fault};
 /// Heartbeats that may be missed before the connection counts as dead.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
-/// Servers and tags whose newest transactions are looked up where a position has no proof yet. Each takes a connection.
+/// At most so many servers and tags whose newest transactions are searched where a position has no proof yet. Each
+/// search takes a connection.
 const LEARNED_MAX: usize = 16;
 
 /// The end of the year 9999.
@@ -35,9 +36,9 @@ const LAST_TIME_US: u64 = 253_402_300_799_999_999;
 /// How far a position is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {
-    /// With what was found again.
+    /// By the transaction or file that was found again.
     Proven(String),
-    /// Names fit, and nothing more could be checked; with the reason.
+    /// Names fit, and nothing more could be checked; the reason.
     Unproven(String),
 }
 
@@ -60,7 +61,7 @@ enum Found {
     Other(String),
 }
 
-/// What the log has at a place.
+/// What the log contains at a place.
 enum AtPlace {
     Event(BinlogEvent),
     /// Nothing yet: the log ends there or before.
@@ -80,26 +81,27 @@ pub(super) struct Prover<'s> {
 }
 
 impl<'s> Prover<'s> {
-    /// The stream goes on meanwhile: the server ends the older one of two connections with one uuid, so this has its own.
+    /// The stream goes on meanwhile: the server ends the older one of two connections with the same uuid, so this has
+    /// another one.
     pub fn new(settings: &Settings, server: &'s Server) -> Prover<'s> {
         let instance = Uuid::new_v5(&settings.instance, b"proving");
         Prover { settings: Settings { instance, ..settings.clone() }, server }
     }
 
-    /// Checks the position's transactions again. Where it has none yet, its proof is looked up, for the next time. `files`
-    /// are all that the server has; none where the account may not ask.
+    /// Checks the position's transactions again. A position without a proof gets one, for the next time. `files` are
+    /// all files of the server; None where the account may not ask.
     pub async fn prove(&self, files: Option<&[FileOffset]>, position: &mut Position) -> Result<Evidence, Error> {
         if position.server_uuid() == self.server.uuid {
             not_backwards(files.unwrap_or_default(), position.place())?;
         }
         let mut evidence = None;
         for anchor in position.parts().proof.anchors().iter().rev() {
-            match self.look(anchor, position.parts().gtids.as_ref(), files).await? {
+            match self.check_anchor(anchor, position.parts().gtids.as_ref(), files).await? {
                 Found::Other(what) => return Err(Error::AnotherLog { what }),
                 found => evidence = evidence.or(Some(found)),
             }
         }
-        let head = self.look_at_file(position, files).await?;
+        let head = self.check_file(position, files).await?;
         match (evidence, head) {
             (_, Found::Other(what)) => Err(Error::AnotherLog { what }),
             (Some(Found::Same(by)), _) | (_, Found::Same(by)) => Ok(Evidence::Proven(by)),
@@ -122,7 +124,7 @@ impl<'s> Prover<'s> {
         self.prove(files.as_deref(), position).await
     }
 
-    async fn look(
+    async fn check_anchor(
         &self,
         anchor: &Anchor,
         gtids: Option<&GtidSet>,
@@ -143,7 +145,7 @@ impl<'s> Prover<'s> {
         }
     }
 
-    /// Reads the one event that begins at the anchor's place.
+    /// Reads the event that begins at the anchor's place.
     async fn at_place(&self, anchor: &Anchor) -> Result<Found, Error> {
         let begin = &anchor.local.begin;
         let is_in_log = |event: &BinlogEvent| !event.is_artificial() && event.kind != event_type::FORMAT_DESCRIPTION;
@@ -181,7 +183,8 @@ impl<'s> Prover<'s> {
                 Err(Error::Purged { .. }) => return Ok(AtPlace::Gone),
                 Err(Error::AnonymousRefused { .. } | Error::GtidsRefused { .. }) => return Ok(AtPlace::Withheld),
                 Err(Error::BadPosition { .. }) => return Ok(AtPlace::NoEvent),
-                // Either the connection bent the event, or the server takes for an event what is none: then it does so again.
+                // Either the connection damaged the event, or there is no event at this place: then a second read
+                // fails, too.
                 Err(error @ (Error::Damaged { .. } | Error::Uninterpretable { .. } | Error::TooLarge(_))) => {
                     if std::mem::replace(&mut has_failed, true) {
                         tracing::debug!(%error, %place, "no event can be read at this place");
@@ -193,7 +196,7 @@ impl<'s> Prover<'s> {
         }
     }
 
-    /// Asks for the transaction as a replica that lacks it alone.
+    /// Requests the transaction as a replica that lacks only this one.
     async fn by_gtid(&self, anchor: &Anchor, gtid: &Gtid, set: &GtidSet) -> Result<Found, Error> {
         Ok(match self.fetch(gtid, set).await? {
             Ok((event, begin)) => self.compare(anchor, &event, &begin)?,
@@ -201,7 +204,7 @@ impl<'s> Prover<'s> {
         })
     }
 
-    /// The GTID event of a transaction, with its place; or why it is not to be had.
+    /// The GTID event of a transaction, with its place; or why it can't be read.
     async fn fetch(&self, gtid: &Gtid, set: &GtidSet) -> Result<Result<(BinlogEvent, FileOffset), String>, Error> {
         let gone = |error| match error {
             Error::Purged { .. } => Ok(Err(format!("transaction {gtid} was purged"))),
@@ -225,7 +228,7 @@ impl<'s> Prover<'s> {
             let is_idle = last_event_at.elapsed() >= self.settings.heartbeat / 2;
             last_event_at = Instant::now();
             match event.kind {
-                // Those in place of transactions that are skipped come at once.
+                // Heartbeats in place of skipped transactions come at once.
                 event_type::HEARTBEAT if is_idle => return Ok(Err(format!("transaction {gtid} is not in the binlog"))),
                 event_type::ROTATE => at = place::after_rotate(&event.body).unwrap_or(at),
                 kind if is_gtid(kind) => {
@@ -277,7 +280,7 @@ impl<'s> Prover<'s> {
     }
 
     /// When the position's own file was begun.
-    async fn look_at_file(&self, position: &Position, files: Option<&[FileOffset]>) -> Result<Found, Error> {
+    async fn check_file(&self, position: &Position, files: Option<&[FileOffset]>) -> Result<Found, Error> {
         let file = &position.place().file;
         let is_listed = files.is_none_or(|files| files.iter().any(|end| end.file == *file));
         let Some(known) = position.parts().proof.file_created_s.filter(|_| is_listed) else {
@@ -306,9 +309,9 @@ impl<'s> Prover<'s> {
         })
     }
 
-    /// What a position without a proof is known by the next time.
+    /// The proof for a position that has none.
     async fn learn(&self, position: &Position) -> Result<Proof, Error> {
-        // A uuid of its own besides, because both are read at once.
+        // Another uuid, because both are read at the same time.
         let beside = Prover::new(&self.settings, self.server);
         let (anchors, file_created_s) = tokio::try_join!(self.learn_anchors(position), async {
             match position.server_uuid() == self.server.uuid {
@@ -344,7 +347,8 @@ impl<'s> Prover<'s> {
     }
 }
 
-/// A server's files are counted up, and the newest one grows.
+/// An error if the server's newest file is before the place, or if the file of the place ends before it: the files of
+/// one log have rising numbers, and the newest one grows.
 pub(super) fn not_backwards(files: &[FileOffset], place: &FileOffset) -> Result<(), Error> {
     let Some(newest) = files.last() else { return Ok(()) };
     let is_of_one_name = base_name(&newest.file) == base_name(&place.file);

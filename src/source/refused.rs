@@ -107,14 +107,14 @@ pub(super) fn of_login_answer(code: u16, message: &str, settings: &Settings) -> 
                 _ => format!("MAX_USER_CONNECTIONS {}", 2 * CONNECTIONS_MAX),
             };
             // Known, where an earlier connection of this process succeeded.
-            let (look, account) = match settings.learned.account() {
+            let (host_hint, account) = match settings.learned.account() {
                 Some(account) => (String::new(), account),
                 None => (format!("looks up the account's host with {accounts} and "), format!("{user}@'that host'")),
             };
             connect(
                 "the account has used up what it may have",
                 format!(
-                    "rowhook needs up to {CONNECTIONS_MAX} connections at a time; an administrator {look}runs ALTER USER {account} WITH {option}"
+                    "rowhook needs up to {CONNECTIONS_MAX} connections at a time; an administrator {host_hint}runs ALTER USER {account} WITH {option}"
                 ),
             )
         }
@@ -136,7 +136,7 @@ pub(super) fn of_login_answer(code: u16, message: &str, settings: &Settings) -> 
     }
 }
 
-/// What an account with a login plugin that is not on our list can do.
+/// The fix for an account with a login plugin that rowhook does not support.
 fn other_plugin(user: &str) -> String {
     format!(
         "an administrator looks up the account's host with SELECT user, host, plugin FROM mysql.user WHERE user = {user} and runs \
@@ -144,7 +144,7 @@ fn other_plugin(user: &str) -> String {
     )
 }
 
-/// The account has a login plugin that rowhook does not speak.
+/// The account has a login plugin that rowhook does not support.
 pub(super) fn of_plugin(name: &[u8], settings: &Settings) -> Error {
     let name: String = String::from_utf8_lossy(name).chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
     Error::Login {
@@ -154,7 +154,7 @@ pub(super) fn of_plugin(name: &[u8], settings: &Settings) -> Error {
     }
 }
 
-/// The account's password would be sent as it is, which needs a server that is known to be the right one.
+/// The account's password would be sent in clear text, which needs a verified server.
 pub(super) fn of_clear_password(settings: &Settings) -> Error {
     Error::Login {
         server: settings.address(),
@@ -168,7 +168,7 @@ pub(super) fn of_clear_password(settings: &Settings) -> Error {
     }
 }
 
-/// The server wants the password itself, and nothing would hide it from an attacker in between.
+/// The server requires the password itself, and without encryption an attacker in between could read it.
 pub(super) fn of_bare_password(settings: &Settings) -> Error {
     Error::PasswordKept {
         server: settings.address(),
@@ -182,7 +182,7 @@ pub(super) fn of_bare_password(settings: &Settings) -> Error {
     }
 }
 
-/// A server that was encrypted before and now offers no TLS.
+/// The server was reached encrypted before and now offers no TLS.
 pub(super) fn of_removed_tls(settings: &Settings) -> Error {
     let address = settings.address();
     let undo = match settings.encrypted.file() {
@@ -199,7 +199,7 @@ pub(super) fn of_removed_tls(settings: &Settings) -> Error {
     }
 }
 
-/// What is wrong with encryption, in words of our own for what happens most.
+/// A problem with encryption, in plain words for the most frequent ones.
 pub(super) fn of_tls(problem: &rustls::Error, settings: &Settings) -> Error {
     let (what, fix) = match problem {
         rustls::Error::InvalidCertificate(flaw) => of_certificate(flaw, settings),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_does_not_fit_is_told_in_words_of_our_own() {
+    fn a_certificate_that_does_not_fit_is_reported_in_plain_words() {
         let name = rustls::pki_types::ServerName::try_from("db.example").expect("a name");
         let context = CertificateError::NotValidForNameContext { expected: name, presented: vec![] };
         for (flaw, ca, part, fix) in [

@@ -1,8 +1,8 @@
-//! What was defined in a binlog range that the stream has yet to read.
+//! The definitions in a binlog range that the stream has not read yet.
 //!
 //! In: two places. Out: whether a statement between them gave a table another definition. Reads ahead over a connection of
-//! its own, each range once: what was found there is kept, in bounded number, for the tables that are asked about
-//! later. Anything that keeps it from reading is an error, never a "nothing was found" (promise 7).
+//! its own, each range once: what was found there is kept, in bounded number, for later tables. A range that can't be
+//! read is an error, never a "nothing was found" (promise 7).
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) struct Scan {
     span: Option<KnownSpan>,
 }
 
-/// What is known of the log between two places.
+/// What is known about the log between two places.
 struct KnownSpan {
     from: FileOffset,
     to: FileOffset,
@@ -54,20 +54,20 @@ struct Found {
 }
 
 impl KnownSpan {
-    /// Nothing is known yet after this place.
+    /// After this place nothing is known yet.
     fn at(place: &FileOffset) -> KnownSpan {
         KnownSpan { from: place.clone(), to: place.clone(), found: Vec::new(), hidden: Vec::new(), is_full: false }
     }
 
-    /// Whether it can say what comes after a place.
+    /// Whether everything after a place is known.
     fn serves(&self, since: &FileOffset) -> bool {
         let begins_before = self.from.order(since) != Ordering::Greater;
-        // After the last one kept there may be others that were not kept.
+        // After the last kept statement there may be others that were not kept.
         let is_ahead = |found: &Found| found.end.order(since) == Ordering::Greater;
         begins_before && (!self.is_full || self.found.last().is_some_and(is_ahead))
     }
 
-    /// Forgets what lies before a place that the stream has reached: it only moves forward.
+    /// Removes what lies before a place that the stream has reached: the stream only moves forward.
     fn pass(&mut self, since: &FileOffset) {
         self.found.retain(|found| found.end.order(since) == Ordering::Greater);
         self.hidden.retain(|(end, _)| end.order(since) == Ordering::Greater);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_with_too_many_statements_says_that_every_table_was_defined_anew() {
+    fn in_a_range_with_too_many_statements_every_table_counts_as_redefined() {
         let mut span = KnownSpan::at(&place(4));
         for end in 0..FOUND_MAX as u64 + 10 {
             span.note(&place(100 + end), drop_of("t"));

@@ -1,6 +1,7 @@
 //! `information_schema`: tables as they are defined now.
 //!
-//! In: names of tables or patterns, over a connection of its own that must lead to the very server whose binlog is read.
+//! In: names of tables or patterns, over a connection of its own that must lead to the same server whose binlog is
+//! read.
 //! Out: columns as the server lists them, turned into a [`Definition`] where they fit the columns that were logged, and how
 //! far the binlog goes. Knows nothing of positions: `tracking` decides for which rows a definition is valid.
 
@@ -23,7 +24,7 @@ use super::settings::Settings;
 use super::shown::ShownType;
 use super::writes::TableWrite;
 
-/// Reads table definitions; opens its connection when first asked and again when it broke.
+/// Reads table definitions; opens its connection at the first use, and again after it broke.
 pub(super) struct TableDefinitions {
     settings: Settings,
     /// The server that the rows come from.
@@ -110,12 +111,12 @@ impl TableDefinitions {
         TableDefinitions { settings, server_uuid, connection: None }
     }
 
-    /// Asks over this connection, which leads to the server that the rows come from.
+    /// Uses this connection, which leads to the server that the rows come from.
     pub fn ask_over(&mut self, connection: Connection) {
         self.connection = Some(connection);
     }
 
-    /// The table's columns as they are now; none where there is no such table, or none that the account may see.
+    /// The table's columns as they are now; empty where there is no such table, or the account may not see it.
     pub async fn columns(&mut self, schema: &str, table: &str) -> Result<Vec<Defined>, Error> {
         let rows: Vec<ColumnRow> = self.ask(COLUMNS_SQL, (schema, table).into()).await?;
         let key: Vec<(String, u64)> = self.ask(KEY_SQL, (schema, table).into()).await?;
@@ -158,9 +159,9 @@ impl TableDefinitions {
         Ok(tables.into_iter().collect())
     }
 
-    /// Why a write to its tables may write to others, too, as things are now; none where it cannot. What the account may
-    /// not see counts as a reason. A table that is not there was a temporary one where the session had such: whether another
-    /// one of that name was dropped since, the caller asks.
+    /// Why, by the current definitions, a write to its tables may write to others, too; None where it cannot. What the
+    /// account may not see counts as a reason. A table that does not exist was a temporary one where the session had
+    /// such; the caller checks whether another table of that name was dropped since.
     pub async fn side_effects(&mut self, write: &TableWrite, is_of_session: bool) -> Result<Option<String>, Error> {
         for table in &write.tables {
             if let Some(reason) = self.side_effects_on(table, write.changes_rows, is_of_session).await? {
@@ -222,7 +223,7 @@ impl TableDefinitions {
         Ok(views.first().map(|view| format!("it may read the view {view}, which may call a function")))
     }
 
-    /// How far the binlog goes by now. What was read before lies before this place, if the binlog has it.
+    /// The end of the binlog now. All that was read before this call lies before that place, if the binlog has it.
     pub async fn end_of_log(&mut self) -> Result<FileOffset, Error> {
         let mut connection = self.take().await?;
         let address = self.settings.address();
@@ -268,15 +269,16 @@ impl TableDefinitions {
     }
 }
 
-/// What finds the schemas and the tables of a pattern: LIKE ignores case, so it may find more than is meant, never less.
+/// The LIKE patterns for the schemas and the tables of a pattern. LIKE ignores case, so it may find more than is meant,
+/// never less.
 pub(super) fn like(pattern: &str) -> (String, String) {
     let (schema, table) = pattern.split_once('.').unwrap_or((pattern, "*"));
     let escaped = |part: &str| part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
     (escaped(schema), escaped(table))
 }
 
-/// Another connection to the server that is being read. Behind one address there may be several, and what another one
-/// says of its tables and its binlog means nothing here.
+/// Another connection to the server that is being read. One address may lead to several servers, and the tables and the
+/// binlog of another server mean nothing here.
 pub(super) async fn connect_to(settings: &Settings, server_uuid: Uuid) -> Result<Connection, Error> {
     let mut connection = connect(settings).await?;
     let uuid: Option<String> = connection
@@ -302,12 +304,12 @@ impl Defined {
     }
 }
 
-/// `utf8` has been short for `utf8mb3`.
+/// `utf8` is an old name of `utf8mb3`.
 fn known_as(charset: String) -> Box<str> {
     if charset == "utf8" { "utf8mb3".into() } else { charset.into() }
 }
 
-/// The definition of columns that must be those of `kinds`; the text says what does not fit.
+/// The definition of columns that must be those of `kinds`; an error says what does not fit.
 pub(super) fn fit(kinds: &[ColumnKind], defined: &[Defined]) -> Result<Definition, String> {
     if defined.is_empty() {
         return Err("the table no longer exists, or the account may not SELECT from it".to_string());
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_become_those_of_like() {
+    fn patterns_become_like_patterns() {
         assert_eq!(like("shop_*.o%*"), (r"shop\_%".to_string(), r"o\%%".to_string()));
     }
 

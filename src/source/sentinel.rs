@@ -1,10 +1,10 @@
-//! Whether a stream that brings nothing has nothing to bring.
+//! Checks a stream without events: whether it is at the end of the log.
 //!
-//! In: heartbeats of a stream that stands still, and how far it was read. Out: whether the stream is at the end of the log;
-//! an error where the log has become another one. A server reports a reset to a reader late, and never
-//! reports a new log that has grown as far as the reader's place. So what the server says of its newest file, of its transactions and of
-//! resets is compared with what was read, and the transactions themselves are checked again.
-//! Owns a connection for these questions, opened when the first one is due.
+//! In: heartbeats of a stream that stands still, and how far it was read. Out: whether the stream is at the end of the
+//! log; an error where the log has become another one. A server reports a reset to a reader late, and never reports a
+//! new log that has grown as far as the reader's place. So the server's newest file, its transactions and its count of
+//! resets are compared with what was read, and the transactions themselves are checked again. Owns a connection for
+//! these queries, opened for the first one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +24,14 @@ const PROVED_EVERY: Duration = Duration::from_secs(60);
 /// Counts RESET statements, those of binlogs among them. Any account may ask.
 const RESETS_SQL: &str = "SHOW GLOBAL STATUS LIKE 'Com_reset'";
 
-/// A server that says this many times in a row that it has more than its stream brings is asked for the stream again.
+/// After so many checks in a row in which the server has newer events than its stream sends, the stream is opened
+/// again.
 const STANDS_STILL_MAX: u32 = 5;
 
 pub(super) struct Sentinel {
     settings: Settings,
     connection: Option<Connection>,
-    last: Option<Look>,
+    last: Option<StreamEnds>,
     stands_still: u32,
     /// How many RESET statements the server had counted when the position was proven last, and when that was.
     proven: Option<(u64, Instant)>,
@@ -41,21 +42,21 @@ pub(super) struct Sentinel {
 
 /// Where the stream stood, and where the log ended then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
+struct StreamEnds {
     stream: FileOffset,
     end: FileOffset,
 }
 
-/// What the server says of its log.
+/// What the server reports about its log.
 struct LogAnswer {
     end: FileOffset,
     executed: GtidSet,
     resets: u64,
 }
 
-/// How far a stream is that stands still.
+/// Whether a stream that stands still is at the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum StreamLag {
     AtEnd,
     /// The server has had more for this long.
     Behind(Duration),
@@ -74,21 +75,21 @@ impl Sentinel {
         }
     }
 
-    /// The stream brings events again.
+    /// The stream sends events again.
     pub fn moved(&mut self) {
         self.behind_since = None;
         self.stands_still = 0;
     }
 
-    /// The stream stands at this place of the log, and everything up to the position was read.
-    pub async fn look(
+    /// Inspects the server while the stream stands at this place of the log; everything up to the position was read.
+    pub async fn inspect(
         &mut self,
         server: &Server,
         stream: &FileOffset,
         position: &mut Position,
-    ) -> Result<Standing, Error> {
+    ) -> Result<StreamLag, Error> {
         if !self.may_ask {
-            return Ok(Standing::AtEnd);
+            return Ok(StreamLag::AtEnd);
         }
         let LogAnswer { end, executed, resets } = match self.ask(server).await {
             Ok(answer) => answer,
@@ -98,19 +99,19 @@ impl Sentinel {
                     "the account may not ask how far the binlog goes: a reset is noticed only at the next connection"
                 );
                 self.may_ask = false;
-                return Ok(Standing::AtEnd);
+                return Ok(StreamLag::AtEnd);
             }
-            // Asked again at the next heartbeat; if the server is gone, the stream notices.
+            // Checked again at the next heartbeat; if the server is gone, the stream notices.
             Err(error) => {
                 tracing::debug!(%error, "how far the binlog goes could not be asked");
                 self.connection = None;
-                return Ok(self.standing());
+                return Ok(self.lag());
             }
         };
         not_backwards(std::slice::from_ref(&end), stream)?;
         self.require_executed(server, position, executed).await?;
         if is_same_place(stream, &end) {
-            // A new log may have grown to just this place.
+            // A new log may have grown to exactly this place.
             let is_proven = |(before, at): (u64, Instant)| before == resets && at.elapsed() < PROVED_EVERY;
             if !self.proven.is_some_and(is_proven) {
                 self.prove(server, position).await?;
@@ -118,10 +119,10 @@ impl Sentinel {
             }
             self.moved();
             self.last = None;
-            return Ok(Standing::AtEnd);
+            return Ok(StreamLag::AtEnd);
         }
         self.behind_since.get_or_insert_with(Instant::now);
-        let now = Look { stream: stream.clone(), end };
+        let now = StreamEnds { stream: stream.clone(), end };
         let stood_still = self.last.as_ref().is_some_and(|last| last.stream == now.stream);
         self.last = Some(now);
         if stood_still {
@@ -131,11 +132,11 @@ impl Sentinel {
                 return Err(Error::Lost("the server has newer transactions and sends none".to_string()));
             }
         }
-        Ok(self.standing())
+        Ok(self.lag())
     }
 
-    fn standing(&self) -> Standing {
-        self.behind_since.map_or(Standing::AtEnd, |since| Standing::Behind(since.elapsed()))
+    fn lag(&self) -> StreamLag {
+        self.behind_since.map_or(StreamLag::AtEnd, |since| StreamLag::Behind(since.elapsed()))
     }
 
     async fn ask(&mut self, server: &Server) -> Result<LogAnswer, Error> {
@@ -154,7 +155,7 @@ impl Sentinel {
         Ok(LogAnswer { end, executed, resets: resets.map_or(0, |(_, resets)| resets) })
     }
 
-    /// What was read must be among what the server has done.
+    /// The server must have executed every transaction that was read.
     async fn require_executed(&mut self, server: &Server, position: &Position, executed: GtidSet) -> Result<(), Error> {
         let Some(read) = position.parts().gtids.as_ref().filter(|set| !set.is_subset_of(&executed)) else {
             return Ok(());
@@ -180,7 +181,7 @@ fn is_same_place(stream: &FileOffset, end: &FileOffset) -> bool {
     stream.file == end.file && stream.offset as u32 == end.offset as u32
 }
 
-/// Where a heartbeat says that the stream stands; none where it does not say.
+/// The place of the stream by a heartbeat; None where the heartbeat has none.
 pub(super) fn place_of_heartbeat(body: &[u8], log_pos: u32) -> Option<FileOffset> {
     let file: Arc<str> = std::str::from_utf8(body).ok()?.into();
     crate::position::file_number(&file)?;
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heartbeat_names_the_place_in_32_bits() {
+    fn a_heartbeat_gives_the_place_in_32_bits() {
         let place = place_of_heartbeat(b"binlog.000007", 0x10).expect("a place");
         assert_eq!(place, FileOffset { file: "binlog.000007".into(), offset: 0x10 });
         let beyond = FileOffset { offset: 0x1_0000_0010, ..place.clone() };

@@ -1,4 +1,4 @@
-//! What a server says about itself before reading begins, and where reading may begin.
+//! The facts of a server before reading begins, and where reading may begin.
 //!
 //! In: a fresh connection and what the caller wants: a first start or a resume. Out: the server's facts and a
 //! [`Position`] that is safe to read from, or the reason why none is: a position is never moved by itself (promise 1).
@@ -45,7 +45,7 @@ const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('serv
      'aurora_version')";
 
 impl Server {
-    /// Asks the server about itself; refuses MariaDB and versions before 8.0.
+    /// Reads the facts of the server; refuses MariaDB and versions before 8.0.
     pub async fn inspect(connection: &mut Connection, address: &str) -> Result<Server, Error> {
         let failed = |error| Error::of_client(error, address);
         let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
@@ -93,7 +93,7 @@ impl Server {
         }
     }
 
-    /// What operators want to know of it.
+    /// The facts for operators.
     pub fn facts(&self) -> ServerFacts {
         ServerFacts { version: self.version.clone(), retention: self.keeping.retention() }
     }
@@ -108,7 +108,7 @@ impl Server {
         self.variables.get("lower_case_table_names").is_some_and(|value| value != "0")
     }
 
-    /// Where the server keeps names in lower case, a pattern in upper case would never match, without a word.
+    /// An error for a pattern in upper case where the server keeps names in lower case: it would never match.
     pub fn require_names(&self, tables: &TablePatterns) -> Result<(), Error> {
         if self.variables.get("lower_case_table_names").is_none_or(|value| value != "1") {
             return Ok(());
@@ -130,7 +130,7 @@ impl Server {
     /// Where a first start begins, except for the set of `Start::At`, which must be read from the binlog itself.
     pub async fn begin(&self, connection: &mut Connection, start: &Start) -> Result<Position, Error> {
         let (newest, executed) = self.newest(connection).await?;
-        // Where gtid_mode is not ON, it is uncertain whether transactions without GTIDs follow the last one with.
+        // Where gtid_mode is not ON, transactions without GTIDs may follow the last one that has a GTID.
         let found_by = if self.has_gtids { FoundBy::Either } else { FoundBy::Place };
         let (gtids, file, found_by) = match start {
             Start::Latest => (Some(executed), newest, found_by),
@@ -209,8 +209,8 @@ impl Server {
         Ok(rows.iter().any(is_it))
     }
 
-    /// At a first start: the rows of XA transactions that are prepared may lie before it, and nothing leads back to them.
-    /// Accounts that may not ask (`XA_RECOVER_ADMIN`) hear nothing.
+    /// Warns at a first start of prepared XA transactions: their rows may lie before the start and are never read.
+    /// Without the privilege `XA_RECOVER_ADMIN` nothing is reported.
     pub async fn warn_of_prepared(&self, connection: &mut Connection) {
         let prepared = connection.query::<Row>("XA RECOVER").await.map_or(0, |list| list.len());
         if prepared > 0 {

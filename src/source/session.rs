@@ -1,11 +1,11 @@
 //! How a session is set up before rowhook asks or writes anything in it.
 //!
-//! Out: two statements, one for our own questions and one for statements that rules write back. What a server's global
-//! settings say is for other people's sessions: a limit on rows, on time or on joins, another character set, language, SQL mode
-//! or time zone must change neither an answer nor the text of an error, some of which are told apart by their text. All of
-//! these variables may be set by any account and are known to every server from 8.0 on.
+//! Out: two statements, one for rowhook's own queries and one for statements that rules write back. A server's global
+//! settings must change neither an answer nor the text of an error, because some errors are recognized by their text: a
+//! limit on rows, on time or on joins, another character set, language, SQL mode or time zone. Any account may set
+//! these variables, and every server from 8.0 on knows them.
 
-/// What no session of ours may take over from the server.
+/// Variables that no session of rowhook may take over from the server.
 macro_rules! limits {
     () => {
         "SET NAMES utf8mb4, SESSION sql_select_limit = 18446744073709551615, SESSION max_execution_time = 0, \
@@ -15,7 +15,7 @@ macro_rules! limits {
     };
 }
 
-/// For our own questions.
+/// For rowhook's own queries.
 pub(super) const QUESTIONS_SQL: &str = concat!(
     limits!(),
     ", SESSION sql_mode = '', SESSION time_zone = '+00:00', SESSION transaction_isolation = 'REPEATABLE-READ', \

@@ -1,4 +1,4 @@
-//! How to reach the source: address, account, TLS, and how patient to be.
+//! How to reach the source: address, account, TLS, and timeouts.
 //!
 //! In: a `mysql://` URL and the settings around it. Out: [`Settings`], checked. The password prints as `***` and appears
 //! in no error (promise 8). Opens no connection.
@@ -22,12 +22,12 @@ pub use crate::config::TlsMode;
 #[derive(Debug, Clone, Default)]
 pub struct SourceTls {
     pub mode: TlsMode,
-    /// Without it the CAs of the web are trusted.
+    /// Without it the public CAs are trusted.
     pub ca: Option<PathBuf>,
     /// Client certificate; needs `key`.
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
-    /// The server's RSA key: where nothing is encrypted, the password goes out under it alone.
+    /// The server's RSA key: without TLS the password is sent only encrypted with this key.
     pub public_key: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ pub enum FirstConnect {
     FailFast,
 }
 
-/// Everything the reader needs to know; build it with [`Settings::from_url`] and change fields at will.
+/// All settings of a reader; make them with [`Settings::from_url`] and change fields as needed.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub host: String,
@@ -48,31 +48,31 @@ pub struct Settings {
     /// Read again at every connect.
     pub password: PasswordSource,
     pub tls: SourceTls,
-    /// The replica's server id; none: drawn from `instance`, from the upper half of the range, where people's own
-    /// servers rarely are.
+    /// The replica's server id; None: derived from `instance`, in the upper half of the range, where other servers
+    /// rarely are.
     pub server_id: Option<u32>,
     /// Identity towards the server, stable for a data directory. Two readers of one server at the same time need two:
     /// the server ends the older one of a pair with the same uuid.
     pub instance: Uuid,
-    /// How often an idle server says so. After three periods of silence the connection is reopened.
+    /// The interval of heartbeats of an idle server. After three intervals of silence the connection is opened again.
     pub heartbeat: Duration,
     pub connect_timeout: Duration,
-    /// How long the server may take to answer a question. One with very many tables takes its time.
+    /// How long the server may take for one answer. A server with very many tables needs some time.
     pub answer_timeout: Duration,
     pub first_connect: FirstConnect,
-    /// The reader says how the watched tables are defined now, before it says where it begins.
+    /// Whether the reader reports the current definitions of the watched tables, before it reports where it begins.
     pub names_tables: bool,
-    /// Paces reconnects; they go on for ever, so `retries` does not count here.
+    /// The waits between reconnects; these never end, so `retries` is ignored.
     pub reconnect: RetryPolicy,
     /// How long the reader waits for room in the event channel before it gives its connection back to the server.
     pub stall_timeout: Duration,
     /// What earlier connections learned; clones share it.
     pub learned: Arc<Learned>,
-    /// Where `preferred` means `required` by now.
+    /// The servers for which `preferred` means `required` now.
     pub encrypted: Arc<EncryptedServers>,
 }
 
-/// What connections learned of the account.
+/// What connections learned about the account.
 #[derive(Debug, Default)]
 pub struct Learned {
     /// Whether a reader has got anything from the binlog.
@@ -89,7 +89,7 @@ impl Learned {
         self.has_streamed.store(true, Ordering::Relaxed);
     }
 
-    /// The account as statements name it, `'user'@'host'`; none before the first connection.
+    /// The account as statements name it, `'user'@'host'`; None before the first connection.
     pub(super) fn account(&self) -> Option<String> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -115,7 +115,7 @@ impl Settings {
                  --mysql-password-command)",
             ));
         }
-        // The parser's own error may quote the text, password and all, so it is not passed on.
+        // The parser's own error may quote the text with the password, so it is not passed on.
         let url = Url::parse(text).map_err(|_| wrong("it is not a URL"))?;
         if url.scheme() != "mysql" {
             return Err(wrong("the scheme is not mysql"));

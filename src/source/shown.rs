@@ -1,6 +1,6 @@
 //! A column's type as `information_schema.COLUMNS` shows it.
 //!
-//! In: what that view says of one column's type. Out: its family, how its values are logged as far as a definition tells,
+//! In: what that view says of one column's type. Out: its family, how its values are logged, as far as a definition shows it,
 //! and whether they were logged so; the labels of an ENUM or SET. Which type a name means stands in `column::types`. Asks
 //! no server: `schema` and `typed` do. Pure.
 
@@ -35,7 +35,7 @@ impl ShownType {
         Family::of(column_type, || labels(&self.sql))
     }
 
-    /// How its values are logged, where lengths may be any; none for a type that is not known.
+    /// How its values are logged, with any lengths; None for an unknown type.
     pub fn kind(&self) -> Option<ColumnKind> {
         let (column_type, charset) = ColumnType::of_name(&self.name)?;
         let number = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
@@ -55,14 +55,14 @@ impl ShownType {
 
     /// Whether values that are logged so can be those of such a column.
     pub fn is_of(&self, logged: &ColumnKind) -> bool {
-        // Refused when a value comes; the name does not matter.
+        // A value of it is refused when it comes; the name does not matter.
         let is_refused = matches!(logged, ColumnKind::Unsupported { .. });
         is_refused || self.kind().is_some_and(|now| declared(&now) == declared(logged))
     }
 }
 
-/// The kind without what the log and a definition tell apart in other ways: widths, labels, all but whether it is binary of
-/// a character set.
+/// The kind without the parts that the log and a definition write differently: widths, labels, and all of a character
+/// set but whether it is binary.
 fn declared(kind: &ColumnKind) -> ColumnKind {
     match kind {
         ColumnKind::Text { charset, octets_max, .. } => {
@@ -112,7 +112,7 @@ fn labels(column_type: &str) -> Result<Labels, String> {
     if rest.is_empty() { Ok(labels.into()) } else { Err(wrong()) }
 }
 
-/// The server lists bytes so that are no text of `utf8mb3`, of labels in the binary character set.
+/// The form in which the server lists bytes that are no `utf8mb3` text, in labels of the binary character set.
 fn hex(digits: &str) -> Option<Box<[u8]>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_is_of_the_kinds_that_its_type_is_logged_as() {
+    fn a_column_fits_the_kinds_that_its_type_is_logged_as() {
         use Charset::{Ascii, Binary, Utf8};
         let labels = |texts: &[&str]| Some(texts.iter().map(|text| (*text).into()).collect());
         for (defined, kind, is_of) in [

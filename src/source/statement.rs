@@ -1,8 +1,8 @@
 //! Statements in the binlog: which of them change rows without saying which rows.
 //!
-//! In: the tokens of a QUERY event's text. Out: what it means for a transaction. Statements need not be understood here,
-//! they need to be told apart. What changes rows in statement form would be a silent gap (promise 7), unless `writes` finds
-//! that no watched table is among them; what merely defines or grants must never stop the stream.
+//! In: the tokens of a QUERY event's text. Out: what it means for a transaction. Statements are not understood here,
+//! only sorted. A statement that changes rows and is logged as text would be a silent gap (promise 7), unless `writes`
+//! finds that it writes to no watched table; a statement that only defines or grants must never stop the stream.
 
 use crate::column::charset::{Charset, Charsets};
 
@@ -23,10 +23,10 @@ pub(super) enum QueryStatement {
     XaOutcome,
     /// Defines, grants or administers; may change the definition of tables.
     Definition,
-    /// CREATE TABLE with a query: its rows follow as events where it stands inside a transaction, and are nowhere where it
-    /// stands alone.
+    /// CREATE TABLE with a query: inside a transaction its rows follow as events; outside of one they are not in the
+    /// binlog.
     DefinitionWithRows,
-    /// Changes rows, or may: INSERT and its kin, and whatever is not known.
+    /// Changes rows, or may: INSERT and the like, and every unknown statement.
     RowChange,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn read(query: &Query<'_>, charsets: &Charsets) -> (QueryStatement, O
     }
 }
 
-/// `tokens` are those of the text, or none where it cannot be cut as a whole: then what stands at its head decides.
+/// `tokens` are those of the text; None where it can't be cut as a whole: then its first words decide.
 fn classify(text: &[u8], tokens: Option<&[SqlToken]>) -> QueryStatement {
     let head: Vec<SqlToken>;
     let known = match tokens {
@@ -96,7 +96,9 @@ fn classify(text: &[u8], tokens: Option<&[SqlToken]>) -> QueryStatement {
         ("XA", "START" | "BEGIN") => QueryStatement::XaStart,
         ("XA", "END" | "PREPARE") => QueryStatement::XaEnd,
         ("XA", "COMMIT" | "ROLLBACK") => QueryStatement::XaOutcome,
-        ("CREATE", "TABLE") if tokens.map_or_else(|| may_hold_query(text), |tokens| holds_query(&tokens[2..])) => {
+        ("CREATE", "TABLE")
+            if tokens.map_or_else(|| may_contain_query(text), |tokens| contains_query(&tokens[2..])) =>
+        {
             QueryStatement::DefinitionWithRows
         }
         (word, _) if DEFINITIONS.contains(&word) => QueryStatement::Definition,
@@ -116,13 +118,13 @@ pub(super) fn head_of(text: &[u8]) -> Vec<SqlToken> {
 
 /// Whether the rest of a CREATE TABLE holds `SELECT`, `TABLE other` or `VALUES ROW(...)`. All three words are reserved, so
 /// that without quotes and not beside a dot they can't be names.
-fn holds_query(tokens: &[SqlToken]) -> bool {
+fn contains_query(tokens: &[SqlToken]) -> bool {
     tokens.iter().any(|token| token.is_any(&["SELECT", "TABLE"]))
         || tokens.windows(2).any(|two| two[0].is("VALUES") && two[1].is("ROW"))
 }
 
-/// The same of a text that cannot be cut: a column may be called so.
-fn may_hold_query(text: &[u8]) -> bool {
+/// The same for a text that can't be cut: a column may have such a name, too.
+fn may_contain_query(text: &[u8]) -> bool {
     let text = text.to_ascii_uppercase();
     let count = |word: &[u8]| text.windows(word.len()).filter(|window| *window == word).count();
     count(b"SELECT") > 0 || count(b"VALUES") > 0 || count(b"TABLE") > 1
@@ -135,7 +137,7 @@ mod tests {
     use crate::source::lexer::tokens;
 
     #[test]
-    fn statements_are_told_apart_by_their_first_words() {
+    fn statements_are_sorted_by_their_first_words() {
         for (text, expected) in [
             ("BEGIN", QueryStatement::Begin),
             ("COMMIT", QueryStatement::Commit),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_text_that_cannot_be_cut_the_head_decides() {
+    fn for_a_text_that_cannot_be_cut_the_first_words_decide() {
         for (text, expected) in [
             ("CREATE TABLE t (a INT COMMENT 'open)", QueryStatement::Definition),
             ("CREATE TABLE t (a INT COMMENT 'open') SELECT 1", QueryStatement::DefinitionWithRows),

@@ -19,8 +19,8 @@ pub(super) struct TableMap {
     pub primary_key: Vec<usize>,
 }
 
-/// `MAX_FIELDS` of the server's `sql/sql_const.h`. What is done for each column of a row must have an end, also where the
-/// row has no bytes for most of them.
+/// `MAX_FIELDS` of the server's `sql/sql_const.h`. It bounds the work per row, also where the row has no bytes for most
+/// columns.
 const COLUMNS_MAX: usize = 4096;
 
 /// The names at the head of the event: (table id, schema, table, the rest of the body).
@@ -63,7 +63,7 @@ impl TableMap {
         if primary_key.iter().any(|column| *column >= count) {
             return Err(Fault::new("a primary key over columns that do not exist", ""));
         }
-        // A body has each key column once more than the row: named often, a long one would make a huge body.
+        // A body repeats each key column: a long one that is named many times would make a huge body.
         if (1..primary_key.len()).any(|place| primary_key[..place].contains(&primary_key[place])) {
             return Err(Fault::new("a primary key that names a column twice", ""));
         }
@@ -71,7 +71,7 @@ impl TableMap {
     }
 }
 
-/// A column as the first part of the event gives it: real type and metadata.
+/// A column as in the first part of the event: real type and metadata.
 #[derive(Debug, Clone, Copy)]
 struct Raw {
     column_type: &'static ColumnType,
@@ -215,7 +215,7 @@ fn key_columns(mut bytes: Bytes<'_>, with_prefix: bool) -> Result<Vec<usize>, Fa
 }
 
 impl CharsetList<'_> {
-    /// The collation of each of `count` columns; empty when the event does not tell.
+    /// The collation of each of `count` columns; empty when the event has none.
     fn collations(self, count: usize) -> Result<Vec<u64>, Fault> {
         match self {
             CharsetList::Missing => Ok(Vec::new()),

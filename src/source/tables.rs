@@ -1,8 +1,8 @@
 //! The tables of one connection, by the ids that row events name them with.
 //!
-//! In: TABLE_MAP events. Out: for a watched table its prepared columns, for any other a quick "not ours". Owns the cache:
-//! ids are assigned again after every definition and restart, so it lives no longer than a connection, and a definition seen
-//! in the binlog empties it.
+//! In: TABLE_MAP events. Out: for a watched table its prepared columns; for any other table quickly that it is not
+//! watched. Owns the cache: ids are assigned again after every definition and restart, so it lives no longer than a
+//! connection, and a definition in the binlog empties it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::table_map::{self, TableMap};
 use super::tracking::Tracking;
 use super::writes::TableWrite;
 
-/// Tables known at most; the ids of dropped and reopened tables never come back.
+/// At most so many tables are known; the ids of dropped and reopened tables are never used again.
 const TABLES_MAX: usize = 1024;
 
 pub(super) struct Tables {
@@ -66,13 +66,13 @@ impl Tables {
         Tables { patterns, charsets, tracking, known: HashMap::new() }
     }
 
-    /// A statement that may define: what is known of tables follows it.
+    /// Applies a statement that may define tables.
     pub fn define(&mut self, query: &Query<'_>) {
         self.tracking.define(query, &self.patterns);
         self.known.clear();
     }
 
-    /// What a statement did to rows of watched tables without row events, and of which ones.
+    /// What a statement did to rows without row events, and to which watched tables.
     pub fn emptied(&self, query: &Query<'_>, tokens: &[SqlToken]) -> Option<(&'static str, Vec<TableName>)> {
         let schema = std::str::from_utf8(query.schema).unwrap_or_default();
         let (what, mut tables) = emptied(tokens, &self.tracking.naming(schema))?;
@@ -135,12 +135,12 @@ impl Tables {
         !names.is_empty() && names.iter().all(is_other)
     }
 
-    /// The table of this id: none when the id is unknown, an inner none when no rule names the table.
+    /// The table of this id: None when the id is unknown, an inner None when no rule names the table.
     pub fn find(&self, id: u64) -> Option<Option<&Watched>> {
         self.known.get(&id).map(|known| known.watched.as_ref())
     }
 
-    /// Takes a TABLE_MAP event in, of the transaction that begins at `since`.
+    /// Adds a TABLE_MAP event of the transaction that begins at `since`.
     pub async fn learn(&mut self, body: &[u8], since: &FileOffset) -> Result<(), TableRefusal> {
         let (id, schema, name, rest) = table_map::heading(body)?;
         if self.known.get(&id).is_some_and(|known| *known.body == *body) {

@@ -96,7 +96,7 @@ fn damaged_row_events_do_no_harm() {
 }
 
 #[test]
-fn damaged_table_maps_do_no_harm_and_neither_do_rows_behind_them() {
+fn damaged_table_maps_do_no_harm_and_neither_do_the_rows_after_them() {
     let all = captured::rows();
     let charsets = captured::charsets();
     campaign(
@@ -360,7 +360,7 @@ fn damaged_transactions_end_in_an_error_or_go_on() {
 }
 
 #[test]
-fn what_was_captured_is_read_without_an_error() {
+fn captured_streams_are_read_without_an_error() {
     let runtime = stream::runtime();
     let _inside = runtime.enter();
     let [full, _] = captured::files();

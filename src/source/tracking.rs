@@ -2,10 +2,9 @@
 //! default).
 //!
 //! In: statements in the order of the binlog, TABLE_MAP events without names. Out: [`TableMap`]s completed with the
-//! definition that the table had at that very place. Owns the [`Schema`] of the place that is being read. It is changed by
-//! statements; and where a table is not known, a definition read from the server counts only if no statement between
-//! here and the end of the binlog may have changed it since. Else reading stops: there is nothing to take names from
-//! (promise 7).
+//! definition that the table had at that place. Owns the [`Schema`] of the place that is being read. Statements change
+//! it; and where a table is not known, a definition that is read from the server is used only if no statement between
+//! here and the end of the binlog may have changed it since. Else the names are unknown, and reading stops (promise 7).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,14 +27,14 @@ use super::settings::Settings;
 use super::table_map::TableMap;
 use super::writes::TableWrite;
 
-/// Tables of no rule that are tracked, because they may be renamed into one.
+/// At most so many tables of no rule are tracked, because they may be renamed into one of a rule.
 const UNWATCHED_MAX: usize = 4096;
 
-/// Writes that are remembered to be harmless; others are checked each time.
+/// At most so many writes are remembered as harmless; others are checked each time.
 const HARMLESS_MAX: usize = 256;
 
-/// How often a definition is read: it may change during the first read, and the second one decides.
-const LOOKS_MAX: usize = 2;
+/// How many times a definition is read: it may change during the first read, and then the second one decides.
+const READS_MAX: usize = 2;
 
 pub(super) struct Tracking {
     schema: Schema,
@@ -46,12 +45,12 @@ pub(super) struct Tracking {
     charsets: Arc<Charsets>,
     definitions: TableDefinitions,
     scan: Scan,
-    /// Writes that were found to write to their table only. What may change that is a statement, which empties it.
+    /// Writes that were found to write only to their table. A statement may change that, so each one empties this set.
     harmless: HashSet<TableWrite>,
 }
 
 impl Tracking {
-    /// `schema` is what is known where reading begins.
+    /// `schema` contains the definitions that are known where reading begins.
     pub fn new(settings: &Settings, server: &Server, schema: &Schema) -> Tracking {
         Tracking {
             schema: schema.clone(),
@@ -82,13 +81,13 @@ impl Tracking {
         self.is_changed |= is_changed;
     }
 
-    /// Definitions are asked for over this connection, which leads to the server that is read.
+    /// Reads definitions over this connection, which leads to the server that is read.
     pub fn ask_over(&mut self, connection: Connection) {
         self.definitions.ask_over(connection);
     }
 
-    /// Takes the definitions of all watched tables in at once, where reading begins at `since`. Those that cannot be had
-    /// are read when their rows come.
+    /// Reads the definitions of all watched tables at once, where reading begins at `since`. Definitions that are not
+    /// certain there are read when their rows come.
     pub async fn learn_all(&mut self, watched: &TablePatterns, since: &FileOffset) -> Result<(), Error> {
         let defined = self.definitions.all(watched).await?;
         let until = self.definitions.end_of_log().await?;
@@ -101,7 +100,8 @@ impl Tracking {
         Ok(())
     }
 
-    /// A TABLE_MAP came with names: what was known of the table is put right for those that come without.
+    /// A TABLE_MAP came with names: the known definition of the table is corrected, for later ones that come without
+    /// names.
     pub fn confirm(&mut self, schema: &str, table: &str, map: &TableMap) {
         let name = self.naming("").table(schema, table);
         let Some(known) = self.schema.get(&name) else { return };
@@ -113,7 +113,7 @@ impl Tracking {
     }
 
     /// Completes the map of a table whose rows are logged without names, in the transaction that begins at `since`. The
-    /// inner error says why there are no names for it.
+    /// inner error says why its names are unknown.
     pub async fn complete(
         &mut self,
         schema: &str,
@@ -137,7 +137,7 @@ impl Tracking {
             }
         }
         let mut problem = String::new();
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..READS_MAX {
             let defined = self.definitions.columns(schema, table).await?;
             let until = self.definitions.end_of_log().await?;
             if let Some(place) = self.scan.last_redefinition(&name, since, &until).await? {
@@ -147,12 +147,12 @@ impl Tracking {
                 Ok(definition) => {
                     let definition = Arc::new(definition);
                     self.is_changed |= self.schema.insert(name, Arc::clone(&definition));
-                    return Ok(completed(&map, &definition).ok_or_else(|| Fault::new(NEVER_LOGGED, FULL_METADATA_MEND)));
+                    return Ok(completed(&map, &definition).ok_or_else(|| Fault::new(NEVER_LOGGED, FULL_METADATA_FIX)));
                 }
                 Err(misfit) => problem = misfit,
             }
         }
-        Ok(Err(Fault::new(problem, FULL_METADATA_MEND)))
+        Ok(Err(Fault::new(problem, FULL_METADATA_FIX)))
     }
 
     /// What names mean in a statement of a session with this default schema.
@@ -160,8 +160,8 @@ impl Tracking {
         Naming { default_schema, ignores_case: self.ignores_case }
     }
 
-    /// Why a statement that writes to tables of no rule may write to other tables, too; none where it cannot. What the
-    /// server says of it now counts only if no statement since may have made it say so.
+    /// Why a statement that writes to tables of no rule may write to other tables, too; None where it cannot. The
+    /// server's current definitions count only if no statement since may have changed them.
     pub async fn may_write_more(
         &mut self,
         write: &TableWrite,
@@ -191,7 +191,7 @@ impl Tracking {
 
 const NEVER_LOGGED: &str = "its labels do not fit those that were logged";
 
-const FULL_METADATA_MEND: &str = "if the account lacks it: GRANT SELECT on the table; else SET PERSIST \
+const FULL_METADATA_FIX: &str = "if the account lacks it: GRANT SELECT on the table; else SET PERSIST \
      binlog_row_metadata = 'FULL', so that the binlog itself names the columns, and pass over this transaction: `rowhook position set \
      --skip-transaction`";
 
@@ -209,8 +209,8 @@ fn changed_since(place: &FileOffset) -> Fault {
     )
 }
 
-/// The definition that a TABLE_MAP with full metadata gives; none if it lacks labels. The table's own character set is in no
-/// event, so that the one that is known stays.
+/// The definition by a TABLE_MAP with full metadata; None if it lacks labels. The table's own character set is in no
+/// event, so the known one stays.
 fn logged(map: &TableMap, known: &Definition) -> Option<Definition> {
     let names = map.names.as_ref()?;
     let column = |(at, kind): (usize, &ColumnKind)| {

@@ -2,9 +2,9 @@
 //!
 //! In: checked events, one after another. Out: [`SourceEvent`]s: the rows of watched tables, then one `Committed` for every
 //! transaction, also an empty or filtered one, so that a checkpoint moves on a quiet table too. Owns the open
-//! transaction and the tables known on this connection. A small transaction is buffered until its commit is read, a larger
-//! one streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7). No sockets,
-//! but for the names that `tracking` looks up.
+//! transaction and the tables known on this connection. A small transaction is buffered until its commit is read, a
+//! larger one streams (promise 6). What it does not understand with certainty is an error, never skipped (promise 7).
+//! Uses no socket, except through `tracking`, which reads names from the server.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ use super::xa::Undecided;
 
 mod prepared;
 
-/// Bytes of watched rows that wait for the commit before they are sent on.
-const HELD_BYTES_MAX: usize = 4 << 20;
+/// At most so many bytes of watched rows are buffered until the commit; a larger transaction is handed on in portions.
+const BUFFERED_BYTES_MAX: usize = 4 << 20;
 
-/// The same for XA, whose rows must wait: only its end says whether they count.
-const XA_HELD_BYTES_MAX: usize = 64 << 20;
+/// The same for XA, whose rows must be buffered: only its end decides whether they count.
+const XA_BUFFERED_BYTES_MAX: usize = 64 << 20;
 
 /// Rows of a large transaction travel in portions of about this size.
 const PORTION_BYTES: usize = 64 << 10;
@@ -42,7 +42,7 @@ const PORTION_BYTES: usize = 64 << 10;
 /// The table id of the dummy row event that only ends a statement.
 const DUMMY_TABLE_ID: u64 = 0x00ff_ffff;
 
-/// What an event was, beyond what it gave out.
+/// What kind of event was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     Heartbeat,
@@ -59,9 +59,10 @@ pub(super) struct Transactions {
     group: Option<Group>,
     skip: Vec<Within>,
     undecided: Undecided,
-    /// These come all the same where a stream begins at a place, if they stand in another order on another server.
+    /// GTIDs that are covered already. A stream that begins at a place contains them all the same if another server had
+    /// another order.
     covered: Option<GtidSet>,
-    /// The transaction that is being read is one of these.
+    /// Whether the transaction that is being read is one of these.
     is_passing_over: bool,
     /// Whether the last transaction that counts had no GTID.
     last_is_anonymous: bool,
@@ -89,7 +90,7 @@ impl Transactions {
         }
     }
 
-    /// What follows comes after this position, which the stream begins at by its place or by its set.
+    /// The events that follow come after this position, at which the stream begins by its place or by its set.
     pub fn go_on_after(&mut self, position: &Position, is_by_place: bool) {
         self.last_is_anonymous = position.parts().found_by == FoundBy::Place;
         self.covered = position.parts().gtids.clone().filter(|set| is_by_place && !set.is_empty());
@@ -145,7 +146,7 @@ impl Transactions {
             event::WRITE_ROWS_V1 | event::UPDATE_ROWS_V1 | event::DELETE_ROWS_V1 => {
                 self.rows(kind, &event.body, out)?;
             }
-            // They say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
+            // These events say how a statement was run; the statement itself, or EXECUTE_LOAD_QUERY, decides.
             event::INTVAR | event::RAND | event::USER_VAR => {}
             event::BEGIN_LOAD_QUERY | event::APPEND_BLOCK | event::DELETE_FILE => {}
             event::FORMAT_DESCRIPTION => self.file_created_s = Some(event.timestamp).filter(|time| *time != 0),
@@ -159,7 +160,7 @@ impl Transactions {
         Ok(Seen::Other)
     }
 
-    /// The event that ends a transaction must be of its kind: rows of another kind may have been given out already.
+    /// The event that ends a transaction must be of its kind: rows of another kind may have been handed on already.
     fn require(&self, wanted: GroupStage, event: &str) -> Result<(), Error> {
         match &self.group {
             None => Err(self.outside()),
@@ -231,7 +232,7 @@ impl Transactions {
         self.tables.trim();
         self.newest_commit_us = immediate_us;
         let anchor = self.anchor(&transaction, &read, event.checksum);
-        // Only the transaction that they were sent of: another server may go on with another one.
+        // Only if it is the transaction whose rows were handed on: another server may continue with another one.
         let (skip, others) = std::mem::take(&mut self.skip).into_iter().partition(|rows| transaction.has_rows(rows));
         self.skip = others;
         self.group = Some(Group::new(Arc::new(transaction), anchor.into(), event_bytes, read.transaction_bytes, skip));
@@ -303,10 +304,10 @@ impl Transactions {
         out.push(SourceEvent::Emptied(emptied));
     }
 
-    /// The text of the statement whose rows follow. Without a tag, it tells whether rowhook wrote them.
+    /// The text of the statement whose rows follow. Without a GTID tag it shows whether rowhook wrote them.
     fn rows_query(&mut self, body: &[u8]) {
         if let Some(group) = &mut self.group {
-            // A length, in one byte and therefore not to be trusted, comes before the text.
+            // A length of one byte comes before the text; it is not used, because a text may be longer.
             group.attribute(body.get(1..).is_some_and(|text| text.starts_with(OWN_MARKER.as_bytes())));
         }
     }
@@ -363,15 +364,15 @@ impl Transactions {
             let fault = fault.within(&format!("table {}", watched.qualified));
             return Err(self.fault(fault));
         }
-        group.held_bytes += body.len();
+        group.buffered_bytes += body.len();
         self.release(out)
     }
 
-    /// Gives out what is buffered when it has grown too large to buffer.
+    /// Hands on the buffered rows when they have become too many to buffer.
     fn release(&mut self, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         if group.stage == GroupStage::OpenXa {
-            if group.held_bytes + self.undecided.held_bytes() > XA_HELD_BYTES_MAX {
+            if group.buffered_bytes + self.undecided.buffered_bytes() > XA_BUFFERED_BYTES_MAX {
                 let fix = "commit large transactions without XA, decide those that are prepared (XA RECOVER lists them), \
                             leave the table out of the rules, or pass over this transaction: `rowhook position set \
                             --skip-transaction`";
@@ -379,8 +380,8 @@ impl Transactions {
             }
             return Ok(());
         }
-        let limit = if group.is_streaming { PORTION_BYTES } else { HELD_BYTES_MAX };
-        if group.held_bytes > limit {
+        let limit = if group.is_streaming { PORTION_BYTES } else { BUFFERED_BYTES_MAX };
+        if group.buffered_bytes > limit {
             group.is_streaming = true;
             group.give_out(out);
         }
@@ -404,7 +405,7 @@ impl Transactions {
         self.end_as(gtid, None, out)
     }
 
-    /// Checks the transaction that is complete and gives it out; positions cover these GTIDs from now on.
+    /// Checks the complete transaction and hands it on; positions cover these GTIDs from now on.
     fn end_as(&mut self, gtid: Option<Gtid>, decided: Option<Gtid>, out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         if let Some(Err(problem)) = self.group.as_ref().map(Group::is_whole) {
             return Err(self.damaged(&problem));
@@ -459,7 +460,7 @@ impl Transactions {
     }
 }
 
-/// Whether the event is of no transaction that began before it.
+/// Whether the event belongs to no transaction that began before it.
 fn ends_passing_over(event: &BinlogEvent) -> bool {
     let kind = event.kind;
     let is_of_file = matches!(kind, event::ROTATE | event::FORMAT_DESCRIPTION | event::PREVIOUS_GTIDS | event::STOP);

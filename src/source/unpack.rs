@@ -113,7 +113,7 @@ impl Open {
         Ok(())
     }
 
-    /// Lets the decoder write after the first `filled` bytes; gives how many it wrote.
+    /// Lets the decoder write after the first `filled` bytes; returns how many it wrote.
     fn run(&mut self, decoder: &mut Decoder<'static>, filled: usize) -> Result<usize, Fault> {
         let mut input = InBuffer::around(&self.packed);
         let mut output = OutBuffer::around(&mut self.unpacked[filled..]);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_out_as_they_were_put_in() {
+    fn events_are_unpacked_as_they_were_packed() {
         let bodies =
             [vec![], b"small".to_vec(), (0..200_000_u32).flat_map(u32::to_le_bytes).collect(), b"last".to_vec()];
         let inside: Vec<u8> = bodies.iter().flat_map(|body| event(30, body)).collect();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_unpacks_to_more_or_less_than_it_promises_is_refused() {
+    fn a_payload_that_unpacks_to_another_size_than_it_promises_is_refused() {
         let inside = event(30, &[7; 1000]);
         let bytes = inside.len() as u64;
         for (packed, code, promised) in [
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_after_one_piece() {
+    fn a_compression_bomb_is_refused_after_one_piece() {
         let bomb = zstd(&vec![0; 64 << 20]);
         assert!(bomb.len() < 16 << 10);
         let mut unpacker = Unpacker::new().expect("an unpacker");

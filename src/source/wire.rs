@@ -21,13 +21,12 @@ use super::link::{self, MysqlLink, PacketKind, Packets, Room, ServerRefusal, ans
 use super::settings::Settings;
 use super::unpack::Unpacker;
 
-/// Longer than any pause we make while rows wait for room, or while a stream is not read at all: we end connections
-/// ourselves. A literal, because plain accounts
-/// may not use expressions here.
+/// Longer than any time in which rowhook does not read, because rows wait for room or the binlog is only pinned:
+/// rowhook ends connections itself. A literal, because accounts without privileges may not use expressions here.
 const NET_WRITE_TIMEOUT_SQL: &str = "SET SESSION net_write_timeout = 31536000";
 
-/// What a replica says that knows checksums: without it a server that writes them refuses to send. Both spellings: servers
-/// before 8.0.26 know the old one only, later ones may drop it.
+/// The statement by which a replica announces that it knows checksums: without it a server that writes them refuses to
+/// send. Both spellings: servers before 8.0.26 know only the old one, later ones may drop it.
 const CHECKSUM_SQL: &str = "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, \
      @source_binlog_checksum = @@GLOBAL.binlog_checksum";
 
@@ -43,16 +42,16 @@ pub(super) struct Wire {
     packets: Packets,
     checksums: Checksums,
     unpacker: Unpacker,
-    /// For messages: where the event ends that is being unpacked.
+    /// For messages: the end of the event that is being unpacked.
     unpacking_at: u32,
     begin: Begin,
     address: String,
 }
 
 impl Wire {
-    /// Asks for the stream. `server` is the one that `begin` was checked against: behind one address there may be several,
-    /// and another one would send from its beginning what it does not find there. `timeout` is the longest silence that
-    /// is accepted.
+    /// Requests the stream. `server` is the one that `begin` was checked against: one address may lead to several
+    /// servers, and another server that lacks the place would send its log from the beginning. `timeout` is the longest
+    /// silence that is accepted.
     pub async fn open(settings: &Settings, server: Uuid, begin: Begin, timeout: Duration) -> Result<Wire, Error> {
         let address = settings.address();
         let link = session(settings, server, Room::Usual, timeout).await?;
@@ -67,7 +66,8 @@ impl Wire {
         loop {
             if let Some(event) = self.try_next()? {
                 if event.is_inner {
-                    // Unpacking reads no socket for a long time, and a task must stop somewhere when it is ended.
+                    // Unpacking may take long without reading a socket, and a task that is aborted stops only where it
+                    // waits.
                     tokio::task::coop::consume_budget().await;
                 }
                 return Ok(event);
@@ -111,18 +111,18 @@ impl Wire {
     }
 }
 
-/// A stream that was asked for and is never read. Dropping it ends the connection, and the server's thread at once, which
-/// can't get rid of what it sends.
+/// A stream that is requested and never read. Dropping it ends the connection and, at once, the server's thread, which
+/// waits for room in the connection.
 pub(super) struct UnreadStream {
     /// The number of the thread, as SHOW PROCESSLIST has it.
     pub thread: u64,
-    /// Whatever comes stays in the socket.
+    /// Not read: all bytes stay in the socket.
     _packets: Packets,
 }
 
 impl UnreadStream {
-    /// Asks for the stream of this server, without heartbeats: MySQL 8.0 sends those while it holds a
-    /// lock (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that is not read would stop all of them.
+    /// Requests the stream of this server, without heartbeats: MySQL 8.0 sends those while it holds a lock
+    /// (`LOCK_binlog_end_pos`) that each commit needs, and a heartbeat that is not read would stop all commits.
     pub async fn open(settings: &Settings, server: Uuid, begin: &Begin) -> Result<UnreadStream, Error> {
         let address = settings.address();
         let failed = |refusal: ServerRefusal| of_refusal(refusal, begin, &address);
@@ -134,7 +134,7 @@ impl UnreadStream {
     }
 }
 
-/// A session with this very server.
+/// A session with exactly this server.
 async fn session(settings: &Settings, server: Uuid, room: Room, timeout: Duration) -> Result<MysqlLink, Error> {
     let mut link = link::open(settings, room, timeout).await?;
     let answering = link.text("SELECT @@GLOBAL.server_uuid").await;
@@ -145,7 +145,7 @@ async fn session(settings: &Settings, server: Uuid, room: Room, timeout: Duratio
     Ok(link)
 }
 
-/// Everything that a replica says before the stream begins. `heartbeat` zero: none.
+/// Everything that a replica sends before the stream begins. `heartbeat` zero: no heartbeats.
 async fn set_up(
     mut link: MysqlLink,
     settings: &Settings,

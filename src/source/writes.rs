@@ -1,8 +1,8 @@
 //! Statements that change rows: which tables each one writes to.
 //!
-//! In: the tokens of a statement that was logged as text. Out: a [`Write`], the tables that it names as its targets, with
-//! what must be asked of the server before they count as the only ones (triggers, views, foreign keys); or why more tables
-//! may be written to. What a statement only reads does not matter. Whatever is not of a known form is refused: it may
+//! In: the tokens of a statement that was logged as text. Out: the tables that it names as its targets, with what must
+//! be checked on the server before they count as the only ones (triggers, views, foreign keys); or why more tables may
+//! be written to. Tables that a statement only reads do not matter. A statement of an unknown form is refused: it may
 //! write anywhere (promise 7). Pure: `schema.rs` asks the server.
 
 mod functions;
@@ -21,7 +21,7 @@ pub(super) struct TableWrite {
     pub tables: Vec<TableName>,
     /// Rows are changed or removed, which foreign keys may carry on to other tables.
     pub changes_rows: bool,
-    /// The statement makes the table, so that nothing can hang on it.
+    /// The statement creates the table, so that no trigger or foreign key exists for it.
     pub is_new: bool,
     /// What may be names of views that are read, in lower case.
     pub names: BTreeSet<String>,
@@ -87,7 +87,7 @@ fn one_target<'t>(verb: &SqlToken, rest: &'t [SqlToken], naming: &Naming<'_>) ->
     (follow.is_empty() || has_one_table(behind, follow)).then_some((table, behind))
 }
 
-/// The word that says what is done, past the common tables of WITH, and what follows it.
+/// The verb, after the common tables of WITH, and what follows it.
 fn verb(tokens: &[SqlToken]) -> Option<(&SqlToken, &[SqlToken])> {
     match tokens {
         [with, ..] if with.is("WITH") => {
@@ -132,7 +132,7 @@ fn is_on_duplicate(tokens: &[SqlToken]) -> bool {
     matches!(tokens, [on, duplicate, ..] if on.is("ON") && duplicate.is("DUPLICATE"))
 }
 
-/// The name of what may be a stored function that is called. The server takes a name for a function of its own first.
+/// The name of a call that may be one of a stored function. For the server its own functions have precedence.
 fn called(tokens: &[SqlToken]) -> Option<String> {
     tokens.windows(2).enumerate().find_map(|(at, two)| {
         let is_named_by_as = at > 0 && tokens[at - 1].is("AS");

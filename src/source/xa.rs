@@ -86,10 +86,10 @@ pub(super) struct PreparedXa {
     pub begin: FileOffset,
     pub rows: Vec<Changes>,
     /// Bytes of row events that the rows hold.
-    pub held_bytes: usize,
+    pub buffered_bytes: usize,
 }
 
-/// What is prepared and not yet decided.
+/// The prepared transactions that are not decided yet.
 #[derive(Debug, Default)]
 pub(super) struct Undecided {
     prepared: Vec<PreparedXa>,
@@ -98,8 +98,8 @@ pub(super) struct Undecided {
 }
 
 impl Undecided {
-    pub fn held_bytes(&self) -> usize {
-        self.prepared.iter().map(|prepared| prepared.held_bytes).sum()
+    pub fn buffered_bytes(&self) -> usize {
+        self.prepared.iter().map(|prepared| prepared.buffered_bytes).sum()
     }
 
     pub fn add(&mut self, prepared: PreparedXa) {
@@ -109,7 +109,8 @@ impl Undecided {
         self.note_places();
     }
 
-    /// Takes out what is decided now; none for a transaction without watched rows, or one prepared before the first start.
+    /// Takes out the transaction that is decided now; None if it has no watched rows or was prepared before the first
+    /// start.
     pub fn take(&mut self, xid: &Xid) -> Option<PreparedXa> {
         let at = self.prepared.iter().position(|prepared| prepared.xid == *xid)?;
         let prepared = self.prepared.remove(at);
@@ -121,7 +122,7 @@ impl Undecided {
         self.prepared.pop()
     }
 
-    /// Whether one of them has no GTID, so that only its place leads back to it.
+    /// Whether one of them has no GTID, so that it can be found again only by its place.
     pub fn has_anonymous(&self) -> bool {
         self.prepared.iter().any(|prepared| prepared.gtid.is_none())
     }

@@ -73,7 +73,7 @@ pub(super) fn write(trees: &Trees, format: u32, path: &Path, step: impl FnMut())
     })
 }
 
-/// Not in the data directory, and not over a file.
+/// An error if the path is in the data directory, or if a file has the name.
 fn require_place(trees: &Trees, path: &Path) -> Result<(), Error> {
     let folder = fs::canonicalize(path.parent().unwrap_or(Path::new(".")));
     let (kind, problem) = if folder.is_ok_and(|folder| folder.starts_with(&trees.directory)) {
@@ -101,7 +101,7 @@ fn head(trees: &Trees, format: u32) -> Result<BackupHead, Error> {
     })
 }
 
-/// `named` is what the file will be called.
+/// `named` is the later name of the file.
 fn entries_to(
     trees: &Trees,
     head: &BackupHead,

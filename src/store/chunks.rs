@@ -37,7 +37,7 @@ pub(super) enum Damage {
 }
 
 impl Damage {
-    /// A word that stands for none of what is meant.
+    /// An unknown word in a record.
     pub(super) fn unknown(what: &str, word: &str) -> Damage {
         Damage::Content(format!("`{word}` is no {what}"))
     }
@@ -123,7 +123,7 @@ impl Edits {
         put + self.remove.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// Adds those that are to be made as well.
+    /// Adds further records to be written.
     pub(super) fn append(&mut self, mut others: Edits) {
         self.put.append(&mut others.put);
         self.remove.append(&mut others.remove);

@@ -1,9 +1,10 @@
 //! What is done after the last write to a store that is whole: one that was closed in order, or newly made.
 //!
-//! In: the directory, in which sled is closed, and the tally. Out: a sled snapshot that contains all, with its copy, and the tally
-//! on the disk. Sled makes a snapshot only at an opening; at the next opening it reads again what was written since, and leaves out
-//! what is damaged there without an error. With a snapshot of the end nothing is read again: damage is found where it is, and named.
-//! Opens the store as every opening does, so that a damaged one stays as it is. Holds the lock until all is done.
+//! In: the directory, in which sled is closed, and the tally. Out: a sled snapshot that contains all, with its copy,
+//! and the tally on the disk. Sled makes a snapshot only at an opening; at the next opening it reads again what was
+//! written since, and leaves out damaged parts without an error. With a snapshot of the end nothing is read again:
+//! damage is found and reported. Opens the store as every opening does, so that a damaged one stays as it is. Keeps the
+//! lock until all is done.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
 //! sled's database as it is opened, and what it must contain.
 //!
-//! In: a directory whose files are what they should be, and the tally. Out: a database with its trees and counters, or an error that says
-//! what is damaged or missing. sled asserts a good deal of what it reads: a panic of its own is damage. Repairs nothing.
+//! In: a directory with checked files, and the tally. Out: a database with its trees and counters, or an error that
+//! says what is damaged or missing. sled asserts much of what it reads: a panic in sled counts as damage. Repairs
+//! nothing.
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,10 +15,10 @@ use super::transaction::Counters;
 use super::trees::Trees;
 use super::{Error, kept, log_check};
 
-/// sled's page cache. Its default, 1 GiB, holds a million dead letters in memory for nothing.
+/// sled's page cache. With its default, 1 GiB, a million dead letters would be in memory without need.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// sled's threads may hold its lock for a moment after their database was closed in this process.
+/// sled's threads may keep its lock for a moment after their database was closed in this process.
 const SLED_LOCK_WAIT: Duration = Duration::from_secs(2);
 const SLED_LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -86,7 +87,7 @@ pub(super) fn contents(tally: &Tally) -> String {
     format!("it contained {writes} writes and {letter_count} dead letters{place}")
 }
 
-/// Opens sled. It asserts a good deal of what it reads: what fails an assertion is damaged.
+/// Opens sled. A failed assertion of sled counts as damage.
 pub(super) fn open_sled(directory: &Path) -> Result<OpenedDatabase, Error> {
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         let db = open_when_free(directory)?;

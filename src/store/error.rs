@@ -72,7 +72,7 @@ pub enum Error {
     #[error("{record} in the store can't be read: {problem}; restore the data directory from a backup, or discard it")]
     Record { record: String, problem: String },
 
-    /// Nothing of this write was taken; earlier ones are still under way.
+    /// No part of this write was queued; earlier writes are still under way.
     #[error(
         "the store has {jobs} writes of {bytes} bytes waiting, which is its limit: the disk is too slow for what is sent to it"
     )]
@@ -102,7 +102,7 @@ impl Error {
         Error::Record { record: record.into(), problem: problem.to_string() }
     }
 
-    /// A write that failed, told apart by what the operator has to do.
+    /// The error of a failed write, sorted by what the operator has to do.
     pub(super) fn write(directory: &Path, source: &sled::Error) -> Error {
         match source {
             sled::Error::Io(source) => Error::write_io(directory, source),

@@ -21,7 +21,7 @@ struct Record {
     up_to: Option<checkpoint::CheckpointRecord>,
 }
 
-/// Before an older store becomes one of this format.
+/// To be called before an older store gets this format.
 pub(super) fn expect(checkpoints: &sled::Tree, directory: &Path) -> Result<(), Error> {
     let failed = |error| Error::write(directory, &error);
     let has_checkpoint = checkpoints.contains_key(chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;

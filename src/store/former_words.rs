@@ -1,7 +1,7 @@
 //! Words that stores up to format 4 have on disk, and that were replaced since.
 //!
-//! In: a word of a record, former or current. Out: what it means. Nothing writes a former word: a record gets the current one when it is
-//! written the next time.
+//! In: a word of a record, former or current. Out: its meaning. Former words are only read: a record gets the current
+//! word when it is written the next time.
 
 use crate::failure::Reason;
 use crate::saga::SagaEffect;

@@ -42,7 +42,7 @@ impl Snapshot {
     }
 }
 
-/// What stands beside the log.
+/// The state of sled's file beside the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FoundFiles {
     /// What sled left there, or a copy that is the same.
@@ -109,7 +109,7 @@ pub(super) fn place(directory: &Path, snapshot: Option<&Snapshot>) -> io::Result
     remove_others(directory, snapshot.map_or("", |snapshot| &snapshot.name))
 }
 
-/// Copies what sled has left, and says in the tally what it is. Right after sled was opened.
+/// Copies sled's files, and records them in the tally. To be called right after sled was opened.
 pub(super) fn keep(directory: &Path, tally: &mut Tally) -> io::Result<()> {
     let folder = directory.join(FOLDER);
     files::make_directory(&folder)?;

@@ -18,7 +18,7 @@ use super::{Error, blocked_keys, chunks, letter_records};
 use crate::change::{Cell, Change, Row, Value};
 use crate::ordering::{KeyDefinition, LANE_FORM, LaneKey, LaneKeys, MoreKeys, OrderedBy, lane};
 
-/// Columns of a table up to which any three of them are tried as a key.
+/// In a table of at most so many columns, any three of them are tried as a key.
 const COLUMNS_TRIED_MAX: usize = 40;
 
 /// The columns that make the keys of a rule and a table, as found with an earlier dead letter; none if the whole table is one
@@ -92,7 +92,7 @@ fn lanes_of(head: &DeadLetterHead, change: &Change, found: &mut Found) -> LaneKe
     lanes.with(MoreKeys { made_under, ..MoreKeys::default() })
 }
 
-/// What may be the columns of a key, the likeliest first.
+/// The column lists that may make a key, the most likely first.
 fn candidates(change: &Change) -> impl Iterator<Item = Vec<usize>> {
     let primary_key = change.table.primary_key.clone();
     let count = change.table.columns.len();

@@ -38,7 +38,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::InUse { directory: directory.to_path_buf(), pid: holder(&mut file) });
+                return Err(Error::InUse { directory: directory.to_path_buf(), pid: owner(&mut file) });
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock the lock file")(source)),
         }
@@ -47,7 +47,7 @@ impl Lock {
         Ok(Lock { file })
     }
 
-    /// Whether it is still the lock of what is in this directory.
+    /// Whether the locked file is still the one in this directory.
     pub(super) fn is_of(&self, directory: &Path) -> bool {
         let file = |metadata: Metadata| (metadata.dev(), metadata.ino());
         let there = fs::metadata(directory.join(FILE_NAME)).map(file).ok();
@@ -64,7 +64,7 @@ impl Drop for Lock {
     }
 }
 
-fn holder(file: &mut File) -> Option<u32> {
+fn owner(file: &mut File) -> Option<u32> {
     for _ in 0..PID_READS {
         let mut text = String::new();
         file.rewind().ok()?;
@@ -98,7 +98,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(FILE_NAME);
         std::fs::write(&path, "4194304999\n").expect("a stale file");
-        let _lock = Lock::acquire(directory.path()).expect("nobody holds it");
+        let _lock = Lock::acquire(directory.path()).expect("it is free");
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), format!("{}\n", std::process::id()));
     }
 }

@@ -100,10 +100,10 @@ pub struct Saved {
     pub paused: Vec<PausedRule>,
     /// What each rule needed of tables when it became active. Stores of earlier versions do not say.
     pub needs: Vec<RuleNeeds>,
-    /// How far reading had got, if that is known and the checkpoint is lost.
+    /// The position of the main stream, if that is known and the checkpoint is lost.
     pub lost: Option<String>,
-    /// Calls for changes that were committed up to then may have been made without a trace here, because a backup was restored; in
-    /// microseconds since the Unix epoch.
+    /// A backup was restored: calls for changes that were committed up to this time may have been made although the
+    /// store has no record of them; in microseconds since the Unix epoch.
     pub restored_until_us: Option<u64>,
 }
 
@@ -134,7 +134,7 @@ struct Inner {
     trees: Trees,
     counts: Arc<Counts>,
     blocked: BlockedKeys,
-    /// What the tally said of the checkpoint's position.
+    /// The checkpoint's position by the tally.
     place_at_opening: Option<String>,
     queue: Arc<WriterQueue>,
     failed: watch::Receiver<Option<Error>>,
@@ -143,7 +143,7 @@ struct Inner {
     closing: Closing,
 }
 
-/// What readers see of the writer's counters; never ahead of what is durable.
+/// The writer's counters for readers; never ahead of what is durable.
 #[derive(Debug, Default)]
 struct Counts {
     letters: AtomicU64,
@@ -210,7 +210,7 @@ impl Store {
         self.read(|trees, progress| verify::all(trees, || progress.step())).await
     }
 
-    /// Has something read between two transactions.
+    /// Reads something between two transactions.
     async fn read<T: Send + 'static>(
         &self,
         reading: impl FnOnce(&Trees, &WriterProgress) -> T + Send + 'static,
@@ -249,7 +249,7 @@ impl Store {
         upkeep::compact(directory)
     }
 
-    /// Accepts what is left of a damaged store as the whole of it, so that it opens again. If it has no checkpoint any more, the
+    /// Accepts the rest of a damaged store as the whole store, so that it opens again. If the checkpoint is lost, the
     /// next start needs a position to begin at. Blocks.
     ///
     /// # Errors
@@ -341,7 +341,7 @@ impl Store {
         self.inner.trees.sagas_under_way()
     }
 
-    /// What has been done of a delivery; none if it takes only one call, or never began. Blocks for one read from the disk.
+    /// The saga log of a delivery; None if it takes only one call, or never began. Blocks for one read from the disk.
     pub fn saga(&self, id: DeliveryId) -> Result<Option<SagaLog>, Error> {
         Ok(self.inner.trees.saga(id)?.map(|(_, log)| log))
     }
@@ -361,7 +361,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.queue.close();
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has said so already.
+            // The panic of the writer was logged already.
             self.closing.tally = writer.join().ok().flatten();
         }
     }

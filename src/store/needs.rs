@@ -1,7 +1,7 @@
 //! What each rule needed of tables when it became active.
 //!
-//! In: rules by name, each with one text that the rules make of what they need. Out: one record with all of them, so that a
-//! start can tell a rule that is new or changed from one whose table has changed since. Knows neither rules nor tables.
+//! In: rules by name, each with a text of what it needs. Out: one record with all of them, so that at a start a new or
+//! changed rule differs from one whose table has changed since. Knows neither rules nor tables.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) const NEEDS: &[u8] = b"needs";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleNeeds {
     pub rule: Arc<str>,
-    /// Equal as long as it needs the same.
+    /// Equal to an earlier text if the needs are the same.
     pub needs: String,
 }
 

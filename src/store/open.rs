@@ -51,7 +51,7 @@ pub(super) struct Opened {
 pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
     files::make_directory(directory).map_err(Error::directory(directory, "create it"))?;
     let directory = &directory.canonicalize().map_err(Error::directory(directory, "find it"))?;
-    // In the middle of a swap the store is not checked: the swap is finished under the lock first.
+    // During a swap the store is not checked: the swap is finished under the lock first.
     if !directory.join(swap::FOLDER).exists() {
         format_of(directory, &tally::read(directory)?)?;
     }
@@ -205,7 +205,8 @@ fn restrict_files(directory: &Path) -> std::io::Result<()> {
     fs::set_permissions(directory.join("blobs"), Permissions::from_mode(0o700))
 }
 
-/// A number is counted up in the transaction that uses it: dead letters above are a sign that a part of the log is missing.
+/// The counter rises in the transaction that uses a number: dead letters with higher numbers show that a part of the
+/// log is missing.
 fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
     let corrupt = |detail| Error::Corrupt { directory: trees.directory.clone(), detail };
     let last = trees.heads.last().map_err(Error::read(&trees.directory))?;

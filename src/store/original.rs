@@ -1,7 +1,7 @@
 //! Sled's log and snapshots as they were before an opening, because sled zeroes what it can't read.
 //!
-//! In: the data directory and the tally. Out: the files as they were, if they are wanted again. An opening that is killed leaves its
-//! copies, and the next one begins with them: the folder's name says before which opening they were made.
+//! In: the data directory and the tally. Out: the files as they were, if the opening fails. A killed opening leaves its
+//! copies, and the next opening begins with them: the folder's name says before which opening they were made.
 
 use std::fs;
 use std::io;
@@ -48,7 +48,7 @@ impl Original {
         file::sync_parent(&self.folder)
     }
 
-    /// Makes the files what they were, if they were copied.
+    /// Restores the files from their copies, if there are any.
     pub fn put_back(&self) -> io::Result<()> {
         if !self.folder.exists() {
             return Ok(());

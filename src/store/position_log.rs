@@ -1,8 +1,8 @@
 //! The log of moved positions, and the positions as they are stored.
 //!
-//! In: what an operator moved, from where to where. Out: a record with the newest of these changes, beside the checkpoint
-//! that they made; and, for display, every low-water mark without its definitions. Knows nothing of servers. What is too old, or
-//! too much, is left out of the log: it is for people, and nothing is decided by it.
+//! In: which positions an operator moved, from where to where. Out: a record with the newest of these changes, beside
+//! the checkpoint that they made; and, for display, every low-water mark without its definitions. Knows nothing of
+//! servers. The log is only for people: it drops old entries, and texts that are too long.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct PositionChange {
     pub at_us: u64,
     /// The user of the operating system who did it.
     pub by: String,
-    /// What was asked for: `--skip-transaction`, `--after ...` or `--to ...`.
+    /// The option of the command: `--skip-transaction`, `--after ...` or `--to ...`.
     pub how: String,
     pub note: Option<String>,
     pub moves: Vec<PositionMove>,

@@ -1,4 +1,4 @@
-//! The writes that wait for the writer, in the order in which they were asked for.
+//! The writes that wait for the writer, in the order of their calls.
 //!
 //! In: writes, from any thread, without waiting. Out: groups for the writer. Bounded (promise 6) in number and bytes;
 //! once closed or failed, every write is refused, the failed store's with the error that failed it.
@@ -13,7 +13,7 @@ use super::trees::Trees;
 use super::watchdog::WriterProgress;
 use super::write::{Write, Written};
 
-/// The pipeline's window is far below; a caller that reaches this has lost control of what it sends.
+/// The pipeline's window is far below; a caller that reaches this sends without a limit.
 const JOBS_MAX: usize = 100_000;
 const QUEUED_BYTES_MAX: usize = 256 << 20;
 
@@ -87,7 +87,7 @@ impl WriterQueue {
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }
-        // A single write may be as large as it likes: a row is what it is.
+        // A single write may have any size: a row has the size that it has.
         if !state.jobs.is_empty() && (state.jobs.len() >= JOBS_MAX || state.bytes + weight_bytes > QUEUED_BYTES_MAX) {
             return Err(Error::Overloaded { jobs: state.jobs.len(), bytes: state.bytes });
         }
@@ -103,7 +103,7 @@ impl WriterQueue {
     pub(super) fn take(&self) -> Option<WriterWork> {
         let mut state = self.lock();
         loop {
-            // Before the writes, which may never end.
+            // Before the writes, because these may never end.
             if let Some(reading) = state.readings.0.pop_front() {
                 return Some(WriterWork::Read(reading));
             }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_what_waits_up_to_its_limits_in_order() {
+    fn a_group_has_the_waiting_writes_in_order_up_to_its_limits() {
         let queue = WriterQueue::default();
         let _waiting: Vec<_> = (0..GROUP_JOBS_MAX + 1).map(|ids| queue.push(ledger_write(ids))).collect();
         let group = taken(&queue);

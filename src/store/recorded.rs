@@ -1,4 +1,4 @@
-//! What the trees of checkpoints and definitions contain once the queued writes are done.
+//! What the trees of checkpoints and definitions contain after the queued writes.
 //!
 //! In: the set that is to be stored. Out: the records that turn what is stored into it, and only those that differ: most of
 //! the time the main stream's alone. Owns the set that was stored last. Pure.

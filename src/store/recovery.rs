@@ -1,8 +1,8 @@
 //! Opening sled on files that may be damaged, without losing what could still be read.
 //!
-//! In: the data directory and the tally. Out: a database that contains what the tally says, or an error that says what it lacks. If
-//! sled's snapshot is not the one that was there, others are tried (`trial`). Sled zeroes what it takes for the torn end of its log,
-//! so copies are made before (`original`).
+//! In: the data directory and the tally. Out: a database that contains what the tally says, or an error that says what
+//! is missing. If sled's snapshot is not the known one, others are tried (`trial`). Sled zeroes what it takes for the
+//! torn end of its log, so copies are made before (`original`).
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(super) fn open(directory: &Path, tally: Option<&Tally>) -> Result<OpenedData
     }
 }
 
-/// Whether the directory has something that one whose first opening was cut short never has.
+/// Whether the directory contains files that an interrupted first opening never makes.
 fn was_used(directory: &Path) -> bool {
     let has_snapshot = kept::paths(directory).is_ok_and(|paths| !paths.is_empty());
     has_snapshot || [kept::FOLDER, INSTANCE_FILE].iter().any(|name| directory.join(name).exists())
@@ -77,14 +77,14 @@ pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<Opene
 fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) -> Result<OpenedDatabase, Error> {
     // Without room for a copy it is opened all the same.
     let is_copied = (1..=COPIED_BYTES_MAX).contains(&log_bytes(directory)) && original.make().is_ok();
-    let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_look(directory, tally));
+    let opened = require_undamaged_log(directory, tally).and_then(|()| open_and_check(directory, tally));
     let is_refused = matches!(opened, Err(Error::Incomplete { .. } | Error::Corrupt { .. }));
     let settled = if is_refused && is_copied { original.put_back() } else { Ok(()) };
     settled.and_then(|()| original.forget()).map_err(Error::directory(directory, "put its log back"))?;
     opened
 }
 
-fn open_and_look(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
+fn open_and_check(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
     let database = match (open_sled(directory), tally) {
         (Err(Error::Corrupt { detail, .. }), Some(tally)) => {
             let missing = format!("its log can't be read ({detail}), and {}", contents(tally));

@@ -11,7 +11,7 @@ use super::write_steps::{KeptChange, LETTER_BYTES, SagaLogStep, WriteStep, parts
 use super::{letter_records, saga_records};
 
 impl SagaPut {
-    /// Memory that it takes, near enough for the queue's limits.
+    /// The memory that it takes, exact enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let change = self.change.as_ref().map_or(0, |change| change.weight_bytes());
         LETTER_BYTES + self.log.weight_bytes() + change

@@ -16,7 +16,7 @@ use super::trees::Trees;
 use crate::change::{Change, DeliveryId};
 use crate::saga::{SagaEffect, SagaLog};
 
-/// What is known of a saga from now on.
+/// A saga log to be stored.
 #[derive(Debug, Clone)]
 pub struct SagaPut {
     pub id: DeliveryId,
@@ -39,7 +39,7 @@ pub struct StoredSaga {
 }
 
 impl Trees {
-    /// Those that no dead letter has.
+    /// The sagas that no dead letter has.
     pub(super) fn sagas_under_way(&self) -> Result<Vec<StoredSaga>, Error> {
         let mut sagas = Vec::new();
         for key in self.sagas.iter().keys() {

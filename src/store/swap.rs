@@ -20,8 +20,8 @@ pub(super) const FINISH: &str = "put a new store in its place";
 const OLD_STORES: &str = "set-aside/before-restore-";
 /// The new store is whole. Contains where the old one is moved, or nothing.
 const WHOLE: &str = "whole";
-/// The new store is whole, and nothing of the old one is left in the data directory.
-const OLD_IS_AWAY: &str = "old-is-away";
+/// The new store is whole, and nothing of the old one is left in the data directory. The name stands on disk.
+const OLD_STORE_GONE: &str = "old-is-away";
 
 /// What becomes of the old store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// From now on the folder counts as a whole store. Returns where the old one will be. What openings set aside belongs to the old
-/// one, and is removed.
+/// From now on the folder counts as a whole store. Returns where the old store will be moved. Files that earlier openings set
+/// aside belong to the old store, and are removed.
 pub(super) fn begin(directory: &Path, old: Old) -> io::Result<Option<PathBuf>> {
     original::forget(directory, None)?;
     let now_s = now_us() / 1_000_000;
@@ -57,7 +57,7 @@ pub(super) fn finish(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves it as a kill after so many steps does. Returns whether there was nothing left to do.
+/// Leaves the directory as a kill after so many steps does. True: nothing was left to do.
 #[cfg(test)]
 pub(super) fn finish_until(directory: &Path, steps: usize) -> io::Result<bool> {
     for _ in 0..steps {
@@ -74,15 +74,15 @@ fn step(directory: &Path) -> io::Result<bool> {
     if !folder.exists() {
         return Ok(false);
     }
-    let away = folder.join(OLD_IS_AWAY);
+    let old_store_gone = folder.join(OLD_STORE_GONE);
     let mark = files::read(&folder.join(WHOLE))?.filter(|_| is_whole(&folder));
     if let Some(aside) = mark {
         match store_files(directory)?.first() {
-            Some(path) => take_away(directory, path, &String::from_utf8_lossy(&aside))?,
-            None => fs::rename(folder.join(WHOLE), &away)?,
+            Some(path) => set_aside_or_remove(directory, path, &String::from_utf8_lossy(&aside))?,
+            None => fs::rename(folder.join(WHOLE), &old_store_gone)?,
         }
         files::sync(&folder)?;
-    } else if let Some(path) = store_files(&folder)?.first().filter(|_| away.exists()) {
+    } else if let Some(path) = store_files(&folder)?.first().filter(|_| old_store_gone.exists()) {
         let place = directory.join(path.file_name().unwrap_or_default());
         // Nothing of the old store is there; what is there belongs to the new one.
         if place.exists() { remove(path)? } else { fs::rename(path, place)? }
@@ -99,8 +99,8 @@ fn is_whole(folder: &Path) -> bool {
     [LOG_FILE, tally::FILE, FORMAT_FILE].into_iter().all(is_there)
 }
 
-/// Moves the path to this folder below the directory; without one, removes it.
-fn take_away(directory: &Path, path: &Path, aside: &str) -> io::Result<()> {
+/// Moves the path to the folder `aside` below the directory; removes it if `aside` is empty.
+fn set_aside_or_remove(directory: &Path, path: &Path, aside: &str) -> io::Result<()> {
     if !aside.starts_with(OLD_STORES) {
         return remove(path);
     }

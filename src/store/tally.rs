@@ -1,9 +1,10 @@
 //! The tally: a small file beside sled that says what the store must contain.
 //!
-//! In: what was made durable. Out: the same after a restart, whatever became of sled's files, so that a store that lost
-//! acknowledged writes can be told apart from a new one, and from one that is whole. Two slots in one file take turns, each with
-//! a checksum: a power cut while one is written leaves the other. Written after sled's own sync and before the answer; for
-//! low-water marks alone, whose loss costs a repeat and no loss of data, it is written from time to time.
+//! In: what was made durable. Out: the same after a restart, even if sled's files are damaged or gone. So a store that
+//! lost acknowledged writes differs from a new one and from a whole one. One file has two slots that are written in
+//! turn, each with a checksum: a power cut while one is written leaves the other. Written after sled's own sync and
+//! before the answer. If only low-water marks changed, it is written from time to time: their loss costs repeats and no
+//! data.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -45,7 +46,7 @@ pub(super) struct Tally {
     pub letter_count: u64,
     /// Nothing was written after it: the store was closed in an orderly way.
     pub is_closed: bool,
-    /// How far reading had got, for people; none: there was no checkpoint yet.
+    /// The position of the main stream, for people; None: there was no checkpoint yet.
     pub place: Option<String>,
     /// Sled's index of its log as of the last opening.
     pub snapshot: Option<KnownFile>,

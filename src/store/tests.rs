@@ -141,7 +141,7 @@ fn numbers(store: &Store) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_reopening() {
+async fn what_was_written_is_stored_after_reopening() {
     let directory = directory();
     let store = open(directory.path());
     assert_eq!(store.saved().expect("readable"), Saved::default());
@@ -189,7 +189,7 @@ async fn the_counter_is_right_after_adds_and_removals_also_of_what_is_not_there(
 }
 
 #[tokio::test]
-async fn a_failed_replay_replaces_the_failure_and_brings_no_letter_back() {
+async fn a_failed_replay_replaces_the_failure_and_restores_no_removed_letter() {
     let directory = directory();
     let store = open(directory.path());
     let long = LetterFailure { message: "m".repeat(20_000), ..failure(Reason::Exhausted) };
@@ -280,7 +280,7 @@ async fn large_letters_read_back_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn writes_are_carried_out_in_the_order_of_the_calls_even_if_nobody_waits() {
+async fn writes_are_carried_out_in_the_order_of_the_calls_even_if_no_caller_waits() {
     let directory = directory();
     let store = open(directory.path());
     for offset in 1..=500 {

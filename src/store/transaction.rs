@@ -75,12 +75,16 @@ impl Counters {
     }
 }
 
-/// What a step found: for replays and removals, the ordering keys of the dead letter if it was there. Damage is a dead letter
-/// that can't be read.
-pub(super) type Met = Result<Option<LaneKeys>, Error>;
+/// The result of a step: for replays and removals, the ordering keys of the dead letter if it existed. An error: the
+/// dead letter can't be read.
+pub(super) type StepResult = Result<Option<LaneKeys>, Error>;
 
 /// Applies the steps in their order. Returns what each one found, and the counters after them.
-pub(super) fn apply(trees: &Trees, steps: &[WriteStep], before: Counters) -> Result<(Vec<Met>, Counters), sled::Error> {
+pub(super) fn apply(
+    trees: &Trees,
+    steps: &[WriteStep],
+    before: Counters,
+) -> Result<(Vec<StepResult>, Counters), sled::Error> {
     let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
     let Trees { sagas, saga_changes, saga_letters, .. } = trees;
     let all = (meta, checkpoints, definitions, ledger, heads, changes, holds, sagas, saga_changes, saga_letters);
@@ -120,7 +124,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn apply(&self, step: &WriteStep, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+    fn apply(&self, step: &WriteStep, counters: &mut Counters) -> Result<StepResult, UnabortableTransactionError> {
         match step {
             WriteStep::ChangePart { number, change, chunks } => {
                 self.meta.insert(sweep::mark(*number), &[][..])?;
@@ -174,7 +178,8 @@ impl View<'_> {
     fn remove(&self, number: u64, counters: &mut Counters) -> Result<Option<LaneKeys>, UnabortableTransactionError> {
         let name = number.to_be_bytes();
         let mut lanes = LaneKeys::none();
-        // A dead letter that can't be read can be discarded, too; the keys that it blocked are free at the next opening.
+        // A dead letter that can't be read can be discarded, too; the keys that it blocked become free at the next
+        // opening.
         if let Ok(Some(head)) = self.head(number)? {
             counters.uncount(&head);
             self.leave_saga(head.delivery_id, number, counters)?;
@@ -207,7 +212,11 @@ impl View<'_> {
     }
 
     /// The dead letter stays; from now on it is not counted and blocks nothing.
-    fn resolve(&self, resolution: &Resolution, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+    fn resolve(
+        &self,
+        resolution: &Resolution,
+        counters: &mut Counters,
+    ) -> Result<StepResult, UnabortableTransactionError> {
         let Resolution { number, note, at_us } = resolution;
         let mut head = match self.head(*number)? {
             Ok(Some(head)) => head,
@@ -224,7 +233,11 @@ impl View<'_> {
         Ok(Ok(Some(lanes)))
     }
 
-    fn replayed(&self, replay: &FailedReplay, counters: &mut Counters) -> Result<Met, UnabortableTransactionError> {
+    fn replayed(
+        &self,
+        replay: &FailedReplay,
+        counters: &mut Counters,
+    ) -> Result<StepResult, UnabortableTransactionError> {
         let mut head = match self.head(replay.number)? {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(Ok(None)),

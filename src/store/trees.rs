@@ -1,8 +1,8 @@
 //! The trees of the store, and reads from them.
 //!
 //! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment; sagas are
-//! read in `sagas.rs`. A read may run beside the
-//! writer: a record that the writer is replacing is recognised by its checksum and read again. Writes nothing.
+//! read in `sagas.rs`. A read may run beside the writer: a record that the writer is replacing is recognised by its
+//! checksum and read again. Writes nothing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub(super) const STORE_ID: &[u8] = b"store_id";
 /// The form of the ordering keys of all dead letters.
 pub(super) const LANE_FORM_STORED: &[u8] = b"lane_form";
 
-/// How often a record whose checksum is wrong is read again before it is called damaged. The writer replaces a record
-/// within microseconds and the same one once per replay, so the second time is enough in practice.
+/// So many times a record with a wrong checksum is read before it counts as damaged. The writer replaces a record
+/// within microseconds, and the same one once per replay, so the second read is enough in practice.
 const READS_MAX: usize = 5;
 
 #[derive(Debug, Clone)]

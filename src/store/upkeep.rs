@@ -1,7 +1,7 @@
-//! What replaces a store's files while no rowhook runs on them: restoring a backup, compaction, taking a loss.
+//! Operations that replace a store's files while no rowhook runs on them: restore, compaction, accepting a loss.
 //!
-//! In: the data directory; a backup. Out: another store that replaces the old one, and what a person wants to know of it. Each has
-//! the lock from its first read to its end.
+//! In: the data directory; a backup. Out: another store that replaces the old one, and a report for people. Each
+//! operation has the lock from its first read to its end.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ fn in_doubt_until_us() -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     pub head: BackupHead,
-    /// How far reading had got in the old store, if that is known.
+    /// The position of the main stream in the old store, if that is known.
     pub place_before: Option<String>,
     /// Where the old store is now; none: there was none.
     pub old_store: Option<PathBuf>,
@@ -95,7 +95,7 @@ fn replace<T>(
     Ok((made, aside.map_err(Error::directory(directory, swap::FINISH))?))
 }
 
-/// What was taken for lost.
+/// What was accepted as lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
     /// Writes that are missing; none: nothing is.
@@ -104,7 +104,7 @@ pub struct Loss {
     pub letters: std::ops::Range<u64>,
     /// Dead letters that are left, those that are blocked or resolved included.
     pub letters_left: u64,
-    /// How far reading had got, if the checkpoint is missing.
+    /// The position of the main stream, if the checkpoint is missing.
     pub place: Option<String>,
 }
 
@@ -145,7 +145,7 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
 /// Makes what is left consistent, with counters that are true of it.
 fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
     let failed = |error| Error::write(&trees.directory, &error);
-    // The log and the change of a saga without a dead letter are of use together only.
+    // A saga without a dead letter needs both its log and its change.
     for key in trees.sagas.iter().keys().filter_map(Result::ok) {
         let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
         let id = Uuid::from_slice(name).ok().map(DeliveryId);

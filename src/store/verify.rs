@@ -1,7 +1,7 @@
 //! Reading everything that the store contains.
 //!
-//! In: the trees, while the writer waits. Out: what is there, and each thing that can't be read or contradicts another. Needs no
-//! more memory for a large store. Writes nothing.
+//! In: the trees, while the writer waits. Out: counts of what is stored, and every record that can't be read or
+//! contradicts another. Needs no more memory for a large store. Writes nothing.
 
 use std::collections::BTreeSet;
 

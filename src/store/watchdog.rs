@@ -1,8 +1,8 @@
 //! Ends the process when the writer hangs.
 //!
-//! In: the writer's notes that it began, continued or finished. Out: nothing, or an abort with a log line: sled 0.34 can
-//! deadlock, and a store that does not answer would stop everything without an error. The promises hold across
-//! an abort as across any crash, and a supervisor starts the process again. It deliberately has no recovery.
+//! In: the writer's marks that it began, continued or finished. Out: nothing, or an abort with a log line: sled 0.34
+//! can deadlock, and a store that does not answer would stop everything without an error. An abort breaks no promise,
+//! as any crash, and a supervisor starts the process again. It deliberately has no recovery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

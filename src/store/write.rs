@@ -1,4 +1,4 @@
-//! What can be asked of the writer in one go.
+//! One write: what the writer makes durable together.
 //!
 //! In: what the outcome stage and replays decided. Out: the steps that carry it out, in the one order that is safe if
 //! the process dies between two of them: dead letters before the checkpoint that passes them. Plain data, no I/O.
@@ -49,7 +49,7 @@ pub struct Write {
     pub sagas_remove: Vec<DeliveryId>,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
     /// The numbers of `letters_add`, in its order.
@@ -63,7 +63,7 @@ pub struct Written {
 }
 
 impl Write {
-    /// Memory that the write takes, near enough for the queue's limits.
+    /// The memory that the write takes, exact enough for the queue's limits.
     pub(super) fn weight_bytes(&self) -> usize {
         let letters: usize = self.letters_add.iter().map(|letter| LETTER_BYTES + letter.change.weight_bytes()).sum();
         let records = self.checkpoint.as_ref().map_or(0, |set| 1 + set.rules.len())
@@ -117,8 +117,8 @@ impl WriteStep {
     }
 }
 
-/// Takes a write apart, one dead letter at a time. New dead letters get the numbers from `next_number` on. `recorded` is what
-/// the earlier writes leave stored; the checkpoint of this write replaces it.
+/// Divides a write into steps, one dead letter at a time. New dead letters get the numbers from `next_number` on.
+/// `recorded` is what is stored after the earlier writes; the checkpoint of this write replaces it.
 pub(super) fn steps(
     mut write: Write,
     next_number: u64,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_a_letter_goes_in_its_step_and_all_else_before_the_checkpoint() {
+    fn what_belongs_to_a_letter_is_in_its_step_and_all_else_before_the_checkpoint() {
         let write = Write {
             checkpoint: Some(set(1)),
             letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn without_new_letters_sagas_go_with_the_last_replay_and_removals_with_the_ledger() {
+    fn without_new_letters_sagas_are_written_with_the_last_replay_and_removals_with_the_ledger() {
         let failure = sized_letter(1, 1).failure;
         let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
         let write = Write {

@@ -16,7 +16,7 @@ use super::queue::{Job, TRANSACTION_BYTES_MAX, WriterQueue, WriterWork};
 use super::recorded::Recorded;
 use super::sweep;
 use super::tally::{Tally, TallyFile};
-use super::transaction::{self, Counters, Met};
+use super::transaction::{self, Counters, StepResult};
 use super::trees::Trees;
 use super::watchdog::WriterProgress;
 use super::write::{self, Write, Written};
@@ -35,11 +35,12 @@ pub(super) struct Writer {
     pub log: File,
     pub counters: Counters,
     pub tally_file: TallyFile,
-    /// What is stored of checkpoints and definitions.
+    /// The checkpoints and definitions that are stored.
     pub recorded: Recorded,
-    /// What others see of `counters`; never ahead of what is durable.
+    /// The counters for readers; never ahead of what is durable.
     pub counts: Arc<Counts>,
-    /// What others see of the blocked keys (tree `holds`); never ahead of what is durable, and up to date once a write is answered.
+    /// The blocked keys for readers (tree `holds`); never ahead of what is durable, and up to date once a write is
+    /// answered.
     pub blocked: BlockedKeys,
     pub queue: Arc<WriterQueue>,
     pub failed: watch::Sender<Option<Error>>,
@@ -158,7 +159,7 @@ impl Writer {
     }
 
     /// Reports which keys are blocked from now on, and which no longer.
-    fn hold(&self, steps: &[WriteStep], met: &[Met]) -> Result<(), Error> {
+    fn hold(&self, steps: &[WriteStep], met: &[StepResult]) -> Result<(), Error> {
         for (step, met) in steps.iter().zip(met) {
             match (step, met) {
                 (WriteStep::Letter { number, lanes, is_blocked, .. }, _) => {

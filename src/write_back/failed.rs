@@ -1,8 +1,8 @@
-//! How writing fails, and what that proves.
+//! Errors of writing back, and what they prove.
 //!
-//! In: what the server answers, or what became of the connection, and how far the transaction had got. Out: [`Failed`]:
-//! whether anything can have happened, whether to try again, and a line for people. Keeps promise 8: of what the server
-//! says, only what cannot hold a value is passed on. Pure.
+//! In: the server's answer or the connection's error, and the stage of the transaction. Out: [`Failed`]: whether
+//! anything can have happened, whether to try again, and a line for people. Keeps promise 8: of the server's text, only
+//! parts that cannot contain a value are passed on. Pure.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use mysql_async::{DriverError, Error, ServerError};
 
 use crate::printable::one_line;
 
-/// A statement that was not committed, as far as is known.
+/// A statement that failed: not committed, or the result is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// Without values of rows.
@@ -20,21 +20,22 @@ pub struct Failed {
     pub kind: WriteFailureKind,
 }
 
-/// What a failure proves, and what can be done about it.
+/// What a failure proves, and what can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteFailureKind {
-    /// Nothing happened: a deadlock, a wait for a lock, no time left. Another try may go well.
+    /// Nothing happened: a deadlock, a wait for a lock, no time left. Another try may succeed.
     Again,
     /// Nothing happened: no connection could be had, it broke before the commit, or the server is read only. The server,
     /// not the statement, must change.
-    Away,
+    Unavailable,
     /// The connection broke, or time ran out, while the server may have been committing. The result is unknown.
     Lost,
-    /// Rolled back, and another try would end alike: a bad statement, a duplicate key, not the rows that were expected.
+    /// Rolled back, and every other try would be, too: a bad statement, a duplicate key, another number of rows than
+    /// expected.
     Refused,
 }
 
-/// How far a transaction has got.
+/// The stage of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionStage {
     Connecting,
@@ -54,7 +55,7 @@ const AGAIN: &[u16] = &[
 
 /// Read only (1792, 1836, 1874, 3100), shutting down (1053, 1077, 1927, 3032, 3169), connection given up (2006, 2013, 4031),
 /// too many connections (1040, 1203, 1226), offline mode (3032).
-const AWAY: &[u16] = &[1040, 1053, 1077, 1203, 1226, 1792, 1836, 1874, 1927, 2006, 2013, 3032, 3169, 4031];
+const UNAVAILABLE: &[u16] = &[1040, 1053, 1077, 1203, 1226, 1792, 1836, 1874, 1927, 2006, 2013, 3032, 3169, 4031];
 
 /// `ER_OPTION_PREVENTS_STATEMENT`, of `--read-only` and of options that stay as they are.
 const OPTION_PREVENTS: u16 = 1290;
@@ -72,7 +73,7 @@ const WITHOUT_VALUES: &[u16] = &[
     1615, 1792, 1836, 3024, 3101, 3572, 3819,
 ];
 
-/// What the server says may quote a statement at length.
+/// The server's text may quote a long statement.
 const MESSAGE_CHARACTERS_MAX: usize = 300;
 
 impl Failed {
@@ -87,7 +88,7 @@ impl Failed {
                 let kind = kind(code, &state, &message, stage);
                 Failed::new(kind, format!("error {code} ({state}){}", said(code, &message, stage)))
             }
-            // The values did not leave.
+            // The values were not sent.
             Error::Driver(DriverError::StmtParamsMismatch { required, supplied }) => {
                 let message = format!("the statement takes {required} values and was given {supplied}");
                 Failed::new(WriteFailureKind::Refused, message)
@@ -101,7 +102,7 @@ impl Failed {
                 "the statement is larger than the server's max_allowed_packet".to_string(),
             ),
             Error::Io(error) => Failed::broken(&error, stage),
-            // The bytes of an unexpected packet may hold values: they stay out of the text.
+            // The bytes of an unexpected packet may contain values: they stay out of the text.
             Error::Driver(DriverError::UnexpectedPacket { .. }) => Failed::broken(&"unexpected packet", stage),
             other => Failed::broken(&other, stage),
         }
@@ -113,7 +114,10 @@ impl Failed {
                 WriteFailureKind::Lost,
                 format!("connection to mysql lost during the commit ({problem}): it is not known whether it happened"),
             ),
-            _ => Failed::new(WriteFailureKind::Away, format!("connection to mysql lost before the commit: {problem}")),
+            _ => Failed::new(
+                WriteFailureKind::Unavailable,
+                format!("connection to mysql lost before the commit: {problem}"),
+            ),
         }
     }
 
@@ -121,9 +125,10 @@ impl Failed {
     pub(super) fn late(stage: TransactionStage, timeout: Duration, server: &str) -> Failed {
         let within = humantime::format_duration(timeout);
         match stage {
-            TransactionStage::Connecting => {
-                Failed::new(WriteFailureKind::Away, format!("no connection to mysql at {server} within {within}"))
-            }
+            TransactionStage::Connecting => Failed::new(
+                WriteFailureKind::Unavailable,
+                format!("no connection to mysql at {server} within {within}"),
+            ),
             TransactionStage::Preparing | TransactionStage::Working => {
                 Failed::new(WriteFailureKind::Again, format!("not done within {within}, and rolled back"))
             }
@@ -152,19 +157,19 @@ pub(super) fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> 
 fn kind(code: u16, state: &str, message: &str, stage: TransactionStage) -> WriteFailureKind {
     let is_read_only = code == OPTION_PREVENTS && message.contains("read-only");
     match stage {
-        // Whatever it is, nothing was begun, and a person may fix it meanwhile.
-        TransactionStage::Connecting => WriteFailureKind::Away,
+        // Nothing was begun, and a person may fix the cause meanwhile.
+        TransactionStage::Connecting => WriteFailureKind::Unavailable,
         TransactionStage::Committing if !NOT_COMMITTED.contains(&code) => WriteFailureKind::Lost,
-        _ if is_read_only || AWAY.contains(&code) => WriteFailureKind::Away,
+        _ if is_read_only || UNAVAILABLE.contains(&code) => WriteFailureKind::Unavailable,
         _ if AGAIN.contains(&code) => WriteFailureKind::Again,
         // Classes of SQLSTATE: the transaction was rolled back, the connection failed.
         _ if state.starts_with("40") => WriteFailureKind::Again,
-        _ if state.starts_with("08") => WriteFailureKind::Away,
+        _ if state.starts_with("08") => WriteFailureKind::Unavailable,
         _ => WriteFailureKind::Refused,
     }
 }
 
-/// What the server said beyond the number, without values.
+/// The server's text besides the number, without values.
 fn said(code: u16, message: &str, stage: TransactionStage) -> String {
     let has_no_values =
         matches!(stage, TransactionStage::Connecting | TransactionStage::Preparing) || WITHOUT_VALUES.contains(&code);
@@ -215,8 +220,14 @@ mod tests {
             (1064, "42000", "You have an error", TransactionStage::Preparing, WriteFailureKind::Refused),
             (1142, "42000", "UPDATE command denied", TransactionStage::Preparing, WriteFailureKind::Refused),
             (9999, "HY000", "something new", TransactionStage::Working, WriteFailureKind::Refused),
-            (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Away),
-            (1290, "HY000", "running with the --read-only option", TransactionStage::Working, WriteFailureKind::Away),
+            (1045, "28000", "Access denied", TransactionStage::Connecting, WriteFailureKind::Unavailable),
+            (
+                1290,
+                "HY000",
+                "running with the --read-only option",
+                TransactionStage::Working,
+                WriteFailureKind::Unavailable,
+            ),
             (
                 1290,
                 "HY000",
@@ -224,9 +235,9 @@ mod tests {
                 TransactionStage::Working,
                 WriteFailureKind::Refused,
             ),
-            (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Away),
-            (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Away),
-            (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Away),
+            (1836, "HY000", "Running in read-only mode", TransactionStage::Committing, WriteFailureKind::Unavailable),
+            (1053, "08S01", "Server shutdown in progress", TransactionStage::Working, WriteFailureKind::Unavailable),
+            (9999, "08000", "some connection", TransactionStage::Working, WriteFailureKind::Unavailable),
             (
                 3101,
                 "40000",
@@ -242,9 +253,9 @@ mod tests {
         }
         let io = || Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         for (stage, expected) in [
-            (TransactionStage::Connecting, WriteFailureKind::Away),
-            (TransactionStage::Preparing, WriteFailureKind::Away),
-            (TransactionStage::Working, WriteFailureKind::Away),
+            (TransactionStage::Connecting, WriteFailureKind::Unavailable),
+            (TransactionStage::Preparing, WriteFailureKind::Unavailable),
+            (TransactionStage::Working, WriteFailureKind::Unavailable),
             (TransactionStage::Committing, WriteFailureKind::Lost),
         ] {
             assert_eq!(Failed::of(io(), stage).kind, expected, "{stage:?}");
@@ -254,7 +265,7 @@ mod tests {
     #[test]
     fn time_that_ran_out_proves_that_nothing_happened_until_the_commit_was_sent() {
         let late = |stage| Failed::late(stage, Duration::from_secs(3), "db:3306");
-        assert_eq!(late(TransactionStage::Connecting).kind, WriteFailureKind::Away);
+        assert_eq!(late(TransactionStage::Connecting).kind, WriteFailureKind::Unavailable);
         assert_eq!(late(TransactionStage::Connecting).message, "no connection to mysql at db:3306 within 3s");
         assert_eq!(late(TransactionStage::Working).kind, WriteFailureKind::Again);
         assert_eq!(late(TransactionStage::Committing).kind, WriteFailureKind::Lost);

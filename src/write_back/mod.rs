@@ -24,7 +24,7 @@ use session::WriteSession;
 /// Statements under way at the same time; more would only wait for one another's locks.
 const CONNECTIONS_MAX: usize = 16;
 
-/// A connection that was not used for this long is closed; servers and firewalls do the same, but say nothing.
+/// A connection that was not used for this long is closed; servers and firewalls do the same without a notice.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A connection of the pool that does not begin a transaction in this time is dead.
@@ -66,7 +66,7 @@ impl Database {
     }
 
     /// Runs the statement with these values, one for each `?`, in a transaction of its own, and commits it if the number of
-    /// rows that it matched is one of `expect_rows`. For an UPDATE these are the rows that it found, also those that held
+    /// rows that it matched is one of `expect_rows`. For an UPDATE these are the rows that it found, also those that had
     /// the new values already. `timeout` is for all of it, from waiting for a connection to the commit's answer.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Database {
                 Ok(rows)
             }
             Err(failed) => {
-                if failed.kind == WriteFailureKind::Away {
+                if failed.kind == WriteFailureKind::Unavailable {
                     // The name may lead to another server by now.
                     self.forget();
                 } else if session.roll_back().await.is_ok() {

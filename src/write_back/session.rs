@@ -55,7 +55,8 @@ impl WriteSession {
             // An UPDATE then matches a row also when it holds the new values: so it may be repeated.
             options.client_found_rows(true).stmt_cache_size(STATEMENTS_MAX)
         });
-        let mut connection = opened.await.map_err(|error| Failed::new(WriteFailureKind::Away, error.to_string()))?;
+        let mut connection =
+            opened.await.map_err(|error| Failed::new(WriteFailureKind::Unavailable, error.to_string()))?;
         // A value that does not fit is refused, not cut.
         let strict = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES')";
         connection.query_drop(strict).await.map_err(|error| Failed::of(error, TransactionStage::Connecting))?;
@@ -123,7 +124,7 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
     let failed = |error| Failed::of(error, TransactionStage::Connecting);
     let facts = "SELECT @@GLOBAL.log_bin, @@GLOBAL.gtid_mode, @@SESSION.binlog_rows_query_log_events, CURRENT_USER()";
     let facts: Option<Row> = connection.query_first(facts).await.map_err(failed)?;
-    let no_facts = |_| Failed::new(WriteFailureKind::Away, "the server does not say how it logs".to_string());
+    let no_facts = |_| Failed::new(WriteFailureKind::Unavailable, "the server does not say how it logs".to_string());
     let facts: Option<(bool, String, bool, String)> = facts.map(from_row_opt).transpose().map_err(no_facts)?;
     let (logs, gtid_mode, keeps_text, account) = facts.unwrap_or_default();
     if !logs {
@@ -149,7 +150,7 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
         Err(mysql_async::Error::Server(_)) => {
             let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a change by another program";
             Err(Failed::new(
-                WriteFailureKind::Away,
+                WriteFailureKind::Unavailable,
                 format!("{message}; fix: {} TO {}", grant(&needed), quoted(&account)),
             ))
         }

@@ -121,7 +121,7 @@ fn results_are_read_and_refusals_shown_however_they_are_written() {
 }
 
 #[test]
-fn a_redirect_says_in_the_letter_where_it_leads() {
+fn a_dead_letter_of_a_redirect_says_where_it_leads() {
     for (status, location, hint, shown) in [
         (308, "https://api.example.com/x/", "it redirects to https://api.example.com,", "https://api.example.com/x/"),
         (
@@ -147,7 +147,7 @@ fn a_redirect_says_in_the_letter_where_it_leads() {
 }
 
 #[test]
-fn a_certificate_that_is_refused_is_told_with_the_fix_that_works() {
+fn a_refused_certificate_is_reported_with_the_fix_that_works() {
     let ours = Authority::new("ours");
     let identity = ours.issue(&["127.0.0.1"]);
     let receiver = Receiver::start_tls(Tls::new(&identity), |_| Answer::ok());
@@ -170,7 +170,7 @@ fn self_signed(is_authority: bool) -> Identity {
 }
 
 #[test]
-fn of_self_signed_certificates_it_is_told_which_can_be_trusted_and_how() {
+fn for_self_signed_certificates_the_report_says_which_can_be_trusted_and_how() {
     let trusted = "      tls: {ca: ../ca.pem}\n";
     for (is_authority, call, expected) in [
         (false, "", "If it is self-signed, "),

@@ -47,8 +47,8 @@ const REFUSED: [&str; 3] = [
 #[track_caller]
 fn failed(finished: &Finished, receiver: &Receiver, reasons: &[&str]) {
     let message = "the only attempt failed: ";
-    let is_told = reasons.iter().any(|reason| finished.stdout.contains(reason));
-    assert!(finished.stdout.contains(message) && is_told, "{reasons:?}\n{finished:?}");
+    let is_reported = reasons.iter().any(|reason| finished.stdout.contains(reason));
+    assert!(finished.stdout.contains(message) && is_reported, "{reasons:?}\n{finished:?}");
     assert_eq!(receiver.count(), 0, "{reasons:?}");
 }
 
@@ -102,7 +102,7 @@ fn a_server_must_prove_who_it_is_to_an_authority_that_the_rule_trusts() {
 
 #[test]
 fn insecure_tls_takes_any_server_and_check_warns_of_it() {
-    let identity = Authority::new("nobody's").issue_expired(&["elsewhere.example.com"]);
+    let identity = Authority::new("unknown").issue_expired(&["elsewhere.example.com"]);
     let receiver = Receiver::start_tls(Tls::new(&identity), |_| Answer::ok());
     let home = home(&receiver, "insecure_tls: true", 1);
     delivered(&replay(&home), 1);

@@ -7,7 +7,7 @@ use rowhook::store::Store;
 use crate::letters::{Letter, fill};
 use crate::support::program::{Finished, Home};
 
-/// Nobody listens on port 1; no test gets as far as connecting.
+/// No process listens on port 1; no test gets as far as connecting.
 const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
 
 const RULE: &str = "table: shop.orders\nrules:\n  - name: order-paid\n    call: {url: \"http://127.0.0.1:1/orders\"}\n";
@@ -16,7 +16,7 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_rowhook"))
 }
 
-/// The exit code, and a single line on stderr that holds all of `parts`.
+/// The exit code, and a single line on stderr that contains all of `parts`.
 #[track_caller]
 fn complained(finished: &Finished, code: i32, parts: &[&str]) {
     assert_eq!(finished.code, code, "{finished:?}");
@@ -68,7 +68,7 @@ fn settings_come_from_the_file_too_and_misspelt_ones_are_refused() {
 }
 
 #[test]
-fn check_offline_tells_all_problems_of_all_rule_files_with_their_places() {
+fn check_offline_reports_all_problems_of_all_rule_files_with_their_places() {
     let home = home().with_rule("a.yaml", RULE).with_rule("b.yaml", &RULE.replace("name: order-paid", "nam: x"));
     let home = home.with_rule("c.yaml", &RULE.replace("shop.orders", "orders"));
     let finished = home.run(&["check", "--offline"]);
@@ -88,7 +88,7 @@ fn check_offline_tells_all_problems_of_all_rule_files_with_their_places() {
 }
 
 #[test]
-fn check_offline_of_sound_rules_is_content() {
+fn check_offline_of_valid_rules_finds_no_problem() {
     let finished = home().with_rule("a.yaml", RULE).run(&["check", "--offline"]);
     assert_eq!(
         (finished.code, finished.stdout.as_str()),
@@ -116,7 +116,7 @@ fn tail_says_that_mysql_cannot_be_reached_and_that_rules_are_faulty() {
 }
 
 #[test]
-fn a_data_directory_that_is_not_there_is_not_made_by_looking() {
+fn commands_that_only_read_make_no_data_directory() {
     let home = home();
     complained(&home.run(&["dead-letters", "list"]), 1, &["data directory data", "--data"]);
     assert!(!home.path("data").exists());
@@ -165,13 +165,13 @@ fn a_store_of_a_newer_format_is_left_alone() {
 }
 
 #[test]
-fn a_second_process_on_the_data_directory_is_told_who_has_it() {
+fn a_second_process_on_the_data_directory_gets_an_error_that_names_the_first() {
     let home = home().with_rule("a.yaml", RULE);
-    let held = Store::open(&home.path("data")).unwrap();
+    let store = Store::open(&home.path("data")).unwrap();
     let pid = format!("process {}", std::process::id());
     complained(&home.run(&["run", "--mysql", MYSQL, "--admin", "off"]), 1, &["in use", &pid]);
     complained(&home.run(&["dead-letters", "list"]), 1, &["in use", &pid]);
-    drop(held);
+    drop(store);
     assert_eq!(home.run(&["dead-letters", "list"]).code, 0);
 }
 

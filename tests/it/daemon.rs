@@ -13,7 +13,7 @@ use crate::support::receiver::{Answer, Gate, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Nobody listens on port 1.
+/// No process listens on port 1.
 const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
 
 fn home(receiver: &Receiver) -> Home {
@@ -96,7 +96,7 @@ fn a_daemon_without_mysql_lives_is_not_ready_and_ends_in_order() {
 const SOON: Duration = Duration::from_secs(2);
 
 #[test]
-fn half_requests_on_either_port_keep_nobody_waiting() {
+fn half_requests_on_either_port_delay_no_other_client() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let (_daemon, address) = start(&home, &[]);
@@ -192,7 +192,7 @@ fn commands_reach_the_running_daemon_over_its_private_socket() {
 }
 
 #[test]
-fn a_socket_left_by_a_killed_daemon_is_in_nobodys_way() {
+fn a_socket_left_by_a_killed_daemon_is_replaced() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     fill(&home, &[Letter::of("order-paid", 1)]);
@@ -208,8 +208,8 @@ fn a_socket_left_by_a_killed_daemon_is_in_nobodys_way() {
 #[test]
 fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let receiver = Receiver::start(move |_| Answer::ok().held_by(&held));
+    let answers_gate = gate.clone();
+    let receiver = Receiver::start(move |_| Answer::ok().delayed_by(&answers_gate));
     let home = home(&receiver);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -242,7 +242,7 @@ fn a_stop_lets_the_attempt_under_way_finish_and_a_second_one_does_not() {
 }
 
 #[test]
-fn operators_are_answered_while_mysql_is_away() {
+fn operators_are_answered_while_mysql_is_unavailable() {
     let (old, new) = (Receiver::start(|_| Answer::status(400)), Receiver::start(|_| Answer::ok()));
     let home = home(&old);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
@@ -256,7 +256,7 @@ fn operators_are_answered_while_mysql_is_away() {
     assert_eq!((&status["rules"][0]["rule"], &status["rules"][0]["dead_letters"]), (&json!("order-paid"), &json!(2)));
     assert_eq!((&status["runway_seconds"], &status["position"]), (&Value::Null, &Value::Null));
 
-    // Letters are replayed with the rules of now, not with those of the start.
+    // Letters are replayed with the current rules, not with those of the start.
     assert_eq!(home.run(&["dead-letters", "replay", "1"]).code, 1);
     let text = std::fs::read_to_string(home.path("rules/shop.orders.yaml")).unwrap();
     home.write("rules/shop.orders.yaml", &text.replace(&old.url("/"), &new.url("/")));
@@ -280,7 +280,7 @@ fn operators_are_answered_while_mysql_is_away() {
 }
 
 #[test]
-fn rule_files_that_change_are_taken_without_a_word() {
+fn rule_files_that_change_are_loaded_without_a_command() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let (daemon, address) = start(&home, &[]);

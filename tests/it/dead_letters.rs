@@ -177,8 +177,8 @@ fn letters_of_one_key_are_replayed_one_after_another() {
 #[test]
 fn an_interrupted_replay_finishes_what_is_under_way_and_leaves_the_rest() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let receiver = Receiver::start(move |_| Answer::ok().held_by(&held));
+    let answers_gate = gate.clone();
+    let receiver = Receiver::start(move |_| Answer::ok().delayed_by(&answers_gate));
     let home = with_rule(home(), "order-paid", &receiver);
     fill(&home, &["a", "b", "c"].map(|note| Letter { note, ..Letter::of("order-paid", 1) }));
     let mut replay = home.start(&["dead-letters", "replay", "--all"]);

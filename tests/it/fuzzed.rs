@@ -1,6 +1,6 @@
 //! The fuzzers' entry points, over their seeds and over thousands of damaged ones: nothing panics.
 //!
-//! `fuzz/` looks further, with coverage and without end; this runs everywhere, and the same inputs every time. A failure
+//! `fuzz/` searches further, with coverage and without end; this runs everywhere, and the same inputs every time. A failure
 //! prints target, number and input. With `ROWHOOK_FUZZ_SEEDS` set the seeds are written to `fuzz/corpus/TARGET/` first.
 
 use std::fs;
@@ -109,7 +109,7 @@ fn no_bytes_from_outside_make_a_reader_panic() {
         let (run, count) = entry(target);
         let seeds_read = inputs.iter().enumerate().filter(|(at, seed)| feed(target, &format!("seed {at}"), run, seed));
         let seeds_read = seeds_read.count();
-        // Rotations, ends of transactions and files with `targets:` alone hold nothing that the entry points read.
+        // Rotations, ends of transactions and files with `targets:` alone contain nothing that the entry points read.
         assert!(seeds_read * 2 > inputs.len(), "{target}: {seeds_read} of {} seeds are read", inputs.len());
         let read = (0..count).filter(|number| {
             let input = damaged(&mut Random::seeded(*number), &inputs);

@@ -1,5 +1,5 @@
 //! The real program against hostile APIs and rows: what it prints and logs steers no terminal, what it needs stays small,
-//! and where it connects is nobody's to say but the rules'.
+//! and only the rules decide where it connects.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -67,7 +67,7 @@ fn home_calling(address: &str, timeout: &str) -> Home {
         "table: shop.orders\nrules:\n  - name: hostile\n    order_by: none\n    retry: {{retries: 0}}\n    call: {{url: \
          'http://{address}/{{{{ row.id }}}}', timeout: {timeout}}}\n"
     );
-    // What is answered is the question, not whether the API is away.
+    // This is about the answers, not about an unavailable API.
     let targets = format!("targets:\n  http://{address}: {{breaker: off}}\n");
     Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("hostile.yaml", &rule).with_rule("targets.yaml", &targets)
 }
@@ -112,7 +112,7 @@ fn nothing_that_an_api_answers_or_a_row_holds_steers_a_terminal() {
     assert!(page.contains("owned"), "what an API says is shown, cleaned: {page}");
 }
 
-/// Thirty-two answers at a time that never end, each faster than it can be thrown away.
+/// Thirty-two answers at a time that never end, each faster than it can be discarded.
 #[test]
 fn answers_without_end_take_no_memory() {
     let flood = |head: &'static [u8], again: &'static [u8]| {

@@ -22,7 +22,7 @@ pub struct Letter {
     pub note: &'static str,
     pub reason: Reason,
     pub age: Duration,
-    /// The ordering keys it holds.
+    /// The ordering keys that it blocks.
     pub lanes: LaneKeys,
     pub redacted: &'static [&'static str],
 }

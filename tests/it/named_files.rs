@@ -1,4 +1,4 @@
-//! Files that are named and are no files: a pipe that nobody writes to must keep neither a start nor a reload waiting.
+//! Files that are named and are no files: a pipe without a writer must delay neither a start nor a reload.
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn a_pipe_in_place_of_any_file_is_refused_by_name() {
 }
 
 #[test]
-fn a_pipe_among_the_rules_keeps_no_reload_waiting() {
+fn a_pipe_among_the_rules_blocks_no_reload() {
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("a.yaml", RULE);
     let daemon = home.start(&["run", "--mysql", "mysql://u:x@127.0.0.1:1", "--admin", "off", "--no-watch"]);
     daemon.wait_for_line("starts", DEADLINE);

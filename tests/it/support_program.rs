@@ -14,7 +14,7 @@ fn a_command_leaves_its_exit_code_and_both_streams() {
 }
 
 #[test]
-fn a_line_is_waited_for_and_looked_for_in_the_present_run_only() {
+fn a_line_is_awaited_only_in_the_current_run() {
     let script = "echo run $(cat n); echo again >n; echo ready; exec sleep 600";
     let mut program = Home::new("/bin/sh").start(&["-c", script]);
     program.wait_for_line("ready", DEADLINE);

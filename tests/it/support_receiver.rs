@@ -73,10 +73,10 @@ fn a_lost_answer_is_an_effect_and_a_reset_is_none() {
 }
 
 #[tokio::test]
-async fn a_gate_holds_answers_back_and_the_request_is_recorded_meanwhile() {
+async fn a_gate_delays_answers_and_the_request_is_recorded_meanwhile() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let receiver = Receiver::start(move |_| Answer::ok().after(Duration::from_millis(1)).held_by(&held));
+    let answers_gate = gate.clone();
+    let receiver = Receiver::start(move |_| Answer::ok().after(Duration::from_millis(1)).delayed_by(&answers_gate));
     let mut stream = TcpStream::connect(("127.0.0.1", receiver.port())).unwrap();
     send(&mut stream, "/", "key", "").unwrap();
     let requests = receiver.wait_until(|requests| !requests.is_empty(), DEADLINE).await;

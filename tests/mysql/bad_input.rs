@@ -54,7 +54,7 @@ async fn a_wrong_password_is_said_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_missing_privilege_comes_with_the_grant_that_mends_it() {
+async fn a_missing_privilege_is_reported_with_the_grant_that_fixes_it() {
     let server = MysqlServer::shared();
     shop(server, "reader_2", "REPLICATION CLIENT, SELECT").await;
     refused(&home(), &server.url("reader_2", "hush-hush"), &["REPLICATION SLAVE", "GRANT"]);
@@ -70,7 +70,7 @@ async fn a_server_without_a_binlog_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_logs_statements_is_refused_with_the_statement_that_mends_it() {
+async fn a_server_that_logs_statements_is_refused_with_the_statement_that_fixes_it() {
     let server = MysqlServer::start(&["--binlog-format=STATEMENT"]);
     shop(&server, "reader", "REPLICATION SLAVE, REPLICATION CLIENT, SELECT").await;
     refused(&home(), &server.url("reader", "hush-hush"), &["binlog_format", "SET PERSIST binlog_format"]);

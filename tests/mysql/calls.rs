@@ -27,7 +27,7 @@ async fn a_change_reaches_a_server_that_checks_everything_through_failures_on_th
     let authority = Authority::new("ours");
     let tls = Tls::demanding(&authority.issue(&["127.0.0.1"]), &authority);
     let receiver = Receiver::start_tls(tls, move |request| match (request.path.as_str(), request.attempt) {
-        // The authorization server is away at first.
+        // The authorization server is unavailable at first.
         ("/token", 1) => Answer::status(503),
         ("/token", _) => asked.answer(request),
         // The API fails once, and forgets all tokens with it.

@@ -5,8 +5,8 @@
 //! `binlog_transaction_compression`, unless a directive at its top says otherwise (cases/script.rs lists them). Sessions
 //! begin with `sql_mode = ''` and UTC. A change stands below the statement that commits it: what a transaction did stands
 //! below its COMMIT. Compared are op, table, key, before, after and changed of the default event, as exact text.
-//! `ROWHOOK_CASES=json cargo test --test mysql cases` runs the files whose names hold `json`; `ROWHOOK_CASES_UPDATE=1`
-//! writes what came into the files, to be looked at before it is believed.
+//! `ROWHOOK_CASES=json cargo test --test mysql cases` runs the files whose names contain `json`; `ROWHOOK_CASES_UPDATE=1`
+//! writes what came into the files, to be checked by a person.
 
 mod compare;
 mod script;
@@ -36,7 +36,7 @@ use script::{Expected, Script, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A row here, written by another session after each statement, tells the statements' changes apart.
+/// A row here, written by another session after each statement, separates the changes of the statements.
 const STEP_TABLE: &str = "rowhook_case_step";
 
 /// Fewer means that files are missing.

@@ -1,9 +1,9 @@
-//! What operators do with a running rowhook: status, pause and resume, new rules while it works, a stretch of binlog
+//! What operators do with a running rowhook: status, pause and resume, new rules while it works, a binlog range
 //! once more. The oracles are what receivers got, in which order, and the table itself.
 
+mod binlog_replay;
 mod columns;
 mod pausing;
-mod redelivery;
 mod reloading;
 mod runway;
 
@@ -27,7 +27,7 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_rowhook")).with_env("ROWHOOK_ADMIN", "off")
 }
 
-/// A rule file of this table with one rule that calls this receiver, and waits for answers longer than tests hold them.
+/// A rule file of this table with one rule that calls this receiver, and waits for answers longer than tests delay them.
 fn rule(database: &str, table: &str, name: &str, receiver: &Receiver) -> String {
     let call = format!("{{url: \"{}\", timeout: 2m}}", receiver.url("/"));
     format!("table: {database}.{table}\nrules:\n  - name: {name}\n    call: {call}\n")
@@ -79,7 +79,7 @@ fn key_and_version(request: &Request) -> (u32, u32) {
     (number("id"), number("version"))
 }
 
-/// Inserts and updates the rows of a table until it is told to stop.
+/// Inserts and updates the rows of a table until it is stopped.
 struct Writer {
     stop: Arc<AtomicBool>,
     task: JoinHandle<HashMap<u32, u32>>,
@@ -88,11 +88,11 @@ struct Writer {
 impl Writer {
     fn start(server: &'static MysqlServer, table: String) -> Writer {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
+        let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut conn = server.conn().await;
             let mut versions = HashMap::new();
-            while !told.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 for key in 0..KEYS {
                     let version = versions.entry(key).or_insert(0);
                     *version += 1;

@@ -1,4 +1,4 @@
-//! Promises 1 to 4 under kill -9: nothing is lost, order holds per key, identities are stable, and what a durable
+//! Promises 1 to 4 under kill -9: nothing is lost, order is kept per key, identities are stable, and what a durable
 //! checkpoint covers is not sent again. The oracles are the table itself and the program's own log of its checkpoints.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -56,9 +56,9 @@ async fn kill_9_at_random_moments_loses_nothing_keeps_order_and_repeats_only_wha
     assert_eq!(program.wait(DEADLINE), 0);
 
     nothing_is_lost_or_invented(&requests, &written);
-    the_last_of_each_key_is_what_the_table_holds(server, &database, &requests).await;
+    the_last_of_each_key_is_what_the_table_contains(server, &database, &requests).await;
     identities_are_stable(&requests);
-    history.order_holds_per_key(&requests, &written);
+    history.order_is_kept_per_key(&requests, &written);
     history.nothing_covered_came_again(&requests);
 }
 
@@ -175,7 +175,7 @@ impl History {
 
     fn kill(&mut self, program: &mut Program, receiver: &Receiver) {
         program.kill_9();
-        // What the dead process had sent and nobody has read yet goes with its connections.
+        // What the dead process had sent and was not read yet is lost with its connections.
         receiver.go_down();
         let run = self.kills();
         self.covered.extend(covered_ids(&program.lines()).into_iter().map(|id| (run, id)));
@@ -186,7 +186,7 @@ impl History {
 
     /// Promise 2: in each run the requests of a key come in commit order, and each change of a key arrives for the first
     /// time after the one before it.
-    fn order_holds_per_key(&self, requests: &[Arc<Request>], written: &HashMap<u32, Vec<Step>>) {
+    fn order_is_kept_per_key(&self, requests: &[Arc<Request>], written: &HashMap<u32, Vec<Step>>) {
         let places: HashMap<(u32, Step), usize> = written
             .iter()
             .flat_map(|(key, steps)| steps.iter().enumerate().map(|(place, step)| ((*key, *step), place)))
@@ -255,7 +255,7 @@ fn nothing_is_lost_or_invented(requests: &[Arc<Request>], written: &HashMap<u32,
     assert!(lost.is_empty() && invented.is_empty(), "lost: {lost:?}; invented: {invented:?}");
 }
 
-async fn the_last_of_each_key_is_what_the_table_holds(server: &MysqlServer, db: &str, requests: &[Arc<Request>]) {
+async fn the_last_of_each_key_is_what_the_table_contains(server: &MysqlServer, db: &str, requests: &[Arc<Request>]) {
     let mut last = BTreeMap::new();
     for request in requests {
         let event = request.json();

@@ -26,7 +26,7 @@ async fn names_survive_kill_9_between_a_statement_that_changes_them_and_its_rows
         .start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
     program.wait_for_line("checkpoint durable", DEADLINE);
     for round in 0..6 {
-        // Nobody has seen a row yet, or the last one was of another definition. A stop writes what it knows, a kill leaves
+        // No row was read yet, or the last one had another definition. A stop writes the known definitions, a kill leaves
         // what an earlier checkpoint had.
         if round % 3 == 1 {
             program.wait_for_line("reading after", DEADLINE);

@@ -1,5 +1,5 @@
 //! Promises 1, 2 and 4 under faults drawn at random: kills and restarts of rowhook and of mysqld, cut connections, an API
-//! that fails, goes away and comes back, statements on the watched tables, `gtid_mode` to and fro, new binlog files, large
+//! that fails, is unavailable and comes back, statements on the watched tables, `gtid_mode` to and fro, new binlog files, large
 //! transactions, rollbacks.
 //!
 //! The faults come in chapters. In each, writers change rows while a deck of faults is played; then the faults end, all
@@ -8,8 +8,8 @@
 //! `ROWHOOK_SEED=…` draws the same faults again, at moments that are the machine's.
 
 mod ledger;
+mod report;
 mod statements;
-mod story;
 mod writers;
 
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use crate::support::random::Random;
 use crate::support::receiver::{Receiver, Request};
 
 use ledger::{Ledger, Weather};
-use story::Story;
+use report::RunReport;
 use writers::{Site, TABLES, Writers};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -74,7 +74,7 @@ const DECK: [(Fault, usize); 15] = [
 const LONG_CHAPTER_DECKS: usize = 4;
 
 /// Each row's changes arrive once at least, the first time in order, under names that are theirs alone; the last call of
-/// each row says what the table holds.
+/// each row says what the table contains.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_out_of_order_whatever_fails() {
     let given = std::env::var("ROWHOOK_SEED").ok().map(|text| text.parse().expect("ROWHOOK_SEED is a number"));
@@ -89,10 +89,10 @@ async fn nothing_is_lost_or_out_of_order_whatever_fails() {
         if minutes.is_none_or(|minutes: u64| minutes_gone >= minutes) {
             break;
         }
-        scene.story.say(&format!("{minutes_gone} min"), &scene.ledger.lock().expect("no panic under it"));
+        scene.report.say(&format!("{minutes_gone} min"), &scene.ledger.lock().expect("no panic under it"));
     }
     scene.end();
-    scene.story.say("the end", &scene.ledger.lock().expect("no panic under it"));
+    scene.report.say("the end", &scene.ledger.lock().expect("no panic under it"));
 }
 
 struct Scene {
@@ -102,7 +102,7 @@ struct Scene {
     receiver: Receiver,
     ledger: Arc<Mutex<Ledger>>,
     program: Program,
-    story: Story,
+    report: RunReport,
     rowhook_is_down: bool,
     api_is_down: bool,
     gtids_go_up: bool,
@@ -110,7 +110,7 @@ struct Scene {
 
 impl Scene {
     async fn new(seed: u64) -> Scene {
-        let story = Story::new(seed);
+        let report = RunReport::new(seed);
         let mut random = Random::seeded(seed);
         let server = MysqlServer::start(&[]);
         let site = Arc::new(Site::new(server.port(), server.fresh_database().await));
@@ -135,7 +135,7 @@ impl Scene {
             receiver,
             ledger,
             program,
-            story,
+            report,
             rowhook_is_down: false,
             api_is_down: false,
             gtids_go_up: false,
@@ -151,7 +151,7 @@ impl Scene {
             deck.swap(last, self.random.below(last as u64 + 1) as usize);
         }
         for fault in deck {
-            self.story.note(&format!("{fault:?}"));
+            self.report.note(&format!("{fault:?}"));
             tokio::time::sleep(Duration::from_millis(self.random.below(300))).await;
             self.play(fault).await;
             if self.api_is_down && self.random.below(3) == 0 {
@@ -180,13 +180,13 @@ impl Scene {
             Fault::KillMysqld => self.kill_mysqld(),
             Fault::KillMysqldInAStatement => {
                 let alter = self.site.draw_alter(&mut self.random).await;
-                self.story.note(&alter);
+                self.report.note(&alter);
                 let (site, pause) = (Arc::clone(&self.site), Duration::from_millis(self.random.below(60)));
                 let altering = tokio::spawn(async move { site.try_once(&alter).await });
                 tokio::time::sleep(pause).await;
                 self.kill_mysqld();
                 altering.await.expect("a statement that fails is no panic");
-                self.story.counts.statements += 1;
+                self.report.counts.statements += 1;
             }
             Fault::KillBoth => {
                 self.kill_rowhook();
@@ -198,25 +198,25 @@ impl Scene {
             Fault::ApiGone => {
                 self.api_goes_down();
                 self.api_is_down = true;
-                self.story.counts.api_gone += 1;
+                self.report.counts.api_gone += 1;
             }
             Fault::Weather => {
                 let weather = Weather::draw(&mut self.random);
                 let table = self.random.below(TABLES as u64) as usize;
-                self.story.note(&format!("{weather:?} for table {table}"));
+                self.report.note(&format!("{weather:?} for table {table}"));
                 self.ledger.lock().expect("no panic under it").weather[table] = weather;
             }
             Fault::Alter => {
                 let alter = self.site.draw_alter(&mut self.random).await;
-                self.story.note(&alter);
+                self.report.note(&alter);
                 self.site.insist(&alter).await;
-                self.story.counts.statements += 1;
+                self.report.counts.statements += 1;
             }
             Fault::OtherStatement => {
                 let statement = self.site.draw_other(&mut self.random);
-                self.story.note(&statement);
+                self.report.note(&statement);
                 self.site.insist(&statement).await;
-                self.story.counts.statements += 1;
+                self.report.counts.statements += 1;
             }
             Fault::NewBinlog => self.site.insist("FLUSH BINARY LOGS").await,
             Fault::GtidMode => self.next_gtid_mode().await,
@@ -243,11 +243,11 @@ impl Scene {
             self.start_rowhook();
         }
         self.program.kill_9();
-        self.story.counts.rowhook_kills += 1;
+        self.report.counts.rowhook_kills += 1;
         self.rowhook_is_gone();
     }
 
-    /// One that has just begun might not have heard of signals yet, so that one is left alone.
+    /// One that has just begun may not handle signals yet, so it gets none.
     fn end_rowhook(&mut self) {
         if self.rowhook_is_down {
             return self.start_rowhook();
@@ -257,14 +257,14 @@ impl Scene {
         }
         self.program.terminate();
         assert_eq!(self.program.wait(DEADLINE), 0, "an orderly end");
-        self.story.counts.rowhook_restarts += 1;
+        self.report.counts.rowhook_restarts += 1;
         self.rowhook_is_gone();
     }
 
     /// For a while, perhaps.
     fn rowhook_is_gone(&mut self) {
         self.rowhook_is_down = true;
-        // What it had sent and nobody has read yet goes with its connections.
+        // What it had sent and was not read yet is lost with its connections.
         if !self.api_is_down {
             self.api_goes_down();
             self.api_comes_back();
@@ -290,10 +290,10 @@ impl Scene {
         self.server.kill_9();
         let mode = format!("--gtid-mode={}", GTID_MODES[self.site.gtid_mode.load(Ordering::Relaxed)]);
         let metadata = ["--binlog-row-metadata=MINIMAL", "--binlog-row-metadata=FULL"][self.random.below(2) as usize];
-        self.story.note(&format!("mysqld starts with {mode} {metadata}"));
+        self.report.note(&format!("mysqld starts with {mode} {metadata}"));
         let server = &mut self.server;
         tokio::task::block_in_place(|| server.restart(&[&mode, metadata]));
-        self.story.counts.mysqld_kills += 1;
+        self.report.counts.mysqld_kills += 1;
     }
 
     async fn cut(&mut self, whose: &str) {
@@ -301,7 +301,7 @@ impl Scene {
         let connections: Vec<u64> = self.site.ask(&find).await;
         for id in connections {
             self.site.try_once(&format!("KILL {id}")).await;
-            self.story.counts.cuts += 1;
+            self.report.counts.cuts += 1;
         }
     }
 
@@ -319,16 +319,16 @@ impl Scene {
         let mut at = self.site.gtid_mode.load(Ordering::Relaxed);
         while at != place(wanted) {
             at = if at < place(wanted) { at + 1 } else { at - 1 };
-            self.story.note(GTID_MODES[at]);
+            self.report.note(GTID_MODES[at]);
             self.site.insist(&format!("SET GLOBAL gtid_mode = {}", GTID_MODES[at])).await;
             self.site.gtid_mode.store(at, Ordering::Relaxed);
-            self.story.counts.gtid_steps += 1;
+            self.report.counts.gtid_steps += 1;
         }
     }
 
     /// Everything runs and works, and the server sends all that it has.
     async fn calm(&mut self) {
-        self.story.note("calm");
+        self.report.note("calm");
         self.receiver.drop_connections(0);
         self.ledger.lock().expect("no panic under it").weather = [Weather::Fine; TABLES];
         if self.api_is_down {
@@ -343,7 +343,7 @@ impl Scene {
     /// Plays what the deck had and chance took: rowhook was down when it was to be restarted, or its connections when they
     /// were to be cut; each large transaction was rolled back or broken off.
     async fn make_up(&mut self) {
-        if self.story.counts.rowhook_restarts == 0 {
+        if self.report.counts.rowhook_restarts == 0 {
             self.program.wait_for_line("reading after", DEADLINE);
             self.play(Fault::RestartRowhook).await;
             self.start_rowhook();
@@ -351,13 +351,13 @@ impl Scene {
         let give_up_at = Instant::now() + DEADLINE;
         loop {
             let (large, rollbacks) = self.site.large_and_rollbacks();
-            if large > 0 && rollbacks > 0 && self.story.counts.cuts > 0 {
+            if large > 0 && rollbacks > 0 && self.report.counts.cuts > 0 {
                 break;
             }
             if large == 0 {
                 self.play(Fault::Large).await;
             }
-            if self.story.counts.cuts == 0 {
+            if self.report.counts.cuts == 0 {
                 self.play(Fault::CutAll).await;
             }
             assert!(Instant::now() < give_up_at, "{large} large transactions, {rollbacks} rollbacks in {DEADLINE:?}");
@@ -367,13 +367,13 @@ impl Scene {
 
     async fn all_arrives(&mut self) {
         let written = self.site.versions().await;
-        self.story.counts.changes = written.iter().map(|row| row.version).sum();
+        self.report.counts.changes = written.iter().map(|row| row.version).sum();
         loop {
             let calls = self.receiver.count();
             let missing = self.ledger.lock().expect("no panic under it").missing(&written);
             let Some(missing) = missing else { break };
             self.nothing_is_broken();
-            self.story.missing(&missing);
+            self.report.missing(&missing);
             self.receiver.wait_for_count(calls + 1, DEADLINE).await;
         }
         self.nothing_is_broken();
@@ -385,7 +385,7 @@ impl Scene {
         let letters = self.program.home().run(&["dead-letters", "list", "--json"]);
         let letters: serde_json::Value = serde_json::from_str(&letters.stdout).expect("the list is JSON");
         assert_eq!(letters["dead_letters"].as_array().map(Vec::len), Some(0), "{letters}");
-        let counts = &mut self.story.counts;
+        let counts = &mut self.report.counts;
         (counts.large, counts.rollbacks) = self.site.large_and_rollbacks();
     }
 
@@ -397,7 +397,7 @@ impl Scene {
 
     /// Each kind of fault was there, so that the test is what it says.
     fn nothing_is_broken_at_the_end(&self) {
-        let counts = &self.story.counts;
+        let counts = &self.report.counts;
         let each = [
             counts.changes,
             counts.rowhook_kills,
@@ -412,7 +412,7 @@ impl Scene {
         ];
         assert!(each.iter().all(|count| *count > 0), "{counts:?}");
         let ledger = self.ledger.lock().expect("no panic under it");
-        assert_eq!(ledger.changes_called(), counts.changes, "changes that were called that nobody made");
+        assert_eq!(ledger.changes_called(), counts.changes, "calls for changes that were never made");
     }
 }
 

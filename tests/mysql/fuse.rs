@@ -55,7 +55,7 @@ async fn a_key_that_is_written_again_and_again_becomes_dead_letters_without_a_ca
     for letter in &letters {
         assert_eq!((letter["reason"].as_str(), letter["attempts_total"].as_u64()), (Some("fuse"), Some(0)), "{letter}");
     }
-    // Somebody has looked, and lets one of them go.
+    // An operator has checked, and replays one of them.
     let number = letters[0]["number"].as_u64().expect("a number").to_string();
     let replayed = program.home().run(&["dead-letters", "replay", &number]);
     assert_eq!(replayed.code, 0, "{replayed:?}");

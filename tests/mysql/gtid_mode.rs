@@ -294,7 +294,7 @@ async fn a_rule_that_is_late_gets_every_row_of_each_gtid_mode() {
     let gate = Gate::closed();
     scene.receiver.set_script({
         let gate = gate.clone();
-        move |request| if request.path.starts_with("/late/") { Answer::ok().held_by(&gate) } else { Answer::ok() }
+        move |request| if request.path.starts_with("/late/") { Answer::ok().delayed_by(&gate) } else { Answer::ok() }
     });
     scene.home.write("rules/late.yaml", &rule(&scene.table, "late", &scene.receiver));
     let program = scene.home.start(&["run", "--mysql", &scene.server.root_url(), "--admin", "off", "--window", "4"]);

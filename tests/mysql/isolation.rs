@@ -1,7 +1,7 @@
-//! Promise 5: a rule whose API is slow or away stops neither the reading nor the other rules. Three rules on one table, of
+//! Promise 5: a rule whose API is slow or unavailable stops neither the reading nor the other rules. Three rules on one table, of
 //! which one is not answered at all, one slowly, one at once; also under kill -9, and inside a large transaction.
 
-mod binlog_hold;
+mod binlog_pin;
 mod commands;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,7 +23,7 @@ struct Scene {
     server: MysqlServer,
     database: String,
     receiver: Receiver,
-    /// Holds the answers to the rule `stuck` back.
+    /// Delays the answers to the rule `stuck`.
     gate: Gate,
     program: Program,
     /// For each kill, how many requests had arrived by then.
@@ -42,7 +42,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.as_str() {
-                "/stuck" => Answer::ok().held_by(&gate),
+                "/stuck" => Answer::ok().delayed_by(&gate),
                 "/slow" => Answer::ok().after(Duration::from_millis(2)),
                 _ => Answer::ok(),
             }
@@ -99,7 +99,7 @@ impl Scene {
 
     fn kill(&mut self) {
         self.program.kill_9();
-        // What the dead process had sent and nobody has read yet goes with its connections.
+        // What the dead process had sent and was not read yet is lost with its connections.
         self.receiver.go_down();
         let run = self.kills.len();
         self.covered.extend(covered_ids(&self.program.lines()).into_iter().map(|id| (run, id)));
@@ -108,13 +108,13 @@ impl Scene {
         self.program.restart();
     }
 
-    /// Everything came to every rule, in order, and at last what the table holds.
+    /// Everything came to every rule, in order, and at last what the table contains.
     async fn everything_is_well(&self, changes: usize) {
         for rule in RULES {
             self.has_had(rule, changes).await;
         }
         let requests = self.receiver.received();
-        self.order_holds_per_rule_and_key(&requests);
+        self.order_is_kept_per_rule_and_key(&requests);
         self.nothing_covered_came_again(&requests);
         let table: BTreeMap<u32, u32> =
             self.server.rows(&format!("SELECT id, version FROM {}.items", self.database)).await.into_iter().collect();
@@ -129,7 +129,7 @@ impl Scene {
     }
 
     /// The first arrivals of a key's versions are in order without a gap, and in each run nothing goes back.
-    fn order_holds_per_rule_and_key(&self, requests: &[Arc<Request>]) {
+    fn order_is_kept_per_rule_and_key(&self, requests: &[Arc<Request>]) {
         let (mut newest, mut in_run) = (HashMap::new(), HashMap::new());
         for (arrived, request) in requests.iter().enumerate() {
             let (key, version) = row(request);
@@ -191,7 +191,7 @@ async fn a_rule_that_is_not_answered_stops_no_other_without_gtids() {
     a_rule_that_is_not_answered_stops_no_other(GTIDS_OFF).await;
 }
 
-/// Rows of a transaction that is too large to be held until its commit.
+/// Rows of a transaction that is too large to be buffered until its commit.
 const LARGE_ROWS: usize = 4000;
 
 async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(options: &[&str]) {
@@ -215,17 +215,17 @@ async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(options: &[&s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_with_gtids() {
+async fn kill_9_loses_and_repeats_nothing_of_detached_rules_with_gtids() {
     kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind_without_gtids() {
+async fn kill_9_loses_and_repeats_nothing_of_detached_rules_without_gtids() {
     kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(GTIDS_OFF).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_rule_that_is_alone_is_waited_for() {
+async fn the_main_stream_waits_for_a_slow_rule_that_is_the_only_one() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     server.query(&format!("CREATE TABLE {database}.items (id INT PRIMARY KEY)")).await;

@@ -20,7 +20,7 @@ struct Case {
     /// Their values in the row that fails, and in another one.
     rows: [&'static str; 2],
     alter: &'static str,
-    /// The other row's change waits, too: which row is which can't be told any more.
+    /// The other row's change waits, too: which row is which is not known any more.
     whole: bool,
 }
 
@@ -205,7 +205,7 @@ async fn a_change_in_retry_is_not_overtaken_when_the_key_is_declared_in_another_
     scene.update(1, 2).await;
     scene.update(2, 3).await;
     let others = |calls: &[Call]| has_all(calls, 2, 3, |case| !case.whole);
-    scene.wait_for_calls("other rows go on, where they can be told", others).await;
+    scene.wait_for_calls("other rows go on, where they are known", others).await;
     let calls = scene.calls();
     let overtaken = calls.iter().find(|(n, row, version)| *version == 2 || (*row == 2 && CASES[*n].whole));
     assert_eq!(overtaken.map(|(n, ..)| describe(*n)), None);
@@ -236,7 +236,7 @@ async fn a_dead_letter_that_blocks_its_key_is_not_passed_when_the_key_is_declare
     scene.update(1, 4).await;
     scene.wait_for_letters(3 * CASES.len() + whole).await;
     let others = |calls: &[Call]| has_all(calls, 2, 3, |case| !case.whole);
-    scene.wait_for_calls("other rows go on, where they can be told", others).await;
+    scene.wait_for_calls("other rows go on, where they are known", others).await;
     let passed = scene.calls().into_iter().find(|(_, row, version)| *row == 1 && *version > 1);
     assert_eq!(passed.map(|(n, ..)| describe(n)), None);
     scene.receiver.set_script(|_| Answer::ok());

@@ -77,7 +77,7 @@ async fn a_password_that_is_rotated_is_taken_at_the_next_connect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_account_is_told_why_and_what_to_do() {
+async fn a_refused_account_is_reported_with_the_reason_and_what_to_do() {
     let server = MysqlServer::shared();
     let receiver = Receiver::start(|_| Answer::ok());
     let database = account(server, "refused").await;
@@ -159,7 +159,7 @@ async fn hostile_global_settings_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_binlog_leaves_out_is_said_before_reading() {
+async fn what_the_binlog_leaves_out_is_reported_before_reading() {
     let receiver = Receiver::start(|_| Answer::ok());
     for option in ["--binlog-ignore-db=test_1", "--binlog-do-db=elsewhere"] {
         let server = MysqlServer::start(&[option]);

@@ -58,7 +58,7 @@ impl Scene {
              retry: {{initial: 40ms, multiplier: 2, max_delay: 1s, jitter: 0}}\n",
             receiver.url("/jobs")
         );
-        // So many failures on purpose are no sign that the API is away.
+        // So many failures on purpose are no sign that the API is unavailable.
         let targets = format!("targets:\n  {}: {{breaker: off}}\n", receiver.url(""));
         let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("jobs.yaml", &rule);
         let program =

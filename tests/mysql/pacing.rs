@@ -1,4 +1,4 @@
-//! When attempts start: an API that is away and comes back, one that asks for a pause, a rate that is kept, retries without
+//! When attempts start: an API that is unavailable and comes back, one that asks for a pause, a rate that is kept, retries without
 //! end. The whole program, with a real server and a scripted receiver.
 
 use std::collections::HashMap;
@@ -78,7 +78,7 @@ fn assert_in_order(requests: &[Arc<Request>]) {
 const QUICK_PROBES: &str = "{breaker: {failures: 5, probe: 50ms, max_probe: 200ms}}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
+async fn an_api_that_answers_503_delays_deliveries_and_makes_no_dead_letters() {
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::status(503)).await;
     scene.insert((0..300).map(|n| n % 20)).await;
     scene.program.wait_for_line("target unavailable", DEADLINE);
@@ -93,7 +93,7 @@ async fn an_api_that_answers_503_makes_deliveries_late_and_no_dead_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_refuses_connections_makes_deliveries_late_and_no_dead_letters() {
+async fn an_api_that_refuses_connections_delays_deliveries_and_makes_no_dead_letters() {
     let scene = Scene::start("retry: {initial: 10ms}", QUICK_PROBES, |_| Answer::ok()).await;
     scene.receiver.go_down();
     scene.insert((0..300).map(|n| n % 20)).await;
@@ -115,7 +115,7 @@ async fn a_rate_is_kept() {
     let arrivals: Vec<Instant> = requests.iter().map(|request| request.arrived_at).collect();
     for (n, from) in arrivals.iter().enumerate() {
         let within = arrivals[n..].iter().filter(|at| at.duration_since(*from) < Duration::from_secs(1)).count();
-        // Requests that the machine held up arrive together, so twice the rate is no breach; all at once would be.
+        // Requests that the machine delayed arrive together, so twice the rate is no breach; all at once would be.
         assert!(within <= 2 * PER_S, "{within} requests within a second from the {n}th on");
     }
     let took = arrivals[119].duration_since(arrivals[0]);
@@ -123,12 +123,12 @@ async fn a_rate_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retry_after_holds_the_other_keys_of_the_target_too_and_uses_up_no_attempt() {
+async fn retry_after_pauses_the_other_keys_of_the_target_too_and_uses_up_no_attempt() {
     let api = |request: &Request| match (row(request, "k"), request.attempt) {
         (1, 1..=3) => Answer::status(429).with_header("Retry-After", "1"),
         _ => Answer::ok(),
     };
-    // One at a time, so that the others start only when the answer to the first was heard.
+    // One at a time, so that the others start only when the answer to the first has arrived.
     let scene = Scene::start("retry: {retries: 0}\n    in_flight: 1", "{}", api).await;
     scene.insert(1..12).await;
     let requests = scene.wait_for_effects(11).await;

@@ -114,7 +114,7 @@ fn stop(mut program: Program) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_reset_everything_of_the_new_log_is_delivered_and_old_dead_letters_can_be_replayed() {
+async fn after_a_reset_everything_of_the_new_log_is_delivered_and_old_dead_letters_can_be_replayed() {
     for options in [GTIDS_ON, GTIDS_OFF] {
         let scene = Scene::new(options).await;
         scene.receiver.set_script(|request| match request.json()["after"]["id"].as_u64() {

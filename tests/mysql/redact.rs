@@ -13,13 +13,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const EMAIL: &str = "ada-4711@example.com";
 const NOTE: &str = "a note that is kept";
 
-/// Whether any file below the directory holds the text.
-fn holds(directory: &Path, text: &str) -> bool {
+/// Whether any file below the directory contains the text.
+fn contains(directory: &Path, text: &str) -> bool {
     std::fs::read_dir(directory).expect("readable").any(|entry| {
         let path = entry.expect("readable").path();
         match path.is_dir() {
-            true => holds(&path, text),
-            // Sockets and files that the store has just removed can't be read, and hold nothing.
+            true => contains(&path, text),
+            // Sockets and files that the store has just removed can't be read, and contain nothing.
             false => std::fs::read(&path).is_ok_and(|bytes| bytes.windows(text.len()).any(|w| w == text.as_bytes())),
         }
     })
@@ -72,8 +72,8 @@ async fn a_redacted_column_is_sent_and_is_on_no_disk_in_no_log_and_in_nothing_sh
         assert!(page.contains("redacted    email") && !page.contains(EMAIL), "{page}");
     }
     let data = home.path("data");
-    assert!(holds(&data, NOTE), "what is kept is found, so that the next line means something");
-    assert!(!holds(&data, EMAIL) && !holds(&data, "ada-4711"));
+    assert!(contains(&data, NOTE), "what is kept is found, so that the next line means something");
+    assert!(!contains(&data, EMAIL) && !contains(&data, "ada-4711"));
 
     let dry = home.run(&["dead-letters", "replay", "--all", "--dry-run"]).stdout;
     assert!(!dry.contains("***") && dry.contains(NOTE), "{dry}");
@@ -87,7 +87,7 @@ async fn a_redacted_column_is_sent_and_is_on_no_disk_in_no_log_and_in_nothing_sh
     assert_eq!(program.wait(DEADLINE), 0);
     let log = program.lines().join("\n");
     assert!(log.contains("attempt answered") && !log.contains("ada-4711"), "{log}");
-    assert!(!holds(&data, "ada-4711"));
+    assert!(!contains(&data, "ada-4711"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,9 +81,9 @@ async fn a_replay_that_waits_stops_no_other_when_its_operator_has_gone() {
     scene.insert(1..2).await;
     scene.wait_for_letters(2);
     let gate = Gate::closed();
-    let held = gate.clone();
+    let answers_gate = gate.clone();
     scene.receiver.set_script(move |request| match request.json()["rule"] == "one" {
-        true => Answer::ok().held_by(&held),
+        true => Answer::ok().delayed_by(&answers_gate),
         false => Answer::ok(),
     });
     let mut waits = scene.program.home().start(&["dead-letters", "replay", "--rule", "one"]);
@@ -100,7 +100,7 @@ async fn a_replay_that_waits_stops_no_other_when_its_operator_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn held_letters_that_go_out_before_a_replay_comes_to_them_are_no_failures() {
+async fn blocked_letters_that_are_sent_before_a_replay_comes_to_them_are_no_failures() {
     let scene = Scene::start(&["name: one, order_by: table, on_dead_letter: hold_key, in_flight: 1"]).await;
     scene.insert(1..401).await;
     scene.wait_for_letters(400);

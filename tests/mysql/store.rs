@@ -126,12 +126,12 @@ async fn after_a_restore_what_may_be_repeated_is_and_the_rest_waits_for_a_person
     let row_2: Vec<_> =
         scene.letters().into_iter().filter(|(_, id, _)| *id == 2).map(|(rule, _, why)| (rule, why)).collect();
     assert!(row_2.contains(&("charge".to_string(), "unknown".to_string())), "{row_2:?}");
-    assert_eq!(scene.calls("charge", 2), 1, "nobody is charged twice");
+    assert_eq!(scene.calls("charge", 2), 1, "no row is charged twice");
     scene.stop();
 }
 
 #[tokio::test]
-async fn a_data_directory_that_was_used_never_begins_anew_by_itself() {
+async fn a_used_data_directory_never_begins_from_the_start_by_itself() {
     let mut scene = Scene::start().await;
     scene.insert(1).await;
     scene.stop();
@@ -207,7 +207,7 @@ async fn an_undo_after_a_restore_goes_on_over_a_restart() {
         }
         assert!(std::time::Instant::now() < give_up_at, "{list:#}");
     }
-    assert_eq!(receiver.received().iter().filter(|one| one.path == "/book").count(), 1, "nobody is booked twice");
+    assert_eq!(receiver.received().iter().filter(|one| one.path == "/book").count(), 1, "no row is booked twice");
     program.terminate();
     assert_eq!(program.wait(DEADLINE), 0);
 }

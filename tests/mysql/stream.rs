@@ -4,7 +4,7 @@ use rowhook::change::Change;
 use rowhook::source::{Error, SourceEvent};
 
 /// The changes that an event carries; none for the events that carry no rows. A value that cannot be read is the error that
-/// stops whoever follows.
+/// stops every reader of the binlog.
 pub fn changes(event: SourceEvent) -> Result<Vec<Change>, Error> {
     let SourceEvent::Rows(events) = event else { return Ok(Vec::new()) };
     let detached =

@@ -1,11 +1,11 @@
-//! The server that the other tests stand on: it starts, dies, comes back and tells what is wrong.
+//! The server that the other tests stand on: it starts, dies, comes back and reports errors.
 
 use mysql_async::prelude::Queryable;
 
 use crate::support::mysql::MysqlServer;
 
 #[tokio::test]
-async fn a_server_has_binlog_rows_and_gtids_unless_told_otherwise() {
+async fn a_server_has_binlog_rows_and_gtids_unless_configured_otherwise() {
     let settings = "SELECT @@log_bin, @@binlog_format, @@gtid_mode, @@server_id = @@port, @@port";
     let server = MysqlServer::shared();
     let usual: Vec<(bool, String, String, bool, u16)> = server.rows(settings).await;
@@ -65,7 +65,7 @@ async fn statements_of_one_query_share_a_session() {
 
 #[tokio::test]
 #[should_panic(expected = "Table 'mysql.no_such_table' doesn't exist")]
-async fn a_statement_that_fails_behind_another_is_told() {
+async fn a_statement_that_fails_after_another_is_reported() {
     MysqlServer::shared().query("USE mysql; INSERT INTO no_such_table VALUES (1)").await;
 }
 

@@ -47,9 +47,9 @@ async fn each_match_of_a_rule_is_a_line_with_the_event_that_would_be_sent() {
     server.query(&format!("USE {database}; {changes}")).await;
     assert_eq!(program.wait(DEADLINE), 0);
     let lines = json_lines(&program);
-    let told: Vec<_> = lines.iter().map(|line| (line["rule"].as_str(), line["op"].as_str())).collect();
+    let printed: Vec<_> = lines.iter().map(|line| (line["rule"].as_str(), line["op"].as_str())).collect();
     let expected = [("order-any", "insert"), ("order-paid", "update"), ("order-any", "update")];
-    assert_eq!(told, expected.map(|(rule, op)| (Some(rule), Some(op))));
+    assert_eq!(printed, expected.map(|(rule, op)| (Some(rule), Some(op))));
     assert_eq!(lines[1]["after"]["total"], "1.50");
     assert_eq!(lines[1]["changed"], serde_json::json!(["status"]));
     assert!(lines[1]["id"].is_string());
@@ -75,8 +75,8 @@ async fn raw_shows_every_change_of_the_tables_named_where_reading_began_and_wher
     let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().expect("a kind")).collect();
     assert_eq!(kinds, ["started", "change", "change", "change", "committed", "change"]);
     assert_eq!(lines[0]["gtids"], start[0]);
-    let told: Vec<_> = lines[1..4].iter().map(|line| (line["table"].as_str(), line["ordinal"].as_u64())).collect();
-    assert_eq!(told, [(Some("notes"), Some(1)), (Some("orders"), Some(1)), (Some("orders"), Some(2))]);
+    let printed: Vec<_> = lines[1..4].iter().map(|line| (line["table"].as_str(), line["ordinal"].as_u64())).collect();
+    assert_eq!(printed, [(Some("notes"), Some(1)), (Some("orders"), Some(1)), (Some("orders"), Some(2))]);
     let committed = &lines[4];
     assert_eq!((&committed["rows"], &committed["gtid"]), (&Value::from(3), &lines[1]["source"]["gtid"]));
     assert_eq!(committed["committed_at"], lines[1]["committed_at"]);
@@ -150,14 +150,14 @@ async fn a_rowhook_that_runs_is_not_disturbed() {
     assert!(replicas.contains(&(4242, instance.trim().to_owned())), "{instance} in {replicas:?}");
     server.query(&format!("INSERT INTO {database}.orders VALUES (2, 'new', 1)")).await;
     assert_eq!(program.wait(DEADLINE), 0);
-    // Nobody listens where its rules call.
+    // No process listens where its rules call.
     running.wait_for_line("target unavailable", DEADLINE);
     let lines = running.lines();
     assert!(!lines.iter().any(|line| line.contains("another replica")), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_a_rule_cannot_be_decided_on_is_told_without_its_values() {
+async fn a_row_that_a_rule_cannot_be_decided_on_is_reported_without_its_values() {
     let server = MysqlServer::shared();
     let (database, home) = shop(server).await;
     let home = home.with_rule("orders.yaml", &RULE.replace("DATABASE", &database).replace("row.status", "row.state"));

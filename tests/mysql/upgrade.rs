@@ -1,7 +1,7 @@
-//! A store from before delivery ids held the time of the commit: what it names by former ids keeps them.
+//! A store from before delivery ids contained the time of the commit: deliveries that it names by former ids keep these.
 //!
 //! The store is written here as that version left it when it was killed: half of a large transaction done, a ledger with
-//! holes, a saga between two steps. Nothing of it is done again, under whatever id; what follows has the ids of now.
+//! holes, a saga between two steps. Nothing of it is done again under any id; later deliveries have the current ids.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ const ROWS: u64 = 200;
 const DONE: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_store_names_by_former_ids_is_not_done_again() {
+async fn deliveries_that_an_older_store_names_by_former_ids_are_not_done_again() {
     let server = MysqlServer::start(&[]);
     server.query("CREATE DATABASE shop; CREATE TABLE shop.items (id INT PRIMARY KEY); CREATE TABLE shop.users (id INT PRIMARY KEY)").await;
     let receiver = Receiver::start(|_| Answer::ok().with_json(&serde_json::json!({"id": 1})));

@@ -62,7 +62,7 @@ async fn wait_for(connection: &mut Conn, question: &str) {
             return;
         }
         assert!(Instant::now() < give_up_at, "never true: {question}");
-        // InnoDB's tables of transactions are filled anew only when nobody has read them for a tenth of a second.
+        // InnoDB's tables of transactions are filled again only when they were not read for a tenth of a second.
         tokio::time::sleep(Duration::from_millis(120)).await;
     }
 }
@@ -173,7 +173,7 @@ async fn many_statements_at_once_share_a_few_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_looks_at_a_statement_without_running_it() {
+async fn the_server_checks_a_statement_without_running_it() {
     let server = MysqlServer::start(&[]);
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); CREATE TABLE mysql.hidden (id INT)").await;

@@ -25,7 +25,7 @@ use super::process::{Folder, POLL_INTERVAL, Process, free_port};
 /// A server is ready in half a second; many at once on a small machine take longer.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(60);
-/// A free port may be taken by somebody else before the server binds it; three times in a row it is something else.
+/// Another process may take a free port before the server binds it; three failures in a row have another cause.
 const PORTS_TRIED_MAX: usize = 3;
 /// `sockaddr_un.sun_path` holds 108 bytes with the closing zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -125,7 +125,7 @@ impl MysqlServer {
     }
 
     /// Starts the server again on the same data and port, after the usual options with `options`; shuts it down before
-    /// if it still runs. Waits while somebody else holds the port.
+    /// if it still runs. Waits while another process has the port.
     pub fn restart(&mut self, options: &[&str]) {
         if self.process.is_some() {
             self.shutdown();
@@ -275,7 +275,7 @@ fn installation() -> &'static Path {
 
 /// Whether a server on this socket sends its greeting, not an error: a packet of protocol version 10.
 ///
-/// The socket's path is ours alone, while on the port somebody else might answer.
+/// The socket's path is ours alone, while on the port another process might answer.
 fn greets(socket: &Path) -> bool {
     let Ok(mut stream) = UnixStream::connect(socket) else { return false };
     let mut start = [0; 5];

@@ -1,7 +1,7 @@
 //! Child processes and folders that never outlive us, and free ports.
 //!
 //! In: a command. Out: the running child, ended by its own process id at `Drop`; and temporary folders, removed at `Drop`.
-//! Statics are not dropped and nobody is asked before `kill -9`, so each gets a watchdog beside it: a shell that holds the
+//! Statics are not dropped, and `kill -9` gives no notice, so each gets a watchdog beside it: a shell that has the
 //! reading end of a pipe. When we end, in whatever way, the pipe closes and the watchdog kills the child or removes the
 //! folder. All run in process groups of their own, so that Ctrl-C in a terminal reaches us alone and we decide what ends
 //! when.
@@ -91,7 +91,7 @@ impl Process {
         }
     }
 
-    /// The process id may now belong to somebody else: the watchdog must not use it any more.
+    /// The process id may now belong to another process: the watchdog must not use it any more.
     fn release(&mut self, status: ExitStatus) {
         self.ended = Some(status);
         if let Some(watchdog) = self.watchdog.take() {
@@ -126,7 +126,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // In this order, so that somebody is in charge of it at any time.
+        // In this order, so that the folder has an owner at any time.
         let removed = self.folder.take().expect("there until drop").close();
         if removed.is_ok() {
             self.watchdog.take().expect("there until drop").release();
@@ -153,7 +153,7 @@ impl Watchdog {
 
     fn release(mut self) {
         let mut pipe = self.0.stdin.take().expect("started with a pipe");
-        // When it is gone already there is nobody to tell.
+        // When it has ended already, it needs no message.
         pipe.write_all(b"released\n").ok();
         drop(pipe);
         self.0.wait().expect("waiting for a child of our own");
@@ -165,7 +165,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).expect("a process ends by exit or by signal")
 }
 
-/// A port on 127.0.0.1 on which nobody listens. Somebody else may take it before it is used: be ready to try another.
+/// A port on 127.0.0.1 on which no process listens. Another process may take it before it is used: be ready to try another.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the system has a free port");
     listener.local_addr().expect("a bound socket has an address").port()

@@ -137,12 +137,12 @@ impl Program {
     pub fn wait_for_line(&self, part: &str, deadline: Duration) -> String {
         let give_up_at = Instant::now() + deadline;
         let mut lines = self.printed.lines();
-        let mut looked_at = lines.run_begins_at;
+        let mut searched = lines.run_begins_at;
         loop {
-            if let Some((_, line)) = lines.all[looked_at..].iter().find(|(_, line)| line.contains(part)) {
+            if let Some((_, line)) = lines.all[searched..].iter().find(|(_, line)| line.contains(part)) {
                 return line.clone();
             }
-            looked_at = lines.all.len();
+            searched = lines.all.len();
             let open = lines.streams_open > 0;
             let left = give_up_at.saturating_duration_since(Instant::now());
             if !open || left.is_zero() {

@@ -164,11 +164,11 @@ impl Receiver {
     ) -> impl Future<Output = Vec<Arc<Request>>> + 'a {
         let caller = Location::caller();
         async move {
-            let looked = || {
+            let find = || {
                 let arrivals = self.records.arrivals();
                 enough(&arrivals.requests).then(|| arrivals.requests.clone())
             };
-            match self.records.when(looked, deadline).await {
+            match self.records.when(find, deadline).await {
                 Some(requests) => requests,
                 None => panic!("{caller}: not received in {deadline:?}; there are {}", listed(&self.received())),
             }
@@ -180,8 +180,8 @@ impl Receiver {
     pub fn wait_for_count(&self, count: usize, deadline: Duration) -> impl Future<Output = ()> + '_ {
         let caller = Location::caller();
         async move {
-            let looked = || (self.count() >= count).then_some(());
-            if self.records.when(looked, deadline).await.is_none() {
+            let find = || (self.count() >= count).then_some(());
+            if self.records.when(find, deadline).await.is_none() {
                 let (arrived, kept) = (self.count(), self.received());
                 panic!("{caller}: {arrived} of {count} requests arrived in {deadline:?}; kept are {}", listed(&kept));
             }
@@ -197,7 +197,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // The serving thread ends when nobody can give it orders any more.
+        // The serving thread ends when it can get no more orders.
         self.orders = None;
         let ended = self.thread.take().expect("taken here only").join();
         assert!(ended.is_ok() || thread::panicking(), "the receiver's thread panicked");
@@ -209,18 +209,18 @@ impl Records {
         self.arrivals.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// What `looked` finds, looking again after each arrival; `None` after `deadline`.
-    async fn when<T>(&self, looked: impl Fn() -> Option<T>, deadline: Duration) -> Option<T> {
+    /// What `find` returns, called again after each arrival; `None` after `deadline`.
+    async fn when<T>(&self, find: impl Fn() -> Option<T>, deadline: Duration) -> Option<T> {
         let give_up_at = tokio::time::Instant::now() + deadline;
         loop {
             let mut arrived = std::pin::pin!(self.arrived.notified());
-            // From here on, so that an arrival while we look is not missed.
+            // From here on, so that an arrival during the call is not missed.
             arrived.as_mut().enable();
-            if let Some(found) = looked() {
+            if let Some(found) = find() {
                 return Some(found);
             }
             if tokio::time::timeout_at(give_up_at, arrived).await.is_err() {
-                return looked();
+                return find();
             }
         }
     }

@@ -13,15 +13,15 @@ use tokio::task::AbortHandle;
 /// Far above what probes and operators need, far below what a process may open.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Connections of one network without a whole head. A client that has that many has a purpose of its own.
+/// Connections of one network without a whole head. No ordinary client has so many.
 const WAITING_MAX: usize = 32;
 
 /// What happens when all have sent their heads, and are being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenFull {
-    /// Answers are short: the one that takes longest is of a client that does not read.
+    /// Answers are short: the oldest one is for a client that does not read.
     EndOldest,
-    /// Each is the work of an operator.
+    /// Each answer is for an operator's command, so none is ended.
     RefuseNew,
 }
 
@@ -75,7 +75,7 @@ impl ConnectionSlots {
         let task = start(ConnectionSlot { places: Arc::clone(self), number });
         match self.lock().open.get_mut(&number) {
             Some(open) => open.task = Some(task),
-            // It has ended, or had to go already.
+            // It has ended, or was closed already.
             None => task.abort(),
         }
     }
@@ -102,7 +102,7 @@ impl Connections {
         Some(self.last)
     }
 
-    /// Whether there is room for one more, after the one that has to go has gone.
+    /// Whether there is room for one more, if need be after another connection was closed.
     fn make_room(&mut self, network: Option<IpAddr>, when_full: WhenFull) -> bool {
         let waiting = |open: &Open| !open.has_head;
         let mut of_network = self.open.iter().filter(|(_, open)| waiting(open) && open.network == network);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_network_may_have_so_many_half_requests_and_any_number_of_whole_ones() {
+    async fn one_network_may_have_a_limited_number_of_half_requests_and_any_number_of_whole_ones() {
         let came = [&[(2, false); 2][..], &[(1, false); WAITING_MAX], &[(1, true); 5], &[(1, false); 3]].concat();
         let open = open_after(&came, WhenFull::EndOldest);
         // The first whole one, and two of the last three, replaced the oldest of their network.
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_gives_its_place_back() {
+    async fn a_connection_that_ends_gives_its_slot_back() {
         let places = Arc::new(ConnectionSlots::default());
         places.take(None, WhenFull::RefuseNew, |place| tokio::spawn(async move { drop(place) }).abort_handle());
         while !places.lock().open.is_empty() {

@@ -1,5 +1,4 @@
-//! The documented JSON of a saga: what has been done of a delivery that takes several steps; and the commands that an
-//! operator may give for it.
+//! The documented JSON of a saga, with the state of each step; and the commands that an operator may give for it.
 //!
 //! In: a saga's log. Out: plain records of their own.
 
@@ -31,13 +30,13 @@ pub struct StepView {
     pub answer: Option<AnswerView>,
 }
 
-/// How far one action is.
+/// The state of one action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActView {
     /// `waiting`, `begun`, `done`, `failed` (nothing happened) or `unknown` (it may have).
     pub state: String,
     pub attempts: u64,
-    /// What came of the last attempt; empty before the first.
+    /// The result of the last attempt; empty before the first.
     pub message: String,
 }
 

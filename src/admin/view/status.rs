@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::{Description, Position};
 
-/// How it goes.
+/// The status.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusView {
     /// Whether a daemon runs on the data directory. If not, only what the store says is known.
@@ -83,7 +83,7 @@ pub struct BinlogPinView {
     pub pinned: bool,
 }
 
-/// What is known of the rule files.
+/// The state of the rule files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RuleFilesView {
     /// When the current rules were loaded.
@@ -93,7 +93,7 @@ pub struct RuleFilesView {
     pub problems: Vec<String>,
 }
 
-/// How one rule is doing.
+/// The status of one rule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RuleView {
     pub rule: String,
@@ -122,7 +122,7 @@ pub struct RuleView {
     pub low_water_mark: Option<PositionView>,
 }
 
-/// A target that gets less than it should.
+/// A target and its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TargetView {
     pub target: String,
@@ -145,7 +145,7 @@ pub mod state {
     pub const AVAILABLE: &str = "available";
 }
 
-/// What `pause` is asked.
+/// The request of `pause`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
@@ -154,7 +154,7 @@ pub struct PauseRequest {
     pub why: Option<String>,
 }
 
-/// What `resume` is asked.
+/// The request of `resume`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeRequest {

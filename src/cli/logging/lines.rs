@@ -1,8 +1,9 @@
-//! The way of log lines to stderr: gathered in memory for a moment and written together.
+//! Writes log lines to stderr: gathered in memory for a moment and written together.
 //!
-//! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that a line for each
-//! delivery is not a write for each delivery. A warning or an error is written at once, with all before it, for the process
-//! may be about to end. A kill takes what was gathered with it. Bounded: where stderr takes nothing, a thread that logs waits.
+//! In: whole lines, from any thread. Out: the same lines, in the order in which they came, so that one line per
+//! delivery is not one write per delivery. A warning or an error is written at once, with all lines before it, because
+//! the process may be about to end. If the process is killed, the gathered lines are lost. Bounded: if stderr accepts
+//! nothing, a thread that logs waits.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Long enough for many lines at full load, too short for a person to notice.
 const GATHERED_FOR: Duration = Duration::from_millis(10);
 
-/// What is gathered is written when it is as large as this.
+/// The gathered lines are written when they have so many bytes.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Those of the process: there is one stderr.
@@ -30,21 +31,21 @@ struct Lines {
 /// Lines that are not written yet.
 struct Gathered(Vec<u8>);
 
-/// What follows from another line.
+/// What is to be done after another line was added.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
-    /// All is to be written now.
+    /// Write all lines now.
     Write,
-    /// The thread that writes is to know of it.
-    Tell,
-    /// It knows.
+    /// Wake the thread that writes.
+    Wake,
+    /// The thread was woken already.
     Nothing,
 }
 
 /// Where log lines are written to.
 pub(super) struct Gathering;
 
-/// One line on its way.
+/// One line that is being made.
 pub(super) struct Line {
     is_urgent: bool,
 }
@@ -81,7 +82,7 @@ impl Write for Line {
         let mut gathered = LINES.lock();
         match gathered.add(line, self.is_urgent) {
             Then::Write => gathered.write_out(),
-            Then::Tell => LINES.arrived.notify_one(),
+            Then::Wake => LINES.arrived.notify_one(),
             Then::Nothing => {}
         }
         Ok(line.len())
@@ -92,7 +93,7 @@ impl Write for Line {
     }
 }
 
-/// Whether the process may end on it.
+/// Whether the process may end after this line.
 fn is_last_word(level: Level) -> bool {
     level <= Level::WARN
 }
@@ -118,7 +119,7 @@ impl Gathered {
         self.0.extend_from_slice(line);
         match was_empty {
             _ if is_urgent || self.0.len() >= GATHERED_BYTES_MAX => Then::Write,
-            true => Then::Tell,
+            true => Then::Wake,
             false => Then::Nothing,
         }
     }
@@ -137,17 +138,17 @@ mod tests {
     #[test]
     fn lines_are_gathered_in_order_until_one_is_urgent_or_they_are_many() {
         let mut gathered = Gathered(Vec::new());
-        let told: Vec<Then> = ["a\n", "b\n", "c\n"].iter().map(|line| gathered.add(line.as_bytes(), false)).collect();
-        assert_eq!(told, [Then::Tell, Then::Nothing, Then::Nothing]);
+        let then: Vec<Then> = ["a\n", "b\n", "c\n"].iter().map(|line| gathered.add(line.as_bytes(), false)).collect();
+        assert_eq!(then, [Then::Wake, Then::Nothing, Then::Nothing]);
         assert_eq!(gathered.add(b"error\n", true), Then::Write);
         assert_eq!(gathered.0, b"a\nb\nc\nerror\n");
         let long = vec![b'x'; GATHERED_BYTES_MAX];
         assert_eq!(Gathered(Vec::new()).add(&long, false), Then::Write);
-        assert_eq!(Gathered(Vec::new()).add(&long[1..], false), Then::Tell);
+        assert_eq!(Gathered(Vec::new()).add(&long[1..], false), Then::Wake);
     }
 
     #[test]
-    fn what_may_be_the_last_word_is_urgent() {
+    fn a_line_after_which_the_process_may_end_is_urgent() {
         for (level, is_urgent) in [("error", true), ("warn", true), ("info", false), ("debug", false)] {
             let level: Level = level.parse().expect("a level");
             assert_eq!(is_last_word(level), is_urgent, "{level}");

@@ -1,19 +1,19 @@
-//! The part of a dead letter's page that says what was done step by step, how it stands, and what a person can do.
+//! The part of a dead letter's page about its saga: the steps, the effect, and what a person can do.
 //!
-//! In: a saga's view. Out: text. Words are chosen from the states alone: the rule may be another one by now.
+//! In: a saga's view. Out: text. Depends only on the states, because the rule may have changed since.
 
 use crate::admin::view::saga::{ActView, SagaView, StepView};
 use crate::cli::output::table;
 use crate::saga::{ActionState, Direction, SagaEffect};
 
-/// A table of the steps, and how it stands in words.
+/// A table of the steps, and the effect in words.
 pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
-    let told = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
+    let callback = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
         let name = if goes(saga, Direction::Forward) { "on_success" } else { "on_failure" };
         row(name, &saga.callback, None)
     });
     let steps = saga.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
-    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(told));
+    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(callback));
     let mut text = format!("{steps}\n{}\n", effect(saga));
     if !is_resolved {
         text += &advice(saga, number);
@@ -31,7 +31,7 @@ fn row(name: &str, act: &ActView, undo: Option<&ActView>) -> Vec<String> {
     vec![name.to_string(), act.state.clone(), undo, act.attempts.to_string(), said]
 }
 
-/// What came of its last attempt; of an action that was begun once more, what came of it before.
+/// The result of its last attempt; for an action that was begun again, the result before.
 fn said(act: &ActView) -> String {
     match is(&act.state, ActionState::Begun) && !act.message.is_empty() {
         true => format!("before: {}", act.message),
@@ -97,7 +97,7 @@ fn steps(saga: &SagaView, is_meant: impl Fn(&StepView) -> bool) -> String {
     meant.map(|step| format!("`{}`", step.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether it has, or may have, an effect that is not undone.
+/// Whether it has, or may have, an effect that was not undone.
 fn has_open(step: &StepView) -> bool {
     let may_have_happened =
         [ActionState::Begun, ActionState::Done, ActionState::Unknown].iter().any(|state| is(&step.act.state, *state));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_which_nobody_knows_is_named_with_what_to_do() {
+    fn an_uncertain_step_is_named_with_what_to_do() {
         use ActionState::{Done, Unknown, Waiting};
         let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
         let expected = "\
@@ -182,7 +182,7 @@ check the API, then
     }
 
     #[test]
-    fn every_standing_has_its_words_and_its_way_on() {
+    fn every_effect_is_shown_with_the_commands_that_help() {
         use ActionState::{Begun, Done, Failed, Unknown, Waiting};
         let failed = [("a", Done, Done), ("b", Failed, Waiting)];
         let not_undone = [("a", Done, Failed), ("b", Unknown, Unknown)];

@@ -1,4 +1,4 @@
-//! `rowhook position set`: find the new position, say what it skips and repeats, and with a yes move there.
+//! `rowhook position set`: finds the new position, says what it skips and repeats, and moves there if it is confirmed.
 //!
 //! In: the arguments, the store, the server. Out: the plan on stdout; with `--yes` the new low-water marks, durable together
 //! with their entry in the log. Keeps the store open from the first read to the end, so that what was shown is what is done. If
@@ -30,7 +30,7 @@ enum Wanted {
     To(Start),
 }
 
-/// What would be done, as it is shown.
+/// The planned moves, as they are shown.
 struct Plan {
     ways: Vec<(MovableMark, MarkMove)>,
     moves: Vec<PositionMove>,
@@ -67,7 +67,7 @@ pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<CommandVer
         }
         Wanted::To(start) => {
             let to = places.find(start).await?;
-            // It is unknown where a set of GTIDs ends in the files.
+            // The place in the files where a GTID set ends is unknown.
             to_place(&mut places, marks, to, !matches!(start, Start::After(_))).await?
         }
     };
@@ -94,7 +94,7 @@ fn wanted(place: PlaceArgs) -> anyhow::Result<(Wanted, String)> {
     })
 }
 
-/// One GTID, which is a set of one.
+/// One GTID: a set with one member.
 fn gtid(text: &str) -> Result<Gtid, config::Error> {
     let set = text.parse::<GtidSet>().unwrap_or_default();
     let mut intervals = set.intervals();
@@ -124,7 +124,7 @@ fn checkpoint(saved: Saved) -> anyhow::Result<(SavedCheckpoint, Vec<Arc<str>>)> 
     Ok((checkpoint, known))
 }
 
-/// An identity of its own: the server ends the older one of two readers with the same.
+/// The settings with another identity: the server ends the older one of two readers with the same identity.
 fn settings(source: Settings, data: &Path) -> anyhow::Result<Settings> {
     let instance = instance::find(data)?.unwrap_or_else(Uuid::new_v4);
     Ok(Settings { instance: Uuid::new_v5(&instance, b"position"), server_id: None, ..source })
@@ -186,13 +186,13 @@ async fn way_past(places: &mut Places, next: &NextTransaction, base: &Position, 
         return MarkMove::Stays;
     }
     let is_next = mark.position == *base
-        // A mark that nothing can be read from is not right before it.
+        // Nothing can be read from this mark, so it is not directly before the transaction.
         || places.next(&mark.position).await.is_ok_and(|own| own.is_some_and(|own| own.is_same(next)));
     let schema = if next.may_define() { Arc::default() } else { mark.schema.clone() };
     if is_next {
         return MarkMove::To(Resume { schema, ..plan::at(next.passed_from(&mark.position)) });
     }
-    // What it would define is missing in what is known between here and there.
+    // The definitions known in between lack what this transaction may define.
     match next.without(&mark.position).filter(|_| !next.may_define()) {
         Some(position) => MarkMove::To(Resume { position, ..mark.clone() }),
         None => MarkMove::StaysLate,

@@ -1,4 +1,4 @@
-//! What a move makes of the low-water marks that are stored.
+//! The stored low-water marks after a move.
 //!
 //! In: the checkpoint, and for each mark where it goes. Out: the set of marks that replaces it, and in words what is
 //! skipped and repeated. Definitions of tables that may differ at the new position are dropped: they are learned there
@@ -19,18 +19,18 @@ pub(super) struct MovableMark {
     pub resume: Resume,
 }
 
-/// What becomes of a mark.
+/// What is done with a mark.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum MarkMove {
     To(Resume),
-    /// It lies elsewhere, and is not concerned.
+    /// It lies elsewhere and stays.
     Stays,
     /// It lies before the transaction that is skipped, which it can't leave out yet: the rule has its own reader from now on,
     /// so that nothing before is lost, and stops there alone.
     StaysLate,
 }
 
-/// The marks that a move is about: those of one rule, or all.
+/// The marks that a move concerns: that of one rule, or all.
 pub(super) fn marks(saved: &SavedCheckpoint, rule: Option<&str>) -> Vec<MovableMark> {
     let main = &saved.main;
     let of_rule =
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn all_marks_move_and_a_rule_that_was_late_stays_so_until_it_meets_the_others() {
+    fn all_marks_move_and_a_detached_rule_stays_so_until_it_meets_the_others() {
         let set = moved(saved(), known(), all_to(500), 7);
         assert_eq!(set.main, resume(500));
         assert_eq!(rules_of(&set), [("late", 500, Some(5))]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_moves_alone_is_late_and_leaves_the_others_where_they_are() {
+    fn a_rule_that_moves_alone_is_detached_and_the_others_stay() {
         for (rule, offset, expected) in [
             ("near", 500, vec![("near", 500, Some(7)), ("late", 10, Some(5))]),
             ("late", 500, vec![("near", 90, None), ("late", 500, Some(5))]),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn past_one_transaction_a_rule_before_it_keeps_its_place_and_is_read_for_alone() {
+    fn past_one_transaction_a_rule_before_it_keeps_its_position_and_gets_its_own_reader() {
         let ways = |mark: &MovableMark| match mark.rule.as_deref() {
             None => MarkMove::To(resume(120)),
             Some("near") => MarkMove::StaysLate,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_place_knows_no_rows_and_no_tables() {
+    fn a_new_position_has_no_rows_and_no_tables() {
         let mut before = resume(100);
         before.within = vec![Within { transaction: "t".into(), table: "shop.orders".into(), rows: 3 }];
         let new = at(before.position.clone());

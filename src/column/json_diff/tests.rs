@@ -69,7 +69,7 @@ fn places_may_be_counted_from_the_end() {
 }
 
 #[test]
-fn what_lies_beside_the_path_stays_as_it_is() {
+fn what_is_not_on_the_path_stays_as_it_is() {
     let exact = r#"[123456789012345678901234567890.10,1e300,{"k":-0.0}]"#;
     assert_eq!(
         apply(exact, &diff(1, "$[2].l", TRUE)).as_deref(),

@@ -21,13 +21,13 @@ struct World {
     lanes: Lanes,
     admission: Admission,
     /// The target queues of each rule, with what is called there; the last one is that of the rule's current target.
-    lines: Vec<Vec<(String, LineNumber)>>,
+    queues: Vec<Vec<(String, QueueNumber)>>,
     now: Instant,
     running: Vec<Running>,
     /// Waiting for the time of their retry.
     resting: Vec<(Instant, Place)>,
     /// Until when its target wants nothing.
-    held_until: HashMap<TargetNumber, Instant>,
+    paused_until: HashMap<TargetNumber, Instant>,
     /// How often each target has opened.
     openings: HashMap<TargetNumber, u32>,
     was_open: HashMap<TargetNumber, bool>,
@@ -51,7 +51,7 @@ enum Fate {
     Works,
     Throttles(u64),
     Fails,
-    Away(u64),
+    Unavailable(u64),
 }
 
 impl World {
@@ -59,11 +59,11 @@ impl World {
         let mut world = World {
             lanes: Lanes::default(),
             admission: Admission::new(Arc::default()),
-            lines: Vec::new(),
+            queues: Vec::new(),
             now: Instant::now(),
             running: Vec::new(),
             resting: Vec::new(),
-            held_until: HashMap::new(),
+            paused_until: HashMap::new(),
             openings: HashMap::new(),
             was_open: HashMap::new(),
             entered: 0,
@@ -71,7 +71,7 @@ impl World {
         };
         for (url, in_flight) in rules {
             let number = world.lanes.add_rule(*in_flight);
-            world.lines.push(Vec::new());
+            world.queues.push(Vec::new());
             world.set(number, url, |_| {});
         }
         world
@@ -88,40 +88,43 @@ impl World {
             edit(&mut target);
             (rule.actions[0].target, rule.settings.rate) = (Arc::new(target), rate);
         });
-        let known = &mut self.lines[number as usize];
-        let line = match known.iter().position(|(origin, _)| *origin == rule.actions[0].target.origin) {
+        let known = &mut self.queues[number as usize];
+        let queue = match known.iter().position(|(origin, _)| *origin == rule.actions[0].target.origin) {
             Some(index) => known.remove(index).1,
-            None => self.lanes.add_line(number),
+            None => self.lanes.add_target_queue(number),
         };
         for (_, other) in known.iter() {
             self.admission.retire(*other, &mut self.lanes);
         }
-        known.push((rule.actions[0].target.origin.clone(), line));
-        self.admission.set_line(line, &rule.actions[0].target, rule.settings.rate, &mut self.lanes, self.now);
+        known.push((rule.actions[0].target.origin.clone(), queue));
+        self.admission.set_target_queue(queue, &rule.actions[0].target, rule.settings.rate, &mut self.lanes, self.now);
         self.note_openings();
         self.start_ready();
     }
 
     fn enter(&mut self, rule: RuleNumber, key: Option<u64>) -> Place {
         let keys = key.map_or(LaneKeys::none(), |key| LaneKeys::one(LaneKey(key)));
-        let place = self.lanes.enter(self.line(rule), keys, Turn::Call);
+        let place = self.lanes.enter(self.queue(rule), keys, Turn::Call);
         self.entered += 1;
         self.start_ready();
         place
     }
 
-    fn line(&self, rule: RuleNumber) -> LineNumber {
-        self.lines[rule as usize].last().expect("a rule that was set").1
+    fn queue(&self, rule: RuleNumber) -> QueueNumber {
+        self.queues[rule as usize].last().expect("a rule that was set").1
     }
 
     fn start_ready(&mut self) {
         loop {
             while let Some(place) = self.lanes.pop_start() {
                 let rule = self.lanes.rule_of(place);
-                let target = self.admission.started(self.lanes.line_of(place));
+                let target = self.admission.started(self.lanes.queue_of(place));
                 let probe_of = self.admission.targets[target].is_open().then(|| self.openings[&target]);
-                let held_until = self.held_until.get(&target);
-                assert!(held_until.is_none_or(|until| *until <= self.now), "started while the target is held");
+                let paused_until = self.paused_until.get(&target);
+                assert!(
+                    paused_until.is_none_or(|until| *until <= self.now),
+                    "started during the pause that the target asked for"
+                );
                 self.running.push(Running { place, rule, target, probe_of });
                 self.starts.push((place, self.now));
                 self.check_probes();
@@ -151,7 +154,7 @@ impl World {
             Fate::Works => (TargetHealth::Works, 200, 0),
             Fate::Throttles(wait_ms) => (TargetHealth::Throttles, 429, wait_ms),
             Fate::Fails => (TargetHealth::Fails, 500, 0),
-            Fate::Away(wait_ms) => (TargetHealth::Away, 503, wait_ms),
+            Fate::Unavailable(wait_ms) => (TargetHealth::Unavailable, 503, wait_ms),
         };
         let retry_after = (wait_ms > 0).then_some(Duration::from_millis(wait_ms));
         let answer = Answer::Status { status, excerpt: String::new() };
@@ -163,8 +166,8 @@ impl World {
         let is_open = self.admission.targets[target].is_open();
         self.note_openings();
         if let Some(wait) = retry_after {
-            let held_until = self.held_until.entry(target).or_insert(now);
-            *held_until = (*held_until).max(now + wait);
+            let paused_until = self.paused_until.entry(target).or_insert(now);
+            *paused_until = (*paused_until).max(now + wait);
         }
         match fate {
             Fate::Works => {
@@ -177,7 +180,9 @@ impl World {
                     Fate::Throttles(1..) => {
                         RetryCounts::Not { wait: Duration::from_millis(wait_ms).max(NOT_COUNTED_WAIT_MIN) }
                     }
-                    Fate::Throttles(_) | Fate::Away(_) if is_probe => RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN },
+                    Fate::Throttles(_) | Fate::Unavailable(_) if is_probe => {
+                        RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
+                    }
                     _ if is_probe || !is_open => RetryCounts::Fully,
                     _ => RetryCounts::ButNeverAsTheLast,
                 };
@@ -242,7 +247,7 @@ impl World {
 
     fn open_a(&mut self) {
         for _ in 0..FAILURES {
-            self.end(0, Fate::Away(0));
+            self.end(0, Fate::Unavailable(0));
         }
         assert!(self.admission.is_open(0));
     }

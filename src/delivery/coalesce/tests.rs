@@ -12,7 +12,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 struct Scene {
     rule: Arc<Rule>,
-    held: BufferedRule,
+    buffered: BufferedRule,
     begin: Instant,
     count: u128,
 }
@@ -23,7 +23,7 @@ impl Scene {
             rule.order_by = order_by;
             rule.coalesce = Some(WITHIN);
         });
-        Scene { rule, held: BufferedRule::default(), begin: Instant::now(), count: 0 }
+        Scene { rule, buffered: BufferedRule::default(), begin: Instant::now(), count: 0 }
     }
 
     /// Adds a change so many seconds after the beginning; the numbers of those that are let go thereby.
@@ -35,12 +35,12 @@ impl Scene {
 
     fn add_delivery(&mut self, at_s: u64, delivery: Delivery) -> Vec<u128> {
         let mut ready = Vec::new();
-        self.held.add(delivery, self.begin + Duration::from_secs(at_s) + WITHIN, &mut ready);
+        self.buffered.add(delivery, self.begin + Duration::from_secs(at_s) + WITHIN, &mut ready);
         ready.iter().map(number).collect()
     }
 
     fn pop(&mut self, at_s: u64) -> Option<Item> {
-        self.held.pop_due(self.begin + Duration::from_secs(at_s))
+        self.buffered.pop_due(self.begin + Duration::from_secs(at_s))
     }
 }
 
@@ -53,7 +53,7 @@ fn merged(item: &Item) -> Vec<u128> {
 }
 
 #[test]
-fn later_changes_of_a_key_are_merged_into_one_that_goes_when_the_first_is_due() {
+fn later_changes_of_a_key_are_merged_into_one_that_is_sent_when_the_first_is_due() {
     let mut scene = Scene::new(OrderBy::PrimaryKey);
     assert!(scene.add(0, Op::Insert, None, Some([7, 1])).is_empty());
     assert!(scene.add(1, Op::Insert, None, Some([8, 1])).is_empty());
@@ -64,13 +64,13 @@ fn later_changes_of_a_key_are_merged_into_one_that_goes_when_the_first_is_due() 
     let change = &item.delivery.change;
     assert_eq!((change.op, &change.before), (Op::Insert, &None));
     assert_eq!(change.after.as_ref().map(|row| row.cell(1)), Some(Cell::Value(Value::Int(2))));
-    assert_eq!(scene.held.due(), Some(scene.begin + Duration::from_secs(6)));
+    assert_eq!(scene.buffered.due(), Some(scene.begin + Duration::from_secs(6)));
     assert_eq!(scene.pop(6).as_ref().map(number), Some(2));
     assert!(scene.pop(100).is_none());
 }
 
 #[test]
-fn a_row_that_nobody_has_heard_of_stays_an_insert() {
+fn an_insert_that_was_not_sent_yet_stays_an_insert() {
     let mut scene = Scene::new(OrderBy::PrimaryKey);
     scene.add(0, Op::Insert, None, Some([7, 1]));
     scene.add(1, Op::Delete, Some([7, 1]), None);
@@ -80,7 +80,7 @@ fn a_row_that_nobody_has_heard_of_stays_an_insert() {
 }
 
 #[test]
-fn a_change_after_its_key_was_let_go_waits_anew() {
+fn a_change_after_its_key_was_sent_is_buffered_again() {
     let mut scene = Scene::new(OrderBy::PrimaryKey);
     scene.add(0, Op::Update, Some([7, 1]), Some([7, 2]));
     scene.pop(5).expect("due");
@@ -90,7 +90,7 @@ fn a_change_after_its_key_was_let_go_waits_anew() {
 }
 
 #[test]
-fn an_update_to_another_key_lets_go_of_both_and_is_not_held() {
+fn an_update_to_another_key_ends_the_buffering_of_both_and_is_not_buffered() {
     let mut scene = Scene::new(OrderBy::PrimaryKey);
     scene.add(0, Op::Update, Some([7, 1]), Some([7, 2]));
     scene.add(0, Op::Update, Some([9, 1]), Some([9, 2]));
@@ -100,7 +100,7 @@ fn an_update_to_another_key_lets_go_of_both_and_is_not_held() {
 }
 
 #[test]
-fn replays_and_undecided_ones_end_the_waiting_of_their_key_and_are_not_merged() {
+fn replays_and_undecided_deliveries_end_the_buffering_of_their_key_and_are_not_merged() {
     let mut scene = Scene::new(OrderBy::PrimaryKey);
     scene.add(0, Op::Update, Some([7, 1]), Some([7, 2]));
     let update = |number| made_of(&scene.rule, number, versions(Op::Update, Some([7, 2]), Some([7, 3]), 4));
@@ -127,7 +127,7 @@ fn rows_without_a_key_of_their_own_are_not_merged() {
 }
 
 #[test]
-fn where_many_rows_share_a_key_the_latest_change_of_any_of_them_stands_for_all() {
+fn where_many_rows_share_a_key_the_latest_change_of_any_row_is_sent() {
     for order_by in [OrderBy::Table, OrderBy::Columns(vec!["v".to_owned()])] {
         let mut scene = Scene::new(order_by);
         scene.add(0, Op::Update, Some([1, 5]), Some([1, 5]));
@@ -164,8 +164,8 @@ proptest! {
             };
             prop_assert!(scene.add(now, op, before, after).is_empty());
         }
-        out.extend(std::iter::from_fn(|| scene.held.pop_first()));
-        prop_assert!(scene.held.by_key.is_empty() && scene.held.keys.is_empty());
+        out.extend(std::iter::from_fn(|| scene.buffered.pop_first()));
+        prop_assert!(scene.buffered.by_key.is_empty() && scene.buffered.keys.is_empty());
 
         let mut numbers: Vec<u128> = out.iter().flat_map(|item| merged(item).into_iter().chain([number(item)])).collect();
         numbers.sort();

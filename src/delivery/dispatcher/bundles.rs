@@ -1,8 +1,8 @@
-//! Calls that carry several deliveries: gathered before they enter the lanes, taken apart where an answer asks for it.
+//! Calls that carry several deliveries: gathered before they enter the lanes, split where an answer requires it.
 //!
-//! In: deliveries of rules that gather, and what the attempts of their calls came to. Out: completed deliveries, each with
-//! its own outcome, all with shares of one place in the lanes, which is given up when every share was given back. What is
-//! gathered and not sent when the work ends is interrupted, as a queued delivery is.
+//! In: deliveries of rules that gather, and the results of their attempts. Out: completed deliveries, each with its own
+//! outcome. They share one place in the lanes, which is given up when every share was given back. Deliveries that are
+//! gathered and not sent when the work ends are interrupted, as queued ones are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::failure::{Answer, Attempts, Reason};
 use crate::ordering::LaneKey;
 
 impl Dispatcher {
-    /// No more rows of this transaction will come: calls that wait for its end are queued. For all rules; a rule that
-    /// has gathered rows of another one is not touched.
+    /// No more rows of this transaction will come: calls of any rule that wait for its end are queued. Calls that wait for
+    /// another transaction are not touched.
     pub fn transaction_ended(&mut self, transaction: &Arc<Transaction>) {
         if self.gatherers.is_empty() {
             return;
@@ -37,8 +37,8 @@ impl Dispatcher {
         !self.gatherers.is_empty()
     }
 
-    /// Queues what the rule of this name has gathered, or what each has, if nothing of it is under way: then nothing
-    /// makes room for more. To be called in every turn in which the window is full, for what is gathered keeps it full.
+    /// Queues what the rule of this name has gathered, or without a name what each rule has, if nothing of it is under way.
+    /// To be called whenever the window is full: gathered deliveries keep it full, and then only sending them makes room.
     pub fn close_gathering(&mut self, rule: Option<&str>) {
         if self.gatherers.is_empty() {
             return;
@@ -53,7 +53,7 @@ impl Dispatcher {
 
     /// Takes in a delivery of a rule that gathers; it has a place in the lanes when its call is complete.
     pub(super) fn gather(&mut self, rule: RuleNumber, delivery: Delivery) {
-        // A rule that blocked keys before a reload and gathers now: what waits for such a key waits by itself.
+        // A rule that blocked keys before a reload and gathers now: a delivery that waits for such a key is not gathered.
         if self.lanes.is_blocked(|| delivery.lanes()) {
             self.end_gathering(rule);
             return self.enter_closed(rule, vec![vec![Item::alone(delivery)]]);
@@ -76,7 +76,7 @@ impl Dispatcher {
         self.enter_closed(rule, closed);
     }
 
-    /// When the next of what is gathered is due.
+    /// When the next gathered call is due.
     pub(super) fn gathering_due(&self) -> Option<Instant> {
         self.gatherers.values().filter_map(Gatherer::due).min()
     }
@@ -129,14 +129,14 @@ impl Dispatcher {
             }
         }
         let is_replayed = items.iter().any(|item| turn(item.delivery.origin) == Turn::Call);
-        let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessHeld };
-        let line = self.line(rule, items[0].delivery.action());
-        let place = self.lanes.enter_many_under(line, keys, &under, behind, turn);
+        let turn = if is_replayed { Turn::Call } else { Turn::CallUnlessBlocked };
+        let queue = self.queue(rule, items[0].delivery.action());
+        let place = self.lanes.enter_many_under(queue, keys, &under, behind, turn);
         let bundle = Bundle::Many(Box::new(Parts::new(items)));
         self.set_under_way(place, AttemptsUnderWay::new(bundle, rule, Intent::Durable), count);
     }
 
-    /// Gives a share of a place back; whether it was the last. A call of one delivery has one share.
+    /// Gives back a share of a place; true: it was the last one. A call of one delivery has one share.
     pub(super) fn is_last_share(&mut self, place: Place) -> bool {
         let shares = &mut self.shares[place as usize];
         *shares -= 1;
@@ -157,7 +157,7 @@ impl Dispatcher {
         self.begin_part(place, attempts);
     }
 
-    /// There was no attempt. To be called when admission knows.
+    /// Handles a call for which no attempt was made. To be called after admission knows of it.
     pub(super) fn settle_unsent(&mut self, place: Place, unfit: Vec<(usize, Failure)>, unsent: Unsent) {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
@@ -177,7 +177,7 @@ impl Dispatcher {
         }
     }
 
-    /// Items that no request can hold are dead; the others are what the attempt was of.
+    /// Items that fit into no request are dead; the others are what the attempt was of.
     pub(super) fn give_up_unfit(&mut self, place: Place, unfit: Vec<(usize, Failure)>) {
         let (items, _) = self.at(place).parts().take(|index| unfit.iter().any(|(unfit, _)| *unfit == index));
         let attempts = self.at(place).attempts.clone();
@@ -186,7 +186,7 @@ impl Dispatcher {
         }
     }
 
-    /// The answer was a success and says for each delivery what became of it.
+    /// Handles a success that contains a result for each delivery.
     pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
         let under_way = self.at(place);
         under_way.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
@@ -213,11 +213,11 @@ impl Dispatcher {
         }
     }
 
-    /// All of the part that was sent have this outcome.
+    /// All deliveries of the part that was sent have this outcome.
     pub(super) fn complete_part(&mut self, place: Place, outcome: &Outcome) {
         let under_way = self.at(place);
         let items = Arc::clone(under_way.parts().current());
-        // Up to ten thousand dead letters may be written of it at once.
+        // The outcome may become up to ten thousand dead letters at once.
         let attempts = match items.len() {
             1 => under_way.attempts.clone(),
             _ => under_way.attempts.with_last_excerpt_only(),
@@ -250,7 +250,7 @@ impl Dispatcher {
         }
     }
 
-    /// Queues the part for its turn: the slot goes to the call that is first in the target queue.
+    /// Queues the part again: the slot goes to the call that is first in the target queue.
     fn begin_part(&mut self, place: Place, attempts: Attempts) {
         let under_way = self.at(place);
         under_way.inherited = attempts.total();

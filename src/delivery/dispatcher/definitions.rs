@@ -1,9 +1,9 @@
-//! Key definitions of the deliveries that come in: what else one waits in while others are open that were made under
-//! another definition of its table's key.
+//! Key definitions of the deliveries that come in: which further lanes a delivery takes while deliveries are open whose keys
+//! were made under another definition of its table's key.
 //!
 //! In: a delivery. Out: the same, with its lanes under each other open definition, or that definition to be waited for as a
-//! whole. Owns what was worked out for the tables of a rule. Where only one definition is open, as nearly always, a delivery
-//! costs two look-ups.
+//! whole. Owns the definitions of the tables of each rule. Where only one definition is open, as nearly always, a delivery
+//! costs two searches in hash maps.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::delivery::lane::RuleNumber;
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, MoreKeys};
 use crate::rules::{OrderBy, Rule};
 
-/// Tables whose definition is remembered. Dead letters that are replayed bring one each.
+/// The definitions of so many tables are kept. Each replayed dead letter may bring one.
 const TABLES_MAX: usize = 32;
 
-/// What the keys of one rule are made by, as last asked.
+/// The current key definitions of one rule, by table.
 #[derive(Debug, Default)]
 pub(super) struct KeyDefinitions {
     rule: Option<Arc<Rule>>,
     tables: Vec<Known>,
-    /// Of the changes that were gathered last, one for each table.
+    /// The definitions of the changes that were gathered last, one for each table.
     gathered: Vec<DefinitionId>,
 }
 
@@ -60,7 +60,8 @@ impl KeyDefinitions {
         Some(&self.tables[known].definition)
     }
 
-    /// Whether changes of this definition's table are gathered that were made under another one; it takes their place.
+    /// Whether the changes of this definition's table that were gathered last were made under another one. This definition
+    /// is kept from now on.
     fn begins_another(&mut self, id: DefinitionId) -> bool {
         if let Some(known) = self.gathered.iter_mut().find(|known| known.table == id.table) {
             return std::mem::replace(known, id) != id;
@@ -85,15 +86,15 @@ impl Known {
 }
 
 impl Dispatcher {
-    /// What was made under another definition of the table's key, and is in the lanes or a dead letter that blocks its key,
-    /// goes before this delivery if it may be of the same row.
+    /// Makes the delivery wait for all earlier ones that may be of the same row and whose keys were made under another
+    /// definition of the table's key: those in the lanes, and dead letters that block their keys.
     pub(super) fn take_lanes_of_other_definitions(&mut self, rule: RuleNumber, delivery: &mut Delivery) {
         let keys = &mut self.known[rule as usize].keys;
         let Some(id) = keys.definition(&delivery.rule, &delivery.change).map(|definition| definition.id()) else {
             return;
         };
         if delivery.rule.gathers() && keys.begins_another(id) {
-            // What was gathered before has no place in the lanes yet.
+            // The deliveries that were gathered before have no place in the lanes yet.
             self.end_gathering(rule);
         }
         let others = self.lanes.other_definitions(id);

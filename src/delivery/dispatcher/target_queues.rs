@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Dispatcher;
 use super::definitions::KeyDefinitions;
 use crate::delivery::counters::AttemptCounters;
-use crate::delivery::lane::{LineNumber, RuleNumber};
+use crate::delivery::lane::{QueueNumber, RuleNumber};
 use crate::delivery::{Delivery, Origin};
 use crate::rules::{Action, Rule, Target};
 
@@ -20,14 +20,14 @@ use crate::rules::{Action, Rule, Target};
 #[derive(Debug)]
 pub(super) struct KnownRule {
     rule: Arc<Rule>,
-    lines: Vec<Line>,
+    queues: Vec<KnownQueue>,
     pub keys: KeyDefinitions,
     pub counters: AttemptCounters,
 }
 
 #[derive(Debug)]
-struct Line {
-    number: LineNumber,
+struct KnownQueue {
+    number: QueueNumber,
     target: Arc<Target>,
 }
 
@@ -37,7 +37,7 @@ impl KnownRule {
     }
 }
 
-impl Line {
+impl KnownQueue {
     fn is_of(&self, action: &Action) -> bool {
         Arc::ptr_eq(&self.target, &action.target) || self.target.origin == action.target.origin
     }
@@ -73,7 +73,7 @@ impl Dispatcher {
                 let counters = AttemptCounters::new(&self.metrics, &rule.name);
                 self.known.push(KnownRule {
                     rule: Arc::clone(rule),
-                    lines: Vec::new(),
+                    queues: Vec::new(),
                     keys: KeyDefinitions::default(),
                     counters,
                 });
@@ -81,48 +81,48 @@ impl Dispatcher {
                 number
             }
         };
-        self.set_lines(number);
+        self.set_target_queues(number);
         number
     }
 
-    fn set_lines(&mut self, rule: RuleNumber) {
+    fn set_target_queues(&mut self, rule: RuleNumber) {
         let (now, known) = (Instant::now(), &mut self.known[rule as usize]);
-        let retired = |line: &Line| !known.rule.actions.iter().any(|action| line.is_of(action));
-        let retired: Vec<LineNumber> =
-            known.lines.iter().filter(|line| retired(line)).map(|line| line.number).collect();
-        for line in &retired {
-            self.admission.retire(*line, &mut self.lanes);
+        let retired = |queue: &KnownQueue| !known.rule.actions.iter().any(|action| queue.is_of(action));
+        let retired: Vec<QueueNumber> =
+            known.queues.iter().filter(|queue| retired(queue)).map(|queue| queue.number).collect();
+        for queue in &retired {
+            self.admission.retire(*queue, &mut self.lanes);
         }
         for action in &known.rule.actions {
             let target = Arc::clone(&action.target);
-            let number = match known.lines.iter_mut().find(|line| line.is_of(action)) {
-                Some(line) => {
-                    line.target = target;
-                    line.number
+            let number = match known.queues.iter_mut().find(|queue| queue.is_of(action)) {
+                Some(queue) => {
+                    queue.target = target;
+                    queue.number
                 }
                 None => {
-                    let number = self.lanes.add_line(rule);
-                    known.lines.push(Line { number, target });
+                    let number = self.lanes.add_target_queue(rule);
+                    known.queues.push(KnownQueue { number, target });
                     number
                 }
             };
-            self.admission.set_line(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
+            self.admission.set_target_queue(number, &action.target, known.rule.settings.rate, &mut self.lanes, now);
         }
         if known.rule.saga.is_none() {
             // What has not begun goes with the rule to its one current target.
-            let line = self.line(rule, &self.known[rule as usize].rule.actions[0]);
-            retired.into_iter().for_each(|from| self.lanes.move_queue(from, line));
+            let queue = self.queue(rule, &self.known[rule as usize].rule.actions[0]);
+            retired.into_iter().for_each(|from| self.lanes.move_queue(from, queue));
         }
     }
 
     /// Where this action of the rule, or of what the rule was before a reload, waits for its slot.
-    pub(super) fn line(&self, rule: RuleNumber, action: &Action) -> LineNumber {
-        let line = self.known[rule as usize].lines.iter().find(|line| line.is_of(action));
-        line.expect("a rule that was seen has a line for each of its targets").number
+    pub(super) fn queue(&self, rule: RuleNumber, action: &Action) -> QueueNumber {
+        let queue = self.known[rule as usize].queues.iter().find(|queue| queue.is_of(action));
+        queue.expect("a rule that was seen has a queue for each of its targets").number
     }
 
     /// Whether something of this rule waits for a target that is unavailable.
     pub(super) fn awaits_target(&self, rule: RuleNumber) -> bool {
-        self.known[rule as usize].lines.iter().any(|line| self.admission.is_open(line.number))
+        self.known[rule as usize].queues.iter().any(|queue| self.admission.is_open(queue.number))
     }
 }

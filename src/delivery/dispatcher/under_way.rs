@@ -1,6 +1,6 @@
-//! One call on its way: how far it is, and what its attempts came to.
+//! One call under way: its stage, and the results of its attempts.
 //!
-//! In: attempts as they ended. Out: the outcome when there is none to follow, the wait before the next, and of a saga's
+//! In: attempts as they ended. Out: the outcome after the last attempt, the wait before the next one, and for a saga's
 //! action whether it may have happened. Plain state of the dispatcher, without clock and I/O.
 
 use std::time::Duration;
@@ -22,17 +22,17 @@ pub(super) struct AttemptsUnderWay {
     /// The target of its attempt, while one is under way.
     pub target: usize,
     pub attempts: Attempts,
-    /// How many of the attempts were of larger calls, of which this is a part.
+    /// How many of the attempts were made by the larger call that this one was split from.
     pub inherited: u64,
     /// Failed attempts that count against the rule's retries.
     pub failed: u64,
     pub waits: Option<Waits>,
     pub prepared: Option<Box<Ready>>,
-    /// What it was to do may have been done, though no attempt said so.
+    /// The action may have happened, though no attempt proved it.
     pub may_have_happened: bool,
     /// How a saga's action was done.
     pub end: Option<ActionEnd>,
-    /// Of a saga: whether its next attempt may be made without being Due.
+    /// For a saga's action: whether its next attempt may be made without being due first.
     pub intent: Intent,
 }
 
@@ -80,8 +80,8 @@ impl AttemptsUnderWay {
         Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), message: said })
     }
 
-    /// The rule's own wait, or what the server asks for where that is longer; none but admission's for an attempt that
-    /// does not count.
+    /// The wait before the next attempt: the rule's own, or what the server asks for if that is longer. After an attempt that
+    /// does not count, only the wait that admission names.
     pub fn next_wait(&mut self, counts: RetryCounts, retry_after: Option<Duration>) -> Duration {
         if let RetryCounts::Not { wait } = counts {
             return wait;
@@ -91,7 +91,7 @@ impl AttemptsUnderWay {
     }
 }
 
-/// What an action that is done says of itself, for people.
+/// The result of an action that is done, as a line for people.
 fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
     let answered = answer.in_words();
     match end {
@@ -103,7 +103,7 @@ fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
     }
 }
 
-/// It must not be made again, and it is unknown whether it was made.
+/// The failure of an action that must not be repeated, when it is unknown whether it happened.
 pub(super) fn unknown(answer: &Answer) -> Failure {
     let message = format!("{}: it is not known whether it happened, and it must not be repeated", answer.in_words());
     Failure { reason: Reason::Unknown, message }

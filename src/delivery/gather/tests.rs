@@ -96,7 +96,7 @@ fn a_call_is_closed_before_its_rows_are_too_many_bytes() {
 }
 
 #[test]
-fn a_call_per_transaction_holds_rows_of_one_only_and_waits_for_its_end() {
+fn a_call_per_transaction_carries_rows_of_one_only_and_waits_for_its_end() {
     let mut scene = Scene::new(|rule| rule.batch = Some(batch(3, Until::TransactionEnd)));
     for number in 1..=4 {
         scene.add(0, number, 100);
@@ -109,7 +109,7 @@ fn a_call_per_transaction_holds_rows_of_one_only_and_waits_for_its_end() {
     assert_eq!(scene.calls(), [[4]]);
     scene.add(0, 5, 200);
     scene.add(0, 6, 300);
-    assert_eq!(scene.calls(), [[5]], "the end of the one before was not told");
+    assert_eq!(scene.calls(), [[5]], "the end of the one before was not reported");
     let now = scene.at(0);
     scene.gatherer.close(now, &mut scene.out);
     assert_eq!(scene.calls(), [[6]], "a full window");
@@ -125,7 +125,7 @@ fn a_replay_waits_for_no_transaction_and_overtakes_nothing() {
 }
 
 #[test]
-fn with_results_a_call_holds_a_key_once() {
+fn with_results_a_call_carries_a_key_once() {
     let results = Results { items: "/r".to_owned(), verdict: ItemVerdict::Status("/s".to_owned()) };
     let with = |results| move |rule: &mut Rule| rule.batch = Some(Batch { results, ..batch(9, Until::Wait(WAIT)) });
     for (results, expected) in [(Some(results), vec![vec![1, 2], vec![1]]), (None, vec![vec![1, 2, 1]])] {
@@ -139,7 +139,7 @@ fn with_results_a_call_holds_a_key_once() {
 }
 
 #[test]
-fn what_was_merged_is_gathered_then() {
+fn merged_changes_are_gathered_afterwards() {
     let mut scene = Scene::new(|rule| {
         rule.coalesce = Some(Duration::from_secs(1));
         rule.batch = Some(batch(100, Until::Wait(WAIT)));

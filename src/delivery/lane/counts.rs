@@ -1,4 +1,4 @@
-//! What each rule has in the lanes, for those who ask.
+//! What each rule has in the lanes, for status and for the window.
 //!
 //! In: the lanes. Out: numbers. Owns nothing.
 
@@ -21,9 +21,9 @@ impl Lanes {
     /// What one rule has in the lanes.
     pub fn counts(&self, rule: RuleNumber) -> RuleUnderWay {
         let lanes = &self.rules[rule as usize];
-        let lines = || lanes.lines.iter().map(|line| &self.lines[*line as usize]);
-        let in_flight = lines().map(|line| line.running).sum();
-        let in_retry = lines().map(|line| line.resting).sum();
+        let queues = || lanes.queues.iter().map(|queue| &self.queues[*queue as usize]);
+        let in_flight = queues().map(|queue| queue.running).sum();
+        let in_retry = queues().map(|queue| queue.resting).sum();
         let queued = lanes.entered.saturating_sub(in_flight + in_retry + lanes.ended);
         RuleUnderWay { unresolved: lanes.entered, in_flight, in_retry, queued }
     }

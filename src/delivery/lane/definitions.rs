@@ -122,12 +122,12 @@ impl LaneDefinitions {
         of_table[known].join()
     }
 
-    /// A call that was made under this definition is released; those whose wait is over thereby.
+    /// A call that was made under this definition is released. Returns the calls whose wait for it is over.
     pub fn leave(&mut self, part: DefinitionPart) -> Vec<Place> {
         self.find(part.id).map(|open| open.leave(part.span)).unwrap_or_default()
     }
 
-    /// Has this call wait for all that are made under the definition so far; false: there are none.
+    /// Makes this call wait for all calls that are made under the definition so far; false: there are none.
     pub fn wait(&mut self, id: DefinitionId, place: Place) -> bool {
         let Some(open) = self.find(id).filter(|open| open.is_open()) else { return false };
         open.last().waiting.push(place);

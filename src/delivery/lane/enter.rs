@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::definitions::{DefinitionPart, Under};
 use super::links::Links;
-use super::{Lanes, LineNumber, Place, Slot, Stage, Turn};
+use super::{Lanes, Place, QueueNumber, Slot, Stage, Turn};
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 impl Lanes {
@@ -18,7 +18,7 @@ impl Lanes {
             return false;
         }
         let keys = keys();
-        self.blocked.holder(keys.iter(), keys.definitions()).is_some()
+        self.blocked.blocker(keys.iter(), keys.definitions()).is_some()
     }
 
     /// The definitions of this rule's table, besides this one, under which calls or dead letters that block keys are open.
@@ -34,15 +34,15 @@ impl Lanes {
 
     /// Queues a call of one delivery after all earlier ones of its keys.
     #[cfg(test)]
-    pub fn enter(&mut self, line: LineNumber, keys: LaneKeys, turn: Turn) -> Place {
-        self.enter_under(line, keys, None, turn)
+    pub fn enter(&mut self, queue: QueueNumber, keys: LaneKeys, turn: Turn) -> Place {
+        self.enter_under(queue, keys, None, turn)
     }
 
     /// Queues a call of one delivery, whose own keys are made by this definition, after all earlier ones of its keys and
     /// after all of the definitions that it waits for.
     pub fn enter_under(
         &mut self,
-        line: LineNumber,
+        queue: QueueNumber,
         keys: LaneKeys,
         under: Option<&Arc<KeyDefinition>>,
         turn: Turn,
@@ -50,19 +50,19 @@ impl Lanes {
         let behind = keys.definitions().into();
         let links = if keys.is_plain() { Links::few(keys) } else { Links::many(keys.iter().collect()) };
         let under = under.map_or(Under::None, |definition| Under::One(self.definitions.join(definition)));
-        self.enter_linked(line, links, under, behind, turn)
+        self.enter_linked(queue, links, under, behind, turn)
     }
 
     /// As [`enter`](Lanes::enter), for a call with any number of keys; equal ones are one.
     #[cfg(test)]
-    pub fn enter_many(&mut self, line: LineNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
-        self.enter_many_under(line, keys, &[], Vec::new(), turn)
+    pub fn enter_many(&mut self, queue: QueueNumber, keys: Vec<LaneKey>, turn: Turn) -> Place {
+        self.enter_many_under(queue, keys, &[], Vec::new(), turn)
     }
 
     /// As [`enter_under`](Lanes::enter_under), for a call of deliveries with any number of keys; equal ones are one.
     pub fn enter_many_under(
         &mut self,
-        line: LineNumber,
+        queue: QueueNumber,
         keys: Vec<LaneKey>,
         under: &[Arc<KeyDefinition>],
         mut behind: Vec<DefinitionId>,
@@ -78,18 +78,18 @@ impl Lanes {
         }
         // Deliveries of one call are in their order in it.
         behind.retain(|id| parts.iter().all(|part| part.id != *id));
-        self.enter_linked(line, Links::many(keys), Under::Many(parts.into()), behind.into(), turn)
+        self.enter_linked(queue, Links::many(keys), Under::Many(parts.into()), behind.into(), turn)
     }
 
     fn enter_linked(
         &mut self,
-        line: LineNumber,
+        queue: QueueNumber,
         links: Links,
         under: Under,
         behind: Box<[DefinitionId]>,
         turn: Turn,
     ) -> Place {
-        let slot = Slot { line, turn, stage: Stage::Queued, links, under, behind, lanes_ahead: 0, is_begun: false };
+        let slot = Slot { queue, turn, stage: Stage::Queued, links, under, behind, lanes_ahead: 0, is_begun: false };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -100,7 +100,7 @@ impl Lanes {
                 (self.slots.len() - 1) as Place
             }
         };
-        let rule = self.lines[line as usize].rule;
+        let rule = self.queues[queue as usize].rule;
         self.rules[rule as usize].entered += 1;
         for n in 0.. {
             let Some((key, _)) = self.slots[place as usize].links.get(n) else { break };

@@ -12,7 +12,7 @@ const B: LaneKey = LaneKey(2);
 /// A rule with one target queue, both of the same number.
 fn add_rule(lanes: &mut Lanes, in_flight_max: usize) -> RuleNumber {
     let rule = lanes.add_rule(in_flight_max);
-    assert_eq!(lanes.add_line(rule), rule);
+    assert_eq!(lanes.add_target_queue(rule), rule);
     rule
 }
 
@@ -34,7 +34,7 @@ fn a_second_delivery_of_a_key_starts_only_after_the_release_of_the_first() {
 }
 
 #[test]
-fn a_delivery_without_keys_waits_for_nobody() {
+fn a_delivery_without_keys_waits_for_no_other() {
     let mut lanes = Lanes::default();
     let rule = add_rule(&mut lanes, 10);
     let all: Vec<Place> = (0..5).map(|_| lanes.enter(rule, LaneKeys::none(), Turn::Call)).collect();
@@ -145,41 +145,48 @@ fn a_raised_limit_starts_what_was_ready() {
 }
 
 #[test]
-fn a_gated_rule_asks_and_starts_what_is_admitted_one_by_one() {
+fn a_restricted_target_queue_starts_what_is_admitted_one_by_one() {
     let mut lanes = Lanes::default();
-    let (gated, free) = (add_rule(&mut lanes, 2), add_rule(&mut lanes, 2));
-    lanes.set_gated(gated, true);
-    let all: Vec<Place> = (0..3).map(|_| lanes.enter(gated, LaneKeys::none(), Turn::Call)).collect();
+    let (restricted, free) = (add_rule(&mut lanes, 2), add_rule(&mut lanes, 2));
+    lanes.set_restricted(restricted, true);
+    let all: Vec<Place> = (0..3).map(|_| lanes.enter(restricted, LaneKeys::none(), Turn::Call)).collect();
     let other = lanes.enter(free, LaneKeys::none(), Turn::Call);
-    let pass = lanes.enter(gated, LaneKeys::none(), Turn::Pass);
-    assert_eq!(started(&mut lanes), [other, pass], "neither another rule nor what calls nobody is gated");
-    assert_eq!(lanes.pop_asking(), Some(gated));
-    assert_eq!([lanes.admit(gated), lanes.admit(gated), lanes.admit(gated)], [Some(all[0]), Some(all[1]), None]);
+    let pass = lanes.enter(restricted, LaneKeys::none(), Turn::Pass);
+    assert_eq!(
+        started(&mut lanes),
+        [other, pass],
+        "neither another rule nor a call that only keeps the order is restricted"
+    );
+    assert_eq!(lanes.pop_asking(), Some(restricted));
+    assert_eq!(
+        [lanes.admit(restricted), lanes.admit(restricted), lanes.admit(restricted)],
+        [Some(all[0]), Some(all[1]), None]
+    );
     assert_eq!(started(&mut lanes), all[..2]);
-    assert!(!lanes.asks(gated), "there is no slot");
+    assert!(!lanes.asks(restricted), "there is no slot");
     while lanes.pop_asking().is_some() {}
     lanes.end(all[0]);
-    assert_eq!((lanes.pop_asking(), lanes.asks(gated)), (Some(gated), true));
-    lanes.set_paused(gated, true);
-    assert!(!lanes.asks(gated));
-    lanes.set_paused(gated, false);
-    lanes.set_gated(gated, false);
+    assert_eq!((lanes.pop_asking(), lanes.asks(restricted)), (Some(restricted), true));
+    lanes.set_paused(restricted, true);
+    assert!(!lanes.asks(restricted));
+    lanes.set_paused(restricted, false);
+    lanes.set_restricted(restricted, false);
     assert_eq!(started(&mut lanes), all[2..]);
 }
 
 #[test]
-fn what_does_one_thing_after_another_keeps_its_lanes_and_goes_ahead_of_what_has_not_begun() {
+fn a_call_with_several_actions_keeps_its_lanes_and_goes_ahead_of_calls_that_have_not_begun() {
     let mut lanes = Lanes::default();
     let rule = lanes.add_rule(1);
-    let (one, two) = (lanes.add_line(rule), lanes.add_line(rule));
+    let (one, two) = (lanes.add_target_queue(rule), lanes.add_target_queue(rule));
     let first = lanes.enter(one, LaneKeys::one(A), Turn::Call);
     let same_key = lanes.enter(one, LaneKeys::one(A), Turn::Call);
     let other = lanes.enter(two, LaneKeys::one(B), Turn::Call);
     let waiting = lanes.enter(two, LaneKeys::none(), Turn::Call);
-    assert_eq!(started(&mut lanes), [first, other], "each line has its slot");
+    assert_eq!(started(&mut lanes), [first, other], "each queue has its slot");
     lanes.end(first);
     lanes.proceed(first, two);
-    assert_eq!(started(&mut lanes), [0; 0], "the other line's slot is taken, and the key is not free");
+    assert_eq!(started(&mut lanes), [0; 0], "the other queue's slot is taken, and the key is not free");
     assert_eq!(lanes.counts(rule), RuleUnderWay { unresolved: 4, in_flight: 1, in_retry: 0, queued: 3 });
     lanes.end(other);
     assert_eq!(started(&mut lanes), [first]);
@@ -194,12 +201,12 @@ fn what_does_one_thing_after_another_keeps_its_lanes_and_goes_ahead_of_what_has_
 }
 
 #[test]
-fn a_pause_stops_every_line_of_its_rule() {
+fn a_pause_stops_every_target_queue_of_its_rule() {
     let mut lanes = Lanes::default();
     let rule = lanes.add_rule(1);
-    let lines = [lanes.add_line(rule), lanes.add_line(rule)];
+    let queues = [lanes.add_target_queue(rule), lanes.add_target_queue(rule)];
     lanes.set_paused(rule, true);
-    let all = lines.map(|line| lanes.enter(line, LaneKeys::none(), Turn::Call));
+    let all = queues.map(|queue| lanes.enter(queue, LaneKeys::none(), Turn::Call));
     assert_eq!(started(&mut lanes), [0; 0]);
     lanes.set_paused(rule, false);
     assert_eq!(started(&mut lanes), all);
@@ -221,7 +228,7 @@ fn what_a_rule_has_in_the_lanes_is_counted_by_stage() {
 }
 
 #[test]
-fn once_closed_nobody_starts() {
+fn once_closed_nothing_starts() {
     let mut lanes = Lanes::default();
     let rule = add_rule(&mut lanes, 1);
     let running = lanes.enter(rule, LaneKeys::one(A), Turn::Call);
@@ -236,7 +243,7 @@ fn once_closed_nobody_starts() {
 }
 
 #[test]
-fn a_lane_that_is_empty_holds_no_memory() {
+fn an_empty_lane_takes_no_memory() {
     let mut lanes = Lanes::default();
     let rule = add_rule(&mut lanes, 1);
     for key in 0..100 {
@@ -252,7 +259,7 @@ fn a_lane_that_is_empty_holds_no_memory() {
 /// One thing that happens to the lanes; the number picks among the deliveries it can happen to.
 #[derive(Debug, Clone)]
 enum Step {
-    Enter { line: usize, keys: Vec<u64>, turn: Turn, is_batch: bool },
+    Enter { queue: usize, keys: Vec<u64>, turn: Turn, is_batch: bool },
     Rest(usize),
     Resume(usize),
     End(usize),
@@ -263,15 +270,15 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let turn = prop_oneof![5 => Just(Turn::Call), 1 => Just(Turn::Pass)];
     prop_oneof![
-        3 => (0..LINES, prop::collection::vec(0..5u64, 0..3), turn)
-            .prop_map(|(line, keys, turn)| Step::Enter { line, keys, turn, is_batch: false }),
+        3 => (0..QUEUES, prop::collection::vec(0..5u64, 0..3), turn)
+            .prop_map(|(queue, keys, turn)| Step::Enter { queue, keys, turn, is_batch: false }),
         // Keys may come several times, and any number of calls may share any of them.
-        2 => (0..LINES, prop::collection::vec(0..9u64, 0..12))
-            .prop_map(|(line, keys)| Step::Enter { line, keys, turn: Turn::Call, is_batch: true }),
+        2 => (0..QUEUES, prop::collection::vec(0..9u64, 0..12))
+            .prop_map(|(queue, keys)| Step::Enter { queue, keys, turn: Turn::Call, is_batch: true }),
         1 => any::<usize>().prop_map(Step::Rest),
         1 => any::<usize>().prop_map(Step::Resume),
         2 => any::<usize>().prop_map(Step::End),
-        1 => (any::<usize>(), 0..LINES_OF_A_RULE).prop_map(|(pick, line)| Step::Proceed(pick, line)),
+        1 => (any::<usize>(), 0..QUEUES_OF_A_RULE).prop_map(|(pick, queue)| Step::Proceed(pick, queue)),
         2 => any::<usize>().prop_map(Step::Release),
     ]
 }
@@ -286,7 +293,7 @@ struct Model {
 struct Entered {
     place: Place,
     /// Target queues of a rule are numbered one after another.
-    line: usize,
+    queue: usize,
     keys: Vec<u64>,
     turn: Turn,
     stage: Expected,
@@ -296,7 +303,7 @@ struct Entered {
 
 impl Entered {
     fn rule(&self) -> usize {
-        self.line / LINES_OF_A_RULE
+        self.queue / QUEUES_OF_A_RULE
     }
 }
 
@@ -310,20 +317,20 @@ enum Expected {
 }
 
 const IN_FLIGHT_MAX: [usize; 2] = [1, 3];
-const LINES_OF_A_RULE: usize = 2;
-const LINES: usize = IN_FLIGHT_MAX.len() * LINES_OF_A_RULE;
+const QUEUES_OF_A_RULE: usize = 2;
+const QUEUES: usize = IN_FLIGHT_MAX.len() * QUEUES_OF_A_RULE;
 
 impl Model {
     fn apply(&mut self, step: &Step) {
         match step {
-            Step::Enter { line, keys, turn, is_batch } => {
+            Step::Enter { queue, keys, turn, is_batch } => {
                 let few = match keys[..] {
                     [] => Some(LaneKeys::none()),
                     [key] => Some(LaneKeys::one(LaneKey(key))),
                     [old, new] => Some(LaneKeys::two(LaneKey(old), LaneKey(new))),
                     _ => None,
                 };
-                let number = *line as LineNumber;
+                let number = *queue as QueueNumber;
                 let place = match few {
                     Some(keys) if !*is_batch => self.lanes.enter(number, keys, *turn),
                     _ => self.lanes.enter_many(number, keys.iter().copied().map(LaneKey).collect(), Turn::Call),
@@ -331,12 +338,12 @@ impl Model {
                 let turn = if *is_batch { &Turn::Call } else { turn };
                 let stage = Expected::Queued;
                 let is_begun = false;
-                self.all.push(Entered { place, line: *line, keys: keys.clone(), turn: *turn, stage, is_begun });
+                self.all.push(Entered { place, queue: *queue, keys: keys.clone(), turn: *turn, stage, is_begun });
             }
             Step::Rest(pick) => self.change(*pick, Expected::Running, Expected::Resting, Some(Turn::Call), Lanes::rest),
             Step::Resume(pick) => self.change(*pick, Expected::Resting, Expected::Queued, None, Lanes::resume),
             Step::End(pick) => self.change(*pick, Expected::Running, Expected::Ended, None, Lanes::end),
-            Step::Proceed(pick, line) => self.proceed(*pick, *line),
+            Step::Proceed(pick, queue) => self.proceed(*pick, *queue),
             Step::Release(pick) => self.change(*pick, Expected::Ended, Expected::Released, None, Lanes::release),
         }
         self.start_all();
@@ -364,15 +371,15 @@ impl Model {
         }
     }
 
-    fn proceed(&mut self, pick: usize, line: usize) {
+    fn proceed(&mut self, pick: usize, queue: usize) {
         let mut ended: Vec<&mut Entered> =
             self.all.iter_mut().filter(|entered| entered.stage == Expected::Ended).collect();
         if !ended.is_empty() {
             let chosen = pick % ended.len();
             let entered = &mut ended[chosen];
-            entered.line = entered.rule() * LINES_OF_A_RULE + line;
+            entered.queue = entered.rule() * QUEUES_OF_A_RULE + queue;
             (entered.stage, entered.turn, entered.is_begun) = (Expected::Queued, Turn::Call, true);
-            self.lanes.proceed(entered.place, entered.line as LineNumber);
+            self.lanes.proceed(entered.place, entered.queue as QueueNumber);
         }
     }
 
@@ -398,8 +405,8 @@ impl Model {
         })
     }
 
-    fn running(&self, line: usize) -> usize {
-        let counts = |e: &&Entered| e.line == line && e.turn == Turn::Call && e.stage == Expected::Running;
+    fn running(&self, queue: usize) -> usize {
+        let counts = |e: &&Entered| e.queue == queue && e.turn == Turn::Call && e.stage == Expected::Running;
         self.all.iter().filter(counts).count()
     }
 
@@ -409,15 +416,15 @@ impl Model {
     }
 
     fn check(&self) {
-        let max = |line: usize| IN_FLIGHT_MAX[line / LINES_OF_A_RULE];
-        for line in 0..LINES {
-            assert!(self.running(line) <= max(line), "more attempts under way than the rule allows");
+        let max = |queue: usize| IN_FLIGHT_MAX[queue / QUEUES_OF_A_RULE];
+        for queue in 0..QUEUES {
+            assert!(self.running(queue) <= max(queue), "more attempts under way than the rule allows");
         }
-        assert_eq!(self.lanes.running(), (0..LINES).map(|line| self.running(line)).sum::<usize>());
+        assert_eq!(self.lanes.running(), (0..QUEUES).map(|queue| self.running(queue)).sum::<usize>());
         for (index, entered) in self.all.iter().enumerate() {
             let could_start = entered.stage == Expected::Queued && self.heads_its_lanes(index);
             let may_go_on = entered.is_begun || self.may_begin(entered.rule());
-            let has_slot = self.running(entered.line) < max(entered.line) && may_go_on;
+            let has_slot = self.running(entered.queue) < max(entered.queue) && may_go_on;
             let has_slot = entered.turn == Turn::Pass || has_slot;
             assert!(!(could_start && has_slot), "a delivery that could start was not started");
         }
@@ -431,8 +438,8 @@ proptest! {
         let mut model = Model::default();
         for max in IN_FLIGHT_MAX {
             let rule = model.lanes.add_rule(max);
-            for _ in 0..LINES_OF_A_RULE {
-                model.lanes.add_line(rule);
+            for _ in 0..QUEUES_OF_A_RULE {
+                model.lanes.add_target_queue(rule);
             }
         }
         for step in &steps {

@@ -1,7 +1,7 @@
 //! The sink of calls: HTTP APIs.
 //!
-//! In: a delivery and its call. Out: the request; of an attempt what was received, and what that means for the delivery,
-//! for its saga and for the target. A success whose body doesn't say what it was to say is judged like a lost answer.
+//! In: a delivery and its call. Out: the request; after an attempt, the answer and its meaning for the delivery, for its
+//! saga and for the target. A success whose body lacks the expected results is judged like a lost answer.
 //! Owns the client and the tokens. Rendering is `request`'s work, sending `auth`'s.
 
 mod answer_meaning;
@@ -36,14 +36,14 @@ use crate::rules::{Call, Results};
 use crate::saga::{ActionEnd, ActionId, KeptAnswer};
 use crate::template::Condition;
 
-/// What calls are made over.
+/// The connections that calls are made over.
 #[derive(Debug)]
 pub(super) struct Connections {
     client: Client,
     tokens: Tokens,
 }
 
-/// A request with the call that it is of.
+/// A request with the call that it was made from.
 #[derive(Debug)]
 pub(in crate::delivery) struct HttpReady {
     call: Arc<Call>,
@@ -122,7 +122,7 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             }
         };
         if let Err(problem) = read {
-            // It is unknown what was done, as after a timeout: only another request makes sure that nothing of it is lost.
+            // As after a timeout it is unknown what was done: only another request makes sure that no row is lost.
             answer = Answer::Failed { error: format!("answered {status}, but {problem}") };
             lack = Some(Lack::Timeout);
             verdict = classify(&answer, lack);
@@ -131,14 +131,14 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
     (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, hint })
 }
 
-/// What is wanted of an answer with success besides its status.
+/// What is read from the body of a success.
 enum Asked<'a> {
     Nothing,
-    /// What became of each delivery of a batch.
+    /// The result of each delivery of a batch.
     Results(&'a Results),
-    /// Whether a step happened: by this condition over the answer.
+    /// Whether a step happened, by this condition on the answer.
     WhetherItHappened(&'a Condition),
-    /// All that later templates may read.
+    /// All that later templates may read, for the saga log.
     Answer,
 }
 
@@ -164,7 +164,7 @@ impl Asked<'_> {
     }
 }
 
-/// The condition over the answer, where the delivery asks whether a step happened.
+/// The condition on the answer, where the delivery is a query whether a step happened.
 fn verified_by(delivery: &Delivery) -> Option<&Condition> {
     let (ActionId::Verify(step), saga) = (delivery.saga_action.as_ref()?.action, delivery.rule.saga.as_ref()?) else {
         return None;

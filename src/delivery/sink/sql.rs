@@ -1,8 +1,8 @@
 //! The sink of statements: the MySQL server to write back to.
 //!
 //! In: a delivery and its statement. Out: the values, in the order of the statement, or why they can't be made from the
-//! row, without row values; of an attempt the number of rows, with what it proves. Statements are never sent together. The
-//! connections are `write_back`'s.
+//! row, without row values; after an attempt, the number of rows, or what its failure proves. Statements are never sent
+//! together. The connections are `write_back`'s.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(in crate::delivery) struct SqlReady {
     values: Vec<Value>,
 }
 
-/// What the templates of its parameters come to.
+/// Renders the templates of its parameters.
 pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<SqlReady, String> {
     let scope = delivery.scope();
     let value = |name: &str, template: &BodyTemplate| {
@@ -37,7 +37,7 @@ pub(super) fn prepare(delivery: &Delivery, sql: &Arc<Sql>) -> Result<SqlReady, S
     Ok(SqlReady { sql: Arc::clone(sql), values })
 }
 
-/// One at a time: several are taken apart.
+/// Statements are sent one at a time: several are split.
 pub(super) fn prepare_all(items: &[Item], sql: &Arc<Sql>) -> RenderedArray<SqlReady> {
     let ready = match items {
         [item] => prepare(&item.delivery, sql).map_err(Unready::Unrenderable),
@@ -71,7 +71,7 @@ pub(super) fn judge(written: Result<u64, Failed>, first: &Delivery) -> (Answer, 
 fn lack(kind: WriteFailureKind) -> Lack {
     match kind {
         WriteFailureKind::Again => Lack::RolledBack,
-        WriteFailureKind::Away => Lack::Unsent,
+        WriteFailureKind::Unavailable => Lack::Unsent,
         WriteFailureKind::Lost => Lack::Network,
         WriteFailureKind::Refused => Lack::Refused,
     }
@@ -122,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_statement_proves_is_kept_in_what_is_judged() {
+    fn what_a_failed_statement_proves_decides_the_verdict() {
         let delivery = delivery("x");
         for (kind, expected) in [
             (WriteFailureKind::Again, (Lack::RolledBack, Verdict::Retry)),
-            (WriteFailureKind::Away, (Lack::Unsent, Verdict::Retry)),
+            (WriteFailureKind::Unavailable, (Lack::Unsent, Verdict::Retry)),
             (WriteFailureKind::Lost, (Lack::Network, Verdict::Retry)),
             (WriteFailureKind::Refused, (Lack::Refused, Verdict::GiveUp)),
         ] {

@@ -1,7 +1,7 @@
-//! From the actions that a rule names to those that can run.
+//! Compiles the actions of a rule.
 //!
-//! In: a `ActionListSpec`. Out: actions and their saga; or problems at their places, also where a template reads what is not
-//! there when it is rendered: a step that comes later, an answer that does not exist.
+//! In: an `ActionListSpec`. Out: actions and their saga; or problems at their places, also where a template reads something
+//! that does not exist when it is rendered: a later step, or an answer that is not kept.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::Compiler;
 use crate::suggest::did_you_mean;
 use crate::template::{Read, SagaUse, TextTemplate};
 
-/// What the template at hand is a part of.
+/// What the template that is being compiled is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TemplatePart {
     /// `when`.
@@ -32,12 +32,12 @@ pub(super) enum TemplatePart {
     OnFailure,
 }
 
-/// What is known of a step when templates are compiled.
+/// What is known about a step when templates are compiled.
 #[derive(Debug)]
 pub(super) struct KnownStep {
     name: String,
     is_sql: bool,
-    /// Some template reads its answer.
+    /// Whether a template reads its answer.
     is_read: bool,
 }
 
@@ -63,7 +63,8 @@ impl Compiler<'_> {
         for (known, step) in self.steps.iter().zip(&steps) {
             actions[step.action].keeps_answer = known.is_read;
         }
-        let saga = spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).telling(on_success, on_failure));
+        let saga =
+            spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).with_callbacks(on_success, on_failure));
         Some((actions, saga))
     }
 

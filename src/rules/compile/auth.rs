@@ -21,16 +21,16 @@ use crate::template::Secret;
 const KINDS: [&str; 3] = ["basic", "bearer", "oauth2"];
 const OAUTH2_KEYS: [&str; 8] =
     ["token_url", "client_id", "client_secret", "scope", "audience", "resource", "params", "style"];
-/// What of the form has a place of its own.
+/// Fields of the form that have a key of their own.
 const FORM_OWN: [&str; 6] = ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"];
 
 /// Standard Webhooks 1.0, "Signature scheme": between 24 and 64 bytes.
 const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The present one, and the one before or after it.
+/// The current one, and the one before or after it.
 const SIGNING_KEYS_MAX: usize = 2;
 
 impl Compiler<'_> {
-    /// Reads `auth` or `sign`. Its lines may hold secrets: of a problem in it only the place is shown.
+    /// Reads `auth` or `sign`. Its lines may contain secrets: for a problem in it only the place is shown.
     pub(super) fn secretly<T>(
         &mut self,
         node: Option<&Node>,

@@ -1,8 +1,8 @@
 //! What rules take from outside of their files: environment variables, and files with secrets and certificates.
 //!
-//! In: the name of a variable, or a path, while a rule is compiled. Out: what it holds, read once, up to `FILE_BYTES_MAX`. The one
-//! place of the rules that reads such files. Owns the list of those that were opened for the rule at hand. No message ever holds
-//! a secret's text.
+//! In: the name of a variable, or a path, while a rule is compiled. Out: its content, read once, up to `FILE_BYTES_MAX`. No
+//! other module of the rules reads such files. Owns the list of files that were opened for the rule that is being compiled.
+//! No message ever contains a secret.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,7 +17,7 @@ pub(in crate::rules) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 pub(super) struct Outside<'a> {
     variables: Variables<'a>,
-    /// Templates ask for variables by a shared reference.
+    /// Templates read variables through a shared reference.
     opened: RefCell<Vec<OpenedFile>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Outside<'a> {
         Ok(Secret::new(line))
     }
 
-    /// The files that were opened since this was asked last, each with what it held.
+    /// The files that were opened since the last call, each with its content.
     pub(super) fn take_opened(&self) -> Vec<OpenedFile> {
         self.opened.take()
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_opened_is_kept_with_what_it_held_until_it_is_taken() {
+    fn an_opened_file_is_listed_with_its_content_until_the_list_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("a"), "of a\n").unwrap();

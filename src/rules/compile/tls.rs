@@ -56,7 +56,7 @@ impl Compiler<'_> {
         Some((!is_usual).then(|| Arc::new(settings)))
     }
 
-    /// TLS settings of a call that speaks no TLS: its author thinks that it is safe.
+    /// A problem for TLS settings of a call without TLS: its author takes the call for protected.
     pub(super) fn without_tls(&mut self, url: &UrlTemplate, auth: Option<&Auth>, node: &Node) {
         let token_over_tls = matches!(auth, Some(Auth::OAuth2(oauth2)) if oauth2.token_url.scheme() == "https");
         let is_plain = url.origin().is_some_and(|origin| origin.ascii_serialization().starts_with("http:"));

@@ -1,7 +1,7 @@
-//! What a rule has done for a change: `call`, or `steps`, with the callbacks at the end.
+//! What a rule does for a change: `call`, or `steps`, with the callbacks at the end.
 //!
-//! In: the members of a rule. Out: a `ActionListSpec`: actions in their order, templates still nodes. Which keys make no sense
-//! together is reported here, with the places.
+//! In: the members of a rule. Out: an `ActionListSpec`: actions in their order, templates still nodes. Keys that make no sense
+//! together are reported here, with their places.
 
 use super::super::call::RetryOn;
 use super::super::diagnostic::FilePlace;
@@ -16,7 +16,7 @@ use crate::retry::RetryPolicy;
 const STEP_KEYS: [&str; 8] = ["name", "call", "sql", "undo", "idempotent", "verify", "retry", "retry_on"];
 const ENDING_KEYS: [&str; 4] = ["call", "sql", "retry", "retry_on"];
 const VERIFY_KEYS: [&str; 2] = ["call", "when"];
-/// A rule with more is a program, and its log would be one, too.
+/// A rule with more steps would be a program, with a log as long.
 const STEPS_MAX: usize = 32;
 const STEP_NAME_CHARACTERS_MAX: usize = 64;
 /// The name of the one step of a rule that has a `call`.
@@ -27,9 +27,9 @@ pub(in crate::rules) struct ActionListSpec<'n> {
     pub steps: Vec<StepSpec<'n>>,
     pub on_success: Option<ActionSpec<'n>>,
     pub on_failure: Option<ActionSpec<'n>>,
-    /// Made of `call`, and not of `steps`.
+    /// The rule has `call` and no `steps`.
     pub is_single: bool,
-    /// What makes it more than one call that may be repeated; none: it is no more than that.
+    /// Which key makes it a saga; None: it is one call that may be repeated, without a saga.
     pub because: Option<&'static str>,
 }
 
@@ -75,7 +75,7 @@ impl<'n> ActionListSpec<'n> {
 }
 
 impl<'n> NodeReader<'_> {
-    /// Reads what a rule has done; none when there is a problem with it.
+    /// Reads the actions of a rule; None when there is a problem with them.
     pub(super) fn actions(&mut self, rule: &'n Node, members: Members<'n>) -> Option<ActionListSpec<'n>> {
         let get = |name| member(members, name);
         let (single, steps) = (get("call"), get("steps"));
@@ -117,7 +117,7 @@ impl<'n> NodeReader<'_> {
         Some(ActionListSpec { steps, on_success, on_failure, is_single, because })
     }
 
-    /// What is about several changes in one call, or about forgetting, has no place beside a log of single steps.
+    /// Reports keys that can't be used with a saga: those for several changes in one call, and `redact`.
     fn refuse_gathering(&mut self, members: Members<'n>, because: &str) {
         for (name, node) in ["batch", "per", "coalesce", "redact"].map(|name| (name, member(members, name))) {
             if let Some(node) = node {

@@ -18,7 +18,7 @@ const BATCH_KEYS: [&str; 4] = ["size", "bytes", "wait", "results"];
 const COALESCE_KEYS: [&str; 1] = ["within"];
 const RESULTS_KEYS: [&str; 3] = ["items", "status", "error"];
 const SIZE_DEFAULT: usize = 100;
-/// A transaction is a unit already: more of it fits before it is taken apart.
+/// A transaction is a unit: more rows of it fit into one call before it is split.
 const SIZE_DEFAULT_OF_TRANSACTION: usize = 1000;
 const SIZE_MAX: u64 = 10_000;
 const BYTES_DEFAULT: usize = 1 << 20;
@@ -34,7 +34,7 @@ const WITHIN_MAX: Duration = Duration::from_secs(10 * 60);
 pub(in crate::rules) struct GatheringSpec {
     pub batch: Option<Batch>,
     pub coalesce: Option<Duration>,
-    /// The key that makes one call stand for several changes, for messages.
+    /// The key by which one call carries several changes, for messages.
     pub key: &'static str,
 }
 
@@ -122,7 +122,7 @@ impl NodeReader<'_> {
     }
 
     fn wait(&mut self, node: &Node) -> Option<Duration> {
-        // The only duration that may be zero: what comes in one turn is sent together.
+        // The only duration that may be zero: deliveries that come in one turn of the loop are sent together.
         if let Some("0ms" | "0s" | "0") = self.string(node, "wait") {
             return Some(Duration::ZERO);
         }

@@ -15,7 +15,7 @@ use super::super::yaml::{Node, NodeKind};
 
 /// As many as connections are kept.
 const IN_FLIGHT_MAX: u64 = 4096;
-/// With more it would hardly ever open.
+/// With a larger number a target would hardly ever become unavailable.
 const FAILURES_MAX: u64 = 1000;
 const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::ordering::{LANE_FORM, LaneKey};
 
 #[test]
-fn a_change_matches_by_saga_changed_columns_and_condition() {
+fn a_change_matches_by_op_changed_columns_and_condition() {
     let (new, paid) = (values(1, "new", 5), values(1, "paid", 5));
     let insert = change(Op::Insert, None, Some(paid.clone()));
     let update = change(Op::Update, Some(new.clone()), Some(paid.clone()));
@@ -29,7 +29,7 @@ fn a_change_matches_by_saga_changed_columns_and_condition() {
 }
 
 #[test]
-fn what_rowhook_wrote_itself_matches_only_where_a_rule_asks_for_it() {
+fn a_change_by_rowhook_itself_matches_only_where_a_rule_asks_for_it() {
     let mut insert = Arc::unwrap_or_clone(change(Op::Insert, None, Some(values(1, "new", 5))));
     Arc::make_mut(&mut insert.transaction).is_own = true;
     let insert = Arc::new(insert);
@@ -40,7 +40,7 @@ fn what_rowhook_wrote_itself_matches_only_where_a_rule_asks_for_it() {
 }
 
 #[test]
-fn what_cant_be_decided_matches_with_the_reason() {
+fn a_condition_that_cant_be_decided_matches_with_the_reason() {
     let update = change(Op::Update, Some(values(1, "new", 5)), Some(values(1, "paid", 5)));
     for (keys, expected) in [
         ("when: row.state == 'paid'", "`when`: table shop.orders has no column `state`"),

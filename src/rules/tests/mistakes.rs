@@ -233,7 +233,7 @@ b.yaml:4:13: unknown key `retires` in `retry`; did you mean `retries`?; known ar
 }
 
 #[test]
-fn a_directory_or_file_that_is_no_use_says_so() {
+fn a_directory_or_file_without_rules_is_an_error_that_says_so() {
     let dir = tempfile::tempdir().expect("a directory");
     let message = |dir: &Path| RuleSet::load(dir, &env).expect_err("nothing to load").to_string();
     assert!(message(dir.path()).contains("there is no rule file"));

@@ -73,7 +73,7 @@ fn a_rule_calls_the_target_of_its_url() {
 }
 
 #[test]
-fn the_hosts_that_rows_choose_are_one_target_of_their_rule_that_is_never_away() {
+fn the_hosts_that_rows_choose_are_one_target_of_their_rule_that_is_never_unavailable() {
     let text =
         "table: a.b\nrules:\n  - name: hooks\n    call: {url: \"{{ row.url }}\", allow_hosts: '*.example.com'}\n";
     let rules = load(text).expect("loads");
@@ -94,7 +94,7 @@ fn defaults_are_those_of_the_documentation() {
 }
 
 #[test]
-fn what_is_set_for_a_target_holds_for_all_rules_that_call_it() {
+fn settings_of_a_target_apply_to_all_rules_that_call_it() {
     let targets = "targets:\n  https://a.test:\n    rate: 90/m\n    in_flight: 64\n    breaker: {failures: 9, probe: 2s}\n  \
                    http://B.test:8080/: {breaker: off}\n  http://unused.test: {}\n";
     let rules = "table: a.b\nrules:\n  - name: a1\n    rate: 5/s\n    call: {url: https://a.test/1}\n  - name: a2\n    \

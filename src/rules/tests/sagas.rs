@@ -88,7 +88,7 @@ fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
 }
 
 #[test]
-fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
+fn a_rule_has_a_saga_unless_it_is_one_call_that_may_be_repeated() {
     for (lines, is_planned) in [
         ("call: {url: http://a.test/}", false),
         ("call: {url: http://a.test/, idempotent: true}", false),
@@ -109,7 +109,7 @@ fn a_call_has_a_plan_where_it_is_more_than_one_call_that_may_be_repeated() {
 }
 
 #[test]
-fn what_is_told_in_the_end_is_the_outcome_unless_the_rule_says_otherwise() {
+fn the_body_of_a_callback_is_the_outcome_unless_the_rule_says_otherwise() {
     let rule = loaded(SIGNUP);
     let saga = rule.saga.as_ref().expect("a plan");
     let body = |id| &rule.actions[saga.number(id).expect("an action")].call().expect("a call").body;
@@ -136,7 +136,7 @@ fn what_rowhook_writes_itself_has_a_fuse() {
 }
 
 #[test]
-fn where_the_first_statement_stands_is_known_for_those_who_have_no_server_for_it() {
+fn the_place_of_the_first_statement_is_known_for_a_start_without_a_server_to_write_to() {
     let text = file(
         "call: {url: http://a.test/}\non_success: {sql: {statement: DELETE FROM t}}\non_failure: {sql: {statement: DELETE FROM t}}",
     );
@@ -149,7 +149,7 @@ fn where_the_first_statement_stands_is_known_for_those_who_have_no_server_for_it
 }
 
 #[test]
-fn every_mistake_in_a_plan_is_reported_at_its_place() {
+fn every_mistake_in_a_saga_is_reported_at_its_place() {
     // Two steps, of which the second has `call`, `undo` or whatever else is given.
     let second = |keys: &str| {
         file(&format!(

@@ -97,7 +97,7 @@ fn a_table_that_is_not_there_is_a_problem_unless_it_may_come_later_or_was_there(
 }
 
 #[test]
-fn of_tables_that_fit_a_pattern_each_is_looked_at() {
+fn each_table_that_fits_a_pattern_is_checked() {
     let rules = load(&rule("when: row.status == 1").replace("shop.orders", "shop.orders_*")).expect("loads");
     let tables = there(&[("orders_1", &["id", "status"]), ("orders_2", &["id"]), ("other", &["id"])]);
     let (problems, _) = judged(&rules, &tables, IfMissing::Refuse, &[]);
@@ -113,7 +113,7 @@ fn of_tables_that_fit_a_pattern_each_is_looked_at() {
 }
 
 #[test]
-fn what_a_rule_needs_is_told_apart_by_table_columns_and_conditions() {
+fn what_a_rule_needs_differs_by_table_columns_and_conditions() {
     let needs = |text: &str| load(text).expect("loads").rules()[0].needs();
     let first = rule("when: row.a == 1 and row.b == 2");
     assert_eq!(needs(&first), "shop.orders: a, b; row.a == 1 and row.b == 2");
@@ -129,7 +129,7 @@ fn what_a_rule_needs_is_told_apart_by_table_columns_and_conditions() {
 }
 
 #[test]
-fn a_row_of_a_table_that_lacks_a_needed_column_matches_with_that_reason_unless_it_is_none_of_the_rules() {
+fn a_row_of_a_table_that_lacks_a_needed_column_matches_with_that_reason_unless_the_rule_is_not_for_it() {
     let insert = change(Op::Insert, None, Some(values(1, "paid", 7)));
     for (keys, matches) in [
         ("on: insert\n    when: row.status == 'paid'", Some(false)),

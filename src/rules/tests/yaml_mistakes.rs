@@ -8,7 +8,7 @@ fn calling(lines: &str) -> String {
 }
 
 #[test]
-fn text_that_is_no_yaml_is_told_with_what_to_write() {
+fn text_that_is_no_yaml_is_reported_with_what_to_write() {
     let when = |expression: &str| {
         format!("table: a.b\nrules:\n  - name: r\n    when: {expression}\n    call: {{url: http://a.test/}}\n")
     };

@@ -1,8 +1,8 @@
 //! What to write instead of text that is not YAML.
 //!
-//! In: the text of a rule file, where the parser gave up and what it said. Out: the place of the mistake and one sentence, where one
-//! of the usual mistakes stands on that line or the one above it: a tab, a value that needs quotes, a blank that is missing, an
-//! indentation that fits no line above. None where nothing is known to help. Reads lines, not YAML.
+//! In: the text of a rule file, where the parser gave up, and its message. Out: the place of the mistake and one sentence, if
+//! that line or the one above it has one of the usual mistakes: a tab, a value that needs quotes, a missing blank, an
+//! indentation that fits no line above. None where no fix is known. Reads lines, not YAML.
 
 use crate::rules::diagnostic::FilePlace;
 

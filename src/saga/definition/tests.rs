@@ -17,7 +17,7 @@ fn acted(end: ActionEnd) -> ActionResult {
     ActionResult { end, attempts: 1, message: "said".to_string() }
 }
 
-/// Continues a saga: writes each task in words, takes its result from the list, and writes the ending last.
+/// Continues a saga: each action must be the next one of the list and gets its result from there. Returns the ending.
 #[track_caller]
 fn carry(definition: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, ActionEnd)]) -> SagaEnding {
     for (expected, end) in ends {
@@ -37,7 +37,7 @@ fn carry(definition: &SagaDefinition, log: &mut SagaLog, ends: &[(ActionId, Acti
 const DONE: ActionEnd = ActionEnd::Done(None);
 
 #[test]
-fn steps_are_done_one_after_another_and_then_it_is_told() {
+fn steps_are_done_one_after_another_and_then_the_callback_is_made() {
     let definition =
         SagaDefinition { has_on_success: true, has_on_failure: true, ..definition(vec![step("a"), step("b")]) };
     let mut log = definition.begin();
@@ -63,7 +63,7 @@ fn a_step_given_up_undoes_those_before_it_in_reverse_also_after_an_undo_that_fai
     definition.grant(&mut log, SagaCommand::Undo).expect("one is not undone");
     let ends = [(ActionId::Undo(1), DONE), (ActionId::OnFailure, DONE)];
     assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::GivenUp { step: 2 });
-    assert_eq!((log.effect(), log.callback.round), (SagaEffect::None, 1), "told anew, as it stands now");
+    assert_eq!((log.effect(), log.callback.round), (SagaEffect::None, 1), "reported again, with the current effect");
     assert_eq!(definition.grant(&mut log, SagaCommand::Undo), Err(SagaRefusal::NothingToUndo));
 }
 
@@ -82,7 +82,7 @@ fn a_step_that_may_have_happened_is_undone_itself() {
 }
 
 #[test]
-fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
+fn an_undone_step_is_done_again_under_another_key_and_a_done_one_is_not() {
     let without_undo = StepDefinition { can_undo: false, ..step("b") };
     let definition = definition(vec![step("a"), without_undo, step("c")]);
     let mut log = definition.begin();
@@ -102,7 +102,7 @@ fn what_was_undone_is_done_again_under_another_key_and_what_stands_is_not() {
 }
 
 #[test]
-fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
+fn a_step_that_must_not_be_repeated_waits_for_an_operator_who_states_whether_it_happened() {
     let charge = StepDefinition { is_repeatable: false, can_undo: false, ..step("charge") };
     let definition = definition(vec![step("account"), charge]);
     for (happened, again) in [(true, vec![]), (false, vec![(ActionId::Step(1), DONE)])] {
@@ -112,13 +112,13 @@ fn what_must_not_be_repeated_waits_for_a_person_who_says_whether_it_happened() {
         assert_eq!(log.effect(), SagaEffect::Partial);
         let refusal = definition.grant(&mut log, SagaCommand::Resume);
         assert_eq!(refusal, Err(SagaRefusal::Unknown { step: "charge".into() }));
-        definition.grant(&mut log, SagaCommand::Settle { happened }).expect("it is in doubt");
+        definition.grant(&mut log, SagaCommand::Settle { happened }).expect("it is uncertain");
         assert_eq!(carry(&definition, &mut log, &again), SagaEnding::Delivered);
     }
 }
 
 #[test]
-fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_asks() {
+fn a_crash_in_a_call_that_must_not_be_repeated_leaves_it_unknown_or_a_query_decides() {
     for can_verify in [false, true] {
         let charge = StepDefinition { is_repeatable: false, can_undo: false, can_verify, ..step("charge") };
         let definition = definition(vec![charge]);
@@ -149,17 +149,17 @@ fn a_refusal_that_proves_that_nothing_happened_leaves_no_doubt() {
 }
 
 #[test]
-fn a_callback_that_was_given_up_is_told_again_and_nothing_else_is_done() {
+fn a_callback_that_was_given_up_is_made_again_and_nothing_else_is_done() {
     let definition = SagaDefinition { has_on_success: true, ..definition(vec![step("a")]) };
     let mut log = definition.begin();
     let ends = [(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Failed)];
     assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::CallbackFailed);
-    definition.grant(&mut log, SagaCommand::Resume).expect("to be told");
+    definition.grant(&mut log, SagaCommand::Resume).expect("the callback failed");
     assert_eq!(carry(&definition, &mut log, &[(ActionId::OnSuccess, DONE)]), SagaEnding::Delivered);
 }
 
 #[test]
-fn what_was_not_called_after_all_is_no_less_in_doubt_than_before() {
+fn an_action_that_was_not_called_after_all_stays_as_uncertain_as_before() {
     let definition = definition(vec![StepDefinition { is_repeatable: false, can_verify: true, ..step("charge") }]);
     let mut log = definition.begin();
     definition.begin_action(&mut log, ActionId::Step(0));
@@ -177,7 +177,7 @@ fn what_was_not_called_after_all_is_no_less_in_doubt_than_before() {
 }
 
 #[test]
-fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
+fn an_uncertain_step_that_waits_for_its_turn_again_has_an_effect_until_it_is_undone() {
     let definition = definition(vec![step("a"), step("b")]);
     let mut log = definition.begin();
     let ends = [
@@ -197,7 +197,7 @@ fn a_step_in_doubt_that_waits_for_its_turn_again_stands_until_it_is_undone() {
 }
 
 #[test]
-fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
+fn a_saga_does_not_resume_while_a_step_may_have_been_undone() {
     let definition = definition(vec![step("a"), step("b")]);
     let mut log = definition.begin();
     let ends =
@@ -215,11 +215,11 @@ fn nothing_goes_on_over_a_step_that_may_have_been_undone() {
 }
 
 #[test]
-fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_first_was_heard() {
-    for (heard, round) in [(DONE, 1), (ActionEnd::Unknown, 1), (ActionEnd::Failed, 0)] {
+fn a_callback_with_another_result_has_another_key_also_if_the_first_one_may_have_arrived() {
+    for (end, round) in [(DONE, 1), (ActionEnd::Unknown, 1), (ActionEnd::Failed, 0)] {
         let definition = SagaDefinition { has_on_failure: true, ..definition(vec![step("a"), step("b")]) };
         let mut log = definition.begin();
-        let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::OnFailure, heard)];
+        let ends = [(ActionId::Step(0), ActionEnd::Failed), (ActionId::OnFailure, end)];
         carry(&definition, &mut log, &ends);
         definition.grant(&mut log, SagaCommand::Resume).expect("a step failed");
         assert_eq!(log.callback.round, round);
@@ -227,8 +227,8 @@ fn another_story_is_told_under_another_key_also_where_nobody_knows_whether_the_f
     let definition = SagaDefinition { has_on_success: true, ..definition(vec![step("a")]) };
     let mut log = definition.begin();
     carry(&definition, &mut log, &[(ActionId::Step(0), DONE), (ActionId::OnSuccess, ActionEnd::Unknown)]);
-    definition.grant(&mut log, SagaCommand::Resume).expect("to be told");
-    assert_eq!(log.callback.round, 0, "it is the same story");
+    definition.grant(&mut log, SagaCommand::Resume).expect("the callback failed");
+    assert_eq!(log.callback.round, 0, "it is the same result");
 }
 
 fn kept() -> KeptAnswer {
@@ -262,7 +262,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(fate, 0..40)
 }
 
-fn courses() -> impl Strategy<Value = SagaDefinition> {
+fn definitions() -> impl Strategy<Value = SagaDefinition> {
     let step = (any::<bool>(), any::<bool>(), any::<bool>());
     let steps = prop::collection::vec(step, 1..5);
     (steps, any::<bool>(), any::<bool>()).prop_map(|(steps, has_on_success, has_on_failure)| {
@@ -277,8 +277,8 @@ fn courses() -> impl Strategy<Value = SagaDefinition> {
 proptest! {
     /// The log survives every crash, what the world did does not depend on it.
     #[test]
-    fn whatever_fails_or_crashes_nothing_unrepeatable_happens_twice_and_nothing_in_doubt_is_hidden(
-        definition in courses(),
+    fn whatever_fails_or_crashes_no_unrepeatable_step_happens_twice_and_every_uncertain_one_is_shown(
+        definition in definitions(),
         fates in fates(),
     ) {
         let mut log = definition.begin();

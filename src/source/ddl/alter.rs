@@ -20,9 +20,9 @@ pub(in crate::source) struct Alteration {
     pub renames: Vec<(String, String)>,
     pub drops_key: bool,
     pub key: Option<Vec<String>>,
-    /// Labels go over into another character set.
+    /// Labels are converted into another character set.
     pub converts: bool,
-    /// The table's character set for new columns; an inner none where it is that of the schema.
+    /// The table's character set for new columns; an inner None where it is that of the schema.
     pub charset: Option<Option<Box<str>>>,
     pub new_name: Option<TableName>,
 }

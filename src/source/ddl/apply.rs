@@ -1,8 +1,7 @@
 //! What a statement does to a schema.
 //!
-//! In: an [`Effect`]. Out: the schema as it is after it. A table whose new definition does not follow with certainty is
-//! forgotten. Also says which tables an effect gives another definition, for definitions that are read later than the
-//! rows they are wanted for.
+//! In: a [`DdlEffect`]. Out: the schema after it. A table whose new definition does not follow with certainty is removed.
+//! Also says which tables get another definition by an effect, for definitions that are read later than their rows.
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::column::{ColumnDefinition, settled};
 use super::{Created, DdlEffect, Unclear};
 
 impl DdlEffect {
-    /// Carries the effect out. A new table is taken note of if `is_wanted` says so. Says whether anything changed.
+    /// Carries the effect out. A new table is added if `is_wanted` is true for it. Returns whether anything changed.
     pub fn apply(&self, schema: &mut Schema, is_wanted: impl Fn(&TableName) -> bool) -> bool {
         if *self == DdlEffect::Nothing {
             return false;
@@ -27,7 +26,8 @@ impl DdlEffect {
         match self {
             DdlEffect::Nothing => {}
             DdlEffect::Create { table, definition, if_not_exists } => {
-                // Whether there was a table before is not known: then neither is whether it was made now.
+                // It is not known whether the table existed before, so it is not known either whether it was created
+                // now.
                 if *if_not_exists {
                     return;
                 }
@@ -174,7 +174,7 @@ fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>
         alteration.columns.iter().filter(|change| change.old.is_none() || change.place != ColumnPlace::Default)
     {
         let column = as_column(&change.column, charset.as_deref())?;
-        // Until its turn comes, a column that is moved stands where it was, and others may be placed after it.
+        // A column that is moved keeps its old place until its turn comes, and others may be placed after it.
         let known_as = match change.old {
             Some(_) => list.remove(place_of(&list, &column.name)?).known_as,
             None => column.name.clone(),
@@ -199,7 +199,7 @@ fn alter(before: &Definition, alteration: &Alteration, default: Option<Box<str>>
     Definition::with_key(list.into_iter().map(|placed| placed.column).collect(), &key, charset)
 }
 
-/// What becomes of a column; none if it is dropped.
+/// The column after the statement; None if it is dropped.
 fn successor(column: &Column, alteration: &Alteration, charset: Option<&str>) -> Option<Result<Column, Unclear>> {
     if alteration.drops.iter().any(|dropped| is_same(dropped, &column.name)) {
         return None;
@@ -213,7 +213,7 @@ fn successor(column: &Column, alteration: &Alteration, charset: Option<&str>) ->
     Some(Ok(Column { name, family: column.family.clone() }))
 }
 
-/// What the statement names must be there: else the definition was not the table's.
+/// What the statement names must exist: else the definition was not the table's.
 fn all_are_there(before: &Definition, alteration: &Alteration) -> Result<(), Unclear> {
     let changed = alteration.columns.iter().filter_map(|change| change.old.as_ref());
     let renamed = alteration.renames.iter().map(|(from, _)| from);

@@ -101,8 +101,9 @@ fn label(part: &[SqlToken]) -> Result<Box<str>, Unclear> {
     }
 }
 
-/// The labels as the server keeps them in this character set: it drops spaces at the end, but not of bytes, and turns letters
-/// that the set does not have into question marks; a label with such a letter is left to `information_schema`.
+/// The labels as the server keeps them in this character set. It drops spaces at the end, except from binary labels,
+/// and turns characters that the set does not have into question marks; labels with such characters are read from
+/// `information_schema`.
 pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> Result<Labels, Unclear> {
     let settled = |label: &str| -> Result<Box<str>, Unclear> {
         if label.is_ascii() && !label.ends_with(' ') {
@@ -113,7 +114,7 @@ pub(super) fn settled(labels: &Labels, charset: Option<&str>, is_utf8: bool) -> 
             "binary" => Err(Unclear),
             charset => {
                 let label = label.trim_end_matches(' ');
-                if Charset::holds(charset, label) { Ok(label.into()) } else { Err(Unclear) }
+                if Charset::can_encode(charset, label) { Ok(label.into()) } else { Err(Unclear) }
             }
         }
     };

@@ -63,7 +63,7 @@ fn check(before: &str, statement: &str, after: &str) {
     assert_eq!(without_charsets(&found), schema(&[("t", after)]), "{statement}");
     let is_same = before == after;
     let redefines = understood(statement, Modes::default(), &NAMING).redefines(&TableName::new("s", "t"));
-    assert!(is_same || before == "?" || redefines, "{statement} is noticed when it is looked for");
+    assert!(is_same || before == "?" || redefines, "{statement} is found by the search");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn every_type_has_its_family() {
 }
 
 #[test]
-fn what_concerns_no_columns_leaves_definitions_alone() {
+fn a_statement_that_concerns_no_columns_leaves_definitions_unchanged() {
     let t = "id i4, e enum(a/b) | id";
     for statement in [
         "ALTER TABLE t ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT = 'DROP e'",
@@ -251,7 +251,7 @@ fn what_concerns_no_columns_leaves_definitions_alone() {
 }
 
 #[test]
-fn what_is_not_understood_makes_unknown_what_it_may_mean() {
+fn a_statement_that_is_not_understood_makes_the_tables_unknown_that_it_may_mean() {
     let t = "id i4, e enum(a/b) | id";
     for statement in [
         "ALTER TABLE t ADD c NEWTYPE",
@@ -291,7 +291,7 @@ fn what_is_not_understood_makes_unknown_what_it_may_mean() {
 }
 
 #[test]
-fn tables_are_made_dropped_and_renamed() {
+fn tables_are_created_dropped_and_renamed() {
     let (a, b) = ("id i4 | id", "x text");
     for (before, statement, after) in [
         (&[][..], "CREATE TABLE t (id INT PRIMARY KEY, a ENUM('x'), KEY k (a))", &[("t", "id i4, a enum(x) | id")][..]),
@@ -354,7 +354,7 @@ fn quotes_and_case_read_as_the_session_and_the_server_say() {
 }
 
 #[test]
-fn a_new_table_is_noted_when_it_is_wanted_and_an_unwanted_one_forgets_the_old() {
+fn a_new_table_is_tracked_if_it_is_wanted_and_an_unwanted_one_removes_the_old_one() {
     let mut found = schema(&[("t", "id i4")]);
     understood("CREATE TABLE t (x INT)", Modes::default(), &NAMING).apply(&mut found, |_| false);
     assert!(found.is_empty());

@@ -1,12 +1,12 @@
-//! What has failed since reading last got further.
+//! The failures since reading last made progress.
 //!
-//! Plain data: the reader counts here, and says from it how it goes.
+//! Plain data: the reader counts here and reports its status from it.
 
 use std::time::SystemTime;
 
 use crate::source::ReadStatus;
 
-/// Failures since reading last got further.
+/// The failures since reading last made progress.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     pub attempts: u32,

@@ -99,7 +99,7 @@ fn a_last_byte_that_looks_like_a_sign_is_part_of_its_character() {
 }
 
 #[test]
-fn what_does_not_say_how_to_read_it_is_refused() {
+fn a_statement_is_refused_if_its_event_does_not_say_how_to_read_it() {
     let charsets = Charsets::new([(1, "big5".to_string()), (2, "utf64".to_string())]);
     let query = |text, sql_mode, charset_client| Query { text, sql_mode, charset_client, ..Query::default() };
     for (text, sql_mode, charset_client, is_read) in [

@@ -28,7 +28,7 @@ impl SqlToken {
         *self == SqlToken::Sign(sign)
     }
 
-    /// The name that this token may be.
+    /// The name, if this token can be one.
     pub fn name(&self) -> Option<&str> {
         match self {
             SqlToken::Word(name) | SqlToken::Name(name) => Some(name),

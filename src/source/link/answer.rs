@@ -1,6 +1,6 @@
 //! What the first packet of an answer says.
 //!
-//! In: a packet of the server. Out: OK, an error with its number and text, or neither. Reads no further than that.
+//! In: a packet of the server. Out: OK, an error with its number and text, or neither. Reads nothing else of it.
 
 use super::super::error::said;
 

@@ -1,7 +1,8 @@
 //! What a failed link means to the code that uses it.
 //!
-//! In: a connection that broke, a command that was not done. Out: [`Error`], sorted as the moment wants it: a socket that
-//! fails at the login says where nothing answers, one that fails later that a connection was lost. Pure.
+//! In: a connection that broke, a command that was not done. Out: [`Error`], sorted by the moment: a socket that fails
+//! at the login means that no server answers at this address; one that fails later means that a connection was lost.
+//! Pure.
 
 use super::super::error::Error;
 use super::ServerRefusal;
@@ -25,8 +26,8 @@ impl Error {
         }
     }
 
-    /// A command of a replica that was not done. The login is long done: what is denied is the command, whatever the
-    /// text says.
+    /// A command of a replica that was not done. The login succeeded before, so a denial is of the command, even if the
+    /// text is that of a denied login.
     pub(in crate::source) fn of_refusal(refusal: ServerRefusal, server: &str) -> Error {
         match refusal {
             ServerRefusal::Broken(broken) => Error::of_broken(broken),

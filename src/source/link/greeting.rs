@@ -1,7 +1,7 @@
 //! The first packet of a server, HandshakeV10 of the protocol.
 //!
-//! In: its bytes, from any server that answers at the address. Out: what a login needs of it, or nothing where it is none.
-//! Reads each length within its bounds; the library's own reader reckons with some of them unchecked.
+//! In: its bytes, from any server that answers at the address. Out: what a login needs of it; None where the bytes are
+//! no greeting. Checks each length; the library's own reader uses some of them unchecked.
 
 use mysql_common::constants::{CapabilityFlags, StatusFlags};
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_login_needs_is_read() {
+    fn the_fields_that_a_login_needs_are_read() {
         for (version, plugin) in [("8.0.40", "caching_sha2_password"), ("", ""), ("99999.99999.99999", "x")] {
             for end in [&[][..], &[0]] {
                 let greeting = Greeting::parse(&[&packet(version, plugin), end].concat()).expect("a greeting");

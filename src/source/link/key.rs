@@ -1,8 +1,8 @@
-//! The RSA key under which a password may go out without TLS.
+//! The RSA key that encrypts a password that is sent without TLS.
 //!
-//! In: a public key in PEM form, of a file or, over the loopback device, of the server. Out: the password so hidden that only
-//! the owner of the other half can read it, as `caching_sha2_password` wants it: XORed with the nonce, OAEP with SHA-1. The key is taken
-//! apart here first, because the library that does the arithmetic panics at what it cannot read. Pure.
+//! In: a public key in PEM form, from a file or, over the loopback device, from the server. Out: the password,
+//! encrypted as `caching_sha2_password` requires: XORed with the nonce, OAEP with SHA-1. The key is parsed here first,
+//! because the library that does the arithmetic panics at a key that it can't read. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +15,11 @@ use super::super::password::Password;
 /// Shorter ones can be broken. MySQL makes its own with this length.
 const MODULUS_BYTES_MIN: usize = 256;
 
-/// Larger ones take seconds to reckon with; so do large exponents.
+/// Larger keys take seconds of computing; so do large exponents.
 const MODULUS_BYTES_MAX: usize = 1024;
 const EXPONENT_BYTES_MAX: usize = 4;
 
-/// What OAEP with SHA-1 needs of the modulus.
+/// So many bytes of the modulus are taken by OAEP with SHA-1.
 const PADDING_BYTES: usize = 42;
 
 /// `rsaEncryption`, 1.2.840.113549.1.1.1.
@@ -30,10 +30,10 @@ const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 
-/// A public key that the password may be hidden with.
+/// A public key that may encrypt the password.
 #[derive(Debug, Clone)]
 pub(in crate::source) struct PublicKey {
-    /// The same key, written by us.
+    /// The same key, encoded again by rowhook.
     pem: String,
     room_bytes: usize,
 }
@@ -127,7 +127,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_password_is_hidden_and_never_twice_alike() {
+    fn a_password_is_encrypted_each_time_to_another_text() {
         let key = PublicKey::parse(KEY.as_bytes()).expect("a key");
         let password = Password("s3cret".to_string());
         let hidden = [(); 2].map(|()| key.hide(&password, b"nonce-of-twenty-byte").expect("hidden"));
@@ -139,7 +139,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_such_key_is_refused_with_a_reason_and_without_a_panic() {
+    fn bytes_that_are_no_public_key_are_refused_with_a_reason_and_without_a_panic() {
         let (modulus, exponent) = ([0x81; 256], [1, 0, 1]);
         PublicKey::parse(pem(&spki(RSA_OID, &[&[0], &modulus[..]].concat(), &exponent)).as_bytes()).expect("a key");
         let long = [1; 1025];

@@ -1,11 +1,12 @@
 //! From an open socket to an authenticated session.
 //!
-//! In: a socket and the account. Out: packets over it, encrypted as the TLS mode says. The one place that logs in, also for the
-//! client library, which gets a session and no password. Speaks `caching_sha2_password` by its fast way, in clear text over TLS, and
-//! without TLS under an RSA key; `mysql_native_password` for accounts of 8.0 servers; `mysql_clear_password`, which cloud tokens
-//! need, over TLS to a verified server alone; and follows one switch between them. All other plugins are refused by name.
-//! Without TLS the password itself goes out under a key that was given, or over the loopback device, where the server is
-//! asked for its key: on a network an attacker can answer that.
+//! In: a socket and the account. Out: packets over it, encrypted as the TLS mode says. The one place that logs in, also
+//! for the client library, which gets a session and no password. Supports `caching_sha2_password`: its fast way, the
+//! password in clear text over TLS, and the password encrypted with an RSA key without TLS; `mysql_native_password` for
+//! accounts of 8.0 servers; `mysql_clear_password`, which cloud tokens need, only over TLS to a verified server; and
+//! one switch between them. All other plugins are refused by name. Without TLS the password is encrypted with a key
+//! that the settings name; only over the loopback device with the key that the server sends, because on a network an
+//! attacker could send another key.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -29,10 +30,10 @@ use super::tls;
 /// `utf8mb4_general_ci`: every server knows it.
 const COLLATION: u8 = 45;
 
-/// Any version that knows `utf8mb4`: which one it is is asked for later.
+/// Any version that knows `utf8mb4`; the real version is read later.
 const SERVER_VERSION: (u16, u16, u16) = (8, 0, 0);
 
-/// What our own commands need.
+/// The capabilities that rowhook's own commands need.
 pub(super) const OWN_CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
     .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
     .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
@@ -104,7 +105,7 @@ async fn encrypt(mut packets: Packets, capabilities: CapabilityFlags, settings: 
     let broken = |problem: Broken| Error::of_broken_login(&problem, &settings.address());
     packets.send(&serialized(&request)).await.map_err(broken)?;
     let sequence = packets.sequence();
-    // Bytes that came before the encryption are not authenticated and must not be taken for the server's.
+    // Bytes that came before the encryption are not authenticated: they may be an attacker's.
     let socket = packets.into_plain_socket();
     let socket = socket.ok_or_else(|| Error::of_tls(&settings.address(), "the server spoke before its time"))?;
     let socket = tls::encrypt(socket, settings).await?;
@@ -117,7 +118,7 @@ pub(super) fn serialized(packet: &impl MySerialize) -> Vec<u8> {
     bytes
 }
 
-/// Question and answer until the server is convinced.
+/// Exchanges packets until the server accepts the login.
 struct Exchange<'a> {
     packets: Packets,
     peer: IpAddr,
@@ -165,7 +166,7 @@ impl Exchange<'_> {
         self.send(&proof).await
     }
 
-    /// The password itself, for plugins that must see it: to a server that is known to be the right one, encrypted.
+    /// Sends the password itself, for plugins that need it: encrypted, and only to a verified server.
     async fn send_clear(&mut self) -> Result<(), Error> {
         if !(self.packets.is_encrypted() && self.settings.tls.mode.verifies()) {
             return Err(of_clear_password(self.settings));
@@ -175,7 +176,7 @@ impl Exchange<'_> {
         self.send(&password).await
     }
 
-    /// The full way of `caching_sha2_password`: the password itself, hidden by TLS or by an RSA key.
+    /// The full way of `caching_sha2_password`: sends the password itself, encrypted by TLS or with an RSA key.
     async fn prove(&mut self) -> Result<(), Error> {
         if self.packets.is_encrypted() {
             let password = [self.password.0.as_bytes(), &[0]].concat();

@@ -59,14 +59,14 @@ pub(in crate::source) struct Packets {
     /// A packet of several pieces, as far as it has come.
     joined: Option<Joined>,
     sequence: u8,
-    /// The longest silence that is borne.
+    /// The longest silence that is accepted.
     timeout: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Joined {
     bytes: BytesMut,
-    /// Of the piece under way.
+    /// The sequence number of the current piece.
     missing_bytes: usize,
     is_last: bool,
 }
@@ -76,7 +76,7 @@ impl Packets {
         Packets { socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), joined: None, sequence: 0, timeout }
     }
 
-    /// The socket itself, to put TLS on it; none when the server said more than it may before that.
+    /// The socket itself, to start TLS on it; None when the server sent more than it may before that.
     pub(super) fn into_plain_socket(self) -> Option<TcpStream> {
         match self.socket {
             Socket::Plain(socket) if self.buffer.is_empty() && self.joined.is_none() => Some(socket),
@@ -84,12 +84,12 @@ impl Packets {
         }
     }
 
-    /// The socket as it is; none when bytes have come that were not read.
+    /// The socket itself; None when bytes have come that were not read.
     pub(super) fn into_socket(self) -> Option<Socket> {
         (self.buffer.is_empty() && self.joined.is_none()).then_some(self.socket)
     }
 
-    /// Goes on over another socket where these packets stopped.
+    /// Continues over another socket, with the same sequence numbers.
     pub(super) fn with_sequence(mut self, sequence: u8) -> Packets {
         self.sequence = sequence;
         self
@@ -126,7 +126,7 @@ impl Packets {
         Ok(Some(packet))
     }
 
-    /// Waits for more bytes; at most for as long as silence is borne.
+    /// Waits for more bytes, at most for the longest silence that is accepted.
     pub async fn fill(&mut self) -> Result<(), Broken> {
         if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
             self.buffer = BytesMut::with_capacity(BUFFER_BYTES);
@@ -210,7 +210,7 @@ impl Packets {
         Ok(())
     }
 
-    /// Moves what has come of a packet of several pieces out of the buffer; gives the packet when it is whole.
+    /// Moves the bytes of a packet of several pieces out of the buffer; returns the packet when it is whole.
     fn join(&mut self) -> Result<Option<Bytes>, Broken> {
         let mut joined = self.joined.take().unwrap_or_default();
         loop {

@@ -1,10 +1,10 @@
-//! The client library on a session of ours, without the password.
+//! Lets the client library use a session of rowhook, without the password.
 //!
-//! In: a session that our own login opened. Out: a port of the loopback device and a password for one use, with which the client
-//! library logs in here; after that what it sends goes to the server and what the server sends goes to it, byte by byte, as
-//! long as that is an answer (`answers`). So there is one login, with one list of plugins, one kind of TLS and one guard of
-//! the password. The library cannot be given a socket. Ends with either side; when the library closes its connection, the
-//! session ends.
+//! In: a session that our own login opened. Out: a port of the loopback device and a password for one use, with which
+//! the client library logs in here. After that the relay carries bytes unchanged in both directions, as long as the
+//! server's bytes are answers (`answers`). So there is one login, with one list of plugins, one kind of TLS and one
+//! protection of the password. The relay is needed because the library can't be given a socket. It ends with either
+//! side; when the library closes its connection, the session ends.
 
 mod answers;
 
@@ -26,7 +26,8 @@ use super::login::{LoginSession, OWN_CAPABILITIES, serialized};
 use super::packet::{Broken, Packets, Socket};
 use answers::{AnswerFollower, Asked, NoAnswer, Questions};
 
-/// What the client library makes use of, without LOCAL INFILE: a server can't ask for files of a session that never offered them.
+/// The capabilities that the client library uses, without LOCAL INFILE: a server can't ask for files in a session that
+/// did not offer them.
 pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
     .union(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
     .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
@@ -36,17 +37,18 @@ pub(super) const LIBRARY_CAPABILITIES: CapabilityFlags = OWN_CAPABILITIES
 /// The library answers at once; another process on this machine might not.
 const LIBRARY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is carried at a time: rows come in more and larger pieces than questions.
+/// The buffer for each direction: rows come in more and larger pieces than queries.
 const QUESTION_BYTES: usize = 16 << 10;
 const ANSWER_BYTES: usize = 64 << 10;
 
-/// What the server calls itself is asked for later: the library panics at some versions.
+/// The version that the relay reports; the real one is read later, because the library panics at some versions.
 const SERVER_VERSION: &[u8] = b"8.0.11";
 
-/// `utf8mb4_general_ci`, which the session is set up with anyway.
+/// `utf8mb4_general_ci`, with which the session is set up in any case.
 const COLLATION: u8 = 45;
 
-/// Where the library finds the session. Dropping it ends the wait for the library, and nothing once that has logged in.
+/// The port where the library connects. Dropping it ends the wait for the library; once the library has logged in,
+/// dropping it ends nothing.
 #[derive(Debug)]
 pub(in crate::source) struct Relay {
     pub port: u16,
@@ -79,7 +81,7 @@ async fn accept(listener: TcpListener, session: LoginSession, password: String) 
             Ok(library) => {
                 let answers = AnswerFollower::new(session.capabilities);
                 if let Some(server) = session.packets.into_socket() {
-                    // By itself: it outlives the wait for the library.
+                    // A task of its own, which lives on after the wait for the library.
                     tokio::spawn(carry(library, server, answers));
                 }
                 return;
@@ -91,7 +93,7 @@ async fn accept(listener: TcpListener, session: LoginSession, password: String) 
     }
 }
 
-/// Speaks as the server does, which has let the session in already.
+/// Does the server's part of a login; the session with the real server is logged in already.
 async fn greet(socket: TcpStream, session: &LoginSession, password: &str) -> Result<TcpStream, Broken> {
     let stranger = || Broken::Socket(io::Error::from(io::ErrorKind::PermissionDenied));
     socket.set_nodelay(true)?;
@@ -113,7 +115,7 @@ async fn greet(socket: TcpStream, session: &LoginSession, password: &str) -> Res
     let response = packets.next().await?;
     let response: HandshakeResponse<'_> = ParseBuf(&response).parse(()).map_err(|_| stranger())?;
     let proof = scramble_native(nonce, password.as_bytes()).expect("the password is not empty");
-    // A session in which both ends read answers differently would be no session.
+    // Both sides must read answers in the same way, so their capabilities must agree.
     if response.scramble_buf() != proof || response.capabilities() != offered {
         return Err(stranger());
     }
@@ -159,13 +161,13 @@ async fn carry_between(
         ended = answering.as_mut() => ended,
         ended = asking => {
             ended?;
-            // The server ends the session by itself then; one that does not is not waited for.
+            // The server ends the session by itself then; if it does not, it is not waited for.
             tokio::time::timeout(QUIT_TIMEOUT, answering).await.unwrap_or(Ok(()))
         }
     }
 }
 
-/// Carries bytes that are seen to be right until there are no more, and says so to the other side.
+/// Carries checked bytes until the end of the stream, and then closes the other side.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_library_alone_gets_the_session_and_ends_it_when_it_goes() {
+    async fn only_the_library_gets_the_session_and_the_session_ends_with_its_connection() {
         let (relay, mut server) = relay().await;
         // Another process that found the port, with and without a try at the password.
         Conn::new(options(&relay, "guessed")).await.expect_err("a stranger");
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_library_never_sees_what_is_no_answer() {
+    async fn the_library_never_gets_bytes_that_are_no_answer() {
         let (relay, mut server) = relay().await;
         let mut connection = Conn::new(options(&relay, &relay.password)).await.expect("logged in");
         let (answer, ()) = tokio::join!(connection.query_drop("SELECT 1"), async {

@@ -2,8 +2,8 @@
 //!
 //! In: a plain socket and the TLS settings. Out: an encrypted one, whose server was verified as the mode says. `preferred`
 //! and `required` take any certificate, `verify-ca` one of a trusted CA, `verify-identity` one that also names the host.
-//! Reads the PEM files again for each connection, so that a renewed certificate needs no restart; also that of the key under which
-//! a password goes out without TLS.
+//! Reads the PEM files again for each connection, so that a renewed certificate needs no restart; also that of the key
+//! that encrypts a password without TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::file;
 /// Hundreds of certificates: the public authorities together take a quarter of it.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// Stands for a host that is no name a certificate could hold, where the name does not matter.
+/// Used in place of a host name that no certificate can contain, in modes where the name does not matter.
 const ANY_NAME: &str = "mysql.invalid";
 
 /// Starts TLS on a socket after the server was asked for it.
@@ -46,7 +46,7 @@ pub(super) async fn encrypt(socket: TcpStream, settings: &Settings) -> Result<Tl
     })
 }
 
-/// Whether the files that the settings name do, before a connection needs them.
+/// Checks that the files which the settings name can be used, before a connection needs them.
 pub(in crate::source) fn require_files(tls: &SourceTls) -> Result<(), Error> {
     if tls.mode != TlsMode::Disabled {
         config(tls)?;

@@ -2,7 +2,8 @@
 //!
 //! In: a line that names a program and its arguments. Out: what it prints on stdout. No shell is involved: the line is split
 //! at blanks, quotes keep a word together, and what only a shell understands is refused. The program gets our environment and
-//! an empty stdin; what it writes to stderr is dropped, because it may hold the password. It runs in a process group of
+//! an empty stdin; what it writes to stderr is dropped, because it may contain the password. It runs in a process group
+//! of
 //! its own, which is killed when the time is over or when the caller no longer waits for the password.
 
 use std::io::Read;
@@ -15,10 +16,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::text::{PASSWORD_BYTES_MAX, Password, password};
 
-/// Programs of clouds ask a service over the network first.
+/// Programs of cloud providers call a service over the network first.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How often a program that has closed its stdout is asked whether it has ended.
+/// The interval of checks whether a program that has closed its stdout has ended.
 const END_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What only a shell understands, outside of quotes.
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_split_into_words_and_what_needs_a_shell_is_refused() {
+    fn a_line_is_split_into_words_and_syntax_that_needs_a_shell_is_refused() {
         for (line, expected) in [
             (
                 "aws rds generate-db-auth-token --port 3306",
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_it_prints_is_the_password_and_stands_in_no_error() {
+    async fn the_output_of_the_command_is_the_password_and_is_in_no_error() {
         assert_eq!(run("echo s3cret").await.expect("a password").0, "s3cret");
         assert_eq!(run("printf 'a b$c'").await.expect("a password").0, "a b$c");
         for (line, part) in [

@@ -1,10 +1,11 @@
 //! A password as it was read.
 //!
-//! In: what a file holds or a command prints. Out: the password, or why it can be none, without its text (promise 8).
+//! In: the content of a file or the output of a command. Out: the password, or why it can be none, without its text
+//! (promise 8).
 
 use std::fmt;
 
-/// A token of a cloud has one to two KiB.
+/// A cloud provider's token has one to two KiB.
 pub(super) const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 
 /// A password; its text never reaches a log line.

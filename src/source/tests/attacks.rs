@@ -112,7 +112,7 @@ fn events_in_an_order_that_no_server_sends_end_in_an_error() {
 }
 
 #[test]
-fn a_compressed_transaction_holds_neither_another_one_nor_rows_of_a_table_that_was_not_told() {
+fn a_compressed_transaction_contains_neither_another_one_nor_rows_of_a_table_without_a_table_map() {
     let header = [0; 19].map(|_| 0_u8);
     let header = [&header[..4], &[event::TRANSACTION_PAYLOAD], &header[5..]].concat();
     let row = unchecked(event::WRITE_ROWS, &rows(9, 1, &[0, 1, 0, 0, 0]));
@@ -205,7 +205,7 @@ fn a_table_without_columns_has_no_rows() {
 }
 
 #[test]
-fn rows_of_next_to_no_bytes_take_little_memory() {
+fn rows_of_very_few_bytes_take_little_memory() {
     let charsets = captured::charsets();
     let types = vec![245; 4_096];
     let body = table_map(1, &types, &[]);
@@ -236,7 +236,7 @@ fn a_key_that_names_a_column_twice_is_refused() {
 }
 
 #[test]
-fn a_set_that_lists_a_server_again_and_again_is_refused() {
+fn a_set_that_lists_a_server_many_times_is_refused() {
     let servers = 4_000_u64;
     let mut body = servers.to_le_bytes().to_vec();
     for number in (0..servers).rev() {
@@ -265,7 +265,7 @@ fn lengths_at_the_end_of_their_range_are_refused() {
 }
 
 #[test]
-fn statements_that_nest_or_go_on_for_ever_are_read_in_one_go() {
+fn very_long_or_deeply_nested_statements_do_no_harm() {
     const PARTS: usize = 8_000;
     let columns = |count: usize| (0..count).map(|n| format!("c{n} INT")).collect::<Vec<_>>().join(",");
     for text in [

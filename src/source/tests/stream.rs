@@ -40,7 +40,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn transactions() -> Transactions {
-    let mut settings = Settings::from_url("mysql://nobody@127.0.0.1:1", Uuid::nil()).expect("a URL");
+    let mut settings = Settings::from_url("mysql://reader@127.0.0.1:1", Uuid::nil()).expect("a URL");
     settings.tls.mode = TlsMode::Disabled;
     let patterns = TablePatterns(vec![TablePattern::parse("test.*").expect("a pattern")]);
     let charsets = Arc::new(captured::charsets());

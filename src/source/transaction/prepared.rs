@@ -1,7 +1,7 @@
 //! XA in two phases: rows that are prepared wait for their outcome.
 //!
-//! In: XA_PREPARE events, and the statements that decide about what was prepared. Out: as of any transaction. Nothing that waits is covered
-//! by a position.
+//! In: XA_PREPARE events, and the statements that decide prepared transactions. Out: the same as for any transaction. A
+//! position covers no prepared transaction before it is decided.
 
 use super::Transactions;
 use crate::source::SourceEvent;
@@ -11,18 +11,18 @@ use crate::source::lexer::SqlToken;
 use crate::source::xa::{self, Decision, Prepare, PreparedXa};
 
 impl Transactions {
-    /// Rows of a prepared transaction wait for its outcome; nothing that waits is covered by a position.
+    /// Keeps the rows of a prepared transaction until its outcome; no position covers them before.
     pub(super) fn xa_prepare(&mut self, body: &[u8], out: &mut Vec<SourceEvent>) -> Result<(), Error> {
         let prepare = Prepare::parse(body).map_err(|error| self.damaged(&format!("an XA_PREPARE event: {error}")))?;
         self.require(GroupStage::OpenXa, "XA_PREPARE")?;
         let Some(group) = &mut self.group else { return Err(self.outside()) };
         let Prepare::TwoPhase(xid) = prepare else { return self.end(out) };
-        let (rows, held_bytes) = group.take_held();
+        let (rows, buffered_bytes) = group.take_buffered();
         if rows.is_empty() {
             return self.end(out);
         }
         let (gtid, begin) = (group.transaction.gtid.clone(), group.transaction.begin());
-        self.undecided.add(PreparedXa { xid, gtid, begin, rows, held_bytes });
+        self.undecided.add(PreparedXa { xid, gtid, begin, rows, buffered_bytes });
         self.end_as(None, None, out)
     }
 
@@ -45,8 +45,8 @@ impl Transactions {
         self.undecided.into_last()
     }
 
-    /// Takes in what was read again because it is prepared and undecided.
-    pub fn hold(&mut self, prepared: PreparedXa) {
+    /// Adds a transaction that was read again because it is prepared and undecided.
+    pub fn add_prepared(&mut self, prepared: PreparedXa) {
         self.undecided.add(prepared);
     }
 }

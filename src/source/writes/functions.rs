@@ -1,6 +1,6 @@
-//! Words that stand before a parenthesis without calling a stored function: the server's own functions, which go before
-//! stored ones of their name, and reserved words (MySQL 8.0 and 9.7 manuals, "Built-In Function and Operator Reference",
-//! "Keywords and Reserved Words"). A function that is missing here only makes rowhook more careful.
+//! Words before a parenthesis that do not call a stored function: the server's own functions, which have precedence
+//! over stored ones of the same name, and reserved words (MySQL 8.0 and 9.7 manuals, "Built-In Function and Operator
+//! Reference", "Keywords and Reserved Words"). A function that is missing here only makes rowhook more careful.
 
 /// In capitals, in order.
 #[rustfmt::skip]
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_in_order_and_read_whatever_the_case() {
+    fn the_list_of_functions_is_in_order_and_case_is_ignored() {
         assert!(OWN.is_sorted());
         assert!(is_own("crc32") && is_own("COUNT") && is_own("St_Distance") && !is_own("my_function") && !is_own(""));
     }

@@ -81,7 +81,7 @@ fn is_assigned(token: &SqlToken) -> bool {
     token.is_sign('=') || token.is_sign(':')
 }
 
-/// The tables that may be meant by a name; more than one where the case of letters is all that tells them apart.
+/// The tables that a name may mean; several if their names differ only in case.
 fn called(name: &str, references: &[Reference]) -> Option<Vec<TableName>> {
     let name = name.to_lowercase();
     let meant = references.iter().filter(|reference| reference.called == name);

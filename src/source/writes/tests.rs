@@ -112,7 +112,7 @@ fn without_a_default_schema_a_name_alone_is_a_common_table() {
 }
 
 #[test]
-fn what_may_write_to_more_than_it_names_is_refused() {
+fn a_statement_that_may_write_to_more_tables_than_it_names_is_refused() {
     for text in [
         "UPDATE o.t JOIN s.orders ON f(t.id) = orders.id SET t.n = 1",
         "UPDATE (o.t JOIN s.orders ON f(t.id) = orders.id) SET t.n = 1",
@@ -148,7 +148,7 @@ fn what_may_write_to_more_than_it_names_is_refused() {
 }
 
 #[test]
-fn statements_that_take_away_what_a_write_set_off_are_known() {
+fn statements_that_drop_a_trigger_view_or_foreign_key_are_recognized() {
     let table = TableName::new("o", "T");
     for (text, expected) in [
         ("DROP TRIGGER s.x", Some(true)),

@@ -158,7 +158,7 @@ fn copy_of(directory: &Path) -> TempDir {
 }
 
 #[tokio::test]
-async fn a_mark_without_a_store_takes_nobody_s_place() {
+async fn a_marker_file_without_a_store_replaces_no_store() {
     let directory = filled(20).await;
     let before = content(&open(directory.path()));
     let folder = directory.path().join("new-store");

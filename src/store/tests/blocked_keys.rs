@@ -35,12 +35,12 @@ async fn a_key_is_blocked_from_the_moment_its_letter_is_durable_until_its_queue_
     drop(store);
     let store = open(directory.path());
     assert_eq!((front(&store, A), front(&store, B), store.blocked_count()), (Some((3, 2)), Some((3, 2)), 2));
-    assert_eq!(moved(&store), [0; 0], "whoever opens a store says whether anything goes out");
+    assert_eq!(moved(&store), [0; 0], "opening a store sends nothing by itself");
     let head = store.dead_letter(4).expect("readable").expect("there").head;
     assert_eq!((head.lanes, head.failure.reason), (LaneKeys::two(A, B), Reason::Blocked));
 
     store.write(remove([4])).await.expect("written");
-    assert_eq!((front(&store, A), moved(&store)), (Some((3, 1)), vec![]), "one from the middle moves nobody");
+    assert_eq!((front(&store, A), moved(&store)), (Some((3, 1)), vec![]), "one from the middle moves no other");
     store.write(remove([3])).await.expect("written");
     assert_eq!((store.blocked_keys().keys(), store.blocked_count(), store.dead_letter_count()), (0, 0, 0));
     assert_eq!(store.inner.trees.holds.iter().count(), 0);
@@ -74,7 +74,7 @@ async fn a_letter_that_goes_in_the_write_that_brings_another_leaves_the_key_bloc
 }
 
 #[tokio::test]
-async fn an_entry_without_a_letter_holds_nothing() {
+async fn an_entry_without_a_letter_blocks_nothing() {
     let directory = directory();
     let store = open(directory.path());
     let letters = [1, 2].map(|number| holding(number, LaneKeys::two(A, B), Reason::Refused));

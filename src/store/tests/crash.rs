@@ -242,7 +242,7 @@ fn check_holds_after_kill(directory: &Path) -> u64 {
 }
 
 #[test]
-fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after_kill_9() {
+fn a_letter_its_ledger_entry_and_its_blocked_key_are_stored_together_or_not_at_all_after_kill_9() {
     if let Some(directory) = child_directory() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(hold_until_killed(directory));
@@ -252,7 +252,7 @@ fn a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after
     let data = parent.path().join("data");
     for round in 0..20_u64 {
         let before = acknowledged(&data);
-        let name = "a_letter_its_ledger_entry_and_its_hold_are_there_together_or_not_at_all_after_kill_9";
+        let name = "a_letter_its_ledger_entry_and_its_blocked_key_are_stored_together_or_not_at_all_after_kill_9";
         let mut child = child(name, &data);
         let deadline = Instant::now() + Duration::from_secs(60);
         while acknowledged(&data) <= before + round % 4 {
@@ -339,7 +339,7 @@ fn check_sagas_after_kill(directory: &Path) -> u64 {
 }
 
 #[test]
-fn a_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
+fn a_saga_is_removed_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
     if let Some(directory) = child_directory() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(operate_until_killed(directory));
@@ -349,7 +349,7 @@ fn a_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9() {
     let data = parent.path().join("data");
     for round in 0..20_u64 {
         let before = acknowledged(&data);
-        let mut child = child("a_saga_goes_with_its_letter_or_its_ledger_entry_also_after_kill_9", &data);
+        let mut child = child("a_saga_is_removed_with_its_letter_or_its_ledger_entry_also_after_kill_9", &data);
         let deadline = Instant::now() + Duration::from_secs(60);
         while acknowledged(&data) <= before + round % 4 {
             assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "the child stopped");

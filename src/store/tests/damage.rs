@@ -174,8 +174,8 @@ fn outcome(sample: &Sample, directory: &Path) -> Result<&'static str, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asked for them")]
-async fn no_damage_to_one_file_makes_a_store_hold_less_or_new() {
+#[expect(clippy::print_stdout, reason = "the figures are for the person who asked for them")]
+async fn no_damage_to_one_file_makes_a_store_smaller_or_new() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let samples = number("ROWHOOK_DAMAGE_SAMPLES").unwrap_or(SAMPLES);
     let mut random = number("ROWHOOK_SEED").map_or_else(Random::new, Random::seeded);

@@ -47,7 +47,7 @@ fn assert_holds_what_was_written(store: &Store) {
 }
 
 #[tokio::test]
-async fn a_store_of_format_4_holds_what_it_blocked_and_goes_on() {
+async fn a_store_of_format_4_keeps_its_keys_blocked_and_goes_on() {
     let directory = former();
     let store = open(directory.path());
     assert_holds_what_was_written(&store);

@@ -33,7 +33,7 @@ fn key_of(values: &[Value]) -> LaneKey {
 }
 
 #[tokio::test]
-async fn the_keys_of_stored_letters_are_made_again_and_block_what_they_blocked() {
+async fn the_keys_of_stored_letters_are_computed_again_and_block_the_same_rows() {
     let directory = directory();
     let (int, uint, decimal) = (Value::Int(5), Value::Uint(9), Value::Decimal("1.50".into()));
     let insert = change(None, Some(row(int.clone(), uint.clone(), "a")));

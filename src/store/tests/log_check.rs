@@ -110,7 +110,7 @@ async fn what_a_crash_tears_at_the_end_is_no_damage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_segment_whose_second_half_is_used_anew_is_no_damage() {
+async fn a_segment_whose_second_half_is_reused_is_no_damage() {
     let crashed = Crashed::new().await;
     let mut content = fs::read(&crashed.log).expect("a log");
     let mut old_to_new: Vec<usize> = (0..crashed.places.len()).collect();

@@ -60,7 +60,7 @@ async fn an_older_log_lacks_what_was_acknowledged_since() {
 }
 
 #[tokio::test]
-async fn marks_alone_may_be_a_little_behind_and_letters_never_are() {
+async fn only_low_water_marks_may_be_a_little_old_and_letters_never_are() {
     let directory = store_with_letters(1).await;
     let store = open(directory.path());
     let before = |directory: &Path| match tally::read(directory).expect("readable") {
@@ -80,7 +80,7 @@ async fn marks_alone_may_be_a_little_behind_and_letters_never_are() {
 }
 
 #[tokio::test]
-async fn without_a_checkpoint_the_place_of_the_lost_one_is_known() {
+async fn without_a_checkpoint_the_position_of_the_lost_one_is_known() {
     let directory = store_with_letters(2).await;
     fs::remove_file(directory.path().join("db")).expect("removed");
     let loss = Store::accept_loss(directory.path()).expect("accepted");
@@ -203,7 +203,7 @@ async fn what_a_killed_opening_changed_is_as_it_was_before() {
 }
 
 #[tokio::test]
-async fn what_was_lost_may_have_been_called() {
+async fn lost_deliveries_may_have_been_called() {
     let directory = store_with_letters(3).await;
     assert_eq!(open(directory.path()).saved().expect("readable").restored_until_us, None);
     fs::remove_file(directory.path().join("db")).expect("removed");
@@ -213,7 +213,7 @@ async fn what_was_lost_may_have_been_called() {
 
 /// Also if all writes are there, and only a part of them is missing.
 #[tokio::test]
-async fn what_contradicts_its_counters_may_have_been_called() {
+async fn deliveries_of_a_store_that_contradicts_its_counters_may_have_been_called() {
     let directory = store_with_letters(3).await;
     let store = open(directory.path());
     store.inner.trees.heads.remove(chunks::key(&2_u64.to_be_bytes(), 0)).expect("removed");

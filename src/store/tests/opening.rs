@@ -109,7 +109,7 @@ async fn what_is_not_ours_is_refused_and_nothing_is_written() {
 
 /// Sled takes what it reads again at an opening as it is.
 #[tokio::test]
-async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
+async fn after_an_orderly_end_nothing_is_read_again() {
     let directory = store_with_a_letter().await;
     let store = open(directory.path());
     let before = snapshots(directory.path());
@@ -128,7 +128,7 @@ async fn an_orderly_end_leaves_nothing_that_is_read_anew() {
         "{known:?}"
     );
     drop(open(directory.path()));
-    assert_eq!(snapshots(directory.path()), after, "there was nothing to read anew");
+    assert_eq!(snapshots(directory.path()), after, "there was nothing to read again");
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_half_written_snapshot_is_cleared_away() {
 }
 
 #[tokio::test]
-async fn a_damaged_snapshot_is_put_back_from_its_copy_or_made_anew() {
+async fn a_damaged_snapshot_is_replaced_by_its_copy_or_made_again() {
     let directory = store_with_a_letter().await;
     let snapshot = with_a_snapshot(directory.path());
     let mut bytes = fs::read(&snapshot).expect("a snapshot");

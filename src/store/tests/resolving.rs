@@ -51,7 +51,7 @@ async fn a_resolved_letter_stays_with_its_note_and_its_saga_and_counts_no_more()
 }
 
 #[tokio::test]
-async fn a_blocked_letter_that_is_resolved_is_none_of_the_blocked_ones_whatever_comes_later() {
+async fn a_blocked_letter_that_is_resolved_does_not_count_as_blocked_any_more() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([holding(1, Reason::Refused), holding(2, Reason::Blocked)])).await.expect("written");

@@ -34,7 +34,7 @@ fn left(store: &Store) -> [usize; 4] {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
+async fn a_saga_under_way_is_stored_until_it_ends() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Waiting), put(2, ActionState::Waiting)])).await.expect("written");
@@ -46,7 +46,7 @@ async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
     let found = store.sagas().expect("readable").into_iter().find(|found| found.id == id(1)).expect("there");
     assert_eq!((&*found.rule, &found.change), ("rule-1", &letter(1).change));
     assert_eq!(store.saga(id(1)).expect("readable"), Some(log(ActionState::Begun)));
-    assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, None), "nobody has to look yet");
+    assert_eq!((store.awaiting_count(), store.effect(id(1)).expect("readable")), (0, None), "no person has to act yet");
 
     let ends = Write { sagas_remove: vec![id(1), id(9)], ledger_add: vec![entry(1)], ..Write::default() };
     store.write(ends).await.expect("written");
@@ -55,7 +55,7 @@ async fn what_is_under_way_is_there_after_reopening_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
+async fn a_letters_saga_is_not_under_way_and_is_removed_with_the_letter() {
     let directory = directory();
     let store = open(directory.path());
     store.write(puts([put(1, ActionState::Begun)])).await.expect("written");
@@ -69,7 +69,7 @@ async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
     store.write(puts([of_letter(1, ActionState::Begun)])).await.expect("written");
     drop(store);
     let store = open(directory.path());
-    assert_eq!((under_way(&store), store.awaiting_count()), (vec![], 1), "after a crash a person looks at it");
+    assert_eq!((under_way(&store), store.awaiting_count()), (vec![], 1), "after a crash it waits for a person");
     let failed = FailedReplay { number: 1, failure: failure(Reason::Refused), replayed_at_us: 1 };
     let dead = Write { letters_replayed: vec![failed], ..puts([of_letter(1, ActionState::Done)]) };
     store.write(dead).await.expect("written");
@@ -82,7 +82,7 @@ async fn a_letters_saga_is_not_under_way_and_goes_with_the_letter() {
 }
 
 #[tokio::test]
-async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_gets_none() {
+async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_a_removed_one_gets_none() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([letter(1)])).await.expect("written");
@@ -94,7 +94,7 @@ async fn a_blocked_letter_gets_its_saga_when_it_is_sent_and_one_that_has_gone_ge
 }
 
 #[tokio::test]
-async fn a_saga_that_two_letters_have_stays_until_the_second_has_gone() {
+async fn a_saga_that_two_letters_have_stays_until_both_are_removed() {
     let directory = directory();
     let store = open(directory.path());
     store.write(Write { sagas_put: vec![put(1, ActionState::Failed)], ..add([letter(1)]) }).await.expect("written");
@@ -140,9 +140,9 @@ async fn large_sagas_read_back_and_leave_nothing_behind() {
     let dead = Write { sagas_put: vec![put(3, ActionState::Failed)], ..add([sized_letter(3, 1 << 20)]) };
     store.write(dead).await.expect("written");
     let ended = store.write(Write { sagas_remove: vec![id(1), id(2), id(4)], ..Write::default() });
-    let anew = store.write(puts([sized_put(4, ActionState::Begun, 6 << 20)]));
+    let again = store.write(puts([sized_put(4, ActionState::Begun, 6 << 20)]));
     ended.await.expect("written");
-    anew.await.expect("written");
+    again.await.expect("written");
     let found = store.sagas().expect("readable");
     assert!(found.len() == 1 && found[0].change == sized_letter(4, 6 << 20).change);
     store.write(Write { sagas_remove: vec![id(4)], ..remove([1]) }).await.expect("written");

@@ -22,7 +22,7 @@ fn saved(store: &Store) -> SavedCheckpoint {
 }
 
 #[tokio::test]
-async fn a_set_takes_the_place_of_the_one_before_with_the_definitions_of_each_place() {
+async fn a_checkpoint_replaces_the_one_before_with_the_definitions_of_each_position() {
     let directory = directory();
     // A definition that changes between positions, which `resume` has; a rule may be where the main stream was, is, or
     // somewhere else, and stay there while that moves on.
@@ -87,7 +87,7 @@ async fn paused_rules_are_kept_also_before_anything_was_read() {
 }
 
 #[tokio::test]
-async fn a_store_of_format_1_is_read_and_becomes_one_of_today() {
+async fn a_store_of_format_1_is_read_and_gets_the_current_format() {
     let directory = directory();
     let store = open(directory.path());
     let trees = &store.inner.trees;

@@ -11,7 +11,7 @@ use super::crash::{check_after_kill, child_command, child_directory, log_as_ackn
 use super::opening::snapshots;
 use super::*;
 
-const NAME: &str = "steps::at_every_step_of_what_is_done_to_a_store_it_keeps_what_was_answered";
+const NAME: &str = "steps::a_store_keeps_what_was_answered_if_it_is_killed_at_any_step_of_an_operation";
 
 /// Set in the child: what it does.
 const WORK: &str = "ROWHOOK_TEST_WORK";
@@ -117,8 +117,8 @@ fn try_at(before: &Path, work: Work, fault: Option<(Fault, u64)>) -> Traced {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asked for them")]
-async fn at_every_step_of_what_is_done_to_a_store_it_keeps_what_was_answered() {
+#[expect(clippy::print_stdout, reason = "the figures are for the person who asked for them")]
+async fn a_store_keeps_what_was_answered_if_it_is_killed_at_any_step_of_an_operation() {
     if let Some(data) = child_directory() {
         std::thread::spawn(move || work_in_child(&data)).join().expect("done");
         return;

@@ -22,7 +22,7 @@ impl OfLetters {
 }
 
 impl View<'_> {
-    /// What belongs into the transaction of a new dead letter.
+    /// The parts of a saga that are written in the transaction of a new dead letter.
     pub(super) fn write_beside(
         &self,
         number: u64,

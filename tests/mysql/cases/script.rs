@@ -26,7 +26,7 @@ pub struct Statement {
     pub first_line: usize,
     pub last_line: usize,
     pub expected: Vec<Expected>,
-    /// `-- stops: TEXT`: the source ends here with an error that holds this text.
+    /// `-- stops: TEXT`: the source ends here with an error that contains this text.
     pub stops: Option<String>,
     /// `-- fails`: the server refuses the statement.
     pub fails: bool,

@@ -94,7 +94,7 @@ async fn a_start_with_a_column_or_a_table_that_is_not_there_is_refused_before_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_at_the_start_is_waited_for_and_asked_then() {
+async fn a_server_that_is_unavailable_at_the_start_is_awaited_and_then_checked() {
     let mut server = MysqlServer::start(&[]);
     let table = notes(&server, "items").await;
     let receiver = Receiver::start(|_| Answer::ok());
@@ -157,7 +157,7 @@ async fn dropped_while_it_runs(server: &MysqlServer) {
     let gate = Gate::closed();
     let older = gate.clone();
     let noted = Receiver::start(move |request| match request.attempt {
-        1 => Answer::ok().held_by(&older),
+        1 => Answer::ok().delayed_by(&older),
         _ => Answer::ok(),
     });
     let plain = Receiver::start(|_| Answer::ok());

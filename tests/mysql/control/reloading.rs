@@ -11,10 +11,10 @@ async fn a_rule_moves_to_another_receiver_under_load_without_loss_or_repeat_and_
     let database = server.fresh_database().await;
     table(server, &database, "items").await;
     let gate = Gate::closed();
-    let (held, held_key) = (gate.clone(), KEYS - 1);
+    let (answers_gate, delayed_key) = (gate.clone(), KEYS - 1);
     // One key's call is under way at the old receiver when the rule moves.
     let old = Receiver::start(move |request| match key_and_version(request) {
-        (key, 5) if key == held_key => Answer::ok().held_by(&held),
+        (key, 5) if key == delayed_key => Answer::ok().delayed_by(&answers_gate),
         _ => Answer::ok(),
     });
     let new = Receiver::start(|_| Answer::ok());
@@ -23,8 +23,9 @@ async fn a_rule_moves_to_another_receiver_under_load_without_loss_or_repeat_and_
         .with_env("ROWHOOK_LOG", "warn,rowhook=info,rowhook::outcome=off");
     let program = run(&home, server, &[]);
     let writer = Writer::start(server, format!("{database}.items"));
-    let is_held = |requests: &[Arc<Request>]| requests.iter().any(|request| key_and_version(request) == (held_key, 5));
-    old.wait_until(is_held, DEADLINE).await;
+    let is_delayed =
+        |requests: &[Arc<Request>]| requests.iter().any(|request| key_and_version(request) == (delayed_key, 5));
+    old.wait_until(is_delayed, DEADLINE).await;
 
     home.write("rules/a.yaml", "table: [");
     let line = program.wait_for_line("the rule files have problems", DEADLINE);
@@ -41,14 +42,14 @@ async fn a_rule_moves_to_another_receiver_under_load_without_loss_or_repeat_and_
     assert!(line.contains("changed=\"items\""), "{line}");
     new.wait_for_count(100, DEADLINE).await;
     gate.open();
-    new.wait_until(|requests| requests.iter().any(|request| key_and_version(request).0 == held_key), DEADLINE).await;
+    new.wait_until(|requests| requests.iter().any(|request| key_and_version(request).0 == delayed_key), DEADLINE).await;
     let written = writer.stop().await;
     let all = changes(&written);
     new.wait_until(|requests| requests.len() + old.count() >= all, DEADLINE).await;
     assert!(wait_for_status(&home, |_| true)["rule_files"]["problems_since"].is_null());
     let requests = [old.received(), new.received()].concat();
-    let delivered_by_old = old.received().iter().any(|request| key_and_version(request) == (held_key, 5));
-    assert!(delivered_by_old && !is_held(&new.received()), "what was under way ends where it began");
+    let delivered_by_old = old.received().iter().any(|request| key_and_version(request) == (delayed_key, 5));
+    assert!(delivered_by_old && !is_delayed(&new.received()), "what was under way ends where it began");
     all_arrived_once_and_in_order(requests, &written);
 }
 
@@ -86,7 +87,7 @@ async fn rules_come_and_go_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_loads_the_rules_anew_and_ends_nothing() {
+async fn sighup_reloads_the_rules_and_ends_nothing() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     table(server, &database, "items").await;

@@ -51,7 +51,7 @@ impl Weather {
 #[derive(PartialEq)]
 enum Fate {
     Done,
-    /// It is carried out, and nobody is told.
+    /// It is carried out, and the answer is lost.
     Lost,
     Failed,
 }
@@ -156,7 +156,7 @@ impl Ledger {
         self.changes_by_id.len() as u64
     }
 
-    /// The last call for each row says what the table holds: all columns of it, or that it was deleted.
+    /// The last call for each row says what the table contains: all columns of it, or that it was deleted.
     #[track_caller]
     pub fn last_calls_equal(&self, rows: &[Row]) {
         let mut deleted = 0;

@@ -167,7 +167,7 @@ impl Site {
         }
     }
 
-    /// All rows of the watched tables, after a look whether `versions` says the same.
+    /// All rows of the watched tables, after a check that `versions` says the same.
     pub async fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for table in 0..TABLES {
@@ -214,7 +214,7 @@ fn passing<T>(result: Result<T, Error>, sql: &str) -> Option<T> {
         Err(Error::Io(_) | Error::Driver(_)) => None,
         Err(Error::Server(error)) if PASSING.contains(&error.code) => None,
         // The server says so of rows that are deleted and inserted while it rebuilds their table, to who rebuilds it, and seldom
-        // to who writes. Whether the tables are as `versions` says is looked at when all is over.
+        // to who writes. Whether the tables are as `versions` says is checked at the end.
         Err(Error::Server(error)) if error.code == DUPLICATE => None,
         Err(error) => panic!("{error}\nin: {sql}"),
     }
@@ -307,7 +307,7 @@ async fn transaction(site: &Site, conn: &mut Conn, random: &mut Random) -> Resul
         conn.query_drop(format!("INSERT INTO versions VALUES {} AS new {write_down}", values.join(", "))).await?;
     }
     if random.below(4) == 0 {
-        conn.query_drop("INSERT INTO unwatched (text) VALUES ('nobody looks'), ('at these')").await?;
+        conn.query_drop("INSERT INTO unwatched (text) VALUES ('not'), ('watched')").await?;
     }
     if random.below(if is_large { 3 } else { 12 }) == 0 {
         conn.query_drop("ROLLBACK").await?;

@@ -178,14 +178,14 @@ async fn until_had(receiver: &Receiver, rule: &str, expected: impl IntoIterator<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_rule_comes_behind_and_gets_old_rows_with_their_old_names_also_after_a_restart() {
+async fn a_paused_rule_is_detached_and_gets_old_rows_with_their_old_names_also_after_a_restart() {
     let server = MysqlServer::start(&["--binlog-row-metadata=MINIMAL"]);
     let table = table(&server).await;
     let receiver = Receiver::start(|_| Answer::ok());
     let rules = load(&[rules(&table, &["paused", "other"], &receiver)]);
     let mut work = Loop::start(&server, &rules).await;
 
-    assert_eq!(work.pause("nobody").await, Err(CommandRefused::NoSuchRule { rule: "nobody".into() }));
+    assert_eq!(work.pause("missing").await, Err(CommandRefused::NoSuchRule { rule: "missing".into() }));
     assert_eq!(work.resume("paused", None).await, Err(CommandRefused::NotPaused { rule: "paused".into() }));
     assert_eq!(
         work.resume("paused", Some(Start::Latest)).await,
@@ -226,7 +226,7 @@ async fn a_paused_rule_comes_behind_and_gets_old_rows_with_their_old_names_also_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_whose_binlog_is_purged_stays_behind_with_the_error_until_it_may_leave_it_out() {
+async fn a_rule_whose_binlog_is_purged_stays_detached_with_the_error_until_it_may_skip_that() {
     let server = MysqlServer::start(&[]);
     let table = table(&server).await;
     let receiver = Receiver::start(|_| Answer::ok());
@@ -271,7 +271,7 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     let receiver = Receiver::start({
         let gate = gate.clone();
         move |request| match request.path.as_str() {
-            "/kept" | "/gone" => Answer::ok().held_by(&gate),
+            "/kept" | "/gone" => Answer::ok().delayed_by(&gate),
             _ => Answer::ok(),
         }
     });
@@ -318,7 +318,7 @@ fn after_dead_letter(table: &str, on_dead_letter: &str, receiver: &Receiver) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_that_its_dead_letter_paused_goes_on_when_an_operator_says_so() {
+async fn a_rule_that_its_dead_letter_paused_goes_on_when_it_is_resumed() {
     let server = MysqlServer::shared();
     let table = table(server).await;
     let receiver = Receiver::start(|request| match request.json()["after"]["id"].as_u64() {
@@ -347,7 +347,7 @@ async fn a_rule_that_its_dead_letter_paused_goes_on_when_an_operator_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_held_key_never_fills_its_rule_s_window_and_waits_for_a_rule_that_comes_back() {
+async fn a_blocked_key_never_fills_its_rule_s_window_and_waits_for_a_rule_that_comes_back() {
     let server = MysqlServer::shared();
     let table = table(server).await;
     let receiver = Receiver::start(|request| match request.json()["after"]["a"].as_u64() {

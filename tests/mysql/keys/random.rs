@@ -121,20 +121,20 @@ async fn run(seed: u64) {
     let mut random = Random::seeded(seed);
     let mut shape = Shape { id: "id", primary_key: Some("ID"), extra: false };
     let mut versions = vec![0_u64; ROWS as usize];
-    let (mut told, mut reloads) = (Vec::new(), 0);
+    let (mut steps, mut reloads) = (Vec::new(), 0);
     for step in 0..STEPS {
         match random.below(12) {
             0..=2 => {
                 let alter = format!("ALTER TABLE {database}.t {}", shape.draw(&mut random));
                 server.query(&alter).await;
-                told.push(alter);
+                steps.push(alter);
             }
             3 => {
                 let order_by = ["primary_key", "table", "[who]", "[region, who]"][random.below(4) as usize];
                 home.write("rules/r.yaml", &rule(&database, &url, order_by));
                 let finished = home.run(&["reload"]);
                 assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
-                told.push(format!("order_by: {order_by}"));
+                steps.push(format!("order_by: {order_by}"));
                 reloads += 1;
             }
             4 if step > STEPS / 2 => {
@@ -142,11 +142,11 @@ async fn run(seed: u64) {
                 program.kill_9();
                 program.restart();
                 program.wait_for_line("reading after", DEADLINE);
-                told.push("kill -9".to_owned());
+                steps.push("kill -9".to_owned());
             }
             5 => {
                 let finished = home.run(&["dead-letters", "replay", "--all"]);
-                told.push(format!("replay: {}", finished.stdout.lines().last().unwrap_or_default()));
+                steps.push(format!("replay: {}", finished.stdout.lines().last().unwrap_or_default()));
             }
             drawn => {
                 let row = random.below(ROWS);
@@ -162,7 +162,10 @@ async fn run(seed: u64) {
             }
         }
     }
-    assert!(told.iter().any(|told| told.contains("PRIMARY KEY")) && reloads > 0, "the seed draws too little: {told:?}");
+    assert!(
+        steps.iter().any(|step| step.contains("PRIMARY KEY")) && reloads > 0,
+        "the seed draws too little: {steps:?}"
+    );
     ledger.lock().expect("no panic under it").calm = true;
     let give_up_at = Instant::now() + 2 * DEADLINE;
     loop {
@@ -172,12 +175,12 @@ async fn run(seed: u64) {
             let done = (0..ROWS).map(|row| state.done.get(&row).copied().unwrap_or_default()).collect();
             (done, format!("{:?}", state.broken))
         };
-        let story = || format!("seed {seed}: {broken}\n{told:#?}\n{}", program.lines().join("\n"));
-        assert_eq!(broken, "[]", "{}", story());
+        let report = || format!("seed {seed}: {broken}\n{steps:#?}\n{}", program.lines().join("\n"));
+        assert_eq!(broken, "[]", "{}", report());
         if done == versions {
             break;
         }
-        assert!(Instant::now() < give_up_at, "{done:?} of {versions:?}; {}", story());
+        assert!(Instant::now() < give_up_at, "{done:?} of {versions:?}; {}", report());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     program.terminate();

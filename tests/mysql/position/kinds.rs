@@ -68,7 +68,7 @@ async fn at_the_end_of_the_log_there_is_nothing_to_pass_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_skips_the_commit_of_a_prepared_transaction_skips_its_rows_and_later_ones_come() {
+async fn skipping_the_commit_of_a_prepared_transaction_skips_its_rows_and_later_ones_come() {
     for options in [GTIDS_ON, GTIDS_OFF] {
         let scene = Scene::new(options).await;
         let program = scene.run();

@@ -14,7 +14,7 @@ async fn newest_gtid(scene: &Scene) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_goes_on_right_behind_a_gtid_in_whatever_file_it_is() {
+async fn reading_continues_directly_after_a_gtid_in_any_file() {
     let scene = Scene::new(GTIDS_ON).await;
     let program = scene.run();
     scene.insert([1]).await;

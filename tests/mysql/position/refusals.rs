@@ -50,7 +50,7 @@ fn first_two(row: (String, u64, String)) -> (String, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_what_was_purged_nothing_can_be_found_and_the_oldest_that_is_left_can() {
+async fn a_purged_position_can_not_be_found_and_the_oldest_one_left_can() {
     let scene = Scene::new(GTIDS_ON).await;
     let program = scene.run();
     scene.insert([1]).await;

@@ -2,7 +2,7 @@
 //!
 //! In: nothing. Out: for each type its SQL, how values for it are drawn, and how the server is asked for the JSON form that
 //! docs/data-format.md gives a value: by an SQL expression over the column `{}`, and for numbers that SQL prints otherwise
-//! by the `Answer` that turns its text into that form. So what the source made of the bytes is held against the server.
+//! by the `Answer` that turns its text into that form. So what the source made of the bytes is compared with the server.
 
 /// One column type.
 #[derive(Debug)]

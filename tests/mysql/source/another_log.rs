@@ -101,7 +101,7 @@ async fn a_reset_is_noticed_without_checksums() {
     a_reset_is_noticed(&["--gtid-mode=OFF", "--binlog-checksum=NONE"]).await;
 }
 
-/// Nothing was read yet: only the file tells, or nothing does but the set, which is empty.
+/// Nothing was read yet: only the file proves it, or nothing but the set, which is empty.
 #[tokio::test]
 async fn a_reset_before_the_first_row_is_noticed() {
     for arguments in [WITH_GTIDS, WITHOUT_GTIDS] {
@@ -254,7 +254,7 @@ async fn a_real_replica_is_known_again_by_the_time_of_the_first_commit() {
     let mut from_the_start = replica.follow(source::From::Start(Start::Earliest));
     assert_eq!(identities_of(&mut from_the_start, 3).await, identities);
     let mut reader = replica.follow(resume(&position));
-    assert_eq!(reader.started().await.parts().proof, position.parts().proof, "proven, and not learned anew");
+    assert_eq!(reader.started().await.parts().proof, position.parts().proof, "proven, and not learned again");
     insert(&mut root, 4..=5).await;
     take(&mut reader, 2).await;
     // Its own transactions, after it has become the source.
@@ -293,7 +293,7 @@ async fn a_rebuilt_server_with_other_transactions_is_noticed() {
     let newest = position.parts().proof.anchors().last().and_then(|anchor| anchor.gtid.clone()).expect("a GTID").number;
     let executed: String = root.query_first("SELECT @@gtid_executed").await.expect("a set").expect("a row");
 
-    // All of it purged: nothing can be looked at, so names alone fit, which is not called a proof.
+    // All of it purged: nothing can be checked, so only names fit, which is no proof.
     let restored = Mysql::start(WITH_GTIDS).await;
     let mut other = restored.root().await;
     sql(&mut other, "CREATE TABLE test.a (n INT PRIMARY KEY, s VARCHAR(200))").await;
@@ -357,7 +357,7 @@ async fn identities_are_never_shared() {
     }
 }
 
-/// Where a file was purged, a place in it can't be looked at, and no other log is suspected.
+/// Where a file was purged, a place in it can't be checked, and no other log is suspected.
 #[tokio::test]
 async fn a_purged_transaction_is_no_other_log() {
     let (server, mut root) = server_with_rows(WITH_GTIDS).await;

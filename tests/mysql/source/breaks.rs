@@ -153,7 +153,7 @@ async fn silence_is_noticed_and_a_flipped_bit_is_never_taken_for_data() {
     assert!(matches!(error, Error::GaveUp { .. }), "{error}");
 }
 
-/// Whatever the server leaves unanswered before reading begins, the login, a question, the stream: it is asked anew.
+/// If the server leaves anything unanswered before reading begins (the login, a query, the stream), it is asked again.
 #[tokio::test]
 async fn a_server_that_goes_silent_at_any_answer_is_asked_again() {
     let server = Mysql::start(&["--binlog-row-metadata=MINIMAL"]).await;

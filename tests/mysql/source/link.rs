@@ -1,7 +1,7 @@
 //! The binlog's own connection: it logs in and verifies the server as strictly as the one before it, and reads what is
 //! large.
 //!
-//! A reader asks its questions over its first connection and reads over the second one; a relay in between tells them apart.
+//! A reader sends its queries over its first connection and reads over the second one; a relay in between separates them.
 
 use std::net::SocketAddr;
 
@@ -98,7 +98,7 @@ async fn the_second_connection_trusts_no_more_than_the_first() {
     };
     let refused = error(TlsMode::VerifyCa, &other).await;
     assert!(matches!(refused, Error::Tls { .. }), "{refused}");
-    // Whoever answers is another server than the one that the position was checked against.
+    // The server that answers is not the one that the position was checked against.
     let refused = error(TlsMode::Required, &other).await;
     assert!(matches!(&refused, Error::Lost(text) if text.contains("first server")), "{refused}");
     other.server.restart(&["--tls-version="]);

@@ -54,7 +54,7 @@ async fn what_cannot_be_read_with_certainty_stops_with_a_message() {
 }
 
 #[tokio::test]
-async fn a_code_without_a_character_stops_whoever_needs_the_row() {
+async fn a_code_without_a_character_stops_a_reader_that_needs_the_row() {
     let server = Mysql::start(&[]).await;
     let mut root = server.root().await;
     sql(&mut root, "CREATE TABLE test.g (n INT PRIMARY KEY, g VARCHAR(20) CHARACTER SET gbk)").await;
@@ -145,7 +145,7 @@ async fn a_refused_login_is_final_at_first_and_a_refused_connection_is_not() {
 }
 
 #[tokio::test]
-async fn of_two_readers_with_one_uuid_the_older_is_told_and_two_uuids_live_together() {
+async fn of_two_readers_with_one_uuid_the_older_gets_an_error_and_two_uuids_work_together() {
     let server = Mysql::start(&[]).await;
     let mut root = server.root().await;
     let settings = server.settings();

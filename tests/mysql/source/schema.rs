@@ -218,7 +218,7 @@ async fn tables_that_online_schema_change_tools_swap_bring_their_names_along() {
 }
 
 #[tokio::test]
-async fn names_that_were_changed_before_anybody_knew_them_stop_the_reader_instead_of_being_wrong() {
+async fn names_that_were_changed_before_they_were_known_stop_the_reader_instead_of_being_wrong() {
     let (server, mut root) = minimal().await;
     for (number, alter) in [
         "ALTER TABLE test.a RENAME COLUMN x TO y, RENAME COLUMN y TO x",
@@ -305,7 +305,7 @@ async fn statements_on_other_tables_and_on_no_columns_do_not_stop_a_start_in_the
 }
 
 #[tokio::test]
-async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_looked_up_anew() {
+async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_read_again() {
     let (server, mut root) = minimal().await;
     sql(&mut root, "CREATE TABLE test.a (id INT PRIMARY KEY, x INT)").await;
     let mut reader = server.follow(latest());
@@ -315,7 +315,7 @@ async fn a_definition_changed_outside_the_binlog_is_noticed_by_its_types_and_loo
     sql(&mut root, "INSERT INTO test.a VALUES ('s', 3, 4)").await;
     done(&mut root, 1).await;
     assert_eq!(all_shown(&reader.until_done(1).await), ["a(*id=1 x=2)", "a(s=s *id=3 x=4)"]);
-    // What cannot be understood is looked up too; nothing has changed since.
+    // A statement that is not understood makes the definition be read again, too; nothing has changed since.
     sql(&mut root, "ALTER TABLE test.a ADD e ENUM('größe', 'b\\\\c', 'it''s') AFTER s").await;
     sql(&mut root, "INSERT INTO test.a VALUES ('t', 'größe', 5, 6), ('u', 'b\\\\c', 6, 7), ('v', 'it''s', 7, 8)").await;
     done(&mut root, 2).await;

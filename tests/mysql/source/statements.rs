@@ -172,7 +172,7 @@ async fn a_trigger_that_is_gone_by_now_still_counts_for_what_was_written_before(
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_see_triggers_is_told_which_grant_helps() {
+async fn an_account_that_may_not_see_triggers_gets_an_error_that_names_the_grant() {
     let (server, mut root) = shop().await;
     fill(&mut root).await;
     sql(&mut root, "REVOKE TRIGGER ON *.* FROM hook@'%'").await;

@@ -102,7 +102,7 @@ async fn rows_of_xa_transactions_count_when_they_are_committed_without_gtids() {
 }
 
 #[tokio::test]
-async fn an_xa_transaction_too_large_to_hold_stops_the_reader() {
+async fn an_xa_transaction_too_large_to_buffer_stops_the_reader() {
     let server = Mysql::start(&[]).await;
     let mut root = server.root().await;
     sql(&mut root, "CREATE TABLE test.b (n INT PRIMARY KEY, b LONGBLOB)").await;
@@ -141,7 +141,7 @@ async fn xa_transactions_that_are_prepared_while_gtid_mode_changes_count_once() 
         }
         if modes[1] == "ON" {
             // It was prepared without a GTID, and a server with gtid_mode=ON does not send it again.
-            assert_eq!(prepared.set(), None, "another server can't be told of it");
+            assert_eq!(prepared.set(), None, "no other server can find it");
             sql(&mut root, "SET GLOBAL gtid_mode = ON_PERMISSIVE").await;
         }
         sql(&mut root, &format!("XA COMMIT 'x{n}'")).await;

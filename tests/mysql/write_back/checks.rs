@@ -23,7 +23,7 @@ fn run(home: &Home, arguments: &[&str]) -> Finished {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_lets_the_server_look_at_every_statement_of_the_rules() {
+async fn check_lets_the_server_check_every_statement_of_the_rules() {
     let server = MysqlServer::start(&[]);
     let settings = account(&server, "writer", TAGGING).await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 1)").await;

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_data_forbids_is_refused_without_telling_the_data() {
+async fn an_error_about_the_data_does_not_contain_the_data() {
     let server = MysqlServer::start(&[]);
     let database = database(&server, "writer").await;
     server
@@ -95,7 +95,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 0)").await;
     let mut root = server.conn().await;
-    for (kill, kind) in [("KILL QUERY", WriteFailureKind::Again), ("KILL CONNECTION", WriteFailureKind::Away)] {
+    for (kill, kind) in [("KILL QUERY", WriteFailureKind::Again), ("KILL CONNECTION", WriteFailureKind::Unavailable)] {
         let killing = async {
             let running = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE test.t SET n = 1%'";
             wait_for(&mut root, &format!("SELECT COUNT(*) = 1 FROM ({running}) AS x")).await;
@@ -108,7 +108,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
         assert_eq!(server.rows::<i32>("SELECT n FROM test.t").await, [0]);
     }
     assert_eq!(succeeds(&database, "UPDATE test.t SET n = 2", vec![]).await, 1);
-    // One that was killed while nobody used it costs nothing.
+    // A connection that was killed while it was not used costs nothing.
     let ids: Vec<u64> =
         root.query("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'writer'").await.expect("a list");
     assert!(!ids.is_empty());
@@ -119,7 +119,7 @@ async fn a_connection_that_is_killed_during_the_statement_proves_that_nothing_ha
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
+async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_unavailable() {
     let mut server = MysqlServer::start(&[]);
     let database = database(&server, "writer").await;
     server.query("CREATE TABLE test.t (id INT PRIMARY KEY, n INT); INSERT INTO test.t VALUES (1, 0)").await;
@@ -127,7 +127,7 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
     server.query("SET GLOBAL read_only = ON").await;
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("read-only"), "{failed:?}");
     server.query("SET GLOBAL read_only = OFF").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
@@ -135,11 +135,11 @@ async fn a_server_that_is_read_only_stopped_or_closed_to_the_account_is_away() {
     // What is connected stays so; a new connection is refused.
     server.shutdown();
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("cannot connect to mysql at 127.0.0.1"), "{failed:?}");
     server.restart(&[]);
     let failed = fails(&database, update, vec![]).await;
-    assert_eq!(failed.kind, WriteFailureKind::Away);
+    assert_eq!(failed.kind, WriteFailureKind::Unavailable);
     assert!(failed.message.contains("refuses the login"), "{failed:?}");
     server.query("ALTER USER writer@'%' ACCOUNT UNLOCK").await;
     assert_eq!(succeeds(&database, update, vec![]).await, 1);
@@ -192,7 +192,7 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, at_commit: Arc<Atom
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_commit_without_an_answer_nobody_knows_whether_it_happened() {
+async fn a_commit_without_an_answer_is_uncertain() {
     let server = MysqlServer::start(&[]);
     server.query("CREATE DATABASE test; CREATE TABLE test.t (id INT PRIMARY KEY)").await;
     let at_commit = Arc::new(AtomicU8::new(NOTHING));

@@ -59,8 +59,8 @@ const TABLE: &str =
     "CREATE DATABASE IF NOT EXISTS test; CREATE TABLE test.t (id INT PRIMARY KEY AUTO_INCREMENT, s LONGTEXT)";
 const INSERT: &str = "INSERT INTO test.t (s) VALUES (?)";
 
-/// Every account writes, then somebody else, then the account again over the same connection.
-async fn own_are_told_from_others(server: &MysqlServer, accounts: &[(&str, &str, &str)]) {
+/// Every account writes, then another one, then the account again over the same connection.
+async fn own_and_other_writes_are_distinguished(server: &MysqlServer, accounts: &[(&str, &str, &str)]) {
     server.query(TABLE).await;
     let mut reader = Reader::start(server).await;
     for (name, privileges, mark) in accounts {
@@ -77,7 +77,7 @@ async fn own_are_told_from_others(server: &MysqlServer, accounts: &[(&str, &str,
                 assert!(!reader.next_is_own().await, "{name}, compression {compression}");
             }
         }
-        // Too large to be held until the commit: the rows come in portions.
+        // Too large to be buffered until the commit: the rows come in portions.
         let many = "INSERT INTO test.t (s) SELECT REPEAT('x', 1000000) FROM information_schema.COLLATIONS LIMIT 12";
         succeeds(&database, many, vec![]).await;
         assert_eq!(reader.next_rows().await, vec![("t".to_string(), Op::Insert, true); 12], "{name}");
@@ -91,7 +91,7 @@ fn account_again(server: &MysqlServer, name: &str) -> Settings {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_transactions_are_known_again_with_gtids() {
     let server = MysqlServer::start(&["--gtid-mode=ON"]);
-    own_are_told_from_others(
+    own_and_other_writes_are_distinguished(
         &server,
         &[("tagger", TAGGING, "GTID tag"), ("marker", "SESSION_VARIABLES_ADMIN", "comment")],
     )
@@ -101,11 +101,11 @@ async fn own_transactions_are_known_again_with_gtids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_transactions_are_known_again_without_gtids() {
     let server = MysqlServer::start(&["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
-    own_are_told_from_others(&server, &[("marker", "SESSION_VARIABLES_ADMIN", "comment")]).await;
+    own_and_other_writes_are_distinguished(&server, &[("marker", "SESSION_VARIABLES_ADMIN", "comment")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
+async fn an_account_that_can_mark_nothing_gets_an_error_that_names_the_privilege() {
     for (gtid_mode, privileges) in
         [("ON", "TRANSACTION_GTID_TAG, SESSION_VARIABLES_ADMIN"), ("OFF", "SESSION_VARIABLES_ADMIN")]
     {
@@ -113,7 +113,7 @@ async fn an_account_that_can_mark_nothing_is_told_which_privilege_it_lacks() {
         server.query(TABLE).await;
         let database = Database::new(account(&server, "writer", "").await).expect("settings");
         let failed = fails(&database, INSERT, vec![json!("x")]).await;
-        assert_eq!(failed.kind, WriteFailureKind::Away);
+        assert_eq!(failed.kind, WriteFailureKind::Unavailable);
         let grant = format!("GRANT {privileges} ON *.* TO 'writer'@'%'");
         assert!(failed.message.ends_with(&format!("; fix: {grant}")), "{failed:?}");
         assert_eq!(server.rows::<u64>("SELECT COUNT(*) FROM test.t").await, [0]);

@@ -2,7 +2,7 @@
 //!
 //! `mysql_cdc` encrypts a password with a server's RSA key when it logs in over the network. The tests and benches only
 //! read binlog files with it, and for that the real crate would want OpenSSL's headers, or Perl and some minutes, on every
-//! machine that runs `cargo test`. Here a key is a type without values: whoever tries to log in gets an error, and nothing
+//! machine that runs `cargo test`. Here a key is a type without values: any try to log in gets an error, and nothing
 //! can go on from there without encryption. `[patch.crates-io]` in Cargo.toml puts this in; the program never has it.
 
 pub mod error {

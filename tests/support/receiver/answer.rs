@@ -80,7 +80,7 @@ impl Answer {
     }
 
     /// Does all this only when the gate is open.
-    pub fn held_by(mut self, gate: &Gate) -> Answer {
+    pub fn delayed_by(mut self, gate: &Gate) -> Answer {
         self.gate = Some(gate.clone());
         self
     }

@@ -32,14 +32,14 @@ pub(super) enum Order {
     ComeBack(mpsc::Sender<()>),
 }
 
-/// A port that stays ours while nobody listens on it: connections are refused then, and nobody else gets it.
+/// A port that stays ours while no process listens on it: connections are refused then, and no other process gets it.
 pub(super) struct Place {
     address: SocketAddr,
     _reserved: TcpSocket,
 }
 
 impl Place {
-    /// Takes the port; 0: one of the system's choice. An error when somebody listens on it.
+    /// Takes the port; 0: one of the system's choice. An error when a process listens on it.
     pub fn take(address: SocketAddr) -> std::io::Result<Place> {
         if address.port() != 0 {
             drop(std::net::TcpListener::bind(address)?);
@@ -66,7 +66,7 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Serves until nobody can give orders any more. One thread does it all: requests are taken one after another.
+/// Serves until no orders can come any more. One thread does it all: requests are taken one after another.
 pub(super) async fn serve(
     place: Place,
     listener: TcpListener,

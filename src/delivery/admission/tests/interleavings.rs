@@ -20,7 +20,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Fate::Works),
         1 => wait().prop_map(Fate::Throttles),
         2 => Just(Fate::Fails),
-        5 => wait().prop_map(Fate::Away),
+        5 => wait().prop_map(Fate::Unavailable),
     ];
     prop_oneof![
         6 => (0..3u32, prop::option::of(0..4u64)).prop_map(|(rule, key)| Step::Enter { rule, key }),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_open_target_lets_one_probe_at_a_time_through_over_all_its_rules() {
+fn an_unavailable_target_gets_one_probe_at_a_time_from_all_its_rules() {
     let mut world = World::new(&[(A, 10), (A, 10), (B, 10)]);
     for _ in 0..FAILURES {
         world.enter(0, None);
@@ -20,7 +20,7 @@ fn an_open_target_lets_one_probe_at_a_time_through_over_all_its_rules() {
             assert!(world.advance_to_next());
         }
         probed.push(world.running[0].rule);
-        assert_eq!(world.end(0, Fate::Away(0)), RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN });
+        assert_eq!(world.end(0, Fate::Unavailable(0)), RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN });
     }
     assert!(probed.contains(&0) && probed.contains(&1), "probes rotate over the rules: {probed:?}");
     world.run_to_the_end();
@@ -38,14 +38,14 @@ fn probes_rotate_over_the_deliveries_of_a_rule() {
             assert!(world.advance_to_next());
         }
         probed.push(world.running[0].place);
-        world.end(0, Fate::Away(0));
+        world.end(0, Fate::Unavailable(0));
     }
     probed.sort();
     assert_eq!(probed, places);
 }
 
 #[test]
-fn an_attempt_that_was_under_way_closes_it_and_all_that_wait_start_at_once() {
+fn a_success_of_an_earlier_attempt_makes_the_target_available_and_all_that_wait_start_at_once() {
     let mut world = World::new(&[(A, 10)]);
     for _ in 0..FAILURES + 1 {
         world.enter(0, None);
@@ -60,7 +60,7 @@ fn an_attempt_that_was_under_way_closes_it_and_all_that_wait_start_at_once() {
 }
 
 #[test]
-fn a_target_without_a_breaker_opens_for_nothing_and_lets_go_what_waited() {
+fn a_target_without_a_breaker_is_never_unavailable_and_what_waited_starts() {
     let mut world = World::new(&[(A, 10)]);
     for _ in 0..FAILURES {
         world.enter(0, None);
@@ -83,15 +83,15 @@ fn a_rule_whose_target_changes_waits_for_the_new_one_and_what_is_queued_for_the_
     world.set(0, B, |_| {});
     assert_eq!(world.running.len(), 0);
     world.enter(0, None);
-    let is_open = |line| world.admission.is_open(line);
-    assert_eq!((world.running.len(), is_open(world.line(0)), is_open(world.line(1))), (1, false, true));
+    let is_open = |queue| world.admission.is_open(queue);
+    assert_eq!((world.running.len(), is_open(world.queue(0)), is_open(world.queue(1))), (1, false, true));
     let origins: Vec<_> = world.admission.statuses(world.now).into_iter().map(|status| status.target).collect();
     assert_eq!(origins, ["http://a.test", "http://b.test"]);
     world.run_to_the_end();
 }
 
 #[test]
-fn what_is_queued_for_a_target_that_no_rule_calls_any_more_comes_to_its_end_at_once() {
+fn what_is_queued_for_a_target_that_no_rule_calls_any_more_is_attempted_at_once() {
     let mut world = World::new(&[(A, 10)]);
     for _ in 0..FAILURES {
         world.enter(0, None);
@@ -101,15 +101,15 @@ fn what_is_queued_for_a_target_that_no_rule_calls_any_more_comes_to_its_end_at_o
     assert_eq!(world.running.len(), 0);
     world.set(0, B, |_| {});
     assert_eq!(world.running.len(), 1);
-    assert_eq!(world.end(0, Fate::Away(0)), RetryCounts::Fully);
+    assert_eq!(world.end(0, Fate::Unavailable(0)), RetryCounts::Fully);
     for _ in 0..FAILURES {
         world.enter(0, None);
     }
-    while !world.admission.is_open(world.line(0)) {
-        world.end(0, Fate::Away(0));
+    while !world.admission.is_open(world.queue(0)) {
+        world.end(0, Fate::Unavailable(0));
     }
     world.set(0, A, |_| {});
-    assert!(!world.admission.is_open(world.line(0)), "whether it is away was not kept up meanwhile");
+    assert!(!world.admission.is_open(world.queue(0)), "meanwhile its breaker kept no count");
     assert_eq!(world.admission.statuses(world.now).len(), 1);
     world.run_to_the_end();
 }

@@ -11,29 +11,29 @@ fn a_target_that_asks_for_a_pause_gets_it_from_all_its_rules() {
         world.enter(rule, None);
     }
     assert_eq!(world.running.iter().map(|running| running.rule).collect::<Vec<_>>(), [2]);
-    let held = world.admission.statuses(world.now)[0].held_until_us;
-    assert!(held.is_some() && world.admission.statuses(world.now)[1].held_until_us.is_none());
+    let paused = world.admission.statuses(world.now)[0].paused_until_us;
+    assert!(paused.is_some() && world.admission.statuses(world.now)[1].paused_until_us.is_none());
     world.advance(Duration::from_millis(1_999));
     assert_eq!(world.running.len(), 1);
     world.advance(Duration::from_millis(1));
     assert_eq!(world.running.len(), 5);
-    assert_eq!(world.admission.statuses(world.now)[0].held_until_us, None);
+    assert_eq!(world.admission.statuses(world.now)[0].paused_until_us, None);
     assert!(!world.admission.is_open(0), "throttling opens nothing");
 }
 
 #[test]
-fn what_one_of_many_hosts_asks_for_holds_for_none_of_the_others() {
+fn a_pause_that_one_of_many_hosts_asks_for_pauses_none_of_the_others() {
     let mut world = World::new(&[(A, 10)]);
     world.set(0, A, |target| target.is_many_hosts = true);
     world.enter(0, None);
     assert_eq!(world.end(0, Fate::Throttles(2_000)), RetryCounts::Not { wait: Duration::from_secs(2) });
     // The world's own check is for targets that are one server.
-    world.held_until.clear();
+    world.paused_until.clear();
     for _ in 0..3 {
         world.enter(0, None);
     }
     assert_eq!(world.running.len(), 3);
-    assert_eq!(world.admission.statuses(world.now)[0].held_until_us, None);
+    assert_eq!(world.admission.statuses(world.now)[0].paused_until_us, None);
 }
 
 /// When each of so many deliveries of one rule starts, in milliseconds, if each attempt is over at once.
@@ -54,7 +54,7 @@ fn starts_ms(world: &mut World, count: usize) -> Vec<u128> {
 }
 
 #[test]
-fn a_rate_spreads_starts_evenly_be_it_the_rules_or_the_targets() {
+fn the_rate_of_a_rule_and_that_of_a_target_spread_starts_evenly() {
     let expected = [0, 100, 200, 300, 400].map(|ms: u128| ms.saturating_sub(50));
     let mut world = World::new(&[(A, 100)]);
     world.set_rate(0, A, per_s(10), |_| {});
@@ -70,7 +70,7 @@ fn a_rate_spreads_starts_evenly_be_it_the_rules_or_the_targets() {
 }
 
 #[test]
-fn rules_share_the_rate_of_their_target_in_turns_and_one_at_its_limit_holds_back_none() {
+fn rules_take_turns_in_the_rate_of_their_target_and_one_at_its_own_limit_delays_no_other() {
     let mut world = World::new(&[(A, 100), (A, 100), (A, 100)]);
     for rule in 0..3 {
         let own = if rule == 0 { per_s(1) } else { None };
@@ -95,7 +95,7 @@ fn rules_share_the_rate_of_their_target_in_turns_and_one_at_its_limit_holds_back
 }
 
 #[test]
-fn a_targets_limit_on_attempts_under_way_holds_over_all_its_rules() {
+fn a_targets_limit_on_attempts_under_way_counts_those_of_all_its_rules() {
     let mut world = World::new(&[(A, 10), (A, 10)]);
     for rule in 0..2 {
         world.set(rule, A, |target| target.in_flight = Some(3));
@@ -114,7 +114,7 @@ fn a_targets_limit_on_attempts_under_way_holds_over_all_its_rules() {
 }
 
 #[test]
-fn what_a_target_says_it_will_still_take_is_kept_to() {
+fn no_more_is_sent_than_a_target_says_that_it_takes() {
     let server_limit =
         |limit, remaining, reset_s| Some(ServerLimit { limit, remaining, reset: Duration::from_secs(reset_s) });
     // What was said, and when the next five start, in milliseconds.
@@ -139,7 +139,7 @@ fn what_a_target_says_it_will_still_take_is_kept_to() {
 }
 
 #[test]
-fn fewer_left_than_are_under_way_are_spread() {
+fn when_a_target_takes_fewer_than_are_under_way_the_rest_is_spread() {
     let mut world = World::new(&[(A, 100)]);
     for _ in 0..10 {
         world.enter(0, None);

@@ -62,7 +62,7 @@ async fn the_wait_that_a_server_asks_for_is_kept() {
 }
 
 #[tokio::test]
-async fn retries_may_go_on_for_ever_and_the_first_and_last_attempts_are_kept() {
+async fn retries_may_have_no_limit_and_the_first_and_last_attempts_are_kept() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt <= 40 { 500 } else { 200 })).await;
     let rule = rule(&api.url(), |rule| {
         rule.actions[0].retry.retries = Retries::Forever;
@@ -186,7 +186,7 @@ async fn attempts_are_counted_by_rule_and_class() {
 }
 
 #[tokio::test]
-async fn however_small_the_wait_that_an_api_names_an_attempt_that_does_not_count_is_followed_by_a_pause() {
+async fn an_attempt_that_does_not_count_is_followed_by_a_minimum_wait_even_if_the_api_names_a_shorter_one() {
     for header in ["RateLimit-Reset", "X-RateLimit-Reset", "X-Rate-Limit-Reset", "ratelimit-reset"] {
         let api = Api::start(move |seen| match seen.attempt {
             1..=3 => answer(429, &[("RateLimit-Remaining", "0"), (header, "0.001")], ""),

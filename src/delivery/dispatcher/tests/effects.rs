@@ -37,7 +37,7 @@ fn check(of: &str, (outcome, acted): (Outcome, ActionResult), end: ActionEnd, at
 #[tokio::test]
 async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_have_happened() {
     use ActionEnd::{Done, Failed, Unknown};
-    use Reason::{Exhausted, Refused, Unknown as NobodyKnows};
+    use Reason::{Exhausted, Refused, Unknown as IsUncertain};
     for (reply, end, attempts, reason) in [
         (Reply::Status(200), Done(None), 1, None),
         (Reply::Status(400), Failed, 1, Some(Refused)),
@@ -46,16 +46,16 @@ async fn a_call_that_must_not_be_repeated_is_made_again_only_when_nothing_can_ha
         (Reply::Status(425), Failed, 4, Some(Exhausted)),
         (Reply::Status(429), Failed, 4, Some(Exhausted)),
         (answer(503, &[("Retry-After", "0")], ""), Failed, 4, Some(Exhausted)),
-        (Reply::Status(503), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(500), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(504), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(408), Unknown, 1, Some(NobodyKnows)),
-        (Reply::Status(303), Unknown, 1, Some(NobodyKnows)),
-        (Reply::LoseAnswer, Unknown, 1, Some(NobodyKnows)),
-        (Reply::Hang, Unknown, 1, Some(NobodyKnows)),
-        (Reply::Drip, Unknown, 1, Some(NobodyKnows)),
-        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Unknown, 1, Some(NobodyKnows)),
-        (raw("what?\r\n\r\n"), Unknown, 1, Some(NobodyKnows)),
+        (Reply::Status(503), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(500), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(504), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(408), Unknown, 1, Some(IsUncertain)),
+        (Reply::Status(303), Unknown, 1, Some(IsUncertain)),
+        (Reply::LoseAnswer, Unknown, 1, Some(IsUncertain)),
+        (Reply::Hang, Unknown, 1, Some(IsUncertain)),
+        (Reply::Drip, Unknown, 1, Some(IsUncertain)),
+        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Unknown, 1, Some(IsUncertain)),
+        (raw("what?\r\n\r\n"), Unknown, 1, Some(IsUncertain)),
     ] {
         let of = format!("{reply:?}");
         let api = Api::start(move |_| reply.clone()).await;
@@ -86,7 +86,7 @@ async fn what_was_never_sent_did_not_happen() {
 }
 
 #[tokio::test]
-async fn a_call_that_may_be_repeated_is_and_one_attempt_in_doubt_is_enough_for_doubt() {
+async fn a_call_that_may_be_repeated_is_retried_and_one_uncertain_attempt_makes_it_uncertain() {
     for (statuses, end, attempts, reason) in [
         ([500, 200, 200, 200], ActionEnd::Done(None), 2, None),
         ([500, 500, 500, 500], ActionEnd::Unknown, 4, Some(Reason::Exhausted)),
@@ -101,7 +101,7 @@ async fn a_call_that_may_be_repeated_is_and_one_attempt_in_doubt_is_enough_for_d
 }
 
 #[tokio::test]
-async fn a_probe_of_a_target_that_is_away_is_made_with_a_call_that_must_not_be_repeated_only_while_it_is_refused() {
+async fn an_unavailable_target_is_probed_with_a_call_that_must_not_be_repeated_only_while_that_is_refused() {
     // Refused until the breaker has opened and some probes went out; then one answer is lost.
     let api = Api::start(|seen| match seen.attempt {
         1..=9 => answer(503, &[("Retry-After", "0")], ""),
@@ -142,7 +142,7 @@ async fn an_answer_is_kept_where_later_templates_read_it_up_to_its_limits() {
 }
 
 #[tokio::test]
-async fn what_is_kept_holds_none_of_our_secrets() {
+async fn a_kept_answer_contains_none_of_our_secrets() {
     let api = Api::start(|_| answer(200, &[("X-You-Sent", "Bearer s3cret-token")], "you sent s3cret-token")).await;
     let rule = rule_of_steps(&[&api.url()], |rule| {
         rule.actions[0].keeps_answer = true;

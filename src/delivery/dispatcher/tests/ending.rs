@@ -4,7 +4,7 @@ use super::*;
 use crate::rules::OnDeadLetter;
 
 #[tokio::test]
-async fn nothing_is_lost_when_next_is_dropped_again_and_again() {
+async fn nothing_is_lost_when_next_is_dropped_many_times() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt == 1 { 503 } else { 200 })).await;
     let rule = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();
@@ -41,9 +41,9 @@ async fn an_empty_dispatcher_waits_for_ever() {
 #[tokio::test]
 async fn at_the_end_attempts_under_way_finish_and_nothing_else_is_started() {
     let open = admission();
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match seen.number {
-        1 => Reply::When(gated.clone()),
+        1 => Reply::When(permits.clone()),
         _ => Reply::Status(503),
     })
     .await;
@@ -94,7 +94,11 @@ async fn nothing_is_started_after_a_dead_letter_that_pauses_its_rule() {
     }
     let completed = next(&mut dispatcher).await;
     assert!(matches!(completed.outcome, Outcome::Dead(_)));
-    assert_eq!((dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)), (0, true), "before anybody could pause it");
+    assert_eq!(
+        (dispatcher.in_flight(), dispatcher.is_blocked(&rule.name)),
+        (0, true),
+        "before the loop could pause it"
+    );
     dispatcher.release(completed.ticket);
     assert_eq!(dispatcher.in_flight(), 0);
     dispatcher.set_paused(&rule.name, false);

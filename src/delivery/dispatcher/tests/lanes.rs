@@ -4,7 +4,7 @@ use super::*;
 use crate::delivery::testing::moving_delivery;
 
 #[tokio::test]
-async fn a_key_in_retry_holds_back_later_changes_of_that_key_only() {
+async fn a_key_in_retry_delays_later_changes_of_that_key_only() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 3 { 503 } else { 200 })).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
@@ -68,7 +68,7 @@ async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by
     one.add_permits(1);
     assert_eq!(resolve(&mut dispatcher).await.0, 1);
     drive_until_seen(&mut dispatcher, &api, 3).await;
-    assert_eq!(dispatcher.in_flight(), 1, "nobody overtakes the moving one");
+    assert_eq!(dispatcher.in_flight(), 1, "no delivery overtakes the moving one");
     three.add_permits(1);
     assert_eq!(resolve(&mut dispatcher).await.0, 3);
     let mut last = [resolve(&mut dispatcher).await.0, resolve(&mut dispatcher).await.0];
@@ -79,8 +79,8 @@ async fn an_update_that_changes_the_key_waits_for_both_keys_and_is_waited_for_by
 #[tokio::test]
 async fn no_more_attempts_are_under_way_than_the_rule_allows() {
     let open = admission();
-    let gated = open.clone();
-    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let permits = open.clone();
+    let api = Api::start(move |_| Reply::When(permits.clone())).await;
     let (slow, other) =
         (rule(&api.url(), |rule| rule.settings.in_flight = 3), rule(&api.url(), |rule| rule.name = "other".to_owned()));
     let mut dispatcher = dispatcher();
@@ -89,7 +89,7 @@ async fn no_more_attempts_are_under_way_than_the_rule_allows() {
     }
     assert_eq!(dispatcher.in_flight(), 3);
     dispatcher.submit(delivery(&other, 10, 0));
-    assert_eq!(dispatcher.in_flight(), 4, "a full rule holds back no other rule");
+    assert_eq!(dispatcher.in_flight(), 4, "a full rule delays no other rule");
     drive_until_seen(&mut dispatcher, &api, 4).await;
     open.add_permits(1);
     let first = next(&mut dispatcher).await;
@@ -120,8 +120,8 @@ async fn the_next_delivery_of_a_key_waits_until_the_outcome_is_durable() {
 #[tokio::test]
 async fn an_undecided_delivery_is_dead_without_a_request_and_in_its_turn() {
     let open = admission();
-    let gated = open.clone();
-    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let permits = open.clone();
+    let api = Api::start(move |_| Reply::When(permits.clone())).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let undecided = |number, key| Delivery {
         predetermined: Some(Outcome::Dead(Failure::undecided("no such column".to_owned()))),
@@ -158,8 +158,8 @@ async fn replays_queue_in_the_same_lanes() {
 #[tokio::test]
 async fn deliveries_of_a_blocked_key_are_not_attempted_and_take_no_room_of_the_rule() {
     let open = admission();
-    let gated = open.clone();
-    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let permits = open.clone();
+    let api = Api::start(move |_| Reply::When(permits.clone())).await;
     let rule = rule(&api.url(), |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
     let blocked = BlockedKeys::default();
@@ -208,8 +208,8 @@ async fn whether_a_key_is_blocked_is_asked_when_the_turn_comes() {
 #[tokio::test]
 async fn a_reloaded_rule_goes_on_with_its_lanes_and_has_its_new_limit() {
     let open = admission();
-    let gated = open.clone();
-    let api = Api::start(move |_| Reply::When(gated.clone())).await;
+    let permits = open.clone();
+    let api = Api::start(move |_| Reply::When(permits.clone())).await;
     let (old, new) =
         (rule(&api.url(), |rule| rule.settings.in_flight = 1), rule(&api.url(), |rule| rule.settings.in_flight = 2));
     let mut dispatcher = dispatcher();

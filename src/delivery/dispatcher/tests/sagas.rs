@@ -57,13 +57,13 @@ async fn an_intent_that_is_durable_is_not_asked_for_again_unless_the_action_must
         let mut dispatcher = dispatcher();
         dispatcher.submit(saga(&rule, 1, 1, FIRST));
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-        dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
+        dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::Durable);
         assert_eq!(definition_of(&mut dispatcher).await, expected);
     }
 }
 
 #[tokio::test]
-async fn what_is_due_calls_nobody_and_holds_its_slot() {
+async fn a_due_action_calls_nothing_and_keeps_its_slot() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 1);
     let mut dispatcher = dispatcher();
@@ -80,7 +80,7 @@ async fn what_is_due_calls_nobody_and_holds_its_slot() {
 }
 
 #[tokio::test]
-async fn the_order_of_a_key_holds_through_a_whole_saga() {
+async fn the_order_of_a_key_is_kept_through_a_whole_saga() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
     let mut dispatcher = dispatcher();
@@ -92,7 +92,7 @@ async fn the_order_of_a_key_holds_through_a_whole_saga() {
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
         saga_definition.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         assert!(dispatcher.try_next().is_none(), "nothing else of the key has its turn");
-        dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+        dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::ToBeWritten);
         let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
         saga_definition.push((number(&delivery), delivery.saga_action.as_ref().unwrap().action));
         dispatcher.release(ticket);
@@ -103,34 +103,34 @@ async fn the_order_of_a_key_holds_through_a_whole_saga() {
 }
 
 #[tokio::test]
-async fn a_step_whose_target_is_away_keeps_nobody_from_the_targets_of_other_steps_and_rules() {
+async fn a_step_whose_target_is_unavailable_delays_no_step_or_rule_with_another_target() {
     let is_back = admission();
     let back = is_back.clone();
-    let here = Api::start(|_| Reply::Status(200)).await;
-    let away = Api::start(move |_| match back.available_permits() {
+    let available = Api::start(|_| Reply::Status(200)).await;
+    let unavailable = Api::start(move |_| match back.available_permits() {
         0 => Reply::LoseAnswer,
         _ => Reply::Status(200),
     })
     .await;
-    let steps = rule_of_steps(&[&here.url(), &away.url()], |rule| {
+    let steps = rule_of_steps(&[&available.url(), &unavailable.url()], |rule| {
         rule.settings.in_flight = 2;
         let probe = Duration::from_millis(3);
         let policy = BreakerPolicy { failures: 2, probe, max_probe: 4 * probe };
         rule.actions[1].target = Arc::new(Target { breaker: Some(policy), ..(*rule.actions[1].target).clone() });
     });
-    let other = rule(&here.url(), |rule| rule.name = "other".to_owned());
+    let other = rule(&available.url(), |rule| rule.name = "other".to_owned());
     let mut dispatcher = dispatcher();
     dispatcher.submit(saga(&steps, 1, 1, FIRST));
     let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
-    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
-    drive_until_seen(&mut dispatcher, &away, 5).await;
+    dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::Durable);
+    drive_until_seen(&mut dispatcher, &unavailable, 5).await;
     assert!(dispatcher.is_blocked("orders") && !dispatcher.is_blocked("other"));
     dispatcher.submit(saga(&steps, 2, 2, FIRST));
     let Completed { delivery, acted, ticket, .. } = act(&mut dispatcher).await;
     assert_eq!((number(&delivery), acted.unwrap().end), (2, ActionEnd::Done(None)));
     dispatcher.submit(delivery_of(&other, 3));
     assert_eq!(resolve(&mut dispatcher).await, (3, Outcome::Delivered { status: 200 }));
-    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::Durable);
+    dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::Durable);
     is_back.add_permits(1);
     for _ in 0..2 {
         let Completed { outcome, ticket, .. } = act(&mut dispatcher).await;
@@ -145,7 +145,7 @@ fn delivery_of(rule: &Arc<Rule>, number: u128) -> Delivery {
 }
 
 #[tokio::test]
-async fn after_a_reload_what_is_under_way_goes_on_with_the_actions_of_its_old_rule() {
+async fn after_a_reload_a_saga_under_way_goes_on_with_the_actions_of_its_old_rule() {
     let [first, second, third] = [
         Api::start(|_| Reply::Status(200)).await,
         Api::start(|_| Reply::Status(200)).await,
@@ -159,18 +159,18 @@ async fn after_a_reload_what_is_under_way_goes_on_with_the_actions_of_its_old_ru
     dispatcher.adopt(std::slice::from_ref(&new));
     dispatcher.submit(delivery_of(&new, 7));
     assert!(dispatcher.try_next().is_none(), "the key is the rule's, whatever the rule calls");
-    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+    dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::ToBeWritten);
     let Completed { ticket, .. } = act(&mut dispatcher).await;
     assert_eq!((second.seen().len(), third.seen().len()), (1, 0));
     let targets: Vec<String> = dispatcher.targets().into_iter().map(|target| target.target).collect();
-    assert_eq!(targets, [third.url().trim_end_matches('/')], "what no rule calls any more is not told");
+    assert_eq!(targets, [third.url().trim_end_matches('/')], "a target that no rule calls any more is not listed");
     dispatcher.release(ticket);
     assert_eq!(resolve(&mut dispatcher).await.0, 7);
     assert_eq!(dispatcher.unresolved(), 0);
 }
 
 #[tokio::test]
-async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not_to_be_done() {
+async fn at_the_end_a_due_action_is_not_called_and_one_begun_then_is_reported_as_not_done() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url()], |rule| rule.settings.in_flight = 2);
     let mut dispatcher = dispatcher();
@@ -191,7 +191,7 @@ async fn at_the_end_what_is_due_is_not_called_and_what_is_begun_then_is_said_not
 }
 
 #[tokio::test]
-async fn at_the_end_a_call_that_is_refused_is_said_not_to_be_done_before_its_retry_that_never_comes() {
+async fn at_the_end_a_refused_call_is_reported_as_not_done_though_its_retry_never_comes() {
     let open = admission();
     let answer = open.clone();
     let api = Api::start(move |_| Reply::StatusWhen(429, answer.clone())).await;
@@ -208,21 +208,21 @@ async fn at_the_end_a_call_that_is_refused_is_said_not_to_be_done_before_its_ret
 }
 
 #[tokio::test]
-async fn a_paused_rule_begins_no_action_and_goes_on_where_it_was() {
+async fn a_paused_rule_begins_no_action_and_continues_there_when_it_is_resumed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url(), &api.url()], |_| {});
     let mut dispatcher = dispatcher();
     dispatcher.submit(saga(&rule, 1, 1, FIRST));
     let Completed { delivery, ticket, .. } = act(&mut dispatcher).await;
     dispatcher.set_paused("orders", true);
-    dispatcher.proceed(ticket, doing(&delivery, SECOND), Intent::ToBeWritten);
+    dispatcher.proceed(ticket, at_action(&delivery, SECOND), Intent::ToBeWritten);
     assert!(dispatcher.try_next().is_none());
     dispatcher.set_paused("orders", false);
     assert_eq!(due(&mut dispatcher).await.delivery.saga_action.unwrap().action, SECOND);
 }
 
 #[tokio::test]
-async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when_the_rule_goes_on() {
+async fn an_action_that_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when_the_rule_is_resumed() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule_of_steps(&[&api.url()], |_| {});
     let mut dispatcher = dispatcher();
@@ -238,11 +238,11 @@ async fn what_is_due_when_its_rule_is_paused_is_not_called_and_is_due_again_when
 }
 
 #[tokio::test]
-async fn a_saga_that_is_doomed_is_dead_before_anything_is_due() {
+async fn a_saga_with_a_predetermined_outcome_is_dead_before_anything_is_due() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |_| {});
     let mut dispatcher = dispatcher();
-    let doomed = Failure::undecided("no such column".to_owned());
-    dispatcher.submit(Delivery { predetermined: Some(Outcome::Dead(doomed.clone())), ..saga(&rule, 1, 1, FIRST) });
+    let undecided = Failure::undecided("no such column".to_owned());
+    dispatcher.submit(Delivery { predetermined: Some(Outcome::Dead(undecided.clone())), ..saga(&rule, 1, 1, FIRST) });
     let Completed { outcome, acted, .. } = next(&mut dispatcher).await;
-    assert_eq!((outcome, acted), (Outcome::Dead(doomed), None));
+    assert_eq!((outcome, acted), (Outcome::Dead(undecided), None));
 }

@@ -19,7 +19,7 @@ fn breaking_rule(url: &str, failures: u32, edit: impl FnOnce(&mut Rule)) -> Arc<
 }
 
 #[tokio::test]
-async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
+async fn an_outage_delays_deliveries_and_makes_no_dead_letters() {
     let is_back = Arc::new(AtomicBool::new(false));
     let back = is_back.clone();
     let api = Api::start(move |seen| match (back.load(Ordering::SeqCst), seen.number % 3) {
@@ -62,7 +62,7 @@ async fn an_outage_makes_deliveries_late_and_no_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_poison_row_at_the_head_of_an_ordered_rule_uses_up_its_attempts_and_lets_the_others_go() {
+async fn a_row_that_always_fails_uses_up_its_attempts_and_then_the_others_are_sent() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 { 500 } else { 200 })).await;
     let rule = breaking_rule(&api.url(), 2, |rule| rule.order_by = OrderBy::Table);
     let mut dispatcher = dispatcher();
@@ -77,12 +77,12 @@ async fn a_poison_row_at_the_head_of_an_ordered_rule_uses_up_its_attempts_and_le
 }
 
 #[tokio::test]
-async fn a_row_that_no_gateway_brings_through_does_not_keep_the_target_closed_to_other_rules() {
+async fn a_row_that_always_gets_a_gateway_error_does_not_keep_the_target_unavailable_for_other_rules() {
     let api = Api::start(|seen| Reply::Status(if seen.number == 1 && seen.attempt < 9 { 504 } else { 200 })).await;
-    let poisoned = breaking_rule(&api.url(), 2, |_| {});
+    let failing = breaking_rule(&api.url(), 2, |_| {});
     let other = breaking_rule(&api.url(), 2, |rule| rule.name = "other".to_owned());
     let mut dispatcher = dispatcher();
-    dispatcher.submit(delivery(&poisoned, 1, 1));
+    dispatcher.submit(delivery(&failing, 1, 1));
     drive_until_seen(&mut dispatcher, &api, 3).await;
     assert!(dispatcher.is_blocked("orders"));
     dispatcher.submit(delivery(&other, 2, 2));
@@ -90,7 +90,7 @@ async fn a_row_that_no_gateway_brings_through_does_not_keep_the_target_closed_to
 }
 
 #[tokio::test]
-async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_without_retries() {
+async fn what_is_under_way_when_the_target_becomes_unavailable_is_no_dead_letter_even_without_retries() {
     let is_back = Arc::new(AtomicBool::new(false));
     let (back, all_sent) = (is_back.clone(), admission());
     let answer_all = all_sent.clone();
@@ -109,7 +109,7 @@ async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_with
     all_sent.add_permits(10);
     for _ in 0..4 {
         let (_, outcome) = resolve(&mut dispatcher).await;
-        assert!(matches!(outcome, Outcome::Dead(_)), "before the target counts as away an attempt is an attempt");
+        assert!(matches!(outcome, Outcome::Dead(_)), "an attempt counts before the target is unavailable");
     }
     drive_until_seen(&mut dispatcher, &api, 20).await;
     is_back.store(true, Ordering::SeqCst);
@@ -119,7 +119,7 @@ async fn what_is_under_way_when_the_target_goes_away_is_no_dead_letter_even_with
 }
 
 #[tokio::test]
-async fn adopted_rules_count_at_once_for_what_waits() {
+async fn adopted_rules_apply_at_once_to_what_waits() {
     let api = Api::start(|seen| Reply::Status(if seen.attempt < 4 { 503 } else { 200 })).await;
     let with = |breaker| {
         rule(&api.url(), |rule| {
@@ -137,14 +137,14 @@ async fn adopted_rules_count_at_once_for_what_waits() {
             }
         }
     };
-    tokio::time::timeout(DEADLINE, waits).await.expect("the target is found to be away");
+    tokio::time::timeout(DEADLINE, waits).await.expect("the target becomes unavailable");
     dispatcher.adopt(&[with(None)]);
     assert!(!dispatcher.is_blocked("orders"));
     assert_eq!(resolve(&mut dispatcher).await, (1, Outcome::Delivered { status: 200 }));
 }
 
 #[tokio::test]
-async fn a_paced_rule_is_woken_by_its_timer() {
+async fn a_rule_with_a_rate_starts_its_next_attempt_by_a_timer() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = rule(&api.url(), |rule| rule.settings.rate = Some(Rate { count: 10, per: Duration::from_secs(1) }));
     let mut dispatcher = dispatcher();
@@ -172,7 +172,7 @@ async fn moved(api: &Api, edit: impl Fn(&mut Rule)) -> (Arc<Rule>, Arc<Rule>) {
     (to(&format!("http://{gone}/"), &|_| {}), to(&api.url(), &edit))
 }
 
-async fn drive_until_away(dispatcher: &mut Dispatcher) {
+async fn drive_until_unavailable(dispatcher: &mut Dispatcher) {
     while dispatcher.targets()[0].open_since_us.is_none() {
         // Nothing completes; what is polled is the clock of retries.
         let _ = tokio::time::timeout(std::time::Duration::from_millis(10), dispatcher.next()).await;
@@ -180,14 +180,14 @@ async fn drive_until_away(dispatcher: &mut Dispatcher) {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_target_that_is_gone_goes_to_the_one_that_its_rule_calls_now() {
+async fn what_waits_for_a_former_target_is_sent_to_the_target_that_the_rule_calls_now() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let (before, now) = moved(&api, |_| {}).await;
     let mut dispatcher = dispatcher();
     for number in 1..=20 {
         dispatcher.submit(delivery(&before, number, number as i64 % 7));
     }
-    drive_until_away(&mut dispatcher).await;
+    drive_until_unavailable(&mut dispatcher).await;
     dispatcher.adopt(&[now]);
     // Made before the reload and handed over after it.
     dispatcher.submit(Delivery { origin: Origin::BinlogReplay { number: 1 }, ..delivery(&before, 21, 1) });
@@ -198,14 +198,14 @@ async fn what_waits_for_a_target_that_is_gone_goes_to_the_one_that_its_rule_call
 }
 
 #[tokio::test]
-async fn what_can_only_go_to_a_target_that_is_gone_says_nothing_of_the_one_that_its_rule_calls_now() {
+async fn calls_to_a_former_target_say_nothing_about_the_target_that_the_rule_calls_now() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let (before, now) = moved(&api, |rule| rule.order_by = OrderBy::None).await;
     let mut dispatcher = dispatcher();
     for number in 1..=20 {
         dispatcher.submit(delivery(&before, number, number as i64));
     }
-    drive_until_away(&mut dispatcher).await;
+    drive_until_unavailable(&mut dispatcher).await;
     dispatcher.submit(delivery(&now, 21, 21));
     let mut delivered = Vec::new();
     for _ in 1..=21 {
@@ -213,7 +213,7 @@ async fn what_can_only_go_to_a_target_that_is_gone_says_nothing_of_the_one_that_
         match outcome {
             Outcome::Delivered { .. } => delivered.push(number),
             Outcome::Dead(failure) => assert_eq!(failure.reason, Reason::Exhausted),
-            Outcome::Blocked { .. } => panic!("nothing is held"),
+            Outcome::Blocked { .. } => panic!("no key is blocked"),
         }
     }
     assert_eq!(delivered, [21]);

@@ -36,7 +36,7 @@ fn enter(lanes: &mut Lanes, table: usize, number: usize, row: u64) -> Place {
             _ => more.keys.push(key(table, other_number, row)),
         }
     }
-    lanes.enter_under(0, LaneKeys::one(key(table, number, row)).with(more), Some(&own), Turn::CallUnlessHeld)
+    lanes.enter_under(0, LaneKeys::one(key(table, number, row)).with(more), Some(&own), Turn::CallUnlessBlocked)
 }
 
 fn finish(lanes: &mut Lanes, place: Place) {
@@ -45,7 +45,7 @@ fn finish(lanes: &mut Lanes, place: Place) {
 }
 
 #[test]
-fn a_row_waits_in_its_lane_of_before_until_what_was_made_before_is_released() {
+fn a_row_waits_in_its_lane_of_an_earlier_definition_until_the_earlier_calls_are_released() {
     let mut lanes = Lanes::default();
     add_rule(&mut lanes, 10);
     let before = enter(&mut lanes, 0, 0, 1);
@@ -58,7 +58,7 @@ fn a_row_waits_in_its_lane_of_before_until_what_was_made_before_is_released() {
 }
 
 #[test]
-fn who_waits_for_a_whole_definition_waits_for_all_its_calls_and_other_tables_go_on() {
+fn a_call_that_waits_for_a_whole_definition_waits_for_all_its_calls_and_other_tables_go_on() {
     let mut lanes = Lanes::default();
     add_rule(&mut lanes, 10);
     let before = [1, 2].map(|row| enter(&mut lanes, 0, 2, row));
@@ -72,7 +72,7 @@ fn who_waits_for_a_whole_definition_waits_for_all_its_calls_and_other_tables_go_
 }
 
 #[test]
-fn a_call_behind_a_definition_whose_letters_hold_keys_is_blocked_behind_the_first_of_them() {
+fn a_call_behind_a_definition_with_dead_letters_that_block_keys_is_blocked_behind_the_first_of_them() {
     let mut lanes = Lanes::default();
     add_rule(&mut lanes, 10);
     let blocked = BlockedKeys::default();
@@ -114,7 +114,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     /// A row's calls start in their order, whatever definition each was made under, and all come to an end.
     #[test]
-    fn whoever_waits_for_a_whole_definition_starts_after_all_of_it_and_nobody_waits_for_ever(events in events()) {
+    fn a_call_that_waits_for_a_whole_definition_starts_after_all_of_it_and_none_waits_for_ever(events in events()) {
         let mut lanes = Lanes::default();
         add_rule(&mut lanes, 3);
         // Table, definition, row and place of what is not released, in the order in which it came.

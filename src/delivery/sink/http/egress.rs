@@ -12,7 +12,7 @@ use url::{Host, Url};
 
 use crate::rules::Egress;
 
-/// An address that must not be called; says so without the address, which may come from a row.
+/// An address must not be called. The text does not contain the address, which may come from a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressRefused {
     #[error("the host is a link-local or cloud metadata address, which rowhook never calls")]
@@ -48,8 +48,8 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Checks a URL whose host is an address; the addresses of one with a name are for [`allowed`]. The URL parser has
-/// turned decimal, octal and hexadecimal spellings into addresses already.
+/// Checks a URL whose host is an address; if it is a name, [`allowed`] checks its addresses. The URL parser has turned
+/// decimal, octal and hexadecimal spellings into addresses already.
 ///
 /// # Errors
 /// [`AddressRefused`] for an address that must not be called.
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_names_addresses_only_the_allowed_ones_are_left() {
+    fn of_the_addresses_of_a_name_only_the_allowed_ones_are_returned() {
         let bad: SocketAddr = "169.254.169.254:0".parse().unwrap();
         let good: SocketAddr = "10.0.0.7:0".parse().unwrap();
         let public: SocketAddr = "93.184.216.34:0".parse().unwrap();

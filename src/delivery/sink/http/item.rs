@@ -1,4 +1,4 @@
-//! What a request says about one change: the item, apart from the envelope around it.
+//! The part of a request that describes one change: the item, without the envelope around it.
 //!
 //! In: a delivery and the form its rule wants. Out: bytes appended to a buffer, and, for a CloudEvent whose attributes
 //! are headers, those headers. Signing, compression and the other headers belong to the envelope (`request`), so that
@@ -14,8 +14,8 @@ use crate::template::{Error, Scope};
 /// Everything but RFC 3986's unreserved characters: what a segment of a path may hold as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// CloudEvents, HTTP protocol binding 1.0.2, section 3.1.3.2: what a header's value percent-encodes besides what is
-/// not ASCII.
+/// What is percent-encoded in a header's value, besides all that is not ASCII (CloudEvents, HTTP protocol binding 1.0.2,
+/// section 3.1.3.2).
 const HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// A longer subject is left out: many servers refuse larger headers.
@@ -91,7 +91,7 @@ fn write_change(delivery: &Delivery, out: &mut Vec<u8>) {
 /// `{id, rule, outcome, standing, steps, schema, table, key, committed_at}`.
 fn write_outcome(delivery: &Delivery, out: &mut Vec<u8>) {
     let SagaAction { log, .. } =
-        delivery.saga_action.as_ref().expect("only an operation has calls that tell its outcome");
+        delivery.saga_action.as_ref().expect("only a saga has callbacks that report its outcome");
     let member = |name: &str, value: &str, out: &mut Vec<u8>| {
         json::write_str(name, out);
         out.push(b':');

@@ -1,7 +1,7 @@
 //! A request as it will be sent, and as it may be shown.
 //!
-//! In: method, URL, headers and body of one call, from `request` or of rowhook's own. Out: the same as a `curl` command
-//! without its secrets, and the body packed. Plain data: no row values are in its `Debug`.
+//! In: method, URL, headers and body of one call, from `request` or made by rowhook itself. Out: the same as a `curl`
+//! command without its secrets, and the compressed body. Plain data: no row values are in its `Debug`.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -16,7 +16,7 @@ use crate::rules::{BodyCompression, Method};
 /// What rowhook calls itself, where a rule does not say otherwise.
 pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
 
-/// Up to this a body fits into one packet together with its head, and packing it gains nothing.
+/// A shorter body fits into one packet together with its head, so that compression gains nothing.
 const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// A request ready to be sent.
@@ -31,7 +31,7 @@ pub(super) struct PreparedRequest {
     pub compression: Option<BodyCompression>,
     /// The headers that each attempt adds, with values of its own that nothing may show.
     pub per_attempt: Vec<&'static str>,
-    /// A secret is in it, as in the next.
+    /// The URL contains a secret; the next field says the same of the body.
     pub hides_url: bool,
     pub hides_body: bool,
 }
@@ -66,12 +66,12 @@ impl PreparedRequest {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
     }
 
-    /// The packed body, where the rule wants it and it is worth it.
+    /// The compressed body; None where the rule does not ask for it, or the body is at most `COMPRESSED_BYTES_MIN`.
     pub fn gzipped(&self) -> Option<Vec<u8>> {
         let Some(BodyCompression::Gzip) = self.compression.filter(|_| self.body.len() > COMPRESSED_BYTES_MIN) else {
             return None;
         };
-        // The fast level: JSON is packed nearly as well, and a large body does not hold up the other attempts.
+        // The fast level: it compresses JSON nearly as well, and a large body does not delay the other attempts.
         let mut packer = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), flate2::Compression::fast());
         packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
     }

@@ -1,7 +1,7 @@
-//! A map that forgets what was not used for longest.
+//! A bounded map that drops the least recently used value.
 //!
-//! In: keys and how to make a value. Out: the value of the key, the same one for as long as it is remembered. Bounded, so
-//! that settings which come and go with reloads don't fill the memory over time.
+//! In: keys and how to make a value. Out: the value of the key, the same one as long as it is in the map. Bounded, so that
+//! settings which come and go with reloads don't fill the memory over time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use std::hash::Hash;
 pub(super) struct Recent<K, V> {
     entries: HashMap<K, (V, u64)>,
     limit: usize,
-    /// Counts uses; what has the lowest number was used longest ago.
+    /// Counts uses; the value with the lowest number was used longest ago.
     uses: u64,
 }
 
@@ -20,10 +20,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         Recent { entries: HashMap::new(), limit, uses: 0 }
     }
 
-    /// The value of this key; made, and another one forgotten where there are too many, if it is not there.
+    /// The value of this key. A missing one is made; if the map is full, the least recently used one is dropped.
     ///
     /// # Errors
-    /// That of `make`; nothing is remembered then.
+    /// That of `make`; the map stays as it is then.
     pub fn get<E>(&mut self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         self.uses += 1;
         if let Some((value, used)) = self.entries.get_mut(key) {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_used_for_longest_is_forgotten() {
+    fn the_least_recently_used_value_is_dropped() {
         let mut made = Vec::new();
         let mut recent = Recent::new(2);
         for key in ["a", "b", "a", "c", "a", "b"] {
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_made_is_not_remembered() {
+    fn a_value_that_cannot_be_made_is_not_stored() {
         let mut recent = Recent::new(1);
         assert_eq!(recent.get(&1, || Err("broken")), Err("broken"));
         assert_eq!(recent.get(&1, || Ok::<_, &str>("works")), Ok("works"));

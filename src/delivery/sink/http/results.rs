@@ -1,8 +1,8 @@
 //! Results per item: what the answer to a batch says of each delivery in it. Pure functions.
 //!
 //! In: the body of a successful answer, and where its rule says that the results stand. Out: for each delivery whether it
-//! is done, worth another attempt or refused; or why the answer can't be understood, without quoting it. An answer that
-//! has not exactly one result for each delivery says nothing that could be relied on.
+//! is done, worth another attempt or refused; or why the answer can't be understood, without quoting it. An answer without
+//! exactly one result for each delivery is not used.
 
 use serde_json::Value;
 

@@ -123,7 +123,7 @@ impl World {
         self.turns = Turns::new(self.blocked.clone());
         self.lanes = Lanes::default();
         let rule = self.lanes.add_rule(3);
-        self.lanes.add_line(rule);
+        self.lanes.add_target_queue(rule);
         self.lanes.set_blocked_keys(self.blocked.clone());
         self.places.clear();
         self.started.clear();
@@ -138,7 +138,7 @@ impl World {
 
     fn submit(&mut self, what: What) {
         let (change, turn) = match what {
-            What::Change(change) => (change, Turn::CallUnlessHeld),
+            What::Change(change) => (change, Turn::CallUnlessBlocked),
             What::Letter(number) => (self.disk.letters[&number].change, Turn::Call),
         };
         let stored = match what {
@@ -168,8 +168,8 @@ impl World {
         changed.keys(changed.definition).with(more)
     }
 
-    /// As `outcome::keys_to_hold` has it.
-    fn keys_to_hold(&self, change: usize, is_blocked: bool) -> LaneKeys {
+    /// As `outcome::queues_of_letter` has it.
+    fn queues_of_letter(&self, change: usize, is_blocked: bool) -> LaneKeys {
         let lanes = &self.entered[&change];
         let mut keys: Vec<LaneKey> = lanes.own().iter().collect();
         let mut definitions = Vec::new();
@@ -187,7 +187,7 @@ impl World {
             match (self.lanes.turn(place), self.places[&place]) {
                 (Turn::Block { .. }, What::Change(change)) => {
                     self.lanes.end(place);
-                    // As `outcome::begins_a_hold` has it.
+                    // As `outcome::blocks_a_free_key` has it.
                     let lanes = &self.entered[&change];
                     let resolved = match lanes.iter().count() {
                         1 if lanes.definitions().is_empty() => BTreeSet::new(),
@@ -235,7 +235,7 @@ impl World {
             Write::Add { change, is_blocked, resolved, .. } => {
                 let number = self.disk.next_number;
                 self.disk.next_number += 1;
-                let lanes = self.keys_to_hold(*change, *is_blocked);
+                let lanes = self.queues_of_letter(*change, *is_blocked);
                 let letter = Letter { change: *change, lanes, is_blocked: *is_blocked };
                 self.disk.letters.insert(number, letter.clone());
                 self.disk.ledger.insert(*change);

@@ -22,9 +22,9 @@ fn load_in(folder: &str, call: &str) -> Result<RuleSet, Diagnostics> {
 }
 
 #[track_caller]
-fn with_call<T>(call: &str, look: impl FnOnce(&Call) -> T) -> T {
+fn with_call<T>(call: &str, check: impl FnOnce(&Call) -> T) -> T {
     let rules = load(call).unwrap_or_else(|problems| panic!("{call}: {problems}"));
-    look(rules.rules()[0].call())
+    check(rules.rules()[0].call())
 }
 
 #[track_caller]
@@ -117,7 +117,7 @@ fn nothing_that_is_derived_from_a_secret_shows_in_debug() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_without_the_secret() {
+fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
     for (call, expected) in [
         ("auth: {}", "`auth` is exactly one of basic, bearer, oauth2"),
         ("auth: {bearer: a, basic: {user: u, password: p}}", "`auth` is exactly one of"),

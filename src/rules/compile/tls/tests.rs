@@ -50,7 +50,7 @@ fn files_beside_the_rules_are_read_and_equal_settings_are_equal() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_with_its_place_and_without_its_contents() {
+fn a_file_that_cannot_be_used_is_reported_with_its_place_and_without_its_contents() {
     let folder = folder();
     for (call, column, expected) in [
         ("tls: {ca: gone.pem}", 46, "gone.pem can't be read: No such file"),
@@ -73,7 +73,7 @@ fn what_cannot_be_used_is_told_with_its_place_and_without_its_contents() {
 }
 
 #[test]
-fn tls_settings_where_no_tls_is_spoken_are_told() {
+fn tls_settings_of_a_call_without_tls_are_reported() {
     let load = |url: &str, auth: &str| {
         let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: '{url}', insecure_tls: true{auth}}}\n");
         RuleSet::from_texts(&[("f.yaml".into(), text)], &|_| None)

@@ -53,7 +53,7 @@ fn results_and_coalescing_are_read() {
 }
 
 #[test]
-fn what_makes_no_sense_is_reported_at_its_place() {
+fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
     let cases = [
         ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, results"),
         ("batch: {szie: 5}", "", 4, 13, "did you mean `size`?"),

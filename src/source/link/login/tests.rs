@@ -166,7 +166,7 @@ async fn a_switch_to_the_native_plugin_is_answered_with_its_proof() {
 }
 
 #[tokio::test]
-async fn no_server_without_tls_gets_the_password_whatever_it_asks() {
+async fn no_server_without_tls_gets_the_password_whatever_it_requests() {
     let impostor = Impostor::new().await;
     let sha2 = switch_to("caching_sha2_password");
     let (key, ok, full, known) = (key_packet(), OK.to_vec(), FULL.to_vec(), vec![1, 3]);
@@ -200,7 +200,7 @@ async fn no_server_without_tls_gets_the_password_whatever_it_asks() {
 }
 
 #[tokio::test]
-async fn without_tls_the_password_goes_under_a_given_key_and_over_the_loopback_device() {
+async fn without_tls_the_password_is_sent_under_a_given_key_or_over_the_loopback_device() {
     let impostor = Impostor::new().await;
     // Over the loopback device the server is asked for its key.
     let settings = impostor.settings(TlsMode::Disabled);
@@ -219,7 +219,7 @@ async fn without_tls_the_password_goes_under_a_given_key_and_over_the_loopback_d
         assert_eq!(heard[1].len(), 256);
         let (outcome, heard) = impostor.meet(&settings, peer, NO_TLS, &[FULL.to_vec(), key_packet()]).await;
         outcome.expect_err("no answer to a password");
-        assert_eq!(heard.len(), 2, "it was told once, under the given key");
+        assert_eq!(heard.len(), 2, "the password was sent once, under the given key");
     }
     // A key that is none, and a password that does not fit.
     let bad = b"\x01-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----".to_vec();
@@ -231,7 +231,7 @@ async fn without_tls_the_password_goes_under_a_given_key_and_over_the_loopback_d
 }
 
 #[tokio::test]
-async fn the_password_goes_to_no_plugin_that_would_see_it() {
+async fn a_plugin_that_needs_the_password_in_clear_text_is_refused_by_an_unverified_connection() {
     let impostor = Impostor::new().await;
     for plugin in [
         "mysql_clear_password",
@@ -258,7 +258,7 @@ async fn the_password_goes_to_no_plugin_that_would_see_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_encrypted_is_never_spoken_to_without_it_under_preferred() {
+async fn under_preferred_a_server_that_was_encrypted_before_is_never_used_unencrypted() {
     let impostor = Impostor::new().await;
     let data = tempfile::tempdir().expect("a directory");
     let with_memory = || {
@@ -287,7 +287,7 @@ async fn a_server_that_was_encrypted_is_never_spoken_to_without_it_under_preferr
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_prove_who_it_is_gets_nothing_where_that_is_asked_for() {
+async fn a_server_that_fails_the_required_verification_gets_nothing() {
     let (impostor, other) = (Impostor::new().await, Impostor::new().await);
     for mode in [TlsMode::VerifyCa, TlsMode::VerifyIdentity] {
         // Another authority, none but the public ones, and no TLS at all.
@@ -305,7 +305,7 @@ async fn a_server_that_cannot_prove_who_it_is_gets_nothing_where_that_is_asked_f
 }
 
 #[tokio::test]
-async fn the_password_itself_goes_to_a_verified_server_alone() {
+async fn the_password_itself_is_sent_only_to_a_verified_server() {
     let impostor = Impostor::new().await;
     let script = [switch_to("mysql_clear_password"), OK.to_vec()];
     for mode in [TlsMode::VerifyCa, TlsMode::VerifyIdentity] {
@@ -335,7 +335,7 @@ async fn over_tls_the_full_way_needs_no_key() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_before_the_encryption_is_refused() {
+async fn a_server_that_sends_bytes_before_the_encryption_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let mut client = Packets::new(
         Socket::Plain(TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection")),

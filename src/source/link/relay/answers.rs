@@ -1,9 +1,9 @@
-//! Whether what the server says to the client library is an answer to what that asked.
+//! Checks that the server's bytes are an answer to the client library's command.
 //!
-//! In: the bytes of both directions, in pieces of any size. Out: nothing, or what is wrong with an answer. The library makes room
-//! for as many columns as an answer says that it has, takes bytes out of packets that may be empty, and takes whatever comes for the
-//! answer to its question: so counts, order and ends are checked here, before it sees them. Keeps no more than the first
-//! bytes of a packet; what is in definitions and rows is the library's.
+//! In: the bytes of both directions, in pieces of any size. Out: nothing, or what is wrong with an answer. The library
+//! allocates as many columns as an answer claims to have, reads bytes of packets that may be empty, and takes any
+//! packet for the answer to its query. So counts, order and ends are checked here, before the library gets them. Keeps
+//! only the first bytes of a packet; the content of definitions and rows is not checked.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -16,7 +16,8 @@ use crate::column::bytes::Bytes;
 use super::super::command::{COM_QUERY, COM_QUIT};
 use super::super::packet::{HEAD_BYTES, PIECE_BYTES_MAX};
 
-/// How much of a packet is inspected: more than the end of a result has, with the longest text that MySQL puts there (512 bytes).
+/// So many bytes of a packet are inspected: more than the end of a result has, with MySQL's longest text there (512
+/// bytes).
 const START_BYTES: usize = 1 << 10;
 
 /// The most columns that a result may have. A table has 4096 at most, a list of expressions may be longer; of a prepared statement the
@@ -71,7 +72,7 @@ impl Asked {
     }
 }
 
-/// The library's side: every packet of it is a command.
+/// The library's side: every packet is a command.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     packets: Starts,
@@ -93,11 +94,11 @@ impl Questions {
 pub(super) struct AnswerFollower {
     packets: Starts,
     place: AnswerPart,
-    /// What the session was agreed to be able to do: it decides how packets are read.
+    /// The capabilities of the session, which decide how packets are read.
     capabilities: CapabilityFlags,
 }
 
-/// Where in an answer the next packet stands.
+/// The state within an answer: which packet comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AnswerPart {
     /// Before it.
@@ -126,7 +127,7 @@ impl AnswerFollower {
     }
 
     /// # Errors
-    /// What is wrong with the answer; nothing of this piece is for the library then.
+    /// What is wrong with the answer; then the library must not get this piece.
     pub fn see(&mut self, piece: &[u8], asked: &Asked) -> Result<(), NoAnswer> {
         let AnswerFollower { packets, place, capabilities } = self;
         packets.see(piece, |start, length| {
@@ -150,7 +151,7 @@ impl AnswerPart {
         let ends_by_count = capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
         match self {
             AnswerPart::Over => Err(NoAnswer::Unasked),
-            // The library takes the answer before for ended.
+            // For the library the previous answer has ended.
             AnswerPart::NextResult
             | AnswerPart::Definitions(..)
             | AnswerPart::EndOfDefinitions(_)
@@ -160,7 +161,7 @@ impl AnswerPart {
                 Err(NoAnswer::Unasked)
             }
             AnswerPart::Head => match asked.take() {
-                // A server that ends an idle session, or all of them, says so.
+                // A server that ends an idle session, or all sessions, sends this.
                 NOTHING if is_error => Ok(AnswerPart::Over),
                 NOTHING => Err(NoAnswer::Unasked),
                 _ if is_error => Ok(AnswerPart::Head),
@@ -233,8 +234,8 @@ fn after_definitions(behind: Behind, ends_by_count: bool) -> AnswerPart {
     }
 }
 
-/// The end of a result, which says whether another one follows. Read as the library reads it, which goes by what the end before
-/// said where it can't read one.
+/// The end of a result, which says whether another one follows. Read as the library reads it: where the library can't
+/// read the end, it uses the flags of the previous end.
 fn end<Kind: OkPacketKind>(start: &[u8], length: usize, capabilities: CapabilityFlags) -> Result<AnswerPart, NoAnswer> {
     let read = ParseBuf(start).parse::<OkPacketDeserializer<'_, Kind>>(capabilities);
     let Some(end) = read.ok().filter(|_| length <= START_BYTES) else {
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_answer_is_let_through() {
+    fn answers_of_real_servers_pass() {
         let (old, new) = (CapabilityFlags::empty(), CapabilityFlags::CLIENT_DEPRECATE_EOF);
         let error: &[u8] = b"\xff\x15\x04#28000Access denied for some reason or another";
         let more_ok: &[u8] = &[0, 0, 0, 2 | MORE, 0, 0, 0];
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn bytes_that_are_no_answer_are_refused() {
         let new = CapabilityFlags::CLIENT_DEPRECATE_EOF;
         let more: &[u8] = &[0, 0, 0, 2 | MORE, 0, 0, 0];
         for (exchanges, expected) in [

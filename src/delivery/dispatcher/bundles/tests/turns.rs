@@ -10,7 +10,7 @@ use crate::delivery::{Client, Merged, Origin, Sinks};
 use crate::telemetry::Metrics;
 
 #[tokio::test]
-async fn a_full_batch_is_one_request_and_the_rest_goes_when_its_time_is_over() {
+async fn a_full_batch_is_one_request_and_the_rest_is_sent_when_its_time_is_over() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(3)));
     let mut dispatcher = dispatcher();
@@ -33,9 +33,9 @@ async fn a_full_batch_is_one_request_and_the_rest_goes_when_its_time_is_over() {
 #[tokio::test]
 async fn a_key_in_two_batches_is_sent_in_order_and_other_batches_go_on() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match carried(seen).contains(&1) {
-        true => Reply::When(gated.clone()),
+        true => Reply::When(permits.clone()),
         false => Reply::Status(200),
     })
     .await;
@@ -87,9 +87,9 @@ async fn merged_changes_are_one_request_and_share_its_outcome() {
 #[tokio::test]
 async fn a_merged_change_waits_for_the_one_before_of_its_key() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api =
-        Api::start(move |seen| if seen.number == 1 { Reply::When(gated.clone()) } else { Reply::Status(200) }).await;
+        Api::start(move |seen| if seen.number == 1 { Reply::When(permits.clone()) } else { Reply::Status(200) }).await;
     let rule = rule(&api.url(), |rule| rule.coalesce = Some(SOON));
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
@@ -153,7 +153,7 @@ async fn a_reload_closes_what_the_rule_before_gathered_and_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn what_a_rule_blocked_before_it_gathered_is_sent_by_itself_and_others_wait_behind_it() {
+async fn a_key_that_a_rule_blocked_before_it_gathered_is_sent_by_itself_and_others_wait_behind_it() {
     let api = Api::start(|_| Reply::Status(200)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
@@ -182,7 +182,7 @@ async fn what_a_rule_blocked_before_it_gathered_is_sent_by_itself_and_others_wai
 }
 
 #[tokio::test]
-async fn a_call_of_which_a_key_is_blocked_when_its_turn_comes_is_blocked_but_for_what_no_one_can_decide() {
+async fn a_call_with_a_key_that_is_blocked_when_its_turn_comes_is_blocked_except_its_undecided_rows() {
     let api = Api::start(|_| Reply::Status(400)).await;
     let rule = batching(&api, |rule| rule.batch = Some(batch(2)));
     let mut dispatcher = dispatcher();
@@ -207,10 +207,10 @@ async fn a_call_of_which_a_key_is_blocked_when_its_turn_comes_is_blocked_but_for
 #[tokio::test]
 async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_later() {
     let open = Arc::new(tokio::sync::Semaphore::new(0));
-    let gated = open.clone();
+    let permits = open.clone();
     let api = Api::start(move |seen| match carried(seen).len() {
         4 => Reply::Status(413),
-        _ => Reply::When(gated.clone()),
+        _ => Reply::When(permits.clone()),
     })
     .await;
     let rule = batching(&api, |rule| rule.batch = Some(Batch { until: Until::TransactionEnd, ..batch(4) }));
@@ -231,7 +231,7 @@ async fn at_the_end_what_is_gathered_is_interrupted_and_so_are_parts_that_come_l
 }
 
 #[tokio::test]
-async fn deliveries_of_a_key_are_carried_in_order_whatever_happens_to_their_batches() {
+async fn deliveries_of_a_key_are_sent_in_order_whatever_happens_to_their_batches() {
     let api = Api::start(|seen| match (seen.number % 7 + seen.attempt as u128) % 5 {
         0 => Reply::Status(500),
         1 => Reply::LoseAnswer,

@@ -1,8 +1,8 @@
 //! Renders many deliveries of a rule into one request, whose body is the array of their bodies.
 //!
-//! In: the items of a part, in commit order. Out: the request, and those items that can't be in any; or how many of them
-//! fit into a request, where not all do. All bodies are written one after the other into one buffer. The identity of the
-//! call follows from those of the deliveries in it (promise 3).
+//! In: the items of a part, in commit order. Out: the request, and the items that fit into no request; or, where not all
+//! fit into one request, how many do. All bodies are written one after the other into one buffer. The identity of the call
+//! follows from those of the deliveries in it (promise 3).
 
 use super::super::item::ItemPlace;
 use super::super::prepared::PreparedRequest;
@@ -39,7 +39,7 @@ pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedA
             out.push(b',');
         }
         match write_item(delivery, call, &mut out) {
-            // The bracket at the end counts, too. One item alone is sent whatever it weighs.
+            // The bracket at the end counts, too. A single item is sent whatever its size.
             Ok(()) if out.len() >= bytes_max && !ids.is_empty() => {
                 return RenderedArray { unfit, ready: Err(Unready::TooLarge { fitting: ids.len() }) };
             }
@@ -67,7 +67,7 @@ fn write_item(delivery: &Delivery, call: &Call, out: &mut Vec<u8>) -> Result<(),
         .map_err(|message| Failure { reason: Reason::Unrenderable, message })
 }
 
-/// URL and headers, which read no row when a rule sends arrays: any delivery of it will do to render them.
+/// URL and headers. When a rule sends arrays they read no row, so they can be rendered from any delivery.
 fn envelope(any: &Delivery, call: &Call, id: DeliveryId, body: Vec<u8>) -> Result<PreparedRequest, String> {
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;

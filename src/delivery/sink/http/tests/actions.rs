@@ -23,14 +23,14 @@ const CALL: &str = "
     on_success: {call: {url: http://a.test/done}}";
 
 /// A delivery by a rule with these lines that is at this action, after `edit` of its log.
-fn doing(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -> Delivery {
+fn delivery_at(lines: &str, action: ActionId, edit: impl FnOnce(&mut SagaLog)) -> Delivery {
     let text = format!("table: shop.hooks\nrules:\n  - name: r{lines}\n");
     let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None);
     let rule = Arc::clone(&rules.unwrap_or_else(|problems| panic!("{problems}")).rules()[0]);
-    let mut log = rule.saga.as_ref().expect("a plan").definition.begin();
+    let mut log = rule.saga.as_ref().expect("a saga").definition.begin();
     edit(&mut log);
-    let doing = Some(SagaAction { action, log: Arc::new(log) });
-    Delivery { rule, saga_action: doing, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
+    let saga_action = Some(SagaAction { action, log: Arc::new(log) });
+    Delivery { rule, saga_action, ..delivery("{url: http://a.test/}", "x").expect("it loads") }
 }
 
 fn with_account(log: &mut SagaLog) {
@@ -51,9 +51,9 @@ fn key(delivery: &Delivery) -> String {
 }
 
 #[test]
-fn every_action_has_an_identity_of_its_own_that_anybody_can_compute() {
+fn every_action_has_an_identity_of_its_own_that_a_receiver_can_compute() {
     let namespace = Uuid::from_u128(0x5b1f_3c0e_7a54_4c1b_9d0e_2f6a_8c43_71d9);
-    let begun_anew = |log: &mut SagaLog| {
+    let begun_again = |log: &mut SagaLog| {
         with_account(log);
         (log.steps[0].act.round, log.steps[0].undo.round, log.callback.round) = (2, 3, 1);
     };
@@ -64,7 +64,7 @@ fn every_action_has_an_identity_of_its_own_that_anybody_can_compute() {
         (ActionId::OnSuccess, "/on_success"),
         (ActionId::OnFailure, "/on_failure"),
     ] {
-        let first = doing(STEPS, action, with_account);
+        let first = delivery_at(STEPS, action, with_account);
         let expected = |place: &str| Uuid::new_v5(&namespace, format!("{}/{place}", first.id).as_bytes()).to_string();
         assert_eq!(key(&first), expected(place), "{action:?}");
         let round = match action {
@@ -73,39 +73,39 @@ fn every_action_has_an_identity_of_its_own_that_anybody_can_compute() {
             ActionId::OnSuccess | ActionId::OnFailure => 1,
             _ => continue,
         };
-        assert_eq!(key(&doing(STEPS, action, begun_anew)), expected(&format!("{place}/{round}")), "{action:?}");
+        assert_eq!(key(&delivery_at(STEPS, action, begun_again)), expected(&format!("{place}/{round}")), "{action:?}");
     }
 }
 
 #[test]
-fn a_query_is_another_one_each_time() {
-    let asked = doing(STEPS, ActionId::Verify(1), with_account);
+fn a_query_has_another_identity_each_time() {
+    let asked = delivery_at(STEPS, ActionId::Verify(1), with_account);
     assert_ne!(key(&asked), key(&asked));
 }
 
 #[test]
 fn the_one_call_of_a_rule_has_the_identity_of_the_delivery() {
-    let first = doing(CALL, ActionId::Step(0), |_| {});
+    let first = delivery_at(CALL, ActionId::Step(0), |_| {});
     assert_eq!(key(&first), first.id.to_string());
-    let again = doing(CALL, ActionId::Step(0), |log| log.steps[0].act.round = 1);
+    let again = delivery_at(CALL, ActionId::Step(0), |log| log.steps[0].act.round = 1);
     assert_eq!(key(&again), first.id.of_action("call", 1).to_string());
-    let told = doing(CALL, ActionId::OnSuccess, |_| {});
-    assert_eq!(key(&told), DeliveryId::of_action(&first.id, "/on_success", 0).to_string());
+    let callback = delivery_at(CALL, ActionId::OnSuccess, |_| {});
+    assert_eq!(key(&callback), DeliveryId::of_action(&first.id, "/on_success", 0).to_string());
 }
 
 #[test]
 fn later_calls_read_what_earlier_ones_were_answered() {
-    let url = |action| prepare(&doing(STEPS, action, with_account)).expect("it renders").url.to_string();
+    let url = |action| prepare(&delivery_at(STEPS, action, with_account)).expect("it renders").url.to_string();
     assert_eq!(url(ActionId::Step(1)), "http://a.test/charges?a=a%2F7");
     assert_eq!(url(ActionId::Undo(0)), "http://a.test/accounts/a%2F7", "a value stays in its place");
-    let error = prepare(&doing(STEPS, ActionId::Undo(0), |_| {})).expect_err("nothing is known of it");
+    let error = prepare(&delivery_at(STEPS, ActionId::Undo(0), |_| {})).expect_err("nothing is known of it");
     assert!(error.starts_with("`url`: step `account` (waiting) has no answer to read"), "{error}");
 }
 
 #[test]
-fn the_calls_of_the_end_tell_the_outcome() {
+fn callbacks_report_the_outcome() {
     let body = |action, edit: &dyn Fn(&mut SagaLog)| -> Json {
-        let delivery = doing(STEPS, action, edit);
+        let delivery = delivery_at(STEPS, action, edit);
         let prepared = prepare(&delivery).expect("it renders");
         assert_eq!(prepared.header("Content-Type"), Some("application/json"));
         serde_json::from_slice(&prepared.body).expect("JSON")
@@ -121,7 +121,7 @@ fn the_calls_of_the_end_tell_the_outcome() {
             ..ActionLog::WAITING
         };
     });
-    let id = doing(STEPS, ActionId::OnFailure, |_| {}).id.to_string();
+    let id = delivery_at(STEPS, ActionId::OnFailure, |_| {}).id.to_string();
     let expected = json!({
         "id": id, "rule": "r", "outcome": "dead", "standing": "open",
         "steps": [

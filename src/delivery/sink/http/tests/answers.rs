@@ -104,7 +104,7 @@ fn cases() -> Vec<Case> {
         ("100 without end", flood("", &b"HTTP/1.1 100 C\r\n\r\n".repeat(100)), TIMED_OUT),
         ("102 without end", flood("", &b"HTTP/1.1 102 P\r\nX-A: b\r\n\r\n".repeat(100)), TIMED_OUT),
         (
-            "101 that nobody asked for",
+            "101 that was not requested",
             say("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"),
             "dead 101: ",
         ),
@@ -400,7 +400,7 @@ fn every_hostile_answer_has_its_end_takes_little_memory_and_harms_no_other_deliv
 
 /// A server that sends a second answer right after the first, for a request that has not come yet.
 #[tokio::test]
-async fn bytes_behind_an_answer_are_not_the_answer_of_the_next_request() {
+async fn bytes_after_an_answer_are_not_the_answer_to_the_next_request() {
     let proper = "HTTP/1.1 400 X\r\nContent-Length: 4\r\n\r\ntrue";
     let forged = format!("{OK}Content-Length: 6\r\n\r\nforged");
     for first in [

@@ -104,7 +104,7 @@ fn all_forms() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_row_that_holds_the_url_leads_to_public_addresses_of_hosts_that_a_pattern_names() {
+async fn a_row_that_contains_the_url_leads_to_public_addresses_of_hosts_that_a_pattern_names() {
     let caller = Caller::new().await;
     let call = |_: &str| format!("{{url: '{{{{ row.value }}}}', allow_hosts: {ALLOWED}}}");
     let end = |forms: &[&str], end: fn() -> End| forms.iter().map(|form| (form.to_string(), end())).collect::<Vec<_>>();
@@ -131,7 +131,7 @@ async fn a_row_that_holds_the_url_leads_to_public_addresses_of_hosts_that_a_patt
 
 /// The same forms where the row chooses a part of the host: the rule's own scheme and path stay.
 #[tokio::test]
-async fn a_row_that_holds_a_part_of_the_host_can_be_nothing_else() {
+async fn a_row_value_in_the_host_stays_a_part_of_the_host() {
     let caller = Caller::new().await;
     let authority = |url: &str| {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest).to_owned();
@@ -256,7 +256,7 @@ async fn a_name_that_changes_its_address_is_checked_by_the_answer_that_is_used()
 }
 
 #[test]
-fn a_host_that_is_refused_is_told_without_its_name_and_with_the_place_of_the_patterns() {
+fn a_refused_host_is_reported_without_its_name_and_with_the_place_of_the_patterns() {
     let call = "{url: '{{ row.value }}', allow_hosts: ['*.shops.example']}";
     for value in ["https://evil-4711.test/", "https://127.0.0.1/4711", "https://4711@a.shops.example/", "4711", "a b"] {
         let delivery = delivery(call, value).unwrap();

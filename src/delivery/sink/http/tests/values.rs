@@ -261,7 +261,7 @@ async fn a_value_in_path_query_and_body_changes_nothing_but_itself() {
 }
 
 #[tokio::test]
-async fn a_value_in_a_header_is_the_header_or_makes_no_request() {
+async fn a_value_in_a_header_is_sent_as_it_is_or_no_request_is_made() {
     let sender = Sender::new().await;
     let call =
         format!("{{url: '{}', headers: {{X-Value: '{{{{ row.value }}}}', X-Own: own}}, body: 1}}", sender.api.url());

@@ -26,7 +26,7 @@ fn key(prepared: &PreparedRequest) -> &str {
 }
 
 #[test]
-fn the_body_is_the_array_of_what_each_would_send_alone() {
+fn the_body_is_the_array_of_the_bodies_that_each_would_send_alone() {
     let items = items(1..4, 1 << 20, |_| {});
     let RenderedArray { unfit, ready: Ok(prepared) } = gathered(&items) else { panic!("renders") };
     assert_eq!(unfit, []);
@@ -78,7 +78,7 @@ fn an_item_that_cannot_be_rendered_is_left_out_of_the_others() {
 }
 
 #[test]
-fn as_many_as_fit_are_told_and_one_always_does() {
+fn the_number_of_items_that_fit_is_returned_and_one_always_fits() {
     let literal = |rule: &mut Rule| rule.call_mut().body = Body::Template(BodyTemplate::Literal("1234567".into()));
     for (bytes, expected) in [(1, Some(1)), (16, Some(1)), (17, Some(2)), (24, Some(2)), (25, None), (99, None)] {
         let fitting = match gathered(&items(0..3, bytes, literal)).ready {
@@ -109,7 +109,7 @@ fn each_body_has_the_limit_of_a_body_and_all_together_that_of_the_rule() {
 }
 
 #[test]
-fn cloud_events_of_an_array_hold_their_attributes_and_have_no_headers() {
+fn cloud_events_of_an_array_contain_their_attributes_and_have_no_headers() {
     for mode in [CloudEventMode::Binary, CloudEventMode::Structured] {
         let items = items(1..3, 1 << 20, |rule| {
             rule.call_mut().body = Body::CloudEvent(mode);

@@ -42,7 +42,7 @@ struct Books {
     /// By row: what was done and undone, in the order in which it first happened.
     order: BTreeMap<u64, Vec<String>>,
     asked: BTreeMap<String, u32>,
-    told: BTreeMap<u64, BTreeSet<String>>,
+    called_back: BTreeMap<u64, BTreeSet<String>>,
 }
 
 impl Books {
@@ -68,7 +68,7 @@ fn api(request: &Request, books: &mut Books) -> Answer {
     *asked += 1;
     let is_first = *asked == 1;
     if verb == "told" {
-        books.told.entry(row).or_default().insert(what.to_string());
+        books.called_back.entry(row).or_default().insert(what.to_string());
         return Answer::ok();
     }
     let name = format!("{verb} {what}");
@@ -101,18 +101,18 @@ fn rule(table: &str, receiver: &Receiver) -> String {
             path("undo"),
         )
     };
-    let told = |how: &str| receiver.url(&format!("/told/{how}/{{{{ row.id }}}}/{{{{ row.kind }}}}"));
+    let called_back = |how: &str| receiver.url(&format!("/told/{how}/{{{{ row.id }}}}/{{{{ row.kind }}}}"));
     format!(
         "table: {table}\nrules:\n  - name: signup\n    on: [insert]\n    retry: {{retries: 1, initial: 5ms, jitter: 0}}\n    steps:\n{}    \
          on_success: {{call: {{url: '{}'}}}}\n    on_failure: {{call: {{url: '{}'}}}}\n",
         STEPS.map(step).concat(),
-        told("success"),
-        told("failure"),
+        called_back("success"),
+        called_back("failure"),
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_fails_and_dies_every_row_is_all_done_all_undone_or_waits_for_a_person() {
+async fn whatever_fails_or_is_killed_every_row_is_complete_undone_or_waits_for_a_person() {
     let server = MysqlServer::shared();
     let database = server.fresh_database().await;
     let table = format!("{database}.signups");
@@ -122,7 +122,7 @@ async fn whatever_fails_and_dies_every_row_is_all_done_all_undone_or_waits_for_a
         let books = Arc::clone(&books);
         move |request| api(request, &mut books.lock().expect("not poisoned"))
     });
-    // So many failures on purpose are no sign that the API is away.
+    // So many failures on purpose are no sign that the API is unavailable.
     let targets = format!("targets:\n  {}: {{breaker: off}}\n", receiver.url(""));
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook"))
         .with_rule("signups.yaml", &rule(&table, &receiver))
@@ -137,13 +137,13 @@ async fn whatever_fails_and_dies_every_row_is_all_done_all_undone_or_waits_for_a
     for _ in 0..KILLS {
         let next = receiver.count() + random.below(90) as usize;
         let is_there = |requests: &[Arc<Request>]| {
-            requests.len() >= next || books.lock().expect("not poisoned").told.len() >= ROWS
+            requests.len() >= next || books.lock().expect("not poisoned").called_back.len() >= ROWS
         };
         receiver.wait_until(is_there, DEADLINE).await;
         program.kill_9();
         program.restart();
     }
-    receiver.wait_until(|_| books.lock().expect("not poisoned").told.len() >= ROWS, DEADLINE).await;
+    receiver.wait_until(|_| books.lock().expect("not poisoned").called_back.len() >= ROWS, DEADLINE).await;
     program.wait_for_line("reading after", DEADLINE);
     super::wait_until_done(&program, "signup", || true);
     every_row_ended_as_it_should(&kinds, &books.lock().expect("not poisoned"), &program);
@@ -158,14 +158,14 @@ fn every_row_ended_as_it_should(kinds: &[&str], books: &Books, program: &Program
         let did: Vec<&str> = STEPS.into_iter().filter(|step| books.has(row, &format!("do {step}"))).collect();
         let undone: Vec<&str> = STEPS.into_iter().filter(|step| books.has(row, &format!("undo {step}"))).collect();
         let letter = letters.get(&row);
-        let told: Vec<&str> = books.told[&row].iter().map(String::as_str).collect();
+        let called_back: Vec<&str> = books.called_back[&row].iter().map(String::as_str).collect();
         if kind.starts_with("ok") {
             assert_eq!((did, undone, letter), (STEPS.to_vec(), vec![], None), "row {row}: {kind}");
-            assert_eq!(told, ["success"], "row {row}: {kind}");
+            assert_eq!(called_back, ["success"], "row {row}: {kind}");
             continue;
         }
         let letter = letter.unwrap_or_else(|| panic!("row {row} ({kind}) has no dead letter; done: {did:?}"));
-        assert_eq!(told, ["failure"], "row {row}: {kind}");
+        assert_eq!(called_back, ["failure"], "row {row}: {kind}");
         let open: Vec<&str> = did.iter().copied().filter(|step| !undone.contains(step)).collect();
         if *kind == "undo-refused-2" {
             assert_eq!((open, &letter["effect"]), (vec!["account"], &"partial".into()), "row {row}: {kind} {letter:#}");

@@ -10,7 +10,7 @@ use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::receiver::{Answer, Gate, Receiver};
 
-/// A table and its rule of two steps; the API holds the second back.
+/// A table and its rule of two steps; the API delays the second.
 struct Scene {
     database: String,
     receiver: Receiver,
@@ -41,7 +41,7 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.starts_with("/ship/") {
-                true => Answer::ok().held_by(&gate),
+                true => Answer::ok().delayed_by(&gate),
                 false => Answer::ok(),
             }
         });
@@ -93,7 +93,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_under_way_when_its_rule_went_or_became_another_is_a_dead_letter_and_can_go_on_when_it_is_back() {
+async fn a_saga_under_way_whose_rule_was_removed_or_changed_is_a_dead_letter_and_can_continue_when_the_rule_is_back() {
     let other_steps = STEPS.replace("name: ship", "name: send");
     let narrower = format!("    when: row.id > 100\n{STEPS}");
     for (rule, why) in [

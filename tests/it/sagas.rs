@@ -9,7 +9,7 @@ use crate::letters::{Letter, fill, fill_with_operation};
 use crate::support::program::{Finished, Home};
 use crate::support::receiver::{Answer, Receiver};
 
-/// Letter 1: an account was made, and whether its charge happened nobody knows. Letter 2 takes but one call.
+/// Letter 1: an account was made, and it is uncertain whether its charge happened. Letter 2 takes only one call.
 fn home(receiver: &Receiver) -> Home {
     let url = receiver.url("/orders/{{ row.id }}");
     let rule = format!(
@@ -65,14 +65,14 @@ fn numbers(home: &Home, args: &[&str]) -> Vec<u64> {
     listing["dead_letters"].as_array().unwrap().iter().map(|letter| letter["number"].as_u64().unwrap()).collect()
 }
 
-/// Dead letters, held ones, those that wait for a person.
+/// Dead letters, blocked ones, those that wait for a person.
 fn counts(home: &Home) -> [Value; 3] {
     let status = json_of(home, &["status", "--json"]);
     ["dead_letters", "blocked", "awaiting"].map(|name| status[name].clone())
 }
 
 #[test]
-fn a_letter_shows_what_was_done_how_it_stands_and_what_a_person_can_do() {
+fn a_letter_shows_its_steps_its_effect_and_what_a_person_can_do() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let page = home.run(&["dead-letters", "show", "1"]).stdout;
@@ -158,7 +158,7 @@ fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read(
 }
 
 #[test]
-fn what_is_wished_of_steps_is_said_once_and_of_letters_that_have_some() {
+fn saga_commands_exclude_each_other_and_need_letters_with_a_saga() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     for wrong in [

@@ -1,4 +1,4 @@
-//! What was done, for the summary and for whoever looks at a failure.
+//! What a run did, for its summary and for the analysis of a failure.
 
 use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
@@ -7,8 +7,8 @@ use super::ledger::Ledger;
 
 const STEPS_KEPT_MAX: usize = 400;
 
-/// Tells the steps and the seed when its test fails.
-pub struct Story {
+/// Prints the steps and the seed when its test fails.
+pub struct RunReport {
     seed: u64,
     begun_at: Instant,
     steps: VecDeque<String>,
@@ -30,10 +30,10 @@ pub struct Counts {
     pub rollbacks: u64,
 }
 
-impl Story {
-    pub fn new(seed: u64) -> Story {
+impl RunReport {
+    pub fn new(seed: u64) -> RunReport {
         let (steps, missing) = (VecDeque::new(), String::new());
-        Story { seed, begun_at: Instant::now(), steps, missing, counts: Counts::default() }
+        RunReport { seed, begun_at: Instant::now(), steps, missing, counts: Counts::default() }
     }
 
     pub fn note(&mut self, step: &str) {
@@ -48,7 +48,7 @@ impl Story {
         self.missing = missing.to_owned();
     }
 
-    #[allow(clippy::print_stderr, reason = "the figures of a run are for whoever started it")]
+    #[allow(clippy::print_stderr, reason = "the figures of a run are for the person who started it")]
     pub fn say(&self, when: &str, ledger: &Ledger) {
         let counts = &self.counts;
         eprintln!(
@@ -73,7 +73,7 @@ impl Story {
     }
 }
 
-impl Drop for Story {
+impl Drop for RunReport {
     #[allow(clippy::print_stderr, reason = "the test harness shows it with the failed test")]
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -90,7 +90,7 @@ impl Scene {
     async fn kill_again_and_again(&mut self) {
         for _ in 0..KILLS {
             let next = self.receiver.count() + self.random.below(2 * (ROWS / KILLS) as u64) as usize;
-            // Rows that were cut off before their call are asked for by nobody.
+            // Rows that were cut off before their call are never requested.
             let enough = next.min(ROWS / 2);
             self.receiver.wait_until(|requests| requests.len() >= enough, DEADLINE).await;
             self.program.kill_9();
@@ -102,7 +102,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_row_is_charged_twice_and_each_is_charged_declined_or_visibly_unknown() {
+async fn no_row_is_charged_twice_and_each_is_charged_declined_or_visibly_uncertain() {
     let mut scene = Scene::start("").await;
     scene.kill_again_and_again().await;
     let books = scene.books.lock().expect("not poisoned");
@@ -126,7 +126,7 @@ async fn no_row_is_charged_twice_and_each_is_charged_declined_or_visibly_unknown
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_query_nothing_stays_unknown_and_each_row_is_charged_once() {
+async fn with_a_query_nothing_stays_uncertain_and_each_row_is_charged_once() {
     let verify =
         "      verify:\n        call: {url: URL, body: {id: '{{ row.id }}'}}\n        when: answer.json.charges > 0\n";
     let mut scene = Scene::start(verify).await;

@@ -1,11 +1,11 @@
-//! A stretch of the binlog once more, with and without a daemon, by place and by GTIDs.
+//! A binlog range delivered again, with and without a daemon, by place and by GTIDs.
 
 use std::collections::HashSet;
 
 use super::*;
 use crate::support::receiver::Gate;
 
-/// What one stretch of binlog brought, and where it lies.
+/// The changes of one binlog range, and its place.
 struct History {
     database: String,
     receiver: Receiver,
@@ -17,7 +17,7 @@ struct History {
 }
 
 impl History {
-    /// Three transactions of three rows each; the second is the stretch.
+    /// Three transactions of three rows each; the second is the range.
     async fn start(server: &MysqlServer) -> History {
         let database = server.fresh_database().await;
         table(server, &database, "items").await;
@@ -39,8 +39,8 @@ impl History {
     }
 
     fn replay(&self, args: &[&str]) -> Finished {
-        let stretch = ["replay-binlog", "--rule", "items", "--from", &self.from, "--to", &self.to];
-        self.home.run(&[&stretch, args].concat())
+        let range = ["replay-binlog", "--rule", "items", "--from", &self.from, "--to", &self.to];
+        self.home.run(&[&range, args].concat())
     }
 }
 
@@ -54,7 +54,7 @@ fn keys(requests: &[Arc<Request>]) -> HashSet<(u32, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_of_the_binlog_is_delivered_again_with_the_same_keys_and_nothing_else() {
+async fn a_binlog_range_is_delivered_again_with_the_same_keys_and_nothing_else() {
     // A server of its own: others' transactions would lie between.
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
@@ -108,7 +108,7 @@ async fn a_stretch_of_the_binlog_is_delivered_again_with_the_same_keys_and_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_is_delivered_again_without_a_daemon_and_moves_no_checkpoint() {
+async fn a_binlog_range_is_delivered_again_without_a_daemon_and_moves_no_checkpoint() {
     let server = MysqlServer::start(&[]);
     let mut history = History::start(&server).await;
     wait_for_status(&history.home, |status| of_rule(status, "items")["unresolved"] == 0);
@@ -117,7 +117,7 @@ async fn a_stretch_is_delivered_again_without_a_daemon_and_moves_no_checkpoint()
     let before = status(&history.home);
     server.query(&format!("INSERT INTO {}.items VALUES (10, 1)", history.database)).await;
     let url = server.root_url();
-    // Up to the checkpoint: what came after is not a redelivery.
+    // Up to the checkpoint: later changes are not replayed.
     let finished =
         history.home.run(&["replay-binlog", "--rule", "items", "--from", &history.from, "--yes", "--mysql", &url]);
     assert!(done(&finished).ends_with("6 changes, 6 matched, 6 delivered, 0 dead\n"), "{}", finished.stdout);
@@ -129,12 +129,12 @@ async fn a_stretch_is_delivered_again_without_a_daemon_and_moves_no_checkpoint()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_redelivery_starts_nothing_more() {
+async fn an_interrupted_binlog_replay_starts_nothing_more() {
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
     let gate = Gate::closed();
-    let held = gate.clone();
-    history.receiver.set_script(move |_| Answer::ok().held_by(&held));
+    let answers_gate = gate.clone();
+    history.receiver.set_script(move |_| Answer::ok().delayed_by(&answers_gate));
     // One after the other, so that two of them wait behind the first.
     history.home.write(
         "rules/a.yaml",
@@ -168,7 +168,7 @@ async fn an_interrupted_redelivery_starts_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stretch_named_by_gtids_is_those_transactions_and_no_others() {
+async fn a_binlog_range_named_by_gtids_is_those_transactions_and_no_others() {
     let server = MysqlServer::start(&[]);
     let history = History::start(&server).await;
     let executed: Vec<String> = server.rows("SELECT @@GLOBAL.gtid_executed").await;

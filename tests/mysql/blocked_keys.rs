@@ -1,4 +1,4 @@
-//! `on_dead_letter: hold_key` and `pause`, with the whole program: what a key's first failure holds back, what goes on
+//! `on_dead_letter: hold_key` and `pause`, with the whole program: what the first failure of a key blocks, what goes on
 //! beside it, and how both go on together, also over kill -9 and without a running rowhook.
 
 use std::time::{Duration, Instant};
@@ -94,8 +94,8 @@ impl Scene {
         self.receiver.received().iter().map(|request| call(request)).filter(|(key, _)| *key == id).collect()
     }
 
-    /// Key 1 fails, and is held with two changes behind it; key 2 goes on.
-    async fn held_behind_the_first(&self) {
+    /// Key 1 fails and is blocked, with two changes behind it; key 2 goes on.
+    async fn blocked_behind_the_first(&self) {
         self.insert(1).await;
         self.insert(2).await;
         for _ in 0..2 {
@@ -103,8 +103,8 @@ impl Scene {
             self.update(2).await;
         }
         self.receiver.wait_for_count(4, DEADLINE).await;
-        let held = |number| (number, "blocked".to_owned(), Some(1));
-        assert_eq!(self.wait_for_letters(3), [(1, "refused".to_owned(), None), held(2), held(3)]);
+        let blocked = |number| (number, "blocked".to_owned(), Some(1));
+        assert_eq!(self.wait_for_letters(3), [(1, "refused".to_owned(), None), blocked(2), blocked(3)]);
         assert_eq!(self.calls_of(1), [(1, 1)]);
         assert_eq!(self.calls_of(2), [(2, 1), (2, 2), (2, 3)]);
     }
@@ -117,7 +117,7 @@ fn refuse_key_1(request: &Request) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn later_changes_of_a_key_follow_its_dead_letter_in_order_when_that_is_replayed() {
     let scene = Scene::start("hold_key", refuse_key_1).await;
-    scene.held_behind_the_first().await;
+    scene.blocked_behind_the_first().await;
     scene.receiver.set_script(|_| Answer::ok());
     scene.update(1).await;
     scene.wait_for_letters(4);
@@ -132,9 +132,9 @@ async fn later_changes_of_a_key_follow_its_dead_letter_in_order_when_that_is_rep
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_held_key_stays_held_over_kill_9_and_goes_on_where_it_was() {
+async fn a_blocked_key_stays_blocked_over_kill_9_and_goes_on_where_it_was() {
     let mut scene = Scene::start("hold_key", refuse_key_1).await;
-    scene.held_behind_the_first().await;
+    scene.blocked_behind_the_first().await;
     scene.program.kill_9();
     scene.program.restart();
     scene.program.wait_for_line("reading after", DEADLINE);
@@ -167,7 +167,7 @@ async fn a_held_key_stays_held_over_kill_9_and_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_whose_front_was_discarded_while_nothing_ran_goes_out_at_the_next_start() {
     let mut scene = Scene::start("hold_key", refuse_key_1).await;
-    scene.held_behind_the_first().await;
+    scene.blocked_behind_the_first().await;
     scene.program.terminate();
     assert_eq!(scene.program.wait(DEADLINE), 0);
     scene.run(&["dead-letters", "discard", "1", "--yes"]);
@@ -181,9 +181,9 @@ async fn a_queue_whose_front_was_discarded_while_nothing_ran_goes_out_at_the_nex
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_running_rowhook_a_replay_lets_the_held_ones_follow_and_the_next_start_goes_on_behind_them() {
+async fn without_a_running_rowhook_a_replay_sends_the_blocked_ones_too_and_the_next_start_goes_on_behind_them() {
     let mut scene = Scene::start("hold_key", refuse_key_1).await;
-    scene.held_behind_the_first().await;
+    scene.blocked_behind_the_first().await;
     scene.program.terminate();
     assert_eq!(scene.program.wait(DEADLINE), 0);
     scene.receiver.set_script(|_| Answer::ok());
@@ -197,9 +197,9 @@ async fn without_a_running_rowhook_a_replay_lets_the_held_ones_follow_and_the_ne
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_changes_the_key_waits_for_the_held_one_and_holds_the_other() {
+async fn an_update_that_changes_the_key_waits_for_the_blocked_key_and_blocks_the_other() {
     let scene = Scene::start("hold_key", refuse_key_1).await;
-    scene.held_behind_the_first().await;
+    scene.blocked_behind_the_first().await;
     scene.sql(&format!("UPDATE {}.items SET id = 3 WHERE id = 1", scene.database)).await;
     scene.update(3).await;
     scene.insert(4).await;
@@ -256,7 +256,7 @@ async fn the_order_of_each_key_holds_through_dead_letters_replays_and_kill_9() {
             tokio::task::yield_now().await;
         }
         scene.program.kill_9();
-        // What the dead process had sent and nobody has read yet goes with its connections.
+        // What the dead process had sent and was not read yet is lost with its connections.
         scene.receiver.go_down();
         arrived_at_kill.push(scene.receiver.count());
         // Before it would open the store itself.

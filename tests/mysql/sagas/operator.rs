@@ -27,7 +27,7 @@ const BOTH: [Daemon; 2] = [Daemon::Runs, Daemon::Stopped];
 struct Moods {
     refuses: BTreeSet<&'static str>,
     loses: BTreeSet<&'static str>,
-    holds: Option<(&'static str, Gate)>,
+    gates: Option<(&'static str, Gate)>,
 }
 
 impl Moods {
@@ -40,8 +40,8 @@ impl Moods {
             return Answer::lose_the_answer();
         }
         let answer = Answer::ok().with_json(&serde_json::json!({"id": format!("{what}-1")}));
-        match &self.holds {
-            Some((held, gate)) if *held == what => answer.held_by(gate),
+        match &self.gates {
+            Some((delayed, gate)) if *delayed == what => answer.delayed_by(gate),
             _ => answer,
         }
     }
@@ -172,7 +172,7 @@ const THREE_STEPS: &str = r#"    steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_half_undone_is_shown_undone_when_the_api_mends_and_begun_again() {
+async fn a_partly_undone_saga_is_shown_undone_when_the_api_works_again_and_begun_again() {
     for daemon in BOTH {
         let moods = Moods { refuses: BTreeSet::from(["card", "free-stock"]), ..Moods::default() };
         let mut scene = Scene::start(THREE_STEPS, moods).await;
@@ -247,8 +247,8 @@ async fn a_replay_goes_on_with_the_step_that_failed_and_from_start_with_the_firs
         let dry = scene.run(&["dead-letters", "replay", "1", "--from-start", "--yes", "--dry-run"]);
         assert!(dry.code == 0 && dry.stdout.contains("/account'"), "{dry:?}");
         assert_eq!(scene.replay(&["--from-start", "--yes"]).0, 1);
-        let anew = keys(&scene.receiver.received());
-        assert!(anew.iter().all(|key| !first.contains(key)), "{anew:?} {first:?}");
+        let second = keys(&scene.receiver.received());
+        assert!(second.iter().all(|key| !first.contains(key)), "{second:?} {first:?}");
         assert_eq!(scene.asked(), ["account", "card"], "{daemon:?}");
 
         scene.change(|moods| moods.refuses.clear());
@@ -268,7 +268,7 @@ const CHARGE: &str = r#"    steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_step_of_which_nobody_knows_a_person_says_whether_it_happened() {
+async fn an_operator_states_whether_an_uncertain_step_happened() {
     for (daemon, word) in BOTH.into_iter().flat_map(|daemon| ["yes", "no"].map(|word| (daemon, word))) {
         let moods = Moods { loses: BTreeSet::from(["charge"]), ..Moods::default() };
         let mut scene = Scene::start(CHARGE, moods).await;
@@ -318,7 +318,7 @@ async fn a_letter_resolved_by_hand_is_counted_and_sent_no_more_and_can_still_be_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nobody_could_be_told_a_replay_tells_and_does_nothing_else() {
+async fn after_a_failed_callback_a_replay_makes_the_callback_and_does_nothing_else() {
     for daemon in BOTH {
         let moods = Moods { refuses: BTreeSet::from(["told"]), ..Moods::default() };
         let mut scene = Scene::start(NO_UNDO, moods).await;
@@ -330,7 +330,7 @@ async fn when_nobody_could_be_told_a_replay_tells_and_does_nothing_else() {
             (&"callback_failed".into(), &"complete".into()),
             "{letter:#}"
         );
-        assert_eq!(scene.counted(), (1, 0), "what is done waits for nobody");
+        assert_eq!(scene.counted(), (1, 0), "a resolved saga waits for no person");
         assert_eq!((scene.replay(&[]).0, scene.asked()), (1, vec!["told".to_string()]));
         scene.change(|moods| moods.refuses.clear());
         assert_eq!((scene.replay(&[]).0, scene.asked()), (0, vec!["told".to_string()]), "{daemon:?}");
@@ -338,21 +338,21 @@ async fn when_nobody_could_be_told_a_replay_tells_and_does_nothing_else() {
     }
 }
 
-/// Kills whoever replays while `held` is under way: rowhook itself, or the command where none runs.
-async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, held: &'static str) {
+/// Kills the process that replays while `delayed` is under way: rowhook itself, or the command where none runs.
+async fn kill_in_the_middle_of_a_replay(scene: &mut Scene, delayed: &'static str) {
     let gate = Gate::closed();
-    scene.change(|moods| *moods = Moods { holds: Some((held, gate.clone())), ..Moods::default() });
+    scene.change(|moods| *moods = Moods { gates: Some((delayed, gate.clone())), ..Moods::default() });
     let mut replaying = scene.program.home().start(&["dead-letters", "replay", "1"]);
-    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == held), DEADLINE).await;
+    scene.receiver.wait_until(|requests| requests.iter().any(|request| what(request) == delayed), DEADLINE).await;
     if scene.is_running {
         scene.program.kill_9();
-        assert_eq!(replaying.wait(DEADLINE), 1, "who asked for it is told that it broke off");
+        assert_eq!(replaying.wait(DEADLINE), 1, "the command reports that the replay broke off");
         scene.program.restart();
         scene.program.wait_for_line("reading after", DEADLINE);
     } else {
         replaying.kill_9();
     }
-    scene.change(|moods| moods.holds = None);
+    scene.change(|moods| moods.gates = None);
     gate.open();
 }
 

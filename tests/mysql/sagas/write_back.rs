@@ -161,9 +161,9 @@ impl Scene<'_> {
         }
     }
 
-    /// The rule for signups is not deaf to updates: somebody else's is delivered, and writing back what is there already
+    /// The rule for signups matches updates, too: that of another writer is delivered, and writing back what is there already
     /// changes nothing.
-    async fn an_update_by_somebody_else_is_delivered(&self) {
+    async fn an_update_by_another_writer_is_delivered(&self) {
         let row = self.kinds.iter().position(|kind| *kind == "ok").expect("most rows are");
         self.server.query(&format!("UPDATE {} SET kind = 'moved' WHERE id = {row}", self.table)).await;
         let (called, card) = (format!("/seen/{row}/moved"), format!("/card/{row}/moved"));
@@ -184,7 +184,7 @@ async fn rows_are_written_back(server: &MysqlServer) {
     scene.every_row_says_how_it_ended().await;
     scene.the_api_was_called_for_the_inserts_alone();
     scene.what_rowhook_wrote_was_seen_as_it_is_in_the_table();
-    scene.an_update_by_somebody_else_is_delivered().await;
+    scene.an_update_by_another_writer_is_delivered().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

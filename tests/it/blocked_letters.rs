@@ -8,7 +8,7 @@ use crate::letters::{Letter, fill};
 use crate::support::program::{Finished, Home};
 use crate::support::receiver::{Answer, Receiver, Request};
 
-/// Letter 1 failed and holds its key, 2 to 4 wait behind it; 5 failed and holds another key, 6 waits behind that.
+/// Letter 1 failed and blocks its key, 2 to 4 wait behind it; 5 failed and blocks another key, 6 waits behind that.
 fn home(receiver: &Receiver) -> Home {
     let rule = format!(
         "table: shop.orders\nrules:\n  - name: order-paid\n    on_dead_letter: hold_key\n    call:\n      url: {}\n    \
@@ -22,11 +22,11 @@ fn home(receiver: &Receiver) -> Home {
         lanes: LaneKeys::one(LaneKey(id as u64)),
         ..Letter::of("order-paid", id)
     };
-    let held = Reason::Blocked;
-    let of_1 = [("b", held), ("c", held), ("d", held)].map(|(note, reason)| letter(1, note, reason));
+    let blocked = Reason::Blocked;
+    let of_1 = [("b", blocked), ("c", blocked), ("d", blocked)].map(|(note, reason)| letter(1, note, reason));
     fill(&home, &[letter(1, "a", Reason::Refused)]);
     fill(&home, &of_1);
-    fill(&home, &[letter(2, "a", Reason::Refused), letter(2, "b", held)]);
+    fill(&home, &[letter(2, "a", Reason::Refused), letter(2, "b", blocked)]);
     home
 }
 
@@ -53,7 +53,7 @@ fn paths(receiver: &Receiver) -> Vec<String> {
     receiver.received().iter().map(|request| request.path.clone()).collect()
 }
 
-fn held(number: u64, behind: u64) -> (u64, String, Option<u64>) {
+fn blocked(number: u64, behind: u64) -> (u64, String, Option<u64>) {
     (number, "blocked".to_owned(), Some(behind))
 }
 
@@ -62,10 +62,10 @@ fn refused(number: u64) -> (u64, String, Option<u64>) {
 }
 
 #[test]
-fn a_list_says_what_a_held_letter_waits_behind() {
+fn a_list_says_what_a_blocked_letter_waits_behind() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
-    assert_eq!(listed(&home), [refused(1), held(2, 1), held(3, 1), held(4, 1), refused(5), held(6, 5)]);
+    assert_eq!(listed(&home), [refused(1), blocked(2, 1), blocked(3, 1), blocked(4, 1), refused(5), blocked(6, 5)]);
     let finished = home.run(&["dead-letters", "list", "--reason", "blocked", "--limit", "1"]);
     ended(&finished, 0);
     assert!(finished.stdout.contains("waits behind dead letter 1\n"), "{}", finished.stdout);
@@ -74,7 +74,7 @@ fn a_list_says_what_a_held_letter_waits_behind() {
 }
 
 #[test]
-fn what_is_held_behind_a_replayed_letter_follows_in_order_and_other_keys_stay() {
+fn deliveries_blocked_behind_a_replayed_letter_follow_in_order_and_other_keys_stay_blocked() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let finished = home.run(&["dead-letters", "replay", "1"]);
@@ -85,11 +85,11 @@ fn what_is_held_behind_a_replayed_letter_follows_in_order_and_other_keys_stay() 
         finished.stdout
     );
     assert_eq!(paths(&receiver), ["/orders/1/a", "/orders/1/b", "/orders/1/c", "/orders/1/d"]);
-    assert_eq!(listed(&home), [refused(5), held(6, 5)]);
+    assert_eq!(listed(&home), [refused(5), blocked(6, 5)]);
 }
 
 #[test]
-fn a_held_letter_that_fails_when_its_turn_comes_holds_those_behind_it() {
+fn a_blocked_letter_that_fails_when_its_turn_comes_blocks_those_behind_it() {
     let answer = |request: &Request| if request.path.ends_with("/c") { Answer::status(400) } else { Answer::ok() };
     let receiver = Receiver::start(answer);
     let home = home(&receiver);
@@ -98,7 +98,7 @@ fn a_held_letter_that_fails_when_its_turn_comes_holds_those_behind_it() {
     let last: Value = serde_json::from_str(finished.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(last, json!({"ended": {"delivered": 1, "still_dead": 0, "not_replayed": 0, "followed": 1}}));
     assert_eq!(paths(&receiver), ["/orders/1/a", "/orders/1/b", "/orders/1/c"]);
-    assert_eq!(listed(&home), [refused(3), held(4, 3), refused(5), held(6, 5)]);
+    assert_eq!(listed(&home), [refused(3), blocked(4, 3), refused(5), blocked(6, 5)]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_replay_of_a_whole_queue_ends_at_the_letter_that_fails() {
     {
         assert!(finished.stdout.contains(line), "{line}:\n{}", finished.stdout);
     }
-    assert_eq!(listed(&home), [refused(2), held(3, 2), held(4, 2)]);
+    assert_eq!(listed(&home), [refused(2), blocked(3, 2), blocked(4, 2)]);
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn letters_are_discarded_from_the_front_and_from_the_middle_and_nothing_is_sent(
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     ended(&home.run(&["dead-letters", "discard", "1", "3", "--yes"]), 0);
-    assert_eq!(listed(&home), [(2, "blocked".to_owned(), None), held(4, 2), refused(5), held(6, 5)]);
-    assert_eq!(receiver.count(), 0, "nobody runs who could send it");
+    assert_eq!(listed(&home), [(2, "blocked".to_owned(), None), blocked(4, 2), refused(5), blocked(6, 5)]);
+    assert_eq!(receiver.count(), 0, "no process runs that could send it");
     let finished = home.run(&["dead-letters", "replay", "2"]);
     ended(&finished, 0);
     assert_eq!(paths(&receiver), ["/orders/1/b", "/orders/1/d"]);

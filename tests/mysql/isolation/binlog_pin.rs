@@ -23,14 +23,14 @@ struct Scene {
     server: MysqlServer,
     table: String,
     receiver: Receiver,
-    /// Holds the answers to the rule `late` back.
+    /// Delays the answers to the rule `late`.
     gate: Gate,
     rules: String,
     program: Program,
 }
 
 impl Scene {
-    async fn start(options: &[&str], hold: &str) -> Scene {
+    async fn start(options: &[&str], pin: &str) -> Scene {
         let timeout = format!("--net-write-timeout={NET_WRITE_TIMEOUT_S}");
         let options: Vec<&str> = options.iter().copied().chain([&*timeout]).collect();
         let server = MysqlServer::start(&options);
@@ -43,13 +43,13 @@ impl Scene {
         let receiver = Receiver::start({
             let gate = gate.clone();
             move |request| match request.path.as_str() {
-                "/late" => Answer::ok().held_by(&gate),
+                "/late" => Answer::ok().delayed_by(&gate),
                 _ => Answer::ok(),
             }
         });
         let call = |name: &str| format!("{{url: \"{}\", timeout: 300s}}", receiver.url(&format!("/{name}")));
         let rules = format!(
-            "table: {table}\nrules:\n  - {{name: late, {hold}call: {}}}\n  - {{name: other, call: {}}}\n",
+            "table: {table}\nrules:\n  - {{name: late, {pin}call: {}}}\n  - {{name: other, call: {}}}\n",
             call("late"),
             call("other")
         );
@@ -81,10 +81,10 @@ impl Scene {
         serde_json::from_str(&printed).expect("JSON")
     }
 
-    async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    async fn until<T>(&self, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
         let give_up_at = Instant::now() + DEADLINE;
         loop {
-            if let Some(found) = look().await {
+            if let Some(found) = condition().await {
                 return found;
             }
             assert!(Instant::now() < give_up_at, "never: {what}");
@@ -92,13 +92,13 @@ impl Scene {
         }
     }
 
-    /// The file that is held, as soon as it is, and its server has filled the connection.
-    async fn held_file(&self) -> String {
-        let is_held = async || Some(self.status()["binlog_pin"].clone()).filter(|hold| hold["pinned"] == true);
-        let hold = self.until("the binlog is held", is_held).await;
-        assert_eq!(hold["rules"], serde_json::json!(["late"]));
+    /// The pinned file, as soon as it is pinned and the server has filled the connection.
+    async fn pinned_file(&self) -> String {
+        let is_pinned = async || Some(self.status()["binlog_pin"].clone()).filter(|pin| pin["pinned"] == true);
+        let pin = self.until("the binlog is pinned", is_pinned).await;
+        assert_eq!(pin["rules"], serde_json::json!(["late"]));
         self.until("the server waits", async || self.stuck_s(self.holding_thread()?).await).await;
-        hold["file"].as_str().expect("a file").to_string()
+        pin["file"].as_str().expect("a file").to_string()
     }
 
     /// The thread that sends into the connection that is not read.
@@ -156,7 +156,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     let mut scene = Scene::start(options, "pin_binlog: true, ").await;
     scene.insert(0..300).await;
     scene.has_had("other", 300).await;
-    let file = scene.held_file().await;
+    let file = scene.pinned_file().await;
     let warned = scene.program.wait_for_line("the binlog is pinned from this file on", DEADLINE);
     assert!(warned.contains("WARN") && warned.contains(&file) && warned.contains("rules=\"late\""), "{warned}");
 
@@ -173,7 +173,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
 
     scene.server.query(&format!("KILL {thread}")).await;
     let is_another = async || scene.stuck_s(scene.holding_thread().filter(|another| *another != thread)?).await;
-    scene.until("it is held again", is_another).await;
+    scene.until("it is pinned again", is_another).await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file), "purged after the connection had broken");
 
@@ -184,7 +184,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     scene.receiver.come_back();
     scene.program.restart();
     scene.program.wait_for_line("reading after", DEADLINE);
-    assert_eq!(scene.held_file().await, file);
+    assert_eq!(scene.pinned_file().await, file);
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file), "purged after a restart");
 
@@ -210,7 +210,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it_without_gtids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
+async fn reloading_pins_the_binlog_and_unpins_it() {
     let scene = Scene::start(&[], "").await;
     let reload = |rules: &str| {
         scene.program.home().write("rules/items.yaml", rules);
@@ -223,7 +223,7 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
 
     let holding = scene.rules.replace("name: late,", "name: late, pin_binlog: true,");
     reload(&holding);
-    let file = scene.held_file().await;
+    let file = scene.pinned_file().await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file));
 
@@ -238,15 +238,15 @@ async fn reloading_takes_hold_of_the_binlog_and_lets_it_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_too_small_to_be_held_is_told_and_not_called_held() {
+async fn a_file_too_small_to_be_pinned_is_reported_and_not_called_pinned() {
     let scene = Scene::start(&[], "pin_binlog: true, ").await;
     let values: Vec<String> = (0..200).map(|id| format!("({id}, 'short')")).collect();
     scene.server.query(&format!("INSERT INTO {} VALUES {}", scene.table, values.join(","))).await;
     scene.has_had("other", 200).await;
     // As long as it is the newest one, the server keeps it by itself.
-    let held = async |expected: bool| (scene.status()["binlog_pin"]["pinned"] == expected).then_some(());
-    scene.until("it is held", async || held(true).await).await;
+    let pinned = async |expected: bool| (scene.status()["binlog_pin"]["pinned"] == expected).then_some(());
+    scene.until("it is pinned", async || pinned(true).await).await;
     scene.server.query("FLUSH BINARY LOGS").await;
-    scene.until("it is not called held", async || held(false).await).await;
+    scene.until("it is not called pinned", async || pinned(false).await).await;
     scene.program.wait_for_line("can't be pinned", DEADLINE);
 }

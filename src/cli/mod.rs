@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod page;
 mod position;
+mod preview;
 mod reach;
 mod reloading;
 mod replay;
@@ -90,6 +91,8 @@ enum Command {
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Store(store::StoreCommand),
+    /// Show what each rule makes of a change: the request, or the clause that says no; send nothing
+    Preview(preview::PreviewArgs),
     /// Print changes as JSON lines while they arrive; send nothing
     Tail(tail::TailArgs),
     /// Print a completion script for a shell
@@ -117,7 +120,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
     let log = cli.log.resolve(&file)?;
     let filter = match cli.command {
         Command::Run(_) => "info",
-        Command::Tail(_) => "warn",
+        Command::Tail(_) | Command::Preview(_) => "warn",
         _ => QUIET,
     };
     let _last_lines = logging::start(&log, filter)?;
@@ -135,6 +138,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Position(command) => position::run(command, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
             Command::Store(command) => store::run(command, &file).await,
+            Command::Preview(args) => preview::run(args, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),
         }

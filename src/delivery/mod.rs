@@ -33,7 +33,7 @@ pub use lane::RuleUnderWay;
 pub(crate) use lane::{Lanes, Place, Turn};
 #[doc(hidden)]
 pub use sink::fuzzing;
-pub use sink::{Client, Shown, Sinks};
+pub use sink::{Client, Shown, ShownRequest, Sinks};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};

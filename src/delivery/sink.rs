@@ -8,6 +8,8 @@
 mod http;
 mod sql;
 
+pub use http::ShownRequest;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -124,10 +126,20 @@ impl Shown<'_> {
     }
 }
 
+impl Shown<'_> {
+    /// The request. None: it is a statement.
+    pub fn request(&self) -> Option<ShownRequest> {
+        match &self.0 {
+            Sent::Http(ready) => Some(ready.shown()),
+            Sent::Sql(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Sent::Http(ready) => f.write_str(&ready.to_curl()),
+            Sent::Http(ready) => f.write_str(&ready.shown().to_curl()),
             Sent::Sql(statement) => write!(f, "# a statement: {statement}"),
         }
     }

@@ -191,28 +191,68 @@ impl RuleSet {
     }
 }
 
+/// The first clause of a rule that says no to a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clause {
+    On,
+    /// The change is one that rowhook wrote.
+    OwnWrites,
+    Changed,
+    /// It is false, or unknown because of a NULL.
+    When,
+}
+
+impl Clause {
+    /// The key of the rule.
+    pub fn key(self) -> &'static str {
+        match self {
+            Clause::On => "on",
+            Clause::OwnWrites => "own_writes",
+            Clause::Changed => "changed",
+            Clause::When => "when",
+        }
+    }
+}
+
 impl Rule {
     /// Whether the rule applies to a change of its table; an error says what can't be decided, without row values.
     pub fn decide(&self, change: &Arc<Change>) -> Result<bool, String> {
         self.decide_with(change, &changed_columns(self, &change.table))
     }
 
-    /// `changed` are the columns of that name.
+    /// As [`Rule::decide`], with the clause that says no; None: the rule applies.
+    pub fn refusal(&self, change: &Arc<Change>) -> Result<Option<Clause>, String> {
+        self.refusal_with(change, &changed_columns(self, &change.table))
+    }
+
     fn decide_with(&self, change: &Arc<Change>, changed: &Result<Vec<usize>, String>) -> Result<bool, String> {
-        if !self.on.contains(&change.op) || (change.transaction.is_own && !self.settings.own_writes) {
-            return Ok(false);
+        self.refusal_with(change, changed).map(|refusal| refusal.is_none())
+    }
+
+    /// `changed` are the columns of that name.
+    #[inline]
+    fn refusal_with(
+        &self,
+        change: &Arc<Change>,
+        changed: &Result<Vec<usize>, String>,
+    ) -> Result<Option<Clause>, String> {
+        if !self.on.contains(&change.op) {
+            return Ok(Some(Clause::On));
+        }
+        if change.transaction.is_own && !self.settings.own_writes {
+            return Ok(Some(Clause::OwnWrites));
         }
         if change.op == Op::Update && !self.changed.is_empty() {
             let columns = changed.as_ref().map_err(String::clone)?;
             if !columns.iter().any(|column| change.column_differs(*column)) {
-                return Ok(false);
+                return Ok(Some(Clause::Changed));
             }
         }
         if let Some(when) = &self.when
             && !when.holds(change).map_err(|error| format!("`when`: {error}"))?
         {
-            return Ok(false);
+            return Ok(Some(Clause::When));
         }
-        self.unorderable(change).map_or(Ok(true), Err)
+        self.unorderable(change).map_or(Ok(None), Err)
     }
 }

@@ -35,7 +35,7 @@ pub use content::Content;
 pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
 pub use files_state::RuleFilesState;
-pub use matching::{Match, RuleSet, TableRules};
+pub use matching::{Clause, Match, RuleSet, TableRules};
 pub use rule::{OrderBy, Rule};
 pub use settings::{
     BodyCompression, CallSettings, Egress, Method, OnDeadLetter, RuleSettings, SqlSettings, SuccessStatuses,

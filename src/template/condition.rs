@@ -10,7 +10,7 @@ use minijinja::machinery::parse_expr;
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::logic::{Builder, Logic, Subject};
 use super::scope::Scope;
-use super::{EnvLookup, limits, null_changes, tokens, typing};
+use super::{EnvLookup, limits, null_changes, syntax, tokens, typing};
 use crate::change::Change;
 use crate::schema::TypedColumn;
 
@@ -19,6 +19,8 @@ use crate::schema::TypedColumn;
 pub struct Condition {
     text: Box<str>,
     logic: Logic,
+    /// The texts that `and` joins.
+    joined: Vec<Box<str>>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
@@ -53,7 +55,16 @@ impl Condition {
         let reads_all_columns = reads.iter().any(|part| part.reads_all_columns);
         match logic.filter(|_| flaws.is_empty()) {
             Some(logic) => {
-                Ok(Condition { text: source.into(), logic, rule: rule.into(), columns, saga, reads_all_columns })
+                let joined = syntax::joined(source).into_iter().map(Box::from).collect();
+                Ok(Condition {
+                    text: source.into(),
+                    logic,
+                    joined,
+                    rule: rule.into(),
+                    columns,
+                    saga,
+                    reads_all_columns,
+                })
             }
             None => Err(flaws),
         }
@@ -94,6 +105,21 @@ impl Condition {
     /// another thing than "no": a call that may have happened is not repeated for a NULL.
     pub fn decide_in(&self, scope: &Scope) -> Result<Option<bool>, Error> {
         self.logic.decide(&Subject::Scope(scope))
+    }
+
+    /// Of the parts that `and` joins, the first that is not true of the change, as the rule has it; and whether it is false or, because
+    /// of a NULL, unknown. None where all are true, or one can't be decided.
+    pub fn refusal(&self, change: &Arc<Change>) -> Option<(&str, Option<bool>)> {
+        let (subject, parts) = (Subject::Change(change, &self.rule), self.logic.joined());
+        // A chain of comparisons is joined, too, and has one text.
+        let has_texts = parts.len() == self.joined.len();
+        for (n, part) in parts.iter().enumerate() {
+            let says = part.decide(&subject).ok()?;
+            if says != Some(true) {
+                return Some((if has_texts { &self.joined[n] } else { &self.text }, says));
+            }
+        }
+        None
     }
 
     pub fn text(&self) -> &str {

@@ -91,6 +91,14 @@ impl Logic {
         })
     }
 
+    /// What `and` joins, from left to right.
+    pub fn joined(&self) -> Vec<&Logic> {
+        match self {
+            Logic::And(both) => both.iter().flat_map(Logic::joined).collect(),
+            other => vec![other],
+        }
+    }
+
     pub fn each_leaf<'l>(&'l self, visit: &mut dyn FnMut(&'l Leaf)) {
         match self {
             Logic::And(parts) | Logic::Or(parts) => parts.iter().for_each(|part| part.each_leaf(visit)),

@@ -5,6 +5,8 @@
 
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr};
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 
 use super::relation::Relation;
 
@@ -93,4 +95,22 @@ pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source
     let digits = written.bytes().filter(u8::is_ascii_digit).count();
     let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
     beyond.then(|| written.replace('_', ""))
+}
+
+/// The texts between the `and`s that stand in no parentheses, from left to right.
+pub(super) fn joined(source: &str) -> Vec<&str> {
+    let (mut texts, mut begin, mut depth) = (Vec::new(), 0, 0);
+    for (token, span) in tokenize(source, true, SyntaxConfig::default()).map_while(Result::ok) {
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => depth -= 1,
+            Token::Ident("and") if depth == 0 => {
+                texts.push(source.get(begin..span.start_offset as usize).unwrap_or(source).trim());
+                begin = span.end_offset as usize;
+            }
+            _ => {}
+        }
+    }
+    texts.push(source.get(begin..).unwrap_or(source).trim());
+    texts
 }

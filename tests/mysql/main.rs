@@ -24,6 +24,7 @@ mod login;
 mod outcomes;
 mod pacing;
 mod position;
+mod preview;
 mod random_tables;
 mod redact;
 mod replays;

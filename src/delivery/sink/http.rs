@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub use client::Client;
 #[doc(hidden)]
 pub use client::fuzzing;
+pub use prepared::ShownRequest;
 
 use self::answer_meaning::{AnswerMeaning, Refusal};
 use self::auth::Tokens;
@@ -51,9 +52,8 @@ pub(in crate::delivery) struct HttpReady {
 }
 
 impl HttpReady {
-    /// As a `curl` command, with secrets masked.
-    pub(super) fn to_curl(&self) -> String {
-        self.request.to_curl()
+    pub(super) fn shown(&self) -> ShownRequest {
+        self.request.shown()
     }
 }
 

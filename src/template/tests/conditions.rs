@@ -3,6 +3,31 @@
 use super::*;
 
 #[test]
+fn a_condition_names_the_first_part_that_is_not_true() {
+    for (source, expected) in [
+        ("row.status == 'paid'", None),
+        ("row.status == 'paid' and row.total > 5", None),
+        ("row.status == 'new'", Some(("row.status == 'new'", Some(false)))),
+        ("row.status == 'paid' and row.total > 50 and row.id == 1", Some(("row.total > 50", Some(false)))),
+        ("row.status == 'paid' and not (row.total > 5)", Some(("not (row.total > 5)", Some(false)))),
+        ("row.status == 'a and b' and row.id == 1", Some(("row.status == 'a and b'", Some(false)))),
+        ("row.note == 'x' and row.id == 1", Some(("row.note == 'x'", None))),
+        ("row.note is not none and row.note != 'x'", Some(("row.note is not none", Some(false)))),
+        ("row.id == 1 or row.note == 'x'", Some(("row.id == 1 or row.note == 'x'", None))),
+        // What has more or fewer parts than texts is named as a whole.
+        (
+            "(row.id > 5 and row.id == 1) and row.total > 5",
+            Some(("(row.id > 5 and row.id == 1) and row.total > 5", Some(false))),
+        ),
+        ("5 < row.total < 6", Some(("5 < row.total < 6", Some(false)))),
+    ] {
+        let condition = Condition::compile(source, "r", &no_env).expect(source);
+        assert_eq!(condition.refusal(&update()), expected, "{source}");
+        assert_eq!(condition.holds(&update()), Ok(expected.is_none()), "{source}");
+    }
+}
+
+#[test]
 fn conditions_decide_on_the_row() {
     for (source, expected) in [
         ("row.status == 'paid' and (old is none or old.status != 'paid')", true),

@@ -76,24 +76,45 @@ impl PreparedRequest {
         packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
     }
 
-    /// The same request as a `curl` command for a shell, with secrets masked.
-    pub fn to_curl(&self) -> String {
+    /// The request as it may be shown.
+    pub fn shown(&self) -> ShownRequest {
         let url = match self.hides_url {
             true => format!("{}/***", self.url.origin().ascii_serialization()),
             false => self.url.to_string(),
         };
-        let mut out = format!("curl -X {} {}", self.method.as_str(), quote(&url));
-        for header in &self.headers {
+        let own = self.headers.iter().map(|header| {
             let value = if header.is_secret { "***" } else { &header.value };
+            (header.name.to_string(), value.to_owned())
+        });
+        let headers = own.chain(self.per_attempt.iter().map(|name| ((*name).to_owned(), "***".to_owned()))).collect();
+        let body = match self.hides_body && !self.body.is_empty() {
+            true => "***".to_owned(),
+            false => String::from_utf8_lossy(&self.body).into_owned(),
+        };
+        ShownRequest { method: self.method.as_str(), url, headers, body }
+    }
+}
+
+/// A request as it may be shown: `***` stands for secrets, and for what holds one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownRequest {
+    pub method: &'static str,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    /// As it is before compression. Bytes that are no UTF-8 are replaced.
+    pub body: String,
+}
+
+impl ShownRequest {
+    /// As a `curl` command for a shell.
+    pub fn to_curl(&self) -> String {
+        let mut out = format!("curl -X {} {}", self.method, quote(&self.url));
+        for (name, value) in &self.headers {
             // Writing to a String can't fail.
-            let _ = write!(out, " \\\n  -H {}", quote(&format!("{}: {value}", header.name)));
-        }
-        for name in &self.per_attempt {
-            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: ***")));
+            let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: {value}")));
         }
         if !self.body.is_empty() {
-            let body = if self.hides_body { "***".into() } else { String::from_utf8_lossy(&self.body) };
-            let _ = write!(out, " \\\n  --data-raw {}", quote(&body));
+            let _ = write!(out, " \\\n  --data-raw {}", quote(&self.body));
         }
         out
     }
@@ -125,12 +146,12 @@ mod tests {
     fn a_command_shows_all_but_what_is_secret() {
         let plain = prepared("it's", false, "{}");
         let shown = "curl -X POST 'http://a.test/hook/s3cret' \\\n  -H 'X-Key: it'\\''s' \\\n  --data-raw '{}'";
-        assert_eq!(plain.to_curl(), shown);
+        assert_eq!(plain.shown().to_curl(), shown);
         let per_attempt = vec!["Authorization"];
         let hidden =
             PreparedRequest { per_attempt, hides_url: true, hides_body: true, ..prepared("s3cret", true, "s3cret") };
         let masked = "curl -X POST 'http://a.test/***' \\\n  -H 'X-Key: ***' \\\n  -H 'Authorization: ***' \\\n  --data-raw '***'";
-        assert_eq!(hidden.to_curl(), masked);
+        assert_eq!(hidden.shown().to_curl(), masked);
         assert!(!format!("{hidden:?}").contains("s3cret"), "{hidden:?}");
     }
 

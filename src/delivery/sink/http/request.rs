@@ -225,7 +225,7 @@ mod tests {
         }
         let call = "{url: 'http://a.test/', form: {key: '{{ env.TOKEN }}'}}";
         let prepared = prepare(&delivery(call, "x")).expect("renders");
-        assert!(!prepared.to_curl().contains("s3cret"), "{}", prepared.to_curl());
+        assert!(!prepared.shown().to_curl().contains("s3cret"), "{}", prepared.shown().to_curl());
         let call = "{url: 'http://a.test/', headers: {Content-Type: text/xml}, text: '{{ row.status }}'}";
         let message = prepare(&delivery(call, "\0")).expect_err("no XML holds it");
         assert_eq!(message, "`text`: the value has a character that XML can't hold");
@@ -280,7 +280,7 @@ mod tests {
         let call = "{url: 'http://a.test/{{ row.id }}', headers: {X-Key: '{{ env.TOKEN }}', authorization: Basic abc, X-S: \"it's\"}, body: '{{ row.status }}'}";
         let prepared = prepare(&delivery(call, "it's")).expect("renders");
         assert_eq!(header(&prepared, "X-Key"), Some("s3cret"));
-        let curl = prepared.to_curl();
+        let curl = prepared.shown().to_curl();
         assert!(curl.starts_with("curl -X POST 'http://a.test/7' \\\n  -H 'Idempotency-Key: "), "{curl}");
         assert!(curl.contains("-H 'X-Key: ***'") && curl.contains("-H 'authorization: ***'"), "{curl}");
         assert!(curl.ends_with(r#"--data-raw '"it'\''s"'"#), "{curl}");
@@ -290,7 +290,7 @@ mod tests {
         let call = "{url: 'http://a.test/hook/{{ env.TOKEN }}', body: {key: '{{ env.TOKEN }}'}}";
         let prepared = prepare(&delivery(call, "x")).expect("renders");
         assert_eq!(prepared.url.as_str(), "http://a.test/hook/s3cret");
-        assert!(!prepared.to_curl().contains("s3cret"), "{}", prepared.to_curl());
+        assert!(!prepared.shown().to_curl().contains("s3cret"), "{}", prepared.shown().to_curl());
         assert!(!format!("{prepared:?}").contains("s3cret"), "{prepared:?}");
     }
 }

@@ -204,17 +204,17 @@ async fn a_signature_is_taken_by_the_library_of_the_specification_and_by_nobody_
 #[test]
 fn what_an_attempt_adds_is_masked_where_requests_are_shown() {
     let rule = signed_rule("http://a.test/", OLD);
-    let curl = prepare(&delivery(&rule, 1, 1)).unwrap().to_curl();
+    let curl = prepare(&delivery(&rule, 1, 1)).unwrap().shown().to_curl();
     assert!(curl.contains("-H 'webhook-timestamp: ***'") && curl.contains("-H 'webhook-signature: ***'"), "{curl}");
     assert!(curl.contains("-H 'webhook-id: 00000000-0000-0000-0000-000000000001'"), "{curl}");
     let rule = with_oauth2("127.0.0.1:1".parse().unwrap(), "http://127.0.0.1:1/");
-    let curl = prepare(&delivery(&rule, 1, 1)).unwrap().to_curl();
+    let curl = prepare(&delivery(&rule, 1, 1)).unwrap().shown().to_curl();
     assert!(curl.contains("-H 'Authorization: ***'"), "{curl}");
     let rule =
         self::rule("http://a.test/", |rule| rule.call_mut().auth = Some(Auth::Fixed(Secret::new("Basic s3cret"))));
     let prepared = prepare(&delivery(&rule, 1, 1)).unwrap();
-    assert!(prepared.to_curl().contains("-H 'Authorization: ***'"), "{}", prepared.to_curl());
-    assert!(!format!("{prepared:?}{}", prepared.to_curl()).contains("s3cret"));
+    assert!(prepared.shown().to_curl().contains("-H 'Authorization: ***'"), "{}", prepared.shown().to_curl());
+    assert!(!format!("{prepared:?}{}", prepared.shown().to_curl()).contains("s3cret"));
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_body_is_packed_when_it_is_worth_it() {
             false => body.extend_from_slice(&seen.body),
         }
         assert_eq!(body, prepared.body);
-        assert!(prepared.to_curl().contains("xyyyy"), "a dry run shows the body as it is");
+        assert!(prepared.shown().to_curl().contains("xyyyy"), "a dry run shows the body as it is");
     }
 }
 

@@ -1,0 +1,127 @@
+//! `rowhook preview`: what each rule makes of a change, before anything is sent.
+//!
+//! In: the server, rules, and where in the binlog to look. Out: for each change and each rule of its table whether it matches, or which
+//! clause says no and why; and the exact request, with secrets masked. Sends nothing, opens no store, and shows itself to the
+//! server under an identity of its own. Row values go to stdout and nowhere else (promise 8).
+
+mod explained;
+mod text;
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use clap::builder::RangedU64ValueParser;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{CommandVerdict, output, rule_files, signals, source_settings};
+use crate::change::{Change, json};
+use crate::config::{self, File, RulesArgs, SourceArgs};
+use crate::pattern::TablePatterns;
+use crate::rules::{Rule, RuleSet};
+use crate::source::{self, FirstConnect, SourceEvent};
+use crate::suggest::did_you_mean;
+use crate::telemetry::Metrics;
+
+use explained::Explained;
+use text::RequestForm;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rowhook preview --from earliest --count 5
+  rowhook preview order-paid --count 1
+  rowhook preview order-paid --from binlog.000042:4 --count 1 --curl
+
+Sends nothing and opens no store. For each change and each rule of its table: whether it matches, or which clause says no and the
+values that decided; and the request as it would be sent, with secrets masked.")]
+pub(super) struct PreviewArgs {
+    /// Only these rules; without a name, all
+    #[arg(value_name = "RULE")]
+    names: Vec<String>,
+    /// Where in the binlog to begin: latest, earliest, a GTID set, or file:offset
+    #[arg(long, value_name = "WHERE", default_value = "latest")]
+    from: String,
+    /// Stop after this many changes
+    #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..), default_value = "1")]
+    count: u64,
+    /// Show requests as curl commands
+    #[arg(long)]
+    curl: bool,
+    /// Print a JSON document per change
+    #[arg(long, conflicts_with = "curl")]
+    json: bool,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<CommandVerdict> {
+    let mut settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?;
+    settings.instance = Uuid::new_v4();
+    settings.server_id = None;
+    settings.first_connect = FirstConnect::FailFast;
+    let from = source::From::Start(config::parse_start("from", &args.from)?);
+    let rules = chosen(&rule_files::load(&args.rules.resolve(file))?, &args.names)?;
+    let form = if args.curl { RequestForm::Curl } else { RequestForm::Plain };
+    let tables = TablePatterns(rules.iter().map(|rule| rule.table.clone()).collect());
+
+    let stop = signals::first()?;
+    tokio::pin!(stop);
+    let mut following = source::follow(settings, from, tables, Arc::new(Metrics::default()));
+    let mut left = args.count;
+    while left > 0 {
+        let event = tokio::select! {
+            event = following.events.recv() => event.ok_or_else(|| anyhow!("reading ended without a reason"))??,
+            () = &mut stop => return Ok(CommandVerdict::Done),
+        };
+        match event {
+            SourceEvent::Started(resume) => output::complain(&format!("reading after {}", resume.position.place())),
+            SourceEvent::Rows(changes) => {
+                for change in changes.into_iter().flatten().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                    left -= 1;
+                    if show(&rules, &change, form, args.json)? == output::Reader::Gone {
+                        return Ok(CommandVerdict::Done);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(CommandVerdict::Done)
+}
+
+/// The rules with these names, or all.
+fn chosen(rules: &RuleSet, names: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
+    if let Some(unknown) = names.iter().find(|name| rules.rule(name).is_none()) {
+        let known = rules.rules().iter().map(|rule| rule.name.as_str());
+        bail!("no rule is named {unknown}{}", did_you_mean(unknown, known));
+    }
+    let is_chosen = |rule: &&Arc<Rule>| names.is_empty() || names.contains(&rule.name);
+    Ok(rules.rules().iter().filter(is_chosen).cloned().collect())
+}
+
+/// What `--json` prints for a change.
+#[derive(Serialize)]
+struct PreviewView {
+    change: Box<RawValue>,
+    rules: Vec<Explained>,
+}
+
+fn show(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<output::Reader> {
+    let of_table = rules.iter().filter(|rule| rule.table.matches(&change.table.schema, &change.table.name));
+    let explained: Vec<Explained> = of_table.map(|rule| Explained::of(rule, change)).collect();
+    let printed = match json {
+        false => text::preview(change, &explained, form) + "\n",
+        true => {
+            let mut facts = b"{".to_vec();
+            json::write_facts(change, &mut facts);
+            facts.push(b'}');
+            let change = serde_json::from_slice(&facts)?;
+            serde_json::to_string(&PreviewView { change, rules: explained })? + "\n"
+        }
+    };
+    Ok(output::write(printed.as_bytes())?)
+}

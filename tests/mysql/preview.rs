@@ -1,0 +1,141 @@
+//! `rowhook preview` beside a real server: the verdict of each rule, with its reason and its request; nothing is sent.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::mysql::MysqlServer;
+use crate::support::program::{Home, Program};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const RULES: &str = "table: DATABASE.orders
+rules:
+  - name: order-paid
+    on: update
+    changed: status
+    when: row.status == 'paid' and row.total >= 100
+    rate: 5/s
+    redact: note
+    call:
+      url: \"http://127.0.0.1:1/orders/{{ row.id }}\"
+      headers: {X-Key: \"{{ env.PREVIEW_KEY }}\"}
+      form: {status: \"{{ row.status }}\", total: \"{{ row.total }}\"}
+  - name: order-note
+    when: row.note is not none and row.note != 'x'
+    redact: note
+    call: {url: \"http://127.0.0.1:1/notes/{{ row.note }}\", method: PUT, text: \"{{ row.id }}\"}
+  - name: order-old
+    when: old.status == 'new'
+    call: {url: \"http://127.0.0.1:1/\"}
+";
+
+async fn shop(server: &MysqlServer) -> (String, Home) {
+    let database = server.fresh_database().await;
+    let orders = "id INT PRIMARY KEY, status VARCHAR(10), total DECIMAL(10,2), note VARCHAR(20)";
+    server.query(&format!("USE {database}; CREATE TABLE orders ({orders})")).await;
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &RULES.replace("DATABASE", &database));
+    (database, home.with_env("PREVIEW_KEY", "s3cret"))
+}
+
+/// Runs it over these changes, and returns what it printed.
+async fn previewed(arguments: &[&str], changes: &str) -> Vec<String> {
+    let server = MysqlServer::shared();
+    let (database, home) = shop(server).await;
+    let url = server.root_url();
+    let mut program: Program = home.start(&[&["preview", "--mysql", &url][..], arguments].concat());
+    program.wait_for_line("reading after", DEADLINE);
+    server.query(&format!("USE {database}; {changes}")).await;
+    assert_eq!(program.wait(DEADLINE), 0);
+    assert!(!home.path("data").exists(), "no store was touched");
+    let lines = program.lines().into_iter().map(|line| line.replace(&database, "DATABASE"));
+    lines.filter(|line| !line.contains("reading after")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rule_says_whether_it_matches_and_which_clause_says_no() {
+    let changes = "INSERT INTO orders VALUES (1, 'new', 12.3, NULL); UPDATE orders SET total = 50; \
+                   UPDATE orders SET status = 'paid'; UPDATE orders SET status = 'paid', note = 'secret', total = 100; \
+                   UPDATE orders SET status = 'new'; UPDATE orders SET status = 'paid'";
+    let lines = previewed(&["--count", "6", "--json"], changes).await;
+    let rules: Vec<Vec<(String, String, String)>> = lines
+        .iter()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("a JSON document on each line");
+            let text = |rule: &Value, member: &str| rule[member].as_str().unwrap_or_default().to_owned();
+            let of_rule = |rule: &Value| (text(rule, "verdict"), text(rule, "clause"), text(rule, "why"));
+            line["rules"].as_array().expect("a list").iter().map(of_rule).collect()
+        })
+        .collect();
+    let no = |clause: &str, why: &str| ("does_not_match".to_owned(), clause.to_owned(), why.to_owned());
+    let yes = || ("matches".to_owned(), String::new(), String::new());
+    let note = || no("when", "`row.note is not none` is false: row.note is ***");
+    let no_old =
+        "`when`: there is no old row for an insert, so `old.status` has no value; guard it with `old is none or …`";
+    assert_eq!(
+        rules,
+        [
+            vec![
+                no("on", "it is for update, and this is one insert"),
+                note(),
+                ("dead_letter".into(), String::new(), no_old.into())
+            ],
+            vec![no("changed", "status is the same, \"new\""), note(), yes()],
+            vec![no("when", "`row.total >= 100` is false: row.total is \"50.00\""), note(), yes()],
+            vec![
+                no("changed", "status is the same, \"paid\""),
+                yes(),
+                no("when", "`old.status == 'new'` is false: old.status is \"paid\"")
+            ],
+            vec![
+                no("when", "`row.status == 'paid'` is false: row.status is \"new\""),
+                yes(),
+                no("when", "`old.status == 'new'` is false: old.status is \"paid\""),
+            ],
+            vec![yes(), yes(), yes()],
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_match_shows_the_request_with_its_secrets_masked() {
+    let changes = "INSERT INTO orders VALUES (7, 'new', 100, 'a b'); UPDATE orders SET status = 'paid'";
+    let lines = previewed(&["order-paid", "order-note", "--count", "2"], changes).await;
+    let text = lines.join("\n");
+    for expected in [
+        "insert DATABASE.orders {\"id\":7}",
+        "  order-paid  does not match, `on`: it is for update, and this is one insert",
+        "  order-note  matches",
+        "    PUT http://127.0.0.1:1/notes/a%20b",
+        "    Content-Type: text/plain; charset=utf-8",
+        "  order-paid  matches",
+        "    POST http://127.0.0.1:1/orders/7",
+        "    X-Key: ***",
+        "    Content-Type: application/x-www-form-urlencoded",
+        "    status=paid&total=100.00",
+        "    - in order with other changes of id = 7",
+        "    - up to 3 retries, the first after 500ms",
+        "    - at most 5 in 1s",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    assert!(!text.contains("s3cret") && !text.contains("order-old"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_be_shown_as_a_command() {
+    let changes = "INSERT INTO orders VALUES (7, 'new', 100, 'it''s')";
+    let text = previewed(&["order-note", "--curl"], changes).await.join("\n");
+    assert!(text.contains("    curl -X PUT 'http://127.0.0.1:1/notes/it%27s' \\\n      -H "), "{text}");
+    assert!(text.contains("--data-raw '7'"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_does_not_exist_is_an_error() {
+    let server = MysqlServer::shared();
+    let (_, home) = shop(server).await;
+    let mut program = home.start(&["preview", "order-payd", "--mysql", &server.root_url()]);
+    assert_ne!(program.wait(DEADLINE), 0);
+    let lines = program.lines().join("\n");
+    assert!(lines.contains("no rule is named order-payd; did you mean `order-paid`?"), "{lines}");
+}

@@ -14,6 +14,7 @@ pub mod json;
 pub mod json_diff;
 pub mod json_string;
 pub mod temporal;
+pub mod typed_text;
 pub mod types;
 
 pub use cell::{Cell, Value};

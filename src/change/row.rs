@@ -21,7 +21,8 @@ pub struct Row(Form);
 
 #[derive(Clone)]
 enum Form {
-    Cells(Box<[Cell]>),
+    /// With their kinds, where these are known.
+    Cells(Box<[Cell]>, Option<Arc<[ColumnKind]>>),
     Image(Image),
 }
 
@@ -58,13 +59,13 @@ enum Place<'i> {
 
 impl From<Box<[Cell]>> for Row {
     fn from(cells: Box<[Cell]>) -> Row {
-        Row(Form::Cells(cells))
+        Row(Form::Cells(cells, None))
     }
 }
 
 impl FromIterator<Cell> for Row {
     fn from_iter<T: IntoIterator<Item = Cell>>(cells: T) -> Row {
-        Row(Form::Cells(cells.into_iter().collect()))
+        Row(Form::Cells(cells.into_iter().collect(), None))
     }
 }
 
@@ -75,10 +76,15 @@ impl From<Image> for Row {
 }
 
 impl Row {
+    /// Of cells whose columns have these kinds, as far as they are known.
+    pub fn typed(cells: Box<[Cell]>, kinds: Option<Arc<[ColumnKind]>>) -> Row {
+        Row(Form::Cells(cells, kinds))
+    }
+
     /// The cell of a column. A value that cannot be read counts as absent; a row that was detached has none such.
     pub fn cell(&self, column: usize) -> Cell {
         match &self.0 {
-            Form::Cells(cells) => cells.get(column).cloned().unwrap_or(Cell::Absent),
+            Form::Cells(cells, _) => cells.get(column).cloned().unwrap_or(Cell::Absent),
             Form::Image(image) => image.read(column).unwrap_or(Cell::Absent),
         }
     }
@@ -86,7 +92,7 @@ impl Row {
     /// The form of a column's values in the log; None for cells that were read before.
     pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         match &self.0 {
-            Form::Cells(_) => None,
+            Form::Cells(_, kinds) => kinds.as_ref()?.get(column),
             Form::Image(image) => image.kinds.get(column),
         }
     }
@@ -94,7 +100,7 @@ impl Row {
     /// All cells, in the order of the columns.
     pub fn cells(&self) -> Box<[Cell]> {
         match &self.0 {
-            Form::Cells(cells) => cells.clone(),
+            Form::Cells(cells, _) => cells.clone(),
             Form::Image(image) => (0..image.kinds.len()).map(|column| self.cell(column)).collect(),
         }
     }
@@ -102,7 +108,7 @@ impl Row {
     /// How the columns were declared, where the row is still as the log has it.
     pub fn kinds(&self) -> Option<&Arc<[ColumnKind]>> {
         match &self.0 {
-            Form::Cells(_) => None,
+            Form::Cells(_, kinds) => kinds.as_ref(),
             Form::Image(image) => Some(&image.kinds),
         }
     }
@@ -110,7 +116,7 @@ impl Row {
     /// Whether every column is in the image.
     pub(super) fn is_complete(&self) -> bool {
         match &self.0 {
-            Form::Cells(cells) => !cells.contains(&Cell::Absent),
+            Form::Cells(cells, _) => !cells.contains(&Cell::Absent),
             Form::Image(image) => (0..image.kinds.len()).all(|column| image.is_present(column)),
         }
     }
@@ -118,7 +124,7 @@ impl Row {
     /// A copy that owns its bytes and shares none with the event; every value of it can be read.
     pub fn detach(&self) -> Result<Row, Unreadable> {
         match &self.0 {
-            Form::Cells(cells) => Ok(Row(Form::Cells(cells.clone()))),
+            Form::Cells(cells, kinds) => Ok(Row(Form::Cells(cells.clone(), kinds.clone()))),
             Form::Image(image) => image.detach().map(Row::from),
         }
     }
@@ -135,7 +141,7 @@ impl Row {
     /// Calls `write` for each column that is in the image, with the column's index and value.
     pub(super) fn each_present(&self, mut write: impl FnMut(usize, StoredValue<'_>)) {
         match &self.0 {
-            Form::Cells(cells) => {
+            Form::Cells(cells, _) => {
                 for (column, cell) in cells.iter().enumerate() {
                     if let Cell::Value(value) = cell {
                         write(column, StoredValue::Value(value));
@@ -174,7 +180,7 @@ impl Row {
     /// The memory that the row takes, exact enough for a window's limit.
     pub(super) fn weight_bytes(&self) -> usize {
         match &self.0 {
-            Form::Cells(cells) => cells.iter().map(cell_weight_bytes).sum(),
+            Form::Cells(cells, _) => cells.iter().map(cell_weight_bytes).sum(),
             Form::Image(image) => image.span.len() + std::mem::size_of::<Image>(),
         }
     }

@@ -5,6 +5,7 @@
 //! server under an identity of its own. Row values go to stdout and nowhere else (promise 8).
 
 mod explained;
+mod row;
 mod text;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::suggest::did_you_mean;
 use crate::telemetry::Metrics;
 
 use explained::Explained;
+use row::RowArgs;
 use text::RequestForm;
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,7 @@ use text::RequestForm;
 Examples:
   rowhook preview --from earliest --count 5
   rowhook preview order-paid --count 1
+  rowhook preview order-paid --row id=42 --set status=paid
   rowhook preview order-paid --from binlog.000042:4 --count 1 --curl
 
 Sends nothing and opens no store. For each change and each rule of its table: whether it matches, or which clause says no and the
@@ -46,6 +49,8 @@ pub(super) struct PreviewArgs {
     /// Stop after this many changes
     #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..), default_value = "1")]
     count: u64,
+    #[command(flatten)]
+    row: RowArgs,
     /// Show requests as curl commands
     #[arg(long)]
     curl: bool,
@@ -66,6 +71,11 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
     let from = source::From::Start(config::parse_start("from", &args.from)?);
     let rules = chosen(&rule_files::load(&args.rules.resolve(file))?, &args.names)?;
     let form = if args.curl { RequestForm::Curl } else { RequestForm::Plain };
+    if args.row.is_given() {
+        let change = Arc::new(args.row.change(&rules, &settings).await?);
+        show(&rules, &change, form, args.json)?;
+        return Ok(CommandVerdict::Done);
+    }
     let tables = TablePatterns(rules.iter().map(|rule| rule.table.clone()).collect());
 
     let stop = signals::first()?;

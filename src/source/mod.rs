@@ -48,6 +48,7 @@ mod session;
 mod settings;
 mod shown;
 mod statement;
+mod stored_row;
 mod table_map;
 mod tables;
 #[cfg(test)]
@@ -80,6 +81,7 @@ pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use prove::Evidence;
 pub use settings::{FirstConnect, Learned, Settings, SourceTls, TlsMode};
+pub use stored_row::{NoStoredRow, stored_row};
 
 /// Where to begin.
 #[derive(Debug, Clone)]

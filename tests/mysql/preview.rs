@@ -139,3 +139,68 @@ async fn a_rule_that_does_not_exist_is_an_error() {
     let lines = program.lines().join("\n");
     assert!(lines.contains("no rule is named order-payd; did you mean `order-paid`?"), "{lines}");
 }
+
+/// What is printed of a stored row of the shop, after this statement.
+async fn of_row(statement: &str, arguments: &[&str]) -> (i32, String) {
+    let server = MysqlServer::shared();
+    let (database, home) = shop(server).await;
+    server.query(&format!("USE {database}; {statement}")).await;
+    let url = server.root_url();
+    let mut program: Program = home.start(&[&["preview", "--mysql", &url][..], arguments].concat());
+    let code = program.wait(DEADLINE);
+    assert!(!home.path("data").exists(), "no store was touched");
+    (code, program.lines().join("\n").replace(&database, "DATABASE"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_row_is_shown_as_an_insert_an_update_or_a_delete() {
+    let insert = "INSERT INTO orders VALUES (42, 'new', 120.5, 'a'), (43, 'new', 1, NULL)";
+    for (arguments, expected) in [
+        (
+            &["--row", "id=42"][..],
+            &["insert DATABASE.orders {\"id\":42}\n", "it is for update, and this is one insert"][..],
+        ),
+        (
+            &["--row", "id=42", "--set", "status=paid"],
+            &["update DATABASE.orders {\"id\":42}\n", "    status=paid&total=120.50", "order-old   matches"],
+        ),
+        (
+            &["--row", "id=42", "--set", "status=paid", "total=99.99"],
+            &["`row.total >= 100` is false: row.total is \"99.99\""],
+        ),
+        (
+            &["--row", "id=42", "--set", "note=NULL"],
+            &["status is the same, \"new\"", "`row.note is not none` is false"],
+        ),
+        (&["--row", "id=42", "--delete"], &["delete DATABASE.orders", "order-old   matches"]),
+        (&["--row", "status=new", "total=1"], &["insert DATABASE.orders {\"id\":43}"]),
+        (&["order-note", "--row", "id=42", "--curl"], &["curl -X PUT 'http://127.0.0.1:1/notes/a'"]),
+    ] {
+        let (code, printed) = of_row(insert, arguments).await;
+        assert_eq!(code, 0, "{arguments:?}: {printed}");
+        for expected in expected {
+            assert!(printed.contains(expected), "{arguments:?}: {expected} is not in\n{printed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_no_row_is_an_error_that_says_why() {
+    let insert = "INSERT INTO orders VALUES (1, 'new', 1, NULL), (2, 'new', 1, NULL)";
+    for (arguments, expected) in [
+        (&["--row", "id=9"][..], "table DATABASE.orders has no such row"),
+        (&["--row", "status=new"], "several rows of table DATABASE.orders are like that; name the primary key"),
+        (&["--row", "ids=1"], "table DATABASE.orders has no column `ids`; did you mean `id`?"),
+        (&["--row", "id"], "write it as COLUMN=VALUE, for example id=42"),
+        (
+            &["--row", "id=1", "--set", "total=1.234"],
+            "column total takes a number with up to 8 digits before and 2 behind the point",
+        ),
+        (&["--row", "id=1", "--table", "DATABASE.nothing"], "fix:"),
+        (&["--set", "id=1"], "--row"),
+    ] {
+        let (code, printed) = of_row(insert, arguments).await;
+        assert_ne!(code, 0, "{arguments:?}: {printed}");
+        assert!(printed.contains(expected), "{arguments:?}: {expected} is not in\n{printed}");
+    }
+}

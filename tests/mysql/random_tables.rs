@@ -33,6 +33,8 @@ const CHANGES_MIN: usize = 100_000;
 /// Every type comes up several times over that many tables of 5 to 40 columns.
 const TABLES: usize = 10;
 const ROWS_PER_STATEMENT: usize = 150;
+/// Of each table, read one by one.
+const STORED_ROWS: usize = 10;
 /// For reading what is left when all is written.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -117,6 +119,7 @@ async fn one_run(server: &MysqlServer, compression: &str, mut random: Random) ->
         let selected = select(&mut session, table).await;
         let nothing = BTreeMap::new();
         compare(table, &selected, replica.tables.get(&table.name).unwrap_or(&nothing));
+        compare_stored(server, &database, table, &selected).await;
     }
     replica.changes
 }
@@ -216,11 +219,15 @@ fn json_change(column: &str, random: &mut Random) -> String {
     }
 }
 
-fn follow(server: &MysqlServer, database: &str) -> Following {
+fn settings(server: &MysqlServer) -> Settings {
     let mut settings = Settings::from_url(&server.root_url(), Uuid::new_v4()).expect("a URL");
     settings.tls.mode = TlsMode::Disabled;
+    settings
+}
+
+fn follow(server: &MysqlServer, database: &str) -> Following {
     let patterns = TablePatterns(vec![TablePattern::parse(&format!("{database}.*")).expect("a pattern")]);
-    source::follow(settings, source::From::Start(Start::Latest), patterns, Arc::new(Metrics::default()))
+    source::follow(settings(server), source::From::Start(Start::Latest), patterns, Arc::new(Metrics::default()))
 }
 
 /// Key to the row's values, both as JSON text.
@@ -309,6 +316,23 @@ async fn select(session: &mut Conn, table: &RandomTable) -> Rows {
         rows.insert(key.join(","), values);
     }
     rows
+}
+
+/// Some rows, read one by one as a preview reads them.
+async fn compare_stored(server: &MysqlServer, database: &str, table: &RandomTable, selected: &Rows) {
+    let settings = settings(server);
+    let pattern = TablePattern::parse(&format!("{database}.{}", table.name)).expect("a pattern");
+    let named = source::named_tables(&settings, &TablePatterns(vec![pattern])).await.expect("the tables");
+    for (key, expected) in selected.iter().take(STORED_ROWS) {
+        let names = table.key.split(", ").map(Box::from);
+        let named_by: Vec<(Box<str>, String)> = names.zip(key.split(',').map(str::to_owned)).collect();
+        let stored = source::stored_row(&settings, &named.found[0], &named_by).await;
+        let stored: Vec<String> = stored.unwrap_or_else(|error| panic!("{error}")).iter().map(json).collect();
+        for ((got, expected), (name, kind)) in stored.iter().zip(expected).zip(&table.columns) {
+            let kind = kind.map_or("SMALLINT", |kind| kind.sql);
+            assert_eq!(got, expected, "{}.{name} {kind} of key {key}: stored, selected", table.name);
+        }
+    }
 }
 
 fn compare(table: &RandomTable, selected: &Rows, replica: &Rows) {

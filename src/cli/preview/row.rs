@@ -1,0 +1,126 @@
+//! A change that has not happened: a stored row as it would be inserted, updated or deleted.
+//!
+//! In: which row, what is set in it, and the server. Out: the change with the types of the table's columns, so that rules decide on it as
+//! on one of the binlog. Changes nothing on the server.
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use uuid::Uuid;
+
+use crate::change::{Cell, Change, Op, Row, Transaction, Value};
+use crate::clock::now_us;
+use crate::column::typed_text;
+use crate::pattern::{TablePattern, TablePatterns};
+use crate::rules::Rule;
+use crate::schema::{MissingTable, TypedTable};
+use crate::source::{self, Settings};
+use crate::suggest::did_you_mean;
+
+/// What is typed for NULL.
+const NULL: &str = "NULL";
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "A stored row instead of the binlog")]
+pub(super) struct RowArgs {
+    /// The row in which these columns have these values, as an insert; may be given several times
+    #[arg(long, value_name = "COLUMN=VALUE", num_args = 1.., conflicts_with = "count", value_parser = Pair::parse)]
+    row: Vec<Pair>,
+    /// The table of the row, where the rules are for several [default: that of the rules]
+    #[arg(long, value_name = "TABLE", requires = "row", value_parser = TablePattern::parse)]
+    table: Option<TablePattern>,
+    /// As an update that sets these columns; NULL stands for itself
+    #[arg(long, value_name = "COLUMN=VALUE", requires = "row", num_args = 1.., value_parser = Pair::parse)]
+    set: Vec<Pair>,
+    /// As a delete
+    #[arg(long, requires = "row", conflicts_with = "set")]
+    delete: bool,
+}
+
+/// A column and what it has.
+#[derive(Debug, Clone)]
+struct Pair {
+    column: String,
+    value: String,
+}
+
+impl Pair {
+    fn parse(text: &str) -> Result<Pair, String> {
+        let (column, value) = text.split_once('=').ok_or("write it as COLUMN=VALUE, for example id=42")?;
+        Ok(Pair { column: column.to_owned(), value: value.to_owned() })
+    }
+}
+
+impl RowArgs {
+    /// Whether a row is named.
+    pub fn is_given(&self) -> bool {
+        !self.row.is_empty()
+    }
+
+    /// The change of the row that is named.
+    pub async fn change(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<Change> {
+        let typed = self.typed_table(rules, settings).await?;
+        let pairs = self.row.iter().map(|pair| Ok((column(&typed, &pair.column)?.1, pair.value.clone())));
+        let named_by = pairs.collect::<anyhow::Result<Vec<_>>>()?;
+        let stored = source::stored_row(settings, &typed, &named_by).await?;
+        let mut after = stored.clone();
+        for pair in &self.set {
+            let (index, name) = column(&typed, &pair.column)?;
+            after[index] = match typed.columns[index].kind.as_ref().filter(|_| pair.value != NULL) {
+                Some(kind) => {
+                    typed_text::parse(kind, &pair.value).map_err(|takes| anyhow!("column {name} takes {takes}"))?
+                }
+                None => Value::Null,
+            };
+        }
+        let kinds = typed.columns.iter().map(|column| column.kind.clone()).collect::<Option<Arc<[_]>>>();
+        let row = |values: Vec<Value>| Row::typed(values.into_iter().map(Cell::Value).collect(), kinds.clone());
+        let (op, before, after) = match (self.delete, self.set.is_empty()) {
+            (true, _) => (Op::Delete, Some(row(stored)), None),
+            (false, true) => (Op::Insert, None, Some(row(stored))),
+            (false, false) => (Op::Update, Some(row(stored)), Some(row(after))),
+        };
+        Ok(Change { op, table: Arc::new(typed.table), before, after, transaction: Arc::new(transaction()), ordinal: 1 })
+    }
+
+    async fn typed_table(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<TypedTable> {
+        let mut patterns: Vec<TablePattern> = Vec::new();
+        for rule in rules.iter().filter(|_| self.table.is_none()) {
+            if !patterns.contains(&rule.table) {
+                patterns.push(rule.table.clone());
+            }
+        }
+        patterns.extend(self.table.clone());
+        let mut named = source::named_tables(settings, &TablePatterns(patterns)).await?;
+        match (named.found.pop(), named.found.is_empty(), named.missing.pop()) {
+            (Some(table), true, _) => Ok(table),
+            (Some(_), false, _) => bail!("the rules are for several tables; say which with --table, or name a rule"),
+            (None, _, Some(MissingTable { what, fix, .. })) => bail!("{what}; fix: {fix}"),
+            (None, _, None) => bail!("no rules are there; say which table with --table"),
+        }
+    }
+}
+
+/// The place of a column and its name as the table has it.
+fn column(typed: &TypedTable, name: &str) -> anyhow::Result<(usize, Box<str>)> {
+    let names = || typed.table.columns.iter().map(|name| &**name);
+    let index = typed.table.column(name);
+    index.map(|index| (index, typed.table.columns[index].clone())).ok_or_else(|| {
+        let known = names().collect::<Vec<_>>().join(", ");
+        anyhow!("table {} has no column `{name}`{}; known are {known}", typed.table, did_you_mean(name, names()))
+    })
+}
+
+/// One that no server has written.
+fn transaction() -> Transaction {
+    let now = now_us();
+    Transaction {
+        server_uuid: Uuid::nil(),
+        gtid: None,
+        file: "".into(),
+        offset: 0,
+        committed_at_us: now,
+        original_commit_us: now,
+        is_own: false,
+    }
+}

@@ -11,6 +11,9 @@ pub(super) const WHY_CHARACTERS_MAX: usize = 200;
 
 /// In words, with the name that may have been meant.
 pub(super) fn no_such_rule(rule: &str, rules: &RuleSet) -> String {
+    if rules.is_disabled(rule) {
+        return format!("rule {rule} is disabled (`enabled: false`)");
+    }
     no_such_rule_among(rule, rules.rules().iter().map(|rule| rule.name.as_str()))
 }
 

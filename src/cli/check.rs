@@ -121,8 +121,8 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
                     Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
                 findings.push(Finding { level: WARNING, what, fix });
             }
-            let unused = rules.unused_targets().iter().chain(rules.misnamed_files());
-            findings.extend(unused.map(|what| Finding { level: WARNING, what: what.clone(), fix: None }));
+            let notes = rules.unused_targets().iter().chain(rules.misnamed_files()).chain(rules.notes_of_disabled());
+            findings.extend(notes.map(|what| Finding { level: WARNING, what: what.clone(), fix: None }));
             findings
         }
         Err(diagnostics) => problems(diagnostics),

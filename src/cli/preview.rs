@@ -106,6 +106,9 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
 /// The rules with these names, or all.
 fn chosen(rules: &RuleSet, names: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
     if let Some(unknown) = names.iter().find(|name| rules.rule(name).is_none()) {
+        if rules.is_disabled(unknown) {
+            bail!("rule {unknown} is disabled (`enabled: false`)");
+        }
         let known = rules.rules().iter().map(|rule| rule.name.as_str());
         bail!("no rule is named {unknown}{}", did_you_mean(unknown, known));
     }

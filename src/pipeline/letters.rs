@@ -28,6 +28,9 @@ pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, Stri
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {
     let Some(rule) = rules.rule(&head.rule) else {
+        if rules.is_disabled(&head.rule) {
+            return Err(format!("rule {} is disabled; enable it again, or discard the dead letter", head.rule));
+        }
         return Err(format!("no rule is named {}; add the rule again, or discard the dead letter", head.rule));
     };
     if !rule.table.matches(&change.table.schema, &change.table.name) {

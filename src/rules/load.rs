@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::compile::{self, Placed, Variables};
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::matching::RuleSet;
+use super::matching::{DisabledRule, RuleSet};
 use super::rule::Rule;
 use super::target::Target;
 use super::yaml::{FILE_BYTES_MAX, too_large};
@@ -78,10 +78,28 @@ impl RuleSet {
         if let Some((path, _)) = files.first().filter(|_| rules.is_empty() && problems.is_empty()) {
             problems.push(Diagnostic::of_file(path, "there are targets, but no file with rules"));
         }
+        if let Some((first, place)) = rules.first()
+            && rules.iter().all(|(rule, _)| !rule.settings.is_enabled)
+            && let Some((path, text)) = files.iter().find(|(path, _)| *path == first.path)
+        {
+            problems.push(Diagnostic::at(
+                path,
+                text,
+                *place,
+                "every rule has `enabled: false`; at least one must be enabled",
+            ));
+        }
         if !problems.is_empty() {
             problems.sort_by(|a, b| (&a.path, a.place).cmp(&(&b.path, b.place)));
             return Err(Diagnostics(problems));
         }
+        let is_called = |target: &Target| {
+            rules.iter().flat_map(|(rule, _)| &rule.actions).any(|action| action.target.origin == target.origin)
+        };
+        let unused = targets.iter().filter(|(target, _)| !is_called(target));
+        let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin)).collect();
+        let (rules, disabled): (Vec<Placed>, Vec<Placed>) =
+            rules.into_iter().partition(|(rule, _)| rule.settings.is_enabled);
         let rules = rules.into_iter().map(|(mut rule, _)| {
             for action in &mut rule.actions {
                 if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == action.target.origin) {
@@ -91,13 +109,17 @@ impl RuleSet {
             Arc::new(rule)
         });
         let rules: Vec<Arc<Rule>> = rules.collect();
-        let is_called = |target: &Target| {
-            rules.iter().flat_map(|rule| &rule.actions).any(|action| action.target.origin == target.origin)
-        };
-        let unused = targets.iter().filter(|(target, _)| !is_called(target));
-        let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin));
-        let unused = unused.collect();
-        let rules = RuleSet::new(rules).with_unused_targets(unused);
+        let disabled = disabled.into_iter().map(|(rule, place)| DisabledRule {
+            note: format!(
+                "{}:{}:{}: rule {} is disabled (`enabled: false`): changes for it are not kept",
+                rule.path.display(),
+                place.line,
+                place.column,
+                rule.name
+            ),
+            name: rule.name,
+        });
+        let rules = RuleSet::new(rules).with_unused_targets(unused).with_disabled(disabled.collect());
         Ok(rules.with_first_sql(first_sql))
     }
 }

@@ -33,11 +33,20 @@ pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
     /// The files that the rules refer to, besides rule files; each once.
     files: Vec<PathBuf>,
+    disabled: Vec<DisabledRule>,
     unused_targets: Vec<String>,
     misnamed_files: Vec<String>,
     /// What is wrong with the first `sql` where no write URL is set.
     first_sql: Option<Box<Diagnostic>>,
     by_table: RwLock<ByTable>,
+}
+
+/// A rule of the files with `enabled: false`.
+#[derive(Debug)]
+pub(super) struct DisabledRule {
+    pub name: String,
+    /// With its place.
+    pub note: String,
 }
 
 /// By the table's address, which is not used again while the rules of the table keep a reference to it.
@@ -109,6 +118,7 @@ impl RuleSet {
         RuleSet {
             rules,
             files,
+            disabled: Vec::new(),
             unused_targets: Vec::new(),
             misnamed_files: Vec::new(),
             first_sql: None,
@@ -118,6 +128,10 @@ impl RuleSet {
 
     pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
         RuleSet { unused_targets, ..self }
+    }
+
+    pub(super) fn with_disabled(self, disabled: Vec<DisabledRule>) -> RuleSet {
+        RuleSet { disabled, ..self }
     }
 
     pub(super) fn with_misnamed_files(self, misnamed_files: Vec<String>) -> RuleSet {
@@ -151,6 +165,16 @@ impl RuleSet {
     /// A line for each file beside the rule files that has another ending and resembles one.
     pub fn misnamed_files(&self) -> &[String] {
         &self.misnamed_files
+    }
+
+    /// A line for each rule that is disabled, with its place.
+    pub fn notes_of_disabled(&self) -> impl Iterator<Item = &String> {
+        self.disabled.iter().map(|rule| &rule.note)
+    }
+
+    /// Whether a rule of this name is in the files and disabled; it is none of [`RuleSet::rules`].
+    pub fn is_disabled(&self, name: &str) -> bool {
+        self.disabled.iter().any(|rule| rule.name == name)
     }
 
     pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {

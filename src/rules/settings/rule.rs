@@ -20,6 +20,10 @@ const FUSE_OF_OWN_WRITES: Rate = Rate { count: 60, per: Duration::from_secs(60) 
 /// What a rule sets besides what it matches and calls.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleSettings {
+    /// For people; nothing depends on it.
+    pub description: Option<String>,
+    /// Else it is checked, and then as if it were not there.
+    pub is_enabled: bool,
     /// Whether later changes go on after one that could not be delivered.
     pub on_dead_letter: OnDeadLetter,
     /// Attempts of this rule under way at the same time.
@@ -39,6 +43,8 @@ pub struct RuleSettings {
 impl Default for RuleSettings {
     fn default() -> RuleSettings {
         RuleSettings {
+            description: None,
+            is_enabled: true,
             on_dead_letter: OnDeadLetter::Continue,
             in_flight: 32,
             rate: None,
@@ -64,6 +70,8 @@ pub enum OnDeadLetter {
 /// In the order in which messages name them.
 pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Other("name"),
+    Plain("description", |to, reader, node, key| to.description = reader.string(node, key).map(str::to_owned)),
+    Plain("enabled", |to, reader, node, key| set(&mut to.is_enabled, reader.truth(node, key))),
     Other("on"),
     Other("changed"),
     Other("when"),
@@ -148,6 +156,8 @@ mod tests {
             ("fuse: 7/m", RuleSettings { fuse: Some(per_minute(7)), ..usual() }),
             ("fuse: 7/m\nown_writes: true", RuleSettings { own_writes: true, fuse: Some(per_minute(7)), ..usual() }),
             ("start: earliest", RuleSettings { start: Some(Start::Earliest), ..usual() }),
+            ("description: paid orders", RuleSettings { description: Some("paid orders".to_owned()), ..usual() }),
+            ("enabled: false", RuleSettings { is_enabled: false, ..usual() }),
             ("pin_binlog: true", RuleSettings { pin_binlog: true, ..usual() }),
         ] {
             assert_eq!(settings(text), (expected, vec![]), "{text}");
@@ -166,6 +176,8 @@ mod tests {
             ("rate: 5/d", "`5/d` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to 1000000"),
             ("own_writes: 1", "`own_writes` is true or false"),
             ("fuse: [1/s]", "`rate` must be a single value, not a list"),
+            ("enabled: no", "`enabled` is true or false"),
+            ("description: [a]", "`description` must be a single value, not a list"),
             ("pin_binlog:", "`pin_binlog` must be a single value, not nothing"),
         ] {
             assert_eq!(settings(text), (RuleSettings::default(), vec![expected.to_owned()]), "{text}");

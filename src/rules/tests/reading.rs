@@ -210,3 +210,26 @@ fn what_a_rule_needs_of_a_row_is_known_column_by_column() {
         assert_eq!(needs(&keys, call), (sends.to_string(), decides.to_string()), "{keys} {call}");
     }
 }
+
+#[test]
+fn a_disabled_rule_is_checked_and_then_not_there() {
+    let call = "call: {url: http://a.test/}";
+    let both = |enabled: bool| {
+        format!("table: a.b\nrules:\n  - {{name: one, {call}}}\n  - {{name: two, enabled: {enabled}, {call}}}\n")
+    };
+    let rules = load(&both(false)).expect("it loads");
+    let note = "f.yaml:4:5: rule two is disabled (`enabled: false`): changes for it are not kept";
+    assert_eq!(rules.notes_of_disabled().collect::<Vec<_>>(), [note]);
+    assert_eq!((rules.rules().len(), rules.rule("two").is_none(), rules.is_disabled("two")), (1, true, true));
+    let all = load(&both(true)).expect("it loads");
+    assert_eq!((all.rules().len(), all.is_disabled("two"), all.notes_of_disabled().count()), (2, false, 0));
+
+    for (text, problem) in [
+        (both(false).replace("name: two, ", "name: one, "), "rule `one` exists already"),
+        (both(false).replace("enabled: false", "enabled: false, when: row.a ="), "4:"),
+        (format!("table: a.b\nrules:\n  - {{name: one, enabled: false, {call}}}\n"), "at least one must be enabled"),
+    ] {
+        let problems = load(&text).expect_err(&text).to_string();
+        assert!(problems.contains(problem), "{problem} is not in {problems}");
+    }
+}

@@ -256,6 +256,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 sign: None,
                 tls: None,
                 success_when: None,
+                item_line: None,
                 settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Deliveries of a rule that are sent together, as an array of their bodies.
+/// Deliveries of a rule that are sent together, as one body of their bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Deliveries in one call, at most.
@@ -13,7 +13,20 @@ pub struct Batch {
     /// Bytes of one body. Only a single delivery that is larger by itself exceeds it.
     pub bytes: usize,
     pub until: Until,
+    pub format: BatchFormat,
     pub results: Option<Results>,
+}
+
+/// How the bodies of the deliveries become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BatchFormat {
+    /// A JSON array.
+    #[default]
+    Array,
+    /// A line of JSON for each, perhaps after another one.
+    Ndjson,
+    /// A line of text for each.
+    Lines,
 }
 
 /// When a call is sent that is not full.

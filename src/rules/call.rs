@@ -16,6 +16,8 @@ pub struct Call {
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,
+    /// The line before each body, in batches that are lines of JSON.
+    pub item_line: Option<BodyTemplate>,
     pub auth: Option<Auth>,
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.
@@ -35,6 +37,7 @@ impl Call {
             Body::Text(text) => text.reads(column),
             Body::Empty => false,
         };
+        let body = body || self.item_line.as_ref().is_some_and(|line| line.reads(column));
         let by_answer = self.success_when.as_ref().is_some_and(|when| when.reads(column));
         body || by_answer || self.url.reads(column) || self.headers.iter().any(|(_, template)| template.reads(column))
     }

@@ -166,8 +166,12 @@ impl Compiler<'_> {
         if url.chooses_host() {
             settings.egress = Egress::PublicOnly;
         }
+        let item_line = match spec.item_line {
+            Some(node) => Some(self.body(node)?),
+            None => None,
+        };
         let (body, auth, sign, tls, success_when) = (body?, auth?, sign?, tls?, success_when?);
-        let call = Call { url, headers, body, auth, sign, tls, success_when, settings };
+        let call = Call { url, headers, body, item_line, auth, sign, tls, success_when, settings };
         complete.then_some(call)
     }
 

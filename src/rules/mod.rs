@@ -29,7 +29,7 @@ mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
 pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
-pub use batch::{Batch, ItemVerdict, Results, Until};
+pub use batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
 pub use call::{Body, Call, CloudEventMode, RetryOn};
 pub use content::Content;
 pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};

@@ -50,7 +50,7 @@ pub(super) struct RuleSpec<'n> {
     pub order_by_places: Vec<FilePlace>,
     pub actions: ActionListSpec<'n>,
     pub settings: RuleSettings,
-    pub gathering: GatheringSpec,
+    pub gathering: GatheringSpec<'n>,
     pub redact: Vec<(String, FilePlace)>,
 }
 
@@ -103,8 +103,11 @@ impl<'n> NodeReader<'_> {
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
         let settings = self.rule_settings(members);
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
-        let actions = self.actions(node, members);
+        let mut actions = self.actions(node, members);
         let gathering = self.gathering(members, &order_by, actions.as_ref().and_then(ActionListSpec::call));
+        if let (Some(line), Some(call)) = (gathering.line, actions.as_mut().and_then(ActionListSpec::call_mut)) {
+            call.item_line = Some(line);
+        }
         self.contradictions_of_ops(members, &on, settings.on_dead_letter);
         self.contradictions_of_settings(members, &settings, &order_by);
         let (name, actions) = (name?, actions?);

@@ -12,7 +12,7 @@ use crate::rules::{ItemVerdict, OrderBy, Results};
 const WAIT: Duration = Duration::from_millis(200);
 
 fn batch(size: usize, until: Until) -> Batch {
-    Batch { size, bytes: 1 << 20, until, results: None }
+    Batch { size, bytes: 1 << 20, until, format: Default::default(), results: None }
 }
 
 struct Scene {

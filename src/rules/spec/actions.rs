@@ -72,6 +72,14 @@ impl<'n> ActionListSpec<'n> {
             _ => None,
         }
     }
+
+    /// The same, to be completed.
+    pub fn call_mut(&mut self) -> Option<&mut CallSpec<'n>> {
+        match (self.is_single, self.steps.first_mut().map(|step| &mut step.action.work)) {
+            (true, Some(WorkSpec::Call(call))) => Some(call),
+            _ => None,
+        }
+    }
 }
 
 impl<'n> NodeReader<'_> {

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use super::super::batch::{Batch, ItemVerdict, Results, Until};
+use super::super::batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::rule::OrderBy;
 use super::super::settings::Method;
-use super::super::yaml::{Key, Node};
+use super::super::yaml::{Key, Node, NodeKind};
 use super::{BodySpec, CallSpec};
 use crate::suggest::did_you_mean;
 
-const BATCH_KEYS: [&str; 4] = ["size", "bytes", "wait", "results"];
+const BATCH_KEYS: [&str; 6] = ["size", "bytes", "wait", "format", "line", "results"];
 const COALESCE_KEYS: [&str; 1] = ["within"];
 const RESULTS_KEYS: [&str; 3] = ["items", "status", "error"];
 const SIZE_DEFAULT: usize = 100;
@@ -31,9 +31,11 @@ const WITHIN_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How changes of a rule come together.
 #[derive(Default)]
-pub(in crate::rules) struct GatheringSpec {
+pub(in crate::rules) struct GatheringSpec<'n> {
     pub batch: Option<Batch>,
     pub coalesce: Option<Duration>,
+    /// What stands before each body, in a batch of lines.
+    pub line: Option<&'n Node>,
     /// The key by which one call carries several changes, for messages.
     pub key: &'static str,
 }
@@ -44,7 +46,7 @@ impl NodeReader<'_> {
         members: &'n [(Key, Node)],
         order_by: &OrderBy,
         call: Option<&CallSpec<'n>>,
-    ) -> GatheringSpec {
+    ) -> GatheringSpec<'n> {
         let get = |name| member(members, name);
         let per_transaction = get("per").is_some_and(|node| self.per(node));
         let key = if get("batch").is_some() { "batch" } else { "per" };
@@ -54,6 +56,7 @@ impl NodeReader<'_> {
                 size: SIZE_DEFAULT_OF_TRANSACTION,
                 bytes: BYTES_DEFAULT,
                 until: Until::TransactionEnd,
+                format: BatchFormat::Array,
                 results: None,
             }),
         };
@@ -75,12 +78,23 @@ impl NodeReader<'_> {
         {
             self.problem(at, format!("`{key}` sends an array as body, and this {method} has none; use POST"));
         }
-        if let (Some(_), Some(call), Some(at)) = (&batch, call, place_of(members, key))
-            && let Some(other) = call.body.key_of_other_than_json()
-        {
-            self.problem(at, format!("`{key}` sends an array of JSON bodies, and `{other}` is none; write `body`"));
+        if let (Some(_), Some(call), Some(at)) = (&batch, call, place_of(members, key)) {
+            let is_of_lines = batch.as_ref().is_some_and(|batch| batch.format == BatchFormat::Lines);
+            match (call.body.key_of_other_than_json(), is_of_lines) {
+                (Some("text"), true) | (None, false) => {}
+                (_, true) => {
+                    self.problem(at, "a batch with `format: lines` joins texts; write what is on a line as `text`")
+                }
+                (Some(other), false) => {
+                    self.problem(at, format!("`{key}` joins JSON bodies, and `{other}` is none; write `body`"));
+                }
+            }
         }
-        GatheringSpec { batch, coalesce, key }
+        let line = get("batch").and_then(|node| match &node.kind {
+            NodeKind::Map(members) => member(members, "line"),
+            _ => None,
+        });
+        GatheringSpec { batch, coalesce, line, key }
     }
 
     fn per(&mut self, node: &Node) -> bool {
@@ -107,6 +121,10 @@ impl NodeReader<'_> {
                 "`wait` has no meaning with `per: transaction`: a call is sent when its transaction has ended";
             self.problem(node.at, message);
         }
+        let format = get("format").map_or(Some(BatchFormat::Array), |node| self.batch_format(node));
+        if let (Some(node), Some(BatchFormat::Array | BatchFormat::Lines)) = (get("line"), format) {
+            self.problem(node.at, "`line` stands before each body of a batch with `format: ndjson` only");
+        }
         let results = get("results").and_then(|node| self.results(node));
         if let (Some(node), OrderBy::Table) = (get("results"), order_by) {
             let message = "with `results` a call holds each ordering key once, which for `order_by: table` is a single \
@@ -116,9 +134,22 @@ impl NodeReader<'_> {
         Some(Batch {
             size: size.map_or(size_default, |size| size as usize),
             bytes: bytes.unwrap_or(BYTES_DEFAULT),
+            format: format.unwrap_or_default(),
             until: if per_transaction { Until::TransactionEnd } else { Until::Wait(wait) },
             results,
         })
+    }
+
+    fn batch_format(&mut self, node: &Node) -> Option<BatchFormat> {
+        const FORMATS: [(&str, BatchFormat); 3] =
+            [("array", BatchFormat::Array), ("ndjson", BatchFormat::Ndjson), ("lines", BatchFormat::Lines)];
+        let word = self.string(node, "format")?;
+        let found = FORMATS.iter().find(|(name, _)| *name == word).map(|(_, format)| *format);
+        if found.is_none() {
+            let hint = did_you_mean(word, FORMATS.map(|(name, _)| name));
+            self.problem(node.at, format!("`format` of a batch is array, ndjson or lines, not `{word}`{hint}"));
+        }
+        found
     }
 
     fn wait(&mut self, node: &Node) -> Option<Duration> {

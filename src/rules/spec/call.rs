@@ -23,6 +23,8 @@ pub(in crate::rules) struct CallSpec<'n> {
     pub allow_hosts: Option<(Vec<HostPattern>, FilePlace)>,
     pub headers: Vec<HeaderSpec<'n>>,
     pub body: BodySpec<'n>,
+    /// `line` of the rule's `batch`.
+    pub item_line: Option<&'n Node>,
     pub auth: Option<&'n Node>,
     pub sign: Option<&'n Node>,
     pub tls: Option<&'n Node>,
@@ -61,6 +63,7 @@ impl<'n> NodeReader<'_> {
             allow_hosts,
             headers,
             body,
+            item_line: None,
             auth: get("auth"),
             sign: get("sign"),
             tls: get("tls"),

@@ -13,7 +13,7 @@ use crate::rules::{Batch, Rule, Until};
 const SOON: Duration = Duration::from_millis(5);
 
 fn batch(size: usize) -> Batch {
-    Batch { size, bytes: 1 << 20, until: Until::Wait(SOON), results: None }
+    Batch { size, bytes: 1 << 20, until: Until::Wait(SOON), format: Default::default(), results: None }
 }
 
 fn batching(api: &Api, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {

@@ -28,6 +28,8 @@ pub enum ItemPlace {
     Alone,
     /// It is an element of a JSON array: a CloudEvent has all its attributes within.
     InArray,
+    /// It is a line of the body: JSON, or a text.
+    OnLine,
 }
 
 /// Appends the item of one delivery, in the form of `body`. An error leaves a part of it in `out`.
@@ -47,7 +49,8 @@ pub fn write(
             Some(row) => json::write_row(&delivery.change.table, row, out),
             None => out.extend_from_slice(b"null"),
         },
-        (Body::CloudEvent(CloudEventMode::Structured), _) | (Body::CloudEvent(_), ItemPlace::InArray) => {
+        (Body::CloudEvent(CloudEventMode::Structured), _)
+        | (Body::CloudEvent(_), ItemPlace::InArray | ItemPlace::OnLine) => {
             write_cloud_event(delivery, out);
         }
         (Body::Outcome, _) => write_outcome(delivery, out),
@@ -63,6 +66,14 @@ pub fn content_type(body: &Body) -> &'static str {
         Body::Form(_) => "application/x-www-form-urlencoded",
         Body::Text(_) => "text/plain; charset=utf-8",
         _ => "application/json",
+    }
+}
+
+/// The media type of such items, each on a line.
+pub fn lines_content_type(body: &Body) -> &'static str {
+    match body {
+        Body::Text(_) => "text/plain; charset=utf-8",
+        _ => "application/x-ndjson",
     }
 }
 

@@ -87,6 +87,7 @@ fn render_headers(call: &Call, id: DeliveryId, place: ItemPlace, scope: &Scope) 
         let content_type = match place {
             ItemPlace::Alone => item::content_type(&call.body),
             ItemPlace::InArray => item::array_content_type(&call.body),
+            ItemPlace::OnLine => item::lines_content_type(&call.body),
         };
         headers.push(own("Content-Type", content_type.to_string()));
     }

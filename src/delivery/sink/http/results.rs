@@ -30,7 +30,7 @@ pub fn read(
     }
     let document: Value = serde_json::from_slice(&body.bytes).map_err(|_| "the answer is not JSON".to_owned())?;
     let pointer = &results.items;
-    let items = document.pointer(pointer).and_then(Value::as_array);
+    let items = at(&document, pointer).and_then(Value::as_array);
     let items = items.ok_or_else(|| format!("the answer has no array at `{pointer}`"))?;
     if items.len() != count {
         return Err(format!("the answer has {} results for {count} deliveries", items.len()));
@@ -49,6 +49,19 @@ pub fn read(
     items.iter().enumerate().map(read).collect()
 }
 
+/// What a JSON pointer leads to; `*` in it stands for the one member that an object has.
+fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let Some((before, behind)) =
+        pointer.split_once("/*").filter(|(_, behind)| behind.is_empty() || behind.starts_with('/'))
+    else {
+        return value.pointer(pointer);
+    };
+    match value.pointer(before)? {
+        Value::Object(members) if members.len() == 1 => at(members.values().next()?, behind),
+        _ => None,
+    }
+}
+
 fn judge(classify: impl Fn(&Answer) -> Verdict, status: u16, item: &Value) -> ItemResult {
     let answer = plain(status);
     match classify(&answer) {
@@ -59,7 +72,7 @@ fn judge(classify: impl Fn(&Answer) -> Verdict, status: u16, item: &Value) -> It
 
 /// A status may be written as a number or as text.
 fn item_status(item: &Value, pointer: &str) -> Option<u16> {
-    let status = match item.pointer(pointer)? {
+    let status = match at(item, pointer)? {
         Value::Number(number) => number.as_u64().and_then(|number| u16::try_from(number).ok()),
         Value::String(text) => text.parse().ok(),
         _ => None,
@@ -68,7 +81,7 @@ fn item_status(item: &Value, pointer: &str) -> Option<u16> {
 }
 
 fn has_error(item: &Value, pointer: &str) -> bool {
-    match item.pointer(pointer) {
+    match at(item, pointer) {
         None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Array(items)) => !items.is_empty(),
@@ -101,6 +114,32 @@ mod tests {
     fn read_all(verdict: ItemVerdict, body: &str, count: usize) -> Result<Vec<ItemResult>, String> {
         let text = Text { bytes: body.into(), ..Text::default() };
         read(&results(verdict), classify, 207, &text, count)
+    }
+
+    #[test]
+    fn a_star_stands_for_the_one_member_of_an_object() {
+        let document: Value = serde_json::from_str(
+            r#"{"items": [{"index": {"status": 201, "a": {"x": 1}}}, {"a": 1, "b": 2}, {}, [1]], "*": 5, "*x": 6}"#,
+        )
+        .expect("JSON");
+        for (pointer, expected) in [
+            ("/items/0/*/status", Some("201")),
+            ("/items/0/*/a/*", Some("1")),
+            ("/items/1/*", None),
+            ("/items/2/*", None),
+            ("/items/3/*", None),
+            ("/items/0/*/none", None),
+            ("/*x", Some("6")),
+            ("/*", None),
+        ] {
+            assert_eq!(at(&document, pointer).map(ToString::to_string).as_deref(), expected, "{pointer}");
+        }
+        let body = r#"{"results": [{"index": {"status": 201}}, {"create": {"status": 409, "error": "exists"}}]}"#;
+        let read = read_all(ItemVerdict::Status("/*/status".to_owned()), body, 2).expect("understood");
+        assert_eq!(
+            read.iter().map(|item| item.verdict).collect::<Vec<_>>(),
+            [Verdict::Done { status: 201 }, Verdict::GiveUp,]
+        );
     }
 
     #[test]

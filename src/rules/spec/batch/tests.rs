@@ -13,7 +13,7 @@ fn loaded(text: &str) -> Arc<Rule> {
 }
 
 fn batch(size: usize, bytes: usize, until: Until) -> Option<Batch> {
-    Some(Batch { size, bytes, until, results: None })
+    Some(Batch { size, bytes, until, format: Default::default(), results: None })
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn results_and_coalescing_are_read() {
 #[test]
 fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
     let cases = [
-        ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, results"),
+        ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, format, line, results"),
         ("batch: {szie: 5}", "", 4, 13, "did you mean `size`?"),
         ("batch: {size: 0}", "", 4, 19, "from 1 to 10000"),
         ("batch: {size: 10001}", "", 4, 19, "from 1 to 10000"),

@@ -1,4 +1,4 @@
-//! Renders many deliveries of a rule into one request, whose body is the array of their bodies.
+//! Renders many deliveries of a rule into one request, whose body is an array of their bodies, or has them on lines.
 //!
 //! In: the items of a part, in commit order. Out: the request, and the items that fit into no request; or, where not all
 //! fit into one request, how many do. All bodies are written one after the other into one buffer. The identity of the call
@@ -11,7 +11,7 @@ use crate::change::DeliveryId;
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
-use crate::rules::Call;
+use crate::rules::{BatchFormat, Call, Rule};
 use crate::template::Scope;
 
 /// The request of a single delivery of a rule that sends arrays.
@@ -25,22 +25,43 @@ pub(super) fn prepare_one(delivery: &Delivery, call: &Call) -> Result<PreparedRe
     }
 }
 
-/// Renders items of one rule that sends arrays.
+/// What stands around the items of a call.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    place: ItemPlace,
+    open: &'static [u8],
+    between: &'static [u8],
+    close: &'static [u8],
+}
+
+impl Frame {
+    fn of(rule: &Rule) -> Frame {
+        match rule.batch.as_ref().map_or(BatchFormat::Array, |batch| batch.format) {
+            BatchFormat::Array => Frame { place: ItemPlace::InArray, open: b"[", between: b",", close: b"]" },
+            BatchFormat::Ndjson | BatchFormat::Lines => {
+                Frame { place: ItemPlace::OnLine, open: b"", between: b"", close: b"" }
+            }
+        }
+    }
+}
+
+/// Renders items of one rule that sends several in a call.
 pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedArray<PreparedRequest> {
     let rule = &items[0].delivery.rule;
     let bytes_max = rule.batch.as_ref().map_or(usize::MAX, |batch| batch.bytes);
+    let frame = Frame::of(rule);
     let mut out = Vec::with_capacity((items.len() * USUAL_BYTES).min(bytes_max));
     let mut unfit = Vec::new();
     let mut ids = Vec::with_capacity(items.len());
-    out.push(b'[');
+    out.extend_from_slice(frame.open);
     for (index, Item { delivery, .. }) in items.iter().enumerate() {
         let begin = out.len();
         if !ids.is_empty() {
-            out.push(b',');
+            out.extend_from_slice(frame.between);
         }
-        match write_item(delivery, call, &mut out) {
-            // The bracket at the end counts, too. A single item is sent whatever its size.
-            Ok(()) if out.len() >= bytes_max && !ids.is_empty() => {
+        match write_item(delivery, call, frame.place, &mut out) {
+            // What comes at the end counts, too. A single item is sent whatever its size.
+            Ok(()) if out.len() + frame.close.len() > bytes_max && !ids.is_empty() => {
                 return RenderedArray { unfit, ready: Err(Unready::TooLarge { fitting: ids.len() }) };
             }
             Ok(()) => ids.push(delivery.id),
@@ -50,28 +71,58 @@ pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedA
             }
         }
     }
-    out.push(b']');
+    out.extend_from_slice(frame.close);
     let ready = match ids.is_empty() {
         true => Err(Unready::Nothing),
-        false => envelope(&items[0].delivery, call, DeliveryId::of_all(ids), out).map_err(Unready::Unrenderable),
+        false => {
+            envelope(&items[0].delivery, call, DeliveryId::of_all(ids), frame.place, out).map_err(Unready::Unrenderable)
+        }
     };
     RenderedArray { unfit, ready }
 }
 
-fn write_item(delivery: &Delivery, call: &Call, out: &mut Vec<u8>) -> Result<(), Failure> {
+fn write_item(delivery: &Delivery, call: &Call, place: ItemPlace, out: &mut Vec<u8>) -> Result<(), Failure> {
     if let Some(Outcome::Dead(failure)) = &delivery.predetermined {
         return Err(failure.clone());
     }
     let scope = Scope::new(&delivery.change, delivery.id);
-    write_body(delivery, &call.body, &scope, ItemPlace::InArray, out)
-        .map_err(|message| Failure { reason: Reason::Unrenderable, message })
+    let written = match place {
+        ItemPlace::OnLine => write_lines(delivery, call, &scope, out),
+        ItemPlace::Alone | ItemPlace::InArray => write_body(delivery, &call.body, &scope, place, out),
+    };
+    written.map_err(|message| Failure { reason: Reason::Unrenderable, message })
+}
+
+/// The item on a line of its own, behind the line before it where the rule has one. JSON has no line breaks within.
+fn write_lines(delivery: &Delivery, call: &Call, scope: &Scope, out: &mut Vec<u8>) -> Result<(), String> {
+    if let Some(line) = &call.item_line {
+        line.render(scope, out).map_err(|error| format!("`line`: {error}"))?;
+        out.push(b'\n');
+    }
+    let begin = out.len();
+    write_body(delivery, &call.body, scope, ItemPlace::OnLine, out)?;
+    // A template may end its line by itself.
+    if out.len() > begin && out.ends_with(b"\n") {
+        out.pop();
+    }
+    if out[begin..].iter().any(|byte| [b'\n', b'\r'].contains(byte)) {
+        return Err("`text`: a value has a line break, which would begin another line of the batch".to_owned());
+    }
+    out.push(b'\n');
+    Ok(())
 }
 
 /// URL and headers. When a rule sends arrays they read no row, so they can be rendered from any delivery.
-fn envelope(any: &Delivery, call: &Call, id: DeliveryId, body: Vec<u8>) -> Result<PreparedRequest, String> {
+fn envelope(
+    any: &Delivery,
+    call: &Call,
+    id: DeliveryId,
+    place: ItemPlace,
+    body: Vec<u8>,
+) -> Result<PreparedRequest, String> {
     let scope = Scope::new(&any.change, any.id);
     let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let headers = render_headers(call, id, ItemPlace::InArray, &scope)?;
+    let headers = render_headers(call, id, place, &scope)?;
     Ok(prepared(call, url, headers, body.into()))
 }
 

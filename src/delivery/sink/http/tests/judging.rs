@@ -32,7 +32,13 @@ fn a_success_is_done_only_if_its_body_says_what_was_asked() {
     ] {
         let rule = rule("http://a.test/", |rule| {
             let results = asks.then(|| results.clone());
-            rule.batch = Some(Batch { size: 10, bytes: 1 << 20, until: Until::TransactionEnd, results });
+            rule.batch = Some(Batch {
+                size: 10,
+                bytes: 1 << 20,
+                until: Until::TransactionEnd,
+                format: Default::default(),
+                results,
+            });
         });
         let first = delivery(&rule, 1, 1);
         let Work::Call(call) = &first.action().work else { panic!("a call") };

@@ -11,7 +11,7 @@ use crate::template::{BodyTemplate, TEXT_BYTES_MAX, TextTemplate};
 fn items(numbers: std::ops::Range<u128>, bytes: usize, edit: impl FnOnce(&mut Rule)) -> Vec<Item> {
     let rule = rule("http://a.test/in", |rule| {
         let until = Until::TransactionEnd;
-        rule.batch = Some(Batch { size: 100, bytes, until, results: None });
+        rule.batch = Some(Batch { size: 100, bytes, until, format: Default::default(), results: None });
         edit(rule);
     });
     numbers.map(|number| Item::alone(delivery(&rule, number, number as i64))).collect()
@@ -141,4 +141,54 @@ fn a_signature_names_the_array_by_the_id_of_all_in_it() {
     assert_eq!(prepared.header("webhook-id"), prepared.header("idempotency-key"));
     assert_ne!(prepared.header("webhook-id"), Some(&*items[0].delivery.id.to_string()));
     assert!(prepared.shown().to_curl().contains("-H 'webhook-signature: ***'"), "{}", prepared.shown().to_curl());
+}
+
+/// What three rows of a rule with these keys are sent as, with their type.
+fn lines(batch: &str, call: &str) -> (String, String, usize) {
+    let text = format!(
+        "table: shop.orders\nrules:\n  - name: r\n    batch: {batch}\n    call: {{url: 'http://a.test/', {call}}}\n"
+    );
+    let rules = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).unwrap_or_else(|flaws| panic!("{flaws}"));
+    let rule = &rules.rules()[0];
+    let items: Vec<Item> = (1..4).map(|number| Item::alone(delivery(rule, number, number as i64))).collect();
+    let RenderedArray { unfit, ready: Ok(prepared) } = gathered(&items) else { panic!("renders") };
+    let content_type = prepared.header("Content-Type").expect("a body has a type").to_owned();
+    (String::from_utf8(prepared.body.to_vec()).expect("UTF-8"), content_type, unfit.len())
+}
+
+#[test]
+fn a_batch_may_be_lines_of_json_each_behind_a_line_of_its_own() {
+    let ndjson = "application/x-ndjson".to_owned();
+    let plain = lines("{format: ndjson}", "body: {id: '{{ row.id }}', note: \"a\\nb\"}");
+    let expected = "{\"id\":1,\"note\":\"a\\nb\"}\n{\"id\":2,\"note\":\"a\\nb\"}\n{\"id\":3,\"note\":\"a\\nb\"}\n";
+    assert_eq!(plain, (expected.to_owned(), ndjson.clone(), 0));
+    let bulk = lines("{format: ndjson, line: {index: {_id: '{{ row.id }}'}}}", "body: {n: '{{ row.id * 2 }}'}");
+    let expected =
+        "{\"index\":{\"_id\":1}}\n{\"n\":2}\n{\"index\":{\"_id\":2}}\n{\"n\":4}\n{\"index\":{\"_id\":3}}\n{\"n\":6}\n";
+    assert_eq!(bulk, (expected.to_owned(), ndjson, 0));
+    let own = lines("{format: ndjson}", "headers: {Content-Type: application/json}, body: {}");
+    assert_eq!(own, ("{}\n{}\n{}\n".to_owned(), "application/json".to_owned(), 0));
+}
+
+#[test]
+fn a_batch_may_be_lines_of_text_and_a_value_can_not_begin_another() {
+    let (body, content_type, unfit) = lines("{format: lines}", "text: 'orders id={{ row.id }}i'");
+    assert_eq!((body.as_str(), unfit), ("orders id=1i\norders id=2i\norders id=3i\n", 0));
+    assert_eq!(content_type, "text/plain; charset=utf-8");
+    let ends = lines("{format: lines}", "text: \"{{ row.id }}\\n\"");
+    assert_eq!(ends.0, "1\n2\n3\n");
+    let breaks = "{{ 'a\\nb' if row.id == 2 else row.id }}";
+    let (body, _, unfit) = lines("{format: lines}", &format!("text: \"{}\"", breaks.replace('\\', "\\\\")));
+    assert_eq!((body.as_str(), unfit), ("1\n3\n", 1));
+}
+
+#[test]
+fn lines_that_are_too_many_bytes_are_sent_in_parts() {
+    let items = items(1..4, 30, |rule| {
+        rule.batch.as_mut().expect("a batch").format = crate::rules::BatchFormat::Ndjson;
+        rule.call_mut().body = Body::Template(BodyTemplate::Literal("1234567890123".into()));
+    });
+    let RenderedArray { ready: Err(Unready::TooLarge { fitting }), .. } = gathered(&items) else { panic!("too large") };
+    assert_eq!(fitting, 2, "two lines of 14 bytes");
+    assert!(matches!(gathered(&items[..2]).ready, Ok(prepared) if prepared.body.len() == 28));
 }

@@ -78,6 +78,11 @@ pub enum Error {
     CutAnswer { whose: String, limit_bytes: usize },
     #[error("the answer to {whose} can't be read: {problem}")]
     BadAnswer { whose: String, problem: String },
+    #[error(
+        "`{filter}` of NULL has no value; give a replacement, as in `(row.column or '') | …`, or guard it: \
+         `… if row.column is not none else '-'`"
+    )]
+    FilterOfNull { filter: String },
     #[error("`{filter}` is for columns of bytes (BINARY, VARBINARY, BLOB), and this value is none")]
     NotBinary { filter: &'static str },
     #[error("`uuid` is for columns of 16 bytes, and this value has another length")]

@@ -18,6 +18,12 @@ use super::output::{self, within_limit};
 
 /// Puts the filters into an environment.
 pub(super) fn install(env: &mut Environment<'static>) {
+    // What `rewrite` puts around the value of a filter, where the rule doesn't say what becomes of NULL.
+    env.add_function("_given", |filter: &str, value: Value| match (value.is_none(), value.is_undefined()) {
+        (true, _) => Err(Error::FilterOfNull { filter: filter.to_owned() }.into_engine()),
+        (_, true) => Err(Error::Undefined { path: None }.into_engine()),
+        _ => Ok(value),
+    });
     env.add_filter("int", int);
     env.add_filter("float", float);
     env.add_filter("round", round);
@@ -137,9 +143,6 @@ fn join(list: &Value, between: Option<&str>) -> EngineOutcome<String> {
 
 /// The bytes of a binary column, which an expression has as base64.
 fn bytes(value: &Value, filter: &'static str) -> EngineOutcome<Vec<u8>> {
-    if value.is_none() {
-        return Err(Error::Null.into_engine());
-    }
     let decoded = value.as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
     decoded.ok_or_else(|| Error::NotBinary { filter }.into_engine())
 }

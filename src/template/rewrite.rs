@@ -16,13 +16,14 @@ use super::syntax::{digits_beyond_doubles, operator_of};
 use crate::suggest::did_you_mean;
 
 mod conditions;
+mod filters;
 mod is_tests;
 mod statements;
 mod words;
 
 pub(super) use conditions::{condition, condition_link};
 pub(super) use statements::template;
-use words::{EVENT_NAMES, FILTERS, FUNCTIONS, NAMES, Word, names};
+use words::{EVENT_NAMES, FUNCTIONS, NAMES, Word, names};
 
 /// Names that only a saga has.
 const SAGA_NAMES: [&str; 3] = ["steps", "answer", "outcome"];
@@ -372,28 +373,6 @@ impl Rewritten {
             self.wrap("", &op.expr, ")");
             left = &op.expr;
         }
-        self.push(")");
-    }
-
-    fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
-        self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
-        let paths_before = self.paths.len();
-        if self.in_condition {
-            self.filter_of_null(node);
-        } else {
-            self.plain_filter(node);
-        }
-        if ["d", "default"].contains(&node.name) {
-            node.expr.iter().for_each(|inner| self.forget_path(paths_before, inner));
-        }
-    }
-
-    fn plain_filter(&mut self, node: &ast::Spanned<ast::Filter>) {
-        self.push("(");
-        node.expr.iter().for_each(|expr| self.expr(expr));
-        self.push("|");
-        self.push(node.name);
-        self.arguments(&node.args, node.span());
         self.push(")");
     }
 

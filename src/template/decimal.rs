@@ -66,16 +66,36 @@ impl Decimal {
         Some(Decimal::from_coefficient(a.checked_mul(b)?, a_scale + b_scale))
     }
 
-    /// Rounded half away from zero, as MySQL's ROUND() does with exact numbers.
-    pub(super) fn round(&self, digits: u32) -> Option<Decimal> {
+    /// Rounded half away from zero, as MySQL's ROUND() does with exact numbers; to tens, hundreds and so on where `digits` is
+    /// negative. None when the exact result needs more than 38 digits.
+    pub(super) fn round(&self, digits: i32) -> Option<Decimal> {
         let (coefficient, scale) = self.coefficient()?;
-        if scale <= digits {
+        let dropped = i64::from(scale) - i64::from(digits);
+        if dropped <= 0 {
             return Some(self.clone());
         }
-        let unit = 10i128.checked_pow(scale - digits)?;
+        let zeros = digits.min(0).unsigned_abs();
+        let Some(unit) = u32::try_from(dropped).ok().and_then(|dropped| 10i128.checked_pow(dropped)) else {
+            // Half of the unit is larger than any coefficient.
+            return Some(Decimal("0".into()));
+        };
         let (quotient, remainder) = (coefficient / unit, coefficient % unit);
         let up = remainder.abs() >= unit - remainder.abs();
-        Some(Decimal::from_coefficient(if up { quotient + coefficient.signum() } else { quotient }, digits))
+        let rounded = if up { quotient + coefficient.signum() } else { quotient };
+        Some(Decimal::from_coefficient(widen(rounded, zeros)?, digits.max(0).unsigned_abs()))
+    }
+
+    /// The value times ten to the power of `digits`, rounded down, and whether that is exact. None when it needs more than 38
+    /// digits.
+    pub(super) fn scaled(&self, digits: u32) -> Option<(i128, bool)> {
+        let (coefficient, scale) = self.coefficient()?;
+        if scale <= digits {
+            return Some((widen(coefficient, digits - scale)?, true));
+        }
+        let Some(unit) = 10i128.checked_pow(scale - digits) else {
+            return Some((if coefficient < 0 { -1 } else { 0 }, coefficient == 0));
+        };
+        Some((coefficient.div_euclid(unit), coefficient % unit == 0))
     }
 
     /// The value as coefficient and number of fraction digits.
@@ -227,7 +247,39 @@ mod tests {
         assert_eq!(decimal("-0.05").checked_add(&decimal("0.5")).map(|d| d.0), Some("0.45".into()));
         assert_eq!(decimal("2.675").round(2).map(|d| d.0), Some("2.68".into()));
         assert_eq!(decimal("-2.675").round(2).map(|d| d.0), Some("-2.68".into()));
+        for (number, digits, expected) in [
+            ("0.5", 0, "1"),
+            ("-0.5", 0, "-1"),
+            ("1.5", 0, "2"),
+            ("-2.5", 0, "-3"),
+            ("2.4999", 0, "2"),
+            ("-0.004", 2, "0.00"),
+            ("-0.005", 2, "-0.01"),
+            ("9.995", 2, "10.00"),
+            ("12.3", 2, "12.3"),
+            ("1250", -2, "1300"),
+            ("-1250.00", -2, "-1300"),
+            ("1249.99", -2, "1200"),
+            ("49.9", -2, "0"),
+            ("50", -2, "100"),
+            ("5", -40, "0"),
+            ("12.3", i32::MIN, "0"),
+            ("12.3", i32::MAX, "12.3"),
+        ] {
+            assert_eq!(decimal(number).round(digits).map(|d| d.0), Some(expected.into()), "{number} to {digits}");
+        }
+        for (number, expected) in [
+            ("12.34", (1234, true)),
+            ("-0.01", (-1, true)),
+            ("12", (1200, true)),
+            ("0.10000", (10, true)),
+            ("0.001", (0, false)),
+            ("-0.001", (-1, false)),
+        ] {
+            assert_eq!(decimal(number).scaled(2), Some(expected), "{number}");
+        }
         let long = decimal("99999999999999999999999999999999999999");
+        assert_eq!(long.scaled(2), None);
         assert_eq!(long.checked_mul(&long), None);
         assert_eq!(decimal("-12.99").truncate(), Some(-12));
     }

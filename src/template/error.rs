@@ -78,6 +78,8 @@ pub enum Error {
     CutAnswer { whose: String, limit_bytes: usize },
     #[error("the answer to {whose} can't be read: {problem}")]
     BadAnswer { whose: String, problem: String },
+    #[error("`{filter}`: {problem}")]
+    Filter { filter: &'static str, problem: &'static str },
     #[error(
         "`{filter}` of NULL has no value; give a replacement, as in `(row.column or '') | …`, or guard it: \
          `… if row.column is not none else '-'`"

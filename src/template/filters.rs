@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::decimal::{Decimal, as_decimal};
 use super::error::Error;
-use super::operators::{EngineOutcome, add, integer, order};
+use super::operators::{self, EngineOutcome, add, integer, number, order};
 use super::output::{self, within_limit};
 
 /// Puts the filters into an environment.
@@ -28,6 +28,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("float", float);
     env.add_filter("round", round);
     env.add_filter("abs", abs);
+    env.add_filter("cents", |value: &Value| cents(value).map_err(Error::into_engine));
     env.add_filter("min", |list: &Value| extreme(list, Ordering::Less));
     env.add_filter("max", |list: &Value| extreme(list, Ordering::Greater));
     env.add_filter("sort", sort);
@@ -81,15 +82,34 @@ fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -
     }
 }
 
+/// Exact numbers half away from zero, as MySQL does; a double as the engine does.
 fn round(value: Value, precision: Option<i32>, kwargs: Kwargs) -> EngineOutcome<Value> {
-    let Some(decimal) = as_decimal(&value) else {
+    let digits = precision.unwrap_or(0);
+    let is_integer = value.is_integer();
+    let exact = if is_integer { number(&value) } else { as_decimal(&value).cloned() };
+    let Some(exact) = exact else {
         return minijinja::filters::round(value, precision, None, kwargs);
     };
-    u32::try_from(precision.unwrap_or(0))
-        .ok()
-        .and_then(|digits| decimal.round(digits))
-        .map(Value::from_object)
-        .ok_or_else(|| Error::Inexact { operator: "| round" }.into_engine())
+    let inexact = || Error::Inexact { operator: "| round" }.into_engine();
+    let rounded = exact.round(digits).ok_or_else(inexact)?;
+    if is_integer { rounded.truncate().map(integer).ok_or_else(inexact) } else { Ok(Value::from_object(rounded)) }
+}
+
+/// An amount in its hundredth parts.
+fn cents(value: &Value) -> Result<Value, Error> {
+    const FILTER: &str = "cents";
+    operators::defined(value, value)?;
+    let amount = number(value).or_else(|| value.as_str().and_then(Decimal::parse));
+    let amount = amount
+        .ok_or(Error::Filter { filter: FILTER, problem: "this value is no number, and no text such as '12.30'" })?;
+    match amount.scaled(2) {
+        Some((cents, true)) => Ok(integer(cents)),
+        Some((_, false)) => Err(Error::Filter {
+            filter: FILTER,
+            problem: "the number has more than two decimals, and is not rounded silently; write `| round(2) | cents`",
+        }),
+        None => Err(Error::Inexact { operator: "| cents" }),
+    }
 }
 
 fn abs(value: Value) -> EngineOutcome<Value> {

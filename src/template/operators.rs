@@ -43,7 +43,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
 }
 
 /// The value as an exact number, if it is a number at all.
-fn number(value: &Value) -> Option<Decimal> {
+pub(super) fn number(value: &Value) -> Option<Decimal> {
     if let Some(decimal) = as_decimal(value) {
         return Some(decimal.clone());
     }

@@ -6,6 +6,7 @@ mod filters;
 mod flaws;
 mod habits;
 mod hostile;
+mod numbers;
 mod properties;
 mod rendering;
 mod saga;

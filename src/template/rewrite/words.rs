@@ -21,10 +21,11 @@ pub(super) const NAMES: [&str; 13] =
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 33] = [
+pub(super) const FILTERS: [Word; 34] = [
     word("abs", 0, 0),
     word("bool", 0, 0),
     word("capitalize", 0, 0),
+    word("cents", 0, 0),
     word("count", 0, 0),
     word("d", 0, 2),
     word("default", 0, 2),

@@ -6,6 +6,7 @@ use super::*;
 const FILTERS: &[&str] = &[
     "abs",
     "capitalize",
+    "cents",
     "count",
     "dictsort",
     "first",

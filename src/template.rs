@@ -6,6 +6,7 @@
 //! that hold secrets, which are read at load.
 
 mod body;
+mod bytes;
 mod class;
 mod compare;
 mod compiled;
@@ -26,6 +27,7 @@ mod omit;
 mod operand;
 mod operators;
 mod output;
+mod percent;
 mod range;
 mod relation;
 mod rewrite;

@@ -57,7 +57,9 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["socket2", "tokio_rustls", "webpki_roots"], &["src/source"]),
     // Compressed transactions, packed answers, backups.
     (&["zstd"], &["src/source", "src/delivery/sink/http/client", "src/store/backup"]),
-    (&["reqwest", "flate2", "h2", "ring"], &["src/delivery/sink/http"]),
+    (&["reqwest", "flate2", "h2"], &["src/delivery/sink/http"]),
+    // Signatures of calls, and digests in rules.
+    (&["ring"], &["src/delivery/sink/http", "src/template/filters/digest"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.
     (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery/sink/http"]),

@@ -1,15 +1,17 @@
 //! Filters in the engine's place where its own would be wrong about a DECIMAL or could grow a row's text without bound.
 //!
 //! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be,
-//! and no text becomes longer than `TEXT_BYTES_MAX`.
+//! and no text becomes longer than `TEXT_BYTES_MAX`. Encodings
+//! are in `encode`, digests in `digest`.
+
+mod digest;
+mod encode;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, State};
-use uuid::Uuid;
 
 use super::decimal::{Decimal, as_decimal};
 use super::error::Error;
@@ -47,8 +49,8 @@ pub(super) fn install(env: &mut Environment<'static>) {
         minijinja::filters::split(value, separator, splits_max)
     });
     env.add_filter("replace", replace);
-    env.add_filter("hex", hex);
-    env.add_filter("uuid", uuid);
+    encode::install(env);
+    digest::install(env);
     env.add_filter("tojson", |value: &Value| {
         let mut out = Vec::new();
         output::write_json(value, &mut out).map_err(Error::into_engine)?;
@@ -159,31 +161,6 @@ fn join(list: &Value, between: Option<&str>) -> EngineOutcome<String> {
         output::write_text(&item, &mut out).map_err(Error::into_engine)?;
     }
     Ok(out)
-}
-
-/// The bytes of a binary column, which an expression has as base64.
-fn bytes(value: &Value, filter: &'static str) -> EngineOutcome<Vec<u8>> {
-    let decoded = value.as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
-    decoded.ok_or_else(|| Error::NotBinary { filter }.into_engine())
-}
-
-/// As MySQL's HEX(), in lower case.
-fn hex(value: &Value) -> EngineOutcome<String> {
-    let bytes = bytes(value, "hex")?;
-    within_limit(bytes.len().saturating_mul(2)).map_err(Error::into_engine)?;
-    let digit = |number: u8| char::from_digit(number.into(), 16).unwrap_or_default();
-    Ok(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
-}
-
-/// As MySQL's BIN_TO_UUID(); `is_swapped` is for what `UUID_TO_BIN(…, 1)` wrote, which has the parts of the time in reverse.
-fn uuid(value: &Value, is_swapped: Option<bool>) -> EngineOutcome<String> {
-    let bytes = bytes(value, "uuid")?;
-    let mut bytes = <[u8; 16]>::try_from(bytes).map_err(|_| Error::NotUuid.into_engine())?;
-    if is_swapped == Some(true) {
-        let [a, b, c, d, e, f, g, h, ..] = bytes;
-        bytes[..8].copy_from_slice(&[e, f, g, h, c, d, a, b]);
-    }
-    Ok(Uuid::from_bytes(bytes).hyphenated().to_string())
 }
 
 fn replace(text: &str, from: &str, to: &str) -> EngineOutcome<String> {

@@ -15,9 +15,9 @@ use super::class::Class;
 use super::decimal::Decimal;
 use super::document::parse_json;
 use super::error::Error;
-use super::omit;
 use super::saga::{AnswerObject, OutcomeObject, StepsObject};
 use super::secret::Secret;
+use super::{bytes, omit};
 use crate::change::{Change, DeliveryId, Op, Value as CellValue, json};
 use crate::saga::{KeptAnswer, SagaLog};
 
@@ -144,6 +144,9 @@ impl Object for Root {
             // What columns are rewritten to beside an operator of a condition.
             "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Row }),
             "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Old }),
+            // What columns are rewritten to in front of a filter that tells bytes from texts.
+            "_bytes_row" => Value::from_object(BytesRow { change: Arc::clone(change), image: RowSide::Row }),
+            "_bytes_old" => Value::from_object(BytesRow { change: Arc::clone(change), image: RowSide::Old }),
             "old" => match change.old() {
                 Some(_) => row(RowSide::Old),
                 None => Value::from(()),
@@ -241,6 +244,24 @@ impl Object for TypedRow {
         Some(match cell(&self.change, self.image, column) {
             Ok(value @ (CellValue::Null | CellValue::Json(_))) => plain_value(&self.change, column, value),
             Ok(value) => Value::from_object(TypedCell { class: class_of(&self.change, column, &value), value }),
+            Err(error) => Value::from(error.into_engine()),
+        })
+    }
+}
+
+/// A row whose bytes are not yet base64.
+#[derive(Debug)]
+struct BytesRow {
+    change: Arc<Change>,
+    image: RowSide,
+}
+
+impl Object for BytesRow {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let column = key.as_str()?;
+        Some(match cell(&self.change, self.image, column) {
+            Ok(CellValue::Bytes(content)) => bytes::value(content),
+            Ok(value) => plain_value(&self.change, column, value),
             Err(error) => Value::from(error.into_engine()),
         })
     }

@@ -2,6 +2,7 @@
 
 mod binary;
 mod conditions;
+mod encodings;
 mod filters;
 mod flaws;
 mod habits;

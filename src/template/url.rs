@@ -7,7 +7,9 @@
 mod chosen;
 mod hosts;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use minijinja::machinery::ast::{Expr, Stmt};
+use minijinja::machinery::parse;
+use minijinja::syntax::SyntaxConfig;
 use url::{Host, Url};
 
 pub use hosts::{AllowedHosts, HostPattern};
@@ -16,14 +18,12 @@ use self::chosen::ChosenUrl;
 use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::output::within_limit;
+use super::percent::encode;
 use super::scope::Scope;
 use super::text::{TextPiece, TextTemplate};
 
 /// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
 const URL_BYTES_MAX: usize = 65_534;
-
-/// Everything but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL of a call.
 #[derive(Debug)]
@@ -50,6 +50,7 @@ impl UrlTemplate {
         let prefix = &source[..literal_end];
         let base = read_base(prefix, literal_end < source.len()).map_err(|(column, message)| at(column, message))?;
         let template = TextTemplate::compile(source, env)?;
+        refuse_second_encoding(source)?;
         if template.literal().is_some() {
             return Ok(UrlTemplate(Form::Literal(base)));
         }
@@ -65,6 +66,7 @@ impl UrlTemplate {
     pub fn compile_allowing(source: &str, hosts: AllowedHosts, env: EnvLookup) -> Result<UrlTemplate, Vec<Flaw>> {
         refuse_statements(source)?;
         let template = TextTemplate::compile(source, env)?;
+        refuse_second_encoding(source)?;
         ChosenUrl::new(template, hosts).map(Form::Chosen).map(UrlTemplate)
     }
 
@@ -150,10 +152,6 @@ fn render_fixed(base: &Url, template: &TextTemplate, scope: &Scope) -> Result<Ur
     }
 }
 
-fn encode(value: &str, out: &mut String) {
-    out.extend(utf8_percent_encode(value, RESERVED));
-}
-
 fn check_rendered(rendered: &str) -> Result<(), Error> {
     let path = rendered.split('?').next().unwrap_or_default();
     if path.split('/').skip(3).any(is_dot_segment) { Err(Error::PathSegment) } else { Ok(()) }
@@ -166,6 +164,26 @@ fn refuse_statements(source: &str) -> Result<(), Vec<Flaw>> {
         }
         false => Ok(()),
     }
+}
+
+/// A value of a URL is encoded anyway: with this filter `a b` would be sent as `a%2520b`.
+fn refuse_second_encoding(source: &str) -> Result<(), Vec<Flaw>> {
+    let Ok(Stmt::Template(template)) = parse(source, "url", SyntaxConfig::default()) else { return Ok(()) };
+    let filters = template.children.iter().filter_map(|child| match child {
+        Stmt::EmitExpr(value) => match &value.expr {
+            Expr::Filter(filter) if filter.name == "urlencode" => Some(filter.span()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let flaws: Vec<Flaw> = filters
+        .map(|span| Flaw {
+            line: span.start_line.into(),
+            column: usize::from(span.start_col) + 1,
+            message: "values in a URL are percent-encoded anyway; leave `| urlencode` out".to_owned(),
+        })
+        .collect();
+    if flaws.is_empty() { Ok(()) } else { Err(flaws) }
 }
 
 fn at(column: usize, message: impl Into<String>) -> Vec<Flaw> {

@@ -194,16 +194,6 @@ impl Rewritten {
         self.push(")");
     }
 
-    pub(super) fn filter_of_null(&mut self, node: &ast::Spanned<ast::Filter>) {
-        self.push("_filter(");
-        self.string(node.name);
-        self.push(", ");
-        node.expr.iter().for_each(|expr| self.expr(expr));
-        self.push(", ");
-        self.more_arguments(&node.args, node.span());
-        self.push(")");
-    }
-
     pub(super) fn test_of_null(&mut self, node: &ast::Spanned<ast::Test>) {
         self.push("_test(");
         self.string(node.name);

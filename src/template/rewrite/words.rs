@@ -21,8 +21,9 @@ pub(super) const NAMES: [&str; 13] =
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 34] = [
+pub(super) const FILTERS: [Word; 41] = [
     word("abs", 0, 0),
+    word("base64", 0, 0),
     word("bool", 0, 0),
     word("capitalize", 0, 0),
     word("cents", 0, 0),
@@ -33,6 +34,7 @@ pub(super) const FILTERS: [Word; 34] = [
     word("first", 0, 0),
     word("float", 0, 1),
     word("hex", 0, 0),
+    word("hmac", 1, 1),
     word("int", 0, 1),
     word("items", 0, 0),
     word("join", 0, 1),
@@ -47,6 +49,7 @@ pub(super) const FILTERS: [Word; 34] = [
     word("reverse", 0, 0),
     word("round", 0, 1),
     word("safe", 0, 0),
+    word("sha256", 0, 0),
     word("sort", 0, 0),
     word("split", 0, 2),
     word("string", 0, 0),
@@ -54,8 +57,12 @@ pub(super) const FILTERS: [Word; 34] = [
     word("title", 0, 0),
     word("tojson", 0, 0),
     word("trim", 0, 1),
+    word("unbase64", 0, 0),
+    word("unhex", 0, 0),
     word("upper", 0, 0),
+    word("urlencode", 0, 0),
     word("uuid", 0, 1),
+    word("xml", 0, 0),
 ];
 
 /// Comparisons by name, such as `is gt(5)`, are not tests here: `rewrite` turns them into operators.

@@ -5,6 +5,7 @@ use super::*;
 /// Each filter with the arguments that it needs.
 const FILTERS: &[&str] = &[
     "abs",
+    "base64",
     "capitalize",
     "cents",
     "count",
@@ -12,6 +13,7 @@ const FILTERS: &[&str] = &[
     "first",
     "float",
     "hex",
+    "hmac('k')",
     "int",
     "items",
     "join(',')",
@@ -26,13 +28,18 @@ const FILTERS: &[&str] = &[
     "reverse",
     "round",
     "safe",
+    "sha256",
     "sort",
     "split(',')",
     "sum",
     "title",
     "trim",
+    "unbase64",
+    "unhex",
     "upper",
+    "urlencode",
     "uuid",
+    "xml",
 ];
 
 #[test]

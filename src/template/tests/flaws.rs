@@ -72,6 +72,7 @@ fn urls_that_row_data_could_steer_do_not_load() {
         ("http://a.test:99999/", "not a URL"),
         ("http://a.test/{% if true %}x{% endif %}", "`{{ }}` only"),
         ("http://a.test/{{ rwo.id }}", "unknown name `rwo`"),
+        ("http://a.test/?q={{ row.id | urlencode }}", "leave `| urlencode` out"),
     ] {
         fails_with(url(source, &update()), expected);
     }

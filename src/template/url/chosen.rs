@@ -7,9 +7,10 @@
 use url::Url;
 
 use super::hosts::{AllowedHosts, Scheme};
-use super::{at, check_literal, check_rendered, encode, is_http};
+use super::{at, check_literal, check_rendered, is_http};
 use crate::template::error::{Error, Flaw};
 use crate::template::output::within_limit;
+use crate::template::percent::encode;
 use crate::template::scope::Scope;
 use crate::template::text::{TextPiece, TextTemplate};
 

@@ -1,0 +1,13 @@
+//! Percent-encoding of values, in URLs and by the filter `urlencode`.
+//!
+//! In: a text. Out: the same with all but the unreserved characters of RFC 3986 (section 2.3) encoded, in UTF-8.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Appends the value.
+pub(super) fn encode(value: &str, out: &mut String) {
+    out.extend(utf8_percent_encode(value, RESERVED));
+}

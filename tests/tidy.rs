@@ -60,6 +60,7 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["reqwest", "flate2", "h2"], &["src/delivery/sink/http"]),
     // Signatures of calls, and digests in rules.
     (&["ring"], &["src/delivery/sink/http", "src/template/filters/digest"]),
+    (&["tz", "tzdb_data"], &["src/template/filters"]),
     (&["axum"], &["src/admin"]),
     // What axum and reqwest stand on; their errors and bodies are hyper's.
     (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery/sink/http"]),

@@ -2,10 +2,13 @@
 //!
 //! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be,
 //! and no text becomes longer than `TEXT_BYTES_MAX`. Encodings
-//! are in `encode`, digests in `digest`.
+//! are in `encode`, digests in `digest`, dates in `dates`.
 
+mod dates;
 mod digest;
 mod encode;
+mod strftime;
+mod zone;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,6 +20,8 @@ use super::decimal::{Decimal, as_decimal};
 use super::error::Error;
 use super::operators::{self, EngineOutcome, add, integer, number, order};
 use super::output::{self, within_limit};
+
+pub(super) use dates::literal_flaw;
 
 /// Puts the filters into an environment.
 pub(super) fn install(env: &mut Environment<'static>) {
@@ -51,6 +56,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("replace", replace);
     encode::install(env);
     digest::install(env);
+    dates::install(env);
     env.add_filter("tojson", |value: &Value| {
         let mut out = Vec::new();
         output::write_json(value, &mut out).map_err(Error::into_engine)?;

@@ -28,6 +28,12 @@ impl Moment {
     pub fn is_midnight(self) -> bool {
         self.0 & ((1 << 37) - 1) == 0
     }
+
+    /// Year, month, day, hour, minute and second.
+    pub fn parts(self) -> [u64; 6] {
+        let part = |shift: u32, bits: u32| self.0 >> shift & ((1 << bits) - 1);
+        [part(46, 18), part(42, 4), part(37, 5), part(32, 5), part(26, 6), part(20, 6)]
+    }
 }
 
 /// The largest TIME, 838:59:59.
@@ -121,7 +127,7 @@ fn clock(rest: &mut &str, hour_digits_max: usize) -> Option<([u64; 3], u64)> {
 }
 
 /// The zone's distance from UTC: none within where the text ends without one, none at all where something else follows.
-fn zone_minutes(text: &str) -> Option<Option<i64>> {
+pub(super) fn zone_minutes(text: &str) -> Option<Option<i64>> {
     let (sign, mut rest) = match text.as_bytes().first() {
         None => return Some(None),
         Some(b'Z') if text.len() == 1 => return Some(Some(0)),
@@ -213,6 +219,7 @@ mod tests {
             assert_eq!(read(text).utc, of_cell(expected), "{text}");
         }
         assert_eq!(read("2026-11-20 12:00:00").utc, None);
+        assert_eq!(read("9999-12-31 23:59:58.999999").written.parts(), [9999, 12, 31, 23, 59, 58]);
     }
 
     #[test]

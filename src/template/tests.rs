@@ -2,6 +2,7 @@
 
 mod binary;
 mod conditions;
+mod dates;
 mod encodings;
 mod filters;
 mod flaws;

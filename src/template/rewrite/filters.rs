@@ -8,6 +8,7 @@ use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr};
 
 use super::Rewritten;
 use super::words::FILTERS;
+use crate::template::filters::literal_flaw;
 use crate::template::syntax::plain_column;
 
 /// Filters that say themselves what becomes of NULL.
@@ -15,6 +16,13 @@ const TAKES_NULL: [&str; 5] = ["bool", "d", "default", "string", "tojson"];
 
 /// Filters whose argument replaces what is no number, NULL included.
 const REPLACES_WITH_ARGUMENT: [&str; 2] = ["float", "int"];
+
+/// Filters of Jinja that have another name here, or none.
+const JINJA_NAMES: [(&str, &str); 3] = [
+    ("strftime", "date('%Y-%m-%d')"),
+    ("b64encode", "base64"),
+    ("b64decode", "unbase64"),
+];
 
 /// Filters that tell the bytes of a column from a text.
 const TAKES_BYTES: [&str; 3] = ["base64", "hmac", "sha256"];
@@ -31,7 +39,7 @@ impl Rewritten {
         name: &str,
         value: impl FnOnce(&mut Rewritten, &Expr),
     ) {
-        self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
+        self.check_filter(node);
         let paths_before = self.paths.len();
         let takes_bytes = TAKES_BYTES.contains(&node.name);
         if self.in_condition {
@@ -67,6 +75,20 @@ impl Rewritten {
         self.push(if self.in_condition { ")" } else { "))" });
         if ["d", "default"].contains(&node.name) {
             node.expr.iter().for_each(|inner| self.forget_path(paths_before, inner));
+        }
+    }
+
+    fn check_filter(&mut self, node: &ast::Spanned<ast::Filter>) {
+        if let Some((_, instead)) = JINJA_NAMES.iter().find(|(name, _)| *name == node.name) {
+            return self.flaw(node.span(), format!("unknown filter `{}`; write `{instead}`", node.name));
+        }
+        self.check_word("filter", node.name, &FILTERS, &node.args, node.span());
+        for (index, argument) in node.args.iter().enumerate() {
+            if let CallArg::Pos(Expr::Const(literal)) = argument
+                && let Some(message) = literal_flaw(node.name, index, &literal.value)
+            {
+                self.flaw(literal.span(), message);
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) const NAMES: [&str; 13] =
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 41] = [
+pub(super) const FILTERS: [Word; 44] = [
     word("abs", 0, 0),
     word("base64", 0, 0),
     word("bool", 0, 0),
@@ -29,8 +29,11 @@ pub(super) const FILTERS: [Word; 41] = [
     word("cents", 0, 0),
     word("count", 0, 0),
     word("d", 0, 2),
+    word("date", 1, 3),
     word("default", 0, 2),
     word("dictsort", 0, 0),
+    word("epoch", 0, 1),
+    word("epoch_ms", 0, 1),
     word("first", 0, 0),
     word("float", 0, 1),
     word("hex", 0, 0),
@@ -87,4 +90,20 @@ pub(super) const FUNCTIONS: [Word; 1] = [word("range", 1, 3)];
 
 const fn word(name: &'static str, args_min: usize, args_max: usize) -> Word {
     Word { name, args_min, args_max }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_word() {
+        let page = include_str!("../../../docs/rules.md");
+        for name in names(&FILTERS).chain(names(&TESTS)).chain(names(&FUNCTIONS)) {
+            assert!(
+                [")", "`", "("].iter().any(|end| page.contains(&format!("`{name}{end}"))),
+                "{name} is not in docs/rules.md"
+            );
+        }
+    }
 }

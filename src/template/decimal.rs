@@ -98,6 +98,13 @@ impl Decimal {
         Some((coefficient.div_euclid(unit), coefficient % unit == 0))
     }
 
+    /// The same for equal numbers: without zeros that mean nothing.
+    pub(super) fn shortest(&self) -> String {
+        let (_, whole, fraction) = magnitude(&self.0);
+        let sign = if self.0.starts_with('-') && !self.is_zero() { "-" } else { "" };
+        format!("{sign}{whole}.{fraction}")
+    }
+
     /// The value as coefficient and number of fraction digits.
     fn coefficient(&self) -> Option<(i128, u32)> {
         let (whole, fraction) = split(&self.0);

@@ -2,11 +2,12 @@
 //!
 //! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be,
 //! and no text becomes longer than `TEXT_BYTES_MAX`. Encodings
-//! are in `encode`, digests in `digest`, dates in `dates`.
+//! are in `encode`, digests in `digest`, dates in `dates`, parts of lists in `lists`.
 
 mod dates;
 mod digest;
 mod encode;
+mod lists;
 mod strftime;
 mod zone;
 
@@ -57,6 +58,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     encode::install(env);
     digest::install(env);
     dates::install(env);
+    lists::install(env);
     env.add_filter("tojson", |value: &Value| {
         let mut out = Vec::new();
         output::write_json(value, &mut out).map_err(Error::into_engine)?;

@@ -8,6 +8,7 @@ mod filters;
 mod flaws;
 mod habits;
 mod hostile;
+mod lists;
 mod numbers;
 mod properties;
 mod rendering;

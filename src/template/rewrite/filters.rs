@@ -18,7 +18,9 @@ const TAKES_NULL: [&str; 5] = ["bool", "d", "default", "string", "tojson"];
 const REPLACES_WITH_ARGUMENT: [&str; 2] = ["float", "int"];
 
 /// Filters of Jinja that have another name here, or none.
-const JINJA_NAMES: [(&str, &str); 3] = [
+const JINJA_NAMES: [(&str, &str); 5] = [
+    ("selectattr", "select('member')"),
+    ("rejectattr", "reject('member')"),
     ("strftime", "date('%Y-%m-%d')"),
     ("b64encode", "base64"),
     ("b64decode", "unbase64"),

@@ -21,7 +21,7 @@ pub(super) const NAMES: [&str; 13] =
 /// The members of `event`.
 pub(super) const EVENT_NAMES: [&str; 5] = ["id", "committed_at", "gtid", "file", "offset"];
 
-pub(super) const FILTERS: [Word; 44] = [
+pub(super) const FILTERS: [Word; 49] = [
     word("abs", 0, 0),
     word("base64", 0, 0),
     word("bool", 0, 0),
@@ -46,13 +46,17 @@ pub(super) const FILTERS: [Word; 44] = [
     word("lines", 0, 0),
     word("list", 0, 0),
     word("lower", 0, 0),
+    word("map", 1, 2),
     word("max", 0, 0),
     word("min", 0, 0),
+    word("reject", 0, 1),
     word("replace", 2, 2),
     word("reverse", 0, 0),
     word("round", 0, 1),
     word("safe", 0, 0),
+    word("select", 0, 1),
     word("sha256", 0, 0),
+    word("slice", 1, 2),
     word("sort", 0, 0),
     word("split", 0, 2),
     word("string", 0, 0),
@@ -62,6 +66,7 @@ pub(super) const FILTERS: [Word; 44] = [
     word("trim", 0, 1),
     word("unbase64", 0, 0),
     word("unhex", 0, 0),
+    word("unique", 0, 0),
     word("upper", 0, 0),
     word("urlencode", 0, 0),
     word("uuid", 0, 1),

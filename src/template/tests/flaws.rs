@@ -17,6 +17,7 @@ fn flaws_are_found_at_load_with_their_place() {
         ("range() == 1", 1, "function `range` takes 1 to 3 arguments, not 0"),
         ("row | attr('a') == 1", 7, "unknown filter `attr`"),
         ("row.a | uper == 1", 9, "unknown filter `uper`; did you mean `upper`?"),
+        ("row.a | selectattr('b') == 1", 9, "unknown filter `selectattr`; write `select('member')`"),
         ("row.a | date('%q') == '1'", 14, "a date has no field `%q`; known are %Y"),
         ("row.a | date('%-Z') == '1'", 14, "a date has no field `%-Z`"),
         ("row.a | date('%Y %') == '1'", 14, "a date has no field `%`"),

@@ -18,7 +18,7 @@ use super::recovery;
 use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::{Error, closing, files, kept, verify};
+use super::{Error, closing, files, kept, verify, walk};
 use crate::clock::now_us;
 use crate::file;
 
@@ -117,7 +117,7 @@ fn entries_to(
     out.write_all(b"\n").map_err(failed)?;
     let mut entries = 0_u64;
     for (tree, (_, content)) in (0_u8..).zip(trees.named()) {
-        for entry in content.iter() {
+        for entry in walk::all(content) {
             let (key, value) = entry.map_err(Error::read(&trees.directory))?;
             let mut write = || {
                 out.write_all(&[ENTRY, tree])?;
@@ -278,7 +278,7 @@ pub(super) fn copy(trees: &Trees, format: u32, folder: &Path) -> Result<(), Erro
     let head = head(trees, format)?;
     let mut new = NewStore::make(folder)?;
     for (tree, (_, content)) in (0_u8..).zip(trees.named()) {
-        for entry in content.iter() {
+        for entry in walk::all(content) {
             let (key, value) = entry.map_err(Error::read(&trees.directory))?;
             new.add(Entry { tree, key, value })?;
         }

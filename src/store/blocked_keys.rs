@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::trees::Trees;
-use super::{Error, chunks, letter_records};
+use super::{Error, chunks, letter_records, walk};
 use crate::ordering::{BlockedKeys, BlockedQueue, KeyDefinition, LaneKey, LaneKeys};
 
 /// The entry of a dead letter in one queue.
@@ -42,7 +42,7 @@ impl Trees {
     pub(super) fn blocked(&self) -> Result<BlockedKeys, Error> {
         let mut queues = HashMap::new();
         let mut definitions: HashMap<LaneKey, (Arc<KeyDefinition>, BlockedQueue)> = HashMap::new();
-        for entry in self.holds.iter() {
+        for entry in walk::all(&self.holds) {
             let (entry, definition) = entry.map_err(Error::read(&self.directory))?;
             let (key, number) = parse(&entry)?;
             let known = match definition.is_empty() {
@@ -70,7 +70,7 @@ impl Trees {
 
     /// The lowest number in the queue of a key.
     pub(super) fn front(&self, key: LaneKey) -> Result<Option<u64>, Error> {
-        for entry in self.holds.scan_prefix(key.0.to_be_bytes()).keys() {
+        for entry in walk::prefix(&self.holds, &key.0.to_be_bytes()).keys() {
             let (_, number) = parse(&entry.map_err(Error::read(&self.directory))?)?;
             if self.has_letter(number)? {
                 return Ok(Some(number));

@@ -14,7 +14,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::dead_letters::DeadLetterHead;
 use super::trees::{LANE_FORM_STORED, Trees, number_of};
-use super::{Error, blocked_keys, chunks, letter_records};
+use super::{Error, blocked_keys, chunks, letter_records, walk};
 use crate::change::{Cell, Change, Row, Value};
 use crate::ordering::{KeyDefinition, LANE_FORM, LaneKey, LaneKeys, MoreKeys, OrderedBy, lane};
 
@@ -31,7 +31,7 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
         return Ok(());
     }
     let (mut found, mut renewed) = (Found::new(), 0_u64);
-    for entry in trees.heads.iter().keys() {
+    for entry in walk::all(&trees.heads).keys() {
         let number = number_of(&entry.map_err(Error::read(&trees.directory))?)?;
         // A dead letter that can't be read stays in its queues; the error is reported when it is read.
         let Ok(Some(head)) = trees.head(number) else { continue };

@@ -54,6 +54,7 @@ mod trees;
 mod trial;
 mod upkeep;
 mod verify;
+mod walk;
 mod watchdog;
 mod write;
 mod write_steps;

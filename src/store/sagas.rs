@@ -13,6 +13,7 @@ use super::chunks;
 use super::letter_records;
 use super::saga_records::{self, OfLetters};
 use super::trees::Trees;
+use super::walk;
 use crate::change::{Change, DeliveryId};
 use crate::saga::{SagaEffect, SagaLog};
 
@@ -42,7 +43,7 @@ impl Trees {
     /// The sagas that no dead letter has.
     pub(super) fn sagas_under_way(&self) -> Result<Vec<StoredSaga>, Error> {
         let mut sagas = Vec::new();
-        for key in self.sagas.iter().keys() {
+        for key in walk::all(&self.sagas).keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             let id = Uuid::from_slice(name).map_err(|error| Error::record("a saga", error))?;

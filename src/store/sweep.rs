@@ -10,6 +10,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::Error;
 use super::trees::Trees;
+use super::walk;
 use super::watchdog::WriterProgress;
 use crate::change::DeliveryId;
 
@@ -45,9 +46,9 @@ fn sweep_tree(
     tree: &sled::Tree,
 ) -> Result<(), Error> {
     loop {
-        let next = trees.meta.scan_prefix(prefix).keys().next();
+        let next = walk::prefix(&trees.meta, prefix).keys().next();
         let Some(mark) = next.transpose().map_err(Error::read(&trees.directory))? else { return Ok(()) };
-        let keys = tree.scan_prefix(&mark[prefix.len()..]).keys().take(CHUNKS_MAX as usize);
+        let keys = walk::prefix(tree, &mark[prefix.len()..]).keys().take(CHUNKS_MAX as usize);
         let keys = keys.collect::<Result<Vec<_>, _>>().map_err(Error::read(&trees.directory))?;
         let removed = (&trees.meta, tree).transaction(|(meta, changes)| {
             for key in &keys {

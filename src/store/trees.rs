@@ -15,7 +15,7 @@ use super::chunks::{self, Damage};
 use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
 use super::definitions::Owner;
 use super::recorded::{Recorded, RecordedRule};
-use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, former_ids, letter_records};
+use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, former_ids, letter_records, walk};
 use crate::change::DeliveryId;
 use crate::schema::Schema;
 
@@ -116,7 +116,7 @@ impl Trees {
 
     fn ledger(&self) -> Result<Ledger, Error> {
         let mut ledger = Ledger::default();
-        for entry in self.ledger.iter() {
+        for entry in walk::all(&self.ledger) {
             let (key, rule) = entry.map_err(Error::read(&self.directory))?;
             let id = Uuid::from_slice(&key).map_err(|error| Error::record("a ledger entry", error))?;
             let rule = std::str::from_utf8(&rule).map_err(|error| Error::record("a ledger entry", error))?;
@@ -167,7 +167,7 @@ impl Trees {
     /// Without their definitions.
     pub(super) fn recorded_rules(&self) -> Result<Vec<RecordedRule>, Error> {
         let mut rules = Vec::new();
-        for key in self.checkpoints.scan_prefix(checkpoint::RULE_PREFIX).keys() {
+        for key in walk::prefix(&self.checkpoints, checkpoint::RULE_PREFIX).keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             let rule: Arc<str> = String::from_utf8_lossy(&name[checkpoint::RULE_PREFIX.len()..]).into();
@@ -186,7 +186,7 @@ impl Trees {
     /// All definitions that are stored: the main stream's, and by rule those that are a rule's own.
     fn definitions(&self) -> Result<(Schema, HashMap<Arc<str>, Schema>), Error> {
         let (mut main, mut own) = (Schema::default(), HashMap::<Arc<str>, Schema>::new());
-        for key in self.definitions.iter().keys() {
+        for key in walk::all(&self.definitions).keys() {
             let key = key.map_err(Error::read(&self.directory))?;
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             let damaged = |damage| Error::record("a table definition", damage);
@@ -221,7 +221,7 @@ impl Trees {
             }
             return Ok(page);
         }
-        for entry in self.heads.range(chunks::key(&first.to_be_bytes(), 0)..) {
+        for entry in walk::from(&self.heads, chunks::key(&first.to_be_bytes(), 0)) {
             if page.len() == limit {
                 break;
             }

@@ -16,7 +16,7 @@ use super::swap::Old;
 use super::tally::{self, StoredTally};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
-use super::{Error, closing, files, kept, swap, verify};
+use super::{Error, closing, files, kept, swap, verify, walk};
 use crate::change::DeliveryId;
 use crate::clock::now_us;
 
@@ -145,8 +145,8 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
 /// Makes what is left consistent, with counters that are true of it.
 fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
     let failed = |error| Error::write(&trees.directory, &error);
-    // A saga without a dead letter needs both its log and its change.
-    for key in trees.sagas.iter().keys().filter_map(Result::ok) {
+    // The log and the change of a saga without a dead letter are of use together only.
+    for key in walk::all(&trees.sagas).keys().filter_map(Result::ok) {
         let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
         let id = Uuid::from_slice(name).ok().map(DeliveryId);
         if id.is_none_or(|id| trees.saga_is_broken(id)) {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Error;
 use super::transaction::Counters;
 use super::trees::{self, Trees};
+use super::walk;
 use crate::change::DeliveryId;
 use crate::failure::Reason;
 
@@ -55,7 +56,7 @@ impl Verified {
 pub(super) fn all(trees: &Trees, mut step: impl FnMut()) -> Verified {
     let mut found = Verified::default();
     for (name, tree) in trees.named() {
-        for entry in tree.iter() {
+        for entry in walk::all(tree) {
             match entry {
                 Ok((key, value)) => {
                     found.entries += 1;
@@ -82,7 +83,7 @@ pub(super) fn all(trees: &Trees, mut step: impl FnMut()) -> Verified {
 
 fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     let (mut last, mut are_all_read) = (0, true);
-    for key in trees.heads.iter().keys() {
+    for key in walk::all(&trees.heads).keys() {
         let Ok(key) = key else { return };
         if !key.ends_with(&0_u32.to_be_bytes()) {
             continue;
@@ -116,7 +117,7 @@ fn letters(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
 fn sagas(trees: &Trees, found: &mut Verified, step: &mut impl FnMut()) {
     let mut names = BTreeSet::new();
     for tree in [&trees.sagas, &trees.saga_letters] {
-        for key in tree.iter().keys() {
+        for key in walk::all(tree).keys() {
             let Ok(key) = key else { break };
             let Some((name, [0, 0, 0, 0])) = key.split_last_chunk::<4>() else { continue };
             match Uuid::from_slice(name) {

@@ -23,7 +23,7 @@ async fn filled(letters: u64) -> TempDir {
 fn content(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut entries = Vec::new();
     for (name, tree) in store.inner.trees.named() {
-        for entry in tree.iter() {
+        for entry in walk::all(tree) {
             let (key, value) = entry.expect("readable");
             if ![trees::WRITE_COUNT, trees::RESTORED_UNTIL_US].contains(&&*key) {
                 entries.push((name, key.to_vec(), value.to_vec()));

@@ -97,8 +97,9 @@ pub(super) fn check_after_kill(directory: &Path) -> u64 {
     let expected: Vec<u64> = (1..=n).filter(|number| !removed(*number)).collect();
     assert_eq!(numbers(&store), expected, "checkpoint {n}");
     assert_eq!(store.dead_letter_count(), expected.len() as u64);
-    let changes =
-        store.inner.trees.changes.iter().keys().map(|key| trees::number_of(&key.expect("a key")).expect("a number"));
+    let changes = walk::all(&store.inner.trees.changes)
+        .keys()
+        .map(|key| trees::number_of(&key.expect("a key")).expect("a number"));
     assert_eq!(changes.collect::<BTreeSet<u64>>(), expected.iter().copied().collect(), "a change without its letter");
     for &number in expected.iter().rev().take(30) {
         let letter = store.dead_letter(number).expect("readable").expect("there");
@@ -224,7 +225,7 @@ fn check_holds_after_kill(directory: &Path) -> u64 {
     let trees = &store.inner.trees;
     let last = trees.counter(trees::NEXT_NUMBER).expect("readable").unwrap_or(1) - 1;
     assert!(last >= 2 * acknowledged(directory));
-    let ledger: BTreeSet<Vec<u8>> = trees.ledger.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
+    let ledger: BTreeSet<Vec<u8>> = walk::all(&trees.ledger).keys().map(|key| key.expect("a key").to_vec()).collect();
     let expected = (1..=last).map(|number| id(number).0.as_bytes().to_vec()).collect();
     assert!(ledger == expected, "the ledger names other letters than the {last} that were written");
     let there = numbers(&store);
@@ -234,7 +235,7 @@ fn check_holds_after_kill(directory: &Path) -> u64 {
             [LaneKey(number % 3), LaneKey(100)].map(|key| super::super::blocked_keys::entry(key, *number).to_vec()),
         );
     }
-    let found: BTreeSet<Vec<u8>> = trees.holds.iter().keys().map(|key| key.expect("a key").to_vec()).collect();
+    let found: BTreeSet<Vec<u8>> = walk::all(&trees.holds).keys().map(|key| key.expect("a key").to_vec()).collect();
     assert!(found == entries, "an entry without its letter, or a letter without its entry");
     let front = store.blocked_keys().queue(LaneKey(100)).map(|queue| (queue.front, queue.letters as usize));
     assert_eq!(front, there.first().map(|first| (*first, there.len())));
@@ -316,7 +317,7 @@ fn check_sagas_after_kill(directory: &Path) -> u64 {
     assert!(last >= acknowledged(directory));
     let ids = |tree: &sled::Tree| -> BTreeSet<u64> {
         let number = |key: sled::IVec| Uuid::from_slice(&key[..16]).expect("an id").as_u128() as u64;
-        tree.iter().keys().map(|key| number(key.expect("a key"))).collect()
+        walk::all(tree).keys().map(|key| number(key.expect("a key"))).collect()
     };
     let letters: BTreeSet<u64> = numbers(&store).into_iter().collect();
     let ledger: BTreeSet<u64> = (1..=last).chain((0..last).map(|n| UNDER_WAY + n)).collect();

@@ -29,7 +29,7 @@ fn under_way(store: &Store) -> Vec<(u128, SagaLog)> {
 /// Logs, changes, dead letters of sagas, sweep marks.
 fn left(store: &Store) -> [usize; 4] {
     let trees = &store.inner.trees;
-    let marks = trees.meta.scan_prefix("sweep").count();
+    let marks = walk::prefix(&trees.meta, b"sweep").count();
     [trees.sagas.len(), trees.saga_changes.len(), trees.saga_letters.len(), marks]
 }
 

@@ -48,15 +48,11 @@ async fn a_checkpoint_replaces_the_one_before_with_the_definitions_of_each_posit
         assert_eq!(saved.known, Some(vec!["a".into(), "b".into(), "idle".into()]));
     }
     let store = open(directory.path());
-    let first_chunks = store
-        .inner
-        .trees
-        .definitions
-        .iter()
+    let first_chunks = walk::all(&store.inner.trees.definitions)
         .keys()
         .filter(|key| key.as_ref().expect("readable").ends_with(&[0, 0, 0, 0]));
     assert_eq!(first_chunks.count(), resume(5).schema.len(), "no definition of a rule is left behind");
-    assert_eq!(store.inner.trees.checkpoints.scan_prefix("rule/").count(), 0);
+    assert_eq!(walk::prefix(&store.inner.trees.checkpoints, b"rule/").count(), 0);
 }
 
 #[tokio::test]

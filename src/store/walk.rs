@@ -1,0 +1,111 @@
+//! The one way through the entries of a tree.
+//!
+//! In: a tree, and where to begin. Out: its entries in the order of their keys. Sled's own iterators return the same error for ever at a
+//! page that can't be read. Here it is one error, and the next entry is the first one behind that page, so that a walk always ends.
+//! Who needs every entry stops at the first error; who wants what is left goes on. Reads only.
+
+#![expect(clippy::disallowed_methods, reason = "sled's iterators, which are used here and nowhere else")]
+
+use std::ops::Bound;
+
+use sled::IVec;
+
+/// Keys are told apart by this many bytes where the end of a damaged page is looked for.
+const PROBE_BYTES: usize = size_of::<u128>();
+
+/// An iterator over entries: key and value.
+pub(super) struct Walk<'t> {
+    tree: &'t sled::Tree,
+    entries: sled::Iter,
+    /// The last key that was read, or the one to begin at.
+    reached: IVec,
+    end: Bound<IVec>,
+    has_ended: bool,
+}
+
+/// All entries.
+pub(super) fn all(tree: &sled::Tree) -> Walk<'_> {
+    walk(tree, IVec::default(), Bound::Unbounded)
+}
+
+/// The entries from this key on.
+pub(super) fn from(tree: &sled::Tree, first: Vec<u8>) -> Walk<'_> {
+    walk(tree, first.into(), Bound::Unbounded)
+}
+
+/// The entries whose keys begin with this.
+pub(super) fn prefix<'t>(tree: &'t sled::Tree, prefix: &[u8]) -> Walk<'t> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX);
+    let end = last.map_or(Bound::Unbounded, |last| {
+        let mut end = prefix[..=last].to_vec();
+        end[last] += 1;
+        Bound::Excluded(end.into())
+    });
+    walk(tree, prefix.into(), end)
+}
+
+fn walk(tree: &sled::Tree, first: IVec, end: Bound<IVec>) -> Walk<'_> {
+    let entries = tree.range((Bound::Included(first.clone()), end.clone()));
+    Walk { tree, entries, reached: first, end, has_ended: false }
+}
+
+impl<'t> Walk<'t> {
+    pub(super) fn keys(self) -> impl Iterator<Item = Result<IVec, sled::Error>> + use<'t> {
+        self.map(|entry| entry.map(|(key, _)| key))
+    }
+
+    /// The first key behind what can't be read. The page's end is unknown: probes at doubling distances find a key behind it, and from
+    /// there, or from the end, the way back ends at the page. What stands between two damaged pages may be passed over.
+    fn behind_damage(&self) -> Option<IVec> {
+        let reached = number(&self.reached);
+        let probes = (0..u128::BITS).filter_map(|bit| reached.checked_add(1 << bit));
+        let behind = probes.map_while(|probe| self.key_at(probe)).find_map(|probe| {
+            let entry = self.tree.range((Bound::Included(probe), self.end.clone())).next()?;
+            entry.ok().map(|(key, _)| key)
+        });
+        let end = behind.clone().map_or(self.end.clone(), Bound::Excluded);
+        let back = self.tree.range((Bound::Excluded(self.reached.clone()), end)).rev();
+        let first = back.map_while(Result::ok).last().map(|(key, _)| key);
+        first.or(behind)
+    }
+
+    /// None: it is not of the walk any more.
+    fn key_at(&self, probe: u128) -> Option<IVec> {
+        let key = IVec::from(&probe.to_be_bytes());
+        match &self.end {
+            Bound::Excluded(end) if key >= *end => None,
+            _ => Some(key),
+        }
+    }
+}
+
+/// The beginning of a key as a number, in the order of the keys.
+fn number(key: &[u8]) -> u128 {
+    let mut bytes = [0; PROBE_BYTES];
+    let length = key.len().min(PROBE_BYTES);
+    bytes[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(bytes)
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<(IVec, IVec), sled::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let entry = self.entries.next();
+        match &entry {
+            Some(Ok((key, _))) => self.reached = key.clone(),
+            None => self.has_ended = true,
+            Some(Err(_)) => match self.behind_damage() {
+                Some(key) => {
+                    self.entries = self.tree.range((Bound::Included(key.clone()), self.end.clone()));
+                    self.reached = key;
+                }
+                None => self.has_ended = true,
+            },
+        }
+        entry
+    }
+}

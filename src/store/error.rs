@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::files::LOG_FILE;
+
 /// Every error but [`Error::Record`] and [`Error::Overloaded`] means: this store can't be used any more.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -65,11 +67,19 @@ pub enum Error {
     )]
     Write { directory: PathBuf, detail: String },
 
-    #[error("data directory {}: a read failed: {source}; check the disk and start rowhook again", directory.display())]
-    Read { directory: PathBuf, source: sled::Error },
+    #[error(
+        "data directory {path}: a part of the store can't be read: {problem}; fix: 1. check the disk (dmesg, smartctl), stop rowhook and \
+         keep a copy: cp -a {path} {path}.damaged; 2. rowhook store restore BACKUP, or without one rowhook store accept-loss, \
+         which says what is left and goes on with it",
+        path = directory.display()
+    )]
+    Read { directory: PathBuf, problem: String },
 
     /// One record; the rest of the store is as good as it was.
-    #[error("{record} in the store can't be read: {problem}; restore the data directory from a backup, or discard it")]
+    #[error(
+        "{record} in the store can't be read: {problem}; fix: discard it if it is a dead letter, else rowhook store restore BACKUP, \
+         or without one rowhook store accept-loss"
+    )]
     Record { record: String, problem: String },
 
     /// No part of this write was queued; earlier writes are still under way.
@@ -95,7 +105,7 @@ impl Error {
 
     pub(super) fn read(directory: &Path) -> impl FnOnce(sled::Error) -> Error {
         let directory = directory.to_path_buf();
-        move |source| Error::Read { directory, source }
+        move |source| Error::Read { directory, problem: plain(&source) }
     }
 
     pub(super) fn record(record: impl Into<String>, problem: impl ToString) -> Error {
@@ -106,6 +116,10 @@ impl Error {
     pub(super) fn write(directory: &Path, source: &sled::Error) -> Error {
         match source {
             sled::Error::Io(source) => Error::write_io(directory, source),
+            // What is written stands beside what is there, which is read first.
+            sled::Error::Corruption { .. } => {
+                Error::Read { directory: directory.to_path_buf(), problem: plain(source) }
+            }
             other => Error::Write { directory: directory.to_path_buf(), detail: other.to_string() },
         }
     }
@@ -120,6 +134,18 @@ impl Error {
     }
 }
 
+/// An error of sled's in words for operators.
+pub(super) fn plain(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { at: Some(at), .. } => {
+            format!("its file `{LOG_FILE}` is damaged at byte {}", at.lid())
+        }
+        sled::Error::Corruption { at: None, .. } => format!("its file `{LOG_FILE}` is damaged"),
+        sled::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
 struct Holder(Option<u32>);
 
 impl std::fmt::Display for Holder {
@@ -127,6 +153,20 @@ impl std::fmt::Display for Holder {
         match self.0 {
             Some(pid) => write!(f, "process {pid}"),
             None => f.write_str("another process"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_or_a_write_that_meets_damage_says_what_to_do() {
+        let (directory, damage) = (Path::new("/data"), sled::Error::Corruption { at: None, bt: () });
+        for error in [Error::read(directory)(damage.clone()), Error::write(directory, &damage)] {
+            let text = error.to_string();
+            assert!(text.contains("its file `db` is damaged;") && text.contains("rowhook store accept-loss"), "{text}");
         }
     }
 }

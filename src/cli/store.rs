@@ -43,7 +43,8 @@ Dead letters that were replayed, resolved or discarded since the backup are in t
 
 const ACCEPT_LOSS_HELP: &str = "\
 Stop rowhook first, and keep a copy of the data directory. If there is a backup, use `rowhook store restore` instead. \
-Without --yes it reports what is missing and changes nothing. If the checkpoint is lost, the next `rowhook run` needs --start.";
+Without --yes it reports what is missing and changes nothing. With --yes it writes a new store of all that can be read; the damaged \
+one is kept in the folder set-aside of the data directory. If the checkpoint is lost, the next `rowhook run` needs --start.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
@@ -112,8 +113,8 @@ async fn verify(args: VerifyArgs, file: &File) -> anyhow::Result<CommandVerdict>
 }
 
 fn verified_text(found: &VerifiedView) -> String {
-    let VerifiedView { dead_letters, blocked, resolved, sagas, entries, bytes, problems, problem_count, .. } = found;
-    let mut text = format!(
+    let VerifiedView { dead_letters, blocked, resolved, sagas, entries, bytes, .. } = found;
+    let text = format!(
         "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
         count(*sagas, "saga"),
@@ -122,12 +123,20 @@ fn verified_text(found: &VerifiedView) -> String {
     if found.is_whole {
         return text + "the store is whole\n";
     }
-    text += &format!("{}:\n", count(*problem_count, "problem"));
+    text + &problems_text(found) + FIX
+}
+
+const FIX: &str = "\
+fix: rowhook store restore BACKUP, or without one rowhook store accept-loss; a single dead letter that can't be read can be discarded
+";
+
+fn problems_text(VerifiedView { problems, problem_count, .. }: &VerifiedView) -> String {
+    let mut text = format!("{}:\n", count(*problem_count, "problem"));
     problems.iter().for_each(|problem| text += &format!("  {}\n", clean(problem)));
     if *problem_count > problems.len() as u64 {
         text += &format!("  and {} more\n", problem_count - problems.len() as u64);
     }
-    text + "fix: discard dead letters that can't be read, or rowhook store restore BACKUP\n"
+    text
 }
 
 async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -192,11 +201,14 @@ async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Comman
     let data = args.data.resolve(file);
     Reach::require_store(&data)?;
     if !args.yes {
-        let problem = match blocking(&data, |data| Store::open(data).map(drop)).await {
-            Ok(()) => "the store lacks nothing that is known".to_string(),
-            Err(error) => error.to_string(),
+        let text = match blocking(&data, Store::open).await {
+            Ok(store) => match VerifiedView::of(&store.verify().await?) {
+                found if found.is_whole => "the store lacks nothing that is known\n".to_string(),
+                found => problems_text(&found),
+            },
+            Err(error) => clean(&error.to_string()) + "\n",
         };
-        output::print(&(clean(&problem) + "\nnothing is changed; to do it: rowhook store accept-loss --yes\n"))?;
+        output::print(&(text + "nothing is changed; to do it: rowhook store accept-loss --yes\n"))?;
         return Ok(CommandVerdict::Problems);
     }
     let loss = blocking(&data, Store::accept_loss).await?;
@@ -205,13 +217,26 @@ async fn accept_loss(args: AcceptLossArgs, file: &File) -> anyhow::Result<Comman
 }
 
 fn loss_text(loss: &Loss) -> String {
-    let Loss { writes, letters, letters_left, place } = loss;
-    let mut text = format!("{} lost; {} left\n", count(*writes, "write"), count(*letters_left, "dead letter"));
+    let Loss { problems, writes, letters, unreadable, letters_left, sagas, place, old_store } = loss;
+    let mut text = String::new();
+    problems.iter().for_each(|problem| text += &format!("damaged: {}\n", clean(problem)));
+    text += &format!("{} lost; {} left\n", count(*writes, "write"), count(*letters_left, "dead letter"));
+    if !unreadable.is_empty() {
+        text += &format!("dead letters that can't be read are dropped: {unreadable}\n");
+    }
     if !letters.is_empty() {
         text += &format!("dead letters {} to {} are lost\n", letters.start, letters.end - 1);
     }
     if let Some(place) = place {
         text += &format!("the checkpoint is lost; reading had got to {place}: rowhook run --start {place}\n");
+        text += "a rule that was behind that position leaves out what is between: give an earlier one if there was such a rule\n";
+    }
+    if *sagas > 0 {
+        text += &format!("what was done of {} is not known any more\n", count(*sagas, "saga"));
+    }
+    text += "calls whose record is lost are made again, with the same keys; those with `idempotent: false` become `unknown`, or are verified\n";
+    if let Some(old) = old_store {
+        text += &format!("the damaged store is in {}\n", old.display());
     }
     text
 }
@@ -247,8 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_reported_with_the_next_step() {
-        let loss = Loss { writes: 3, letters: 5..7, letters_left: 1, place: Some("binlog.000003:4711".to_string()) };
+    fn what_is_lost_is_said_with_the_way_on() {
+        let place = Some("binlog.000003:4711".to_string());
+        let loss = Loss { writes: 3, letters: 5..7, letters_left: 1, place, ..Loss::default() };
         let text = loss_text(&loss);
         assert!(text.contains("3 writes lost; 1 dead letter left"), "{text}");
         assert!(text.contains("dead letters 5 to 6 are lost"), "{text}");

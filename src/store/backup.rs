@@ -173,7 +173,7 @@ pub(super) fn read(
     }
     let inserted = new.database.trees.meta.insert(trees::RESTORED_UNTIL_US, &restored_until_us.to_be_bytes());
     inserted.map_err(|error| Error::write(folder, &error))?;
-    new.finish(&head)?;
+    new.finish(&head.store, head.format, head.place.as_deref())?;
     Ok(head)
 }
 
@@ -221,7 +221,7 @@ fn damaged(what: &str) -> io::Error {
 }
 
 /// A store that is being made, in a folder of its own.
-struct NewStore<'f> {
+pub(super) struct NewStore<'f> {
     folder: &'f Path,
     database: OpenedDatabase,
     /// Since the last flush.
@@ -230,22 +230,39 @@ struct NewStore<'f> {
 }
 
 impl NewStore<'_> {
-    fn make(folder: &Path) -> Result<NewStore<'_>, Error> {
+    pub(super) fn make(folder: &Path) -> Result<NewStore<'_>, Error> {
         files::make_directory(folder).map_err(Error::directory(folder, "create it"))?;
         Ok(NewStore { folder, database: recovery::open(folder, None)?, bytes: 0, entries: 0 })
     }
 
+    /// Its trees, which must be dropped before it is finished.
+    pub(super) fn trees(&self) -> Trees {
+        self.database.trees.clone()
+    }
+
     /// Adds an entry to a tree, by the tree's index among them. False: there is no such tree.
     fn add(&mut self, Entry { tree, key, value }: Entry) -> Result<bool, Error> {
-        let Some((_, tree)) = self.database.trees.named().get(usize::from(tree)).copied() else { return Ok(false) };
-        self.bytes += key.len() + value.len();
+        let trees = self.trees();
+        let Some((_, tree)) = trees.named().get(usize::from(tree)).copied() else { return Ok(false) };
         self.entries += 1;
+        self.insert(tree, key, value).map(|()| true)
+    }
+
+    /// Adds an entry to one of its trees.
+    pub(super) fn insert(
+        &mut self,
+        tree: &sled::Tree,
+        key: impl AsRef<[u8]>,
+        value: impl Into<IVec>,
+    ) -> Result<(), Error> {
+        let value = value.into();
+        self.bytes += key.as_ref().len() + value.len();
         tree.insert(key, value).map_err(|error| Error::write(self.folder, &error))?;
         if self.bytes >= FLUSH_BYTES {
             self.flush()?;
             self.bytes = 0;
         }
-        Ok(true)
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), Error> {
@@ -253,14 +270,17 @@ impl NewStore<'_> {
     }
 
     /// Reads all of it once and closes it, with its tally. Durable.
-    fn finish(self, head: &BackupHead) -> Result<(), Error> {
+    pub(super) fn finish(self, store: &str, format: u32, place: Option<&str>) -> Result<(), Error> {
         self.flush()?;
-        let NewStore { folder, database: OpenedDatabase { db, trees, counters: _ }, .. } = self;
-        if let Some(problem) = verify::all(&trees, || {}).problems.first() {
-            return Err(Error::Corrupt { directory: folder.to_path_buf(), detail: problem.clone() });
+        let NewStore { folder, database: OpenedDatabase { db, trees, .. }, .. } = self;
+        let found = verify::all(&trees, || {});
+        if found.is_incomplete {
+            // It is made in the data directory.
+            let directory = folder.parent().unwrap_or(folder).to_path_buf();
+            return Err(Error::Incomplete { directory, missing: found.in_short() });
         }
-        let mut tally = Tally::of_closed(&head.store, head.format, Counters::load(&trees)?);
-        if let Some(place) = &head.place {
+        let mut tally = Tally::of_closed(store, format, Counters::load(&trees)?);
+        if let Some(place) = place {
             tally.set_place(place);
         }
         kept::keep(folder, &mut tally).map_err(|error| Error::write_io(folder, &error))?;
@@ -283,5 +303,5 @@ pub(super) fn copy(trees: &Trees, format: u32, folder: &Path) -> Result<(), Erro
             new.add(Entry { tree, key, value })?;
         }
     }
-    new.finish(&head)
+    new.finish(&head.store, head.format, head.place.as_deref())
 }

@@ -9,11 +9,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::error::plain;
 use super::files::LOG_FILE;
 use super::tally::Tally;
 use super::transaction::Counters;
 use super::trees::Trees;
-use super::{Error, kept, log_check};
+use super::{Error, Verified, kept, log_check};
 
 /// sled's page cache. With its default, 1 GiB, a million dead letters would be in memory without need.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -28,6 +29,8 @@ pub(super) struct OpenedDatabase {
     pub db: sled::Db,
     pub trees: Trees,
     pub counters: Counters,
+    /// What reading everything found, if everything was read.
+    pub found: Option<Verified>,
 }
 
 /// A log that is not there counts as empty.
@@ -55,7 +58,7 @@ pub(super) fn require_undamaged_log(directory: &Path, tally: Option<&Tally>) -> 
 
 /// Refuses a store that lacks what was acknowledged.
 pub(super) fn require(database: &OpenedDatabase, tally: Option<&Tally>) -> Result<(), Error> {
-    let OpenedDatabase { db: _, trees, counters } = database;
+    let OpenedDatabase { trees, counters, .. } = database;
     let Some(tally) = tally else { return Ok(()) };
     let incomplete = |missing| Err(Error::Incomplete { directory: trees.directory.clone(), missing });
     match trees.store_id()? {
@@ -87,13 +90,19 @@ pub(super) fn contents(tally: &Tally) -> String {
     format!("it contained {writes} writes and {letter_count} dead letters{place}")
 }
 
-/// Opens sled. A failed assertion of sled counts as damage.
+/// Opens sled, with its counters.
 pub(super) fn open_sled(directory: &Path) -> Result<OpenedDatabase, Error> {
+    let (db, trees) = open_trees(directory)?;
+    let counters = Counters::load(&trees)?;
+    Ok(OpenedDatabase { db, trees, counters, found: None })
+}
+
+/// Opens sled. It asserts a good deal of what it reads: what fails an assertion is damaged.
+pub(super) fn open_trees(directory: &Path) -> Result<(sled::Db, Trees), Error> {
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         let db = open_when_free(directory)?;
         let trees = Trees::open(&db, directory).map_err(|source| of_sled(directory, source))?;
-        let counters = Counters::load(&trees)?;
-        Ok(OpenedDatabase { db, trees, counters })
+        Ok((db, trees))
     }));
     opened.unwrap_or_else(|_| {
         let detail = "sled panicked while it was opened".to_string();
@@ -116,11 +125,8 @@ fn open_when_free(directory: &Path) -> Result<sled::Db, Error> {
 fn of_sled(directory: &Path, source: sled::Error) -> Error {
     let directory = directory.to_path_buf();
     match source {
-        sled::Error::Corruption { .. } => {
-            Error::Corrupt { directory, detail: "sled finds that it is damaged".to_string() }
-        }
-        sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-            Error::Corrupt { directory, detail: source.to_string() }
+        sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
+            Error::Corrupt { directory, detail: plain(&source) }
         }
         other => Error::Open { directory, source: other },
     }

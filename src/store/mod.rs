@@ -32,6 +32,7 @@ mod former_ids;
 mod former_words;
 mod kept;
 mod lane_forms;
+mod letter_numbers;
 mod letter_records;
 mod lock;
 mod log_check;
@@ -41,6 +42,7 @@ mod original;
 mod position_log;
 mod proof_records;
 mod queue;
+mod rebuild;
 mod recorded;
 mod recovery;
 mod saga_records;
@@ -69,6 +71,7 @@ pub use dead_letters::{
     Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFailure, NewDeadLetter, Resolution, Resolved,
 };
 pub use error::Error;
+pub use letter_numbers::LetterNumbers;
 pub use needs::RuleNeeds;
 pub use position_log::{PositionChange, PositionMove, Positions};
 pub use queue::TRANSACTION_BYTES_MAX;
@@ -250,12 +253,12 @@ impl Store {
         upkeep::compact(directory)
     }
 
-    /// Accepts the rest of a damaged store as the whole store, so that it opens again. If the checkpoint is lost, the
-    /// next start needs a position to begin at. Blocks.
+    /// Replaces a damaged store by one with what is left of it. The old store is kept beside it. If it has no checkpoint any more,
+    /// the next start needs a position to begin at. Blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`], and [`Error::Corrupt`] where nothing can be read: then the files must be removed.
+    /// [`Error::InUse`], [`Error::Full`]: both need room at the same time; nothing was changed then.
     pub fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         upkeep::accept_loss(directory)
     }

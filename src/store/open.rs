@@ -72,7 +72,11 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
         StoredTally::Known(tally) => Some(tally),
         StoredTally::Missing | StoredTally::Damaged => None,
     };
-    let OpenedDatabase { db, trees, counters } = recovery::open(directory, known.as_ref())?;
+    let OpenedDatabase { db, trees, counters, found } = recovery::open(directory, known.as_ref())?;
+    if let Some(found) = found.filter(|found| !found.is_whole()) {
+        let (problems, dead_letters) = (found.problem_count, found.unreadable);
+        tracing::warn!(problems, %dead_letters, "a part of the store can't be read; rowhook store verify says what. The rest is not affected");
+    }
     if format.is_some_and(|format| format < FORMAT) {
         if format.is_some_and(|format| format < FORMAT_OF_TIMED_IDS) {
             former_ids::expect(&trees.checkpoints, directory)?;
@@ -154,7 +158,7 @@ fn read_format(directory: &Path) -> Result<Option<u32>, Error> {
     }
 }
 
-pub(super) fn create_format(directory: &Path) -> Result<(), Error> {
+fn create_format(directory: &Path) -> Result<(), Error> {
     write_format(directory, FORMAT)?;
     // The entry of the directory itself is in its parent.
     directory.parent().map_or(Ok(()), sync_directory)

@@ -6,11 +6,12 @@
 
 use std::path::Path;
 
-use super::database::{OpenedDatabase, contents, log_bytes, open_sled, require, require_undamaged_log};
+use super::database::{OpenedDatabase, contents, log_bytes, open_sled, open_trees, require, require_undamaged_log};
 use super::files::{INSTANCE_FILE, LOG_FILE};
 use super::kept::{self, FoundFiles};
 use super::original::Original;
 use super::tally::Tally;
+use super::trees::Trees;
 use super::trial::Trial;
 use super::{Error, verify};
 
@@ -53,21 +54,25 @@ fn was_used(directory: &Path) -> bool {
     has_snapshot || [kept::FOLDER, INSTANCE_FILE].iter().any(|name| directory.join(name).exists())
 }
 
-/// Opens whatever is left, also if it is less than the tally says.
-pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<OpenedDatabase, Error> {
+/// Opens whatever is left, also if it is less than the tally says. Files up to some size are copied before.
+pub(super) fn open_what_is_left(directory: &Path, tally: &Tally) -> Result<(sled::Db, Trees), Error> {
     kept::remove_unfinished(directory).map_err(Error::directory(directory, "remove a half-written snapshot"))?;
     let earlier = Original::of(directory, Some(tally));
     earlier.finish_earlier().and_then(|()| earlier.forget()).map_err(Error::directory(directory, FINISH_EARLIER))?;
+    let is_gone = log_bytes(directory) == 0;
+    if log_bytes(directory) <= COPIED_BYTES_MAX {
+        // Without room for a copy it is opened all the same.
+        drop(earlier.make());
+    }
     // Puts back what there is a copy of.
     kept::inspect(directory, Some(tally)).map_err(Error::directory(directory, "read what sled left beside its log"))?;
-    let is_gone = log_bytes(directory) == 0;
     if is_gone {
         kept::place(directory, None).map_err(Error::directory(directory, "remove a snapshot of no log"))?;
     }
-    match open_sled(directory) {
+    match open_trees(directory) {
         Err(Error::Corrupt { .. }) if !is_gone => {
             kept::place(directory, None).map_err(Error::directory(directory, "remove a snapshot that is of no use"))?;
-            open_sled(directory)
+            open_trees(directory)
         }
         opened => opened,
     }
@@ -85,19 +90,21 @@ fn open_as_left(directory: &Path, tally: Option<&Tally>, original: &Original) ->
 }
 
 fn open_and_check(directory: &Path, tally: Option<&Tally>) -> Result<OpenedDatabase, Error> {
-    let database = match (open_sled(directory), tally) {
-        (Err(Error::Corrupt { detail, .. }), Some(tally)) => {
-            let missing = format!("its log can't be read ({detail}), and {}", contents(tally));
-            return Err(Error::Incomplete { directory: directory.to_path_buf(), missing });
+    let incomplete = |missing| Err(Error::Incomplete { directory: directory.to_path_buf(), missing });
+    let mut database = match (open_sled(directory), tally) {
+        (Err(Error::Corrupt { detail: problem, .. } | Error::Read { problem, .. }), Some(tally)) => {
+            return incomplete(format!("its log can't be read ({problem}), and {}", contents(tally)));
         }
         (opened, _) => opened?,
     };
     require(&database, tally)?;
     // Sled reads the log since its newest snapshot again, and leaves out what is damaged there without an error.
-    if tally.is_some_and(|tally| tally.letter_count <= LETTERS_READ_MAX)
-        && let Some(missing) = verify::all(&database.trees, || {}).contradiction
-    {
-        return Err(Error::Incomplete { directory: directory.to_path_buf(), missing });
+    if let Some(tally) = tally.filter(|tally| tally.letter_count <= LETTERS_READ_MAX) {
+        let found = verify::all(&database.trees, || {});
+        if found.is_incomplete {
+            return incomplete(format!("{}; {}", found.in_short(), contents(tally)));
+        }
+        database.found = Some(found);
     }
     Ok(database)
 }

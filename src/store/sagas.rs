@@ -54,15 +54,6 @@ impl Trees {
         Ok(sagas)
     }
 
-    /// Whether no dead letter has it and it can't be continued.
-    pub(super) fn saga_is_broken(&self, id: DeliveryId) -> bool {
-        match self.of_letters(id) {
-            Ok(Some(_)) => false,
-            Ok(None) => self.under_way(id).is_err(),
-            Err(_) => true,
-        }
-    }
-
     /// None: there is no such saga.
     pub(super) fn under_way(&self, id: DeliveryId) -> Result<Option<StoredSaga>, Error> {
         let Some((rule, log)) = self.saga(id)? else { return Ok(None) };
@@ -85,7 +76,7 @@ impl Trees {
         Ok(self.of_letters(id)?.map(|of| of.effect))
     }
 
-    fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
+    pub(super) fn of_letters(&self, id: DeliveryId) -> Result<Option<OfLetters>, Error> {
         let called = || format!("the dead letters of saga {id}");
         let Some(content) = self.record(&self.saga_letters, id.0.as_bytes(), called)? else { return Ok(None) };
         saga_records::decode_of_letters(&content).map(Some).map_err(|damage| Error::record(called(), damage))

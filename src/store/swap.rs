@@ -16,8 +16,8 @@ use crate::file;
 pub(super) const FOLDER: &str = "new-store";
 /// What [`finish`] does, for messages.
 pub(super) const FINISH: &str = "put a new store in its place";
-/// Where replaced stores are moved, each with the second of the swap in its name.
-const OLD_STORES: &str = "set-aside/before-restore-";
+/// Where replaced stores are moved, each with what replaced it and the second of the swap in its name.
+const OLD_STORES: &str = "set-aside/before-";
 /// The new store is whole. Contains where the old one is moved, or nothing.
 const WHOLE: &str = "whole";
 /// The new store is whole, and nothing of the old one is left in the data directory. The name stands on disk.
@@ -26,7 +26,8 @@ const OLD_STORE_GONE: &str = "old-is-away";
 /// What becomes of the old store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Old {
-    SetAside,
+    /// With a name of what replaces it.
+    SetAside(&'static str),
     Remove,
 }
 
@@ -44,8 +45,13 @@ pub(super) fn prepare(directory: &Path) -> io::Result<PathBuf> {
 pub(super) fn begin(directory: &Path, old: Old) -> io::Result<Option<PathBuf>> {
     original::forget(directory, None)?;
     let now_s = now_us() / 1_000_000;
-    let mut names = (now_s..).map(|second| format!("{OLD_STORES}{second}"));
-    let aside = names.find(|name| !directory.join(name).exists()).filter(|_| old == Old::SetAside);
+    let aside = match old {
+        Old::Remove => None,
+        Old::SetAside(by) => {
+            let mut names = (now_s..).map(|second| format!("{OLD_STORES}{by}-{second}"));
+            names.find(|name| !directory.join(name).exists())
+        }
+    };
     file::put(&directory.join(FOLDER).join(WHOLE), aside.as_deref().unwrap_or_default().as_bytes())?;
     files::sync(directory)?;
     Ok(aside.map(|name| directory.join(name)))

@@ -26,6 +26,7 @@ mod lane_forms;
 mod log_check;
 mod losing;
 mod opening;
+mod pages;
 mod resolving;
 mod sagas;
 mod sets;

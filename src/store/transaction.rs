@@ -45,6 +45,12 @@ impl Counters {
         })
     }
 
+    /// Those of a store that has no dead letters yet.
+    pub(super) fn without_letters(write_count: u64, next_number: u64) -> Counters {
+        let (letter_count, blocked_count, resolved_count, awaiting_count) = (0, 0, 0, 0);
+        Counters { next_number, letter_count, blocked_count, resolved_count, awaiting_count, write_count }
+    }
+
     /// Each with its key.
     fn all(self) -> [(&'static [u8], u64); 6] {
         [

@@ -79,19 +79,19 @@ impl Trees {
         })
     }
 
-    /// Each with its name.
+    /// Each with what it contains, in words. Backups number the trees in this order.
     pub(super) fn named(&self) -> [(&'static str, &sled::Tree); 10] {
         [
-            ("meta", &self.meta),
+            ("counters", &self.meta),
             ("checkpoints", &self.checkpoints),
-            ("definitions", &self.definitions),
+            ("table definitions", &self.definitions),
             ("ledger", &self.ledger),
-            ("dead_letter_heads", &self.heads),
-            ("dead_letter_changes", &self.changes),
-            ("holds", &self.holds),
-            ("operations", &self.sagas),
-            ("operation_changes", &self.saga_changes),
-            ("operation_letters", &self.saga_letters),
+            ("dead letters", &self.heads),
+            ("changes of dead letters", &self.changes),
+            ("blocked keys", &self.holds),
+            ("sagas", &self.sagas),
+            ("changes of sagas", &self.saga_changes),
+            ("which dead letters have sagas", &self.saga_letters),
         ]
     }
 
@@ -184,7 +184,7 @@ impl Trees {
     }
 
     /// All definitions that are stored: the main stream's, and by rule those that are a rule's own.
-    fn definitions(&self) -> Result<(Schema, HashMap<Arc<str>, Schema>), Error> {
+    pub(super) fn definitions(&self) -> Result<(Schema, HashMap<Arc<str>, Schema>), Error> {
         let (mut main, mut own) = (Schema::default(), HashMap::<Arc<str>, Schema>::new());
         for key in walk::all(&self.definitions).keys() {
             let key = key.map_err(Error::read(&self.directory))?;

@@ -71,7 +71,7 @@ impl<'t> Trial<'t> {
             .map_err(Error::directory(self.directory, "put a snapshot in its place"))?;
         require_undamaged_log(self.directory, self.tally)?;
         let before = log_bytes(self.directory);
-        let database = open_sled(self.directory)?;
+        let mut database = open_sled(self.directory)?;
         require(&database, self.tally)?;
         let corrupt = |detail| Error::Corrupt { directory: self.directory.to_path_buf(), detail };
         // Without a tally it is unknown what the store must contain, but not less than before.
@@ -82,7 +82,10 @@ impl<'t> Trial<'t> {
         }
         let found = verify::all(&database.trees, || {});
         match found.problems.first() {
-            None => Ok(database),
+            None => {
+                database.found = Some(found);
+                Ok(database)
+            }
             Some(problem) => Err(corrupt(problem.clone())),
         }
     }

@@ -5,19 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
 use super::backup::{self, BackupHead};
-use super::database::{self, OpenedDatabase};
+use super::database;
+use super::letter_numbers::LetterNumbers;
 use super::lock::Lock;
-use super::open::{FORMAT, Opened, create_format, holds_nothing_else, is_there, open, write_format};
+use super::open::{FORMAT, Opened, holds_nothing_else, is_there, open, write_format};
+use super::original::Original;
 use super::recovery;
 use super::swap::Old;
 use super::tally::{self, StoredTally};
 use super::transaction::Counters;
-use super::trees::{self, Trees};
-use super::{Error, closing, files, kept, swap, verify, walk};
-use crate::change::DeliveryId;
+use super::{Error, files, rebuild, swap, verify};
 use crate::clock::now_us;
 
 /// By how much the clocks of this machine and of MySQL may differ.
@@ -52,7 +50,7 @@ pub(super) fn restore(directory: &Path, file: &Path) -> Result<Restored, Error> 
         StoredTally::Known(tally) => tally.place,
         StoredTally::Missing | StoredTally::Damaged => None,
     };
-    let (head, aside) = replace(&directory, Old::SetAside, |folder| {
+    let (head, aside) = replace(&directory, Old::SetAside("restore"), |folder| {
         let head = backup::read(file, backup, folder, FORMAT, in_doubt_until_us())?;
         write_format(folder, head.format)?;
         Ok(head)
@@ -95,68 +93,69 @@ fn replace<T>(
     Ok((made, aside.map_err(Error::directory(directory, swap::FINISH))?))
 }
 
-/// What was accepted as lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What was taken for lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Writes that are missing; none: nothing is.
+    /// What was damaged: the first of it.
+    pub problems: Vec<String>,
+    /// Writes that are missing; none: nothing is, or it is unknown.
     pub writes: u64,
-    /// Numbers of dead letters that are missing: the first, and the first that is not.
+    /// Numbers of new dead letters that are missing: the first, and the first that is not.
     pub letters: std::ops::Range<u64>,
+    /// Dead letters that can't be read, and are dropped.
+    pub unreadable: LetterNumbers,
     /// Dead letters that are left, those that are blocked or resolved included.
     pub letters_left: u64,
-    /// The position of the main stream, if the checkpoint is missing.
+    /// Sagas of which it is no longer known what was done.
+    pub sagas: u64,
+    /// How far reading had got, if the checkpoint is missing.
     pub place: Option<String>,
+    /// Where the damaged store is now.
+    pub old_store: Option<PathBuf>,
 }
 
-/// Makes the tally say what the store contains, and no more. Sled's snapshot stays as it is, or is removed if it can't be used.
+/// Replaces what is there by a store that has what is left of it.
 pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
     let (directory, _lock) = &take(directory)?;
-    let StoredTally::Known(mut tally) = tally::read(directory)? else {
+    let StoredTally::Known(tally) = tally::read(directory)? else {
         let problem = format!("its file `{}` does not say what the store contained", tally::FILE);
         return Err(Error::Foreign { directory: directory.to_path_buf(), problem });
     };
-    let OpenedDatabase { db, trees, counters } = recovery::open_what_is_left(directory, &tally)?;
-    let found = verify::all(&trees, || {});
-    let loss = Loss {
-        writes: tally.writes.saturating_sub(counters.write_count),
-        letters: counters.next_number..tally.next_number.max(counters.next_number),
-        letters_left: found.letters,
-        place: if trees.recorded()?.main.is_none() { tally.place.clone() } else { None },
-    };
-    let settled = Counters {
-        // Numbers that were given are not given again: people know them.
-        next_number: loss.letters.end,
-        letter_count: found.letters,
-        blocked_count: found.blocked,
-        resolved_count: found.resolved,
-        ..counters
-    };
-    settle(&trees, &tally.store, settled)?;
-    db.flush().map_err(|error| Error::write(directory, &error))?;
-    tally.count(settled);
-    tally.is_closed = true;
-    kept::keep(directory, &mut tally).map_err(|error| Error::write_io(directory, &error))?;
-    drop((trees, db));
-    closing::settle(directory, tally)?;
-    create_format(directory)?;
-    Ok(loss)
-}
-
-/// Makes what is left consistent, with counters that are true of it.
-fn settle(trees: &Trees, store: &str, counters: Counters) -> Result<(), Error> {
-    let failed = |error| Error::write(&trees.directory, &error);
-    // The log and the change of a saga without a dead letter are of use together only.
-    for key in walk::all(&trees.sagas).keys().filter_map(Result::ok) {
-        let Some((name, _)) = key.split_last_chunk::<4>() else { continue };
-        let id = Uuid::from_slice(name).ok().map(DeliveryId);
-        if id.is_none_or(|id| trees.saga_is_broken(id)) {
-            trees.sagas.remove(&key).map_err(failed)?;
+    let (opened, problems) = match recovery::open_what_is_left(directory, &tally) {
+        Ok(opened) => {
+            let problems = verify::all(&opened.1, || {}).problems;
+            (Some(opened), problems)
         }
-    }
-    counters.put(trees).map_err(failed)?;
-    let id = store.parse::<Uuid>().unwrap_or_else(|_| Uuid::new_v4());
-    trees.meta.insert(trees::STORE_ID, &id.as_bytes()[..]).map_err(failed)?;
-    // Calls that the lost part recorded leave no trace, as after a restore.
-    trees.meta.insert(trees::RESTORED_UNTIL_US, &in_doubt_until_us().to_be_bytes()).map_err(failed)?;
-    Ok(())
+        // Sled can read nothing of it.
+        Err(Error::Corrupt { detail, .. }) => (None, vec![detail]),
+        Err(error) => return Err(error),
+    };
+    let (writes, next_number) = match opened.as_ref().map(|(_, trees)| Counters::load(trees)) {
+        None => (0, 1),
+        Some(Ok(counters)) => (counters.write_count, counters.next_number),
+        Some(Err(_)) => (tally.writes, tally.next_number),
+    };
+    // Numbers that were given are not given again: people know them.
+    let letters = next_number..tally.next_number.max(next_number);
+    let (rebuilt, old_store) = replace(directory, Old::SetAside("accept-loss"), |folder| {
+        // Calls that the lost part recorded leave no trace, as after a restore.
+        let until_us = in_doubt_until_us();
+        let rebuilt = rebuild::rebuild(opened.as_ref().map(|(_, trees)| trees), &tally, letters.end, until_us, folder)?;
+        write_format(folder, tally.format)?;
+        // Closed before its files are moved, which are what they were before sled opened them.
+        drop(opened);
+        let put_back = Original::of(directory, Some(&tally)).put_back();
+        put_back.map_err(Error::directory(directory, "put its log back"))?;
+        Ok(rebuilt)
+    })?;
+    Ok(Loss {
+        problems,
+        writes: tally.writes.saturating_sub(writes),
+        letters,
+        unreadable: rebuilt.unreadable,
+        letters_left: rebuilt.letters,
+        sagas: rebuilt.sagas_lost,
+        place: tally.place.filter(|_| !rebuilt.has_checkpoint),
+        old_store,
+    })
 }

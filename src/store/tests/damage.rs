@@ -130,6 +130,23 @@ fn damage(directory: &Path, file: &Path, others: &Path, random: &mut Random) -> 
     format!("{}: {what}", file.display())
 }
 
+/// Of a store that was refused, what is left can be used, and all of it is true. What was removed last may be there again.
+fn left(directory: &Path) -> Result<&'static str, String> {
+    let loss = Store::accept_loss(directory).map_err(|error| format!("the loss is not accepted: {error}"))?;
+    let store = Store::open(directory).map_err(|error| format!("refused after the loss: {error}"))?;
+    let found = verify::all(&store.inner.trees, || {});
+    if !found.is_whole() || found.letters != loss.letters_left {
+        return Err(format!("after the loss {found:?}, {loss:?}"));
+    }
+    for number in numbers(&store) {
+        match store.dead_letter(number) {
+            Ok(Some(letter)) if letter.head.delivery_id == id(number) => {}
+            other => return Err(format!("after the loss dead letter {number} is {other:?}")),
+        }
+    }
+    Ok("refused, and used without what is lost")
+}
+
 /// What became of it: "whole", "named" where something can't be read and says so, or "refused".
 fn outcome(sample: &Sample, directory: &Path) -> Result<&'static str, String> {
     let store = match Store::open(directory) {
@@ -147,7 +164,10 @@ fn outcome(sample: &Sample, directory: &Path) -> Result<&'static str, String> {
             );
             // Refused again, and not as something that is new.
             let again = Store::open(directory).is_err();
-            return if is_true && again { Ok("refused") } else { Err(format!("refused with {text}; again: {again}")) };
+            if !is_true || !again {
+                return Err(format!("refused with {text}; again: {again}"));
+            }
+            return if matches!(error, Error::Incomplete { .. }) { left(directory) } else { Ok("refused") };
         }
     };
     let mut is_named = false;

@@ -16,7 +16,7 @@ use crate::store::write_steps::{Beside, KeptChange, SagaLogStep};
 use crate::store::{sagas, sweep};
 
 impl OfLetters {
-    fn awaits_a_person(&self) -> bool {
+    pub(in crate::store) fn awaits_a_person(&self) -> bool {
         self.effect == SagaEffect::Partial && !self.open.is_empty()
     }
 }

@@ -355,6 +355,9 @@ async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdic
         output::print_json(&discarded)?;
     } else {
         output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter")))?;
+        for number in &discarded.being_sent {
+            output::print(&format!("{number} is being sent now: it is not discarded; wait for the outcome\n"))?;
+        }
     }
-    Ok(CommandVerdict::Done)
+    Ok(if discarded.being_sent.is_empty() { CommandVerdict::Done } else { CommandVerdict::Problems })
 }

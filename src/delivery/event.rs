@@ -1,9 +1,9 @@
 //! What the dispatcher reports to its caller.
 //!
-//! A delivery ended; or, of a saga, an action's turn has come, or a call is known not to have happened. Plain data.
+//! A delivery ended, or was withdrawn; or, of a saga, an action's turn has come, or a call is known not to have happened. Plain data.
 //! The caller writes what must be durable before a call is made, between [`Event::Due`] and the dispatcher's `begin`.
 
-use super::{Completed, Delivery};
+use super::{Completed, Delivery, Origin};
 use crate::delivery::lane::Place;
 
 /// See the module's header.
@@ -17,6 +17,8 @@ pub enum DeliveryEvent {
     /// The call of an action that must not be repeated is known not to have happened, and will be made again: that is Due
     /// again. Also what was to begin when the end of the work had begun, or the rule was paused, and was not called.
     NotDone(Delivery),
+    /// What was withdrawn had its turn, and nothing was done: it has no outcome, and its place is given up.
+    Withdrawn(Origin),
 }
 
 /// An action that has its turn: its slot is taken until its call has ended.

@@ -116,6 +116,7 @@ impl RangeReplays {
             }
             Err(End::Failed(error)) => failed(error.to_string()),
             Err(End::Stopping) => failed("rowhook is stopping; what was not delivered again was not sent".to_owned()),
+            Err(End::Paused { rule }) => failed(Error::Paused { rule }.to_string()),
             Err(End::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }

@@ -18,6 +18,7 @@ mod hostile;
 mod letters;
 mod named_files;
 mod operations;
+mod replays_under_way;
 mod support_process;
 mod support_program;
 mod support_receiver;

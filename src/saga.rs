@@ -172,7 +172,7 @@ pub struct SagaLog {
     pub direction: Direction,
     /// `on_success` while it goes forward, else `on_failure`.
     pub callback: ActionLog,
-    /// Why a step was given up; the words are in its act.
+    /// Why a step was given up, the words are in its act; or why an operator was asked, who had it undone.
     pub reason: Option<Reason>,
 }
 

@@ -98,10 +98,15 @@ impl Sagas {
             };
         };
         self.doubt(&delivery, saga, &mut log);
-        saga.definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
-        if saga_command != SagaCommand::Undo {
+        if saga_command == SagaCommand::Undo {
+            log.reason.get_or_insert(match log.effect() {
+                SagaEffect::Complete => Reason::CallbackFailed,
+                SagaEffect::None | SagaEffect::Partial => Reason::Interrupted,
+            });
+        } else {
             log.reason = None;
         }
+        saga.definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
         Ok(going_on(delivery, saga, log))
     }
 
@@ -268,6 +273,11 @@ fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
         SagaEnding::CallbackFailed => {
             let message = format!("all is done, but `on_success` failed: {}", log.callback.message);
             return Outcome::Dead(Failure { reason: Reason::CallbackFailed, message });
+        }
+        SagaEnding::Undone => {
+            let reason = log.reason.unwrap_or(Reason::Interrupted);
+            let message = format!("an operator had it undone: {}", in_words(log));
+            return Outcome::Dead(Failure { reason, message });
         }
         SagaEnding::GivenUp { step } | SagaEnding::Unknown { step } => step,
     };

@@ -42,6 +42,8 @@ pub enum SagaEnding {
     CallbackFailed,
     /// This step was given up; what could be undone is.
     GivenUp { step: usize },
+    /// No step was given up: an operator had them undone; what could be undone is.
+    Undone,
     /// It is uncertain whether this step happened, and it must not be called again.
     Unknown { step: usize },
 }
@@ -125,7 +127,7 @@ impl SagaDefinition {
         match log.direction {
             Direction::Forward => self.next_forward(log),
             Direction::Back => self.next_back(log),
-            Direction::Stopped => NextAction::End(SagaEnding::Unknown { step: given_up(log) }),
+            Direction::Stopped => NextAction::End(SagaEnding::Unknown { step: given_up(log).unwrap_or(0) }),
         }
     }
 
@@ -153,7 +155,7 @@ impl SagaDefinition {
         }
         match log.callback.state {
             ActionState::Waiting | ActionState::Begun if self.has_on_failure => NextAction::Do(ActionId::OnFailure),
-            _ => NextAction::End(SagaEnding::GivenUp { step: given_up(log) }),
+            _ => NextAction::End(given_up(log).map_or(SagaEnding::Undone, |step| SagaEnding::GivenUp { step })),
         }
     }
 
@@ -227,7 +229,7 @@ impl SagaDefinition {
                 };
                 // An operator had it undone after a callback said that it was not undone.
                 if matches!(action, ActionId::Undo(_)) && log.act(action).state == ActionState::Done {
-                    call_back_again(log);
+                    call_back_again(log, Direction::Back);
                 }
             }
             (ActionId::Step(_), ActionEnd::Verified { .. }) | (ActionId::Verify(_), ActionEnd::Done(_)) => {
@@ -281,7 +283,7 @@ impl SagaDefinition {
     }
 
     fn go_forward(&self, log: &mut SagaLog) {
-        call_back_again(log);
+        call_back_again(log, Direction::Forward);
         log.direction = Direction::Forward;
         for step in &mut log.steps {
             let is_undone = step.undo.state == ActionState::Done;
@@ -306,7 +308,7 @@ impl SagaDefinition {
             return Err(SagaRefusal::NothingToUndo);
         }
         if log.direction != Direction::Back || log.callback.state != ActionState::Done {
-            call_back_again(log);
+            call_back_again(log, Direction::Back);
         }
         log.direction = Direction::Back;
         for step in log.steps.iter_mut().filter(|step| step.undo.state != ActionState::Done) {
@@ -336,17 +338,22 @@ impl SagaDefinition {
     }
 }
 
-/// A callback that sent, or may have sent, another result before gets a call of its own.
-fn call_back_again(log: &mut SagaLog) {
-    let is_same_story = log.effect() == SagaEffect::Complete;
-    log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_story);
-    log.callback.state = ActionState::Waiting;
+/// A callback that sent, or may have sent, another result before gets a call of its own; one that another follows leaves
+/// nothing of itself.
+fn call_back_again(log: &mut SagaLog, towards: Direction) {
+    let is_another = (log.direction == Direction::Forward) != (towards == Direction::Forward);
+    let is_same_story = !is_another && log.effect() == SagaEffect::Complete;
+    let round = log.callback.round + u32::from(log.callback.may_have_happened() && !is_same_story);
+    match is_another {
+        true => log.callback = ActionLog { round, ..ActionLog::WAITING },
+        false => (log.callback.round, log.callback.state) = (round, ActionState::Waiting),
+    }
 }
 
 /// The step that was given up.
-fn given_up(log: &SagaLog) -> usize {
+fn given_up(log: &SagaLog) -> Option<usize> {
     let is_given_up = |step: &StepLog| matches!(step.act.state, ActionState::Failed | ActionState::Unknown);
-    log.steps.iter().position(is_given_up).unwrap_or(0)
+    log.steps.iter().position(is_given_up)
 }
 
 #[cfg(test)]

@@ -192,7 +192,8 @@ async fn show(
     State(shared): State<AdminApi>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, dead_letters::Error> {
-    shared.control.letters.show(number).await.map(Json)
+    let Control { letters, rules, .. } = &shared.control;
+    letters.show(number, || Some(rules.now())).await.map(Json)
 }
 
 async fn resolve(

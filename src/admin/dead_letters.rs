@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
+use super::advice::possible_commands;
 use super::typed::{no_such_rule_among, one_line};
-use super::view::saga::SagaView;
+use super::view::saga::{NextView, SagaView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
@@ -20,7 +22,8 @@ use super::view::{
 use crate::change::{self, Change};
 use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
-use crate::pipeline::{ClosedLetters, Command, LetterClosure};
+use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
+use crate::rules::RuleSet;
 use crate::store::{self, DeadLetterHead, Filter, Store};
 
 /// Dead letters read in one page.
@@ -119,21 +122,43 @@ impl DeadLetters {
         views.await
     }
 
-    /// One letter with its change. None: there is no letter of this number.
-    pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
+    /// One letter with its change. None: there is no letter of this number. The rules are asked for where it is of a saga: they
+    /// decide what can be done about it.
+    pub async fn show(
+        &self,
+        number: u64,
+        rules: impl FnOnce() -> Option<Arc<RuleSet>>,
+    ) -> Result<Option<LetterView>, Error> {
         let letter = self.read(move |store| {
             let Some(letter) = store.dead_letter(number)? else { return Ok(None) };
             let log = store.saga(letter.head.delivery_id)?;
-            Ok(Some((letter, log)))
+            let known = KnownSaga { log, restored_until_us: store.restored_until_us()? };
+            Ok(Some((letter, known, store.paused_rules()?)))
         });
-        Ok(letter.await?.map(|(letter, log)| LetterView {
+        let Some((letter, known, paused)) = letter.await? else { return Ok(None) };
+        let view = LetterView {
             key: Some(key(&letter.change)),
-            effect: log.as_ref().map(|log| log.effect().as_str().to_string()),
-            saga: log.as_ref().map(SagaView::of),
+            effect: known.log.as_ref().map(|log| log.effect().as_str().to_string()),
+            saga: known.log.as_ref().map(SagaView::of),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
             ..head_view(&self.store, &letter.head)
-        }))
+        };
+        let Some(saga) = &view.saga else { return Ok(Some(view)) };
+        let rules = if letter.head.resolved.is_none() { rules() } else { None };
+        let refused = match view.blocked_by {
+            Some(ahead) => Some(NotReplayed::BlockedBy(ahead)),
+            None => {
+                let paused = paused.iter().find(|paused| *paused.rule == *letter.head.rule);
+                paused.map(|paused| NotReplayed::Paused { rule: paused.rule.to_string() })
+            }
+        };
+        let next = rules.map(|rules| match (refused, delivery_of(letter, &rules)) {
+            (Some(why), _) => NextView::Refused(why.to_string()),
+            (None, Err(why)) => NextView::Refused(why),
+            (None, Ok(delivery)) => NextView::Commands(possible_commands(&delivery, &known)),
+        });
+        Ok(Some(LetterView { saga: Some(SagaView { next, ..saga.clone() }), ..view }))
     }
 
     /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and blocks nothing any more.
@@ -153,7 +178,7 @@ impl DeadLetters {
             return Ok(None);
         }
         tracing::info!(number, "dead letter resolved by hand");
-        self.show(*number).await
+        self.show(*number, || None).await
     }
 
     /// Has the letters resolved or removed; durable when it returns.

@@ -5,6 +5,7 @@
 //! called by the daemon's socket and by the command line when no daemon runs. Knows the store and the rules; nothing of the
 //! command line.
 
+mod advice;
 mod api;
 mod binlog_replay;
 mod client;

@@ -17,8 +17,8 @@ use crate::delivery::{Origin, Outcome, SagaAction};
 use crate::failure::Reason;
 use crate::ordering::BlockedKeys;
 use crate::pipeline::{
-    self, Again, Command, Found, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard, delivery_of,
-    replay,
+    self, Again, Command, Found, KnownSaga, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard,
+    delivery_of, grant, replay,
 };
 use crate::rules::RuleSet;
 use crate::saga::{NextAction, SagaCommand};
@@ -172,17 +172,20 @@ impl Replays {
         mut again: Again,
         saga_command: SagaCommand,
     ) -> Result<Result<Again, NotReplayed>, Error> {
-        let delivery = &mut again.delivery;
-        let rule = Arc::clone(&delivery.rule);
-        if let Some(saga) = &rule.saga {
-            let id = delivery.id;
-            let known = self.letters.read(move |store| store.saga(id)).await?;
-            let mut log = known.unwrap_or_else(|| saga.definition.begin());
-            if let Err(refusal) = saga.definition.grant(&mut log, saga_command) {
-                return Ok(Err(unsendable(&refusal.to_string())));
-            }
+        let id = again.delivery.id;
+        let known = self
+            .letters
+            .read(move |store| Ok(KnownSaga { log: store.saga(id)?, restored_until_us: store.restored_until_us()? }));
+        let log = match grant(&again.delivery, known.await?, saga_command) {
+            Ok(log) => log,
+            Err(why) => return Ok(Err(NotReplayed::Unsendable(why))),
+        };
+        let rule = Arc::clone(&again.delivery.rule);
+        if let (Some(saga), Some(mut log)) = (&rule.saga, log) {
             match saga.definition.next(&mut log) {
-                NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
+                NextAction::Do(action) => {
+                    again.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
+                }
                 NextAction::End(_) => return Ok(Err(unsendable("there is nothing left to call"))),
             }
         }
@@ -199,7 +202,7 @@ impl Replays {
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
             Ok((Some(_), None)) if saga_command != SagaCommand::Resume => {
-                let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
+                let why = "it has no saga log; replay it without --from-start, --undo and --happened";
                 return Ok(Err(unsendable(why)));
             }
             Ok((Some(letter), _)) => letter,

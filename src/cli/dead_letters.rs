@@ -1,14 +1,15 @@
 //! `rowhook dead-letters`: list, show, replay, resolve and discard deliveries that were given up.
 //!
 //! In: which letters, as typed. Out: a table, a page or JSON. Works the same with and without a running daemon. `list`,
-//! `show`, `resolve` and `discard` need no rules.
+//! `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
 
 use super::reach::Reach;
-use super::{CommandVerdict, output, page, replay};
+use super::{CommandVerdict, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
@@ -92,6 +93,8 @@ pub(super) struct ShowLetterArgs {
     json: bool,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -322,7 +325,9 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
 
 async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
-    let Some(letter) = reach.show(args.number).await? else {
+    let rules = args.rules.resolve(file);
+    let load = || rule_files::load(&rules).ok().map(Arc::new);
+    let Some(letter) = reach.show(args.number, load).await? else {
         anyhow::bail!("there is no dead letter {}; it may have been replayed or discarded", args.number);
     };
     if args.json {

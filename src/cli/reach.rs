@@ -149,11 +149,16 @@ impl Reach {
         })
     }
 
-    /// None: there is no such letter.
-    pub(super) async fn show(&self, number: u64) -> anyhow::Result<Option<LetterView>> {
+    /// None: there is no such letter. Without a daemon `rules` are those that decide what can be done about it, if they can be
+    /// loaded.
+    pub(super) async fn show(
+        &self,
+        number: u64,
+        rules: impl FnOnce() -> Option<Arc<RuleSet>>,
+    ) -> anyhow::Result<Option<LetterView>> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.show(number).await?,
-            Reach::Store(store) => DeadLetters::new(store.clone()).show(number).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).show(number, rules).await?,
         })
     }
 

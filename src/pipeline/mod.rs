@@ -17,6 +17,7 @@ mod deliveries;
 mod detach_timeout;
 mod feed;
 mod fuse;
+mod granting;
 mod lacking;
 mod letters;
 mod reading;
@@ -33,6 +34,7 @@ pub use command::{
     BinlogPinStatus, ClosedLetters, Command, CommandRefused, LetterClosure, LoopStatus, NotReplayed, Paused,
     RuleStatus, SentAs, StreamStatus, TargetStatus,
 };
+pub use granting::{KnownSaga, grant};
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
 pub use replay::{Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard, replay};

@@ -276,6 +276,12 @@ impl Store {
         self.inner.trees.paused()
     }
 
+    /// Calls for changes that were committed up to then may have been made without a trace here, because a backup was restored. May
+    /// be read beside writes. Blocks for one read from the disk.
+    pub fn restored_until_us(&self) -> Result<Option<u64>, Error> {
+        self.inner.trees.counter(trees::RESTORED_UNTIL_US)
+    }
+
     /// Every rule that has ever been active as far as is known, in no order. None: an earlier version wrote the store, which did not
     /// note them. May be read beside writes. Blocks.
     pub fn rule_names(&self) -> Result<Option<Vec<Arc<str>>>, Error> {

@@ -35,7 +35,7 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
-use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
 
 /// A selection of a hundred thousand numbers fits.
@@ -118,6 +118,7 @@ pub struct AdminApi {
 
 fn router(api: AdminApi) -> Router {
     Router::new()
+        .route(ALIVE_PATH, get(async || "alive\n"))
         .route("/status", get(status))
         .route("/position", get(position))
         .route("/pause", post(pause))

@@ -60,6 +60,9 @@ pub struct SourceNow {
     pub problem: Option<String>,
 }
 
+/// Where the control socket shows that it answers, whatever else goes on.
+const ALIVE_PATH: &str = "/alive";
+
 /// The control socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";
 

@@ -36,7 +36,7 @@ pub(super) struct ReplayBinlogArgs {
     /// Where to end: latest, a GTID set, or file:offset [default: where the main stream is now]
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
-    /// Count the requests and show the first ones as curl commands, with secrets masked; send none
+    /// Count the changes and show the first calls as curl commands, one for each change, with secrets masked; send none
     #[arg(long)]
     dry_run: bool,
     /// Confirm
@@ -98,13 +98,16 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
             None => break,
         }
     }
+    let display_gathers = display.gathers;
     display.end(tally.is_err())?;
     running.finish().await?;
     let tally = tally.map_err(|message| anyhow::anyhow!("{message}"))?;
     if json {
         output::print_json_line(&BinlogReplayReport::Ended(tally.clone()))?;
     } else if dry_run {
-        output::print(&format!("{} would be sent{}\n", count(tally.matched - tally.dead, "request"), unmade(&tally)))?;
+        let several = if display_gathers { ", several in one call" } else { "" };
+        let changes = count(tally.matched - tally.dead, "change");
+        output::print(&format!("{changes} would be sent{several}{}\n", unmade(&tally)))?;
     } else {
         output::print(&format!("{}\n", sums(&tally)))?;
     }
@@ -146,6 +149,8 @@ struct Display {
     /// How far it was last, and whether that was shown.
     last: Option<(BinlogReplayTotals, bool)>,
     shown_at: Option<Instant>,
+    /// The rule sends several changes in one call.
+    gathers: bool,
 }
 
 enum Form {
@@ -164,10 +169,13 @@ impl Display {
                 Form::Bar(ProgressBar::new_spinner().with_style(style.expect("the template is literal")))
             }
         };
-        Display { form, last: None, shown_at: None }
+        Display { form, last: None, shown_at: None, gathers: false }
     }
 
     fn show(&mut self, report: &BinlogReplayReport) -> anyhow::Result<()> {
+        if let BinlogReplayReport::Begun { gathers, .. } = report {
+            self.gathers = *gathers;
+        }
         match (&self.form, report) {
             (_, BinlogReplayReport::Progress(tally)) => {
                 let is_due = self.shown_at.is_none_or(|at| at.elapsed() >= LINE_INTERVAL);
@@ -177,7 +185,7 @@ impl Display {
                 }
             }
             (Form::Json, report) => output::print_json_line(report)?,
-            (_, BinlogReplayReport::Begun { from, to }) => {
+            (_, BinlogReplayReport::Begun { from, to, .. }) => {
                 output::complain(&format!("reading after {} up to {}", place(from), place(to)));
             }
             (_, BinlogReplayReport::Request { curl }) => output::print(&format!("{curl}\n"))?,

@@ -64,7 +64,7 @@ async fn a_stretch_of_the_binlog_is_delivered_again_with_the_same_keys_and_nothi
     let finished = history.replay(&["--dry-run"]);
     let shown = done(&finished);
     assert_eq!(
-        (shown.matches("curl -X POST").count(), shown.ends_with("3 requests would be sent\n")),
+        (shown.matches("curl -X POST").count(), shown.ends_with("3 changes would be sent\n")),
         (3, true),
         "{shown}"
     );

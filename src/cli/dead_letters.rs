@@ -50,6 +50,7 @@ A dead letter that is delivered is removed; one that fails again stays, with its
 follow by themselves; a blocked delivery is replayed only together with the dead letter in front of it.
 The replay of a saga continues with the step that was given up. If it is not known whether a step took effect that must not
 be repeated, and the rule has no `verify`, the dead letter is not replayed without --happened.
+Ctrl-C stops it: what was not attempted yet stays as it is.
 Exit code 1: a dead letter stays; or a number or a rule does not exist, then nothing is sent. A running rowhook uses the rules
 that it has loaded; --rules is used only when none runs.";
 
@@ -57,7 +58,8 @@ const RESOLVE_EXAMPLES: &str = "\
 Example:
   rowhook dead-letters resolve 17 --note 'charged twice; refunded in their console'
 
-The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.";
+The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.
+One that waits for its turn in a replay is not sent any more; one that is being sent now is not resolved.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
@@ -65,7 +67,7 @@ Examples:
   rowhook dead-letters discard --older-than 30d --yes
 
 Deliveries that a discarded dead letter blocks are sent, unless they are discarded, too. If a number does not exist, nothing
-is discarded.";
+is discarded. A dead letter that is being sent now is not discarded: exit code 1.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {

@@ -172,7 +172,7 @@ pub struct SagaLog {
     pub direction: Direction,
     /// `on_success` while it goes forward, else `on_failure`.
     pub callback: ActionLog,
-    /// Why a step was given up; the words are in its act.
+    /// Why a step was given up, the words are in its act; or why an operator was asked, who had it undone.
     pub reason: Option<Reason>,
 }
 
@@ -245,7 +245,21 @@ impl fmt::Display for SagaEffect {
 }
 
 impl SagaLog {
-    /// Whether, by this log, nothing was called yet.
+    /// What it left behind, in some words for people.
+    pub fn in_words(&self) -> String {
+        let open = self.steps.iter().filter(|step| step.has_effect());
+        let names: Vec<&str> = open.map(|step| &*step.name).collect();
+        match (names.as_slice(), self.effect()) {
+            (_, SagaEffect::Complete) => "all are done".to_string(),
+            ([], _) if self.steps.iter().all(|step| step.undo.state != ActionState::Done) => {
+                "nothing else was done".to_string()
+            }
+            ([], _) => "all is undone".to_string(),
+            (names, _) => format!("not undone: {}", names.join(", ")),
+        }
+    }
+
+    /// Whether nothing was called for it yet, as far as it says.
     pub fn is_uncalled(&self) -> bool {
         let acts = self.steps.iter().flat_map(|step| [&step.act, &step.undo]).chain([&self.callback]);
         acts.into_iter().all(|act| act.attempts == 0)

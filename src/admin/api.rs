@@ -35,7 +35,7 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
-use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
 
 /// A selection of a hundred thousand numbers fits.
@@ -118,6 +118,7 @@ pub struct AdminApi {
 
 fn router(api: AdminApi) -> Router {
     Router::new()
+        .route(ALIVE_PATH, get(async || "alive\n"))
         .route("/status", get(status))
         .route("/position", get(position))
         .route("/pause", post(pause))
@@ -192,7 +193,8 @@ async fn show(
     State(shared): State<AdminApi>,
     UrlPath(number): UrlPath<u64>,
 ) -> Result<Json<Option<LetterView>>, dead_letters::Error> {
-    shared.control.letters.show(number).await.map(Json)
+    let Control { letters, rules, .. } = &shared.control;
+    letters.show(number, || Some(rules.now())).await.map(Json)
 }
 
 async fn resolve(
@@ -235,6 +237,7 @@ impl IntoResponse for dead_letters::Error {
             | dead_letters::Error::UnknownReason(_)
             | dead_letters::Error::NoNote => StatusCode::BAD_REQUEST,
             dead_letters::Error::NoSuchLetter { .. } | dead_letters::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
+            dead_letters::Error::UnderWay(_) => StatusCode::CONFLICT,
             dead_letters::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             dead_letters::Error::Store(_) | dead_letters::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };

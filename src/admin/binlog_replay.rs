@@ -56,8 +56,8 @@ impl BinlogReplays {
 
 fn report(event: BinlogReplayEvent) -> BinlogReplayReport {
     match event {
-        BinlogReplayEvent::Begun { from, to } => {
-            BinlogReplayReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to) }
+        BinlogReplayEvent::Begun { from, to, gathers } => {
+            BinlogReplayReport::Begun { from: PositionView::of(&from), to: PositionView::of(&to), gathers }
         }
         BinlogReplayEvent::Progress(tally) => BinlogReplayReport::Progress(view(tally)),
         BinlogReplayEvent::Request { curl } => BinlogReplayReport::Request { curl },

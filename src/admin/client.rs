@@ -6,6 +6,7 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -18,13 +19,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
-use super::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
 /// The largest answer that is read as a whole: one dead letter with its row, or a list. Rows may have 64 MiB and more.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -35,7 +37,14 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 /// Lines that are read before they are printed.
 const LINES_AHEAD: usize = 64;
 
-/// Why the daemon did not carry out the request.
+/// How long a daemon may take to show that it answers at all. It does so in milliseconds, whatever it is busy with.
+const SIGN_OF_LIFE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the head of an answer may take to what is done in a turn of the loop or one write to the disk: the daemon's own
+/// limits are shorter. Other answers may take as long as what they are about.
+const SHORT_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("control socket {}: {source}", path.display())]
@@ -43,6 +52,12 @@ pub enum Error {
     /// The message of the daemon.
     #[error("{0}")]
     Refused(String),
+    #[error(
+        "the running rowhook (control socket {}) has not answered for {} s; look at its log; if it hangs, start it again",
+        path.display(),
+        waited.as_secs()
+    )]
+    Silent { path: PathBuf, waited: Duration },
     #[error("the running rowhook broke off: {0}")]
     BrokenOff(String),
     #[error("the running rowhook answered in other words than this version knows ({0}); use the same version for both")]
@@ -56,15 +71,25 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Connects to the data directory's socket. None: no daemon runs there.
+    /// Connects to the data directory's socket, and waits for a sign of life. None: no daemon runs there.
     pub async fn connect(data: &Path) -> Result<Option<Daemon>, Error> {
+        Daemon::connect_within(SIGN_OF_LIFE_TIMEOUT, data).await
+    }
+
+    async fn connect_within(limit: Duration, data: &Path) -> Result<Option<Daemon>, Error> {
         let socket = data.join(SOCKET_NAME);
         // Where no socket can be, no daemon can have made one.
         if socket.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
             return Ok(None);
         }
         match UnixStream::connect(&socket).await {
-            Ok(_) => Ok(Some(Daemon { socket })),
+            Ok(stream) => {
+                let daemon = Daemon { socket };
+                // Any answer will do. What else goes wrong, the request itself will say.
+                let alive = daemon.send_over(stream, Method::GET, ALIVE_PATH, &());
+                let _ = daemon.within(limit, async { Ok(alive.await) }).await?;
+                Ok(Some(daemon))
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
@@ -73,11 +98,11 @@ impl Daemon {
     }
 
     pub async fn status(&self) -> Result<StatusView, Error> {
-        whole(self.send(Method::GET, "/status", &()).await?).await
+        whole(self.send_short(Method::GET, "/status", &()).await?).await
     }
 
     pub async fn positions(&self) -> Result<PositionsView, Error> {
-        whole(self.send(Method::GET, "/position", &()).await?).await
+        whole(self.send_short(Method::GET, "/position", &()).await?).await
     }
 
     pub async fn verify_store(&self) -> Result<VerifiedView, Error> {
@@ -89,11 +114,11 @@ impl Daemon {
     }
 
     pub async fn pause(&self, request: &PauseRequest) -> Result<(), Error> {
-        whole(self.send(Method::POST, "/pause", request).await?).await
+        whole(self.send_short(Method::POST, "/pause", request).await?).await
     }
 
     pub async fn resume(&self, request: &ResumeRequest) -> Result<(), Error> {
-        whole(self.send(Method::POST, "/resume", request).await?).await
+        whole(self.send_short(Method::POST, "/resume", request).await?).await
     }
 
     pub async fn reload(&self) -> Result<Reloaded, Error> {
@@ -106,12 +131,12 @@ impl Daemon {
 
     /// None: there is no such dead letter.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
-        whole(self.send(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
+        whole(self.send_short(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
     }
 
     /// None: there is no such dead letter.
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
-        whole(self.send(Method::POST, "/dead-letters/resolve", request).await?).await
+        whole(self.send_short(Method::POST, "/dead-letters/resolve", request).await?).await
     }
 
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
@@ -136,9 +161,29 @@ impl Daemon {
         Ok(lines(answer, |error| BinlogReplayReport::Failed { message: error.to_string() }))
     }
 
+    /// As [`Daemon::send`], with a limit for the head of the answer.
+    async fn send_short(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {
+        self.within(SHORT_ANSWER_TIMEOUT, self.send(method, path, body)).await
+    }
+
+    async fn within<T>(&self, limit: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let silent = || Error::Silent { path: self.socket.clone(), waited: limit };
+        timeout(limit, answer).await.unwrap_or_else(|_| Err(silent()))
+    }
+
     async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {
         let failed = |source| Error::Connect { path: self.socket.clone(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(failed)?;
+        self.send_over(stream, method, path, body).await
+    }
+
+    async fn send_over(
+        &self,
+        stream: UnixStream,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Response<Incoming>, Error> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_off)?;
         // Ends with the answer, or with its receiver.
         tokio::spawn(connection);
@@ -208,4 +253,20 @@ async fn read_lines<T: DeserializeOwned>(mut body: Incoming, sender: &mpsc::Send
         }
     }
     if line.is_empty() { Ok(()) } else { Err(Error::BrokenOff("its last line is incomplete".to_string())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
+        let data = tempfile::tempdir().expect("a directory");
+        // The system takes connections for it, and nothing reads them, as of a process that is stopped.
+        let _stuck = UnixListener::bind(data.path().join(SOCKET_NAME)).expect("a socket");
+        let error = Daemon::connect_within(Duration::from_secs(1), data.path()).await.expect_err("it is stuck");
+        assert!(error.to_string().contains("has not answered for 1 s; look at its log"), "{error}");
+    }
 }

@@ -6,11 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
 
+use super::advice::possible_commands;
 use super::typed::{no_such_rule_among, one_line};
-use super::view::saga::SagaView;
+use super::view::saga::{NextView, SagaView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
     AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
@@ -19,7 +22,9 @@ use super::view::{
 use crate::change::{self, Change};
 use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
-use crate::store::{self, Closed, DeadLetterHead, Filter, Store};
+use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
+use crate::rules::RuleSet;
+use crate::store::{self, DeadLetterHead, Filter, Store};
 
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
@@ -48,6 +53,8 @@ pub enum Error {
     UnknownReason(String),
     #[error("a dead letter is closed with a note that says why: what was done by hand, and where")]
     NoNote,
+    #[error("dead letter {0} is being sent now: it is not resolved; wait for the outcome, then look again")]
+    UnderWay(u64),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("rowhook is stopping; dead letters that were not reported stay as they were")]
@@ -60,11 +67,19 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     store: Store,
+    /// Of the loop that may be sending them again; none runs: no other process can.
+    commands: Option<mpsc::Sender<Command>>,
 }
 
 impl DeadLetters {
+    /// While no loop runs on the store.
     pub fn new(store: Store) -> DeadLetters {
-        DeadLetters { store }
+        DeadLetters { store, commands: None }
+    }
+
+    /// While a loop runs on the store: it closes them, and so sends none that is closed.
+    pub fn of_loop(store: Store, commands: mpsc::Sender<Command>) -> DeadLetters {
+        DeadLetters { store, commands: Some(commands) }
     }
 
     /// Reads all that the store contains, while nothing is written.
@@ -107,21 +122,43 @@ impl DeadLetters {
         views.await
     }
 
-    /// One letter with its change. None: there is no letter of this number.
-    pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
+    /// One letter with its change. None: there is no letter of this number. The rules are asked for where it is of a saga: they
+    /// decide what can be done about it.
+    pub async fn show(
+        &self,
+        number: u64,
+        rules: impl FnOnce() -> Option<Arc<RuleSet>>,
+    ) -> Result<Option<LetterView>, Error> {
         let letter = self.read(move |store| {
             let Some(letter) = store.dead_letter(number)? else { return Ok(None) };
             let log = store.saga(letter.head.delivery_id)?;
-            Ok(Some((letter, log)))
+            let known = KnownSaga { log, restored_until_us: store.restored_until_us()? };
+            Ok(Some((letter, known, store.paused_rules()?)))
         });
-        Ok(letter.await?.map(|(letter, log)| LetterView {
+        let Some((letter, known, paused)) = letter.await? else { return Ok(None) };
+        let view = LetterView {
             key: Some(key(&letter.change)),
-            effect: log.as_ref().map(|log| log.effect().as_str().to_string()),
-            saga: log.as_ref().map(SagaView::of),
+            effect: known.log.as_ref().map(|log| log.effect().as_str().to_string()),
+            saga: known.log.as_ref().map(SagaView::of),
             transaction: Some(transaction_view(&letter.change)),
             change: Some(event(&letter.change, &letter.head)),
             ..head_view(&self.store, &letter.head)
-        }))
+        };
+        let Some(saga) = &view.saga else { return Ok(Some(view)) };
+        let rules = if letter.head.resolved.is_none() { rules() } else { None };
+        let refused = match view.blocked_by {
+            Some(ahead) => Some(NotReplayed::BlockedBy(ahead)),
+            None => {
+                let paused = paused.iter().find(|paused| *paused.rule == *letter.head.rule);
+                paused.map(|paused| NotReplayed::Paused { rule: paused.rule.to_string() })
+            }
+        };
+        let next = rules.map(|rules| match (refused, delivery_of(letter, &rules)) {
+            (Some(why), _) => NextView::Refused(why.to_string()),
+            (None, Err(why)) => NextView::Refused(why),
+            (None, Ok(delivery)) => NextView::Commands(possible_commands(&delivery, &known)),
+        });
+        Ok(Some(LetterView { saga: Some(SagaView { next, ..saga.clone() }), ..view }))
     }
 
     /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and blocks nothing any more.
@@ -133,20 +170,33 @@ impl DeadLetters {
             return Err(Error::NoNote);
         }
         let resolution = store::Resolution { number: *number, note: note.into(), at_us: now_us() };
-        let write = store::Write { letters_resolve: vec![resolution], ..store::Write::default() };
-        let written = self.store.write(write).await?;
+        let ClosedLetters { written, under_way } = self.close(LetterClosure::Resolve(resolution)).await?;
+        if !under_way.is_empty() {
+            return Err(Error::UnderWay(*number));
+        }
         if written.resolved == 0 {
             return Ok(None);
         }
         tracing::info!(number, "dead letter resolved by hand");
-        self.show(*number).await
+        self.show(*number, || None).await
     }
 
-    /// Removes the letters that fit. Durable when it returns. Blocked deliveries behind them that are not selected are
-    /// sent after that, if rowhook runs, else when it starts.
+    /// Has the letters resolved or removed; durable when it returns.
+    async fn close(&self, closing: LetterClosure) -> Result<ClosedLetters, Error> {
+        let Some(commands) = &self.commands else {
+            let written = self.store.write(closing.write_without(&[])).await?;
+            return Ok(ClosedLetters { written, under_way: Vec::new() });
+        };
+        let (answer, answered) = oneshot::channel();
+        commands.send(Command::Close { closing, answer }).await.map_err(|_| Error::Stopping)?;
+        Ok(answered.await.map_err(|_| Error::Stopping)??)
+    }
+
+    /// Removes the letters that fit, but for those whose replay is under way. Durable when it returns. What waits behind them
+    /// and is not meant is sent after that, if rowhook runs, else when it starts.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
-        let mut discarded = 0;
+        let (mut discarded, mut being_sent) = (0, Vec::new());
         // Blocked deliveries first: they must not be sent because the one in front of them was removed with an earlier page.
         for blocked_ones in [true, false] {
             let mut pages = Pages::new(self, filter(selection)?, last);
@@ -156,12 +206,14 @@ impl DeadLetters {
                 if letters_remove.is_empty() {
                     continue;
                 }
-                let written = self.store.write(store::Write { letters_remove, ..store::Write::default() }).await?;
+                let ClosedLetters { written, mut under_way } =
+                    self.close(LetterClosure::Remove(letters_remove)).await?;
                 discarded += written.removed;
+                being_sent.append(&mut under_way);
             }
         }
         tracing::info!(discarded, "dead letters discarded");
-        Ok(Discarded { discarded })
+        Ok(Discarded { discarded, being_sent })
     }
 
     /// How many there are; blocked deliveries do not count.
@@ -217,7 +269,7 @@ impl DeadLetters {
         let Some(rule) = selection.rule.clone() else { return Ok(()) };
         let refused = self.read(move |store| {
             let Some(names) = store.rule_names()? else { return Ok(None) };
-            let of_rule = Filter { rule: Some(rule.clone()), closed: Closed::With, ..Filter::default() };
+            let of_rule = Filter { rule: Some(rule.clone()), closed: store::Closed::With, ..Filter::default() };
             let is_known = names.iter().any(|name| **name == *rule);
             if is_known || !store.dead_letters(&of_rule, None, 1)?.is_empty() {
                 return Ok(None);
@@ -281,9 +333,9 @@ pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
         created_from_us: selection.created_from_us,
         created_before_us: selection.created_before_us,
         closed: match selection.resolved {
-            _ if !numbers.is_empty() => Closed::With,
-            true => Closed::Only,
-            false => Closed::Without,
+            _ if !numbers.is_empty() => store::Closed::With,
+            true => store::Closed::Only,
+            false => store::Closed::Without,
         },
         numbers: (!numbers.is_empty()).then_some(numbers),
     })

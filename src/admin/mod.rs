@@ -5,6 +5,7 @@
 //! called by the daemon's socket and by the command line when no daemon runs. Knows the store and the rules; nothing of the
 //! command line.
 
+mod advice;
 mod api;
 mod binlog_replay;
 mod client;
@@ -58,6 +59,9 @@ pub struct SourceNow {
     /// Why changes do not arrive right now, without secrets.
     pub problem: Option<String>,
 }
+
+/// Where the control socket shows that it answers, whatever else goes on.
+const ALIVE_PATH: &str = "/alive";
 
 /// The control socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";

@@ -4,19 +4,21 @@
 //! changes are sent in commit order (promise 2), and only those that were there at the start, so that it ends. The pipeline
 //! bounds what is under way, and writes the outcome down before it says so (`pipeline::replay`).
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, TryStreamExt as _, stream};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::dead_letters::{DeadLetters, Error, Pages, filter};
 use super::view::saga::SagaCommandView;
 use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
-use crate::delivery::{Outcome, SagaAction};
+use crate::delivery::{Origin, Outcome, SagaAction};
 use crate::failure::Reason;
+use crate::ordering::BlockedKeys;
 use crate::pipeline::{
-    self, Again, Command, Found, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard, delivery_of,
-    replay,
+    self, Again, Command, Found, KnownSaga, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard,
+    delivery_of, grant, replay,
 };
 use crate::rules::RuleSet;
 use crate::saga::{NextAction, SagaCommand};
@@ -32,7 +34,7 @@ pub struct Replays {
     rules: RulesNow,
     commands: mpsc::Sender<Command>,
     /// One replay at a time: two would read a letter before either has sent it.
-    turn: Arc<Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     end: WithLast,
 }
 
@@ -77,6 +79,7 @@ impl Replays {
             }
             Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
             Err(End::Stopping) => ReplayReport::Failed { message: Error::Stopping.to_string() },
+            Err(End::Paused { rule }) => ReplayReport::Failed { message: NotReplayed::Paused { rule }.to_string() },
             Err(End::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
         };
         // A listener that has gone does not need the last report.
@@ -110,7 +113,16 @@ impl Replays {
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
         let (_, last) = self.letters.survey(selection).await?;
-        let found = self.found(selection, last, |again, saga_command| self.with_next_action(again, saga_command))?;
+        let foresight = self.foresee().await?;
+        let found = self.found(selection, last, |again, saga_command| {
+            let refused = foresight.refusal(&again, saga_command);
+            async move {
+                match refused {
+                    Some(why) => Ok(Err(why)),
+                    None => self.with_next_action(again, saga_command).await,
+                }
+            }
+        })?;
         let mode = Mode::Show { requests_max: u64::MAX };
         replay(found, mode, &self.commands, Listener { reports: previews, form: preview }).await?;
         Ok(())
@@ -145,23 +157,35 @@ impl Replays {
         }))
     }
 
+    async fn foresee(&self) -> Result<Foresight, Error> {
+        self.letters
+            .read(|store| {
+                let paused = store.paused_rules()?.into_iter().map(|paused| paused.rule).collect();
+                Ok(Foresight { paused, blocked: store.blocked_keys().clone(), fronts: Mutex::default() })
+            })
+            .await
+    }
+
     /// With the action of its saga that a replay would begin with.
     async fn with_next_action(
         &self,
         mut again: Again,
         saga_command: SagaCommand,
     ) -> Result<Result<Again, NotReplayed>, Error> {
-        let delivery = &mut again.delivery;
-        let rule = Arc::clone(&delivery.rule);
-        if let Some(saga) = &rule.saga {
-            let id = delivery.id;
-            let known = self.letters.read(move |store| store.saga(id)).await?;
-            let mut log = known.unwrap_or_else(|| saga.definition.begin());
-            if let Err(refusal) = saga.definition.grant(&mut log, saga_command) {
-                return Ok(Err(unsendable(&refusal.to_string())));
-            }
+        let id = again.delivery.id;
+        let known = self
+            .letters
+            .read(move |store| Ok(KnownSaga { log: store.saga(id)?, restored_until_us: store.restored_until_us()? }));
+        let log = match grant(&again.delivery, known.await?, saga_command) {
+            Ok(log) => log,
+            Err(why) => return Ok(Err(NotReplayed::Unsendable(why))),
+        };
+        let rule = Arc::clone(&again.delivery.rule);
+        if let (Some(saga), Some(mut log)) = (&rule.saga, log) {
             match saga.definition.next(&mut log) {
-                NextAction::Do(action) => delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) }),
+                NextAction::Do(action) => {
+                    again.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
+                }
                 NextAction::End(_) => return Ok(Err(unsendable("there is nothing left to call"))),
             }
         }
@@ -178,7 +202,7 @@ impl Replays {
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
             Ok((Some(_), None)) if saga_command != SagaCommand::Resume => {
-                let why = "no steps of it are written down; replay it without --from-start, --undo and --happened";
+                let why = "it has no saga log; replay it without --from-start, --undo and --happened";
                 return Ok(Err(unsendable(why)));
             }
             Ok((Some(letter), _)) => letter,
@@ -192,6 +216,36 @@ impl Replays {
         let sent_as = SentAs::Letter { lanes, saga_command };
         let was_blocked = is_blocked(head);
         Ok(delivery.map(|delivery| Again { delivery, sent_as, was_blocked }).map_err(NotReplayed::Unsendable))
+    }
+}
+
+/// What the loop would refuse of a replay, if each letter that it sends is delivered.
+struct Foresight {
+    paused: HashSet<Arc<str>>,
+    blocked: BlockedKeys,
+    /// Letters at the front of a queue that would be sent.
+    fronts: Mutex<HashSet<u64>>,
+}
+
+impl Foresight {
+    fn refusal(&self, again: &Again, saga_command: SagaCommand) -> Option<NotReplayed> {
+        let rule = &again.delivery.rule.name;
+        if self.paused.contains(rule.as_str()) {
+            return Some(NotReplayed::Paused { rule: rule.clone() });
+        }
+        let (SentAs::Letter { lanes, .. }, Origin::Replay { dead_letter }) = (&again.sent_as, again.delivery.origin)
+        else {
+            return None;
+        };
+        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = self.blocked.ahead_of(dead_letter, lanes);
+        if let Some(ahead) = ahead.find(|ahead| saga_command != SagaCommand::Resume || !fronts.contains(ahead)) {
+            return Some(NotReplayed::BlockedBy(ahead));
+        }
+        if lanes.iter().any(|key| self.blocked.queue(key).is_some_and(|queue| queue.front == dead_letter)) {
+            fronts.insert(dead_letter);
+        }
+        None
     }
 }
 

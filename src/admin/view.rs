@@ -150,9 +150,12 @@ pub struct ResolveRequest {
 }
 
 /// What `discard` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discarded {
     pub discarded: u64,
+    /// Those that stay, because their replay is under way; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub being_sent: Vec<u64>,
 }
 
 /// What a replay reports while it goes on; `Ended` or `Failed` comes last.

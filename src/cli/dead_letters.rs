@@ -1,14 +1,15 @@
 //! `rowhook dead-letters`: list, show, replay, resolve and discard deliveries that were given up.
 //!
 //! In: which letters, as typed. Out: a table, a page or JSON. Works the same with and without a running daemon. `list`,
-//! `show`, `resolve` and `discard` need no rules.
+//! `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
 
 use super::reach::Reach;
-use super::{CommandVerdict, output, page, replay};
+use super::{CommandVerdict, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
@@ -49,6 +50,7 @@ A dead letter that is delivered is removed; one that fails again stays, with its
 follow by themselves; a blocked delivery is replayed only together with the dead letter in front of it.
 The replay of a saga continues with the step that was given up. If it is not known whether a step took effect that must not
 be repeated, and the rule has no `verify`, the dead letter is not replayed without --happened.
+Ctrl-C stops it: what was not attempted yet stays as it is.
 Exit code 1: a dead letter stays; or a number or a rule does not exist, then nothing is sent. A running rowhook uses the rules
 that it has loaded; --rules is used only when none runs.";
 
@@ -56,7 +58,8 @@ const RESOLVE_EXAMPLES: &str = "\
 Example:
   rowhook dead-letters resolve 17 --note 'charged twice; refunded in their console'
 
-The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.";
+The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.
+One that waits for its turn in a replay is not sent any more; one that is being sent now is not resolved.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
@@ -64,7 +67,7 @@ Examples:
   rowhook dead-letters discard --older-than 30d --yes
 
 Deliveries that a discarded dead letter blocks are sent, unless they are discarded, too. If a number does not exist, nothing
-is discarded.";
+is discarded. A dead letter that is being sent now is not discarded: exit code 1.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
@@ -92,6 +95,8 @@ pub(super) struct ShowLetterArgs {
     json: bool,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -322,7 +327,9 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
 
 async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
-    let Some(letter) = reach.show(args.number).await? else {
+    let rules = args.rules.resolve(file);
+    let load = || rule_files::load(&rules).ok().map(Arc::new);
+    let Some(letter) = reach.show(args.number, load).await? else {
         anyhow::bail!("there is no dead letter {}; it may have been replayed or discarded", args.number);
     };
     if args.json {
@@ -355,6 +362,9 @@ async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdic
         output::print_json(&discarded)?;
     } else {
         output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter")))?;
+        for number in &discarded.being_sent {
+            output::print(&format!("{number} is being sent now: it is not discarded; wait for the outcome\n"))?;
+        }
     }
-    Ok(CommandVerdict::Done)
+    Ok(if discarded.being_sent.is_empty() { CommandVerdict::Done } else { CommandVerdict::Problems })
 }

@@ -99,9 +99,9 @@ async fn show(args: ShowPositionArgs, file: &File) -> anyhow::Result<CommandVerd
 fn text(positions: &PositionsView) -> String {
     let PositionsView { position, rules, log } = positions;
     let mut rows = vec![vec!["main stream".to_string(), position.as_ref().map_or("none yet".to_string(), place)]];
-    rows.extend(rules.iter().map(|RulePositionView { rule, position, detached_since: behind_since }| {
-        let late = behind_since.as_ref().map_or(String::new(), |since| format!("; late since {since}"));
-        vec![format!("rule {rule}"), format!("{}{late}", place(position))]
+    rows.extend(rules.iter().map(|RulePositionView { rule, position, detached_since }| {
+        let detached = detached_since.as_ref().map_or(String::new(), |since| format!("; detached since {since}"));
+        vec![format!("rule {rule}"), format!("{}{detached}", place(position))]
     }));
     let mut text = output::table(&["of", "goes on after"], rows);
     if !log.is_empty() {
@@ -171,7 +171,7 @@ mod tests {
         let expected = "\
 of           goes on after
 main stream  b.2:4 of server u
-rule late    gtid set u:1-3, b.1:4 of server u; late since 2026
+rule late    gtid set u:1-3, b.1:4 of server u; detached since 2026
 
 moved by hand:
 2026-11-28T19:00:00Z  root  --to latest: a\u{fffd}b

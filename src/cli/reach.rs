@@ -149,11 +149,16 @@ impl Reach {
         })
     }
 
-    /// None: there is no such letter.
-    pub(super) async fn show(&self, number: u64) -> anyhow::Result<Option<LetterView>> {
+    /// None: there is no such letter. Without a daemon `rules` are those that decide what can be done about it, if they can be
+    /// loaded.
+    pub(super) async fn show(
+        &self,
+        number: u64,
+        rules: impl FnOnce() -> Option<Arc<RuleSet>>,
+    ) -> anyhow::Result<Option<LetterView>> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.show(number).await?,
-            Reach::Store(store) => DeadLetters::new(store.clone()).show(number).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).show(number, rules).await?,
         })
     }
 
@@ -183,8 +188,9 @@ impl Reach {
             Reach::Store(store) => {
                 let (Offline { rules, database }, source) = offline()?;
                 let rules = Arc::new(rules);
-                let checkpoint = read_saved(store).await?.checkpoint.map(|saved| saved.main.position);
-                let (commands, pipeline, stop) = without_source(rules.clone(), database, store)?;
+                let mut saved = read_saved(store).await?;
+                let checkpoint = saved.checkpoint.take().map(|checkpoint| checkpoint.main.position);
+                let (commands, pipeline, stop) = without_source(rules.clone(), database, store, saved)?;
                 let replays = RangeReplays::new(source, commands, checkpoint);
                 let replays = BinlogReplays { replays, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
@@ -205,7 +211,8 @@ impl Reach {
             Reach::Store(store) => {
                 let Offline { rules, database } = offline()?;
                 let rules = Arc::new(rules);
-                let (commands, pipeline, stop) = without_source(rules.clone(), database, store)?;
+                let saved = read_saved(store).await?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), database, store, saved)?;
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
@@ -248,6 +255,7 @@ fn without_source(
     rules: Arc<RuleSet>,
     database: Option<Database>,
     store: &Store,
+    saved: Saved,
 ) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
     let metrics = Arc::new(Metrics::default());
     // There is no source, so the window's limits are never reached.
@@ -258,7 +266,8 @@ fn without_source(
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
     let dispatcher = Dispatcher::new(Sinks::new(Client::new()?, database), metrics.clone());
-    let pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
+    let mut pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
+    pipeline.resume_without_source(saved.paused, saved.restored_until_us);
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);
     Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))

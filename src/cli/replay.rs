@@ -54,12 +54,14 @@ pub(super) async fn run(
     let mut running = reach.replay(selection, offline).await?;
     let mut display = Display::new(how.json);
     let mut totals = Err("the running rowhook broke off".to_string());
+    let (mut until_now, mut is_interrupted) = (Totals::default(), false);
     loop {
         let report = tokio::select! {
             report = running.items.recv() => report,
             // A daemon gets no more requests then; a pipeline of our own lets attempts under way finish.
             _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
                 output::complain("stopping: attempts under way finish, the other dead letters stay as they are");
+                is_interrupted = true;
                 totals = Err("interrupted".to_string());
                 running.stop();
                 continue;
@@ -67,12 +69,22 @@ pub(super) async fn run(
         };
         match report {
             Some(ReplayReport::Ended(ended)) => totals = Ok(ended),
+            // What an interruption leads to is no other problem.
+            Some(ReplayReport::Failed { .. }) if is_interrupted => {}
             Some(ReplayReport::Failed { message }) => totals = Err(message),
-            Some(report) => display.show(&report)?,
+            Some(report) => {
+                if let ReplayReport::Progress(progress) = &report {
+                    count_in(&mut until_now, &progress.result);
+                }
+                display.show(&report)?;
+            }
             None => break,
         }
     }
     display.end();
+    if is_interrupted && !how.json {
+        output::print(&format!("{} when interrupted\n", sums(until_now)))?;
+    }
     let finished = running.finish().await;
     let totals = totals.map_err(|message| anyhow::anyhow!("{message}"));
     finished?;
@@ -83,18 +95,30 @@ fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {
     if json {
         output::print_json_line(&ReplayReport::Ended(totals))?;
     } else {
-        let Totals { delivered, still_dead, not_replayed, followed } = totals;
-        let mut line = format!("{delivered} delivered, {still_dead} still dead");
-        if not_replayed > 0 {
-            line += &format!(", {not_replayed} not replayed");
-        }
-        if let Some(followed @ 1..) = followed {
-            let deliveries = if followed == 1 { "delivery" } else { "deliveries" };
-            line += &format!("; {followed} blocked {deliveries} followed");
-        }
-        output::print(&format!("{line}\n"))?;
+        output::print(&format!("{}\n", sums(totals)))?;
     }
     Ok(if totals.all_delivered() { CommandVerdict::Done } else { CommandVerdict::Problems })
+}
+
+fn sums(totals: Totals) -> String {
+    let Totals { delivered, still_dead, not_replayed, followed } = totals;
+    let mut line = format!("{delivered} delivered, {still_dead} still dead");
+    if not_replayed > 0 {
+        line += &format!(", {not_replayed} not replayed");
+    }
+    if let Some(followed @ 1..) = followed {
+        let deliveries = if followed == 1 { "delivery" } else { "deliveries" };
+        line += &format!("; {followed} blocked {deliveries} followed");
+    }
+    line
+}
+
+fn count_in(totals: &mut Totals, result: &Replayed) {
+    match result {
+        Replayed::Delivered { .. } => totals.delivered += 1,
+        Replayed::StillDead { .. } => totals.still_dead += 1,
+        Replayed::NotReplayed { .. } => totals.not_replayed += 1,
+    }
 }
 
 async fn preview(mut running: RunningReplay<Preview>, json: bool) -> anyhow::Result<CommandVerdict> {

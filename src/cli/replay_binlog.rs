@@ -6,6 +6,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -36,7 +37,7 @@ pub(super) struct ReplayBinlogArgs {
     /// Where to end: latest, a GTID set, or file:offset [default: where the main stream is now]
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
-    /// Count the requests and show the first ones as curl commands, with secrets masked; send none
+    /// Count the changes and show the first calls as curl commands, one for each change, with secrets masked; send none
     #[arg(long)]
     dry_run: bool,
     /// Confirm
@@ -77,6 +78,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
     let mut running = reach.redeliver(request, offline).await?;
     let mut display = Display::new(json);
     let mut tally = Err("the running rowhook broke off".to_string());
+    let mut is_interrupted = false;
     loop {
         let report = tokio::select! {
             report = running.items.recv() => report,
@@ -84,24 +86,29 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
                 output::complain("stopping: attempts under way finish, no more are started");
                 tally = Err("interrupted".to_string());
                 running.stop();
-                running.items.close();
+                is_interrupted = true;
                 continue;
             }
         };
         match report {
             Some(BinlogReplayReport::Ended(ended)) => tally = Ok(ended),
+            // What an interruption leads to is no other problem.
+            Some(BinlogReplayReport::Failed { .. }) if is_interrupted => {}
             Some(BinlogReplayReport::Failed { message }) => tally = Err(message),
             Some(report) => display.show(&report)?,
             None => break,
         }
     }
-    display.end();
+    let display_gathers = display.gathers;
+    display.end(tally.is_err())?;
     running.finish().await?;
     let tally = tally.map_err(|message| anyhow::anyhow!("{message}"))?;
     if json {
         output::print_json_line(&BinlogReplayReport::Ended(tally.clone()))?;
     } else if dry_run {
-        output::print(&format!("{} would be sent{}\n", count(tally.matched - tally.dead, "request"), unmade(&tally)))?;
+        let several = if display_gathers { ", several in one call" } else { "" };
+        let changes = count(tally.matched - tally.dead, "change");
+        output::print(&format!("{changes} would be sent{several}{}\n", unmade(&tally)))?;
     } else {
         output::print(&format!("{}\n", sums(&tally)))?;
     }
@@ -134,53 +141,85 @@ fn unmade(tally: &BinlogReplayTotals) -> String {
     }
 }
 
+/// How often a line says how far it is.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What is shown while it goes on.
-enum Display {
+struct Display {
+    form: Form,
+    /// How far it was last, and whether that was shown.
+    last: Option<(BinlogReplayTotals, bool)>,
+    shown_at: Option<Instant>,
+    /// The rule sends several changes in one call.
+    gathers: bool,
+}
+
+enum Form {
     Bar(ProgressBar),
-    /// The line that was printed last.
-    Lines(String),
+    Lines,
     Json,
 }
 
 impl Display {
     fn new(json: bool) -> Display {
-        if json {
-            return Display::Json;
-        }
-        if !io::stderr().is_terminal() {
-            return Display::Lines(String::new());
-        }
-        let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed} gone");
-        Display::Bar(ProgressBar::new_spinner().with_style(style.expect("the template is literal")))
+        let form = match (json, io::stderr().is_terminal()) {
+            (true, _) => Form::Json,
+            (false, false) => Form::Lines,
+            (false, true) => {
+                let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed} gone");
+                Form::Bar(ProgressBar::new_spinner().with_style(style.expect("the template is literal")))
+            }
+        };
+        Display { form, last: None, shown_at: None, gathers: false }
     }
 
     fn show(&mut self, report: &BinlogReplayReport) -> anyhow::Result<()> {
-        match (self, report) {
-            (Display::Json, report) => output::print_json_line(report)?,
-            (_, BinlogReplayReport::Begun { from, to }) => {
+        if let BinlogReplayReport::Begun { gathers, .. } = report {
+            self.gathers = *gathers;
+        }
+        match (&self.form, report) {
+            (_, BinlogReplayReport::Progress(tally)) => {
+                let is_due = self.shown_at.is_none_or(|at| at.elapsed() >= LINE_INTERVAL);
+                self.last = Some((tally.clone(), false));
+                if is_due || matches!(self.form, Form::Bar(_)) {
+                    self.show_last()?;
+                }
+            }
+            (Form::Json, report) => output::print_json_line(report)?,
+            (_, BinlogReplayReport::Begun { from, to, .. }) => {
                 output::complain(&format!("reading after {} up to {}", place(from), place(to)));
             }
             (_, BinlogReplayReport::Request { curl }) => output::print(&format!("{curl}\n"))?,
-            (Display::Bar(bar), BinlogReplayReport::Progress(tally)) => {
-                bar.set_message(progress(tally));
-                bar.tick();
-            }
-            (Display::Lines(last), BinlogReplayReport::Progress(tally)) => {
-                let line = progress(tally);
-                if *last != line {
-                    output::print(&format!("{line}\n"))?;
-                    *last = line;
-                }
-            }
             _ => {}
         }
         Ok(())
     }
 
-    fn end(self) {
-        if let Display::Bar(bar) = self {
-            bar.finish_and_clear();
+    fn show_last(&mut self) -> anyhow::Result<()> {
+        let Some((tally, is_shown @ false)) = &mut self.last else { return Ok(()) };
+        *is_shown = true;
+        self.shown_at = Some(Instant::now());
+        match &self.form {
+            Form::Bar(bar) => {
+                bar.set_message(progress(tally));
+                bar.tick();
+            }
+            Form::Lines => output::print(&format!("{}\n", progress(tally)))?,
+            Form::Json => output::print_json_line(&BinlogReplayReport::Progress(tally.clone()))?,
         }
+        Ok(())
+    }
+
+    /// When it ended `early`, the last line says what was done until then.
+    fn end(mut self, early: bool) -> anyhow::Result<()> {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+            if early && let Some((tally, _)) = &self.last {
+                output::print(&format!("{}\n", progress(tally)))?;
+            }
+            return Ok(());
+        }
+        if early { self.show_last() } else { Ok(()) }
     }
 }
 

@@ -190,7 +190,7 @@ fn admin_api(
 ) -> AdminApi {
     let live = rules.clone();
     let rules_now: RulesNow = Arc::new(move || live.now());
-    let letters = DeadLetters::new(store.clone());
+    let letters = DeadLetters::of_loop(store.clone(), commands.clone());
     AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),
         binlog_replays: BinlogReplays { replays: RangeReplays::new(reader, commands.clone(), None), rules: rules_now },

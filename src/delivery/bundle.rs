@@ -181,8 +181,18 @@ impl Parts {
         &self.current
     }
 
-    /// Splits the current part before its n-th item: the first half is sent now, the other after it. Both were carried by
-    /// these attempts.
+    /// All that has no outcome.
+    pub fn all(&self) -> impl Iterator<Item = &Item> {
+        self.current.iter().chain(self.later.iter().rev().flat_map(|part| part.items.iter()))
+    }
+
+    /// Leaves out those for which `stays` says no, before any attempt: in one part again. At least one stays.
+    pub fn keep(&mut self, stays: impl Fn(&Item) -> bool) {
+        *self = Parts::new(self.all().filter(|item| stays(item)).cloned().collect());
+    }
+
+    /// Takes the current part apart before its n-th item: the first half is sent now, the other after it. Both have
+    /// been carried by these attempts.
     pub fn split(&mut self, at: usize, attempts: &Attempts) {
         assert!((1..self.current.len()).contains(&at), "both halves hold something");
         let (first, second) = self.current.split_at(at);

@@ -31,11 +31,13 @@ use crate::rules::Rule;
 use crate::telemetry::Metrics;
 use target_queues::KnownRule;
 use under_way::{AttemptsUnderWay, refused, unknown, with_hint};
+pub use withdrawal::Withdraw;
 
 mod bundles;
 mod definitions;
 mod target_queues;
 mod under_way;
+mod withdrawal;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
 /// when the dispatcher is dropped goes on to its end; its result is lost.
@@ -290,9 +292,16 @@ impl Dispatcher {
 
     fn start_ready(&mut self) {
         while let Some(place) = self.next_start() {
-            if let Turn::Block { by } = self.lanes.turn(place) {
-                self.complete(place, Outcome::Blocked { by });
-                continue;
+            match self.lanes.turn(place) {
+                Turn::Block { by } => {
+                    self.complete(place, Outcome::Blocked { by });
+                    continue;
+                }
+                Turn::Withdrawn => {
+                    self.give_back(place);
+                    continue;
+                }
+                Turn::Call | Turn::CallUnlessBlocked | Turn::Pass => {}
             }
             let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
             if let Bundle::One(Delivery { predetermined: Some(outcome), .. }) = &under_way.bundle {

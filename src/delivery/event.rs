@@ -1,9 +1,9 @@
 //! What the dispatcher reports to its caller.
 //!
-//! A delivery ended; or, for a saga, an action is due, or a call is known not to have happened. Plain data. Between
-//! [`DeliveryEvent::Due`] and the dispatcher's `begin` the caller writes what must be durable before the call is made.
+//! A delivery ended, or was withdrawn; or, for a saga, an action is due, or a call is known not to have happened. Plain data.
+//! The caller writes what must be durable before a call is made, between [`DeliveryEvent::Due`] and the dispatcher's `begin`.
 
-use super::{Completed, Delivery};
+use super::{Completed, Delivery, Origin};
 use crate::delivery::lane::Place;
 
 /// See the module's header.
@@ -17,6 +17,8 @@ pub enum DeliveryEvent {
     /// becomes due again. Also the answer to a `begin` that came after the end of the work had begun or while the rule was
     /// paused: the call was not made.
     NotDone(Delivery),
+    /// What was withdrawn had its turn, and nothing was done: it has no outcome, and its place is given up.
+    Withdrawn(Origin),
 }
 
 /// An action whose turn has come: its slot is taken until its call has ended.

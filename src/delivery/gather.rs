@@ -91,6 +91,17 @@ impl Gatherer {
         self.close_open(out);
     }
 
+    /// Takes what is meant out of the call that is not full yet. What later changes are merged into is of streams only.
+    pub fn withdraw(&mut self, is_meant: impl Fn(Origin) -> bool) -> Vec<Origin> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        let taken: Vec<Item> = open.items.extract_if(.., |item| is_meant(item.delivery.origin)).collect();
+        open.bytes -= taken.iter().map(|item| item.delivery.change.weight_bytes()).sum::<usize>();
+        if open.items.is_empty() {
+            self.open = None;
+        }
+        taken.into_iter().map(|item| item.delivery.origin).collect()
+    }
+
     /// Hands an item on: into the open call of a rule that sends batches, else out.
     fn enter(&mut self, item: Item, now: Instant, out: &mut Vec<Vec<Item>>) {
         let rule = Arc::clone(&self.rule);

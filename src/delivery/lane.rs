@@ -47,6 +47,8 @@ pub enum Turn {
     Pass,
     /// Nothing but keeping the order, behind the dead letter of this number.
     Block { by: u64 },
+    /// Nothing any more: it was withdrawn before it had its turn.
+    Withdrawn,
 }
 
 /// See the module's header.
@@ -297,6 +299,34 @@ impl Lanes {
         self.queue_for_slot(place);
     }
 
+    /// A call that is not under way, and has done nothing that another action follows, is not to start any more: it keeps its
+    /// lanes until its turn comes, and then has nothing to do but [`Turn::Withdrawn`]. False: it goes on.
+    pub fn withdraw(&mut self, place: Place) -> bool {
+        let Slot { queue, stage, is_begun, lanes_ahead, .. } = self.slots[place as usize];
+        match stage {
+            Stage::Queued if !is_begun => {}
+            Stage::Resting if !is_begun => self.queue_of_mut(place).resting -= 1,
+            _ => return false,
+        }
+        let slot = &mut self.slots[place as usize];
+        (slot.stage, slot.turn) = (Stage::Queued, Turn::Withdrawn);
+        if lanes_ahead == 0 {
+            self.queues[queue as usize].ready.retain(|ready| *ready != place);
+            self.queue_for_slot(place);
+        }
+        true
+    }
+
+    /// Whether it waits for a lane or for a slot.
+    pub fn is_queued(&self, place: Place) -> bool {
+        self.slots[place as usize].stage == Stage::Queued
+    }
+
+    /// Whether it waits for its retry.
+    pub fn is_resting(&self, place: Place) -> bool {
+        self.slots[place as usize].stage == Stage::Resting
+    }
+
     /// From now on no call starts; what is under way ends as usual.
     pub fn close(&mut self) {
         self.closed = true;
@@ -351,8 +381,8 @@ impl Lanes {
     fn queue_for_slot(&mut self, place: Place) {
         let slot = &mut self.slots[place as usize];
         match slot.turn {
-            Turn::Pass | Turn::Block { .. } if self.closed => {}
-            Turn::Pass | Turn::Block { .. } => {
+            Turn::Pass | Turn::Block { .. } | Turn::Withdrawn if self.closed => {}
+            Turn::Pass | Turn::Block { .. } | Turn::Withdrawn => {
                 slot.stage = Stage::Running;
                 self.startable.push_back(place);
             }

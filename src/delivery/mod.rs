@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, Withdraw};
 pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]

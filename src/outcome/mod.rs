@@ -186,7 +186,9 @@ fn log(completed: &Completed) {
     }
     match &completed.outcome {
         Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
-        Outcome::Dead(failure) => error!(rule, %id, attempts, reason = %failure.message, "dead letter"),
+        Outcome::Dead(failure) => {
+            error!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "dead letter");
+        }
         Outcome::Blocked { by } => info!(rule, %id, behind = by, "blocked"),
     }
 }

@@ -37,6 +37,8 @@ pub enum BinlogReplayEvent {
     Begun {
         from: Position,
         to: Position,
+        /// The rule sends several changes in one call.
+        gathers: bool,
     },
     Progress(ReplayTally),
     /// As a curl command with secrets masked.
@@ -62,8 +64,13 @@ pub struct RangeReplays {
 /// Why what lies in the binlog range can't be read, in words for an operator.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error(transparent)]
-    Source(#[from] source::Error),
+    #[error("{0}")]
+    Source(source::Error),
+    #[error(
+        "position {file}:{offset} cannot be read from: {problem}; fix: give --from and --to the beginning of a transaction \
+         (SHOW BINLOG EVENTS IN '{file}')"
+    )]
+    BadPosition { file: String, offset: u64, problem: String },
     #[error("there is nothing between {from} and {to}")]
     Empty { from: Box<Position>, to: Box<Position> },
     #[error("rule {rule} is paused; rowhook resume {rule} first")]
@@ -79,6 +86,16 @@ enum Error {
     Lacks { lacks: String, at: FileOffset },
     #[error("the reader of the binlog ended without saying why")]
     Vanished,
+}
+
+/// The advice of the source is for checkpoints, which a replay does not touch.
+impl From<source::Error> for Error {
+    fn from(error: source::Error) -> Error {
+        match error {
+            source::Error::BadPosition { file, offset, problem } => Error::BadPosition { file, offset, problem },
+            error => Error::Source(error),
+        }
+    }
 }
 
 impl From<Error> for End<Error> {
@@ -116,6 +133,7 @@ impl RangeReplays {
             }
             Err(End::Failed(error)) => failed(error.to_string()),
             Err(End::Stopping) => failed("rowhook is stopping; what was not delivered again was not sent".to_owned()),
+            Err(End::Paused { rule }) => failed(Error::Paused { rule }.to_string()),
             Err(End::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
@@ -146,7 +164,7 @@ impl RangeReplays {
         if from.reaches(&to) {
             return Err(Error::Empty { from: Box::new(from), to: Box::new(to) }.into());
         }
-        let begun = form(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone() });
+        let begun = form(BinlogReplayEvent::Begun { from: from.clone(), to: to.clone(), gathers: rule.gathers() });
         reports.send(begun).await.map_err(|_| Unheard)?;
         let reading = Reading { rule, following, rows: VecDeque::new(), position: from, to, is_at_end: false };
         let form = |event| event_of(event).map(&form);
@@ -171,7 +189,7 @@ impl RangeReplays {
 
     async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, End<Error>> {
         if let Some(to) = to {
-            return Ok(source::locate(settings, &to).await.map_err(Error::Source)?);
+            return Ok(source::locate(settings, &to).await.map_err(Error::from)?);
         }
         let position = self.status().await?.position.or_else(|| self.checkpoint.clone());
         Ok(position.ok_or(Error::NoEnd)?)

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
 use super::command::{NotReplayed, ReplayAnswer};
-use crate::delivery::Outcome;
+use crate::delivery::{Origin, Outcome};
 use crate::failure::Reason;
 use crate::ordering::{BlockedKeys, LaneKeys};
 use crate::saga::SagaCommand;
@@ -72,14 +72,39 @@ impl Releases {
     }
 
     /// Takes in a dead letter that an operator replays. True: it is to be sent now; else when its turn comes, or never.
-    pub(super) fn replay(
-        &mut self,
-        number: u64,
-        lanes: LaneKeys,
-        saga_command: SagaCommand,
-        answer: ReplayAnswer,
-    ) -> bool {
-        self.turns.replay(number, lanes, saga_command, answer)
+    pub(super) fn replay(&mut self, number: u64, lanes: LaneKeys, saga_command: SagaCommand, awaited: Awaited) -> bool {
+        self.turns.replay(number, lanes, saga_command, awaited)
+    }
+
+    /// Replays whose operator has gone; the ones that wait for their turn are forgotten.
+    pub(super) fn unheard(&mut self) -> Vec<u64> {
+        self.turns.unheard()
+    }
+
+    /// Replays of rules that are paused, whose operator has no answer; the ones that wait for their turn get it.
+    pub(super) fn of_paused(&mut self, is_paused: impl Fn(&str) -> bool) -> Vec<u64> {
+        self.turns.of_paused(is_paused)
+    }
+
+    /// The dead letter is sent no more: an operator has its answer now, and its turn brings [`Releases::given_back`].
+    pub(super) fn withdrawn(&mut self, number: u64, why: impl Fn(&str) -> NotReplayed) {
+        self.turns.withdrawn(number, why);
+    }
+
+    /// Nothing is left of a dead letter that was withdrawn.
+    pub(super) fn given_back(&mut self, number: u64) {
+        self.turns.given_back(number);
+    }
+
+    /// These dead letters are being resolved or removed by hand: until [`Releases::closed`] none of them is sent. Returns
+    /// those that are under way, which are not among those withdrawn: they can't be closed.
+    pub(super) fn close(&mut self, numbers: &[u64], withdrawn: &HashSet<Origin>, why: &NotReplayed) -> Vec<u64> {
+        self.turns.close(numbers, withdrawn, why)
+    }
+
+    /// What was to be written of these dead letters is durable.
+    pub(super) fn closed(&mut self, numbers: &[u64]) {
+        self.turns.closed(numbers);
     }
 
     /// Decides about a dead letter that was read. Returns it if it is to be sent now.
@@ -143,18 +168,42 @@ struct Turns {
     inspecting: BTreeSet<u64>,
     /// Letters that were sent and have no durable outcome yet.
     under_way: HashMap<u64, UnderWay>,
-    /// Letters that an operator replays and whose turn comes after others that are under way, each with its answer.
-    waiting: BTreeMap<u64, (LaneKeys, ReplayAnswer)>,
+    /// Letters that an operator replays and whose turn comes after others that are under way.
+    waiting: BTreeMap<u64, Waiting>,
+    /// Letters that are being resolved or removed by hand.
+    closing: HashSet<u64>,
     rules: HashMap<Box<str>, Released>,
     when_quiet: Vec<oneshot::Sender<u64>>,
     delivered: u64,
 }
 
+/// The replay of a dead letter, and where its outcome is sent.
+pub(super) struct Awaited {
+    pub rule: Box<str>,
+    pub answer: ReplayAnswer,
+}
+
+impl Awaited {
+    /// Says that it is not sent, and why, by the name of its rule.
+    pub(super) fn refuse(self, why: impl FnOnce(&str) -> NotReplayed) {
+        // A receiver that has gone does not need the answer.
+        let _ = self.answer.send(Err(why(&self.rule)));
+    }
+}
+
+/// A letter whose turn will come.
+struct Waiting {
+    lanes: LaneKeys,
+    awaited: Awaited,
+}
+
 /// A letter that was sent.
 struct UnderWay {
-    answer: Option<ReplayAnswer>,
+    awaited: Option<Awaited>,
     /// Rule and bytes, if it was sent because its turn came.
     released: Option<(Box<str>, usize)>,
+    /// It is not sent any more, and is still in the lanes.
+    is_withdrawn: bool,
 }
 
 /// The blocked deliveries of one rule that are being sent.
@@ -181,6 +230,7 @@ impl Turns {
             inspecting: BTreeSet::new(),
             under_way: HashMap::new(),
             waiting: BTreeMap::new(),
+            closing: HashSet::new(),
             rules: HashMap::new(),
             when_quiet: Vec::new(),
             delivered: 0,
@@ -197,7 +247,8 @@ impl Turns {
     /// Whether the letter is to be sent now: it is blocked, or an operator waits for its replay, and nothing is ahead of it.
     fn inspected(&mut self, number: u64, seen: Option<Seen>) -> bool {
         // A replay that began meanwhile counts more than what was read before it.
-        let is_awaited = self.inspecting.remove(&number) && !self.under_way.contains_key(&number);
+        let is_awaited =
+            self.inspecting.remove(&number) && !self.under_way.contains_key(&number) && !self.closing.contains(&number);
         let goes = match seen {
             Some(Seen { rule, lanes, is_blocked, bytes }) if is_awaited => {
                 let is_next = self.stands(number, &lanes) && self.blocked.ahead_of(number, &lanes).next().is_none();
@@ -206,8 +257,8 @@ impl Turns {
             }
             Some(_) => false,
             None => {
-                if let Some((_, answer)) = self.waiting.remove(&number) {
-                    refuse(answer, NotReplayed::Gone);
+                if let Some(Waiting { awaited, .. }) = self.waiting.remove(&number) {
+                    awaited.refuse(|_| NotReplayed::Gone);
                 }
                 false
             }
@@ -230,56 +281,131 @@ impl Turns {
         }
         released.letters += 1;
         released.bytes += bytes;
-        let answer = self.waiting.remove(&number).map(|(_, answer)| answer);
-        self.under_way.insert(number, UnderWay { answer, released: Some((rule.into(), bytes)) });
+        let awaited = self.waiting.remove(&number).map(|waiting| waiting.awaited);
+        let released = Some((rule.into(), bytes));
+        self.under_way.insert(number, UnderWay { awaited, released, is_withdrawn: false });
         true
     }
 
-    fn replay(&mut self, number: u64, lanes: LaneKeys, saga_command: SagaCommand, answer: ReplayAnswer) -> bool {
-        if let Some(under_way) = self.under_way.get_mut(&number) {
-            match under_way.answer {
-                None => under_way.answer = Some(answer),
-                Some(_) => refuse(answer, NotReplayed::UnderWay),
+    fn replay(&mut self, number: u64, lanes: LaneKeys, saga_command: SagaCommand, awaited: Awaited) -> bool {
+        let is_resumed = saga_command == SagaCommand::Resume;
+        match self.under_way.get_mut(&number) {
+            // Sent again when it has left the lanes.
+            Some(UnderWay { is_withdrawn: true, .. }) if is_resumed && !self.waiting.contains_key(&number) => {}
+            Some(under_way @ UnderWay { awaited: None, is_withdrawn: false, .. }) => {
+                under_way.awaited = Some(awaited);
+                return false;
             }
-            return false;
+            Some(_) => return refused(awaited, NotReplayed::UnderWay),
+            None if self.waiting.contains_key(&number) => return refused(awaited, NotReplayed::UnderWay),
+            None => {}
         }
-        if self.waiting.contains_key(&number) {
-            refuse(answer, NotReplayed::UnderWay);
-            return false;
+        if !self.stands(number, &lanes) || self.closing.contains(&number) {
+            return refused(awaited, NotReplayed::Gone);
         }
-        if !self.stands(number, &lanes) {
-            refuse(answer, NotReplayed::Gone);
-            return false;
-        }
-        if self.blocked.ahead_of(number, &lanes).next().is_none() {
-            self.inspecting.remove(&number);
-            self.forget_later(number);
-            self.under_way.insert(number, UnderWay { answer: Some(answer), released: None });
-            return true;
-        }
-        if let Some(ahead) =
-            self.blocked.ahead_of(number, &lanes).next().filter(|_| saga_command != SagaCommand::Resume)
-        {
+        let ahead = self.blocked.ahead_of(number, &lanes).next();
+        match ahead {
+            None if !self.under_way.contains_key(&number) => {
+                self.inspecting.remove(&number);
+                self.forget_later(number);
+                let awaited = Some(awaited);
+                self.under_way.insert(number, UnderWay { awaited, released: None, is_withdrawn: false });
+                return true;
+            }
             // A letter that waits is sent as a blocked delivery is, and by then another command is forgotten.
-            refuse(answer, NotReplayed::BlockedBy(ahead));
-            return false;
+            Some(ahead) if !is_resumed => return refused(awaited, NotReplayed::BlockedBy(ahead)),
+            _ => {}
         }
-        self.waiting.insert(number, (lanes, answer));
+        self.waiting.insert(number, Waiting { lanes, awaited });
         self.review();
         false
     }
 
+    fn unheard(&mut self) -> Vec<u64> {
+        self.waiting.retain(|_, waiting| !waiting.awaited.answer.is_closed());
+        let is_unheard = |awaited: &Awaited| awaited.answer.is_closed();
+        self.replayed(is_unheard)
+            .filter(|(_, under_way)| under_way.released.is_none())
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn of_paused(&mut self, is_paused: impl Fn(&str) -> bool) -> Vec<u64> {
+        let is_waiting = |(_, waiting): &(&u64, &Waiting)| is_paused(&waiting.awaited.rule);
+        let numbers: Vec<u64> = self.waiting.iter().filter(is_waiting).map(|(number, _)| *number).collect();
+        for waiting in numbers.iter().filter_map(|number| self.waiting.remove(number)).collect::<Vec<_>>() {
+            waiting.awaited.refuse(paused);
+        }
+        // Blocked deliveries go on by themselves when the rule does.
+        for under_way in self.under_way.values_mut().filter(|under_way| under_way.released.is_some()) {
+            if let Some(awaited) = under_way.awaited.take_if(|awaited| is_paused(&awaited.rule)) {
+                awaited.refuse(paused);
+            }
+        }
+        self.replayed(|awaited| is_paused(&awaited.rule)).map(|(number, _)| number).collect()
+    }
+
+    /// What is under way for an operator.
+    fn replayed(&self, is_meant: impl Fn(&Awaited) -> bool) -> impl Iterator<Item = (u64, &UnderWay)> {
+        let replayed =
+            self.under_way.iter().filter(move |(_, under_way)| under_way.awaited.as_ref().is_some_and(&is_meant));
+        replayed.map(|(number, under_way)| (*number, under_way))
+    }
+
+    fn withdrawn(&mut self, number: u64, why: impl Fn(&str) -> NotReplayed) {
+        // What had its turn at once has gone already.
+        let Some(under_way) = self.under_way.get_mut(&number) else { return };
+        under_way.is_withdrawn = true;
+        if let Some(awaited) = under_way.awaited.take() {
+            awaited.refuse(why);
+        }
+    }
+
+    fn given_back(&mut self, number: u64) {
+        self.finish(number, Err(NotReplayed::Gone));
+        // A blocked delivery is still to be sent, and so is what is replayed again meanwhile.
+        self.blocked.name_again(number);
+        self.review();
+    }
+
+    fn close(&mut self, numbers: &[u64], withdrawn: &HashSet<Origin>, why: &NotReplayed) -> Vec<u64> {
+        let mut under_way = Vec::new();
+        for number in numbers.iter().copied() {
+            let is_withdrawn = withdrawn.contains(&Origin::Replay { dead_letter: number });
+            if is_withdrawn {
+                self.withdrawn(number, |_| why.clone());
+            } else if self.under_way.get(&number).is_some_and(|under_way| !under_way.is_withdrawn) {
+                under_way.push(number);
+                continue;
+            }
+            self.closing.insert(number);
+            if let Some(Waiting { awaited, .. }) = self.waiting.remove(&number) {
+                awaited.refuse(|_| why.clone());
+            }
+        }
+        under_way
+    }
+
+    fn closed(&mut self, numbers: &[u64]) {
+        self.closing.retain(|number| !numbers.contains(number));
+        self.review();
+    }
+
     fn ended(&mut self, number: u64, outcome: Result<Outcome, NotReplayed>) {
-        let Some(UnderWay { answer, released }) = self.under_way.remove(&number) else { return };
+        self.finish(number, outcome);
+        self.review();
+    }
+
+    fn finish(&mut self, number: u64, outcome: Result<Outcome, NotReplayed>) {
+        let Some(UnderWay { awaited, released, .. }) = self.under_way.remove(&number) else { return };
         if let Some((rule, bytes)) = released {
             self.delivered += u64::from(matches!(outcome, Ok(Outcome::Delivered { .. })));
             self.give_room(&rule, bytes);
         }
-        if let Some(answer) = answer {
+        if let Some(awaited) = awaited {
             // The operator may have gone; the outcome is in the store all the same.
-            let _ = answer.send(outcome);
+            let _ = awaited.answer.send(outcome);
         }
-        self.review();
     }
 
     fn give_room(&mut self, rule: &str, bytes: usize) {
@@ -303,14 +429,14 @@ impl Turns {
         // In ascending number: letters ahead have been reviewed before.
         let numbers: Vec<u64> = self.waiting.keys().copied().collect();
         for number in numbers {
-            let lanes = &self.waiting[&number].0;
+            let lanes = &self.waiting[&number].lanes;
             let why = match self.blocked.ahead_of(number, lanes).find(|ahead| !self.is_coming(*ahead)) {
                 _ if !self.stands(number, lanes) => NotReplayed::Gone,
                 Some(ahead) => NotReplayed::BlockedBy(ahead),
                 None => continue,
             };
-            let (_, answer) = self.waiting.remove(&number).expect("no one else takes it meanwhile");
-            refuse(answer, why);
+            let waiting = self.waiting.remove(&number).expect("no one else takes it meanwhile");
+            waiting.awaited.refuse(|_| why);
         }
         if self.is_quiet() {
             for answer in self.when_quiet.drain(..) {
@@ -348,10 +474,14 @@ impl Turns {
     }
 }
 
-/// Says that a letter is not sent, and why.
-pub(super) fn refuse(answer: ReplayAnswer, why: NotReplayed) {
-    // A receiver that has gone does not need the answer.
-    let _ = answer.send(Err(why));
+fn refused(awaited: Awaited, why: NotReplayed) -> bool {
+    awaited.refuse(|_| why);
+    false
+}
+
+/// Why nothing of a rule is replayed that is paused.
+pub(super) fn paused(rule: &str) -> NotReplayed {
+    NotReplayed::Paused { rule: rule.to_owned() }
 }
 
 #[cfg(test)]

@@ -13,12 +13,18 @@ use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
 use crate::saga::SagaCommand;
+use crate::store::{self, Resolution};
 
 /// A request from an operator.
 #[derive(Debug)]
 pub enum Command {
     /// Send a delivery again. The answer comes when the outcome is durable.
     Replay { delivery: Delivery, sent_as: SentAs, answer: ReplayAnswer },
+    /// Replays whose operator has gone attempt nothing more of what they have not begun.
+    WithdrawUnheard,
+    /// Resolve or remove dead letters without sending them. What of them is not under way is not sent any more. The answer
+    /// comes when it is durable.
+    Close { closing: LetterClosure, answer: oneshot::Sender<Result<ClosedLetters, store::Error>> },
     /// Wait until no blocked delivery is being sent. Answered with how many were delivered since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
@@ -30,6 +36,46 @@ pub enum Command {
     Status { answer: oneshot::Sender<LoopStatus> },
     /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
+}
+
+/// Dead letters that were settled without rowhook.
+#[derive(Debug, Clone)]
+pub enum LetterClosure {
+    /// By number.
+    Remove(Vec<u64>),
+    Resolve(Resolution),
+}
+
+impl LetterClosure {
+    pub fn numbers(&self) -> Vec<u64> {
+        match self {
+            LetterClosure::Remove(numbers) => numbers.clone(),
+            LetterClosure::Resolve(resolution) => vec![resolution.number],
+        }
+    }
+
+    /// What it writes, without these.
+    pub fn write_without(self, left_out: &[u64]) -> store::Write {
+        let is_meant = |number: &u64| !left_out.contains(number);
+        match self {
+            LetterClosure::Remove(mut numbers) => {
+                numbers.retain(is_meant);
+                store::Write { letters_remove: numbers, ..store::Write::default() }
+            }
+            LetterClosure::Resolve(resolution) => {
+                let letters_resolve = Some(resolution).filter(|resolution| is_meant(&resolution.number));
+                store::Write { letters_resolve: letters_resolve.into_iter().collect(), ..store::Write::default() }
+            }
+        }
+    }
+}
+
+/// What became of dead letters that were to be closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClosedLetters {
+    pub written: store::Written,
+    /// Not closed: their replay is under way, and an attempt was made or is.
+    pub under_way: Vec<u64>,
 }
 
 /// What a delivery is sent again as, which says when its turn comes.

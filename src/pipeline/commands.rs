@@ -3,18 +3,21 @@
 //! In: commands. Out: answers, at once or when what was asked for is durable. Each command goes to the owner of what it is
 //! about; this module puts together what must be written, and what follows for the other owners.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::Pipeline;
-use super::blocked_keys::refuse;
-use super::command::{Command, CommandRefused, NotReplayed, ReplayAnswer, SentAs};
+use super::blocked_keys::{Awaited, paused};
+use super::command::{ClosedLetters, Command, CommandRefused, LetterClosure, NotReplayed, SentAs};
+use super::letters::RESOLVED;
 use super::streams::Vanished;
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::{Delivery, Origin, Withdraw};
 use crate::ordering::LaneKeys;
 use crate::rules::RuleSet;
 use crate::saga::SagaCommand;
+use crate::store;
 
 type Answer = oneshot::Sender<Result<(), CommandRefused>>;
 
@@ -22,12 +25,23 @@ impl Pipeline {
     pub(super) fn apply(&mut self, command: Command) {
         let dispatcher = &mut self.deliveries.dispatcher;
         match command {
-            Command::Replay { delivery, sent_as: SentAs::Letter { lanes, saga_command }, answer } => {
-                self.replay_letter(delivery, lanes, saga_command, answer)
+            // The operator has gone.
+            Command::Replay { answer, .. } if answer.is_closed() => {}
+            Command::Replay { delivery, sent_as, answer } => {
+                let awaited = Awaited { rule: delivery.rule.name.as_str().into(), answer };
+                match sent_as {
+                    _ if self.streams.is_paused(&awaited.rule) => awaited.refuse(paused),
+                    SentAs::Letter { lanes, saga_command } => {
+                        self.replay_letter(delivery, lanes, saga_command, awaited);
+                    }
+                    SentAs::Change => dispatcher.submit(self.replays.again(delivery, awaited)),
+                }
             }
-            Command::Replay { delivery, sent_as: SentAs::Change, answer } => {
-                dispatcher.submit(self.replays.again(delivery, answer))
+            Command::WithdrawUnheard => {
+                let meant = self.replays.unheard();
+                self.withdraw(Withdraw::Untried, &meant, |_| NotReplayed::Gone);
             }
+            Command::Close { closing, answer } => self.close(closing, answer),
             Command::AwaitReleases { answer } => self.replays.releases.when_quiet(answer),
             Command::Pause { rule, why, answer } => {
                 let done = self.streams.pause(&rule, why, dispatcher);
@@ -49,18 +63,51 @@ impl Pipeline {
     }
 
     /// Sends a dead letter that an operator replays, now or when its turn comes.
-    fn replay_letter(&mut self, delivery: Delivery, lanes: LaneKeys, saga_command: SagaCommand, answer: ReplayAnswer) {
+    fn replay_letter(&mut self, delivery: Delivery, lanes: LaneKeys, saga_command: SagaCommand, awaited: Awaited) {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
-        if self.streams.is_paused(&delivery.rule.name) {
-            return refuse(answer, NotReplayed::Paused { rule: delivery.rule.name.clone() });
-        }
-        let delivery = match self.deliveries.sagas.resume(self.writes.store(), delivery, saga_command) {
-            Ok(delivery) => delivery,
-            Err(why) => return refuse(answer, NotReplayed::Unsendable(why)),
+        let store = self.writes.store();
+        // It was read before this command came.
+        let delivery = match store.is_open(dead_letter) {
+            Ok(true) => self.deliveries.sagas.resume(store, delivery, saga_command),
+            Ok(false) => return awaited.refuse(|_| NotReplayed::Gone),
+            Err(error) => Err(error.to_string()),
         };
-        if self.replays.releases.replay(dead_letter, lanes, saga_command, answer) {
+        let delivery = match delivery {
+            Ok(delivery) => delivery,
+            Err(why) => return awaited.refuse(|_| NotReplayed::Unsendable(why)),
+        };
+        if self.replays.releases.replay(dead_letter, lanes, saga_command, awaited) {
             self.deliveries.dispatcher.submit(delivery);
         }
+    }
+
+    /// Replays of a rule that was paused meanwhile end, so that no operator waits for an unknown time.
+    pub(super) fn withdraw_paused(&mut self) {
+        let streams = &self.streams;
+        let meant = self.replays.of_paused(|rule| streams.is_paused(rule));
+        self.withdraw(Withdraw::Idle, &meant, paused);
+    }
+
+    /// Takes back what is meant, as far as nothing is under way of it, and says why to who waits for it.
+    fn withdraw(&mut self, what: Withdraw, meant: &HashSet<Origin>, why: impl Fn(&str) -> NotReplayed) {
+        if !meant.is_empty() {
+            let withdrawn = self.deliveries.dispatcher.withdraw(what, |origin| meant.contains(&origin));
+            self.replays.withdrawn(withdrawn, why);
+        }
+    }
+
+    /// Resolves or removes dead letters. What waits for its turn meanwhile is not sent; what is under way stays.
+    fn close(&mut self, closing: LetterClosure, answer: oneshot::Sender<Result<ClosedLetters, store::Error>>) {
+        let numbers = closing.numbers();
+        let meant: HashSet<Origin> = numbers.iter().map(|number| Origin::Replay { dead_letter: *number }).collect();
+        let withdrawn = self.deliveries.dispatcher.withdraw(Withdraw::Idle, |origin| meant.contains(&origin));
+        let why = match closing {
+            LetterClosure::Remove(_) => NotReplayed::Gone,
+            LetterClosure::Resolve(_) => NotReplayed::Unsendable(RESOLVED.to_owned()),
+        };
+        let under_way = self.replays.releases.close(&numbers, &withdrawn, &why);
+        let write = closing.write_without(&under_way);
+        self.writes.close(write, numbers, under_way, answer);
     }
 
     fn answer_when_durable(&mut self, done: Result<(), CommandRefused>, answer: Answer) {

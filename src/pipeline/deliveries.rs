@@ -51,6 +51,7 @@ impl Deliveries {
             DeliveryEvent::Completed(completed) => return self.sagas.acted(completed, writes),
             DeliveryEvent::Due(due) => Sagas::due(due, writes),
             DeliveryEvent::NotDone(delivery) => Sagas::not_done(&delivery, writes),
+            DeliveryEvent::Withdrawn(_) => {}
         }
         None
     }

@@ -11,11 +11,14 @@ use crate::ordering::MoreKeys;
 use crate::rules::{Rule, RuleSet};
 use crate::store::{DeadLetter, DeadLetterHead};
 
+/// Why a dead letter is not sent that was closed by hand.
+pub(super) const RESOLVED: &str = "resolved";
+
 /// The dead letter's delivery, or why it can't be sent.
 pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, String> {
     let DeadLetter { head, change } = letter;
     if head.resolved.is_some() {
-        return Err("resolved".to_string());
+        return Err(RESOLVED.to_string());
     }
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;

@@ -17,6 +17,7 @@ mod deliveries;
 mod detach_timeout;
 mod feed;
 mod fuse;
+mod granting;
 mod lacking;
 mod letters;
 mod reading;
@@ -30,9 +31,10 @@ mod writes;
 
 pub use binlog_replay::{BinlogRange, BinlogReplayEvent, RangeReplays};
 pub use command::{
-    BinlogPinStatus, Command, CommandRefused, LoopStatus, NotReplayed, Paused, RuleStatus, SentAs, StreamStatus,
-    TargetStatus,
+    BinlogPinStatus, ClosedLetters, Command, CommandRefused, LetterClosure, LoopStatus, NotReplayed, Paused,
+    RuleStatus, SentAs, StreamStatus, TargetStatus,
 };
+pub use granting::{KnownSaga, grant};
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
 pub use replay::{Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard, replay};
@@ -49,7 +51,7 @@ use crate::position::Position;
 use crate::rules::{Diagnostics, RuleSet};
 use crate::saga::SagaCommand;
 use crate::source;
-use crate::store::{self, Saved, Store};
+use crate::store::{self, PausedRule, Saved, Store};
 use crate::telemetry::Metrics;
 
 use binlog_pin::BinlogPin;
@@ -126,11 +128,18 @@ impl Pipeline {
     /// Continues at the positions of the store's checkpoints. Without any, the source's first event says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         self.needs = Needs::of(&saved);
-        self.deliveries.sagas.restored_until_us = saved.restored_until_us;
-        if let Some(checkpoint) = saved.checkpoint {
+        let Saved { checkpoint, paused, restored_until_us, .. } = saved;
+        if let Some(checkpoint) = checkpoint {
             self.streams.restart(checkpoint);
         }
-        for paused in saved.paused {
+        self.resume_without_source(paused, restored_until_us);
+    }
+
+    /// What of [`Pipeline::resume`] counts for commands alone: rules that are paused, and until when calls may have been made
+    /// that the store knows nothing of.
+    pub fn resume_without_source(&mut self, paused: Vec<PausedRule>, restored_until_us: Option<u64>) {
+        self.deliveries.sagas.restored_until_us = restored_until_us;
+        for paused in paused {
             self.streams.restore_pause(paused, &mut self.deliveries.dispatcher);
         }
     }
@@ -227,6 +236,9 @@ impl Pipeline {
     }
 
     fn handle_event(&mut self, event: DeliveryEvent) {
+        if let DeliveryEvent::Withdrawn(origin) = event {
+            return self.replays.given_back(origin);
+        }
         if let Some(completed) = self.deliveries.handle_event(event, &mut self.writes) {
             self.settle(completed);
         }
@@ -251,6 +263,7 @@ impl Pipeline {
         self.metrics.blocked_keys.set(store.blocked_keys().keys() as i64);
         self.metrics.dead_letters_awaiting.set(store.awaiting_count() as i64);
         self.replays.releases.review();
+        self.withdraw_paused();
         self.streams.report_metrics();
         self.streams.forget_what_never_came();
         self.streams.manage_readers();

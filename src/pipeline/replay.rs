@@ -2,8 +2,8 @@
 //!
 //! In: what a reading finds, in the order in which it is to be sent. Out: events, as reports for the listener, and the tally.
 //! Hands each delivery to the loop, which gives it its turn and writes down its outcome. Owns what is under way, and bounds
-//! it in number and bytes (promise 6). Ends when all that was found has an outcome, or when the listener has gone: what is
-//! under way then comes to its end in the loop. What is found, and how events are reported, is its callers' business:
+//! it in number and bytes (promise 6). Ends when all that was found has an outcome, or when the listener has gone: then the loop
+//! begins nothing more of it, and attempts under way come to their end. What is found, and how events are reported, is its callers' business:
 //! dead letters (`admin::replay`) and binlog ranges (`binlog_replay`).
 
 use std::pin::{Pin, pin};
@@ -25,8 +25,8 @@ const UNDER_WAY_MAX: usize = 256;
 /// Memory of the changes under way; a single one may be larger.
 const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 
-/// How often progress is reported.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often progress is reported at most: what an operator who interrupts a replay is told is no older.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a reading finds; `L` says which one it is, for reports.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum ReplayEvent<L> {
     Ended(L, Result<Outcome, NotReplayed>),
     /// What would be sent, as text with secrets masked; or why nothing would be.
     Shown(L, Result<String, String>),
-    /// Once a second.
+    /// Now and then, if something happened since.
     Progress(ReplayTally),
 }
 
@@ -94,6 +94,8 @@ pub enum End<E> {
     Failed(E),
     /// The loop ends: what was not reported was not sent, or has no outcome yet.
     Stopping,
+    /// The rule whose binlog range is replayed was paused: what was not sent until then is not.
+    Paused { rule: String },
     /// The listener has gone.
     Unheard,
 }
@@ -127,8 +129,26 @@ pub async fn replay<L, R, E>(
 where
     L: Send + 'static,
 {
+    let ended = send_all(found, mode, commands, listener).await;
+    if let Err(End::Unheard) = ended {
+        // A loop that has ended begins nothing either.
+        let _ = commands.send(Command::WithdrawUnheard).await;
+    }
+    ended
+}
+
+async fn send_all<L, R, E>(
+    found: impl Stream<Item = Result<Found<L>, E>>,
+    mode: Mode,
+    commands: &mpsc::Sender<Command>,
+    listener: Listener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
+) -> Result<ReplayTally, End<E>>
+where
+    L: Send + 'static,
+{
     let (outcomes, tally) = (FuturesUnordered::new(), ReplayTally::default());
-    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, is_stopped: false };
+    let (is_stopped, paused, reported) = (false, None, tally);
+    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, reported, is_stopped, paused };
     let (mut found, mut is_read) = (pin!(found), false);
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,17 +159,21 @@ where
                 Some(next) => replay.take(next.map_err(End::Failed)?).await?,
                 None => is_read = true,
             },
-            Some(Ended { label, result, bytes }) = replay.outcomes.next() => {
-                replay.bytes -= bytes;
-                replay.ended(label, result).await?;
-            }
-            _ = ticks.tick() => replay.report(ReplayEvent::Progress(replay.tally)).await?,
+            Some(ended) = replay.outcomes.next() => replay.take_outcome(ended).await?,
+            _ = ticks.tick() => replay.report_progress().await?,
+            () = commands.closed(), if !is_read && mode == Mode::Send => replay.is_stopped = true,
             // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
             () = replay.listener.reports.closed() => return Err(End::Unheard),
         }
-        is_read |= replay.is_stopped;
+        is_read |= replay.is_stopped || replay.paused.is_some();
     }
-    if replay.is_stopped { Err(End::Stopping) } else { Ok(replay.tally) }
+    match (replay.is_stopped, replay.paused.take()) {
+        (false, None) => Ok(replay.tally),
+        (is_stopped, paused) => {
+            replay.report_progress().await?;
+            Err(paused.filter(|_| !is_stopped).map_or(End::Stopping, |rule| End::Paused { rule }))
+        }
+    }
 }
 
 /// What came of a delivery that was sent.
@@ -158,6 +182,8 @@ struct Ended<L> {
     result: Result<Outcome, NotReplayed>,
     /// The memory that it needed until then.
     bytes: usize,
+    /// It is of a binlog range, which is of one rule.
+    is_of_range: bool,
 }
 
 /// One replay at work.
@@ -169,8 +195,12 @@ struct Replay<'a, L, R, F> {
     /// Of the changes under way.
     bytes: usize,
     tally: ReplayTally,
+    /// What the last progress said.
+    reported: ReplayTally,
     /// The loop ends.
     is_stopped: bool,
+    /// The rule of a binlog range was paused.
+    paused: Option<String>,
 }
 
 impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, F> {
@@ -204,7 +234,7 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
 
     async fn send(&mut self, label: L, again: Again) {
         let Again { delivery, sent_as, was_blocked } = again;
-        let bytes = delivery.change.weight_bytes();
+        let (bytes, is_of_range) = (delivery.change.weight_bytes(), matches!(sent_as, SentAs::Change));
         let (answer, answered) = oneshot::channel();
         if self.commands.send(Command::Replay { delivery, sent_as, answer }).await.is_err() {
             self.is_stopped = true;
@@ -217,7 +247,7 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
                 Ok(result) => result,
                 Err(_) => Err(NotReplayed::Stopped),
             };
-            Ended { label, result, bytes }
+            Ended { label, result, bytes, is_of_range }
         })));
     }
 
@@ -233,6 +263,24 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
             return Ok(());
         }
         self.report(ReplayEvent::Shown(label, request.map(|request| request.to_string()))).await
+    }
+
+    async fn take_outcome(&mut self, ended: Ended<L>) -> Result<(), Unheard> {
+        let Ended { label, result, bytes, is_of_range } = ended;
+        self.bytes -= bytes;
+        if let Err(NotReplayed::Paused { rule }) = &result
+            && is_of_range
+        {
+            self.paused = Some(rule.clone());
+        }
+        self.ended(label, result).await
+    }
+
+    async fn report_progress(&mut self) -> Result<(), Unheard> {
+        if self.tally == std::mem::replace(&mut self.reported, self.tally) {
+            return Ok(());
+        }
+        self.report(ReplayEvent::Progress(self.tally)).await
     }
 
     async fn ended(&mut self, label: L, result: Result<Outcome, NotReplayed>) -> Result<(), Unheard> {

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::granting::{KnownSaga, grant};
 use super::writes::{DurableWrite, Writes};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
@@ -16,8 +17,7 @@ use crate::failure::{Attempts, Reason};
 use crate::outcome;
 use crate::rules::{Rule, Saga};
 use crate::saga::{
-    ActionEnd, ActionId, ActionLog, ActionState, NextAction, SagaCommand, SagaDefinition, SagaEffect, SagaEnding,
-    SagaLog,
+    ActionEnd, ActionId, ActionLog, ActionState, NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaLog,
 };
 use crate::store::{self, SagaPut, Store};
 
@@ -81,28 +81,14 @@ impl Sagas {
 
     /// A dead letter's delivery with an operator's command for it, or why that can't be done.
     pub fn resume(&self, store: &Store, delivery: Delivery, saga_command: SagaCommand) -> Result<Delivery, String> {
-        let rule = Arc::clone(&delivery.rule);
         let log = store.saga(delivery.id).map_err(|error| error.to_string())?;
-        let (saga, log) = match (&rule.saga, log) {
-            (None, log) => return without_saga(delivery, saga_command, log.as_ref()),
-            (Some(saga), log) => (saga, log),
-        };
-        let Some(mut log) = log else {
-            return match saga_command {
-                SagaCommand::Resume | SagaCommand::FromStart => {
-                    let mut log = saga.definition.begin();
-                    self.doubt(&delivery, saga, &mut log);
-                    Ok(going_on(delivery, saga, log))
-                }
-                SagaCommand::Undo | SagaCommand::Settle { .. } => Err("nothing of it was ever begun".to_string()),
-            };
-        };
-        self.doubt(&delivery, saga, &mut log);
-        saga.definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
-        if saga_command != SagaCommand::Undo {
-            log.reason = None;
-        }
-        Ok(going_on(delivery, saga, log))
+        let known = KnownSaga { log, restored_until_us: self.restored_until_us };
+        let log = grant(&delivery, known, saga_command)?;
+        let rule = Arc::clone(&delivery.rule);
+        Ok(match (&rule.saga, log) {
+            (Some(saga), Some(log)) => going_on(delivery, saga, log),
+            _ => delivery,
+        })
     }
 
     /// The turn of an action has come: it is begun when the store knows.
@@ -218,7 +204,7 @@ fn interrupted(mut delivery: Delivery, log: SagaLog) -> Delivery {
         Some(_) => "the rule's steps became others",
         None => "the rule has no steps any more",
     };
-    let message = format!("it was under way when rowhook stopped, and {why}; of its own {}", in_words(&log));
+    let message = format!("it was under way when rowhook stopped, and {why}; of its own {}", log.in_words());
     delivery.predetermined = Some(Outcome::Dead(Failure { reason: Reason::Interrupted, message }));
     with_log(delivery, log)
 }
@@ -226,19 +212,6 @@ fn interrupted(mut delivery: Delivery, log: SagaLog) -> Delivery {
 /// One that is over before anything more is done.
 fn with_log(delivery: Delivery, log: SagaLog) -> Delivery {
     Delivery { saga_action: Some(SagaAction { action: ActionId::Step(0), log: Arc::new(log) }), ..delivery }
-}
-
-/// The rule makes one call now, and its dead letter may be of a saga with several steps.
-fn without_saga(delivery: Delivery, saga_command: SagaCommand, log: Option<&SagaLog>) -> Result<Delivery, String> {
-    match (saga_command, log) {
-        (SagaCommand::Resume | SagaCommand::FromStart, None) | (SagaCommand::FromStart, Some(_)) => Ok(delivery),
-        (SagaCommand::Resume, Some(log)) if log.effect() == SagaEffect::None => Ok(delivery),
-        (SagaCommand::Resume, Some(log)) => Err(format!(
-            "the rule has no steps any more, and of those that it had {}; `--from-start` calls what it calls now",
-            in_words(log)
-        )),
-        (SagaCommand::Undo | SagaCommand::Settle { .. }, _) => Err("the rule has no steps".to_string()),
-    }
 }
 
 /// `log` is what is true from now on; the delivery has the one before.
@@ -269,6 +242,11 @@ fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
             let message = format!("all is done, but `on_success` failed: {}", log.callback.message);
             return Outcome::Dead(Failure { reason: Reason::CallbackFailed, message });
         }
+        SagaEnding::Undone => {
+            let reason = log.reason.unwrap_or(Reason::Interrupted);
+            let message = format!("an operator had it undone: {}", log.in_words());
+            return Outcome::Dead(Failure { reason, message });
+        }
         SagaEnding::GivenUp { step } | SagaEnding::Unknown { step } => step,
     };
     let ActionLog { state, message: said, .. } = &log.steps[step].act;
@@ -284,21 +262,7 @@ fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> 
     let doubt = if is_unknown { "whether it happened is unknown: " } else { "" };
     let message = match saga.is_single {
         true => format!("{doubt}{said}"),
-        false => format!("step `{}`: {doubt}{said}; {}", log.steps[step].name, in_words(log)),
+        false => format!("step `{}`: {doubt}{said}; {}", log.steps[step].name, log.in_words()),
     };
     Outcome::Dead(Failure { reason, message })
-}
-
-/// What a saga that was given up leaves behind.
-fn in_words(log: &SagaLog) -> String {
-    let open = log.steps.iter().filter(|step| step.has_effect());
-    let names: Vec<&str> = open.map(|step| &*step.name).collect();
-    match (names.as_slice(), log.effect()) {
-        (_, SagaEffect::Complete) => "all are done".to_string(),
-        ([], _) if log.steps.iter().all(|step| step.undo.state != ActionState::Done) => {
-            "nothing else was done".to_string()
-        }
-        ([], _) => "all is undone".to_string(),
-        (names, _) => format!("not undone: {}", names.join(", ")),
-    }
 }

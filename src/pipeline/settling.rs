@@ -34,6 +34,7 @@ impl Pipeline {
         match written {
             DurableWrite::Checkpoint(known) => self.streams.checkpointed(&known),
             DurableWrite::Answered => {}
+            DurableWrite::Closed(numbers) => self.replays.releases.closed(&numbers),
             DurableWrite::Begun(due) => self.deliveries.intent_written(*due, &mut self.writes),
             DurableWrite::Acted { ticket, delivery, intent } => {
                 self.deliveries.dispatcher.proceed(ticket, *delivery, intent);

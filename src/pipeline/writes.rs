@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::command::CommandRefused;
+use super::command::{ClosedLetters, CommandRefused};
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
 use crate::store::{self, PausedRule, Store};
 
@@ -29,6 +29,8 @@ pub(super) enum DurableWrite {
     Begun(Box<DueAction>),
     /// An action has ended, and the store knows: the delivery does the next one in its place in the lane.
     Acted { ticket: Ticket, delivery: Box<Delivery>, intent: Intent },
+    /// These dead letters were resolved or removed by hand, and the answer has been sent.
+    Closed(Vec<u64>),
     /// The answer has been sent.
     Answered,
 }
@@ -99,6 +101,29 @@ impl Writes {
             // The operator may have gone.
             let _ = answer.send(written.as_ref().map(|_| ()).map_err(refused));
             written.map(|_| DurableWrite::Answered)
+        }));
+    }
+
+    /// Resolves or removes dead letters; the answer says that it is durable, and which stay.
+    pub fn close(
+        &mut self,
+        write: store::Write,
+        numbers: Vec<u64>,
+        under_way: Vec<u64>,
+        answer: oneshot::Sender<Result<ClosedLetters, store::Error>>,
+    ) {
+        let written = self.store.write(write);
+        self.under_way.push(Box::pin(async move {
+            let written = written.await;
+            // The operator may have gone.
+            let _ = answer.send(written.clone().map(|written| ClosedLetters { written, under_way }));
+            match written {
+                // The others can go on: this one can't be read, or the writer has too much to do.
+                Ok(_) | Err(store::Error::Record { .. } | store::Error::Overloaded { .. }) => {
+                    Ok(DurableWrite::Closed(numbers))
+                }
+                Err(error) => Err(error),
+            }
         }));
     }
 

@@ -42,6 +42,8 @@ pub enum SagaEnding {
     CallbackFailed,
     /// This step was given up; everything that could be undone is undone.
     GivenUp { step: usize },
+    /// No step was given up: an operator had them undone; what could be undone is.
+    Undone,
     /// It is uncertain whether this step happened, and it must not be called again.
     Unknown { step: usize },
 }
@@ -125,7 +127,7 @@ impl SagaDefinition {
         match log.direction {
             Direction::Forward => self.next_forward(log),
             Direction::Back => self.next_back(log),
-            Direction::Stopped => NextAction::End(SagaEnding::Unknown { step: given_up(log) }),
+            Direction::Stopped => NextAction::End(SagaEnding::Unknown { step: given_up(log).unwrap_or(0) }),
         }
     }
 
@@ -153,7 +155,7 @@ impl SagaDefinition {
         }
         match log.callback.state {
             ActionState::Waiting | ActionState::Begun if self.has_on_failure => NextAction::Do(ActionId::OnFailure),
-            _ => NextAction::End(SagaEnding::GivenUp { step: given_up(log) }),
+            _ => NextAction::End(given_up(log).map_or(SagaEnding::Undone, |step| SagaEnding::GivenUp { step })),
         }
     }
 
@@ -228,7 +230,7 @@ impl SagaDefinition {
                 };
                 // An operator undid it after a callback had reported that it was not undone.
                 if matches!(action, ActionId::Undo(_)) && log.act(action).state == ActionState::Done {
-                    call_back_again(log);
+                    call_back_again(log, Direction::Back);
                 }
             }
             (ActionId::Step(_), ActionEnd::Verified { .. }) | (ActionId::Verify(_), ActionEnd::Done(_)) => {
@@ -285,7 +287,7 @@ impl SagaDefinition {
     }
 
     fn go_forward(&self, log: &mut SagaLog) {
-        call_back_again(log);
+        call_back_again(log, Direction::Forward);
         log.direction = Direction::Forward;
         for step in &mut log.steps {
             let is_undone = step.undo.state == ActionState::Done;
@@ -310,7 +312,7 @@ impl SagaDefinition {
             return Err(SagaRefusal::NothingToUndo);
         }
         if log.direction != Direction::Back || log.callback.state != ActionState::Done {
-            call_back_again(log);
+            call_back_again(log, Direction::Back);
         }
         log.direction = Direction::Back;
         for step in log.steps.iter_mut().filter(|step| step.undo.state != ActionState::Done) {
@@ -340,17 +342,22 @@ impl SagaDefinition {
     }
 }
 
-/// Prepares the callback to be made. If it sent, or may have sent, another result before, it gets another idempotency key.
-fn call_back_again(log: &mut SagaLog) {
-    let is_same_result = log.effect() == SagaEffect::Complete;
-    log.callback.round += u32::from(log.callback.may_have_happened() && !is_same_result);
-    log.callback.state = ActionState::Waiting;
+/// A callback that sent, or may have sent, another result before gets a call of its own; one that another follows leaves
+/// nothing of itself.
+fn call_back_again(log: &mut SagaLog, towards: Direction) {
+    let is_another = (log.direction == Direction::Forward) != (towards == Direction::Forward);
+    let is_same_result = !is_another && log.effect() == SagaEffect::Complete;
+    let round = log.callback.round + u32::from(log.callback.may_have_happened() && !is_same_result);
+    match is_another {
+        true => log.callback = ActionLog { round, ..ActionLog::WAITING },
+        false => (log.callback.round, log.callback.state) = (round, ActionState::Waiting),
+    }
 }
 
 /// The step that was given up.
-fn given_up(log: &SagaLog) -> usize {
+fn given_up(log: &SagaLog) -> Option<usize> {
     let is_given_up = |step: &StepLog| matches!(step.act.state, ActionState::Failed | ActionState::Unknown);
-    log.steps.iter().position(is_given_up).unwrap_or(0)
+    log.steps.iter().position(is_given_up)
 }
 
 #[cfg(test)]

@@ -275,6 +275,17 @@ impl Store {
         Ok(Saved { lost, ..saved })
     }
 
+    /// The rules that are paused. May be read beside writes. Blocks for one read from the disk.
+    pub fn paused_rules(&self) -> Result<Vec<PausedRule>, Error> {
+        self.inner.trees.paused()
+    }
+
+    /// Calls for changes that were committed up to then may have been made without a trace here, because a backup was restored. May
+    /// be read beside writes. Blocks for one read from the disk.
+    pub fn restored_until_us(&self) -> Result<Option<u64>, Error> {
+        self.inner.trees.counter(trees::RESTORED_UNTIL_US)
+    }
+
     /// Every rule that has ever been active as far as is known, in no order. None: an earlier version wrote the store, which did not
     /// note them. May be read beside writes. Blocks.
     pub fn rule_names(&self) -> Result<Option<Vec<Arc<str>>>, Error> {
@@ -321,6 +332,11 @@ impl Store {
     /// A whole dead letter. Blocks for one read from the disk.
     pub fn dead_letter(&self, number: u64) -> Result<Option<DeadLetter>, Error> {
         self.inner.trees.letter(number)
+    }
+
+    /// Whether this dead letter is there, and was not resolved. Blocks for one short read from the disk.
+    pub fn is_open(&self, number: u64) -> Result<bool, Error> {
+        self.inner.trees.is_open(number)
     }
 
     /// How many dead letters there are besides those that are blocked or resolved; a counter, not a scan.

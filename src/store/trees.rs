@@ -100,10 +100,14 @@ impl Trees {
         Uuid::from_slice(&value).map(Some).map_err(|error| Error::record("the store's id", error))
     }
 
-    pub(super) fn saved(&self) -> Result<Saved, Error> {
+    pub(super) fn paused(&self) -> Result<Vec<checkpoint::PausedRule>, Error> {
         let paused = self.record(&self.checkpoints, checkpoint::PAUSED, || "the list of paused rules".to_string())?;
         let paused = paused.map(|content| checkpoint::decode_paused(&content)).transpose();
-        let paused = paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default();
+        Ok(paused.map_err(|damage| Error::record("the list of paused rules", damage))?.unwrap_or_default())
+    }
+
+    pub(super) fn saved(&self) -> Result<Saved, Error> {
+        let paused = self.paused()?;
         let Recorded { main, rules, known, former_ids, schema: _ } = self.recorded()?;
         let needs = self.needs()?;
         let restored_until_us = self.counter(RESTORED_UNTIL_US)?;
@@ -258,6 +262,10 @@ impl Trees {
         let change = letter_records::decode_change(&content)
             .map_err(|damage| Error::record(format!("dead letter {number}"), damage))?;
         Ok(Some(DeadLetter { head, change }))
+    }
+
+    pub(super) fn is_open(&self, number: u64) -> Result<bool, Error> {
+        Ok(self.head(number)?.is_some_and(|head| head.resolved.is_none()))
     }
 
     pub(super) fn head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {

@@ -121,6 +121,25 @@ fn a_letter_behind_another_is_replayed_only_together_with_it() {
 }
 
 #[test]
+fn a_dry_run_says_of_which_letters_that_they_would_wait() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let home = home(&receiver);
+    let finished = home.run(&["dead-letters", "replay", "2", "6", "--dry-run"]);
+    ended(&finished, 1);
+    let waits = |number, ahead| {
+        format!(
+            "# {number} order-paid would not be sent: waits behind dead letter {ahead}; replay, resolve or discard that one \
+             first\n"
+        )
+    };
+    assert_eq!(finished.stdout, waits(2, 1) + &waits(6, 5));
+    let finished = home.run(&["dead-letters", "replay", "--all", "--dry-run"]);
+    ended(&finished, 0);
+    assert_eq!(finished.stdout.matches("curl ").count(), 6, "{}", finished.stdout);
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
 fn a_replay_of_a_whole_queue_ends_at_the_letter_that_fails() {
     let answer = |request: &Request| if request.path == "/orders/1/b" { Answer::status(400) } else { Answer::ok() };
     let receiver = Receiver::start(answer);

@@ -182,7 +182,7 @@ fn commands_reach_the_running_daemon_over_its_private_socket() {
     let finished = home.run(&["dead-letters", "replay", "3"]);
     assert!(finished.stdout.contains("3  order-paid  not replayed  resolved\n"), "{}", finished.stdout);
     let finished = home.run(&["dead-letters", "replay", "2", "--undo"]);
-    assert!(finished.stdout.contains("2  order-paid  not replayed  no steps of it are written"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("2  order-paid  not replayed  it has no saga log"), "{}", finished.stdout);
     let finished = home.run(&["dead-letters", "discard", "--all", "--yes"]);
     assert_eq!(finished.stdout, "1 dead letter discarded\n", "{finished:?}");
 

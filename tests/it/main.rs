@@ -17,6 +17,7 @@ mod fuzzed;
 mod hostile;
 mod letters;
 mod named_files;
+mod replays_under_way;
 mod sagas;
 mod support_process;
 mod support_program;

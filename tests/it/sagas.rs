@@ -26,6 +26,58 @@ fn home(receiver: &Receiver) -> Home {
     home
 }
 
+/// The rule that the log is of.
+fn with_steps(receiver: &Receiver) -> String {
+    let mut text = "table: shop.orders\nrules:\n  - name: signup\n    steps:\n".to_owned();
+    for (step, settings) in [("account", ""), ("charge", ", idempotent: false"), ("mail", "")] {
+        text += &format!(
+            "      - name: {step}\n        call: {{url: \"{}\"{settings}}}\n",
+            receiver.url(&format!("/{step}"))
+        );
+    }
+    text
+}
+
+#[test]
+fn an_undo_after_a_callback_that_failed_keeps_the_reason_and_says_what_is_not_undone() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let url = |path| receiver.url(path);
+    let rule = format!(
+        "table: shop.orders\nrules:\n  - name: signup\n    steps:\n      - name: a\n        call: {{url: \"{}\"}}\n        \
+         undo: {{call: {{method: DELETE, url: \"{}\"}}}}\n      - name: b\n        call: {{url: \"{}\"}}\n    \
+         on_success: {{call: {{url: \"{}\"}}}}\n    on_failure: {{call: {{url: \"{}\"}}}}\n",
+        url("/a"),
+        url("/a"),
+        url("/b"),
+        url("/ok"),
+        url("/fail")
+    );
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rule);
+    let act = |state, attempts| ActionLog { state, attempts, message: "answered 200".to_owned(), ..ActionLog::WAITING };
+    let done = |name: &str| StepLog {
+        name: name.into(),
+        act: act(ActionState::Done, 1),
+        undo: ActionLog::WAITING,
+        queries: 0,
+        answer: None,
+    };
+    let steps = vec![done("a"), done("b")];
+    let callback = act(ActionState::Failed, 2);
+    let log = SagaLog { steps, direction: Direction::Forward, callback, reason: None };
+    fill_with_operation(&home, &Letter { reason: Reason::CallbackFailed, ..Letter::of("signup", 1) }, log);
+    let page = home.run(&["dead-letters", "show", "1"]).stdout;
+    for line in
+        ["replay 1               calls `on_success` again", "replay 1 --undo        undoes `a`; without `undo`: `b`"]
+    {
+        assert!(page.contains(line), "{line:?} is missing in\n{page}");
+    }
+    let undone = home.run(&["dead-letters", "replay", "1", "--undo"]);
+    assert!(undone.stdout.contains("still dead  an operator had it undone: not undone: b\n"), "{undone:?}");
+    let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);
+    assert_eq!((&letter["reason"], &letter["effect"]), (&json!("callback_failed"), &json!("partial")));
+    assert_eq!(letter["saga"]["callback"], json!({"state": "done", "attempts": 1, "message": "answered 200"}));
+}
+
 fn log() -> SagaLog {
     let act =
         |state, attempts, said: &str| ActionLog { state, attempts, message: said.to_owned(), ..ActionLog::WAITING };
@@ -76,6 +128,12 @@ fn a_letter_shows_its_steps_its_effect_and_what_a_person_can_do() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);
     let page = home.run(&["dead-letters", "show", "1"]).stdout;
+    let replay = "    rowhook dead-letters replay 1 --from-start --yes  calls what the rule calls now\n";
+    assert!(page.contains(replay), "the rule has no steps any more:\n{page}");
+    let missing = home.run(&["dead-letters", "show", "1", "--rules", "elsewhere"]);
+    assert!(missing.stdout.contains("  what a replay would do depends on the rule; --rules DIR"), "{missing:?}");
+    home.write("rules/orders.yaml", &with_steps(&receiver));
+    let page = home.run(&["dead-letters", "show", "1"]).stdout;
     let part = "
 saga
   step     state    undo  attempts  message
@@ -85,13 +143,15 @@ saga
 
   an operator must decide: it is unknown whether `charge` happened
   check the API, then
-    rowhook dead-letters replay 1 --happened yes|no  goes on
+    rowhook dead-letters replay 1 --happened yes|no  states whether `charge` took effect, then goes on
     rowhook dead-letters resolve 1 --note TEXT       when it was settled by hand
 ";
     assert!(page.contains(part), "{page}");
     let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);
     let operation = &letter["saga"];
     assert_eq!((&operation["effect"], &operation["direction"]), (&json!("partial"), &json!("stopped")));
+    let next = json!({"commands": [{"flags": "--happened yes|no", "then": "states whether `charge` took effect, then goes on"}]});
+    assert_eq!(operation["next"], next);
     assert_eq!(operation["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
     let waiting = json!({"state": "waiting", "attempts": 0, "message": ""});
     let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "message": "no answer within 10s",
@@ -176,7 +236,7 @@ fn saga_commands_exclude_each_other_and_need_letters_with_a_saga() {
         for dry_run in [&[][..], &["--dry-run"]] {
             let finished = home.run(&[&["dead-letters", "replay", "3"], saga_command, dry_run].concat());
             ended(&finished, 1);
-            let why = "no steps of it are written down; replay it without --from-start, --undo and --happened\n";
+            let why = "it has no saga log; replay it without --from-start, --undo and --happened\n";
             assert!(finished.stdout.contains(why), "{}", finished.stdout);
         }
     }

@@ -24,6 +24,9 @@ pub enum BinlogReplayReport {
     Begun {
         from: PositionView,
         to: PositionView,
+        /// The rule sends several changes in one call; absent if not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gathers: bool,
     },
     Progress(BinlogReplayTotals),
     /// Of a dry run: one of the first requests, as a curl command with secrets masked.

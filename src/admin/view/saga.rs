@@ -17,6 +17,28 @@ pub struct SagaView {
     pub steps: Vec<StepView>,
     /// `on_success` while it goes forward, else `on_failure`.
     pub callback: ActView,
+    /// Absent of a dead letter that is resolved, and where the rules are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextView>,
+}
+
+/// What an operator may do about it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextView {
+    /// A replay accepts these.
+    Commands(Vec<PossibleCommand>),
+    /// A replay of any kind is refused, and why.
+    Refused(String),
+}
+
+/// A replay that is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PossibleCommand {
+    /// What is typed behind the number; empty: nothing.
+    pub flags: String,
+    /// What comes of it, for people.
+    pub then: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +98,7 @@ impl SagaView {
             direction: log.direction.as_str().to_string(),
             steps: log.steps.iter().map(step_view).collect(),
             callback: act_view(&log.callback),
+            next: None,
         }
     }
 }

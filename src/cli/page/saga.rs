@@ -1,9 +1,10 @@
 //! The part of a dead letter's page about its saga: the steps, the effect, and what a person can do.
 //!
-//! In: a saga's view. Out: text. Depends only on the states, because the rule may have changed since.
+//! In: a saga's view. Out: text. What was done is told from the states alone: the rule may be another one by now. What can be
+//! done comes with the view.
 
-use crate::admin::view::saga::{ActView, SagaView, StepView};
-use crate::cli::output::table;
+use crate::admin::view::saga::{ActView, NextView, PossibleCommand, SagaView, StepView};
+use crate::cli::output::{clean, table};
 use crate::saga::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and the effect in words.
@@ -59,29 +60,24 @@ fn effect(saga: &SagaView) -> String {
     }
 }
 
-/// The commands that a person may give, one below the other.
+/// The commands that an operator may give, one below the other.
 fn advice(saga: &SagaView, number: u64) -> String {
-    let replay = |saga_command: &str, what: &str| {
-        (format!("rowhook dead-letters replay {number}{saga_command}"), what.to_string())
+    let by_hand =
+        (format!("rowhook dead-letters resolve {number} --note TEXT"), "when it was settled by hand".to_string());
+    let replay = |PossibleCommand { flags, then }: &PossibleCommand| {
+        (format!("rowhook dead-letters replay {number} {flags}").trim_end().to_string(), then.clone())
     };
-    let resolve = format!("rowhook dead-letters resolve {number} --note TEXT");
-    let by_hand = (resolve, "when it was settled by hand".to_string());
-    if stands(saga, SagaEffect::Complete) {
-        return commands("", &[replay("", "repeats the callback"), by_hand]);
-    }
-    if stands(saga, SagaEffect::None) {
-        return commands("", &[replay("", "begins with the step that failed")]);
-    }
-    match goes(saga, Direction::Stopped) {
-        true => commands("check the API, then\n", &[replay(" --happened yes|no", "goes on"), by_hand]),
-        false => {
-            let in_doubt = saga.steps.iter().any(is_in_doubt).then(|| {
-                let what = format!("says so of {}, where it must not be repeated", steps(saga, is_in_doubt));
-                replay(" --happened yes|no", &what)
-            });
-            let ways = [replay("", "goes on"), replay(" --undo", "undoes what is not undone"), by_hand];
-            commands("", &in_doubt.into_iter().chain(ways).collect::<Vec<_>>())
+    match &saga.next {
+        Some(NextView::Commands(possible)) => {
+            let first = if possible.iter().any(|command| command.flags.starts_with("--happened")) {
+                "check the API, then\n"
+            } else {
+                ""
+            };
+            commands(first, &possible.iter().map(replay).chain([by_hand]).collect::<Vec<_>>())
         }
+        Some(NextView::Refused(why)) => commands(&format!("a replay is refused: {}\n", clean(why)), &[by_hand]),
+        None => commands("what a replay would do depends on the rule; --rules DIR says where it is\n", &[by_hand]),
     }
 }
 
@@ -149,6 +145,7 @@ mod tests {
         direction: Direction,
         steps: &[(&str, ActionState, ActionState)],
         callback: ActionState,
+        next: Option<NextView>,
         is_resolved: bool,
     ) -> String {
         let step = |(name, state, undo): &(&str, ActionState, ActionState)| StepLog {
@@ -160,13 +157,21 @@ mod tests {
         };
         let steps = steps.iter().map(step).collect();
         let log = SagaLog { steps, direction, callback: act(callback), reason: None };
-        saga(&SagaView::of(&log), 17, is_resolved)
+        saga(&SagaView { next, ..SagaView::of(&log) }, 17, is_resolved)
+    }
+
+    fn possible(list: &[(&str, &str)]) -> Option<NextView> {
+        let command =
+            |(flags, then): &(&str, &str)| PossibleCommand { flags: flags.to_string(), then: then.to_string() };
+        Some(NextView::Commands(list.iter().map(command).collect()))
     }
 
     #[test]
     fn an_uncertain_step_is_named_with_what_to_do() {
         use ActionState::{Done, Unknown, Waiting};
         let steps = [("account", Done, Waiting), ("charge", Unknown, Waiting), ("mail", Waiting, Waiting)];
+        let next =
+            possible(&[("--happened yes|no", "states whether `charge` took effect, then goes on"), ("", "goes on")]);
         let expected = "\
 step     state    undo  attempts  message
 account  done     -     1         answered 200
@@ -175,10 +180,11 @@ mail     waiting  -     0
 
 an operator must decide: it is unknown whether `charge` happened
 check the API, then
-  rowhook dead-letters replay 17 --happened yes|no  goes on
+  rowhook dead-letters replay 17 --happened yes|no  states whether `charge` took effect, then goes on
+  rowhook dead-letters replay 17                    goes on
   rowhook dead-letters resolve 17 --note TEXT       when it was settled by hand
 ";
-        assert_eq!(shown(Direction::Stopped, &steps, Waiting, false), expected);
+        assert_eq!(shown(Direction::Stopped, &steps, Waiting, next, false), expected);
     }
 
     #[test]
@@ -189,36 +195,53 @@ check the API, then
         let first = [("a", Failed, Waiting)];
         let under_way = [("a", Done, Waiting), ("b", Begun, Waiting)];
         let done = [("a", Done, Waiting)];
-        for (direction, steps, callback, expected) in [
-            (Direction::Back, &failed[..], Done, "all undone\n  rowhook dead-letters replay 17  begins with"),
-            (Direction::Back, &first[..], Waiting, "no step has an effect\n  rowhook dead-letters replay 17  begins"),
+        let by_hand = "  rowhook dead-letters resolve 17 --note TEXT  when";
+        for (direction, steps, callback, next, expected) in [
+            (
+                Direction::Back,
+                &failed[..],
+                Done,
+                possible(&[("", "goes on with `a`")]),
+                "all undone\n  rowhook dead-letters replay 17               goes on with `a`\n  rowhook".to_string(),
+            ),
+            (
+                Direction::Back,
+                &first[..],
+                Waiting,
+                Some(NextView::Refused("no rule is named r".to_string())),
+                format!("no step has an effect\na replay is refused: no rule is named r\n{by_hand}"),
+            ),
             (
                 Direction::Back,
                 &not_undone[..],
                 Failed,
-                "not undone: `a`, `b`\n  rowhook dead-letters replay 17 --happened yes|no  says so of `b`, where it",
+                None,
+                format!("not undone: `a`, `b`\nwhat a replay would do depends on the rule; --rules DIR says where it is\n{by_hand}"),
             ),
             (
                 Direction::Forward,
                 &under_way[..],
                 Waiting,
-                "rowhook stopped; done: `a`; unknown: `b`\n  rowhook dead-letters replay 17 --happened yes|no  says so of `b`",
+                possible(&[("--undo", "undoes `b`, `a`")]),
+                "rowhook stopped; done: `a`; unknown: `b`\n  rowhook dead-letters replay 17 --undo        undoes `b`, `a`"
+                    .to_string(),
             ),
             (
                 Direction::Forward,
                 &done[..],
                 Failed,
-                "all steps are done\n  rowhook dead-letters replay 17               repeats the callback",
+                possible(&[("", "calls `on_success` again")]),
+                "all steps are done\n  rowhook dead-letters replay 17               calls `on_success` again".to_string(),
             ),
         ] {
-            let text = shown(direction, steps, callback, false);
-            assert!(text.contains(expected), "{expected:?} is missing in\n{text}");
+            let text = shown(direction, steps, callback, next, false);
+            assert!(text.contains(&expected), "{expected:?} is missing in\n{text}");
         }
-        let text = shown(Direction::Back, &failed, Failed, true);
+        let text = shown(Direction::Back, &failed, Failed, None, true);
         assert!(text.ends_with("\nall undone\n"), "of a closed letter nothing is asked:\n{text}");
         assert!(text.contains("a           done    done  1         answered 200; undo: answered 200\n"), "{text}");
         assert!(text.contains("on_failure  failed  -     1         answered 200\n"), "{text}");
-        let text = shown(Direction::Forward, &under_way, Waiting, true);
+        let text = shown(Direction::Forward, &under_way, Waiting, None, true);
         assert!(text.contains("b     begun  -     1         before: answered 200\n"), "{text}");
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn run(args: SetArgs, file: &File) -> anyhow::Result<CommandVer
         Reach::Store(store) => store,
         Reach::Daemon(_) => bail!(
             "a running rowhook has data directory {}, and its positions move on: stop it, then type `{command}` to see what \
-             that skips; a late rule can also be moved while it runs: `rowhook resume RULE --from WHERE`",
+             that skips; a detached rule can also be moved while it runs: `rowhook resume RULE --from WHERE`",
             data.display()
         ),
     };

@@ -274,7 +274,7 @@ impl AttemptsUnderWay {
 }
 
 fn refused_item(answer: &Answer) -> Failure {
-    let message = format!("refused by itself in an answer to several: {}", answer.in_words());
+    let message = format!("the answer refuses this row of the call: {}", answer.in_words());
     Failure { reason: Reason::Refused, message }
 }
 

@@ -6,6 +6,7 @@ mod ending;
 mod lanes;
 mod sagas;
 mod targets;
+mod withdrawal;
 
 use std::collections::HashMap;
 
@@ -47,7 +48,7 @@ pub(super) async fn act(dispatcher: &mut Dispatcher) -> Completed {
         match event(dispatcher).await {
             DeliveryEvent::Completed(completed) => return completed,
             DeliveryEvent::Due(due) => dispatcher.begin(due.ticket),
-            DeliveryEvent::NotDone(_) => {}
+            DeliveryEvent::NotDone(_) | DeliveryEvent::Withdrawn(_) => {}
         }
     }
 }

@@ -24,8 +24,9 @@ fn seen(lanes: LaneKeys, is_blocked: bool) -> Option<Seen<'static>> {
     Some(Seen { rule: "r", lanes, is_blocked, bytes: 1 })
 }
 
-fn answer() -> (ReplayAnswer, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
-    oneshot::channel()
+fn answer() -> (Awaited, oneshot::Receiver<Result<Outcome, NotReplayed>>) {
+    let (answer, answered) = oneshot::channel();
+    (Awaited { rule: "r".into(), answer }, answered)
 }
 
 /// Dead letter 1 blocks A, and 2 to `last` wait behind it.

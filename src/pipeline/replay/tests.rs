@@ -32,6 +32,7 @@ fn start(found: Vec<Result<Found, &'static str>>, mode: Mode) -> (impl Future<Ou
         ReplayEvent::Ended(number, result) => Some(format!("{number}: {}", in_words(result))),
         ReplayEvent::Shown(number, Ok(_)) => Some(format!("{number}: shown")),
         ReplayEvent::Shown(number, Err(why)) => Some(format!("{number}: {why}")),
+        ReplayEvent::Progress(tally) if tally.delivered > 0 => Some(format!("{} delivered so far", tally.delivered)),
         ReplayEvent::Progress(_) => None,
     };
     let run = async move { replay(stream::iter(found), mode, &commands, Listener { reports: &reports, form }).await };
@@ -54,7 +55,12 @@ fn answer(command: Command, result: Result<Outcome, NotReplayed>) {
     answer.send(result).expect("the replay waits for it");
 }
 
-fn reported(mut reports: Reports) -> Vec<String> {
+/// Without progress.
+fn reported(reports: Reports) -> Vec<String> {
+    all_reported(reports).into_iter().filter(|report| !report.ends_with("so far")).collect()
+}
+
+fn all_reported(mut reports: Reports) -> Vec<String> {
     std::iter::from_fn(|| reports.try_recv().ok()).collect()
 }
 
@@ -142,8 +148,32 @@ async fn it_ends_when_nobody_listens_though_an_outcome_is_awaited() {
         drop(reports);
         sent
     };
-    let (ended, _sent) = tokio::join!(run, goes);
+    let (ended, sent) = tokio::join!(run, goes);
     assert_eq!(ended, Err(End::Unheard));
+    let Some(Command::Replay { answer, .. }) = sent else { panic!("it was sent") };
+    assert!(answer.is_closed(), "the loop sees by it what nobody waits for");
+    assert!(matches!(commands.try_recv(), Ok(Command::WithdrawUnheard)));
+}
+
+#[tokio::test]
+async fn a_binlog_range_whose_rule_is_paused_ends_with_what_was_done() {
+    let change = |number| match found(number, 1, false) {
+        Found::Delivery(label, Ok(again)) => Ok(Found::Delivery(label, Ok(Again { sent_as: SentAs::Change, ..again }))),
+        other => Ok(other),
+    };
+    let (run, mut commands, reports) = start((1..1_000).map(change).collect(), Mode::Send);
+    let goes = async {
+        answer(commands.recv().await.expect("it is sent"), Ok(Outcome::Delivered { status: 200 }));
+        let rule = "r".to_owned();
+        while let Some(command) = commands.recv().await {
+            answer(command, Err(NotReplayed::Paused { rule: rule.clone() }));
+        }
+    };
+    let (ended, ()) = tokio::join!(run, goes);
+    assert_eq!(ended, Err(End::Paused { rule: "r".to_owned() }));
+    let reports = all_reported(reports);
+    assert_eq!(reports.last(), Some(&"1 delivered so far".to_owned()));
+    assert!(reports.len() <= UNDER_WAY_MAX + 10, "the rest is not read: {}", reports.len());
 }
 
 #[tokio::test]

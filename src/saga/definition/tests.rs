@@ -159,6 +159,22 @@ fn a_callback_that_was_given_up_is_made_again_and_nothing_else_is_done() {
 }
 
 #[test]
+fn an_undo_after_a_callback_that_failed_gives_up_no_step_and_counts_another_callback() {
+    let without_undo = StepDefinition { can_undo: false, ..step("b") };
+    let definition =
+        SagaDefinition { has_on_success: true, has_on_failure: true, ..definition(vec![step("a"), without_undo]) };
+    let mut log = definition.begin();
+    let ends = [(ActionId::Step(0), DONE), (ActionId::Step(1), DONE), (ActionId::OnSuccess, ActionEnd::Unknown)];
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::CallbackFailed);
+    definition.grant(&mut log, SagaCommand::Undo).expect("`a` is done");
+    assert_eq!((log.callback.attempts, log.callback.is_in_doubt, &*log.callback.message), (0, false, ""));
+    let ends = [(ActionId::Undo(0), DONE), (ActionId::OnFailure, ActionEnd::Failed)];
+    assert_eq!(carry(&definition, &mut log, &ends), SagaEnding::Undone);
+    assert_eq!((log.callback.attempts, log.callback.state), (1, ActionState::Failed));
+    assert_eq!(log.effect(), SagaEffect::Partial);
+}
+
+#[test]
 fn an_action_that_was_not_called_after_all_stays_as_uncertain_as_before() {
     let definition = definition(vec![StepDefinition { is_repeatable: false, can_verify: true, ..step("charge") }]);
     let mut log = definition.begin();
@@ -326,6 +342,7 @@ proptest! {
                 prop_assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
                 prop_assert_eq!(log.effect(), SagaEffect::Complete);
             }
+            SagaEnding::Undone => prop_assert!(false, "no operator undid it"),
             SagaEnding::GivenUp { .. } | SagaEnding::Unknown { .. } => {
                 let is_clean = happened.iter().zip(&undone).all(|(happened, undone)| *happened == 0 || *undone > 0);
                 if log.effect() == SagaEffect::None {

@@ -64,7 +64,7 @@ async fn a_binlog_range_is_delivered_again_with_the_same_keys_and_nothing_else()
     let finished = history.replay(&["--dry-run"]);
     let shown = done(&finished);
     assert_eq!(
-        (shown.matches("curl -X POST").count(), shown.ends_with("3 requests would be sent\n")),
+        (shown.matches("curl -X POST").count(), shown.ends_with("3 changes would be sent\n")),
         (3, true),
         "{shown}"
     );
@@ -100,6 +100,10 @@ async fn a_binlog_range_is_delivered_again_with_the_same_keys_and_nothing_else()
     let nothing =
         history.home.run(&["replay-binlog", "--rule", "items", "--from", &history.to, "--to", &history.from, "--yes"]);
     assert!(nothing.code == 1 && nothing.stderr.contains("there is nothing between"), "{nothing:?}");
+    let (file, _) = history.from.split_once(':').expect("a place");
+    let within = history.home.run(&["replay-binlog", "--rule", "items", "--from", &format!("{file}:5"), "--yes"]);
+    assert!(within.code == 1 && within.stderr.contains("fix: give --from and --to the beginning"), "{within:?}");
+    assert!(!within.stderr.contains("position set"), "a replay moves no checkpoint: {within:?}");
     let unknown = history.home.run(&["replay-binlog", "--rule", "itms", "--from", "earliest", "--yes"]);
     assert!(unknown.code == 1 && unknown.stderr.contains("did you mean `items`?"), "{unknown:?}");
     done(&history.home.run(&["pause", "items"]));
@@ -152,10 +156,12 @@ async fn an_interrupted_binlog_replay_starts_nothing_more() {
         "--yes",
     ]);
     history.receiver.wait_for_count(10, DEADLINE).await;
+    replay.wait_for_line("3 changes, 3 matched, 0 delivered, 0 dead", DEADLINE);
     replay.interrupt();
     assert_eq!(replay.wait(DEADLINE), 1);
+    history.program.wait_for_line("replay of a binlog range ended early", DEADLINE);
     gate.open();
-    // The daemon finishes what it was handed, and takes up another one.
+    // The daemon finishes the one that is under way, and takes up another replay.
     let give_up_at = Instant::now() + DEADLINE;
     loop {
         let finished = history.replay(&["--yes"]);
@@ -165,6 +171,7 @@ async fn an_interrupted_binlog_replay_starts_nothing_more() {
         assert!(finished.stderr.contains("one at a time"), "{finished:?}");
         assert!(Instant::now() < give_up_at);
     }
+    assert_eq!(history.receiver.count(), 9 + 1 + 3, "of the first replay the two others were not called");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -186,7 +186,7 @@ async fn a_partly_undone_saga_is_shown_undone_when_the_api_works_again_and_begun
         assert_eq!(scene.counted(), (1, 1), "{daemon:?}");
         let page = scene.page();
         assert!(page.contains("an operator must decide: not undone: `stock`"), "{page}");
-        assert!(page.contains("rowhook dead-letters replay 1 --undo        undoes what is not undone"), "{page}");
+        assert!(page.contains("rowhook dead-letters replay 1 --undo        undoes `stock`"), "{page}");
         let printed = scene.run(&["status"]).stdout;
         assert!(printed.contains("1 of them needs an operator"), "{printed}");
 
@@ -390,7 +390,7 @@ async fn a_charge_that_was_under_way_when_its_replay_was_killed_is_not_made_agai
         assert_eq!(scene.counted(), (1, 1));
         let page = scene.page();
         assert!(page.contains("before: answered 422"), "{page}");
-        assert!(page.contains("--happened yes|no  says so of `charge`, where it must not be repeated\n"), "{page}");
+        assert!(page.contains("--happened yes|no  states whether `charge` took effect, then goes on\n"), "{page}");
         let (code, printed) = scene.replay(&[]);
         assert!(
             code == 1 && printed.contains("it is not known whether step `charge` took effect"),

@@ -21,6 +21,7 @@ async fn definition_of(dispatcher: &mut Dispatcher) -> Vec<&'static str> {
                 dispatcher.begin(due.ticket);
             }
             DeliveryEvent::NotDone(_) => saga_definition.push("not done"),
+            DeliveryEvent::Withdrawn(_) => saga_definition.push("withdrawn"),
             DeliveryEvent::Completed(completed) => {
                 dispatcher.release(completed.ticket);
                 saga_definition.push("completed");

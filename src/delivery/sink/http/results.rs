@@ -33,7 +33,7 @@ pub fn read(
     let items = at(&document, pointer).and_then(Value::as_array);
     let items = items.ok_or_else(|| format!("the answer has no array at `{pointer}`"))?;
     if items.len() != count {
-        return Err(format!("the answer has {} results for {count} deliveries", items.len()));
+        return Err(format!("rows in the call: {count}, results in the answer: {}", items.len()));
     }
     let read = |(index, item)| match &results.verdict {
         ItemVerdict::Status(pointer) => {
@@ -172,8 +172,8 @@ mod tests {
             ("<html>", "the answer is not JSON"),
             ("[]", "the answer has no array at `/results`"),
             (r#"{"results": {}}"#, "the answer has no array at `/results`"),
-            (r#"{"results": []}"#, "the answer has 0 results for 2 deliveries"),
-            (r#"{"results": [{"status": 200}]}"#, "the answer has 1 results for 2 deliveries"),
+            (r#"{"results": []}"#, "rows in the call: 2, results in the answer: 0"),
+            (r#"{"results": [{"status": 200}]}"#, "rows in the call: 2, results in the answer: 1"),
             (r#"{"results": [{"status": 200}, {}]}"#, "result 2 of the answer has no status at `/status`"),
             (r#"{"results": [{"status": 7}, {}]}"#, "result 1 of the answer has no status at `/status`"),
         ] {

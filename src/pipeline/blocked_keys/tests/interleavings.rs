@@ -85,6 +85,8 @@ struct World {
     run: usize,
     history: History,
     discarded: BTreeSet<usize>,
+    /// Dead letters that are being discarded.
+    closing: BTreeSet<u64>,
 }
 
 impl World {
@@ -105,6 +107,7 @@ impl World {
             run: 0,
             history: History::default(),
             discarded: BTreeSet::new(),
+            closing: BTreeSet::new(),
         };
         world.restart(0);
         world
@@ -118,6 +121,7 @@ impl World {
         }
         self.writes.clear();
         self.reads.clear();
+        self.closing.clear();
         self.blocked = BlockedKeys::new(self.disk.queues(), self.disk.definitions());
         self.blocked.inspect_all();
         self.turns = Turns::new(self.blocked.clone());
@@ -196,6 +200,17 @@ impl World {
                     self.writes.push_back(Write::Add { change, is_blocked: true, place, resolved });
                 }
                 (Turn::Block { .. }, What::Letter(number)) => panic!("letter {number} was held"),
+                (Turn::Withdrawn, What::Letter(number)) => {
+                    self.lanes.end(place);
+                    self.lanes.release(place);
+                    self.turns.given_back(number);
+                }
+                (Turn::Withdrawn, What::Change(change)) => panic!("change {change} is lost"),
+                (_, What::Letter(number)) => {
+                    let is_closed = self.closing.contains(&number) || !self.disk.letters.contains_key(&number);
+                    assert!(!is_closed, "letter {number} is sent although it was discarded");
+                    self.started.push(place);
+                }
                 _ => self.started.push(place),
             }
         }
@@ -274,7 +289,10 @@ impl World {
                 self.turns.ended(number, Ok(outcome));
                 self.lanes.release(place);
             }
-            Write::Discard(_) => {}
+            Write::Discard(number) => {
+                self.closing.remove(&number);
+                self.turns.closed(&[number]);
+            }
         }
         self.start();
     }
@@ -300,10 +318,45 @@ impl World {
     }
 
     fn replay(&mut self, number: u64) {
-        let (answer, _gone) = oneshot::channel();
-        if self.turns.replay(number, self.disk.letters[&number].lanes.clone(), SagaCommand::Resume, answer) {
+        let (awaited, _gone) = answer();
+        if self.turns.replay(number, self.disk.letters[&number].lanes.clone(), SagaCommand::Resume, awaited) {
             self.submit(What::Letter(number));
         }
+    }
+
+    /// As `Dispatcher::withdraw` has it.
+    fn withdraw(&mut self, numbers: &[u64]) -> HashSet<Origin> {
+        let is_meant = |what: &What| matches!(what, What::Letter(number) if numbers.contains(number));
+        let meant: Vec<(Place, What)> =
+            self.places.iter().filter(|(_, what)| is_meant(what)).map(|(place, what)| (*place, *what)).collect();
+        let mut withdrawn = HashSet::new();
+        for (place, what) in meant {
+            let What::Letter(number) = what else { continue };
+            // Places of calls that are over may be those of others by now.
+            if self.lanes.is_queued(place) && self.lanes.withdraw(place) {
+                withdrawn.insert(Origin::Replay { dead_letter: number });
+            }
+        }
+        withdrawn
+    }
+
+    /// The operators of all replays have gone.
+    fn leave(&mut self) {
+        let meant = self.turns.unheard();
+        for origin in self.withdraw(&meant) {
+            let Origin::Replay { dead_letter } = origin else { continue };
+            self.turns.withdrawn(dead_letter, |_| NotReplayed::Gone);
+        }
+        self.start();
+    }
+
+    fn discard(&mut self, number: u64) {
+        let withdrawn = self.withdraw(&[number]);
+        if self.turns.close(&[number], &withdrawn, &NotReplayed::Gone).is_empty() {
+            self.closing.insert(number);
+            self.writes.push_back(Write::Discard(number));
+        }
+        self.start();
     }
 
     /// Lets everything succeed from now on.
@@ -335,6 +388,7 @@ enum Event {
     Look,
     Decide,
     Replay(prop::sample::Index),
+    Leave,
     Discard(prop::sample::Index),
     Restart { durable: usize },
 }
@@ -348,6 +402,7 @@ fn events(definition: impl Strategy<Value = u64> + 'static) -> impl Strategy<Val
         4 => Just(Event::Look),
         4 => Just(Event::Decide),
         3 => index().prop_map(Event::Replay),
+        1 => Just(Event::Leave),
         1 => index().prop_map(Event::Discard),
         1 => (0..4usize).prop_map(|durable| Event::Restart { durable }),
     ];
@@ -392,9 +447,10 @@ fn check(events: Vec<Event>) -> Result<(), TestCaseError> {
             }
             Event::Discard(which) => {
                 if let Some(number) = world.letter(which) {
-                    world.writes.push_back(Write::Discard(number));
+                    world.discard(number);
                 }
             }
+            Event::Leave => world.leave(),
             Event::Restart { durable } => world.restart(durable),
         }
     }

@@ -179,7 +179,7 @@ async fn results_per_item_decide_for_each_delivery() {
     let completed: BTreeMap<u128, Completed> =
         all(&mut dispatcher, 4).await.into_iter().map(|completed| (number(&completed), completed)).collect();
     let dead = |reason, message: &str| Outcome::Dead(Failure { reason, message: message.to_owned() });
-    let refused = "refused by itself in an answer to several: answered 409";
+    let refused = "the answer refuses this row of the call: answered 409";
     assert_eq!(completed[&1].outcome, dead(Reason::Refused, refused));
     let excerpt = r#"{"status":409,"why":"taken\n"}"#.to_owned();
     assert_eq!(completed[&1].attempts.kept()[0].answer, Answer::Status { status: 409, excerpt });
@@ -208,7 +208,7 @@ async fn an_answer_whose_results_cannot_be_read_is_asked_for_again() {
     }
     let completed = all(&mut dispatcher, 2).await;
     assert_eq!(completed[1].outcome, Outcome::Delivered { status: 204 });
-    let error = "answered 200, but the answer has 1 results for 2 deliveries".to_owned();
+    let error = "answered 200, but rows in the call: 2, results in the answer: 1".to_owned();
     assert_eq!(completed[0].attempts.kept()[0].answer, Answer::Failed { error });
     assert_eq!(completed[0].attempts.total(), 3);
 }

@@ -11,7 +11,7 @@ use crate::support::receiver::{Answer, Gate, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Nobody listens on port 1: the daemon goes on without MySQL.
+/// Nothing listens on port 1: the daemon goes on without MySQL.
 const MYSQL: &str = "mysql://rowhook:s3cret@127.0.0.1:1";
 
 /// Six dead letters of a rule with one attempt at a time, of which the first waits at the gate.

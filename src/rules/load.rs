@@ -7,8 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Placed, Variables};
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::actions::Work;
+use super::compile::{self, Contents, Placed, Variables};
+use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
 use super::matching::{DisabledRule, RuleSet};
 use super::rule::Rule;
 use super::target::Target;
@@ -42,57 +43,75 @@ impl RuleSet {
         env: Variables,
         mut problems: Vec<Diagnostic>,
     ) -> Result<RuleSet, Diagnostics> {
-        let mut rules: Vec<Placed> = Vec::new();
-        let mut targets: Vec<(Arc<Target>, String)> = Vec::new();
-        let mut first_sql = None;
+        let mut collected = Collected::default();
         for (path, text) in files {
             let contents = compile::file(path, text, env, &mut problems);
-            if let (None, Some(place)) = (&first_sql, contents.first_sql) {
-                let message = "`sql` writes to MySQL, and no server is named for it; give \
-                               --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
-                first_sql = Some(Diagnostic::at(path, text, place, message));
-            }
-            for (target, place) in contents.targets {
-                match targets.iter().find(|(known, _)| known.origin == target.origin) {
-                    Some((known, first)) => {
-                        let message = format!("target `{}` is set already, at {first}", known.origin);
-                        problems.push(Diagnostic::at(path, text, place, message));
-                    }
-                    None => {
-                        let at = format!("{}:{}:{}", path.display(), place.line, place.column);
-                        targets.push((Arc::new(target), at));
-                    }
-                }
-            }
-            for (rule, place) in contents.rules {
-                match rules.iter().find(|(known, _)| known.name == rule.name) {
-                    Some((known, first)) => {
-                        let first = format!("{}:{}:{}", known.path.display(), first.line, first.column);
-                        let message = format!("rule `{}` exists already, at {first}; names are unique", rule.name);
-                        problems.push(Diagnostic::at(path, text, place, message));
-                    }
-                    None => rules.push((rule, place)),
-                }
-            }
+            collected.take(path, text, contents, &mut problems);
         }
-        if let Some((path, _)) = files.first().filter(|_| rules.is_empty() && problems.is_empty()) {
-            problems.push(Diagnostic::of_file(path, "there are targets, but no file with rules"));
-        }
-        if let Some((first, place)) = rules.first()
-            && rules.iter().all(|(rule, _)| !rule.settings.is_enabled)
-            && let Some((path, text)) = files.iter().find(|(path, _)| *path == first.path)
-        {
-            problems.push(Diagnostic::at(
-                path,
-                text,
-                *place,
-                "every rule has `enabled: false`; at least one must be enabled",
-            ));
+        if problems.is_empty() {
+            problems.extend(collected.without_rules(files));
         }
         if !problems.is_empty() {
             problems.sort_by(|a, b| (&a.path, a.place).cmp(&(&b.path, b.place)));
             return Err(Diagnostics(problems));
         }
+        Ok(collected.into_rule_set())
+    }
+}
+
+/// What the files of a directory hold together.
+#[derive(Default)]
+struct Collected {
+    /// Of unique names, disabled ones included.
+    rules: Vec<Placed>,
+    /// Each with its place.
+    targets: Vec<(Arc<Target>, String)>,
+    first_sql: Option<Diagnostic>,
+}
+
+impl Collected {
+    /// Takes in the contents of a file. What another file has already is a problem.
+    fn take(&mut self, path: &Path, text: &str, contents: Contents, problems: &mut Vec<Diagnostic>) {
+        if let (None, Some(place)) = (&self.first_sql, contents.first_sql) {
+            let message = "`sql` writes to MySQL, and no server is named for it; give \
+                           --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
+            self.first_sql = Some(Diagnostic::at(path, text, place, message));
+        }
+        for (target, place) in contents.targets {
+            match self.targets.iter().find(|(known, _)| known.origin == target.origin) {
+                Some((known, first)) => {
+                    let message = format!("target `{}` is set already, at {first}", known.origin);
+                    problems.push(Diagnostic::at(path, text, place, message));
+                }
+                None => self.targets.push((Arc::new(target), shown(path, place))),
+            }
+        }
+        for (rule, place) in contents.rules {
+            match self.rules.iter().find(|(known, _)| known.name == rule.name) {
+                Some((known, first)) => {
+                    let first = shown(&known.path, *first);
+                    let message = format!("rule `{}` exists already, at {first}; names are unique", rule.name);
+                    problems.push(Diagnostic::at(path, text, place, message));
+                }
+                None => self.rules.push((rule, place)),
+            }
+        }
+    }
+
+    /// The problem with files that have no rule to follow.
+    fn without_rules(&self, files: &[(PathBuf, String)]) -> Option<Diagnostic> {
+        let Some((first, place)) = self.rules.first() else {
+            let (path, _) = files.first()?;
+            return Some(Diagnostic::of_file(path, "there are targets, but no file with rules"));
+        };
+        let (path, text) = files.iter().find(|(path, _)| *path == first.path)?;
+        let message = "every rule has `enabled: false`; at least one must be enabled";
+        let is_none_enabled = self.rules.iter().all(|(rule, _)| !rule.settings.is_enabled);
+        is_none_enabled.then(|| Diagnostic::at(path, text, *place, message))
+    }
+
+    fn into_rule_set(self) -> RuleSet {
+        let Collected { rules, targets, first_sql } = self;
         let is_called = |target: &Target| {
             rules.iter().flat_map(|(rule, _)| &rule.actions).any(|action| action.target.origin == target.origin)
         };
@@ -100,28 +119,35 @@ impl RuleSet {
         let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin)).collect();
         let (rules, disabled): (Vec<Placed>, Vec<Placed>) =
             rules.into_iter().partition(|(rule, _)| rule.settings.is_enabled);
-        let rules = rules.into_iter().map(|(mut rule, _)| {
-            for action in &mut rule.actions {
-                if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == action.target.origin) {
-                    action.target = Arc::clone(target);
-                }
+        let disabled = disabled.into_iter().map(|(rule, place)| {
+            let (at, name) = (shown(&rule.path, place), rule.name);
+            DisabledRule {
+                note: format!("{at}: rule {name} is disabled (`enabled: false`): changes for it are not kept"),
+                name,
             }
-            Arc::new(rule)
         });
+        let rules = rules.into_iter().map(|(rule, _)| Arc::new(with_targets(rule, &targets)));
         let rules: Vec<Arc<Rule>> = rules.collect();
-        let disabled = disabled.into_iter().map(|(rule, place)| DisabledRule {
-            note: format!(
-                "{}:{}:{}: rule {} is disabled (`enabled: false`): changes for it are not kept",
-                rule.path.display(),
-                place.line,
-                place.column,
-                rule.name
-            ),
-            name: rule.name,
-        });
-        let rules = RuleSet::new(rules).with_unused_targets(unused).with_disabled(disabled.collect());
-        Ok(rules.with_first_sql(first_sql))
+        let writes = rules.iter().flat_map(|rule| &rule.actions).any(|action| matches!(action.work, Work::Sql(_)));
+        RuleSet::new(rules)
+            .with_unused_targets(unused)
+            .with_disabled(disabled.collect())
+            .with_first_sql(first_sql.filter(|_| writes))
     }
+}
+
+/// The rule with what is set for its targets.
+fn with_targets(mut rule: Rule, targets: &[(Arc<Target>, String)]) -> Rule {
+    for action in &mut rule.actions {
+        if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == action.target.origin) {
+            action.target = Arc::clone(target);
+        }
+    }
+    rule
+}
+
+fn shown(path: &Path, FilePlace { line, column }: FilePlace) -> String {
+    format!("{}:{line}:{column}", path.display())
 }
 
 /// The rule files of a directory in name order; none at all is a problem.

@@ -72,43 +72,41 @@ impl<'n> NodeReader<'_> {
         self.agrees(key, kind.flatten(), content_type);
         match *key {
             "body" => BodySpec::Json(node),
-            "format" => {
-                let format = self.format(node);
-                let is_cloud_event = format.is_some_and(|format| matches!(format(), Body::CloudEvent(_)));
-                for HeaderSpec { name, at, .. } in headers {
-                    let name_in_lower_case = name.to_ascii_lowercase();
-                    if is_cloud_event && (name_in_lower_case == "content-type" || name_in_lower_case.starts_with("ce-"))
-                    {
-                        self.problem(
-                            *at,
-                            format!("`format: cloudevents` sets header `{name}`; a rule can't change it"),
-                        );
-                    }
-                }
-                format.map_or(BodySpec::Default, BodySpec::Format)
-            }
-            "form" => {
-                if !matches!(&node.kind, NodeKind::Map(fields) if !fields.is_empty()) {
-                    self.problem(node.at, format!("`form` must be a map from field to value, not {}", node.describe()));
-                }
-                let lists = lists.and_then(|(_, lists)| lists).unwrap_or(FormLists::Indices);
-                if lists == FormLists::Repeat {
-                    self.refuse_structured_elements(node);
-                }
-                self.refuse_null(node);
-                BodySpec::Form(node, lists)
-            }
+            "format" => self.format_body(node, headers),
+            "form" => self.form_body(node, lists.and_then(|(_, lists)| lists)),
             _ => {
                 self.string(node, "text");
-                if kind == Some(None)
-                    && let Some(header) = content_type
-                {
+                if let (Some(None), Some(header)) = (kind, content_type) {
                     let message = "the `Content-Type` of a `text` is literal, because it says how values are escaped";
                     self.problem(header.at, message);
                 }
                 BodySpec::Text { template: node, is_markup: kind.flatten() == Some(MediaKind::Markup) }
             }
         }
+    }
+
+    fn format_body(&mut self, node: &'n Node, headers: &[HeaderSpec<'n>]) -> BodySpec<'n> {
+        let format = self.format(node);
+        let is_cloud_event = format.is_some_and(|format| matches!(format(), Body::CloudEvent(_)));
+        for HeaderSpec { name, at, .. } in headers {
+            let name_in_lower_case = name.to_ascii_lowercase();
+            if is_cloud_event && (name_in_lower_case == "content-type" || name_in_lower_case.starts_with("ce-")) {
+                self.problem(*at, format!("`format: cloudevents` sets header `{name}`; a rule can't change it"));
+            }
+        }
+        format.map_or(BodySpec::Default, BodySpec::Format)
+    }
+
+    fn form_body(&mut self, node: &'n Node, lists: Option<FormLists>) -> BodySpec<'n> {
+        if !matches!(&node.kind, NodeKind::Map(fields) if !fields.is_empty()) {
+            self.problem(node.at, format!("`form` must be a map from field to value, not {}", node.describe()));
+        }
+        let lists = lists.unwrap_or(FormLists::Indices);
+        if lists == FormLists::Repeat {
+            self.refuse_structured_elements(node);
+        }
+        self.refuse_null(node);
+        BodySpec::Form(node, lists)
     }
 
     /// The kind of body that the header announces; None where the row decides.

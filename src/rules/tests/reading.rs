@@ -224,6 +224,15 @@ fn a_disabled_rule_is_checked_and_then_not_there() {
     let all = load(&both(true)).expect("it loads");
     assert_eq!((all.rules().len(), all.is_disabled("two"), all.notes_of_disabled().count()), (2, false, 0));
 
+    let writes = |enabled: bool| {
+        both(enabled).replace(
+            &format!("two, enabled: {enabled}, {call}"),
+            &format!("two, enabled: {enabled}, steps: [{{name: s, sql: {{statement: DELETE FROM t}}}}]"),
+        )
+    };
+    assert!(load(&writes(true)).expect("it loads").needs_write_url().is_some());
+    assert!(load(&writes(false)).expect("it loads").needs_write_url().is_none(), "it writes nothing");
+
     for (text, problem) in [
         (both(false).replace("name: two, ", "name: one, "), "rule `one` exists already"),
         (both(false).replace("enabled: false", "enabled: false, when: row.a ="), "4:"),

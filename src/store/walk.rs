@@ -7,13 +7,17 @@
 #![expect(clippy::disallowed_methods, reason = "sled's iterators, which are used here and nowhere else")]
 
 use std::ops::Bound;
+use std::panic::{self, AssertUnwindSafe};
 
 use sled::IVec;
 
 /// Keys are told apart by this many bytes where the end of a damaged page is looked for.
 const PROBE_BYTES: usize = size_of::<u128>();
 
-/// An iterator over entries: key and value.
+/// Key and value.
+type Entry = Result<(IVec, IVec), sled::Error>;
+
+/// An iterator over entries.
 pub(super) struct Walk<'t> {
     tree: &'t sled::Tree,
     entries: sled::Iter,
@@ -60,11 +64,12 @@ impl<'t> Walk<'t> {
         let reached = number(&self.reached);
         let probes = (0..u128::BITS).filter_map(|bit| reached.checked_add(1 << bit));
         let behind = probes.map_while(|probe| self.key_at(probe)).find_map(|probe| {
-            let entry = self.tree.range((Bound::Included(probe), self.end.clone())).next()?;
+            let entry = next_of(&mut self.tree.range((Bound::Included(probe), self.end.clone())))?;
             entry.ok().map(|(key, _)| key)
         });
         let end = behind.clone().map_or(self.end.clone(), Bound::Excluded);
-        let back = self.tree.range((Bound::Excluded(self.reached.clone()), end)).rev();
+        let mut back = self.tree.range((Bound::Excluded(self.reached.clone()), end)).rev();
+        let back = std::iter::from_fn(|| next_of(&mut back));
         let first = back.map_while(Result::ok).last().map(|(key, _)| key);
         first.or(behind)
     }
@@ -87,14 +92,20 @@ fn number(key: &[u8]) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
+/// The next entry. Sled asserts what an index says of its pages: where an assertion fails on the way, the tree is damaged there.
+fn next_of(entries: &mut impl Iterator<Item = Entry>) -> Option<Entry> {
+    let next = panic::catch_unwind(AssertUnwindSafe(|| entries.next()));
+    next.unwrap_or_else(|_| Some(Err(sled::Error::Corruption { at: None, bt: () })))
+}
+
 impl Iterator for Walk<'_> {
-    type Item = Result<(IVec, IVec), sled::Error>;
+    type Item = Entry;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.has_ended {
             return None;
         }
-        let entry = self.entries.next();
+        let entry = next_of(&mut self.entries);
         match &entry {
             Some(Ok((key, _))) => self.reached = key.clone(),
             None => self.has_ended = true,
@@ -107,5 +118,23 @@ impl Iterator for Walk<'_> {
             },
         }
         entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assertion_that_fails_on_the_way_is_damage() {
+        let mut entries = (0..3u8).map(|n| -> Entry {
+            assert!(n != 1, "what sled says of a page that is not there");
+            Ok((vec![n].into(), IVec::default()))
+        });
+        let keys = std::iter::from_fn(|| next_of(&mut entries));
+        let keys: Vec<Result<u8, bool>> = keys
+            .map(|entry| entry.map(|(key, _)| key[0]).map_err(|error| matches!(error, sled::Error::Corruption { .. })))
+            .collect();
+        assert_eq!(keys, [Ok(0), Err(true), Ok(2)]);
     }
 }

@@ -129,51 +129,15 @@ pub async fn replay<L, R, E>(
 where
     L: Send + 'static,
 {
-    let ended = send_all(found, mode, commands, listener).await;
+    let (outcomes, tally) = (FuturesUnordered::new(), ReplayTally::default());
+    let (is_stopped, paused, reported) = (false, None, tally);
+    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, reported, is_stopped, paused };
+    let ended = replay.run(found).await;
     if let Err(End::Unheard) = ended {
         // A loop that has ended begins nothing either.
         let _ = commands.send(Command::WithdrawUnheard).await;
     }
     ended
-}
-
-async fn send_all<L, R, E>(
-    found: impl Stream<Item = Result<Found<L>, E>>,
-    mode: Mode,
-    commands: &mpsc::Sender<Command>,
-    listener: Listener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
-) -> Result<ReplayTally, End<E>>
-where
-    L: Send + 'static,
-{
-    let (outcomes, tally) = (FuturesUnordered::new(), ReplayTally::default());
-    let (is_stopped, paused, reported) = (false, None, tally);
-    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, reported, is_stopped, paused };
-    let (mut found, mut is_read) = (pin!(found), false);
-    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !is_read || !replay.outcomes.is_empty() {
-        let goes_on = !is_read && replay.has_room();
-        tokio::select! {
-            next = found.next(), if goes_on => match next {
-                Some(next) => replay.take(next.map_err(End::Failed)?).await?,
-                None => is_read = true,
-            },
-            Some(ended) = replay.outcomes.next() => replay.take_outcome(ended).await?,
-            _ = ticks.tick() => replay.report_progress().await?,
-            () = commands.closed(), if !is_read && mode == Mode::Send => replay.is_stopped = true,
-            // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
-            () = replay.listener.reports.closed() => return Err(End::Unheard),
-        }
-        is_read |= replay.is_stopped || replay.paused.is_some();
-    }
-    match (replay.is_stopped, replay.paused.take()) {
-        (false, None) => Ok(replay.tally),
-        (is_stopped, paused) => {
-            replay.report_progress().await?;
-            Err(paused.filter(|_| !is_stopped).map_or(End::Stopping, |rule| End::Paused { rule }))
-        }
-    }
 }
 
 /// What came of a delivery that was sent.
@@ -204,6 +168,35 @@ struct Replay<'a, L, R, F> {
 }
 
 impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, F> {
+    async fn run<E>(&mut self, found: impl Stream<Item = Result<Found<L>, E>>) -> Result<ReplayTally, End<E>> {
+        let (mut found, mut is_read) = (pin!(found), false);
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !is_read || !self.outcomes.is_empty() {
+            let goes_on = !is_read && self.has_room();
+            tokio::select! {
+                next = found.next(), if goes_on => match next {
+                    Some(next) => self.take(next.map_err(End::Failed)?).await?,
+                    None => is_read = true,
+                },
+                Some(ended) = self.outcomes.next() => self.take_outcome(ended).await?,
+                _ = ticks.tick() => self.report_progress().await?,
+                () = self.commands.closed(), if !is_read && self.mode == Mode::Send => self.is_stopped = true,
+                // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
+                () = self.listener.reports.closed() => return Err(End::Unheard),
+            }
+            is_read |= self.is_stopped || self.paused.is_some();
+        }
+        if !self.is_stopped && self.paused.is_none() {
+            return Ok(self.tally);
+        }
+        self.report_progress().await?;
+        Err(match self.paused.take() {
+            Some(rule) if !self.is_stopped => End::Paused { rule },
+            _ => End::Stopping,
+        })
+    }
+
     fn has_room(&self) -> bool {
         self.outcomes.len() < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX
     }

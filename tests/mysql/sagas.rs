@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::support::mysql::MysqlServer;
 use crate::support::program::Program;
+use crate::support::random::Random;
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -54,11 +55,19 @@ fn wait_until_done(program: &Program, rule: &str, is_all: impl Fn() -> bool) {
     }
 }
 
-/// Writes rows of these kinds, numbered from 0, some at a time.
-async fn insert(server: &MysqlServer, table: &str, kinds: &[&str]) {
-    for (first, kinds) in (0..).step_by(50).zip(kinds.chunks(50)) {
+/// Writes so many rows, numbered from 0, each of any of these kinds, some at a time; returns the kinds that were drawn.
+async fn insert_any(
+    server: &MysqlServer,
+    table: &str,
+    rows: usize,
+    kinds: &[&'static str],
+    random: &mut Random,
+) -> Vec<&'static str> {
+    let drawn: Vec<&str> = (0..rows).map(|_| kinds[random.below(kinds.len() as u64) as usize]).collect();
+    for (first, kinds) in (0..).step_by(50).zip(drawn.chunks(50)) {
         let row = |(n, kind): (usize, &&str)| format!("({}, '{kind}')", first + n);
         let rows: Vec<String> = kinds.iter().enumerate().map(row).collect();
         server.query(&format!("INSERT INTO {table} (id, kind) VALUES {}", rows.join(","))).await;
     }
+    drawn
 }

@@ -30,6 +30,24 @@ pub struct Counts {
     pub rollbacks: u64,
 }
 
+impl Counts {
+    /// Each with what was counted.
+    pub fn each(&self) -> [(u64, &'static str); 10] {
+        [
+            (self.changes, "changes"),
+            (self.rowhook_kills, "kills of rowhook"),
+            (self.rowhook_restarts, "orderly restarts of rowhook"),
+            (self.mysqld_kills, "kills of mysqld"),
+            (self.cuts, "connections cut"),
+            (self.api_gone, "times without the API"),
+            (self.statements, "statements on tables"),
+            (self.gtid_steps, "steps of gtid_mode"),
+            (self.large, "large transactions"),
+            (self.rollbacks, "rollbacks"),
+        ]
+    }
+}
+
 impl RunReport {
     pub fn new(seed: u64) -> RunReport {
         let (steps, missing) = (VecDeque::new(), String::new());
@@ -50,25 +68,14 @@ impl RunReport {
 
     #[allow(clippy::print_stderr, reason = "the figures of a run are for the person who started it")]
     pub fn say(&self, when: &str, ledger: &Ledger) {
-        let counts = &self.counts;
+        let counted = self.counts.each().map(|(count, what)| format!("{count} {what}"));
         eprintln!(
-            "faults, {when}: seed {}, {} s: {} changes, {} calls, {} repeats; {} kills and {} orderly restarts of rowhook, \
-             {} kills of mysqld, {} connections cut, {} times without the API, {} statements on tables, {} steps of gtid_mode, \
-             {} large transactions, {} rollbacks",
+            "faults, {when}: seed {}, {} s: {} calls, {} repeats; {}",
             self.seed,
             self.begun_at.elapsed().as_secs(),
-            counts.changes,
             ledger.calls,
             ledger.repeats,
-            counts.rowhook_kills,
-            counts.rowhook_restarts,
-            counts.mysqld_kills,
-            counts.cuts,
-            counts.api_gone,
-            counts.statements,
-            counts.gtid_steps,
-            counts.large,
-            counts.rollbacks
+            counted.join(", ")
         );
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{DEADLINE, insert, letters, status, wait_until_done};
+use super::{DEADLINE, insert_any, letters, status, wait_until_done};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::random::Random;
@@ -78,8 +78,7 @@ impl Scene {
         let program = home.start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
         program.wait_for_line("reading after", DEADLINE);
         let mut random = Random::new();
-        let kinds: Vec<&str> = (0..ROWS).map(|_| KINDS[random.below(KINDS.len() as u64) as usize]).collect();
-        insert(server, &table, &kinds).await;
+        let kinds = insert_any(server, &table, ROWS, &KINDS, &mut random).await;
         Scene { books, receiver, program, kinds, random }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use super::{DEADLINE, insert, letters};
+use super::{DEADLINE, insert_any, letters};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::random::Random;
@@ -131,8 +131,7 @@ async fn whatever_fails_or_is_killed_every_row_is_complete_undone_or_waits_for_a
     let mut program = home.start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
     program.wait_for_line("reading after", DEADLINE);
     let mut random = Random::new();
-    let kinds: Vec<&str> = (0..ROWS).map(|_| KINDS[random.below(KINDS.len() as u64) as usize]).collect();
-    insert(server, &table, &kinds).await;
+    let kinds = insert_any(server, &table, ROWS, &KINDS, &mut random).await;
 
     for _ in 0..KILLS {
         let next = receiver.count() + random.below(90) as usize;

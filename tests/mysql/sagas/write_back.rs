@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DEADLINE, insert, letters, wait_until_done};
+use super::{DEADLINE, insert_any, letters, wait_until_done};
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
 use crate::support::random::Random;
@@ -94,8 +94,7 @@ impl Scene<'_> {
         let program = home.start(&["run", "--mysql", &server.root_url(), "--admin", "off"]);
         program.wait_for_line("reading after", DEADLINE);
         let mut random = Random::new();
-        let kinds: Vec<&str> = (0..ROWS).map(|_| KINDS[random.below(KINDS.len() as u64) as usize]).collect();
-        insert(server, &table, &kinds).await;
+        let kinds = insert_any(server, &table, ROWS, &KINDS, &mut random).await;
         Scene { server, table, receiver, program, kinds, random }
     }
 

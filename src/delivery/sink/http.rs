@@ -80,13 +80,12 @@ pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Deliv
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let (success, action) = (&ready.call.settings.success, first.action());
     let classify = |answer: &Answer, lack| answer::classify(success, &action.retry_on, answer, lack);
-    let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
+    let Received { mut answer, mut lack, mut retry_after, server_limit, body, headers, redirect } = received;
     let health = answer::health(success, &answer, lack);
     let mut verdict = classify(&answer, lack);
     let mut hint = redirect.map(|redirect| {
         format!("it redirects {}, which rowhook does not follow: put the final address into `url`", redirect.hint)
     });
-    let mut retry_after = retry_after;
     if let Some(meaning) = AnswerMeaning::of(&ready.call, first, &answer, &headers, &body) {
         if let Verdict::Done { status } = verdict
             && let Err(refusal) = meaning.success()
@@ -100,7 +99,9 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             answer = Answer::Status { status, excerpt: client::excerpt(&body) };
         }
         if !matches!(verdict, Verdict::Done { .. }) {
-            verdict = if meaning.wants_retry() { Verdict::Retry } else { verdict };
+            if meaning.wants_retry() {
+                verdict = Verdict::Retry;
+            }
             retry_after = retry_after.max(meaning.wait());
         }
     }

@@ -59,28 +59,14 @@ pub fn write(
     Ok(())
 }
 
-/// The media type of a body that one item makes.
-pub fn content_type(body: &Body) -> &'static str {
-    match body {
-        Body::CloudEvent(CloudEventMode::Structured) => "application/cloudevents+json",
-        Body::Form(_) => "application/x-www-form-urlencoded",
-        Body::Text(_) => "text/plain; charset=utf-8",
-        _ => "application/json",
-    }
-}
-
-/// The media type of such items, each on a line.
-pub fn lines_content_type(body: &Body) -> &'static str {
-    match body {
-        Body::Text(_) => "text/plain; charset=utf-8",
-        _ => "application/x-ndjson",
-    }
-}
-
-/// The media type of a JSON array of such items.
-pub fn array_content_type(body: &Body) -> &'static str {
-    match body {
-        Body::CloudEvent(_) => "application/cloudevents-batch+json",
+/// The media type of a body whose items stand so.
+pub fn content_type(body: &Body, place: ItemPlace) -> &'static str {
+    match (body, place) {
+        (Body::Text(_), ItemPlace::Alone | ItemPlace::OnLine) => "text/plain; charset=utf-8",
+        (_, ItemPlace::OnLine) => "application/x-ndjson",
+        (Body::CloudEvent(_), ItemPlace::InArray) => "application/cloudevents-batch+json",
+        (Body::CloudEvent(CloudEventMode::Structured), ItemPlace::Alone) => "application/cloudevents+json",
+        (Body::Form(_), ItemPlace::Alone) => "application/x-www-form-urlencoded",
         _ => "application/json",
     }
 }

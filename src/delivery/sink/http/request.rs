@@ -5,7 +5,6 @@
 //! adds (a token, a signature) is named here and made by `auth`. Sends nothing.
 
 use bytes::Bytes;
-use url::Url;
 
 use super::auth;
 use super::item::{self, ItemPlace};
@@ -13,7 +12,7 @@ use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::change::DeliveryId;
 use crate::delivery::Delivery;
 use crate::rules::{Auth, Body, Call};
-use crate::template::{Error, Scope, TEXT_BYTES_MAX};
+use crate::template::{BodyTemplate, Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
@@ -26,25 +25,33 @@ pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedReques
         return array::prepare_one(delivery, call);
     }
     let scope = delivery.scope();
-    let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let body = render_body(delivery, &call.body, &scope)?;
-    let mut headers = render_headers(call, delivery.call_id(), ItemPlace::Alone, &scope)?;
+    let body = || render_body(delivery, &call.body, &scope);
+    let mut request = envelope(call, delivery.call_id(), ItemPlace::Alone, &scope, body)?;
     let of_item = item::headers(delivery, &call.body);
-    headers.extend(of_item.map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
-    Ok(prepared(call, url, headers, body))
+    request.headers.extend(of_item.map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
+    Ok(request)
 }
 
-fn prepared(call: &Call, url: Url, headers: Vec<Header>, body: Bytes) -> PreparedRequest {
-    PreparedRequest {
+/// The request around a body; without the headers that belong to an item. `id` identifies the call to its receiver.
+fn envelope(
+    call: &Call,
+    id: DeliveryId,
+    place: ItemPlace,
+    scope: &Scope,
+    body: impl FnOnce() -> Result<Bytes, String>,
+) -> Result<PreparedRequest, String> {
+    let url = call.url.render(scope).map_err(|error| format!("`url`: {error}"))?;
+    let body = body()?;
+    Ok(PreparedRequest {
         method: call.settings.method,
         url,
-        headers,
+        headers: render_headers(call, id, place, scope)?,
         body,
         compression: call.settings.compression,
         per_attempt: auth::headers_per_attempt(call),
         hides_url: call.url.uses_env(),
-        hides_body: call.body.uses_env(),
-    }
+        hides_body: call.body.uses_env() || call.item_line.as_ref().is_some_and(BodyTemplate::uses_env),
+    })
 }
 
 /// Room for a usual event: growing a buffer for every delivery would cost more than the space.
@@ -84,12 +91,7 @@ fn render_headers(call: &Call, id: DeliveryId, place: ItemPlace, scope: &Scope) 
         headers.push(own("User-Agent", USER_AGENT.to_string()));
     }
     if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
-        let content_type = match place {
-            ItemPlace::Alone => item::content_type(&call.body),
-            ItemPlace::InArray => item::array_content_type(&call.body),
-            ItemPlace::OnLine => item::lines_content_type(&call.body),
-        };
-        headers.push(own("Content-Type", content_type.to_string()));
+        headers.push(own("Content-Type", item::content_type(&call.body, place).to_string()));
     }
     if call.sign.is_some() {
         headers.push(own(auth::SIGNED_ID, id.to_string()));
@@ -162,18 +164,14 @@ mod tests {
         Delivery { id, rule, change, origin: Origin::Stream, predetermined: None, saga_action: None, more: None }
     }
 
-    fn header<'p>(prepared: &'p PreparedRequest, name: &str) -> Option<&'p str> {
-        prepared.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
-    }
-
     #[test]
     fn the_default_request_posts_the_change_with_its_idempotency_key() {
         let delivery = delivery("{url: 'http://127.0.0.1:8088/o/{{ row.id }}'}", "paid");
         let prepared = prepare(&delivery).expect("renders");
         assert_eq!((prepared.method, prepared.url.as_str()), (Method::Post, "http://127.0.0.1:8088/o/7"));
-        assert_eq!(header(&prepared, "idempotency-key"), Some(&*delivery.id.to_string()));
-        assert_eq!(header(&prepared, "user-agent"), Some(USER_AGENT));
-        assert_eq!(header(&prepared, "content-type"), Some("application/json"));
+        assert_eq!(prepared.header("idempotency-key"), Some(&*delivery.id.to_string()));
+        assert_eq!(prepared.header("user-agent"), Some(USER_AGENT));
+        assert_eq!(prepared.header("content-type"), Some("application/json"));
         let body: serde_json::Value = serde_json::from_slice(&prepared.body).expect("JSON");
         assert_eq!((&body["rule"], &body["after"]["status"]), (&"r".into(), &"paid".into()));
     }
@@ -221,7 +219,7 @@ mod tests {
             ),
         ] {
             let prepared = prepare(&delivery(call, "a&b")).expect(call);
-            assert_eq!(header(&prepared, "Content-Type"), Some(content_type), "{call}");
+            assert_eq!(prepared.header("Content-Type"), Some(content_type), "{call}");
             assert_eq!(prepared.body, body, "{call}");
         }
         let call = "{url: 'http://a.test/', form: {key: '{{ env.TOKEN }}'}}";
@@ -235,16 +233,16 @@ mod tests {
     #[test]
     fn a_header_is_left_out_by_omit() {
         let call = "{url: 'http://a.test/', headers: {X-A: \"{{ omit if row.status == 'x' else row.status }}\"}}";
-        assert_eq!(header(&prepare(&delivery(call, "x")).expect("renders"), "X-A"), None);
-        assert_eq!(header(&prepare(&delivery(call, "y")).expect("renders"), "X-A"), Some("y"));
+        assert_eq!(prepare(&delivery(call, "x")).expect("renders").header("X-A"), None);
+        assert_eq!(prepare(&delivery(call, "y")).expect("renders").header("X-A"), Some("y"));
     }
 
     #[test]
     fn a_rule_may_set_user_agent_and_content_type() {
         let call = "{url: 'http://a.test/', headers: {user-agent: mine, Content-Type: application/cloudevents+json}}";
         let prepared = prepare(&delivery(call, "paid")).expect("renders");
-        assert_eq!(header(&prepared, "User-Agent"), Some("mine"));
-        assert_eq!(header(&prepared, "Content-Type"), Some("application/cloudevents+json"));
+        assert_eq!(prepared.header("User-Agent"), Some("mine"));
+        assert_eq!(prepared.header("Content-Type"), Some("application/cloudevents+json"));
         assert_eq!(prepared.headers.len(), 3);
     }
 
@@ -252,7 +250,7 @@ mod tests {
     fn delete_and_get_have_no_body_unless_the_rule_gives_one() {
         let prepared = prepare(&delivery("{url: 'http://a.test/', method: DELETE}", "paid")).expect("renders");
         assert!(prepared.body.is_empty());
-        assert_eq!(header(&prepared, "content-type"), None);
+        assert_eq!(prepared.header("content-type"), None);
         let prepared =
             prepare(&delivery("{url: 'http://a.test/', method: DELETE, body: {a: 1}}", "x")).expect("renders");
         assert_eq!(prepared.body, r#"{"a":1}"#);
@@ -280,7 +278,7 @@ mod tests {
     fn curl_masks_secrets_and_quotes_for_the_shell() {
         let call = "{url: 'http://a.test/{{ row.id }}', headers: {X-Key: '{{ env.TOKEN }}', authorization: Basic abc, X-S: \"it's\"}, body: '{{ row.status }}'}";
         let prepared = prepare(&delivery(call, "it's")).expect("renders");
-        assert_eq!(header(&prepared, "X-Key"), Some("s3cret"));
+        assert_eq!(prepared.header("X-Key"), Some("s3cret"));
         let curl = prepared.shown().to_curl();
         assert!(curl.starts_with("curl -X POST 'http://a.test/7' \\\n  -H 'Idempotency-Key: "), "{curl}");
         assert!(curl.contains("-H 'X-Key: ***'") && curl.contains("-H 'authorization: ***'"), "{curl}");

@@ -90,10 +90,10 @@ pub(super) async fn receive(
     let server_limit = server_limit::read(headers, || made_at);
     let is_success = success.contains(status);
     let is_kept = is_success || keep.of_refusals;
-    let bytes_max = match (is_kept, is_success) {
-        (true, true) => keep.body_bytes_max,
-        (true, false) => keep.body_bytes_max.max(REFUSAL_BYTES_MAX),
-        (false, _) => REFUSAL_BYTES_MAX,
+    let bytes_max = match is_success {
+        true => keep.body_bytes_max,
+        false if keep.of_refusals => keep.body_bytes_max.max(REFUSAL_BYTES_MAX),
+        false => REFUSAL_BYTES_MAX,
     };
     let body = read_body(&mut response, bytes_max).await?;
     let headers = if is_kept && keep.headers { kept_headers(response.headers(), &body) } else { Vec::new() };

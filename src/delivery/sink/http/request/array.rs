@@ -6,7 +6,7 @@
 
 use super::super::item::ItemPlace;
 use super::super::prepared::PreparedRequest;
-use super::{USUAL_BYTES, prepared, render_headers, write_body};
+use super::{USUAL_BYTES, envelope, write_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::{Delivery, Failure, Outcome};
@@ -75,7 +75,10 @@ pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedA
     let ready = match ids.is_empty() {
         true => Err(Unready::Nothing),
         false => {
-            envelope(&items[0].delivery, call, DeliveryId::of_all(ids), frame.place, out).map_err(Unready::Unrenderable)
+            // URL and headers read no row then, so that any delivery will do for them.
+            let Delivery { change, id, .. } = &items[0].delivery;
+            envelope(call, DeliveryId::of_all(ids), frame.place, &Scope::new(change, *id), || Ok(out.into()))
+                .map_err(Unready::Unrenderable)
         }
     };
     RenderedArray { unfit, ready }
@@ -110,20 +113,6 @@ fn write_lines(delivery: &Delivery, call: &Call, scope: &Scope, out: &mut Vec<u8
     }
     out.push(b'\n');
     Ok(())
-}
-
-/// URL and headers. When a rule sends arrays they read no row, so they can be rendered from any delivery.
-fn envelope(
-    any: &Delivery,
-    call: &Call,
-    id: DeliveryId,
-    place: ItemPlace,
-    body: Vec<u8>,
-) -> Result<PreparedRequest, String> {
-    let scope = Scope::new(&any.change, any.id);
-    let url = call.url.render(&scope).map_err(|error| format!("`url`: {error}"))?;
-    let headers = render_headers(call, id, place, &scope)?;
-    Ok(prepared(call, url, headers, body.into()))
 }
 
 #[cfg(test)]

@@ -192,3 +192,14 @@ fn lines_that_are_too_many_bytes_are_sent_in_parts() {
     assert_eq!(fitting, 2, "two lines of 14 bytes");
     assert!(matches!(gathered(&items[..2]).ready, Ok(prepared) if prepared.body.len() == 28));
 }
+
+#[test]
+fn a_secret_in_the_line_before_a_body_is_not_shown() {
+    let text = "table: shop.orders\nrules:\n  - name: r\n    batch: {format: ndjson, line: {index: '{{ env.INDEX }}'}}\n    \
+                call: {url: 'http://a.test/', body: {id: 1}}\n";
+    let env = |name: &str| (name == "INDEX").then(|| "s3cret".to_owned());
+    let rules = RuleSet::from_texts(&[("r.yaml".into(), text.to_owned())], &env).expect("it loads");
+    let prepared = prepare(&delivery(&rules.rules()[0], 1, 1)).expect("renders");
+    assert_eq!(prepared.body, "{\"index\":\"s3cret\"}\n{\"id\":1}\n");
+    assert!(!prepared.shown().to_curl().contains("s3cret"), "{}", prepared.shown().to_curl());
+}

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::answer::Verdict;
-use super::{Delivery, Failure, Merged};
+use super::{Delivery, Failure, Merged, Origin};
 use crate::change::DeliveryId;
 use crate::failure::{Answer, Attempts};
 use crate::rules::{Action, Rule};
@@ -97,7 +97,15 @@ impl Bundle {
     pub fn one(&self) -> &Delivery {
         match self {
             Bundle::One(delivery) => delivery,
-            Bundle::Many(_) => unreachable!("an operation's action is sent by itself"),
+            Bundle::Many(_) => unreachable!("a saga's action is sent by itself"),
+        }
+    }
+
+    /// Of all deliveries that have no outcome.
+    pub fn origins(&self) -> Vec<Origin> {
+        match self {
+            Bundle::One(delivery) => vec![delivery.origin],
+            Bundle::Many(parts) => parts.all().map(|item| item.delivery.origin).collect(),
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn act(dispatcher: &mut Dispatcher) -> Completed {
 
 /// The same delivery, whose turn it is to do this now.
 pub(super) fn at_action(delivery: &Delivery, action: ActionId) -> Delivery {
-    let log = delivery.saga_action.as_ref().expect("an operation").log.clone();
+    let log = delivery.saga_action.as_ref().expect("a saga").log.clone();
     Delivery { saga_action: Some(SagaAction { action, log }), ..delivery.clone() }
 }
 

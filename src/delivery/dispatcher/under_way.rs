@@ -111,10 +111,10 @@ pub(super) fn unknown(answer: &Answer) -> Failure {
 
 pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
     let why = match answer {
-        Answer::Failed { .. } if lack != Some(Lack::Refused) => "which `retry_on` leaves out",
-        _ => "which a retry can't help",
+        Answer::Failed { .. } if lack != Some(Lack::Refused) => "not retried (`retry_on`)",
+        _ => "not retried",
     };
-    Failure { reason: Reason::Refused, message: format!("{}, {why}", answer.in_words()) }
+    Failure { reason: Reason::Refused, message: format!("{}: {why}", answer.in_words()) }
 }
 
 /// The same, and what explains the last answer.

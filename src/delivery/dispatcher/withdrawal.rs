@@ -46,22 +46,16 @@ impl Dispatcher {
     fn withdraw_at(&mut self, place: Place, what: Withdraw, is_meant: &impl Fn(Origin) -> bool) -> Vec<Origin> {
         let Some(under_way) = &mut self.under_way[place as usize] else { return Vec::new() };
         let is_untried = under_way.attempts.total() == 0;
-        let (meant, is_all) = match &under_way.bundle {
-            Bundle::One(delivery) if is_meant(delivery.origin) && (is_untried || what == Withdraw::Idle) => {
-                (vec![delivery.origin], true)
-            }
-            Bundle::Many(parts) if is_untried => {
-                let origins: Vec<Origin> = parts.all().map(|item| item.delivery.origin).collect();
-                let meant: Vec<Origin> = origins.iter().copied().filter(|origin| is_meant(*origin)).collect();
-                let is_all = meant.len() == origins.len();
-                (meant, is_all)
-            }
-            _ => return Vec::new(),
-        };
+        if !is_untried && (what == Withdraw::Untried || matches!(under_way.bundle, Bundle::Many(_))) {
+            return Vec::new();
+        }
+        let mut meant = under_way.bundle.origins();
+        let count = meant.len();
+        meant.retain(|origin| is_meant(*origin));
         if meant.is_empty() {
             return meant;
         }
-        if is_all {
+        if meant.len() == count {
             return if self.lanes.withdraw(place) { meant } else { Vec::new() };
         }
         if !self.lanes.is_queued(place) {
@@ -72,8 +66,8 @@ impl Dispatcher {
         }
         under_way.prepared = None;
         let rule = under_way.rule;
+        self.shares[place as usize] -= meant.len();
         for origin in &meant {
-            self.is_last_share(place);
             self.forget(rule, *origin);
         }
         meant
@@ -82,12 +76,8 @@ impl Dispatcher {
     /// What was withdrawn as a whole has its turn: its lanes move on.
     pub(super) fn give_back(&mut self, place: Place) {
         let under_way = self.under_way[place as usize].take().expect("a call ends once");
-        let origins: Vec<Origin> = match &under_way.bundle {
-            Bundle::One(delivery) => vec![delivery.origin],
-            Bundle::Many(parts) => parts.all().map(|item| item.delivery.origin).collect(),
-        };
         self.lanes.end(place);
-        for origin in origins {
+        for origin in under_way.bundle.origins() {
             self.forget(under_way.rule, origin);
             if self.is_last_share(place) {
                 self.lanes.release(place);

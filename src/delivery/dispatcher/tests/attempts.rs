@@ -83,13 +83,13 @@ async fn a_refusal_is_dead_at_once() {
     let rule = rule(&api.url(), |_| {});
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 7));
-    assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 400, which a retry can't help"));
+    assert_eq!(resolve(&mut dispatcher).await.1, dead(Reason::Refused, "answered 400: not retried"));
     dispatcher.submit(delivery(&rule, 2, 7));
     assert_eq!(
         resolve(&mut dispatcher).await.1,
         dead(
             Reason::Refused,
-            "answered 302, which a retry can't help; it redirects without saying where to, which rowhook does not follow: put the final address into `url`"
+            "answered 302: not retried; it redirects without saying where to, which rowhook does not follow: put the final address into `url`"
         )
     );
     assert_eq!(api.seen().len(), 2);
@@ -105,7 +105,7 @@ async fn what_a_rule_does_not_retry_on_is_dead_at_once_also_without_an_answer() 
     });
     let mut dispatcher = dispatcher();
     dispatcher.submit(delivery(&rule, 1, 1));
-    let expected = dead(Reason::Refused, "no answer within 40ms, which `retry_on` leaves out");
+    let expected = dead(Reason::Refused, "no answer within 40ms: not retried (`retry_on`)");
     assert_eq!(resolve(&mut dispatcher).await.1, expected);
     dispatcher.submit(delivery(&rule, 2, 2));
     let expected = dead(Reason::Exhausted, "all 2 attempts failed, the last: connection closed before the answer");
@@ -223,7 +223,7 @@ async fn a_redirect_says_where_it_leads_without_path_in_the_message() {
         dispatcher.submit(delivery(&rule, 1, 7));
         let completed = next(&mut dispatcher).await;
         let expected = format!(
-            "answered {status}, which a retry can't help; it redirects {hint}, which rowhook does not follow: put the final \
+            "answered {status}: not retried; it redirects {hint}, which rowhook does not follow: put the final \
              address into `url`"
         );
         assert_eq!(completed.outcome, dead(Reason::Refused, &expected));

@@ -131,8 +131,7 @@ impl DeadLetters {
     ) -> Result<Option<LetterView>, Error> {
         let letter = self.read(move |store| {
             let Some(letter) = store.dead_letter(number)? else { return Ok(None) };
-            let log = store.saga(letter.head.delivery_id)?;
-            let known = KnownSaga { log, restored_until_us: store.restored_until_us()? };
+            let known = KnownSaga::read(store, letter.head.delivery_id)?;
             Ok(Some((letter, known, store.paused_rules()?)))
         });
         let Some((letter, known, paused)) = letter.await? else { return Ok(None) };

@@ -5,7 +5,7 @@
 //! bounds what is under way, and writes the outcome down before it says so (`pipeline::replay`).
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::{Stream, TryStreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
@@ -97,7 +97,8 @@ impl Replays {
     async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) -> Result<Totals, End> {
         let (letters, last) = self.letters.survey(selection).await?;
         reports.send(ReplayReport::Started { letters }).await.map_err(|_| Unheard)?;
-        let found = self.found(selection, last, |again, _| async { Ok(Ok(again)) })?;
+        let saga_command = SagaCommandView::of(selection.saga_command);
+        let found = self.found(selection, last, saga_command)?.map_ok(|(head, again)| Found::Delivery(head, again));
         let tally = replay(found, Mode::Send, &self.commands, Listener { reports, form: report }).await?;
         let ReplayTally { delivered, dead, blocked, not_sent, .. } = tally;
         let followed = match self.end {
@@ -113,47 +114,43 @@ impl Replays {
 
     async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
         let (_, last) = self.letters.survey(selection).await?;
-        let foresight = self.foresee().await?;
-        let found = self.found(selection, last, |again, saga_command| {
-            let refused = foresight.refusal(&again, saga_command);
+        let saga_command = SagaCommandView::of(selection.saga_command);
+        let mut foresight = self.foresee().await?;
+        let found = self.found(selection, last, saga_command)?.and_then(move |(head, again)| {
+            let again = again.and_then(|again| match foresight.refusal(&again, saga_command) {
+                Some(why) => Err(why),
+                None => Ok(again),
+            });
             async move {
-                match refused {
-                    Some(why) => Ok(Err(why)),
-                    None => self.with_next_action(again, saga_command).await,
-                }
+                let again = match again {
+                    Ok(again) => self.with_next_action(again, saga_command).await?,
+                    Err(why) => Err(why),
+                };
+                Ok(Found::Delivery(head, again))
             }
-        })?;
+        });
         let mode = Mode::Show { requests_max: u64::MAX };
         replay(found, mode, &self.commands, Listener { reports: previews, form: preview }).await?;
         Ok(())
     }
 
-    /// The letters that fit, in ascending number up to the last one, each with its delivery as `finish` leaves it.
-    fn found<'a, F>(
+    /// The letters that fit, in ascending number up to the last one, each with its delivery, or why it is not sent.
+    fn found<'a>(
         &'a self,
         selection: &Selection,
         last: u64,
-        finish: impl Fn(Again, SagaCommand) -> F + 'a,
-    ) -> Result<impl Stream<Item = Result<Found<DeadLetterHead>, Error>> + 'a, Error>
-    where
-        F: Future<Output = Result<Result<Again, NotReplayed>, Error>> + 'a,
-    {
-        let saga_command = SagaCommandView::of(selection.saga_command);
+        saga_command: SagaCommand,
+    ) -> Result<impl Stream<Item = Result<(DeadLetterHead, Result<Again, NotReplayed>), Error>> + 'a, Error> {
         let pages = Pages::new(&self.letters, filter(selection)?, last);
         let pages = stream::try_unfold(pages, |mut pages| async {
             Ok::<_, Error>(pages.next().await?.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
         });
-        let finish = Arc::new(finish);
-        Ok(pages.try_flatten().and_then(move |head| {
-            let finish = finish.clone();
-            async move {
-                let again = match self.again(&head, saga_command).await? {
-                    Ok(again) => finish(again, saga_command).await?,
-                    Err(NotReplayed::Gone) if is_blocked(&head) => Err(NotReplayed::Followed),
-                    Err(why) => Err(why),
-                };
-                Ok(Found::Delivery(head, again))
-            }
+        Ok(pages.try_flatten().and_then(move |head| async move {
+            let again = match self.again(&head, saga_command).await? {
+                Err(NotReplayed::Gone) if is_blocked(&head) => Err(NotReplayed::Followed),
+                again => again,
+            };
+            Ok((head, again))
         }))
     }
 
@@ -161,7 +158,7 @@ impl Replays {
         self.letters
             .read(|store| {
                 let paused = store.paused_rules()?.into_iter().map(|paused| paused.rule).collect();
-                Ok(Foresight { paused, blocked: store.blocked_keys().clone(), fronts: Mutex::default() })
+                Ok(Foresight { paused, blocked: store.blocked_keys().clone(), fronts: HashSet::new() })
             })
             .await
     }
@@ -173,9 +170,7 @@ impl Replays {
         saga_command: SagaCommand,
     ) -> Result<Result<Again, NotReplayed>, Error> {
         let id = again.delivery.id;
-        let known = self
-            .letters
-            .read(move |store| Ok(KnownSaga { log: store.saga(id)?, restored_until_us: store.restored_until_us()? }));
+        let known = self.letters.read(move |store| KnownSaga::read(store, id));
         let log = match grant(&again.delivery, known.await?, saga_command) {
             Ok(log) => log,
             Err(why) => return Ok(Err(NotReplayed::Unsendable(why))),
@@ -224,11 +219,11 @@ struct Foresight {
     paused: HashSet<Arc<str>>,
     blocked: BlockedKeys,
     /// Letters at the front of a queue that would be sent.
-    fronts: Mutex<HashSet<u64>>,
+    fronts: HashSet<u64>,
 }
 
 impl Foresight {
-    fn refusal(&self, again: &Again, saga_command: SagaCommand) -> Option<NotReplayed> {
+    fn refusal(&mut self, again: &Again, saga_command: SagaCommand) -> Option<NotReplayed> {
         let rule = &again.delivery.rule.name;
         if self.paused.contains(rule.as_str()) {
             return Some(NotReplayed::Paused { rule: rule.clone() });
@@ -237,13 +232,12 @@ impl Foresight {
         else {
             return None;
         };
-        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ahead = self.blocked.ahead_of(dead_letter, lanes);
-        if let Some(ahead) = ahead.find(|ahead| saga_command != SagaCommand::Resume || !fronts.contains(ahead)) {
+        if let Some(ahead) = ahead.find(|ahead| saga_command != SagaCommand::Resume || !self.fronts.contains(ahead)) {
             return Some(NotReplayed::BlockedBy(ahead));
         }
         if lanes.iter().any(|key| self.blocked.queue(key).is_some_and(|queue| queue.front == dead_letter)) {
-            fronts.insert(dead_letter);
+            self.fronts.insert(dead_letter);
         }
         None
     }

@@ -17,7 +17,7 @@ pub(super) struct RuleMetrics {
     pub matched: Counter,
     delivered: Counter,
     dead: Counter,
-    held: Counter,
+    blocked: Counter,
     coalesced: Counter,
     pub unresolved: Gauge<i64, AtomicI64>,
     pub detached: Gauge<i64, AtomicI64>,
@@ -37,7 +37,7 @@ impl RuleMetrics {
             matched: metrics.changes_matched.get_or_create_owned(&label),
             delivered: outcome("delivered"),
             dead: outcome("dead"),
-            held: outcome("blocked"),
+            blocked: outcome("blocked"),
             coalesced: outcome("coalesced"),
             unresolved: metrics.rule_unresolved.get_or_create_owned(&label),
             detached: metrics.rule_detached.get_or_create_owned(&label),
@@ -52,7 +52,7 @@ impl RuleMetrics {
         match completed.outcome {
             Outcome::Delivered { .. } => self.delivered.inc(),
             Outcome::Dead(_) => self.dead.inc(),
-            Outcome::Blocked { .. } => self.held.inc(),
+            Outcome::Blocked { .. } => self.blocked.inc(),
         };
         if !completed.merged.is_empty() {
             self.coalesced.inc_by(completed.merged.len() as u64);

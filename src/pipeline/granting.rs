@@ -1,11 +1,15 @@
 //! Which commands an operator may give for a dead letter, and the log that each makes of its saga.
 //!
 //! In: the dead letter's delivery under the current rule, the log of its saga, a command. Out: the log to go on with, or the
-//! refusal in words for an operator. The one place that decides it: replays, dry runs and the advice of `show` ask here. Pure.
+//! refusal in words for an operator. The one place that decides it: replays, dry runs and the advice of `show` ask here. The
+//! decision is pure; what it is about is read before.
 
+use crate::change::DeliveryId;
 use crate::delivery::Delivery;
 use crate::failure::Reason;
+use crate::rules::Saga;
 use crate::saga::{SagaCommand, SagaEffect, SagaLog};
+use crate::store::{self, Store};
 
 /// What is known of a delivery's saga.
 #[derive(Debug, Clone)]
@@ -14,6 +18,13 @@ pub struct KnownSaga {
     pub log: Option<SagaLog>,
     /// Calls for changes that were committed up to then may have been made without a trace, because the store was restored.
     pub restored_until_us: Option<u64>,
+}
+
+impl KnownSaga {
+    /// What the store knows of the delivery's saga. Blocks.
+    pub fn read(store: &Store, id: DeliveryId) -> Result<KnownSaga, store::Error> {
+        Ok(KnownSaga { log: store.saga(id)?, restored_until_us: store.restored_until_us()? })
+    }
 }
 
 /// The log to go on with; none: the rule makes one call that may be repeated.
@@ -25,24 +36,18 @@ pub fn grant(delivery: &Delivery, known: KnownSaga, saga_command: SagaCommand) -
     let Some(saga) = &delivery.rule.saga else {
         return without_saga(saga_command, log.as_ref()).map(|()| None);
     };
-    let doubt = |log: &mut SagaLog| {
-        let committed_at_us = delivery.change.transaction.committed_at_us;
-        if restored_until_us.is_some_and(|until| committed_at_us <= until) {
-            saga.definition.doubt(log);
-        }
-    };
     let Some(mut log) = log else {
         return match saga_command {
             SagaCommand::Resume | SagaCommand::FromStart => {
                 let mut log = saga.definition.begin();
-                doubt(&mut log);
+                doubt(delivery, saga, restored_until_us, &mut log);
                 Ok(Some(log))
             }
             SagaCommand::Undo | SagaCommand::Settle { .. } => Err("nothing of it was ever begun".to_string()),
         };
     };
     if saga.definition.fits(&log) {
-        doubt(&mut log);
+        doubt(delivery, saga, restored_until_us, &mut log);
     }
     if saga_command == SagaCommand::Undo {
         log.reason.get_or_insert(match log.effect() {
@@ -54,6 +59,14 @@ pub fn grant(delivery: &Delivery, known: KnownSaga, saga_command: SagaCommand) -
     }
     saga.definition.grant(&mut log, saga_command).map_err(|refusal| refusal.to_string())?;
     Ok(Some(log))
+}
+
+/// After the store was restored: what may have been called since the backup is uncertain.
+pub(super) fn doubt(delivery: &Delivery, saga: &Saga, restored_until_us: Option<u64>, log: &mut SagaLog) {
+    let committed_at_us = delivery.change.transaction.committed_at_us;
+    if restored_until_us.is_some_and(|until| committed_at_us <= until) {
+        saga.definition.doubt(log);
+    }
 }
 
 /// The rule makes one call now, and its dead letter may be of a saga with several steps.

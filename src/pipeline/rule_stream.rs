@@ -141,13 +141,13 @@ impl RuleStream {
 
     /// Reports its state in the metrics.
     pub fn report_metrics(&mut self, metrics: &Metrics, now_us: u64) {
-        let (unresolved, is_behind) = (self.tracker.unresolved(), self.detached.is_some());
+        let (unresolved, is_detached) = (self.tracker.unresolved(), self.detached.is_some());
         let lag = Duration::from_micros(self.lag_us(now_us));
         let lacks_column = self.lacks().is_some();
         let is_paused = self.paused.is_some() || lacks_column;
         let counts = self.counts(metrics);
         counts.unresolved.set(unresolved as i64);
-        counts.detached.set(i64::from(is_behind));
+        counts.detached.set(i64::from(is_detached));
         counts.paused.set(i64::from(is_paused));
         counts.lacks_column.set(i64::from(lacks_column));
         counts.lag_seconds.set(lag.as_secs_f64());

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::granting::{KnownSaga, grant};
+use super::granting::{KnownSaga, doubt, grant};
 use super::writes::{DurableWrite, Writes};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
@@ -58,24 +58,16 @@ impl Sagas {
             // Its dead letter has the log.
             (_, Some(log)) if delivery.predetermined.is_some() => with_log(delivery, log),
             (Some(saga), Some(mut log)) if saga.definition.fits(&log) => {
-                self.doubt(&delivery, saga, &mut log);
+                doubt(&delivery, saga, self.restored_until_us, &mut log);
                 going_on(delivery, saga, log)
             }
             (_, Some(log)) => interrupted(delivery, log),
             (Some(saga), None) if delivery.predetermined.is_none() => {
                 let mut log = saga.definition.begin();
-                self.doubt(&delivery, saga, &mut log);
+                doubt(&delivery, saga, self.restored_until_us, &mut log);
                 going_on(delivery, saga, log)
             }
             (_, None) => delivery,
-        }
-    }
-
-    /// What may have been called since the backup that was restored.
-    fn doubt(&self, delivery: &Delivery, saga: &Saga, log: &mut SagaLog) {
-        let committed_at_us = delivery.change.transaction.committed_at_us;
-        if self.restored_until_us.is_some_and(|until| committed_at_us <= until) {
-            saga.definition.doubt(log);
         }
     }
 
@@ -93,19 +85,19 @@ impl Sagas {
 
     /// The turn of an action has come: it is begun when the store knows.
     pub fn due(due: DueAction, writes: &mut Writes) {
-        let doing = due.delivery.saga_action.as_ref().expect("only an operation's actions are due");
-        let mut log = (*doing.log).clone();
-        definition_of(&due.delivery.rule).begin_action(&mut log, doing.action);
+        let current = due.delivery.saga_action.as_ref().expect("only a saga's actions are due");
+        let mut log = (*current.log).clone();
+        definition_of(&due.delivery.rule).begin_action(&mut log, current.action);
         let write = put(&due.delivery, log);
         writes.write_then(write, DurableWrite::Begun(Box::new(due)));
     }
 
     /// Nothing happened, and it will be tried again: meanwhile a crash leaves no doubt.
     pub fn not_done(delivery: &Delivery, writes: &mut Writes) {
-        let doing = delivery.saga_action.as_ref().expect("only an operation's actions are due");
-        let (mut log, saga_definition) = ((*doing.log).clone(), definition_of(&delivery.rule));
-        saga_definition.begin_action(&mut log, doing.action);
-        saga_definition.not_done(&mut log, doing.action);
+        let current = delivery.saga_action.as_ref().expect("only a saga's actions are due");
+        let (mut log, saga_definition) = ((*current.log).clone(), definition_of(&delivery.rule));
+        saga_definition.begin_action(&mut log, current.action);
+        saga_definition.not_done(&mut log, current.action);
         let write = put(delivery, log);
         writes.write(write);
     }
@@ -113,13 +105,13 @@ impl Sagas {
     /// An action has ended: what comes next waits until that is written down. Returns a delivery that is over, with its
     /// outcome.
     pub fn acted(&mut self, mut completed: Completed, writes: &mut Writes) -> Option<Completed> {
-        let (Some(acted), Some(doing)) = (completed.acted.take(), &completed.delivery.saga_action) else {
+        let (Some(acted), Some(current)) = (completed.acted.take(), &completed.delivery.saga_action) else {
             return Some(completed);
         };
         let rule = Arc::clone(&completed.delivery.rule);
-        let saga = rule.saga.as_ref().expect("only a plan has operations");
-        let action = doing.action;
-        let mut log = (*doing.log).clone();
+        let saga = rule.saga.as_ref().expect("only a rule with a saga has actions to do");
+        let action = current.action;
+        let mut log = (*current.log).clone();
         saga.definition.begin_action(&mut log, action);
         if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActionEnd::Done(_)) {
             self.given_up(&completed, &mut log);
@@ -183,7 +175,7 @@ impl Sagas {
 }
 
 fn definition_of(rule: &Rule) -> &SagaDefinition {
-    &rule.saga.as_ref().expect("only a plan has operations").definition
+    &rule.saga.as_ref().expect("only a rule with a saga has actions to do").definition
 }
 
 /// With the next thing to do, or as one that has ended.
@@ -221,7 +213,7 @@ fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
         Origin::Stream | Origin::BinlogReplay { .. } => None,
     };
     // Also of one that is only in doubt, because the store was restored. Written twice it does no harm.
-    let is_first = delivery.saga_action.as_ref().is_some_and(|doing| doing.log.is_uncalled());
+    let is_first = delivery.saga_action.as_ref().is_some_and(|current| current.log.is_uncalled());
     let saga = SagaPut {
         id: delivery.id,
         rule: delivery.rule.name.as_str().into(),

@@ -226,10 +226,7 @@ mod tests {
     use crate::rules::RuleSet;
 
     fn dead() -> Outcome {
-        Outcome::Dead(Failure {
-            reason: Reason::Refused,
-            message: "answered 400, which a retry can't help".to_string(),
-        })
+        Outcome::Dead(Failure { reason: Reason::Refused, message: "answered 400: not retried".to_string() })
     }
 
     /// An update of row 1, which becomes row `id`.

@@ -30,7 +30,6 @@ const VOCABULARY: &[&str] = &[
     "file",
     "saga",
     "ordering",
-    "shutdown",
     "suggest",
     "printable",
 ];

@@ -11,7 +11,7 @@ use super::typed::no_such_rule;
 use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use super::view::rfc3339;
 use super::view::status::PositionView;
-use crate::pipeline::{BinlogRange, BinlogReplayEvent, Mode, RangeReplays, ReplayTally};
+use crate::pipeline::{BinlogRange, BinlogReplayEvent, RangeReplays, ReplayMode, ReplayTally};
 
 /// Requests that a dry run shows; the rest is counted.
 const SHOWN_MAX: u64 = 10;
@@ -49,7 +49,7 @@ impl BinlogReplays {
         let place = |text: &str| parse_place(text).map_err(|error| error.to_string());
         let from = place(&request.from)?;
         let to = request.to.as_deref().map(place).transpose()?;
-        let mode = if request.dry_run { Mode::Show { requests_max: SHOWN_MAX } } else { Mode::Send };
+        let mode = if request.dry_run { ReplayMode::Show { requests_max: SHOWN_MAX } } else { ReplayMode::Send };
         Ok(BinlogRange { rule, from, to, mode })
     }
 }

@@ -17,8 +17,8 @@ use crate::delivery::{Origin, Outcome, SagaAction};
 use crate::failure::Reason;
 use crate::ordering::BlockedKeys;
 use crate::pipeline::{
-    self, Again, Command, Found, KnownSaga, Listener, Mode, NotReplayed, ReplayEvent, ReplayTally, SentAs, Unheard,
-    delivery_of, grant, replay,
+    self, Command, KnownSaga, NotReplayed, ReplayDelivery, ReplayEvent, ReplayItem, ReplayListener, ReplayMode,
+    ReplayTally, SentAs, Unheard, delivery_of, grant, replay,
 };
 use crate::rules::RuleSet;
 use crate::saga::{NextAction, SagaCommand};
@@ -47,12 +47,15 @@ enum WithLast {
     Followed,
 }
 
-/// Why a replay ends early.
-type End = pipeline::End<Error>;
+/// A letter that was read, with its delivery, or why it is not sent.
+type ReadLetter = (DeadLetterHead, Result<ReplayDelivery, NotReplayed>);
 
-impl From<Error> for End {
-    fn from(error: Error) -> End {
-        End::Failed(error)
+/// Why a replay ends early.
+type ReplayEnd = pipeline::ReplayEnd<Error>;
+
+impl From<Error> for ReplayEnd {
+    fn from(error: Error) -> ReplayEnd {
+        ReplayEnd::Failed(error)
     }
 }
 
@@ -77,10 +80,12 @@ impl Replays {
                 tracing::info!(delivered, still_dead, not_replayed, followed, "replay ended");
                 ReplayReport::Ended(totals)
             }
-            Err(End::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
-            Err(End::Stopping) => ReplayReport::Failed { message: Error::Stopping.to_string() },
-            Err(End::Paused { rule }) => ReplayReport::Failed { message: NotReplayed::Paused { rule }.to_string() },
-            Err(End::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
+            Err(ReplayEnd::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
+            Err(ReplayEnd::Stopping) => ReplayReport::Failed { message: Error::Stopping.to_string() },
+            Err(ReplayEnd::Paused { rule }) => {
+                ReplayReport::Failed { message: NotReplayed::Paused { rule }.to_string() }
+            }
+            Err(ReplayEnd::Unheard) => return tracing::info!("replay ended early: the operator disconnected"),
         };
         // A listener that has gone does not need the last report.
         let _ = reports.send(last).await;
@@ -88,18 +93,23 @@ impl Replays {
 
     /// Shows the requests that a replay would send, with secrets masked. Sends none.
     pub async fn preview(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) {
-        if let Err(End::Failed(error)) = self.preview_each(selection, previews).await {
+        if let Err(ReplayEnd::Failed(error)) = self.preview_each(selection, previews).await {
             // A listener that has gone does not need the last report.
             let _ = previews.send(Preview::Failed { message: error.to_string() }).await;
         }
     }
 
-    async fn replay_each(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) -> Result<Totals, End> {
+    async fn replay_each(
+        &self,
+        selection: &Selection,
+        reports: &mpsc::Sender<ReplayReport>,
+    ) -> Result<Totals, ReplayEnd> {
         let (letters, last) = self.letters.survey(selection).await?;
         reports.send(ReplayReport::Started { letters }).await.map_err(|_| Unheard)?;
         let saga_command = SagaCommandView::of(selection.saga_command);
-        let found = self.found(selection, last, saga_command)?.map_ok(|(head, again)| Found::Delivery(head, again));
-        let tally = replay(found, Mode::Send, &self.commands, Listener { reports, form: report }).await?;
+        let found =
+            self.found(selection, last, saga_command)?.map_ok(|(head, again)| ReplayItem::Delivery(head, again));
+        let tally = replay(found, ReplayMode::Send, &self.commands, ReplayListener { reports, form: report }).await?;
         let ReplayTally { delivered, dead, blocked, not_sent, .. } = tally;
         let followed = match self.end {
             WithLast::Selected => None,
@@ -112,7 +122,7 @@ impl Replays {
         Ok(Totals { delivered, still_dead: dead, not_replayed: blocked + not_sent, followed })
     }
 
-    async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), End> {
+    async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), ReplayEnd> {
         let (_, last) = self.letters.survey(selection).await?;
         let saga_command = SagaCommandView::of(selection.saga_command);
         let mut foresight = self.foresee().await?;
@@ -126,11 +136,11 @@ impl Replays {
                     Ok(again) => self.with_next_action(again, saga_command).await?,
                     Err(why) => Err(why),
                 };
-                Ok(Found::Delivery(head, again))
+                Ok(ReplayItem::Delivery(head, again))
             }
         });
-        let mode = Mode::Show { requests_max: u64::MAX };
-        replay(found, mode, &self.commands, Listener { reports: previews, form: preview }).await?;
+        let mode = ReplayMode::Show { requests_max: u64::MAX };
+        replay(found, mode, &self.commands, ReplayListener { reports: previews, form: preview }).await?;
         Ok(())
     }
 
@@ -140,7 +150,7 @@ impl Replays {
         selection: &Selection,
         last: u64,
         saga_command: SagaCommand,
-    ) -> Result<impl Stream<Item = Result<(DeadLetterHead, Result<Again, NotReplayed>), Error>> + 'a, Error> {
+    ) -> Result<impl Stream<Item = Result<ReadLetter, Error>> + 'a, Error> {
         let pages = Pages::new(&self.letters, filter(selection)?, last);
         let pages = stream::try_unfold(pages, |mut pages| async {
             Ok::<_, Error>(pages.next().await?.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
@@ -166,9 +176,9 @@ impl Replays {
     /// With the action of its saga that a replay would begin with.
     async fn with_next_action(
         &self,
-        mut again: Again,
+        mut again: ReplayDelivery,
         saga_command: SagaCommand,
-    ) -> Result<Result<Again, NotReplayed>, Error> {
+    ) -> Result<Result<ReplayDelivery, NotReplayed>, Error> {
         let id = again.delivery.id;
         let known = self.letters.read(move |store| KnownSaga::read(store, id));
         let log = match grant(&again.delivery, known.await?, saga_command) {
@@ -192,7 +202,7 @@ impl Replays {
         &self,
         head: &DeadLetterHead,
         saga_command: SagaCommand,
-    ) -> Result<Result<Again, NotReplayed>, Error> {
+    ) -> Result<Result<ReplayDelivery, NotReplayed>, Error> {
         let (number, id) = (head.number, head.delivery_id);
         let read = move |store: &Store| Ok((store.dead_letter(number)?, store.effect(id)?));
         let letter = match self.letters.read(read).await {
@@ -210,7 +220,7 @@ impl Replays {
         let delivery = delivery_of(letter, &(self.rules)());
         let sent_as = SentAs::Letter { lanes, saga_command };
         let was_blocked = is_blocked(head);
-        Ok(delivery.map(|delivery| Again { delivery, sent_as, was_blocked }).map_err(NotReplayed::Unsendable))
+        Ok(delivery.map(|delivery| ReplayDelivery { delivery, sent_as, was_blocked }).map_err(NotReplayed::Unsendable))
     }
 }
 
@@ -223,7 +233,7 @@ struct Foresight {
 }
 
 impl Foresight {
-    fn refusal(&mut self, again: &Again, saga_command: SagaCommand) -> Option<NotReplayed> {
+    fn refusal(&mut self, again: &ReplayDelivery, saga_command: SagaCommand) -> Option<NotReplayed> {
         let rule = &again.delivery.rule.name;
         if self.paused.contains(rule.as_str()) {
             return Some(NotReplayed::Paused { rule: rule.clone() });

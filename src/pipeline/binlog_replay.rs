@@ -12,7 +12,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::command::{Command, LoopStatus, SentAs};
-use super::replay::{self, Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard};
+use super::replay::{
+    self, ReplayDelivery, ReplayEnd, ReplayEvent, ReplayItem, ReplayListener, ReplayMode, ReplayTally, Unheard,
+};
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome};
 use crate::pattern::TablePatterns;
@@ -28,7 +30,7 @@ pub struct BinlogRange {
     pub from: Start,
     /// None: where the main stream is.
     pub to: Option<Start>,
-    pub mode: Mode,
+    pub mode: ReplayMode,
 }
 
 /// What a replay of a binlog range reports while it goes on; `Ended` or `Failed` comes last.
@@ -98,9 +100,9 @@ impl From<source::Error> for Error {
     }
 }
 
-impl From<Error> for End<Error> {
-    fn from(error: Error) -> End<Error> {
-        End::Failed(error)
+impl From<Error> for ReplayEnd<Error> {
+    fn from(error: Error) -> ReplayEnd<Error> {
+        ReplayEnd::Failed(error)
     }
 }
 
@@ -131,10 +133,12 @@ impl RangeReplays {
                 tracing::info!(rule, read, matched, delivered, dead, "binlog range replayed");
                 BinlogReplayEvent::Ended(tally)
             }
-            Err(End::Failed(error)) => failed(error.to_string()),
-            Err(End::Stopping) => failed("rowhook is stopping; what was not delivered again was not sent".to_owned()),
-            Err(End::Paused { rule }) => failed(Error::Paused { rule }.to_string()),
-            Err(End::Unheard) => {
+            Err(ReplayEnd::Failed(error)) => failed(error.to_string()),
+            Err(ReplayEnd::Stopping) => {
+                failed("rowhook is stopping; what was not delivered again was not sent".to_owned())
+            }
+            Err(ReplayEnd::Paused { rule }) => failed(Error::Paused { rule }.to_string()),
+            Err(ReplayEnd::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
         };
@@ -146,7 +150,7 @@ impl RangeReplays {
         binlog_range: BinlogRange,
         reports: &mpsc::Sender<R>,
         form: impl Fn(BinlogReplayEvent) -> R,
-    ) -> Result<ReplayTally, End<Error>> {
+    ) -> Result<ReplayTally, ReplayEnd<Error>> {
         let BinlogRange { rule, from, to, mode } = binlog_range;
         self.refuse_paused(&rule).await?;
         let settings = Settings {
@@ -168,11 +172,11 @@ impl RangeReplays {
         reports.send(begun).await.map_err(|_| Unheard)?;
         let reading = Reading { rule, following, rows: VecDeque::new(), position: from, to, is_at_end: false };
         let form = |event| event_of(event).map(&form);
-        replay::replay(reading.found(), mode, &self.commands, Listener { reports, form }).await
+        replay::replay(reading.found(), mode, &self.commands, ReplayListener { reports, form }).await
     }
 
     /// Deliveries of a paused rule would wait for an unknown time.
-    async fn refuse_paused(&self, rule: &Rule) -> Result<(), End<Error>> {
+    async fn refuse_paused(&self, rule: &Rule) -> Result<(), ReplayEnd<Error>> {
         let status = self.status().await?;
         let of_rule = status.rules.iter().find(|status| status.rule == rule.name);
         match of_rule.and_then(|status| status.paused.as_ref()) {
@@ -181,13 +185,13 @@ impl RangeReplays {
         }
     }
 
-    async fn status(&self) -> Result<LoopStatus, End<Error>> {
+    async fn status(&self) -> Result<LoopStatus, ReplayEnd<Error>> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Status { answer }).await.map_err(|_| End::Stopping)?;
-        answered.await.map_err(|_| End::Stopping)
+        self.commands.send(Command::Status { answer }).await.map_err(|_| ReplayEnd::Stopping)?;
+        answered.await.map_err(|_| ReplayEnd::Stopping)
     }
 
-    async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, End<Error>> {
+    async fn end(&self, settings: &Settings, to: Option<Start>) -> Result<Position, ReplayEnd<Error>> {
         if let Some(to) = to {
             return Ok(source::locate(settings, &to).await.map_err(Error::from)?);
         }
@@ -226,11 +230,11 @@ struct Reading {
 }
 
 impl Reading {
-    fn found(self) -> impl Stream<Item = Result<Found<()>, Error>> {
+    fn found(self) -> impl Stream<Item = Result<ReplayItem<()>, Error>> {
         stream::try_unfold(self, |mut reading| async { Ok(reading.next().await?.map(|found| (found, reading))) })
     }
 
-    async fn next(&mut self) -> Result<Option<Found<()>>, Error> {
+    async fn next(&mut self) -> Result<Option<ReplayItem<()>>, Error> {
         loop {
             while let Some(change) = self.rows.pop_front() {
                 if self.holds(&change) {
@@ -246,7 +250,7 @@ impl Reading {
                 SourceEvent::Committed(committed) => {
                     self.position.advance(&committed);
                     self.is_at_end = self.position.reaches(&self.to);
-                    return Ok(Some(Found::Committed { at_us: committed.committed_at_us }));
+                    return Ok(Some(ReplayItem::Committed { at_us: committed.committed_at_us }));
                 }
                 // The server has nothing newer: transactions that the end names and that never came do not exist.
                 SourceEvent::Idle => self.is_at_end = true,
@@ -260,7 +264,7 @@ impl Reading {
         self.to.takes_in(transaction.gtid.as_ref(), &transaction.begin())
     }
 
-    fn matched(&self, change: &Arc<Change>) -> Result<Found<()>, Error> {
+    fn matched(&self, change: &Arc<Change>) -> Result<ReplayItem<()>, Error> {
         let decided = self.rule.decide(change);
         if decided != Ok(false)
             && let Some(lacks) = self.rule.lacks(&change.table)
@@ -268,7 +272,7 @@ impl Reading {
             return Err(Error::Lacks { lacks: lacks.to_string(), at: change.transaction.begin() });
         }
         let predetermined = match decided {
-            Ok(false) => return Ok(Found::Unmatched),
+            Ok(false) => return Ok(ReplayItem::Unmatched),
             Ok(true) => None,
             Err(reason) => Some(Outcome::Dead(Failure::undecided(reason))),
         };
@@ -276,6 +280,6 @@ impl Reading {
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::BinlogReplay { number: 0 };
         let delivery = Delivery { id, rule, change, origin, predetermined, saga_action: None, more: None };
-        Ok(Found::Delivery((), Ok(Again { delivery, sent_as: SentAs::Change, was_blocked: false })))
+        Ok(ReplayItem::Delivery((), Ok(ReplayDelivery { delivery, sent_as: SentAs::Change, was_blocked: false })))
     }
 }

@@ -37,7 +37,9 @@ pub use command::{
 pub use granting::{KnownSaga, grant};
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
-pub use replay::{Again, End, Found, Listener, Mode, ReplayEvent, ReplayTally, Unheard, replay};
+pub use replay::{
+    ReplayDelivery, ReplayEnd, ReplayEvent, ReplayItem, ReplayListener, ReplayMode, ReplayTally, Unheard, replay,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

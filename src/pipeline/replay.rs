@@ -30,9 +30,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a reading finds; `L` says which one it is, for reports.
 #[derive(Debug)]
-pub enum Found<L> {
+pub enum ReplayItem<L> {
     /// To be sent, or why it is not.
-    Delivery(L, Result<Again, NotReplayed>),
+    Delivery(L, Result<ReplayDelivery, NotReplayed>),
     /// A change that the rule does not match.
     Unmatched,
     /// All changes of a transaction that was committed at this moment were found, in microseconds since the Unix epoch.
@@ -41,7 +41,7 @@ pub enum Found<L> {
 
 /// A delivery to send again.
 #[derive(Debug)]
-pub struct Again {
+pub struct ReplayDelivery {
     pub delivery: Delivery,
     pub sent_as: SentAs,
     /// It was read as a blocked delivery: the loop may send it by itself before this replay does.
@@ -50,7 +50,7 @@ pub struct Again {
 
 /// Whether anything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum ReplayMode {
     Send,
     /// Shows so many requests, and counts the others.
     Show {
@@ -89,7 +89,7 @@ pub struct ReplayTally {
 
 /// Why a replay ends early.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End<E> {
+pub enum ReplayEnd<E> {
     /// What to send could not be read.
     Failed(E),
     /// The loop ends: what was not reported was not sent, or has no outcome yet.
@@ -104,14 +104,14 @@ pub enum End<E> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unheard;
 
-impl<E> From<Unheard> for End<E> {
-    fn from(_: Unheard) -> End<E> {
-        End::Unheard
+impl<E> From<Unheard> for ReplayEnd<E> {
+    fn from(_: Unheard) -> ReplayEnd<E> {
+        ReplayEnd::Unheard
     }
 }
 
 /// Who gets the reports of a replay, and which report an event makes. None: that event makes no report.
-pub struct Listener<'a, R, F> {
+pub struct ReplayListener<'a, R, F> {
     pub reports: &'a mpsc::Sender<R>,
     pub form: F,
 }
@@ -121,11 +121,11 @@ pub struct Listener<'a, R, F> {
 /// # Errors
 /// When it ends early. What was reported until then is so.
 pub async fn replay<L, R, E>(
-    found: impl Stream<Item = Result<Found<L>, E>>,
-    mode: Mode,
+    found: impl Stream<Item = Result<ReplayItem<L>, E>>,
+    mode: ReplayMode,
     commands: &mpsc::Sender<Command>,
-    listener: Listener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
-) -> Result<ReplayTally, End<E>>
+    listener: ReplayListener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
+) -> Result<ReplayTally, ReplayEnd<E>>
 where
     L: Send + 'static,
 {
@@ -133,7 +133,7 @@ where
     let (is_stopped, paused, reported) = (false, None, tally);
     let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, reported, is_stopped, paused };
     let ended = replay.run(found).await;
-    if let Err(End::Unheard) = ended {
+    if let Err(ReplayEnd::Unheard) = ended {
         // A loop that has ended begins nothing either.
         let _ = commands.send(Command::WithdrawUnheard).await;
     }
@@ -152,9 +152,9 @@ struct Ended<L> {
 
 /// One replay at work.
 struct Replay<'a, L, R, F> {
-    mode: Mode,
+    mode: ReplayMode,
     commands: &'a mpsc::Sender<Command>,
-    listener: Listener<'a, R, F>,
+    listener: ReplayListener<'a, R, F>,
     outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Ended<L>> + Send>>>,
     /// Of the changes under way.
     bytes: usize,
@@ -168,7 +168,10 @@ struct Replay<'a, L, R, F> {
 }
 
 impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, F> {
-    async fn run<E>(&mut self, found: impl Stream<Item = Result<Found<L>, E>>) -> Result<ReplayTally, End<E>> {
+    async fn run<E>(
+        &mut self,
+        found: impl Stream<Item = Result<ReplayItem<L>, E>>,
+    ) -> Result<ReplayTally, ReplayEnd<E>> {
         let (mut found, mut is_read) = (pin!(found), false);
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,14 +179,14 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
             let goes_on = !is_read && self.has_room();
             tokio::select! {
                 next = found.next(), if goes_on => match next {
-                    Some(next) => self.take(next.map_err(End::Failed)?).await?,
+                    Some(next) => self.take(next.map_err(ReplayEnd::Failed)?).await?,
                     None => is_read = true,
                 },
                 Some(ended) = self.outcomes.next() => self.take_outcome(ended).await?,
                 _ = ticks.tick() => self.report_progress().await?,
-                () = self.commands.closed(), if !is_read && self.mode == Mode::Send => self.is_stopped = true,
+                () = self.commands.closed(), if !is_read && self.mode == ReplayMode::Send => self.is_stopped = true,
                 // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
-                () = self.listener.reports.closed() => return Err(End::Unheard),
+                () = self.listener.reports.closed() => return Err(ReplayEnd::Unheard),
             }
             is_read |= self.is_stopped || self.paused.is_some();
         }
@@ -192,8 +195,8 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
         }
         self.report_progress().await?;
         Err(match self.paused.take() {
-            Some(rule) if !self.is_stopped => End::Paused { rule },
-            _ => End::Stopping,
+            Some(rule) if !self.is_stopped => ReplayEnd::Paused { rule },
+            _ => ReplayEnd::Stopping,
         })
     }
 
@@ -201,32 +204,32 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
         self.outcomes.len() < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX
     }
 
-    async fn take(&mut self, found: Found<L>) -> Result<(), Unheard> {
+    async fn take(&mut self, found: ReplayItem<L>) -> Result<(), Unheard> {
         let (label, again) = match found {
-            Found::Committed { at_us } => {
+            ReplayItem::Committed { at_us } => {
                 self.tally.read_up_to_us = Some(at_us);
                 return Ok(());
             }
-            Found::Unmatched => {
+            ReplayItem::Unmatched => {
                 self.tally.read += 1;
                 return Ok(());
             }
-            Found::Delivery(label, again) => (label, again),
+            ReplayItem::Delivery(label, again) => (label, again),
         };
         self.tally.read += 1;
         self.tally.matched += 1;
         match (self.mode, again) {
-            (Mode::Send, Ok(again)) => {
+            (ReplayMode::Send, Ok(again)) => {
                 self.send(label, again).await;
                 Ok(())
             }
-            (Mode::Send, Err(why)) => self.ended(label, Err(why)).await,
-            (Mode::Show { requests_max }, again) => self.show(label, again, requests_max).await,
+            (ReplayMode::Send, Err(why)) => self.ended(label, Err(why)).await,
+            (ReplayMode::Show { requests_max }, again) => self.show(label, again, requests_max).await,
         }
     }
 
-    async fn send(&mut self, label: L, again: Again) {
-        let Again { delivery, sent_as, was_blocked } = again;
+    async fn send(&mut self, label: L, again: ReplayDelivery) {
+        let ReplayDelivery { delivery, sent_as, was_blocked } = again;
         let (bytes, is_of_range) = (delivery.change.weight_bytes(), matches!(sent_as, SentAs::Change));
         let (answer, answered) = oneshot::channel();
         if self.commands.send(Command::Replay { delivery, sent_as, answer }).await.is_err() {
@@ -244,9 +247,14 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
         })));
     }
 
-    async fn show(&mut self, label: L, again: Result<Again, NotReplayed>, requests_max: u64) -> Result<(), Unheard> {
+    async fn show(
+        &mut self,
+        label: L,
+        again: Result<ReplayDelivery, NotReplayed>,
+        requests_max: u64,
+    ) -> Result<(), Unheard> {
         let request = match &again {
-            Ok(Again { delivery, .. }) if delivery.predetermined.is_none() => delivery.preview(),
+            Ok(ReplayDelivery { delivery, .. }) if delivery.predetermined.is_none() => delivery.preview(),
             Ok(_) => Err("it becomes a dead letter, because it can't be decided whether the rule matches".to_owned()),
             Err(why) => Err(why.to_string()),
         };

@@ -8,24 +8,27 @@ use crate::delivery::{self, Failure};
 use crate::ordering::{LaneKey, LaneKeys};
 use crate::saga::SagaCommand;
 
-type Found = super::Found<u64>;
-type Ended = Result<ReplayTally, End<&'static str>>;
+type ReplayItem = super::ReplayItem<u64>;
+type Ended = Result<ReplayTally, ReplayEnd<&'static str>>;
 
 /// What a loop that is played by the test gets to send.
 type Commands = mpsc::Receiver<Command>;
 
 /// A found delivery of a row that needs at least so many bytes.
-fn found(number: u64, bytes: usize, was_blocked: bool) -> Found {
+fn found(number: u64, bytes: usize, was_blocked: bool) -> ReplayItem {
     let rule = delivery::testing::rule("http://a.test/", |_| {});
     let mut delivery = delivery::testing::delivery(&rule, number.into(), 1);
     let change = std::sync::Arc::make_mut(&mut delivery.change);
     change.after = Some(Row::from_iter([Cell::Value(Value::Text("x".repeat(bytes).into()))]));
     let sent_as = SentAs::Letter { lanes: LaneKeys::one(LaneKey(1)), saga_command: SagaCommand::Resume };
-    Found::Delivery(number, Ok(Again { delivery, sent_as, was_blocked }))
+    ReplayItem::Delivery(number, Ok(ReplayDelivery { delivery, sent_as, was_blocked }))
 }
 
 /// The replay of what is found, the loop that it sends to, and what it reports.
-fn start(found: Vec<Result<Found, &'static str>>, mode: Mode) -> (impl Future<Output = Ended>, Commands, Reports) {
+fn start(
+    found: Vec<Result<ReplayItem, &'static str>>,
+    mode: ReplayMode,
+) -> (impl Future<Output = Ended>, Commands, Reports) {
     let (commands, sent) = mpsc::channel(1_000);
     let (reports, reported) = mpsc::channel(1_000);
     let form = |event| match event {
@@ -35,7 +38,8 @@ fn start(found: Vec<Result<Found, &'static str>>, mode: Mode) -> (impl Future<Ou
         ReplayEvent::Progress(tally) if tally.delivered > 0 => Some(format!("{} delivered so far", tally.delivered)),
         ReplayEvent::Progress(_) => None,
     };
-    let run = async move { replay(stream::iter(found), mode, &commands, Listener { reports: &reports, form }).await };
+    let run =
+        async move { replay(stream::iter(found), mode, &commands, ReplayListener { reports: &reports, form }).await };
     (run, sent, reported)
 }
 
@@ -76,9 +80,12 @@ async fn each_outcome_is_reported_and_counted_once() {
         Err(NotReplayed::UnderWay),
     ];
     let mut items: Vec<_> = (0..5).map(|number| Ok(found(number, 1, false))).collect();
-    items.extend([Ok(Found::Unmatched), Ok(Found::Delivery(5, Err(NotReplayed::Unsendable("resolved".to_owned()))))]);
-    items.push(Ok(Found::Committed { at_us: 7 }));
-    let (run, mut commands, reports) = start(items, Mode::Send);
+    items.extend([
+        Ok(ReplayItem::Unmatched),
+        Ok(ReplayItem::Delivery(5, Err(NotReplayed::Unsendable("resolved".to_owned())))),
+    ]);
+    items.push(Ok(ReplayItem::Committed { at_us: 7 }));
+    let (run, mut commands, reports) = start(items, ReplayMode::Send);
     let answers = async {
         for result in results {
             answer(commands.recv().await.expect("it is sent"), result);
@@ -105,7 +112,7 @@ async fn each_outcome_is_reported_and_counted_once() {
 
 #[tokio::test]
 async fn a_blocked_delivery_that_the_loop_has_sent_meanwhile_is_no_news() {
-    let (run, mut commands, reports) = start(vec![Ok(found(1, 1, true)), Ok(found(2, 1, true))], Mode::Send);
+    let (run, mut commands, reports) = start(vec![Ok(found(1, 1, true)), Ok(found(2, 1, true))], ReplayMode::Send);
     let answers = async {
         answer(commands.recv().await.expect("it is sent"), Err(NotReplayed::Gone));
         answer(commands.recv().await.expect("it is sent"), Err(NotReplayed::UnderWay));
@@ -120,7 +127,7 @@ async fn what_is_under_way_is_bounded_in_number_and_bytes() {
     let large = UNDER_WAY_BYTES_MAX / 2 + 1;
     for (bytes, room) in [(1, UNDER_WAY_MAX), (large, 2), (UNDER_WAY_BYTES_MAX * 2, 1)] {
         let items = (0..room as u64 + 2).map(|number| Ok(found(number, bytes, false))).collect();
-        let (run, mut commands, _reports) = start(items, Mode::Send);
+        let (run, mut commands, _reports) = start(items, ReplayMode::Send);
         let loop_sees = async {
             let mut under_way = Vec::new();
             for _ in 0..room {
@@ -142,14 +149,14 @@ async fn what_is_under_way_is_bounded_in_number_and_bytes() {
 
 #[tokio::test]
 async fn it_ends_when_nobody_listens_though_an_outcome_is_awaited() {
-    let (run, mut commands, reports) = start(vec![Ok(found(1, 1, false))], Mode::Send);
+    let (run, mut commands, reports) = start(vec![Ok(found(1, 1, false))], ReplayMode::Send);
     let goes = async {
         let sent = commands.recv().await;
         drop(reports);
         sent
     };
     let (ended, sent) = tokio::join!(run, goes);
-    assert_eq!(ended, Err(End::Unheard));
+    assert_eq!(ended, Err(ReplayEnd::Unheard));
     let Some(Command::Replay { answer, .. }) = sent else { panic!("it was sent") };
     assert!(answer.is_closed(), "the loop sees by it what nobody waits for");
     assert!(matches!(commands.try_recv(), Ok(Command::WithdrawUnheard)));
@@ -158,10 +165,12 @@ async fn it_ends_when_nobody_listens_though_an_outcome_is_awaited() {
 #[tokio::test]
 async fn a_binlog_range_whose_rule_is_paused_ends_with_what_was_done() {
     let change = |number| match found(number, 1, false) {
-        Found::Delivery(label, Ok(again)) => Ok(Found::Delivery(label, Ok(Again { sent_as: SentAs::Change, ..again }))),
+        ReplayItem::Delivery(label, Ok(again)) => {
+            Ok(ReplayItem::Delivery(label, Ok(ReplayDelivery { sent_as: SentAs::Change, ..again })))
+        }
         other => Ok(other),
     };
-    let (run, mut commands, reports) = start((1..1_000).map(change).collect(), Mode::Send);
+    let (run, mut commands, reports) = start((1..1_000).map(change).collect(), ReplayMode::Send);
     let goes = async {
         answer(commands.recv().await.expect("it is sent"), Ok(Outcome::Delivered { status: 200 }));
         let rule = "r".to_owned();
@@ -170,7 +179,7 @@ async fn a_binlog_range_whose_rule_is_paused_ends_with_what_was_done() {
         }
     };
     let (ended, ()) = tokio::join!(run, goes);
-    assert_eq!(ended, Err(End::Paused { rule: "r".to_owned() }));
+    assert_eq!(ended, Err(ReplayEnd::Paused { rule: "r".to_owned() }));
     let reports = all_reported(reports);
     assert_eq!(reports.last(), Some(&"1 delivered so far".to_owned()));
     assert!(reports.len() <= UNDER_WAY_MAX + 10, "the rest is not read: {}", reports.len());
@@ -178,13 +187,14 @@ async fn a_binlog_range_whose_rule_is_paused_ends_with_what_was_done() {
 
 #[tokio::test]
 async fn a_loop_that_ends_is_said_and_what_had_an_outcome_before_is_reported() {
-    let (run, mut commands, reports) = start((1..5).map(|number| Ok(found(number, 1, false))).collect(), Mode::Send);
+    let (run, mut commands, reports) =
+        start((1..5).map(|number| Ok(found(number, 1, false))).collect(), ReplayMode::Send);
     let ends = async move {
         answer(commands.recv().await.expect("it is sent"), Ok(Outcome::Delivered { status: 200 }));
         drop(commands.recv().await.expect("it is sent"));
     };
     let (ended, ()) = tokio::join!(run, ends);
-    assert_eq!(ended, Err(End::Stopping));
+    assert_eq!(ended, Err(ReplayEnd::Stopping));
     let reports = reported(reports);
     assert!(reports.contains(&"1: delivered with 200".to_owned()), "{reports:?}");
     assert!(reports.contains(&"2: rowhook stopped before it had an outcome".to_owned()), "{reports:?}");
@@ -192,18 +202,18 @@ async fn a_loop_that_ends_is_said_and_what_had_an_outcome_before_is_reported() {
 
 #[tokio::test]
 async fn a_reading_that_fails_ends_the_replay() {
-    let (run, _commands, _reports) = start(vec![Err("damaged")], Mode::Send);
-    assert_eq!(run.await, Err(End::Failed("damaged")));
+    let (run, _commands, _reports) = start(vec![Err("damaged")], ReplayMode::Send);
+    assert_eq!(run.await, Err(ReplayEnd::Failed("damaged")));
 }
 
 #[tokio::test]
 async fn a_dry_run_sends_nothing_shows_so_many_requests_and_counts_the_rest() {
     let mut undecided = found(2, 1, false);
-    let Found::Delivery(_, Ok(again)) = &mut undecided else { panic!("it was made so") };
+    let ReplayItem::Delivery(_, Ok(again)) = &mut undecided else { panic!("it was made so") };
     again.delivery.predetermined = Some(Outcome::Dead(Failure::undecided("text against a number".to_owned())));
-    let refused = Found::Delivery(3, Err(NotReplayed::Unsendable("resolved".to_owned())));
+    let refused = ReplayItem::Delivery(3, Err(NotReplayed::Unsendable("resolved".to_owned())));
     let items = vec![found(1, 1, false), undecided, refused, found(4, 1, false), found(5, 1, false)];
-    let (run, mut commands, reports) = start(items.into_iter().map(Ok).collect(), Mode::Show { requests_max: 2 });
+    let (run, mut commands, reports) = start(items.into_iter().map(Ok).collect(), ReplayMode::Show { requests_max: 2 });
     assert_eq!(run.await.map(|tally| (tally.matched, tally.dead, tally.delivered)), Ok((5, 2, 0)));
     assert!(commands.try_recv().is_err(), "nothing is sent");
     let undecided = "2: it becomes a dead letter, because it can't be decided whether the rule matches";

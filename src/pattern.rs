@@ -45,11 +45,16 @@ impl fmt::Display for TablePattern {
     }
 }
 
-/// All patterns of all rules: what the source decodes at all.
-#[derive(Debug, Clone, Default)]
+/// Several patterns: the tables of a rule, or of all rules, which is what the source decodes at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TablePatterns(pub Vec<TablePattern>);
 
 impl TablePatterns {
+    /// Whether they name one table, so that its name is known before any row.
+    pub fn name_one_table(&self) -> bool {
+        matches!(&self.0[..], [pattern] if pattern.is_exact())
+    }
+
     pub fn match_any(&self, schema: &str, table: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(schema, table))
     }
@@ -57,6 +62,15 @@ impl TablePatterns {
     /// Whether any pattern may match a table of this schema.
     pub fn match_schema(&self, schema: &str) -> bool {
         self.0.iter().any(|pattern| matches_part(&pattern.schema, schema))
+    }
+}
+
+impl fmt::Display for TablePatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, pattern) in self.0.iter().enumerate() {
+            write!(f, "{}{pattern}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
         show(&rules, &change, form, args.json)?;
         return Ok(CommandVerdict::Done);
     }
-    let tables = TablePatterns(rules.iter().map(|rule| rule.table.clone()).collect());
+    let tables = TablePatterns(rules.iter().flat_map(|rule| rule.tables.0.clone()).collect());
 
     let stop = signals::first()?;
     tokio::pin!(stop);
@@ -124,7 +124,7 @@ struct PreviewView {
 }
 
 fn show(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<output::Reader> {
-    let of_table = rules.iter().filter(|rule| rule.table.matches(&change.table.schema, &change.table.name));
+    let of_table = rules.iter().filter(|rule| rule.tables.match_any(&change.table.schema, &change.table.name));
     let explained: Vec<Explained> = of_table.map(|rule| Explained::of(rule, change)).collect();
     let printed = match json {
         false => text::preview(change, &explained, form) + "\n",

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Delivery, Origin, SagaAction};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
-use crate::pattern::TablePattern;
+use crate::pattern::{TablePattern, TablePatterns};
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
     Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, RetryByAnswer, RetryOn, Rule,
@@ -241,8 +241,8 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let mut rule = Rule {
         name: "orders".to_owned(),
         path: PathBuf::from("orders.yaml"),
-        table: TablePattern::parse("shop.orders").unwrap(),
-        table_at: FilePlace { line: 1, column: 8 },
+        tables: TablePatterns(vec![TablePattern::parse("shop.orders").unwrap()]),
+        tables_at: vec![FilePlace { line: 1, column: 8 }],
         on: vec![Op::Insert, Op::Update, Op::Delete],
         changed: vec![],
         when: None,

@@ -17,7 +17,6 @@ use super::replay::{
 };
 use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome};
-use crate::pattern::TablePatterns;
 use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
 use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
@@ -161,7 +160,7 @@ impl RangeReplays {
             ..self.settings.clone()
         };
         let to = self.end(&settings, to).await?;
-        let tables = TablePatterns(vec![rule.table.clone()]);
+        let tables = rule.tables.clone();
         // Not the daemon's metrics: what they say of the source is the main stream's.
         let mut following = source::follow(settings, source::From::Start(from), tables, Arc::new(Metrics::default()));
         let from = begin(&mut following).await?;

@@ -36,8 +36,8 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
         }
         return Err(format!("no rule is named {}; add the rule again, or discard the dead letter", head.rule));
     };
-    if !rule.table.matches(&change.table.schema, &change.table.name) {
-        return Err(format!("rule {} is about {} now, not {}", head.rule, rule.table, head.table));
+    if !rule.tables.match_any(&change.table.schema, &change.table.name) {
+        return Err(format!("rule {} is about {} now, not {}", head.rule, rule.tables, head.table));
     }
     let is_undecided = head.failure.reason == Reason::Undecided;
     let needed = |column: &str| rule.sends(&change.table, column) || (is_undecided && rule.decides_by(column));

@@ -213,7 +213,7 @@ impl RuleStream {
         }
         if !self.own_schema.as_ref().is_some_and(|(whole, _)| Arc::ptr_eq(whole, &resume.schema)) {
             let mut own = (*resume.schema).clone();
-            own.forget(|name| !self.rule.table.matches(&name.schema, &name.table));
+            own.forget(|name| !self.rule.tables.match_any(&name.schema, &name.table));
             self.own_schema = Some((Arc::clone(&resume.schema), Arc::new(own)));
         }
         if let Some((_, own)) = &self.own_schema {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::auth::{Auth, Signing};
 use super::settings::CallSettings;
 use super::tls::TargetTls;
-use crate::template::{BodyTemplate, Condition, FormTemplate, TextTemplate, UrlTemplate};
+use crate::template::{BodyTemplate, Condition, FormTemplate, MultipartTemplate, TextTemplate, UrlTemplate};
 
 /// The HTTP call of a rule.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl Call {
             Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome => true,
             Body::Template(template) => template.reads(column),
             Body::Form(form) => form.reads(column),
+            Body::Multipart(parts) => parts.reads(column),
             Body::Text(text) => text.reads(column),
             Body::Empty => false,
         };
@@ -53,6 +54,7 @@ pub enum Body {
     /// JSON.
     Template(BodyTemplate),
     Form(FormTemplate),
+    Multipart(MultipartTemplate),
     /// Neither JSON nor a form; its `Content-Type` is the rule's.
     Text(TextTemplate),
     /// How a saga ended: what `on_success` and `on_failure` send.
@@ -67,6 +69,7 @@ impl Body {
         match self {
             Body::Template(template) => template.uses_env(),
             Body::Form(form) => form.uses_env(),
+            Body::Multipart(parts) => parts.uses_env(),
             Body::Text(text) => text.uses_env(),
             Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome | Body::Empty => false,
         }
@@ -76,6 +79,7 @@ impl Body {
     pub fn key(&self) -> &'static str {
         match self {
             Body::Form(_) => "form",
+            Body::Multipart(_) => "multipart",
             Body::Text(_) => "text",
             _ => "body",
         }

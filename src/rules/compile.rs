@@ -8,8 +8,6 @@ mod auth;
 mod outside;
 mod tls;
 
-use std::path::Path;
-
 pub(super) use self::outside::Variables;
 
 use self::actions::{KnownStep, TemplatePart};
@@ -17,17 +15,19 @@ use self::outside::Outside;
 use super::actions::Action;
 use super::call::{Body, Call};
 use super::content::Content;
+use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
 use super::settings::{Egress, Method};
-use super::spec::{BodySpec, CallSpec, FileSpec, HeaderSpec, RuleSpec};
+use super::spec::{BodySpec, CallSpec, FileSpec, HeaderSpec, PartContentSpec, PartSpec, RuleSpec, TablesSpec};
 use super::target::Target;
-use super::yaml::{self, Node, NodeKind};
-use crate::pattern::TablePattern;
+use super::vars;
+use super::yaml::{Key, Node, NodeKind};
+use crate::pattern::TablePatterns;
 use crate::template::{
-    AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, FormLists, FormTemplate, TextTemplate,
-    UrlTemplate,
+    AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, FormLists, FormTemplate, MultipartTemplate,
+    PartContent, PartTemplate, TextTemplate, UrlTemplate,
 };
 
 type CompileText = fn(&str, EnvLookup) -> Result<TextTemplate, Vec<Flaw>>;
@@ -45,13 +45,29 @@ pub(super) struct Contents {
 }
 
 /// Reads and compiles one file. What has problems is left out; the problems are added to `problems`.
-pub(super) fn file(path: &Path, text: &str, variables: Variables, problems: &mut Vec<Diagnostic>) -> Contents {
-    let Some(root) = yaml::read(path, text, problems) else { return Contents::default() };
-    let mut reader = NodeReader { path, text, problems };
-    if matches!(&root.kind, NodeKind::Map(members) if member(members, "targets").is_some()) {
-        return Contents { targets: reader.targets(&root), ..Contents::default() };
+pub(super) fn file(
+    file: &mut ParsedFile,
+    defaults: &Defaults,
+    variables: Variables,
+    problems: &mut Vec<Diagnostic>,
+) -> Contents {
+    let is_of_targets = |members: &[(Key, Node)]| {
+        let has = |key| member(members, key).is_some();
+        has("targets") || (has(DEFAULTS) && !has("rules"))
+    };
+    let mut reader = NodeReader { path: file.path, text: file.text, problems };
+    if matches!(&file.root.kind, NodeKind::Map(members) if is_of_targets(members)) {
+        return Contents { targets: reader.targets(&file.root), ..Contents::default() };
     }
-    let Some(FileSpec { table, table_node, rules }) = reader.file(&root) else { return Contents::default() };
+    vars::put_in(&mut file.root, &mut reader);
+    defaults.add_to(&mut file.root);
+    let contents = rules(&file.root, reader, variables);
+    defaults.explain(file, problems);
+    contents
+}
+
+fn rules(root: &Node, mut reader: NodeReader, variables: Variables) -> Contents {
+    let Some(FileSpec { tables, rules }) = reader.file(root) else { return Contents::default() };
     let mut compiler = Compiler {
         reader,
         outside: Outside::new(variables),
@@ -60,7 +76,7 @@ pub(super) fn file(path: &Path, text: &str, variables: Variables, problems: &mut
         part: TemplatePart::Decision,
         first_sql: None,
     };
-    let rules = rules.into_iter().filter_map(|spec| compiler.rule(spec, &table, table_node)).collect();
+    let rules = rules.into_iter().filter_map(|spec| compiler.rule(spec, &tables)).collect();
     Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
 }
 
@@ -76,7 +92,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn rule(&mut self, spec: RuleSpec, table: &TablePattern, table_node: &Node) -> Option<Placed> {
+    fn rule(&mut self, spec: RuleSpec, tables: &TablesSpec) -> Option<Placed> {
         self.columns.clear();
         self.outside.take_opened();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
@@ -92,14 +108,14 @@ impl Compiler<'_> {
         if spec.gathering.batch.is_some()
             && let (Some(written), Some(call)) = (spec.actions.call(), actions.first().and_then(Action::call))
         {
-            self.refuse_reading_rows(written, call, spec.gathering.key, table);
+            self.refuse_reading_rows(written, call, spec.gathering.key, &tables.patterns);
         }
         let rule = Rule {
             name: spec.name,
             path: self.reader.path.to_path_buf(),
-            table: table.clone(),
-            table_at: table_node.at,
-            content: Content::new(&[table_node, spec.node], self.outside.take_opened()),
+            tables: tables.patterns.clone(),
+            tables_at: tables.places.clone(),
+            content: Content::new(&[tables.node, spec.node], self.outside.take_opened()),
             on: spec.on,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
@@ -142,6 +158,7 @@ impl Compiler<'_> {
         let body = match &spec.body {
             BodySpec::Json(node) => self.body(node).map(Body::Template),
             BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
+            BodySpec::Multipart(parts) => self.multipart(parts).map(Body::Multipart),
             BodySpec::Text { template, is_markup: true } => self.markup(template).map(Body::Text),
             BodySpec::Text { template, is_markup: false } => self.text(template).map(Body::Text),
             BodySpec::Format(format) => Some(format()),
@@ -176,14 +193,14 @@ impl Compiler<'_> {
     }
 
     /// One request stands for many rows, so that only its body may tell them apart.
-    fn refuse_reading_rows(&mut self, written: &CallSpec, call: &Call, key: &str, table: &TablePattern) {
+    fn refuse_reading_rows(&mut self, written: &CallSpec, call: &Call, key: &str, tables: &TablePatterns) {
         let headers = written.headers.iter().zip(&call.headers);
         let headers = headers
             .map(|(written, (name, template))| (format!("header `{name}`"), written.value, template.names_read()));
         let url = ("the URL".to_string(), written.url, call.url.names_read());
         for (what, node, names) in std::iter::once(url).chain(headers) {
             for read in names {
-                if ["schema", "table"].contains(&read.name.as_str()) && table.is_exact() {
+                if ["schema", "table"].contains(&read.name.as_str()) && tables.name_one_table() {
                     continue;
                 }
                 let at = node.place_within(self.reader.text, read.line, read.column);
@@ -246,6 +263,35 @@ impl Compiler<'_> {
             // A problem is reported already.
             _ => None,
         }
+    }
+
+    fn multipart(&mut self, parts: &[PartSpec]) -> Option<MultipartTemplate> {
+        // All of them first: each may have flaws to report.
+        let parts: Vec<Option<PartTemplate>> = parts.iter().map(|part| self.part(part)).collect();
+        Some(MultipartTemplate { parts: parts.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn part(&mut self, spec: &PartSpec) -> Option<PartTemplate> {
+        let filename = spec.filename.map(|node| self.text(node));
+        let content = match spec.content {
+            PartContentSpec::Json(node) => self.body(node).map(PartContent::Json),
+            PartContentSpec::Value(node) => match self.body(node) {
+                Some(BodyTemplate::Literal(text)) => Some(PartContent::Literal(text)),
+                Some(BodyTemplate::Text(text)) => Some(PartContent::Value(text)),
+                // It is a scalar; a problem is reported already.
+                _ => None,
+            },
+        };
+        let filename = match filename {
+            Some(filename) => Some(filename?),
+            None => None,
+        };
+        Some(PartTemplate {
+            name: spec.name.into(),
+            filename,
+            content_type: spec.content_type.map(Into::into),
+            content: content?,
+        })
     }
 
     fn body(&mut self, node: &Node) -> Option<BodyTemplate> {

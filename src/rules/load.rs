@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use super::actions::Work;
 use super::compile::{self, Contents, Placed, Variables};
+use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
 use super::matching::{DisabledRule, RuleSet};
 use super::rule::Rule;
 use super::target::Target;
-use super::yaml::{FILE_BYTES_MAX, too_large};
+use super::yaml::{self, FILE_BYTES_MAX, too_large};
 use crate::file;
 use crate::suggest::nearest;
 
@@ -44,9 +45,15 @@ impl RuleSet {
         mut problems: Vec<Diagnostic>,
     ) -> Result<RuleSet, Diagnostics> {
         let mut collected = Collected::default();
+        let mut parsed = Vec::new();
         for (path, text) in files {
-            let contents = compile::file(path, text, env, &mut problems);
-            collected.take(path, text, contents, &mut problems);
+            let root = yaml::read(path, text, &mut problems);
+            parsed.extend(root.map(|root| ParsedFile { path, text, root }));
+        }
+        let defaults = Defaults::of(&parsed, &mut problems);
+        for file in &mut parsed {
+            let contents = compile::file(file, &defaults, env, &mut problems);
+            collected.take(file.path, file.text, contents, &mut problems);
         }
         if problems.is_empty() {
             problems.extend(collected.without_rules(files));
@@ -146,7 +153,7 @@ fn with_targets(mut rule: Rule, targets: &[(Arc<Target>, String)]) -> Rule {
     rule
 }
 
-fn shown(path: &Path, FilePlace { line, column }: FilePlace) -> String {
+pub(super) fn shown(path: &Path, FilePlace { line, column }: FilePlace) -> String {
     format!("{}:{line}:{column}", path.display())
 }
 
@@ -196,7 +203,7 @@ fn is_of_rules(text: &str) -> bool {
     let has = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
     };
-    has("targets") || (has("table") && has("rules"))
+    has("targets") || has(DEFAULTS) || (has("table") && has("rules"))
 }
 
 pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {

@@ -70,7 +70,7 @@ struct TableRule {
 
 impl TableRules {
     fn new(table: &Arc<Table>, rules: &[Arc<Rule>]) -> TableRules {
-        let of_table = rules.iter().filter(|rule| rule.table.matches(&table.schema, &table.name));
+        let of_table = rules.iter().filter(|rule| rule.tables.match_any(&table.schema, &table.name));
         let rules = of_table.map(|rule| TableRule {
             rule: Arc::clone(rule),
             changed: changed_columns(rule, table),
@@ -184,9 +184,9 @@ impl RuleSet {
     /// What the source has to decode for these rules.
     pub fn patterns(&self) -> TablePatterns {
         let mut patterns = Vec::new();
-        for rule in &self.rules {
-            if !patterns.contains(&rule.table) {
-                patterns.push(rule.table.clone());
+        for pattern in self.rules.iter().flat_map(|rule| &rule.tables.0) {
+            if !patterns.contains(pattern) {
+                patterns.push(pattern.clone());
             }
         }
         TablePatterns(patterns)

@@ -9,6 +9,7 @@ mod batch;
 mod call;
 mod compile;
 mod content;
+mod defaults;
 mod diagnostic;
 mod difference;
 mod files_state;
@@ -25,6 +26,7 @@ mod tables;
 mod target;
 mod tls;
 mod typing;
+mod vars;
 mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};

@@ -13,7 +13,7 @@ use super::diagnostic::FilePlace;
 use super::settings::RuleSettings;
 use super::tls::Verification;
 use crate::change::{Op, Table};
-use crate::pattern::TablePattern;
+use crate::pattern::TablePatterns;
 use crate::template::{ColumnUse, Condition};
 
 /// One rule, checked and compiled.
@@ -23,9 +23,9 @@ pub struct Rule {
     pub name: String,
     /// The file it stands in.
     pub path: PathBuf,
-    pub table: TablePattern,
-    /// Where the file names the table.
-    pub table_at: FilePlace,
+    pub tables: TablePatterns,
+    /// Where the file names each of the tables.
+    pub tables_at: Vec<FilePlace>,
     /// What it was compiled from.
     pub content: Content,
     pub on: Vec<Op>,
@@ -66,7 +66,7 @@ impl Rule {
     pub fn takes_over_from(&self, earlier: &Rule) -> bool {
         self.saga.is_none()
             && earlier.saga.is_none()
-            && self.table == earlier.table
+            && self.tables == earlier.tables
             && self.order_by == earlier.order_by
             && self.batch == earlier.batch
             && self.coalesce == earlier.coalesce

@@ -7,6 +7,7 @@ mod actions;
 mod batch;
 mod body;
 mod call;
+mod multipart;
 mod retry;
 mod sql;
 mod targets;
@@ -15,6 +16,7 @@ pub(super) use actions::{ActionListSpec, ActionSpec, Retrying, StepSpec, WorkSpe
 pub(super) use batch::GatheringSpec;
 pub(super) use body::BodySpec;
 pub(super) use call::{CallSpec, HeaderSpec};
+pub(super) use multipart::{PartContentSpec, PartSpec};
 pub(super) use retry::RetryByAnswerSpec;
 pub(super) use sql::SqlSpec;
 
@@ -22,19 +24,31 @@ use super::diagnostic::FilePlace;
 use super::reader::{Members, NodeReader, member};
 use super::rule::OrderBy;
 use super::settings::{self, OnDeadLetter, RULE_KEYS, RuleSettings};
+use super::vars::VARS;
 use super::yaml::{Node, NodeKind};
 use crate::change::Op;
-use crate::pattern::TablePattern;
+use crate::pattern::{TablePattern, TablePatterns};
 use crate::suggest::did_you_mean;
 
-const FILE_KEYS: [&str; 2] = ["table", "rules"];
+/// `vars` is taken out before.
+const FILE_KEYS: [&str; 4] = ["table", "tables", VARS, "rules"];
+/// A pattern says more in less.
+const TABLES_MAX: usize = 256;
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A whole file as written.
 pub(super) struct FileSpec<'n> {
-    pub table: TablePattern,
-    pub table_node: &'n Node,
+    pub tables: TablesSpec<'n>,
     pub rules: Vec<RuleSpec<'n>>,
+}
+
+/// The tables of the rules of a file.
+pub(super) struct TablesSpec<'n> {
+    pub patterns: TablePatterns,
+    /// Where each of them stands.
+    pub places: Vec<FilePlace>,
+    /// The value of `table` or `tables`.
+    pub node: &'n Node,
 }
 
 /// One rule as written.
@@ -58,13 +72,7 @@ impl<'n> NodeReader<'_> {
     /// Reads a whole file; rules with problems are left out.
     pub(super) fn file(&mut self, root: &'n Node) -> Option<FileSpec<'n>> {
         let members = self.members(root, "a rule file", &FILE_KEYS)?;
-        let table = match member(members, "table") {
-            Some(node) => self.table(node).map(|table| (table, node)),
-            None => {
-                self.problem(root.at, "`table` is missing; write `table: schema.table`");
-                None
-            }
-        };
+        let tables = self.tables(root, members);
         let rules = match member(members, "rules").map(|node| (node, &node.kind)) {
             Some((_, NodeKind::List(items))) if !items.is_empty() => {
                 items.iter().filter_map(|rule| self.rule(rule)).collect()
@@ -78,13 +86,50 @@ impl<'n> NodeReader<'_> {
                 Vec::new()
             }
         };
-        let (table, table_node) = table?;
-        Some(FileSpec { table, table_node, rules })
+        Some(FileSpec { tables: tables?, rules })
     }
 
-    fn table(&mut self, node: &Node) -> Option<TablePattern> {
-        let text = self.string(node, "table")?;
-        TablePattern::parse(text).map_err(|message| self.problem(node.at, message)).ok()
+    /// What `table` or `tables` names.
+    fn tables(&mut self, root: &Node, members: Members<'n>) -> Option<TablesSpec<'n>> {
+        let (key, node) = match (member(members, "table"), member(members, "tables")) {
+            (Some(_), Some(node)) => {
+                self.problem(node.at, "`table` and `tables` both say which rows are meant; leave one of them out");
+                return None;
+            }
+            (Some(node), None) => ("table", node),
+            (None, Some(node)) => ("tables", node),
+            (None, None) => {
+                self.problem(
+                    root.at,
+                    "`table` is missing; write `table: schema.table`, or `tables` with a list of them",
+                );
+                return None;
+            }
+        };
+        let words = match (key, &node.kind) {
+            ("table", NodeKind::List(_)) => {
+                self.problem(node.at, "`table` is one table; a list of them is called `tables`");
+                return None;
+            }
+            ("table", _) => vec![(self.string(node, key)?.to_owned(), node.at)],
+            _ => self.words(node, key),
+        };
+        if words.len() > TABLES_MAX {
+            let message = format!("`tables` holds at most {TABLES_MAX} names; write a pattern, as `shop.order_*`");
+            self.problem(node.at, message);
+        }
+        let (mut patterns, mut places) = (Vec::new(), Vec::new());
+        for (word, at) in words {
+            match TablePattern::parse(&word) {
+                Ok(pattern) if patterns.contains(&pattern) => self.problem(at, format!("`{word}` is named twice")),
+                Ok(pattern) => {
+                    patterns.push(pattern);
+                    places.push(at);
+                }
+                Err(message) => self.problem(at, message),
+            }
+        }
+        (!patterns.is_empty()).then_some(TablesSpec { patterns: TablePatterns(patterns), places, node })
     }
 
     fn rule(&mut self, node: &'n Node) -> Option<RuleSpec<'n>> {

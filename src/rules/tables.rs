@@ -95,12 +95,15 @@ impl RuleSet {
                 said,
                 fix,
             };
-            if let Some(missing) = tables.missing.iter().find(|missing| missing.pattern == rule.table) {
-                let is_problem = rule.table.is_exact() && if_missing == IfMissing::Refuse;
-                let said = located(&rule.path, rule.table_at, missing.what.clone());
-                objections.push(of_rule(is_problem, said, Some(missing.fix.clone())));
+            for (pattern, at) in rule.tables.0.iter().zip(&rule.tables_at) {
+                if let Some(missing) = tables.missing.iter().find(|missing| missing.pattern == *pattern) {
+                    let is_problem = pattern.is_exact() && if_missing == IfMissing::Refuse;
+                    let said = located(&rule.path, *at, missing.what.clone());
+                    objections.push(of_rule(is_problem, said, Some(missing.fix.clone())));
+                }
             }
-            for found in tables.found.iter().filter(|found| rule.table.matches(&found.table.schema, &found.table.name))
+            for found in
+                tables.found.iter().filter(|found| rule.tables.match_any(&found.table.schema, &found.table.name))
             {
                 objections.extend(rule.unknown_columns(&found.table).map(|(said, fix)| of_rule(true, said, fix)));
                 let misfits = rule.misfits(found).into_iter();
@@ -121,7 +124,7 @@ impl Rule {
     pub fn needs(&self) -> String {
         let columns: BTreeSet<&str> = self.needed_columns().map(|used| used.name.as_str()).collect();
         let conditions: String = self.conditions().map(|condition| format!("; {}", condition.text())).collect();
-        format!("{}: {}{conditions}", self.table, columns.into_iter().collect::<Vec<_>>().join(", "))
+        format!("{}: {}{conditions}", self.tables, columns.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     /// Why the rule can't work on rows of this table: columns that it names and the table lacks.

@@ -11,6 +11,9 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 use super::diagnostic::{self, Diagnostic, FilePlace};
 
 mod hint;
+mod written;
+
+use written::Written;
 
 /// A hundred times a large rule file.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
@@ -30,6 +33,8 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Node {
     pub at: FilePlace,
     pub kind: NodeKind,
+    /// What the file has here, where values were put into it.
+    written: Option<Box<Written>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,19 @@ pub(super) struct Key {
 }
 
 impl Node {
+    /// A copy in which everything stands at this place.
+    pub(super) fn at_one_place(&self, at: FilePlace) -> Node {
+        let kind = match &self.kind {
+            NodeKind::Scalar { text, style } => NodeKind::Scalar { text: text.clone(), style: *style },
+            NodeKind::List(items) => NodeKind::List(items.iter().map(|item| item.at_one_place(at)).collect()),
+            NodeKind::Map(members) => {
+                let copy = |(key, node): &(Key, Node)| (Key { text: key.text.clone(), at }, node.at_one_place(at));
+                NodeKind::Map(members.iter().map(copy).collect())
+            }
+        };
+        Node { at, kind, written: None }
+    }
+
     /// The words for a node in messages.
     pub(super) fn describe(&self) -> &'static str {
         match &self.kind {
@@ -66,6 +84,10 @@ impl Node {
     /// beginning of the scalar where line folding or escapes come between.
     pub(super) fn place_within(&self, file: &str, line: usize, column: usize) -> FilePlace {
         let NodeKind::Scalar { text, style } = &self.kind else { return self.at };
+        let (text, style, line, column) = match &self.written {
+            Some(written) => written.place(text, line, column),
+            None => (&**text, *style, line, column),
+        };
         let lines_from = |first: usize| file.lines().skip(first - 1);
         match style {
             ScalarStyle::Literal => {
@@ -78,7 +100,7 @@ impl Node {
             }
             ScalarStyle::Folded => self.at,
             _ => {
-                let quote = usize::from(*style != ScalarStyle::Plain);
+                let quote = usize::from(style != ScalarStyle::Plain);
                 let raw: String = lines_from(self.at.line).next().unwrap_or_default().chars().collect();
                 let raw: String = raw.chars().skip(self.at.column - 1 + quote).collect();
                 let before: String = text.chars().take(column - 1).collect();
@@ -213,7 +235,7 @@ impl<'a> Builder<'a, '_> {
             }
             _ => return None,
         };
-        Some(Node { at, kind })
+        Some(Node { at, kind, written: None })
     }
 
     fn list(&mut self, depth: usize) -> Option<NodeKind> {

@@ -85,9 +85,9 @@ impl RowArgs {
 
     async fn typed_table(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<TypedTable> {
         let mut patterns: Vec<TablePattern> = Vec::new();
-        for rule in rules.iter().filter(|_| self.table.is_none()) {
-            if !patterns.contains(&rule.table) {
-                patterns.push(rule.table.clone());
+        for pattern in rules.iter().filter(|_| self.table.is_none()).flat_map(|rule| &rule.tables.0) {
+            if !patterns.contains(pattern) {
+                patterns.push(pattern.clone());
             }
         }
         patterns.extend(self.table.clone());

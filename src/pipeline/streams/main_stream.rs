@@ -133,7 +133,7 @@ impl Streams {
     /// Rows of watched tables were removed or added for which no rule can be called.
     fn warn_of(&self, emptied: &Emptied) {
         let is_about = |table: &TableName, rule: &Rule| {
-            rule.on.contains(&Op::Truncate) && rule.table.matches(&table.schema, &table.table)
+            rule.on.contains(&Op::Truncate) && rule.tables.match_any(&table.schema, &table.table)
         };
         let is_delivered = emptied
             .truncated()

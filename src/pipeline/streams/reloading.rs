@@ -78,7 +78,7 @@ impl Streams {
 }
 
 fn set_rule(stream: &mut RuleStream, rule: &Arc<Rule>) {
-    let is_elsewhere = stream.rule.table != rule.table;
+    let is_elsewhere = stream.rule.tables != rule.tables;
     stream.rule = Arc::clone(rule);
     if let Some(DetachedStream { feed, lacks, .. }) = &mut stream.detached {
         feed.set_rules(alone(rule));

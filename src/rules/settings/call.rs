@@ -97,6 +97,7 @@ pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
     Other("body"),
     Other("form"),
     Other("form_lists"),
+    Other("multipart"),
     Other("text"),
     Other("format"),
     Plain("compress", |to, reader, node, _| set(&mut to.compression, reader.compression(node))),

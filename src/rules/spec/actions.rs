@@ -286,7 +286,7 @@ impl<'n> NodeReader<'_> {
         self.must_be_repeatable(call_node, "verify");
         let mut call = self.call(call_node)?;
         let NodeKind::Map(keys) = &call_node.kind else { return None };
-        if ["method", "body", "format", "form", "text"].iter().all(|key| member(keys, key).is_none()) {
+        if ["method", "body", "format", "form", "multipart", "text"].iter().all(|key| member(keys, key).is_none()) {
             call.settings.method = Method::Get;
         }
         if member(keys, "success").is_none() {

@@ -1,4 +1,4 @@
-//! What a `call` says about its body: `body`, `format`, `form` or `text`, and whether its `Content-Type` agrees.
+//! What a `call` says about its body: `body`, `format`, `form`, `multipart` or `text`, and whether its `Content-Type` agrees.
 //!
 //! In: the members of a call and its headers. Out: a `BodySpec`; combinations that make no sense are problems at their places.
 
@@ -8,11 +8,12 @@ use super::super::reader::{Members, NodeReader, member};
 use super::super::settings::Method;
 use super::super::yaml::{Node, NodeKind};
 use super::call::HeaderSpec;
+use super::multipart::PartSpec;
 use crate::suggest::did_you_mean;
 use crate::template::FormLists;
 
 /// The keys that say what is sent.
-const BODY_KEYS: [&str; 4] = ["format", "body", "form", "text"];
+const BODY_KEYS: [&str; 5] = ["format", "body", "form", "multipart", "text"];
 
 /// Makes the body that a word of `format` names.
 type MakeBody = fn() -> Body;
@@ -26,6 +27,7 @@ pub(in crate::rules) enum BodySpec<'n> {
     /// A form of JSON that rowhook knows.
     Format(MakeBody),
     Form(&'n Node, FormLists),
+    Multipart(Vec<PartSpec<'n>>),
     /// A text as it is. In markup, values are escaped.
     Text {
         template: &'n Node,
@@ -39,6 +41,7 @@ impl BodySpec<'_> {
         match self {
             BodySpec::Default | BodySpec::Json(_) | BodySpec::Format(_) => None,
             BodySpec::Form(..) => Some("form"),
+            BodySpec::Multipart(_) => Some("multipart"),
             BodySpec::Text { .. } => Some("text"),
         }
     }
@@ -69,10 +72,20 @@ impl<'n> NodeReader<'_> {
             }
             return BodySpec::Default;
         };
-        self.agrees(key, kind.flatten(), content_type);
+        if *key != "multipart" {
+            self.agrees(key, kind.flatten(), content_type);
+        }
         match *key {
             "body" => BodySpec::Json(node),
             "format" => self.format_body(node, headers),
+            "multipart" => {
+                if let Some(header) = content_type {
+                    let message =
+                        "rowhook sets the `Content-Type` of `multipart`, which has its boundary; leave the header out";
+                    self.problem(header.at, message);
+                }
+                BodySpec::Multipart(self.parts(node))
+            }
             "form" => self.form_body(node, lists.and_then(|(_, lists)| lists)),
             _ => {
                 self.string(node, "text");
@@ -126,7 +139,7 @@ impl<'n> NodeReader<'_> {
             (_, MediaKind::Json) => Some("write JSON under `body`, where values are escaped"),
             (_, MediaKind::Form) => Some("write the fields under `form`, where values are encoded"),
             (_, MediaKind::Markup | MediaKind::Text) => Some("write the text under `text`, which is sent as it is"),
-            (_, MediaKind::Multipart) => Some("multipart bodies can't be sent"),
+            (_, MediaKind::Multipart) => Some("write the parts under `multipart`, and leave the header out"),
             (_, MediaKind::Other) => Some("leave the header out"),
         };
         if let Some(instead) = instead {

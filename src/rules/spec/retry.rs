@@ -44,7 +44,7 @@ impl<'n> RetryByAnswerSpec<'n> {
 }
 
 impl NodeReader<'_> {
-    pub(super) fn retry(&mut self, node: &Node) -> RetryPolicy {
+    pub(in crate::rules) fn retry(&mut self, node: &Node) -> RetryPolicy {
         let mut policy = RetryPolicy::default();
         let Some(members) = self.members(node, "`retry`", &settings::names(RETRY_KEYS)) else { return policy };
         self.settings(&mut policy, RETRY_KEYS, members);
@@ -65,7 +65,7 @@ impl NodeReader<'_> {
     }
 
     /// What to retry on: a list, or the map that has it under `status`. A status that is also in `success` is a problem: it can't mean both.
-    pub(super) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
+    pub(in crate::rules) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
         let mut retry_on = RetryOn { statuses: Vec::new(), network: false, timeout: false };
         let node = match &node.kind {
             NodeKind::Map(_) => {

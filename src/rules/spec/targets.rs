@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::super::defaults::DEFAULTS;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::settings::SettingKey::{self, Plain};
@@ -38,7 +39,7 @@ const BREAKER_KEYS: &[SettingKey<BreakerPolicy>] = &[
 impl NodeReader<'_> {
     /// Reads a whole file of targets; those with problems are left out.
     pub(in crate::rules) fn targets(&mut self, root: &Node) -> Vec<(Target, FilePlace)> {
-        let Some(members) = self.members(root, "a file of targets", &["targets"]) else { return Vec::new() };
+        let Some(members) = self.members(root, "a file of targets", &["targets", DEFAULTS]) else { return Vec::new() };
         match member(members, "targets").map(|node| (node, &node.kind)) {
             Some((_, NodeKind::Map(targets))) => {
                 let targets = targets.iter().filter_map(|(key, node)| {

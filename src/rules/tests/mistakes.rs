@@ -18,6 +18,7 @@ fn every_mistake_is_reported_at_its_place() {
         format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: \"{url}\", allow_hosts: {hosts}}}\n")
     };
     let two = "table: a.b\nrules:\n  - name: r\n    call: {url: http://a.test/}\n  - name: r\n    call: {url: http://a.test/}\n";
+    let tables = |line: &str| format!("{line}\nrules: [{{name: r, call: {{url: http://a.test/}}}}]\n");
     let mut deep = "table: a.b\nrules: ".to_string();
     deep.push_str(&"[".repeat(40));
     deep.push_str(&"]".repeat(40));
@@ -25,9 +26,14 @@ fn every_mistake_is_reported_at_its_place() {
         // The file.
         ("rules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 1, "`table` is missing"),
         ("table: a.b\n".into(), 1, 1, "`rules` is missing"),
+        (tables("table: a.b\ntables: [c.d]"), 2, 9, "both say which rows are meant"),
+        (tables("table: [a.b, c.d]"), 1, 8, "a list of them is called `tables`"),
+        (tables("tables: []"), 1, 9, "an empty list"),
+        (tables("tables: [a.b, c]"), 1, 15, "`c` is not a table"),
+        (tables("tables: [a.b, a.b]"), 1, 15, "`a.b` is named twice"),
         ("table: a.b\nrules: []\n".into(), 2, 8, "at least one rule"),
         ("table: orders\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 8, "is not a table"),
-        ("- a\n".into(), 1, 1, "a rule file must be a map of table, rules, not a list"),
+        ("- a\n".into(), 1, 1, "a rule file must be a map of table, tables, vars, rules, not a list"),
         (
             "tabel: a.b\ntable: a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(),
             1,
@@ -46,6 +52,24 @@ fn every_mistake_is_reported_at_its_place() {
         ("table: *t\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 8, "aliases"),
         ("table: !t a.b\nrules: [{name: r, call: {url: http://a.test/}}]\n".into(), 1, 11, "tags"),
         (deep, 2, 39, "more than 32 levels"),
+        // Parts of a body.
+        (call("multipart: [a]"), 4, 44, "`multipart` must be a map from name to value, not a list"),
+        (call("multipart: {}"), 4, 44, "`multipart` has no parts"),
+        (call("multipart: {a: {filename: x}}"), 4, 48, "part `a` has no `value`"),
+        (call("multipart: {a: {value: x, json: 1}}"), 4, 65, "leave one of them out"),
+        (call("multipart: {a: {vale: x, value: y}}"), 4, 49, "unknown key `vale` in a part; did you mean `value`?"),
+        (call("multipart: {a: {value: x, type: csv}}"), 4, 65, "`type` is the literal media type"),
+        (call("multipart: {a: [[x]]}"), 4, 49, "a list of parts holds single values and maps"),
+        (call("multipart: {'{{ row.a }}': x}"), 4, 45, "the name of a part is literal"),
+        (call("multipart: {a: '{{ rw.a }}'}"), 4, 52, "unknown name `rw`"),
+        (
+            call("multipart: {a: x}, headers: {Content-Type: multipart/form-data}"),
+            4,
+            62,
+            "rowhook sets the `Content-Type`",
+        ),
+        (call("headers: {Content-Type: multipart/form-data}"), 4, 43, "write the parts under `multipart`"),
+        (call("multipart: {a: x}, form: {a: x}"), 4, 58, "both say what is sent"),
         // The rule.
         ("table: a.b\nrules:\n  - call: {url: http://a.test/}\n".into(), 3, 5, "the rule has no `name`"),
         ("table: a.b\nrules:\n  - name: r\n".into(), 3, 5, "the rule has no `call`"),
@@ -157,7 +181,7 @@ fn every_mistake_is_reported_at_its_place() {
         (call("headers: {Content-Type: application/json}, text: a"), 4, 43, "write JSON under `body`"),
         (call("headers: {Content-Type: application/json}, form: {a: 1}"), 4, 43, "write JSON under `body`"),
         (call("headers: {Content-Type: text/plain}, form: {a: 1}"), 4, 43, "write the text under `text`"),
-        (call("headers: {Content-Type: multipart/form-data}, text: a"), 4, 43, "multipart bodies can't be sent"),
+        (call("headers: {Content-Type: multipart/form-data}, text: a"), 4, 43, "write the parts under `multipart`"),
         (call("headers: {Content-Type: '{{ row.a }}'}, text: a"), 4, 43, "the `Content-Type` of a `text` is literal"),
         (call("headers: {Content-Type: text/xml}, text: '<a {{ row.a }}/>'"), 4, 78, "it could add attributes"),
         (rule_calling("batch: {size: 5}", "form: {a: 1}"), 4, 5, "`batch` joins JSON bodies, and `form` is none"),

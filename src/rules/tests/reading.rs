@@ -48,6 +48,18 @@ rules:
 }
 
 #[test]
+fn the_rules_of_a_file_may_be_for_several_tables() {
+    let text = rule("on: [insert]").replace("table: shop.orders", "tables: [shop.orders, 'shop.old_*']");
+    let rules = load(&text).expect("loads");
+    for (table, is_meant) in [("orders", true), ("old_orders", true), ("returns", false)] {
+        assert_eq!(rules.patterns().match_any("shop", table), is_meant, "{table}");
+    }
+    let change = change(Op::Insert, None, Some(values(1, "new", 7)));
+    assert_eq!(matched(&rules, &change), [("r".to_owned(), None)]);
+    assert_eq!(rules.rules()[0].needs(), "shop.orders, shop.old_*: ");
+}
+
+#[test]
 fn a_rule_says_how_often_and_on_what_it_retries() {
     for (text, expected) in
         [("0", Retries::AtMost(0)), ("1000000", Retries::AtMost(1_000_000)), ("forever", Retries::Forever)]

@@ -97,6 +97,25 @@ fn a_table_that_is_not_there_is_a_problem_unless_it_may_come_later_or_was_there(
 }
 
 #[test]
+fn each_of_several_tables_is_checked_and_is_missing_at_its_own_place() {
+    let text = rule("when: row.status == 1").replace("table: shop.orders", "tables: [shop.orders, shop.returns]");
+    let rules = load(&text).expect("loads");
+    let missing = vec![MissingTable {
+        pattern: TablePattern::parse("shop.returns").expect("a pattern"),
+        what: "there is no such table".to_string(),
+        fix: "create it".to_string(),
+    }];
+    let tables = NamedTables { found: vec![untyped(table("orders", &["id"]))], missing };
+    let (problems, _) = judged(&rules, &tables, IfMissing::Refuse, &[]);
+    let expected = [
+        "f.yaml:1:23: there is no such table; fix: create it",
+        "f.yaml:4:11: table shop.orders has no column `status`",
+    ];
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems.iter().zip(expected).all(|(problem, begin)| problem.starts_with(begin)), "{problems:?}");
+}
+
+#[test]
 fn each_table_that_fits_a_pattern_is_checked() {
     let rules = load(&rule("when: row.status == 1").replace("shop.orders", "shop.orders_*")).expect("loads");
     let tables = there(&[("orders_1", &["id", "status"]), ("orders_2", &["id"]), ("other", &["id"])]);

@@ -4,12 +4,14 @@
 //! are headers, those headers. Signing, compression and the other headers belong to the envelope (`request`), so that
 //! several items can share one.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::change::{Change, Value, json};
 use crate::delivery::{Delivery, SagaAction};
 use crate::rules::{Body, CloudEventMode};
-use crate::template::{Error, Scope};
+use crate::template::{Error, Scope, boundary_of};
 
 /// Everything but RFC 3986's unreserved characters: what a segment of a path may hold as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -44,6 +46,7 @@ pub fn write(
         (Body::Empty, _) => {}
         (Body::Template(template), _) => template.render(scope, out)?,
         (Body::Form(form), _) => form.render(scope, out)?,
+        (Body::Multipart(parts), _) => parts.render(scope, &delivery.call_id().to_string(), out)?,
         (Body::Text(text), _) => out.extend_from_slice(text.render(scope)?.as_bytes()),
         (Body::Row, _) => match delivery.change.row() {
             Some(row) => json::write_row(&delivery.change.table, row, out),
@@ -59,16 +62,19 @@ pub fn write(
     Ok(())
 }
 
-/// The media type of a body whose items stand so.
-pub fn content_type(body: &Body, place: ItemPlace) -> &'static str {
-    match (body, place) {
+/// The media type of a body whose items stand so; `rendered` is the body.
+pub fn content_type(body: &Body, place: ItemPlace, rendered: &[u8]) -> Cow<'static, str> {
+    Cow::Borrowed(match (body, place) {
+        (Body::Multipart(_), _) => {
+            return Cow::Owned(format!("multipart/form-data; boundary={}", boundary_of(rendered)));
+        }
         (Body::Text(_), ItemPlace::Alone | ItemPlace::OnLine) => "text/plain; charset=utf-8",
         (_, ItemPlace::OnLine) => "application/x-ndjson",
         (Body::CloudEvent(_), ItemPlace::InArray) => "application/cloudevents-batch+json",
         (Body::CloudEvent(CloudEventMode::Structured), ItemPlace::Alone) => "application/cloudevents+json",
         (Body::Form(_), ItemPlace::Alone) => "application/x-www-form-urlencoded",
         _ => "application/json",
-    }
+    })
 }
 
 /// The headers that belong to an item which is the whole body: names and values, percent-encoded as the binding says.

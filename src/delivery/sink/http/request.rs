@@ -45,7 +45,7 @@ fn envelope(
     Ok(PreparedRequest {
         method: call.settings.method,
         url,
-        headers: render_headers(call, id, place, scope)?,
+        headers: render_headers(call, id, place, scope, &body)?,
         body,
         compression: call.settings.compression,
         per_attempt: auth::headers_per_attempt(call),
@@ -84,14 +84,20 @@ fn write_body(
 
 /// `id` identifies the call to its receiver: that of the delivery, or of all that it carries. Without the headers that
 /// belong to an item.
-fn render_headers(call: &Call, id: DeliveryId, place: ItemPlace, scope: &Scope) -> Result<Vec<Header>, String> {
+fn render_headers(
+    call: &Call,
+    id: DeliveryId,
+    place: ItemPlace,
+    scope: &Scope,
+    body: &[u8],
+) -> Result<Vec<Header>, String> {
     let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.push(own("Idempotency-Key", id.to_string()));
     if !sets(call, "User-Agent") {
         headers.push(own("User-Agent", USER_AGENT.to_string()));
     }
     if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
-        headers.push(own("Content-Type", item::content_type(&call.body, place).to_string()));
+        headers.push(own("Content-Type", item::content_type(&call.body, place, body).into_owned()));
     }
     if call.sign.is_some() {
         headers.push(own(auth::SIGNED_ID, id.to_string()));
@@ -228,6 +234,40 @@ mod tests {
         let call = "{url: 'http://a.test/', headers: {Content-Type: text/xml}, text: '{{ row.status }}'}";
         let message = prepare(&delivery(call, "\0")).expect_err("no XML holds it");
         assert_eq!(message, "`text`: the value has a character that XML can't hold");
+    }
+
+    #[test]
+    fn parts_are_sent_with_a_boundary_that_none_of_them_holds() {
+        let call = "{url: 'http://a.test/', multipart: {id: '{{ row.id }}', n: 5, gone: '{{ omit }}', data: {json: {s: '{{ row.status }}'}}, \
+                    file: [{filename: '{{ row.status }}.csv', type: text/csv, value: 'a,{{ row.id }}'}, x]}}";
+        let delivery = delivery(call, "a\"\r\nb");
+        let prepared = prepare(&delivery).expect("renders");
+        let boundary = format!("rowhook-{}", delivery.id);
+        let expected = "--B\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n7\r\n\
+                        --B\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n5\r\n\
+                        --B\r\nContent-Disposition: form-data; name=\"data\"\r\nContent-Type: application/json\r\n\r\n\
+                        {\"s\":\"a\\\"\\r\\nb\"}\r\n\
+                        --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a%22%0D%0Ab.csv\"\r\n\
+                        Content-Type: text/csv\r\n\r\na,7\r\n\
+                        --B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--B--\r\n";
+        assert_eq!(String::from_utf8_lossy(&prepared.body), expected.replace("--B", &format!("--{boundary}")));
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        assert_eq!(prepared.header("Content-Type"), Some(&*content_type));
+        assert_eq!(prepare(&delivery).expect("renders").body, prepared.body, "attempts are equal");
+
+        let call = "{url: 'http://a.test/', multipart: {a: '{{ row.status }}', b: '{{ omit }}'}}";
+        let foreseen = self::delivery(call, &format!("x\r\n--rowhook-{0}\r\nrowhook-{0}-2", delivery.id));
+        let prepared = prepare(&foreseen).expect("renders");
+        let content_type = format!("multipart/form-data; boundary=rowhook-{}-3", foreseen.id);
+        assert_eq!(prepared.header("Content-Type"), Some(&*content_type));
+
+        let none = self::delivery("{url: 'http://a.test/', multipart: {b: '{{ omit }}'}}", "x");
+        let prepared = prepare(&none).expect("renders");
+        assert_eq!(prepared.body, format!("--rowhook-{}--\r\n", none.id));
+        assert_eq!(
+            prepared.header("Content-Type"),
+            Some(&*format!("multipart/form-data; boundary=rowhook-{}", none.id))
+        );
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn cloud_events_in_an_array_are_read_by_the_sdk_as_a_batch() {
         let events: Vec<Event> = serde_json::from_slice(&batch).unwrap();
         assert_eq!(events.len(), 2);
         check_event(&events[1], &delivery);
-        assert_eq!(content_type(&delivery.call().body, ItemPlace::InArray), "application/cloudevents-batch+json");
+        assert_eq!(content_type(&delivery.call().body, ItemPlace::InArray, b""), "application/cloudevents-batch+json");
     }
 }
 

@@ -8,8 +8,9 @@
 //! - From a file: decoders of other projects, the same file for all; what they leave undone says `peers.rs`.
 //! - Over the wire: rowhook's reader, with a table that no rule names or one does, and rules that reject each row by `on`,
 //!   by `changed`, by a `when` of two comparisons; whole rows as JSON.
+//! - Bodies of six columns, rendered from rows that were read before: JSON, which bounds the others, a form, parts, texts.
 //!
-//! `cargo bench --bench decode`; a word after `--` picks tables (`file`, `inserts`, `updates`). One peer is built apart:
+//! `cargo bench --bench decode`; a word after `--` picks tables (`file`, `inserts`, `updates`, `bodies`). One peer is built apart:
 //! see `benches/connector`. Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -21,6 +22,9 @@ mod capture;
 mod peers;
 mod table;
 mod wire;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
 
 use capture::{Captures, ROWS};
 use table::Measure;
@@ -39,6 +43,7 @@ fn main() {
         ("from a file: inserts", from_a_file(&captures)),
         ("over the wire: inserts", inserts_over_the_wire(&captures)),
         ("over the wire: updates", updates_over_the_wire(&captures)),
+        ("bodies of six columns", bodies(&captures)),
     ];
     for (title, measures) in tables.iter().filter(|(title, _)| wanted(title)) {
         table::print(title, measures);
@@ -74,6 +79,43 @@ fn inserts_over_the_wire(captures: &Captures) -> Vec<Measure<'_>> {
         Measure::new("rowhook, all rows decoded", || wire::watched(captures, stream)),
         Measure::new("rowhook, whole rows as JSON", || wire::whole_row_json(captures, stream)),
         Measure::new("rowhook, default bodies", || wire::default_body(captures, stream)),
+    ]
+}
+
+fn bodies(captures: &Captures) -> Vec<Measure<'_>> {
+    let rows = Rc::new(OnceCell::new());
+    let measure = |name, call: &'static str| {
+        let rows = Rc::clone(&rows);
+        Measure::new(name, move || {
+            let rows = rows.get_or_init(|| wire::detached(captures, &captures.inserts));
+            wire::rendered(&captures.inserts, rows, call)
+        })
+    };
+    vec![
+        measure(
+            "`body`: JSON",
+            "body: {id: '{{ row.id }}', quantity: '{{ row.quantity }}', state: '{{ row.state }}', total: '{{ row.total }}', \
+             note: '{{ row.note }}', at: '{{ row.at }}'}",
+        ),
+        measure(
+            "`form`",
+            "form: {id: '{{ row.id }}', quantity: '{{ row.quantity }}', state: '{{ row.state }}', total: '{{ row.total }}', \
+             note: '{{ row.note }}', at: '{{ row.at }}'}",
+        ),
+        measure(
+            "`multipart`",
+            "multipart: {id: '{{ row.id }}', quantity: '{{ row.quantity }}', state: '{{ row.state }}', total: '{{ row.total }}', \
+             note: '{{ row.note }}', at: '{{ row.at }}'}",
+        ),
+        measure(
+            "`text`: plain",
+            "text: '{{ row.id }},{{ row.quantity }},{{ row.state }},{{ row.total }},{{ row.note }},{{ row.at }}'",
+        ),
+        measure(
+            "`text`: XML",
+            "headers: {Content-Type: text/xml}, text: '<o id=\"{{ row.id }}\" q=\"{{ row.quantity }}\" s=\"{{ row.state }}\" \
+             t=\"{{ row.total }}\" n=\"{{ row.note }}\" a=\"{{ row.at }}\"/>'",
+        ),
     ]
 }
 

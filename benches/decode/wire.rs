@@ -14,9 +14,10 @@ use mysql_async::BinlogStreamRequest;
 use rowhook::change::{Change, Changes, Row, json};
 use rowhook::pattern::{TablePattern, TablePatterns};
 use rowhook::position::Start;
-use rowhook::rules::RuleSet;
+use rowhook::rules::{Body, RuleSet};
 use rowhook::source::{self, Settings, SourceEvent, TlsMode};
 use rowhook::telemetry::Metrics;
+use rowhook::template::Scope;
 use uuid::Uuid;
 
 use crate::capture::{Capture, Captures};
@@ -106,6 +107,36 @@ pub fn default_body(captures: &Captures, capture: &Capture) -> Pass {
         json::write_event(&change, "bench", change.delivery_id("bench"), &mut body);
         black_box(&body);
     })
+}
+
+/// All rows of a capture, read before anything is measured.
+pub fn detached(captures: &Captures, capture: &Capture) -> Vec<Arc<Change>> {
+    let mut rows = Vec::new();
+    rows_per_s(captures, capture, |change| rows.push(Arc::new(change.detach().expect("readable values"))));
+    rows
+}
+
+/// The bodies of a rule whose call has these keys, for rows that were read before.
+pub fn rendered(capture: &Capture, rows: &[Arc<Change>], call: &str) -> Pass {
+    let rule =
+        format!("table: bench.rows_11\nrules:\n  - name: bench\n    call: {{url: http://127.0.0.1:1/, {call}}}\n");
+    let rules = RuleSet::from_texts(&[(PathBuf::from("bench.yaml"), rule)], &|_: &str| None).expect("a rule");
+    let call = rules.rules()[0].actions[0].call().expect("a call");
+    let (mut out, began) = (Vec::new(), Instant::now());
+    for change in rows {
+        out.clear();
+        let id = change.delivery_id("bench");
+        let scope = Scope::new(change, id);
+        match &call.body {
+            Body::Template(template) => template.render(&scope, &mut out).expect("renders"),
+            Body::Form(form) => form.render(&scope, &mut out).expect("renders"),
+            Body::Multipart(parts) => parts.render(&scope, &id.to_string(), &mut out).expect("renders"),
+            Body::Text(text) => out.extend_from_slice(text.render(&scope).expect("renders").as_bytes()),
+            other => panic!("no body of columns: {other:?}"),
+        }
+        black_box(&out);
+    }
+    Pass::of_rows(capture, rows.len() as u64, began.elapsed())
 }
 
 /// Reads all rows of a capture over the wire and hands each to `take`.

@@ -22,7 +22,7 @@ pub(super) fn write(value: &Value, out: &mut String) -> Result<(), Error> {
 }
 
 /// Appends the value, so that a parser reads exactly these characters, in the text of an element and between quotes. Line breaks
-/// and tabs, too: parsers change them in attributes, and a carriage return everywhere.
+/// and tabs, too: parsers change them in attributes, and a carriage return everywhere; those of XML 1.1 the last two.
 pub(super) fn escape(value: &str, out: &mut String) -> Result<(), Error> {
     for c in value.chars() {
         match c {
@@ -34,6 +34,8 @@ pub(super) fn escape(value: &str, out: &mut String) -> Result<(), Error> {
             '\t' => out.push_str("&#9;"),
             '\n' => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),
+            '\u{85}' => out.push_str("&#133;"),
+            '\u{2028}' => out.push_str("&#8232;"),
             '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => return Err(Error::NoXmlCharacter),
             c => out.push(c),
         }

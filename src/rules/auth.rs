@@ -40,13 +40,79 @@ pub enum ClientStyle {
     Body,
 }
 
-/// What `sign:` says: the keys of Standard Webhooks signatures, one, or two while they are changed.
+/// What `sign:` says.
 #[derive(Debug, Clone)]
-pub struct Signing {
-    pub keys: Vec<SigningKey>,
+pub enum Signing {
+    /// Standard Webhooks: the keys, one, or two while they are changed.
+    Webhook(Vec<SigningKey>),
+    /// A scheme of the rule's own.
+    Hmac(HmacSigning),
 }
 
-/// The bytes of one `whsec_` secret.
+/// A signature over a text made of the request, in headers that the rule names.
+#[derive(Debug, Clone)]
+pub struct HmacSigning {
+    pub algorithm: HmacAlgorithm,
+    pub key: SigningKey,
+    pub encoding: SignatureEncoding,
+    /// What is signed; without `RequestPart::Signature`.
+    pub text: RequestText,
+    /// Names as the rule spells them, with what their values are made of.
+    pub headers: Vec<(Box<str>, RequestText)>,
+}
+
+/// The digest under an HMAC (RFC 2104).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HmacAlgorithm {
+    Sha256,
+    Sha1,
+    Sha512,
+}
+
+/// How the bytes of a signature are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignatureEncoding {
+    Hex,
+    Base64,
+}
+
+/// A text with places for parts of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestText(pub Vec<RequestPiece>);
+
+impl RequestText {
+    /// Whether this part has a place in the text.
+    pub fn names(&self, part: RequestPart) -> bool {
+        self.0.contains(&RequestPiece::Part(part))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestPiece {
+    Literal(Box<str>),
+    Part(RequestPart),
+}
+
+/// A part of one attempt's request, as it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestPart {
+    /// What `Idempotency-Key` holds.
+    Id,
+    /// The second of the attempt since 1970; the next one is its millisecond.
+    Timestamp,
+    TimestampMs,
+    Method,
+    /// Percent-encoded, with its query; the next two are its parts.
+    Url,
+    Path,
+    /// Without `?`; empty where there is none.
+    Query,
+    Body,
+    /// The signature itself, in the rule's encoding.
+    Signature,
+}
+
+/// The bytes of a secret that signs.
 #[derive(Clone)]
 pub struct SigningKey(pub(super) Box<[u8]>);
 

@@ -6,6 +6,7 @@
 mod actions;
 mod auth;
 mod outside;
+mod sign;
 mod tls;
 
 pub(super) use self::outside::Variables;

@@ -30,7 +30,10 @@ mod vars;
 mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
-pub use auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
+pub use auth::{
+    Auth, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, RequestPart, RequestPiece, RequestText, SignatureEncoding,
+    Signing, SigningKey,
+};
 pub use batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
 pub use call::{Body, Call, CloudEventMode, RetryOn};
 pub use content::Content;

@@ -15,7 +15,7 @@ mod targets;
 pub(super) use actions::{ActionListSpec, ActionSpec, Retrying, StepSpec, WorkSpec};
 pub(super) use batch::GatheringSpec;
 pub(super) use body::BodySpec;
-pub(super) use call::{CallSpec, HeaderSpec};
+pub(super) use call::{CallSpec, HeaderSpec, header_problem};
 pub(super) use multipart::{PartContentSpec, PartSpec};
 pub(super) use retry::RetryByAnswerSpec;
 pub(super) use sql::SqlSpec;

@@ -1,4 +1,4 @@
-//! The keys `auth` and `sign` of a call.
+//! The key `auth` of a call, and secrets wherever a rule has one.
 //!
 //! In: their nodes. Out: settings whose secrets were read; or problems at their places. Secrets are strings in which
 //! `{{ env.NAME }}` may stand, `{env: NAME}` or `{file: PATH}`; they are read here, once, so that loading the rules again
@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::super::auth::{Auth, ClientStyle, OAuth2, Signing, SigningKey};
+use super::super::auth::{Auth, ClientStyle, OAuth2};
 use super::super::reader::member;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::Compiler;
@@ -23,11 +23,6 @@ const OAUTH2_KEYS: [&str; 8] =
     ["token_url", "client_id", "client_secret", "scope", "audience", "resource", "params", "style"];
 /// Fields of the form that have a key of their own.
 const FORM_OWN: [&str; 6] = ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"];
-
-/// Standard Webhooks 1.0, "Signature scheme": between 24 and 64 bytes.
-const SIGNING_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The current one, and the one before or after it.
-const SIGNING_KEYS_MAX: usize = 2;
 
 impl Compiler<'_> {
     /// Reads `auth` or `sign`. Its lines may contain secrets: for a problem in it only the place is shown.
@@ -143,39 +138,8 @@ impl Compiler<'_> {
         Some(())
     }
 
-    pub(super) fn sign(&mut self, node: &Node) -> Option<Signing> {
-        let members = self.reader.members(node, "`sign`", &["webhook"])?;
-        let Some(secrets) = member(members, "webhook") else {
-            self.reader.problem(node.at, "`sign` needs `webhook`: one secret, or a list of two while they are changed");
-            return None;
-        };
-        let nodes = match &secrets.kind {
-            NodeKind::List(nodes) => nodes.as_slice(),
-            _ => std::slice::from_ref(secrets),
-        };
-        if nodes.is_empty() || nodes.len() > SIGNING_KEYS_MAX {
-            let message = format!("`webhook` takes one secret, or {SIGNING_KEYS_MAX} while they are changed");
-            self.reader.problem(secrets.at, message);
-            return None;
-        }
-        let keys: Vec<_> = nodes.iter().map(|node| self.signing_key(node)).collect();
-        Some(Signing { keys: keys.into_iter().collect::<Option<_>>()? })
-    }
-
-    fn signing_key(&mut self, node: &Node) -> Option<SigningKey> {
-        let secret = self.secret(node, "webhook")?;
-        let bytes = secret.reveal().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
-        let key = bytes.filter(|bytes| SIGNING_KEY_BYTES.contains(&bytes.len()));
-        if key.is_none() {
-            let message = "a webhook secret is `whsec_` and the base64 text of 24 to 64 bytes; \
-                           make one with: echo \"whsec_$(openssl rand -base64 32)\"";
-            self.reader.problem(node.at, message);
-        }
-        key.map(|key| SigningKey(key.into()))
-    }
-
     /// A secret in one of its three spellings, fit for a header.
-    fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
         let secret = match &node.kind {
             NodeKind::Map(_) => self.secret_from(node, what)?,
             _ => {
@@ -225,4 +189,4 @@ impl Compiler<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::rules) mod tests;

@@ -6,7 +6,7 @@
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
 use super::super::settings::{self, CALL_KEYS, CallSettings};
-use super::super::yaml::{Node, NodeKind};
+use super::super::yaml::{Key, Node, NodeKind};
 use super::body::BodySpec;
 use crate::template::HostPattern;
 
@@ -36,8 +36,13 @@ pub(in crate::rules) struct CallSpec<'n> {
 
 /// The condition in the map that `success` or `retry_on` may be.
 pub(super) fn when_of(node: &Node) -> Option<&Node> {
+    below(node, "when")
+}
+
+/// The value of a key, where the node is a map that has it.
+fn below<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     match &node.kind {
-        NodeKind::Map(members) => member(members, "when"),
+        NodeKind::Map(members) => member(members, name),
         NodeKind::Scalar { .. } | NodeKind::List(_) => None,
     }
 }
@@ -81,10 +86,19 @@ impl<'n> NodeReader<'_> {
                            before or after they unpack a body; leave one of them out";
             self.problem(node.at, message);
         }
+        let signed: Vec<&Key> = get("sign").map_or(Vec::new(), signature_header_names);
         for HeaderSpec { name, at, .. } in headers {
+            if signed.iter().any(|key| key.text.eq_ignore_ascii_case(name)) {
+                self.problem(*at, "`sign` sets this header; leave one of them out");
+            }
             if name.eq_ignore_ascii_case("authorization") && get("auth").is_some() {
                 self.problem(*at, "`auth` sets this header; leave one of them out");
             }
+        }
+        if let (Some(key), Some(_)) =
+            (signed.iter().find(|key| key.text.eq_ignore_ascii_case("authorization")), get("auth"))
+        {
+            self.problem(key.at, "`auth` sets this header; leave one of them out");
         }
     }
 
@@ -118,8 +132,16 @@ impl<'n> NodeReader<'_> {
     }
 }
 
+/// The headers that a signature of the rule's own scheme is in.
+fn signature_header_names(sign: &Node) -> Vec<&Key> {
+    match below(sign, "hmac").and_then(|hmac| below(hmac, "headers")).map(|headers| &headers.kind) {
+        Some(NodeKind::Map(members)) => members.iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Why a rule can't set this header.
-fn header_problem(name: &str) -> Option<String> {
+pub(in crate::rules) fn header_problem(name: &str) -> Option<String> {
     /// Set by the client, part of the protocol between two hops, or rowhook's promise to the receiver.
     const RESERVED: [&str; 15] = [
         "host",

@@ -30,7 +30,7 @@ pub(super) struct PreparedRequest {
     pub body: Bytes,
     pub compression: Option<BodyCompression>,
     /// The headers that each attempt adds, with values of its own that nothing may show.
-    pub per_attempt: Vec<&'static str>,
+    pub per_attempt: Vec<Cow<'static, str>>,
     /// The URL contains a secret; the next field says the same of the body.
     pub hides_url: bool,
     pub hides_body: bool,
@@ -86,7 +86,7 @@ impl PreparedRequest {
             let value = if header.is_secret { "***" } else { &header.value };
             (header.name.to_string(), value.to_owned())
         });
-        let headers = own.chain(self.per_attempt.iter().map(|name| ((*name).to_owned(), "***".to_owned()))).collect();
+        let headers = own.chain(self.per_attempt.iter().map(|name| (name.to_string(), "***".to_owned()))).collect();
         let body = match self.hides_body && !self.body.is_empty() {
             true => "***".to_owned(),
             false => String::from_utf8_lossy(&self.body).into_owned(),
@@ -147,7 +147,7 @@ mod tests {
         let plain = prepared("it's", false, "{}");
         let shown = "curl -X POST 'http://a.test/hook/s3cret' \\\n  -H 'X-Key: it'\\''s' \\\n  --data-raw '{}'";
         assert_eq!(plain.shown().to_curl(), shown);
-        let per_attempt = vec!["Authorization"];
+        let per_attempt = vec!["Authorization".into()];
         let hidden =
             PreparedRequest { per_attempt, hides_url: true, hides_body: true, ..prepared("s3cret", true, "s3cret") };
         let masked = "curl -X POST 'http://a.test/***' \\\n  -H 'X-Key: ***' \\\n  -H 'Authorization: ***' \\\n  --data-raw '***'";

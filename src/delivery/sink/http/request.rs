@@ -11,7 +11,7 @@ use super::item::{self, ItemPlace};
 use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::change::DeliveryId;
 use crate::delivery::Delivery;
-use crate::rules::{Auth, Body, Call};
+use crate::rules::{Auth, Body, Call, Signing};
 use crate::template::{BodyTemplate, Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
@@ -99,7 +99,7 @@ fn render_headers(
     if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
         headers.push(own("Content-Type", item::content_type(&call.body, place, body).into_owned()));
     }
-    if call.sign.is_some() {
+    if let Some(Signing::Webhook(_)) = &call.sign {
         headers.push(own(auth::SIGNED_ID, id.to_string()));
     }
     if let Some(Auth::Fixed(value)) = &call.auth {

@@ -9,6 +9,7 @@ mod signature;
 mod token;
 mod token_request;
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use reqwest::Request;
@@ -25,14 +26,12 @@ use crate::failure::Answer;
 use crate::rules::{Auth, Call, CallSettings};
 
 /// The headers that [`exchange`] adds to the prepared ones.
-pub(super) fn headers_per_attempt(call: &Call) -> Vec<&'static str> {
-    let mut names = Vec::new();
+pub(super) fn headers_per_attempt(call: &Call) -> Vec<Cow<'static, str>> {
+    let mut names: Vec<Cow<str>> = Vec::new();
     if let Some(Auth::OAuth2(_)) = &call.auth {
-        names.push("Authorization");
+        names.push("Authorization".into());
     }
-    if call.sign.is_some() {
-        names.extend([signature::TIMESTAMP, signature::SIGNATURE]);
-    }
+    names.extend(call.sign.iter().flat_map(signature::header_names));
     names
 }
 
@@ -100,7 +99,7 @@ async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Rec
 fn signed(call: &Call, prepared: &PreparedRequest) -> Result<Request, String> {
     let mut request = client::request(prepared, call.settings.egress)?;
     if let Some(signing) = &call.sign {
-        signature::add(signing, prepared, SystemTime::now(), request.headers_mut());
+        signature::add(signing, prepared, SystemTime::now(), &mut request);
     }
     Ok(request)
 }

@@ -1,55 +1,34 @@
-//! Signatures of Standard Webhooks 1.0, the symmetric kind (`v1`).
+//! What proves that a request was made now, by a sender that knows a key.
 //!
-//! In: the keys, the prepared request, the time. Out: the headers `webhook-timestamp` and `webhook-signature`; the third,
-//! `webhook-id`, is prepared with the request and is the delivery's id. With two keys there are two signatures, so that
-//! a receiver that knows either one takes the request.
+//! In: the rule's `sign`, the prepared request, the request as it is sent, the time of the attempt. Out: the headers with the
+//! signature. The forms are in a file each: Standard Webhooks, and a scheme of the rule's own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod hmac;
+mod webhook;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use ring::hmac;
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::Request;
+
+pub(in crate::delivery) use webhook::ID;
 
 use super::super::prepared::PreparedRequest;
 use crate::rules::Signing;
 
-pub(in crate::delivery) const ID: &str = "webhook-id";
-pub(super) const TIMESTAMP: &str = "webhook-timestamp";
-pub(super) const SIGNATURE: &str = "webhook-signature";
-
-/// Adds what proves that the request was made now, by a sender that knows the keys.
-pub(super) fn add(signing: &Signing, prepared: &PreparedRequest, now: SystemTime, headers: &mut HeaderMap) {
-    let id = prepared.header(ID).unwrap_or_default();
-    let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
-    let signatures: Vec<String> =
-        signing.keys.iter().map(|key| signature(key.reveal(), id, &timestamp, &prepared.body)).collect();
-    for (name, text) in [(TIMESTAMP, timestamp), (SIGNATURE, signatures.join(" "))] {
-        let value = HeaderValue::try_from(text).expect("digits and base64 are fit for a header");
-        headers.insert(HeaderName::from_static(name), value);
+/// Adds the signature to a request that is complete but for it.
+pub(super) fn add(signing: &Signing, prepared: &PreparedRequest, now: SystemTime, request: &mut Request) {
+    let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    match signing {
+        Signing::Webhook(keys) => webhook::add(keys, prepared, since_1970, request.headers_mut()),
+        Signing::Hmac(scheme) => hmac::add(scheme, prepared, since_1970, request),
     }
 }
 
-fn signature(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> String {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-        context.update(part);
-    }
-    format!("v1,{}", STANDARD.encode(context.sign()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example of the specification's own libraries.
-    #[test]
-    fn the_signature_is_that_of_the_specification() {
-        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let body = br#"{"test": 2432232314}"#;
-        assert_eq!(
-            signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body),
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
+/// The headers that [`add`] sets.
+pub(super) fn header_names(signing: &Signing) -> Vec<Cow<'static, str>> {
+    match signing {
+        Signing::Webhook(_) => vec![webhook::TIMESTAMP.into(), webhook::SIGNATURE.into()],
+        Signing::Hmac(scheme) => scheme.headers.iter().map(|(name, _)| name.to_string().into()).collect(),
     }
 }

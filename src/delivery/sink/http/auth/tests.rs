@@ -201,6 +201,32 @@ async fn a_signature_is_taken_by_the_library_of_the_specification_and_by_nobody_
     }
 }
 
+/// As a receiver of GitHub's webhooks verifies them, with a library that rowhook does not use.
+#[tokio::test]
+async fn a_signature_of_the_rules_own_scheme_is_over_the_body_that_arrives() {
+    let api = Api::start(|_| Reply::Status(500)).await;
+    let scheme = "secret: s3cret, text: '{{ timestamp }}.{{ body }}', \
+                  headers: {X-Hub-Signature-256: 'sha256={{ signature }}', X-Time: '{{ timestamp }}'}";
+    let text = format!(
+        "table: shop.orders\nrules:\n  - name: r\n    call: {{url: '{}', sign: {{hmac: {{{scheme}}}}}}}\n",
+        api.url()
+    );
+    let rule = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).unwrap().rules()[0].clone();
+    let delivery = delivery(&rule, 1, 1);
+    send(&over(), &delivery).await.unwrap();
+    let seen = api.seen().pop().unwrap();
+    let value = |name: &str| {
+        let line = seen.head.lines().find_map(|line| line.to_lowercase().strip_prefix(name).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {name} in {}", seen.head))
+    };
+    let text = [value("x-time: ").as_bytes(), b".", &seen.body].concat();
+    let expected: String = hmac_sha256::HMAC::mac(text, b"s3cret").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(value("x-hub-signature-256: "), format!("sha256={expected}"));
+    assert!(!seen.body.is_empty() && !seen.head.contains("s3cret"));
+    let curl = prepare(&delivery).unwrap().shown().to_curl();
+    assert!(curl.contains("-H 'X-Hub-Signature-256: ***'") && curl.contains("-H 'X-Time: ***'"), "{curl}");
+}
+
 #[test]
 fn what_an_attempt_adds_is_masked_where_requests_are_shown() {
     let rule = signed_rule("http://a.test/", OLD);

@@ -49,6 +49,7 @@ pub use error::{ColumnUse, Error, Flaw, Read, SagaUse};
 pub use form::{FormLists, FormTemplate};
 pub use multipart::{MultipartTemplate, PartContent, PartTemplate, boundary_of};
 pub use reads::{NameRead, reads_of};
+pub use percent::encode as percent_encode;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use text::TextTemplate;

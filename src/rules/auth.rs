@@ -8,15 +8,35 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::template::Secret;
+use crate::template::{Secret, percent_encode};
 
 /// What `auth:` says.
 #[derive(Debug, Clone)]
 pub enum Auth {
     /// The whole value of the header `Authorization`, the same for every call: `basic` and `bearer`.
     Fixed(Secret),
+    /// A parameter of the query, the same for every call.
+    Query(QueryKey),
     /// A token of an authorization server, got with the client credentials grant (RFC 6749, section 4.4).
     OAuth2(Arc<OAuth2>),
+}
+
+/// A parameter of the query that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryKey {
+    /// Percent-encoded, as it is sent.
+    pub name: Box<str>,
+    /// As the API knows it, not encoded.
+    pub value: Secret,
+}
+
+impl QueryKey {
+    /// `name=value` as it is sent.
+    pub fn pair(&self) -> Secret {
+        let mut pair = format!("{}=", self.name);
+        percent_encode(self.value.reveal(), &mut pair);
+        Secret::new(&pair)
+    }
 }
 
 /// Where a token comes from.

@@ -14,6 +14,7 @@ pub(super) use self::outside::Variables;
 use self::actions::{KnownStep, TemplatePart};
 use self::outside::Outside;
 use super::actions::Action;
+use super::auth::Auth;
 use super::call::{Body, Call};
 use super::content::Content;
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
@@ -167,6 +168,9 @@ impl Compiler<'_> {
             BodySpec::Default => Some(default_body),
         };
         let auth = self.secretly(spec.auth, Self::auth);
+        if let Some(Some(Auth::Query(key))) = &auth {
+            self.refuse_key_twice(key, spec.url);
+        }
         let sign = self.secretly(spec.sign, Self::sign);
         let tls = self.tls(spec.tls, spec.insecure_tls);
         if let (Some(url), Some(auth), Some(Some(_)), Some(node)) = (&url, &auth, &tls, spec.tls.or(spec.insecure_tls))

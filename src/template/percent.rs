@@ -1,4 +1,4 @@
-//! Percent-encoding of values, in URLs and by the filter `urlencode`.
+//! Percent-encoding of values, in URLs, in keys of a query and by the filter `urlencode`.
 //!
 //! In: a text. Out: the same with all but the unreserved characters of RFC 3986 (section 2.3) encoded, in UTF-8.
 
@@ -8,6 +8,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Appends the value.
-pub(super) fn encode(value: &str, out: &mut String) {
+pub fn encode(value: &str, out: &mut String) {
     out.extend(utf8_percent_encode(value, RESERVED));
 }

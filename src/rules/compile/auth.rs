@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::super::auth::{Auth, ClientStyle, OAuth2};
+use super::super::auth::{Auth, ClientStyle, OAuth2, QueryKey};
 use super::super::reader::member;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::Compiler;
 use crate::suggest::did_you_mean;
-use crate::template::Secret;
+use crate::template::{Secret, percent_encode};
 
-const KINDS: [&str; 3] = ["basic", "bearer", "oauth2"];
+const KINDS: [&str; 4] = ["basic", "bearer", "query", "oauth2"];
 const OAUTH2_KEYS: [&str; 8] =
     ["token_url", "client_id", "client_secret", "scope", "audience", "resource", "params", "style"];
 /// Fields of the form that have a key of their own.
@@ -50,6 +51,7 @@ impl Compiler<'_> {
                 let token = self.secret(node, "bearer")?;
                 Some(Auth::Fixed(Secret::new(&format!("Bearer {}", token.reveal()))))
             }
+            "query" => self.query_key(node).map(Auth::Query),
             "oauth2" => self.oauth2(node).map(|oauth2| Auth::OAuth2(Arc::new(oauth2))),
             _ => None,
         }
@@ -69,6 +71,35 @@ impl Compiler<'_> {
         }
         let pair = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
         Some(Auth::Fixed(Secret::new(&format!("Basic {pair}"))))
+    }
+
+    fn query_key(&mut self, node: &Node) -> Option<QueryKey> {
+        let members = self.reader.members(node, "`query`", &["name", "value"])?;
+        let (Some(name_node), Some(value)) = (member(members, "name"), member(members, "value")) else {
+            self.reader
+                .problem(node.at, "`query` needs `name` and `value`, such as {name: api_key, value: {env: KEY}}");
+            return None;
+        };
+        let (name, value) = (self.reader.string(name_node, "name"), self.secret(value, "value"));
+        let (name, value) = (name?, value?);
+        if name.is_empty() || name.chars().any(char::is_control) || name.contains("{{") {
+            self.reader.problem(name_node.at, "`name` is the literal name of a query parameter, such as `api_key`");
+            return None;
+        }
+        let mut encoded = String::new();
+        percent_encode(name, &mut encoded);
+        Some(QueryKey { name: encoded.into(), value })
+    }
+
+    /// A parameter that is there twice means one thing to one server and another to the next.
+    pub(super) fn refuse_key_twice(&mut self, key: &QueryKey, url: &Node) {
+        let Some(source) = self.reader.string(url, "url") else { return };
+        let query = source.split_once('?').map_or("", |(_, query)| query);
+        let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        if names.any(|name| name == &*key.name || name == percent_decode_str(&key.name).decode_utf8_lossy()) {
+            let message = format!("`auth` puts `{}` into the query, too; leave it out of the URL", key.name);
+            self.reader.problem(url.at, message);
+        }
     }
 
     fn oauth2(&mut self, node: &Node) -> Option<OAuth2> {

@@ -86,18 +86,18 @@ impl<'n> NodeReader<'_> {
                            before or after they unpack a body; leave one of them out";
             self.problem(node.at, message);
         }
+        // A key in the query leaves this header alone.
+        let authorizes = get("auth").is_some_and(|auth| below(auth, "query").is_none());
         let signed: Vec<&Key> = get("sign").map_or(Vec::new(), signature_header_names);
         for HeaderSpec { name, at, .. } in headers {
             if signed.iter().any(|key| key.text.eq_ignore_ascii_case(name)) {
                 self.problem(*at, "`sign` sets this header; leave one of them out");
             }
-            if name.eq_ignore_ascii_case("authorization") && get("auth").is_some() {
+            if name.eq_ignore_ascii_case("authorization") && authorizes {
                 self.problem(*at, "`auth` sets this header; leave one of them out");
             }
         }
-        if let (Some(key), Some(_)) =
-            (signed.iter().find(|key| key.text.eq_ignore_ascii_case("authorization")), get("auth"))
-        {
+        if let Some(key) = signed.iter().find(|key| authorizes && key.text.eq_ignore_ascii_case("authorization")) {
             self.problem(key.at, "`auth` sets this header; leave one of them out");
         }
     }

@@ -161,7 +161,7 @@ pub(super) fn request(prepared: &PreparedRequest, egress: Egress) -> Result<Requ
         Method::Patch => reqwest::Method::PATCH,
         Method::Delete => reqwest::Method::DELETE,
     };
-    let mut request = Request::new(method, prepared.url.clone());
+    let mut request = Request::new(method, prepared.url_as_sent());
     *request.headers_mut() = headers(&prepared.headers)?;
     // Without it an API may pack its answer as it likes (RFC 9110, section 12.5.3). What a rule says itself stays.
     request.headers_mut().entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));

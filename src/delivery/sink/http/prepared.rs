@@ -11,7 +11,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use url::Url;
 
-use crate::rules::{BodyCompression, Method};
+use crate::rules::{BodyCompression, Method, QueryKey};
 
 /// What rowhook calls itself, where a rule does not say otherwise.
 pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
@@ -31,6 +31,8 @@ pub(super) struct PreparedRequest {
     pub compression: Option<BodyCompression>,
     /// The headers that each attempt adds, with values of its own that nothing may show.
     pub per_attempt: Vec<Cow<'static, str>>,
+    /// A secret at the end of the query, which is not in `url`.
+    pub query_key: Option<QueryKey>,
     /// The URL contains a secret; the next field says the same of the body.
     pub hides_url: bool,
     pub hides_body: bool,
@@ -76,11 +78,43 @@ impl PreparedRequest {
         packer.write_all(&self.body).and_then(|()| packer.finish()).ok()
     }
 
+    /// The URL with all that is secret in it.
+    pub fn url_as_sent(&self) -> Url {
+        let mut url = self.url.clone();
+        if let Some(key) = &self.query_key {
+            let query = joined(self.url.query(), key.pair().reveal());
+            url.set_query(Some(&query));
+        }
+        url
+    }
+
+    /// What an answer must not repeat: credentials of headers and of the query, the latter as they are and as they are sent.
+    pub fn secrets(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        // Of `Bearer x` and `Basic x` the second word is the secret.
+        let credentials = |value| str::split_once(value, ' ').map_or(value, |(_, second)| second);
+        let of_headers = self.headers.iter().filter(|header| header.is_secret);
+        let of_headers = of_headers.map(move |header| Cow::Borrowed(credentials(&header.value)));
+        let of_query = self.query_key.iter().flat_map(|key| {
+            let pair = key.pair();
+            let sent = pair.reveal().split_once('=').map_or("", |(_, value)| value).to_owned();
+            [key.value.reveal().into(), sent.into()]
+        });
+        of_headers.chain(of_query)
+    }
+
     /// The request as it may be shown.
     pub fn shown(&self) -> ShownRequest {
         let url = match self.hides_url {
             true => format!("{}/***", self.url.origin().ascii_serialization()),
-            false => self.url.to_string(),
+            false => match &self.query_key {
+                Some(key) => {
+                    let mut url = self.url.clone();
+                    let query = joined(self.url.query(), &format!("{}=***", key.name));
+                    url.set_query(Some(&query));
+                    url.to_string()
+                }
+                None => self.url.to_string(),
+            },
         };
         let own = self.headers.iter().map(|header| {
             let value = if header.is_secret { "***" } else { &header.value };
@@ -120,6 +154,13 @@ impl ShownRequest {
     }
 }
 
+fn joined(query: Option<&str>, pair: &str) -> String {
+    match query.unwrap_or_default() {
+        "" => pair.to_owned(),
+        query => format!("{query}&{pair}"),
+    }
+}
+
 /// One word for a POSIX shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -137,6 +178,7 @@ mod tests {
             body: body.to_owned().into(),
             compression: Some(BodyCompression::Gzip),
             per_attempt: Vec::new(),
+            query_key: None,
             hides_url: false,
             hides_body: false,
         }

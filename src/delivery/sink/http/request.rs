@@ -49,6 +49,10 @@ fn envelope(
         body,
         compression: call.settings.compression,
         per_attempt: auth::headers_per_attempt(call),
+        query_key: match &call.auth {
+            Some(Auth::Query(key)) => Some(key.clone()),
+            _ => None,
+        },
         hides_url: call.url.uses_env(),
         hides_body: call.body.uses_env() || call.item_line.as_ref().is_some_and(BodyTemplate::uses_env),
     })

@@ -82,6 +82,34 @@ fn every_word_of_oauth2_is_taken() {
 }
 
 #[test]
+fn a_key_in_the_query_is_encoded_and_may_stand_beside_a_header_that_authorizes() {
+    with_call("auth: {query: {name: api key, value: {env: TOKEN}}}, headers: {Authorization: 'Basic x'}", |call| {
+        assert!(matches!(&call.auth, Some(Auth::Query(key)) if key.pair().reveal() == "api%20key=s3cret"));
+    });
+}
+
+#[test]
+fn a_key_that_the_url_has_already_is_refused() {
+    for (url, name, is_twice) in [
+        ("https://a.test/?api_key=x", "api_key", true),
+        ("https://a.test/{{ row.id }}?a=1&api_key", "api_key", true),
+        ("https://a.test/?a%20b=1", "a b", true),
+        ("https://a.test/api_key=?api_keys=1&q=api_key", "api_key", false),
+    ] {
+        let text = format!(
+            "table: a.b\nrules:\n  - name: r\n    call: {{url: '{url}', auth: {{query: {{name: {name}, value: s3cret}}}}}}\n"
+        );
+        match RuleSet::from_texts(&[("f.yaml".into(), text)], &|_| None) {
+            Ok(_) => assert!(!is_twice, "{url}"),
+            Err(problems) => {
+                let shown = problems.to_string();
+                assert!(is_twice && shown.contains("into the query, too; leave it out of the URL"), "{url}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
 fn formats_and_compression_are_taken() {
     for (word, expected) in [
         ("change", "Change"),
@@ -110,10 +138,10 @@ fn nothing_that_is_derived_from_a_secret_shows_in_debug() {
 #[test]
 fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
     for (call, expected) in [
-        ("auth: {}", "`auth` is exactly one of basic, bearer, oauth2"),
+        ("auth: {}", "`auth` is exactly one of basic, bearer, query, oauth2"),
         ("auth: {bearer: a, basic: {user: u, password: p}}", "`auth` is exactly one of"),
         ("auth: {token: a}", "unknown key `token` in `auth`"),
-        ("auth: s3cret", "`auth` must be a map of basic, bearer, oauth2"),
+        ("auth: s3cret", "`auth` must be a map of basic, bearer, query, oauth2"),
         ("auth: {bearer: {env: GONE}}", "environment variable `GONE` is not set"),
         ("auth: {bearer: '{{ env.GONE }}'}", "environment variable `GONE` is not set"),
         ("auth: {bearer: '{{ row.token }}'}", "a secret takes `{{ env.NAME }}` only"),
@@ -124,6 +152,10 @@ fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
         ("auth: {bearer: {env: EMPTY}}", "`bearer` is empty"),
         ("auth: {basic: {user: '{{ env.COLON }}', password: p}}", "a user name can't hold a colon"),
         ("auth: {basic: {user: u}}", "`basic` needs `user` and `password`"),
+        ("auth: {query: {name: key}}", "`query` needs `name` and `value`, such as {name: api_key, value: {env: KEY}}"),
+        ("auth: {query: {name: key, value: {env: GONE}}}", "environment variable `GONE` is not set"),
+        ("auth: {query: {name: '{{ env.TOKEN }}', value: {env: TOKEN}}}", "`name` is the literal name of a query"),
+        ("auth: {query: {name: '', value: {env: TOKEN}}}", "`name` is the literal name of a query"),
         ("auth: {oauth2: {client_id: a}}", "`oauth2` lacks token_url and client_secret"),
         (
             "auth: {oauth2: {token_url: 'ftp://s3cret@id.test', client_id: a, client_secret: b}}",

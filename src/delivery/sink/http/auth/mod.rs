@@ -58,10 +58,10 @@ pub(super) async fn exchange(
             let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.settings.egress };
             exchange_with_token(client, &tokens.slot(key), call, prepared, keep).await?
         }
-        Some(Auth::Fixed(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
+        Some(Auth::Fixed(_) | Auth::Query(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
     let received = with_redirect(received, prepared.hides_url);
-    Ok(masked(received, prepared.headers.iter().filter(|header| header.is_secret).map(|header| &*header.value)))
+    Ok(masked(received, prepared.secrets()))
 }
 
 async fn exchange_with_token(
@@ -127,7 +127,7 @@ fn with_redirect(mut received: Received, hides_url: bool) -> Received {
 }
 
 /// The answer without our credentials, which some APIs repeat in what they answer.
-fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>) -> Received {
+fn masked(mut received: Received, secrets: impl IntoIterator<Item = impl AsRef<str>>) -> Received {
     let Received { answer: Answer::Status { excerpt, .. }, body, headers, .. } = &mut received else {
         return received;
     };
@@ -135,8 +135,7 @@ fn masked<'s>(mut received: Received, secrets: impl IntoIterator<Item = &'s str>
         return received;
     }
     for secret in secrets {
-        // Of `Bearer x` and `Basic x` the second word is the secret.
-        let secret = secret.split_once(' ').map_or(secret, |(_, credentials)| credentials);
+        let secret = secret.as_ref();
         if secret.is_empty() {
             continue;
         }

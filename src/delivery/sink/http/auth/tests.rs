@@ -10,7 +10,7 @@ use super::*;
 use crate::delivery::Delivery;
 use crate::delivery::sink::http::tests::prepare;
 use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
-use crate::rules::{BodyCompression, ClientStyle, OAuth2, Rule, RuleSet};
+use crate::rules::{BodyCompression, ClientStyle, OAuth2, QueryKey, Rule, RuleSet};
 use crate::template::Secret;
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path
@@ -225,6 +225,36 @@ async fn a_signature_of_the_rules_own_scheme_is_over_the_body_that_arrives() {
     assert!(!seen.body.is_empty() && !seen.head.contains("s3cret"));
     let curl = prepare(&delivery).unwrap().shown().to_curl();
     assert!(curl.contains("-H 'X-Hub-Signature-256: ***'") && curl.contains("-H 'X-Time: ***'"), "{curl}");
+}
+
+#[tokio::test]
+async fn a_key_in_the_query_is_sent_encoded_and_shown_nowhere() {
+    let api = Api::start(|seen: &SeenRequest| match seen.head.contains("/moved") {
+        true => answer(302, &[("Location", "/other/s3cr%26t%2F%20k?key=s3cr%26t%2F%20k")], ""),
+        false => answer(422, &[], &format!("no right for s3cr&t/ k in {}", seen.head)),
+    })
+    .await;
+    for (path, expected, shown) in [
+        ("orders", "/orders?api%20key=s3cr%26t%2F%20k", "/orders?api%20key=***"),
+        ("orders?", "/orders?api%20key=s3cr%26t%2F%20k", "/orders?api%20key=***"),
+        ("moved?a=b%20c&d", "/moved?a=b%20c&d&api%20key=s3cr%26t%2F%20k", "/moved?a=b%20c&d&api%20key=***"),
+    ] {
+        let key = QueryKey { name: "api%20key".into(), value: Secret::new("s3cr&t/ k") };
+        let text = format!("table: shop.orders\nrules:\n  - name: r\n    call: {{url: '{}{path}'}}\n", api.url());
+        let mut rule = RuleSet::from_texts(&[("r.yaml".into(), text)], &|_| None).unwrap().rules()[0].clone();
+        Arc::get_mut(&mut rule).unwrap().call_mut().auth = Some(Auth::Query(key));
+        let delivery = delivery(&rule, 1, 1);
+        let Answer::Status { excerpt, .. } = send(&over(), &delivery).await.unwrap().answer else {
+            panic!("no answer")
+        };
+        let seen = api.seen().pop().unwrap();
+        assert_eq!(seen.head.split(' ').nth(1), Some(expected));
+        assert!(excerpt.contains("***") && !excerpt.contains("s3cr"), "{excerpt}");
+        let prepared = prepare(&delivery).unwrap();
+        assert!(prepared.shown().url.ends_with(shown), "{}", prepared.shown().url);
+        assert!(!format!("{prepared:?}{:?}{}", rule, prepared.shown().to_curl()).contains("s3cr"), "{prepared:?}");
+    }
+    assert_eq!(api.seen().len(), 3, "a redirect is not followed");
 }
 
 #[test]

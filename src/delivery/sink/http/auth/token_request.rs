@@ -112,6 +112,7 @@ fn prepare(settings: &OAuth2) -> PreparedRequest {
         body: Bytes::from(form.finish()),
         compression: None,
         per_attempt: Vec::new(),
+        query_key: None,
         hides_url: true,
         hides_body: true,
     }

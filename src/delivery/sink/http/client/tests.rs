@@ -21,6 +21,7 @@ fn prepared(method: Method, url: &str) -> PreparedRequest {
         body: Bytes::from_static(b"{\"id\":7}"),
         compression: None,
         per_attempt: vec![],
+        query_key: None,
         hides_url: false,
         hides_body: false,
     }

@@ -104,6 +104,7 @@ mod tests {
             body: r#"{"id":7}"#.into(),
             compression: None,
             per_attempt: Vec::new(),
+            query_key: None,
             hides_url: false,
             hides_body: false,
         };

@@ -21,7 +21,7 @@ use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
-use super::settings::{Egress, Method};
+use super::settings::Egress;
 use super::spec::{BodySpec, CallSpec, FileSpec, HeaderSpec, PartContentSpec, PartSpec, RuleSpec, TablesSpec};
 use super::target::Target;
 use super::vars;
@@ -164,7 +164,7 @@ impl Compiler<'_> {
             BodySpec::Text { template, is_markup: true } => self.markup(template).map(Body::Text),
             BodySpec::Text { template, is_markup: false } => self.text(template).map(Body::Text),
             BodySpec::Format(format) => Some(format()),
-            BodySpec::Default if matches!(spec.settings.method, Method::Get | Method::Delete) => Some(Body::Empty),
+            BodySpec::Default if spec.settings.method.is_bodiless() => Some(Body::Empty),
             BodySpec::Default => Some(default_body),
         };
         let auth = self.secretly(spec.auth, Self::auth);
@@ -225,7 +225,7 @@ impl Compiler<'_> {
         let url = match &spec.allow_hosts {
             None => UrlTemplate::compile(source, env),
             Some((patterns, at)) => {
-                let place = format!("{}:{}:{}", self.reader.path.display(), at.line, at.column);
+                let place = at.within(self.reader.path);
                 UrlTemplate::compile_allowing(source, AllowedHosts::new(patterns.clone(), place), env)
             }
         };

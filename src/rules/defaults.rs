@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, FilePlace};
-use super::load::shown;
 use super::reader::{Members, NodeReader, member};
 use super::settings::{CALL_KEYS, CallSettings, RULE_KEYS, RuleSettings};
 use super::vars::KEYS_OF_CONTENT;
@@ -50,7 +49,7 @@ impl Defaults {
                 Some(first) => {
                     reader.problem(node.at, format!("`defaults` are set already, at {}", first.place));
                 }
-                None => defaults = Some(reader.defaults(node).unwrap_or_default().placed(shown(path, node.at))),
+                None => defaults = Some(reader.defaults(node).unwrap_or_default().placed(node.at.within(path))),
             }
         }
         defaults.unwrap_or_default()

@@ -21,6 +21,13 @@ pub struct FilePlace {
     pub column: usize,
 }
 
+impl FilePlace {
+    /// `path:line:column`.
+    pub fn within(self, path: &Path) -> String {
+        format!("{}:{}:{}", path.display(), self.line, self.column)
+    }
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -50,10 +57,10 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(FilePlace { line, column }) = self.place else {
+        let Some(place @ FilePlace { line, column }) = self.place else {
             return write!(f, "{}: {}", self.path.display(), self.message);
         };
-        write!(f, "{}:{line}:{column}: {}", self.path.display(), self.message)?;
+        write!(f, "{}: {}", place.within(&self.path), self.message)?;
         if self.line_text.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::actions::Work;
 use super::compile::{self, Contents, Placed, Variables};
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
-use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::matching::{DisabledRule, RuleSet};
 use super::rule::Rule;
 use super::target::Target;
@@ -90,13 +90,13 @@ impl Collected {
                     let message = format!("target `{}` is set already, at {first}", known.origin);
                     problems.push(Diagnostic::at(path, text, place, message));
                 }
-                None => self.targets.push((Arc::new(target), shown(path, place))),
+                None => self.targets.push((Arc::new(target), place.within(path))),
             }
         }
         for (rule, place) in contents.rules {
             match self.rules.iter().find(|(known, _)| known.name == rule.name) {
                 Some((known, first)) => {
-                    let first = shown(&known.path, *first);
+                    let first = first.within(&known.path);
                     let message = format!("rule `{}` exists already, at {first}; names are unique", rule.name);
                     problems.push(Diagnostic::at(path, text, place, message));
                 }
@@ -127,7 +127,7 @@ impl Collected {
         let (rules, disabled): (Vec<Placed>, Vec<Placed>) =
             rules.into_iter().partition(|(rule, _)| rule.settings.is_enabled);
         let disabled = disabled.into_iter().map(|(rule, place)| {
-            let (at, name) = (shown(&rule.path, place), rule.name);
+            let (at, name) = (place.within(&rule.path), rule.name);
             DisabledRule {
                 note: format!("{at}: rule {name} is disabled (`enabled: false`): changes for it are not kept"),
                 name,
@@ -151,10 +151,6 @@ fn with_targets(mut rule: Rule, targets: &[(Arc<Target>, String)]) -> Rule {
         }
     }
     rule
-}
-
-pub(super) fn shown(path: &Path, FilePlace { line, column }: FilePlace) -> String {
-    format!("{}:{line}:{column}", path.display())
 }
 
 /// The rule files of a directory in name order; none at all is a problem.

@@ -65,14 +65,37 @@ impl<'n> NodeReader<'_> {
         }
     }
 
+    /// One of these words, for what it means.
+    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
+        let word = self.string(node, what)?;
+        let found = words.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+            self.unknown_word(node.at, what, &names, None, word);
+        }
+        found
+    }
+
+    /// Reports a word that a key does not know. `or`: what else it takes.
+    pub(super) fn unknown_word(&mut self, at: FilePlace, what: &str, known: &[&str], or: Option<&str>, word: &str) {
+        let all: Vec<&str> = known.iter().copied().chain(or).collect();
+        let all = match &all[..] {
+            [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            all => all.concat(),
+        };
+        let hint = did_you_mean(word, known.iter().copied());
+        self.problem(at, format!("`{what}` is {all}, not `{word}`{hint}"));
+    }
+
     pub(super) fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
-        match self.string(node, what)? {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => {
-                self.problem(node.at, format!("`{what}` is true or false"));
-                None
-            }
+        self.word(node, what, &[("true", true), ("false", false)])
+    }
+
+    /// What stands for a list of statuses: the node itself, or `status` in the map that it may be; none where the map has no such.
+    pub(super) fn statuses(&mut self, node: &'n Node, what: &str, keys: &[&'static str]) -> Option<&'n Node> {
+        match &node.kind {
+            NodeKind::Map(_) => member(self.members(node, &format!("`{what}`"), keys)?, "status"),
+            NodeKind::Scalar { .. } | NodeKind::List(_) => Some(node),
         }
     }
 
@@ -104,25 +127,34 @@ impl<'n> NodeReader<'_> {
         number
     }
 
+    /// From 1ms on.
     pub(super) fn duration(&mut self, node: &Node, what: &str, max: Duration) -> Option<Duration> {
+        self.duration_from(MILLISECOND, node, what, max)
+    }
+
+    pub(super) fn duration_from(&mut self, min: Duration, node: &Node, what: &str, max: Duration) -> Option<Duration> {
         let text = self.string(node, what)?;
         match humantime::parse_duration(text) {
-            Ok(duration) if (MILLISECOND..=max).contains(&duration) => Some(duration),
+            Ok(duration) if (min..=max).contains(&duration) => Some(duration),
             Ok(_) => {
-                let limit = humantime::format_duration(max);
-                self.problem(node.at, format!("`{what}` must be between 1ms and {limit}"));
+                let [min, max] = [min, max].map(|limit| match limit.is_zero() {
+                    true => "0ms".to_owned(),
+                    false => humantime::format_duration(limit).to_string(),
+                });
+                self.problem(node.at, format!("`{what}` must be between {min} and {max}"));
                 None
             }
             Err(_) => {
-                self.problem(node.at, format!("`{text}` is no duration; write one as `500ms`, `10s` or `1m 30s`"));
+                let message = format!("`{what}` is a duration such as `500ms`, `10s` or `1m 30s`, not `{text}`");
+                self.problem(node.at, message);
                 None
             }
         }
     }
 
     /// `50/s`, `50/m` or `50/h`.
-    pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
-        let text = self.string(node, "rate")?;
+    pub(super) fn rate(&mut self, node: &Node, what: &str) -> Option<Rate> {
+        let text = self.string(node, what)?;
         let rate = text.split_once('/').and_then(|(count, unit)| {
             let per_s = match unit.trim() {
                 "s" => 1,
@@ -134,8 +166,8 @@ impl<'n> NodeReader<'_> {
             Some(Rate { count, per: Duration::from_secs(per_s) })
         });
         if rate.is_none() {
-            let message = format!("`{text}` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
-            self.problem(node.at, message);
+            let rates = format!("a rate such as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
+            self.problem(node.at, format!("`{what}` is {rates}, not `{text}`"));
         }
         rate
     }

@@ -28,7 +28,6 @@ use super::vars::VARS;
 use super::yaml::{Node, NodeKind};
 use crate::change::Op;
 use crate::pattern::{TablePattern, TablePatterns};
-use crate::suggest::did_you_mean;
 
 /// `vars` is taken out before.
 const FILE_KEYS: [&str; 4] = ["table", "tables", VARS, "rules"];
@@ -214,7 +213,7 @@ impl<'n> NodeReader<'_> {
         let name = self.string(node, "name")?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > NAME_CHARACTERS_MAX || !name.chars().all(allowed) {
-            let message = format!("a name is 1 to {NAME_CHARACTERS_MAX} characters of `A-Z a-z 0-9 . _ -`");
+            let message = format!("`name` is 1 to {NAME_CHARACTERS_MAX} characters of `A-Z a-z 0-9 . _ -`");
             self.problem(node.at, message);
             return None;
         }
@@ -229,10 +228,7 @@ impl<'n> NodeReader<'_> {
             match Op::parse(&word) {
                 Some(op) if ops.contains(&op) => self.problem(at, format!("`{word}` is named twice")),
                 Some(op) => ops.push(op),
-                None => {
-                    let hint = did_you_mean(&word, OPS);
-                    self.problem(at, format!("unknown op `{word}`{hint}; known are {}", OPS.join(", ")));
-                }
+                None => self.unknown_word(at, "on", &OPS, None, &word),
             }
         }
         ops
@@ -248,10 +244,8 @@ impl<'n> NodeReader<'_> {
             Some("none") => OrderBy::None,
             Some("primary_key") | None => OrderBy::PrimaryKey,
             Some(word) => {
-                let hint = did_you_mean(word, ["primary_key", "table", "none"]);
-                let message =
-                    format!("`order_by` is primary_key, table, none or a list of columns, not `{word}`{hint}");
-                self.problem(node.at, message);
+                let words = ["primary_key", "table", "none"];
+                self.unknown_word(node.at, "order_by", &words, Some("a list of columns"), word);
                 OrderBy::PrimaryKey
             }
         };

@@ -16,7 +16,6 @@ use super::super::auth::{Auth, ClientStyle, OAuth2, QueryKey};
 use super::super::reader::member;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::Compiler;
-use crate::suggest::did_you_mean;
 use crate::template::{Secret, percent_encode};
 
 const KINDS: [&str; 4] = ["basic", "bearer", "query", "oauth2"];
@@ -141,15 +140,7 @@ impl Compiler<'_> {
     }
 
     fn client_style(&mut self, node: &Node) -> Option<ClientStyle> {
-        match self.reader.string(node, "style")? {
-            "basic" => Some(ClientStyle::Basic),
-            "body" => Some(ClientStyle::Body),
-            word => {
-                let hint = did_you_mean(word, ["basic", "body"]);
-                self.reader.problem(node.at, format!("`style` is basic or body, not `{word}`{hint}"));
-                None
-            }
-        }
+        self.reader.word(node, "style", &[("basic", ClientStyle::Basic), ("body", ClientStyle::Body)])
     }
 
     fn params(&mut self, node: &Node, form: &mut Vec<(Box<str>, Secret)>) -> Option<()> {

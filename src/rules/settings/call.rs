@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use super::super::reader::{NodeReader, member};
-use super::super::yaml::{Node, NodeKind};
+use super::super::reader::NodeReader;
+use super::super::yaml::Node;
 use super::SettingKey::{self, Other, Plain};
 use super::set;
-use crate::suggest::did_you_mean;
 
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A lane waits for its attempt, so that a longer one is an outage of its own.
@@ -51,6 +50,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether it has no body unless the rule gives one.
+    pub fn is_bodiless(self) -> bool {
+        matches!(self, Method::Get | Method::Delete)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -89,10 +93,14 @@ impl SuccessStatuses {
 
 /// In the order in which messages name them.
 pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
-    Plain("method", |to, reader, node, _| set(&mut to.method, reader.method(node))),
+    Plain("method", |to, reader, node, key| set(&mut to.method, reader.word(node, key, METHODS))),
     Other("url"),
     Other("allow_hosts"),
-    Plain("egress", |to, reader, node, _| to.egress = reader.egress(node)),
+    // What can't be read has the narrower meaning, whatever was meant.
+    Plain("egress", |to, reader, node, key| {
+        reader.word(node, key, &[("public_only", ())]);
+        to.egress = Egress::PublicOnly;
+    }),
     Other("headers"),
     Other("body"),
     Other("form"),
@@ -100,69 +108,41 @@ pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
     Other("multipart"),
     Other("text"),
     Other("format"),
-    Plain("compress", |to, reader, node, _| set(&mut to.compression, reader.compression(node))),
+    Plain("compress", |to, reader, node, key| {
+        set(&mut to.compression, reader.word(node, key, &[("gzip", BodyCompression::Gzip)]))
+    }),
     Other("auth"),
     Other("sign"),
     Other("tls"),
     Other("insecure_tls"),
     Plain("timeout", |to, reader, node, key| set(&mut to.timeout, reader.duration(node, key, TIMEOUT_MAX))),
-    Plain("success", |to, reader, node, _| to.success = reader.success(node)),
+    Plain("success", |to, reader, node, key| to.success = reader.success(node, key)),
     Other("idempotent"),
     Other("verify"),
 ];
 
+const METHODS: &[(&str, Method)] = &[
+    ("GET", Method::Get),
+    ("POST", Method::Post),
+    ("PUT", Method::Put),
+    ("PATCH", Method::Patch),
+    ("DELETE", Method::Delete),
+];
+
 impl NodeReader<'_> {
-    fn method(&mut self, node: &Node) -> Option<Method> {
-        const METHODS: [(&str, Method); 5] = [
-            ("GET", Method::Get),
-            ("POST", Method::Post),
-            ("PUT", Method::Put),
-            ("PATCH", Method::Patch),
-            ("DELETE", Method::Delete),
-        ];
-        let word = self.string(node, "method")?;
-        let found = METHODS.iter().find(|(name, _)| *name == word).map(|(_, method)| *method);
-        if found.is_none() {
-            let hint = did_you_mean(word, METHODS.map(|(name, _)| name));
-            self.problem(node.at, format!("`method` is GET, POST, PUT, PATCH or DELETE, not `{word}`{hint}"));
-        }
-        found
-    }
-
-    fn egress(&mut self, node: &Node) -> Egress {
-        if let Some(word) = self.string(node, "egress").filter(|word| *word != "public_only") {
-            self.problem(node.at, format!("`egress` is `public_only` or left out, not `{word}`"));
-        }
-        Egress::PublicOnly
-    }
-
-    fn compression(&mut self, node: &Node) -> Option<BodyCompression> {
-        match self.string(node, "compress")? {
-            "gzip" => Some(BodyCompression::Gzip),
-            word => {
-                self.problem(node.at, format!("`compress` is gzip, not `{word}`"));
-                None
-            }
-        }
-    }
-
     /// The list of statuses, or the map that has it under `status`.
-    fn success(&mut self, node: &Node) -> SuccessStatuses {
+    fn success(&mut self, node: &Node, key: &str) -> SuccessStatuses {
+        let Some(node) = self.statuses(node, key, &SUCCESS_KEYS) else { return CallSettings::default().success };
         let mut ranges = Vec::new();
-        let node = match &node.kind {
-            NodeKind::Map(_) => {
-                let members = self.members(node, "`success`", &SUCCESS_KEYS).unwrap_or_default();
-                match member(members, "status") {
-                    Some(status) => status,
-                    None => return CallSettings::default().success,
-                }
-            }
-            _ => node,
-        };
-        for (word, at) in self.words(node, "success") {
+        for (word, at) in self.words(node, key) {
             match status_range(&word) {
                 Some(range) => ranges.push(range),
-                None => self.problem(at, format!("`{word}` is no status; write one as `409` or a class as `2xx`")),
+                None => {
+                    self.problem(
+                        at,
+                        format!("`{key}` has statuses such as `409` and classes such as `2xx`, not `{word}`"),
+                    );
+                }
             }
         }
         SuccessStatuses(ranges)
@@ -218,16 +198,15 @@ mod tests {
             ("method: put", usual(), "`method` is GET, POST, PUT, PATCH or DELETE, not `put`; did you mean `PUT`?"),
             ("compress: br", usual(), "`compress` is gzip, not `br`"),
             ("timeout: 6m", usual(), "`timeout` must be between 1ms and 5m"),
-            // The narrower meaning, whatever was meant.
             (
                 "egress: public",
                 CallSettings { egress: Egress::PublicOnly, ..usual() },
-                "`egress` is `public_only` or left out, not `public`",
+                "`egress` is public_only, not `public`",
             ),
             (
                 "success: [2xx, 9xx]",
                 CallSettings { success: SuccessStatuses(vec![(200, 299)]), ..usual() },
-                "`9xx` is no status; write one as `409` or a class as `2xx`",
+                "`success` has statuses such as `409` and classes such as `2xx`, not `9xx`",
             ),
         ] {
             assert_eq!(settings(text), (settings_left, vec![expected.to_owned()]), "{text}");

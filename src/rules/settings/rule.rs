@@ -10,7 +10,6 @@ use super::super::yaml::Node;
 use super::SettingKey::{self, Other, Plain};
 use super::set;
 use crate::position::Start;
-use crate::suggest::did_you_mean;
 
 /// More at once to one API is a load test.
 const IN_FLIGHT_MAX: u64 = 1024;
@@ -67,6 +66,9 @@ pub enum OnDeadLetter {
     Pause,
 }
 
+const ON_DEAD_LETTER: &[(&str, OnDeadLetter)] =
+    &[("continue", OnDeadLetter::Continue), ("hold_key", OnDeadLetter::HoldKey), ("pause", OnDeadLetter::Pause)];
+
 /// In the order in which messages name them.
 pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Other("name"),
@@ -82,14 +84,16 @@ pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Other("on_failure"),
     Other("retry"),
     Other("retry_on"),
-    Plain("on_dead_letter", |to, reader, node, _| set(&mut to.on_dead_letter, reader.on_dead_letter(node))),
+    Plain("on_dead_letter", |to, reader, node, key| {
+        set(&mut to.on_dead_letter, reader.word(node, key, ON_DEAD_LETTER))
+    }),
     Plain("in_flight", |to, reader, node, key| {
         set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
     }),
-    Plain("rate", |to, reader, node, _| set(&mut to.rate, reader.rate(node))),
+    Plain("rate", |to, reader, node, key| set(&mut to.rate, reader.rate(node, key))),
     Plain("own_writes", |to, reader, node, key| set(&mut to.own_writes, reader.truth(node, key))),
-    Plain("fuse", |to, reader, node, _| set(&mut to.fuse, reader.rate(node))),
-    Plain("start", |to, reader, node, _| set(&mut to.start, reader.start(node))),
+    Plain("fuse", |to, reader, node, key| set(&mut to.fuse, reader.rate(node, key))),
+    Plain("start", |to, reader, node, key| set(&mut to.start, reader.start(node, key))),
     Plain("pin_binlog", |to, reader, node, key| set(&mut to.pin_binlog, reader.truth(node, key))),
     Other("batch"),
     Other("coalesce"),
@@ -107,22 +111,9 @@ impl NodeReader<'_> {
         settings
     }
 
-    fn start(&mut self, node: &Node) -> Option<Start> {
-        let text = self.string(node, "start")?;
-        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`start: {text}`: {expected}"))).ok()
-    }
-
-    fn on_dead_letter(&mut self, node: &Node) -> Option<OnDeadLetter> {
-        match self.string(node, "on_dead_letter")? {
-            "continue" => Some(OnDeadLetter::Continue),
-            "hold_key" => Some(OnDeadLetter::HoldKey),
-            "pause" => Some(OnDeadLetter::Pause),
-            word => {
-                let hint = did_you_mean(word, ["continue", "hold_key", "pause"]);
-                self.problem(node.at, format!("`on_dead_letter` is continue, hold_key or pause, not `{word}`{hint}"));
-                None
-            }
-        }
+    fn start(&mut self, node: &Node, key: &str) -> Option<Start> {
+        let text = self.string(node, key)?;
+        Start::parse(text).map_err(|expected| self.problem(node.at, format!("`{key}: {text}`: {expected}"))).ok()
     }
 }
 
@@ -173,10 +164,11 @@ mod tests {
             ),
             ("in_flight: 0", "`in_flight` must be a whole number from 1 to 1024"),
             ("in_flight: 1025", "`in_flight` must be a whole number from 1 to 1024"),
-            ("rate: 5/d", "`5/d` is no rate; write one as `50/s`, `50/m` or `50/h`, from 1 to 1000000"),
-            ("own_writes: 1", "`own_writes` is true or false"),
-            ("fuse: [1/s]", "`rate` must be a single value, not a list"),
-            ("enabled: no", "`enabled` is true or false"),
+            ("rate: 5/d", "`rate` is a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5/d`"),
+            ("fuse: 5", "`fuse` is a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5`"),
+            ("own_writes: 1", "`own_writes` is true or false, not `1`"),
+            ("fuse: [1/s]", "`fuse` must be a single value, not a list"),
+            ("enabled: no", "`enabled` is true or false, not `no`"),
             ("description: [a]", "`description` must be a single value, not a list"),
             ("pin_binlog:", "`pin_binlog` must be a single value, not nothing"),
         ] {

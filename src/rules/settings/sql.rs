@@ -30,7 +30,7 @@ impl Default for SqlSettings {
 pub(in crate::rules) const SQL_KEYS: &[SettingKey<SqlSettings>] = &[
     Other("statement"),
     Other("params"),
-    Plain("expect_rows", |to, reader, node, _| set(&mut to.expect_rows, reader.expect_rows(node))),
+    Plain("expect_rows", |to, reader, node, key| set(&mut to.expect_rows, reader.expect_rows(node, key))),
     Plain("timeout", |to, reader, node, key| set(&mut to.timeout, reader.duration(node, key, TIMEOUT_MAX))),
     Other("idempotent"),
     Other("verify"),
@@ -38,12 +38,12 @@ pub(in crate::rules) const SQL_KEYS: &[SettingKey<SqlSettings>] = &[
 
 impl NodeReader<'_> {
     /// `1` or `0..1`.
-    fn expect_rows(&mut self, node: &Node) -> Option<RangeInclusive<u64>> {
-        let text = self.string(node, "expect_rows")?;
+    fn expect_rows(&mut self, node: &Node, key: &str) -> Option<RangeInclusive<u64>> {
+        let text = self.string(node, key)?;
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         let rows = first.parse().ok().zip(last.parse().ok()).filter(|(first, last): &(u64, u64)| first <= last);
         if rows.is_none() {
-            self.problem(node.at, format!("`{text}` is no number of rows; write one as `1` or `0..1`"));
+            self.problem(node.at, format!("`{key}` is a number of rows such as `1` or `0..1`, not `{text}`"));
         }
         rows.map(|(first, last)| first..=last)
     }

@@ -186,7 +186,7 @@ impl<'n> NodeReader<'_> {
         let is_word = |(i, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
         if !(1..=STEP_NAME_CHARACTERS_MAX).contains(&name.len()) || !name.chars().enumerate().all(is_word) {
             let message = format!(
-                "a step's name is 1 to {STEP_NAME_CHARACTERS_MAX} of `A-Z a-z 0-9 _`, with no digit first, so that templates \
+                "`name` of a step is 1 to {STEP_NAME_CHARACTERS_MAX} of `A-Z a-z 0-9 _`, with no digit first, so that templates \
                  can say `steps.NAME`"
             );
             self.problem(node.at, message);

@@ -9,10 +9,8 @@ use super::super::batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::rule::OrderBy;
-use super::super::settings::Method;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::{BodySpec, CallSpec};
-use crate::suggest::did_you_mean;
 
 const BATCH_KEYS: [&str; 6] = ["size", "bytes", "wait", "format", "line", "results"];
 const COALESCE_KEYS: [&str; 1] = ["within"];
@@ -28,6 +26,9 @@ const WAIT_DEFAULT: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const WITHIN_MIN: Duration = Duration::from_millis(100);
 const WITHIN_MAX: Duration = Duration::from_secs(10 * 60);
+
+const FORMATS: &[(&str, BatchFormat)] =
+    &[("array", BatchFormat::Array), ("ndjson", BatchFormat::Ndjson), ("lines", BatchFormat::Lines)];
 
 /// How changes of a rule come together.
 #[derive(Default)]
@@ -73,9 +74,11 @@ impl NodeReader<'_> {
             }
         }
         if let (Some(_), Some(call)) = (&batch, call)
-            && matches!(call.body, BodySpec::Default | BodySpec::Format(_))
-            && let (Some(method), Some(at)) = (bodiless(call.settings.method), place_of(members, key))
+            && matches!(call.body, BodySpec::Default)
+            && call.settings.method.is_bodiless()
+            && let Some(at) = place_of(members, key)
         {
+            let method = call.settings.method.as_str();
             self.problem(at, format!("`{key}` sends an array as body, and this {method} has none; use POST"));
         }
         if let (Some(_), Some(call), Some(at)) = (&batch, call, place_of(members, key)) {
@@ -98,15 +101,7 @@ impl NodeReader<'_> {
     }
 
     fn per(&mut self, node: &Node) -> bool {
-        match self.string(node, "per") {
-            Some("transaction") => true,
-            Some(word) => {
-                let hint = did_you_mean(word, ["transaction"]);
-                self.problem(node.at, format!("`per` is `transaction`, not `{word}`{hint}"));
-                false
-            }
-            None => false,
-        }
+        self.word(node, "per", &[("transaction", ())]).is_some()
     }
 
     fn batch(&mut self, node: &Node, per_transaction: bool, order_by: &OrderBy) -> Option<Batch> {
@@ -115,13 +110,13 @@ impl NodeReader<'_> {
         let size_default = if per_transaction { SIZE_DEFAULT_OF_TRANSACTION } else { SIZE_DEFAULT };
         let size = get("size").and_then(|node| self.integer(node, "size", 1, SIZE_MAX));
         let bytes = get("bytes").and_then(|node| self.bytes(node));
-        let wait = get("wait").and_then(|node| self.wait(node)).unwrap_or(WAIT_DEFAULT);
+        let wait = get("wait").and_then(|node| self.duration_from(Duration::ZERO, node, "wait", WAIT_MAX));
         if let (true, Some(node)) = (per_transaction, get("wait")) {
             let message =
                 "`wait` has no meaning with `per: transaction`: a call is sent when its transaction has ended";
             self.problem(node.at, message);
         }
-        let format = get("format").map_or(Some(BatchFormat::Array), |node| self.batch_format(node));
+        let format = get("format").map_or(Some(BatchFormat::Array), |node| self.word(node, "format", FORMATS));
         if let (Some(node), Some(BatchFormat::Array | BatchFormat::Lines)) = (get("line"), format) {
             self.problem(node.at, "`line` stands before each body of a batch with `format: ndjson` only");
         }
@@ -135,29 +130,9 @@ impl NodeReader<'_> {
             size: size.map_or(size_default, |size| size as usize),
             bytes: bytes.unwrap_or(BYTES_DEFAULT),
             format: format.unwrap_or_default(),
-            until: if per_transaction { Until::TransactionEnd } else { Until::Wait(wait) },
+            until: if per_transaction { Until::TransactionEnd } else { Until::Wait(wait.unwrap_or(WAIT_DEFAULT)) },
             results,
         })
-    }
-
-    fn batch_format(&mut self, node: &Node) -> Option<BatchFormat> {
-        const FORMATS: [(&str, BatchFormat); 3] =
-            [("array", BatchFormat::Array), ("ndjson", BatchFormat::Ndjson), ("lines", BatchFormat::Lines)];
-        let word = self.string(node, "format")?;
-        let found = FORMATS.iter().find(|(name, _)| *name == word).map(|(_, format)| *format);
-        if found.is_none() {
-            let hint = did_you_mean(word, FORMATS.map(|(name, _)| name));
-            self.problem(node.at, format!("`format` of a batch is array, ndjson or lines, not `{word}`{hint}"));
-        }
-        found
-    }
-
-    fn wait(&mut self, node: &Node) -> Option<Duration> {
-        // The only duration that may be zero: deliveries that come in one turn of the loop are sent together.
-        if let Some("0ms" | "0s" | "0") = self.string(node, "wait") {
-            return Some(Duration::ZERO);
-        }
-        self.duration(node, "wait", WAIT_MAX)
     }
 
     fn coalesce(&mut self, node: &Node) -> Option<Duration> {
@@ -166,11 +141,7 @@ impl NodeReader<'_> {
             self.problem(node.at, "`coalesce` has no `within`; write `coalesce: {within: 5s}`");
             return None;
         };
-        let within = self.duration(node, "within", WITHIN_MAX)?;
-        if within < WITHIN_MIN {
-            self.problem(node.at, "`within` must be between 100ms and 10m");
-        }
-        Some(within)
+        self.duration_from(WITHIN_MIN, node, "within", WITHIN_MAX)
     }
 
     fn bytes(&mut self, node: &Node) -> Option<usize> {
@@ -216,11 +187,6 @@ impl NodeReader<'_> {
         }
         Some(text.to_string())
     }
-}
-
-/// The name of a method that has no body unless the rule gives one.
-fn bodiless(method: Method) -> Option<&'static str> {
-    matches!(method, Method::Get | Method::Delete).then(|| method.as_str())
 }
 
 fn place_of(members: &[(Key, Node)], name: &str) -> Option<FilePlace> {

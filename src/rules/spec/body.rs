@@ -9,7 +9,6 @@ use super::super::settings::Method;
 use super::super::yaml::{Node, NodeKind};
 use super::call::HeaderSpec;
 use super::multipart::PartSpec;
-use crate::suggest::did_you_mean;
 use crate::template::FormLists;
 
 /// The keys that say what is sent.
@@ -17,6 +16,16 @@ const BODY_KEYS: [&str; 5] = ["format", "body", "form", "multipart", "text"];
 
 /// Makes the body that a word of `format` names.
 type MakeBody = fn() -> Body;
+
+const FORMATS: &[(&str, MakeBody)] = &[
+    ("change", || Body::Change),
+    ("row", || Body::Row),
+    ("cloudevents", || Body::CloudEvent(CloudEventMode::Binary)),
+    ("cloudevents-structured", || Body::CloudEvent(CloudEventMode::Structured)),
+];
+
+const FORM_LISTS: &[(&str, FormLists)] =
+    &[("indices", FormLists::Indices), ("brackets", FormLists::Brackets), ("repeat", FormLists::Repeat)];
 
 /// What a call sends.
 pub(in crate::rules) enum BodySpec<'n> {
@@ -60,14 +69,14 @@ impl<'n> NodeReader<'_> {
                 self.problem(node.at, message);
             }
         }
-        let lists = member(members, "form_lists").map(|node| (node, self.form_lists(node)));
+        let lists = member(members, "form_lists").map(|node| (node, self.word(node, "form_lists", FORM_LISTS)));
         if let (Some((node, _)), None) = (lists, member(members, "form")) {
             self.problem(node.at, "`form_lists` says how `form` names the elements of lists, and there is no `form`");
         }
         let content_type = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
         let kind = content_type.map(|header| self.media_kind(header));
         let Some((key, node)) = written.first() else {
-            if method != Method::Get && method != Method::Delete {
+            if !method.is_bodiless() {
                 self.agrees("body", kind.flatten(), content_type);
             }
             return BodySpec::Default;
@@ -99,7 +108,7 @@ impl<'n> NodeReader<'_> {
     }
 
     fn format_body(&mut self, node: &'n Node, headers: &[HeaderSpec<'n>]) -> BodySpec<'n> {
-        let format = self.format(node);
+        let format = self.word(node, "format", FORMATS);
         let is_cloud_event = format.is_some_and(|format| matches!(format(), Body::CloudEvent(_)));
         for HeaderSpec { name, at, .. } in headers {
             let name_in_lower_case = name.to_ascii_lowercase();
@@ -152,36 +161,6 @@ impl<'n> NodeReader<'_> {
             };
             self.problem(header.at, format!("this `Content-Type` is not that of what is sent, {sent}; {instead}"));
         }
-    }
-
-    fn format(&mut self, node: &Node) -> Option<MakeBody> {
-        const FORMATS: [(&str, MakeBody); 4] = [
-            ("change", || Body::Change),
-            ("row", || Body::Row),
-            ("cloudevents", || Body::CloudEvent(CloudEventMode::Binary)),
-            ("cloudevents-structured", || Body::CloudEvent(CloudEventMode::Structured)),
-        ];
-        let word = self.string(node, "format")?;
-        let found = FORMATS.iter().find(|(name, _)| *name == word).map(|(_, format)| *format);
-        if found.is_none() {
-            let names = FORMATS.map(|(name, _)| name);
-            let hint = did_you_mean(word, names);
-            self.problem(node.at, format!("`format` is one of {}, not `{word}`{hint}", names.join(", ")));
-        }
-        found
-    }
-
-    fn form_lists(&mut self, node: &Node) -> Option<FormLists> {
-        const STYLES: [(&str, FormLists); 3] =
-            [("indices", FormLists::Indices), ("brackets", FormLists::Brackets), ("repeat", FormLists::Repeat)];
-        let word = self.string(node, "form_lists")?;
-        let found = STYLES.iter().find(|(name, _)| *name == word).map(|(_, style)| *style);
-        if found.is_none() {
-            let names = STYLES.map(|(name, _)| name);
-            let hint = did_you_mean(word, names);
-            self.problem(node.at, format!("`form_lists` is one of {}, not `{word}`{hint}", names.join(", ")));
-        }
-        found
     }
 
     /// With `repeat` the elements of a list have no names of their own.

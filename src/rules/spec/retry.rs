@@ -67,31 +67,20 @@ impl NodeReader<'_> {
     /// What to retry on: a list, or the map that has it under `status`. A status that is also in `success` is a problem: it can't mean both.
     pub(in crate::rules) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
         let mut retry_on = RetryOn { statuses: Vec::new(), network: false, timeout: false };
-        let node = match &node.kind {
-            NodeKind::Map(_) => {
-                let members = self.members(node, "`retry_on`", &RETRY_ON_KEYS).unwrap_or_default();
-                match member(members, "status") {
-                    Some(status) => status,
-                    None => return RetryOn::default(),
-                }
-            }
-            _ => node,
-        };
+        let Some(node) = self.statuses(node, "retry_on", &RETRY_ON_KEYS) else { return RetryOn::default() };
         for (word, at) in self.words(node, "retry_on") {
             match (word.as_str(), status_range(&word)) {
                 ("network", _) => retry_on.network = true,
                 ("timeout", _) => retry_on.timeout = true,
                 (_, Some((first, last))) => {
                     if success.is_some_and(|success| (first..=last).any(|status| success.contains(status))) {
-                        self.problem(at, format!("`{word}` is in `success`, too; it can't mean both"));
+                        self.problem(at, format!("`{word}` of `retry_on` is in `success`, too; it can't mean both"));
                     }
                     retry_on.statuses.push((first, last));
                 }
                 (_, None) => {
-                    let message = format!(
-                        "`{word}` is nothing to retry on; write a status as `429`, a class as `5xx`, `network` or `timeout`"
-                    );
-                    self.problem(at, message);
+                    let all = "statuses such as `429`, classes such as `5xx`, `network` and `timeout`";
+                    self.problem(at, format!("`retry_on` has {all}, not `{word}`"));
                 }
             }
         }

@@ -22,7 +22,7 @@ const PROBE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// In the order in which messages name them, as the next.
 const TARGET_KEYS: &[SettingKey<Target>] = &[
-    Plain("rate", |to, reader, node, _| set(&mut to.rate, reader.rate(node))),
+    Plain("rate", |to, reader, node, key| set(&mut to.rate, reader.rate(node, key))),
     Plain("in_flight", |to, reader, node, key| {
         set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
     }),

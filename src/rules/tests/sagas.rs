@@ -230,7 +230,7 @@ fn every_mistake_in_a_saga_is_reported_at_its_place() {
             61,
             "`idempotent` stands beside it already",
         ),
-        (second("call: {url: http://a.test/, idempotent: no}"), 6, 61, "`idempotent` is true or false"),
+        (second("call: {url: http://a.test/, idempotent: no}"), 6, 61, "`idempotent` is true or false, not `no`"),
         (
             second("idempotent: false, call: {url: http://a.test/}, verify: {call: {url: http://a.test/}}"),
             6,
@@ -340,9 +340,9 @@ fn every_mistake_in_a_saga_is_reported_at_its_place() {
             sql("{statement: DELETE FROM t, expect_rows: one}"),
             6,
             54,
-            "`one` is no number of rows; write one as `1` or `0..1`",
+            "`expect_rows` is a number of rows such as `1` or `0..1`, not `one`",
         ),
-        (sql("{statement: DELETE FROM t, expect_rows: 2..1}"), 6, 54, "is no number of rows"),
+        (sql("{statement: DELETE FROM t, expect_rows: 2..1}"), 6, 54, "`expect_rows` is a number of rows"),
         (sql("{statement: DELETE FROM t, timeout: 6m}"), 6, 50, "between 1ms and 5m"),
         // What does not go together.
         (
@@ -366,10 +366,10 @@ fn every_mistake_in_a_saga_is_reported_at_its_place() {
             13,
             "`redact` and `idempotent: false` don't go together",
         ),
-        (rule("fuse: 60"), 4, 11, "is no rate"),
+        (rule("fuse: 60"), 4, 11, "`fuse` is a rate such as `50/s`"),
         (rule("fuse: 5/m\n    order_by: none"), 4, 11, "a fuse counts the changes of each ordering key"),
         (rule("own_writes: true\n    order_by: none"), 4, 17, "a fuse counts the changes of each ordering key"),
-        (rule("own_writes: maybe"), 4, 17, "`own_writes` is true or false"),
+        (rule("own_writes: maybe"), 4, 17, "`own_writes` is true or false, not `maybe`"),
     ];
     each_has_one_mistake(cases, load);
 }

@@ -62,7 +62,7 @@ fn a_file_that_cannot_be_used_is_reported_with_its_place_and_without_its_content
         ("tls: {cert: one.pem, key: two.key}", 62, "this key does not belong to the certificate in"),
         ("tls: {cert: one.pem, key: one.pem}", 62, "one.pem holds no private key in PEM form"),
         ("tls: {cert: no-certificate.pem, key: one.key}", 73, "certificate and key can't be used"),
-        ("insecure_tls: yes", 50, "`insecure_tls` is true or false"),
+        ("insecure_tls: yes", 50, "`insecure_tls` is true or false, not `yes`"),
         ("insecure_tls: true, tls: {ca: one.pem}", 66, "`ca` has no use where `insecure_tls` trusts everybody"),
     ] {
         let shown = load(folder.path(), call).expect_err(call).to_string();

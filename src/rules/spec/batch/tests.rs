@@ -35,6 +35,14 @@ fn batches_are_read_with_their_defaults_and_limits() {
 }
 
 #[test]
+fn a_method_without_a_body_of_its_own_sends_the_array_that_the_rule_asks_for() {
+    for body in ["format: row", "body: {id: '{{ row.id }}'}"] {
+        let rule = loaded(&rule_calling("batch: {}", &format!("method: DELETE, {body}")));
+        assert!(rule.gathers(), "{body}");
+    }
+}
+
+#[test]
 fn results_and_coalescing_are_read() {
     for (verdict, expected) in [
         ("status: /status", ItemVerdict::Status("/status".into())),
@@ -63,7 +71,7 @@ fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
         ("batch: {bytes: 33 MiB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
         ("batch: {bytes: 1 MB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
         ("batch: {bytes: 99999999999999999999 MiB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
-        ("batch: {wait: 61s}", "", 4, 19, "between 1ms and 1m"),
+        ("batch: {wait: 61s}", "", 4, 19, "`wait` must be between 0ms and 1m"),
         ("batch: {results: {items: /r}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
         ("batch: {results: {status: /s}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
         ("batch: {results: {items: /r, status: /s, error: /e}}", "", 4, 22, "one of `status` and `error`"),
@@ -71,13 +79,13 @@ fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
         ("order_by: table\n    batch: {results: {items: /r, status: /s}}", "", 5, 22, "a single row"),
         ("batch: {}", "method: DELETE", 4, 5, "this DELETE has none"),
         ("per: transaction", "method: GET", 4, 5, "this GET has none"),
-        ("per: row", "", 4, 10, "`per` is `transaction`, not `row`"),
+        ("per: row", "", 4, 10, "`per` is transaction, not `row`"),
         ("per: transaction\n    batch: {wait: 1s}", "", 5, 19, "`wait` has no meaning"),
         ("per: transaction\n    coalesce: {within: 1s}", "", 5, 15, "leave one of them out"),
         ("coalesce: {}", "", 4, 15, "has no `within`"),
         ("coalesce: 5s", "", 4, 15, "must be a map of within"),
         ("coalesce: {within: 99ms}", "", 4, 24, "between 100ms and 10m"),
-        ("coalesce: {within: 11m}", "", 4, 24, "between 1ms and 10m"),
+        ("coalesce: {within: 11m}", "", 4, 24, "`within` must be between 100ms and 10m"),
         ("order_by: none\n    coalesce: {within: 1s}", "", 5, 15, "has no keys"),
         ("batch: {}", "headers: {X: '{{ row.id }}'}", 5, 50, "header `X` reads `row`, but with `batch`"),
         ("batch: {}", "headers: {X: 'a {{ key[0] }}'}", 5, 52, "header `X` reads `key`"),
